@@ -1,4 +1,4 @@
-"""Define `Branch`, the program of a function that branches. It refuses rows that would take another branch."""
+"""Define `Branch`, a program for one branch of a function. It refuses rows for which another branch is taken."""
 
 from __future__ import annotations
 

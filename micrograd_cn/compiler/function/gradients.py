@@ -1,4 +1,4 @@
-"""Return values and gradients of a compiled function as arrays, nested as the variables or the arguments are."""
+"""Return values and gradients of a compiled function. A gradient is nested as its variables or arguments are."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class Recorded(Protocol):
 
     @property
     def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
-        """A dict from the name of each argument to the places of its numbers in a row, and its treedef."""
+        """A dict from the name of each argument to a pair: the slice of a row that has its numbers, and its treedef.
+
+        A treedef describes how an argument is nested, without its numbers.
+        """
 
 
 class Part(NamedTuple):
@@ -40,7 +43,7 @@ class Part(NamedTuple):
 
     Attributes:
         recording: the recording.
-        bucket: the samples with the same structure.
+        bucket: the bucket of these samples. A bucket has samples with the same structure, as rows of numbers.
         rows: the indices of the rows of the bucket that the recording computes.
         computed: the value and the gradient of each row, one row after the other, if a merged program has computed
             them already; see `GradientVariables.of_samples`.
@@ -85,11 +88,11 @@ def scattered(parts: Sequence[tuple[array[int], Any]], n: int, out: Any, numpy: 
 
 
 class GradientVariables:
-    """The variables of `CompiledFunction.value_and_grad`.
+    """The variables with respect to which `CompiledFunction.value_and_grad` differentiates.
 
     Args:
         wrt: "parameters", "inputs", the name of an argument, a tuple of names, or a nesting of `Value`s.
-        names: the function's arguments, by name.
+        names: a dict whose keys are the names of the function's arguments.
 
     Attributes:
         key: a key for the variables, which a dict can look up.
@@ -162,7 +165,10 @@ class GradientVariables:
     def of_samples(
         self, parts: Sequence[Part], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
     ) -> tuple[Any, Any]:
-        """Return the results of all samples and their gradients; unless `each` is set, the mean and its gradient.
+        """Return the result and the gradient of each sample.
+
+        If `each` is not set, return the mean of the results, and its derivatives with respect to each sample's
+        arguments.
 
         `parameters` has all parameters of the function. `numpy` is as for `of_mean`.
         """
@@ -250,7 +256,7 @@ def check_pair(name: str, recording: Recorded) -> None:
 
 
 def auxiliary(parts: Sequence[Part], threads: int) -> list[Any]:
-    """Return the auxiliary results of all samples: the second item of what the function returns."""
+    """Return the auxiliary results of all samples: the second items of the pairs that the function returns."""
     found: list[Any] = [None] * sum(len(part.rows) for part in parts)
     for recording, bucket, rows, _ in parts:
         for row, numbers in zip(rows, recording.program.forward(select_rows(bucket, rows), threads), strict=True):
@@ -262,7 +268,7 @@ def mean_matrix(found: Sequence[tuple[int, Any]], dense: bool, out: Any) -> Any:
     """Return the mean of the Hessians that several programs computed, weighted by the counts of their samples.
 
     `found` has a pair for each program: the count of its samples, and the mean of their Hessians. `dense` and `out` are
-    those arguments of `CompiledFunction.hessian`.
+    as for `CompiledFunction.hessian`.
 
     Raises:
         ValueError: the Hessians are not dense or have different shapes, or there is an `out`.

@@ -128,7 +128,7 @@ class Traced(Value):
         return self._data != 0.0 if stands_for_number(self, caller) else True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse to compare with a number, or a value of the same number; report other comparisons to the hooks."""
+        """Refuse to compare with a number, or a value that has the same number; report other comparisons."""
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
         varies = self._varies()
@@ -219,7 +219,10 @@ class Traced(Value):
 
 
 def _instead_of_equality(frame: FrameType) -> str:
-    """Return what to write instead of ==. A function of Python that the code in `frame` calls may have asked for it."""
+    """Return the part of an error message that says what to write instead of ==.
+
+    If the code in `frame` calls a function, this may be `sorted` of tuples, which compares by ==, so the text names it.
+    """
     called = dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL")
     by_key = "key=lambda t: t[0] in sorted(), min() and max() of tuples t, or " if called else ""
     return f"{by_key}where(equal(x, y), a, b)"
@@ -412,7 +415,7 @@ class RecordingHooks(Hooks):
         vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def _finish(self) -> None:
-        """Make the guards of the comparisons, and raise the error that a recorded refusal or changed flag needs."""
+        """Make guards from the comparisons. Raise an error that was remembered, or if a `requires_grad` has changed."""
         if self._refusal:
             raise self._refusal
         for a, symbol, b, held, place in self._comparisons.values():
@@ -520,9 +523,9 @@ class RecordingHooks(Hooks):
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Note the operands of an operation whose result is a constant because none of them requires a gradient.
 
-        The user may still switch on the `requires_grad` of an operand. The method `record_call` refuses it at the end.
-        An operand that is a recorded node required a gradient when it was made, so the user has switched this off, and
-        TypeError is raised at once.
+        The user may still switch on the `requires_grad` of an operand. The method `record_call` refuses this at the
+        end. An operand that is a recorded node required a gradient when it was made, so the user has switched this off,
+        and TypeError is raised at once.
         """
         for x in operands:
             if isinstance(x, Traced):
@@ -535,7 +538,7 @@ class RecordingHooks(Hooks):
         raise remembered(TypeError(f"{user_location()}: {op.refusal(len(operands))}"))
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an empty object, which becomes the new node. Its class is that of the hooks, not the class `kind`."""
+        """Return an empty object, which becomes the new node. Its class is the one given to the hooks, not `kind`."""
         node = object.__new__(self._kind)
         self._nodes.append(node)
         return node
@@ -562,7 +565,7 @@ class OtherThreads(Hooks):
             context.data_changed = True  # so programs that the function calls read parameters, and are refused
 
     def forget(self, hooks: RecordingHooks) -> None:
-        """End what `watch_for(hooks)` has begun, if anything."""
+        """Undo `watch_for(hooks)`; a no-op if this was not called. Other threads may use the values again."""
         with self._lock:
             self._recordings = tuple([other for other in self._recordings if other is not hooks])
             hook_other_threads(self if self._recordings else None)

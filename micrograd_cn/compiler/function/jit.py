@@ -176,10 +176,10 @@ def compile(  # noqa: A001 -- the field's name
       argument or computes with it. Such an error is raised even if the function catches it.
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
       changed since.
-    - If a parameter, or a number around the function, is replaced after the function was recorded, `fit` raises an
-      error, and so does a derivative with respect to a list that has the new parameter. A call and the other methods do
-      not check this: they go on with what was recorded, and a structure or a branch that is recorded later uses the new
-      one. So compile anew after something was replaced, or change a parameter's `data` instead.
+    - If a parameter, or a number outside the function that it reads, is replaced after the function was recorded, `fit`
+      raises an error, and so does a derivative with respect to a list that has the new parameter. A call and the other
+      methods do not check this: they go on with what was recorded, and a structure or a branch that is recorded later
+      uses the new one. So compile anew after something was replaced, or change a parameter's `data` instead.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
@@ -191,9 +191,8 @@ def compile(  # noqa: A001 -- the field's name
       the first 8 items of a collection or the first 50 objects of a class, in a collection or an array of more than
       10000 items, in an array of another library than numpy, in a global variable or an attribute of a class that the
       function makes, or if both recordings happen to be the same, as with a count of calls that only matters in the
-      tenth call. Nor is it noticed if another thread reads a parameter, or what code reads from attributes that begin
-      with an underscore. The label of a recorded argument is its name, and the text of a recorded value has no
-      number.
+      tenth call. Nor is it noticed if another thread reads a parameter, or if code reads attributes that begin with an
+      underscore. The label of a recorded argument is its name, and the text of a recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
@@ -215,10 +214,11 @@ def compile(  # noqa: A001 -- the field's name
     takes at most about 85 microseconds for each node on a core of 2022. The first program of a process takes about 20
     ms more, and the first use of an operation up to 1 ms more. Native code, which is compiled for one program, runs
     several times as fast as threaded code. Native code takes the place of threaded code once the threaded code has run
-    for about as long as it takes to make native code, or before, if `fit` is going to run for as long. A graph stays
-    threaded if its native code would take more than a few seconds to make. Threaded and native code give the same bits.
-    A program needs memory for about 6 numbers for each parameter. `fit` needs twice as much as that, and memory for the
-    optimiser's state. Both a program and `fit` need about a megabyte more for the rows that are computed at a time.
+    for about as long as it takes to make native code, or before, if `fit` is going to run for as long. A program stays
+    threaded code if its native code would take more than a few seconds to make. Threaded and native code give the same
+    bits. A program needs memory for about 6 numbers for each parameter. `fit` needs twice as much as that, and memory
+    for the optimiser's state. Both a program and `fit` need about a megabyte more for the rows that are computed at a
+    time.
 
     Args:
         f: a function of numbers that returns a `Value`, or a nesting of lists, tuples and dicts of `Value`s; or, with
@@ -227,11 +227,11 @@ def compile(  # noqa: A001 -- the field's name
             leaves that require a gradient are parameters; constants keep the data that they have now.
         static: the names of arguments whose Python values the function gets unchanged, without `Value`s in the place of
             numbers. The function is recorded anew for each combination of these values. Values that Python calls equal,
-            but that have other types or signs, such as 1, True and 1.0, are different values, and so is an object, a
-            function, a class or a module whose attributes have changed since an earlier call, and a function whose
-            closure, defaults or numbers and texts among its globals have changed. Three things are not compared:
-            attributes of a `Module` that are neither numbers nor texts, collections of more than 1000 items inside an
-            object, and attributes of the objects in a closure.
+            but that have different types or signs, such as 1, True and 1.0, count as different values. An object, a
+            function, a class or a module counts as another value than before if its attributes have changed since an
+            earlier call. So does a function if its closure, its defaults, or numbers and texts among its globals have
+            changed. Three things are not compared: attributes of a `Module` that are neither numbers nor texts,
+            collections of more than 1000 items inside an object, and attributes of the objects in a closure.
         branches: whether to record the function again for samples that take another branch. Each branch has a program,
             and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
             after some 100 calls, or fewer for large batches, one program computes all branches and selects. It serves
@@ -285,7 +285,8 @@ class Recording:
         call: `call(arguments)` calls the function with a dict of its arguments, and returns the result.
         treedef: for each argument, a pair: its name and its treedef, which describes its structure without the numbers.
         numbers: the numbers of the sample that is recorded.
-        captured: a dict from captured values to the leaves that stand for them. New leaves are added; see `capture`.
+        captured: a dict from captured values, which were computed before the function was called, to the leaves that
+            stand for them. New leaves are added; see `capture`.
         plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
 
     Attributes:
@@ -379,7 +380,7 @@ class Recording:
 
     @functools.cached_property
     def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
-        """A dict from the name of each argument to the places of its numbers in a row, and its treedef."""
+        """A dict from the name of each argument to a pair: the slice of a row that has its numbers, and its treedef."""
         found, end = {}, 0
         for argument, part in self._treedef:
             count = len(leaf_paths(part, argument))
@@ -394,7 +395,7 @@ class Recording:
 
     @functools.cached_property
     def indices(self) -> Indices:
-        """The indices with which the program takes one of several operands, such as the classes of `cross_entropy`."""
+        """The indices by which operations of the program select one of several operands, as `cross_entropy` does."""
         graph = self.program.compiled.graph
         return indices_of(graph) if graph.has_gathers else Indices({}, {}, {})
 
@@ -404,7 +405,7 @@ class Recording:
         return next((guard for guard, outcome in pairs if guard.outcome != outcome), self._guards[-1])
 
     def leaves(self) -> set[Value]:
-        """Return the leaves of the recorded graph, guards included, except for the inputs."""
+        """Return the leaves of the recorded graph and of its guards, without the inputs."""
         return traverse(*self._recorded, *[guard.node for guard in self._guards])[1].difference(self._inputs)
 
     def _captured_values(self) -> set[CapturedValue]:
@@ -417,7 +418,7 @@ class Recording:
     def is_same(self, other: Recording) -> bool:
         """Return whether the program of this recording can be used for `other`, a recording without a program.
 
-        Comparisons by == and nested results are not compared, so the answer is then False.
+        Return False if there is a comparison by ==, or if a result is nested, since this method does not compare these.
         """
         if not (self.single and other.single) or self.outcomes != other.outcomes:
             return False
@@ -520,7 +521,7 @@ RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and th
 
 
 class Default(str):
-    """A text that is the default of an argument. It can be told from the same text that a user writes."""
+    """A text that is the default of an argument. It can be told apart from an equal text that a user passes."""
 
     __slots__ = ()
 
@@ -531,7 +532,7 @@ INPUTS, PARAMETERS = Default("inputs"), Default("parameters")
 def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
     """Return the names of the arguments of a plain Python function whose arguments are all positional, else None.
 
-    `inspect.signature` gives the same names, but takes a tenth of the time of a small function's first call.
+    `inspect.signature` gives the same names, but would make the first call of a small function take a tenth longer.
     """
     if type(f) is not FunctionType or f.__kwdefaults__ or "__wrapped__" in f.__dict__ or "__signature__" in f.__dict__:
         return None
@@ -745,7 +746,7 @@ class CompiledFunction:
 
         Raises:
             TypeError, GuardError: as for a call.
-            ValueError: `out` has another size, or the results have different sizes.
+            ValueError: `out` has another size than the results, or the results have different sizes.
 
         >>> f = compile(lambda x, y: {"sum": x + y, "product": x * y})
         >>> f.forward([(1, 2), (3, 4)])
@@ -775,8 +776,8 @@ class CompiledFunction:
         Args:
             samples: as for `backward`.
             wrt: the variables to differentiate with respect to: "inputs", the default, which are the numbers of the
-                arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", which
-                are in the order of `.parameters`, in which the function uses them first; or a list of some of
+                arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", in the
+                order of `.parameters`, which is the order in which the function first uses them; or a list of some of
                 `.parameters`. For the order of a model's parameters, write `wrt=model.parameters()`. For an argument
                 that is called inputs or parameters, write a list, such as `wrt=["inputs"]`.
             threads: as for `backward`.
@@ -1249,8 +1250,8 @@ class CompiledFunction:
         """Raise the plain function's IndexError if one of some rows has a class that `cross_entropy` does not have.
 
         The loss is nan then, but its derivatives are not. Nothing is raised for other indices that are out of range,
-        since the plain function raises nothing: `take` gives nan. Classes that are computed from arguments are not
-        checked, but an argument that is replaced only where it equals the `ignore_index` is.
+        since the plain function raises nothing: `take` gives nan. A class that the function computes from arguments is
+        not checked. A class that is an argument is checked, also if it is replaced where it equals the `ignore_index`.
 
         Raises:
             IndexError, TypeError, ValueError: as for `_call_where_nan`.
@@ -1895,7 +1896,10 @@ class CompiledFunction:
         return self._turn.in_turn(functools.partial(self._record_rows, bucket, rows, threads))
 
     def _record_rows(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
-        """Do the work of `_record_missing`. Other threads may record the function at the same time."""
+        """Make recordings for rows that have none yet, without waiting for other threads that record the function, too.
+
+        Return the recordings for all rows, each with its rows.
+        """
         known = self._recordings.setdefault((bucket.static, bucket.treedef), Recordings())
         found: list[RecordingRows] = []
         tried = 0  # how many of the recordings in `known` are known not to be recordings for the rows that are left
@@ -1980,10 +1984,11 @@ class CompiledFunction:
         return same
 
     def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
-        """Find a recording also by the static values as they are now, if the function changed them in the recording.
+        """Let a recording also be found by its static values as they are now, if the function changed them.
 
-        For example, a static function may count its calls. It was recorded again with these values, and did the same.
-        Without this, each call would find another count than the call before, and would record the function anew.
+        For example, a static function may count its calls. It was recorded again with the changed values, and the two
+        recordings did not differ. Without this method, each call would find another count than the call before, and
+        would record the function anew.
         """
         static = tuple([(name, static_value(name, x.value)) for name, x in bucket.static])
         if static != bucket.static:
@@ -2179,9 +2184,9 @@ def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyC
 def _dispatch_among(
     known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
 ) -> tuple[list[RecordingRows], array[int]]:
-    """Find the recording in `known` for each of some rows. Return these recordings, each with its rows, and other rows.
+    """Find the recording in `known` for each of some rows. Return these, each with its rows, and the rows left.
 
-    The other rows are those for which no recording in `known` can be used.
+    The rows left are those for which no recording in `known` can be used.
     `address` is the address of the parameters' current values, or 0 if these are the data of the `Value`s.
     """
     found: list[RecordingRows] = []

@@ -1,10 +1,10 @@
-"""Merge the recordings of a function that branches into one program, which selects as `where` does.
+"""Merge the recordings of a function that branches into one program, which selects a branch as `where` does.
 
 The merged program computes all branches for each row, and selects the results of the branch that the row takes. For
-small branches this takes less time than to sort the rows by their branches. No gradient of a branch is lost or added:
-derivatives for each row are selected, too, and the gradient of a mean is nan where a branch that is not selected would
-spoil it. The first result is nan for a row that no recording has been made for. So if a caller gets a nan, it sorts the
-rows by their branches, and computes them with the program of each branch.
+small branches this takes less time than to sort the rows by their branches. Derivatives of each row are selected in the
+same way. In the gradient of a mean, the factors in a branch that is not selected are multiplied by 0, which gives nan
+if a factor is infinite. The first result is nan for a row for which there is no recording. A caller that gets a nan
+sorts the rows by their branches, and computes each row with the program of its branch.
 """
 
 from __future__ import annotations
@@ -64,15 +64,16 @@ class Recorded(Protocol):
 
     @property
     def indices(self) -> Indices:
-        """The indices with which the program takes one of several operands."""
+        """The indices by which operations of the program, such as `take`, select one of several operands."""
 
 
 class MergedRecordings:
-    """The recordings of a function for samples with the same structure, merged. Programs are made when they are used.
+    """The recordings of a function for samples with the same structure, merged into programs that are made when needed.
 
-    A program is made in the background once it was asked for several times. It is used once it was asked for twice as
-    often, even if a call then has to wait until it is made. Whether a call uses it must not depend on how fast the
-    computer is, since merged programs and the programs of single branches round the gradient of a mean differently.
+    A method such as `forward` returns None until it was called often enough. After some calls, the program is begun in
+    the background. After twice as many calls, the method returns it, even if it has to wait until the program is made.
+    So it does not depend on the computer's speed whether a call of the function uses a merged program. This matters
+    since merged programs and the programs of single branches round the gradient of a mean differently.
 
     Args:
         recordings: the recordings, as a list to which others may be added later. The list refers to this object, which
@@ -96,22 +97,22 @@ class MergedRecordings:
         )
 
     def is_current(self, parameters: Sequence[Value]) -> bool:
-        """Return whether the function has no further recordings by now, and its `parameters` are as many as before."""
+        """Return whether the function still has only these recordings, and still as many `parameters` as before."""
         return len(self.recordings) == len(self._known() or ()) and len(parameters) == len(self.parameters)
 
     def call(self) -> Program | None:
-        """Return a program that computes the result of a call, which has a single row; or return None."""
+        """Return a merged program that computes the result of a call, which has a single row; None if there is none."""
         return self._program("call", 1, _of_results)
 
     def forward(self, rows: int) -> Program | None:
-        """Return a program that computes the results of about this many rows, or None."""
+        """Return a merged program that computes the results of about `rows` rows; None if there is none."""
         return self._program("forward", rows, _of_results)
 
     def loss(self, rows: int, calls: int = 1) -> Program | None:
-        """Return a program with the gradient of the mean result with respect to the parameters.
+        """Return a merged program that computes the mean result and its gradient with respect to the parameters.
 
-        Return None if the recordings cannot be merged into one program. `rows` is as for `forward`. The program is
-        going to be used for about so many `calls`.
+        Return None if there is no such program. `rows` is about how many rows it is going to compute at each call, and
+        `calls` is about how often it is going to be called.
         """
         for recorded in self.recordings:
             program = recorded.program
@@ -124,7 +125,8 @@ class MergedRecordings:
     def may_spoil(self, gradient: array[float]) -> bool:
         """Return whether `gradient`, computed by the program of `loss`, has a nan that an unselected branch may cause.
 
-        If a factor of a sum is infinite in a branch that is not selected, it is multiplied by 0, and gives nan.
+        If a factor is infinite in a sum of products in a branch that is not selected, it is multiplied by 0, which
+        gives nan.
         """
         return len(self.recordings) > 1 and has_nan(gradient)
 
@@ -132,7 +134,7 @@ class MergedRecordings:
         """Return whether `backward` may have to raise an error, or leave a `grad` None, because of the branches taken.
 
         If a branch has no parameters that can be trained now, `backward` raises an error if no other branch is taken. A
-        parameter whose `grad` is None now keeps it unless a branch that uses the parameter is taken.
+        `grad` that is None now stays None unless a branch that uses the parameter is taken.
         """
         if not all(recorded.program.has_trainable for recorded in self.recordings):
             return True
@@ -145,12 +147,12 @@ class MergedRecordings:
         return [p for p in self.parameters if not all(p in nodes for nodes in reached)]
 
     def derivative(self, kind: Kind, wrt: Callable[[Any], Any], key: Hashable, rows: int) -> Program | None:
-        """Return a program that computes derivatives of each row, or None.
+        """Return a merged program that computes derivatives for each row; None if there is none.
 
         Args:
             kind: "gradient", or "value_and_grad" for the result and the gradient.
             wrt: a function that returns the variables for a recording.
-            key: a key for the variables.
+            key: a key for the variables, by which the program is found again.
             rows: as for `forward`.
         """
 
@@ -198,10 +200,10 @@ class MergedRecordings:
 
 
 class _Choice:
-    """A node of the tree of comparisons.
+    """A node of a tree of comparisons, whose leaves are recordings.
 
     Attributes:
-        condition: the comparison; None where all guards of a recording hold.
+        condition: the comparison; None for a leaf, where all guards of a recording hold.
         key: an integer, which is the same for comparisons that compute the same number.
         following: a dict from the outcomes of the comparison, True and False, to the next nodes.
         recording: the index of the recording whose guards hold.
@@ -247,9 +249,10 @@ class _Merger:
         self._tree = self._make_tree()
 
     def _structure(self) -> tuple[dict[Value, int], list[int]]:
-        """Return a dict from nodes to integers, which are equal if the nodes compute the same; and their costs.
+        """Return a dict from nodes to integers, equal for nodes that compute the same number, and a list of costs.
 
-        The second result has the cost for each of these integers: the count of operands, and more for a function.
+        The list has a cost for each of these integers. It is the count of the node's operands, and more for an
+        elementary function.
         """
         known, keys, sizes = dict[Any, int](), dict[Value, int](), list[int]()
         parameters = {*self._parameters}
@@ -294,7 +297,8 @@ class _Merger:
     def is_worthwhile(self, rows: int, alone: bool) -> bool:
         """Return whether the merged program takes less time for `rows` rows than the programs of single branches.
 
-        The rows have to be sorted for these. `alone` says that there is a single row, the arguments of a call.
+        For the latter, the rows have to be sorted first. `alone` says that there is a single row, the arguments of a
+        call.
         """
         alike = [
             {self._keys[node] for node in evaluation_order([*conditions, *outputs]) if node.op}

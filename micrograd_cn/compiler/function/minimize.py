@@ -140,8 +140,8 @@ def scipy_functions(
 class SparseMatrices:
     """Make `scipy.sparse.csr_array`s whose entries have the positions that `structure` lists, in its order.
 
-    scipy sorts and checks the positions once, which takes ten times as long as to copy them for each matrix. A matrix
-    shares no memory with another one, since a user may change it in place.
+    scipy sorts and checks the positions only once. To copy them for each matrix takes a tenth of that time. Without
+    copies, matrices would share memory, and a user may change one in place.
 
     >>> matrices = SparseMatrices(Structure((1, 0), (0, 1), (2, 2), (False, False)))
     >>> matrices.with_entries([3.0, 4.0]).toarray().tolist()
@@ -157,7 +157,7 @@ class SparseMatrices:
         self._template = numbered
 
     def with_entries(self, entries: Any) -> Any:
-        """Return the matrix with these entries."""
+        """Return a matrix with these entries, which are in the order of the positions in `structure`."""
         import numpy as np
 
         made = copy.copy(self._template)  # skips the checks of the constructor
