@@ -1,1 +1,1 @@
-"""Convert the data that go into a program and come out of it: samples, rows, parameters and captured values."""
+"""Convert the data that a program reads and returns: samples, rows, parameters, and nodes computed before a call."""

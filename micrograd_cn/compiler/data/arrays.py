@@ -60,7 +60,7 @@ def flat_doubles(x: Any) -> FlatNumbers:
 
 
 def doubles_in_place(x: Any, read_only: bool = False) -> FlatNumbers | None:
-    """Return the numbers of `x` as a flat buffer of doubles that shares its memory, or None if that is impossible.
+    """Return the numbers of `x` as a flat buffer of doubles that shares the memory of `x`; None if that is impossible.
 
     It is impossible if `x` is no buffer of doubles in C's order, or if it is read-only, unless `read_only` is set. An
     empty array has no memory to share.
@@ -132,7 +132,7 @@ def refuse_collection(x: Any) -> None:
 
 
 def iterable_data(data: Any, expected: str) -> Iterable[Any]:
-    """Return an iterable of the items of `data`. `expected` is what messages call these items.
+    """Return an iterable of the items of `data`. `expected` is a description of these items for error messages.
 
     An object with a length and items, such as a dataset of PyTorch, need not be iterable.
 

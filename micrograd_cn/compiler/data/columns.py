@@ -56,7 +56,7 @@ class Columns(Sequence[float]):
         self.address = address(self._table) | TABLE_BIT
 
     def giving_numpy(self) -> Columns:
-        """Return the same rows, for which results shall be numpy arrays."""
+        """Return a copy of these `Columns` in which `gives_numpy` is set. It shares the arrays of numbers."""
         return Columns(self.parts, self.row_count, gives_numpy=True)
 
     def flat(self) -> FlatNumbers:
@@ -100,7 +100,9 @@ class Columns(Sequence[float]):
 
 
 def together(columns: Sequence[FlatNumbers], count: int) -> Numbers:
-    """Return the numbers of rows whose parts are in `columns`. They are copied only where this takes little time.
+    """Return the numbers of `count` rows. Each array in `columns` has a part of every row, one row after the other.
+
+    The numbers are copied only where this takes little time.
 
     >>> list(together([array("d", [1, 2]), array("d", [10, 20])], 2))
     [1.0, 10.0, 2.0, 20.0]
@@ -122,7 +124,10 @@ def together(columns: Sequence[FlatNumbers], count: int) -> Numbers:
 
 
 def side_by_side(columns: Sequence[FlatNumbers], count: int) -> FlatNumbers:
-    """Return the numbers of rows whose parts are in `columns`, as one array, one row after the other."""
+    """Return the numbers of `count` rows as one array, one row after the other.
+
+    Each array in `columns` has a part of every row, also one row after the other.
+    """
     if len(columns) == 1:
         return columns[0]
     if not count:

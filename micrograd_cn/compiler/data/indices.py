@@ -1,6 +1,6 @@
 """Find rows in which an index of `take`, or a target of a loss, is out of range, so `fit` can refuse them.
 
-Such a number gives nan, and `fit` would train with it.
+The result for such a row is nan, and `fit` would train with it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from .columns import Numbers
 
 
 class Indices(NamedTuple):
-    """The indices with which a graph takes one of several operands, as `take` and `cross_entropy` do.
+    """The indices by which operations of a graph select one of several operands, as `take` and `cross_entropy` do.
 
     Attributes:
-        columns: a dict from the positions of inputs in a row to counts. Such an input is an index that must be less
-            than the count.
-        computed: a dict from nodes to such counts, for indices that are computed by operations of the graph.
-        ignored: a dict from positions to numbers. The input at such a position is an index, unless it is this number,
-            which stands for another index. So `cross_entropy` uses its target if it has an `ignore_index`.
+        columns: for inputs that are indices, a dict from the position of the input in a row to the count of operands.
+            The index must be less than this count.
+        computed: for indices that operations of the graph compute, a dict from the index, a node, to the count of
+            operands.
+        ignored: for inputs that are indices unless they are a certain number, a dict from the position of the input in
+            a row to this number. An example is the target of a `cross_entropy` with an `ignore_index`.
     """
 
     columns: dict[int, int]
@@ -34,7 +35,7 @@ class Indices(NamedTuple):
 
 
 def indices_of(graph: Graph) -> Indices:
-    """Return the indices with which a graph takes one of several operands.
+    """Return the indices by which operations of a graph, such as `take`, select one of several operands.
 
     >>> from micrograd_cn import equal, take, where
     >>> i, x = Value(0), Value(5)
@@ -78,7 +79,7 @@ def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, row
 
     Args:
         columns: a dict from positions in a row to counts. The number at such a position must be an integer from 0 to
-            below the count.
+            the count minus 1.
         numbers: the numbers of all rows, one row after the other.
         width: how many numbers a row has.
         rows: the indices of the rows to check.
@@ -101,7 +102,7 @@ def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, row
 
 
 def _are_indices(column: FlatNumbers, count: int) -> bool:
-    """Return whether all numbers in a column are integers from 0 to below `count`; False if numpy is not imported."""
+    """Return whether all numbers in a column are integers from 0 to `count` - 1; False if numpy is not imported."""
     if not (numpy := sys.modules.get("numpy")):
         return False
     numbers = numpy.asarray(column)
@@ -131,7 +132,7 @@ def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:
 
 
 def is_refused(graph: Graph, numbers: Sequence[float]) -> bool:
-    """Return whether a loss in the graph refuses the row with these numbers: a `where` chooses the number nan.
+    """Return whether a loss in the graph refuses the row with these numbers: a `where` of the loss selects nan for it.
 
     >>> from micrograd_cn import less, where
     >>> t = Value(0.5)

@@ -73,7 +73,7 @@ class Slot(NamedTuple):
 
     Attributes:
         content: the address of the object in the slot. For an empty slot it is that of a `Value`.
-        number: the name of the number of the float in the slot, if there is one.
+        number: the name of an LLVM value: the number of the float in the slot, if there is a float.
         is_float: whether there is a float.
         is_good: whether there is a float or None, in whose place machine code can put another float.
         unshared: whether there is a float to which nothing else refers.
@@ -112,8 +112,8 @@ class NodeLoop:
     def node(self, index: Integer) -> tuple[Words, Condition]:
         """Write code that loads the address of a node, and tells whether its class is `Value`, and not a subclass.
 
-        Return the address and the condition. If the object in the list is something else, the address
-        is that of a `Value` that is always there to be read.
+        Return the address and the condition. If the object in the list is something else, the address is that of a
+        certain `Value`, which can always be read.
         """
         found = self._items.words(index)
         is_value = self._has_type(found, Value)
@@ -181,7 +181,7 @@ def address_of(x: object) -> str:
 
 
 def _write_read() -> Function:
-    """Write the function that copies the numbers in a slot of the nodes to the address `%to`."""
+    """Write the function that copies the numbers in a slot of the nodes in `%list` to the address `%to`."""
     f = Function(f"{KERNEL_PREFIX}read_nodes", "ptr %list, i64 %n, i64 %slot, ptr %to", "i64")
     nodes, to, offset = NodeLoop(f), Doubles(f, "%to"), Integer(f, "%slot")
     with f.repeat("%n", [Condition(f, "true")]) as loop:
@@ -195,7 +195,7 @@ def _write_read() -> Function:
 
 
 def _write_write() -> Function:
-    """Write the function that assigns numbers to a slot of the nodes.
+    """Write the function that assigns numbers to a slot of the nodes in `%list`.
 
     The number for the first node is at the address `%from`, and that for each other node `%stride` doubles further on.
     """
@@ -213,7 +213,7 @@ def _write_write() -> Function:
 
 
 def _write_add() -> Function:
-    """Write the function that adds the numbers at the address `%from`, times `%weight`, to the gradients of the nodes.
+    """Write the function that adds the numbers at `%from`, times `%weight`, to the gradients of the nodes in `%list`.
 
     It does nothing if one of the nodes requires no gradient.
     """
@@ -238,7 +238,7 @@ def _write_add() -> Function:
 
 
 def _write_frozen() -> Function:
-    """Write the function that returns 0 if all nodes require a gradient, and 1 if one may not."""
+    """Write the function that returns 0 if all nodes in `%list` require a gradient, and 1 if one may require none."""
     f = Function(f"{KERNEL_PREFIX}frozen_nodes", "ptr %list, i64 %n", "i64")
     nodes = NodeLoop(f)
     with f.repeat("%n", [Condition(f, "true")]) as loop:
@@ -279,9 +279,9 @@ def _compile() -> None:
 
 
 def uses_machine_code(nodes: Sequence[Value]) -> bool:
-    """Return whether machine code is worthwhile for the nodes, exists and can read them.
+    """Return whether there is machine code that can read and write the nodes, and is worthwhile for so many of them.
 
-    It is compiled in the background once Python code has served many nodes.
+    The machine code is compiled in the background once Python code has read or written many nodes.
     """
     global _served
     if len(nodes) < MIN_NODES or type(nodes) is not list:

@@ -138,7 +138,7 @@ def _write_has_nan() -> Function:
 
 
 def _write_finds_nan() -> Function:
-    """Write the code of a built-in function of Python that returns whether there is a nan; see `llvm.builtin`.
+    """Write the code of a built-in function of Python that returns whether some number is nan; see `llvm.builtin`.
 
     `%self` is a tuple. Its first item is a `bytes` with the operands of `has_nan`, and its second item is True.
     """
@@ -171,7 +171,7 @@ def compile_kernels() -> None:
 def _uses_machine_code(numbers: int) -> bool:
     """Return whether machine code is worthwhile for this many numbers, and exists.
 
-    It is compiled in the background once Python code has served many numbers.
+    The machine code is compiled in the background once Python code has processed many numbers.
     """
     global _served
     if numbers < FEW_NUMBERS or not numbers:

@@ -32,9 +32,9 @@ def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
     """Return the numbers of all rows as one flat array or buffer, and the count of rows; a row has `width` numbers.
 
     `Columns` are returned as they are. A writable, contiguous buffer of doubles in two dimensions is read in place, and
-    a memoryview of it is returned.
-    Everything else is copied to an array. Numbers of other types are converted to doubles, and arrays of wider
-    floating-point numbers, which would lose digits, are refused. But integers and fractions in lists are rounded.
+    a memoryview of it is returned. Everything else is copied to an array. Numbers of other types are converted to
+    doubles, and arrays of wider floating-point numbers, which would lose digits, are refused. But integers and
+    fractions in lists are rounded.
 
     Raises:
         TypeError: `rows` does not hold rows of real numbers.

@@ -115,6 +115,8 @@ def copy_numbers(buckets: Iterable[Bucket]) -> None:
 def numpy_like(samples: Any, numbers: Any) -> Any:
     """Return the results `numbers` as a numpy array if samples are in numpy arrays and all results have the same shape.
 
+    Otherwise return `numbers` unchanged.
+
     >>> numpy_like([(1.0,)], [[2.0]])
     [[2.0]]
     """
@@ -425,9 +427,10 @@ def _part_identity(x: Any, around: tuple[Any, ...], functions: list[FunctionType
 def _function_identity(f: FunctionType, functions: list[FunctionType]) -> Any:
     """Return a key for the attributes, the defaults, the closure and the globals of a function; see `_identity`.
 
-    Of the objects in its closure and its defaults, only numbers, texts, collections, arrays and functions are in the
-    key by value, and of its globals only numbers and texts, since to read more would take too long in each call.
-    The functions among them are in the key by identity. They are added to `functions`, since `_identity` reads them.
+    Of the objects in its closure and its defaults, only numbers, texts, collections and arrays are in the key by value.
+    Of its globals, only numbers and texts are in the key, since to read more would take too long in each call.
+    Functions in its closure and its defaults are in the key by identity. They are added to `functions`, so `_identity`
+    makes keys for their contents, too.
     """
     around = (f,)
     found: list[Any] = [Same(f.__code__)]

@@ -1,4 +1,4 @@
-"""What a function can read besides its arguments: the variables around it, and the objects that these hold.
+"""Find what a function can read besides its arguments: variables outside of it, and the objects that these hold.
 
 A compiled program does not read them again. So a function that changes them while it is recorded, or that draws random
 numbers or reads a clock, may do something else in each call. The module `function.jit` records such a function twice,
@@ -303,7 +303,7 @@ class ReachableCode:
 
 
 class Surroundings:
-    """The variables around some functions, and the objects that the functions can reach from them.
+    """The variables outside of some functions that these can read, and the objects that they reach from there.
 
     Functions of other packages are not looked into. Of a collection, only the first `MAX_ITEMS` items are looked into.
 
@@ -542,7 +542,7 @@ class Places:
         arrays: arrays of numbers.
         object_arrays: numpy arrays of objects.
         code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
-        readers: functions that return what other places hold.
+        readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
     """
 
     def __init__(
@@ -733,9 +733,9 @@ def _slots(kind: type) -> list[Any]:
 
 
 def _is_array(x: Any) -> bool:
-    """Return whether `x` is a bytearray, or an array of plain numbers that Python or numpy made and that is not large.
+    """Return whether `x` is a bytearray, an `array.array` or a numpy array of plain numbers, and is not large.
 
-    An array that cannot be written to does not count.
+    A numpy array that cannot be written to does not count.
     """
     if isinstance(x, (bytearray, array)):
         return len(x) <= MAX_COMPARED
@@ -756,7 +756,7 @@ def _is_object_array(x: Any) -> bool:
 
 
 def _refill(x: Any, content: bytes) -> None:
-    """Put the bytes `content` back into an array, from which they came."""
+    """Write the bytes `content`, which were read from the array `x` before, to this array."""
     if isinstance(x, bytearray):
         x[:] = content
     elif isinstance(x, array):
@@ -786,7 +786,8 @@ def _is_users(file: str) -> bool:
 def is_users_module(name: str) -> bool:
     """Return whether the module `name` belongs neither to Python, nor to an installed package, nor to this package.
 
-    A notebook and the interactive interpreter have no file. Nor has the module of Cython, which is not the user's.
+    The module of a notebook or of the interactive interpreter has no file, but is the user's. Cython's module has no
+    file, either, and is not the user's.
     """
     if not isinstance(name, str) or name.startswith("_cython_"):
         return False
