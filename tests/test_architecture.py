@@ -50,8 +50,9 @@ INSIDE = {
         "linear",
     ),
     "graph": (
-        *("operators", "callers", "conversion", "plain_numbers", "nan_order", "unsupported", "numpy_methods"),
-        *("subclasses", "groups", "anomaly", "stepwise", "context", "scopes", "closures", "node", "value_arrays"),
+        *("interrupts", "operators", "callers", "conversion", "plain_numbers", "nan_order", "unsupported"),
+        *("numpy_methods", "subclasses", "groups", "anomaly", "stepwise", "context", "scopes", "closures", "node"),
+        "value_arrays",
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),

@@ -7,7 +7,7 @@ import opcode
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, repeat
+from itertools import repeat
 from math import isnan
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
@@ -19,6 +19,7 @@ from . import context, plain_numbers
 from .callers import CALLS
 from .closures import Closure, sends_nothing
 from .groups import Group
+from .interrupts import at_once
 from .nan_order import holds_with_nan
 from .numpy_methods import NumpyMethods
 
@@ -593,5 +594,4 @@ def assign_data(nodes: Sequence[Node], numbers: Sequence[float]) -> None:
         for node, x in zip(nodes, numbers, strict=True):
             node.data = x
         return
-    assignments = map(setattr, nodes, repeat("_data"), numbers)
-    any(chain(assignments, map(setattr, [context], ["data_changed"], [True])))  # one call; each `setattr` returns None
+    at_once(map(setattr, nodes, repeat("_data"), numbers), map(setattr, [context], ["data_changed"], [True]))

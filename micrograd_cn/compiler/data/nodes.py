@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ...engine import Value
 from ...graph import context
+from ...graph.interrupts import at_once
 from ...graph.node import assign_data
 from ..llvm.machine import Machine, machine
 from ..llvm.operands import Condition, Doubles, Integer, Words
@@ -320,7 +321,7 @@ def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
             _kernel("write_nodes"), nodes, len(nodes), slot_offset("_data"), numbers.buffer_info()[0], 1
         )
         changed: Callable[[], object] = partial(setattr, context, "data_changed", True)
-        if not any(map(call, [write, changed])):  # one call into C, which Ctrl-C cannot interrupt
+        if at_once(map(call, [write, changed])):  # `write` returns 1 if machine code cannot write to these nodes
             return
     assign_data(nodes, numbers)
 

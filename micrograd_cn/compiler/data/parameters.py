@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ...engine import Value, traverse
 from ...graph import context
+from ...graph.interrupts import at_once
 from ...ops.number import number
 from ...ops.operation import Op
 from ...optim.optimizer import list_of_parameters
@@ -272,5 +273,5 @@ def add_gradients(found: Iterable[Gradients]) -> None:
                         p.original.backward(gradient)
     except BaseException:
         for nodes, grads in reversed(changed):
-            any(map(setattr, nodes, repeat("_grad"), grads))  # one call into C; each `setattr` returns None
+            at_once(map(setattr, nodes, repeat("_grad"), grads))
         raise

@@ -30,6 +30,7 @@ from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
 from ...graph import context
 from ...graph.conversion import numpy_advice
+from ...graph.interrupts import at_once
 from ...ops.number import flag, is_of_numpy, number, number_or_none
 from ...ops.options import refuse_options
 from ...optim import Optimizer
@@ -1957,7 +1958,7 @@ class CompiledFunction:
             ]
             with self._lock():
                 if self.parameters is parameters and len(known) == count:
-                    any(map(operator.call, publish))  # one call into C, which Ctrl-C cannot interrupt
+                    at_once(map(operator.call, publish))
         return made in known
 
     def _same_in_other_state(self, made: Recording, bucket: Bucket) -> Recording | None:

@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 from ...engine import Value
 from ...graph import context
+from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.optimizer import States, copy_states
 from ..data.nodes import clear_gradients, holding_gil, slot_offset
@@ -124,7 +125,7 @@ class SingleStep:
             partial(setattr, optimizer, "steps", steps + 1),
             partial(setattr, context, "data_changed", True),
         )
-        return not any(map(call, changes))  # one call into C, which Ctrl-C cannot interrupt; it ends after a 1
+        return at_once(map(call, changes))
 
     def _have_changed(self, parameters: list[Value]) -> bool:
         """Note that the optimiser has these parameters now, and return whether machine code can change them."""

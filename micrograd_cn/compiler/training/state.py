@@ -6,17 +6,17 @@ Parameters and the optimiser's state are copied into this memory before the loop
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, compress, repeat
+from itertools import compress, repeat
 from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from ...engine import Value
 from ...graph import context
+from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.optimizer import States, at_least_0, copy_states
 from ..data.captured import check_captured
@@ -492,7 +492,7 @@ class TrainingState:
             changes.append(map(setattr, [optimizer], ["skipped"], [optimizer.skipped | skipped]))
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.view[0]]))
-        deque(chain.from_iterable(changes), maxlen=0)  # a single call into C, which Ctrl-C cannot interrupt
+        at_once(*changes)
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
