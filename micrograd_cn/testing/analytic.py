@@ -1,4 +1,4 @@
-"""Get the derivative that is checked from its source: the user's function, PyTorch's backward pass, or jax's vjp."""
+"""Build the derivative that is to be checked: from the user's own, from PyTorch's backward pass, or from jax's vjp."""
 
 from __future__ import annotations
 
@@ -322,8 +322,9 @@ def _record_in_torch(
 ) -> tuple[Any, ...]:
     """Call f in PyTorch; return its results, the arguments to differentiate by, and the weights of the results.
 
-    These are three lists of tensors. The weights of a result are the part of `upstream` at the position of the result
-    in the output. A result is left out if `upstream` has None there, or if PyTorch cannot differentiate it.
+    These are three lists of tensors. The weights of a result are its upstream gradient: the part of `upstream` at the
+    position of the result in the output. A result is left out if this part is None, or if PyTorch cannot differentiate
+    the result.
     """
     inputs = _inputs_of(args, arguments)
     if arguments.has_array_parts:
@@ -377,9 +378,10 @@ def _torch_backward_twice(f: Callable[..., Any], arguments: Packed, outputs: Pac
 
 
 def _function_of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
-    """Return a function that takes and returns the variables of `f`: its arrays and numbers of floating-point type.
+    """Return a function that calls `f` with other variables: the floating-point arrays and numbers in its arguments.
 
-    It calls `f` with its own arguments in place of the variables, and the constants as they are. See `Packed`.
+    The function takes the variables one after the other. The constants come from `arguments` (see `Packed`). It returns
+    a tuple of the floating-point arrays and numbers in the result of `f`.
     """
     return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
 
@@ -420,7 +422,10 @@ def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _ends_at_once_differentiable(gradients: Any) -> bool:
-    """Return whether PyTorch's graph of some gradients has a node that raises an error when it is differentiated."""
+    """Return whether PyTorch's graph of some gradients has a node that raises an error when it is differentiated.
+
+    PyTorch's decorator `once_differentiable` inserts such a node.
+    """
     nodes = [node for g in gradients if (node := getattr(g, "grad_fn", None)) is not None]
     seen = set(nodes)
     while nodes:

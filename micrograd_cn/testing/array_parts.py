@@ -74,12 +74,12 @@ def is_complex(x: Any) -> bool:
 
 
 def split_like(tree: Any, model: Any) -> list[Any] | None:
-    """Return the parts of `tree`, a derivative with respect to a complex or sparse `model`, in the order of its parts.
+    """Return a list of the parts of `tree`, which is a derivative with respect to the complex or sparse array `model`.
 
-    The derivative with respect to complex numbers is complex, or real where it has no imaginary part. The derivative
-    with respect to a sparse matrix is either a matrix of the same shape, sparse or dense, or an array of the entries
-    that `model` stores. From a matrix, only the entries at the places where `model` stores entries are taken. None is
-    returned if `tree` has another form, or if `model` is neither complex nor sparse.
+    If `model` is complex, the parts are the real and the imaginary part of `tree`; a real `tree` will do, too. If
+    `model` is a sparse matrix, the only part is the array of the derivatives with respect to the entries that `model`
+    stores. Then `tree` is either this array, or a matrix of the shape of `model`, from which these derivatives are
+    taken. None is returned if `tree` has another form, or if `model` is neither complex nor sparse.
     """
     if is_sparse(model):
         return _entries_like(tree, model)
@@ -177,7 +177,7 @@ def _parts_of_scipy(x: Any) -> Parts:
     """Return the stored entries of a sparse scipy matrix, and a function that builds such a matrix from other entries.
 
     Raises:
-        TypeError: the format is none of `STORED`.
+        TypeError: the format is none of csr, csc and coo.
     """
     if x.format not in STORED:
         raise TypeError(f"gradcheck: a sparse matrix of the format {x.format} is not checked; write x.tocsr()")
@@ -193,7 +193,7 @@ def _parts_of_scipy(x: Any) -> Parts:
 def _entries_like(tree: Any, model: Any) -> list[Any] | None:
     """Return a list of one array: the entries of `tree` at the places where the sparse matrix `model` stores entries.
 
-    If `tree` is the array of these entries itself, it is returned. None is returned if `tree` has another shape.
+    If `tree` is the array of these entries itself, the list has `tree`. None is returned if `tree` has another shape.
     """
     import numpy as np
 

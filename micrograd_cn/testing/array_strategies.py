@@ -38,7 +38,8 @@ def points(
 
     Most arrays have elements of up to 0.1, 1 or 10, as layers of a network meet them. In one of five examples of a
     test, arrays are extreme: much larger, much smaller, or with elements of very different magnitudes. All arrays of an
-    example are extreme together, so rounding seldom hides one of them beside another. Some elements are 0.0 or -0.0.
+    example are extreme together, since rounding would hide the effect of a usual array beside that of a huge one. Some
+    elements are 0.0 or -0.0.
 
     Args:
         shape: the shape of the arrays; () for a single number.
@@ -102,7 +103,7 @@ def points(
 
 
 def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
-    """Return windows; all elements of an array are drawn from the same window.
+    """Return the windows from which arrays are drawn: all elements of an array are drawn from the same window.
 
     A window is a pair of an interval for the elements, and an interval for their absolute values. All windows but the
     last are for elements of similar magnitude. `low` and `high` are the bounds of the elements. `tiny` is the smallest

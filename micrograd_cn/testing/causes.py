@@ -67,7 +67,8 @@ def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
     Args:
         wrong: the comparisons of the wrong derivatives with respect to single elements of the argument.
         some_right: whether another derivative with respect to the argument is correct and not 0.
-        some: whether the user's code gives any wrong derivative that is not 0. Those along directions count, too.
+        some: whether any wrong derivative with respect to the argument is not 0. Derivatives along directions count
+            here, too.
     """
     first, *others = {comparison.cause for comparison in wrong}
     if first and not others:

@@ -83,8 +83,8 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
         is not installed, or the operation is not written with the package's operations.
 
     Raises:
-        AssertionError: a check failed. The message says which check, at operands as simple as could be found, and has
-            code that shows the failure. If a derivative is wrong, the error is a `GradientMismatch`.
+        AssertionError: a check failed. The message names the check and the operands, which are as simple as could be
+            found, and has code that shows the failure. If a derivative is wrong, the error is a `GradientMismatch`.
         ImportError: hypothesis is missing.
 
     Warns:
@@ -142,12 +142,12 @@ def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
 
 
 def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
-    """Return the partials of a gather, which picks one of the operands `xs` by an index, with respect to `xs`."""
+    """Return the partials of a gather with respect to the operands `xs`, one of which it picks by the index."""
     return op.local_derivatives(y, index, *xs)[1:]
 
 
 def _check_kinks(op: Op, kink: Callable[..., float]) -> None:
-    """Check the values and first derivatives at points where the operation has a kink, since `kink` is 0 there."""
+    """Check the values and first derivatives at kinks of the operation: points at which the function `kink` is 0."""
 
     def blaming(*xs: float) -> float:
         with reraise_as_failure(op, xs, f"the kink of {op.name}", "OP.smoothness.kink(XS)"):

@@ -222,7 +222,7 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
 
 
 def _without_cancelling(problem: Problem, u: Vector) -> Vector:
-    """Return `CANCELLING` times the gradient for the absolute values of the cotangent `u`.
+    """Return the gradient for the absolute values of the cotangent `u`, times the constant `CANCELLING`.
 
     A cotangent is a vector of weights of the outputs. The returned gradient is about as large as the terms of the
     gradient for `u`, which may cancel. If a backward pass adds up positive terms and negative terms separately, as that
@@ -234,7 +234,7 @@ def _without_cancelling(problem: Problem, u: Vector) -> Vector:
 
 
 def _is_linear(problem: Problem, u: Vector) -> bool:
-    """Return whether the gradient for `FACTOR` times the cotangent `u` is `FACTOR` times the gradient for `u`.
+    """Return whether the gradient is multiplied by the constant `FACTOR` if the cotangent `u` is multiplied by it.
 
     A cotangent is a vector of weights of the outputs.
     """

@@ -37,8 +37,8 @@ class DirectionalFunction:
     Attributes:
         divisor: the number by which φ and its derivatives are divided; 1.0 unless `per_element` is set.
         analytic: the derivative that is checked, u · Df(x) v / divisor.
-        typical_slope: about how large derivatives along such directions are; a comparison sets it.
-        changed_outputs: a mask of the outputs that have changed in a step. It grows with each step that is taken.
+        typical_slope: about how large derivatives along directions like v are; inf until a comparison sets it.
+        changed_outputs: a mask of the outputs that have changed in any of the steps taken so far.
     """
 
     def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, per_element: bool = False) -> None:
@@ -61,23 +61,23 @@ class DirectionalFunction:
 
     @functools.cached_property
     def moved_elements(self) -> Indices:
-        """The indices of the elements of x that are moved."""
+        """The indices of the elements of the point that the direction moves."""
         return np.flatnonzero(self.v != 0.0)  # quicker for booleans than for doubles
 
     def known(self, t: float) -> float:
-        """Return φ(t) if it has been computed before; otherwise nan."""
+        """Return φ(t), the value of this function at t, if it has been computed before; otherwise nan."""
         return self._memo.get(t, math.nan)
 
     @property
     def outputs(self) -> Vector:
-        """The outputs of f at x."""
+        """The outputs of the user's function at the point."""
         return self._y
 
     @property
     def rounding(self) -> float:
         """How far rounding of the outputs of f may change the value of this function φ.
 
-        Only outputs that have changed in a step count. If no output has changed, all outputs count.
+        Only outputs that have changed in some step so far count. If no output has changed, all outputs count.
         """
         if self._rounding is None:
             u, y, outputs = self.u, self._y, self.problem.outputs
@@ -102,8 +102,8 @@ class DirectionalFunction:
     def _argument_rounding(self) -> float:
         """How far rounding of the point x + t v may change the value of this function φ at t.
 
-        It is 0.0 if `__call__` corrects this error. It does so unless many elements are moved in the types of their
-        arrays, such as float32.
+        The result is 0.0 if `__call__` subtracts this change, which it does except in one case: many elements are
+        moved, and the point is computed in the types of their arrays, such as float32.
         """
         arguments, gradient = self.problem.arguments, self._gradient_in_own_types
         if arguments.in_doubles or gradient is None or self._moves_few:
@@ -114,7 +114,7 @@ class DirectionalFunction:
     def analytic_rounding(self) -> float:
         """How far rounding in the last bit of the gradient may change the attribute `analytic`.
 
-        It is 0.0 if `analytic` is not finite.
+        The result is 0.0 if `analytic` is not finite.
         """
         steps = self.v[self.moved_elements] if self._few else self.v
         tiny = self.problem.arguments.smallest_subnormal * norm(steps) / math.fabs(self.divisor)
@@ -148,9 +148,9 @@ class DirectionalFunction:
         """Return the part of `analytic` that belongs to outputs that have not changed, and the rounding of these.
 
         An output such as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The part is
-        `analytic` less the derivative of the outputs that have changed. So it includes what rounding beside unchanged
-        outputs has lost in `analytic`: in a saturated softmax, rounding beside the probability 1 loses the derivatives
-        of tiny probabilities.
+        `analytic` less the derivative of the changed outputs alone. So it also includes an error of `analytic`, which
+        may have lost derivatives of changed outputs to rounding. A saturated softmax is an example: the derivatives of
+        tiny probabilities are lost when they are added to that of the probability 1, which does not change.
         """
         unchanged = (self.u != 0.0) & ~self.changed_outputs
         if not unchanged.any():
@@ -196,7 +196,7 @@ class DirectionalFunction:
         return self._memo[t]
 
     def _change_in_doubles(self, t: float) -> tuple[float, float]:
-        """Return the change of u · f between x and x + t v, and the part of it that is due to rounding of x + t v.
+        """Return how the weighted sum u · f changes from x to x + t v, and how much of that rounding of x + t v causes.
 
         The point x + t v is computed in doubles, and rounded to the arguments' types. Both results are divided by
         `divisor`.
@@ -212,7 +212,7 @@ class DirectionalFunction:
         return change, -self.analytic_along(exact, self.x)
 
     def _change_in_own_types(self, t: float, gradient: Vector) -> tuple[float, float]:
-        """Return the change of u · f between x and x + t v, and the part of it that is due to rounding of x + t v.
+        """Return how the weighted sum u · f changes from x to x + t v, and how much of that rounding of x + t v causes.
 
         Both are divided by `divisor`. numpy computes x + t v in the types of the arrays, such as float32. For many
         elements, this is quicker than `_change_in_doubles`. The second number is computed only if few elements are

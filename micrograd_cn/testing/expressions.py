@@ -222,9 +222,10 @@ def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
 
 
 def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
-    """Return a recipe (`StepRecipe`) with the same operation and choices, but with small numbers.
+    """Return a recipe (`StepRecipe`) with small numbers in place of the drawn numbers in `choices`.
 
-    They lie between `low` and `high`. They are used if no step of an expression is possible with the drawn numbers.
+    The small numbers lie between `low` and `high`. The caller needs them if no step of an expression is possible with
+    the drawn numbers. The operation, and the integers in `choices`, stay the same.
     """
     gentle = []
     for i, (choice, x) in enumerate(choices):

@@ -188,7 +188,7 @@ def _enumerate_three_digits(low: float, high: float, least: float, most: float) 
     """Return the count of numbers with up to three significant digits, and a function from an index to such a number.
 
     The numbers lie between `low` and `high`, and their absolute values between `least` and `most`. Some numbers are
-    counted several times, since 1.0 and 1.00 are two of them.
+    counted several times, since 1.0 and 1.00 count as two numbers.
 
     >>> count, numbered = _enumerate_three_digits(-2.0, 1.1, 0.9, 1e6)
     >>> count, [numbered(k) for k in range(9)]

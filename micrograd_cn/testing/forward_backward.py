@@ -52,10 +52,10 @@ def pair_of_functions(forward: Callable[..., Any], backward: Callable[..., Any])
 
 
 def is_layer(f: Any) -> bool:
-    """Return whether `f` is an object or a class with methods `forward` and `backward`, but of no known library.
+    """Return whether `f` is a layer: an object or a class with methods `forward` and `backward` that a user wrote.
 
     The `backward` of a layer takes the upstream gradient. An object whose `backward` takes no argument, as that of a
-    `Value`, is no layer.
+    `Value`, is no layer. Nor is a `Module` of this package, or anything derived from classes of PyTorch, jax or numpy.
     """
     kind = f if isinstance(f, type) else type(f)
     known = ("torch", "jax", "jaxlib", "numpy")
@@ -94,8 +94,8 @@ def pair_of_layer(layer: Any) -> Pair:
     arguments, its `forward` returns `(out, cache)`, and the second argument is `cache`.
 
     Raises:
-        TypeError: a class was given, and it cannot be called without arguments; or `backward` needs a second argument
-            that is no cache, such as a learning rate.
+        TypeError: a class was given, and it cannot be called without arguments. The returned functions raise it, too,
+            if `backward` needs a second argument, and `forward` does not return a pair.
     """
     name = layer.__name__ if isinstance(layer, type) else type(layer).__name__
     if isinstance(layer, type):

@@ -218,8 +218,8 @@ def gradcheck(
             says what to write instead.
 
     Returns:
-        The comparisons of derivatives with numerical ones, as an object that is always true. Its `repr` says how large
-        a mistake may be that noise hides in large arrays.
+        The comparisons of derivatives with numerical ones, as an object that is always true. Its `repr` says up to
+        which size noise may hide mistakes in large arrays.
 
     Raises:
         GradientMismatch: an AssertionError with a table of the derivatives, or with the rule that the backward pass
@@ -431,8 +431,8 @@ def _compare_values(
 ) -> tuple[list[Comparison], list[str]]:
     """Compare all derivatives of a function of `Value`s, up to those of order `order`, with numerical ones.
 
-    If there is a `surrogate`, the numerical derivatives are those of this function, and `order` is 1. The paths of
-    whole numbers that are constants are returned, too.
+    If there is a `surrogate`, the numerical derivatives are those of this function, and `order` is 1. The paths of the
+    whole numbers among the arguments that count as constants are returned, too.
     """
     with values_as_numbers():
         return _compare_bound_values(subject, order, rtol, atol, surrogate)
@@ -512,7 +512,7 @@ def _compare_binding(
 
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
-        """Return a list that begins with a derivative of output `k`, at `point` but with input `i` set to `t`.
+        """Return a list that begins with a derivative of output `k`, at the checked point with input `i` set to `t`.
 
         Output `k` is differentiated with respect to each input whose index is in `slots`. If `order` is more than 1,
         the gradient of this derivative follows in the list.
@@ -578,7 +578,7 @@ def _refuse_many_numbers(bound: Binding) -> None:
 
 
 def _explanation(error: Exception, subject: Subject, hint: str) -> str:
-    """Return a message if a function of `Value`s raised `error` because it does not take them; else "".
+    """Return a message if f raised `error` because it was called with `Value`s, and does not take these; else "".
 
     Args:
         error: what the function raised.
@@ -635,6 +635,6 @@ def _check_same_outputs(heading: str, expected: list[tuple[str, Value]], found: 
 
 
 def _lost_graph(path: str, y: Any) -> str:
-    """Return a message for a number that f returned at `path` in its result, though it depends on the arguments."""
+    """Return an error message, which says that the result of f has at `path` the number `y` in place of a `Value`."""
     where = f" as output{path}" if path else ""
     return f"gradcheck: f returned {type(y).__name__} {y!r}{where}, not a Value: its graph was lost; {GIVE_DERIVATIVE}"

@@ -51,15 +51,16 @@ def agrees_closely(comparison: Comparison, problem: Problem, known_to: float = 0
 
 
 def has_settled(comparison: Comparison, problem: Problem) -> bool:
-    """Return whether two derivatives agree closely, and the numerical one is known well enough to stop there."""
+    """Return whether two derivatives agree closely, and the numerical one is so exact that no more calls are needed."""
     return agrees_closely(comparison, problem, WELL_KNOWN)
 
 
 def is_hopeless(comparison: Comparison, phi: DirectionalFunction) -> bool:
-    """Return whether steps at the point itself would tell no more than the means over intervals in `comparison`.
+    """Return whether comparing derivatives at the point itself is hopeless, after `comparison` of means over intervals.
 
-    Noise is larger in these shorter steps. They tell more where the means are uncertain because of curvature, unless
-    rounding of the outputs alone hides an error of 1 % in steps that short, and no larger mistake shows.
+    A comparison at the point takes shorter steps, in which noise is larger. So it is hopeless if the means are
+    uncertain more because of noise than because of curvature. It is also hopeless if rounding of the outputs alone
+    would hide an error of 1 % in such steps, unless the two derivatives differ by far more than that rounding.
     """
     analytic, e = comparison.analytic, comparison.numeric
     hidden = phi.rounding / SHORT_STEP
@@ -84,11 +85,12 @@ def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFu
 
 
 def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> bool:
-    """Return whether the mismatch changes `phi` by more than rounding could, even if rounding always goes one way.
+    """Return whether a mismatch of two derivatives is too large for rounding, even if rounding always goes one way.
 
-    The changes are those in the largest steps. Rounding that always goes one way is about a last bit of each output, or
-    of larger intermediate results (see `intermediate_rounding` and `rounding_beside_largest`). A larger mismatch is a
-    mistake even if it vanishes over larger steps, as some mistakes do.
+    The mismatch times the largest step is how far the derivatives disagree about the change of `phi` in this step. It
+    is compared with rounding that always goes one way: about a last bit of each output, or of larger intermediate
+    results (see `intermediate_rounding` and `rounding_beside_largest`). If it is larger, it is a mistake, even if it
+    vanishes over larger steps, as some mistakes do.
     """
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
     one_way = ONE_WAY * phi.problem.eps * float(np.abs(phi.u).dot(np.abs(phi.outputs) * phi.changed_outputs))

@@ -82,7 +82,7 @@ def compare_interval_means(
         phi: the function of one number that is differentiated.
         title: the name of the derivative.
         tolerance: how exact the numerical derivative must be, and how far the checked one may be from it.
-        settled: returns whether a comparison that is not as exact counts as right.
+        settled: returns whether a comparison that is less exact than `tolerance` demands counts as right.
     """
     tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # the error of a mean is smaller
     best: Comparison | None = None
@@ -114,10 +114,9 @@ def compare_interval_means(
 def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector, Vector, float]:
     """Return the change of `phi` at each t, the integrals of its derivative, and the error of the last integral.
 
-    `phi` is a weighted sum of outputs along a direction. Its derivative that is checked is integrated from the first t
-    to each t, by the trapezoidal rule. The rule uses the points as they are after rounding to the arguments' types. The
-    error is estimated from second differences of the derivative: these show curvature (by leaving out every second
-    point), noise, and jumps.
+    `phi` is a weighted sum of outputs along a direction. The derivative of `phi` that is checked is integrated from the
+    first t to each t, by the trapezoidal rule. The rule uses the points as they are after rounding to the arguments'
+    types. The error is estimated from second differences of the derivative, which show its curvature, noise and jumps.
     """
     points = [phi.problem.arguments.rounded(phi.x + t * phi.v) for t in ts]
     changes = np.array([phi.change(phi.problem.value(x)) for x in points])

@@ -164,12 +164,12 @@ def taylor_order(
 def is_off_in_first_order(
     g: Callable[[float], float], x: float, slope: float, rounding: float, first: float, mismatch: float
 ) -> bool:
-    """Return whether differences of `g` to both sides of `x` show that `slope` is off, though curvature is large.
+    """Return whether values of `g` on both sides of `x` show that `slope` is off, though curvature is large.
 
-    The Taylor remainder |g(x + h) - g(x) - slope * h| is of the second order in h if curvature outweighs the mistake.
-    In half of the difference of the remainders to both sides, curvature cancels. That half difference must be in
-    proportion to h in the last three steps in which rounding does not hide it. Half of the sum of the remainders must
-    vanish faster: at a kink, it does not.
+    The Taylor remainder r(h) = g(x + h) - g(x) - slope * h is of second order in h if curvature outweighs the mistake.
+    In (r(h) - r(-h)) / 2, curvature cancels, and the mistake is left. This must be in proportion to h in the last three
+    steps in which rounding does not hide it. The other part, (r(h) + r(-h)) / 2, must be small or vanish faster than h,
+    since at a kink it is in proportion to h, too.
 
     Args:
         g: the function.
@@ -303,8 +303,9 @@ def _noise_in_differences(values: list[float]) -> float:
 def _confirms(finer: Estimate, e: Estimate) -> bool:
     """Return whether a one-sided estimate with a smaller first step agrees with `e`, and is no mere guess.
 
-    It is a guess if, without rounding, its error is larger than the slope of `e`. Then `finer` has not converged, and
-    `e`, with larger steps, cannot have converged either, as where the function oscillates quickly.
+    The estimate `finer` is a guess if its error is larger than the slope of `e`, and far larger than rounding and the
+    error of `e`. Then it has not converged, and `e`, with larger steps, cannot have converged either. That happens
+    where the function oscillates quickly.
     """
     guess = finer.error > max(10.0 * max(finer.noise, e.error), math.fabs(e.slope))
     return agree(e, finer) and not (guess and math.isfinite(finer.error))

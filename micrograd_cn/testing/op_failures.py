@@ -79,7 +79,7 @@ def op_reproduction(op: Op, xs: Point, code: str) -> list[str]:
 
 @contextmanager
 def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None]:
-    """Turn an error that is raised inside the `with` block into a failure of an operation.
+    """Turn an error that is raised inside the `with` block into a failure of `check_op`, as `op_failure` makes it.
 
     The message names the function that raised the error.
 

@@ -68,7 +68,7 @@ def check_selection(op: Op, xs: Point, y: float) -> None:
 
 
 def _contributions(op: Op, operands: Sequence[Any], g: float) -> list[float | None]:
-    """Return what each operand gets of the upstream gradient g; None for an operand whose partial is no `Selection`."""
+    """Return the part of the upstream gradient g that each operand gets; None if its partial is no `Selection`."""
 
     def number(contribution: Callable[[Any], Any] | None) -> float | None:
         if contribution is None:

@@ -76,7 +76,7 @@ class Summary:
         self.rows: list[list[Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the results of the gradient checks in a test, which may have run in a worker of pytest-xdist."""
+        """Add the results of the gradient checks in a test to the summary, also if a worker of pytest-xdist ran it."""
         if report.when == "call":
             for name, rows in report.user_properties:
                 if name == RESULTS:
@@ -111,7 +111,10 @@ def _summary_line(
     unknown: int,
     types: str,
 ) -> str:
-    """Return the line of the summary for an argument of a function. The parameters are the columns of the table."""
+    """Return the line of the summary for an argument of a function.
+
+    The parameters are a row of the table that the option `--gradcheck-table` writes.
+    """
     parts = [f"{verdict:12} {function}{f' by {argument}' if argument else ''}", *([types] if types else [])]
     parts.append(f"points: {points}{f' ({unknown} not compared)' if unknown else ''}")
     if 1.0 < share < float("inf"):

@@ -103,7 +103,7 @@ def flatten_up_to(tree: Any, model: Any, what: str, path: str = "") -> Iterator[
 
     Args:
         tree: a structure that is built like `model`, but may have further structures in place of leaves.
-        model: the structure whose leaves count.
+        model: the structure whose leaves decide how far `tree` is taken apart.
         what: what messages call `tree`.
         path: the path of `model` in messages.
 

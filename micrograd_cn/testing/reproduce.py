@@ -79,7 +79,7 @@ def _is_code(text: str) -> bool:
 
 
 def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | None = None) -> str:
-    """Return the code of an argument, which may be a structure of arrays.
+    """Return Python code that makes an argument, which may be a structure of arrays.
 
     An array of more than `most` numbers is written as code that draws random numbers, with the next of `seeds` as seed.
 
@@ -122,8 +122,8 @@ def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | N
 def _random_array_code(array: Any, kind: str, dtype: str, seed: int) -> str:
     """Return code that makes an array of the same type and shape as `array`, but with other numbers.
 
-    They are ones for an array of integers or booleans, and otherwise random. The random numbers are positive if all
-    numbers in `array` are.
+    The numbers are all 1 for an array of integers or booleans, and random for others. The random numbers are positive
+    if all numbers in `array` are.
     """
     shape = tuple(array.shape)
     if kind.startswith(("int", "uint", "bool")):

@@ -33,7 +33,7 @@ class Compared:
     def __repr__(self) -> str:
         """Return a text that says how many derivatives agree, and how many could not be compared.
 
-        The text also says how large a mistake in large arrays may be that noise hides, and names the `constants`.
+        The text also says up to which size noise may hide mistakes in large arrays, and names the `constants`.
         """
         agree = sum(comparison.agrees is True for comparison in self.comparisons)
         others = len(self.comparisons) - agree
@@ -114,7 +114,7 @@ def notify(
 
 
 def notify_failure(function: str) -> None:
-    """Call the hooks for a function whose backward pass breaks a rule (see `contract`)."""
+    """Call the hooks with the verdict "wrong", for a function whose backward pass breaks a rule (see `contract`)."""
     for hook in _hooks.get():
         hook(CheckResult(function, "", "wrong", float("inf"), float("inf")))
 

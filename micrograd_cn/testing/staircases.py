@@ -49,8 +49,8 @@ class Tread(NamedTuple):
 def tread_of(phi: DirectionalFunction) -> Tread | None:
     """Return the narrower of the two treads on both sides of the point; None if an output changes in the finest steps.
 
-    None is also returned if no output changes in large steps. The changes of single outputs count, and not that of
-    their weighted sum, in which they may cancel.
+    A tread is an interval in which no output changes. None is also returned if no output changes in large steps. The
+    changes of single outputs count, and not that of their weighted sum, in which they may cancel.
     """
     finest = phi.problem.steps.finest
     if _total_change(phi, finest) != 0.0 or _total_change(phi, -finest) != 0.0:
@@ -69,6 +69,7 @@ def tread_of(phi: DirectionalFunction) -> Tread | None:
 def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float) -> Tread | None:
     """Return the tread on one side of the point; None if no output changes in steps up to `reach`.
 
+    A tread is an interval in which no output changes.
     `sign` is 1.0 for the side of the direction, and -1.0 for the other side. In the step `finest`, no output changes.
     """
     still, changed = finest, finest
@@ -90,16 +91,20 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
 
 
 def _total_change(phi: DirectionalFunction, t: float) -> float:
-    """Return the sum of |u_j| times the change of output j between 0 and t, divided by the divisor of `phi`."""
+    """Return the sum of |u_j| times |change of output j| in the step t, divided by the divisor of `phi`.
+
+    u_j is the weight of output j.
+    """
     return float(np.abs(phi.u).dot(_changes(phi, phi.x, phi.outputs, t * phi.v))) / math.fabs(phi.divisor)
 
 
 def is_step_function(phi: DirectionalFunction) -> bool:
-    """Return whether f is a step function along the direction of `phi`, with the point on a tread, so its slope is 0.
+    """Return whether f is a step function along the direction of `phi`, so its slope at the point is 0.
 
-    Outputs stay the same in the smallest steps (in half precision, at least half of those that change in large steps
-    do), or they jump at the point itself. Most of them jump by far more than rounding could explain. If an output
-    changes by less than such a jump in the smallest steps, the result is False, and only two calls of f were needed.
+    The outputs of a step function stay the same in the smallest steps, or jump at the point itself. At least half of
+    them jump by far more than rounding could explain. In half precision, rounding may change some outputs in the
+    smallest steps, but at least half must stay the same. In other types, two calls of f suffice to return False if an
+    output changes in the smallest steps by less than a jump.
     """
     problem, half = phi.problem, phi.problem.half_precision
     here, weighted = np.abs(phi.outputs), phi.u != 0.0

@@ -33,7 +33,7 @@ class Subject:
         f: the function.
         args: the positional arguments.
         names: the names of the positional arguments.
-        name: the name of the function, or its code if its `str` is code, as that of an `Expression` is.
+        name: the name of the function, or its source code if `str` of the function gives code, as for an `Expression`.
         static: the names of positional arguments that are constants.
         keywords: the keyword arguments.
         order: how many times the function is differentiated.
@@ -57,7 +57,7 @@ class Subject:
 
     @property
     def short_name(self) -> str:
-        """The name of the function; "f" if the attribute `name` has the function's code instead of a name."""
+        """The name of the function; "f" if the attribute `name` holds the function's source code in place of a name."""
         return "f" if "\n" in self.name else self.name
 
     @property
@@ -71,7 +71,7 @@ class Subject:
 
     @property
     def code(self) -> str:
-        """The code of the function if the attribute `name` has it; else ""."""
+        """The source code of the function, if the attribute `name` holds it in place of a name; else ""."""
         return self.name if "\n" in self.name else ""
 
 
@@ -178,8 +178,8 @@ def _function_name(f: Any) -> str:
 def _unpack_single_tuple(f: Any, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the arguments of `f`. If `f` takes several, but a single tuple is given, return the items of the tuple.
 
-    PyTorch's `gradcheck` takes its arguments in this form. Where the parameters of `f` do not tell what it takes, it is
-    called with copies, and random number generators are restored.
+    PyTorch's `gradcheck` takes the arguments of a function as one tuple. If the parameters of `f` do not tell whether
+    it takes a tuple, it is tried with copies of the arrays, and random number generators are restored afterwards.
     """
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args
@@ -212,7 +212,7 @@ def _copied(tree: Any) -> Any:
 
 
 def _library_of_function(f: Any) -> str:
-    """Return "torch" or "jax" if a function, module or class comes from there, or is made by it; else "".
+    """Return "torch" or "jax" if a function, module or class comes from this library, or is made by it; else "".
 
     A method `apply` of PyTorch's `autograd.Function` and a function with jax's `custom_vjp` are made by the library. A
     Python function that calls functions of the library is not.
@@ -234,8 +234,8 @@ def _is_autograd_function(owner: type) -> bool:
 def _converted(args: tuple[Any, ...], library: str, static: Collection[int]) -> tuple[Any, ...]:
     """Return the arguments with arrays of PyTorch or jax in place of numpy arrays or, if there is no array, of floats.
 
-    If an array of the library is among the arguments, they are returned unchanged. Arguments whose index is in `static`
-    are not changed.
+    If an array of PyTorch or jax is among the arguments already, all arguments are returned unchanged. Arguments whose
+    index is in `static` are never changed.
     """
     given = leaves(args)
     if any(library_of(x) in ("torch", "jax") for x in given):

@@ -138,7 +138,7 @@ def _find_suspicious(
 
 
 def _unexplained(a: Sample, b: Sample) -> float:
-    """Return which share of an operation's change over an interval its partials at the two ends do not explain.
+    """Return the share of an operation's change over an interval that its partials at the two ends do not explain.
 
     `a` and `b` are the samples at the ends of the interval. The partials explain the change by the trapezoidal rule.
     The result is negative if rounding may explain the rest of the change.

@@ -68,8 +68,8 @@ def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iter
 def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
     """Return the difference quotients with step h along two directions, and minus the quotient along their sum.
 
-    `functions` has a function along the first direction, along the second, and along the sum of the two. If it is
-    smooth, the sum of the returned terms vanishes with h.
+    `functions` has the same function along the first direction, along the second, and along the sum of the two. If the
+    function is smooth, the sum of the returned terms vanishes with h.
     """
     a, b, both = (phi(h) / h for phi in functions)
     return [a, b, -both]

@@ -45,7 +45,7 @@ class ArrayTolerance:
 
         Args:
             e: the numerical derivative.
-            mismatch: how far the analytic derivative is from `e`, if it is about to be called right; else 0.0. Noise
+            mismatch: how far the analytic derivative is from `e`, if the caller wants to call it right; else 0.0. Noise
                 and mismatch together must not hide an error of 1 %.
         """
         if not math.isfinite(e.error + e.slope):

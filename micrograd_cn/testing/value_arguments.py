@@ -87,7 +87,7 @@ class AskedVariables(Variables):
     `graph.plain_numbers` calls `include` for each of these nodes, and for nodes that are used as a condition.
 
     Attributes:
-        asked: the nodes for which `include` was called, if they stand for plain numbers.
+        asked: the nodes for which `include` was called, if they are computed from variables and constants alone.
         name_of: the name of the variable that each leaf stands for.
     """
 
@@ -97,7 +97,7 @@ class AskedVariables(Variables):
         self.asked: list[Value] = []
 
     def include(self, root: Any) -> bool:
-        """Return whether the node `root` stands for a plain number, and remember the node if so."""
+        """Return whether `root` is computed from variables and constants alone; if so, append it to `asked`."""
         held = super().include(root)
         if held:
             self.asked.append(root)
@@ -106,7 +106,10 @@ class AskedVariables(Variables):
 
 @contextlib.contextmanager
 def values_as_numbers() -> Iterator[None]:
-    """Let `Value`s that stand for plain numbers compare by data, as in a function that `functional` differentiates."""
+    """Inside the `with` block, let a `Value` that stands for a plain number be compared by its number with `==`.
+
+    Such a `Value` compares in the same way in a function that `functional` differentiates (see `graph.plain_numbers`).
+    """
     with differentiation_level():
         around = variables.get()
         try:
@@ -131,8 +134,8 @@ class Binding:
             not known.
         compared: the names of the variables that the function compares with an equal number by `==`, or uses as a
             condition, so a change of these numbers may take another branch.
-        doubtful: bindings in which one part more is a variable. If the whole numbers of this part are `Value`s, the
-            function has the same outputs, but other derivatives, and these may be wrong.
+        doubtful: other bindings. In each of them, one part more is a variable: a part of whole numbers. If these are
+            `Value`s, the function has the same outputs, but other derivatives, which may be wrong.
     """
 
     subject: Subject
@@ -153,7 +156,10 @@ class Binding:
         return self.without(i for i, part in enumerate(self.parts) if part.kind == "whole")
 
     def without_flags(self) -> Binding:
-        """Return a binding in which an array of whole numbers is a constant if one of the numbers is in `compared`."""
+        """Return a binding in which an array of whole numbers is a constant if one of its numbers is a flag.
+
+        A flag is a number that the function compares by `==`, or uses as a condition (see `compared`).
+        """
         asked = {v.part for v in self.variables if v.name in self.compared}
         return self.without(i for i in asked if i is not None and self.parts[i].kind == "whole")
 
@@ -199,10 +205,9 @@ class Binding:
     def call(self, xs: Sequence[float] | None = None) -> tuple[Any, list[Value]]:
         """Call the function; return its result, and the `Value`s that were its variables.
 
-        The parameters of a `Module` keep the numbers that they are given here.
-
         Args:
-            xs: a number for each variable; by default, those in the arguments.
+            xs: a number for each variable; by default, the numbers in the arguments. The parameters of a `Module` are
+                set to their numbers, and keep these after the call.
         """
         xs = [v.number for v in self.variables] if xs is None else xs
         count = len(xs) - len(self.parameters)
@@ -231,7 +236,7 @@ class Binding:
         return {name for x, name in found.name_of.items() if x in leaves}
 
     def is_asked_everywhere(self, i: int) -> bool:
-        """Return whether each number of the part with the index `i` is one of the variables in `compared`."""
+        """Return whether the function compares each number of part `i` by `==`, or uses it as a condition."""
         return all(v.name in self.compared for v in self.variables if v.part == i)
 
     def advice(self, k: int) -> str:
@@ -246,18 +251,19 @@ class Binding:
         return f"{asks}{self.parts[i].make_static}"
 
     def is_count(self, k: int) -> bool:
-        """Return whether the variable with the index `k` is a whole number, and other arguments have variables, too.
+        """Return whether the variable with the index `k` is a whole number that may be a constant, such as a count.
 
-        Other items of the same argument and the parameters of a `Module` count as well.
+        It may be one only if other items of the arguments, or the parameters of a `Module`, are variables.
         """
         i = self.variables[k].part
         return i is not None and self.parts[i].kind == "whole" and self.without([i]).has_variables
 
     def is_flag(self, k: int) -> bool:
-        """Return whether the variable with the index `k` is a single flag among the whole numbers of an array.
+        """Return whether the variable with the index `k` is a flag among other whole numbers of an array.
 
-        Then it is in `compared`, and some other number of the array is not. The variable counts as a constant, and the
-        others do not.
+        A flag is a number that the function compares by `==`, or uses as a condition. At least one other number of the
+        array must be no flag. Then `gradcheck` treats the flag as a constant, and the numbers that are no flags as
+        variables.
         """
         i = self.variables[k].part
         return self.is_count(k) and self.variables[k].name in self.compared and not self.is_asked_everywhere(i or 0)
@@ -286,7 +292,7 @@ def bind(subject: Subject, parameters: Mapping[str, Value]) -> Binding:
         parameters: the parameters of a `Module` that are variables, too, keyed by name.
 
     Raises:
-        TypeError: there is no number among the arguments, or an item of another type may hold numbers.
+        TypeError: no argument holds a number to differentiate by; all are constants, such as text or booleans.
     """
     varying = [i for i, name in enumerate(subject.names) if name not in subject.static]
     items, rebuild = flatten([subject.args[i] for i in varying], "args", arrays=False)
@@ -310,7 +316,7 @@ def bind(subject: Subject, parameters: Mapping[str, Value]) -> Binding:
 
 
 def choose_variables(found: Binding) -> Binding:
-    """Return the binding in which each part that holds whole numbers is a variable or a constant, as the function asks.
+    """Return a binding in which parts that hold whole numbers are variables or constants, as the function uses them.
 
     A whole number is a constant if the function compares it with an equal number by `==`, uses it as a condition, or
     computes something else with it than with a `Value`, as `range` and a lookup in a dict do. An array of whole numbers
@@ -374,7 +380,8 @@ def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
 def _without_failing(found: Binding) -> Binding:
     """Return a binding in which whole numbers are constants if the function fails when they are `Value`s.
 
-    If the function fails even so, the same binding is returned. Its hint names a part that should perhaps be static.
+    If the function fails even then, a binding with the same variables is returned. If the function works with another
+    part as a constant, the attribute `hint` of this binding says how to make the part static.
     """
     whole = [i for i in sorted(found.chosen) if found.parts[i].kind == "whole"]
     for others in [*([i] for i in whole), whole]:
@@ -415,7 +422,7 @@ def _derivatives_or_none(found: Binding) -> Derivatives | None:
 
 
 def _differ(a: Derivatives, b: Derivatives, values: bool) -> bool:
-    """Return whether the derivatives with respect to common variables differ by more than rounding.
+    """Return whether derivatives in `a` and `b` with respect to the same variable differ by more than rounding.
 
     If `values` is true, the values of the outputs are compared, too, and so are numbers that are not finite.
     """

@@ -116,9 +116,7 @@ class Packed:
         return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
 
     def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
-        """Return two things: a function that unpacks `vector`, and a vector with the same numbers, rounded.
-
-        They are rounded to the types of the structure's variables.
+        """Return a function that unpacks `vector`, and `vector` rounded to the types of the structure's variables.
 
         The variables are the floating-point leaves that are not constants. The function returns the structure with the
         rounded numbers in its variables. The next call of `unpack_later` may overwrite the rounded vector.
@@ -270,9 +268,9 @@ class Packed:
         raise IndexError(index)
 
     def transposed_index(self, index: int) -> int:
-        """Return the index of the vector that an element gets if the matrix that it is in is transposed.
+        """Return the index in the vector that an element has after the matrix that holds the element is transposed.
 
-        `index` is the element's present index. It is returned if the element is not in a matrix.
+        `index` is the element's index before. It is returned unchanged if the element is not in a matrix.
 
         >>> packed = Packed([np.zeros((2, 3))], "x")
         >>> [packed.transposed_index(i) for i in range(6)]
