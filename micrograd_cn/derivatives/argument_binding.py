@@ -149,7 +149,7 @@ class BoundCall:
             self.returns_values = self._uses_parameters()
 
     def announce_variables(self) -> None:
-        """Tell the `BoundCall`s around this one that the variables of this one are not parameters."""
+        """Tell the `BoundCall`s that enclose this one that its variables are not parameters."""
         known = variables.get()
         assert known is not None, "a level is around each call"
         known.update(self.variables)
@@ -175,7 +175,9 @@ class BoundCall:
         return _as_value(self.name, "the function returned", self.output)
 
     def scalar_and_aux(self) -> tuple[Value, Any]:
-        """Return the two items of the output: the first as a `Value`, the second with the results of its `Value`s.
+        """Return the two items of the output: the first as a `Value`, and the second as a result.
+
+        In the second, each `Value` is replaced by its result, see `as_result`.
 
         Raises:
             TypeError: the output is not a pair, or its first item is neither a `Value` nor a number.
@@ -220,8 +222,8 @@ class BoundCall:
         argument, and its item is returned without a tuple.
 
         Raises:
-            ValueError: `only` is true, which says that `y` is the only output, and the function has computed `y` not
-                from its argument, but from the same `Value`s outside, which were passed as the argument.
+            ValueError: `only` is true, which says that `y` is the only output, and the function has not used its
+                argument. It has used the `Value`s that were passed as the argument by the names that they have outside.
         """
         order = self._order if self._order and self._order[0] is y else topological_order(y)
         flat = gradients_in_order(order, y, self.variables, self.create_graph)

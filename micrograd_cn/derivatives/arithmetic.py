@@ -1,4 +1,4 @@
-"""Arithmetic with symbolic derivatives. It folds constants, and drops derivatives that are zero whatever the numbers.
+"""Arithmetic with symbolic derivatives. It folds constants, and drops derivatives that are zero for all inputs.
 
 A derivative is stored as a number, the coefficient, and a node: it is the product of the two. So 2 * x times 3 * y is
 6 * (x * y), which takes one new node instead of three. A coefficient that is too large or too small for a float, such
@@ -96,9 +96,10 @@ class DerivativeArithmetic:
     def multiply(self, a: Derivative, b: Derivative, in_sum: bool = False) -> Derivative:
         """Return the product of two derivatives.
 
-        If `in_sum` is true, b is the other factor of a product in a sum of products, such as `dot`. Then a and b are
-        multiplied even if a is 0 because an operand was not selected. So 0 times an infinite factor is nan, as in
-        matrix products of PyTorch and jax. To choose 0 instead would take as long as the product.
+        If `in_sum` is true, b is a local derivative of a sum of products, such as `dot`: the factor by which an operand
+        is multiplied there. Then a and b are multiplied even if a is 0 because an operand was not selected. So 0 times
+        an infinite factor is nan, as in matrix products of PyTorch and jax. To choose 0 instead would take as long as
+        the product.
         """
         if a is ONE or b is ONE:
             return b if a is ONE else a
@@ -145,7 +146,7 @@ class DerivativeArithmetic:
         return self._zero if number == 0.0 else y if number == 1.0 else number * y
 
     def _selected(self, x: Value) -> Value:
-        """Return a node that is 0 only if `x`, a key of `_selections`, is 0 since its operand was not selected."""
+        """Return a node that is 0 only if `x`, a key of `_selections`, is 0 because its operand was unselected."""
         selections = tuple(self._selections[x])
         if len(selections) > 1:
             if selections not in self._any_selected:  # the units of a layer, for example, share theirs

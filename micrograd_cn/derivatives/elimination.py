@@ -1,11 +1,11 @@
-"""Eliminate the interior nodes of a linearised graph, in the order that takes the fewest products of those tried.
+"""Eliminate the interior nodes of a linearised graph. Up to three orders are tried, and the cheapest is used.
 
 In a linearised graph, each edge leads from an operand to its user (the node that was computed from it), and carries the
 local derivative d(user)/d(operand). To eliminate a node v is to connect its users with its operands: the product
 d(user)/dv * dv/d(operand) is added to d(user)/d(operand). To eliminate operands before their users is forward
 accumulation, and users before their operands is reverse accumulation. Markowitz' rule always eliminates the node that
-takes the fewest products, and often takes fewer products in all than both (Griewank & Walther, Evaluating Derivatives,
-2008, chapters 9 and 10). To find the order with the fewest products is NP-hard (Naumann 2008).
+takes the fewest products, and often takes fewer products in all than forward or reverse accumulation (Griewank &
+Walther, Evaluating Derivatives, 2008, chapters 9 and 10). To find the best of all orders is NP-hard (Naumann 2008).
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edg
         incoming: for each node, the edges from its operands: a dict from an operand's number to the terms of the
             derivative. At the end only the outputs have edges, and these come from variables.
         nonlinear: for each node v, the second derivatives with respect to v and a node w, which may be v: a dict from
-            the number of w to the terms. They are those of the one output of a Hessian; for a Jacobian, the dicts are
-            empty. At the end only the variables have entries.
+            the number of w to the terms. For a Hessian, they are second derivatives of its one output. For a Jacobian,
+            the dicts are empty. At the end only the variables have entries.
         interior: the numbers of the interior nodes.
 
     >>> from micrograd_cn.derivatives.arithmetic import DerivativeArithmetic
@@ -123,7 +123,7 @@ def _copied(edges: list[Edges]) -> list[Edges]:
 
 
 def _copied_nonlinear(nonlinear: list[Edges]) -> list[Edges]:
-    """Return a copy of `nonlinear` in which, as before, the entries [j][k] and [k][j] are the same list of terms."""
+    """Return a copy of `nonlinear`. As in `nonlinear`, the entries [j][k] and [k][j] are the same list of terms."""
     found: list[Edges] = [{} for _ in nonlinear]
     for j, others in enumerate(nonlinear):
         if others:

@@ -146,7 +146,7 @@ def _summed(arithmetic: DerivativeArithmetic, edges: Edges) -> Edges:
 def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[Value, Edges]) -> Edges:
     """Return the gradient of `partial`, a node that is computed from nodes whose gradients are already in `gradients`.
 
-    The gradients of `partial`, and of the nodes between it and those, are added to `gradients`.
+    The function adds the gradient to `gradients`, and those of the nodes from which `partial` is computed.
     """
     stack = [partial]
     while stack:

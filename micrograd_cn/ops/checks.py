@@ -94,7 +94,7 @@ def check_partials(op: Any, found: object, count: int) -> None:
 
 
 def check_partial(op: Any, slot: int, found: object) -> None:
-    """Raise RowError if `found`, what the partial of `op` for the operand at index `slot` returned, is None."""
+    """Raise RowError if `found`, which the partial of `op` for the operand at index `slot` has returned, is None."""
     if found is None:
         raise RowError(f"{op.name}: the partial of operand {slot} returned None; is its `return` missing?")
 

@@ -131,7 +131,7 @@ def floor(x: float) -> float:
 
 
 def remainder(a: float, b: float) -> float:
-    """Return a % b, a - b*floor(a/b) without an error of rounding but the last, with the sign of b; nan if b is 0."""
+    """Return a % b: the number a - b*floor(a/b), rounded only once, which has the sign of b; nan if b is 0."""
     return a % b if b else nan
 
 
@@ -146,7 +146,7 @@ def floor_div(a: float, b: float) -> float:
 
 
 def clip(x: float, low: float, high: float) -> float:
-    """Return the larger of x and low, but high if that is smaller; nan if x, low or high is nan."""
+    """Return the smaller of high and the larger of x and low; nan if x, low or high is nan."""
     return minimum(maximum(x, low), high)
 
 

@@ -55,7 +55,7 @@ def solve(a: Iterable[Iterable[Any]], b: Iterable[Any]) -> list[Any]:
 
 
 def _bring_up(rows: list[list[Any]], k: int, i: int) -> None:
-    """Exchange the rows k and i from column k on, if the element of row i in that column is the larger one."""
+    """Exchange the rows k and i from column k on, if in that column the element of row i has the larger magnitude."""
     larger = less(abs(rows[k][k]), abs(rows[i][k]))
     if type(larger) is float:
         if larger:
@@ -67,7 +67,7 @@ def _bring_up(rows: list[list[Any]], k: int, i: int) -> None:
 
 
 def _back_substituted(rows: Sequence[Sequence[Any]], n: int, column: int) -> list[Any]:
-    """Return the solution of a triangular system, whose right side is in a column of `rows`."""
+    """Return the solution of a triangular system of n equations. The column `column` of `rows` is its right side."""
     found: list[Any] = []
     for k in reversed(range(n)):
         rest = rows[k][column] - dot(rows[k][k + 1 : n], found) if found else rows[k][column]

@@ -147,7 +147,7 @@ def is_table(x: object) -> bool:
 
 
 def is_of_numpy(x: object) -> bool:
-    """Return whether `x` is an array or a number of numpy, or a `ValueArray`, but no other subclass of its arrays."""
+    """Return whether `x` is an array or a number of a class of numpy itself (not of `numpy.ma`), or a `ValueArray`."""
     kind = type(x)
     return kind.__module__ == "numpy" or kind.__name__ == "ValueArray"
 

@@ -74,14 +74,14 @@ class Op(Row):
     Args:
         name: an identifier, unique in the table of operations, which `define` adds an `Op` to.
         forward: the function f from floats to a float. It must not raise an error for any floats, inf and nan included.
-            It must compute the same in each call. For random numbers, use an operand. `compile` refuses an operation
-            whose functions draw them.
+            It must compute the same in each call, so pass random numbers as an operand. `compile` refuses an operation
+            whose functions draw random numbers.
         partials: for each operand x, a function (y, x1, ..., xn) -> dy/dx. None says that dy/dx is 0 everywhere, so
             no gradient flows to this operand. A `Selection` stands in place of the function if the operation may leave
             the operand unselected, as max(x, 0) may leave x. If `partials` is one function instead of a tuple, the
             operation is n-ary: it takes any number of operands, and the function returns a tuple of all partial
             derivatives.
-        doc: what help() shows; by default, the documentation of the class `Op`.
+        doc: the text that help() shows; by default, the documentation of the class `Op`.
         arities: how many operands an n-ary operation takes, as a range or a tuple of ints; by default, any number.
         signature: a function that takes the arguments of a call, and returns the tuple of operands. It is needed only
             if the arguments are not the operands, because one has a default value or is a sequence of operands.
@@ -262,7 +262,7 @@ class Op(Row):
 
     @property
     def is_step(self) -> bool:
-        """Whether the result is a step of the operands, like a comparison, so no gradient flows to any of them.
+        """Whether the operation is a step function, such as a comparison, so no gradient flows to any operand.
 
         >>> from micrograd_cn import less, mul
         >>> less.is_step, mul.is_step
@@ -281,9 +281,9 @@ class Op(Row):
         return type(partial) is Selection
 
     def selection(self, operands: Sequence[Any]) -> list[Callable[[Any], Any] | None]:
-        """Return a list with a function for each operand, which maps the upstream gradient to what the operand gets.
+        """Return a list with a function for each operand, which maps the upstream gradient to the operand's gradient.
 
-        A function returns the float 0.0 or None if its operand gets nothing whatever the data of `Value`s are, for
+        A function returns the float 0.0 or None if its operand gets no gradient whatever numbers the `Value`s have, for
         example because a constant condition never selects it. Instead of a function, the list has None for an operand
         whose partial is not a `Selection`; such an operand gets the partial times the upstream gradient.
 
@@ -339,7 +339,10 @@ class Op(Row):
 
 
 def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
-    """Return what to write instead of a wrong call of an operation with a signature; "" if that is not known."""
+    """Return the end of the error message for a wrong call of an operation that has a `signature`.
+
+    It says what to write instead, and is "" if this is not known.
+    """
     for axis in AXES:
         if axis in options and op.arity is None:
             return refuse_axis(op.name, axis)

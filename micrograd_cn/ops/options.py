@@ -16,13 +16,13 @@ AXES = ("dim", "axis", "keepdim", "keepdims")  # options of numpy and PyTorch
 
 
 def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], known: Iterable[str] = ()) -> None:
-    """Raise TypeError if there are names of options in `wrong`, which `name` does not have.
+    """Raise TypeError if `wrong` is not empty. It has names of options that the function `name` does not have.
 
     Args:
         name: the function or class, as the message calls it.
-        wrong: names of options.
-        instead: what to write instead of options, such as "write lr=...".
-        known: the names of the options that there are. If one of them is spelt like a wrong one, the message names it.
+        wrong: names of options that it does not have.
+        instead: a dict from the name of an option to the end of the message, such as "write lr=...".
+        known: the names of the options that it has. If one of them is spelt like a wrong one, the message names it.
 
     >>> refuse_options("fit()", ["batchsize"], {}, ["batch_size", "epochs"])
     Traceback (most recent call last):
@@ -44,12 +44,14 @@ def refuse_arguments(name: str, xs: object, others: tuple[object, ...], wrong: I
 
 
 def refuse_axis(name: str, axis: str) -> str:
-    """Return what to write instead of the option `axis` in a call of `name`, which takes a list."""
+    """Return the end of an error message for the option `axis` in a call of `name`, a function that takes a list."""
     return f"a list has no axes, so there is no {axis}; write [{name}(row) for row in rows]"
 
 
 def several_numbers(name: str, args: tuple[object, ...]) -> str:
-    """Return what to write instead of a call of `name` with numbers `args` in the place of a list; "" if they are not.
+    """Return the end of an error message for a call of `name`, which takes a list, with several numbers instead.
+
+    The message says what to write. It is "" if the arguments `args` are not two to six numbers.
 
     >>> several_numbers("mean", (1.0, 2.0))
     'it takes one list; write mean([x, y])'

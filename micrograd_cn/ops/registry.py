@@ -54,7 +54,7 @@ def _row(name: str) -> Row:
 
 
 def is_known(op: Row) -> bool:
-    """Return whether an operation is in the table, or is one that rows of the table are written with.
+    """Return whether `op` is in the table, or is a helper operation with which rows of the table are written.
 
     >>> from micrograd_cn import Op, tanh
     >>> is_known(tanh), is_known(Op("tanh", tanh.forward, tanh.partials))

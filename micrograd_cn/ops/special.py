@@ -1,8 +1,8 @@
 """The functions `lgamma`, `digamma`, `polygamma` and `erfinv`, which Python's module `math` lacks or computes coarsely.
 
 `lgamma`, `digamma`, `polygamma` and `erfinv` take floats, as the functions of `ieee` do. The other functions are parts
-of these, in which no branch is taken. They take floats and the symbols of formulas alike, which are typed as floats, so
-other languages compute the same (see `table`).
+of these. Except for `fraction` and `cotangent`, they do not branch on floats, so they can also be called with the
+symbols of a formula, although their signatures say `float`. This gives the formulas for other languages (see `table`).
 
 The polynomials were fitted to mpmath's numbers at Chebyshev's nodes. Their errors are below a tenth of an ulp.
 """
@@ -109,9 +109,10 @@ def digamma_near_root(u: float) -> float:
 
 @cache
 def polygamma_series(order: int) -> tuple[int, float, tuple[float, ...]]:
-    """Return how many terms `polygamma` adds up first, (order - 1)!, and the coefficients of its asymptotic series.
+    """Return a count of terms, the number (order - 1)!, and the coefficients of the asymptotic series of `polygamma`.
 
-    The series stands for all later terms. After so many terms, it is accurate to all digits of a float.
+    `polygamma` is an infinite sum. It adds up so many terms, and the series stands for all later terms. After so many
+    terms, the series is accurate to all digits of a float.
     """
     start, factor = 12 + order, math.factorial(order - 1)
     found = []
@@ -124,7 +125,7 @@ def polygamma_series(order: int) -> tuple[int, float, tuple[float, ...]]:
 
 
 def polygamma_sum(order: int, inverses: Sequence[float]) -> float:
-    """Return the derivative of digamma of this order at x > 0, from the list 1/x, 1/(x + 1), 1/(x + 2) and so on.
+    """Return the derivative of order `order` of digamma at x > 0, from the list 1/x, 1/(x + 1), 1/(x + 2) and so on.
 
     `polygamma_series` says how many items of `inverses` are terms of the sum. One more item follows, 1/(x + count), at
     which the asymptotic series is computed.
@@ -141,7 +142,7 @@ def polygamma_sum(order: int, inverses: Sequence[float]) -> float:
 
 @cache
 def cotangent_derivative(order: int) -> tuple[float, ...]:
-    """Return the polynomial in c = cot(x) that is the derivative of cot(x) of this order, by its coefficients."""
+    """Return the derivative of order `order` of cot(x): the coefficients of a polynomial in cot(x), constant first."""
     found = [0.0, 1.0]
     for _ in range(order):
         slope = [k * c for k, c in enumerate(found)][1:]
@@ -150,7 +151,7 @@ def cotangent_derivative(order: int) -> tuple[float, ...]:
 
 
 def reflected(order: int, cotangent: float) -> float:
-    """Return the derivative of this order of pi * cot(pi * x) from cot(pi * x)."""
+    """Return the derivative of order `order` of pi * cot(pi * x), computed from `cotangent`, which is cot(pi * x)."""
     found = cotangent_derivative(order)
     parity = (order + 1) % 2
     total = polynomial(cotangent * cotangent, found[parity::2])
@@ -216,7 +217,11 @@ def digamma(x: float) -> float:
 
 
 def polygamma(order: int, x: float) -> float:
-    """Return the derivative of digamma of a positive order: inf at poles, or nan if it is inf on one side only."""
+    """Return the derivative of order `order` of digamma at x, where the order is positive.
+
+    At 0 and at negative integers, it is inf if the order is odd. If the order is even, it is -inf at 0 and inf at -0.0,
+    and nan at negative integers, where it is inf on one side and -inf on the other.
+    """
     if x < 0.0:
         rest = fraction(-x)
         if not rest and order % 2 == 0:

@@ -851,7 +851,10 @@ _floor_div: Op = Op(
 
 
 class _Polygamma(Op):
-    """A derivative of digamma, by its order. It is pickled by its order, because the table does not have it."""
+    """The operation that computes the derivative of order `order` of digamma.
+
+    It is pickled by its order, because it is not in the table of operations.
+    """
 
     def __init__(self, order: int) -> None:
         self.order = order
@@ -870,13 +873,16 @@ class _Polygamma(Op):
 
 @cache
 def _polygamma(order: int) -> Op:
-    """Return the derivative of digamma of a positive order. Pickles name this function."""
+    """Return the operation that computes the derivative of order `order` of digamma, where the order is positive.
+
+    A pickle of the operation names this function, so the function must not be renamed.
+    """
     return _Polygamma(order)
 
 
 @cache
 def _polygamma_above(order: int) -> Op:
-    """Return the operation that computes the derivative of digamma for x >= 0."""
+    """Return the operation that computes the derivative of order `order` of digamma for x >= 0."""
     start, _, _ = special.polygamma_series(order)
     return Op(
         f"polygamma{order}_above",
@@ -1082,7 +1088,7 @@ def polygamma(n: int, x: SupportsFloat) -> float: ...
 @overload
 def polygamma(n: int, x: R) -> R: ...
 def polygamma(n: int, x: Any) -> Any:
-    """Return the n-th derivative of digamma at x, an operation for each n.
+    """Return the n-th derivative of digamma at x. Each n has an operation of its own.
 
     Raises:
         TypeError: `n` is not an integer.

@@ -83,9 +83,9 @@ class Lowerings(NamedTuple):
         machine: the LLVM instruction or intrinsic, or the C function; if it is empty, the formula is compiled.
         array: the function's name in numpy, torch and jax.numpy, or the sign of a comparison; if it is empty, the
             formula is printed.
-        differentiable: the formula that is printed instead for numpy, torch and jax, whose derivatives of `formula`
-            would be wrong at some points. In the formula of an operation without a kink it is printed even if `array`
-            names a function.
+        differentiable: a formula that is printed instead of `formula` for numpy, torch and jax, because torch and jax
+            would compute wrong derivatives of `formula` at some points. Where the operation is a step in the formula of
+            an operation that has no kink, this formula is printed even if `array` names a function.
 
     >>> from micrograd_cn import exp
     >>> exp.lowerings.machine, exp.lowerings.javascript
