@@ -67,7 +67,7 @@ class Library:
     def write_vector_function(self, name: str, count: int, operands: int) -> Function:
         """Write the LLVM function that applies a function of C's library to vectors.
 
-        `vector_function_name` returns its name.
+        The name of the LLVM function is the one that `vector_function_name` returns.
 
         Args:
             name: the name of the C function.

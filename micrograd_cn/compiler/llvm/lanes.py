@@ -57,7 +57,7 @@ class Lanes:
         return self.f.op(f"shufflevector {self.type} {one}, {self.type} poison, {lanes}")
 
     def insert(self, x: str, number: str, lane: int) -> str:
-        """Return the vector `x` with the double `number` in a lane."""
+        """Write the instruction that puts `number` into a lane of the vector `x`; return the name of the new vector."""
         return self.f.op(f"insertelement {self.type} {x}, double {number}, i32 {lane}")
 
     def constant(self, x: float) -> str:
@@ -69,7 +69,8 @@ class Lanes:
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
         """Apply an opcode to the vectors `xs`, and return the name of the result.
 
-        The opcode is that of an LLVM instruction or intrinsic, or a function of C's library, but no formula.
+        The opcode is that of an LLVM instruction or intrinsic, or the name of a function of C's library. For a formula,
+        an opcode that stands for several instructions, see `straight_line.compute`.
         """
         if opcode in ARITHMETIC:
             return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
@@ -138,9 +139,9 @@ class Lanes:
         return rows
 
     def _exchanged(self, a: str, b: str, size: int, start: int) -> str:
-        """Return a vector with every other group of `size` lanes of `a`, and after each the same lanes of `b`.
+        """Return a vector with every other group of `size` lanes of `a`, each followed by the same group of `b`.
 
-        The first of these groups begins at lane `start`.
+        The first of the groups of `a` begins at lane `start`.
         """
         lanes = [start + k - k % (2 * size) + k % size + self.count * bool(k & size) for k in range(self.count)]
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])

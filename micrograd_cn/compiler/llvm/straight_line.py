@@ -98,7 +98,8 @@ def compute(lanes: Lanes, opcode: str, names: Sequence[str], computed: dict[tupl
 
     Args:
         lanes: the writer of vector operations.
-        opcode: the opcode, which may be a formula or START but no sum.
+        opcode: the opcode, which is no sum. It may be a formula, which stands for several instructions, or START, which
+            copies its operand.
         names: the names of the operands.
         computed: the values that are computed already, see `StraightLineWriter`. If the opcode is a formula, the values
             of its instructions are added to this dict. None stands for an empty dict.

@@ -201,7 +201,8 @@ class Function:
     def repeat(self, count: Name, carried: Sequence[First] = ()) -> Iterator[Loop]:
         """Write a loop that runs `count` times, see `loop`.
 
-        After the block, `Loop.next` has the names of the last values. These are the first values if `count` is 0.
+        After the `with` block, `Loop.next` has the names of the last loop-carried values. They are the first values if
+        `count` is 0.
         """
         some, before, body, end = self.op(f"icmp ne i64 {count}, 0"), self.label, self.fresh("some"), self.fresh("end")
         self.do(f"br i1 {some}, label %{body}, label %{end}")
@@ -249,7 +250,7 @@ class Function:
 
 
 def _renamed(first: First, name: str) -> Any:
-    """Return an operand like the first value of a loop-carried value, with another name; or this name for a pair."""
+    """Return a loop-carried value that has the name `name`. It is an operand if `first` is one, and otherwise text."""
     return first.named(name) if isinstance(first, Operand) else name
 
 
