@@ -213,10 +213,11 @@ class Plan:
                 self.places.ensure(i)
 
     def _live_ranges(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
-        """Return two lists with an item for each stage of phase SAMPLE: values that it computes, and values that die.
+        """Return two lists with an item for each stage of phase SAMPLE.
 
-        Values are listed by instruction number. A value dies in the last stage that reads the value. Values in `kept`
-        and leaves never die.
+        An item of the first list has the values that the stage computes, and an item of the second list the values that
+        die in the stage, all as instruction numbers. A value dies in the last stage that reads the value. Values in
+        `kept` and leaves never die.
         """
         stages = self.stages[SAMPLE]
         made = [stage.numbers for stage in stages]
@@ -254,9 +255,9 @@ class Plan:
     def _blocks_per_panel(self) -> int:
         """Return how many blocks a panel has: as many as fit into L2_BYTES, but at most MAX_BLOCKS.
 
-        A panel has at least one block, and at least two blocks if one block fits. Many blocks are better than few,
-        since tables are read once for a panel, and totals are written once for a panel. A program without loops and
-        totals does not gain from many blocks, so its panel is made to fit into L1_BYTES instead.
+        A panel has at least one block, and at least two blocks if one block fits into L2_BYTES. Many blocks are better
+        than few, since tables are read once for a panel, and totals are written once for a panel. A program without
+        loops and totals does not gain from many blocks, so its panel is made to fit into L1_BYTES instead.
         """
         if not self.schedule.batched:
             return 1

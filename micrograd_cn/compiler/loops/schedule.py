@@ -50,7 +50,7 @@ class Schedule:
     Args:
         code: the instructions, to which a few may be added.
         roots: the numbers of the instructions whose values are wanted.
-        totals: the totals that are wanted, see `Lowering.totals`.
+        totals: the wanted totals, which are sums over the rows of a batch; see `Lowering.totals`.
         batched: whether samples, the values that depend on the row, are vectors with one row in each lane. If not, rows
             are computed one at a time, and samples are scalars.
         sums: whether long sums are separate loops. If not, no sum counts as a long sum.
@@ -107,7 +107,7 @@ class Schedule:
         self.computed = [i for i in self.live if operands[i]]
 
     def mean_group_size(self) -> float:
-        """Return the mean count of instructions with the same opcode in a level; 0 if samples are in lanes.
+        """Return the mean count of instructions with the same opcode in a level; 0 if the schedule is `batched`.
 
         Instructions of one level do not depend on each other. In a level with fewer than MIN_GROUPED_LEVEL
         instructions, each instruction counts as the only one with its opcode.
@@ -131,8 +131,8 @@ class Schedule:
     def _can_be_loop(self, i: int) -> bool:
         """Return whether a loop can compute the sum with instruction number `i`.
 
-        If the sum is in lanes, all right factors must be samples (values that depend on the row), and the left factors
-        must be all samples or all scalars.
+        If the sum is a vector with one row in each lane, all right factors must be samples (values that depend on the
+        row), and the left factors must be all samples or all scalars.
         """
         pairs = self.code.instructions[i][1]
         if len(pairs) < MIN_LOOP_PRODUCTS or not self.in_lanes(i):

@@ -32,10 +32,11 @@ class Sums:
     """Sums of many products (long sums) with the same opcode, which loops compute.
 
     Attributes:
-        kind: "matrix" if the sums are the product of a matrix of scalars and a list of samples, values that depend on
-            the row. Row n of the matrix has the left factors of sum n, and the list has the right factors of all sums.
-            "inner" if each sum is an inner product of two lists of samples. In both cases, each sample is a vector with
-            one row in each lane. "scalars" if the sums are scalars. All sums then have the same right factors.
+        kind: "matrix" if the sums are the product of a matrix of scalars and a list of samples. A sample is a value
+            that depends on the row of numbers for which the program is run; it is a vector with one such row in each
+            lane. Line n of the matrix has the left factors of sum n, and the list has the right factors of all sums.
+            "inner" if each sum is an inner product of two lists of samples. "scalars" if the sums are scalars. All sums
+            then have the same right factors.
         opcode: "sum" if every product is rounded before it is added, else "dot".
         numbers: the instruction numbers of the sums.
         lefts: for each sum, the instruction numbers of its left factors.
@@ -66,7 +67,8 @@ class Map:
     If the opcode is "sum" or "dot", all sums have the same count of products, and the same count of terms.
 
     Attributes:
-        opcode: the opcode; START if the values that long sums start from are copied to the places of the sums.
+        opcode: the opcode; START if the map copies the values that long sums, which have many products, start from. It
+            copies them to the places of the sums.
         numbers: the numbers of the instructions.
         pattern: a letter for each operand slot, which says how the operands in this slot are loaded, see `tables.maps`.
             It is "" for maps of sums. For other maps, it is "" until all values have places.

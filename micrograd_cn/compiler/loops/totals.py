@@ -14,7 +14,10 @@ MIN_OUTER_COLUMNS = 3  # at least so many totals with the same left factors are 
 
 
 class Totals:
-    """The totals of a program: those of scatters, those that form outer products, and single ones.
+    """The totals of a program, which are sums over the rows of a batch.
+
+    There are three kinds: totals of a scatter, where each row adds a value to one of several totals, totals that form
+    the matrix of an outer product, and single totals.
 
     Args:
         code: the instructions. If a single total has several pairs of factors, an instruction for the sum of their

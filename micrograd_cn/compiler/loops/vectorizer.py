@@ -207,9 +207,10 @@ class Vectorizer:
 
 
 def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Iterator[list[int]]:
-    """Yield lists of inputs that instructions of one opcode read, with a constant stride above 1 in the row.
+    """Yield lists of inputs that instructions of one opcode read, and whose distances in the row of inputs are equal.
 
-    If such inputs are copied to contiguous places, a map can load them as SIMD vectors.
+    The distance from each input to the next is more than 1, so the inputs are not contiguous. If they are copied to
+    contiguous places, a map can load them as SIMD vectors.
 
     Args:
         code: the instructions.
