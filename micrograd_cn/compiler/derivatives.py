@@ -49,7 +49,7 @@ _stand_ins: list[StandIn] = []
 def unfrozen(parameters: Sequence[Value]) -> list[Value]:
     """Return parameters as variables to differentiate with respect to, with a stand-in for each that is frozen.
 
-    Nothing depends on a stand-in, so the derivative with respect to it is 0. Those for the same index are the same.
+    Nothing depends on a stand-in, so the derivative with respect to it is 0. All calls share the stand-in for an index.
 
     >>> w, c = Value(1), Value(2, requires_grad=False)
     >>> found = unfrozen([w, c])
@@ -183,7 +183,11 @@ class CompiledDerivative:
         return made
 
     def scattered(self, flat: array[float], n: int, numpy: Any, out: Any) -> Any:
-        """Return the matrices of n rows, whose entries are in `flat`. `numpy` and `out` are as for `dense`."""
+        """Return the whole matrix of derivatives, including zeros, for each of n rows of numbers.
+
+        `flat` has the entries that can be nonzero, as the method `flat` returns them. `numpy` and `out` are as for
+        `dense`.
+        """
         (rows, columns), (height, width) = self.structure, self.structure.shape
         count, size = self.structure.entries, height * width
         if numpy and out is None:
@@ -211,7 +215,7 @@ class CompiledDerivative:
         return array("q", [i * width + j for i, j in zip(rows, columns, strict=True)])
 
     def mean(self, data: Numbers, n: int, threads: int) -> array[float]:
-        """Return the mean of each entry over n rows. The arguments are those of `flat`."""
+        """Return each entry of the derivative, averaged over n rows of numbers. The arguments are those of `flat`."""
         if not self.program:
             return self._constants * 1
         program, places = self._mean
@@ -221,10 +225,11 @@ class CompiledDerivative:
 
     @cached_property
     def _mean(self) -> tuple[Program, list[int]]:
-        """A program whose gradient begins with the means of the entries; and for each entry, the index of its mean.
+        """A program whose gradient begins with the means of the entries, and a list of indices.
 
-        The index of a constant is -1. The output of the program is a sum of the entries times weights, which are its
-        first parameters. The derivative of the output with respect to a weight is the entry.
+        The list has, for each entry, the index of its mean in this gradient, and -1 for a constant. The output of the
+        program is a sum of the entries times weights, which are the program's first parameters. The derivative of the
+        output with respect to a weight is the entry.
         """
         assert self.program
         nodes = dict.fromkeys([x for x in self.program.outputs if x.requires_grad])
@@ -567,7 +572,7 @@ class Program(Runnable):
         """Compare the derivatives of an output of the recorded function with those that the program has computed.
 
         Args:
-            title: what the message calls the row and the output.
+            title: the text that names the row and the output in the message.
             arguments: the arguments with which the function was called.
             y: the output of the function.
             compiled: the program's derivatives, first those with respect to inputs, then those with respect to

@@ -271,7 +271,7 @@ class Runnable:
                 written; see `Executable.forward`.
 
         Returns:
-            what `collect` has returned for each part, in the order of the rows.
+            the results of `collect` for all parts, in the order of the rows.
         """
         to = writable_address(out, len(index) * len(self.outputs))
         if not index:
@@ -339,7 +339,7 @@ class Runnable:
 
     @cached_property
     def _held_constants(self) -> Sequence[Value]:
-        """The constants that somebody may change."""
+        """The constants that code outside of this program can still reach, so it may change them."""
         return [*(self.compiled.data.watched if self.compiled.data.watches else self.compiled.graph.constants)]
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
@@ -485,8 +485,8 @@ class Runnable:
         """Raise an error if an index of `take`, or a class label, makes the output nan for some row of a bucket.
 
         A bucket has samples whose arguments are nested in the same way, as rows of numbers. `rows` has the indices of
-        the rows to check, and `name`, such as "row" or "sample", is what messages call them. It is no error if the
-        output is not nan because a `where` does not choose the result of such a `take`.
+        the rows to check, and `name`, such as "row" or "sample", is the word for them in messages. It is no error if
+        the output is not nan because a `where` does not choose the result of such a `take`.
 
         Raises:
             IndexError: an index is out of range, or is no integer.
@@ -513,7 +513,7 @@ class Runnable:
     def _raise_for_refused(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
         """Raise an error if a loss refuses a target or a probability in one of some rows.
 
-        `name` is what the message calls a row, such as "row".
+        `name` is the word for a row in the message, such as "row".
 
         Raises:
             ValueError: the output is nan in a row, and an operation chose nan there instead of a number.
@@ -576,12 +576,12 @@ class Runnable:
         """Compare the program's outputs for some rows with those of the function `f`.
 
         Args:
-            name: what messages call a row, such as "row" or "sample". They call row i "{name} {i}".
+            name: the word for a row in messages, such as "row" or "sample". They call row i "{name} {i}".
             rows: a dict from the index by which messages call a row to the numbers of the row.
             f, rtol, atol: as for `check`.
 
         Returns:
-            for each row, what messages call it, the arguments with which `f` was called, and a list of the outputs of
+            for each row, its name in messages, the arguments with which `f` was called, and a list of the outputs of
             `f`.
 
         Raises:

@@ -18,18 +18,22 @@ IN_BACKGROUND = True  # whether tasks are done in threads of their own
 
 
 class _ShortTurns:
-    """A context in which Python's threads take short turns. Several threads may be in it at once."""
+    """A context manager that makes Python's switch interval short, so threads hand over the GIL more often.
+
+    Several threads may be inside a `with` block of it at once.
+    """
 
     def __init__(self) -> None:
         self._lock = ForkSafeLock()
-        self._threads = 0  # in this context
-        self._is_short = False  # whether turns are short
-        self._usual = self._short = 0.0  # the switch interval before, and while turns are short
+        self._threads = 0  # inside a `with` block
+        self._is_short = False  # whether the switch interval is short
+        self._usual = self._short = 0.0  # the usual switch interval, and the short one
 
     def shorten(self) -> None:
-        """Make turns short until the next thread that is in this context leaves it.
+        """Make the switch interval short until a thread leaves the `with` block and no other thread is inside.
 
-        The thread that begins background work calls this first. Otherwise it would still wait for a long turn to end.
+        The thread that begins background work calls this first. Otherwise it would still wait for the GIL as long as
+        the usual interval.
         """
         with self._lock():
             if not self._is_short:
@@ -38,7 +42,7 @@ class _ShortTurns:
                 self._is_short, self._short = True, sys.getswitchinterval()
 
     def lengthen(self) -> None:
-        """Make turns as long as they were, unless a thread is in this context."""
+        """Make the switch interval what it was before, unless a thread is inside the `with` block."""
         with self._lock():
             if self._is_short and not self._threads:
                 self._is_short = False
@@ -56,7 +60,7 @@ class _ShortTurns:
             self.lengthen()
 
     def end(self) -> None:
-        """Leave this context in a child process, which does not have the threads that were in it."""
+        """Leave the `with` block in a child process, which does not have the threads that were inside the block."""
         self._threads = 0
         self.lengthen()
 
@@ -73,7 +77,7 @@ class BackgroundWork:
     a child process after `os.fork`, the work counts as done: the child does not have the thread.
 
     Attributes:
-        error: what `work` has raised, or None.
+        error: the exception that `work` has raised, or None.
 
     >>> found = []
     >>> work = BackgroundWork(lambda: found.append(3))
@@ -89,7 +93,7 @@ class BackgroundWork:
         _short_turns.shorten()
         try:
             self._thread.start()
-        except BaseException:  # no new thread is allowed, or Ctrl-C came; if the thread runs, turns stay short
+        except BaseException:  # no new thread is allowed, or Ctrl-C came; if the thread runs, the interval stays short
             _short_turns.lengthen()
             raise
 

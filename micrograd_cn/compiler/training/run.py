@@ -49,8 +49,8 @@ class Dispatcher(NamedTuple):
             program is the same whatever data the parameters have.
         parameters: `parameters()` returns the parameters of all existing programs.
         merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
-            worthwhile for about this many steps, with so many rows each. Where the program cannot tell, the loss or a
-            derivative is nan. See `function.merged`.
+            worthwhile for about this many steps, with so many rows each. Where this program cannot give the right
+            result, the loss or a derivative is nan. See `function.merged`.
     """
 
     known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Dispatched, array[int]]]
@@ -108,7 +108,10 @@ class GradientRunner:
                 _release_all(worse, thread_buffers)  # last, since Ctrl-C may come between two lines
 
     def use_gates(self) -> None:
-        """Switch to code that computes gradients with gates, see `Lowering.differentiate`."""
+        """Switch to code with gates. See `Lowering.differentiate`.
+
+        Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite.
+        """
         before, thread_buffers = self.executable, self.thread_buffers
         if before.kind != "gated":
             gated = self.compiled.get("gated", before.lanes > 1, native=False)
@@ -149,7 +152,7 @@ class _GradientCall:
         """Fill in the operands for the present code and buffers.
 
         Args:
-            panel: the address of the panel that all calls share.
+            panel: the address of the panel, memory for the rows that are computed at a time, which all calls share.
             merged: whether the program is a merged one.
         """
         executable, [buffers, *_] = self.runner.executable, self.runner.thread_buffers
@@ -345,7 +348,7 @@ class TrainingRun:
         return computed
 
     def _renew_calls(self) -> None:
-        """Describe the present code and buffers in all gradient calls."""
+        """Fill in the operands of all gradient calls for the present code and buffers."""
         panels = [call.runner.thread_buffers[0].panel for call in self._gradient_calls.values()]
         largest = max(panels, key=lambda panel: len(panel.view))
         for call in self._gradient_calls.values():
@@ -353,7 +356,7 @@ class TrainingRun:
             call.renew(largest.address, call.runner.compiled in self._merged)
 
     def _use_gates(self) -> bool:
-        """Compute gradients with gates from now on, see `Lowering.differentiate`.
+        """From now on, compute gradients by code with gates, as `GradientRunner.use_gates` describes.
 
         Return False, and change nothing, if there are merged programs: they are rejected first.
         """

@@ -177,8 +177,8 @@ class _Waiting:
     """An optimiser whose steps Python code takes.
 
     Attributes:
-        left: how many parameters Python code changes before machine code takes the steps.
-        pause: after how many steps machine code is tried again if it cannot take one.
+        left: how many parameters Python code still changes, in all steps together, before machine code is tried.
+        pause: if machine code cannot take a step, the count of steps in Python before machine code is tried again.
     """
 
     def __init__(self, left: int, pause: int) -> None:

@@ -47,14 +47,14 @@ class Batches(NamedTuple):
 
 @dataclass
 class AskedRates:
-    """What a schedule has answered for steps that were not taken yet.
+    """The learning rates that a schedule has returned for steps that were not taken yet.
 
-    Some steps are not taken at once, because other programs have to compute them. The schedule is not asked again for
-    such steps: it may count its calls, or raise an error in the first call only.
+    Some steps are not taken at once, because other programs have to compute their gradients. The schedule is not called
+    again for such steps: it may count its calls, or raise an error in the first call only.
 
     Attributes:
         rates: the learning rates of the next steps.
-        failure: the error with which the schedule answered for the step after those, or None.
+        failure: the error that the schedule raised for the step after those, or None.
     """
 
     rates: array[float] = field(default_factory=lambda: array("d"))
@@ -274,7 +274,7 @@ class TrainingState:
         parameters: the parameters that the programs read.
         check_constants: a function that raises an error if constants of the programs have other data now. It is called
             after the schedule, which may change them.
-        asked: what the schedule has answered for steps that were not taken yet.
+        asked: the learning rates that the schedule has returned for steps that were not taken yet.
 
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.

@@ -273,8 +273,8 @@ def _members(held: Any) -> Iterable[Any]:
 def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
     """Return the indices of the state names whose numbers an update reads or changes.
 
-    `code` and `results` are what `lower_update` returns. SGD without momentum, for example, does not use its momentum
-    buffer.
+    `code` and `results` are the two results of `lower_update`. SGD without momentum, for example, does not use its
+    momentum buffer.
     """
     leaves = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"][2 : 1 + len(results)]
     read = [j for used in code.operands for j in used]
