@@ -22,7 +22,7 @@ from .sums import Kernel, each_block
 def gather(machine: Machine, opcode: str) -> Function:
     """Write the kernel of gathers that have an index in each lane of a vector, the index for one row of a batch.
 
-    The operands of a gather are samples, which depend on the row, or scalars.
+    A gather loads the operand that its index selects. Its operands are samples, which depend on the row, or scalars.
 
     The kernel's table, with offsets in bytes (see the module `sums`): the count of groups of gathers. The gathers of a
     group have the same index, and the same count of operands. Then, for each group: the offset of the index, the count
@@ -48,7 +48,7 @@ def gather(machine: Machine, opcode: str) -> Function:
 
 
 def gather_scalars(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers whose index and operands are scalars. Its table is laid out as for `gather`."""
+    """Write the kernel of gathers whose index and operands are scalars. It reads a table like that of `gather`."""
     f = Kernel(KERNEL_PREFIX + "gather_scalars")
     with _groups(f, 3) as (index, count, results, first):
         [number] = _indices(Lanes(f, 1, machine.fused), f.scalars.bytes(index)[0], count)
@@ -85,7 +85,7 @@ def scatter(machine: Machine, opcode: str) -> Function:
 
 
 def scatter_scalars(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scatters whose index and value are scalars. Its table is laid out as for `scatter`."""
+    """Write the kernel of scatters whose index and value are scalars. It reads a table like that of `scatter`."""
     f = Kernel(KERNEL_PREFIX + "scatter_scalars")
     with _groups(f, 2) as (index, count, scatters, first):
         [number] = _indices(Lanes(f, 1, machine.fused), f.scalars.bytes(index)[0], count)
@@ -100,7 +100,7 @@ def scatter_scalars(machine: Machine, opcode: str) -> Function:
 def _add_to(f: Function, totals: Doubles, number: Integer, count: Integer, x: str) -> None:
     """Write instructions that add `x` to the total with the index `number`, if this index is less than `count`.
 
-    If it equals `count`, 0 is added to the first total instead. `totals` is the address of the first total.
+    If the index equals `count`, 0 is added to the first total instead. `totals` is the address of the first total.
     """
     valid = number != count
     place = totals + valid.select(number, 0)

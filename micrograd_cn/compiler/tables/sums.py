@@ -74,9 +74,9 @@ class Kernel(Function):
 def each_block(f: Function, carried: Sequence[First] = ()) -> Iterator[tuple[Doubles, list[Any], list[Any]]]:
     """Write a loop over the blocks of a panel. The `with` block writes the loop's body.
 
-    Yield three things: the address of the current block, the loop-carried values, and a list. The body must append the
-    values in the next iteration to the list. After the loop, the list has the last values. `carried` has the first
-    values of the loop-carried values, see `Function.loop`.
+    Yield three things: the address of the current block, the loop-carried values, and an empty list. The body must
+    append the values for the next iteration to the list. After the loop, the list has the last values. `carried` has
+    the first loop-carried values, see `Function.loop`.
     """
     panel, blocks, stride = Doubles(f, "%w"), Integer(f, "%blocks"), Integer(f, "%stride")
     with f.loop(blocks * stride, carried, step=stride) as loop:
@@ -359,10 +359,10 @@ def broadcast(machine: Machine, opcode: str) -> Function:
 
 
 def row_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scalar sums whose left factors are the rows of a matrix in row-major order.
+    """Write the kernel that multiplies a matrix of scalars, in row-major order, by a list of scalars.
 
-    The left factors of each sum are therefore contiguous. All sums have the same right factors, which are contiguous,
-    too. The lanes of a vector hold several products of one sum.
+    The left factors of each sum are a row of the matrix, so they are contiguous. The right factors of all sums are the
+    list, which is contiguous, too. The lanes of a vector hold several products of one sum.
 
     The kernel's table, with offsets in bytes: the count of sums rounded up to whole SIMD vectors, the count of products
     in each sum, the offset of the first right factor, and the offset of the first result. Then, for each sum: the
@@ -398,23 +398,23 @@ def row_sums(machine: Machine, opcode: str) -> Function:
 
 
 def column_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scalar sums whose left factors are a matrix in column-major order, see `_columns`."""
+    """Write the kernel that multiplies column-major matrices of scalars by lists of scalars, see `_columns`."""
     f = Kernel(kernel_name("column_sums", opcode))
     return _columns(machine, opcode, f, f.scalars)
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds sums to totals, with left factors in column-major order, see `_columns`."""
+    """Write a kernel like `column_sums`, whose results are totals, which are sums over the rows of a batch."""
     f = Kernel(kernel_name("column_totals", opcode))
     return _columns(machine, opcode, f, f.totals)
 
 
 def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function:
-    """Write a kernel of scalar sums whose left factors are the rows of a matrix in column-major order.
+    """Write a kernel that multiplies matrices of scalars, in column-major order, by lists of scalars.
 
-    For each k, the k-th left factors of all sums are therefore contiguous. The results are contiguous too, and all sums
-    have the same right factors. The lanes of a vector hold several sums. One table may have several groups of such
-    sums.
+    The results of one matrix are a group of sums. The left factors of each sum are a row of the matrix, so the k-th
+    left factors of all sums are contiguous, for each k. The right factors of all sums are the list. The results are
+    contiguous, too. The lanes of a vector hold several sums. Each sum starts from the value in the place of its result.
 
     The kernel's table, with offsets in bytes: the count of groups. Then, for each group: the count of sums rounded up
     to whole SIMD vectors, the count of products in each sum, and the offset of the first result. Then, for each k: the
@@ -461,7 +461,7 @@ def list_sums(machine: Machine, opcode: str) -> Function:
 
 
 def list_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds sums to totals, sums over the rows of a batch, one by one, see `_listed`."""
+    """Write a kernel like `list_sums`, whose results are totals, which are sums over the rows of a batch."""
     f = Kernel(kernel_name("list_totals", opcode))
     return _listed(machine, opcode, f, f.totals)
 

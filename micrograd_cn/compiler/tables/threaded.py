@@ -72,6 +72,8 @@ class Threaded:
     def _entry_kernel(self, opcode: str, count: int, operands: int) -> str:
         """Return the name of the kernel that computes entries with an opcode, and add the kernel to `Tables.kernels`.
 
+        An entry is the part of a table of threaded code that says how one instruction is computed.
+
         Args:
             opcode: the opcode, which is no sum.
             count: the count of lanes.
@@ -161,7 +163,7 @@ def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands:
 
 
 def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Function:
-    """Write the kernel for entries that are sums of products.
+    """Write the kernel for the entries of threaded code that are sums of products.
 
     Such an entry consists of the address of the kernel, the offset of the result, the count of products, and the
     offsets of the factors of these products, pair by pair.
