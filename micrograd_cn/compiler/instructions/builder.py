@@ -146,7 +146,7 @@ class CodeBuilder(Code):
         return self.instantiate(self.formula((op, "partials"), [None, *map(self.constant_value, xs)], op), [y, *xs])
 
     def contributions(self, op: Op, upstream: int, xs: Sequence[int]) -> list[int]:
-        """Append instructions for the contributions of an operation that selects to the gradients of its operands.
+        """Append instructions for the contributions to the operands' gradients, for an operation that selects.
 
         Args:
             op: the operation, which must select one of its operands, as `where` and `maximum` do (`Op.selects`).
@@ -200,9 +200,10 @@ class CodeBuilder(Code):
         return found
 
     def _constants_in(self, steps: Sequence[tuple[Op, list[int | float]]]) -> set[str]:
-        """Return, as text, the constants in the steps of a formula, and in steps that are formulas without derivatives.
+        """Return, as text, the constants that occur in the steps of a formula.
 
-        An operation without derivatives belongs to the formula that uses it, for example a polynomial.
+        A step may be an operation that has a formula of its own. If this operation has no derivatives, like a
+        polynomial that only the formula uses, the constants of the operation's formula are included.
         """
         found = set()
         for op, xs in steps:

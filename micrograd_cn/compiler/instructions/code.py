@@ -266,7 +266,10 @@ class Code:
         return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
-        """Append a sum as a constant if all its factors and terms are constants. Return its number, else None."""
+        """Append a sum as a constant, and return the constant's number, if all factors and terms are constants.
+
+        Otherwise return None.
+        """
         if pairs and self.constant_value(pairs[0][0]) is None:
             return None
         if None in map(self.constant_value, chain(*pairs, terms)):

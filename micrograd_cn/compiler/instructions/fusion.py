@@ -32,11 +32,12 @@ NOT_FUSED = {*LEAF_OPCODES, GATHER}
 
 
 def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> Code:
-    """Return a copy of `code` in which trees of SAMPLE instructions are fused if trees of their shape occur often.
+    """Return a copy of `code` in which each tree of instructions is fused if trees of its shape occur often.
 
-    A tree is an instruction with the instructions that it absorbed, see `_Trees`. The instruction at the root of the
-    tree is replaced by an instruction that computes the whole tree, and whose opcode is a formula. The other
-    instructions of the tree are still in the list, but nothing uses them, so the numbers of instructions stay the same.
+    A tree is an instruction with the instructions that it absorbed, see `_Trees`. All of them are in phase SAMPLE. The
+    instruction at the root of the tree is replaced by an instruction that computes the whole tree, and whose opcode is
+    a formula. The other instructions of the tree are still in the list, but nothing uses them, so the numbers of
+    instructions stay the same.
 
     Args:
         code: the instructions.

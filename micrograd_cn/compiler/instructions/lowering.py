@@ -122,7 +122,10 @@ class Graph:
         return code
 
     def take_code(self) -> CodeBuilder:
-        """Return a builder without instructions that has checked the graph's operations, for the caller alone."""
+        """Return a `CodeBuilder` without instructions that knows already that it can lower the graph's operations.
+
+        Each call returns another object, even if several threads call the method at the same time.
+        """
         code: CodeBuilder | None = vars(self).pop("_code", None)  # one call into C, so one thread alone gets it
         return code or self._checked_code()
 
@@ -237,7 +240,7 @@ class Lowering:
         number_of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
 
     def _lower_leaf(self, leaf: Any) -> int:
-        """Return the number of the instruction for a float or a leaf. It is appended if there is none."""
+        """Return the number of the instruction for a float or a leaf. The instruction is appended if it is missing."""
         if type(leaf) is float:
             return self.code.constant(leaf)
         if leaf in self._index_of_parameter:
@@ -270,10 +273,10 @@ class Lowering:
 
         If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
         derivative would be nan. A gate prevents this: it is a selection of the partial derivative or, where no gradient
-        reaches the node, of 0. If `gated` is not set, gates are omitted for the factors of multiplications that are
-        computed for each row. Factors are rarely infinite, and a layer of a network has a gate for each weight. If a
-        factor is infinite after all, a total may be nan. If no total is nan, all gradients are what they are with
-        gates.
+        reaches the node, of 0. A layer of a network would have a gate for each weight, although factors are rarely
+        infinite. So if `gated` is not set, gates are omitted for the factors of multiplications that are computed for
+        each row. If a factor is infinite after all, a total may be nan. If no total is nan, all gradients are equal to
+        those that code with gates computes.
         """
         self._gated, self.omits_gates = gated, False
         self.totals = []  # an earlier call may have been interrupted
@@ -355,7 +358,8 @@ class Lowering:
     def _if_reached(self, node: Value, partial: int) -> int:
         """Append a value that is a partial derivative of the node, or 0 if no gradient reaches the node.
 
-        If none does, the node's gradient is 0, and its product with an infinite partial derivative would be nan.
+        If no gradient reaches the node, the node's gradient is 0, and the product of this 0 and an infinite partial
+        derivative would be nan.
         """
         return self.code.apply(ops.where, [self._reach_of(node), partial, self.code.constant(0.0)])
 
