@@ -26,7 +26,9 @@ HALF_CACHE_LINE = 4  # doubles in half a cache line
 
 @dataclass
 class Part:
-    """Successive stages of one phase of a program, which become one function; or a single stage that a kernel computes.
+    """Successive stages of one phase of a program. They become one function, unless a kernel computes the only stage.
+
+    A kernel is a function that all programs share.
 
     Attributes:
         stages: the stages, in order.

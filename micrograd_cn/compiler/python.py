@@ -107,7 +107,7 @@ DEFINITIONS = {
 
 @cache
 def _differentiable(op: Op) -> Op:
-    """Return an operation with the formula to print for `op`, which other libraries will differentiate."""
+    """Return an operation like `op` whose formula has correct derivatives if another library differentiates it."""
     return Op(op.name, op.lowerings.differentiable, op.partials) if op.lowerings.differentiable else op
 
 
@@ -246,9 +246,9 @@ class PythonWriter:
         return known_so_far[result] if isinstance(result, int) else result
 
     def _define_by_formula(self, op: Op, count: int) -> None:
-        """Define, in `helpers`, a function that some libraries lack. For these libraries it computes the formula.
+        """Define, in `helpers`, a function that some libraries lack. For these, it computes the operation's formula.
 
-        `count` is the count of its operands.
+        `count` is the count of the operation's operands.
         """
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:
@@ -304,9 +304,10 @@ class PythonWriter:
         return frozenset[str]().union(*known)
 
     def function(self, name: str) -> str:
-        """Return the Python text of the library function `name`.
+        """Return the Python text of the function `name` of `xp`, the library that computes, such as math or torch.
 
-        If the libraries have different names for it, or do not all have it, a definition is added to `helpers`.
+        If the function has different names in different libraries, is missing in some, or has other derivatives there,
+        a definition that suits all libraries is added to `helpers`.
         """
         if name == "abs":
             name = "absolute"

@@ -78,7 +78,7 @@ class Arrays:
         self.lines += for_loop("i", count, lines) if count > 1 else in_braces(lines)
 
     def operands(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
-        """Return C expressions for the values in row `i` of the table `rows`: an expression for each column.
+        """Return C expressions for the values of the instructions in row `i` of `rows`: an expression for each column.
 
         Args:
             rows: the rows of a table of instruction numbers, all of the same length.
@@ -87,7 +87,7 @@ class Arrays:
         return [self.element([[j] for j in column], i) for column in zip(*rows, strict=True)]
 
     def strided_pointer(self, rows: list[list[int]], i: str) -> tuple[str, int] | None:
-        """Return a C expression for a pointer to the first value of row `i` of `rows`, and the stride of its values.
+        """Return a C expression for a pointer to the first value of row `i` of `rows`, and the stride of the values.
 
         Return None if the values are constants or in several arrays, or if the values of the rows do not all have the
         same constant stride.
@@ -120,7 +120,7 @@ class Arrays:
 
         Args:
             found: for each product, its place and the instruction numbers of its one or two factors.
-            sign: "=" to store, or "+=" to add.
+            sign: "=" to store the products, or "+=" to add them.
         """
         groups: dict[Any, list[tuple[Place, tuple[int, ...]]]] = defaultdict(list)
         for place, factors in found:

@@ -44,7 +44,7 @@ class Options(NamedTuple):
 
 
 class File:
-    """The C file of one program.
+    """The C file of one recorded graph.
 
     Args:
         lowering: the graph, lowered to instructions.
@@ -138,8 +138,8 @@ class File:
     def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...] | Scatter] = ()) -> Loops:
         """Return the writer of loops for a C function that computes the values of `roots`, and `totals`.
 
-        `roots` has instruction numbers. Each of `totals` is a sum over the rows of a batch: a tuple of pairs of
-        factors, or a total of a `Scatter`.
+        `roots` has instruction numbers. Each of `totals` is a sum over the rows of a batch. It is given by a tuple of
+        pairs of factors, whose products are added up, or by the `Scatter` that it belongs to.
         """
         of = self.lowering.number_of
         leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
