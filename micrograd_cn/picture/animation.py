@@ -46,8 +46,8 @@ class Scene:
 class Animation:
     """The forward and the backward pass of the graph below `root`, moment by moment.
 
-    The backward pass is that of one `root.backward()`, whatever gradients the graph has now. In a folded graph, a scene
-    shows the moment at which an edge between two boxes is complete.
+    The backward pass is that of one `root.backward()`, whatever gradients the graph has now. In a folded graph, an edge
+    between two boxes may stand for several steps of the backward pass. It has one scene, after the last of these steps.
 
     Args:
         root: the value to differentiate.
@@ -78,9 +78,10 @@ class Animation:
         self.scenes = list(self._scenes(self._flow))
 
     def _scenes(self, flow: Flow) -> Iterator[Scene]:
-        """Yield the end, the leaves alone, each node of the forward pass, each edge of the backward pass, and the end.
+        """Yield a scene for the leaves alone, for each node of the forward pass, for each edge of the backward pass.
 
-        The end comes first too, because a viewer that does not play an animation may show its first moment.
+        The last scene is that of the end, with all gradients. It comes first, too, because a viewer that plays no
+        animations may show the first scene.
         """
         assert flow.steps
         computed = list(reversed(topological_order(flow.root)))
@@ -249,7 +250,7 @@ def merged(frames: list[str], seconds: list[float], title: str, description: str
 
 
 class _Forms:
-    """Mark the lines that are not in all frames with a class for the set of frames that have them."""
+    """Mark the lines that are not in all frames with a CSS class, which stands for the set of frames that have them."""
 
     def __init__(self, frames: list[str], seconds: list[float]) -> None:
         self._seconds = seconds
@@ -257,7 +258,7 @@ class _Forms:
         self._names: dict[tuple[int, ...], str] = {}
 
     def merge(self, frames: list[list[str]]) -> str:
-        """Return the lines that all frames have, with all other lines at the place of the first of them."""
+        """Return the lines that all frames have. The others are inserted together, where the first of them stands."""
         count = len(frames)
         where: dict[str, list[int]] = {}
         for i, lines in enumerate(frames):
@@ -277,7 +278,10 @@ class _Forms:
         return "\n".join(merged)
 
     def _marked(self, line: str, found: tuple[int, ...], count: int) -> str:
-        """Return an element with its class. It is hidden where nothing moves, unless the last frame has it."""
+        """Return the SVG element `line` with the CSS class of the frames `found`, which have this element.
+
+        A viewer that plays no animation hides the element, unless the last frame has it.
+        """
         name = self._names.setdefault(found, f"{self._prefix}{len(self._names)}")
         hidden = "" if found[-1] == count - 1 else ' visibility="hidden"'
         element, _, rest = line.partition(" ")

@@ -44,7 +44,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Roomy(Text):
-    """A text whose cell has room, in points, for other texts that come in its place at other moments."""
+    """A text whose cell has room, in points, for the texts that take its place at other moments of an animation."""
 
     room: int = 0
 
@@ -55,7 +55,7 @@ class Roomy(Text):
 
 
 def roomy(shown: Text | None, ever: Sequence[Text]) -> Roomy:
-    """Return the text `shown`, or a blank one if it is None, with room for all texts of `ever`."""
+    """Return the text `shown`, or a blank one if it is None, in a cell that has room for each of the texts `ever`."""
     like = shown or ever[0]
     text = shown.text if shown and shown.text else " "
     return Roomy(text, like.size, like.colour, like.bold, max(text.width for text in ever))
@@ -89,7 +89,7 @@ def box_label(rows: Iterable[Row]) -> str:
 
 
 def edge_label(rows: Iterable[Text]) -> str:
-    """Return the label of an edge, with a line for each of `rows`. By its transparent frame, svg.py finds the label."""
+    """Return the label of an edge, with a line for each of `rows`. svg.py finds the label by its transparent frame."""
     lines = "".join(f'<tr><td width="{row.width}">{row.html}</td></tr>' for row in rows)
     return _table(lines, 1, 'border="1" color="transparent"')
 
@@ -112,10 +112,10 @@ Row: TypeAlias = Text | tuple[Text, Text]  # a line of a box: one text, or a wor
 
 
 def steady(now: Sequence[Row], ever: Sequence[Sequence[Row]]) -> list[Row]:
-    """Return the rows `now` of a box or edge, with room for its rows at any other moment.
+    """Return the rows `now` of a box or edge, with room for its rows at any other moment of the animation.
 
-    `ever` is a list of its rows at every moment. The room keeps everything in its place from one moment to the next. A
-    row that is not there yet is blank.
+    `ever` has the rows of the box or edge at every moment. Because of the room, nothing moves from one moment to the
+    next. A row that is not there yet is blank.
     """
     rows: list[Row] = []
     most = max(len(each) for each in ever)

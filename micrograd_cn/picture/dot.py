@@ -127,7 +127,7 @@ def draw_dot(
 
 
 def backward_pass(root: Value, call: str, lang: str) -> BackwardPass:
-    """Return the backward pass from `root`, for pictures of its steps that the user's `call` makes.
+    """Return the backward pass from `root`, for pictures of its steps. Messages name the user's `call`.
 
     Raises:
         ValueError: `root` is a constant, or a local derivative is not known.
@@ -181,9 +181,10 @@ def picture_of(
 
 
 def _steady(rows: Callable[[Flow], Sequence[Row]], flow: Flow, changes: Iterable[int]) -> list[Row]:
-    """Return the rows at the moment of `flow`, with room for the rows at all moments of its backward pass.
+    """Return the rows of a box or edge at the moment of `flow`, with room for the rows at all moments of the pass.
 
-    `changes` has the indices of the steps that change the rows, in order.
+    `rows` is a function that returns the rows for a `Flow`. `changes` has the indices of the steps that change the
+    rows, in order.
     """
     counts = [0, *(i + 1 for i in changes)]
     ever = [rows(flow.at(moment)) for moment in (Moment(None), *map(Moment, counts))]

@@ -60,8 +60,8 @@ class Moment:
 class BackwardPass:
     """The steps of one `root.backward()`, in its order. No `grad` is read or changed.
 
-    An operand that requires no gradient has no step. An operand that an operation did not select has one, in which
-    nothing flows.
+    An operand that requires no gradient has no step. An operand that an operation did not select has a step, but
+    nothing flows in it.
 
     Attributes:
         root: the node where the pass begins, with the gradient 1.
