@@ -43,7 +43,7 @@ def joined(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str]
     Args:
         entry: the name of a module.
         modules: the text of each module by its name, which is a path. Modules that nothing imports are left out.
-        squeeze: what is done to the text of each module.
+        squeeze: a function that is applied to the text of each module, for example to take out comments.
 
     Raises:
         ValueError: a module is missing, a module imports a name that is not exported, two modules declare the same name

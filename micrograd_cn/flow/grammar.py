@@ -56,8 +56,8 @@ def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     The dict has these keys. `usage` is a text for error messages. `parameters` has for each parameter its name, whether
     the argument is a list, and a list with the default, which is empty if there is none. `named` says whether a call
     may name its arguments. `some` says whether the function raises an error for empty lists, and `alike` whether it
-    raises one for lists of different lengths. `order` has the parameters in the order in which the operation takes them
-    as operands.
+    raises an error for lists of different lengths. `order` has the parameters in the order in which the operation takes
+    them as operands.
     """
     parameters, listed = list(call_signature(function).parameters.values()), lists(function)
     signature = function.signature if isinstance(function, Op) else None

@@ -88,7 +88,7 @@ class Graph:
 
 
 def _place(group: Group | None, groups: dict[Group, int]) -> int:
-    """Return the index of `group` in `groups`, or -1 if it is None. A new group is added after the groups around it."""
+    """Return the index of `group` in `groups`, or -1 for None. A new group comes after the groups that enclose it."""
     if group is None:
         return -1
     _place(group.outer, groups)

@@ -46,7 +46,8 @@ class Rows:
         """Add the operation `op` for `count` operands, and return the name of its two JavaScript functions.
 
         Raises:
-            FormulaError: the operation is not written with this package's operations. The message names the operation.
+            FormulaError: the operation uses other functions than the operations of this package. The message names the
+                operation.
         """
         name = self._add_forward(op, count)
         if name not in self._partials:
@@ -88,8 +89,8 @@ class Rows:
     def function(self, inputs: Sequence[Term], results: tuple[Any, ...], form: str) -> str:
         """Return a JavaScript function that computes the terms `results`. A term that occurs twice is computed once.
 
-        The parameters of the function are `inputs`. `form` is the text of what the function returns, with `{}` in the
-        place of the results, such as "[{}]" for an array of them.
+        The parameters of the function are `inputs`. `form` is the JavaScript text of the returned value, with `{}` in
+        the place of the results, such as "[{}]" for an array of the results.
         """
         lines, values = self._lines(inputs, results, [term.name for term in inputs])
         body = "".join([f"{line} " for line, _ in lines])

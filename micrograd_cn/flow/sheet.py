@@ -61,7 +61,7 @@ def sheet(
 
     Args:
         lang: the language of the page before its script has run.
-        data: what the script reads as JSON.
+        data: the data of the page, which the script reads as JSON.
         entry: the path of the module that is run, relative to the folder of this file.
         modules: the text of the modules that are generated for this page, by their names.
         words: for each language, texts that include the title, and the message that is shown if no script runs.

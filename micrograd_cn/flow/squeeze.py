@@ -57,7 +57,10 @@ def squeezed(script: str) -> str:
 
 
 def _end_of_template(script: str, start: int) -> int:
-    """Return the index after the template that begins at `start`. There may be further templates in its holes."""
+    """Return the index after the template that begins at `start`.
+
+    A template is a text in backquotes. Its holes, which are written ${...}, hold code that may have further templates.
+    """
     open_: list[str] = ["`"]  # templates, holes and brackets in holes
     at = start + 1
     while open_:

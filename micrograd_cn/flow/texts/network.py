@@ -1,7 +1,7 @@
 """The texts of the room in which you train a network.
 
-The language model's room has some of the same buttons, settings and warnings, such as the learning rate. It uses their
-texts.
+The language model's room has some of the same buttons, settings and warnings, such as the learning rate. For these it
+uses the texts in this file.
 """
 
 NETWORK = {
