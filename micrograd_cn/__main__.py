@@ -325,7 +325,7 @@ def _number(x: float) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    """Yield a line for each list of cells in `rows`. Columns are aligned; a Chinese character takes two."""
+    """Yield a line for each list of cells in `rows`. Cells are aligned; a Chinese letter is as wide as two others."""
     widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)]

@@ -148,7 +148,8 @@ def _sent_wrongly(
         comparison: the graph.
         sent: the correct contributions to the node.
         kind: the kind of mistake, "early" or "again".
-        turns: `_early` or `_again`. It takes the contributions to a user, and yields what the user may send by mistake.
+        turns: `_early` or `_again`. It takes the contributions to a user, and yields a `Turn` for each wrong number
+            that the user may multiply by its local derivative.
         gives: a function that returns whether the sum of its arguments is the gradient that the node has.
     """
     users = _by_user(sent)

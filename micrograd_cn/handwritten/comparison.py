@@ -32,7 +32,7 @@ class Contribution(NamedTuple):
     slot: int
     local: float
     upstream: float
-    flows: bool  # whether anything is sent: not if the user did not select the operand, or if no gradient reached it
+    flows: bool  # False if nothing is sent: the user did not select the operand, or no gradient reached the user
 
     @property
     def value(self) -> float:
@@ -113,7 +113,7 @@ class Comparison:
     def is_right(self, node: Value) -> bool:
         """Return whether the gradient of `node` is, up to rounding, the sum of the contributions from its users.
 
-        Return True also if this sum is unknown, because a local derivative is.
+        Return True also if this sum is unknown, because a local derivative is unknown.
         """
         if any(math.isnan(c.local) and not c.is_compared for c in self.received.get(node, [])):
             return True
