@@ -284,11 +284,10 @@ class Program(Runnable):
         Args:
             rows: as for `forward`.
             wrt: the variables to differentiate with respect to: "inputs", or the name of an argument, or a list of
-                names; "parameters", which are in the order of
-                `.parameters`; or a list of `Value`s, each an input or a leaf that requires a gradient. The derivative
-                with respect to a leaf that the program does not use is 0. For the order of a model's parameters, write
-                `wrt=model.parameters()`. For "parameters", the derivative with respect to a parameter
-                that is frozen now is 0; in a list it is an error.
+                names; "parameters", which are in the order of `.parameters`; or a list of `Value`s, each an input or a
+                leaf that requires a gradient. The derivative with respect to a leaf that the program does not use is 0.
+                For the order of a model's parameters, write `wrt=model.parameters()`. For "parameters", the derivative
+                with respect to a parameter that is frozen now is 0; in a list it is an error.
             threads: as for `forward`.
             out: a buffer of doubles for the numbers of all rows, as for `forward`.
 

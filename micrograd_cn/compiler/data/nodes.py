@@ -73,7 +73,7 @@ class Slot(NamedTuple):
     """LLVM values that tell what is in a slot of a node.
 
     Attributes:
-        content: the address of the object in the slot. For an empty slot it is that of a `Value`.
+        content: the address of the object in the slot; if the slot is empty, the address of a `Value` that can be read.
         number: the name of an LLVM value: the number of the float in the slot, if there is a float.
         is_float: whether there is a float.
         is_good: whether there is a float or None, in whose place machine code can put another float.

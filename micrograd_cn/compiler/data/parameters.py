@@ -30,7 +30,7 @@ class CachedData:
     same array object is returned.
 
     Attributes:
-        watches: whether it is an error if constants have other data now; see `watch`.
+        watches: whether a program's constants are watched; see `watch`.
 
     >>> x = Value(1)
     >>> data = CachedData([x])
@@ -233,9 +233,10 @@ def add_gradients(found: Iterable[Gradients]) -> None:
     """Add gradients to the `grad` of their parameters. If Ctrl-C interrupts this, no `grad` is changed.
 
     A `CapturedValue` stands for a value that was computed before the compiled function was called. Its gradient starts
-    the `backward()` of that value, and so reaches the leaves from which the value was computed. A gradient of 0 starts
-    it only if no operation can have left the value unselected: 0 times an infinite derivative would be nan. Parameters
-    that require no gradient, or that no gradient reaches, are left alone; their `grad` may be None.
+    the `backward()` of that value, and so reaches the leaves from which the value was computed. If this gradient is 0,
+    and an operation such as `where` may have left the value unselected, `backward()` is not called, since 0 times an
+    infinite derivative would be nan. Parameters that require no gradient, or that no gradient reaches, are left alone;
+    their `grad` may be None.
 
     >>> w, v = Value(2), Value(3)
     >>> c = CapturedValue(w * 3)

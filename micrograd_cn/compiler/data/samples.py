@@ -474,8 +474,8 @@ def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...],
 def _class_identity(kind: type, around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
     """Return a key for the attributes of a class and of its bases, as far as these are the user's; see `_identity`.
 
-    The key is kept if all attributes are methods, numbers and texts, which cannot change: to look whether the class has
-    the same attributes takes less time than to make the key anew.
+    The key is cached if all attributes are methods, numbers and texts, which cannot change. To look whether the class
+    still has the same attributes takes less time than to make the key anew.
     """
     if not is_users_module(kind.__module__):
         return ()

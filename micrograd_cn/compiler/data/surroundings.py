@@ -465,7 +465,7 @@ class Surroundings:
                 self._add([vars(x)[name]])
 
     def state(self) -> list[list[Any]]:
-        """Return what the variables and collections hold now, and the states of generators of random numbers."""
+        """Return the present contents of variables, collections and arrays, gradients, and the states of generators."""
         variables = [_content(holder, name) for holder, name in self._variables]
         gradients = [x.grad for x in self.leaves]
         generators = [generator_state(x) for x in self._generators]
@@ -478,10 +478,10 @@ class Surroundings:
         return now[:2] != state[:2] or not all(map(_are_same, now[2:], state[2:]))
 
     def restore(self, state: list[list[Any]]) -> None:
-        """Where a variable or collection has changed, put back what it held when the list `state` was returned.
+        """Put back the contents that variables, collections, arrays and gradients had when `state` was returned.
 
-        The methods of `dict`, `list`, `set` and `deque` put it back, since a subclass such as `Counter` may have an
-        `update` that does something else.
+        Generators of random numbers keep their present states. Collections are changed by the methods of `dict`,
+        `list`, `set` and `deque`, since a subclass such as `Counter` may have an `update` that does something else.
         """
         _, arrays, variables, gradients, *collections = state
         for x, held in zip(self._arrays, arrays, strict=True):
@@ -574,7 +574,7 @@ class Places:
         self._held, self._bytes = self._objects(), [*map(_bytes_of, self._arrays)]
 
     def _objects(self) -> list[Any]:
-        """Return the objects in these places that are compared by identity. A loop in C reads nearly all of them."""
+        """Return the objects in these places that are compared by identity. For speed, loops in C read most of them."""
         found = [
             *map(dict.get, self._dicts, self._keys),
             *map(getitem, self._holders, self._indices),
@@ -648,7 +648,7 @@ def _attributes_of(x: weakref.ref[Any]) -> str:
 
 
 def _content(holder: Any, name: Any) -> Any:
-    """Return what the variable `name` of `holder` holds; None if it has no value."""
+    """Return the value of the variable `name` of `holder`; None if it has no value."""
     if isinstance(holder, dict):
         return holder.get(name)
     if isinstance(name, MemberDescriptorType):

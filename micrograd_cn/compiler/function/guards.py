@@ -91,8 +91,8 @@ class Guard(NamedTuple):
 
         Guards of different recordings are the same if their outcomes are equal.
 
-        For a > b, Python calls the method of b if the class of b is a subclass of the class of a, so the same
-        comparison may be noted as b < a.
+        The comparison a > b has the same text as b < a here: Python calls the method of b, which notes b < a, if the
+        class of b is a subclass of the class of a.
         """
         return self.held, self.location, self.canonical
 
@@ -385,7 +385,7 @@ class RecordingHooks(Hooks):
         self._self_contained = True  # whether all operands of the new nodes are new too, or leaves
 
     def record_call(self, call: Callable[[], T], inputs: Sequence[Value]) -> T:
-        """Return `call()`, which calls a function, and record it; `inputs` stand for the numbers of its arguments.
+        """Record the function that `call()` calls, and return its result. `inputs` stand for the function's arguments.
 
         This must run in a copy of the context, by `contextvars.copy_context().run`, since it does not set all variables
         of the context back.
@@ -415,7 +415,7 @@ class RecordingHooks(Hooks):
         vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def _finish(self) -> None:
-        """Make guards from the comparisons. Raise an error that was remembered, or if a `requires_grad` has changed."""
+        """Make guards from the comparisons. Raise an error if it was remembered, or if a `requires_grad` changed."""
         if self._refusal:
             raise self._refusal
         for a, symbol, b, held, place in self._comparisons.values():
@@ -655,8 +655,8 @@ def is_inlining() -> bool:
 class CompiledGuards:
     """The guards of a recorded function, with a program that computes their comparisons for rows of numbers.
 
-    Guards compute nothing but comparisons, which are true or false for any numbers, nan included. So it makes no
-    difference that the program also computes guards that come after a broken guard.
+    A guard is broken if it has another outcome for a row than for the recorded sample. The program computes all guards,
+    even after a broken one. This is harmless, since comparisons are true or false for any numbers, nan included.
 
     Args:
         guards: the guards.
@@ -715,7 +715,7 @@ class CompiledGuards:
     def _holds(self) -> Program:
         """A program whose only output is 1.0 if all guards have their recorded outcome, and 0.0 if one has not.
 
-        It adds up how many guards are broken, which is one instruction that computes vectors.
+        It adds up how many guards are broken. A guard is broken if it has another outcome than recorded.
         """
         assert self.program
         kept = with_kept_constants([guard.node for guard in self.guards], self.program.compiled.graph.constants)

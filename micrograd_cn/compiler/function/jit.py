@@ -492,7 +492,7 @@ class Recordings(list[Recording]):
     """The recordings for samples with the same structure.
 
     Attributes:
-        merged: these recordings, merged; None until this is first needed.
+        merged: these recordings as `MergedRecordings`; None until they are first needed.
     """
 
     merged: MergedRecordings | None = None
@@ -900,7 +900,7 @@ class CompiledFunction:
                 function's program has other data now, or requires a gradient now.
             RuntimeError: the result is a constant for all samples, or depends on no parameter that requires a gradient.
             GuardError: as for a call.
-            IndexError: a sample has a class that a loss such as `cross_entropy` does not have.
+            IndexError: a sample has a class label that is out of range for a loss such as `cross_entropy`.
         """
         check_threads("backward", threads)
         if threads == 1 and type(samples) is not list and (ready := self._array_runner("backward", as_tuple(samples))):
@@ -1248,11 +1248,11 @@ class CompiledFunction:
                 return self._call_with_row(name, bucket, row, kind)
 
     def _refuse_missing_classes(self, name: str, recording: Recording, bucket: Bucket, rows: array[int]) -> None:
-        """Raise the plain function's IndexError if one of some rows has a class that `cross_entropy` does not have.
+        """Raise the plain function's IndexError if a row has a class label that is out of range for `cross_entropy`.
 
         The loss is nan then, but its derivatives are not. Nothing is raised for other indices that are out of range,
-        since the plain function raises nothing: `take` gives nan. A class that the function computes from arguments is
-        not checked. A class that is an argument is checked, also if it is replaced where it equals the `ignore_index`.
+        since the plain function raises nothing: `take` gives nan. A label that the function computes from arguments is
+        not checked. A label that is an argument is checked, also if it is replaced where it equals the `ignore_index`.
 
         Raises:
             IndexError, TypeError, ValueError: as for `_call_where_nan`.
@@ -1532,7 +1532,7 @@ class CompiledFunction:
         return static, bound
 
     def _bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
-        """Return the arguments of a call as a `Bucket`, rows of numbers, with one row."""
+        """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments."""
         static, arguments = self._split_static(args, kwargs)
         numbers = array("d")
         try:
@@ -1569,6 +1569,8 @@ class CompiledFunction:
 
     def _named_columns(self, columns: Sequence[Any]) -> dict[str, Any]:
         """Return a dict from the names of arguments to their values; {} if some of these arguments are static.
+
+        `columns` has the values of each argument in all samples.
 
         Raises:
             TypeError: the function does not take that many arguments, or some of them are static, and the values of an
@@ -1649,8 +1651,8 @@ class CompiledFunction:
         """Return the results for all samples, in the order of the samples. If `out` is passed, write them there.
 
         `compute(recording, rows, to)` returns the results that a recording gives for rows. It writes them to the buffer
-        `to` unless `to` is None. `name` is the name of the method, for messages. `wrt` says with respect to what
-        `compute` differentiates.
+        `to` unless `to` is None. `name` is the name of the method, for messages. `wrt` has the variables with respect
+        to which `compute` differentiates.
         """
         check_threads(name, threads)
         buckets = self._buckets(name, samples, some=False)
@@ -2187,8 +2189,8 @@ def _dispatch_among(
 ) -> tuple[list[RecordingRows], array[int]]:
     """Find the recording in `known` for each of some rows. Return these, each with its rows, and the rows left.
 
-    The rows left are those for which no recording in `known` can be used.
-    `address` is the address of the parameters' current values, or 0 if these are the data of the `Value`s.
+    The rows left are those for which no recording in `known` can be used. `address` is the address of the parameters'
+    current values, or 0 if these are the data of the `Value`s.
     """
     found: list[RecordingRows] = []
     for recording in known:

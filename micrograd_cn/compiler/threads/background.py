@@ -60,7 +60,7 @@ class _ShortTurns:
             self.lengthen()
 
     def end(self) -> None:
-        """Leave the `with` block in a child process, which does not have the threads that were inside the block."""
+        """Reset the switch interval in a child process, which has none of the threads inside the `with` block."""
         self._threads = 0
         self.lengthen()
 

@@ -108,7 +108,7 @@ class GradientRunner:
                 _release_all(worse, thread_buffers)  # last, since Ctrl-C may come between two lines
 
     def use_gates(self) -> None:
-        """Switch to code with gates. See `Lowering.differentiate`.
+        """Switch to code whose gradients have gates; see `Lowering.differentiate`.
 
         Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite.
         """
@@ -296,7 +296,7 @@ class TrainingRun:
         self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # -1: not described yet
 
     def _take_checked_steps(self, step: int, steps: int) -> Sequence[float]:
-        """Call `_take_steps`. If a loss is nan because of an index or a target, undo these steps and raise an error.
+        """Call `_take_steps`. If a loss is nan since an index or a target is out of range, undo the steps and raise.
 
         Earlier steps are undone, too, if they were taken since results were last copied back to parameters and
         optimiser.

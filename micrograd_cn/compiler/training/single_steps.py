@@ -168,7 +168,7 @@ def _is_held(optimizer: Optimizer) -> bool:
 
 
 def _references(holder: Any) -> tuple[int, int]:
-    """Return the count of references to the list `holder.lazy_state`, and the largest such count of its items."""
+    """Return how many references the list `holder.lazy_state` has, and the largest such count of one of its items."""
     state = holder.lazy_state
     return getrefcount(state), max(map(getrefcount, state), default=0)
 

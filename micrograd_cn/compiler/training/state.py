@@ -215,9 +215,10 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLa
 
 
 class ParameterBlocks:
-    """The blocks of a compiled update, which have a parameter in each lane.
+    """The blocks of memory that a compiled update works on.
 
-    A column of a block has one number for each parameter in the block; see `CompiledUpdate`.
+    A block holds as many parameters as a vector has lanes, one in each lane. A column of a block has one number for
+    each parameter in the block; see `CompiledUpdate`.
 
     Args:
         update: the compiled update.
@@ -264,10 +265,10 @@ class ParameterBlocks:
 class TrainingState:
     """The memory that the compiled loop works on: parameters, gradients and optimiser state.
 
-    The panel consists of blocks, each of which has a parameter in each lane. A column of a block has one number for
-    each parameter in the block. The columns are: the data, the gradient, the numbers of the state, the count of steps
-    that skipped the parameter (if any parameter was skipped), and a mask that is 0 for each parameter that must not
-    change (if not all parameters are trained).
+    The panel is memory that consists of blocks. A block holds as many parameters as a vector has lanes. A column of a
+    block has one number for each parameter in the block. The columns are: the data, the gradient, the numbers of the
+    state, the count of steps that skipped the parameter (if any parameter was skipped), and a mask that is 0 for each
+    parameter that must not change (if not all parameters are trained).
 
     Args:
         options: how to train.
