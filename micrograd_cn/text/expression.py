@@ -207,7 +207,7 @@ class _Bracket:
         return not (self.keyword or self.operators)
 
     def reduce(self, precedence: int) -> None:
-        """Apply the operators at the end of `operators`, the last one first, that have at least this precedence."""
+        """Apply operators from the end of the list `operators`, as long as they have at least this precedence."""
         while self.operators and self.operators[-1][0] >= precedence:
             _, op = self.operators.pop()
             operands = self.operands[-op.arity :]  # type: ignore[operator]  # an operator's arity is 1 or 2
@@ -252,7 +252,7 @@ class _Reader:
         return self.tokens[self.next - 1]
 
     def operand(self, token: _Token) -> bool:
-        """Read a token where an operand must begin. Return whether an operand must still follow, as after -."""
+        """Read a token where an operand must begin. Return whether an operand must still follow, as after a minus."""
         bracket = self.open[-1]
         if token.kind == "number":
             bracket.operands.append(float(token.text))
@@ -336,7 +336,7 @@ class _Reader:
         self.fail("parse_operator", token)
 
     def close(self, token: _Token) -> None:
-        """Close the innermost bracket, and append its value to the list of operands of the bracket around it."""
+        """Close the innermost bracket, and append its value to the operands of the bracket that encloses it."""
         bracket = self.open.pop()
         if bracket.opening.text + token.text not in ("()", "[]"):
             self.fail("parse_closing", token)
@@ -446,7 +446,7 @@ def lists(function: Callable[..., Any]) -> list[str]:
 
 
 def usage(name: str, function: Callable[..., Any]) -> str:
-    """Return how to call `function`, as an error message shows it: `name`, and the parameters in parentheses.
+    """Return a text for an error message, which shows a call of `function`: `name`, and the parameters in parentheses.
 
     >>> from micrograd_cn import dot, elu, take
     >>> usage("elu", elu), usage("dot", dot), usage("take", take)
