@@ -5,18 +5,18 @@ depth. Its derivative has the same structure, with floats in place of the number
 array of `Value`s. Elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as
 methods, such as `np.exp`, work on this array. The function gets an array of another library as nested lists.
 
-In the function, `==`, `!=`, `in` and truth (`if t:`, `t or 1.0`) go by the number, as do `<` and the like, wherever a
-`Value` is computed from arguments that are numbers. So the function takes the branch that it takes for numbers, and the
-derivative is that of this branch. But the argument is a `Value` all the same: `isinstance(n, int)` and `n is 1` are
-false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. Sets, `Counter` and
+If a `Value` in the function is computed from arguments that are numbers, then `==`, `!=`, `in` and truth (`if t:`,
+`t or 1.0`) depend on its number, as `<` and the like do. So the function takes the branch that it takes for numbers,
+and the derivative is that of this branch. But the argument is a `Value` all the same: `isinstance(n, int)` and `n is 1`
+are false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. Sets, `Counter` and
 `statistics.mode` look elements up in the same way, so they take two `Value`s of the same number for different elements.
 Write `{x.data for x in v}` for a set of the numbers. For an argument that was itself a `Value`, and for what is
 computed from it, `==` goes by identity, as everywhere else.
 
 A bool of Python or numpy, and an array of bools, is passed to the function as it is, so it can be a mask, and its
-derivative is 0. An argument that contains nothing but bools is refused. An int is a number like any other, and is
-differentiated: write `argnums` for the arguments that are meant. It cannot be an index. A copy of a `Value` that stands
-for a number, as by `copy.deepcopy`, is this `Value`, so it has the same derivative.
+derivative is 0. An argument that contains nothing but bools is refused. An int is differentiated like any other number,
+so it is a `Value` in the function and cannot be an index. Write `argnums` to differentiate other arguments alone. A
+copy of a `Value` that stands for a number, as by `copy.deepcopy`, is this `Value` itself, with the same derivative.
 
 Calls can be nested: the function to differentiate may itself call `grad` and the like. Each call makes variables of its
 own, so the variables of nested calls are never confused.
@@ -329,7 +329,7 @@ def _value_and_grad(
 
 
 def _instead(name: str, f: Any, given: dict[int, Any]) -> str:
-    """Return what to write instead of a call that failed, or "" if nothing better is known than the error itself.
+    """Return an error message for a call that failed, which says what to write; "" to keep the error as it is.
 
     Args:
         name: the function that the user called.

@@ -157,7 +157,10 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
 
 
 def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: Reach) -> None:
-    """Append what `node`, whose gradient is `upstream`, sends to the operands that are keys of `terms`."""
+    """Append the contributions of `node`, whose gradient is `upstream`, to the lists of its operands in `terms`.
+
+    Operands that are not keys of `terms` get nothing.
+    """
     edges = symbolic_edges(node, terms.keys())
     reach.spread(node, edges)
     certain = reach.is_certain(node)
@@ -304,7 +307,9 @@ class Reach:
 
 
 def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) -> Any:
-    """Return what flows along `edge` from `node`, whose gradient (in forward mode, tangent) is g; None if nothing does.
+    """Return the contribution that `node` sends along `edge`, or None if it sends nothing.
+
+    g is the gradient of `node`, or its tangent in forward mode.
 
     An edge, as `symbolic_edges` returns it, has a function if the operation may leave the operand unselected. Then the
     result is what this function returns for g. Otherwise it is g * partial, or `where(reach.of(node), g * partial, 0)`
@@ -329,9 +334,9 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
 
 
 def paths(node: Value) -> list[Value]:
-    """Return the operands of `node` to which a gradient may flow, selected by its operation this time or not.
+    """Return the operands of `node` to which a gradient may flow, whether its operation selects them now or not.
 
-    For example, `relu` does not select a negative operand.
+    For example, `relu` does not select a negative operand, but the operand is returned.
 
     >>> x = Value(-1)
     >>> paths(x.relu()) == [x], x.relu().edges()
@@ -348,7 +353,7 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     """Return the operands of `node` that are in `relevant` and to which a gradient may flow, each with its edge.
 
     An edge is a tuple of the operation, the partial, and a function or None. There is a function if the operation may
-    leave the operand unselected, as `where` may: it returns what the operand gets of the node's gradient.
+    leave the operand unselected, as `where` may. It takes the node's gradient, and returns the operand's part of it.
 
     Raises:
         RuntimeError: the data of an operand was changed after the node had been recorded.

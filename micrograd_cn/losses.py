@@ -86,9 +86,9 @@ def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
 
 
 def _check_numbers(name: str, found: Iterable[tuple[str, list[tuple[str, Any]]]]) -> None:
-    """Raise TypeError if there is no number at one of some paths.
+    """Raise TypeError if an item in `found` is neither a number nor a `Value`.
 
-    `found` has pairs of a word for the message, such as "input", and a list of paths and what stands there.
+    `found` has pairs of a word for the message, such as "input", and a list of items, each with its path.
     """
     for what, leaves in found:
         for path, x in leaves:
@@ -221,17 +221,17 @@ def _elementwise(
 
 
 def _is_allowed(t: Any, allowed: str) -> Any:
-    """Return an operation that is 1 if `t` is in the range `allowed`, "-1 or 1" or "from 0 to 1", and 0 otherwise."""
+    """Return 1 if `t` is in the range `allowed`, "-1 or 1" or "from 0 to 1", else 0; a `Value` if `t` is a `Value`."""
     if allowed == "-1 or 1":
         return ops.equal(ops.abs(t), 1.0)
     return ops.less_equal(0.0, t * (1.0 - t))  # a product that is negative is not rounded to 0 here
 
 
 def _nan_unless(allowed: Any, t: Any) -> Any:
-    """Return an operation that is the target `t` if `allowed` is not 0, and nan otherwise.
+    """Return `where(allowed, t, nan)`: the target `t` if `allowed` is not 0, and nan otherwise.
 
-    So the loss of a sample and its derivatives are nan in compiled code if a target is not allowed. A compiled program
-    raises no errors for numbers that differ from those that were recorded.
+    So in compiled code, which raises no error for a target, the loss and its derivatives are nan for a sample whose
+    target is not allowed.
     """
     return ops.where(allowed, t, math.nan)
 
@@ -755,7 +755,7 @@ def nll_loss(
 ) -> Any:
     """Return the mean of -input[target] for log-probabilities. Arguments and errors are those of `cross_entropy`.
 
-    As there, `weight` has no effect on the mean of one sample; write reduction="sum" in a loss of one sample.
+    As in `cross_entropy`, `weight` has no effect on the mean of one sample. Write reduction="sum" for one sample.
 
     >>> nll_loss([[-0.1, -2.3], [-0.7, -0.7]], [1, 0])
     1.5

@@ -82,7 +82,7 @@ def _constant_leaf(x: Any) -> Value:
 
 
 def _constant_of_operands(y: float, *operands: Any) -> Value:
-    """Return a constant that an operation made from operands of which none requires a gradient."""
+    """Return a constant for the result `y` of an operation, none of whose operands requires a gradient."""
     if context.active and (hooks := _here().hooks):
         hooks.made_constant(operands)
     return _constant_result(y)
