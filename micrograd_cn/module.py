@@ -40,7 +40,7 @@ class Module:
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
     a call of the model computes and keeps in an attribute are no parameters either, and they are allowed. Parameters
     are looked for in each model object and not in its class, so it is an error if an attribute of the class has one.
-    If a module inside this one overrides `parameters`, this method of its own says which parameters it has.
+    If a module inside this one overrides `parameters`, its parameters are those that this method returns.
 
     A subclass defines `__call__`, or, as in PyTorch, a method `forward`, which runs when the model is called.
 
@@ -81,9 +81,9 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Yield every parameter once, with its path.
 
-        The paths differ from the keys of `state_dict`, which are PyTorch's: "weight" and "bias" are no parts of them.
-        In a path, a weight of a `Neuron` is "w" with its index, and the bias is "b", so the example below shows how to
-        leave biases out.
+        The paths differ from the keys of `state_dict`, which are PyTorch's and have "weight" and "bias" in them. In a
+        path, a weight of a `Neuron` is "w" with its index, and the bias is "b". The second example below leaves biases
+        out.
 
         If a module inside this one overrides `parameters` or `named_parameters`, its own method says which parameters
         it has, as in micrograd.
@@ -101,7 +101,7 @@ class Module:
         yield from self._find_parameters()
 
     def _find_parameters(self) -> list[tuple[str, Value]]:
-        """Return what `named_parameters` yields."""
+        """Return a list of the parameters that `named_parameters` yields, each with its path."""
         found: list[tuple[str, Value]] = []
         seen: set[int] = set()
         sets: list[tuple[str, Any]] = []
@@ -440,7 +440,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _checked_path(name: str, model: Module, path: object) -> str | os.PathLike[str]:
-    """Return `path`, with which the method `name` of `model` was called: "save" or "load".
+    """Return `path`, the argument with which the method `name` of `model`, "save" or "load", was called.
 
     Raises:
         TypeError: `path` is no path, or the method was called through the class, so `model` is no module.
@@ -525,9 +525,9 @@ def _names_its_parameters(cls: type[Module]) -> bool:
 
 
 def _usual_parameters(model: Module) -> list[Value] | None:
-    """Return the parameters of a model in which nothing is unusual; otherwise None, and `named_parameters` finds them.
+    """Return the parameters of a model that consists of modules, lists and leaves alone; None for any other model.
 
-    It is usual for a model to consist of modules, lists and leaves. This function is faster, because it makes no paths.
+    This function is faster than `named_parameters`, because it makes no paths. If it returns None, call that method.
     """
     found: dict[Value, None] = {}
     modules: list[Module] = []
@@ -578,7 +578,7 @@ _asked: ContextVar[frozenset[int]] = ContextVar("micrograd_cn_asked", default=fr
 
 
 def _listed_parameters(module: Module) -> list[tuple[str, Value]]:
-    """Return what the own method `parameters` of `module` lists, each parameter with its path in `module`.
+    """Return the parameters that the own method `parameters` of `module` returns, each with its path in `module`.
 
     Raises:
         TypeError: the method returns something other than `Value`s.
@@ -601,7 +601,7 @@ def _listed_parameters(module: Module) -> list[tuple[str, Value]]:
 
 
 def _in_class(cls: type, name: str, path: str) -> str:
-    """Return the message for a parameter at `path`, in the attribute `name` of a class."""
+    """Return the error message for a parameter that is at `path`, in the attribute `name` of the class `cls`."""
     return (
         f"{cls.__name__}.{path} is an attribute of the class, where no parameters are looked for, and all instances "
         f"would share it; assign self.{name} in __init__ (in a dataclass, write field(default_factory=lambda: "
@@ -621,8 +621,8 @@ def _attributes_of(cls: type) -> dict[str, Any]:
 def _refuse_class_attributes(cls: type[Module]) -> None:
     """Raise TypeError if an attribute of the class or of its bases contains a `Value` to train.
 
-    Parameters are looked for in the model object alone. An attribute that was set after the class had been made, and
-    the default of a dataclass, are found by `named_parameters`.
+    Parameters are looked for in the model object alone. For an attribute that is set after the class has been made, and
+    for the default of a dataclass, `named_parameters` raises the error.
     """
     if _names_its_parameters(cls):
         return
@@ -685,7 +685,7 @@ def _refuse_untrainable(model: Module) -> None:
 
 
 def _assign(model: Module, name: str, x: Any) -> None:
-    """Assign an attribute; the `__setattr__` of users' classes. Check what replaces parameters."""
+    """Assign `x` to an attribute, as the `__setattr__` of users' classes; refuse to replace parameters by numbers."""
     held: Any = getattr(model, "__dict__", ())
     if name in held and (old := held[name]) is not x:
         if context.active and context.here().no_grad:
@@ -696,9 +696,9 @@ def _assign(model: Module, name: str, x: Any) -> None:
 
 
 def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
-    """Raise TypeError if the attribute `name` of `model`, which is `old`, has parameters, and `x` has numbers instead.
+    """Raise TypeError if the attribute `name` of `model`, which is `old`, has parameters, and the new `x` has numbers.
 
-    It is no error if the rest of the model still has these parameters, or if `x` has as many.
+    It is no error if the rest of the model still has these parameters, or if `x` has as many parameters as `old`.
     """
     if not (_may_hold_leaves(old) and _has_number(x)):  # asked first, since the other questions take longer
         return
@@ -716,7 +716,10 @@ def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
 
 
 def _assignment(path: str, x: Any, new: str) -> str:
-    """Return code that gives the parameters in `x`, which is at `path`, other numbers. `new` is code for a number."""
+    """Return code, for a message, that assigns to the data of parameters. `path` is the code for `x`, which has them.
+
+    `new` is the code for the number that is assigned to one parameter.
+    """
     if isinstance(x, Value):
         return f"{path}.data = {new}"
     if _is_array(x):
@@ -760,7 +763,7 @@ def _has_number(x: Any) -> bool:
 
 
 def _refuse_constants(model: Module, name: str, x: Any) -> None:
-    """Raise TypeError if the attribute `name` of `model` has parameters, and `x` has constants in their place.
+    """Raise TypeError if the attribute `name` of `model` has parameters, and the new `x` has constants.
 
     The constants are results of operations inside `no_grad()`, as in `m.w = m.w - lr * m.w.grad`.
     """
@@ -777,9 +780,10 @@ def _refuse_constants(model: Module, name: str, x: Any) -> None:
 
 
 def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
-    """Raise TypeError if `model` has a computed value that was meant to be a parameter: `entries` lack its number.
+    """Raise TypeError if `model` has a computed value that was probably meant to be a parameter.
 
-    This is so if nothing but graphs refers to the leaves of the value, as after `m.w = m.w - 0.1 * m.w.grad`.
+    The `entries` of the model's state would lack its number. A value was probably meant to be a parameter if nothing
+    but graphs refers to its leaves, as after `m.w = m.w - 0.1 * m.w.grad`.
     """
     if not _may_hold_computed(model, in_modules=True):
         return
@@ -802,10 +806,10 @@ def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
 
 
 def with_unheld_leaves(computed: list[tuple[str, Value]], in_any_graph: bool = False) -> list[tuple[str, Value]]:
-    """Return those of the computed values `computed` to whose leaves nothing but their graph refers.
+    """Return the items of `computed`, pairs of a path and a computed value, whose leaves only the graph refers to.
 
-    If `in_any_graph` is true, references from other graphs, such as that of an old loss, do not count either. To find
-    them takes the time to look at all objects of the program.
+    The graph is that of the values in `computed`. If `in_any_graph` is true, references from other graphs, such as that
+    of an old loss, do not count either. To find them, the function has to look at all objects of the program.
 
     >>> x = Value(2)
     >>> [path for path, _ in with_unheld_leaves([("kept", x * 3), ("lost", Value(2) * 3)])]

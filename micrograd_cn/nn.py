@@ -69,13 +69,13 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
 
 
 def _refuse_options(name: str, wrong: Iterable[str]) -> None:
-    """Raise TypeError if there are names of options in `wrong`, which the class `name` does not have."""
+    """Raise TypeError if `wrong` is not empty. It has names of options that the class `name` does not have."""
     without_bias = "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"
     refuse_options(name, wrong, {"bias": without_bias})
 
 
 def _refuse_ignored_attributes(cls: type[Module], base: type[Module]) -> None:
-    """Raise TypeError if `cls` has an attribute for the activation that no method reads: they are those of `base`."""
+    """Raise TypeError if `cls` defines `activation` or `nonlin`, although the methods of `base` would not read it."""
     for name in ("activation", "nonlin"):
         if name in vars(cls) and cls.__init__ is base.__init__ and cls.__call__ is base.__call__:
             raise TypeError(
@@ -88,7 +88,7 @@ def _checked_nonlin(nonlin: Any) -> bool:
     """Return `nonlin` as a bool.
 
     Raises:
-        TypeError: it is not a bool, for example because it is the name of an activation function.
+        TypeError: `nonlin` is not a bool, for example because it is the name of an activation function.
     """
     if isinstance(nonlin, str) or callable(nonlin) or nonlin not in (False, True):
         name = repr(nonlin) if isinstance(nonlin, str) else getattr(nonlin, "__name__", "f")
@@ -189,7 +189,7 @@ def _named_weights(neuron: Any) -> list[tuple[str, Any]]:
 
 
 def _no_parameter(name: str, p: object) -> str:
-    """Return the message for the weight or bias `name` of a neuron that is `p`, which is no `Value`."""
+    """Return the error message for `p`, which is no `Value`, in the place of a neuron's weight or bias `name`."""
     data = 0.0 if p is None else p
     return (
         f"{name} is {p!r}, which is no parameter; write {name}.data = {data!r}, or, for a constant that is not "
@@ -347,9 +347,9 @@ class Neuron(Module):
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
         """Raise TypeError if a weight or the bias is a number, or is computed from leaves that nothing would train.
 
-        There are two kinds of such leaves. To some, nothing but the graph refers any more, as after
-        `n.w = [w * 0.5 for w in n.w]`. Others are former weights of this neuron that are not in the model. A weight
-        that was computed from other leaves, such as the parameters of another model, is allowed, and is no parameter.
+        Nothing would train leaves to which only the graph still refers, as after `n.w = [w * 0.5 for w in n.w]`, and
+        former weights of this neuron that are no longer in the model. A weight that was computed from other leaves,
+        such as the parameters of another model, is allowed, and is no parameter.
         """
         w, b = getattr(self, "w", None), getattr(self, "b", None)
         if not computed and type(w) is list and _ONLY_VALUES.issuperset(map(type, w)) and type(b) is Value:

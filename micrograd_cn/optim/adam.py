@@ -34,8 +34,8 @@ class Adam(Optimizer):
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
-        TypeError: `parameters` is not a sequence of `Value`s, `betas` is not two numbers, or an option that is on or
-            off is not True or False.
+        TypeError: `parameters` is not a sequence of `Value`s, `betas` is not two numbers, or `amsgrad` or `maximize` is
+            not True or False.
         ValueError: `parameters` is empty, contains a computed node or the same leaf twice, or a number is out of range.
 
     >>> p = Value(1.0)

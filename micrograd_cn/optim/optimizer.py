@@ -72,7 +72,7 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
 
 
 def _instead_of(item: Any) -> str:
-    """Return what to write instead of parameters with the item `item`, which is no `Value`, as the end of a message."""
+    """Return the end of a message about parameters that contain `item`, which is no `Value`: what to write instead."""
     if hasattr(item, "parameters"):
         return "; write [p for part in parts for p in part.parameters()]"
     if isinstance(item, Mapping):
@@ -103,7 +103,7 @@ def refuse_closure() -> NoReturn:
 
 
 def refuse_options(name: str, wrong: Iterable[str]) -> None:
-    """Raise TypeError if there are names of options in `wrong`, which the optimiser `name` does not have."""
+    """Raise TypeError if `wrong` is not empty. It has names of options that the optimiser `name` does not have."""
     ops_options.refuse_options(name, wrong, INSTEAD)
 
 
@@ -126,7 +126,7 @@ class Optimizer:
 
     Attributes:
         steps: the count of steps. While `update` runs for a parameter, `steps` is instead the count of the steps that
-            have changed this parameter, with the current step.
+            have changed this parameter, including the current step.
         skipped: a dict from the index of each parameter that a step has left alone to the count of such steps.
         maximize: whether steps make the loss larger instead of smaller: every gradient is taken with the opposite sign.
         lazy_state: the list `state`, or a function that makes it, which is called when `state` is first read.
@@ -168,13 +168,13 @@ class Optimizer:
     if not TYPE_CHECKING:
 
         def __new__(cls, *args: Any, **options: Any) -> Any:
-            """Raise TypeError for PyTorch's keyword, as in SGD(params=...), which Python would only call missing."""
+            """Raise TypeError for PyTorch's keyword `params`. Python would only say that `parameters` is missing."""
             if "params" in options and not args and not _takes(cls.__init__, "params"):
                 raise TypeError(f"{cls.__name__} has no option params; {INSTEAD['params']}")
             return super().__new__(cls)
 
     def _checked_parameters(self, parameters: Iterable[Value]) -> list[Value]:
-        """Return `parameters` as a list, and raise the errors of the constructor."""
+        """Return `parameters` as a list, or raise an error as the constructor must if they are wrong."""
         name = type(self).__name__
         found = list_of_parameters(name, parameters)
         for i, p in enumerate(found):
@@ -431,8 +431,8 @@ maximize=False>
     def _with_options(self, options: Mapping[str, Any]) -> Self:
         """Return a new optimiser of the same class and parameters that has these options.
 
-        The `__init__` of a user's subclass may take other options, or change them. Then the `__init__` of the base
-        class is called whose attribute `options` lists the options.
+        The `__init__` of a user's subclass may take other options, or change them. In this case, the function calls the
+        `__init__` of the base class that defines the attribute `options`.
 
         Raises:
             TypeError, ValueError: an option is wrong.

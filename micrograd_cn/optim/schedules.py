@@ -202,7 +202,7 @@ class warmup(_Schedule):
 
 
 def _is_advice_for(write: str, known: Collection[str]) -> bool:
-    """Return whether an advice such as "write steps=..." holds for a schedule that has the options `known`."""
+    """Return whether the advice `write`, such as "write steps=...", fits a schedule that has the options `known`."""
     option = write.removeprefix("write ").partition("=")[0]
     return not option.isidentifier() or option in known
 

@@ -31,7 +31,7 @@ class SGD(Optimizer):
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
-        TypeError: `parameters` is not a sequence of `Value`s, or an option that is on or off is not True or False.
+        TypeError: `parameters` is not a sequence of `Value`s, or `nesterov` or `maximize` is not True or False.
         ValueError: `parameters` is empty, contains a computed node or the same leaf twice, a number is out of range, or
             nesterov is set without momentum or with dampening.
 
