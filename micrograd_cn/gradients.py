@@ -353,7 +353,8 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     """Return the operands of `node` that are in `relevant` and to which a gradient may flow, each with its edge.
 
     An edge is a tuple of the operation, the partial, and a function or None. There is a function if the operation may
-    leave the operand unselected, as `where` may. It takes the node's gradient, and returns the operand's part of it.
+    leave the operand unselected, as `where` may. This function takes the node's gradient, and returns the part of it
+    that the operand gets.
 
     Raises:
         RuntimeError: the data of an operand was changed after the node had been recorded.

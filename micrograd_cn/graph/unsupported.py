@@ -214,7 +214,7 @@ class Unsupported(Operators):
         __divmod__ = __rdivmod__ = _no_operator("divmod()", "floor(x / y) and x % y")
 
         def as_integer_ratio(self) -> NoReturn:
-            """Refuse to be a fraction, which would lose the graph. The module `statistics` calls this method."""
+            """Raise TypeError, since a fraction would lose the graph. The module `statistics` calls this method."""
             raise TypeError(
                 "a Value as a fraction, as in the module statistics, would lose its graph; write micrograd_cn.mean(xs) "
                 "or np.var(xs), or x.data for the number alone"

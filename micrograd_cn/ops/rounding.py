@@ -96,5 +96,5 @@ def digamma(y: float, x: float) -> tuple[float, float]:
 
 
 def erfinv(y: float, x: float) -> tuple[float, float]:
-    """Return the rounding errors of erfinv and its derivative, which is an exponential of y**2."""
+    """Return the rounding errors of erfinv and of its derivative, an exponential, whose error grows with y**2."""
     return 0.0, 2.0 * y * y if math.isfinite(y) else 0.0

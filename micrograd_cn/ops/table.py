@@ -439,7 +439,7 @@ clip: Op = define(Op(
                lambda x, low, high: 1.0 if x < low < high else None),
      Selection(lambda g, x, low, high: _choose(where(less(high, x), 1.0, less(high, low)), g, 0.0),
                lambda x, low, high: 1.0 if x > high or low > high else None)),
-    "Return x, but min if x is below it, and max if x is above it; nan if one is nan.\n\n"
+    "Return x, but min if x is below it, and max if x is above it; nan if any of the three is nan.\n\n"
     ">>> clip(5, 0, 1), clip(-2, 0, 1)\n(1.0, 0.0)",
     signature=lambda x, min, max: (x, -inf if min is None else min, inf if max is None else max),  # noqa: A006 -- numpy's names
     smoothness=Smoothness(

@@ -201,7 +201,7 @@ class Optimizer:
             setattr(self, name, x)
 
     def __repr__(self) -> str:
-        """Return the options, and how many parameters and steps there are.
+        """Return a text with the options, the count of parameters and the count of steps.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1)
