@@ -238,12 +238,9 @@ class PythonWriter:
             names: the operands, as names, constants or comparisons.
         """
         known = [name if isinstance(name, float) else None for name in names]
-        steps, [result] = self.code.formula((printed, "formula"), known, printed)
-        known_so_far = list(names)
-        for row, used in steps:
-            operands = [known_so_far[x] if isinstance(x, int) else x for x in used]
-            known_so_far.append(self.apply(row, operands, op in SMOOTH))
-        return known_so_far[result] if isinstance(result, int) else result
+        formula = self.code.formula((printed, "formula"), known, printed)
+        [result] = formula.run(names, lambda row, operands: self.apply(row, operands, op in SMOOTH), float)
+        return result
 
     def _define_by_formula(self, op: Op, count: int) -> None:
         """Define, in `helpers`, a function that some libraries lack. For these, it computes the operation's formula.

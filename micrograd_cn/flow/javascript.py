@@ -10,7 +10,7 @@ from typing import Any
 
 from ..ops.number import number
 from ..ops.operation import Op
-from ..text.formula import FormulaError, Term, expand, straight_line, trace
+from ..text.formula import FormulaError, Term, expand, formula_steps, trace
 
 IEEE = "./stepper/ieee.js"  # the module of functions that operations call, but JavaScript does not have
 
@@ -126,7 +126,7 @@ class Rows:
         But if it does not vary, and the term that uses it does, it becomes a named constant too, so a loop need not
         compute it again.
         """
-        steps, values = straight_line(inputs, results)
+        steps, values = formula_steps(inputs, results)
         used = [x for _, operands in steps for x in operands] + values
         uses = Counter([x for x in used if isinstance(x, int)])
         varies = [i >= fixed for i in range(len(inputs))]

@@ -21,7 +21,7 @@ from ..ops.number import number
 from ..ops.operation import Op
 from ..ops.registry import is_known
 
-__all__ = ["FormulaError", "StraightLine", "Term", "call_with_terms", "expand", "remembered", "straight_line", "trace"]
+__all__ = ["FormulaError", "FormulaSteps", "Term", "call_with_terms", "expand", "formula_steps", "remembered", "trace"]
 
 T = TypeVar("T")
 
@@ -150,7 +150,7 @@ def _check_repeatable(operands: Sequence[Term | float], *found: Any) -> None:
         return  # the caller refuses what is no formula
     first, second = [
         [text for op, used in steps for text in (op.name, *map(repr, used))] + [*map(repr, results)]
-        for steps, results in [straight_line(operands, formula) for formula in formulas]
+        for steps, results in [formula_steps(operands, formula) for formula in formulas]
     ]
     if first != second:
         a, b = next(((a, b) for a, b in zip(first, second, strict=False) if a != b), ("", ""))
@@ -183,8 +183,8 @@ def expand(op: Op, *operands: Term | float) -> Any:
 Operand: TypeAlias = int | float
 
 
-class StraightLine(NamedTuple):
-    """Straight-line code for formulas: a list of steps, each of which is one operation, in the order of computation.
+class FormulaSteps(NamedTuple):
+    """The steps that compute formulas: each step is one operation, and the list has them in the order of computation.
 
     An operand or a result is either a constant, which is a float, or an index, which is an int. With n inputs, the
     indices 0 to n - 1 stand for the inputs, n for the result of the first step, and so on.
@@ -194,16 +194,40 @@ class StraightLine(NamedTuple):
         results: for each formula, its result: an index or a constant.
 
     >>> from micrograd_cn import add
-    >>> StraightLine([(add, [0, 1])], [2])  # x0 + x1
-    StraightLine(steps=[(<operation add>, [0, 1])], results=[2])
+    >>> FormulaSteps([(add, [0, 1])], [2])  # x0 + x1
+    FormulaSteps(steps=[(<operation add>, [0, 1])], results=[2])
     """
 
     steps: list[tuple[Op, list[Operand]]]
     results: list[Operand]
 
+    def run(self, inputs: Sequence[T], apply: Callable[[Op, list[T]], T], constant: Callable[[float], T]) -> list[T]:
+        """Return the results of the formulas for `inputs`, which may be numbers, instructions or text, for example.
 
-def straight_line(inputs: Sequence[Term | float], results: Sequence[Any]) -> StraightLine:
-    """Return formulas as straight-line code: a list of operations in the order of computation.
+        Args:
+            inputs: what the operands of the formulas are.
+            apply: a function that returns the result of an operation for a list of operands.
+            constant: a function that returns what stands for a constant of the formulas.
+
+        >>> from micrograd_cn import add
+        >>> steps = FormulaSteps([(add, [0, 1]), (add, [2, 1.0])], [3])  # x0 + x1 + 1
+        >>> steps.run([2.0, 3.0], lambda op, xs: op.forward(*xs), float)
+        [6.0]
+        >>> steps.run(["a", "b"], lambda op, xs: op.text(*xs), str)
+        ['a + b + 1.0']
+        """
+        values = list(inputs)
+
+        def value_of(x: Operand) -> T:
+            return values[x] if isinstance(x, int) else constant(x)
+
+        for op, operands in self.steps:
+            values.append(apply(op, [value_of(x) for x in operands]))
+        return [value_of(x) for x in self.results]
+
+
+def formula_steps(inputs: Sequence[Term | float], results: Sequence[Any]) -> FormulaSteps:
+    """Return the steps that compute formulas: a list of operations in the order of computation.
 
     A `Term` object that several formulas contain is computed once. Two equal terms that are different objects are
     computed twice.
@@ -215,8 +239,8 @@ def straight_line(inputs: Sequence[Term | float], results: Sequence[Any]) -> Str
 
     >>> from micrograd_cn import exp
     >>> x = Term("x")
-    >>> straight_line([x], [exp(x) * exp(x), 2.0])
-    StraightLine(steps=[(<operation exp>, [0]), (<operation exp>, [0]), (<operation mul>, [1, 2])], results=[3, 2.0])
+    >>> formula_steps([x], [exp(x) * exp(x), 2.0])
+    FormulaSteps(steps=[(<operation exp>, [0]), (<operation exp>, [0]), (<operation mul>, [1, 2])], results=[3, 2.0])
     """
     number_of: dict[int, int] = {id(t): i for i, t in enumerate(inputs) if isinstance(t, Term)}
     steps: list[tuple[Op, list[Operand]]] = []
@@ -234,4 +258,4 @@ def straight_line(inputs: Sequence[Term | float], results: Sequence[Any]) -> Str
         number_of[id(term)] = len(inputs) + len(steps)
         steps.append((term.op, [number_of[id(t)] if isinstance(t, Term) else t for t in term.operands]))
         stack.pop()
-    return StraightLine(steps, [number_of[id(t)] if isinstance(t, Term) else float(t) for t in results])
+    return FormulaSteps(steps, [number_of[id(t)] if isinstance(t, Term) else float(t) for t in results])

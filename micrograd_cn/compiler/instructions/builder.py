@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ...ops import OPS
 from ...ops.operation import Op
 from ...ops.registry import is_known
-from ...text.formula import FormulaError, StraightLine, Term, expand, straight_line, trace
+from ...text.formula import FormulaError, FormulaSteps, Term, expand, formula_steps, trace
 from .code import (
     ARITY,
     BATCH,
@@ -83,7 +83,7 @@ class CodeBuilder(Code):
 
     def __init__(self) -> None:
         super().__init__()
-        self.formulas: dict[Any, StraightLine] = {}
+        self.formulas: dict[Any, FormulaSteps] = {}
         self.specializations: defaultdict[tuple[Op, str], int] = defaultdict(int)
         self._calls: dict[tuple[int, int, tuple[bool, ...]], FormulaCall | None] = {}
         self._inline_constants: dict[int, set[str]] = {}
@@ -162,7 +162,7 @@ class CodeBuilder(Code):
             return [upstream if slot and known[0] == slot - 1 else self.constant(0.0) for slot in range(len(xs))]
         return self.instantiate(self.formula((op, "contributions"), [None, *known], op), [upstream, *xs])
 
-    def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> StraightLine:
+    def formula(self, kind: tuple[Op, str], known: Sequence[float | None], op: Op) -> FormulaSteps:
         """Return a formula of an operation. The formula is traced when it is first needed.
 
         Args:
@@ -212,7 +212,7 @@ class CodeBuilder(Code):
                 found |= self._constants_in(self.formula((op, "formula"), [None] * len(xs), op).steps)
         return found
 
-    def instantiate(self, formula: StraightLine, xs: Sequence[int]) -> list[int]:
+    def instantiate(self, formula: FormulaSteps, xs: Sequence[int]) -> list[int]:
         """Append the instructions that compute a formula, and return the instruction numbers of its results.
 
         If the formula is short and has few inputs, each result is one instruction where possible. If it is not, the
@@ -228,7 +228,7 @@ class CodeBuilder(Code):
             return [self._result(formula, k, xs, samples) for k in range(len(results))]
         return self._expand_steps(formula, xs, expand=False)
 
-    def _result(self, formula: StraightLine, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
+    def _result(self, formula: FormulaSteps, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
         """Append one result of a short formula, as one instruction where possible. Return its instruction number.
 
         Args:
@@ -250,7 +250,7 @@ class CodeBuilder(Code):
             used = [number[i] for i in call.operands] if number else []
             if None in map(self.constant_value, used):  # otherwise the result is folded to a constant below
                 return self.add((call.opcode, *used))
-        return self._expand_steps(StraightLine(formula.steps, [result]), xs)[0]
+        return self._expand_steps(FormulaSteps(formula.steps, [result]), xs)[0]
 
     def _hoist(self, call: FormulaCall, xs: Sequence[int]) -> dict[int, int] | None:
         """Append those instructions of a formula that do not depend on the row, the numbers of one sample.
@@ -292,7 +292,7 @@ class CodeBuilder(Code):
         It shall be expanded if at most one of its instructions depends on the row, or if it has a long sum or a gather.
 
         Args:
-            steps: the formula's steps, see `text.formula.StraightLine`.
+            steps: the formula's steps, see `text.formula.FormulaSteps`.
             result: the result's index among the inputs and steps, which are counted one after the other.
             samples: for each input, whether it depends on the row.
             inline: the constants, as text, that are part of the opcode. Other constants are operands, so formulas that
@@ -308,7 +308,7 @@ class CodeBuilder(Code):
         inputs = [
             source.append(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)
         ]
-        [number] = source._expand_steps(StraightLine(steps, [result]), inputs)
+        [number] = source._expand_steps(FormulaSteps(steps, [result]), inputs)
         needed = live(source, [number])
         hoisted = [i for i in needed if i not in source.per_sample]
         body = [i for i in needed if i in source.per_sample and source.operands[i]]
@@ -329,7 +329,7 @@ class CodeBuilder(Code):
         direct = {*used} <= {*inputs} and not hoisted
         return FormulaCall(opcode, used, hoisted, source, direct)
 
-    def _expand_steps(self, formula: StraightLine, xs: Sequence[int], expand: bool = True) -> list[int]:
+    def _expand_steps(self, formula: FormulaSteps, xs: Sequence[int], expand: bool = True) -> list[int]:
         """Append the instructions for each step of a formula, and return the instruction numbers of its results.
 
         Args:
@@ -338,15 +338,7 @@ class CodeBuilder(Code):
             expand: whether a step that is itself lowered to a formula is expanded, too. If not, such a step is one
                 instruction where possible.
         """
-        steps, results = formula
-        numbers = list(xs)
-
-        def resolve(x: int | float) -> int:
-            return numbers[x] if isinstance(x, int) else self.constant(x)
-
-        for op, used in steps:
-            numbers.append(self.apply(op, [resolve(x) for x in used], expand))
-        return [resolve(x) for x in results]
+        return formula.run(xs, lambda op, used: self.apply(op, used, expand), self.constant)
 
 
 def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Code, int, list[int]]:
@@ -389,10 +381,10 @@ def is_of_the_table(op: Op) -> bool:
     return OPS.get(op.name) is op
 
 
-_of_the_table: dict[Any, StraightLine] = {}
+_of_the_table: dict[Any, FormulaSteps] = {}
 
 
-def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float | None], op: Op) -> StraightLine:
+def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float | None], op: Op) -> FormulaSteps:
     """Return the formula of `op` whose key in `CodeBuilder.formulas` is `key`, see `_trace_formula`.
 
     A formula of an operation in `micrograd_cn.ops` is traced once in a process. A formula of a user's operation is
@@ -408,7 +400,7 @@ def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float |
     return found
 
 
-def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> StraightLine:
+def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> FormulaSteps:
     """Trace one of an operation's formulas, and return its steps and results.
 
     Args:
@@ -421,10 +413,10 @@ def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> Straight
     """
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":
-        return straight_line(terms, (expand(op, *terms),))
+        return formula_steps(terms, (expand(op, *terms),))
     if kind == "contributions":
-        return straight_line(terms, trace(lambda g, *xs: _contributions(op, g, xs), *terms, of=op))
-    return straight_line(terms, trace(op.local_derivatives, *terms, of=op))
+        return formula_steps(terms, trace(lambda g, *xs: _contributions(op, g, xs), *terms, of=op))
+    return formula_steps(terms, trace(op.local_derivatives, *terms, of=op))
 
 
 def _contributions(op: Op, g: Any, xs: Sequence[Any]) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ... import optim
 from ...engine import Value
 from ...optim import Optimizer
-from ...text.formula import FormulaError, StraightLine, Term, call_with_terms, remembered, straight_line
+from ...text.formula import FormulaError, FormulaSteps, Term, call_with_terms, formula_steps, remembered
 from ..data.surroundings import ReachableCode, Surroundings
 from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
@@ -206,11 +206,11 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
         changed += [f"state[{name!r}], which is no longer there" for name in state_terms if name not in state]
         if changed:
             raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
-        found.append(straight_line(terms, [p.data, *(state[each] for each in optimizer.state_names)]))
-    line, again = found
-    if repr(line) != repr(again):
+        found.append(formula_steps(terms, [p.data, *(state[each] for each in optimizer.state_names)]))
+    formula, again = found
+    if repr(formula) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
-    if key is None and not _gives_its_numbers(optimizer, line):
+    if key is None and not _gives_its_numbers(optimizer, formula):
         raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {instead}")
     code = CodeBuilder()
     numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
@@ -221,7 +221,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
         numbers[1] = code.emit("fsub", numbers[1], skipped)
         column += 1
     old_numbers = [numbers[2], *numbers[4:]]
-    results = code.instantiate(line, numbers)
+    results = code.instantiate(formula, numbers)
     if masked:
         changed_at_all = code.append(("input", column), SAMPLE)
         results = [
@@ -236,8 +236,8 @@ def _reaches_parameters(update: Any) -> bool:
     return ReachableCode([update]).asks_for_identity or bool(Surroundings([update]).leaves)
 
 
-def _gives_its_numbers(optimizer: Optimizer, line: StraightLine) -> bool:
-    """Return whether the formula of an optimiser's update, `line`, gives the same results as the update itself.
+def _gives_its_numbers(optimizer: Optimizer, formula: FormulaSteps) -> bool:
+    """Return whether the formula of an optimiser's update, `formula`, gives the same results as the update itself.
 
     Both are computed for a few example numbers. They differ if the update treats floats in another way than the terms
     with which it was traced, for example because it asks `isinstance(p.grad, float)`.
@@ -250,13 +250,11 @@ def _gives_its_numbers(optimizer: Optimizer, line: StraightLine) -> bool:
         p: Any = TracedParameter(data, gradient)
         try:
             plain.update(p, state)
-            for op, operands in line.steps:
-                values.append(op.forward(*[x if isinstance(x, float) else values[x] for x in operands]))
+            results = formula.run(values, lambda op, xs: op.forward(*xs), float)
         except ArithmeticError:  # such as a division by 0, which the loop in Python would meet too
             continue
         except Exception:  # whatever an update of a user's own raises for numbers, and did not raise for terms
             return False
-        results = [x if isinstance(x, float) else values[x] for x in line.results]
         for ours, theirs in zip(results, [p.data, *[state[key] for key in optimizer.state_names]], strict=True):
             if not math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12) and (ours == ours or theirs == theirs):
                 return False
