@@ -11,7 +11,7 @@ from math import isnan
 from operator import not_
 from typing import Any
 
-from ..llvm.builtin import builtin_function
+from ..llvm.builtin import BUILTIN_SIGNATURE, builtin_function, operands_of, return_object
 from ..llvm.machine import Machine, machine
 from ..llvm.operands import Condition, Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function
@@ -142,12 +142,10 @@ def _write_finds_nan() -> Function:
 
     `%self` is a tuple. Its first item is a `bytes` with the operands of `has_nan`, and its second item is True.
     """
-    f = Function(f"{KERNEL_PREFIX}finds_nan", "ptr %self, ptr %unused", "ptr")
-    held = Words(f, f.call("ptr", "PyBytes_AsString", f"ptr {f.call('ptr', 'PyTuple_GetItem', 'ptr %self', 0)}"))
+    f = Function(f"{KERNEL_PREFIX}finds_nan", *BUILTIN_SIGNATURE)
+    held = operands_of(f)
     found = _any_nan(f, held.doubles(0), held[1], held[2])
-    result = f.op(f"select i1 {found}, ptr {address_of(True)}, ptr {address_of(False)}")
-    f.call("void", "Py_IncRef", f"ptr {result}")
-    f.do(f"ret ptr {result}")
+    return_object(f, f.op(f"select i1 {found}, ptr {address_of(True)}, ptr {address_of(False)}"))
     return f
 
 

@@ -246,6 +246,14 @@ class Code:
             pairs, terms = self._loop_products(pairs, terms, opcode)
         return self.add((opcode, tuple(pairs), tuple(terms)))
 
+    def as_products(self, pairs: Sequence[Pair], terms: Sequence[int]) -> list[Pair]:
+        """Return the pairs of factors of a sum's products, after a pair with the constant 1 for each of its terms.
+
+        A loop that computes only sums of products then needs no code for terms.
+        """
+        one = self.constant(1.0)
+        return [*((one, t) for t in terms), *pairs]
+
     def _loop_products(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
         """Return the products that a loop may compute, and a list with the term that the loop starts from, if any.
 

@@ -215,7 +215,7 @@ class Lowering:
         for node, op in self.operations:
             self._lower(node, op)
         self._output_nodes = graph.outputs
-        self.outputs = [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in graph.outputs]
+        self.outputs = self._numbers(graph.outputs)
         # These are all constants that schedules and tables need, so those of forward code add no instruction
         for x in (1.0, -0.0, *[math.nan] * graph.has_gathers):
             self.code.constant(x)
@@ -226,7 +226,7 @@ class Lowering:
 
     def _lower(self, node: Value, op: Op) -> None:
         number_of, operands = self.number_of, node.parents if op.lowerings.summands else node.operands
-        xs = [number_of[x] if x in number_of else self._lower_leaf(x) for x in operands]
+        xs = self._numbers(operands)
         products, addends = op.lowerings.summands(*operands) if op.lowerings.summands else (True, ())
         if products:
             number_of[node] = self.code.apply(op, xs)
@@ -259,9 +259,7 @@ class Lowering:
         A node that adds such products is lowered to a sum of pairs of factors, since a loop may compute such a sum
         without storing the products.
         """
-        factors = tuple(
-            sorted([self.number_of[p] if p in self.number_of else self._lower_leaf(p) for p in node.operands])
-        )
+        factors = tuple(sorted(self._numbers(node.operands)))
         return [factors] if self.code.instructions[self.number_of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self, gated: bool = True) -> None:
@@ -430,6 +428,10 @@ class Lowering:
                 terms[x].append(upstream)
 
     def _numbers(self, operands: Sequence[Any]) -> list[int]:
+        """Return the instruction numbers of operands. Instructions for constants and other leaves are appended first.
+
+        An instruction is appended only if the operand has none yet.
+        """
         return [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in operands]
 
     def _spread(self, source: Value, target: Value, slot: int | None) -> None:

@@ -15,11 +15,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from .operands import Words
+from .text import Function
+
 C_API = (
     *("PyTuple_GetItem", "PyBytes_AsString", "Py_IncRef", "PyEval_SaveThread", "PyEval_RestoreThread"),
     *("PyFloat_FromDouble", "Py_DecRef"),
 )
 METH_NOARGS = 4  # the function takes no arguments
+BUILTIN_SIGNATURE = "ptr %self, ptr %unused", "ptr"  # the parameters and the result of its machine code
 
 
 class _Definition(ctypes.Structure):
@@ -61,3 +65,18 @@ def builtin_function(code: int, operands: list[int], result: Any, *held: Any) ->
     state = array("q", operands).tobytes(), result, *held
     made: Callable[[], Any] = make(ctypes.addressof(_definition(code)), state, None)
     return made
+
+
+def operands_of(f: Function) -> Words:
+    """Write code that finds the operands of a built-in function in its tuple `%self`. Return the address of the first.
+
+    `f` is the machine code of the function.
+    """
+    first = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
+    return Words(f, f.call("ptr", "PyBytes_AsString", f"ptr {first}"))
+
+
+def return_object(f: Function, result: str) -> None:
+    """Write the end of the code of a built-in function, which returns the object at the address `result`."""
+    f.call("void", "Py_IncRef", f"ptr {result}")
+    f.do(f"ret ptr {result}")

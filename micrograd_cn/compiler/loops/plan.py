@@ -235,10 +235,7 @@ class Plan:
             return [[*map(self.schedule.start, stage.numbers)]]
         if stage.opcode not in SUM_OPCODES:
             return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
-        one, rows = self.code.constant(1.0), []
-        for i in stage.numbers:
-            _, pairs, terms = self.code.instructions[i]
-            rows.append([*chain(*((one, t) for t in terms), *pairs)])
+        rows = [[*chain(*self.code.as_products(*self.code.instructions[i][1:]))] for i in stage.numbers]
         return [[*column] for column in zip(*rows, strict=True)]
 
     def reads(self, stage: Stage) -> Iterator[int]:

@@ -51,3 +51,20 @@ def runs(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] 
             yield range(start, n)
             start, strides = n, None
     yield range(start, len(places))
+
+
+def contiguous_spans(places: Sequence[int], step: int) -> list[int]:
+    """Return a list that describes spans of places, in each of which every place is `step` after the one before it.
+
+    The list has three integers for each span: the first place, its index in `places`, and the count of places.
+
+    >>> contiguous_spans([80, 88, 96, 40, 48], 8), contiguous_spans([], 8)
+    ([80, 0, 3, 40, 3, 2], [])
+    """
+    found: list[int] = []
+    for number, place in enumerate(places):
+        if found and place == found[-3] + step * found[-1]:
+            found[-1] += 1
+        else:
+            found += [place, number, 1]
+    return found

@@ -26,6 +26,7 @@ from math import inf
 
 from ..data.columns import TABLE_BIT
 from ..data.nodes import NodeLoop, slot_offset
+from ..llvm.builtin import BUILTIN_SIGNATURE, operands_of, return_object
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Condition, Doubles, Integer, Operand, Words
@@ -293,9 +294,8 @@ class Drivers:
         return self._builtin("prepared_gradient", gradient)
 
     def _builtin(self, name: str, compute: Callable[[Function, list[Operand]], None]) -> Function:
-        f = Function(self.name[name], "ptr %self, ptr %unused", "ptr")
-        bytes_of = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
-        held = Words(f, f.call("ptr", "PyBytes_AsString", f"ptr {bytes_of}"))
+        f = Function(self.name[name], *BUILTIN_SIGNATURE)
+        held = operands_of(f)
         count = 5 + len(MEMORY_ARGUMENTS)  # all operands but the fourth, the count of rows, are addresses
         operands = [held[k] if k == 3 else held.pointer(k) for k in range(count)]
         long = held[count] != 0
@@ -305,9 +305,7 @@ class Drivers:
             f.call("void", "PyEval_RestoreThread", f"ptr {state}")
         with f.when(~long):
             compute(f, [*operands])
-        result = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 1")
-        f.call("void", "Py_IncRef", f"ptr {result}")
-        f.do(f"ret ptr {result}")
+        return_object(f, f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 1"))
         return f
 
     def _block(self, f: Function, index: Integer) -> Doubles:

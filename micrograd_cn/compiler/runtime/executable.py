@@ -35,6 +35,7 @@ from ..loops.places import WORD
 from ..loops.plan import Plan
 from ..loops.schedule import Schedule
 from ..loops.stages import Call, StraightLine
+from ..loops.strides import contiguous_spans
 from ..native import parts_of, write_part
 from ..tables.tables import Tables
 from ..tables.threaded import Threaded
@@ -213,24 +214,6 @@ def _stage_list(tables: Tables, calls: Sequence[Call]) -> int:
     return tables.table([word for call in (*calls, (0,) * drivers.CALL_WORDS) for word in call])
 
 
-def _contiguous_runs(places: Sequence[int]) -> list[int]:
-    """Return a list of the runs of doubles that follow each other in memory.
-
-    `places` has the offset of each double in bytes. The list has three integers for each run of such doubles: the
-    offset of the first, the index in `places` of the first, and their count.
-
-    >>> _contiguous_runs([80, 88, 96, 40, 48]), _contiguous_runs([])
-    ([80, 0, 3, 40, 3, 2], [])
-    """
-    found: list[int] = []
-    for number, place in enumerate(places):
-        if found and place == found[-3] + WORD * found[-1]:
-            found[-1] += 1
-        else:
-            found += [place, number, 1]
-    return found
-
-
 class Executable:
     """Code that computes the outputs of a graph or its gradient, as threaded code or as native code.
 
@@ -273,7 +256,7 @@ class Executable:
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
-        copied = _contiguous_runs([plan.offset(i) for i in lowering.gradients] if kind != "forward" else [])
+        copied = contiguous_spans([plan.offset(i) for i in lowering.gradients] if kind != "forward" else [], WORD)
         self.stages = stages = StageLists(tables, native, lowering.outputs if kind == "forward" else ())
         places = stages.places
         self.constants = places.constants

@@ -7,7 +7,7 @@ tables, too, and native code by functions that are compiled for one program.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from math import nan
 from typing import Any
@@ -112,10 +112,7 @@ class Tables:
         return sums.inner, [count, sums.start_code(group.start), *entries]
 
     def _listed(self, group: Sums) -> list[str | int]:
-        words: list[str | int] = [len(group.numbers)]
-        for i, pairs in zip(group.numbers, group.pairs(), strict=True):
-            words += [self.offset(i), len(pairs), *map(self.offset, chain(*pairs))]
-        return words
+        return _list_products([*map(self.offset, group.numbers)], group.pairs(), self.offset)
 
     def _matrix(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         right, *_ = group.rights  # the same for all sums
@@ -253,13 +250,8 @@ class Tables:
         return self._list_totals(found)
 
     def _list_totals(self, found: Sequence[tuple[int, Sequence[Pair]]]) -> Call:
-        words = [len(found)]
-        for k, pairs in found:
-            words += [
-                WORD * self.plan.total_place[k],
-                len(pairs),
-                *(self.places.block_offset(i) for pair in pairs for i in pair),
-            ]
+        places = [WORD * self.plan.total_place[k] for k, _ in found]
+        words = _list_products(places, [pairs for _, pairs in found], self.places.block_offset)
         return self._call(sums.list_totals, words)
 
     def _single_totals(self) -> list[Call]:
@@ -303,6 +295,25 @@ class Tables:
         for i in places.broadcasts:
             words += [places.block_offset(i), places.offset(i)]
         return [self._call(sums.broadcast, words)]
+
+
+def _list_products(
+    results: Sequence[int], products: Sequence[Sequence[Pair]], offset: Callable[[int], int]
+) -> list[str | int]:
+    """Return the words of a table that lists sums of products.
+
+    The first word is the count of sums. Then, for each sum: the offset of the result, the count of products, and the
+    offsets of the factors of these products, pair by pair.
+
+    Args:
+        results: the offset of each sum's result.
+        products: for each sum, the factors of its products, as instruction numbers.
+        offset: a function that takes the instruction number of a value, and returns the offset of the value.
+    """
+    words: list[str | int] = [len(results)]
+    for place, pairs in zip(results, products, strict=True):
+        words += [place, len(pairs), *map(offset, chain(*pairs))]
+    return words
 
 
 def _letter(places: Sequence[int]) -> str:

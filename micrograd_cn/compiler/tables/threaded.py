@@ -90,10 +90,11 @@ class Threaded:
         if opcode not in SUM_OPCODES:
             return [self._entry_kernel(opcode, count, len(rest)), offset(i), *map(offset, rest)]
         pairs, terms = rest
-        one, nothing = self.code.constant(1.0), self.code.constant(-0.0)
         if i in self.tables.schedule.long_sums:
             pairs = ()
-        products = [*((one, t) for t in terms), *pairs] or [(one, nothing)]
+        if not pairs and not terms:
+            terms = (self.code.constant(-0.0),)
+        products = self.code.as_products(pairs, terms)
         name = f"{KERNEL_PREFIX}threaded_{opcode}_{count}"
         self.tables.kernels[name] = partial(_write_sum_entry, self.machine, name, opcode, count)
         return [name, offset(i), len(products), *map(offset, chain(*products))]
