@@ -102,8 +102,8 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
 def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     """Yield the stages of a phase in groups. Each group becomes one `Part`.
 
-    A group of several stages costs at most MAX_STRAIGHT_LINE_COST, which is about the count of its machine
-    instructions. A stage that a kernel computes is a group of its own.
+    The cost of a group is about the count of its machine instructions. It is at most MAX_STRAIGHT_LINE_COST, unless the
+    group is a single stage. A stage that a kernel computes is a group of its own.
     """
     part: list[Stage] = []
     cost = 0

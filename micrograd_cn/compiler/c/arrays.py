@@ -178,8 +178,8 @@ def address(place: Place) -> int:
 def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
     """Return a dict with the places of those instructions in `numbers` that are constants.
 
-    The seed, the gradient of the output from which backpropagation starts, is treated as a constant, too. The place of
-    a constant that is an integer from 0 to below `SMALL_INTEGERS` is this integer. The places of the seed and of all
+    The seed, which is the gradient 1 with which backpropagation starts, is treated as a constant, too. The place of a
+    constant that is an integer from 0 to below `SMALL_INTEGERS` is this integer. The places of the seed and of all
     other constants begin at `SMALL_INTEGERS`.
     """
     known = {i: code.constants.get(i, 1.0) for i in numbers if i in code.constants or code.instructions[i] == ("seed",)}

@@ -235,7 +235,7 @@ class CodeBuilder(Code):
             formula: the formula.
             k: the index of the result in `formula.results`.
             xs: the instruction numbers of the formula's inputs.
-            samples: for each input, whether it depends on the row.
+            samples: for each input, whether it depends on the row, the numbers of one sample.
         """
         result = formula.results[k]
         if isinstance(result, float):
@@ -294,7 +294,7 @@ class CodeBuilder(Code):
         Args:
             steps: the formula's steps, see `text.formula.FormulaSteps`.
             result: the result's index among the inputs and steps, which are counted one after the other.
-            samples: for each input, whether it depends on the row.
+            samples: for each input, whether it depends on the row, the numbers of one sample.
             inline: the constants, as text, that are part of the opcode. Other constants are operands, so formulas that
                 differ only in such operands have the same opcode.
             is_of_user: whether the formula is that of a user's operation. Opcodes are never freed, and a user may

@@ -298,7 +298,9 @@ def copied(x: T) -> T:
 
 
 def register_formula(code: Code, result: int) -> str:
-    """Add a formula to FORMULAS, and return its opcode. Equal formulas have the same opcode in the whole process.
+    """Add a formula to FORMULAS, and return its opcode, which stands for several instructions.
+
+    Equal formulas have the same opcode in the whole process.
 
     Args:
         code: the formula's instructions. The first ones are the formula's inputs.

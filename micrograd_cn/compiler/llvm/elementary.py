@@ -52,7 +52,7 @@ def exp(x: Vector) -> Vector:
 
 
 def expm1(x: Vector) -> Vector:
-    """Return exp(x) - 1, computed as twice its half.
+    """Return exp(x) - 1, computed as twice the half of this number.
 
     With x = k * log(2) + r, the half needs the power 2**(k - 1), which overflows later than 2**k.
     """
@@ -102,13 +102,13 @@ def log1p(x: Vector) -> Vector:
 
 
 def _power(x: Vector, bias: float) -> tuple[Vector, Vector]:
-    """Return 2**(k + bias - BIAS) and k, where k is x / log(2) rounded to an integer."""
+    """Return 2**(k + bias - BIAS) and k, where k is x / log(2) rounded to an integer, and BIAS is 1023."""
     rounded = x.multiply_add(1.0 / math.log(2.0), ROUNDING + bias)
     return rounded.on_bits("shl", 52), rounded - (ROUNDING + bias)
 
 
 def _expm1(x: Vector, bias: float) -> Vector:
-    """Return (exp(x) - 1) * 2**(bias - BIAS).
+    """Return (exp(x) - 1) * 2**(bias - BIAS), where BIAS is 1023.
 
     With x = k * log(2) + r, exp(x) - 1 is (2**k - 1) + 2**k * r, which is almost exact, plus a small correction.
     """
@@ -118,7 +118,7 @@ def _expm1(x: Vector, bias: float) -> Vector:
 
 
 def _split(x: Vector) -> tuple[Vector, Vector]:
-    """Split x into 2**k * m with m between sqrt(1/2) and sqrt(2). Return m, and doubles whose bits are k + BIAS."""
+    """Split x into 2**k * m with m between sqrt(1/2) and sqrt(2). Return m, and doubles whose bits are k + 1023."""
     moved = x.on_bits("add", bits(1.0) - SQRT_HALF)
     return moved.on_bits("and", 2**52 - 1).on_bits("add", SQRT_HALF), moved.on_bits("lshr", 52)
 
@@ -136,7 +136,7 @@ def _log(k: Vector, f: Vector) -> Vector:
 
 
 def _with_special_values(x: Vector, y: Vector, pole: float) -> Vector:
-    """Return `y`, a logarithm of `x`, with special values put in: -inf where x is `pole`, nan below it, inf at inf."""
+    """Return the logarithm `y` of `x`, but -inf where x is `pole`, nan where x is less or nan, inf where x is inf."""
     y = x.where("oeq", pole, -inf, y)
     y = x.where("ult", pole, nan, y)
     return x.where("oeq", inf, inf, y)

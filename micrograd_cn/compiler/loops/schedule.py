@@ -60,8 +60,8 @@ class Schedule:
         leaves: the numbers of the live instructions without operands.
         computed: the numbers of the other live instructions.
         long_sums: the numbers of the sums that loops compute: they have many products.
-        zero_starts: for each long sum in lanes that starts from a constant 0.0 or -0.0, this constant. The constant
-            need not be stored before the loop.
+        zero_starts: for each long sum that depends on the row, and starts from a constant 0.0 or -0.0, this constant.
+            It need not be stored before the loop. The dict is empty unless `batched` is set.
         gathers: the numbers of the live gathers.
         layers: a dict from each phase to the layers of the phase, in order.
         totals: the totals, grouped into scatters, outer products and single totals.

@@ -28,7 +28,7 @@ class _ArrayRows(PreparedRows):
     """`PreparedRows` whose numbers are written from arrays.
 
     Attributes:
-        parts: for each argument, the part of the rows' numbers that it has, as an array with the argument's shape.
+        parts: for each argument, the part of the rows' numbers that belongs to the argument, as an array of its shape.
         results: the outputs of the rows as an array.
     """
 
@@ -56,7 +56,7 @@ class _ArrayRows(PreparedRows):
 
 
 class ArrayRunner(RowsRunner):
-    """Compute samples whose arguments are numpy arrays of numbers with the same shapes at each call.
+    """Compute a graph for samples that are passed in numpy arrays, which have the same shapes at each call.
 
     If there is a single sample, an argument may be a number in the place of an array with one number.
 
@@ -113,7 +113,7 @@ def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shap
 
 @cache
 def _number_types() -> frozenset[type]:
-    """Return the types of numbers that numpy converts to doubles without an error, as an assignment to an array does.
+    """Return the types of numbers that can be assigned to the elements of an array of doubles without an error.
 
     An int is not among them, because it may be too large.
     """

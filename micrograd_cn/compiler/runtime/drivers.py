@@ -60,7 +60,7 @@ MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 @cache
 def driver_names(lanes: int) -> dict[str, str]:
-    """Return a dict from the short names of the drivers to their LLVM names, for blocks of `lanes` lanes."""
+    """Return a dict from the short names of the drivers to their LLVM names, for vectors of `lanes` lanes."""
     return {name: KERNEL_PREFIX + name for name in LANE_INDEPENDENT} | {
         name: f"{KERNEL_PREFIX}{name}_{lanes}" for name in LANE_SPECIFIC
     }
@@ -75,7 +75,9 @@ def _table(f: Function, name: str) -> Words:
 
 
 class Drivers:
-    """Write the drivers for blocks of `lanes` lanes as LLVM IR.
+    """Write the drivers as LLVM IR. A driver is a function that loops over rows, batches or epochs.
+
+    The drivers are for vectors of `lanes` lanes, each of which has the value of one row.
 
     The operands of most drivers are `%p`, the address of the header; `%rows`, the address of the numbers of all rows;
     `%index`, the address of the indices of the rows to compute; `%n`, the count of these indices; and `%s`, `%w` and

@@ -106,7 +106,7 @@ def _driver(on: Machine, name: str, lanes: int, fast: bool) -> Any:
 
 
 def driver_of(kind: str) -> str:
-    """Return the name of the driver that runs an executable of this kind."""
+    """Return the name of the driver that runs an executable. `kind` is "forward", "gradient" or "gated"."""
     return "forward" if kind == "forward" else "gradient"
 
 
@@ -231,7 +231,7 @@ class Executable:
         plan: the plan that is computed.
         kind: "forward", "gradient" or "gated", as in the arguments.
         native: whether the code is native code.
-        lanes: how many rows a block has; 1 in code for single rows.
+        lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
         seconds: for how many seconds the code has run until now.
         stages: the lists of calls that compute the stages of each phase.
         constants: a dict from places among the scalars to the constants that these places hold.
