@@ -209,12 +209,12 @@ def _locals(sent: Sequence[Contribution]) -> float:
 
 
 def _is_tangled(comparison: Comparison, node: Value) -> bool:
-    """Return whether a user of `node` has more than MOST_PERMUTED contributions, so not all their orders are tried."""
+    """Return whether a user of `node` gets more than MOST_PERMUTED contributions, whose orders are not all tried."""
     return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
 
 
 def _are_first(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> bool:
-    """Return whether the contributions `there` arrive at `node` before its others, in every topological order."""
+    """Return whether the contributions `there` arrive at `node` before all others, in every topological order."""
     others = {c.user for c in comparison.received[node] if c not in there}
     return all(others <= _below(user) for user in {c.user for c in there})
 
@@ -232,7 +232,7 @@ def _below(node: Value) -> set[Value]:
 
 
 def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str], int, int]:
-    """Return the operations whose local derivative is likeliest to be wrong, and two counts for them.
+    """Return the operations whose local derivative is likeliest to be wrong, and two counts that hold for each of them.
 
     The first count is how many of the nodes in `wrong`, whose gradients are wrong, get a contribution from the
     operation. The second count is how many nodes with a correct gradient get contributions from this operation alone.

@@ -115,7 +115,7 @@ def explained(
     """Return the operation that made a node, and its operands in the order in which the operation takes them.
 
     If an operation of this package explains the node, it is returned. Otherwise an `Opaque` operation is returned,
-    which says why none does.
+    which says why no operation of this package explains the node.
 
     Args:
         rows: this package's operations by name.

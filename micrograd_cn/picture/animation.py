@@ -36,7 +36,7 @@ MOST_LEAVES = 6  # whose gradients the caption of the last moment has
 
 @dataclass(frozen=True)
 class Scene:
-    """What the animation shows at a moment, what it says below, and for how many seconds."""
+    """A picture in the animation: the moment that it shows, the caption below it, and for how many seconds it stays."""
 
     moment: Moment
     caption: str
@@ -110,7 +110,7 @@ class Animation:
         return ", ".join(f"{name}.grad = {number(grad or 0.0)}" for name, grad in found)
 
     def _name(self, node: Value) -> str:
-        """Return the label of a node, or else what it computes, if that is short, or else its operation."""
+        """Return the label of a node, or if it has none, the node's expression, or if that is long, its operation."""
         if node.label:
             return clean(node.label)
         text = self._texts[node]

@@ -17,7 +17,7 @@ VIEWERS_FONTS = ("svg", "json", "dot", "plain", "xdot")  # formats whose texts a
 
 
 class RenderError(RuntimeError):
-    """No program that draws is installed, or it failed, or it cannot draw a picture as it should look.
+    """No program that draws is installed, or the program failed, or it cannot draw this picture correctly.
 
     >>> try:
     ...     render("this is not DOT", "svg")
