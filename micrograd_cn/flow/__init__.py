@@ -7,9 +7,9 @@ holds the state: what the reader has chosen, which parts of the graph are open (
 steps up to now (engine.js, view.js). screen.js shows the state: layout.js places the boxes, picture.js draws them, and
 narration.js tells the step in a sentence. playground.py adds rooms, which are tabs of the page: to type an expression
 (grammar.py), to train a network (playground/), to train a language model (model/), and lessons (lessons/). A room opens
-its computations in the stepper, the part of the page that steps through a graph. What trains is written once:
-playground/program.js records it to train, and playground/recorder.js to open it. rooms.js shows the rooms, writes what
-they show into the address, and follows the browser's history.
+its computations in the stepper, the part of the page that steps through a graph. The computation of a network or model
+is written once: playground/program.js records it for training, and playground/recorder.js for the stepper. rooms.js
+shows the rooms, writes what they show into the address, and follows the browser's history.
 """
 
 from .flow import Tape, draw_flow

@@ -38,7 +38,7 @@ def bundle(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str]
 
 
 def joined(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str] = str) -> str:
-    """Return the text of the module `entry` after those of all modules that it imports.
+    """Return the texts of the module `entry` and of all modules that it needs. A module comes after those it imports.
 
     Args:
         entry: the name of a module.

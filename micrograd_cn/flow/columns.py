@@ -17,7 +17,7 @@ from typing import Any
 
 
 def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
-    """Return the numbers of snapshots as a dict for JSON. Each of `rows` has the numbers of one snapshot, in one order.
+    """Return the numbers of snapshots as a dict for JSON. Each of `rows` has one snapshot's numbers, all in one order.
 
     The numbers at the index `k` of all rows are a column, which is stored only once if several columns are equal. In
     the result, `columns[k]` is the index of the stored column for `k`. The first stored columns have the same number in

@@ -120,8 +120,8 @@ class Tape:
 
         The ending decides what is written. ".html", ".htm" or none is the page. ".svg" and ".gif" are an animation of
         the forward and the backward pass of one graph. An animated SVG has no script, so it moves also where a README
-        shows it. It is still, and shows all gradients, if the user prefers reduced motion. A GIF needs the package
-        Pillow. Both need a renderer, as `draw_dot` does.
+        shows it. If the user prefers reduced motion, nothing moves, and all gradients are shown. A GIF needs the
+        package Pillow. Both kinds of animation need a renderer, as `draw_dot` does.
 
         Raises:
             ValueError: nothing was recorded, or the file has another ending. For an animation: several graphs were

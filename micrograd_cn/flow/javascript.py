@@ -123,8 +123,8 @@ class Rows:
         `texts` has the JavaScript text of each of `inputs`. Each line comes with a bool that says whether the line
         varies, that is, whether it depends on inputs other than the first `fixed` ones. A term that is used several
         times becomes a named constant, which has its own line. A term that is used once is written where it is used.
-        But if it does not vary, and the term that uses it does, it becomes a named constant too, so a loop need not
-        compute it again.
+        But if a term does not vary, and the term that uses it varies, the former becomes a named constant, too, so a
+        loop need not compute it again.
         """
         steps, values = formula_steps(inputs, results)
         used = [x for _, operands in steps for x in operands] + values

@@ -57,7 +57,7 @@ def sheet(
     parts: Mapping[str, str] = MappingProxyType({}),
     styles: Sequence[str] = ("stepper/page",),
 ) -> str:
-    """Return the text of the HTML file.
+    """Return the text of the HTML file of a page.
 
     Args:
         lang: the language of the page before its script has run.

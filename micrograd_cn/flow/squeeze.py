@@ -1,6 +1,6 @@
-"""Take out of a script and a style sheet what only their readers need: comments, indentation, and most spaces.
+"""Take comments, indentation and most spaces, which browsers do not need, out of a script and a style sheet.
 
-Names stay as they are, and lines stay lines, so an error in a browser still tells where it happened.
+Names and line breaks stay as they are, so the message of an error in a browser still says where it happened.
 """
 
 from __future__ import annotations
