@@ -147,6 +147,12 @@ interface Edge {
   place?: Point;
 }
 
+/** How a graph is drawn: from top to bottom, and with its boxes closer together. */
+interface Arrangement {
+  vertical: boolean;
+  tight: boolean;
+}
+
 /** What is drawn of a graph. */
 interface Shape {
   graph: Graph;

@@ -73,6 +73,35 @@ def test_fit_shows_every_box_of_every_example_and_none_under_a_button(size, open
         assert page.evaluate(UNDER_BUTTONS) == [], name
 
 
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("size", [(768, 1024), (1024, 768), (1280, 800)])
+def test_the_first_graph_is_whole_before_and_after_its_pass(size, new, opened):
+    page = opened(playground("en"), replays=False, new=new, viewport=window(size), reduced_motion="reduce").page
+    formula = "byId('formula').scrollWidth - byId('formula').clientWidth"
+    for lang in ("en", "zh"):
+        page.evaluate("lang => session.choose({ lang })", lang)
+        for done in ("session.graph.order.length", "session.moves.length"):
+            page.evaluate(f"session.choose({{ done: {done} }})")
+            assert page.evaluate(OUTSIDE) == [], (lang, done)
+            assert min(page.evaluate(SIZES)) >= 12, (lang, done)
+            assert page.evaluate(formula) <= 0, (lang, done)
+
+
+def test_a_graph_is_drawn_closer_together_only_while_this_makes_it_whole(opened):
+    page_open = opened(playground("en"), viewport=window((1280, 800)), reduced_motion="reduce")
+    page = page_open.page
+    roomy = page.evaluate("viewport.size")
+    page.set_viewport_size(window((1024, 768)))
+    page_open.wait_for("viewport.tight")
+    assert page.evaluate("viewport.size[0]") < roomy[0]
+    assert page.evaluate(OUTSIDE) == []
+    page.set_viewport_size(window((1280, 800)))
+    page_open.wait_for("!viewport.tight")
+    assert page.evaluate("viewport.size") == roomy
+    page.evaluate(EXAMPLE, "vanishing")  # it is too long in any case
+    assert not page.evaluate("viewport.tight")
+
+
 @pytest.mark.parametrize("size", [(360, 640), (1280, 800)])
 def test_the_node_of_every_step_is_in_view(size, opened):
     page = opened(playground("en"), viewport=window(size), reduced_motion="reduce").page
@@ -98,7 +127,7 @@ def test_on_a_phone_what_a_step_does_is_told_above_the_controls(size, lang, open
         assert page.evaluate(hidden) <= 0, step
 
 
-@pytest.mark.parametrize(("size", "opens"), [((768, 1024), ""), ((1280, 800), "showLesson('vanishing', 1)")])
+@pytest.mark.parametrize(("size", "opens"), [((700, 900), ""), ((1280, 800), "showLesson('vanishing', 1)")])
 def test_the_node_that_is_told_of_is_in_view_at_first_and_in_a_lesson(size, opens, opened):
     page_open = opened(playground("en"), replays=False, viewport=window(size), reduced_motion="reduce")
     page_open.page.evaluate(opens)

@@ -10,7 +10,7 @@ export const BOX = { title: 21, line: 18, top: 5, least: 62 }; // pixels
 // Pixels beside texts, between a word and its number, and for the lock. A box always has room for the `usual` number,
 // so it keeps its size while numbers change.
 const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40 };
-// The same for a narrow screen, where boxes of one layer stand side by side.
+// The same for a graph that would not fit into its window otherwise.
 const TIGHT = { side: 5, between: 4, usual: "-0.88", lock: 36 };
 
 /**
@@ -20,10 +20,10 @@ const TIGHT = { side: 5, between: 4, usual: "-0.88", lock: 36 };
  * @param {Words} words
  * @param {(box: Box, key: string) => string[]} numbers
  * @param {number} passes
- * @param {boolean} vertical
+ * @param {boolean} tight
  */
-export function measure(shape, box, words, numbers, passes, vertical) {
-  const { side, between, usual, lock } = vertical ? TIGHT : ROOMY;
+export function measure(shape, box, words, numbers, passes, tight) {
+  const { side, between, usual, lock } = tight ? TIGHT : ROOMY;
   const { graph, frames } = shape;
   const [i] = box.nodes;
   const node = graph.nodes[i];

@@ -11,18 +11,29 @@ import { orderLayers, placeRows, straighten } from "./order.js";
 
 // In the coordinates here, x runs along the forward pass and y across it. `vertical` swaps them in the end.
 
-export const GAP = { row: 16, narrow: 8, column: 14, port: 16, label: 36, wire: 10, many: 70, rim: 14, title: 28 };
+export const GAP = {
+  row: 16,
+  narrow: 8,
+  column: 14,
+  tight: 4,
+  port: 16,
+  label: 36,
+  wire: 10,
+  many: 70,
+  rim: 14,
+  title: 28,
+};
 
 const MOST_LABELS = 9; // labels between two columns
 
 /**
  * Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label. The width
- * of the label is `edge.label`.
+ * of the label is `edge.label`. If the graph is `tight`, boxes and labels are closer together.
  * @param {Shape} shape
  * @param {boolean} labelled
- * @param {boolean} vertical
+ * @param {Arrangement} arrangement
  */
-export function layOut(shape, labelled, vertical) {
+export function layOut(shape, labelled, { vertical, tight }) {
   shape.vertical = vertical;
   if (vertical) shape.boxes.forEach(turn);
   /** @type {any[]} */
@@ -40,7 +51,7 @@ export function layOut(shape, labelled, vertical) {
   const top = container(-1);
   const outermostFirst = [top, ...containers.slice(0, -1)];
   for (const each of outermostFirst) rankItems(each);
-  for (const each of reversed(outermostFirst)) arrange(each, labelled, vertical);
+  for (const each of reversed(outermostFirst)) arrange(each, labelled, { vertical, tight });
   placeAll(shape, top, 0, 0);
   shape.edges.forEach(edge => joinPoints(edge));
   shape.size = vertical ? [top.height, top.width] : [top.width, top.height];
@@ -143,8 +154,8 @@ function rankItems({ items, wires }) {
 }
 
 // Lay out a part: place its items and wires, and compute its size.
-function arrange(part, labelled, vertical) {
-  const gap = vertical ? GAP.narrow : GAP.row;
+function arrange(part, labelled, { vertical, tight }) {
+  const gap = tight ? GAP.narrow : GAP.row;
   for (const item of part.items) {
     item.gap = item.inner ? GAP.row : gap;
     if (item.inner) Object.assign(item, { width: item.inner.width, height: item.inner.height });
@@ -161,7 +172,7 @@ function arrange(part, labelled, vertical) {
   orderLayers(layers);
   placeRows(layers);
   straighten(layers, bundles);
-  placeColumns(part, layers, vertical);
+  placeColumns(part, layers, { vertical, tight });
   attach(part, bundles);
 }
 
@@ -237,9 +248,10 @@ function tie(a, b, weight) {
   b.links.push({ to: a, weight });
 }
 
-function placeColumns(part, layers, vertical) {
+function placeColumns(part, layers, { vertical, tight }) {
   const rim = part.frame < 0 ? 0 : GAP.rim;
   const title = part.frame < 0 ? 0 : GAP.title;
+  const beside = vertical ? GAP.narrow : tight ? GAP.tight : GAP.column;
   let x = 0;
   layers.forEach((layer, i) => {
     const ports = i === 0 || i === layers.length - 1;
@@ -247,7 +259,7 @@ function placeColumns(part, layers, vertical) {
     const width = ports ? rim + (vertical && i === 0 ? title : 0) : Math.max(wide, i % 2 ? 0 : 4);
     for (const each of layer) Object.assign(each, { left: x, right: x + width, x: x + (width - each.width) / 2 });
     const outer = i === 0 || i >= layers.length - 2;
-    if (i < layers.length - 1 && !(outer && part.frame < 0)) x += outer ? GAP.port : vertical ? GAP.narrow : GAP.column;
+    if (i < layers.length - 1 && !(outer && part.frame < 0)) x += outer ? GAP.port : beside;
     x += width;
   });
   const all = layers.flat();

@@ -20,15 +20,15 @@ export class Picture {
    * @param {Words} words
    * @param {{ toggle?: (group: number) => void, drag?: (leaf: number, event: PointerEvent) => void }} acts
    * @param {View} view
-   * @param {boolean} vertical
+   * @param {Arrangement} arrangement
    */
-  constructor(shape, words, acts, view, vertical) {
+  constructor(shape, words, acts, view, { vertical, tight }) {
     this.shape = shape;
     this.acts = acts;
     this.vertical = vertical;
     const facts = new Map(shape.boxes.map((box, i) => [box, view.boxes[i]]));
     const numbers = (box, key) => numbersAtEnd(facts.get(box), key);
-    for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes, vertical);
+    for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes, tight);
     for (const frame of shape.frames)
       frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
     // The label of several edges that are drawn as one is wide and says little.
@@ -41,7 +41,7 @@ export class Picture {
         (edge.label =
           Math.max(...edgeTexts(view.edges[i], words).map((text, k) => textWidth(text, k ? "sent" : "local")), 36) + 8),
     );
-    layOut(shape, this.labelled, vertical);
+    layOut(shape, this.labelled, { vertical, tight });
     this.root = svg("g");
     this.frames = shape.frames.map(frame => this.makeFrame(frame, words));
     this.edges = shape.edges.map(edge => this.makeEdge(edge));

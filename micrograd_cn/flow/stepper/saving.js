@@ -39,7 +39,7 @@ const headingNow = () => saved.heading() || session.words.title;
 function unseen(run, use) {
   const { numbers, moves, shape, words } = run;
   const done = Math.max(moves.length, session.chosen.done);
-  const picture = new Picture(shape, words, {}, makeView(shape, numbers, moves, done), viewport.vertical);
+  const picture = new Picture(shape, words, {}, makeView(shape, numbers, moves, done), viewport);
   const root = svg("svg", { class: "unseen", "aria-hidden": "true" }, picture.root);
   document.body.append(root);
   try {

@@ -24,7 +24,12 @@ function drawPicture(other) {
   const { picture: last } = viewport;
   const before = new Map(other || !last ? [] : [...last.frames, ...last.boxes].map(each => [each.key, each]));
   const seen = moves.length > MANY_MOVES ? chosen.done : moves.length;
-  const picture = new Picture(shape, words, { toggle, drag }, session.viewAt(seen), viewport.vertical);
+  const view = session.viewAt(seen);
+  const draw = tight => new Picture(shape, words, { toggle, drag }, view, { vertical: viewport.vertical, tight });
+  let picture = draw(viewport.vertical);
+  viewport.roomy = shape.size;
+  viewport.tight = viewport.isTight;
+  if (viewport.tight && !viewport.vertical) picture = draw(true);
   viewport.show(picture);
   if (!before.size) return viewport.begin();
   const now = [...picture.frames, ...picture.boxes];

@@ -6,10 +6,12 @@ import { still } from "./motion.js";
 /** @import { Picture } from "./picture.js" */
 
 const ZOOM = { least: 0.05, most: 2.5, first: 2.1, legible: 1 };
+const RIM = { roomy: 14, tight: 6 };
 const NARROW = 640; // In a window of fewer pixels, the graph runs from top to bottom.
+const CLOSER = 0.7; // what is left of the size of a graph, at least, when its boxes are closer together
 
 class Viewport {
-  /** @type {(() => void) | undefined} called if the graph must now run in the other direction */
+  /** @type {(() => void) | undefined} called if the graph must now be arranged in another way */
   turned;
   /** @type {(() => void) | undefined} called if the window has another size */
   moved;
@@ -22,6 +24,9 @@ class Viewport {
   sought = [];
   /** @type {[number, number]} */
   size = [1, 1];
+  /** @type {[number, number]} the size of the graph if it is not drawn closer together */
+  roomy = [1, 1];
+  tight = false;
   /** @type {Map<number, Point>} */
   pointers = new Map();
   /** @type {number | undefined} */
@@ -51,10 +56,12 @@ class Viewport {
     for (const element of [frame, buttons]) observer.observe(element);
   }
 
-  // The size of the window has changed. `turned` is called if the graph must now run in the other direction.
+  // The size of the window has changed. `turned` is called if the graph must now run in the other direction, or must be
+  // drawn closer together, or no longer.
   resized() {
     const vertical = this.frame.clientWidth < NARROW;
-    if (vertical !== this.vertical && this.frame.clientWidth) {
+    const turns = vertical !== this.vertical;
+    if (this.frame.clientWidth && (turns || this.isTight !== this.tight)) {
       this.vertical = vertical;
       this.turned?.();
     }
@@ -73,7 +80,15 @@ class Viewport {
   }
 
   get rim() {
-    return this.vertical ? 6 : 14;
+    return this.tight ? RIM.tight : RIM.roomy;
+  }
+
+  // Whether the graph is drawn closer together: where boxes of one layer stand side by side, and where it can be read as
+  // a whole only then.
+  get isTight() {
+    const { room, roomy } = this;
+    const over = roomy.some((size, i) => size + 2 * RIM.roomy > room[i]);
+    return this.vertical || (over && roomy.every((size, i) => CLOSER * size < room[i]));
   }
 
   /** @returns {[number, number]} */
