@@ -345,6 +345,8 @@ interface LessonState {
   work: () => void;
   /** What a link said when the caption was shown. */
   start: string;
+  /** Whether a link says how many steps the lesson's model has learned. */
+  carries: boolean;
 }
 
 /** The mean loss of some points, and the share of right answers. */

@@ -402,6 +402,8 @@ def test_going_back_in_a_lesson_keeps_what_its_model_has_learned(lesson):
     assert page.page.evaluate("model.learner.done") > 4
 
 
+# The stepper is there, if the caption is about what is in it. A model may have to learn first.
+SHOWN = "LESSONS[session.lesson.name].subjects[session.lesson.at - 1] !== 'stage' || !byId('stepping').hidden"
 INSIDE = """id => {
     const box = byId(id).getBoundingClientRect(), bars = [byId("narration"), document.querySelector("footer")];
     const tops = bars.filter(bar => bar.checkVisibility()).map(bar => bar.getBoundingClientRect().top);
@@ -421,6 +423,7 @@ def test_on_a_phone_every_caption_and_what_it_is_about_are_in_view(size, lang, o
     for name in NAMES:
         for at in range(1, len(captions(name, lang)) + 1):
             page.page.evaluate(f"showLesson('{name}', {at})")
+            page.wait_for(SHOWN)
             for part in ("lesson_text", "lesson_next", *(["lesson_choices"] if at == 2 else [])):
                 assert page.page.evaluate(INSIDE, part), (name, at, part)
             top = page.page.evaluate(
@@ -433,6 +436,7 @@ def test_on_a_phone_every_caption_and_what_it_is_about_are_in_view(size, lang, o
 @pytest.mark.browser
 def test_the_graph_of_attention_can_be_read_beside_its_caption(lesson):
     page = lesson("attention", 4)
+    page.wait_for(SHOWN)
     sizes = """[...document.querySelectorAll("#graph text")].filter(text => text.textContent)
         .map(text => parseFloat(getComputedStyle(text).fontSize) * viewport.zoom)"""
     assert min(page.page.evaluate(sizes)) >= 12
@@ -441,3 +445,82 @@ def test_the_graph_of_attention_can_be_read_beside_its_caption(lesson):
     stage = page.page.locator("#graph").bounding_box()
     assert stage["x"] <= box["x"]
     assert box["x"] + box["width"] <= stage["x"] + stage["width"]
+
+
+def open_link(page, link):
+    page.page.goto("about:blank")
+    page.page.goto(f"{page.url}#{link}")
+    page.requests[:] = [page.url]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("at", [4, 5])
+def test_a_link_to_a_caption_about_a_trained_model_opens_one(at, opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    open_link(page, f"lesson=attention&at={at}")
+    page.wait_for(SHOWN)
+    assert page.page.evaluate("model.learner.done") == 300
+    shares = page.page.evaluate("modelShares()")
+    assert max(max(head) for head in shares) > 0.5  # a model before training has a fifth for each of five tokens
+    told = page.page.evaluate("session.numbers.data[session.graph.root]")
+    assert told == pytest.approx(max(max(head) for head in shares), rel=1e-12)
+    assert page.page.evaluate("document.activeElement.id") == "lesson_next"
+
+
+@pytest.mark.browser
+def test_a_link_to_a_caption_opens_what_its_sender_saw(opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    open_link(page, "lesson=attention&at=3")
+    page.page.evaluate("for (let i = 0; i < 333; i++) model.learner.step()")
+    page.press("n")
+    page.wait_for(SHOWN)
+    page.press("ArrowRight", "ArrowRight")
+    seen = """[model.learner.done, modelShares(), session.chosen.done, [...session.numbers.data],
+        origin_text.textContent, session.lesson.at]"""
+    before, link = page.page.evaluate(seen), page.link
+    assert f"lesson=attention&at=4&learned={before[0]}" in link
+    assert before[0] > 333
+    open_link(page, link.split("#")[1])
+    page.wait_for(SHOWN)
+    assert page.page.evaluate(seen) == before
+
+
+@pytest.mark.browser
+def test_an_impatient_reader_s_model_learns_before_its_attention_is_opened(opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    open_link(page, "lesson=attention")
+    page.press("n", "n", "n")
+    page.wait_for(SHOWN)
+    assert page.page.evaluate("[session.lesson.at, model.learner.done, model.running]") == [4, 300, None]
+    page.press("n", "n")
+    page.wait_for("model.learner.done > 300 && model.running !== null")
+    page.press("b", "b", "b")
+    assert page.page.evaluate("session.lesson.at") == 3
+
+
+@pytest.mark.browser
+def test_a_reader_who_leaves_while_the_model_learns_is_not_called_back(opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    open_link(page, "lesson=attention&at=4")
+    page.wait_for("session.lesson")
+    page.page.locator("#lesson_close").click()
+    assert page.page.evaluate("model.running") is None
+    open_link(page, "lesson=attention&at=4")
+    page.wait_for("session.lesson")
+    page.press("b", "b")
+    page.wait_for("new Promise(tell => setTimeout(() => tell(true), 100))")
+    assert page.page.evaluate("[session.lesson.at, model.learner.done, byId('stepping').hidden]") == [2, 0, True]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("name", "at"), [("neuron", 4), ("xor", 3), ("xor", 4), ("attention", 3)])
+def test_a_link_that_says_more_of_a_caption_leaves_its_training_running(name, at, opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    open_link(page, f"lesson={name}&at={at}")
+    holder = "model" if name == "attention" else "session.board"
+    page.wait_for(f"{holder}.running !== null")
+    own = page.page.evaluate(f"Object.entries({holder}.settings).map(each => each.join('=')).join('&')")
+    open_link(page, f"lesson={name}&at={at}&room={'model' if name == 'attention' else 'board'}&{own}&trained=20")
+    page.wait_for(f"{holder}.running !== null")
+    done = "model.learner.done" if name == "attention" else "session.board.trainer.steps"
+    page.wait_for(f"{done} > 20")

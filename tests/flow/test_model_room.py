@@ -322,3 +322,20 @@ def test_the_list_of_new_words_says_what_it_will_have(lang, model):
     assert not later.is_visible()
     page.page.locator("#m_reset").click()
     assert later.is_visible()
+
+
+def test_a_link_opens_a_model_that_has_learned_as_much(model):
+    page = model()
+    page.page.locator("#m_run").click()
+    page.wait_for("model.learner.done >= 20")
+    page.page.locator("#m_run").click()
+    before, link = page.page.evaluate(f"[model.learner.done, {WEIGHTS}]"), page.link
+    assert f"learned={before[0]}" in link
+    page.page.goto("about:blank")
+    page.page.goto(link)
+    page.requests[:] = [link]
+    page.url = link
+    page.wait_for(f"model.learner.done === {before[0]} && model.running === null")
+    assert page.page.evaluate(f"[model.learner.done, {WEIGHTS}]") == before
+    page.page.locator("#m_reset").click()
+    assert "learned" not in page.link

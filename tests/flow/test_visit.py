@@ -323,7 +323,7 @@ def test_a_link_of_a_lesson_opens_the_sample_that_was_open(opened):
 def test_back_leaves_a_page_that_a_link_has_opened_in_a_computation(opened):
     page = opened(playground("en"), **REDUCED)
     load(page, "lesson=attention&at=4")
-    assert page.page.locator("#return").is_visible()
+    page.page.locator("#return").wait_for()
     page.page.go_back()
     assert page.page.url == "about:blank"
     page.page.go_forward()

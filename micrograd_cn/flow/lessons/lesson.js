@@ -3,7 +3,7 @@
 
 import { LESSONS } from "./lessons.js";
 import {
-  factsNow,
+  factsOfLesson,
   isNarrow,
   keepRooms,
   quietly,
@@ -31,12 +31,16 @@ reserve(byId("lesson"), "--above");
 // Return the parts of the page's data that a lesson needs.
 export const partsOf = name => (LESSONS[name].room === "model" ? ["names"] : []);
 
-// Show a caption of a lesson, and set up the state that it is about.
-export function showLesson(name, at = 1) {
-  whenThere(partsOf(name), () => showCaption(name, at));
+/**
+ * Show a caption of a lesson, and set up the state that it is about. `arrived` is called when this is done. A link may
+ * say how many steps the lesson's model has `learned`.
+ * @param {string} name
+ */
+export function showLesson(name, at = 1, { learned = 0, arrived = () => {} } = {}) {
+  whenThere(partsOf(name), () => showCaption(name, at, learned, arrived));
 }
 
-function showCaption(name, at) {
+function showCaption(name, at, learned, arrived) {
   const last = session.lesson;
   const work = last?.work ?? keepRooms();
   at = Math.min(at, LESSONS[name].states.length);
@@ -45,15 +49,22 @@ function showCaption(name, at) {
     answers.delete(name);
     LESSONS[name].begins?.();
   }
-  session.lesson = { name, at, work, start: "" };
-  if (at === LESSONS[name].states.length) keep(`lesson_${name}`, "done");
+  const { states, trained = [] } = LESSONS[name];
+  const lesson = { name, at, work, start: "", carries: trained.includes(at) };
+  session.lesson = lesson;
+  if (at === states.length) keep(`lesson_${name}`, "done");
   tellLesson(); // first, because the graph gets the room that the caption leaves
-  quietly(LESSONS[name].states[at - 1]);
-  hideAnswer();
-  session.lesson.start = JSON.stringify(factsNow());
-  lookAtSubject();
-  byId("lesson_next").focus({ preventScroll: true });
-  remember();
+  const change = what => {
+    if (session.lesson !== lesson) return; // the reader has gone on
+    quietly(what);
+    hideAnswer();
+    lesson.start = factsOfLesson();
+    lookAtSubject();
+    byId("lesson_next").focus({ preventScroll: true });
+    arrived();
+    remember();
+  };
+  change(() => states[at - 1]({ learned, later: change }));
 }
 
 // Hide what the question asks, until it is answered.

@@ -2,7 +2,8 @@
 // something to try.
 
 import { modelShares } from "../model/reading.js";
-import { runModel, setUpModel } from "../model/room.js";
+import { learnTo, runModel, setUpModel } from "../model/room.js";
+import { model } from "../model/settings.js";
 import { openAttention } from "../model/stepping.js";
 import { wiring } from "../playground/board.js";
 import { showRoom } from "../playground/rooms.js";
@@ -55,6 +56,8 @@ const typingLesson = states => ({ room: "typing", subjects: states.map(() => "st
 
 // The lessons by name: the caption that asks, the right choice (both counted from 1), what is hidden until the reader
 // has chosen, the states of all captions, and the element that each is about. `begins` is called when a lesson begins.
+// The captions in `trained` are about a model that has learned something. A state gets how many steps this is by the
+// link, and a function for a change of the state that must wait.
 export const LESSONS = {
   adding: {
     asks: 2,
@@ -136,13 +139,14 @@ export const LESSONS = {
     room: "model",
     subjects: ["m_chances_title", "m_attention_title", "m_attention_title", "stage", "stage", "m_attention_title"],
     begins: () => (pupil.learned = null),
+    trained: [4, 5, 6],
     states: [
       () => modelAt({ typed: "e" }),
       () => modelAt(NAME),
       () => modelAt({ ...NAME, speed: "60" }, runModel),
-      () => openShare(NAME),
-      () => openShare(NAME),
-      () => modelAt({ typed: "anna" }, runModel),
+      link => openShare(NAME, link),
+      link => openShare(NAME, link),
+      link => modelAt({ typed: "anna" }, () => learnTo(stepsOf(link), runModel)),
     ],
   },
 };
@@ -150,6 +154,11 @@ export const LESSONS = {
 // The lesson has a model of its own. What it has learned stays when the reader goes back, and begins anew with the
 // lesson.
 const pupil = { learned: null };
+
+const ENOUGH = 300; // steps after which the heads of the model differ clearly
+
+// Return how many steps the lesson's model learns before a caption about a model that has learned something.
+const stepsOf = ({ learned }) => Math.max(learned, ENOUGH);
 
 // Show the language model before training, or call `begins` to start or continue the training of the lesson's model.
 function modelAt(settings, begins) {
@@ -159,12 +168,17 @@ function modelAt(settings, begins) {
   begins();
 }
 
-// Open the largestOf share of attention at the last letter in the stepper.
-function openShare(settings) {
+// Open the largest share of attention at the last letter in the stepper. A model that has learned too little for this
+// learns first.
+function openShare(settings, link) {
   showRoom("model");
   pupil.learned = setUpModel(settings, pupil.learned);
-  const shares = modelShares();
-  const flat = shares.flat();
-  const most = flat.indexOf(largestOf(flat));
-  openAttention(Math.floor(most / shares[0].length), most % shares[0].length);
+  const open = () => {
+    const shares = modelShares();
+    const flat = shares.flat();
+    const most = flat.indexOf(largestOf(flat));
+    openAttention(Math.floor(most / shares[0].length), most % shares[0].length);
+  };
+  if (model.learner.done >= stepsOf(link)) open();
+  else learnTo(stepsOf(link), () => link.later(open));
 }

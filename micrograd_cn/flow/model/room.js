@@ -9,6 +9,7 @@ import { fitsModel, model, MODEL_CHOICES, MODEL_DEFAULTS, MOST_CHARACTERS, MOST_
 import { openAttention, openChance, openEmbedding, openWord } from "./stepping.js";
 import { fillFields, showFields } from "../playground/fields.js";
 import { Random } from "../playground/random.js";
+import { numberIn } from "../playground/link.js";
 import { addRoom, isSeen, isTaken, remember } from "../playground/rooms.js";
 import { Runner } from "../playground/runner.js";
 import { byId, fieldById, targetOf } from "../stepper/elements.js";
@@ -22,6 +23,8 @@ import { themed } from "../stepper/theme.js";
 const MODEL_BUDGET = 10; // milliseconds of training in one frame
 const modelPace = { told: 0, frame: 0 }; // the time of the last new word, and frames so far
 const PAUSE_BETWEEN_WORDS = 300; // milliseconds between new words
+// Where training stops by itself before its last step, and what is called then.
+const stops = { at: Infinity, after: () => {} };
 
 function modelWords() {
   const text = model.settings.words === "own" ? model.lines : (page.names ?? ""); // they may come later
@@ -60,17 +63,25 @@ function renewModel() {
 
 // In each frame, train as long as the budget allows. Show the model, or a new word, now and then.
 const modelRunner = new Runner(model, {
-  speed: () => model.settings.speed,
+  speed: () => (stops.at < Infinity ? "full" : model.settings.speed),
   step: () => model.learner.step(),
   full(began) {
     do model.learner.work();
-    while (performance.now() - began < MODEL_BUDGET && model.learner.done < model.learner.steps);
+    while (performance.now() - began < MODEL_BUDGET && model.learner.done < Math.min(stops.at, model.learner.steps));
   },
   showFrame(now, speed) {
     const { learner } = model;
+    if (learner.done >= stops.at) {
+      const { after } = stops;
+      stopModel();
+      showModel();
+      remember();
+      return after();
+    }
     if (learner.done >= learner.steps || !Number.isFinite(learner.losses.at(-1) ?? 0)) {
       stopModel();
       invent(10);
+      remember();
       return showModel();
     }
     if (now - modelPace.told > PAUSE_BETWEEN_WORDS) {
@@ -86,9 +97,19 @@ export function runModel() {
   tellModel();
 }
 
+// Train as quickly as possible up to a step, where the reader sees it, and call `then`. If the reader stops the training
+// before, `then` is not called.
+export function learnTo(step, then = () => {}) {
+  const { learner } = model;
+  if (!learner || learner.done >= Math.min(step, learner.steps)) return then();
+  Object.assign(stops, { at: Math.min(step, learner.steps), after: then });
+  runModel();
+}
+
 // Stop training. A batch that has begun is finished first, so the page shows the result of a whole step.
 function stopModel() {
   modelRunner.stop();
+  Object.assign(stops, { at: Infinity, after: () => {} });
   while (model.learner?.ready) model.learner.work();
 }
 
@@ -104,6 +125,12 @@ export function setUpModel(settings, learned = null) {
   showModel();
   const { learner, known, characters, rng, invented } = model;
   return { learner, known, characters, rng, invented };
+}
+
+// Return what decides how the model trains.
+function trainingNow() {
+  const { speed, temperature, typed, ...training } = model.settings;
+  return JSON.stringify([training, model.lines]);
 }
 
 function showModelSettings() {
@@ -125,14 +152,19 @@ const modelCommands = {
     if (!model.running) return runModel();
     stopModel();
     showModel();
+    remember();
   },
   m_step: () => {
     stopModel();
     if (model.learner.done >= model.learner.steps) return;
     model.learner.step();
     showModel();
+    remember();
   },
-  m_reset: renewModel,
+  m_reset: () => {
+    renewModel();
+    remember();
+  },
   m_invent: () => invent(10),
   m_open_loss: () => openWord(model.learner.next()[0]),
   m_open_text: () => openWord([...model.settings.typed].slice(0, typedTokens().tokens.length - 1).join("")),
@@ -214,11 +246,12 @@ addRoom("model", {
     });
   },
   facts() {
-    const { settings, lines } = model;
+    const { settings, lines, learner } = model;
     return {
       room: "model",
       ...settings,
       ...(settings.words === "own" && lines.length <= MOST_IN_LINK ? { lines } : {}),
+      ...(learner?.done ? { learned: learner.done } : {}),
     };
   },
   keep() {
@@ -242,12 +275,17 @@ addRoom("model", {
   },
   arrive(link) {
     const { settings } = model;
+    const before = trainingNow();
     Object.assign(settings, MODEL_DEFAULTS);
     for (const name of Object.keys(MODEL_DEFAULTS))
       if (link.has(name) && fitsModel(name, link.get(name))) settings[name] = link.get(name);
     model.lines = link.get("lines") ?? "";
     showModelSettings();
-    renewModel();
+    // A lesson goes on with its own model, unless the reader has chosen another one in it.
+    if (session.lesson && model.learner && trainingNow() === before) showModel();
+    else renewModel();
+    if (session.lesson) return;
+    return () => learnTo(numberIn(link, "learned"));
   },
 });
 stoppable.push(stopModel);

@@ -33,6 +33,13 @@ export function inHistory(method, state, address) {
   }
 }
 
+/**
+ * Return a number that a link says, or 0.
+ * @param {Link} link
+ * @param {string} name
+ */
+export const numberIn = (link, name) => (/^\d{1,5}$/.test(link.get(name) ?? "") ? Number(link.get(name)) : 0);
+
 /** @returns {Link} */
 export function readLink() {
   const pairs = location.hash

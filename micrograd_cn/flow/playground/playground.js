@@ -1,7 +1,7 @@
 // Start the playground: the room that the link names reads the link and is shown.
 
 import { greet } from "./hello.js";
-import { readLink } from "./link.js";
+import { readLink, numberIn } from "./link.js";
 import { followHistory, quietly, remember, rooms, showRoom, showStep } from "./rooms.js";
 import { closeLesson, isLesson, partsOf, showLesson } from "../lessons/lesson.js";
 import { byId } from "../stepper/elements.js";
@@ -46,9 +46,12 @@ function arriveBy(link) {
   embed(link.has("embed"));
   if (isLesson(link.get("lesson"))) {
     session.choose({});
-    showLesson(link.get("lesson"), captionOf(link));
+    let late = false;
+    const arrived = () => late && showStep(link);
+    showLesson(link.get("lesson"), captionOf(link), { learned: numberIn(link, "learned"), arrived });
     const opens = ["text", "room"].some(key => link.has(key)) && rooms.get(session.room).arrive(link);
     if (opens) opens();
+    late = true;
   } else {
     const opens = rooms.get(room).arrive(link);
     showRoom(room);

@@ -115,19 +115,28 @@ export function remember() {
       lesson,
       chosen: { lang },
     } = session;
-    const own = factsNow();
-    const given = lesson ? { lesson: lesson.name, ...(lesson.at > 1 ? { at: lesson.at } : {}) } : {};
-    // A lesson sets up its own state, so a link to it says no more until the reader has changed something.
-    const changed = !lesson || JSON.stringify(own) !== lesson.start;
-    return { ...given, ...(changed ? own : {}), lang, ...(viewport.embedded ? { embed: 1 } : {}) };
+    const embed = viewport.embedded ? { embed: 1 } : {};
+    if (!lesson) return { ...factsNow(), lang, ...embed };
+    const { learned, ...own } = factsNow();
+    const given = { lesson: lesson.name, ...(lesson.at > 1 ? { at: lesson.at } : {}) };
+    // A lesson sets up its own state, so a link to it says no more until the reader has changed something. Only what its
+    // model has learned may depend on how long the reader looked on.
+    const changed = factsOfLesson() !== lesson.start;
+    return { ...given, ...(lesson.carries && learned ? { learned } : {}), ...(changed ? own : {}), lang, ...embed };
   });
+}
+
+// Return what a link to a lesson says of the room and of the stepper, to see later whether the reader has changed it.
+export function factsOfLesson() {
+  const { learned, ...own } = factsNow();
+  return JSON.stringify(own);
 }
 
 /**
  * Return what a link says of the room and of the stepper.
  * @returns {Record<string, any>}
  */
-export function factsNow() {
+function factsNow() {
   return { ...rooms.get(session.room).facts(), ...(byId("stepping").hidden ? {} : stepperFacts()) };
 }
 
@@ -259,7 +268,10 @@ export function followHistory(arriveAt) {
   });
 }
 
-copying.before = flushLink;
+copying.before = () => {
+  remember(); // training changes what a link says in each frame
+  flushLink();
+};
 
 byId("tabs").addEventListener("keydown", event => {
   const names = [...rooms.keys()];

@@ -6,6 +6,7 @@ import { DATA, pointOf } from "./data.js";
 import { fillFields, showFields } from "./fields.js";
 import { GRID } from "./plane.js";
 import { Random } from "./random.js";
+import { numberIn } from "./link.js";
 import { addRoom, isSeen, isTaken, remember, stepThrough } from "./rooms.js";
 import { Runner } from "./runner.js";
 import { CHOICES, DEFAULTS, isSetting, sizesOf } from "./settings.js";
@@ -79,6 +80,7 @@ function takeOne(samples) {
   board.trainer.step(samples);
   if (samples) [board.point] = samples;
   refresh();
+  remember();
 }
 
 const inStepper = { sample: false }; // whether the stepper has the chosen sample, and not a batch
@@ -131,10 +133,14 @@ const boardCommands = {
     if (!session.board.running) return runTraining();
     stopTraining();
     refresh();
+    remember();
   },
   one_step: () => takeOne(),
   one_sample: () => takeOne(session.board.trainer.next(1)),
-  reset: renew,
+  reset: () => {
+    renew();
+    remember();
+  },
   open_loss: openBatch,
   open_sample: () => openSample(),
   open_neuron: () => openSample(`layers.${wiring.lens.l}.neurons.${wiring.lens.j}`),
@@ -202,6 +208,7 @@ addRoom("board", {
   },
   arrive(link) {
     const { settings, own } = session.board;
+    const runs = session.lesson && session.board.running; // a caption that shows how a network learns goes on
     Object.assign(settings, DEFAULTS);
     own.length = 0;
     for (const name of Object.keys(DEFAULTS))
@@ -213,12 +220,12 @@ addRoom("board", {
     showSettings();
     renew();
     const { trainer } = session.board;
-    const number = name => (/^\d{1,5}$/.test(link.get(name) ?? "") ? Number(link.get(name)) : 0);
-    if (trainer.points.length >= LEAST_POINTS)
-      for (let i = 0; i < Math.min(number("trained"), MOST_RETRAINED); i++) trainer.step();
-    if (number("trained")) showTrainer();
-    if (number("sample") < 1 || number("sample") > trainer.points.length) return;
-    session.board.point = number("sample") - 1;
+    const trained = Math.min(numberIn(link, "trained"), MOST_RETRAINED);
+    if (trainer.points.length >= LEAST_POINTS) for (let i = 0; i < trained; i++) trainer.step();
+    if (trained) showTrainer();
+    const sample = numberIn(link, "sample");
+    if (sample < 1 || sample > trainer.points.length) return () => runs && runTraining();
+    session.board.point = sample - 1;
     return () => openSample();
   },
 });
