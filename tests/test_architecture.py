@@ -58,8 +58,8 @@ INSIDE = {
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("words", "public_names", "expression", "formula"),
     "compiler": (
-        *("threads", "instructions", "llvm", "data", "python", "loops", "tables", "native", "runtime", "training"),
-        *("c", "program", "derivatives", "function"),
+        *("threads", "instructions", "llvm", "data", "python", "loops", "tables", "native", "pipeline", "runtime"),
+        *("training", "c", "program", "derivatives", "function"),
     ),
 }
 ENTRIES = 24  # files and folders in the package's own folder, at most; a newcomer reads them as a table of contents

@@ -8,6 +8,7 @@ a function passes through these folders and modules:
     derivatives    defines `Program`, a `Runnable` that can also compute its gradient, Jacobian and Hessian
     instructions   lowers the graph, and its gradient, to instructions, without duplicates
     loops          finds loops among the instructions, orders the stages, and gives values places in memory
+    pipeline       composes the steps from instructions to code that runs: `loops`, then `tables` or `native`
     tables         writes threaded code, which is ready at once: tables that kernels, shared by all programs, read
     native         writes native code, machine code for one program alone, once the program has run for long enough
     llvm           writes LLVM text for `tables` and `native`, and compiles it
@@ -49,16 +50,28 @@ Hessian that can be nonzero; it is not the structure of arguments. A "row of the
 neither is an operation's row in the table of operations, `micrograd_cn.ops`. In the folders `instructions`, `loops`,
 `tables` and `llvm`, a value that depends on the row is called a sample, too, and any other value a scalar.
 
-A multiplication, for example, is compiled in these steps. `instructions.lowering.Lowering` makes it an instruction, by
-`CodeBuilder.apply` and `Code.emit`. If it is a term of a sum, it becomes one of the pairs of `Code.dot` instead.
+A multiplication `w * x` in a user's function becomes machine code in these modules:
+
+    function.jit              `Recording` calls the function with `Value`s, so the engine makes a node for `w * x`.
+    instructions.lowering     `Lowering` passes the operation of each node to `CodeBuilder.apply`.
+    instructions.builder      `apply` emits an instruction with the opcode "fmul", and the numbers of `w` and `x`.
+    pipeline                  `make_tables` calls `Schedule`, `Plan` and `Tables`, in which the instruction becomes a
+                              part of a stage. `StageLists` then writes the stages, in one of two tiers:
+    tables.threaded           `Threaded` writes an entry of a table, which names the kernel that multiplies.
+    native                    `PartWriter` writes the multiplication into a function for this program alone.
+    llvm.straight_line        `compute`, which writes a kernel's multiplication and that of a native function alike,
+                              calls `Lanes.apply` in `llvm.lanes`, which writes LLVM's instruction `fmul`.
+    llvm.machine              `Machine` lets LLVM compile the text of kernels and of native functions.
+
+`runtime.executable.CompiledGraph` calls `Lowering`, `make_tables` and `StageLists`, and chooses the tier. The drivers
+in `runtime.drivers` loop over the rows, and call the code of all stages for each block.
+
+Many products are computed by loops instead. If `w * x` is a term of a sum, it becomes one of the pairs of `Code.dot`.
 `loops.schedule.Schedule` collects the sums of many products. Sums with the same right factors are computed as a matrix
-times a vector. `loops.vectorizer.Vectorizer` collects instructions of one opcode into maps, which are fastest if their
-operands have constant strides. `loops.plan.Plan` makes stages of sums, maps and straight-line code, with places from
-`loops.places.Places`. `tables.tables.Tables` prints the sums and maps for the kernels in `tables.sums` and
-`tables.maps`, and `tables.threaded` or `native` prints the straight-line code between them. All of these write machine
-code with `llvm.lanes.Lanes`, whose methods `apply` and `multiply_add` write multiplications, and with
-`llvm.operands`, whose operators compute integers and addresses.
-`runtime.executable.CompiledGraph` chooses the tier.
+times a vector. `loops.vectorizer.Vectorizer` collects other instructions of one opcode into maps, which are fastest if
+their operands have constant strides. `tables.tables.Tables` prints sums and maps for the kernels in `tables.sums` and
+`tables.maps`, which write multiplications by `Lanes.multiply_add` and `compute`. In all modules that write LLVM text,
+`llvm.operands` has the operators that compute integers and addresses.
 
 Parameters stay nodes, whose data and gradients are Python floats. `data.nodes` reads and writes those of many nodes in
 one call of machine code, which other threads and Ctrl-C cannot interrupt. So does `training.single_steps`, which takes

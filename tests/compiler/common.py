@@ -24,8 +24,8 @@ from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 SETTINGS = (
     "runtime.executable.SECONDS_BEFORE_NATIVE",
-    "runtime.executable.MIN_ALIKE_PER_LEVEL",
-    "runtime.executable.MIN_GATHERED_SIZE",
+    "pipeline.MIN_ALIKE_PER_LEVEL",
+    "pipeline.MIN_GATHERED_SIZE",
     "loops.schedule.MAX_UNFUSED_COST",
     "instructions.fusion.MIN_OCCURRENCES",
     "runtime.executable.TRIALS",

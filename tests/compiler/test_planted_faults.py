@@ -240,7 +240,7 @@ def lost_value(patch):
             part.stored.discard(max(part.stored & plan.vector.keys(), default=None))
         return found
 
-    patch.setattr(f"{COMPILER}.runtime.executable.parts_of", without_one)
+    patch.setattr(f"{COMPILER}.pipeline.parts_of", without_one)
 
 
 def wrong_coefficient(patch):
@@ -373,7 +373,7 @@ CHANGES = {
         "_entry",
         lambda words, *_: [*words[:2], *words[:1:-1]] if len(words) == 4 else words,
     ),
-    "no_constants": (Executable, "__init__", lambda found, self, *_: setattr(self, "constants", {})),
+    "no_constants": (Places, "fill", lambda _, self, view: [view.__setitem__(at, 0.0) for at in self.constants]),
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),
     "other_learning_rate": (TrainingState, "__init__", lambda found, self, *_: self.scalars.view.__setitem__(0, 0.5)),
     "one_form_for_others": (fusion._Trees, "shape", lambda found, *_: len(found)),

@@ -148,7 +148,7 @@ def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
 def test_a_large_program_gets_the_faster_of_native_and_threaded_code(threaded_is_faster, monkeypatch):
     """Native code of a large program is compiled in several modules, and used if it is faster than threaded code."""
     _, program, rows, _ = problem()
-    large = {"loops.schedule.MAX_UNFUSED_COST": 10, "runtime.executable.LINES_PER_MODULE": 20}
+    large = {"loops.schedule.MAX_UNFUSED_COST": 10, "pipeline.LINES_PER_MODULE": 20}
     with kept(large | {"runtime.executable.SECONDS_BEFORE_NATIVE": inf}):
         expected = [program.forward(rows), program.forward(rows[:2]), program.backward(rows)]
         measured, original = [], CompiledGraph._seconds

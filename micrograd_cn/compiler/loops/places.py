@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
+from typing import Any
 
 from .schedule import Schedule
 
@@ -125,6 +126,11 @@ class Places:
         """Set the places of scalars; `scalars` is a dict from instruction numbers to places."""
         self.scalar.update(scalars)
         self._offsets.update({i: WORD * place for i, place in scalars.items()})
+
+    def fill(self, scalars: Any) -> None:
+        """Write the constants to their places among the scalars, a buffer of doubles."""
+        for place, x in self.constants.items():
+            scalars[place] = x
 
     def place_contiguously(self, numbers: Iterable[int], pad: bool = False) -> None:
         """Give contiguous places to the values in `numbers` that have no places yet.

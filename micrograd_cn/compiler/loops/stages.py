@@ -11,6 +11,7 @@ from ..instructions.code import Pair
 # A function, and the address of the table that is passed to it. The function is the name of a kernel, or the address of
 # native code.
 Call: TypeAlias = tuple[str | int, int]
+END_OF_CALLS: Call = (0, 0)  # ends a list of calls in memory
 
 
 @dataclass

@@ -31,6 +31,7 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Condition, Doubles, Integer, Operand, Words
 from ..llvm.text import KERNEL_PREFIX, Function, KernelWriters, literal
+from ..loops.stages import END_OF_CALLS
 
 # The words of a program's header. Offsets and sizes are in bytes. For tables and lists of stages, a word is the
 # address.
@@ -46,7 +47,6 @@ FIELDS = (
     "gradients_at",  # where the runs are copied to, one after the other
     "spoiled_at",  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
 )  # fmt: skip
-CALL_WORDS = 2  # a stage has two words: the addresses of its kernel and of its table
 LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
 LANE_SPECIFIC = ("load", "forward", "prepared", "prepared_gradient", "begin", "panels", "add", "finish", "gradient")
 BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while they are updated
@@ -477,7 +477,7 @@ class Drivers:
         f.do(f"br i1 {f.op(f'icmp eq ptr {kernel}, null')}, label %out, label %one")
         f.open("one")
         kernel.call(stage.pointer(1), *MEMORY_ARGUMENTS, Integer(f, "%blocks"), Integer(f, "%stride"))
-        f.do(f"%following = getelementptr i64, ptr %stage, i64 {CALL_WORDS}")
+        f.do(f"%following = getelementptr i64, ptr %stage, i64 {len(END_OF_CALLS)}")
         f.do("br label %next")
         f.open("out")
         f.do("ret void")

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from itertools import chain
 from math import inf, isnan
 from typing import Any, TypeVar
 from weakref import WeakMethod
@@ -30,22 +29,16 @@ from ..instructions.code import AFTER, BATCH, SAMPLE, copied
 from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
-from ..llvm.text import Function
 from ..loops.places import WORD
-from ..loops.plan import Plan
-from ..loops.schedule import Schedule
-from ..loops.stages import Call, StraightLine
 from ..loops.strides import contiguous_spans
-from ..native import parts_of, write_part
+from ..pipeline import StageLists, make_tables
 from ..tables.tables import Tables
-from ..tables.threaded import Threaded
 from ..threads.background import BackgroundTasks
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import run_parallel, split_rows
 from . import drivers
 
 TRIALS = 5  # native code of a large program is compared with threaded code by the fastest of so many runs of each
-LINES_PER_MODULE = 20_000  # of LLVM text, which LLVM compiles in about a tenth of a second
 PADDING = 16  # a vector load may read this many doubles after the last scalar, which are not used
 # Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
 SECONDS_BEFORE_NATIVE = 5e-5
@@ -54,10 +47,6 @@ OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even 
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
 NEVER_SPOILED = Memory(1)  # has the number 0
 T = TypeVar("T")
-# In code for single rows, operands are gathered into vectors if a level has on average at least MIN_ALIKE_PER_LEVEL
-# instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
-# keep values in registers.
-MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
 # A prepared call releases the GIL if it executes more instructions than this in each lane: they take some microseconds.
 GIL_RELEASE_SIZE = 20_000
 MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time, and more in the lanes of vectors
@@ -122,98 +111,6 @@ def padded_count(parameters: int) -> int:
     return -(-parameters // PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT or PARAMETER_ALIGNMENT
 
 
-class StageLists:
-    """The code of a plan: for each phase, a list of calls, each of which computes one or several stages.
-
-    A call is a pair: the name of a kernel, or the address of native code that was compiled for the plan, and the
-    address of the table that the kernel or the code reads.
-
-    Args:
-        tables: the tables of the plan.
-        native: whether straight-line code becomes native code. If not, it becomes threaded code.
-        outputs: the instruction numbers of the outputs, if native code may store them row by row, else an empty
-            sequence.
-
-    Attributes:
-        plan: the plan.
-        places: the places in memory of the plan's values, and further places that threaded code needs.
-        functions: the LLVM functions of the native code.
-        stored: whether the native code stores the outputs row by row. If not, the driver `forward` copies them.
-    """
-
-    def __init__(self, tables: Tables, native: bool, outputs: Sequence[int] = ()) -> None:
-        self.tables, self.plan = tables, tables.plan
-        self.stored = False
-        self.places = tables.places
-        self.functions: list[Function] = []
-        self._calls = self._native(outputs) if native else self._threaded()
-
-    def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
-        """Return the calls of each phase.
-
-        Each piece of straight-line code is compiled to a native function, which may include neighbouring stages.
-        """
-        parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
-        for part in chain(*parts.values()):
-            if not part.kernel_call:
-                self.functions.append(
-                    write_part(self.plan, part, f"part{len(self.functions)}", self.tables.machine.fused)
-                )
-                self.stored = self.stored or bool(part.outputs)
-        addresses = iter(self._compile(on))
-        for phase, found in parts.items():
-            calls[phase] = [part.kernel_call or (next(addresses), 0) for part in found]
-        return calls
-
-    def _compile(self, on: Machine) -> Iterator[int]:
-        """Compile the native functions, and yield their addresses.
-
-        They are compiled in modules of limited size. So LLVM needs little memory at a time, and another thread that
-        needs LLVM waits only for one module.
-        """
-        self._compiled = []
-        for group in _split_functions(self.functions):
-            self._compiled.append(on.compile(group, op_names=self.plan.code.op_names))
-            for f in group:
-                yield self._compiled[-1].address(f.name)
-
-    def _threaded(self) -> dict[int, list[Call]]:
-        """Return the calls of each phase. Straight-line code becomes threaded code: tables that shared kernels read."""
-        plan, threaded, calls = self.plan, Threaded(self.tables), dict[int, list[Call]]()
-        for phase, found in plan.stages.items():
-            batched = plan.schedule.phase_in_lanes(phase)
-            calls[phase] = [threaded.call(s, batched) if isinstance(s, StraightLine) else s.call for s in found]
-        self.places = threaded.places
-        return calls
-
-    def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
-        """Write a list of calls to memory: `before`, the calls of a phase, and `more`. Return the list's address."""
-        return _stage_list(self.tables, [*before, *self._calls[phase], *more])
-
-    def address_of_broadcasts(self) -> int:
-        """Write a list to memory: the calls that copy scalars into all lanes of a block. Return the list's address."""
-        return _stage_list(self.tables, self.tables.broadcast_calls(self.places))
-
-
-def _split_functions(functions: Sequence[Function]) -> Iterator[Sequence[Function]]:
-    """Split functions into groups. Each group has about LINES_PER_MODULE lines of LLVM text."""
-    group: list[Function] = []
-    lines = 0
-    for f in functions:
-        group.append(f)
-        lines += len(f.lines)
-        if lines >= LINES_PER_MODULE:
-            yield group
-            group, lines = [], 0
-    if group:
-        yield group
-
-
-def _stage_list(tables: Tables, calls: Sequence[Call]) -> int:
-    """Write a list of calls, ended by zeros, to a table in memory; return the address of the table."""
-    return tables.table([word for call in (*calls, (0,) * drivers.CALL_WORDS) for word in call])
-
-
 class Executable:
     """Code that computes the outputs of a graph or its gradient, as threaded code or as native code.
 
@@ -234,7 +131,6 @@ class Executable:
         lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
         seconds: for how many seconds the code has run until now.
         stages: the lists of calls that compute the stages of each phase.
-        constants: a dict from places among the scalars to the constants that these places hold.
         header: the address of the program's header; see `drivers`.
         outputs: how many outputs there are.
         sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.
@@ -259,7 +155,6 @@ class Executable:
         copied = contiguous_spans([plan.offset(i) for i in lowering.gradients] if kind != "forward" else [], WORD)
         self.stages = stages = StageLists(tables, native, lowering.outputs if kind == "forward" else ())
         places = stages.places
-        self.constants = places.constants
         block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
         outputs = [*map(places.block_offset, lowering.outputs)]
         self.header = tables.table(
@@ -267,7 +162,7 @@ class Executable:
                 batch=stages.address(BATCH, tables.pack_calls),
                 broadcast=stages.address_of_broadcasts(),
                 sample=stages.address(SAMPLE, before=tables.input_copies()),
-                totals=_stage_list(tables, tables.totals),
+                totals=stages.address_of_totals(),
                 after=stages.address(AFTER),
                 width=lowering.width,
                 row_at=WORD * self.lanes * plan.row_at,
@@ -466,8 +361,7 @@ class Buffers:
     def __init__(self, executable: Executable) -> None:
         scalars, panel, totals = executable.sizes
         self.scalars, self.panel, self.totals = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
-        for place, x in executable.constants.items():
-            self.scalars.view[place] = x
+        executable.stages.places.fill(self.scalars.view)
         panel_at = self.panel.address if executable.lanes > 1 else self.scalars.address
         self.addresses = (self.scalars.address, panel_at, self.totals.address)
 
@@ -541,13 +435,11 @@ class CompiledGraph:
             if kind != "forward":
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
                 code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
-            schedule = Schedule(code, roots, totals, batched)
-            gather = schedule.is_large or (
-                schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_LEVEL
-            )
-            on, room = self.machine, 2 * self.padded_parameters + PARAMETER_ALIGNMENT * lowering.omits_gates
-            plan = Plan(schedule, on.simd, on.width, lowering.width, room, gather, lowering.outputs)
-            return Tables(plan, on)
+            taken = 2 * self.padded_parameters + PARAMETER_ALIGNMENT * lowering.omits_gates
+            return make_tables(
+                self.machine, code, roots, totals,
+                batched=batched, width=lowering.width, scalars=taken, outputs=lowering.outputs,
+            )  # fmt: skip
 
         return self._make_once(kind, (kind, batched), make)
 

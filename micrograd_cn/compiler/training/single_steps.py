@@ -78,9 +78,7 @@ class SingleStep:
         self._count, self._names = len(optimizer.parameters), optimizer.state_names
         self._names_set = {*self._names}
         self._blocks = ParameterBlocks(update, self._count)
-        self._scalars = Memory(update.scalars)
-        for place, x in update.constants.items():
-            self._scalars.view[place] = x
+        self._scalars = update.new_scalars()
         self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
         self._rate = array("d", [0.0])
         run = holding_gil(

@@ -310,9 +310,7 @@ class TrainingState:
         data = layout.read_data()
         self.parameter_data = Memory(padded_count(len(parameters)))
         self.parameter_data.view[: len(data)] = data
-        self.scalars = Memory(update.scalars)
-        for place, x in update.constants.items():
-            self.scalars.view[place] = x
+        self.scalars = update.new_scalars()
         self.scalars.view[0], self.scalars.view[1] = optimizer.check_lr(), float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
         self._blocks = ParameterBlocks(update, layout.unread_end)

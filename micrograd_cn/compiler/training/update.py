@@ -19,13 +19,10 @@ from ...text.formula import FormulaError, FormulaSteps, Term, call_with_terms, f
 from ..data.surroundings import ReachableCode, Surroundings
 from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
-from ..llvm.machine import machine
+from ..llvm.machine import Memory, machine
 from ..loops.places import WORD
-from ..loops.plan import Plan
-from ..loops.schedule import Schedule
+from ..pipeline import StageLists, make_tables
 from ..runtime import drivers
-from ..runtime.executable import StageLists
-from ..tables.tables import Tables
 
 # The attributes in which optimisers with the same update may differ
 UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list")
@@ -58,27 +55,24 @@ class CompiledUpdate:
         columns: how many inputs a sample has.
         lanes: how many samples a block has, one in each lane.
         block: how many doubles a block has.
-        scalars: how many scalars the program has.
         outputs: how many outputs the program has.
-        constants: a dict from places among the scalars to the constants that these places hold.
     """
 
     def __init__(self, optimizer: Optimizer, masked: bool, counts_skipped: bool) -> None:
         code, outputs = lower_update(optimizer, masked, counts_skipped)
         self.used_state_indices = used_state_indices(code, outputs)
         self.columns = 2 + len(optimizer.state_names) + counts_skipped + masked
-        on, schedule = machine(), Schedule(code, outputs, [], batched=True)
-        plan = Plan(schedule, on.simd, on.width, self.columns, 2)
-        tables = Tables(plan, on)
+        tables = make_tables(machine(), code, outputs, [], batched=True, width=self.columns, scalars=2)
+        plan = tables.plan
         self._stages = stages = StageLists(tables, native=True)
         places = stages.places
-        self.lanes, self.block, self.constants = plan.lanes, places.vector_count * plan.lanes, places.constants
-        self.scalars, self.outputs = places.scalar_count, len(outputs)
+        self.lanes, self.block = plan.lanes, places.vector_count * plan.lanes
+        self.outputs = len(outputs)
         table = []
         for column, i in zip(
             [0, *range(2, len(outputs) + 1)], outputs, strict=True
         ):  # column 1, the gradient, does not change
-            table += [int(schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
+            table += [int(plan.schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
         fields = {
             "batch": stages.address(BATCH, tables.pack_calls),
             "broadcast": stages.address_of_broadcasts(),
@@ -89,6 +83,13 @@ class CompiledUpdate:
         }
         self.header = tables.table(drivers.header(**fields))
         tables.link(fast=True)
+
+    def new_scalars(self) -> Memory:
+        """Return memory for the program's scalars, with its constants in it. It begins with the two parameters."""
+        places = self._stages.places
+        found = Memory(places.scalar_count)
+        places.fill(found.view)
+        return found
 
 
 def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> CompiledUpdate:

@@ -1,0 +1,159 @@
+"""Turn instructions into code that runs, in four steps. Each step is a class that takes an object of the one before:
+
+    loops.schedule.Schedule    finds the sums that loops compute, and puts the instructions in order
+    loops.plan.Plan            makes stages, such as loops and straight-line code, and gives values places in memory
+    tables.tables.Tables       writes the loops as tables, which kernels shared by all programs read
+    StageLists                 writes the straight-line code, as threaded or native code, and lists the calls of a phase
+
+The steps begin with the instructions of a recorded graph (`runtime.executable`) or of an optimiser's update
+(`training.update`). These two modules write the addresses of the lists into the program's header, which the drivers
+read, see `runtime.drivers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from .instructions.code import Code, Pair, Scatter
+from .llvm.machine import Machine
+from .llvm.text import Function
+from .loops.plan import Plan
+from .loops.schedule import Schedule
+from .loops.stages import END_OF_CALLS, Call, StraightLine
+from .native import parts_of, write_part
+from .tables.tables import Tables
+from .tables.threaded import Threaded
+
+LINES_PER_MODULE = 20_000  # of LLVM text, which LLVM compiles in about a tenth of a second
+# In code for single rows, operands are gathered into vectors if a level has on average at least MIN_ALIKE_PER_LEVEL
+# instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
+# keep values in registers.
+MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
+
+
+def make_tables(
+    on: Machine,
+    code: Code,
+    roots: Sequence[int],
+    totals: Sequence[tuple[Pair, ...] | Scatter],
+    *,
+    batched: bool,
+    width: int,
+    scalars: int,
+    outputs: Sequence[int] = (),
+) -> Tables:
+    """Find the loops among some instructions, and return their tables, with the plan of all stages.
+
+    Args:
+        on: the machine.
+        code: the instructions. Totals may add further instructions.
+        roots: the numbers of the instructions to compute.
+        totals: the sums over the rows of a batch, see `Lowering.totals`.
+        batched: whether several rows are computed at once, one in each lane of a vector. If not, rows are computed one
+            at a time.
+        width: how many numbers a row has.
+        scalars: how many places at the beginning of the scalars are taken, by parameters for example.
+        outputs: the numbers of the instructions whose values are outputs of each row. If rows are in lanes, such a
+            value has a vector in each block, even if it is the same for all rows.
+    """
+    schedule = Schedule(code, roots, totals, batched)
+    gather = schedule.is_large or (
+        schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_LEVEL
+    )
+    return Tables(Plan(schedule, on.simd, on.width, width, scalars, gather, outputs), on)
+
+
+class StageLists:
+    """The code of a plan: for each phase, a list of calls, each of which computes one or several stages.
+
+    A call is a pair: the name of a kernel, or the address of native code that was compiled for the plan, and the
+    address of the table that the kernel or the code reads.
+
+    Args:
+        tables: the tables of the plan.
+        native: whether straight-line code becomes native code. If not, it becomes threaded code.
+        outputs: the instruction numbers of the outputs, if native code may store them row by row, else an empty
+            sequence.
+
+    Attributes:
+        plan: the plan.
+        places: the places in memory of the plan's values, and further places that threaded code needs.
+        functions: the LLVM functions of the native code.
+        stored: whether the native code stores the outputs row by row. If not, the driver `forward` copies them.
+    """
+
+    def __init__(self, tables: Tables, native: bool, outputs: Sequence[int] = ()) -> None:
+        self.tables, self.plan = tables, tables.plan
+        self.stored = False
+        self.places = tables.places
+        self.functions: list[Function] = []
+        self._calls = self._native(outputs) if native else self._threaded()
+
+    def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
+        """Return the calls of each phase.
+
+        Each piece of straight-line code is compiled to a native function, which may include neighbouring stages.
+        """
+        parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
+        for part in chain(*parts.values()):
+            if not part.kernel_call:
+                self.functions.append(
+                    write_part(self.plan, part, f"part{len(self.functions)}", self.tables.machine.fused)
+                )
+                self.stored = self.stored or bool(part.outputs)
+        addresses = iter(self._compile(on))
+        for phase, found in parts.items():
+            calls[phase] = [part.kernel_call or (next(addresses), 0) for part in found]
+        return calls
+
+    def _compile(self, on: Machine) -> Iterator[int]:
+        """Compile the native functions, and yield their addresses.
+
+        They are compiled in modules of limited size. So LLVM needs little memory at a time, and another thread that
+        needs LLVM waits only for one module.
+        """
+        self._compiled = []
+        for group in _split_functions(self.functions):
+            self._compiled.append(on.compile(group, op_names=self.plan.code.op_names))
+            for f in group:
+                yield self._compiled[-1].address(f.name)
+
+    def _threaded(self) -> dict[int, list[Call]]:
+        """Return the calls of each phase. Straight-line code becomes threaded code: tables that shared kernels read."""
+        plan, threaded, calls = self.plan, Threaded(self.tables), dict[int, list[Call]]()
+        for phase, found in plan.stages.items():
+            batched = plan.schedule.phase_in_lanes(phase)
+            calls[phase] = [threaded.call(s, batched) if isinstance(s, StraightLine) else s.call for s in found]
+        self.places = threaded.places
+        return calls
+
+    def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
+        """Write a list of calls to memory: `before`, the calls of a phase, and `more`. Return the list's address."""
+        return self._address_of([*before, *self._calls[phase], *more])
+
+    def address_of_broadcasts(self) -> int:
+        """Write a list to memory: the calls that copy scalars into all lanes of a block. Return the list's address."""
+        return self._address_of(self.tables.broadcast_calls(self.places))
+
+    def address_of_totals(self) -> int:
+        """Write a list to memory: the calls that add a panel's products to the totals. Return the list's address."""
+        return self._address_of(self.tables.totals)
+
+    def _address_of(self, calls: Sequence[Call]) -> int:
+        """Write a list of calls, ended by zeros, to a table in memory; return its address."""
+        return self.tables.table([word for call in (*calls, END_OF_CALLS) for word in call])
+
+
+def _split_functions(functions: Sequence[Function]) -> Iterator[Sequence[Function]]:
+    """Split functions into groups. Each group has about LINES_PER_MODULE lines of LLVM text."""
+    group: list[Function] = []
+    lines = 0
+    for f in functions:
+        group.append(f)
+        lines += len(f.lines)
+        if lines >= LINES_PER_MODULE:
+            yield group
+            group, lines = [], 0
+    if group:
+        yield group
