@@ -18,7 +18,7 @@ from ..ops.operation import Op
 from .instructions.builder import CodeBuilder
 from .instructions.lowering import DETACH, evaluation_order
 
-COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+COMPARISON_SIGNS = ("<", "<=", ">", ">=", "==", "!=")
 NUMERIC = ("abs",)  # functions that accept both numbers and arrays
 DEFINE_WHERE = 'where = getattr(xp, "where", lambda condition, a, b: a if condition else b)  # math has none'
 DEFINE_ARRAY = """\
@@ -116,7 +116,7 @@ SMOOTH = {op for op in vars(table).values() if isinstance(op, Op) and op.smoothn
 
 
 @dataclass(frozen=True)
-class Condition:
+class PythonComparison:
     """A comparison in the text of a Python function, converted to a number only where a number is needed.
 
     Attributes:
@@ -128,7 +128,7 @@ class Condition:
     origins: frozenset[str]
 
 
-Name: TypeAlias = str | float | Condition  # the name of a variable, a constant, or a comparison
+Name: TypeAlias = str | float | PythonComparison  # the name of a variable, a constant, or a comparison
 ParameterNames: TypeAlias = Module | Mapping[str, Any]  # a model, or a dict of parameters in nested lists
 
 
@@ -185,7 +185,7 @@ class PythonWriter:
     def apply(self, op: Op, names: Sequence[Name], inside_smooth: bool = False) -> Name:
         """Write an operation; return the name of its result, or the result itself if all operands are constants.
 
-        The result of a comparison is a `Condition`.
+        The result of a comparison is a `PythonComparison`.
 
         Args:
             op: the operation.
@@ -214,8 +214,8 @@ class PythonWriter:
                 return a if condition else b
             return self.choice(condition, a, b)
         texts = [self.text(name) for name in names]
-        if op.lowerings.array in COMPARISONS:
-            return Condition(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
+        if op.lowerings.array in COMPARISON_SIGNS:
+            return PythonComparison(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
         if op.lowerings.machine == "pow" and names[1] == 1.0:
             return names[0]
         if op.lowerings.machine == "pow" and all(name == 0.0 for name in numbers):  # it may be 0 to the power 0
@@ -260,16 +260,16 @@ class PythonWriter:
 
     def text(self, name: Name) -> str:
         """Return the Python text of a value as a number. A comparison becomes 1.0 or 0.0."""
-        return self.choice(name, 1.0, 0.0) if isinstance(name, Condition) else literal(name)
+        return self.choice(name, 1.0, 0.0) if isinstance(name, PythonComparison) else literal(name)
 
-    def choice(self, condition: str | Condition, a: Name, b: Name) -> str:
+    def choice(self, condition: str | PythonComparison, a: Name, b: Name) -> str:
         """Write an expression that is `a` where a condition holds and `b` elsewhere, and return the name of its value.
 
         If `condition` is the name of a variable, it holds where the variable is not 0.
         """
         self.helpers["where"] = DEFINE_WHERE
         self.require_array(condition)
-        test = condition.text if isinstance(condition, Condition) else f"{condition} != 0"
+        test = condition.text if isinstance(condition, PythonComparison) else f"{condition} != 0"
         if isinstance(a, float) and isinstance(
             b, float
         ):  # torch would make an array in single precision of two plain numbers
@@ -297,7 +297,7 @@ class PythonWriter:
     def origins_of(self, names: Iterable[Name]) -> frozenset[str]:
         """Return the origins of the leaves that some values depend on: "w" for parameters, "x" for inputs."""
         used = [name for name in names if not isinstance(name, float)]
-        known = [name.origins if isinstance(name, Condition) else self.origins[name] for name in used]
+        known = [name.origins if isinstance(name, PythonComparison) else self.origins[name] for name in used]
         return frozenset[str]().union(*known)
 
     def function(self, name: str) -> str:

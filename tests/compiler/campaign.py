@@ -356,7 +356,7 @@ MIN_PARAMETERS = optimizers.MIN_PARAMETERS
 IN_MACHINE_CODE = {
     "data.nodes.MIN_NODES": 1,
     "data.nodes.NODES_BEFORE_CODE": 0,
-    "training.single_steps.NODES_BEFORE_CODE": 0,
+    "training.single_steps.PARAMETERS_BEFORE_CODE": 0,
 }
 
 

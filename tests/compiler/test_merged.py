@@ -399,14 +399,14 @@ def test_machine_code_sorts_and_copies_as_python_does(n, few):
     numbers = array("d", [rng.random() for _ in range(3000)])
     with settings({"data.partition.FEW_NUMBERS": few}):
         expected = [[row for row, x in zip(rows, labels, strict=True) if x == k] for k in range(3)]
-        assert [*map(list, partition.partition(rows, labels, 3))] == expected
-        alike = partition.partition(rows, array("d", [1.0]) * n, 3)
+        assert [*map(list, partition.rows_by_label(rows, labels, 3))] == expected
+        alike = partition.rows_by_label(rows, array("d", [1.0]) * n, 3)
         assert [*map(list, alike)] == [[], [*rows], []]
-        holding, others = partition.split_rows(rows, labels, array("d", [2.0]))
+        holding, others = partition.split_by_outcome(rows, labels, array("d", [2.0]))
         assert [*holding] == expected[2]
         assert [*others] == [row for row, x in zip(rows, labels, strict=True) if x != 2.0]
         twice = array("d", [x for k, label in enumerate(labels) for x in (label, float(k % 2))])
-        holding, others = partition.split_rows(rows, twice, array("d", [1.0, 0.0]))
+        holding, others = partition.split_by_outcome(rows, twice, array("d", [1.0, 0.0]))
         assert [*holding] == [row for k, (row, x) in enumerate(zip(rows, labels, strict=True)) if x == 1 and not k % 2]
         assert sorted([*holding, *others]) == sorted(rows)
         for width in (0, 1, 3):

@@ -39,8 +39,8 @@ def steps(monkeypatch):
         pytest.skip("Python's objects have another layout here")
     monkeypatch.setattr(machine, "MIN_NODES", 1)
     monkeypatch.setattr(optimizers, "MIN_PARAMETERS", 1)
-    for module in (machine, single_steps):
-        monkeypatch.setattr(module, "NODES_BEFORE_CODE", 0)
+    monkeypatch.setattr(machine, "NODES_BEFORE_CODE", 0)
+    monkeypatch.setattr(single_steps, "PARAMETERS_BEFORE_CODE", 0)
     monkeypatch.setattr(single_steps, "FIRST_PAUSE", 1)
     monkeypatch.setattr(single_steps, "MAX_PAUSE", 1)
     made = Counted()

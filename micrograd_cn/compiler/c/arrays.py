@@ -17,7 +17,7 @@ from ..loops.strides import runs, stride
 from .text import Text, block, product
 
 T = TypeVar("T")
-Place: TypeAlias = tuple[str, int]  # an array's name, and an index in the array
+Element: TypeAlias = tuple[str, int]  # an array's name, and an index in the array
 ARRAYS = ("", "weights", "inputs", "gradient", "work")  # "" is for constants, which are in no array
 ARRAY_SPAN = 1 << 40  # the distance between the first places of two arrays; no stride leads from one into the next
 WORK = ARRAYS.index("work") * ARRAY_SPAN
@@ -56,7 +56,7 @@ class Arrays:
         """The count of elements that the C function needs in the array `work`, which holds intermediate values."""
         return self.places.scalar_count - WORK
 
-    def place(self, i: int) -> Place:
+    def place(self, i: int) -> Element:
         """Return the name of the array that holds the value of instruction `i`, and the value's index in the array."""
         array, index = divmod(self.places.scalar[i], ARRAY_SPAN)
         return ARRAYS[array], index
@@ -106,7 +106,7 @@ class Arrays:
         index = index_expression(self.text, [row[:1] for row in places], i)
         return f"{self._name(array)} + {index}".removesuffix(" + 0"), step
 
-    def copy(self, to: Sequence[Place], numbers: Sequence[int]) -> None:
+    def copy(self, to: Sequence[Element], numbers: Sequence[int]) -> None:
         """Write the lines of C that copy values to other places.
 
         Args:
@@ -115,14 +115,14 @@ class Arrays:
         """
         self._store_each([(place, (i,)) for place, i in zip(to, numbers, strict=True)], "=")
 
-    def _store_each(self, found: Iterable[tuple[Place, tuple[int, ...]]], sign: str) -> None:
+    def _store_each(self, found: Iterable[tuple[Element, tuple[int, ...]]], sign: str) -> None:
         """Write the lines that store products in places, or add products to the values there, in loops if possible.
 
         Args:
             found: for each product, its place and the instruction numbers of its one or two factors.
             sign: "=" to store the products, or "+=" to add them.
         """
-        groups: dict[Any, list[tuple[Place, tuple[int, ...]]]] = defaultdict(list)
+        groups: dict[Any, list[tuple[Element, tuple[int, ...]]]] = defaultdict(list)
         for place, factors in found:
             groups[place[0], self.arrays_of(factors)].append((place, factors))
         for (array, _), group in groups.items():
@@ -166,7 +166,7 @@ class Arrays:
         return _contiguous(self._packed[flat], rows)
 
 
-def address(place: Place) -> int:
+def address(place: Element) -> int:
     """Return a place (an array's name, and an index in the array) as one integer, for the class `Places`.
 
     >>> address(("inputs", 3)) - address(("inputs", 1))

@@ -18,7 +18,7 @@ from ..loops.schedule import Schedule
 from ..loops.totals import Totals
 from ..python import ParameterNames, in_order_of_names, named_entries
 from ..training.update import lower_update, used_state_indices
-from .arrays import Place, index_expression, linear
+from .arrays import Element, index_expression, linear
 from .comment import Interface
 from .loops import Loops
 from .text import Text, block, wrapped
@@ -142,7 +142,7 @@ class File:
         pairs of factors, whose products are added up, or by the `Scatter` that it belongs to.
         """
         of = self.lowering.number_of
-        leaves: dict[int, Place] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
+        leaves: dict[int, Element] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
         leaves |= {of[x]: ("inputs", i) for i, x in enumerate(self.inputs) if x in of}
         schedule = Schedule(self.lowering.code.copy(), roots, totals, batched=False, sums=False)
         return Loops(self.text, schedule, leaves)
@@ -200,7 +200,7 @@ class File:
         arguments = [*self.arguments("rows"), "long n", f"{self.number_type} *gradient", f"{self.number_type} *work"]
         return self.function(self.number_type, "gradient", arguments, lines)
 
-    def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Place], range]:
+    def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Element], range]:
         """Return the place of each total in the C arrays, and the range of indices of totals in the array `work`.
 
         A total is a sum over the rows of a batch. A total whose mean is a parameter's gradient is in the array
@@ -213,7 +213,7 @@ class File:
             totals: a dict from the instruction number of each instruction "total" to the total's index in
                 `Lowering.totals`.
         """
-        lowering, place = self.lowering, dict[int, Place]()
+        lowering, place = self.lowering, dict[int, Element]()
         index = {p: i for i, p in enumerate(self.parameters)}
         for p, i in zip(lowering.parameters, lowering.gradients, strict=True):
             if i in totals:

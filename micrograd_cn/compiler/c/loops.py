@@ -17,7 +17,7 @@ from ..loops.vectorizer import Vectorizer
 from .arrays import (
     WORK,
     Arrays,
-    Place,
+    Element,
     address,
     constant_places,
     for_loop,
@@ -49,7 +49,7 @@ class Loops(Arrays):
         leaves: a dict from the instruction numbers of parameters and inputs to their places.
     """
 
-    def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Place]) -> None:
+    def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Element]) -> None:
         super().__init__(text, Places(schedule, simd=1, lanes=1, scalars=WORK))
         self.schedule = schedule
         _order_factors(schedule.code)
@@ -63,7 +63,7 @@ class Loops(Arrays):
             split_by=lambda i: self.arrays_of(schedule.code.operands[i]),
         )
 
-    def assign_places(self, found: dict[int, Place]) -> None:
+    def assign_places(self, found: dict[int, Element]) -> None:
         """Set the places of values; `found` is a dict from the values' instruction numbers to places."""
         self.places.assign({i: address(place) for i, place in found.items()})
 
@@ -153,7 +153,7 @@ class Loops(Arrays):
 
     # Totals of a batch.
 
-    def add_outer(self, group: OuterProduct, place: dict[int, Place]) -> None:
+    def add_outer(self, group: OuterProduct, place: dict[int, Element]) -> None:
         """Write the loops that add outer products, computed from the numbers of one sample, to a matrix of totals.
 
         Args:
@@ -162,7 +162,7 @@ class Loops(Arrays):
         """
         targets = [[place[k] for k in row] for row in group.totals]
 
-        def parts(sides: Sequence[tuple[int, ...]], ends: Sequence[Place]) -> Iterator[list[int]]:
+        def parts(sides: Sequence[tuple[int, ...]], ends: Sequence[Element]) -> Iterator[list[int]]:
             groups: dict[Any, list[int]] = defaultdict(list)
             for number, side in enumerate(sides):
                 groups[self.arrays_of(side)].append(number)
@@ -177,7 +177,7 @@ class Loops(Arrays):
                 at = [[targets[i][j] for j in chosen] for i in rows]
                 self._add_part_of_outer(at, [[*group.lefts[i]] for i in rows], [[*group.rights[j]] for j in chosen])
 
-    def _add_part_of_outer(self, targets: list[list[Place]], lefts: list[list[int]], rights: list[list[int]]) -> None:
+    def _add_part_of_outer(self, targets: list[list[Element]], lefts: list[list[int]], rights: list[list[int]]) -> None:
         [array] = {array for row in targets for array, _ in row}
         target = f"{array}[{index_expression(self.text, [[at for _, at in row] for row in targets], 'i', 'j')}]"
         [count] = {*map(len, lefts)}
@@ -193,7 +193,7 @@ class Loops(Arrays):
             lines = for_loop(name, count, lines)
         self.lines += lines if loops else in_braces(lines)
 
-    def add_scatters(self, scatters: Iterable[Scatter], place: dict[int, Place]) -> None:
+    def add_scatters(self, scatters: Iterable[Scatter], place: dict[int, Element]) -> None:
         """Write the loops that add values to totals. In each sample, an index selects one of the totals.
 
         Args:
@@ -216,7 +216,7 @@ class Loops(Arrays):
             ]
             self.add_loop(len(found), lines)
 
-    def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Place]) -> None:
+    def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Element]) -> None:
         """Write the loops that add one product to each of several totals.
 
         Args:

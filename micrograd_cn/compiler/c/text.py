@@ -17,7 +17,7 @@ from ..instructions.code import FORMULAS, SUM_OPCODES, Code
 MAX_LINE = 110  # characters in a line, at most
 SUFFIXES = {"double": "", "float": "f"}  # the suffix of numbers, and of functions in math.h
 OPERATORS = {"fadd": "{0} + {1}", "fsub": "{0} - {1}", "fdiv": "{0} / {1}", "fneg": "-{0}"}
-COMPARISONS = {
+COMPARISON_TEXTS = {
     **{"fcmp oeq": "{0} == {1}", "fcmp olt": "{0} < {1}", "fcmp ole": "{0} <= {1}", "fcmp une": "{0} != {1}"},
     **{"fcmp ogt": "{0} > {1}", "fcmp oge": "{0} >= {1}", "fcmp ugt": "!({0} <= {1})", "fcmp uge": "!({0} < {1})"},
     **{"fcmp ult": "!({0} >= {1})", "fcmp ule": "!({0} > {1})", "fcmp one": "({0} < {1} || {0} > {1})"},
@@ -115,8 +115,8 @@ class Text:
             return product(xs[0], xs[1], self.literal(1.0))
         if opcode in OPERATORS:
             return OPERATORS[opcode].format(*xs)
-        if opcode in COMPARISONS:
-            return f"{COMPARISONS[opcode].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
+        if opcode in COMPARISON_TEXTS:
+            return f"{COMPARISON_TEXTS[opcode].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
         if opcode == "select":
             return f"{xs[0]} != {self.literal(0.0)} ? {xs[1]} : {xs[2]}"
         name = self.formula(opcode) if opcode in FORMULAS else self._of_math_h(opcode)
@@ -161,8 +161,8 @@ class Text:
                 pairs, terms = rest
                 products = [(name_of(a), name_of(b)) for a, b in pairs]
                 lines.append(f"const {self.number_type} {name} = {self.sum([*map(name_of, terms)], products)};")
-            elif opcode in COMPARISONS:
-                conditions[i] = COMPARISONS[opcode].format(*map(name_of, rest))
+            elif opcode in COMPARISON_TEXTS:
+                conditions[i] = COMPARISON_TEXTS[opcode].format(*map(name_of, rest))
                 names[i] = f"({self.expression(opcode, [*map(name_of, rest)])})"
             elif opcode == "select" and rest[0] in conditions:
                 a, b = map(name_of, rest[1:])

@@ -197,12 +197,12 @@ def _kernel(name: str) -> Callable[..., Any]:
     return ctypes.CFUNCTYPE(result, *arguments)(_address(name))
 
 
-def split_rows(rows: array[int], outcomes: array[float], expected: array[float]) -> tuple[array[int], array[int]]:
+def split_by_outcome(rows: array[int], outcomes: array[float], expected: array[float]) -> tuple[array[int], array[int]]:
     """Return those rows whose outcomes are as expected, and the other rows, both in order.
 
     `outcomes` has as many numbers for each row as `expected` has.
 
-    >>> split_rows(array("q", [7, 5, 3]), array("d", [1, 0, 1]), array("d", [0]))
+    >>> split_by_outcome(array("q", [7, 5, 3]), array("d", [1, 0, 1]), array("d", [0]))
     (array('q', [5]), array('q', [7, 3]))
     """
     n, width = len(rows), len(expected)
@@ -219,13 +219,13 @@ def split_rows(rows: array[int], outcomes: array[float], expected: array[float])
     return holding, others
 
 
-def partition(rows: array[int], labels: array[float], count: int) -> list[array[int]]:
+def rows_by_label(rows: array[int], labels: array[float], count: int) -> list[array[int]]:
     """Sort rows by their labels, which are 0.0, 1.0, ... and less than `count`. Return the rows with each label.
 
     Rows with the same label keep their order. If all rows have the same label, `rows` itself is returned for this
     label.
 
-    >>> partition(array("q", [7, 5, 3]), array("d", [1, 0, 1]), 3)
+    >>> rows_by_label(array("q", [7, 5, 3]), array("d", [1, 0, 1]), 3)
     [array('q', [5]), array('q', [7, 3]), array('q')]
     """
     n = len(rows)

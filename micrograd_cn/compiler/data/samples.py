@@ -45,7 +45,7 @@ from .surroundings import DESCRIPTORS, METHODS, is_users_module
 TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
 NESTINGS = {list, tuple, dict, OrderedDict, defaultdict}
-MAX_COMPARED = 1000  # a collection inside a static value is compared item by item if it has at most this many items
+MAX_STATIC_ITEMS = 1000  # a collection inside a static value is compared item by item if it has at most this many items
 MIN_ALIKE = 8  # so many samples are read argument by argument, if they are alike; fewer are read in no time
 MAX_CLASSES = 100  # the keys of so many classes are kept
 BY_IDENTITY = (*METHODS, ModuleType)  # attributes of classes and modules that are compared by identity
@@ -347,7 +347,7 @@ def _identity(x: Any) -> Any:
     texts, collections and arrays among them are in the key by value, and so are objects with such attributes. For a
     function, see `_function_identity`. The key is made at each call of a compiled function, so two things are left out
     because they would take too long: attributes of a `Module` that are neither numbers nor texts, and the contents of
-    collections of more than `MAX_COMPARED` items inside an object.
+    collections of more than `MAX_STATIC_ITEMS` items inside an object.
     """
     functions: list[FunctionType] = []
     is_function = type(x) is FunctionType
@@ -378,9 +378,9 @@ def _part_identity(x: Any, around: tuple[Any, ...], functions: list[FunctionType
         return kind, x
     if isinstance(x, (float, complex)):
         return kind, repr(x)
-    if any(x is other for other in around) or (around and getattr(x, "size", 0) > MAX_COMPARED):
+    if any(x is other for other in around) or (around and getattr(x, "size", 0) > MAX_STATIC_ITEMS):
         return kind, id(x)
-    if around and isinstance(x, (set, dict, list, deque, array)) and len(x) > MAX_COMPARED:
+    if around and isinstance(x, (set, dict, list, deque, array)) and len(x) > MAX_STATIC_ITEMS:
         return kind, id(x), len(x)
     around = (*around, x)
     if isinstance(x, (frozenset, set)):

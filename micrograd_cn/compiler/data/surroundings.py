@@ -521,16 +521,16 @@ class Surroundings:
                 deque.clear(collection)
                 deque.extend(collection, items)
 
-    def places(self) -> Places:
+    def snapshot(self) -> Snapshot:
         """Return the variables, collections and arrays that the functions can read, with what they hold now."""
         ordered = [x for x in self._collections if isinstance(x, dict) and id(x) not in self._namespaces]
         readers: list[Callable[[], Any]] = [*self._readers, *[partial(len, held) for held in self._growing]]
-        return Places(
+        return Snapshot(
             self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code, readers
         )
 
 
-class Places:
+class Snapshot:
     """Variables, collections and arrays, with what they hold when this object is made.
 
     Args:
@@ -587,20 +587,20 @@ class Places:
             found += x.flat
         return found
 
-    def have_moved(self) -> bool:
+    def is_outdated(self) -> bool:
         """Return whether one of the places holds something else now.
 
         Plain numbers are compared by type and text, other objects by identity.
 
         >>> weights, beta = [Value(1.0), Value(2.0)], 1.0
-        >>> places = Surroundings([lambda x: beta * weights[0] * x]).places()
-        >>> before = places.have_moved()
+        >>> snapshot = Surroundings([lambda x: beta * weights[0] * x]).snapshot()
+        >>> before = snapshot.is_outdated()
         >>> weights.reverse()
-        >>> before, places.have_moved()
+        >>> before, snapshot.is_outdated()
         (False, True)
-        >>> weights.reverse(); before = places.have_moved()
+        >>> weights.reverse(); before = snapshot.is_outdated()
         >>> beta = 0.5
-        >>> before, places.have_moved()
+        >>> before, snapshot.is_outdated()
         (False, True)
         """
         try:

@@ -38,7 +38,7 @@ class Recorded(Protocol):
         """
 
 
-class Part(NamedTuple):
+class BatchPart(NamedTuple):
     """The samples of a batch that one recording computes.
 
     Attributes:
@@ -163,7 +163,7 @@ class GradientVariables:
         return as_list(found, numpy) if self._is_flat else self._nested(found.tolist())
 
     def of_samples(
-        self, parts: Sequence[Part], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
+        self, parts: Sequence[BatchPart], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
     ) -> tuple[Any, Any]:
         """Return the result and the gradient of each sample.
 
@@ -255,7 +255,7 @@ def check_pair(name: str, recording: Recorded) -> None:
         )
 
 
-def auxiliary(parts: Sequence[Part], threads: int) -> list[Any]:
+def auxiliary(parts: Sequence[BatchPart], threads: int) -> list[Any]:
     """Return the auxiliary results of all samples: the second items of the pairs that the function returns."""
     found: list[Any] = [None] * sum(len(part.rows) for part in parts)
     for recording, bucket, rows, _ in parts:

@@ -31,7 +31,7 @@ from ...ops.operation import Op
 from ...ops.registry import OPS
 from ..data.captured import CapturedValue, capture, describe, with_kept_constants
 from ..data.parameters import held_elsewhere
-from ..data.partition import split_rows
+from ..data.partition import split_by_outcome
 from ..derivatives import Program
 from ..instructions.lowering import DETACH, check_gradient_flow
 
@@ -48,7 +48,7 @@ INSTEAD_OF_EQUALITY = {
     "array_equiv": "(x == y).all() for np.array_equiv(x, y)",
     "isin": "(x == a) | (x == b) for np.isin(x, [a, b])",
 }
-COMPARISONS = ("<", "<=", "==")  # those for which the table has an operation
+SIGNS_WITH_OPERATION = ("<", "<=", "==")  # those for which the table has an operation
 MANY_ROWS = 128  # for so many rows, a program is made that computes one number for several guards
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
@@ -243,8 +243,8 @@ class TracedCondition(Traced):
         holds = self._data != 0.0
         if hooks := here().hooks:
             symbol = self.op.lowerings.array if self.op else ""
-            a, b = self.operands if symbol in COMPARISONS else (0.5, self)
-            hooks.compared(a, symbol if symbol in COMPARISONS else "<", b, holds)
+            a, b = self.operands if symbol in SIGNS_WITH_OPERATION else (0.5, self)
+            hooks.compared(a, symbol if symbol in SIGNS_WITH_OPERATION else "<", b, holds)
         return holds
 
     def __add__(self, other: Any) -> Any:
@@ -700,7 +700,7 @@ class CompiledGuards:
             program, expected = self._holds, _one
         outcomes = array("d", bytes(8 * len(expected) * len(index)))
         program.outputs_of(data, index, threads, outcomes, parameters)
-        return split_rows(index, outcomes, expected)
+        return split_by_outcome(index, outcomes, expected)
 
     def first_broken(self, numbers: Any) -> Guard:
         """Return the first guard that has another outcome than recorded for the row with these numbers.

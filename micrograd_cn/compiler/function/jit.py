@@ -58,7 +58,7 @@ from ..data.samples import (
     treedef_of,
     unflatten,
 )
-from ..data.surroundings import Places, ReachableCode, Surroundings
+from ..data.surroundings import ReachableCode, Snapshot, Surroundings
 from ..derivatives import NO_ARGNUMS, Kind, Program, Programs, Variables, unfrozen, zero_frozen
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
@@ -78,7 +78,7 @@ from ..training.epochs import (
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .branch import Branch, raise_guard_error
-from .gradients import GradientVariables, Part, auxiliary, check_pair, mean_matrix, numpy_of, scattered
+from .gradients import BatchPart, GradientVariables, auxiliary, check_pair, mean_matrix, numpy_of, scattered
 from .guards import (
     CompiledGuards,
     Guard,
@@ -597,7 +597,7 @@ class CompiledFunction:
         self._turn = ForkSafeLock()  # held while the function is recorded, see `_record_missing`
         self._has_fitted = False  # whether `fit` has been called
         # What the function can read, and the programs whose recordings have been compared since this is known
-        self._compared: tuple[Places, frozenset[Program]] | None = None
+        self._compared: tuple[Snapshot, frozenset[Program]] | None = None
         self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
@@ -1017,7 +1017,7 @@ class CompiledFunction:
 
     def _parts(
         self, name: str, buckets: Sequence[Bucket], threads: int, has_aux: bool = False, wrt: Any = ()
-    ) -> list[Part]:
+    ) -> list[BatchPart]:
         """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
 
         If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
@@ -1034,7 +1034,7 @@ class CompiledFunction:
                     self._check_single(name, recording)
                 if name != "backward" and recording.indices.columns:
                     self._refuse_missing_classes(name, recording, bucket, rows)
-                found.append(Part(recording, bucket, rows))
+                found.append(BatchPart(recording, bucket, rows))
         self._check_gradient(name, [part.recording.loss for part in found])
         return found
 
@@ -1076,7 +1076,7 @@ class CompiledFunction:
 
     def _merged_derivatives(
         self, variables: GradientVariables, buckets: Sequence[Bucket], threads: int
-    ) -> list[Part] | None:
+    ) -> list[BatchPart] | None:
         """Let a merged program compute the value and the gradient of every sample, and return one part with them.
 
         Return None if there is no such program, or if a value is nan.
@@ -1090,10 +1090,10 @@ class CompiledFunction:
         program = merged.derivative("value_and_grad", wrt, variables.key_for(self.parameters), len(rows))
         if not program or (numbers := merged_results(program, bucket, threads)) is None:
             return None
-        return [Part(first, bucket, rows, numbers)]
+        return [BatchPart(first, bucket, rows, numbers)]
 
     def _gradients(
-        self, name: str, parts: Sequence[Part], threads: int = 1
+        self, name: str, parts: Sequence[BatchPart], threads: int = 1
     ) -> Iterator[tuple[Program, float, float, array[float]]]:
         """Yield, for each part of a batch: its program, its share of the rows, its mean output, and the gradient.
 
@@ -1309,7 +1309,7 @@ class CompiledFunction:
             ValueError: the function is not what it was when its program was made.
         """
         compared, in_place = self._compared, frozenset[Program]()
-        if compared and not compared[0].have_moved():
+        if compared and not compared[0].is_outdated():
             in_place = compared[1]
         found = []
         if len(in_place) < len(self._programs):
@@ -1323,8 +1323,8 @@ class CompiledFunction:
             self._compare_with_new_recording(bucket, recording, row, name)
         if found and (self._has_fitted or name != "fit"):
             roots = self._roots()
-            places = Surroundings(roots, ReachableCode(roots).attributes).places()
-            self._compared = places, in_place.union([recording.program for _, recording, _ in found])
+            snapshot = Surroundings(roots, ReachableCode(roots).attributes).snapshot()
+            self._compared = snapshot, in_place.union([recording.program for _, recording, _ in found])
 
     def _with_checks_after_callback(self, options: TrainingOptions, buckets: Sequence[Bucket]) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.

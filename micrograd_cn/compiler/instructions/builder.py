@@ -21,7 +21,7 @@ from ...text.formula import FormulaError, FormulaSteps, Term, expand, formula_st
 from .code import (
     ARITY,
     BATCH,
-    COMPARISONS,
+    FCMP_CONDITIONS,
     GATHER,
     LEAF_OPCODES,
     MIN_LOOP_PRODUCTS,
@@ -37,7 +37,6 @@ from .code import (
     renumbered,
 )
 
-MAX_SELECT_OPERANDS = 4  # a `take` with at most so many operands, its index included, becomes selects, not a gather
 FUNCTION_OR_COMPARISON = re.compile(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*")  # an opcode that an operation may have
 MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for other constant inputs, at most
 MAX_FORMULA_OPERANDS = 4  # a formula with more operands is neither specialised for constants nor made one opcode
@@ -106,7 +105,7 @@ class CodeBuilder(Code):
             if known[0] is not None:
                 number = op.forward(known[0], *map(float, range(1, len(xs))))
                 return xs[int(number)] if number == number else self.constant(nan)
-            if len(xs) > MAX_SELECT_OPERANDS:
+            if len(xs) > MAX_FORMULA_OPERANDS:  # otherwise one opcode selects, which is faster
                 return self.add((GATHER, *xs))
         if op.lowerings.summands:
             pairs, terms = op.lowerings.summands(*xs)
@@ -367,7 +366,7 @@ def _check_opcode(op: Op, count: int) -> None:
     if opcode.startswith("fcmp") and opcode not in ARITY:
         raise TypeError(
             f"the operation {op.name!r} has lowerings.machine={opcode!r}; a comparison is 'fcmp' and one of "
-            + ", ".join(COMPARISONS)
+            + ", ".join(FCMP_CONDITIONS)
         )
     if ARITY.get(opcode, count) != count:
         raise TypeError(

@@ -47,8 +47,8 @@ GATHER = "gather"
 START = "start"  # the opcode of a map that copies start values to the places of long sums
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 ARITY = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
-COMPARISONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
-ARITY |= {f"fcmp {comparison}": 2 for comparison in COMPARISONS}
+FCMP_CONDITIONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
+ARITY |= {f"fcmp {comparison}": 2 for comparison in FCMP_CONDITIONS}
 MIN_LOOP_PRODUCTS = 8  # a sum with fewer products is written out; a sum with at least as many may become a loop
 HALF_INTEGER_EXPONENTS = (-1.5, -0.5, 0.5, 1.5)  # for these a square root is faster than `pow`
 MAX_INLINED = 4  # at most so many opcodes of users' formulas differ in nothing but their constants
@@ -238,7 +238,7 @@ class Code:
             terms = [self.dot(hoisted, scalars, opcode), *[t for t in terms if t in per_sample]]
         if len(terms) > MIN_LOOP_TERMS:
             one = self.constant(1.0)
-            samples, scalars = partition(terms, per_sample.__contains__)  # a loop cannot add up both
+            samples, scalars = separate(terms, per_sample.__contains__)  # a loop cannot add up both
             pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
         if not pairs and len(terms) < 3:
             return self.emit("fadd", *terms)
@@ -264,7 +264,7 @@ class Code:
         separated.
         """
         per_sample = self.per_sample
-        of_samples, mixed = partition(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
+        of_samples, mixed = separate(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
         mixed = [(b, a) if a in per_sample else (a, b) for a, b in mixed]
         fewer, more = sorted((of_samples, mixed), key=len)
         if len(more) < MIN_LOOP_PRODUCTS:
@@ -366,10 +366,10 @@ def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
     return number[result]
 
 
-def partition(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
+def separate(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
     """Return the items for which `belongs` is true, and the other items.
 
-    >>> partition([1, 2, 3, 4], lambda x: x > 2)
+    >>> separate([1, 2, 3, 4], lambda x: x > 2)
     ([3, 4], [1, 2])
     """
     parts: tuple[list[T], list[T]] = [], []

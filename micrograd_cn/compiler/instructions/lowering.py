@@ -13,7 +13,9 @@ from ...ops.operation import Op, Selection
 from .builder import CodeBuilder, is_of_the_table
 from .code import AFTER, BATCH, SAMPLE, Pair, Scatter
 
-MOST_SELECTED = 4  # a `take` from at most so many operands has a select for each gradient, and no `Scatter`
+# The gradient of a `take` from at most so many operands is made of selects instead of a `Scatter`. `CodeBuilder.apply`
+# takes one of 4 operands by a gather, but for their gradients, selects are faster in threaded and in native code.
+MAX_SELECTED_GRADIENTS = 4
 
 
 class _Detach(Op):
@@ -372,13 +374,13 @@ class Lowering:
             terms: the summands of all gradients, to which this method adds the totals.
 
         Returns:
-            whether the gradient is scattered. It is not if the operation is a user's own, if it has at most
-            MOST_SELECTED operands, if the index does not depend on the row, or if an operand depends on the row.
+            whether the gradient is scattered. It is not if the operation is a user's own, if it selects one of at most
+            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if an operand depends on it.
         """
         index, *xs = node.parents
         if not is_of_the_table(op):
             return False
-        if len(xs) <= MOST_SELECTED or index not in self.per_sample or not self.per_sample.isdisjoint(xs):
+        if len(xs) <= MAX_SELECTED_GRADIENTS or index not in self.per_sample or not self.per_sample.isdisjoint(xs):
             return False
         key = tuple(xs)
         if key not in self._scatters:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from ..instructions.code import START, SUM_OPCODES, Code, partition
+from ..instructions.code import START, SUM_OPCODES, Code, separate
 from .places import Places
 from .stages import Map, Stage
 from .strides import runs
@@ -148,7 +148,7 @@ class Vectorizer:
             return
         min_length, short, rest = self._min_length, list[_Candidate](), list[_Candidate]()
         yield from self._maps_and_rest(opcode, _contiguous_runs(candidates), min_length, short)
-        preferred, others = partition(short, lambda candidate: candidate.number in self._preferred)
+        preferred, others = separate(short, lambda candidate: candidate.number in self._preferred)
         yield from self._maps_and_rest(opcode, _strided_runs(others, min_length), min_length, rest)
         if len(preferred) + len(rest) >= MIN_MAP_LENGTH:
             yield self._map(opcode, [*preferred, *rest])

@@ -35,7 +35,7 @@ from ..pipeline import StageLists, make_tables
 from ..tables.tables import Tables
 from ..threads.background import BackgroundTasks
 from ..threads.forks import ForkSafeLock
-from ..threads.tasks import run_parallel, split_rows
+from ..threads.tasks import divide_rows, run_parallel
 from . import drivers
 
 TRIALS = 5  # native code of a large program is compared with threaded code by the fastest of so many runs of each
@@ -228,7 +228,7 @@ class Executable:
         """
         call, width, threads = self._driver("forward"), self.outputs, len(thread_buffers)
         parts_each = max(1, min(PARTS_PER_THREAD, n // (threads * MIN_ROWS_PER_PART)))
-        parts = split_rows(n, self.lanes, threads * parts_each if threads > 1 else 1)
+        parts = divide_rows(n, self.lanes, threads * parts_each if threads > 1 else 1)
         waiting, found = deque(enumerate(parts)), dict[int, Any]()
 
         def work(buffers: Buffers) -> None:
@@ -280,7 +280,7 @@ class Executable:
                 rows = index + WORD * at
                 return float(panels(self.header, data, rows, count, 1.0, 0.0, *buffers.addresses))
 
-            divided = split_rows(n, self.lanes, len(thread_buffers))
+            divided = divide_rows(n, self.lanes, len(thread_buffers))
             tasks = [partial(part, *rows, buffers) for rows, buffers in zip(divided, thread_buffers, strict=False)]
             losses = run_parallel(tasks)
             for buffers in thread_buffers[1 : len(divided)]:

@@ -25,13 +25,13 @@ def check_threads(name: str, threads: Any) -> None:
         raise ValueError(f"{name}(): threads must be an int of at least 1, got {threads!r}{together}")
 
 
-def split_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
+def divide_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
     """Split `rows` rows among at most `threads` threads.
 
     Return, for each thread, the index of its first row and the count of its rows. A block of `lanes` rows is never
     split between two threads.
 
-    >>> split_rows(20, 8, 2), split_rows(20, 8, 5), split_rows(2, 1, 4)
+    >>> divide_rows(20, 8, 2), divide_rows(20, 8, 5), divide_rows(2, 1, 4)
     ([(0, 16), (16, 4)], [(0, 8), (8, 8), (16, 4)], [(0, 1), (1, 1)])
     """
     blocks = -(-rows // lanes)

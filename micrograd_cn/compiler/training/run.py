@@ -21,7 +21,7 @@ from ...graph.context import here
 from ...optim import EarlyStopping
 from ..data.anomalies import detect_anomaly
 from ..data.columns import Numbers, address
-from ..data.partition import at_indices, gather_rows, has_nan, partition, scatter_rows
+from ..data.partition import at_indices, gather_rows, has_nan, rows_by_label, scatter_rows
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
@@ -464,7 +464,7 @@ class TrainingRun:
 
     def _sub_batches_at(self, samples: array[int], places: array[float]) -> list[SubBatch]:
         """Split samples into sub-batches. `places` has, for each sample, the index of its program in `_assigned`."""
-        parts = zip(self._assigned, partition(samples, places, len(self._assigned)), strict=True)
+        parts = zip(self._assigned, rows_by_label(samples, places, len(self._assigned)), strict=True)
         return [SubBatch(program, k, at_indices(self._row_of, chosen)) for (program, k), chosen in parts if chosen]
 
     @cached_property
@@ -491,7 +491,7 @@ class TrainingRun:
         """Return, for each bucket, those of `samples` that belong to it."""
         if len(self._buckets) == 1:
             return [samples]
-        return partition(samples, gather_rows(self._bucket_of, samples, 1), len(self._buckets))
+        return rows_by_label(samples, gather_rows(self._bucket_of, samples, 1), len(self._buckets))
 
     def _dispatch(self, bucket: int, rows: array[int]) -> Dispatched:
         """Return the programs for rows of a bucket, each with its rows; make programs that are missing.

@@ -31,7 +31,8 @@ from ..threads.background import BackgroundTasks
 from .state import PackedState, ParameterBlocks
 from .update import UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, is_compiled, update_key
 
-NODES_BEFORE_CODE = 20_000  # Python code changes so many parameters before machine code is made, which takes as long
+# Python code changes so many parameters before machine code is made, which takes about as long
+PARAMETERS_BEFORE_CODE = 20_000
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after so many steps in Python, machine code is tried again
 POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
 METHODS = "step", "zero_grad", "update"
@@ -204,7 +205,7 @@ class SingleSteps:
             return False
         found = self._ready.get(optimizer)
         if found is None:
-            waiting = self._waiting.setdefault(optimizer, _Waiting(NODES_BEFORE_CODE, FIRST_PAUSE))
+            waiting = self._waiting.setdefault(optimizer, _Waiting(PARAMETERS_BEFORE_CODE, FIRST_PAUSE))
             waiting.left -= count
             if waiting.left > 0:
                 return False
