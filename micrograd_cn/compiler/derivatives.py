@@ -136,9 +136,7 @@ class CompiledDerivative:
         self.structure = Structure(rows, columns, shape, constants)
         self._constants = array("d", values) if all(constants) else array("d")
         self.outputs = [constant(x) if isinstance(x, float) else x for x in values]
-        self.program = None if all(constants) else Program(self.outputs, of.inputs, of.parameters)
-        if self.program:
-            self.program.compiled.data.watch_as(of.compiled.data)
+        self.program = None if all(constants) else of.with_outputs(self.outputs)
 
     def flat(self, data: Numbers, n: int, threads: int) -> array[float]:
         """Return the entries for n rows as one array, in which the entries of each row follow those of the row before.
@@ -178,9 +176,7 @@ class CompiledDerivative:
         outputs = [constant(0.0)] * (height * width)
         for x, i, j in zip(self.program.outputs, rows, columns, strict=True):
             outputs[i * width + j] = x
-        made = Program(outputs, self.program.inputs, self.program.parameters)
-        made.compiled.data.watch_as(self.program.compiled.data)
-        return made
+        return self.program.with_outputs(outputs)
 
     def scattered(self, flat: array[float], n: int, numpy: Any, out: Any) -> Any:
         """Return the whole matrix of derivatives, including zeros, for each of n rows of numbers.
@@ -236,9 +232,7 @@ class CompiledDerivative:
         place = {x: k for k, x in enumerate(nodes)}
         weights = [Value(0.0) for _ in nodes]
         output = Context().run(lambda: dot(weights, [DETACH(x) for x in nodes]))
-        program = Program(output, self.program.inputs, [*weights, *self.program.parameters])
-        program.compiled.data.watch_as(self.program.compiled.data)
-        return program, [place.get(x, -1) for x in self.program.outputs]
+        return self.program.with_outputs(output, weights), [place.get(x, -1) for x in self.program.outputs]
 
 
 class Programs(list["Program"]):
@@ -275,6 +269,17 @@ class Program(Runnable):
         self._derivatives: dict[Any, CompiledDerivative] = {}
         self.siblings: Callable[[], Sequence[Program] | None] = tuple
         self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
+
+    def with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value] = ()) -> Program:
+        """Return a program that computes other outputs from the same inputs. It watches the same constants.
+
+        Args:
+            output: the outputs, as for `Program`.
+            first: further parameters. They come before those of this program, which keep their order.
+        """
+        made = Program(output, self.inputs, [*first, *self.parameters])
+        made.compiled.data.watch_as(self.compiled.data)
+        return made
 
     def gradient(
         self, rows: Any, wrt: Variables = "inputs", threads: int = 1, out: Any = None, **wrong: Never

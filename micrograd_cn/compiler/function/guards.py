@@ -671,7 +671,7 @@ class CompiledGuards:
     """
 
     def __init__(self, guards: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
-        self.guards, self._inputs, self._make = guards, inputs, make
+        self.guards = guards
         self.program = make([guard.node for guard in guards], inputs) if guards else None
         leaves = traverse(*[guard.node for guard in guards])[1]
         self.parameter_free = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
@@ -721,11 +721,7 @@ class CompiledGuards:
         kept = with_kept_constants([guard.node for guard in self.guards], self.program.compiled.graph.constants)
         with recording():
             broken = dot([-1.0 if guard.held else 1.0 for guard in self.guards], kept)
-            # `outputs_of` may be given the data of parameters, in the order in which the guards' program has them.
-            parameters = self.program.parameters
-            made = self._make([less(broken, 0.5 - sum(self.expected))], self._inputs, parameters=parameters)
-        made.compiled.data.watch_as(self.program.compiled.data)
-        return made
+            return self.program.with_outputs([less(broken, 0.5 - sum(self.expected))])
 
 
 _one = array("d", [1.0])

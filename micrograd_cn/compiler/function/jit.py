@@ -375,9 +375,7 @@ class Recording:
         """A program that computes the first output alone. The others are auxiliary."""
         if self.single:
             return self.program
-        made = Program(self._outputs[0], self._inputs, self.program.parameters)
-        made.compiled.data.watch_as(self.program.compiled.data)
-        return made
+        return self.program.with_outputs(self._outputs[0])
 
     @functools.cached_property
     def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
