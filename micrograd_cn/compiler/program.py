@@ -30,7 +30,7 @@ from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph, no_collector
-from .runtime.prepared import PreparedCall, RowRunner, is_worth_preparing
+from .runtime.prepared import PreparedCall, RowRunner, prepare_or_count
 from .threads.tasks import check_threads
 from .training.epochs import (
     Callback,
@@ -188,13 +188,8 @@ class Runnable:
             return found
         if not 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS:
             return None
-        if is_worth_preparing(found):
-            made = self._runners[n] = RowRunner(self.compiled, n=n)
-            return made
-        if not found and len(self._runners) >= MAX_COUNTS:
-            self._runners.clear()
-        self._runners[n] = found + 1
-        return None
+        made = prepare_or_count(self._runners, n, found, MAX_COUNTS, lambda: RowRunner(self.compiled, n=n))
+        return None if isinstance(made, int) else made
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of the rows in the buffer `rows` at each call.

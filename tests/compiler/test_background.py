@@ -222,9 +222,9 @@ def test_a_child_has_the_usual_turns_although_it_lost_the_thread_that_made_them_
 def test_python_adds_gradients_until_machine_code_that_adds_them_is_made(monkeypatch):
     """The first call after many nodes does not wait for the compiler, and the numbers are the same before and after."""
     may_go_on = threading.Event()
-    compile_kernels = nodes._compile
-    monkeypatch.setattr(nodes, "_is_compiled", False)
-    monkeypatch.setattr(nodes, "_compile", lambda: may_go_on.wait(60) and compile_kernels())
+    compile_kernels = nodes._kernels.compile
+    monkeypatch.setattr(nodes._kernels, "are_compiled", False)
+    monkeypatch.setattr(nodes._kernels, "compile", lambda: may_go_on.wait(60) and compile_kernels())
     ps = [Value(0.0) for _ in range(40)]
     with settings({"data.nodes.NODES_BEFORE_CODE": 0}):
         assert not nodes.add_to_gradients(ps, array("d", [1.0] * 40), 1.0)

@@ -15,17 +15,16 @@ from array import array
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from operator import attrgetter, call
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...engine import Value
 from ...graph import context
 from ...graph.interrupts import at_once
 from ...graph.node import assign_data
-from ..llvm.machine import Machine, machine
 from ..llvm.operands import Condition, Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function
-from ..threads.background import BackgroundTasks
 from .arrays import FlatNumbers
+from .kernels import POINTER, SIZE, CtypesKernel, SharedKernels
 
 MIN_NODES = 32  # for fewer nodes, Python code takes no longer than a call of machine code
 NODES_BEFORE_CODE = 300_000  # Python code serves so many nodes before machine code is made, which takes about as long
@@ -33,9 +32,6 @@ TYPE, NUMBER = 8, 16  # offsets in bytes: of an object's type, and of a float's 
 COUNT, ITEMS = 16, 24  # offsets in bytes: of the count of a list's items, and of the address of the items
 _sample = Value(0.5)  # where a list has something else than a `Value`, machine code reads this node
 _zero = array("d", [0.0])
-_served = 0
-_is_compiled, _tasks = False, BackgroundTasks()
-_machines: list[Machine] = []  # those whose kernels are used here; the machine code is freed with them
 
 
 @cache
@@ -250,33 +246,16 @@ def _write_frozen() -> Function:
     return f
 
 
-POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
-KERNELS: dict[str, tuple[Callable[[], Function], list[Any]]] = {
-    "read_nodes": (_write_read, [ctypes.py_object, SIZE, SIZE, POINTER]),
-    "write_nodes": (_write_write, [ctypes.py_object, SIZE, SIZE, POINTER, SIZE]),
-    "add_to_nodes": (_write_add, [ctypes.py_object, SIZE, POINTER, ctypes.c_double]),
-    "frozen_nodes": (_write_frozen, [ctypes.py_object, SIZE]),
-}
-
-
-def holding_gil(address: int, arguments: Sequence[Any]) -> Callable[..., int]:
-    """Return the machine code at an address as a function that returns an integer, and holds the GIL while it runs."""
-    made: Callable[..., int] = ctypes.PYFUNCTYPE(SIZE, *arguments)(address)
-    return made
-
-
-@cache
-def _kernel(name: str) -> Callable[..., int]:
-    on = machine()
-    run = holding_gil(on.address(KERNEL_PREFIX + name, KERNELS[name][0], fast=True), KERNELS[name][1])
-    _machines.append(on)
-    return run
-
-
-def _compile() -> None:
-    global _is_compiled
-    machine().compile_kernels({KERNEL_PREFIX + name: write for name, (write, _) in KERNELS.items()}, fast=True)
-    _is_compiled = True
+_kernels = SharedKernels(
+    {
+        "read_nodes": CtypesKernel(_write_read, SIZE, [ctypes.py_object, SIZE, SIZE, POINTER], holds_gil=True),
+        "write_nodes": CtypesKernel(_write_write, SIZE, [ctypes.py_object, SIZE, SIZE, POINTER, SIZE], holds_gil=True),
+        "add_to_nodes": CtypesKernel(
+            _write_add, SIZE, [ctypes.py_object, SIZE, POINTER, ctypes.c_double], holds_gil=True
+        ),
+        "frozen_nodes": CtypesKernel(_write_frozen, SIZE, [ctypes.py_object, SIZE], holds_gil=True),
+    }
+)
 
 
 def uses_machine_code(nodes: Sequence[Value]) -> bool:
@@ -284,15 +263,9 @@ def uses_machine_code(nodes: Sequence[Value]) -> bool:
 
     The machine code is compiled in the background once Python code has read or written many nodes.
     """
-    global _served
-    if len(nodes) < MIN_NODES or type(nodes) is not list:
+    if len(nodes) < MIN_NODES or type(nodes) is not list or not slot_offset("_data"):
         return False
-    if _served < NODES_BEFORE_CODE:
-        _served += len(nodes)
-        return False
-    if slot_offset("_data") > 0 and not _is_compiled:
-        _tasks.do("compile", _compile)
-    return _is_compiled
+    return _kernels.are_ready(len(nodes), NODES_BEFORE_CODE)
 
 
 def data_of(nodes: Sequence[Value]) -> array[float]:
@@ -303,7 +276,7 @@ def data_of(nodes: Sequence[Value]) -> array[float]:
     """
     if uses_machine_code(nodes):
         found = array("d", bytes(8 * len(nodes)))
-        if not _kernel("read_nodes")(nodes, len(nodes), slot_offset("_data"), found.buffer_info()[0]):
+        if not _kernels["read_nodes"](nodes, len(nodes), slot_offset("_data"), found.buffer_info()[0]):
             return found
     return array("d", [node._data for node in nodes])
 
@@ -318,7 +291,7 @@ def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
     if not (context.active and context.here().hooks) and uses_machine_code(nodes) and len(nodes) == len(numbers):
         numbers = array("d", memoryview(numbers).tobytes())
         write: Callable[[], object] = partial(
-            _kernel("write_nodes"), nodes, len(nodes), slot_offset("_data"), numbers.buffer_info()[0], 1
+            _kernels["write_nodes"], nodes, len(nodes), slot_offset("_data"), numbers.buffer_info()[0], 1
         )
         changed: Callable[[], object] = partial(setattr, context, "data_changed", True)
         if at_once(map(call, [write, changed])):  # `write` returns 1 if machine code cannot write to these nodes
@@ -334,13 +307,13 @@ def add_to_gradients(nodes: Sequence[Value], numbers: array[float], weight: floa
     return (
         uses_machine_code(nodes)
         and len(nodes) == len(numbers)
-        and not _kernel("add_to_nodes")(nodes, len(nodes), numbers.buffer_info()[0], weight)
+        and not _kernels["add_to_nodes"](nodes, len(nodes), numbers.buffer_info()[0], weight)
     )
 
 
 def clear_gradients(nodes: Sequence[Value]) -> bool:
     """Set the gradients of nodes to 0, and return True. If machine code cannot, change nothing and return False."""
-    return uses_machine_code(nodes) and not _kernel("write_nodes")(
+    return uses_machine_code(nodes) and not _kernels["write_nodes"](
         nodes, len(nodes), slot_offset("_grad"), _zero.buffer_info()[0], 0
     )
 
@@ -354,6 +327,6 @@ def some_frozen(nodes: Sequence[Value]) -> bool:
     >>> some_frozen([Value(1)]), some_frozen([Value(1), Value(2, requires_grad=False)])
     (False, True)
     """
-    if len(nodes) >= MIN_NODES and uses_machine_code(nodes) and not _kernel("frozen_nodes")(nodes, len(nodes)):
+    if len(nodes) >= MIN_NODES and uses_machine_code(nodes) and not _kernels["frozen_nodes"](nodes, len(nodes)):
         return False
     return not all(map(_requires_grad, nodes))

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import chain, compress
 from math import isnan
 from operator import not_
 from typing import Any
 
 from ..llvm.builtin import BUILTIN_SIGNATURE, builtin_function, operands_of, return_object
-from ..llvm.machine import Machine, machine
+from ..llvm.machine import machine
 from ..llvm.operands import Condition, Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function
-from ..threads.background import BackgroundTasks
 from .arrays import FlatNumbers
 from .columns import address
+from .kernels import POINTER, SIZE, CtypesKernel, SharedKernels
 from .nodes import address_of
 
 FEW_NUMBERS = 64  # for fewer numbers, Python code takes no longer than a call of machine code
 NUMBERS_BEFORE_CODE = 200_000  # Python code serves so many numbers before machine code is made, which takes as long
 VECTORS = 8  # so many vectors are compared with nan at a time
-POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
-_served = 0
-_is_compiled, _tasks = False, BackgroundTasks()
-_machines: list[Machine] = []  # those whose kernels are used here; the machine code is freed with them
 
 
 def _write_partition() -> Function:
@@ -149,21 +143,21 @@ def _write_finds_nan() -> Function:
     return f
 
 
-KERNELS: dict[str, tuple[Callable[[], Function], Any, list[Any]]] = {
-    "has_nan": (_write_has_nan, SIZE, [POINTER, SIZE, SIZE]),
-    "finds_nan": (_write_finds_nan, None, []),
-    "split": (_write_split, SIZE, [POINTER, POINTER, SIZE, POINTER, SIZE, POINTER, POINTER]),
-    "partition": (_write_partition, SIZE, [POINTER, POINTER, SIZE, POINTER, POINTER, SIZE]),
-    "gather_rows": (lambda: _write_copy_rows("gather_rows", False), None, [POINTER] * 3 + [SIZE] * 2),
-    "scatter_rows": (lambda: _write_copy_rows("scatter_rows", True), None, [POINTER] * 3 + [SIZE] * 2),
-}
+_kernels = SharedKernels(
+    {
+        "has_nan": CtypesKernel(_write_has_nan, SIZE, [POINTER, SIZE, SIZE]),
+        "finds_nan": CtypesKernel(_write_finds_nan, None, []),
+        "split": CtypesKernel(_write_split, SIZE, [POINTER, POINTER, SIZE, POINTER, SIZE, POINTER, POINTER]),
+        "partition": CtypesKernel(_write_partition, SIZE, [POINTER, POINTER, SIZE, POINTER, POINTER, SIZE]),
+        "gather_rows": CtypesKernel(lambda: _write_copy_rows("gather_rows", False), None, [POINTER] * 3 + [SIZE] * 2),
+        "scatter_rows": CtypesKernel(lambda: _write_copy_rows("scatter_rows", True), None, [POINTER] * 3 + [SIZE] * 2),
+    }
+)
 
 
 def compile_kernels() -> None:
     """Compile the machine code that the functions of this module call."""
-    global _is_compiled
-    machine().compile_kernels({KERNEL_PREFIX + name: write for name, (write, _, _) in KERNELS.items()}, fast=True)
-    _is_compiled = True
+    _kernels.compile()
 
 
 def _uses_machine_code(numbers: int) -> bool:
@@ -171,30 +165,7 @@ def _uses_machine_code(numbers: int) -> bool:
 
     The machine code is compiled in the background once Python code has processed many numbers.
     """
-    global _served
-    if numbers < FEW_NUMBERS or not numbers:
-        return False
-    if _is_compiled:
-        return True
-    if _served < NUMBERS_BEFORE_CODE:
-        _served += numbers
-        return False
-    _tasks.do("compile", compile_kernels)
-    return _is_compiled
-
-
-@cache
-def _address(name: str) -> int:
-    on = machine()
-    found = on.address(KERNEL_PREFIX + name, KERNELS[name][0], fast=True)
-    _machines.append(on)
-    return found
-
-
-@cache
-def _kernel(name: str) -> Callable[..., Any]:
-    _, result, arguments = KERNELS[name]
-    return ctypes.CFUNCTYPE(result, *arguments)(_address(name))
+    return numbers >= max(FEW_NUMBERS, 1) and _kernels.are_ready(numbers, NUMBERS_BEFORE_CODE)
 
 
 def split_by_outcome(rows: array[int], outcomes: array[float], expected: array[float]) -> tuple[array[int], array[int]]:
@@ -210,7 +181,7 @@ def split_by_outcome(rows: array[int], outcomes: array[float], expected: array[f
         holds = [outcomes[k : k + width] == expected for k in range(0, n * width, width)]
         return array("q", compress(rows, holds)), array("q", compress(rows, map(not_, holds)))
     holding, others = array("q", bytes(8 * n)), array("q", bytes(8 * n))
-    count = _kernel("split")(
+    count = _kernels["split"](
         address(rows), address(outcomes), n, address(expected), width, address(holding), address(others)
     )
     if count == n:
@@ -235,7 +206,7 @@ def rows_by_label(rows: array[int], labels: array[float], count: int) -> list[ar
             few[int(label)].append(row)
         return few
     ends, to = array("q", bytes(8 * count)), array("q", bytes(8 * n))
-    if _kernel("partition")(address(rows), address(labels), n, address(to), address(ends), count):
+    if _kernels["partition"](address(rows), address(labels), n, address(to), address(ends), count):
         return [rows if label == labels[0] else array("q") for label in range(count)]
     return [to[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
@@ -250,7 +221,7 @@ def gather_rows(numbers: FlatNumbers, rows: array[int], width: int) -> array[flo
     if not _uses_machine_code(n * width):
         return array("d", chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
     to = array("d", bytes(8 * n * width))
-    _kernel("gather_rows")(address(to), address(numbers), address(rows), n, width)
+    _kernels["gather_rows"](address(to), address(numbers), address(rows), n, width)
     return to
 
 
@@ -268,7 +239,7 @@ def scatter_rows(out: Any, numbers: Any, rows: array[int], width: int) -> None:
         return
     to, source = memoryview(out).cast("B"), memoryview(numbers).cast("B")
     if _uses_machine_code(n * width):
-        _kernel("scatter_rows")(address(to), address(source), address(rows), n, width)
+        _kernels["scatter_rows"](address(to), address(source), address(rows), n, width)
         return
     size = 8 * width
     for k, row in enumerate(rows):
@@ -284,7 +255,7 @@ def has_nan(numbers: FlatNumbers, width: int = 1) -> bool:
     """
     if not _uses_machine_code(len(numbers) // width):
         return any(map(isnan, numbers[::width]))
-    return bool(_kernel("has_nan")(address(numbers), len(numbers) // width, width))
+    return bool(_kernels["has_nan"](address(numbers), len(numbers) // width, width))
 
 
 def nan_finder(numbers: array[float], width: int) -> Callable[[], bool]:
@@ -301,7 +272,7 @@ def nan_finder(numbers: array[float], width: int) -> Callable[[], bool]:
     >>> finds_nan()
     True
     """
-    return builtin_function(_address("finds_nan"), [address(numbers), len(numbers) // width, width], True)
+    return builtin_function(_kernels.address("finds_nan"), [address(numbers), len(numbers) // width, width], True)
 
 
 def at_indices(integers: Sequence[int], index: array[int]) -> array[int]:

@@ -63,7 +63,7 @@ from ..derivatives import NO_ARGNUMS, Kind, Program, Programs, Variables, unfroz
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph, without_collector
-from ..runtime.prepared import is_worth_preparing
+from ..runtime.prepared import prepare_or_count
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import check_threads
 from ..training.epochs import (
@@ -1773,13 +1773,9 @@ class CompiledFunction:
             if found is None or found.merged is None or found.merged.is_current(self.parameters):
                 return found
             found = 0
-        if is_worth_preparing(found):
-            made = self._array_runners[key] = self._make_array_runner(method, shapes)
-            return None if isinstance(made, int) else made
-        if not found and len(self._array_runners) >= MAX_SHAPES:
-            self._array_runners.clear()
-        self._array_runners[key] = found + 1
-        return None
+        prepare = functools.partial(self._make_array_runner, method, shapes)
+        made = prepare_or_count(self._array_runners, key, found, MAX_SHAPES, prepare)
+        return None if isinstance(made, int) else made
 
     def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
         """Make the code that `_array_runner` returns, or return None if no code can compute the method in this way.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from array import array
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..data.columns import Numbers, address
 from ..data.rows import row_numbers
 from .executable import CompiledGraph, Executable
 
+K = TypeVar("K")
+T = TypeVar("T")
 CALLS_BEFORE_PREPARED = 50  # after so many calls, a call is prepared: the first one of a process takes milliseconds
 CALLS_BETWEEN_CHECKS = 256  # a `RowsRunner` checks after at most this many calls, and more often in the beginning
 
@@ -20,6 +23,26 @@ def is_worth_preparing(calls: int) -> bool:
     Calls are of one kind if they have the same count of rows, or arrays of the same shapes.
     """
     return calls > CALLS_BEFORE_PREPARED
+
+
+def prepare_or_count(found: dict[K, T | int], key: K, calls: int, most: int, prepare: Callable[[], T | int]) -> T | int:
+    """Prepare calls of one kind if there were enough of them, and otherwise count one more. Return what `found` gets.
+
+    Args:
+        found: a dict from each kind of calls to what was prepared for it, or to the count of calls until now.
+        key: the kind of this call.
+        calls: the count of such calls until now.
+        most: for so many kinds something is kept. If a further kind is called, all kinds are forgotten.
+        prepare: a function that returns what is prepared.
+    """
+    if is_worth_preparing(calls):
+        made = prepare()
+    else:
+        made = calls + 1
+        if not calls and len(found) >= most:
+            found.clear()
+    found[key] = made
+    return made
 
 
 class PreparedCall:

@@ -24,7 +24,8 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.optimizer import States, copy_states
-from ..data.nodes import clear_gradients, holding_gil, slot_offset
+from ..data.kernels import POINTER, SIZE
+from ..data.nodes import clear_gradients, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver_address
 from ..threads.background import BackgroundTasks
@@ -34,7 +35,6 @@ from .update import UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, is_c
 # Python code changes so many parameters before machine code is made, which takes about as long
 PARAMETERS_BEFORE_CODE = 20_000
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after so many steps in Python, machine code is tried again
-POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
 METHODS = "step", "zero_grad", "update"
 
 
@@ -82,9 +82,8 @@ class SingleStep:
         self._scalars = update.new_scalars()
         self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
         self._rate = array("d", [0.0])
-        run = holding_gil(
-            driver_address("step", 1, fast=True), [ctypes.py_object, SIZE, *[POINTER] * 4, SIZE, POINTER, POINTER]
-        )
+        operands: list[Any] = [ctypes.py_object, SIZE, *[POINTER] * 4, SIZE, POINTER, POINTER]
+        run = ctypes.PYFUNCTYPE(SIZE, *operands)(driver_address("step", 1, fast=True))  # holds the GIL while it runs
         self._run, self._machine = run, machine()  # whose machine code is freed with it
         self._parameters: list[Value] = []
         self._operands = (
