@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...engine import Value, record
+from ...engine import Value
 from ...graph.context import here, recording
-from ..instructions.lowering import Graph, evaluation_order
+from ..instructions.lowering import Graph
 from .columns import Numbers
+from .replay import copied_leaves, replay
 
 
 def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: bool) -> None:
@@ -34,17 +35,15 @@ def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: 
     """
     if not here().detect_anomaly:
         return
-    width, nodes = len(graph.inputs), evaluation_order(graph.outputs)
+    width = len(graph.inputs)
     with recording():
         for row in index:
             numbers = data[row * width : (row + 1) * width]
             copies = {p: Value(p.data, p.label) for p in graph.parameters}
-            copies |= {x: Value(number, x.label, requires_grad=False) for x, number in graph.constants.items()}
-            copies |= {x: Value(number, x.label) for x, number in zip(graph.inputs, numbers, strict=True)}
+            copies |= copied_leaves(graph, numbers)
             try:
-                for node in nodes:
-                    if node.op and node not in copies:
-                        copies[node] = record(node.op, tuple([copies.get(p, p) for p in node.parents]))
+                for _ in replay(graph, copies):
+                    pass  # the engine checks each node that is recorded
                 if backward and graph.outputs[0].requires_grad:
                     copies[graph.outputs[0]].backward()
             except FloatingPointError as error:

@@ -7,7 +7,7 @@ gradient of the leaf is passed on to the captured value, whose own `backward()` 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...engine import Value, constant, traverse
@@ -101,11 +101,7 @@ def capture(
             return captured[x]
         return copies.get(x, x)
 
-    for node in nodes:
-        if node.op and node in recorded and node not in copies:
-            operands = tuple([replacement(x) for x in node.operands])
-            if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
-                copies[node] = _copy_with_operands(node, operands)
+    _copy_changed([node for node in nodes if node in recorded], copies, replacement)
     return [replacement(root) for root in roots]
 
 
@@ -148,12 +144,24 @@ def with_leaves(roots: Sequence[Value], leaves: Mapping[Value, Value]) -> list[V
     if not leaves:
         return list(roots)
     copies: dict[Any, Value] = {**leaves}
-    for node in evaluation_order(roots):
+    _copy_changed(evaluation_order(roots), copies, lambda x: copies.get(x, x))
+    return [copies.get(root, root) for root in roots]
+
+
+def _copy_changed(nodes: Iterable[Value], copies: dict[Any, Value], replacement: Callable[[Any], Any]) -> None:
+    """Copy those nodes that get another operand, and add the copies to a dict.
+
+    Args:
+        nodes: the nodes, operands first. Leaves among them are left alone.
+        copies: a dict from nodes to their copies. A node that is in it already is not copied.
+        replacement: a function that returns what takes the place of an operand: the operand itself, its copy in
+            `copies`, or another node.
+    """
+    for node in nodes:
         if node.op and node not in copies:
-            operands = tuple([copies.get(x, x) for x in node.operands])
+            operands = tuple([replacement(x) for x in node.operands])
             if any(x is not y for x, y in zip(operands, node.operands, strict=True)):
                 copies[node] = _copy_with_operands(node, operands)
-    return [copies.get(root, root) for root in roots]
 
 
 def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any, NamedTuple
 
-from ...engine import Value, constant, record
+from ...engine import Value
 from ...graph.context import recording
 from ..instructions.lowering import Graph, is_check, is_nan
 from .arrays import FlatNumbers
 from .columns import Numbers
+from .replay import copied_leaves, replay
 
 
 class Indices(NamedTuple):
@@ -117,11 +118,9 @@ def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:
     >>> out_of_range(Graph([take([1, 2], i)], [i]), [2.0])
     'an index or class is 2.0, but there are 2 to choose from, with the numbers 0 to 1'
     """
-    copies: dict[Value, Value] = {x: constant(data) for x, data in graph.constants.items()}
-    copies |= dict(zip(graph.inputs, map(Value, numbers), strict=True))
+    copies = copied_leaves(graph, numbers)
     with recording():
-        for node, op in graph.operations:
-            copies[node] = record(op, tuple([copies.get(x, x) for x in node.operands]))
+        for node, op in replay(graph, copies):
             if op.lowerings.is_gather:
                 index, count = copies[node].operands[0], len(node.operands) - 1
                 number = index._data if isinstance(index, Value) else index
@@ -140,11 +139,9 @@ def is_refused(graph: Graph, numbers: Sequence[float]) -> bool:
     >>> is_refused(graph, [0.5]), is_refused(graph, [-0.5])
     (False, True)
     """
-    copies: dict[Value, Value] = {x: constant(data) for x, data in graph.constants.items()}
-    copies |= dict(zip(graph.inputs, map(Value, numbers), strict=True))
+    copies = copied_leaves(graph, numbers)
     with recording():
-        for node, op in graph.operations:
-            copies[node] = record(op, tuple([copies.get(x, x) for x in node.operands]))
+        for node, op in replay(graph, copies):
             if is_check((node, op)):
                 condition, *_ = copies[node].operands
                 if is_nan(node.operands[1 if getattr(condition, "_data", condition) else 2]):

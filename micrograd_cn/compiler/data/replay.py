@@ -1,0 +1,41 @@
+"""Compute a recorded graph again, node by node, for one row, to find out what machine code does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ...engine import Value, record
+from ...ops.operation import Op
+from ..instructions.lowering import Graph
+
+
+def copied_leaves(graph: Graph, numbers: Sequence[float]) -> dict[Value, Value]:
+    """Return a dict from the inputs and the constants of a graph to new leaves with the same labels.
+
+    The new leaf for an input has its number in a row, and that for a constant the data that the graph keeps.
+
+    Args:
+        graph: the graph.
+        numbers: the numbers of the row.
+    """
+    copies = {x: Value(data, x.label, requires_grad=False) for x, data in graph.constants.items()}
+    return copies | {x: Value(number, x.label) for x, number in zip(graph.inputs, numbers, strict=True)}
+
+
+def replay(graph: Graph, copies: dict[Value, Value]) -> Iterator[tuple[Value, Op]]:
+    """Record the operations of a graph again, with other leaves. Yield each node of the graph with its operation.
+
+    A node is yielded as soon as `copies` has the node that was recorded again for it.
+
+    Args:
+        graph: the graph.
+        copies: a dict from leaves to those that take their place. The new nodes are added.
+
+    >>> x, w = Value(2), Value(3)
+    >>> graph, copies = Graph([w * x + 1], [x]), {x: Value(5)}
+    >>> [(op.name, copies[node].data) for node, op in replay(graph, copies)]
+    [('mul', 15.0), ('add', 16.0)]
+    """
+    for node, op in graph.operations:
+        copies[node] = record(op, tuple([copies.get(x, x) for x in node.operands]))
+        yield node, op
