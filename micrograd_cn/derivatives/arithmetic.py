@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["ONE", "Derivative", "DerivativeArithmetic"]
 
 Coefficient: TypeAlias = "float | Fraction"
-Derivative: TypeAlias = tuple[Coefficient, Value | None, FieldElement]  # coefficient, node (None for 1), field value
+# A coefficient, a node (None for 1), and a value in the finite field
+Derivative: TypeAlias = "tuple[Coefficient, Value | Masked | None, FieldElement]"
 ONE: Derivative = (1.0, None, 1)
 LEAST, MOST = sys.float_info.min, sys.float_info.max  # the sizes of the smallest and largest float with all its digits
 STEP = 2.0**900  # a node is multiplied by this number, or its inverse, until the rest of a fraction is a float
@@ -39,6 +40,24 @@ STEP = 2.0**900  # a node is multiplied by this number, or its inverse, until th
 # by the number (None for 1).
 UNIFORM = {*RATIONAL, POWER}
 Factor: TypeAlias = tuple[int, Derivative, int | None]
+
+
+class Masked:
+    """A product of derivatives that is 0 where some operation did not select an operand, and `raw` elsewhere.
+
+    `raw` may be any number where the operand was not selected. The node with the 0 is made only where it is needed: in
+    a long product, each factor changes `raw` or the condition, and the node is made once, at the end.
+
+    Attributes:
+        raw: the product if all operands were selected.
+        value: the node with the 0; None until it is needed.
+    """
+
+    __slots__ = ("raw", "value")
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.value: Value | None = None
 
 
 class DerivativeArithmetic:
@@ -67,9 +86,12 @@ class DerivativeArithmetic:
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by the operation, and what each operand is
         self.multiplications = 0
-        # Nodes that are 0 where an operation did not select an operand. For each of them, the dict has nodes of which
-        # one is not 0 if the operand was selected. The node itself cannot tell, since it may be 0 all the same.
-        self._selections: dict[Value, list[Value]] = {}
+        # Nodes and `Masked` that are 0 where an operation did not select an operand. For each, the dict has nodes of
+        # which one is not 0 if the operand was selected. The node itself cannot tell, since it may be 0 all the same.
+        self._selections: dict[Value | Masked, list[Value]] = {}
+        # For each local derivative that is chosen from constants, such as 0 and 1, these constants
+        self._constants: dict[Value, list[float]] = {}
+        self._both: dict[tuple[Value, Value], Value] = {}  # the results of `_both_selected`
         self._any_selected: dict[tuple[Value, ...], Value] = {}  # the results of `_selected` for several selections
         self._zero = constant(0.0)  # shared, since to make a constant for each node takes time
 
@@ -110,42 +132,58 @@ class DerivativeArithmetic:
             node = y if x is None else x
         else:
             self.multiplications += 1
-            node = self._product(x, y, in_sum) if self._selections else x * y
+            node = self._product(x, y, in_sum) if self._selections else x * y  # type: ignore[operator]
         if self._selections and node is not None and node in self._selections and not _is_finite(coefficient):
             return 1.0, self._product(node, coefficient), element
         return coefficient, node, element
 
-    def _product(self, x: Value, y: Any, in_sum: bool = False) -> Value:
+    def _product(self, x: Any, y: Any, in_sum: bool = False) -> Value | Masked:
         """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf."""
-        if x not in self._selections:
-            if not isinstance(y, Value) or y not in self._selections:
+        selections = self._selections
+        if x not in selections:
+            if not isinstance(y, (Value, Masked)) or y not in selections:
                 product: Value = x * y
                 return product
             x, y = y, x
-        if isinstance(y, Value) and y in self._selections:
-            inner = ops.where(self._selected(y), x * y, self._zero)
-            self._selections[inner] = self._selections[y]
-            product = ops.where(self._selected(x), inner, self._zero)
-            self._selections[product] = [ops.where(self._selected(x), self._selected(y), self._zero)]
-            return product
-        if in_sum:
-            product = x * y
-        elif x.op and x.op.lowerings.machine == SELECT:
-            condition, *choices = x.operands
-            product = ops.where(condition, *[self._choice(choice, y) for choice in choices])
-        else:
-            product = ops.where(self._selected(x), x * y, self._zero)
-        self._selections[product] = self._selections[x]
-        return product
+        both = isinstance(y, (Value, Masked)) and y in selections
+        if in_sum and not both:
+            found: Value = self._value(x) * y
+            selections[found] = selections[x]
+            return found
+        masked = Masked(self._times_choices(x, y.raw if isinstance(y, Masked) else y))
+        selections[masked] = [self._both_selected(x, y)] if both else selections[x]
+        return masked
+
+    def _times_choices(self, x: Value | Masked, y: Any) -> Any:
+        """Return x * y for where x is not 0. A factor that is then 1 is left out.
+
+        If one of the two is chosen from constants, such as the local derivative 0.5 or 1 of `maximum`, the other one is
+        multiplied by each of them.
+        """
+        a = x.raw if isinstance(x, Masked) else x
+        for chosen, factor in ((y, a), (a, y)):
+            if isinstance(chosen, Value) and (constants := self._constants.get(chosen)):
+                return factor if {*constants} <= {0.0, 1.0} else self._choice(chosen, factor)
+        return a * y
 
     def _choice(self, x: Any, y: Any) -> Any:
-        """Return x * y, where x is one of the two values between which a `where` chooses; 0.0 if x is a constant 0."""
+        """Return x * y, where x is chosen from constants; 0 if x is the constant 0."""
         if isinstance(x, Value) and x.requires_grad:
-            return self._product(x, y)
+            condition, *choices = x.operands
+            return ops.where(condition, *[self._choice(choice, y) for choice in choices])
         number = x._data if isinstance(x, Value) else x
         return self._zero if number == 0.0 else y if number == 1.0 else number * y
 
-    def _selected(self, x: Value) -> Value:
+    def _value(self, x: Any) -> Any:
+        """Return the node of a derivative; for a `Masked`, this is a node that is 0 where it has to be."""
+        if not isinstance(x, Masked):
+            return x
+        if x.value is None:
+            x.value = self._where_not_zero(self._selected(x), x.raw)
+            self._selections[x.value] = self._selections[x]
+        return x.value
+
+    def _selected(self, x: Value | Masked) -> Value:
         """Return a node that is 0 only if `x`, a key of `_selections`, is 0 because its operand was unselected."""
         selections = tuple(self._selections[x])
         if len(selections) > 1:
@@ -153,6 +191,27 @@ class DerivativeArithmetic:
                 self._any_selected[selections] = functools.reduce(lambda a, b: ops.where(a, 1.0, b), selections)
             self._selections[x] = [self._any_selected[selections]]
         return self._selections[x][0]
+
+    def _both_selected(self, x: Value | Masked, y: Value | Masked) -> Value:
+        """Return a node that is 0 only if `_selected` of x or of y is 0."""
+        first, second = self._selected(x), self._selected(y)
+        if first is second:
+            return first
+        if len(self._constants.get(second, ())) == 2:
+            first, second = second, first
+        found = self._both.get((first, second))
+        if found is None:
+            found = self._both[first, second] = self._where_not_zero(first, second)
+        return found
+
+    def _where_not_zero(self, condition: Value, x: Any) -> Value:
+        """Return a node that is `x` where `condition` is not 0, and 0 elsewhere."""
+        constants = self._constants.get(condition, ())
+        choices = [x, self._zero]
+        if len(constants) == 2:  # `condition` is one `where`; to take its own condition needs one node less
+            condition, choices = condition.operands[0], [x if number else self._zero for number in constants]
+        found: Value = ops.where(condition, *choices)
+        return found
 
     def add(self, terms: Sequence[Derivative]) -> Derivative | None:
         """Return the sum of the derivatives `terms`, or None if it is zero whatever numbers the leaves have."""
@@ -162,8 +221,8 @@ class DerivativeArithmetic:
         element = None if None in elements else sum(elements) % PRIME  # type: ignore[arg-type]
         if element == 0:
             return None
-        coefficients: dict[Value | None, Coefficient] = {}
-        repeated: dict[Value | None, list[Coefficient]] = {}
+        coefficients: dict[Any, Coefficient] = {}
+        repeated: dict[Any, list[Coefficient]] = {}
         for c, x, _ in terms:
             if x in coefficients:
                 repeated.setdefault(x, [coefficients[x]]).append(c)
@@ -178,7 +237,7 @@ class DerivativeArithmetic:
         if len(factors) == 1 and not bias:
             [(c, x)] = factors
             return c, x, element
-        added = [_scaled(c, x) for c, x in factors]
+        added = [_scaled(c, self._value(x)) for c, x in factors]
         if bias:
             added.append(_as_float(bias))
         total: Value = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
@@ -195,7 +254,7 @@ class DerivativeArithmetic:
         coefficient, node, element = found
         if node is None:
             return _as_float(coefficient)
-        value: Value = _scaled(coefficient, node)
+        value: Value = _scaled(coefficient, self._value(node))
         constant = element is not None and element == field_element(value._data)
         return value._data if constant else value
 
@@ -226,6 +285,7 @@ class DerivativeArithmetic:
             for slot, partial in enumerate(partials):
                 if isinstance(partial, Value) and node.op.may_leave_out(slot):
                     self._selections.setdefault(partial, [partial])
+                    self._constants[partial] = _constants_of(partial)
         return self._nonzero(xs, partials, needed)
 
     def _nonzero(
@@ -245,6 +305,24 @@ class DerivativeArithmetic:
             elif partial != 0.0:
                 found.append((x, _from_number(partial)))
         return found
+
+
+def _constants_of(x: Value, depth: int = 2) -> list[float]:
+    """Return the constants that `x` is chosen from by `where`, or by up to `depth` nested ones; [] if by none.
+
+    The local derivative of `maximum`, for example, is 0, or else 0.5 or 1.
+    """
+    if not (depth and x.op and x.op.lowerings.machine == SELECT):
+        return []
+    found: list[float] = []
+    for choice in x.operands[1:]:
+        if isinstance(choice, Value) and choice.requires_grad:
+            if not (inner := _constants_of(choice, depth - 1)):
+                return []
+            found += inner
+        else:
+            found.append(choice._data if isinstance(choice, Value) else choice)
+    return found
 
 
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:

@@ -118,7 +118,7 @@ class LinearisedGraph:
                 gradients[x] = {index[x]: [ONE]} if x in index else {}
         found: dict[tuple[int, int], list[Derivative]] = {}
         for j, (coefficient, partial, _) in self.varying[v]:
-            assert partial is not None
+            assert isinstance(partial, Value)
             factor = coefficient, None, field_element(coefficient)
             gradient = gradients[partial] if partial in gradients else _gradient(arithmetic, partial, gradients)
             for k, [derivative] in gradient.items():
