@@ -54,7 +54,7 @@ INSIDE = {
         *("numpy_methods", "subclasses", "groups", "anomaly", "stepwise", "context", "scopes", "closures", "node"),
         "value_arrays",
     ),
-    "derivatives": ("tree", "argument_binding", "finite_field", "arithmetic", "elimination", "sparse"),
+    "derivatives": ("tree", "argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("words", "public_names", "expression", "formula"),
     "compiler": (

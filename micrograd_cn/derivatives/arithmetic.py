@@ -11,21 +11,21 @@ whatever numbers the leaves have. A coefficient cannot show this, because it is 
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
 from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import ops
-from ..engine import Value, constant
-from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, SELECT, FieldElement, FieldEvaluator, field_element
+from ..engine import Value
+from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
+from .selected import Masked, Selected, unmasked_product
 
 if TYPE_CHECKING:
     from fractions import Fraction  # functions import it when they need it: importing it takes milliseconds
 
-__all__ = ["ONE", "Derivative", "DerivativeArithmetic"]
+__all__ = ["ONE", "Derivative", "DerivativeArithmetic", "SumFactor"]
 
 Coefficient: TypeAlias = "float | Fraction"
 # A coefficient, a node (None for 1), and a value in the finite field
@@ -42,22 +42,14 @@ UNIFORM = {*RATIONAL, POWER}
 Factor: TypeAlias = tuple[int, Derivative, int | None]
 
 
-class Masked:
-    """A product of derivatives that is 0 where some operation did not select an operand, and `raw` elsewhere.
+class SumFactor(tuple[Any, ...]):
+    """A derivative that is a factor of the products in a sum of products, such as `dot`.
 
-    `raw` may be any number where the operand was not selected. The node with the 0 is made only where it is needed: in
-    a long product, each factor changes `raw` or the condition, and the node is made once, at the end.
-
-    Attributes:
-        raw: the product if all operands were selected.
-        value: the node with the 0; None until it is needed.
+    A derivative that is 0 because an operand was not selected is multiplied by it all the same. So 0 times an infinite
+    factor is nan, as in matrix products of PyTorch and jax. To choose 0 instead would take as long as the product.
     """
 
-    __slots__ = ("raw", "value")
-
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
-        self.value: Value | None = None
+    __slots__ = ()
 
 
 class DerivativeArithmetic:
@@ -86,14 +78,12 @@ class DerivativeArithmetic:
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by the operation, and what each operand is
         self.multiplications = 0
-        # Nodes and `Masked` that are 0 where an operation did not select an operand. For each, the dict has nodes of
-        # which one is not 0 if the operand was selected. The node itself cannot tell, since it may be 0 all the same.
-        self._selections: dict[Value | Masked, list[Value]] = {}
-        # For each local derivative that is chosen from constants, such as 0 and 1, these constants
-        self._constants: dict[Value, list[float]] = {}
-        self._both: dict[tuple[Value, Value], Value] = {}  # the results of `_both_selected`
-        self._any_selected: dict[tuple[Value, ...], Value] = {}  # the results of `_selected` for several selections
-        self._zero = constant(0.0)  # shared, since to make a constant for each node takes time
+        # For each node and each `Masked` that is 0 where an operation did not select an operand: whether it did. The
+        # node itself cannot tell, since it may be 0 all the same.
+        self._selected: dict[Value | Masked, Selected] = {}
+        self._combined: dict[
+            tuple[Selected | None, ...], Selected
+        ] = {}  # the units of a layer, for example, share theirs
 
     def from_node(self, x: Value) -> Derivative | None:
         """Return a node as a derivative, or None if it is zero whatever numbers the leaves have.
@@ -115,14 +105,8 @@ class DerivativeArithmetic:
                 break
         return (_times(coefficient, node), None, element) if type(node) is float else (coefficient, node, element)
 
-    def multiply(self, a: Derivative, b: Derivative, in_sum: bool = False) -> Derivative:
-        """Return the product of two derivatives.
-
-        If `in_sum` is true, b is a local derivative of a sum of products, such as `dot`: the factor by which an operand
-        is multiplied there. Then a and b are multiplied even if a is 0 because an operand was not selected. So 0 times
-        an infinite factor is nan, as in matrix products of PyTorch and jax. To choose 0 instead would take as long as
-        the product.
-        """
+    def multiply(self, a: Derivative, b: Derivative) -> Derivative:
+        """Return the product of two derivatives."""
         if a is ONE or b is ONE:
             return b if a is ONE else a
         (c, x, e), (d, y, f) = a, b
@@ -132,85 +116,51 @@ class DerivativeArithmetic:
             node = y if x is None else x
         else:
             self.multiplications += 1
-            node = self._product(x, y, in_sum) if self._selections else x * y  # type: ignore[operator]
-        if self._selections and node is not None and node in self._selections and not _is_finite(coefficient):
+            if not self._selected:
+                node = x * y  # type: ignore[operator]
+            elif type(a) is type(b) is SumFactor:
+                found: Any = SumFactor((coefficient, self._product(x, y, True, True), element))
+                return found
+            else:
+                node = self._product(x, y, type(a) is SumFactor, type(b) is SumFactor)
+        if self._selected and node is not None and node in self._selected and not _is_finite(coefficient):
             return 1.0, self._product(node, coefficient), element
         return coefficient, node, element
 
-    def _product(self, x: Any, y: Any, in_sum: bool = False) -> Value | Masked:
-        """Return x * y, or 0 if x or y is 0 because an operand was not selected, even if the other factor is inf."""
-        selections = self._selections
-        if x not in selections:
-            if not isinstance(y, (Value, Masked)) or y not in selections:
+    def _product(self, x: Any, y: Any, in_sum: bool = False, y_in_sum: bool = False) -> Value | Masked:
+        """Return x * y, or 0 if x or y is 0 because an operand was unselected, even if the other factor is inf.
+
+        `in_sum` and `y_in_sum` say whether x and y are `SumFactor`s.
+        """
+        first, second = self._selected.get(x), self._selected.get(y)
+        if first is None:
+            if second is None:
                 product: Value = x * y
                 return product
-            x, y = y, x
-        both = isinstance(y, (Value, Masked)) and y in selections
-        if in_sum and not both:
-            found: Value = self._value(x) * y
-            selections[found] = selections[x]
-            return found
-        masked = Masked(self._times_choices(x, y.raw if isinstance(y, Masked) else y))
-        selections[masked] = [self._both_selected(x, y)] if both else selections[x]
+            x, y, first, second, y_in_sum = y, x, second, first, in_sum
+        if second is None and y_in_sum:
+            product = (x.node() if type(x) is Masked else x) * y
+            self._selected[product] = first
+            return product
+        both = first if second is None or second is first else self._both(first, second)
+        masked = Masked(unmasked_product(x, y, first, second), both)
+        self._selected[masked] = both
         return masked
 
-    def _times_choices(self, x: Value | Masked, y: Any) -> Any:
-        """Return x * y for where x is not 0. A factor that is then 1 is left out.
-
-        If one of the two is chosen from constants, such as the local derivative 0.5 or 1 of `maximum`, the other one is
-        multiplied by each of them.
-        """
-        a = x.raw if isinstance(x, Masked) else x
-        for chosen, factor in ((y, a), (a, y)):
-            if isinstance(chosen, Value) and (constants := self._constants.get(chosen)):
-                return factor if {*constants} <= {0.0, 1.0} else self._choice(chosen, factor)
-        return a * y
-
-    def _choice(self, x: Any, y: Any) -> Any:
-        """Return x * y, where x is chosen from constants; 0 if x is the constant 0."""
-        if isinstance(x, Value) and x.requires_grad:
-            condition, *choices = x.operands
-            return ops.where(condition, *[self._choice(choice, y) for choice in choices])
-        number = x._data if isinstance(x, Value) else x
-        return self._zero if number == 0.0 else y if number == 1.0 else number * y
-
-    def _value(self, x: Any) -> Any:
-        """Return the node of a derivative; for a `Masked`, this is a node that is 0 where it has to be."""
-        if not isinstance(x, Masked):
-            return x
-        if x.value is None:
-            x.value = self._where_not_zero(self._selected(x), x.raw)
-            self._selections[x.value] = self._selections[x]
-        return x.value
-
-    def _selected(self, x: Value | Masked) -> Value:
-        """Return a node that is 0 only if `x`, a key of `_selections`, is 0 because its operand was unselected."""
-        selections = tuple(self._selections[x])
-        if len(selections) > 1:
-            if selections not in self._any_selected:  # the units of a layer, for example, share theirs
-                self._any_selected[selections] = functools.reduce(lambda a, b: ops.where(a, 1.0, b), selections)
-            self._selections[x] = [self._any_selected[selections]]
-        return self._selections[x][0]
-
-    def _both_selected(self, x: Value | Masked, y: Value | Masked) -> Value:
-        """Return a node that is 0 only if `_selected` of x or of y is 0."""
-        first, second = self._selected(x), self._selected(y)
-        if first is second:
-            return first
-        if len(self._constants.get(second, ())) == 2:
-            first, second = second, first
-        found = self._both.get((first, second))
+    def _both(self, first: Selected, second: Selected) -> Selected:
+        key = first, second
+        found = self._combined.get(key)
         if found is None:
-            found = self._both[first, second] = self._where_not_zero(first, second)
+            found = self._combined[key] = Selected(both=key)
         return found
 
-    def _where_not_zero(self, condition: Value, x: Any) -> Value:
-        """Return a node that is `x` where `condition` is not 0, and 0 elsewhere."""
-        constants = self._constants.get(condition, ())
-        choices = [x, self._zero]
-        if len(constants) == 2:  # `condition` is one `where`; to take its own condition needs one node less
-            condition, choices = condition.operands[0], [x if number else self._zero for number in constants]
-        found: Value = ops.where(condition, *choices)
+    def _any(self, several: Iterable[Selected]) -> Selected:
+        alternatives = tuple(dict.fromkeys([one for each in several for one in each.alternatives or (each,)]))
+        if len(alternatives) == 1:
+            return alternatives[0]
+        found = self._combined.get((None, *alternatives))
+        if found is None:
+            found = self._combined[None, *alternatives] = Selected(alternatives=alternatives)
         return found
 
     def add(self, terms: Sequence[Derivative]) -> Derivative | None:
@@ -237,13 +187,12 @@ class DerivativeArithmetic:
         if len(factors) == 1 and not bias:
             [(c, x)] = factors
             return c, x, element
-        added = [_scaled(c, self._value(x)) for c, x in factors]
+        added = [_scaled(c, x.node() if type(x) is Masked else x) for c, x in factors]
         if bias:
             added.append(_as_float(bias))
         total: Value = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
-        if self._selections and not bias and self._selections.keys() >= coefficients.keys():
-            reaches = dict.fromkeys([one for x in coefficients if x is not None for one in self._selections[x]])
-            self._selections[total] = [*reaches]
+        if self._selected and not bias and self._selected.keys() >= coefficients.keys():
+            self._selected[total] = self._any([self._selected[x] for x in coefficients])
         return 1.0, total, element
 
     def sum_as_value(self, terms: Sequence[Derivative]) -> Value | float | None:
@@ -254,7 +203,7 @@ class DerivativeArithmetic:
         coefficient, node, element = found
         if node is None:
             return _as_float(coefficient)
-        value: Value = _scaled(coefficient, self._value(node))
+        value: Value = _scaled(coefficient, node.node() if isinstance(node, Masked) else node)
         constant = element is not None and element == field_element(value._data)
         return value._data if constant else value
 
@@ -284,8 +233,7 @@ class DerivativeArithmetic:
         if node.op.selects:
             for slot, partial in enumerate(partials):
                 if isinstance(partial, Value) and node.op.may_leave_out(slot):
-                    self._selections.setdefault(partial, [partial])
-                    self._constants[partial] = _constants_of(partial)
+                    self._selected.setdefault(partial, Selected(partial))
         return self._nonzero(xs, partials, needed)
 
     def _nonzero(
@@ -305,24 +253,6 @@ class DerivativeArithmetic:
             elif partial != 0.0:
                 found.append((x, _from_number(partial)))
         return found
-
-
-def _constants_of(x: Value, depth: int = 2) -> list[float]:
-    """Return the constants that `x` is chosen from by `where`, or by up to `depth` nested ones; [] if by none.
-
-    The local derivative of `maximum`, for example, is 0, or else 0.5 or 1.
-    """
-    if not (depth and x.op and x.op.lowerings.machine == SELECT):
-        return []
-    found: list[float] = []
-    for choice in x.operands[1:]:
-        if isinstance(choice, Value) and choice.requires_grad:
-            if not (inner := _constants_of(choice, depth - 1)):
-                return []
-            found += inner
-        else:
-            found.append(choice._data if isinstance(choice, Value) else choice)
-    return found
 
 
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..engine import Value, topological_order
-from .arithmetic import ONE, Derivative, DerivativeArithmetic
+from .arithmetic import ONE, Derivative, DerivativeArithmetic, SumFactor
 from .elimination import Edges, add_nonlinear_edge, eliminate
 from .finite_field import field_element, folded_operands
 
@@ -78,6 +78,8 @@ class LinearisedGraph:
             edges: Edges = {index[x]: [derivative] for x, derivative in found}
             if len(edges) < len(found):
                 edges = _summed(self.arithmetic, _grouped([(index[x], derivative) for x, derivative in found]))
+            if node.op is not None and node.op.lowerings.summands is not None:
+                edges = {j: [SumFactor(d) if d[1] is not None else d for d in terms] for j, terms in edges.items()}
             if edges:
                 index[node] = len(self.incoming)
                 self.incoming.append(edges)
@@ -98,11 +100,9 @@ class LinearisedGraph:
         for v in reversed(range(first, len(self.incoming))):
             if received[v] and (adjoint := add(received[v])):
                 found[v] = adjoint
-                op = self._nodes[v].op  # of a variable, which may be a computed node, there are no edges
-                in_sum = op is not None and op.lowerings.summands is not None
                 for j, [edge] in self.incoming[v].items():
                     if j >= first:
-                        received[j].append(multiply(adjoint, edge, in_sum))
+                        received[j].append(multiply(adjoint, edge))
         return found
 
     def second_partials(self, v: int) -> dict[tuple[int, int], Derivative]:

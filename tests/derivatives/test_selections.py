@@ -81,3 +81,32 @@ def test_the_units_of_a_layer_share_what_tells_whether_a_gradient_reaches_them()
         return counts["relu"] - counts["tanh"]
 
     assert more(32) - more(16) == 2 * (more(16) - more(8))
+
+
+def operations(program):
+    """Return how many operations a program has, as its repr says."""
+    return int(repr(program).split()[0].replace(",", ""))
+
+
+@pytest.mark.parametrize("select", [mc.relu, lambda x: mc.where(mc.less(0.5, x), x, 0.25)])
+def test_the_derivative_of_a_long_chain_of_selections_takes_few_operations(select):
+    """Whether all of them selected their operand takes two operations for each, and 0 is chosen once, at the end."""
+
+    def chain(length):
+        x = y = Value(1.0)
+        for k in range(length):
+            y = select(y * Value(1.0 + 0.01 * k))
+        return operations(compile(y, [x]).derivative("gradient").program) / length
+
+    assert chain(400) <= operations(compile(select(Value(1.0) * 2.0), [])) + 3.1
+
+
+@pytest.mark.parametrize("kind", ["jacobian", "hessian"])
+def test_the_matrices_of_a_network_of_relus_are_not_much_larger_programs_than_those_of_sigmoids(kind):
+    """They choose 0 once for a unit, or for a sum, and not once for each path through the network."""
+    counts = []
+    for activation in ("relu", "sigmoid"):
+        xs = [Value(0.1 * k) for k in range(4)]
+        loss = MLP(4, [8, 8, 8, 1], activation=activation, seed=0)(xs) ** 2
+        counts.append(operations(compile(loss, xs).derivative(kind).program))
+    assert counts[0] <= 1.15 * counts[1]

@@ -1,0 +1,153 @@
+"""Derivatives that are 0 where an operation did not select an operand, with the nodes made only where they are needed.
+
+Operations such as `relu`, `maximum` and `where` send no gradient to an operand that they did not select. This must be 0
+even if a later factor is infinite, so a product of derivatives has to know whether all of its operands were selected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+from .. import ops
+from ..engine import Value, constant
+from .finite_field import SELECT
+
+__all__ = ["Masked", "Selected", "unmasked_product"]
+
+ZERO = constant(0.0)  # shared, since to make a constant for each node takes time
+
+
+class Selected:
+    """Whether operations selected an operand: `node()` is 0 only if they did not.
+
+    Pass one of the arguments.
+
+    Args:
+        partial: a local derivative, a node that is 0 if the operand was not selected.
+        both: two others, which must both be selected.
+        alternatives: several others, one of which must be selected.
+
+    Attributes:
+        alternatives: the argument, or ().
+        partial: the argument, or None.
+        constants: the constants that `partial` is chosen from: 0 and 1 for `relu`, or 0, 0.5 and 1 for `maximum`. It is
+            empty if `partial` has another form.
+
+    >>> x = Value(-3)
+    >>> [selected] = [Selected(ops.where(ops.less(0.0, x), 1.0, 0.0))]
+    >>> selected.node().data, selected.where(x).data, selected.constants
+    (0.0, 0.0, [1.0, 0.0])
+    """
+
+    __slots__ = ("_both", "_node", "alternatives", "constants", "partial")
+
+    def __init__(
+        self,
+        partial: Value | None = None,
+        both: tuple[Selected, ...] = (),
+        alternatives: tuple[Selected, ...] = (),
+    ) -> None:
+        self.partial = self._node = partial
+        self._both, self.alternatives = both, alternatives
+        self.constants = _constants_of(partial) if partial else []
+
+    def node(self) -> Value:
+        """Return a node that is 0 only if the operand was not selected."""
+        stack = [self]
+        while stack:
+            last = stack[-1]
+            if last._node is None:
+                if waiting := [x for x in (*last._both, *last.alternatives) if x._node is None]:
+                    stack += waiting
+                    continue
+                last._node = last._combined()
+            stack.pop()
+        assert self._node is not None
+        return self._node
+
+    def _combined(self) -> Value:
+        """Return the node. The nodes of those that it is made from are known."""
+        if self.alternatives:
+            nodes = [x.node() for x in self.alternatives]
+            return reduce(lambda a, b: ops.where(a, 1.0, b), nodes)
+        first, second = self._both
+        if len(second.constants) == 2:
+            first, second = second, first
+        return first.where(second.node())
+
+    def where(self, x: Any) -> Value:
+        """Return a node that is `x`, a node or a number, if the operand was selected, and else 0."""
+        condition, choices = self.node(), [x, ZERO]
+        if len(self.constants) == 2:  # `condition` is one `where`; to take its own condition needs one node less
+            condition, choices = condition.operands[0], [x if number else ZERO for number in self.constants]
+        found: Value = ops.where(condition, *choices)
+        return found
+
+
+class Masked:
+    """A product of derivatives that is 0 where an operand was not selected, and `raw` elsewhere.
+
+    `raw` may be any number where the operand was not selected. In a long product, each factor changes `raw` or
+    `selected`, and the node with the 0 is made once, at the end.
+
+    Attributes:
+        raw: the product if all operands were selected, a node or a number.
+        selected: whether they were selected.
+    """
+
+    __slots__ = ("_node", "raw", "selected")
+
+    def __init__(self, raw: Any, selected: Selected) -> None:
+        self.raw, self.selected = raw, selected
+        self._node: Value | None = None
+
+    def node(self) -> Value:
+        """Return the product as a node."""
+        if self._node is None:
+            self._node = self.selected.where(self.raw)
+        return self._node
+
+
+def unmasked_product(x: Any, y: Any, first: Selected | None, second: Selected | None) -> Any:
+    """Return x * y for where all operands were selected. A factor that is 1 there is left out.
+
+    If one of the two is a local derivative that is chosen from constants, the other is multiplied by each constant.
+
+    Args:
+        x: a derivative: a node, a number, or a `Masked`.
+        y: another one.
+        first: whether the operand was selected without which x is 0; None if x is not 0 for such a reason.
+        second: the same for y.
+    """
+    a, b = [z.raw if type(z) is Masked else z for z in (x, y)]
+    for selected, chosen, factor in ((second, b, a), (first, a, b)):
+        if selected is not None and selected.constants and chosen is selected.partial:
+            return factor if {*selected.constants} <= {0.0, 1.0} else _times_choices(chosen, factor)
+    return a * b
+
+
+def _times_choices(x: Any, y: Any) -> Any:
+    """Return x * y, where x is a constant or chosen from constants; 0 if x is 0."""
+    if isinstance(x, Value) and x.requires_grad:
+        condition, *choices = x.operands
+        return ops.where(condition, *[_times_choices(choice, y) for choice in choices])
+    number = x._data if isinstance(x, Value) else x
+    return ZERO if number == 0.0 else y if number == 1.0 else number * y
+
+
+def _constants_of(x: Value, depth: int = 2) -> list[float]:
+    """Return the constants that `x` is chosen from by `where`, or by up to `depth` nested ones; [] if by none."""
+    if not (depth and x.op and x.op.lowerings.machine == SELECT):
+        return []
+    found: list[float] = []
+    choices: Sequence[Any] = x.operands[1:]
+    for choice in choices:
+        if isinstance(choice, Value) and choice.requires_grad:
+            if not (inner := _constants_of(choice, depth - 1)):
+                return []
+            found += inner
+        else:
+            found.append(choice._data if isinstance(choice, Value) else choice)
+    return found
