@@ -8,7 +8,7 @@ the arguments of kernels and of the functions that write them, and the words of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes
@@ -16,7 +16,7 @@ from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
 from ..llvm.straight_line import compute
 from ..llvm.text import KERNEL_PREFIX, Function, word
-from .sums import Kernel, KernelWriter, kernel_name
+from .sums import Kernel, KernelWriter, kernel_name, sum_of_pairs
 
 MAX_UNROLLED_FACTORS = 24  # a sum with more factors is computed by a loop instead of being written out
 
@@ -53,7 +53,7 @@ class _Operands:
             return self.fixed[k]
         if k in self.scalars:
             return self.lanes.load(self.scalars[k] + first)
-        return _gather(self.f, self.lanes, self.tables[k] + first)
+        return _gather(self.f, self.lanes, self.tables[k], first)
 
 
 @cache
@@ -104,21 +104,20 @@ def gathered_sums(machine: Machine, opcode: str) -> Function:
     lanes = Lanes(f, simd, machine.fused)
     result, products = f.scalars.bytes(f.table[1]), f.table[2]
     with f.loop(f.table[0], [f.table + 3]) as item:
-        with f.loop(products, [(lanes.type, lanes.constant(-0.0)), *item.carried]) as loop:
-            [accumulator, pair] = loop.carried
-            a, b = (_gather(f, lanes, pair + k * simd) for k in range(2))
-            loop.next = [lanes.multiply_add(a, b, accumulator, opcode), pair + 2 * simd]
-        [accumulator, *item.next] = loop.next
-        lanes.store(accumulator, result + item.index * simd)
+        start, [pairs] = lanes.constant(-0.0), item.carried
+        total, after = sum_of_pairs(lanes, opcode, start, products, pairs, partial(_gather, f, lanes), simd)
+        lanes.store(total, result + item.index * simd)
+        item.next = [after]
     f.do("ret void")
     return f
 
 
-def _gather(f: Kernel, lanes: Lanes, places: Words) -> str:
+def _gather(f: Kernel, lanes: Lanes, words: Words, first: Integer | int) -> str:
     """Write loads of scalars into the lanes of a vector, and return the vector's name.
 
-    `places` is the address of a list with the offset of each scalar in memory.
+    The offsets of the scalars in memory are in `words`, one after the other, from the index `first` on.
     """
+    places = words + first
     vector = "poison"
     for lane in range(lanes.count):
         vector = lanes.insert(vector, f.scalars.bytes(places[lane])[0], lane)

@@ -180,6 +180,38 @@ def tile(m: int) -> KernelWriter:
     return make
 
 
+def sum_of_pairs(
+    lanes: Lanes,
+    opcode: str,
+    start: str,
+    count: Integer,
+    pairs: Words,
+    load: Callable[[Words, int], str],
+    size: int = 1,
+) -> tuple[str, Words]:
+    """Write a loop that adds up products, whose factors a table lists pair by pair.
+
+    Args:
+        lanes: the writer of vector operations.
+        opcode: the opcode of the sum.
+        start: the name of the vector from which the sum starts.
+        count: the count of products.
+        pairs: the address of the list of factors.
+        load: a function that writes code which loads a factor, and returns the factor's name. It takes the address of a
+            pair in the list, and the index of the factor's first word in the pair.
+        size: how many words a factor has in the list.
+
+    Returns:
+        the name of the sum, and the address after the list.
+    """
+    with lanes.f.loop(count, [(lanes.type, start), pairs]) as loop:
+        accumulator, pair = loop.carried
+        a, b = load(pair, 0), load(pair, size)
+        loop.next = [lanes.multiply_add(a, b, accumulator, opcode), pair + 2 * size]
+    total, after = loop.next
+    return total, after
+
+
 def inner(machine: Machine, opcode: str) -> Function:
     """Write the kernel of inner products of samples, values that depend on the row.
 
@@ -194,12 +226,14 @@ def inner(machine: Machine, opcode: str) -> Function:
         result, count, pairs = at[0], at[1], at + 2
         with each_block(f) as (block, _, _):
             place = block.bytes(result)
-            with f.loop(count, [(lanes.type, _start(lanes, first, place, align)), pairs]) as loop:
-                [accumulator, pair] = loop.carried
-                a, b = (lanes.load(block.bytes(pair[k]), align) for k in range(2))
-                loop.next = [lanes.multiply_add(a, b, accumulator, opcode), pair + 2]
-            lanes.store(loop.next[0], place, align)
-        item.next = loop.next[1:]
+
+            def load(pair: Words, word: int) -> str:
+                return lanes.load(block.bytes(pair[word]), align)
+
+            start = _start(lanes, first, place, align)
+            total, after = sum_of_pairs(lanes, opcode, start, count, pairs, load)
+            lanes.store(total, place, align)
+        item.next = [after]
     f.do("ret void")
     return f
 

@@ -25,7 +25,7 @@ from ..llvm.operands import Doubles, Words
 from ..llvm.straight_line import compute
 from ..llvm.text import KERNEL_PREFIX, Function, word
 from ..loops.stages import Call, StraightLine
-from .sums import Kernel, each_block
+from .sums import Kernel, each_block, sum_of_pairs
 from .tables import Tables
 
 ENTRY_ARGUMENTS = "ptr %pc, ptr %s, ptr %w"
@@ -171,8 +171,4 @@ def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Fu
     """
     writer = _EntryWriter(machine, name, count)
     entry, lanes = writer.entry, writer.lanes
-    with writer.f.loop(entry[2], [(lanes.type, lanes.constant(-0.0)), entry + 3]) as loop:
-        [accumulator, pair] = loop.carried
-        added = lanes.multiply_add(writer.load(pair, 0), writer.load(pair, 1), accumulator, opcode)
-        loop.next = [added, pair + 2]
-    return writer.end(*loop.next)
+    return writer.end(*sum_of_pairs(lanes, opcode, lanes.constant(-0.0), entry[2], entry + 3, writer.load))
