@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import GradientFunction, dot
+from .call_budget import OutOfCalls
 from .causes import EQUAL_RTOL
 from .compare import Comparison
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent
@@ -35,7 +36,7 @@ from .directional_comparison import (
 from .directional_function import DirectionalFunction
 from .half_precision import agrees_closely, has_settled
 from .libraries import is_any_array, is_tensor
-from .numerical import Estimate, OutOfCalls, central_quotient
+from .numerical import Estimate, central_quotient
 from .problem import MAX_CALLS, MAX_COMPARED_SINGLY, Problem, norm
 from .pytrees import leaves
 from .subject import VALUE_AND_GRADIENT, Subject
@@ -159,7 +160,7 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
     random = np.random.default_rng(seed)
     checked = check_contract(problem, random)
     unlimited = problem.half_precision or exhaustive
-    problem.calls_left = UNLIMITED_CALLS if unlimited else MAX_CALLS - problem.calls - RESERVED_CALLS
+    problem.budget.left = UNLIMITED_CALLS if unlimited else MAX_CALLS - problem.budget.calls - RESERVED_CALLS
     n, m = problem.x.size, problem.y.size
     with np.errstate(all="ignore"):  # near the point there may be a pole or the edge of the domain
         comparisons = (
@@ -240,18 +241,19 @@ def compare_within_budget(
     only `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time.
 
     Args:
-        problem: the function; its attribute `calls_left` says how many calls remain.
+        problem: the function, and the budget of calls that remain.
         jobs: functions without arguments; each runs one comparison.
         reserved: how many comparisons the caller will run later. Their shares of the calls are kept for them.
         max_wrong: the count of wrong derivatives after which no further comparison runs; by default, all run.
     """
     found: list[Compared] = []
-    reserved_calls = problem.calls_left * reserved / (len(jobs) + reserved) if jobs else 0.0
+    budget = problem.budget
+    reserved_calls = budget.left * reserved / (len(jobs) + reserved) if jobs else 0.0
     wrong = 0
     for k, job in enumerate(jobs):
         firm = wrong > 0 and max_wrong < math.inf and not problem.half_precision
-        share = CALLS_AFTER_WRONG if firm else (problem.calls_left - reserved_calls) / (len(jobs) - k)
-        found.append(problem.with_call_limit(share, job, firm))
+        share = CALLS_AFTER_WRONG if firm else (budget.left - reserved_calls) / (len(jobs) - k)
+        found.append(budget.run(share, job, firm))
         wrong += found[-1][0].agrees is False
         if wrong >= max_wrong:
             break
@@ -259,7 +261,7 @@ def compare_within_budget(
         return found
     unknown = [k for k, (comparison, _) in enumerate(found) if comparison.note == TOO_FEW_CALLS]
     for n, k in enumerate(unknown):
-        again = problem.with_call_limit((problem.calls_left - reserved_calls) / (len(unknown) - n), jobs[k])
+        again = budget.run((budget.left - reserved_calls) / (len(unknown) - n), jobs[k])
         found[k] = again if again[0].agrees is not None else found[k]
     return found
 

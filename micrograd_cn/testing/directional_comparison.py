@@ -16,10 +16,11 @@ from typing import TypeAlias
 import numpy as np
 
 from . import half_precision
+from .call_budget import OutOfCalls
 from .compare import Claim, Comparison, compare, noise_note
 from .directional_function import DirectionalFunction
 from .interval_means import CLOSE, compare_interval_means, mean_over_interval
-from .numerical import Estimate, OutOfCalls, central_quotient, noise_level, two_step_estimate
+from .numerical import Estimate, central_quotient, noise_level, two_step_estimate
 from .problem import Problem, floor_power_of_2, norm
 from .staircases import is_step_function, tread_of
 from .tied_kinks import has_tied_kink
@@ -442,7 +443,7 @@ def _compare_in_stages(problem: Problem, title: str, phi: DirectionalFunction, t
             most = phi.largest_change / problem.steps.first_steps[0]
             coarse = math.nan if half else min(phi.rounding_beside_largest, most)
             if not mismatch <= coarse:
-                problem.lift_call_limit(sure=not math.isfinite(phi.analytic))
+                problem.budget.lift_limit(sure=not math.isfinite(phi.analytic))
                 coarse = math.nan if half else min(phi.intermediate_rounding(), most)
             if mismatch <= coarse:
                 return Comparison(title, phi.analytic, claim.central, None, noise_note(coarse), noisy=True)
@@ -557,7 +558,7 @@ def _compare_quickly(
     small = steps.first_steps[-2], steps.finest if telling else steps.first_steps[-1]
     if not _stands_out(phi, e.slope, mismatch, small):
         return None
-    phi.problem.lift_call_limit(sure=telling)
+    phi.problem.budget.lift_limit(sure=telling)
     if not telling and mismatch <= min(phi.intermediate_rounding(), most):
         return None
     return Comparison(title, phi.analytic, e, False, remainder_order=_remainder_order(phi, *small))

@@ -14,6 +14,7 @@ from ..engine import Value, topological_order
 from ..gradients import gradients
 from ..ops.operation import Op
 from ..ops.registry import OPS
+from .call_budget import OutOfCalls
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
@@ -31,10 +32,6 @@ WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart than this, har
 # What a function raises outside its domain: it may assert that its arguments lie inside, PyTorch raises RuntimeError,
 # and numpy's warnings may be errors. A GradientMismatch is an AssertionError, too, but it is always raised again.
 DOMAIN_ERRORS = ArithmeticError, AssertionError, ValueError, RuntimeError, RuntimeWarning
-
-
-class OutOfCalls(Exception):
-    """Raised instead of a call of the function when the budget of calls is used up (`Problem.with_call_limit`)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`Problem`: a function of arrays as a function from vectors to vectors, with its derivative and a budget of calls."""
+"""`Problem`: a function of arrays as a function from vectors to vectors, with its derivative."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .analytic import Derivative, derivative_of, jit_compiled
+from .call_budget import CallBudget
 from .libraries import is_tensor, library_of, number_kind
-from .numerical import DOMAIN_ERRORS, OutOfCalls, Steps
+from .numerical import DOMAIN_ERRORS, Steps
 from .pytrees import leaves
 from .random_state import advanced_generator, generator_states
 from .report import GradientMismatch, NotDeterministic, NothingCompared
@@ -21,7 +22,6 @@ from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, tie
 
 __tracebackhide__ = True
 
-T = TypeVar("T")
 MAX_COMPARED_SINGLY = 16  # up to this count, derivatives are compared one by one
 MAX_CALLS = 300  # the budget: calls of the function, as long as nothing looks wrong
 HALF_PRECISION_BITS = 12  # types with at most this many fraction bits are half precision: float16 has 10, bfloat16 7
@@ -41,8 +41,7 @@ class Problem:
     pass computes from u. In the structure of the result, u is called the upstream gradient. A direction is a vector
     that says how far each element moves.
 
-    All calls of the function are counted. The comparisons together have a budget of `calls_left` calls, and
-    `with_call_limit` gives each of them a share.
+    All calls of the function are counted in `budget`, which limits the calls of each comparison.
 
     Args:
         heading: what messages begin with.
@@ -79,8 +78,7 @@ class Problem:
         unit_cotangent: returns the cotangent that is 1 for the output with a given index, and 0 for all others.
         norm: the function `norm` of this module, with a cache.
         scratch: memory for a vector of the size of x that is needed only for a moment.
-        calls: how often the function has been called.
-        calls_left: how many calls the remaining comparisons may make together.
+        budget: counts the calls of the function, and limits those of each comparison.
 
     Raises:
         NothingCompared: no argument is a floating-point number, no output is finite, or there is no output.
@@ -102,15 +100,13 @@ class Problem:
         output_name: str = "f",
         like: Callable[..., Any] | None = None,
     ) -> None:
-        self.calls = 0
-        self.calls_left: float = MAX_CALLS
-        self._call_limit, self._limit_is_firm = math.inf, False
+        self.budget = budget = CallBudget(MAX_CALLS)
         self._cache: dict[bytes, Vector] | None = {}
 
         valued = like or f
 
         def counted(*args: Any) -> Any:
-            self.calls += 1
+            budget.count()
             return valued(*args)
 
         self.f, self.heading = functools.update_wrapper(counted, valued), heading
@@ -180,27 +176,6 @@ class Problem:
         self.steps = Steps([2.0**-k for k in first], 2.0 ** -round(0.75 * bits), 1e-2 * self.rtol, stops_early=True)
         self.noise_exponents = [round(bits * part) for part in (0.77, 0.54, 0.42, 0.31)]
 
-    def with_call_limit(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
-        """Return the result of `compare`, a comparison that may call the function at most `share` times.
-
-        The calls of the comparison are subtracted from `calls_left`. If something looks wrong, the comparison lifts the
-        limit by `lift_call_limit`; then its calls are not subtracted, so the other comparisons keep their shares. A
-        `firm` limit is lifted only if a mistake is certain.
-        """
-        before, self._call_limit, self._limit_is_firm = self.calls, self.calls + share, firm
-        found = compare()
-        self.calls_left -= self.calls - before if self._call_limit < math.inf else 0
-        self._call_limit = math.inf
-        return found
-
-    def lift_call_limit(self, sure: bool = False) -> None:
-        """Lift the limit of calls for the comparison that is running, since something looks wrong.
-
-        A firm limit stays, unless `sure` says that a mistake is certain.
-        """
-        if sure or not self._limit_is_firm:
-            self._call_limit = math.inf
-
     def value(self, x: Vector) -> Vector:
         """Return the outputs at `x` after rounding `x` to the arguments' types.
 
@@ -216,20 +191,19 @@ class Problem:
         of `DOMAIN_ERRORS`.
 
         Raises:
-            OutOfCalls: the limit of calls is reached.
+            OutOfCalls: the running comparison may not call the function any more.
         """
         made, held = self.arguments.unpack_later(x)
         key = b"" if self._cache is None else held.tobytes()
         if self._cache and key in self._cache:
             return self._cache[key], held
-        if self.calls >= self._call_limit:
-            raise OutOfCalls
+        self.budget.check()
         tree = made()
         try:
             if self._compiled is None:
                 y = self.outputs.pack(self.f(*tree))
             else:
-                self.calls += 1
+                self.budget.count()
                 found = self._compiled(*self.arguments.variables(tree))
                 y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
         except GradientMismatch:  # of a check inside f, which is no edge of its domain
@@ -247,10 +221,9 @@ class Problem:
         None is returned instead of the pair if the function raises one of `DOMAIN_ERRORS`.
 
         Raises:
-            OutOfCalls: the limit of calls is reached.
+            OutOfCalls: the running comparison may not call the function any more.
         """
-        if self.calls >= self._call_limit:
-            raise OutOfCalls
+        self.budget.check()
         try:
             found = self.f(*tree)
             return found, self.outputs.flat_leaves(found)

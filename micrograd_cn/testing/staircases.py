@@ -119,7 +119,7 @@ def is_step_function(phi: DirectionalFunction) -> bool:
             other = weighted & (_changes(phi, phi.x, phi.outputs, part * smallest) != at_once[int(part < 0.0)])
             if 4 * np.count_nonzero(other) > np.count_nonzero(weighted):
                 return False
-    problem.lift_call_limit()
+    problem.budget.lift_limit()
     jumps, farthest = _first_jumps(phi, phi.x, phi.outputs)
     jumps = np.where(at_once[0] != 0.0, at_once[0], np.where(at_once[1] != 0.0, at_once[1], jumps))
     moving = weighted & (jumps > (0.0 if half else LEAST_SUBNORMALS) * problem.outputs.smallest_subnormal)

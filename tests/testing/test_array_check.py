@@ -3,6 +3,7 @@
 import functools
 import math
 import sys
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from micrograd_cn.testing.array_check import (
     compare_singly,
     compare_within_budget,
 )
+from micrograd_cn.testing.call_budget import CallBudget
 from micrograd_cn.testing.compare import Comparison
 from micrograd_cn.testing.directional_comparison import TOO_FEW_CALLS, compare_along
 from micrograd_cn.testing.directional_function import DirectionalFunction
@@ -59,20 +61,31 @@ def test_no_derivative_is_compared_singly_as_0():
     assert [comparison.argument for comparison in comparisons] == ["x0", "x1"]
 
 
-def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
-    class Shares:
-        calls_left, half_precision, shares = 91.5, False, []
+class Shares(CallBudget):
+    """A budget that records the shares that it gives."""
 
-        def with_call_limit(self, share, compare, firm=False):
-            assert not firm
-            self.shares.append(share)
-            self.calls_left -= 4.0
-            return compare()
+    def __init__(self, left):
+        super().__init__(left)
+        self.shares = []
+
+    def run(self, share, compare, firm=False):
+        assert not firm
+        self.shares.append(share)
+        return super().run(share, compare)
+
+
+def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_has_the_rest_once_more():
+    budget = Shares(91.5)
 
     def comparison(note):
-        return lambda: (Comparison("it", 0.0, Estimate(0.0, 0.0), None if note else True, note), None)
+        def compare():
+            for _ in range(4):
+                budget.count()
+            return Comparison("it", 0.0, Estimate(0.0, 0.0), None if note else True, note), None
 
-    problem = Shares()
+        return compare
+
+    problem = types.SimpleNamespace(budget=budget, half_precision=False)
     notes = [
         comparison.note
         for comparison, _ in compare_within_budget(
@@ -80,15 +93,11 @@ def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_
         )
     ]
     assert notes == [TOO_FEW_CALLS, "", TOO_FEW_CALLS]
-    assert problem.shares == [30.5 / 3, 26.5 / 2, 22.5, 18.5 / 2, 14.5], "of the 61 for the six others nothing"
+    assert budget.shares == [30.5 / 3, 26.5 / 2, 22.5, 18.5 / 2, 14.5], "of the 61 for the six others nothing"
 
 
 def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_not():
-    class All:
-        calls_left, half_precision = 90.0, False
-
-        def with_call_limit(self, share, compare, firm=False):
-            return compare()
+    problem = types.SimpleNamespace(budget=CallBudget(90), half_precision=False)
 
     def job(*found):
         comparisons = iter([(Comparison("it", 0.0, Estimate(0.0, 0.0), agrees, note), None) for agrees, note in found])
@@ -96,12 +105,16 @@ def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_no
 
     hidden = "too noisy to tell: values are rounded by 1"
     jobs = [job((None, TOO_FEW_CALLS), (True, "told")), job((None, TOO_FEW_CALLS), (None, hidden)), job((None, hidden))]
-    assert [comparison.note for comparison, _ in compare_within_budget(All(), jobs)] == ["told", TOO_FEW_CALLS, hidden]
+    assert [comparison.note for comparison, _ in compare_within_budget(problem, jobs)] == [
+        "told",
+        TOO_FEW_CALLS,
+        hidden,
+    ]
     jobs = [job((False, "1")), job((True, "2")), job((False, "3")), job((False, "4"))]
-    assert [comparison.note for comparison, _ in compare_within_budget(All(), jobs, max_wrong=2)] == ["1", "2", "3"]
-    assert compare_within_budget(All(), [], reserved=8) == []
+    assert [comparison.note for comparison, _ in compare_within_budget(problem, jobs, max_wrong=2)] == ["1", "2", "3"]
+    assert compare_within_budget(problem, [], reserved=8) == []
     jobs = [job((None, TOO_FEW_CALLS), (True, "told")), job((True, ""))]
-    assert [comparison.note for comparison, _ in compare_within_budget(All(), jobs, max_wrong=3)] == ["told", ""], (
+    assert [comparison.note for comparison, _ in compare_within_budget(problem, jobs, max_wrong=3)] == ["told", ""], (
         "where none is wrong"
     )
 
@@ -110,7 +123,7 @@ def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_no
 def test_eight_of_the_calls_are_kept_for_the_end_and_in_few_bits_there_is_no_end_of_them(monkeypatch, kind, limited):
     found = []
     monkeypatch.setattr(
-        array_check, "compare_singly", lambda problem: found.append((problem.calls_left, problem.calls)) or []
+        array_check, "compare_singly", lambda problem: found.append((problem.budget.left, problem.budget.calls)) or []
     )
     comparisons_of(lambda x: 2.0 * x, np.ones(2, kind), lambda x, g: 2.0 * g)
     [(left, calls)] = found
@@ -708,9 +721,9 @@ def test_the_steepest_element_is_taken_without_a_search_if_it_is_as_wrong_as_the
     x[7], factors[7] = 16.0, factor
     problem = problem_of(lambda x: np.sum(x * x), x, lambda x, g: factors * g * 2.0 * x)
     phi = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
-    before = problem.calls
+    before = problem.budget.calls
     assert (SampledCheck(problem, 0)._worst_element(phi) == 7) is taken
-    assert (problem.calls - before == 4) is taken, "two along the line, and two along the element"
+    assert (problem.budget.calls - before == 4) is taken, "two along the line, and two along the element"
 
 
 def test_a_mismatch_is_that_of_a_curve_too():
@@ -771,8 +784,8 @@ def test_what_no_calls_are_left_for_next_to_the_point_is_what_was_found_at_it():
     problem = problem_of(np.sin, draw(30), lambda x, g: g * np.cos(x))
     found = Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None
     beside = functools.partial(SampledCheck(problem, 0)._compare_nearby, found, "it", np.ones(30), np.ones(30), 1.0)
-    assert problem.with_call_limit(0, beside, firm=True) is found
-    assert problem.with_call_limit(40, beside, firm=True)[0].agrees
+    assert problem.budget.run(0, beside, firm=True) is found
+    assert problem.budget.run(40, beside, firm=True)[0].agrees
 
 
 def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(monkeypatch):
@@ -795,7 +808,7 @@ def test_of_the_elements_beside_a_wrong_one_few_calls_tell_what_is_seen_at_a_gla
         problem = problem_of(lambda x: (x * x).sum(), x, lambda x, g: g * 3.0 * x)
         wrong = [comparison.title for comparison in SampledCheck(problem, 0).compare() if comparison.agrees is False]
         assert "df/dx0[5]" in wrong
-        counts.append(problem.calls)
+        counts.append(problem.budget.calls)
     assert 2 * counts[0] < counts[1]
 
 

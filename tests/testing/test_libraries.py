@@ -349,7 +349,7 @@ def test_calls_for_the_backward_pass_of_tensors_are_counted(in_torch, monkeypatc
     for x, f, calls in ((random_tensor(), sine, 3), (np.ones(3).view(Array), np.sin, 2)):
         problem = Problem("check", f, (x,), {}, None, None)
         problem.derivative.gradient(problem.x, np.ones(3))
-        assert problem.calls == calls
+        assert problem.budget.calls == calls
 
 
 @pytest.mark.parametrize("asks", [True, False])
@@ -434,7 +434,7 @@ def test_a_function_of_jax_is_compiled_unless_its_derivative_is_written_out(monk
     problem = Problem("check", lambda x, k: [k * x, x.sum(keepdims=True)], (x, 3.0), {}, None, None)
     assert len(made) == 2, "the function, and its backward pass"
     assert problem.value(np.array([1.0, 2.0])).tolist() == [3.0, 6.0, 3.0]
-    assert problem.calls == 3
+    assert problem.budget.calls == 3
     assert problem.derivative.gradient(problem.x, np.array([1.0, 2.0, 5.0])) == pytest.approx([8.0, 11.0])
 
 

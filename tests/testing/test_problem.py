@@ -11,8 +11,9 @@ import pytest
 from micrograd_cn.testing import NotDeterministic, NothingCompared
 from micrograd_cn.testing.analytic import ReverseMode
 from micrograd_cn.testing.array_check import compare_problem
+from micrograd_cn.testing.call_budget import OutOfCalls
 from micrograd_cn.testing.contract import check_contract, random_cotangent
-from micrograd_cn.testing.numerical import Estimate, OutOfCalls
+from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem, element_scales, floor_power_of_2, norm, rms, unit_vector
 from micrograd_cn.testing.vectors import Packed, tied
 
@@ -343,35 +344,23 @@ def test_up_to_sixteen_derivatives_are_compared_singly(n, m, singly):
 
 def test_two_calls_are_made_at_the_point_and_three_hundred_are_left():
     problem = problem_of(lambda x: x, np.ones(2))
-    assert (problem.calls, problem.calls_left) == (2, 300)
+    assert (problem.budget.calls, problem.budget.left) == (2, 300)
 
 
-@pytest.mark.parametrize(("share", "calls"), [(3, 3), (2.5, 3), (0, 0), (-1.0, 0)])
-def test_a_comparison_has_so_many_calls_that_are_taken_from_those_that_are_left(share, calls):
+@pytest.mark.parametrize("share", [0, 3])
+def test_a_comparison_calls_the_function_no_more_often_than_its_share_allows(share):
     problem = problem_of(lambda x: x, np.ones(2))
     for way in (problem.value, lambda x: problem.evaluate_tree([x])):
-        before, left = problem.calls, problem.calls_left
+        before = problem.budget.calls
 
         def compare(way=way):
             with contextlib.suppress(OutOfCalls):
                 for i in range(9):
                     way(np.full(2, float(i)))
-            return "compared"
 
-        assert problem.with_call_limit(share, compare) == "compared"
-        assert problem.calls - before == left - problem.calls_left == calls
+        problem.budget.run(share, compare)
+        assert problem.budget.calls - before == share
         assert len(problem.evaluate_tree([np.ones(2)])) == 2, "afterwards there is no limit"
-
-
-def test_what_looks_wrong_has_as_many_calls_as_it_needs_and_takes_none_from_others():
-    problem = problem_of(lambda x: x, np.ones(2))
-
-    def compare():
-        problem.lift_call_limit()
-        return [problem.value(np.full(2, float(i))).tolist() for i in range(2, 7)]
-
-    assert problem.with_call_limit(1, compare) == [[i, i] for i in range(2, 7)]
-    assert (problem.calls, problem.calls_left) == (7, 300)
 
 
 @pytest.mark.parametrize(("n", "remembered"), [(500, True), (501, False)])
@@ -380,11 +369,11 @@ def test_points_of_up_to_a_thousand_numbers_and_values_are_not_asked_for_twice(n
     assert [len(problem.point_leaves), len(problem.output_leaves)] == ([0, 0] if remembered else [1, 1])
     for x in (2.0, 3.0, 2.0):
         assert problem.value(np.full(n, x)).tolist() == [x] * 500
-    assert problem.calls == (4 if remembered else 5)
+    assert problem.budget.calls == (4 if remembered else 5)
     assert problem_of(lambda x: x[:1], np.ones(999)).point_leaves == []
     assert len(problem_of(lambda x: x[:1], np.ones(1000)).point_leaves) == 1
     if remembered:
-        assert problem.with_call_limit(0, lambda: problem.value(np.full(n, 3.0))[0]) == 3.0, "which takes no calls"
+        assert problem.budget.run(0, lambda: problem.value(np.full(n, 3.0))[0]) == 3.0, "which takes no calls"
 
 
 def test_a_function_may_refuse_what_is_outside_its_domain():

@@ -233,9 +233,9 @@ def test_a_missing_gradient_is_found_where_rounding_makes_steps(f, x):
 
 def test_a_step_function_is_told_in_two_calls_from_one_that_changes_in_the_smallest_steps():
     phi = phi_of(np.tanh, [0.3])
-    before = phi.problem.calls
+    before = phi.problem.budget.calls
     assert not is_step_function(phi)
-    assert phi.problem.calls - before == 2
+    assert phi.problem.budget.calls - before == 2
     assert is_step_function(phi_of(np.floor, [0.3]))
     assert not is_step_function(phi_of(lambda x: 1e-315 * np.sin(x), [0.3])), "numbers without digits"
     assert not is_step_function(phi_of(lambda x: 1.0 - np.cos(x), [1e-9])), "rounding makes steps of 1e-16"

@@ -1,0 +1,70 @@
+"""`CallBudget`: counts the calls of a function that is checked, and says how many more each comparison may make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+__tracebackhide__ = True
+
+T = TypeVar("T")
+
+
+class OutOfCalls(Exception):
+    """Raised instead of a call of the function, if the running comparison has used up its share of the calls."""
+
+
+class CallBudget:
+    """The calls of a function that comparisons may make together, and the share of the comparison that is running.
+
+    Args:
+        left: how many calls the comparisons may make together.
+
+    Attributes:
+        calls: how often the function has been called.
+        left: how many calls the remaining comparisons may make together.
+
+    >>> budget = CallBudget(300)
+    >>> budget.run(100, budget.count)
+    >>> budget.calls, budget.left
+    (1, 299)
+    """
+
+    def __init__(self, left: float) -> None:
+        self.calls, self.left = 0, left
+        self._limit, self._is_firm = math.inf, False  # of the running comparison; no limit if none is running
+
+    def count(self) -> None:
+        """Count one call of the function."""
+        self.calls += 1
+
+    def check(self) -> None:
+        """Check that the running comparison may call the function once more.
+
+        Raises:
+            OutOfCalls: the comparison has made all calls of its share.
+        """
+        if self.calls >= self._limit:
+            raise OutOfCalls
+
+    def run(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
+        """Return the result of `compare`, a comparison that may call the function at most `share` times.
+
+        The calls of the comparison are subtracted from `left`. If something looks wrong, the comparison lifts the limit
+        by `lift_limit`; then its calls are not subtracted, so the other comparisons keep their shares. A `firm` limit
+        is lifted only if a mistake is certain.
+        """
+        before, self._limit, self._is_firm = self.calls, self.calls + share, firm
+        found = compare()
+        self.left -= self.calls - before if self._limit < math.inf else 0
+        self._limit = math.inf
+        return found
+
+    def lift_limit(self, sure: bool = False) -> None:
+        """Let the running comparison call the function as often as it wants, since something looks wrong.
+
+        A firm limit stays, unless `sure` says that a mistake is certain.
+        """
+        if sure or not self._is_firm:
+            self._limit = math.inf
