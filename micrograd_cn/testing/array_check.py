@@ -25,15 +25,10 @@ from .call_budget import OutOfCalls
 from .causes import EQUAL_RTOL
 from .compare import Comparison
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent
-from .directional_comparison import (
-    DOUBLE_PRECISION_BITS,
-    NARROW_FEATURES,
-    TOO_FEW_CALLS,
-    Compared,
-    can_tell_one_percent,
-    compare_along,
-)
+from .directional_comparison import Compared, can_tell_one_percent, compare_along
 from .directional_function import DirectionalFunction
+from .directional_stages import DOUBLE_PRECISION_BITS, TOO_FEW_CALLS
+from .excuses import NARROW_FEATURES
 from .half_precision import agrees_closely, has_settled
 from .libraries import is_any_array, is_tensor
 from .numerical import Estimate, central_quotient

@@ -19,8 +19,9 @@ from micrograd_cn.testing.array_check import (
 )
 from micrograd_cn.testing.call_budget import CallBudget
 from micrograd_cn.testing.compare import Comparison
-from micrograd_cn.testing.directional_comparison import TOO_FEW_CALLS, compare_along
+from micrograd_cn.testing.directional_comparison import compare_along
 from micrograd_cn.testing.directional_function import DirectionalFunction
+from micrograd_cn.testing.directional_stages import TOO_FEW_CALLS
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem, unit_vector
 

@@ -620,7 +620,7 @@ def test_pytest_is_told_to_leave_out_every_frame_between_the_test_and_the_functi
             assert all(names["__tracebackhide__"] is True for names in ours)
             found |= {names["__name__"].rpartition(".")[2] for names in ours}
     ways = {"gradcheck", "array_check", "problem", "analytic", "compare", "numerical", "contract"}
-    ways |= {"directional_function", "directional_comparison", "call_budget"}
+    ways |= {"directional_function", "directional_comparison", "directional_stages", "excuses", "call_budget"}
     assert found == ways | {"vectors", "libraries", "report", "tied_kinks"}
 
 

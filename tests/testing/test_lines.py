@@ -10,13 +10,10 @@ import pytest
 
 from micrograd_cn.testing import GradientMismatch, gradcheck, half_precision
 from micrograd_cn.testing.compare import Comparison
-from micrograd_cn.testing.directional_comparison import (
-    _compare_within_limit,
-    _rounding_nearby,
-    can_tell_one_percent,
-    compare_along,
-)
+from micrograd_cn.testing.directional_comparison import can_tell_one_percent, compare_along
 from micrograd_cn.testing.directional_function import DirectionalFunction
+from micrograd_cn.testing.directional_stages import compare_within_limit
+from micrograd_cn.testing.excuses import rounding_nearby
 from micrograd_cn.testing.half_precision import mismatch_vanishes_over
 from micrograd_cn.testing.interval_means import IntervalMean, compare_interval_means
 from micrograd_cn.testing.interval_means import changes_and_integrals as integral_along
@@ -502,7 +499,7 @@ def test_near_the_edge_of_the_domain_smaller_steps_tell_it_unless_these_are_far_
     ends = np.array([0.02, 8.0])
     far = Counted(lambda x: np.sqrt(ends - x))
     problem = problem_of(far, [0.01, 4.0], lambda x, g: -0.5 * g / np.sqrt(ends - x))
-    lost = _compare_within_limit(problem, "it", np.ones(2), np.array([4.0, 4.0]), 0.0, None)[0]
+    lost = compare_within_limit("it", DirectionalFunction(problem, np.ones(2), np.array([4.0, 4.0]), problem.x), 0.0)
     assert lost.agrees is None
     assert lost.note == "outside the domain: the steps are too large"
     assert len(far.points) == 2
@@ -602,9 +599,9 @@ def test_a_slope_is_rounded_by_half_a_last_bit_of_it_or_of_the_least_numbers_tha
 def test_kinks_where_all_numbers_are_moved_are_no_rounding_and_what_cancels_is():
     x = np.where(np.arange(2000) == 5, -1.0, 0.0).astype(np.float32)
     kinks = phi_of(lambda x: np.maximum(x, 0).sum(), x, lambda x, g: g * (x < 0), v=np.eye(2000)[5])
-    assert _rounding_nearby(kinks, 1.0) == 0.0
+    assert rounding_nearby(kinks, 1.0) == 0.0
     noise = phi_of(lambda x: (np.log(np.exp(x)) - x).sum(), x + np.float32(1.3), lambda x, g: 0.0 * g * x)
-    assert 1e-7 < _rounding_nearby(noise, 1e-7) < 1e-3
+    assert 1e-7 < rounding_nearby(noise, 1e-7) < 1e-3
 
 
 def test_the_derivative_of_what_does_not_move_is_0():
