@@ -123,6 +123,8 @@ class Quick(Value):
             return Quick._record_unary(op, *operands)
         if op.arity == 2:
             return Quick._record_binary(op, *operands)
+        if op.arity == 3:
+            return Quick._record_ternary(op, *operands)
         xs: Any = tuple(operands)
         if not _ONLY_VALUES.issuperset(map(type, xs)):
             xs = tuple([x if isinstance(x, Value) else _constant_leaf(x) for x in xs])
@@ -193,6 +195,37 @@ class Quick(Value):
             if db is None and type(partial_b) is not Selection:
                 check_partial(op, 1, db)
         return _node(op, y, a, b, da, db)
+
+    @staticmethod
+    def _record_ternary(op: Op, a: Any, b: Any, c: Any) -> Value:
+        if not isinstance(a, Value):
+            a = _constant_leaf(a)
+        if not isinstance(b, Value):
+            b = _constant_leaf(b)
+        if not isinstance(c, Value):
+            c = _constant_leaf(c)
+        x, z, t = a._data, b._data, c._data
+        y = op.forward(x, z, t)
+        if type(y) is not float:
+            y = op.evaluate(x, z, t)
+        needs_a, needs_b, needs_c = a.requires_grad, b.requires_grad, c.requires_grad
+        if not (needs_a or needs_b or needs_c):
+            return _constant_of_operands(y, a, b, c)
+        da = db = dc = None
+        partial_a, partial_b, partial_c = op.partials
+        if needs_a and partial_a:
+            da = partial_a.weight(x, z, t) if type(partial_a) is Selection else partial_a(y, x, z, t)
+            if da is None and type(partial_a) is not Selection:
+                check_partial(op, 0, da)
+        if needs_b and partial_b:
+            db = partial_b.weight(x, z, t) if type(partial_b) is Selection else partial_b(y, x, z, t)
+            if db is None and type(partial_b) is not Selection:
+                check_partial(op, 1, db)
+        if needs_c and partial_c:
+            dc = partial_c.weight(x, z, t) if type(partial_c) is Selection else partial_c(y, x, z, t)
+            if dc is None and type(partial_c) is not Selection:
+                check_partial(op, 2, dc)
+        return _node(op, y, (a, b, c), (da, db, dc), None, None)
 
     @staticmethod
     def _traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
