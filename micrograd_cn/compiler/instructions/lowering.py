@@ -113,8 +113,8 @@ class Graph:
         self._code = self._checked_code()
         self.runs_users_code = not all(is_of_the_table(op) for op, _ in self._kinds)
         self.has_gathers = any(op.lowerings.is_gather for op, _ in self._kinds)
-        selects = any(op.lowerings.machine == "select" for op, _ in self._kinds)
-        self.has_checks = selects and any(map(is_check, self.operations))
+        choosing = {op for op, _ in self._kinds if op.lowerings.machine == "select"}
+        self.has_checks = any(map(is_check, [pair for pair in self.operations if pair[1] in choosing]))
         check_gradient_flow(interior, first_parameters)  # first parameters may be frozen while the graph is recorded
 
     def _checked_code(self) -> CodeBuilder:
