@@ -27,7 +27,7 @@ interface PageElements {
   close_all: HTMLButtonElement;
   copy_link: HTMLButtonElement;
   copy_python: HTMLButtonElement;
-  curve: HTMLDivElement;
+  curve: HTMLCanvasElement;
   dark: HTMLButtonElement;
   data: HTMLScriptElement;
   edges: HTMLTableElement;
@@ -76,8 +76,6 @@ interface PageElements {
   lessons: HTMLDialogElement;
   lessons_title: HTMLElement;
   losses: HTMLCanvasElement;
-  m_arcs: SVGSVGElement;
-  m_arcs_told: HTMLElement;
   m_attention: HTMLTableElement;
   m_attention_frame: HTMLDivElement;
   m_attention_title: HTMLElement;
@@ -101,7 +99,7 @@ interface PageElements {
   m_own: HTMLLabelElement;
   m_rate: HTMLInputElement;
   m_reading: HTMLElement;
-  m_reads: HTMLElement;
+  m_reads: HTMLDivElement;
   m_reset: HTMLButtonElement;
   m_run: HTMLButtonElement;
   m_running: HTMLDivElement;
@@ -193,6 +191,8 @@ interface PageElements {
   tape_text: HTMLOutputElement;
   text: HTMLInputElement;
   trail: HTMLDivElement;
+  trail_curve: HTMLCanvasElement;
+  trail_text: HTMLSpanElement;
   training: HTMLElement;
   transport: HTMLDivElement;
   try_own: HTMLButtonElement;

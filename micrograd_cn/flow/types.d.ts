@@ -125,6 +125,8 @@ interface Box extends Placed {
   rows: string[];
   roles: string;
   side: number;
+  /** Pixels that stay free between a word and its number when a number grows. */
+  between: number;
 }
 
 /** An open part. */

@@ -13,6 +13,18 @@ STORAGE = """{
 # The page gives what is inside it to this function, and to nobody else. A test then uses it by its name.
 DOOR = "globalThis.openedForTests = inside => Object.assign(globalThis, inside);"
 
+# What a canvas draws while `draw` is called: its texts, its lines as lists of points, and the middles of its dots.
+DRAWN = """(canvas, draw) => {
+    const told = { texts: [], lines: [], dots: [] }, own = canvas.getContext("2d");
+    own.fillText = text => told.texts.push(text);
+    own.beginPath = () => told.lines.push([]);
+    own.moveTo = own.lineTo = (x, y) => told.lines.at(-1).push([x, y]);
+    own.arc = (x, y) => told.dots.push([x, y]);
+    draw();
+    for (const name of ["fillText", "beginPath", "moveTo", "lineTo", "arc"]) delete own[name];
+    return told;
+}"""
+
 # The reader has been here before, so the playground does not greet them.
 SEEN = "try { localStorage.setItem(`micrograd_cn.greeted ${location.pathname}`, 'yes'); } catch {}"
 

@@ -7,7 +7,7 @@ import pytest
 from micrograd_cn import Tape, Value, draw_flow, maximum
 from micrograd_cn.nn import Neuron
 
-from .pages import example, position
+from .pages import DRAWN, example, position
 
 nan, inf = math.nan, math.inf
 
@@ -19,28 +19,36 @@ def tape_of(values):
     return record
 
 
+SLIDER = "parseFloat(byId('reel').style.getPropertyValue(name))"
+
+
 @pytest.mark.parametrize(
-    ("values", "points", "hidden"),
+    ("values", "shares", "texts"),
     [
-        ([4, 2, 0], [(8, 8), (320, 60), (632, 112)], []),
-        ([0, 1], [(8, 112), (632, 8)], []),
-        ([3, 3, 3], [(8, 112), (320, 112), (632, 112)], []),
-        ([1, nan, 2, inf], [(8, 112), (424, 8)], [1, 3]),
+        ([400, 4, 40], [1, 0, 0.5], ["4", "400", "10", "100"]),
+        ([4, 2, 0], [1, math.log(10) / math.log(20), 0], ["0", "4"]),  # 0 is a power of ten below the others
+        ([3, 0, -1], [1, 0.25, 0], ["-1", "3", "0"]),
+        ([3, 3, 3], [0, 0, 0], ["3"]),
+        ([0, 0], [0, 0], ["0"]),
+        ([1, nan, 100, inf], [0, None, 1, None], ["1", "100", "10"]),
     ],
 )
-def test_the_curve_goes_through_the_losses_and_its_point_is_at_the_step(values, points, hidden, opened):
+def test_the_curve_goes_through_the_losses_and_its_point_is_at_the_step(values, shares, texts, opened):
     page = opened(tape_of(values))
-    drawn = page.page.locator("#curve polyline").get_attribute("points").split()
-    found = [tuple(float(x) for x in point.split(",")) for point in drawn]
-    assert [tuple(pytest.approx(x) for x in point) for point in points] == found
-    assert page.page.locator("#curve svg").get_attribute("viewBox") == "0 0 640 120"
-    known = iter(points)
+    page.page.locator("#curve").scroll_into_view_if_needed()
+    known = [i for i, share in enumerate(shares) if share is not None]
     for i in range(len(values)):
-        page.page.evaluate(f"session.choose({{ snapshot: {i} }})")
-        dot = page.page.locator("#curve circle")
-        assert dot.get_attribute("visibility") == ("hidden" if i in hidden else "visible")
-        if i not in hidden:
-            assert (float(dot.get_attribute("cx")), float(dot.get_attribute("cy"))) == pytest.approx(next(known))
+        drawn = page.page.evaluate(f"({DRAWN})(byId('curve'), () => session.choose({{ snapshot: {i} }}))")
+        *_, line = (points for points in drawn["lines"] if points)  # those of the axis come first
+        low = page.page.evaluate("byId('curve').clientHeight") - 10
+        left, wide = page.page.evaluate(f"['--left', '--wide'].map(name => {SLIDER})")
+        high = min(y for _, y in line)
+        assert high < low or not any(shares)
+        for (along, y), k in zip(line, known, strict=True):
+            assert along == pytest.approx(left + wide * k / (len(values) - 1))
+            assert y == pytest.approx(low - shares[k] * (low - high))
+        assert drawn["dots"] == ([list(line[known.index(i)])] if i in known else [])
+        assert drawn["texts"][1 if i in known else 0 :] == texts
 
 
 def test_play_goes_on_to_the_next_training_step(opened):

@@ -280,18 +280,18 @@ def test_the_arcs_of_attention_are_as_wide_as_its_shares(model):
     for _ in range(20):
         page.page.locator("#m_step").click()
     page.page.locator("#m_text").fill("anna")
-    arcs = "[...document.querySelectorAll('#m_arcs path')].map(arc => parseFloat(arc.getAttribute('stroke-width')))"
+    arcs = "[...byId('m_reads').querySelectorAll('.looked path')].map(arc => Number(arc.getAttribute('stroke-width')))"
     shares = page.page.evaluate("modelShares()")
     most = max(range(len(shares)), key=lambda head: max(shares[head]))
     for head in (most, 0, 3):
         if head != most:
             page.page.locator("#m_attention tr").nth(head + 1).locator("button").first.focus()
-        widths, told = page.page.evaluate(arcs), page.page.locator("#m_arcs_told").inner_text()
+        widths, told = page.page.evaluate(arcs), page.page.locator("#m_reads .looked .long").inner_text()
         assert told == f"What head {head + 1} reads at 'a':"
         assert widths == [pytest.approx(0.6 + 11 * share, abs=0.01) for share in shares[head]]
-    letters = page.page.locator("#m_arcs text").all_text_contents()
+    letters = page.page.locator("#m_reads .looked text").all_text_contents()
     assert letters == ["•", "a", "n", "n", "a"]
-    told = page.page.locator("#m_arcs").get_attribute("aria-label")
+    told = page.page.locator("#m_reads .looked svg").get_attribute("aria-label")
     assert told.startswith("What head 4 reads at 'a': • ")
 
 
@@ -339,3 +339,41 @@ def test_a_link_opens_a_model_that_has_learned_as_much(model):
     assert page.page.evaluate(f"[model.learner.done, {WEIGHTS}]") == before
     page.page.locator("#m_reset").click()
     assert "learned" not in page.link
+
+
+SEEN_ARCS = """[...document.querySelectorAll("#m_reads figure")].filter(each => each.checkVisibility())
+    .map(each => each.querySelector("svg").getBoundingClientRect()).map(({ top, right }) => [top, right])"""
+
+
+@pytest.mark.parametrize(("size", "typed", "rows"), [((1920, 1080), "emma", 1), ((1080, 1920), "emma", 1)])
+def test_a_large_window_has_the_arcs_of_all_heads_side_by_side(size, typed, rows, opened):
+    page = opened(playground("en"), viewport={"width": size[0], "height": size[1]}, **REDUCED).page
+    page.locator("#tab_model").click()
+    page.locator("#m_text").fill(typed)
+    found = page.evaluate(SEEN_ARCS)
+    assert len(found) == 4
+    assert len({round(top) for top, _ in found}) == rows
+    edge = page.evaluate("byId('m_reading').getBoundingClientRect().right")
+    assert max(right for _, right in found) <= edge + 1
+    assert max(right for _, right in found) > edge - 0.1 * size[0]
+    page.locator("#m_text").fill("alexandrina")  # too long for this
+    assert len(page.evaluate(SEEN_ARCS)) == 1
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
+def test_a_small_window_has_the_arcs_of_one_head(size, opened):
+    page = opened(playground("en"), viewport={"width": size[0], "height": size[1]}, **REDUCED).page
+    page.locator("#tab_model").click()
+    assert len(page.evaluate(SEEN_ARCS)) == 1
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920)])
+def test_the_stage_of_the_model_is_used(size, opened):
+    """The tables fill their columns, and in a high window the losses and the embeddings are as high as their places."""
+    page = opened(playground("zh"), viewport={"width": size[0], "height": size[1]}, **REDUCED).page
+    page.locator("#tab_model").click()
+    box = "id => { const { width, height } = byId(id).getBoundingClientRect(); return [width, height]; }"
+    assert page.evaluate(box, "m_table")[1] > 0.95 * page.evaluate(box, "m_table_frame")[1]
+    assert page.evaluate(box, "m_curve")[1] > 0.25 * size[1]
+    if size[0] > size[1]:
+        assert page.evaluate(box, "m_attention")[0] > 0.95 * page.evaluate(box, "m_reading")[0]

@@ -13,6 +13,8 @@ from micrograd_cn.flow.columns import packed
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
 
+from .pages import DRAWN
+
 SOME = st.sampled_from([0.0, -0.0, 1.0, 2.0, float("nan"), float("inf"), float("-inf")])
 NUMBERS = st.one_of(SOME, SOME, st.floats())
 
@@ -68,10 +70,26 @@ def test_the_slider_lies_on_the_curve_and_its_ends_are_the_curve_s(opened):
     tape, losses = trained(11)
     page = opened(draw_flow(tape), reduced_motion="reduce").page
     page.locator("#tape").scroll_into_view_if_needed()
-    box = page.locator("#curve svg").bounding_box()
-    points = [p.split(",") for p in page.locator("#curve polyline").get_attribute("points").split()]
+    box = page.locator("#curve").bounding_box()
+    drawn = page.evaluate(f"({DRAWN})(byId('curve'), () => session.choose({{}}))")
+    points = max(drawn["lines"], key=len)
+    assert len(points) == 11
     for i in (10, 0, 5, 3, 8):
-        x = box["x"] + float(points[i][0]) / 640 * box["width"]
+        x = box["x"] + points[i][0]
         page.mouse.click(x, box["y"] + box["height"] / 2)
         assert page.locator("#tape").input_value() == str(i)
         assert float(page.evaluate("session.numbers.data[session.graph.root]")) == losses[i]
+
+
+@pytest.mark.browser
+def test_a_number_that_grows_during_a_run_does_not_touch_its_word(opened):
+    tape, _ = trained(25)
+    page = opened(draw_flow(tape), reduced_motion="reduce").page
+    gaps = """[...document.querySelectorAll(".node")].map(node => {
+        const word = node.querySelector(".word"), number = node.querySelector(".number");
+        return number?.textContent && word
+            ? (number.getBoundingClientRect().left - word.getBoundingClientRect().right) / viewport.zoom : Infinity;
+    })"""
+    for snapshot in (0, 12, 24):
+        page.evaluate(f"session.choose({{ snapshot: {snapshot}, done: session.moves.length }})")
+        assert min(page.evaluate(gaps)) > 3

@@ -5,27 +5,39 @@ import { svg } from "../stepper/elements.js";
 
 const ARC = { apart: 46, rim: 26, least: 0.6, widest: 11, height: 84, base: 62 }; // pixels
 
+// Return how wide the arcs of so many letters are, in pixels, if they are not drawn larger or smaller.
+export const widthOfArcs = count => 2 * ARC.rim + (count - 1) * ARC.apart;
+
 export function drawArcs(root, letters, shares) {
-  const last = letters.length - 1;
-  const place = i => ARC.rim + i * ARC.apart;
-  const width = 2 * ARC.rim + last * ARC.apart;
-  root.setAttribute("viewBox", `0 0 ${width} ${ARC.height}`);
-  root.style.width = `calc(${width}px * var(--wide, 1))`;
-  const arcs = shares.map((share, i) => {
-    const [from, to] = [place(last), place(i)];
-    const tall = Math.min(ARC.base - 8, 20 + 11 * (last - i));
-    const way =
-      i === last
-        ? `M${from - 7},${ARC.base}C${from - 16},${ARC.base - 26} ${from + 16},${ARC.base - 26} ${from + 7},${ARC.base}`
-        : `M${from},${ARC.base}C${from},${ARC.base - 1.3 * tall} ${to},${ARC.base - 1.3 * tall} ${to},${ARC.base}`;
-    return svg("path", {
-      d: way,
-      "stroke-width": (ARC.least + ARC.widest * share).toFixed(2),
-      "stroke-opacity": (0.25 + 0.75 * share).toFixed(2),
-    });
+  const { texts, paths } = elementsIn(root, letters);
+  if (texts.some((text, i) => text.textContent !== letters[i]))
+    texts.forEach((text, i) => (text.textContent = letters[i]));
+  paths.forEach((path, i) => {
+    path.setAttribute("stroke-width", (ARC.least + ARC.widest * shares[i]).toFixed(2));
+    path.setAttribute("stroke-opacity", (0.25 + 0.75 * shares[i]).toFixed(2));
   });
-  const texts = letters.map((letter, i) =>
-    svg("text", { x: place(i), y: ARC.height - 4, ...(i === last ? { class: "last" } : {}) }, letter),
-  );
-  root.replaceChildren(...arcs, ...texts);
+}
+
+// Return the texts and the arcs of a drawing. They are made again if the number of letters is another one.
+function elementsIn(root, letters) {
+  if (root.querySelectorAll("text").length !== letters.length) {
+    const last = letters.length - 1;
+    const place = i => ARC.rim + i * ARC.apart;
+    root.setAttribute("viewBox", `0 0 ${widthOfArcs(letters.length)} ${ARC.height}`);
+    root.replaceChildren(
+      ...letters.map((_, i) => svg("path", { d: wayOf(last - i, place(last), place(i)) })),
+      ...letters.map((_, i) =>
+        svg("text", { x: place(i), y: ARC.height - 4, ...(i === last ? { class: "last" } : {}) }),
+      ),
+    );
+  }
+  return { texts: [...root.querySelectorAll("text")], paths: [...root.querySelectorAll("path")] };
+}
+
+// Return the way of an arc back to a letter. That to the last letter itself is a loop.
+function wayOf(back, from, to) {
+  const { base } = ARC;
+  if (!back) return `M${from - 7},${base}C${from - 16},${base - 26} ${from + 16},${base - 26} ${from + 7},${base}`;
+  const top = base - 1.3 * Math.min(base - 8, 20 + 11 * back);
+  return `M${from},${base}C${from},${top} ${to},${top} ${to},${base}`;
 }

@@ -1,11 +1,11 @@
 // Draw the losses of the language model, and the table of its embeddings.
 
-import { colours, fitted } from "../playground/canvas.js";
-import { drawCurves } from "../playground/charts.js";
+import { colours, fitted } from "../stepper/canvas.js";
+import { drawCurves } from "../stepper/chart.js";
 
 // Some words are harder than others, so the mean of this many losses is drawn too.
 export const SMOOTHED = 50;
-const CELL = { least: 14, most: 32, letter: 34 }; // pixels: the heights of a row, and the width of the letters' column
+const CELL = { least: 14, most: 44, letter: 34 }; // pixels: the heights of a row, and the width of the letters' column
 
 // Draw the losses of the steps as a thin line, and the mean of the last fifty.
 export function drawModelLosses(canvas, losses, words) {
@@ -25,8 +25,8 @@ export function drawModelLosses(canvas, losses, words) {
       { points: own, colour: colours.rim, ink: colours.quiet, width: 1, name: words.loss_batch },
       { points: means, colour: colours.plus, width: 2.2, name: words.m_mean },
     ],
-    losses.length,
-    words,
+    { last: losses.length },
+    words.losses_later,
   );
 }
 

@@ -1,8 +1,8 @@
 // Show how the model reads what was typed: the tokens, the chances of the next token, and the attention of each head.
 
-import { drawArcs } from "./arcs.js";
+import { drawArcs, widthOfArcs } from "./arcs.js";
 import { model } from "./settings.js";
-import { byId, html } from "../stepper/elements.js";
+import { byId, html, svg } from "../stepper/elements.js";
 import { largestOf } from "../stepper/lists.js";
 import { session } from "../stepper/session.js";
 import { exact, filled } from "../stepper/text.js";
@@ -70,7 +70,7 @@ export function showReading() {
   setText(byId("m_attention_title"), filled(session.words.m_attention, { token: name }));
   const heads = attention.at(-1);
   const table = byId("m_attention");
-  showHead(heads, read.map(letterOf));
+  showHeads(heads, read.map(letterOf));
   fill(
     table,
     heads.length + 1,
@@ -100,22 +100,40 @@ export function showReading() {
   );
 }
 
-// Show the shares of one head as arcs: of the head at the pointer, or else of the one that is the most decided.
-function showHead(heads, letters) {
+const MOST_BESIDE = 8; // letters for which the arcs of all heads are shown
+
+// Show the shares of each head as arcs. Where there is no room for all heads, the style sheet shows the one at the
+// pointer, or else the one that is the most decided.
+function showHeads(heads, letters) {
   const flat = heads.flat();
   const most = Math.floor(flat.indexOf(largestOf(flat)) / letters.length);
-  const head = model.head === null ? most : Math.min(model.head, heads.length - 1);
+  const looked = model.head === null ? most : Math.min(model.head, heads.length - 1);
   const hidden = session.chosen.hides.has("attention");
-  const told = filled(session.words.m_reads, { head: headName(head), at: letters.at(-1) });
-  byId("m_reads").classList.toggle("asks", hidden);
-  setText(byId("m_arcs_told"), told);
-  byId("m_arcs").setAttribute(
-    "aria-label",
-    hidden
-      ? told
-      : `${told} ${letters.map((letter, i) => `${letter} ${inPercent(heads[head][i])}`).join(session.words.comma)}`,
+  const frame = byId("m_reads");
+  frame.classList.toggle("asks", hidden);
+  frame.classList.toggle("all", letters.length <= MOST_BESIDE);
+  frame.style.setProperty("--arcs", String(widthOfArcs(letters.length)));
+  fill(
+    frame,
+    heads.length,
+    () =>
+      html(
+        "figure",
+        {},
+        svg("svg", { role: "img" }),
+        html("figcaption", {}, html("span", { class: "long" }), html("span", { class: "short" })),
+      ),
+    (figure, h) => {
+      const [drawing, caption] = figure.children;
+      const told = filled(session.words.m_reads, { head: headName(h), at: letters.at(-1) });
+      const shares = letters.map((letter, i) => `${letter} ${inPercent(heads[h][i])}`).join(session.words.comma);
+      figure.classList.toggle("looked", h === looked);
+      setText(caption.firstChild, told);
+      setText(caption.lastChild, headName(h));
+      drawing.setAttribute("aria-label", hidden ? told : `${told} ${shares}`);
+      drawArcs(drawing, letters, hidden ? letters.map(() => 0) : heads[h]);
+    },
   );
-  drawArcs(byId("m_arcs"), letters, hidden ? letters.map(() => 0) : heads[head]);
 }
 
 const inPercent = x =>

@@ -1,8 +1,8 @@
 // Draw the plane as the network sees it: the output of each neuron on a grid of points, in blue and orange.
 
-import { colours, fitted } from "./canvas.js";
 import { levelLine } from "./contour.js";
 import { REACH, inputsAt } from "./data.js";
+import { colours, fitted } from "../stepper/canvas.js";
 
 export const GRID = 40;
 

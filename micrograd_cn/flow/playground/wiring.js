@@ -1,8 +1,8 @@
 // Draw the network: a small map of the plane for each neuron, and lines for the weights or their gradients.
 
-import { colours, fitted } from "./canvas.js";
 import { neuronName } from "./names.js";
 import { Field } from "./plane.js";
+import { colours, fitted } from "../stepper/canvas.js";
 import { html, targetOf } from "../stepper/elements.js";
 import { filled, shown } from "../stepper/text.js";
 

@@ -50,6 +50,7 @@ export function measure(shape, box, words, numbers, passes, tight) {
     : 0;
   const own = Math.max(BOX.least, ...widths, notes, textWidth(box.title, "title") + (gets ? lock : 0));
   box.side = side;
+  box.between = Math.min(between, 8);
   box.width = Math.ceil((box.bare ? textWidth(ROOMY.usual, "number") : own) + 2 * side);
   box.rows = [...(box.bare ? ["bare"] : ["title"]), ...box.pairs, ...Array(box.notes).fill("note")];
   box.height =

@@ -1,12 +1,14 @@
 // One step of gradient descent, with the root as the loss: every parameter moves against its gradient.
 
-import { makeCurve } from "./curve.js";
+import { colours } from "./canvas.js";
+import { drawCurves } from "./chart.js";
 import { byId, html } from "./elements.js";
 import { gradient, movesOf, replayed } from "./engine.js";
 import { isEditable } from "./graph.js";
 import { called } from "./labels.js";
 import { session } from "./session.js";
 import { bracketed, filled, parsed, shown } from "./text.js";
+import { themed } from "./theme.js";
 
 const MOST_LEARNED = 12; // parameters whose step is written out
 
@@ -49,20 +51,33 @@ export function learn() {
 }
 
 session.watch(() => {
-  const { graph, numbers, words, trail } = session;
+  const { graph, trail } = session;
   byId("learn").disabled = Boolean(graph.fixed) || !learners(graph).length;
-  if (!trail.length) {
-    byId("trail").replaceChildren();
-    byId("learned").replaceChildren();
-    return;
-  }
-  const values = [...trail, numbers.data[graph.root]];
-  const curve = makeCurve(values, 320, 70);
-  const root = called(graph.nodes[graph.root].name);
-  curve.root.setAttribute("aria-label", filled(words.curve, { root }));
-  curve.show(values.length - 1);
-  byId("trail").replaceChildren(curve.root, `${root}: ${values.slice(-4).map(shown).join(" → ")}`);
+  byId("trail").hidden = !trail.length;
+  if (trail.length) drawTrail();
+  else byId("learned").replaceChildren();
 });
+
+// Draw the root's value before each step and now.
+function drawTrail() {
+  const { graph, numbers, words, trail } = session;
+  if (!trail.length || !byId("trail_curve").clientWidth) return;
+  const values = [...trail, numbers.data[graph.root]];
+  const root = called(graph.nodes[graph.root].name);
+  const label = filled(words.curve, { root });
+  const points = values.map((x, i) => /** @type {Point} */ ([i, x]));
+  byId("trail_curve").setAttribute("aria-label", label);
+  drawCurves(
+    byId("trail_curve"),
+    [{ points, colour: colours.plus, width: 2.2, name: root }],
+    { last: trail.length, mark: trail.length },
+    label,
+  );
+  byId("trail_text").textContent = `${root}: ${values.slice(-4).map(shown).join(" → ")}`;
+}
+
+new ResizeObserver(() => session.graph && drawTrail()).observe(byId("trail_curve"));
+themed.push(() => session.graph && drawTrail());
 
 byId("learn").addEventListener("click", learn);
 byId("rate").addEventListener("keydown", event => event.key === "Enter" && learn());

@@ -279,7 +279,7 @@ function updateBox({ group, title, rows, width, role }, shape, i, facts) {
   const lines = boxLines(box, shape.graph, facts, words, width);
   rows.forEach((texts, k) =>
     texts.forEach((text, part) => {
-      const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + 4 : 0;
+      const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + box.between : 0;
       fit(
         text,
         lines[k]?.[part] ?? "",

@@ -1,19 +1,20 @@
 // Show a training run: the slider over its steps, and the curve of the root's value.
 
-import { makeCurve } from "./curve.js";
+import { colours } from "./canvas.js";
+import { drawCurves } from "./chart.js";
 import { byId } from "./elements.js";
 import { session } from "./session.js";
 import { filled, shown } from "./text.js";
+import { themed } from "./theme.js";
 
-const tape = { snapshots: null, values: [], curve: null };
+const tape = { snapshots: null, values: [] };
 
 session.watch(() => {
   const { snapshots, graph, words, chosen } = session;
   const root = graph.nodes[graph.root].name;
   if (tape.snapshots !== snapshots) {
     const values = snapshots.map(recorded => recorded.data[recorded.graph.root]);
-    Object.assign(tape, { snapshots, values, curve: makeCurve(values) });
-    byId("curve").replaceChildren(tape.curve.root);
+    Object.assign(tape, { snapshots, values });
   }
   byId("training").hidden = snapshots.length < 2;
   byId("tape").max = String(snapshots.length - 1);
@@ -21,10 +22,30 @@ session.watch(() => {
   const told = { step: chosen.snapshot + 1, count: snapshots.length, root, value: shown(tape.values[chosen.snapshot]) };
   byId("tape_text").textContent = filled(words.tape_text, told);
   byId("tape").setAttribute("aria-valuetext", byId("tape_text").textContent);
-  tape.curve.root.setAttribute("aria-label", filled(words.curve, { root }));
-  tape.curve.show(chosen.snapshot);
+  drawTape();
 });
 
+// Draw the curve, and place the slider over it.
+function drawTape() {
+  if (!byId("curve").clientWidth) return;
+  const { graph, words, chosen } = session;
+  const root = graph.nodes[graph.root].name;
+  const label = filled(words.curve, { root });
+  const points = tape.values.map((x, i) => /** @type {Point} */ ([i, x]));
+  byId("curve").setAttribute("aria-label", label);
+  const [left, wide] = drawCurves(
+    byId("curve"),
+    [{ points, colour: colours.plus, width: 2.2, name: root }],
+    { last: points.length - 1, mark: chosen.snapshot },
+    label,
+  );
+  byId("reel").style.setProperty("--left", `${left}px`);
+  byId("reel").style.setProperty("--wide", `${wide}px`);
+}
+
+// A canvas that is not drawn again when its size changes is stretched.
+new ResizeObserver(() => tape.snapshots && drawTape()).observe(byId("curve"));
+themed.push(() => tape.snapshots && drawTape());
 byId("tape").addEventListener("input", () =>
   session.choose({ snapshot: Number(byId("tape").value), edits: new Map() }),
 );

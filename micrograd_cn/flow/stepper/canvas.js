@@ -1,6 +1,6 @@
 // Fit canvases to their elements, and read the colours of the style sheet for them.
 
-import { themed } from "../stepper/theme.js";
+import { themed } from "./theme.js";
 
 export const colours = {};
 function readColours() {
