@@ -24,7 +24,7 @@ const MODEL_BUDGET = 10; // milliseconds of training in one frame
 const modelPace = { told: 0, frame: 0 }; // the time of the last new word, and frames so far
 const PAUSE_BETWEEN_WORDS = 300; // milliseconds between new words
 // Where training stops by itself before its last step, and what is called then.
-const stops = { at: Infinity, after: () => {} };
+const learningGoal = { at: Infinity, after: () => {} };
 
 function modelWords() {
   const text = model.settings.words === "own" ? model.lines : (page.names ?? ""); // they may come later
@@ -63,16 +63,19 @@ function renewModel() {
 
 // In each frame, train as long as the budget allows. Show the model, or a new word, now and then.
 const modelRunner = new Runner(model, {
-  speed: () => (stops.at < Infinity ? "full" : model.settings.speed),
+  speed: () => (learningGoal.at < Infinity ? "full" : model.settings.speed),
   step: () => model.learner.step(),
   full(began) {
     do model.learner.work();
-    while (performance.now() - began < MODEL_BUDGET && model.learner.done < Math.min(stops.at, model.learner.steps));
+    while (
+      performance.now() - began < MODEL_BUDGET &&
+      model.learner.done < Math.min(learningGoal.at, model.learner.steps)
+    );
   },
   showFrame(now, speed) {
     const { learner } = model;
-    if (learner.done >= stops.at) {
-      const { after } = stops;
+    if (learner.done >= learningGoal.at) {
+      const { after } = learningGoal;
       stopModel();
       showModel();
       remember();
@@ -102,14 +105,14 @@ export function runModel() {
 export function learnTo(step, then = () => {}) {
   const { learner } = model;
   if (!learner || learner.done >= Math.min(step, learner.steps)) return then();
-  Object.assign(stops, { at: Math.min(step, learner.steps), after: then });
+  Object.assign(learningGoal, { at: Math.min(step, learner.steps), after: then });
   runModel();
 }
 
 // Stop training. A batch that has begun is finished first, so the page shows the result of a whole step.
 function stopModel() {
   modelRunner.stop();
-  Object.assign(stops, { at: Infinity, after: () => {} });
+  Object.assign(learningGoal, { at: Infinity, after: () => {} });
   while (model.learner?.ready) model.learner.work();
 }
 

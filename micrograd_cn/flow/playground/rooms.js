@@ -115,14 +115,14 @@ export function remember() {
       lesson,
       chosen: { lang },
     } = session;
-    const embed = viewport.embedded ? { embed: 1 } : {};
-    if (!lesson) return { ...factsNow(), lang, ...embed };
+    const framed = viewport.embedded ? { embed: 1 } : {};
+    if (!lesson) return { ...factsNow(), lang, ...framed };
     const { learned, ...own } = factsNow();
     const given = { lesson: lesson.name, ...(lesson.at > 1 ? { at: lesson.at } : {}) };
     // A lesson sets up its own state, so a link to it says no more until the reader has changed something. Only what its
     // model has learned may depend on how long the reader looked on.
     const changed = factsOfLesson() !== lesson.start;
-    return { ...given, ...(lesson.carries && learned ? { learned } : {}), ...(changed ? own : {}), lang, ...embed };
+    return { ...given, ...(lesson.carries && learned ? { learned } : {}), ...(changed ? own : {}), lang, ...framed };
   });
 }
 
