@@ -172,7 +172,7 @@ def _loss(loss: Loss, rows: Rows) -> dict[str, Any]:
 
 
 def _updates(rows: Rows) -> str:
-    """Return a JavaScript module with a function for each optimiser, which takes a step for one parameter.
+    """Return a JavaScript module with a function for each optimiser, which takes a step for arrays of parameters.
 
     The operations that the functions use are added to `rows`, which prints them as JavaScript functions.
     """
@@ -181,23 +181,23 @@ def _updates(rows: Rows) -> str:
 
 
 def _model_update(rows: Rows) -> str:
-    """Return a JavaScript module with Adam's step for the language model, whose parameters and state are arrays.
+    """Return a JavaScript module with Adam's step for the language model.
 
     The operations that the step uses are added to `rows`, which prints them as JavaScript functions.
     """
-    fixed, own, results = _updated(Adam, {"betas": BETAS})
-    step = rows.loop(fixed, own, list(zip([own[0], *own[2:]], results, strict=True)))
+    step = _update(Adam, {"betas": BETAS}, rows)
     return f'import {{ forward }} from "../rows.js";\nexport const updateModel = {step};\n'
 
 
 def _update(kind: type[Optimizer], given: dict[str, Any], rows: Rows) -> str:
-    """Return a JavaScript function that takes a step of an optimiser for one parameter.
+    """Return a JavaScript function that takes a step of an optimiser for arrays of parameters.
 
-    `kind` is the class of the optimiser, and `given` has its options. The operations that the function uses are added
-    to `rows`, which prints them as JavaScript functions.
+    Its arguments are the learning rate, the index of the step, and the arrays of data, of gradients, and of each number
+    of the state. `kind` is the class of the optimiser, and `given` has its options. The operations that the function
+    uses are added to `rows`, which prints them as JavaScript functions.
     """
     fixed, own, results = _updated(kind, given)
-    return rows.function((*fixed, *own), results, "[{}]")
+    return rows.loop(fixed, own, list(zip([own[0], *own[2:]], results, strict=True)))
 
 
 def _updated(kind: type[Optimizer], given: dict[str, Any]) -> tuple[list[Term], list[Term], tuple[Any, ...]]:

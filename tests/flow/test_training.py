@@ -509,6 +509,36 @@ def test_a_frame_s_work_fits_into_a_sixtieth_of_a_second(board):
     assert sorted(spent)[20] < 16
 
 
+DRAWINGS = """frames => new Promise(done => {
+    const drawn = {}, { clearRect } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.clearRect = function (...place) {
+        const name = this.canvas.id || this.canvas.parentElement?.id;
+        drawn[name] = (drawn[name] ?? 0) + 1;
+        clearRect.apply(this, place);
+    };
+    let count = 0;
+    const each = () => {
+        if (++count < frames) return requestAnimationFrame(each);
+        CanvasRenderingContext2D.prototype.clearRect = clearRect;
+        done(drawn);
+    };
+    requestAnimationFrame(each);
+    byId("run").click();
+})"""
+
+
+def test_what_is_slow_to_draw_is_not_drawn_in_every_frame(board):
+    board.page.locator("#b_layers").fill("16-16-16-16-16-16")
+    board.page.locator("#b_batch").select_option("0")
+    board.page.locator("#b_speed").select_option("full")
+    drawn = board.page.evaluate(DRAWINGS, 48)
+    board.page.evaluate("stopTraining()")
+    assert 10 <= drawn["wires"] <= 14  # 1,328 curves
+    assert 2 <= drawn["plane"] <= 14  # 300 points and a line between the classes
+    assert 7 <= drawn["losses"] <= 9
+    assert inside(board, "trainer.steps") >= 40
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_playground_speaks_both_languages(lang, opened):
     page = opened(playground(lang))

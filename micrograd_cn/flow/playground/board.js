@@ -50,19 +50,29 @@ export function findDead() {
 }
 
 export function drawBoard(all) {
-  const { trainer, point: chosenPoint, dead } = session.board;
-  const { words } = session;
+  drawWorld();
+  drawWires();
+  if (all) drawNumbers();
+}
+
+// Draw the plane as the network, or the selected neuron, sees it.
+export function drawWorld() {
+  const { trainer, point: chosenPoint } = session.board;
   const { lens } = wiring;
-  drawPlane(
-    byId("plane"),
-    lens ? wiring.fields[lens.l][lens.j] : views.output,
-    trainer.points,
-    chosenPoint,
-    trainer.held,
-  );
-  wiring.draw(byId("show_grads").getAttribute("aria-pressed") === "true", words);
+  const field = lens ? wiring.fields[lens.l][lens.j] : views.output;
+  drawPlane(byId("plane"), field, trainer.points, chosenPoint, trainer.held);
+}
+
+// Draw the weights or their gradients, and tell those of the selected neuron.
+export function drawWires() {
+  wiring.draw(byId("show_grads").getAttribute("aria-pressed") === "true", session.words);
   tellLens();
-  if (!all) return;
+}
+
+// Measure the losses on all samples, and draw and tell all that follows from them and from the weights.
+export function drawNumbers() {
+  const { trainer, dead } = session.board;
+  const { words } = session;
   trainer.take();
   drawLosses(byId("losses"), trainer, words);
   charts.update(trainer.network, words);

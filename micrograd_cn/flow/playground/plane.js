@@ -34,6 +34,8 @@ export class Survey {
     this.fields = fields;
     this.output = output;
     this.row = 0;
+    /** @type {Field[]} */
+    this.waiting = []; // complete fields that are not shown yet
     const at = inputsAt(kind);
     const step = (2 * REACH) / GRID;
     this.inputs = Array.from({ length: GRID * GRID }, (_, i) =>
@@ -41,11 +43,14 @@ export class Survey {
     );
   }
 
+  // Compute and show everything.
   whole() {
     this.row = 0;
     this.rows(GRID);
+    this.showSome(Infinity);
   }
 
+  // Compute some rows, and show some fields that are complete. Return whether that of the verdict is complete now.
   rows(count) {
     const { trainer, fields, output, inputs } = this;
     const { layers } = trainer.network;
@@ -59,11 +64,16 @@ export class Survey {
         }
       }
       this.row = (this.row + 1) % GRID;
-      if (this.row === 0) {
-        output.show();
-        for (const field of fields.flat()) field.show();
-      }
+      if (this.row > 0) continue;
+      output.show();
+      this.waiting = fields.flat();
     }
+    this.showSome((2 * count * this.fields.flat().length) / GRID);
+    return this.row === 0;
+  }
+
+  showSome(count) {
+    for (const field of this.waiting.splice(0, Math.ceil(count))) field.show();
   }
 }
 

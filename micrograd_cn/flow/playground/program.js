@@ -230,7 +230,7 @@ const BACKWARD = {
       const upstream = grad[first + i];
       if (base.length === 1) {
         const a = base[0] + i * step[0];
-        const [local] = slopes(y, data[a]);
+        const local = slopes(y, data[a])[0];
         if (!all && !sendsTo(facts, 0, local)) continue;
         grad[a] += upstream * local;
         reached[a] = 1;

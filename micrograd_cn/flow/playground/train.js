@@ -35,7 +35,8 @@ export class Trainer {
     );
     this.rng = new Random(seed + 1);
     this.waiting = [];
-    this.state = Array.from(this.network.data, () => null);
+    // After the learning rate, the step, the data and the gradients, an optimiser takes the arrays of its state.
+    this.state = Array.from({ length: updates[optimizer].length - 4 }, () => new Float64Array(this.network.count));
     this.history = []; // the loss of each batch, or of a long run the mean of `each` batches
     this.each = 1;
     this.added = 0;
@@ -74,12 +75,7 @@ export class Trainer {
     this.steps++;
     this.seen += samples.length;
     const { data, grad } = this.network;
-    const update = updates[this.optimizer];
-    for (let i = 0; i < data.length; i++) {
-      const [x, ...state] = update(this.rate, this.steps, data[i], grad[i], ...(this.state[i] ?? [0, 0]));
-      data[i] = x;
-      this.state[i] = state;
-    }
+    updates[this.optimizer](this.rate, this.steps, data, grad, ...this.state);
     this.samples = samples;
     this.remember(loss);
     return loss;

@@ -1,6 +1,18 @@
 // Start training with the settings, run it frame by frame, and open its computations in the stepper.
 
-import { LEAST_POINTS, drawBoard, findDead, refresh, showTrainer, tellState, views, wiring } from "./board.js";
+import {
+  LEAST_POINTS,
+  drawBoard,
+  drawNumbers,
+  drawWires,
+  drawWorld,
+  findDead,
+  refresh,
+  showTrainer,
+  tellState,
+  views,
+  wiring,
+} from "./board.js";
 import { computationOf } from "./computation.js";
 import { DATA, pointOf } from "./data.js";
 import { fillFields, showFields } from "./fields.js";
@@ -21,8 +33,10 @@ import { viewport } from "../stepper/viewport.js";
 
 const HELD = 100; // held-out points
 const MOST_RETRAINED = 3000; // steps that a link makes again
-const BUDGET = 5; // milliseconds of training in one frame
-const pace = { frame: 0, rest: 3 }; // frames so far, and further steps in this frame
+// In one frame at full speed: milliseconds of training, how many steps it has at most, and milliseconds for the fields.
+const BUDGET = { training: 5, steps: 4, fields: 2.5 };
+const MANY_WEIGHTS = 500; // With more weights than this, they are drawn in every fourth frame only.
+const pace = { frame: 0, swept: false }; // frames so far, and whether the fields are complete after this frame
 
 export function renew() {
   stopTraining();
@@ -45,8 +59,8 @@ export function renew() {
   showTrainer();
 }
 
-// In each frame at full speed, take as many steps as fit into the budget, and compute a part of the fields. Draw the
-// rest now and then.
+// In each frame at full speed, take as many steps as fit into the budget, and compute a part of the fields. The eye sees
+// no difference if the rest is drawn less often, and each part of it in a frame of its own.
 const runner = new Runner(session.board, {
   speed: () => session.board.settings.speed,
   step() {
@@ -54,15 +68,25 @@ const runner = new Runner(session.board, {
     views.survey.whole();
   },
   full(began) {
-    do session.board.trainer.step();
-    while (performance.now() - began < BUDGET && pace.rest-- > 0);
-    pace.rest = 3;
-    views.survey.rows(GRID / 4);
+    const { trainer } = session.board;
+    let steps = 0;
+    let now = began;
+    do {
+      trainer.step();
+      steps++;
+      now = performance.now();
+    } while (steps < BUDGET.steps && ((now - began) * (steps + 1)) / steps < BUDGET.training); // if another one fits
+    pace.swept = false;
+    for (let rows = 0; rows < GRID / 4 && !pace.swept && performance.now() - now < BUDGET.fields; rows++)
+      pace.swept = views.survey.rows(1);
   },
   showFrame(_now, speed) {
-    pace.frame++;
-    if (pace.frame % 12 === 0) findDead();
-    drawBoard(pace.frame % 6 === 0 || speed !== "full");
+    const frame = pace.frame++ % 12;
+    if (frame === 3) findDead();
+    if (speed !== "full") return drawBoard(true);
+    if (pace.swept) drawWorld();
+    if (frame % 4 === 2 || session.board.trainer.network.count <= MANY_WEIGHTS) drawWires();
+    if (frame % 6 === 0) drawNumbers();
   },
 });
 

@@ -1,7 +1,7 @@
 // What flow/playground.py prints of the optimisers.
 
-/** A step of each optimiser for one parameter: its new data, and the new numbers of its state. */
+/** A step of each optimiser for all parameters, which changes the arrays. */
 export const updates: Record<
   string,
-  (rate: number, steps: number, data: number, grad: number, ...state: number[]) => [number, ...number[]]
+  (rate: number, steps: number, data: Float64Array, grad: Float64Array, ...state: Float64Array[]) => void
 >;
