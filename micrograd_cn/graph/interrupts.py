@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 
 __all__ = ["at_once"]
 
 
-def at_once(*changes: Iterable[object]) -> bool:
+def at_once(changes: Iterable[object]) -> bool:
     """Make changes. If Ctrl-C interrupts this, either all of them have been made, or none has.
 
     Python handles signals, such as that of Ctrl-C, only between two instructions of Python code. Here a single call
     into C makes all changes, so no signal is handled before the last one.
 
     Args:
-        changes: iterators that make a change whenever they are advanced. They, and the functions that they call, must
-            be written in C, for example `map(setattr, nodes, repeat("_data"), numbers)`.
+        changes: an iterator that makes a change whenever it is advanced. It, and the function that it calls, must be
+            written in C, for example `map(setattr, nodes, repeat("_data"), numbers)`, or a `chain` of such iterators.
 
     Returns:
         True if each change has returned None or another false object. A change that returns a true object ends the
         call, so the changes after it are not made.
 
     >>> found = []
-    >>> at_once(map(found.append, [1, 2]), map(found.append, [3]))
+    >>> at_once(map(found.append, [1, 2, 3]))
     True
     >>> at_once(map(found.pop, [0, 0])), found
     (False, [2, 3])
     """
-    return not any(chain.from_iterable(changes))
+    return not any(changes)

@@ -263,9 +263,9 @@ def uses_machine_code(nodes: Sequence[Value]) -> bool:
 
     The machine code is compiled in the background once Python code has read or written many nodes.
     """
-    if len(nodes) < MIN_NODES or type(nodes) is not list or not slot_offset("_data"):
+    if len(nodes) < MIN_NODES or type(nodes) is not list:
         return False
-    return _kernels.are_ready(len(nodes), NODES_BEFORE_CODE)
+    return _kernels.are_compiled or (slot_offset("_data") > 0 and _kernels.are_ready(len(nodes), NODES_BEFORE_CODE))
 
 
 def data_of(nodes: Sequence[Value]) -> array[float]:

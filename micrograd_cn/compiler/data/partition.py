@@ -165,7 +165,9 @@ def _uses_machine_code(numbers: int) -> bool:
 
     The machine code is compiled in the background once Python code has processed many numbers.
     """
-    return numbers >= max(FEW_NUMBERS, 1) and _kernels.are_ready(numbers, NUMBERS_BEFORE_CODE)
+    if numbers < FEW_NUMBERS or not numbers:
+        return False
+    return _kernels.are_compiled or _kernels.are_ready(numbers, NUMBERS_BEFORE_CODE)
 
 
 def split_by_outcome(rows: array[int], outcomes: array[float], expected: array[float]) -> tuple[array[int], array[int]]:

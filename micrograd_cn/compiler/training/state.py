@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress, repeat
+from itertools import chain, compress, repeat
 from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -491,7 +491,7 @@ class TrainingState:
             changes.append(map(setattr, [optimizer], ["skipped"], [optimizer.skipped | skipped]))
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.view[0]]))
-        at_once(*changes)
+        at_once(chain.from_iterable(changes))
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
