@@ -7,9 +7,11 @@ in a block.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from threading import Lock
 from typing import Any, NoReturn, TypeVar
 
@@ -19,7 +21,7 @@ from .groups import Group
 
 __all__ = [
     *("Context", "Hooks", "Mode", "detect_anomaly", "enter", "here", "hook_other_threads", "hooked", "leave"),
-    *("no_grad", "recording", "suppresses_recording", "with_anomaly_checks"),
+    *("no_grad", "note_change", "recording", "suppresses_recording", "with_anomaly_checks"),
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -120,6 +122,8 @@ _lock = Lock()
 _entered = 0  # how many blocks all threads and tasks are in together
 active = False  # whether `_entered` is more than 0
 data_changed = True  # set by every assignment to a node's data; code that copies data resets it
+# Sets `data_changed`. It is written in C, as `interrupts.at_once` needs it.
+note_change: Callable[[], None] = partial(setattr, sys.modules[__name__], "data_changed", True)
 here: Callable[[], Context] = _context.get
 
 

@@ -15,7 +15,8 @@ def at_once(changes: Iterable[object]) -> bool:
 
     Args:
         changes: an iterator that makes a change whenever it is advanced. It, and the function that it calls, must be
-            written in C, for example `map(setattr, nodes, repeat("_data"), numbers)`, or a `chain` of such iterators.
+            written in C, for example `map(setattr, nodes, repeat("_data"), numbers)`. To make the changes of several
+            such iterators, pass `map(any, iterators)`.
 
     Returns:
         True if each change has returned None or another false object. A change that returns a true object ends the

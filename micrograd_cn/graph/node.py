@@ -7,7 +7,7 @@ import opcode
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, repeat
+from itertools import repeat
 from math import isnan
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
@@ -594,4 +594,4 @@ def assign_data(nodes: Sequence[Node], numbers: Sequence[float]) -> None:
         for node, x in zip(nodes, numbers, strict=True):
             node.data = x
         return
-    at_once(chain(map(setattr, nodes, repeat("_data"), numbers), map(setattr, [context], ["data_changed"], [True])))
+    at_once(map(any, [map(setattr, nodes, repeat("_data"), numbers), map(operator.call, [context.note_change])]))

@@ -293,8 +293,7 @@ def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
         write: Callable[[], object] = partial(
             _kernels["write_nodes"], nodes, len(nodes), slot_offset("_data"), numbers.buffer_info()[0], 1
         )
-        changed: Callable[[], object] = partial(setattr, context, "data_changed", True)
-        if at_once(map(call, [write, changed])):  # `write` returns 1 if machine code cannot write to these nodes
+        if at_once(map(call, [write, context.note_change])):  # otherwise machine code cannot write to these nodes
             return
     assign_data(nodes, numbers)
 

@@ -121,7 +121,7 @@ class SingleStep:
         changes: Sequence[Callable[[], object]] = (
             partial(self._run, optimizer.parameters, *self._operands),
             partial(setattr, optimizer, "steps", steps + 1),
-            partial(setattr, context, "data_changed", True),
+            context.note_change,
         )
         return at_once(map(call, changes))
 

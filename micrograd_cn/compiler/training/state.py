@@ -9,8 +9,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, compress, repeat
+from itertools import compress, repeat
 from math import isfinite
+from operator import call
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -467,7 +468,7 @@ class TrainingState:
         arrays = {optimizer.state_names[k]: numbers for k, numbers in zip(used, states, strict=True)}
         changes: list[Iterable[object]] = [
             map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(data)),
-            map(setattr, [context], ["data_changed"], [True]),
+            map(call, [context.note_change]),
             map(setattr, () if every else optimizer.parameters, repeat("_grad"), repeat(0.0)),
             map(setattr, of_trained(layout.trained), repeat("_grad"), of_trained(gradients)),
             map(setattr, [optimizer], ["steps"], [steps]),
@@ -491,7 +492,7 @@ class TrainingState:
             changes.append(map(setattr, [optimizer], ["skipped"], [optimizer.skipped | skipped]))
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.view[0]]))
-        at_once(chain.from_iterable(changes))
+        at_once(map(any, changes))
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
