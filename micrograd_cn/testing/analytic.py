@@ -1,4 +1,4 @@
-"""Build the derivative that is to be checked: from the user's own, from PyTorch's backward pass, or from jax's vjp."""
+"""Build the derivative to check: the one that the user gave, or that of PyTorch's backward pass or of jax's vjp."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def derivative_of(
     varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
 
     def with_constants(result: Any) -> Any:
-        """Return `result`, which leaves out the gradients of constants, with None inserted for each constant."""
+        """Return the gradients in `result`, which leaves out those of constants, with None for each constant."""
         if not several or all(varying):
             return result
         one = sum(varying) == 1
@@ -378,10 +378,10 @@ def _torch_backward_twice(f: Callable[..., Any], arguments: Packed, outputs: Pac
 
 
 def _function_of_variables(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> Callable[..., tuple[Any, ...]]:
-    """Return a function that calls `f` with other variables: the floating-point arrays and numbers in its arguments.
+    """Return a function that takes the variables of `f` one after the other, and calls `f` with them.
 
-    The function takes the variables one after the other. The constants come from `arguments` (see `Packed`). It returns
-    a tuple of the floating-point arrays and numbers in the result of `f`.
+    The variables are the floating-point arrays and numbers in the arguments of `f`. The constants come from `arguments`
+    (see `Packed`). The function returns a tuple of the floating-point arrays and numbers in the result of `f`.
     """
     return lambda *leaves: tuple(outputs.variables(f(*arguments.with_variables(leaves))))
 
@@ -403,7 +403,7 @@ def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed
 
 
 def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls `f` compiled by `jax.jit`; once a compiled call fails, it calls `f` itself."""
+    """Return a function that calls `f` compiled by `jax.jit`, or `f` itself after a compiled call has failed."""
     jax = sys.modules["jax"]
     if not hasattr(jax, "jit"):
         return f

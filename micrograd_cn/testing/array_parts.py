@@ -56,7 +56,7 @@ def _is_of_scipy(kind: Any) -> bool:
 
 @functools.lru_cache
 def _is_other_layout(layout: Any) -> bool:
-    """Return whether a layout of PyTorch is another one than that of dense tensors."""
+    """Return whether `layout` is a layout of PyTorch tensors other than that of dense tensors."""
     return layout is not None and str(layout) != "torch.strided"
 
 

@@ -36,7 +36,7 @@ def points(
 ) -> SearchStrategy[Any]:
     """Return a Hypothesis strategy for numpy arrays, at which the gradient of a function of arrays can be checked.
 
-    Most arrays have elements of up to 0.1, 1 or 10, as layers of a network meet them. In one of five examples of a
+    Most arrays have elements of up to 0.1, 1 or 10, as arrays in a neural network do. In one of five examples of a
     test, arrays are extreme: much larger, much smaller, or with elements of very different magnitudes. All arrays of an
     example are extreme together, since rounding would hide the effect of a usual array beside that of a huge one. Some
     elements are 0.0 or -0.0.

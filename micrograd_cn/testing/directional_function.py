@@ -196,7 +196,7 @@ class DirectionalFunction:
         return self._memo[t]
 
     def _change_in_doubles(self, t: float) -> tuple[float, float]:
-        """Return how the weighted sum u · f changes from x to x + t v, and how much of that rounding of x + t v causes.
+        """Return the change of the weighted sum u · f from x to x + t v, and the part that comes from rounding x + t v.
 
         The point x + t v is computed in doubles, and rounded to the arguments' types. Both results are divided by
         `divisor`.
@@ -212,7 +212,7 @@ class DirectionalFunction:
         return change, -self.analytic_along(exact, self.x)
 
     def _change_in_own_types(self, t: float, gradient: Vector) -> tuple[float, float]:
-        """Return how the weighted sum u · f changes from x to x + t v, and how much of that rounding of x + t v causes.
+        """Return the change of the weighted sum u · f from x to x + t v, and the part that comes from rounding x + t v.
 
         Both are divided by `divisor`. numpy computes x + t v in the types of the arrays, such as float32. For many
         elements, this is quicker than `_change_in_doubles`. The second number is computed only if few elements are
@@ -287,7 +287,7 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set `changed_outputs` to the mask `moved`, and clear the cached `rounding`, which counts fewer outputs."""
+        """Set `changed_outputs` to the mask `moved`, and clear the cached `rounding`, which is for fewer outputs."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:

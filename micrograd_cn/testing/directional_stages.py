@@ -171,8 +171,9 @@ class Case:
     def _measured_rounding(self) -> float:
         """Return the rounding error of the values of φ, measured near the point.
 
-        If φ does not change near the point, but changes far away, its rounding is about as high as the tread of the
-        staircase on which the point lies. If a mask such as that of relu keeps φ from changing, there is no staircase.
+        If φ does not change near the point, but changes far away, rounding may make a staircase of φ. The rounding
+        error is then about the height of the tread on which the point lies. If a mask such as that of relu keeps φ from
+        changing, there is no staircase.
         """
         problem, phi = self.problem, self.phi
         rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
@@ -264,7 +265,7 @@ def rounding_hides_both(case: Case) -> Comparison | None:
 
 
 def agrees_at_first_look(case: Case) -> Comparison | None:
-    """Return the first look if the derivative agrees there."""
+    """Return the cheapest comparison, which is `Case.first_look`, if the derivative agrees in it."""
     return case.first_look if case.first_look and case.first_look.agrees else None
 
 
@@ -275,7 +276,7 @@ def is_step(case: Case) -> Comparison | None:
 
 
 def first_look_decides(case: Case) -> Comparison | None:
-    """Return the first look if it gave a verdict, or if comparisons at the point would tell no more."""
+    """Return the cheapest comparison, `Case.first_look`, if it has a verdict, or if others would tell no more."""
     seen = case.first_look
     if seen and case.half_precision and seen.agrees is None and not half_precision.is_hopeless(seen, case.phi):
         return None
@@ -297,7 +298,7 @@ def measured_rounding_decides(case: Case) -> Comparison | None:
 
 
 def first_look_is_more_exact(case: Case) -> Comparison | None:
-    """Return the first look if the error of its numerical derivative is smaller than that at the point."""
+    """Return the cheapest comparison, `Case.first_look`, if it is more exact than the one at the point."""
     seen = case.first_look
     return seen if seen and seen.numeric.error < case.at_point[0].numeric.error else None
 

@@ -55,7 +55,7 @@ def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SM
         op: the operation.
         count: how many points.
         reach: the greatest distance of an operand from 0; see `interior` for domains that are farther away.
-        operands: how many operands an n-ary operation is given: at each point the next of these counts, in turn.
+        operands: numbers of operands for an n-ary operation. The points go through these numbers in turn.
 
     >>> from micrograd_cn import log, mul
     >>> list(spread_points(mul, 2, 4.0)), list(spread_points(log, 2, 100.0))

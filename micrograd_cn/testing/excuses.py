@@ -83,7 +83,7 @@ def excuse(doubt: Doubt) -> str:
 
 
 def rounding_in_half_precision(doubt: Doubt) -> str:
-    """Look for rounding in half precision, by which the derivative would agree at points nearby, or in larger steps."""
+    """Look for rounding in half precision: the mismatch does not show at points nearby, or not in larger steps."""
     phi = doubt.phi
 
     def compare_at(x: Vector) -> Comparison:
@@ -128,10 +128,11 @@ def narrow_features(doubt: Doubt) -> str:
 
 
 def staircase(doubt: Doubt) -> str:
-    """Look for a staircase that rounding makes of f, as of 1 + erf(x) at -8, if f may have one.
+    """Look for a staircase that rounding makes of f, as it does of 1 + erf(x) at -8.
 
-    It may if no output changes in the finest steps, as if a part of f computed in float32. It may also if an output is
-    far smaller than others: far below 0, gelu is x times a staircase, and is none itself.
+    It is looked for only in two cases. In the first, no output changes in the finest steps, as if a part of f computed
+    in float32. In the second, an output is far smaller than others, and may hide a staircase inside f: for x far below
+    0, gelu(x) is x times a staircase, and changes in every step.
     """
     phi, problem = doubt.phi, doubt.problem
     tread = problem.steps.finest
@@ -144,9 +145,10 @@ def staircase(doubt: Doubt) -> str:
 
 
 def treads(doubt: Doubt) -> str:
-    """Look for treads of a staircase that rounding makes of f, and which are as high as the mismatch is large.
+    """Look for a staircase that rounding makes of f, with treads so high that they may cause the mismatch.
 
-    The derivative must not be called wrong if f is rounded by the height of a tread, nor in means over wide intervals.
+    They are an excuse only under two conditions. A comparison that takes the height of a tread as the rounding error of
+    f must not call the derivative wrong. Means of the derivative over wide intervals must show no mismatch.
     """
     phi, around = doubt.phi, tread_of(doubt.phi)
     if not (around and around.is_rounding and doubt.mismatch * around.width <= MAX_TREADS * around.height):
@@ -201,7 +203,8 @@ def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
 
     For example, between its poles at whole numbers, lgamma is steeper or flatter than over the long steps that suit
     large numbers. Values at points that are far apart then look like noise, and values at points that are close do not.
-    Rounding would look like noise at close points, too. The result is False if even the finest steps are short.
+    Rounding would look like noise at close points, too. If the finest steps are shorter than `LONG_STEP`, the result is
+    False.
     """
     steps = phi.problem.steps
     if float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0)) * steps.finest < LONG_STEP:
@@ -218,10 +221,10 @@ def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
 
 
 def _roughness(phi: DirectionalFunction, step: float) -> float:
-    """Return how far `phi` is from a polynomial at uneven points up to four steps away; 0.0 if it is smooth there.
+    """Return how far the values of `phi` at some points near 0 are from a polynomial; 0.0 if `phi` is smooth there.
 
-    A smooth function is far nearer to a polynomial of high degree than to a parabola. The points are uneven, since even
-    ones may all lie at the same distance from a pole.
+    A smooth function is far nearer to a polynomial of high degree than to a parabola. The points are up to four steps
+    away. They are unevenly spaced, since evenly spaced points may all lie at the same distance from a pole.
     """
     ts = UNEVEN_POINTS * step
     values = np.array([phi(t) for t in ts.tolist()])

@@ -79,7 +79,7 @@ def _takes_gradient(f: Any) -> bool:
 
 
 def _positional(method: Any) -> list[inspect.Parameter] | None:
-    """Return the parameters of a method that may be positional; None if its signature is not known."""
+    """Return the parameters of a method that can be passed by position; None if its signature is not known."""
     try:
         found = list(inspect.signature(method).parameters.values())
     except (TypeError, ValueError):

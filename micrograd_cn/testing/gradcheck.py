@@ -317,7 +317,7 @@ def gradcheck(
 
 
 def _without_parameters(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls `f` without its own first argument, which is the dict of a module's parameters."""
+    """Return a function that ignores its first argument, a dict of parameters, and calls `f` with the others."""
     return lambda _, *args, **keywords: f(*args, **keywords)
 
 
@@ -441,7 +441,10 @@ def _compare_values(
 def _compare_bound_values(
     subject: Subject, order: int, rtol: float, atol: float | None, surrogate: Callable[..., Any] | None
 ) -> tuple[list[Comparison], list[str]]:
-    """Compare derivatives as `_compare_values` does, where `Value`s compare as numbers (see `values_as_numbers`)."""
+    """Compare all derivatives of a function of `Value`s with numerical ones, inside `values_as_numbers()`.
+
+    The arguments and the results are those of `_compare_values`.
+    """
     bound = bind(subject, _chosen_parameters(subject, order))
     _refuse_many_numbers(bound.without_whole_numbers())
     bound = choose_variables(bound)

@@ -384,8 +384,9 @@ def rounding_error(y: Value, moved: Value | None = None) -> float:
 
     Args:
         y: the result; the nodes are those of its graph.
-        moved: the only leaf that the caller varies; None if the caller varies all leaves. The rounding error of
-            a user-defined operation is measured by varying its operands. Leaves other than `moved` are not varied.
+        moved: the only leaf that the caller varies; None if the caller varies all leaves. If a user-defined operation
+            does not state its rounding error, the error is measured by varying its operands, except for operands that
+            are other leaves than `moved`.
     """
     nodes = topological_order(y)
     effects = [

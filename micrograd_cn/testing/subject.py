@@ -82,7 +82,7 @@ def make_subject(
     static: Collection[str | int],
     converts: bool = False,
 ) -> Subject:
-    """Return the function that is checked, with its arguments, from the arguments of `gradcheck`.
+    """Return a `Subject`: the function `f` and the arguments `args` that the user gave to `gradcheck`.
 
     A PyTorch module becomes a function, whose first argument is a dict of the module's parameters. If `converts` is
     True, numpy arrays for a function of PyTorch or jax become arrays of this library.
@@ -179,7 +179,8 @@ def _unpack_single_tuple(f: Any, args: tuple[Any, ...], keywords: Mapping[str, A
     """Return the arguments of `f`. If `f` takes several, but a single tuple is given, return the items of the tuple.
 
     PyTorch's `gradcheck` takes the arguments of a function as one tuple. If the parameters of `f` do not tell whether
-    it takes a tuple, it is tried with copies of the arrays, and random number generators are restored afterwards.
+    it takes a tuple, `f` is called with the tuple to find out. This call gets copies of the arrays, and the states of
+    the random number generators are restored afterwards.
     """
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args

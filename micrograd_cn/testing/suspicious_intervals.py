@@ -26,9 +26,9 @@ Sample = tuple[float, float, float]  # x, the value there, and the partial
 
 
 def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
-    """Return those of `counts` that are numbers of operands which the operation takes.
+    """Return the entries of `counts` that the operation accepts as its number of operands.
 
-    If it takes none of them, return the least number of operands that it takes.
+    If it accepts none of them, return the least number of operands that it accepts.
 
     >>> from micrograd_cn import mul, sum
     >>> own = Op("own", max, max, arities=(4,))

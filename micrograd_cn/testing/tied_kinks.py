@@ -24,8 +24,9 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
 
     At such a kink, the derivatives along two directions do not add up to the derivative along the sum of the
     directions, even if the function is smooth along each of them. An example is the median of three equal numbers,
-    which does not change when a single number moves. Another sign is a kink along each half of a direction, even if the
-    two kinks cancel along the whole direction. The kinks of relu at many zeros do that.
+    which does not change when a single number moves. The function also has such a kink if it has a kink along a
+    direction that moves only some of the equal elements. The kinks along two such directions may cancel along their
+    sum, as those of relu at many zeros may.
     """
     equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
     moved = np.count_nonzero(equal & (phi.v != 0.0))

@@ -48,8 +48,9 @@ class Part:
         path: where it is, such as "p['w']".
         argument: the name of the argument that it belongs to.
         given: the item as the user gave it.
-        kind: "real" if derivatives are taken with respect to its numbers, and "constant" if not. It is "whole" if the
-            numbers are whole; then it depends on how f uses them (see `choose_variables`).
+        kind: "real" if derivatives are taken with respect to its numbers, and "constant" if not. If the numbers are
+            whole, the kind is "whole"; whether derivatives are taken then depends on how f uses the numbers (see
+            `choose_variables`).
     """
 
     path: str
@@ -71,7 +72,8 @@ class Variable(NamedTuple):
     Attributes:
         name: where it is, such as "p['w'][0]" or "parameters['w']".
         number: the number at the point that is checked.
-        part: the index of the part that it belongs to; None for a parameter of a `Module`.
+        part: the index, in `Binding.parts`, of the item of the arguments that holds the number; None for a parameter
+            of a `Module`.
         is_plain: whether the user gave a plain number, and not a `Value`.
     """
 
@@ -106,9 +108,11 @@ class AskedVariables(Variables):
 
 @contextlib.contextmanager
 def values_as_numbers() -> Iterator[None]:
-    """Inside the `with` block, let a `Value` that stands for a plain number be compared by its number with `==`.
+    """Inside the `with` block, let `==` compare the data of a `Value` that stands for a plain number.
 
-    Such a `Value` compares in the same way in a function that `functional` differentiates (see `graph.plain_numbers`).
+    A `Value` stands for a plain number if the function that is checked gets it in place of a number of the user, or if
+    it is computed from such `Value`s and constants alone. `functional` lets `==` compare these, too (see
+    `graph.plain_numbers`).
     """
     with differentiation_level():
         around = variables.get()
@@ -120,9 +124,10 @@ def values_as_numbers() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Binding:
-    """A function with its arguments, and the parts of these that are variables. The other parts are constants.
+    """A function with its arguments, and the choice of the parts of the arguments that are variables.
 
-    Its methods are called inside `values_as_numbers()`.
+    The function is differentiated with respect to the numbers in these parts. The other parts are constants. The
+    methods of a binding are called inside `values_as_numbers()`.
 
     Attributes:
         subject: the function and its arguments.
@@ -134,8 +139,9 @@ class Binding:
             not known.
         compared: the names of the variables that the function compares with an equal number by `==`, or uses as a
             condition, so a change of these numbers may take another branch.
-        doubtful: other bindings. In each of them, one part more is a variable: a part of whole numbers. If these are
-            `Value`s, the function has the same outputs, but other derivatives, which may be wrong.
+        doubtful: other bindings, in each of which one more part, which holds whole numbers, is a variable. If the
+            function gets these numbers as `Value`s, its outputs stay the same, but its derivatives change, and may be
+            wrong.
     """
 
     subject: Subject
@@ -318,10 +324,11 @@ def bind(subject: Subject, parameters: Mapping[str, Value]) -> Binding:
 def choose_variables(found: Binding) -> Binding:
     """Return a binding in which parts that hold whole numbers are variables or constants, as the function uses them.
 
-    A whole number is a constant if the function compares it with an equal number by `==`, uses it as a condition, or
-    computes something else with it than with a `Value`, as `range` and a lookup in a dict do. An array of whole numbers
-    is a constant by the first two rules only if they hold for each of its numbers. If nothing else is left to
-    differentiate by, a whole number stays a variable.
+    A whole number is a constant in three cases: the function compares it with an equal number by `==`, uses it as a
+    condition, or fails or computes something else if it gets a `Value` in place of the number. It may do that if it
+    passes the number to `range`, or looks it up in a dict. In the first two cases, an array of whole numbers is a
+    constant only if the case holds for each of its numbers. If nothing else is left to differentiate by, a whole number
+    stays a variable.
 
     Raises:
         TypeError: the function computes something else if it gets a float as a float, and not as a `Value`.
@@ -470,7 +477,7 @@ def _is_whole(x: Any) -> bool:
 
 
 def _is_one_float(x: Any) -> bool:
-    """Return whether an item of the arguments, which holds no whole numbers, is a single number and no `Value`."""
+    """Return whether an item of the arguments that holds no whole numbers is a single number, and no `Value`."""
     return not (isinstance(x, Value) or is_array(x))
 
 

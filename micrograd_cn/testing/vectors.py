@@ -155,7 +155,7 @@ class Packed:
         `tree` is a structure with the same leaves as the one that was packed, but with other numbers.
 
         Raises:
-            ValueError: an array of `tree` has another size than the variable.
+            ValueError: an array of `tree` has another size than the packed array at the same position.
         """
         found = [to_numpy(x).reshape(-1) for x in self.variables(tree)]
         if [x.size for x in found] != [place.stop - place.start for place in self.slices()]:
@@ -356,7 +356,7 @@ def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
 
 
 def concatenated(vectors: list[Vector]) -> Vector:
-    """Return the vectors joined to one vector. A single vector is removed from the list and returned, not copied."""
+    """Return the vectors joined to one. If the list has only one vector, remove it and return it without a copy."""
     return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
 
 
