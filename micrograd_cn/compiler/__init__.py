@@ -39,7 +39,7 @@ Each of these words has one meaning in this package:
     total          a sum over the rows of a batch, from which gradients of parameters are computed
     gather         an instruction that loads one of its operands, by an index that is known at run time
     scatter        several totals; each row adds a value to one of them, by an index: the gradient of a gather
-    gate           a selection of a partial derivative or, where no gradient reaches the node, of 0
+    gate           an instruction that replaces a node's partial derivative by 0 where no gradient reaches the node
     kernel         a machine-code function that all programs share; it reads in a table where its operands are
     threaded code  tables that kernels read, in the place of code for one program; it has nothing to do with threads
     driver         a kernel that loops over rows, batches or epochs

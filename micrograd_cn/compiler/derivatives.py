@@ -69,7 +69,10 @@ def zero_frozen(gradients: Any, parameters: Sequence[Value]) -> Any:
 
 
 def frozen_variable(kind: str, path: str, x: Value) -> ValueError:
-    """Return the error of the method `kind` for a variable `x` in its argument `wrt` that requires no gradient."""
+    """Return the error that the method `kind` raises if `x`, one of the variables in `wrt`, requires no gradient.
+
+    `path` is the text of the index, or the nested indices, of `x` in `wrt`, such as "[0]".
+    """
     return ValueError(
         f"{kind}(): wrt{path}, {x!r}, requires no gradient; write "
         "wrt=[p for p in model.parameters() if p.requires_grad]"
@@ -221,7 +224,7 @@ class CompiledDerivative:
 
     @cached_property
     def _mean(self) -> tuple[Program, list[int]]:
-        """A program whose gradient begins with the means of the entries, and a list of indices.
+        """A pair: a program whose gradient begins with the means of the entries, and a list of indices.
 
         The list has, for each entry, the index of its mean in this gradient, and -1 for a constant. The output of the
         program is a sum of the entries times weights, which are the program's first parameters. The derivative of the
@@ -741,10 +744,11 @@ def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, flo
 
 
 def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
-    """Return a derivative of a program. Parameters are read at each call, so none counts as a constant.
+    """Return a derivative of a program. The derivative reads the parameters at each call, like the program.
 
-    This also holds for a parameter that has been frozen since it was recorded. While the graph is differentiated, a
-    leaf that requires a gradient takes its place. The parameter stays frozen, since another thread may be training.
+    A parameter that the user has frozen since the program was recorded must not become a constant of the derivative.
+    While the graph is differentiated, a new leaf that requires a gradient therefore takes the place of each frozen
+    leaf. To unfreeze the leaf itself for that time would be wrong: another thread that is training would change it.
     """
     _check_partials_are_repeatable(program)
     leaves = (*program.parameters, *program.inputs)
@@ -766,7 +770,7 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -
 
 
 def _check_partials_are_repeatable(program: Program) -> None:
-    """Raise TypeError if a partial of a user's operation is another number in each call for the same operands."""
+    """Raise TypeError if a partial derivative of a user's operation differs between two calls for the same operands."""
     nodes = {op: node for node, op in program.compiled.graph.operations if not is_of_the_table(op)}
     for op, node in nodes.items():
         numbers = [x._data for x in node.parents]
