@@ -232,7 +232,7 @@ def split_by_stride(items: Sequence[T], places: Callable[[T], Sequence[int]]) ->
 
 
 def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return the integers from `first` on, which are contiguous places, in as many rows and columns as `rows` has."""
+    """Return the contiguous places from `first` on, arranged in as many rows and columns as `rows` has."""
     return [[*range(first + len(row) * n, first + len(row) * (n + 1))] for n, row in enumerate(rows)]
 
 

@@ -50,7 +50,10 @@ class Interface(NamedTuple):
     state_names: Sequence[str] = ()
 
     def sizes(self) -> dict[str, int]:
-        """Return the sizes of all arrays except `work`: a dict from the macros' names, without the file's prefix."""
+        """Return a dict with the sizes of all arrays except `work`.
+
+        A key is the name of the C macro that stands for the size, without the file's prefix.
+        """
         sizes = {"INPUTS": len(self.inputs), "OUTPUTS": self.outputs, "PARAMETERS": len(self.parameters)}
         if self.optimizer is not None:
             sizes["STATE"] = len(self.state())

@@ -203,9 +203,9 @@ class File:
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Element], range]:
         """Return the place of each total in the C arrays, and the range of indices of totals in the array `work`.
 
-        A total is a sum over the rows of a batch. A total whose mean is a parameter's gradient is in the array
-        `gradient`. All other totals are in `work`. If one total of a matrix or a scatter must be in `work`, all of them
-        are in `work`.
+        A total is a sum over the rows of a batch. If a total divided by the count of rows is a parameter's
+        gradient, the total is in the array `gradient`. All other totals are in `work`. If one total of a matrix or a
+        scatter must be in `work`, all totals of this matrix or scatter are in `work`.
 
         Args:
             loops: the writer of loops, in whose `work` the places are allocated.

@@ -103,7 +103,9 @@ class Text:
         return f"({text})" if text.startswith("-") else text
 
     def expression(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return the C expression of an instruction with this opcode, which is no sum. `xs` has the operands as C text.
+        """Return the C expression of an instruction with this opcode. `xs` has the operands as C text.
+
+        The opcode must not be "sum" or "dot".
 
         Raises:
             ValueError: C99 has no function for the opcode.
@@ -198,7 +200,7 @@ class Text:
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
-        """Return the name of the C function that converts a number to an index below n, or to -1 if it is no index."""
+        """Return the name of the C function that converts a double to an index of one of n items, or else to -1."""
         name = f"{self.prefix}_index"
         return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 
