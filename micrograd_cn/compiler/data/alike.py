@@ -1,7 +1,7 @@
 """Read a list of samples argument by argument, which is several times as fast as sample by sample.
 
-This is possible if an argument has the same type in all samples: a number, an array of doubles or integers, or a list
-or tuple of such numbers, of lists of them, or of arrays of one shape. An argument may have different lengths in
+This is possible if an argument has the same type in all samples: a number, an array, a list or a tuple. The items of a
+list or a tuple must be numbers, lists or tuples of numbers, or arrays. An argument may have different lengths in
 different samples.
 """
 
@@ -25,7 +25,7 @@ Column = tuple[list[bytes], list[Any]]
 
 
 def group_alike(arguments: Sequence[Sequence[Any]]) -> list[tuple[list[int], array[float]]] | None:
-    """Group samples that are nested in the same way, in the order of their first samples.
+    """Group samples that are nested in the same way. The groups are in the order of their first samples.
 
     Args:
         arguments: for each argument, its values in all samples.

@@ -1,4 +1,4 @@
-"""Compile kernels that serve all programs in the background, once Python code has done their work for a while."""
+"""Compile kernels (machine code) that all programs share. Python code does their work until they are compiled."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class SharedKernels(dict[str, Callable[..., Any]]):
         self.are_compiled = True
 
     def are_ready(self, items: int, before: int) -> bool:
-        """Return whether the kernels are compiled. If they are not, count the items that Python code will serve now.
+        """Return whether the kernels are compiled. If they are not, Python code must do their work.
 
-        Once Python code has served many items, compile the kernels in the background.
+        Once Python code has processed many items, compile the kernels in the background.
 
         Args:
-            items: the count of these items.
-            before: so many items are served before kernels are compiled.
+            items: how many items Python code is going to process if the kernels are not compiled.
+            before: how many items Python code must have processed, in all calls together, before compiling begins.
         """
         if not self.are_compiled:
             if self._served < before:

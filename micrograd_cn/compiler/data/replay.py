@@ -1,4 +1,4 @@
-"""Compute a recorded graph again, node by node, for one row, to find out what machine code does not say."""
+"""Compute a recorded graph again, node by node, for one row, to find the node that gave a number such as nan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ..instructions.lowering import Graph
 def copied_leaves(graph: Graph, numbers: Sequence[float]) -> dict[Value, Value]:
     """Return a dict from the inputs and the constants of a graph to new leaves with the same labels.
 
-    The new leaf for an input has its number in a row, and that for a constant the data that the graph keeps.
+    The new leaf for an input has the input's number in a row. The new leaf for a constant has the data that the graph
+    keeps for the constant.
 
     Args:
         graph: the graph.

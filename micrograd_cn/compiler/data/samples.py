@@ -295,7 +295,9 @@ INSTEAD_OF_VALUE = (
 
 
 class Same:
-    """A key that equals only keys for the same object, which may not be hashable, and which lives as long as the key.
+    """A key for an object, which need not be hashable. Two keys are equal if they are for the same object.
+
+    The key keeps the object alive.
 
     >>> x = [1]
     >>> Same(x) == Same(x), Same(x) == Same([1])
@@ -509,7 +511,7 @@ def _is_number_or_text(x: Any) -> bool:
 
 
 def attributes_of(x: object) -> Iterator[tuple[str, Any]]:
-    """Yield the name and the value of each attribute of the object `x`, except for the compiled methods that it keeps.
+    """Yield the name and the value of each attribute of the object `x`, except for methods compiled for this object.
 
     >>> from types import SimpleNamespace
     >>> [*attributes_of(SimpleNamespace(a=1))]

@@ -458,7 +458,7 @@ class Surroundings:
         self._add([*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()])
 
     def _visit_module(self, x: Any, names: frozenset[str]) -> None:
-        """If `x` is a module of the user's, visit those of its variables whose names a function has."""
+        """If `x` is a module of the user's, visit those of its variables whose names a function's code uses."""
         if isinstance(x, ModuleType) and is_users_module(x.__name__):
             for name in vars(x).keys() if self._attributes is None else names & vars(x).keys():
                 self._variables.append((x, name))
@@ -574,7 +574,10 @@ class Snapshot:
         self._held, self._bytes = self._objects(), [*map(_bytes_of, self._arrays)]
 
     def _objects(self) -> list[Any]:
-        """Return the objects in these places that are compared by identity. For speed, loops in C read most of them."""
+        """Return those objects in variables, collections and other places that are compared by identity.
+
+        For speed, most of them are read by loops that run in C.
+        """
         found = [
             *map(dict.get, self._dicts, self._keys),
             *map(getitem, self._holders, self._indices),
@@ -588,7 +591,7 @@ class Snapshot:
         return found
 
     def is_outdated(self) -> bool:
-        """Return whether one of the places holds something else now.
+        """Return whether a variable, a collection or another place holds something else than in the snapshot.
 
         Plain numbers are compared by type and text, other objects by identity.
 
@@ -617,7 +620,7 @@ class Snapshot:
 
 
 def _may_equal_another(x: Any) -> bool:
-    """Return whether an object may be equal to one that is not the same, such as another list, or 0.0 to -0.0."""
+    """Return whether `x` may be equal to another object: a list may be equal to another list, and 0.0 equals -0.0."""
     if isinstance(x, (Value, *PLAIN)):
         return isinstance(x, (float, int)) and not x
     equal: Any = type(x).__eq__
@@ -669,10 +672,10 @@ def _cell_content(cell: CellType) -> Any:
 
 
 def _wrapped_by(f: FunctionType) -> list[Any]:
-    """Return the functions that `f`, a function of some package, may call because it was made from them.
+    """Return the functions that `f`, a function of some package, may call because `f` was made from them.
 
-    Examples are the results of `scope("a")(g)`, `no_grad()(g)` and `functional.grad(g)`, which call g. The function
-    that a decorator of `contextlib` was made from is among them.
+    For example, `no_grad()(g)` and `functional.grad(g)` are functions that were made from g, and call g. If `f` was
+    made by a decorator from `contextlib`, the result also has the function from which this decorator was made.
 
     >>> from micrograd_cn import no_grad
     >>> def g(x):
