@@ -144,7 +144,7 @@ class GradientVariables:
         return tuple(unfrozen(parameters)) if self._are_parameters and some_frozen(parameters) else self.key
 
     def of_mean(self, gradient: array[float], program: Program, parameters: Sequence[Value], numpy: Any) -> Any:
-        """Return the gradient of the mean with respect to parameters, nested as `wrt` is.
+        """Return the gradient of the mean result with respect to parameters, nested as `wrt` is.
 
         Args:
             gradient: the derivatives with respect to `parameters`.

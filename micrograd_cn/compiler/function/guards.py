@@ -221,7 +221,8 @@ class Traced(Value):
 def _instead_of_equality(frame: FrameType) -> str:
     """Return the part of an error message that says what to write instead of ==.
 
-    If the code in `frame` calls a function, this may be `sorted` of tuples, which compares by ==, so the text names it.
+    If the code in `frame` calls a function, it may be `sorted`, which compares tuples by ==. The text then names
+    `sorted`, too.
     """
     called = dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL")
     by_key = "key=lambda t: t[0] in sorted(), min() and max() of tuples t, or " if called else ""
@@ -387,8 +388,8 @@ class RecordingHooks(Hooks):
     def record_call(self, call: Callable[[], T], inputs: Sequence[Value]) -> T:
         """Record the function that `call()` calls, and return its result. `inputs` stand for the function's arguments.
 
-        This must run in a copy of the context, by `contextvars.copy_context().run`, since it does not set all variables
-        of the context back.
+        This must run in a copy of the context, by `contextvars.copy_context().run`, since it leaves some context
+        variables changed.
         """
         self._inputs = inputs
         try:
@@ -627,9 +628,9 @@ _NO_HOOKS = {name: getattr(Hooks(), name) for name in vars(Hooks) if name in var
 
 
 def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
-    """Yield the leaves that require no gradient now, but did when one of `nodes` was recorded with them.
+    """Yield the leaves that require no gradient now, but did when they became operands of one of `nodes`.
 
-    Such a node has a partial derivative for the leaf. An operation of any number of operands may compute partial
+    Such a node has kept a partial derivative for the leaf. An operation of any number of operands may compute partial
     derivatives for its constants, too, so nodes of such operations are left out.
     """
     for node in nodes:

@@ -1294,7 +1294,7 @@ class CompiledFunction:
                 )
 
     def _compare_moved(self, name: str, buckets: Sequence[Bucket]) -> None:
-        """Compare the recordings for some samples with new recordings, unless nothing has changed since this was done.
+        """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
 
         The variables, collections and arrays that the function can read are remembered, except in the first call of
         `fit`. A recording is not compared again until one of them has changed.
@@ -1512,7 +1512,7 @@ class CompiledFunction:
         return "\n".join(lines)
 
     def _different(self) -> list[tuple[Any, Recording]]:
-        """Return each recording with the first key by which it is found; see `_publish_where_moved`."""
+        """Return each recording once, even if it has several keys (see `_publish_where_moved`), with its first key."""
         found: dict[Program, tuple[Any, Recording]] = {}
         for key, recordings in self._recordings.items():
             for recording in recordings:
@@ -1958,11 +1958,11 @@ class CompiledFunction:
         return made in known
 
     def _same_in_other_state(self, made: Recording, bucket: Bucket) -> Recording | None:
-        """Return a compiled recording that is the same as `made`, for another state of the same static values.
+        """Return a compiled recording that is the same as `made`, but was made for another state of the static values.
 
-        Return None if there is none. A static function that counts its calls has another state after each recording for
-        another structure of the arguments or another branch. The program is then used again, and only `MAX_STATES`
-        states are remembered.
+        Return None if there is none. A static value may be, for example, a function that counts its calls. Its state is
+        then another one after each recording. The program is used for all of these states, and only the last
+        `MAX_STATES` states are remembered.
         """
         values = [id(x.value) for _, x in bucket.static]
         others = {
@@ -1983,9 +1983,9 @@ class CompiledFunction:
     def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
         """Let a recording also be found by its static values as they are now, if the function changed them.
 
-        For example, a static function may count its calls. It was recorded again with the changed values, and the two
-        recordings did not differ. Without this method, each call would find another count than the call before, and
-        would record the function anew.
+        For example, a static value may be a function that counts its calls. The compiled function was recorded again
+        with the changed values, and the two recordings did not differ. Without this method, each call would find
+        another count than the call before, and would record the function anew.
         """
         static = tuple([(name, static_value(name, x.value)) for name, x in bucket.static])
         if static != bucket.static:
@@ -2004,7 +2004,7 @@ class CompiledFunction:
     def _parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
         """Return compiled graphs, each with its rows, for those rows whose recording never changes.
 
-        Such a row has the same recording whatever data the parameters have, since no comparison depends on a parameter.
+        The recording of such a row does not depend on the values of the parameters, since no comparison does.
         """
         found = []
         rows = row_numbers(len(bucket.samples))
@@ -2181,10 +2181,10 @@ def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyC
 def _dispatch_among(
     known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
 ) -> tuple[list[RecordingRows], array[int]]:
-    """Find the recording in `known` for each of some rows. Return these, each with its rows, and the rows left.
+    """Find, for each of some rows, a recording in `known` whose guards hold for the row.
 
-    The rows left are those for which no recording in `known` can be used. `address` is the address of the parameters'
-    current values, or 0 if these are the data of the `Value`s.
+    Return the recordings that were found, each with its rows, and the rows for which there is none. `address` is the
+    address of the parameters' current values, or 0 if these are the data of the `Value`s.
     """
     found: list[RecordingRows] = []
     for recording in known:
