@@ -185,7 +185,7 @@ class Lowering:
     """A recorded graph, lowered to instructions.
 
     Args:
-        graph: the recorded graph, whose code the lowering takes and appends instructions to.
+        graph: the recorded graph.
 
     Attributes:
         code: the instructions.
@@ -272,8 +272,8 @@ class Lowering:
         by the count of rows is then propagated to the operands of the node.
 
         If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
-        derivative would be nan. A gate prevents this: it is a selection of the partial derivative or, where no gradient
-        reaches the node, of 0. A layer of a network would have a gate for each weight, although factors are rarely
+        derivative would be nan. A gate prevents this: it replaces the partial derivative by 0 where no gradient
+        reaches the node. A layer of a network would have a gate for each weight, although factors are rarely
         infinite. So if `gated` is not set, gates are omitted for the factors of multiplications that are computed for
         each row. If a factor is infinite after all, a total may be nan. If no total is nan, all gradients are equal to
         those that code with gates computes.
