@@ -46,8 +46,8 @@ class Plan:
             totals follow it.
         total_place: a dict from the index of each total in `Lowering.totals` to its index in the array of totals.
         outer_products: the matrices of totals. Each of them is a sum of outer products, see `OuterProduct`.
-        copied_inputs: for each input that is copied, since a map can then load the copies as SIMD vectors: the input's
-            own place among the scalars, and the place of the copy.
+        copied_inputs: for each input that is copied, the input's own place among the scalars, and the place of the
+            copy. The copies are contiguous, so a map can load them as SIMD vectors.
     """
 
     def __init__(

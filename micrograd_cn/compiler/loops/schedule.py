@@ -66,8 +66,9 @@ class Schedule:
         layers: a dict from each phase to the layers of the phase, in order.
         totals: the totals, grouped into scatters, outer products and single totals.
         cost: the cost of all straight-line code, see `Code.cost_of_all`.
-        is_large: whether instructions are fused to formulas, and ordered so threaded code is fast, since the program
-            is so large that it runs as threaded code for long. Threaded code consists of tables that kernels read.
+        is_large: whether the program is large. To make native code for it then takes long, and until that is done the
+            program runs as threaded code, which consists of tables that kernels read. So if `is_large` is true,
+            instructions are fused into formulas, and are in an order in which threaded code is fast.
         may_be_native: whether native code for the program does not take too long to compile.
     """
 
