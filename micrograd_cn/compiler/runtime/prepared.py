@@ -26,13 +26,15 @@ def is_worth_preparing(calls: int) -> bool:
 
 
 def prepare_or_count(found: dict[K, T | int], key: K, calls: int, most: int, prepare: Callable[[], T | int]) -> T | int:
-    """Prepare calls of one kind if there were enough of them, and otherwise count one more. Return what `found` gets.
+    """Prepare calls of one kind if there were enough of them, and otherwise count one more.
+
+    What was prepared, or the new count, is stored in `found` and returned.
 
     Args:
         found: a dict from each kind of calls to what was prepared for it, or to the count of calls until now.
         key: the kind of this call.
         calls: the count of such calls until now.
-        most: for so many kinds something is kept. If a further kind is called, all kinds are forgotten.
+        most: how many kinds `found` may have. If a further kind is called, `found` is cleared.
         prepare: a function that returns what is prepared.
     """
     if is_worth_preparing(calls):
