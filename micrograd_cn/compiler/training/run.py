@@ -45,8 +45,8 @@ class Dispatcher(NamedTuple):
             parameters' current values, or 0 if these are the data of the `Value`s.
         record: `record(bucket, rows)` makes programs for rows that have no program yet. It returns these programs, each
             with its rows.
-        parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows whose
-            program is the same whatever data the parameters have.
+        parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows for
+            which the choice of the program does not depend on the values of the parameters.
         parameters: `parameters()` returns the parameters of all existing programs.
         merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
             worthwhile for about this many steps, with so many rows each. Where this program cannot give the right
@@ -139,8 +139,8 @@ class _GradientCall:
 
     Attributes:
         words: the operands, as the driver `Drivers.fit` reads them. The method `renew` fills them in.
-        work: a measure of the call's share of the time: about how many instructions it executes for the batches of the
-            epoch that are described already; 1 if it is the only call.
+        work: about how many instructions the call executes in those batches of the epoch whose descriptions are written
+            already; 1 if there is no other call. The running time is divided among the calls in proportion to it.
     """
 
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
@@ -358,7 +358,7 @@ class TrainingRun:
     def _use_gates(self) -> bool:
         """From now on, compute gradients by code with gates, as `GradientRunner.use_gates` describes.
 
-        Return False, and change nothing, if there are merged programs: they are rejected first.
+        If there are merged programs, return False, and change nothing: the caller tries first without these programs.
         """
         if self._merged:
             return False
@@ -442,7 +442,7 @@ class TrainingRun:
         return start
 
     def _places_of(self, samples: array[int]) -> array[float]:
-        """Return, for each sample, the index of its program in `_assigned`, or nan if its program may change."""
+        """Return, for each sample, the index of its program in `_assigned`, or nan if its program can still change."""
         return gather_rows(self._place, samples, 1)
 
     def _sub_batches(self, samples: array[int]) -> list[SubBatch]:
@@ -509,7 +509,7 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """For each sample of a bucket, remember its program if this program is the same whatever data parameters have.
+        """For each sample of a bucket, remember its program if the program does not depend on the parameters' values.
 
         If there is a merged program, it is remembered for all samples.
         """

@@ -223,7 +223,7 @@ class ParameterBlocks:
 
     Args:
         update: the compiled update.
-        count: how many parameters, and places without a parameter, the blocks hold.
+        count: how many lanes are needed: one for each parameter, and those that stay empty between parameters.
 
     Attributes:
         count: how many blocks there are.
