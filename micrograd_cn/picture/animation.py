@@ -78,10 +78,10 @@ class Animation:
         self.scenes = list(self._scenes(self._flow))
 
     def _scenes(self, flow: Flow) -> Iterator[Scene]:
-        """Yield a scene for the leaves alone, for each node of the forward pass, for each edge of the backward pass.
+        """Yield a scene for the leaves, for each node of the forward pass, and for each edge of the backward pass.
 
-        The last scene is that of the end, with all gradients. It comes first, too, because a viewer that plays no
-        animations may show the first scene.
+        The last scene shows the end of the backward pass, with all gradients. The first scene shows this, too, because
+        a viewer that plays no animations may show the first scene.
         """
         assert flow.steps
         computed = list(reversed(topological_order(flow.root)))

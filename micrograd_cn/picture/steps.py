@@ -1,4 +1,4 @@
-"""The steps of a backward pass, one for each edge, and what is known at a moment of it."""
+"""The steps of a backward pass, one for each edge, and the gradients that are known at a moment of the pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Step:
         operand: the operand.
         partial: the local derivative.
         upstream: the gradient of `node`; None if no gradient reached it.
-        contribution: what the node sends to the operand; None if no gradient flows to it.
+        contribution: what is added to the gradient of the operand; None if no gradient flows to the operand.
         before: the gradient of the operand before the step.
         after: the gradient of the operand after the step.
     """
@@ -67,7 +67,7 @@ class BackwardPass:
         root: the node where the pass begins, with the gradient 1.
         steps: the steps.
         index: a dict from (sending node, index of the operand) to the index of the step.
-        sent: a dict with the same keys to the contribution, without entries for steps in which nothing flows.
+        sent: a dict with the same keys, whose values are the contributions. Steps in which nothing flows are left out.
         arrivals: for each node, the indices of the steps that send to it.
 
     >>> a = Value(2, "a")
