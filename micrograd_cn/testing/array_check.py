@@ -76,7 +76,7 @@ def compare_arrays(
         rtol: relative tolerance; None for the default of `gradcheck`.
         atol: absolute tolerance; None for the default of `gradcheck`.
         seed: seed of the random directions and of the random weights of the outputs.
-        exhaustive: whether derivatives with respect to all elements are compared, and not to a sample of them.
+        exhaustive: whether derivatives with respect to all elements are compared, and not only to a sample of them.
         like: a function whose numerical derivatives count instead of those of the subject.
 
     Returns:
@@ -280,8 +280,8 @@ class SampledCheck:
     Args:
         problem: the function, its derivative and the point.
         random: a generator of random numbers, or its seed.
-        u: the weights of the outputs for the first direction; by default, they are random. If the gradient for `u` has
-            been computed already, this saves a call of the derivative.
+        u: the weights of the outputs for the first direction; by default, they are random. A caller that has computed
+            the gradient for some weights already gives these, which saves a call of the derivative.
         exhaustive: whether all elements are compared.
     """
 
@@ -706,8 +706,9 @@ def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
 def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Comparison]) -> list[Comparison]:
     """Return comparisons along directions, but mark the wrong ones as not compared if an element has narrow features.
 
-    These are features of the function that are narrower than the steps. They explain the wrong comparisons, since
-    `of_elements` has comparisons of the elements that contribute most to a mismatch along a direction.
+    A feature of the function is narrow if it is narrower than the steps. `of_elements` has comparisons with respect to
+    single elements, among them those that contribute most to a mismatch along a direction. If the function has narrow
+    features along one of these elements, they may have caused the mismatch.
     """
     if not any(comparison.note == NARROW_FEATURES for comparison in of_elements):
         return comparisons
@@ -715,7 +716,7 @@ def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Co
 
 
 def _of_whole_gradient(hidden: float) -> Comparison:
-    """Return a comparison, marked as not compared, which says how large a mistake in the gradient noise can hide."""
+    """Return a comparison, marked as not compared. It says how large a mistake in the gradient is hidden by noise."""
     note = f"too noisy: a mistake of {hidden:.0%} of the gradient's norm would not show; try exhaustive=True, float64"
     return Comparison("whole gradient", math.nan, Estimate(math.nan, math.inf), None, note, True)
 

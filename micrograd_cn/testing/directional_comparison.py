@@ -107,7 +107,7 @@ class Question:
 
     @functools.cached_property
     def own_steps(self) -> Vector:
-        """Steps of about the size of each moved element; an element that is 0 keeps its step, or moves by 1 if less."""
+        """Steps of about each moved element's own size; an element that is 0 keeps its step, but moves by 1 at most."""
         return np.where(self.sizes > 0.0, floor_power_of_2(self.sizes), np.minimum(self.steps, 1.0))
 
     def attempt(self, v: Vector, typical_slope: float) -> Attempt:
@@ -164,7 +164,7 @@ class Attempt:
 
 
 def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
-    """Move each element by 1.
+    """Compare again, and move each element by 1.
 
     This is a large step for a tiny element, whose effect rounding may hide, and a small step for a huge element.
     """
@@ -172,7 +172,7 @@ def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
 
 
 def in_steps_of_own_size(question: Question, found: Attempt) -> Attempt | None:
-    """Move each element by about its own size.
+    """Compare again, and move each element by about its own size.
 
     Such steps suit elements that are smaller than others, and points near the edge of the domain.
     """
@@ -180,9 +180,9 @@ def in_steps_of_own_size(question: Question, found: Attempt) -> Attempt | None:
 
 
 def in_steps_beside_0(question: Question, found: Attempt) -> Attempt | None:
-    """Move no element farther than by its own size, if some element is so small that even the finest steps cross 0.
+    """Compare again if an element is so small that even the finest steps cross 0, where there may be a kink.
 
-    There may be a kink at 0.
+    No element moves farther than by its own size.
     """
     size, finest = question.sizes, question.problem.steps.finest * question.steps
     if not ((size > 0.0) & (size < (1.0 if question.problem.half_precision else 4.0) * finest)).any():
@@ -191,9 +191,9 @@ def in_steps_beside_0(question: Question, found: Attempt) -> Attempt | None:
 
 
 def in_tiny_steps(question: Question, found: Attempt) -> Attempt | None:
-    """Make all steps far smaller if there may be a jump, a pole or the edge of the domain near the point.
+    """Compare again with far smaller steps if there may be a jump, a pole or the edge of the domain near the point.
 
-    The attempt counts only if the derivative agrees. None is returned in half precision.
+    The new attempt counts only if the derivative agrees in it. None is returned in half precision.
     """
     comparison = found.comparison
     edge = comparison.agrees is None and comparison.note.startswith(JUMP_OR_POLE)
@@ -204,7 +204,7 @@ def in_tiny_steps(question: Question, found: Attempt) -> Attempt | None:
 
 
 def excused(question: Question, found: Attempt) -> Attempt | None:
-    """Take back that the derivative is wrong if there is an excuse (see `excuses`), or if no calls are left to tell."""
+    """Mark a wrong derivative as not compared if there is an excuse (see `excuses`), or no calls are left to look."""
     if not found.is_wrong or not math.isfinite(found.comparison.analytic):
         return None
     try:
@@ -216,7 +216,7 @@ def excused(question: Question, found: Attempt) -> Attempt | None:
 
 
 def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
-    """Call a wrong derivative right if it is so small that it may be lost when it is added to the others."""
+    """Call a wrong derivative right if it is so small that rounding may lose it when other derivatives are added."""
     problem, moved, numeric = question.problem, question.moved_elements, found.comparison.numeric
     size = max(math.fabs(found.comparison.analytic), math.fabs(numeric.slope) + 5.0 * numeric.error)
     usual = found.typical_slope
@@ -227,7 +227,7 @@ def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
 
 
 def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
-    """Call a derivative in half precision right if noise hides it, but it is the numerical one up to the last bit."""
+    """If noise hides a derivative in half precision, call it right if it is the numerical one up to the last bit."""
     comparison = found.comparison
     hidden = comparison.agrees is None and comparison.noisy
     if hidden and half_precision.agrees_closely(comparison, question.problem):
@@ -236,7 +236,7 @@ def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
 
 
 def hidden_beside_others(question: Question, found: Attempt) -> Attempt | None:
-    """Call a derivative that noise hides right if it is negligible beside the whole gradient, with its error."""
+    """If noise hides a derivative, call it right if it and its error are negligible beside the whole gradient."""
     comparison = found.comparison
     size = 5.0 * comparison.numeric.error + math.fabs(comparison.analytic)
     if comparison.noisy and size <= NEGLIGIBLE_SHARE * question.gradient_norm:
@@ -271,7 +271,7 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
         question: the question that is asked.
         found: the best attempt so far.
         steps: how far each moved element moves.
-        beside_0: whether the steps are shorter since even the finest ones would cross 0.
+        beside_0: whether `steps` are shorter than before since even the finest steps crossed 0.
     """
     if not _may_tell_more(question, found, steps, beside_0):
         return None
@@ -343,9 +343,9 @@ def _is_clearly_wrong(comparison: Comparison) -> bool:
 def _would_show(again: Attempt, found: Attempt) -> bool:
     """Return whether the attempt `again` is exact enough to show the mistake that the attempt `found` shows.
 
-    The two attempts differentiated functions that move the same elements by different steps. So the error that `again`
-    allows and the mismatch in `found` are each divided by the norm of these elements' part of the gradient, taken in
-    the steps of its own function.
+    The two attempts move the same elements by different steps, so their derivatives differ in size. Therefore the error
+    that `again` allows and the mismatch in `found` are compared relative to a norm: the norm of the gradient with
+    respect to the moved elements, in which each entry is multiplied by the step of its element in that attempt.
     """
     phi = found.phi
     g = phi.problem.derivative.gradient(phi.x, phi.u)

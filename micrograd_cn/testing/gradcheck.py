@@ -209,8 +209,8 @@ def gradcheck(
             1e-9 does not excuse a derivative that is off by more than a thousandth, if the numerical one is known to
             four digits.
         seed: the seed of the random directions and weights.
-        exhaustive: whether the derivatives with respect to all elements of large arrays are compared, and not to eight
-            of them. This takes about six calls of `f` for each element.
+        exhaustive: whether the derivatives with respect to all elements of large arrays are compared, and not only to
+            eight of them. This takes about six calls of `f` for each element.
         like: a surrogate, a function of the same arguments. The derivative of `f` is compared with numerical ones of
             the surrogate: write `gradcheck(ste, x, like=lambda x: x)` for a straight-through estimator. This works only
             with `order=1`.

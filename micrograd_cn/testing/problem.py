@@ -299,7 +299,7 @@ class Problem:
         return direction
 
     def typical_slope(self, u: Vector) -> float:
-        """Return the root mean square of the gradient of u · f, with each entry times that of `scale`.
+        """Return the root mean square of the gradient of u · f, with each entry multiplied by its entry in `scale`.
 
         u · f is the sum of the outputs with the weights in `u`. Entries of the gradient that are not finite are left
         out. The result is 0.0 if the derivative gives no gradient.
