@@ -167,7 +167,7 @@ _MISSING = object()
 
 
 def _value(frame: FrameType, place: _Place) -> Any:
-    """Return the function that `frame` calls at `place`, which is its instruction; None if it is not known."""
+    """Return the function that `frame` calls at its present instruction, `place`; None if it is not known."""
     names = place.names
     if not names or not names[0]:
         return None
@@ -246,8 +246,8 @@ def _is_numpys(x: Any) -> bool:
 def _speaks_for_python(frame: FrameType) -> bool:
     """Return whether the code of `frame` has a name such as `sorted` or `max`, and none such as `argmax`.
 
-    This is taken to mean that a function of Python compares, and none of numpy. If the code is that of a comprehension
-    or a generator expression, the names in the function that contains it count too.
+    Then it is assumed that a function of Python compares the elements, and not a function of numpy. If the code is that
+    of a comprehension or a generator expression, the names in the function that contains it count too.
     """
     names = frame.f_code.co_names
     if frame.f_code.co_name in ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>") and frame.f_back:

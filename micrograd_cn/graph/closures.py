@@ -148,8 +148,8 @@ def _usual_rounding(y: float, *xs: float) -> tuple[float, ...]:
     """Return the rounding errors that a gradient check allows for the value and each partial of a closure.
 
     They are relative errors in units of 1e-15; see the attribute `rounding` of `Smoothness`. It is not known how the
-    closure computes. So each number may be wrong by 4e-15 of itself, and y also by the rounding of an intermediate
-    result near 1.
+    closure computes. So each number may have a relative error of 4e-15. The value y may also have the absolute error
+    that comes from rounding an intermediate result near 1.
     """
     return (4.0 + 0.25 / math.fabs(y) if y else 4.0, *[4.0 for _ in xs])
 

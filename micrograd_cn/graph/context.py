@@ -186,10 +186,10 @@ def _without(context: Context, owner: object) -> Context:
 
 
 def hook_other_threads(hooks: Hooks | None) -> None:
-    """Install `hooks` for all threads and tasks that are in no `with` block such as `no_grad()`.
+    """Install `hooks` for all threads and tasks that are in no `with` block such as `no_grad()`; None removes them.
 
-    If such a thread or task enters a block later, the hooks stay installed in the block. The hooks are called only
-    while some thread or task, also another one, is in a block. None removes the hooks.
+    If such a thread or task enters a block later, the hooks stay installed in the block. Fast code checks for hooks
+    only while `active` is true, so the hooks are called only while at least one thread or task is in a block.
     """
     _outside.hooks = hooks
 
@@ -211,7 +211,7 @@ def _of_blocks(blocks: Sequence[tuple[object, dict[str, Any]]]) -> Context:
 
 @contextmanager
 def hooked(hooks: Hooks) -> Iterator[None]:
-    """Install `hooks` for the `with` block. Hooks of a block around this block are not called inside it."""
+    """Install `hooks` for the `with` block. Inside it, hooks that an enclosing block has installed are not called."""
     owner = object()
     enter(owner, hooks=hooks)
     try:
@@ -293,7 +293,7 @@ class _WithBrackets(type):
         raise TypeError(f"write with {cls.__name__}(): for a block, with brackets")
 
     def __exit__(cls, *_: object) -> None:
-        """Do nothing: a `with` statement looks for this method before it calls `__enter__`."""
+        """Do nothing. A `with` statement needs this method, or it raises its own error before it calls `__enter__`."""
 
 
 def _refuse_function(name: str, given: tuple[Any, ...]) -> None:

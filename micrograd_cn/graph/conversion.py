@@ -156,7 +156,7 @@ def _name_of(call: ast.Call | None) -> str:
 
 
 def _call_in(frame: FrameType) -> ast.Call | None:
-    """Return the syntax tree of the function call that `frame` is executing; None without a call or source code."""
+    """Return the syntax tree of the call that `frame` is executing; None if there is no call or no source code."""
     code, lines = frame.f_code, linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]
     if first is None or last is None or start is None or end is None or not first <= last <= len(lines):

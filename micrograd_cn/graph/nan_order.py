@@ -30,6 +30,7 @@ def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: Fram
 
     It is False, as for floats, unless a function of numpy compares, such as `np.sort`. Then it is the result with which
     this function treats nan as it does in an array of floats.
+
     Args:
         symbol: the sign of the comparison: "<", "<=", ">" or ">=".
         a: the `Value` whose method Python has called.
@@ -60,9 +61,9 @@ def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: Fram
 
 
 def _sorts_nan(question: Question, symbol: str, x: float, y: float, caller: FrameType) -> bool:
-    """Return the result of x < y or x > y, where one of them is nan, with which numpy sorts nan to the end.
+    """Return the result of x < y or x > y, where at least one of the two numbers is nan.
 
-    `np.argmax` and `np.argmin` return the first nan.
+    With this result, numpy sorts nan to the end, and `np.argmax` and `np.argmin` return the index of the first nan.
     """
     name = question.name
     is_list = name == "sort" and not question.is_known and symbol == "<"  # sort() of a list never asks for x > y
@@ -82,7 +83,7 @@ def _sorts_nan(question: Question, symbol: str, x: float, y: float, caller: Fram
 
 
 def _refuse_unknown(question: Question) -> None:
-    """Raise an error if it is not known which function compares. It may take nan for the largest number."""
+    """Raise an error if it is not known which function compares. It might be one that puts nan last."""
     if not question.is_known:
         raise ValueError(
             "a comparison of Values with nan by a function that is not called by its name: numpy and Python treat nan "
@@ -91,9 +92,10 @@ def _refuse_unknown(question: Question) -> None:
 
 
 def _refuse_functions(both: bool, caller: FrameType) -> None:
-    """Raise an error if numpy orders elements for `np.median` or another function that finds nan only among floats.
+    """Raise an error if numpy orders elements, one of which is nan, for `np.median`, a quantile or `np.unique`.
 
-    `both` says whether both elements that are compared are nan. `caller` is the frame that orders the elements.
+    These functions of numpy recognise nan only in arrays of floats. `np.unique` is refused only if `both` is true: if
+    both elements that are compared are nan. `caller` is the frame that orders the elements.
     """
     frame: FrameType | None = caller
     while frame and (is_numpys_code(frame) or frame.f_code.co_filename in FOR_NUMPY):

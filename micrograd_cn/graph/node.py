@@ -110,7 +110,7 @@ def _before_read(x: Any, how: str) -> None:
 
 
 def _number_in_name(x: Any) -> str:
-    """Return the number of a constant operand `x`, such as the "2" in "**2", micrograd's name for x**2; else ""."""
+    """Return the text of a constant operand in micrograd's name for the operation, as "2" in "**2"; otherwise ""."""
     if isinstance(x, Node) and x.requires_grad:
         return ""
     constant: float = x._data if isinstance(x, Node) else x
@@ -384,7 +384,7 @@ class Node(NumpyMethods):
     if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`
 
         def __iadd__(self, other: Any) -> Any:
-            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x += y` is `x = x + y`.
+            """Inside `no_grad()`, add a number to the data of a leaf. Otherwise, `x += y` is `x = x + y`.
 
             So `for p in parameters: p -= 0.1 * p.grad` trains nothing outside `no_grad()`, because it only gives the
             name `p` to new nodes. Write it inside `no_grad()`, or write `p.data -= 0.1 * p.grad`.
@@ -392,7 +392,7 @@ class Node(NumpyMethods):
             return self._changed_in_place(ops.add, other)
 
         def __isub__(self, other: Any) -> Any:
-            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x -= y` is `x = x - y`.
+            """Inside `no_grad()`, subtract a number from the data of a leaf. Otherwise, `x -= y` is `x = x - y`.
 
             So `for p in parameters: p -= 0.1 * p.grad` trains nothing outside `no_grad()`, because it only gives the
             name `p` to new nodes. Write it inside `no_grad()`, or write `p.data -= 0.1 * p.grad`.
@@ -400,19 +400,19 @@ class Node(NumpyMethods):
             return self._changed_in_place(ops.sub, other)
 
         def __imul__(self, other: Any) -> Any:
-            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x *= y` is `x = x * y`."""
+            """Inside `no_grad()`, multiply the data of a leaf by a number. Otherwise, `x *= y` is `x = x * y`."""
             return self._changed_in_place(ops.mul, other)
 
         def __itruediv__(self, other: Any) -> Any:
-            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x /= y` is `x = x / y`."""
+            """Inside `no_grad()`, divide the data of a leaf by a number. Otherwise, `x /= y` is `x = x / y`."""
             return self._changed_in_place(ops.div, other)
 
         def __imod__(self, other: Any) -> Any:
-            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x %= y` is `x = x % y`."""
+            """Inside `no_grad()`, reduce a leaf's data modulo a number. Otherwise, `x %= y` is `x = x % y`."""
             return self._changed_in_place(ops.remainder, other)
 
         def __ipow__(self, other: Any) -> Any:
-            """Change the data of a leaf, inside `no_grad()` and by a number. Elsewhere, `x **= y` is `x = x**y`."""
+            """Inside `no_grad()`, raise a leaf's data to the power of a number. Otherwise, `x **= y` is `x = x**y`."""
             return self._changed_in_place(ops.pow, other)
 
     if not TYPE_CHECKING:  # a type checker narrows types by a comparison that is inherited
@@ -432,7 +432,7 @@ class Node(NumpyMethods):
         __hash__ = object.__hash__
 
     def _equals(self, other: object, caller: FrameType) -> Any:
-        """Return the result of `==` in the frame `caller`: by identity, or by data if the nodes stand for numbers."""
+        """Return the result of `==` in the frame `caller`: by identity, or by data as in `__eq__`."""
         derivative = plain_numbers.variables.get() is not None
         if self is other:
             held = not isnan(self._data)

@@ -18,9 +18,9 @@ or as numbers. (A compiled function gets arrays of another class, for which most
   it has the derivative 1 at 0 and at 1, and a bound that is a `Value` gets nothing there. A compiled function does the
   same. For half of the gradient each, as in PyTorch and jax, write `maximum(x, 0)`, which takes arrays, too.
   `np.maximum` and `np.minimum` give half to each where an operand is a single `Value`, and so does `np.clip` if it has
-  one bound, and this is a `Value`. The functions treat nan as they do in arrays of floats. They raise an error if they
-  are not called by a name, as in `[np.maximum][0](x, y)`, and two plain numbers in an array of `Value`s are compared as
-  Python does.
+  one bound, and this is a `Value`. The functions treat nan as they do in arrays of floats. If an element is nan, they
+  raise an error if they are not called by a name, as in `[np.maximum][0](x, y)`. Two plain numbers in an array of
+  `Value`s are compared as Python does.
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not` and the like take each `Value` for true. So
   does `np.where` in its condition. `np.logical_and` and `np.logical_or` would return some of the elements. They raise
   an error if the code that calls them uses these names, and always inside a function that `functional` differentiates.

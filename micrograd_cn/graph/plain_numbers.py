@@ -30,7 +30,10 @@ FOR_NUMPY = {str(Path(__file__).with_name(name)) for name in ("numpy_methods.py"
 class Variables(set[Any]):
     """The set of variables of all derivatives that are being computed, one inside the other.
 
-    The variables that are leaves stand for plain numbers.
+    A variable is a leaf if the function that is differentiated gets it in the place of a number. Such a variable stands
+    for a plain number: it is compared as this number would be. So does a node that is computed from such variables and
+    constants alone. A variable in the place of a `Value` has an operation, and does not stand for a plain number unless
+    that `Value` does.
 
     Attributes:
         plain: nodes that are known to stand for plain numbers.
@@ -41,7 +44,7 @@ class Variables(set[Any]):
     others: set[Any] | None = None
 
     def include(self, root: Any) -> bool:
-        """Return whether the node `root` stands for a plain number: it is computed from variables and constants alone.
+        """Return whether the node `root` stands for a plain number; see `Variables`.
 
         The result for each node is kept. So a node is visited once, however often nodes that depend on it are compared.
         """
@@ -83,6 +86,7 @@ def stands_for_number(x: Any, caller: FrameType) -> bool:
 def called_by_numpy(caller: FrameType) -> bool:
     """Return whether `==` in the frame `caller` is called by a function of numpy, and not by an operator of the user.
 
-    Many functions of numpy are written in Python. `np.sign`, which is not, asks whether an element is 0.
+    Many functions of numpy are written in Python, so `caller` is their frame. `np.sign` is written in C, and calls `==`
+    to find out whether an element is 0.
     """
     return is_numpys_code(caller) or asked_by(caller).name == "sign"

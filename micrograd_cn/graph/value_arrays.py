@@ -6,8 +6,8 @@ numbers. For a `ValueArray`, each of these functions applies an operation that c
 the elements. All other functions treat it as an array of objects.
 
 A comparison gives an array of nodes that are 0 or 1. They are added and multiplied as numpy's bools are, so
-`(x > 0) + (x < 9)` says where one of the two holds. Where Python or numpy asks for a bool, as in an index or in
-`where=`, the program branches on it. It also branches on which elements are nan where numpy orders elements.
+`(x > 0) + (x < 9)` says where at least one of the two holds. Where Python or numpy asks for a bool, as in an index or
+in `where=`, the program branches on it. It also branches on which elements are nan where numpy orders elements.
 
 At a tie, `np.maximum`, `np.minimum`, `np.max`, `np.min`, `np.clip` and `np.ptp` of arrays give the whole gradient to
 the first of the elements, as they do in a plain array of `Value`s. There, numpy returns one of the two elements, and
@@ -49,10 +49,10 @@ def _choose(condition: Any, a: Any, b: Any) -> Any:
 
 
 def _first_at_tie(row: ops.Op, is_above: Callable[[Any, Any], Any], holds: Callable[[float, float], bool]) -> ops.Op:
-    """Return an operation that computes what `row`, `maximum` or `minimum`, computes.
+    """Return an operation that computes the same as `row`, which is `maximum` or `minimum`.
 
-    The operation `is_above(a, b)` is 1 if a is the result and 0 if b is. `holds(a, b)` says the same of floats, as a
-    bool. If there is a nan, the result is the first nan.
+    At a tie, its first operand gets the whole gradient. The operation `is_above(a, b)` is 1 if the result is a, and 0
+    if it is b. `holds(a, b)` says the same of floats, as a bool. If an operand is nan, the result is the first nan.
     """
 
     def chosen_first(a: Any, b: Any) -> Any:
@@ -251,7 +251,7 @@ class ValueArray(np.ndarray):
     def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
         self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
-        """Apply the operation that computes the same as `ufunc`; without one, apply `ufunc` to elements as objects."""
+        """Apply the operation that computes the same as `ufunc`. If there is none, apply `ufunc` to objects."""
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
         dtype = options.get("dtype")
         if "where" in options:
