@@ -77,7 +77,8 @@ def compare_arrays(
         atol: absolute tolerance; None for the default of `gradcheck`.
         seed: seed of the random directions and of the random weights of the outputs.
         exhaustive: whether derivatives with respect to all elements are compared, and not only to a sample of them.
-        like: a function whose numerical derivatives count instead of those of the subject.
+        like: a function; if it is given, the derivative is compared with its numerical derivatives, and not with those
+            of the subject.
 
     Returns:
         The comparisons, whether an argument or output is in half precision (float16 or bfloat16), and the relative

@@ -49,7 +49,7 @@ class CallBudget:
             raise OutOfCalls
 
     def run(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
-        """Return the result of `compare`, a comparison that may call the function at most `share` times.
+        """Return the result of `compare()`, which runs a comparison, and may call the function at most `share` times.
 
         The calls of the comparison are subtracted from `left`. If something looks wrong, the comparison lifts the limit
         by `lift_limit`; then its calls are not subtracted, so the other comparisons keep their shares. A `firm` limit

@@ -20,8 +20,8 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
         f: the function.
         arguments: for each argument of `f`, one of three things. A Hypothesis strategy, such as `points((2, 3))`, draws
             the argument. A tuple of ints is a shape; it stands for arrays of doubles whose elements are near neither 0
-            nor each other. Anything else is the same at all points; `gradcheck` says which arguments are differentiated
-            by, and `static=` names those that are not.
+            nor each other. Anything else is given to `f` as it is, at all points. The docstring of `gradcheck` says
+            which of these arguments are differentiated by; `static=` names others that are constants.
         examples: how many points are drawn.
         how: keyword arguments that are passed on to `gradcheck`, such as `vjp=`, `rtol=`, `order=`.
 

@@ -157,8 +157,8 @@ class Claim:
     def is_off_in_first_order(self, numeric: float) -> bool:
         """Return whether values on both sides of the point show that the analytic derivative is wrong.
 
-        `numeric` is the numerical derivative. This works even if `g` has a large curvature, which hides a mistake in
-        the order of the Taylor remainder (see `numerical.is_off_in_first_order`).
+        `numeric` is the numerical derivative. The method works even if the curvature of `g` is so large that the order
+        of the Taylor remainder does not show a mistake (see `numerical.is_off_in_first_order`).
         """
         assert self.steps is not None
         first, mismatch = self.steps.first_steps[0], self.analytic - numeric

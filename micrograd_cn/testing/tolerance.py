@@ -29,8 +29,8 @@ class ArrayTolerance:
         analytic_error: the rounding error of the analytic derivative.
         own_slope: an upper estimate of the size of this derivative. If it is below `typical_slope`, it decides how
             exact the numerical derivative must be.
-        flat_slope: if the numerical derivative is 0 up to its error, it need not be more exact than for a derivative of
-            this size. At a stationary point, this is a small part of the slope of f in the largest steps.
+        flat_slope: a small part of the slope of f in the largest steps. If the numerical derivative is 0 up to its
+            error, as at a stationary point, it need not be more exact than for a derivative of this size.
     """
 
     rtol: float

@@ -132,7 +132,8 @@ class Binding:
     Attributes:
         subject: the function and its arguments.
         parts: the items of the arguments, apart from those that are static.
-        rebuild: takes a list of other items, and returns the list of the arguments, apart from static ones.
+        rebuild: takes a list of items in place of those in `parts`, and returns the list of the arguments that are
+            built from these items. Static arguments are left out.
         parameters: the parameters of a `Module` that are variables, too, keyed by name.
         chosen: the indices of the parts that are variables.
         hint: the end of an error message, which says what the user should write if the function fails; "" if that is
@@ -205,7 +206,7 @@ class Binding:
 
     @functools.cached_property
     def _plain(self) -> list[tuple[int, str]]:
-        """For each variable that is a plain number: its index and its name."""
+        """The index and the name of each variable that the user gave as a plain number, and not as a `Value`."""
         return [(k, v.name) for k, v in enumerate(self.variables) if v.is_plain and v.part is not None]
 
     def call(self, xs: Sequence[float] | None = None) -> tuple[Any, list[Value]]:
