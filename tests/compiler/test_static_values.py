@@ -327,6 +327,30 @@ def test_the_contents_of_a_function_are_read_once_for_each_static_value(monkeypa
     assert len(f._recordings) == 2
 
 
+def test_the_attributes_of_an_object_are_read_once_for_each_static_value(monkeypatch):
+    """Each of six objects names all others. To follow each path from object to object would take a factorial time."""
+
+    class Node:
+        def __init__(self, k):
+            self.k, self.others = k, []
+
+    nodes = [Node(float(k)) for k in range(6)]
+    for node in nodes:
+        node.others = [other for other in nodes if other is not node]
+    read, attributes_of = [], samples.attributes_of
+    monkeypatch.setattr(samples, "attributes_of", lambda x: read.append(x) or attributes_of(x))
+    f = compile(lambda x, node: node.others[0].others[1].k * x, static=["node"])
+    assert f(1.0, nodes[5]) == 2.0
+    for k in (5.0, 7.0):
+        nodes[2].k = k
+        read.clear()
+        key = samples.static_value("node", nodes[5])
+        assert len(read) == len({*read}) == 6
+        assert key == samples.static_value("node", nodes[5])
+        assert f(1.0, nodes[5]) == k
+    assert len(f._recordings) == 3
+
+
 def test_a_long_chain_of_functions_is_a_static_value():
     def twice(g):
         return lambda z: g(z)

@@ -341,6 +341,19 @@ def static_value(name: str, x: Any) -> StaticValue:
     return StaticValue(x, _identity(x))
 
 
+class _Visited(NamedTuple):
+    """What has been found in a static value.
+
+    Attributes:
+        functions: the functions whose contents have not been read yet.
+        numbers: a dict from the `id` of each object whose attributes have been read to its number, in the order in
+            which the objects were found.
+    """
+
+    functions: list[FunctionType]
+    numbers: dict[int, int]
+
+
 def _identity(x: Any) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
@@ -351,9 +364,10 @@ def _identity(x: Any) -> Any:
     because they would take too long: attributes of a `Module` that are neither numbers nor texts, and the contents of
     collections of more than `MAX_STATIC_ITEMS` items inside an object.
     """
-    functions: list[FunctionType] = []
+    visited = _Visited([], {})
+    functions = visited.functions
     is_function = type(x) is FunctionType
-    key = _function_identity(x, functions) if is_function else _part_identity(x, (), functions)
+    key = _function_identity(x, visited) if is_function else _part_identity(x, (), visited)
     if not functions:
         return key
     # The contents of each function are read once, however many functions name it. They are read one after the other, so
@@ -363,17 +377,17 @@ def _identity(x: Any) -> Any:
         f = functions.pop()
         if f not in known:
             known.add(f)
-            found.append(_function_identity(f, functions))
+            found.append(_function_identity(f, visited))
     return tuple(found)
 
 
-def _part_identity(x: Any, around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
+def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     """Return the key for `x`, a part of a static value, without the contents of functions; see `_identity`.
 
     Args:
         x: the part.
         around: the objects that contain `x`, so an object that contains itself has a key, too.
-        functions: a list to which the functions among the parts are added.
+        visited: the functions and objects that have been found. Those among the parts are added.
     """
     kind = type(x)
     if kind in NAMED_BY_VALUE:
@@ -386,65 +400,68 @@ def _part_identity(x: Any, around: tuple[Any, ...], functions: list[FunctionType
         return kind, id(x), len(x)
     around = (*around, x)
     if isinstance(x, (frozenset, set)):
-        return kind, frozenset([_part_identity(item, around, functions) for item in x])
+        return kind, frozenset([_part_identity(item, around, visited) for item in x])
     if isinstance(x, dict):
-        pairs = [[_part_identity(part, around, functions) for part in pair] for pair in x.items()]
+        pairs = [[_part_identity(part, around, visited) for part in pair] for pair in x.items()]
         return kind, tuple(map(tuple, pairs))
     if isinstance(x, (tuple, list, deque)):
-        return kind, tuple([_part_identity(item, around, functions) for item in x])
+        return kind, tuple([_part_identity(item, around, visited) for item in x])
     if isinstance(x, Value):
         return kind, x
     if isinstance(x, FunctionType):
-        functions.append(x)
+        visited.functions.append(x)
         return kind, x
     if isinstance(x, (type, ModuleType)):
         if isinstance(x, type):
-            return kind, x, _class_identity(x, around, functions)
+            return kind, x, _class_identity(x, around, visited)
         users = is_users_module(x.__name__)
-        return kind, x, _attributes_identity(vars(x), around, functions) if users else ()
+        return kind, x, _attributes_identity(vars(x), around, visited) if users else ()
     if isinstance(x, Enum):
-        held = [(name, _part_identity(part, around, functions)) for name, part in vars(x).items() if name[0] != "_"]
-        return kind, x, tuple(held), _class_identity(kind, around, functions)
+        held = [(name, _part_identity(part, around, visited)) for name, part in vars(x).items() if name[0] != "_"]
+        return kind, x, tuple(held), _class_identity(kind, around, visited)
     if hasattr(x, "tobytes") and hasattr(x, "tolist"):  # numpy's arrays and numbers, and array.array
         flat = getattr(getattr(x, "dtype", None), "kind", "") != "O"
         return (
             kind,
             getattr(x, "shape", ()),
             str(getattr(x, "dtype", "")),
-            *((x.tobytes(),) if flat else _part_identity(x.tolist(), around, functions)),
+            *((x.tobytes(),) if flat else _part_identity(x.tolist(), around, visited)),
         )
     same: Any = x if isinstance(x, Hashable) else id(x)
     if isinstance(x, (MethodType, partial)):
         inside = (x.__self__, x.__func__) if isinstance(x, MethodType) else (x.func, x.args, x.keywords)
-        return kind, same, _part_identity(inside, around, functions)
+        return kind, same, _part_identity(inside, around, visited)
+    if id(x) in visited.numbers:  # its attributes are in the key already
+        return kind, visited.numbers[id(x)]
+    visited.numbers[id(x)] = len(visited.numbers)
     state = dict(attributes_of(x))
     if isinstance(x, Module):
         state = {name: part for name, part in state.items() if _is_number_or_text(part)}
     elif not state:
-        return kind, same, repr(x), _class_identity(kind, around, functions)
-    held = [(name, _part_identity(part, around, functions)) for name, part in state.items()]
-    return kind, same, tuple(held), _class_identity(kind, around, functions)
+        return kind, same, repr(x), _class_identity(kind, around, visited)
+    held = [(name, _part_identity(part, around, visited)) for name, part in state.items()]
+    return kind, same, tuple(held), _class_identity(kind, around, visited)
 
 
-def _function_identity(f: FunctionType, functions: list[FunctionType]) -> Any:
+def _function_identity(f: FunctionType, visited: _Visited) -> Any:
     """Return a key for the attributes, the defaults, the closure and the globals of a function; see `_identity`.
 
     Of the objects in its closure and its defaults, only numbers, texts, collections and arrays are in the key by value.
     Of its globals, only numbers and texts are in the key, since to read more would take too long in each call.
-    Functions in its closure and its defaults are in the key by identity. They are added to `functions`, so `_identity`
+    Functions in its closure and its defaults are in the key by identity. They are added to `visited`, so `_identity`
     makes keys for their contents, too.
     """
     around = (f,)
     found: list[Any] = [Same(f.__code__)]
     if f.__dict__:
-        found.append(_attributes_identity(f.__dict__, around, functions))
+        found.append(_attributes_identity(f.__dict__, around, visited))
     if f.__defaults__:
-        found += [_content_identity(x, around, functions) for x in f.__defaults__]
+        found += [_content_identity(x, around, visited) for x in f.__defaults__]
     if f.__kwdefaults__:
-        found += [(name, _content_identity(x, around, functions)) for name, x in f.__kwdefaults__.items()]
+        found += [(name, _content_identity(x, around, visited)) for name, x in f.__kwdefaults__.items()]
     for cell in f.__closure__ or ():
         try:
-            found.append(_content_identity(cell.cell_contents, around, functions))
+            found.append(_content_identity(cell.cell_contents, around, visited))
         except ValueError:  # a variable without a value
             found.append(None)
     for name in f.__code__.co_names if is_users_module(f.__module__) else ():
@@ -453,12 +470,12 @@ def _function_identity(f: FunctionType, functions: list[FunctionType]) -> Any:
     return tuple(found)
 
 
-def _content_identity(x: Any, around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
+def _content_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     is_read = isinstance(x, READ_IN_CLOSURES) or type(x) in NAMED_BY_VALUE or hasattr(x, "tobytes")
-    return _part_identity(x, around, functions) if is_read else Same(x)
+    return _part_identity(x, around, visited) if is_read else Same(x)
 
 
-def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
+def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...], visited: _Visited) -> Any:
     """Return a key for the attributes of a function, a class or a module; see `_identity`.
 
     A method is in the key, but its own attributes are not. Names that Python, `enum` and this package set are left out,
@@ -469,11 +486,11 @@ def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...],
         if isinstance(part, BY_IDENTITY):
             found.append((name, part))
         elif not (name[:1] == name[-1:] == "_" or name.startswith("_compiled_") or type(part) is enum_property):
-            found.append((name, _part_identity(part, around, functions)))
+            found.append((name, _part_identity(part, around, visited)))
     return tuple(found)
 
 
-def _class_identity(kind: type, around: tuple[Any, ...], functions: list[FunctionType]) -> Any:
+def _class_identity(kind: type, around: tuple[Any, ...], visited: _Visited) -> Any:
     """Return a key for the attributes of a class and of its bases, as far as these are the user's; see `_identity`.
 
     The key is cached if all attributes are methods, numbers and texts, which cannot change. To look whether the class
@@ -496,7 +513,7 @@ def _class_identity(kind: type, around: tuple[Any, ...], functions: list[Functio
             attributes = {name: part for name, part in attributes.items() if _is_number_or_text(part)}
         elif issubclass(kind, Enum):
             attributes = {name: part for name, part in attributes.items() if not isinstance(part, Enum)}
-        found.append(_attributes_identity(attributes, (*around, kind), functions))
+        found.append(_attributes_identity(attributes, (*around, kind), visited))
     key = tuple(found)
     named = [(name, part) for base in bases for name, part in vars(base).items()]
     if all(name[:1] == name[-1:] == "_" or isinstance(part, FIXED) or _is_number_or_text(part) for name, part in named):
