@@ -223,7 +223,7 @@ class BoundCall:
 
         Raises:
             ValueError: `only` is true, which says that `y` is the only output, and the function has not used its
-                argument. It has used the `Value`s that were passed as the argument by the names that they have outside.
+                argument. Instead it has referred to the outer `Value`s, as in `grad(lambda a: x * x)(x)`.
         """
         order = self._order if self._order and self._order[0] is y else topological_order(y)
         flat = gradients_in_order(order, y, self.variables, self.create_graph)

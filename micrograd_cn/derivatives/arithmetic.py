@@ -43,10 +43,11 @@ Factor: TypeAlias = tuple[int, Derivative, int | None]
 
 
 class SumFactor(tuple[Any, ...]):
-    """A derivative that is a factor of the products in a sum of products, such as `dot`.
+    """The local derivative of a sum of products, such as `dot`: the factor by which an operand is multiplied there.
 
-    A derivative that is 0 because an operand was not selected is multiplied by it all the same. So 0 times an infinite
-    factor is nan, as in matrix products of PyTorch and jax. To choose 0 instead would take as long as the product.
+    If another derivative is 0 because an operation did not select an operand, the two are multiplied all the same. So 0
+    times an infinite factor is nan, as in matrix products of PyTorch and jax. To choose 0 instead would take as long as
+    the product.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Derivatives that are 0 where an operation did not select an operand, with the nodes made only where they are needed.
+"""Derivatives that are 0 where an operation did not select an operand. Nodes for this are made only if needed.
 
 Operations such as `relu`, `maximum` and `where` send no gradient to an operand that they did not select. This must be 0
 even if a later factor is infinite, so a product of derivatives has to know whether all of its operands were selected.
@@ -20,14 +20,14 @@ ZERO = constant(0.0)  # shared, since to make a constant for each node takes tim
 
 
 class Selected:
-    """Whether operations selected an operand: `node()` is 0 only if they did not.
+    """Whether operations selected an operand: `node()` returns a node that is 0 only if they did not.
 
-    Pass one of the arguments.
+    Pass exactly one of the arguments.
 
     Args:
         partial: a local derivative, a node that is 0 if the operand was not selected.
-        both: two others, which must both be selected.
-        alternatives: several others, one of which must be selected.
+        both: two other `Selected`s. The operand counts as selected if both of theirs are.
+        alternatives: several other `Selected`s. The operand counts as selected if at least one of theirs is.
 
     Attributes:
         alternatives: the argument, or ().
@@ -68,7 +68,7 @@ class Selected:
         return self._node
 
     def _combined(self) -> Value:
-        """Return the node. The nodes of those that it is made from are known."""
+        """Return the node made from `both` or `alternatives`, where `node` has already made the nodes of all items."""
         if self.alternatives:
             nodes = [x.node() for x in self.alternatives]
             return reduce(lambda a, b: ops.where(a, 1.0, b), nodes)
@@ -90,11 +90,11 @@ class Masked:
     """A product of derivatives that is 0 where an operand was not selected, and `raw` elsewhere.
 
     `raw` may be any number where the operand was not selected. In a long product, each factor changes `raw` or
-    `selected`, and the node with the 0 is made once, at the end.
+    `selected`, and only at the end `node` makes the node that chooses between `raw` and 0.
 
     Attributes:
         raw: the product if all operands were selected, a node or a number.
-        selected: whether they were selected.
+        selected: the `Selected` that says whether they were.
     """
 
     __slots__ = ("_node", "raw", "selected")
@@ -111,15 +111,16 @@ class Masked:
 
 
 def unmasked_product(x: Any, y: Any, first: Selected | None, second: Selected | None) -> Any:
-    """Return x * y for where all operands were selected. A factor that is 1 there is left out.
+    """Return a number or node that is x * y where all operands were selected, and any number elsewhere.
 
-    If one of the two is a local derivative that is chosen from constants, the other is multiplied by each constant.
+    If x or y is a local derivative that is 1 wherever its operand was selected, return the other factor alone. If it is
+    chosen from other constants, multiply the other factor by each of them, and choose from the products.
 
     Args:
         x: a derivative: a node, a number, or a `Masked`.
         y: another one.
-        first: whether the operand was selected without which x is 0; None if x is not 0 for such a reason.
-        second: the same for y.
+        first: says where x is 0 because an operation did not select an operand; None if x is never 0 for this reason.
+        second: says the same about y.
     """
     a, b = [z.raw if type(z) is Masked else z for z in (x, y)]
     for selected, chosen, factor in ((second, b, a), (first, a, b)):
@@ -138,7 +139,7 @@ def _times_choices(x: Any, y: Any) -> Any:
 
 
 def _constants_of(x: Value, depth: int = 2) -> list[float]:
-    """Return the constants that `x` is chosen from by `where`, or by up to `depth` nested ones; [] if by none."""
+    """Return the constants that `x` is chosen from, by up to `depth` nested `where`s; [] if `x` has another form."""
     if not (depth and x.op and x.op.lowerings.machine == SELECT):
         return []
     found: list[float] = []

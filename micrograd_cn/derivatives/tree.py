@@ -17,9 +17,9 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
     That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves.
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
-    unflattened to a numpy array: of doubles if all new leaves are numbers, of bools if all are, and of objects if some
-    are `Value`s. If the new leaves are numpy arrays of one shape, they are stacked, and their axes come last. If some
-    new leaves are other structures, the result is nested lists with the new leaves as items. An array of another
+    unflattened to a numpy array: of bools if all new leaves are bools, of doubles if all are numbers, and of objects if
+    some are `Value`s. If the new leaves are numpy arrays of one shape, they are stacked, and their axes come last. If
+    some new leaves are other structures, the result is nested lists with the new leaves as items. An array of another
     library is unflattened to nested lists.
 
     Args:
@@ -70,7 +70,7 @@ def is_array(x: object) -> bool:
 
 
 def arrays_to_lists(tree: Any) -> Any:
-    """Return a copy of `tree`, lists, tuples, dicts and arrays nested to any depth, with nested lists for the arrays.
+    """Return a copy of `tree`, a nested list, tuple, dict or array, with nested lists in the place of arrays.
 
     >>> from array import array
     >>> arrays_to_lists((1, {"x": array("d", [2.0])}))
