@@ -79,7 +79,7 @@ def number(x: object) -> float:
     Raises:
         TypeError: `x` is text, complex, a sequence, None, or anything else that is not one real number.
         OverflowError: `x` is an integer or a fraction that is too large for a float. Python, numpy and PyTorch raise
-            this error, too. It does not concern infinities, such as `float("inf")` and `Decimal("1e400")`.
+            this error, too. An infinity, such as `float("inf")` or `Decimal("1e400")`, raises no error.
 
     >>> number(3)
     3.0
@@ -142,7 +142,7 @@ def mixed_engines(x: object) -> str:
 
 
 def is_table(x: object) -> bool:
-    """Return whether `x` is a table such as a DataFrame of pandas. Its items are the labels of its columns."""
+    """Return whether `x` is a table such as a DataFrame of pandas. A loop over a table gives labels, not numbers."""
     return hasattr(x, "columns") and hasattr(x, "to_numpy")
 
 

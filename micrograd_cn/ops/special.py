@@ -111,8 +111,8 @@ def digamma_near_root(u: float) -> float:
 def polygamma_series(order: int) -> tuple[int, float, tuple[float, ...]]:
     """Return a count of terms, the number (order - 1)!, and the coefficients of the asymptotic series of `polygamma`.
 
-    `polygamma` is an infinite sum. It adds up so many terms, and the series stands for all later terms. After so many
-    terms, the series is accurate to all digits of a float.
+    A derivative of digamma is an infinite sum. `polygamma` adds up as many of its first terms as the count says, and
+    computes the sum of all later terms by the series. There, the series is accurate to all digits of a float.
     """
     start, factor = 12 + order, math.factorial(order - 1)
     found = []

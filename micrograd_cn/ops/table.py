@@ -694,9 +694,9 @@ def _logsumexp_formula(xs: Sequence[Any], less_x: Any = None) -> Any:
 def _logsumexp_without_ties(xs: Sequence[Any], less_x: Any = None) -> Any:
     """Compute logsumexp(xs), or logsumexp(xs) - less_x, by a formula whose derivatives are right at ties, too.
 
-    At a tie, `maximum` divides the gradient among its operands. Here the first of the largest numbers is chosen, so the
-    formula has the derivatives of one branch, in which all other terms are exponentials. The term of the number that is
-    chosen is 1, which log1p adds.
+    At a tie, `maximum` divides the gradient among its operands. Here the first of the largest numbers is taken as the
+    maximum m, so the derivatives are those of the formula m + log1p(sum of exp(x - m) over all other x). The number m
+    itself would have the term exp(m - m) = 1, which log1p adds.
     """
     top, first = xs[0], [1.0]  # `first`: whether x is larger than all numbers before it
     for x in xs[1:]:

@@ -84,8 +84,8 @@ class Lowerings(NamedTuple):
         array: the function's name in numpy, torch and jax.numpy, or the sign of a comparison; if it is empty, the
             formula is printed.
         differentiable: a formula that is printed instead of `formula` for numpy, torch and jax, because torch and jax
-            would compute wrong derivatives of `formula` at some points. Where the operation is a step in the formula of
-            an operation that has no kink, this formula is printed even if `array` names a function.
+            would compute wrong derivatives of `formula` at some points. If another operation has no kink, and this
+            operation is a step in its formula, this formula is printed there even if `array` names a function.
 
     >>> from micrograd_cn import exp
     >>> exp.lowerings.machine, exp.lowerings.javascript

@@ -205,7 +205,7 @@ class FormulaSteps(NamedTuple):
         """Return the results of the formulas for `inputs`, which may be numbers, instructions or text, for example.
 
         Args:
-            inputs: what the operands of the formulas are.
+            inputs: the objects to use for the operands of the formulas, in order.
             apply: a function that returns the result of an operation for a list of operands.
             constant: a function that returns what stands for a constant of the formulas.
 
