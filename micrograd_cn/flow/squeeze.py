@@ -22,9 +22,10 @@ _MARK = "\0"  # in the place of what stays as it is; no script has this characte
 
 @cache
 def squeezed(script: str) -> str:
-    """Return a script without comments, indentation, empty lines, and spaces beside signs.
+    """Return a script without comments, indentation and empty lines, and without most of the spaces beside signs.
 
-    Strings, templates and regular expressions stay as they are.
+    A space beside + or - may stay, because `a + +b` is not `a ++b`. Strings, templates and regular expressions stay as
+    they are.
 
     >>> squeezed("const a = `b c` + 1; // d\\n\\n  return  /x y/ ;\\n")
     'const a=`b c`+ 1;\\nreturn/x y/;\\n'

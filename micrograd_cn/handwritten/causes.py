@@ -260,7 +260,7 @@ def _name(c: Contribution) -> str:
 
 
 def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str]) -> Cause | None:
-    """Return the mistake that a user of `node`, made by one of `operations`, has a wrong local derivative.
+    """Return the mistake that one of `operations`, which made a user of `node`, has a wrong local derivative.
 
     The attribute `number` of the mistake is the local derivative that would give `node` the gradient that it has.
     Return None if no user of `node` was made by one of `operations`.

@@ -36,7 +36,7 @@ class Contribution(NamedTuple):
 
     @property
     def value(self) -> float:
-        """Return what the user sends to the operand: the local derivative times the upstream gradient, or 0."""
+        """Return the number that the node `user` sends to the operand: `product`, or 0 if it sends nothing."""
         return self.product if self.flows else 0.0
 
     @property
@@ -61,8 +61,8 @@ class Comparison:
 
     Attributes:
         received: the contributions to each node. The contributions of users near the root come first.
-        wrong: the nodes whose gradient is not the sum of their contributions, although no node that depends on them is
-            wrong. Nodes near the root come first.
+        wrong: the nodes whose gradient is not the sum of the contributions to them, although no node that depends on
+            them is wrong. Nodes near the root come first.
         reached: the nodes that a gradient reaches.
         unknown: a dict from each operation whose local derivatives are not known to a node that the operation made.
         nodes: the nodes of the graph that require a gradient, as the keys of a dict.

@@ -122,7 +122,7 @@ def explained(
         text: the name that the class gives the operation, or None if it gives none.
         data: the node's number.
         operands: the operands that the node keeps.
-        ordered: whether the operands are in order, and an operand that is used twice is there twice.
+        ordered: whether the operands are in order, with an operand that is used twice listed twice.
         claimed: the local derivatives that the class keeps, or None if it keeps none.
         unit: the rounding unit of the numbers' type, such as 2**-52.
 
@@ -184,7 +184,7 @@ def _arrangements(
     Args:
         operands: the operands that a node keeps.
         numbers: the number in the name of the operation, if there is one. It comes after the operands.
-        ordered: whether the operands are in order, and an operand that is used twice is there twice.
+        ordered: whether the operands are in order, with an operand that is used twice listed twice.
     """
     if numbers:  # they come after the operands, as in x ** 3
         return [[(*operands, *numbers)]]

@@ -208,7 +208,9 @@ def _is_advice_for(write: str, known: Collection[str]) -> bool:
 
 
 def _check_first_rate(name: str, lr: Any) -> None:
-    """Raise an error if `lr` is no learning rate. Users of PyTorch may pass an optimiser, as its schedules expect.
+    """Raise an error if `lr` is no learning rate.
+
+    Users of PyTorch might pass an optimiser by mistake, because PyTorch's schedules take one.
 
     Raises:
         TypeError: `lr` is not a number.
