@@ -15,8 +15,9 @@ computed from it, `==` goes by identity, as everywhere else.
 
 A bool of Python or numpy, and an array of bools, is passed to the function as it is, so it can be a mask, and its
 derivative is 0. An argument that contains nothing but bools is refused. An int is differentiated like any other number,
-so it is a `Value` in the function and cannot be an index. Write `argnums` to differentiate other arguments alone. A
-copy of a `Value` that stands for a number, as by `copy.deepcopy`, is this `Value` itself, with the same derivative.
+so it is a `Value` in the function and cannot be an index. To pass an int as it is, write `argnums` with the positions
+of the other arguments. A copy of a `Value` that stands for a number, as by `copy.deepcopy`, is this `Value` itself,
+with the same derivative.
 
 Calls can be nested: the function to differentiate may itself call `grad` and the like. Each call makes variables of its
 own, so the variables of nested calls are never confused.

@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Generator(Protocol):
-    """A random generator with these two methods, such as a `random.Random` or the module `random`.
+    """A random generator with the methods `uniform` and `gauss`, such as a `random.Random` or the module `random`.
 
     A generator of numpy has a method `normal` instead of `gauss`, which is used in its place.
 
@@ -44,7 +44,7 @@ class Generator(Protocol):
 
 
 def _normal(rng: Any, deviation: float) -> float:
-    """Draw a normally distributed number with mean 0 and this standard deviation. `rng` is of Python or numpy."""
+    """Draw a normally distributed number with mean 0 and this standard deviation. `rng` is Python's or numpy's."""
     draw = rng.gauss if hasattr(rng, "gauss") else rng.normal
     return float(draw(0.0, deviation))
 

@@ -882,7 +882,7 @@ Members: TypeAlias = Callable[[Any], Iterable[tuple[Any, Any]]]
 
 
 def _of_leaf(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return no members, because a `Value` has none, and the members of a set have no order."""
+    """Return no members: a `Value` has none, and those of a set are left out because they have no order."""
     return ()
 
 

@@ -75,7 +75,7 @@ def _refuse_options(name: str, wrong: Iterable[str]) -> None:
 
 
 def _refuse_ignored_attributes(cls: type[Module], base: type[Module]) -> None:
-    """Raise TypeError if `cls` defines `activation` or `nonlin`, although the methods of `base` would not read it."""
+    """Raise TypeError if the class `cls` sets `activation` or `nonlin`, which the methods of `base` would not read."""
     for name in ("activation", "nonlin"):
         if name in vars(cls) and cls.__init__ is base.__init__ and cls.__call__ is base.__call__:
             raise TypeError(
@@ -189,7 +189,7 @@ def _named_weights(neuron: Any) -> list[tuple[str, Any]]:
 
 
 def _no_parameter(name: str, p: object) -> str:
-    """Return the error message for `p`, which is no `Value`, in the place of a neuron's weight or bias `name`."""
+    """Return the error message for a neuron whose weight or bias `name` was replaced by `p`, which is no `Value`."""
     data = 0.0 if p is None else p
     return (
         f"{name} is {p!r}, which is no parameter; write {name}.data = {data!r}, or, for a constant that is not "
@@ -201,7 +201,7 @@ _ONLY_VALUES = {Value}
 
 
 def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
-    """Return `entries` together with the parameters of `module` that are not in it, which have their paths as keys.
+    """Return `entries`, and after them the parameters of `module` that they lack, with their paths as keys.
 
     A user-defined subclass may have added such parameters.
 

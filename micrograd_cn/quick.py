@@ -1,4 +1,4 @@
-"""The engine written out for speed: faster versions of functions in `engine` and `graph.operators`, which replace them.
+"""The engine written out for speed: functions that replace slower ones in `engine` and `graph.operators`.
 
 You need not read this module to understand the engine. Each function here is the twin of a plain function of the same
 name there. It does the work itself if the operands are `Value`s and floats and neither `no_grad()` nor

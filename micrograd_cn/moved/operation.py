@@ -1,3 +1,3 @@
-"""The old path `micrograd_cn.operation`, which the class `Op` pickled by version 0.2 refers to."""
+"""The old path `micrograd_cn.operation`, to which a pickle of the class `Op` by version 0.2 refers."""
 
 from micrograd_cn.ops.operation import Op as Op
