@@ -49,7 +49,8 @@ _stand_ins: list[StandIn] = []
 def unfrozen(parameters: Sequence[Value]) -> list[Value]:
     """Return parameters as variables to differentiate with respect to, with a stand-in for each that is frozen.
 
-    Nothing depends on a stand-in, so the derivative with respect to it is 0. All calls share the stand-in for an index.
+    Nothing depends on a stand-in, so the derivative with respect to it is 0. The stand-in at an index is the same
+    object in all calls.
 
     >>> w, c = Value(1), Value(2, requires_grad=False)
     >>> found = unfrozen([w, c])
@@ -274,7 +275,9 @@ class Program(Runnable):
         self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
 
     def with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value] = ()) -> Program:
-        """Return a program that computes other outputs from the same inputs. It watches the same constants.
+        """Return a program that computes other outputs from the same inputs.
+
+        As in this program, it is an error if one of this program's constants has other data when the new program runs.
 
         Args:
             output: the outputs, as for `Program`.
@@ -301,9 +304,9 @@ class Program(Runnable):
 
         Raises:
             TypeError: as for `forward`; or `wrt` contains something that is not a `Value`.
-            ValueError: as for `forward`; or the program has several outputs, or `wrt` contains something that is
-                neither an input nor a leaf, or is frozen, or contains something twice, or contains a parameter
-                from which a value was computed before the function was called, if the function uses this value.
+            ValueError: as for `forward`; or the program has several outputs; or an entry of `wrt` is neither an input
+                nor a leaf, is frozen, occurs twice, or is a parameter from which a value was computed before the
+                function was called, if the function uses this value.
             RuntimeError: the output is a constant.
             FloatingPointError: as for `forward`.
 

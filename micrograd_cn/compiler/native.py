@@ -26,9 +26,9 @@ HALF_CACHE_LINE = 4  # doubles in half a cache line
 
 @dataclass
 class Part:
-    """Successive stages of one phase of a program. They become one function, unless a kernel computes the only stage.
+    """Successive stages of one phase of a program, which become one function.
 
-    A kernel is a function that all programs share.
+    Or it is a single stage that a kernel computes, a function that all programs share.
 
     Attributes:
         stages: the stages, in order.

@@ -480,8 +480,8 @@ class Runnable:
         """Raise an error if an index of `take`, or a class label, makes the output nan for some row of a bucket.
 
         A bucket has samples whose arguments are nested in the same way, as rows of numbers. `rows` has the indices of
-        the rows to check, and `name`, such as "row" or "sample", is the word for them in messages. It is no error if
-        the output is not nan because a `where` does not choose the result of such a `take`.
+        the rows to check, and `name`, such as "row" or "sample", is the word for them in messages. If a `where`
+        does not choose the result of such a `take`, the output is not nan, and no error is raised.
 
         Raises:
             IndexError: an index is out of range, or is no integer.

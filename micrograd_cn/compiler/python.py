@@ -190,9 +190,9 @@ class PythonWriter:
         Args:
             op: the operation.
             names: the operands, as names, constants or comparisons.
-            inside_smooth: whether `op` is a step in the formula of an operation of the table that has no kink. If `op`
-                has a formula for libraries that differentiate, `lowerings.differentiable`, this formula is then printed
-                instead of the library's function.
+            inside_smooth: whether `op` is a step in the formula of an operation without kinks, from the table of
+                operations. If `op` has a formula for libraries that differentiate, `lowerings.differentiable`, this
+                formula is then printed instead of the library's function.
 
         Raises:
             ValueError: the operation is `detach()`.
