@@ -119,7 +119,8 @@ class Arrays:
         """Write the lines that store products in places, or add products to the values there, in loops if possible.
 
         Args:
-            found: for each product, its place and the instruction numbers of its one or two factors.
+            found: for each product, its place and the instruction numbers of its factors: two, or one to store the
+                factor itself.
             sign: "=" to store the products, or "+=" to add them.
         """
         groups: dict[Any, list[tuple[Element, tuple[int, ...]]]] = defaultdict(list)
@@ -178,9 +179,9 @@ def address(place: Element) -> int:
 def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
     """Return a dict with the places of those instructions in `numbers` that are constants.
 
-    The seed, which is the gradient 1 with which backpropagation starts, is treated as a constant, too. The place of a
-    constant that is an integer from 0 to below `SMALL_INTEGERS` is this integer. The places of the seed and of all
-    other constants begin at `SMALL_INTEGERS`.
+    The seed, which is the gradient 1 with which backpropagation starts, is treated as a constant, too. If a
+    constant is one of the integers 0 to `SMALL_INTEGERS` - 1, this integer is its place. The seed and all other
+    constants get the places from `SMALL_INTEGERS` on.
     """
     known = {i: code.constants.get(i, 1.0) for i in numbers if i in code.constants or code.instructions[i] == ("seed",)}
     small = {
