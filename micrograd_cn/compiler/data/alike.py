@@ -60,7 +60,10 @@ def group_alike(arguments: Sequence[Sequence[Any]]) -> list[tuple[list[int], arr
 
 
 def _read(values: Sequence[Any]) -> Column | None:
-    """Return the `Column` of an argument with these values in all samples; None if samples must be read one by one."""
+    """Return the `Column` of an argument, or None if samples must be read one by one.
+
+    `values` has the value of the argument in each sample.
+    """
     kinds = {*map(type, values)}
     if kinds <= _number_types():
         return _cut(_doubles(values, kinds), [1] * len(values)), [None] * len(values)

@@ -303,7 +303,7 @@ class ReachableCode:
 
 
 class Surroundings:
-    """The variables outside of some functions that these can read, and the objects that they reach from there.
+    """The variables outside of some functions that these functions can read, and the objects that the variables hold.
 
     Functions of other packages are not looked into. Of a collection, only the first `MAX_ITEMS` items are looked into.
 
