@@ -128,7 +128,10 @@ class Traced(Value):
         return self._data != 0.0 if stands_for_number(self, caller) else True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse to compare with a number, or a value that has the same number; report other comparisons."""
+        """Refuse to compare with a plain number, or with a `Value` that has the same number as this one now.
+
+        A comparison with another `Value` is false, and becomes a guard.
+        """
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
         varies = self._varies()
@@ -524,9 +527,9 @@ class RecordingHooks(Hooks):
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Note the operands of an operation whose result is a constant because none of them requires a gradient.
 
-        The user may still switch on the `requires_grad` of an operand. The method `record_call` refuses this at the
-        end. An operand that is a recorded node required a gradient when it was made, so the user has switched this off,
-        and TypeError is raised at once.
+        The function might switch on the `requires_grad` of an operand later. `record_call` therefore checks the noted
+        operands at the end. If an operand is a recorded node, it required a gradient when it was made, so the function
+        has switched this off. Then TypeError is raised at once.
         """
         for x in operands:
             if isinstance(x, Traced):
@@ -706,7 +709,8 @@ class CompiledGuards:
     def first_broken(self, numbers: Any) -> Guard:
         """Return the first guard that has another outcome than recorded for the row with these numbers.
 
-        Return the last guard if none has another outcome. This happens if rounding decides a comparison.
+        Return the last guard if none has another outcome. This happens if rounding decides a comparison: the code for
+        a batch, which has found a broken guard, may round otherwise than the code for one row.
         """
         assert self.program
         pairs = zip(self.guards, self.program.row(numbers), strict=True)

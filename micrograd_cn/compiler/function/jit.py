@@ -1075,7 +1075,7 @@ class CompiledFunction:
     def _merged_derivatives(
         self, variables: GradientVariables, buckets: Sequence[Bucket], threads: int
     ) -> list[BatchPart] | None:
-        """Let a merged program compute the value and the gradient of every sample, and return one part with them.
+        """Let a merged program compute the value and the gradient of every sample. Return them in one `BatchPart`.
 
         Return None if there is no such program, or if a value is nan.
         """
@@ -1250,7 +1250,7 @@ class CompiledFunction:
 
         The loss is nan then, but its derivatives are not. Nothing is raised for other indices that are out of range,
         since the plain function raises nothing: `take` gives nan. A label that the function computes from arguments is
-        not checked. A label that is an argument is checked, also if it is replaced where it equals the `ignore_index`.
+        not checked. A label that is an argument is checked, unless it equals the `ignore_index`.
 
         Raises:
             IndexError, TypeError, ValueError: as for `_call_where_nan`.
@@ -1342,8 +1342,8 @@ class CompiledFunction:
     def _check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
 
-        The program's derivative with respect to such a leaf is 0. It is right if the function does not use the leaf.
-        The recordings for the samples are therefore compared with new ones, see `_compare_moved`.
+        The program's derivative with respect to a leaf that it does not use is 0. This is wrong if the function uses
+        the leaf now. The recordings for the samples are therefore compared with new ones, see `_compare_moved`.
 
         Args:
             name: the name of the method, for messages.

@@ -219,8 +219,8 @@ class _Choice:
 class _Merger:
     """The graphs of recordings with common inputs, and the tree of their comparisons.
 
-    Recordings begin with the same comparison. Those for which it has the same outcome go on with the same next
-    comparison, and so on. If they do not, the recordings cannot be merged.
+    All recordings must begin with the same comparison. Those in which it has the same outcome must go on with the same
+    next comparison, and so on. Otherwise the recordings cannot be merged.
 
     Args:
         parts: the recordings, each with the program whose outputs are merged, and these outputs.
@@ -249,10 +249,10 @@ class _Merger:
         self._tree = self._make_tree()
 
     def _structure(self) -> tuple[dict[Value, int], list[int]]:
-        """Return a dict from nodes to integers, equal for nodes that compute the same number, and a list of costs.
+        """Return a dict from nodes to integers, and a list of costs.
 
-        The list has a cost for each of these integers. It is the count of the node's operands, and more for an
-        elementary function.
+        Nodes that compute the same number have the same integer. The list has, for each integer, the cost of such a
+        node: the count of its operands, and more for an elementary function.
         """
         known, keys, sizes = dict[Any, int](), dict[Value, int](), list[int]()
         parameters = {*self._parameters}
