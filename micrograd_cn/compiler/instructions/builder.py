@@ -49,8 +49,8 @@ class FormulaCall(NamedTuple):
     """The one instruction that computes a result of a formula, and the instructions that are hoisted out of it.
 
     A formula is an operation written as simpler operations. Those of its instructions that do not depend on the row
-    (the numbers of one sample) are hoisted: they are computed only once for a batch. Which ones these are depends on
-    which inputs of the formula depend on the row.
+    (the numbers of one sample) are hoisted: they are computed only once for a batch. An instruction can be hoisted
+    in one call of the formula and not in another, since the calls differ in which inputs depend on the row.
 
     Attributes:
         opcode: the instruction's opcode.
@@ -403,10 +403,10 @@ def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> FormulaS
     """Trace one of an operation's formulas, and return its steps and results.
 
     Args:
-        kind: "formula" for the operation itself. The formula's inputs are the operands. "partials" for the partial
-            derivatives. Then the first input is the operation's result, and the operands follow. "contributions" for
-            what an operation that selects adds to the gradients of its operands. Then the first input is the gradient
-            of the operation's result, and the operands follow.
+        kind: which formula to trace. "formula" is the operation itself; its inputs are the operands. "partials"
+            computes the partial derivatives; its first input is the operation's result, and the operands follow.
+            "contributions" computes the numbers that an operation that selects, such as `where`, adds to the gradients
+            of its operands; its first input is the gradient of the operation's result, and the operands follow.
         known: for each input, its value if it is a constant, else None. Constants are built into the formula.
         op: the operation.
     """

@@ -414,7 +414,7 @@ def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
 def live(code: Code, roots: Iterable[int]) -> list[int]:
     """Return the numbers of the live instructions, in order: the roots, and all instructions on which the roots depend.
 
-    One pass from the end suffices, since operands have lower numbers than their users.
+    One pass from the end suffices, since an instruction has a higher number than its operands.
     """
     found, operands = bytearray(len(code.instructions)), code.operands
     for i in roots:

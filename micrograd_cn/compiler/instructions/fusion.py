@@ -1,4 +1,4 @@
-"""Fuse an instruction with a single user into this user, the only instruction that reads its value.
+"""Fuse an instruction into the only instruction that reads its value.
 
 Fewer values then go through memory. Two kinds of code gain from this: threaded code (tables that shared kernels read,
 see `tables.threaded`), and maps, which compute many instructions of one opcode as vectors (`tables.maps`). In both, an
@@ -43,7 +43,7 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
         code: the instructions.
         live: the numbers of the instructions on which wanted values depend, in order.
         kept: the numbers of the instructions whose values are read not only by instructions but also, for example, by
-            the caller. These instructions are not fused into their users.
+            the caller. These instructions are not fused into the instructions that use them.
         sums: whether sums with at most MAX_INPUTS operands may be fused too. If not, they stay as they are, and
             one kernel computes all those that have the same count of products.
     """
@@ -100,7 +100,7 @@ class _Trees:
 
         Args:
             i: the instruction's number.
-            used_once: whether the instruction has a single user, which may absorb it later.
+            used_once: whether only one instruction reads the value of instruction `i`, and may absorb it later.
         """
         opcode, operands = self.code.instructions[i][0], self.code.operands[i]
         if opcode in NOT_FUSED:

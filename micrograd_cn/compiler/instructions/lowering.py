@@ -267,9 +267,9 @@ class Lowering:
     def differentiate(self, gated: bool = True) -> None:
         """Append instructions for the gradient of the only output with respect to every parameter.
 
-        The chain rule is applied as in `Value.backward`. If a node does not depend on the row but its users do, the
-        users' contributions to the node's gradient are added up over the rows of a batch in a total. The total divided
-        by the count of rows is then propagated to the operands of the node.
+        The chain rule is applied as in `Value.backward`. If a node does not depend on the row, but the nodes that
+        have it as an operand do, their contributions to its gradient are added up over the rows of a batch, in a total.
+        The total divided by the count of rows is then propagated to the operands of the node.
 
         If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
         derivative would be nan. A gate prevents this: it replaces the partial derivative by 0 where no gradient
@@ -309,7 +309,9 @@ class Lowering:
         self.gradients = [self._gradient_of(leaf, contributions) for leaf in self.parameters]
 
     def _propagate(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Append a node's contribution to each operand's gradient: the node's gradient times the partial derivative.
+        """Append instructions for a node's contributions to the gradients of its operands.
+
+        A contribution is the node's gradient times the partial derivative.
 
         Args:
             op: the node's operation.
@@ -403,10 +405,11 @@ class Lowering:
         return scatter
 
     def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Append the contribution of a node, a sum of products and terms, to the gradient of each factor and term.
+        """Append instructions for a node's contributions to the gradients of its operands if it is a sum of products.
 
-        The partial derivative with respect to a factor is the other factor of the product, and with respect to a term
-        it is 1. The arguments are those of `_propagate`.
+        The operands are the factors of the products, and the terms that are added without a factor. The partial
+        derivative with respect to a factor is the other factor of the product, and with respect to a term it is 1. The
+        arguments are those of `_propagate`.
         """
         assert op.lowerings.summands
         pairs, terms = contributions
@@ -468,10 +471,12 @@ class Lowering:
         return self._reach[node]
 
     def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
-        """Append a value that is 0 if no gradient reaches `target` from its user `source`; return its number.
+        """Append a value that is 0 if no gradient reaches `target` from `source`, a node that has it as an operand.
 
-        If only `source` depends on the row, the value is a total over the rows of a batch. It is 0 if no gradient
-        reaches `target` in any row.
+        Return the value's instruction number.
+
+        If `source` depends on the row, and `target` does not, the value is a total over the rows of a batch. It is 0 if
+        no gradient reaches `target` in any row.
         """
         reach = self._reach.get(source, self.code.constant(1.0))
         if slot is not None and source in self._scattered:
