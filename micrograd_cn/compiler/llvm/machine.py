@@ -65,8 +65,8 @@ class Machine:
         fused: whether the processor has FMA: it multiplies and adds with one rounding.
         library: an object that writes the LLVM code of elementary functions, such as exp, of vectors.
         kernels: a dict from names to the kernels that are compiled.
-        written_kernels: a dict of the kernels that programs have asked for. A key is a pair: the function that writes
-            the kernel, and the opcode that is passed to this function.
+        written_kernels: a dict with the LLVM function of each kernel that a program has needed. A key is a pair: the
+            Python function that writes the kernel, and the opcode that is passed to this Python function.
         addresses: a pair of dicts from a kernel's name to its address. The first dict has kernels that were compiled
             quickly, and the second has optimised ones, so the pair can be indexed with a bool, whether optimised
             kernels are wanted.

@@ -224,11 +224,11 @@ class Words(Pointer):
         return Pointer(self.f, self._load_address(index))
 
     def words(self, index: Integer | int) -> Words:
-        """Return the address that word `index` holds. It is that of an array of words."""
+        """Return the address that word `index` holds, which must be the address of an array of words."""
         return Words(self.f, self._load_address(index))
 
     def doubles(self, index: Integer | int) -> Doubles:
-        """Return the address that word `index` holds. It is that of an array of doubles."""
+        """Return the address that word `index` holds, which must be the address of an array of doubles."""
         return Doubles(self.f, self._load_address(index))
 
     def _load_address(self, index: Integer | int) -> str:
