@@ -190,7 +190,7 @@ class Schedule:
     def _depth_first(self, numbers: Sequence[int]) -> list[int]:
         """Return instructions in an order that uses a value soon after it is computed, to keep live ranges short.
 
-        Each instruction is followed by those of its users whose operands have all been computed by then.
+        Each instruction is followed by those instructions that use its value and have no other operand left to compute.
         """
         inside = set(numbers)
         needs = {i: inside.intersection(self.operands_in_registers(i)) for i in numbers}
