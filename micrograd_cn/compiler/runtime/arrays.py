@@ -28,7 +28,8 @@ class _ArrayRows(PreparedRows):
     """`PreparedRows` whose numbers are written from arrays.
 
     Attributes:
-        parts: for each argument, the part of the rows' numbers that belongs to the argument, as an array of its shape.
+        parts: for each argument, the part of the rows' numbers that belongs to the argument, as an array that has the
+            argument's shape.
         results: the outputs of the rows as an array.
     """
 

@@ -287,7 +287,7 @@ class Drivers:
         return self._builtin("prepared", forward)
 
     def prepared_gradient(self) -> Function:
-        """Write code like that of `prepared`, which calls the driver `gradient` and stores the loss at `%out`."""
+        """Write code like that of `prepared`, except that it calls `gradient`, and stores the loss at `%out`."""
 
         def gradient(f: Function, operands: list[Operand]) -> None:
             out = operands.pop(4)
