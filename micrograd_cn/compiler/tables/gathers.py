@@ -100,7 +100,8 @@ def scatter_scalars(machine: Machine, opcode: str) -> Function:
 def _add_to(f: Function, totals: Doubles, number: Integer, count: Integer, x: str) -> None:
     """Write instructions that add `x` to the total with the index `number`, if this index is less than `count`.
 
-    If the index equals `count`, 0 is added to the first total instead. `totals` is the address of the first total.
+    If the index equals `count`, 0 is added to the first total instead, so the code needs no branch. `totals` is the
+    address of the first total.
     """
     valid = number != count
     place = totals + valid.select(number, 0)
