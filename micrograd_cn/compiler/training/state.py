@@ -246,7 +246,10 @@ class ParameterBlocks:
             column[:] = memoryview(numbers)[lane :: self._update.lanes]
 
     def read_columns(self, columns: Iterable[int]) -> list[array[float]]:
-        """Return the numbers in some columns, one for each lane. All columns are read after the same step."""
+        """Return the numbers in some columns, one for each lane.
+
+        They are all numbers after the same step, even if another thread takes steps at the same time.
+        """
         copied = memoryview(array("d", self.memory.view.tobytes()))
         found = []
         for k in columns:

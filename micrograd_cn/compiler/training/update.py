@@ -132,7 +132,7 @@ class TracedParameter:
 
         @property
         def __class__(self) -> Any:
-            """The class of a parameter, for isinstance(p, Value)."""
+            """The class `Value`, so `isinstance(p, Value)` is true for this stand-in, as for a parameter."""
             return Value
 
     def __getattr__(self, name: str) -> NoReturn:
