@@ -1,9 +1,9 @@
 """Animate a forward and a backward pass: as an SVG without a script, or as a GIF.
 
-`Animation` makes a picture of each moment. All have the same boxes in the same places, so the SVG stores
-a line of its text only once if it is the same at all moments. A line that changes is stored once for each of its forms,
-and CSS shows each form at its moments. A viewer without animation, or whose user prefers reduced motion, shows the last
-moment.
+`Animation` makes a picture of each moment. All pictures have the same boxes in the same places. If a line of their SVG
+text is the same in all pictures, the animated SVG has it only once. If a line changes, the animated SVG has each form
+of the line once, and CSS shows each form at its moments. A viewer without animation, or whose user prefers reduced
+motion, shows the last moment.
 """
 
 from __future__ import annotations
