@@ -357,11 +357,10 @@ def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
     missing = [name for name in required[len(args) :] if name not in options]
     if not (unknown or missing):
         return ""  # the error is about an argument, or there are too many of them
-    what = (
-        f"there is no {unknown[0]}; "
-        if unknown
-        else f"the argument {' and '.join(missing)} is missing; "
-        if missing
-        else ""
-    )
-    return f"{what}write {op.name}({', '.join(names)})"
+    if unknown:
+        what = f"there is no {unknown[0]}"
+    else:
+        what = f"the argument {missing[0]} is missing"
+        if len(missing) > 1:
+            what = f"the arguments {' and '.join(missing)} are missing"
+    return f"{what}; write {op.name}({', '.join(names)})"

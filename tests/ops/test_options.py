@@ -30,6 +30,7 @@ WRONG = {
     "softmax of numbers": (lambda: mc.softmax(W, 2.0), r"softmax\(\): it takes one list; write softmax\(\[x, y\]\)"),
     "softmax and more": (lambda: mc.softmax(X, X), r"softmax\(\): it takes one list; write softmax\(xs\)"),
     "clip, min": (lambda: mc.clip(3.0, min=2), r"clip\(\): the argument max is missing; write clip\(x, min, max\)"),
+    "clip alone": (lambda: mc.clip(3.0), r"the arguments min and max are missing; write clip\(x, min, max\)"),
     "clip, low": (lambda: mc.clip(3.0, low=2), r"clip\(\): there is no low; write clip\(x, min, max\)"),
     "dot": (lambda: mc.dot(X), r"dot\(\): the argument ys is missing; write dot\(xs, ys, bias\)"),
     "take": (lambda: mc.take(X), r"take\(\): the argument index is missing; write take\(xs, index\)"),
