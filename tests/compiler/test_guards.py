@@ -691,3 +691,16 @@ def test_a_refusal_names_the_user_s_line_and_not_numpy_s():
     f = lambda x: np.nonzero(np.array(x))[0].sum() * x[0]  # noqa: E731
     with pytest.raises(TypeError, match=rf"{re.escape(__file__)}, line {f.__code__.co_firstlineno}: .* as a condition"):
         compile(f)([1.0, 2.0])
+
+
+@pytest.mark.parametrize("add", [lambda a, b: a + b, lambda a, b: a + b + False, lambda a, b: False + a + b])
+def test_a_branch_may_depend_on_a_sum_of_conditions(add):
+    """numpy adds bools as `or` does, and code that branches on the sum gets a guard, as for one condition."""
+
+    def f(x):
+        positive = np.array(x) > 0.0
+        return x[0] * 2.0 if add(positive[0], positive[1]) else x[1] * 3.0
+
+    g = compile(f, branches=True)
+    for x in ([1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -2.0]):
+        assert g(x) == (2.0 * x[0] if x[0] > 0.0 or x[1] > 0.0 else 3.0 * x[1])

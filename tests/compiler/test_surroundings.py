@@ -1374,3 +1374,19 @@ def test_an_update_may_ask_whether_it_is_given_a_value():
     p = Value(1.0)
     compile(lambda x: p * x).fit([(1.0,)], Checked([p], 0.25), 1)
     assert p.data == 0.75
+
+
+class Slotted:
+    __slots__ = ("scale",)
+
+    def __init__(self, scale):
+        self.scale = scale
+
+
+def test_code_in_the_slots_of_an_object_is_found():
+    """An object without a `__dict__` may hold a function that draws random numbers."""
+    holder = Slotted(lambda x: x * random.random())
+    with pytest.raises(TypeError, match=DIFFERS):
+        compile(lambda x: holder.scale(x))(1.0)
+    holder.scale = lambda x: x * 2.0
+    assert compile(lambda x: holder.scale(x))(1.5) == 3.0
