@@ -155,7 +155,7 @@ def _read(code: CodeType, at: int) -> _Place:
 
 
 def _loaded_variables(kind: str, argument: Any) -> tuple[str, ...]:
-    """Return the names of the variables that an instruction loads; CPython 3.13 has instructions that load two."""
+    """Return the names of the variables that an instruction loads; some instructions of CPython 3.13 load two."""
     if kind == "STORE_FAST_LOAD_FAST":
         return tuple(argument[1:])
     if not kind.startswith(VARIABLES):

@@ -185,10 +185,10 @@ def array_to_fill(frame: FrameType) -> Any:
 
 
 def _evaluated(frame: FrameType, known: dict[Any, str], code_of: Callable[[FrameType], str]) -> Any:
-    """Return the value of an expression in the call that `frame` is executing; None if there is no such expression.
+    """Return the value of an expression in the call that `frame` is executing, such as the argument of `out=`.
 
-    `code_of(frame)` returns the source text of the expression, or "". `known` is a cache of these texts: its keys are a
-    code object and the offset of the call's instruction.
+    `code_of(frame)` returns the source text of this expression, or "" if there is none; then the result is None.
+    `known` is a cache of these texts: its keys are a code object and the offset of the call's instruction.
     """
     place = frame.f_code, frame.f_lasti
     if place not in known:

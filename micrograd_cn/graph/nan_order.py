@@ -83,7 +83,7 @@ def _sorts_nan(question: Question, symbol: str, x: float, y: float, caller: Fram
 
 
 def _refuse_unknown(question: Question) -> None:
-    """Raise an error if it is not known which function compares. It might be one that puts nan last."""
+    """Raise an error if it is not known which function compares, because numpy and Python treat nan differently."""
     if not question.is_known:
         raise ValueError(
             "a comparison of Values with nan by a function that is not called by its name: numpy and Python treat nan "

@@ -72,7 +72,7 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
 
     The same holds for `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source code.
     numpy would put the results into the array. The results are constants, so nothing would train them any more. The
-    statement `w -= ...` of a single leaf is no such mistake: it changes the leaf's data by `_changed_in_place`.
+    statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `_changed_in_place`.
 
     Args:
         op: the operation, one of whose operands is a leaf.
@@ -347,8 +347,8 @@ class Node(NumpyMethods):
         `x = x + y`.
 
         Raises:
-            TypeError: inside `no_grad()`, the node is a leaf and `other` is a `Value` or an array. The user may mean to
-                change the leaf, as in PyTorch, or to compute a new value, as outside `no_grad()`.
+            TypeError: inside `no_grad()`, the node is a leaf and `other` is a `Value` or an array. It is not clear
+                whether the user wants to change the leaf, as in PyTorch, or to compute a new value, as elsewhere.
         """
         if not context.active or self.op is not None or self._is_constant_result or not context.here().no_grad:
             return NotImplemented

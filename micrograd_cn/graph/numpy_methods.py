@@ -8,9 +8,9 @@ operation it has methods that raise an error, which says what to write.
 If an argument is a `Value` itself, as in `np.maximum(x, 0)`, numpy calls `__array_ufunc__` instead. This method applies
 the operation, or raises an error, which says what to write.
 
-For the following functions of arrays, numpy calls no method of `Value`, because it treats the elements as any objects,
-or as numbers. (A compiled function gets arrays of another class, for which most of these functions are operations; see
-`value_arrays`.)
+For the following functions of arrays, numpy calls no method of `Value`, because it treats the elements as arbitrary
+objects, or as numbers. (A compiled function gets arrays of another class, for which most of these functions are
+operations; see `value_arrays`.)
 
 - `np.maximum`, `np.minimum`, `np.fmax`, `np.fmin`, `np.clip`, `np.max` and `np.min` compare the elements, as Python's
   `max` does, and return one of them. At a tie, the first one gets the whole gradient: at 0, `np.maximum(x, 0)` has the

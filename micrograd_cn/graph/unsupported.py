@@ -1,9 +1,10 @@
 """Operators, methods and attributes of numpy and PyTorch that a `Value` lacks: their use raises a helpful error.
 
-The error says what to write instead. The dict `INSTEAD` has the names of the attributes. Each of them is a descriptor:
-a `__getattr__` would be called whenever numpy looks for `__array__` and the like on a `Value`, and `np.array` of a list
-of `Value`s would take 18 times as long. `x[0]`, `len(x)` and a loop over a `Value` raise Python's own errors. With a
-`__getitem__`, numpy would take a `Value` for a sequence, and `np.array` of a list would take 9 times as long.
+The error says what to write instead. The dict `INSTEAD` has the names of the attributes. Each of them is a descriptor.
+There is no `__getattr__` instead of them, because it would be called whenever numpy looks for `__array__` and the like
+on a `Value`, and `np.array` of a list of `Value`s would take 18 times as long. `x[0]`, `len(x)` and a loop over a
+`Value` raise Python's own errors. With a `__getitem__`, numpy would take a `Value` for a sequence, and `np.array` of a
+list would take 9 times as long.
 """
 
 from __future__ import annotations

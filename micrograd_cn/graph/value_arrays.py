@@ -127,9 +127,9 @@ def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, A
 
 
 def _condition(node: Any) -> Any:
-    """Return the object that stands for `node`, which is 0 or 1, so Python code may branch on it.
+    """Return an object that Python code may branch on, for the result `node` of a comparison, which is 0 or 1.
 
-    If no hooks are installed, that is `node` itself.
+    The installed hooks choose it; see `Hooks.made_condition`. If no hooks are installed, it is `node` itself.
     """
     hooks = context.here().hooks
     return hooks.made_condition(node) if hooks else node
@@ -397,7 +397,7 @@ def _are_truths(x: Any) -> bool:
 
 
 def _as_truths(found: Any) -> Any:
-    """Return whether each element of `found` is not 0. A matrix product of bools has bools as elements."""
+    """Return `found`, a matrix product of bools, as bools, which say whether an element is not 0."""
     return _conditions(_applied(_truth, [_plain(found)]))
 
 
@@ -469,7 +469,7 @@ def _plain(x: Any) -> Any:
 def _boxed(x: Any) -> Any:
     """Return x, or an array without dimensions that contains x if it is a node.
 
-    numpy would call the `__array_ufunc__` of a node.
+    If numpy got the node itself, it would call the node's `__array_ufunc__`.
     """
     if not isinstance(x, Node):
         return x
