@@ -179,7 +179,7 @@ def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: Reac
 
 @contextmanager
 def _unchecked() -> Iterator[None]:
-    """Record operations without the checks of `detect_anomaly`."""
+    """Record operations in the `with` block without the checks of `detect_anomaly`."""
     owner = object()
     context.enter(owner, detect_anomaly=False)
     try:

@@ -44,7 +44,7 @@ class Generator(Protocol):
 
 
 def _normal(rng: Any, deviation: float) -> float:
-    """Draw a normally distributed number with mean 0 and this standard deviation. `rng` is Python's or numpy's."""
+    """Draw a normal number with mean 0 and the standard deviation `deviation`, by a generator of Python or numpy."""
     draw = rng.gauss if hasattr(rng, "gauss") else rng.normal
     return float(draw(0.0, deviation))
 

@@ -666,7 +666,7 @@ def _check_after(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _refuse_untrainable(model: Module) -> None:
-    """Raise TypeError if `model` has a computed value to whose leaves nothing but the graph of this value refers.
+    """Raise TypeError if `model` has a computed value whose leaves are found nowhere but in its own graph.
 
     Such leaves can never be trained, and the computed value was probably meant to be a parameter. In contrast, values
     that were computed from the parameters of another model (a hypernetwork, or a step of an inner loop) are no mistake.
@@ -685,7 +685,7 @@ def _refuse_untrainable(model: Module) -> None:
 
 
 def _assign(model: Module, name: str, x: Any) -> None:
-    """Assign `x` to an attribute, as the `__setattr__` of users' classes; refuse to replace parameters by numbers."""
+    """Assign `x` to an attribute, but refuse to replace parameters by numbers: the `__setattr__` of users' classes."""
     held: Any = getattr(model, "__dict__", ())
     if name in held and (old := held[name]) is not x:
         if context.active and context.here().no_grad:
@@ -716,7 +716,7 @@ def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
 
 
 def _assignment(path: str, x: Any, new: str) -> str:
-    """Return code, for a message, that assigns to the data of parameters. `path` is the code for `x`, which has them.
+    """Return code, for a message, that assigns to the data of the parameters in `x`. `path` is the code for `x`.
 
     `new` is the code for the number that is assigned to one parameter.
     """

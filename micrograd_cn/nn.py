@@ -221,7 +221,7 @@ def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name_of_part(x: Any) -> str:
-    """Return the text for `x` in a `summary`, where `x` is used as a layer or neuron: a module or any function."""
+    """Return the text for `x` in a `summary`. `x` is used as a layer or neuron, and is a module or any function."""
     return x.summary() if isinstance(x, Module) else getattr(x, "__name__", None) or type(x).__name__
 
 
@@ -302,8 +302,8 @@ class Neuron(Module):
     def activation(self) -> Activation:
         """The activation function or its name. It is not applied if the neuron's attribute `nonlin` is false.
 
-        A linear neuron refuses another activation with a ValueError, because the assignment would have no effect. Set
-        `nonlin` first: `n.nonlin, n.activation = True, "tanh"`.
+        If `nonlin` is false, the assignment of another activation raises a ValueError, because it would have no effect.
+        Set `nonlin` first: `n.nonlin, n.activation = True, "tanh"`.
         """
         return self._activation
 

@@ -153,7 +153,7 @@ class _Elimination:
         return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 
     def cheapest_first(self) -> None:
-        """Eliminate all interior nodes that a result depends on; next is always the one with the fewest products."""
+        """Eliminate all interior nodes that a result depends on. The node with the fewest products is always next."""
         incoming, users, nonlinear, interior = self.incoming, self.users, self.nonlinear, self.interior
         cost = [-1] * len(incoming)
         for v in interior:

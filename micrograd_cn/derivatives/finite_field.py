@@ -82,10 +82,10 @@ class FieldEvaluator:
     """Evaluate the nodes of a graph in the field of the integers modulo `PRIME`.
 
     The element of a variable or other leaf is pseudo-random, from a generator with a fixed seed, so every process finds
-    the same zeros. The element of a constant is the rational number that the float is. Sums, differences, products,
-    quotients and integer powers are computed in the field. Any other operation gives a new pseudo-random element for
-    each combination of its operands' elements. So identities between such operations are not recognised, for example
-    sin(x)**2 + cos(x)**2 = 1 or sqrt(x)**2 = x.
+    the same zeros. The element of a constant is the float's exact value, a rational number, modulo `PRIME`. Sums,
+    differences, products, quotients and integer powers are computed in the field. Any other operation gives a new
+    pseudo-random element for each combination of its operands' elements. So identities between such operations are not
+    recognised, for example sin(x)**2 + cos(x)**2 = 1 or sqrt(x)**2 = x.
 
     Args:
         variables: nodes to treat as leaves, even if they were computed.

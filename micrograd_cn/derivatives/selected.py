@@ -68,7 +68,7 @@ class Selected:
         return self._node
 
     def _combined(self) -> Value:
-        """Return the node made from `both` or `alternatives`, where `node` has already made the nodes of all items."""
+        """Return the node for `both` or `alternatives`. The method `node` has made the nodes of their items before."""
         if self.alternatives:
             nodes = [x.node() for x in self.alternatives]
             return reduce(lambda a, b: ops.where(a, 1.0, b), nodes)
@@ -130,7 +130,7 @@ def unmasked_product(x: Any, y: Any, first: Selected | None, second: Selected | 
 
 
 def _times_choices(x: Any, y: Any) -> Any:
-    """Return x * y, where x is a constant or chosen from constants; 0 if x is 0."""
+    """Return x * y, where x is a constant, or is chosen from constants by `where`. If x is 0, the result is 0."""
     if isinstance(x, Value) and x.requires_grad:
         condition, *choices = x.operands
         return ops.where(condition, *[_times_choices(choice, y) for choice in choices])

@@ -57,7 +57,7 @@ def _is_pythons(module: str) -> bool:
 
 
 def flag(name: str, x: object) -> bool:
-    """Return the option `x` as a bool: it is True or False, or the number 1 or 0. An error calls the option `name`.
+    """Return the option `x` as a bool: it is True or False, or the number 1 or 0. Messages call it `name`.
 
     Raises:
         TypeError: the option is anything else, such as a text, which Python would take for true.
@@ -153,7 +153,7 @@ def is_of_numpy(x: object) -> bool:
 
 
 def is_array(x: object) -> bool:
-    """Return whether `x` is an array of numpy with at least one axis, but no matrix and no masked array."""
+    """Return whether `x` is an array of numpy with at least one axis, but not a matrix or a masked array."""
     return is_of_numpy(x) and bool(getattr(x, "shape", ())) and type(x).__name__ != "matrix"
 
 

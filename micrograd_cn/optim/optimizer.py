@@ -174,7 +174,7 @@ class Optimizer:
             return super().__new__(cls)
 
     def _checked_parameters(self, parameters: Iterable[Value]) -> list[Value]:
-        """Return `parameters` as a list, or raise an error as the constructor must if they are wrong."""
+        """Return `parameters` as a list. If they are wrong, raise the errors of `__init__`; see the class."""
         name = type(self).__name__
         found = list_of_parameters(name, parameters)
         for i, p in enumerate(found):

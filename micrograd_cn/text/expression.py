@@ -365,7 +365,7 @@ class _Reader:
     def check_sign(self, token: _Token) -> None:
         """Raise ParseError if the token is a sign or a word that no expression contains, and suggest what was meant.
 
-        Do nothing if it is any other name.
+        Do nothing for any other token, such as a name that is not known.
         """
         if token.kind not in ("sign", "name") or self.is_read(token.text):
             return
