@@ -751,7 +751,7 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -
 
     A parameter that the user has frozen since the program was recorded must not become a constant of the derivative.
     While the graph is differentiated, a new leaf that requires a gradient therefore takes the place of each frozen
-    leaf. To unfreeze the leaf itself for that time would be wrong: another thread that is training would change it.
+    leaf. To unfreeze the leaf itself for that time would be wrong: another thread that trains would then change it.
     """
     _check_partials_are_repeatable(program)
     leaves = (*program.parameters, *program.inputs)

@@ -26,9 +26,9 @@ HALF_CACHE_LINE = 4  # doubles in half a cache line
 
 @dataclass
 class Part:
-    """Successive stages of one phase of a program, which become one function.
+    """Successive stages of one phase of a program, which become one function; or a single stage without a function.
 
-    Or it is a single stage that a kernel computes, a function that all programs share.
+    Such a single stage is computed by a kernel, a function that all programs share.
 
     Attributes:
         stages: the stages, in order.

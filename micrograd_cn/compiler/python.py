@@ -243,7 +243,7 @@ class PythonWriter:
         return result
 
     def _define_by_formula(self, op: Op, count: int) -> None:
-        """Define, in `helpers`, a function that some libraries lack. For these, it computes the operation's formula.
+        """Define, in `helpers`, a function that some libraries lack. For these it computes the formula of `op` instead.
 
         `count` is the count of the operation's operands.
         """
