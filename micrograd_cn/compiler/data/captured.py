@@ -16,7 +16,9 @@ from ..instructions.lowering import evaluation_order
 
 
 class CapturedValue(Value):
-    """A leaf that stands for a captured value in a program. Its data are those of the captured value.
+    """A leaf that stands, in a program, for a node that was computed before the compiled function was called.
+
+    Such a node is called a captured value. The data of the leaf are those of the node.
 
     Attributes:
         original: the captured value.

@@ -110,7 +110,7 @@ class NodeLoop:
         """Write code that loads the address of a node, and tells whether its class is `Value`, and not a subclass.
 
         Return the address and the condition. If the object in the list is something else, the address is that of a
-        certain `Value`, which can always be read.
+        certain `Value`, so code that reads the node before it tests the condition does no harm.
         """
         found = self._items.words(index)
         is_value = self._has_type(found, Value)

@@ -342,12 +342,12 @@ def static_value(name: str, x: Any) -> StaticValue:
 
 
 class _Visited(NamedTuple):
-    """What has been found in a static value.
+    """The functions and objects that have been found in a static value until now.
 
     Attributes:
         functions: the functions whose contents have not been read yet.
-        numbers: a dict from the `id` of each object whose attributes have been read to its number, in the order in
-            which the objects were found.
+        numbers: a dict from the `id` of each object whose attributes have been read to its number: 0 for the object
+            that was found first, 1 for the next, and so on.
     """
 
     functions: list[FunctionType]
@@ -358,11 +358,11 @@ def _identity(x: Any) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
-    object has the attributes that the object has now, and those of its class if the class is the user's. Numbers,
-    texts, collections and arrays among them are in the key by value, and so are objects with such attributes. For a
-    function, see `_function_identity`. The key is made at each call of a compiled function, so two things are left out
-    because they would take too long: attributes of a `Module` that are neither numbers nor texts, and the contents of
-    collections of more than `MAX_STATIC_ITEMS` items inside an object.
+    object has the attributes that the object has now, and those of its class if the class is the user's. Attributes
+    that are numbers, texts, collections or arrays are in the key by value, and so are objects with such attributes. For
+    a function, see `_function_identity`. The key is made at each call of a compiled function, so two things are left
+    out because they would take too long: attributes of a `Module` that are neither numbers nor texts, and the contents
+    of collections of more than `MAX_STATIC_ITEMS` items inside an object.
     """
     visited = _Visited([], {})
     functions = visited.functions
@@ -659,7 +659,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
 
     Raises:
         TypeError: an array has entries that are not numbers, or is an `np.matrix`, whose rows are matrices, too.
-        ValueError: the entries have different lengths.
+        ValueError: the arrays or lists have different lengths.
     """
     shapes = [None if isinstance(x, (list, range)) else shape_of(x) for x in columns.values()]
     lengths = [shape[0] if shape else len(x) for x, shape in zip(columns.values(), shapes, strict=True)]

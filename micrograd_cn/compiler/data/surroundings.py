@@ -753,7 +753,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _is_object_array(x: Any) -> bool:
-    """Return whether `x` is a numpy array of objects that is not large."""
+    """Return whether `x` is a numpy array of objects, and is not large."""
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(x, numpy.ndarray) and x.dtype == object and x.size <= MAX_COMPARED
 
