@@ -1,4 +1,4 @@
-"""Return values and gradients of a compiled function. A gradient is nested as its variables or arguments are."""
+"""Return values and gradients of a compiled function. A gradient is nested as the variables are."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ class Traced(Value):
 
         This method is called by methods such as `__hash__`. If code of this package has called `__hash__`, return
         False, since this package compares and hashes nodes, and not their numbers. Functions of numpy count as code
-        outside this package, although they reach a `Value` through it.
+        outside this package, although they call the methods of a `Value` through this package.
         """
         caller = sys._getframe(2)
         path = caller.f_code.co_filename
@@ -419,7 +419,7 @@ class RecordingHooks(Hooks):
         vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def _finish(self) -> None:
-        """Make guards from the comparisons. Raise an error if it was remembered, or if a `requires_grad` changed."""
+        """Make guards from the comparisons. Raise an error if one was remembered, or if a `requires_grad` changed."""
         if self._refusal:
             raise self._refusal
         for a, symbol, b, held, place in self._comparisons.values():

@@ -1129,16 +1129,16 @@ class CompiledFunction:
 
         `Program.fit` describes training, and all arguments but the samples.
 
-        Steps follow each other in a compiled loop. The loop returns to Python where a sample is nested in a way that no
-        sample before was, where a comparison depends on a parameter, and where several threads compute samples that are
-        nested in several ways.
+        Steps follow each other in a compiled loop. The loop returns to Python if a sample is nested in a way that no
+        sample before was, if a comparison depends on a parameter, or if several threads compute samples that are nested
+        in several ways.
 
         If the function was called before, `fit` records it again for a sample and compares the two recordings, since
         the program might not be what the function is now: its parameters may have been replaced or swapped, or a number
         that it reads may be another one. Later calls of `fit` record it again only if a variable, a collection, an
         array, an attribute, a method or a default of an argument that the function can use has changed since. The same
-        is done after each call of `callback`, so pass as an argument what the callback shall change. What the function
-        reads in another way, such as a file or `sys.modules`, is not noticed.
+        is done after each call of `callback`, so if the callback shall change something, make that an argument. What
+        the function reads in another way, such as a file or `sys.modules`, is not noticed.
 
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
