@@ -421,8 +421,8 @@ class CompiledGraph:
     def tables(self, kind: str, batched: bool) -> Tables:
         """Return the tables that compute the outputs, or the gradient, of the graph.
 
-        If `batched` is set, they compute several rows at once, one in each lane of a vector; if not, rows one at a
-        time.
+        If `batched` is set, they compute several rows at once, one in each lane of a vector; if not, they
+        compute rows one at a time.
 
         `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. "gated" is
         like "gradient", but the code has all gates. It is used where the gradient is nan without them; see
@@ -602,8 +602,8 @@ class CompiledGraph:
     def in_turn(self, work: Callable[[], T]) -> T:
         """Return `work()`, which lowers or differentiates the graph. Only one thread at a time does such work.
 
-        There is an exception if the work runs the user's code, which may itself wait for another thread: a thread then
-        begins its work after half a second, even if another thread has not finished.
+        If the work runs the user's code, which may itself wait for another thread, a thread waits only half a second
+        for its turn. Then it begins its work even if another thread has not finished.
         """
         if self.graph.runs_users_code:
             return self._lowering_lock.in_turn(work)
