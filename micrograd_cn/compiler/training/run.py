@@ -1,9 +1,9 @@
 """One call of `fit`, in which one or several programs compute the samples.
 
 A function has several programs if its arguments are nested in several ways (have several structures), or if it
-branches. Each batch is then split into sub-batches, one for each program. A compiled loop takes steps as long as the
-program for each sample is known. With several threads, Python code takes each step, and machine code only computes the
-gradients and the update.
+branches. Each batch is then split into sub-batches, one for each program. A compiled loop takes the steps while
+the program for each sample is known. With several threads, Python code takes each step, and machine code only computes
+the gradients and the update.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ class TrainingRun:
     def _end(self) -> None:
         """Copy the results back, restore the best parameters, and release the buffers.
 
-        If Ctrl-C interrupts a call, a second call does the rest. After a complete call, it changes nothing.
+        If Ctrl-C interrupts a call, a second call does the rest. A further call after a complete one changes nothing.
         """
         self._write_back()
         if self._stopping:
@@ -296,7 +296,7 @@ class TrainingRun:
         self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # -1: not described yet
 
     def _take_checked_steps(self, step: int, steps: int) -> Sequence[float]:
-        """Call `_take_steps`. If a loss is nan since an index or a target is out of range, undo the steps and raise.
+        """Call `_take_steps`. If an index or a target out of range makes a loss nan, undo the steps and raise an error.
 
         Earlier steps are undone, too, if they were taken since results were last copied back to parameters and
         optimiser.
@@ -509,7 +509,7 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """For each sample of a bucket, remember its program if the program does not depend on the parameters' values.
+        """For each sample of a bucket, remember its program if it is the same for all values of the parameters.
 
         If there is a merged program, it is remembered for all samples.
         """

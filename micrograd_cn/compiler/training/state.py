@@ -50,7 +50,8 @@ class Batches(NamedTuple):
 class AskedRates:
     """The learning rates that a schedule has returned for steps that were not taken yet.
 
-    Some steps are not taken at once, because other programs have to compute their gradients. The schedule is not called
+    The compiled loop may end before some of these steps, because another program has to compute their gradients. The
+    schedule is not called
     again for such steps: it may count its calls, or raise an error in the first call only.
 
     Attributes:
