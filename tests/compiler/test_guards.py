@@ -698,9 +698,9 @@ def test_a_branch_may_depend_on_a_sum_of_conditions(add):
     """numpy adds bools as `or` does, and code that branches on the sum gets a guard, as for one condition."""
 
     def f(x):
-        positive = np.array(x) > 0.0
+        positive = x > 0.0
         return x[0] * 2.0 if add(positive[0], positive[1]) else x[1] * 3.0
 
     g = compile(f, branches=True)
     for x in ([1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -2.0]):
-        assert g(x) == (2.0 * x[0] if x[0] > 0.0 or x[1] > 0.0 else 3.0 * x[1])
+        assert g(np.array(x)) == (2.0 * x[0] if x[0] > 0.0 or x[1] > 0.0 else 3.0 * x[1])
