@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from .instructions.code import Code, Pair, Scatter
+from .instructions.code import AFTER, BATCH, SAMPLE, Code, Pair, Scatter
 from .llvm.machine import Machine
 from .llvm.text import Function
 from .loops.plan import Plan
@@ -65,7 +65,7 @@ def make_tables(
 
 
 class StageLists:
-    """The code of a plan: for each phase, a list of calls, each of which computes one or several stages.
+    """The code of a plan: lists of calls. Each call computes one or several stages of a phase.
 
     A call is a pair: the name of a kernel, or the address of native code that was compiled for the plan, and the
     address of the table that the kernel or the code reads.
@@ -128,21 +128,20 @@ class StageLists:
         self.places = threaded.places
         return calls
 
-    def address(self, phase: int, more: Sequence[Call] = (), before: Sequence[Call] = ()) -> int:
-        """Write a list of calls to memory: `before`, the calls of a phase, and `more`. Return the list's address."""
-        return self._address_of([*before, *self._calls[phase], *more])
+    def addresses(self) -> dict[str, int]:
+        """Write the lists of calls to memory. Return a dict with the address of each list.
 
-    def address_of_broadcasts(self) -> int:
-        """Write a list to memory: the calls that copy scalars into all lanes of a block. Return the list's address."""
-        return self._address_of(self.tables.broadcast_calls(self.places))
-
-    def address_of_totals(self) -> int:
-        """Write a list to memory: the calls that add a panel's products to the totals. Return the list's address."""
-        return self._address_of(self.tables.totals)
-
-    def _address_of(self, calls: Sequence[Call]) -> int:
-        """Write a list of calls, ended by zeros, to a table in memory; return its address."""
-        return self.tables.table([word for call in (*calls, END_OF_CALLS) for word in call])
+        The keys are the names that these lists have in the header of a program, see `runtime.drivers.FIELDS`.
+        """
+        tables, calls = self.tables, self._calls
+        lists = {
+            "batch": [*calls[BATCH], *tables.pack_calls],
+            "broadcast": tables.broadcast_calls(self.places),
+            "sample": [*tables.input_copies(), *calls[SAMPLE]],
+            "totals": tables.totals,
+            "after": calls[AFTER],
+        }
+        return {name: tables.table([*chain(*found, END_OF_CALLS)]) for name, found in lists.items()}
 
 
 def _split_functions(functions: Sequence[Function]) -> Iterator[Sequence[Function]]:

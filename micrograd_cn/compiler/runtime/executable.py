@@ -25,7 +25,7 @@ from ..data.captured import CapturedValue
 from ..data.columns import address
 from ..data.parameters import CachedData
 from ..data.rows import row_numbers
-from ..instructions.code import AFTER, BATCH, SAMPLE, copied
+from ..instructions.code import copied
 from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
@@ -130,7 +130,7 @@ class Executable:
         native: whether the code is native code.
         lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
         seconds: for how many seconds the code has run until now.
-        stages: the lists of calls that compute the stages of each phase.
+        stages: the lists of calls that compute the stages.
         header: the address of the program's header; see `drivers`.
         outputs: how many outputs there are.
         sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.
@@ -159,11 +159,7 @@ class Executable:
         outputs = [*map(places.block_offset, lowering.outputs)]
         self.header = tables.table(
             drivers.header(
-                batch=stages.address(BATCH, tables.pack_calls),
-                broadcast=stages.address_of_broadcasts(),
-                sample=stages.address(SAMPLE, before=tables.input_copies()),
-                totals=stages.address_of_totals(),
-                after=stages.address(AFTER),
+                **stages.addresses(),
                 width=lowering.width,
                 row_at=WORD * self.lanes * plan.row_at,
                 seed_at=next((plan.offset(i) for i in schedule.leaves if code.instructions[i] == ("seed",)), -1),

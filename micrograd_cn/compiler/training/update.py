@@ -73,15 +73,8 @@ class CompiledUpdate:
             [0, *range(2, len(outputs) + 1)], outputs, strict=True
         ):  # column 1, the gradient, does not change
             table += [int(plan.schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
-        fields = {
-            "batch": stages.address(BATCH, tables.pack_calls),
-            "broadcast": stages.address_of_broadcasts(),
-            "sample": stages.address(SAMPLE),
-            "block": WORD * self.block,
-            "outputs": len(outputs),
-            "output_table": tables.table(table),
-        }
-        self.header = tables.table(drivers.header(**fields))
+        fields = {"block": WORD * self.block, "outputs": len(outputs), "output_table": tables.table(table)}
+        self.header = tables.table(drivers.header(**stages.addresses(), **fields))
         tables.link(fast=True)
 
     def new_scalars(self) -> Memory:
