@@ -8,15 +8,16 @@ comparison, an operator of arithmetic, `and` or `or` by another, negates a condi
 returns None instead of a result, removes a call that is a statement, or takes away a loop, an exception or a decorator.
 cosmic-ray has most of them (`pip install 'cosmic-ray>=8,<9'`).
 
-A fault meets the tests of its room alone, up to the first that fails. The file with the module's name comes first. The
-folders of `tests/` mirror the package, so they say which files these are, and TESTS adds what they do not say. Tests
-that are marked slow or need a browser are left out.
+A fault meets the tests of its room alone, up to the first that fails. The folders of `tests/` mirror the package, so
+they say which files these are, and TESTS adds what they do not say. Tests that are marked slow or need a browser are
+left out. The tests that call the function with the fault come first, the quickest first, and then all others, since a
+test may use what an earlier test has cached.
 
 This process imports what the tests import, but nothing of the package. Each fault is planted in a copy of the tree, and
 its tests run in a fork of this process. A fault is noticed if the module cannot be imported, if a test fails, or if a
-test needs more than ten times its processor time, or waits for minutes. Before that, the unchanged tests run twice. The
-second time they run in the order in which the faults meet them, the quickest first. Those that fail are named and left
-out.
+test needs more than ten times its processor time, or waits for minutes. Before that, the unchanged tests of each room
+run twice. The second time they run in the order in which the faults meet them, the quickest first, and this process
+notes which functions each test calls. Tests that fail are named and left out.
 
 Some changes are never planted, since they change nothing: annotations, which `from __future__ import annotations` makes
 text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`, and `==` for `is` beside `type(x)`, None, True or False.
@@ -41,11 +42,15 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections import Counter, defaultdict, namedtuple
+from functools import partial
 from pathlib import Path
 from py_compile import PycInvalidationMode
+
+import pytest
 
 ROOT, PACKAGE, RESULT = Path(__file__).resolve().parent.parent, "micrograd_cn", Path("result.json")
 # The rooms of the core are one idea in several modules, which the same tests pin.
@@ -65,9 +70,11 @@ VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTW
 ENDS = (signal.SIGPROF, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 PASSED, FAILED, NOTHING = 0, 1, 5  # of pytest's exit codes; NOTHING where all tests of a file are left out
 MEMORY, COLLECTION, WAIT = 4 << 30, 60, 180  # bytes, seconds
+MANY = 300  # of the tests that call a function, so many are tried before all others
 Fault = namedtuple("Fault", "path operator occurrence line statement")
 seconds, noticed = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many faults each test noticed
 broken = set()  # tests that fail unchanged
+callers = {}  # for each function, as its file and first line: the quickest tests that call it
 
 
 # The tests of a module
@@ -208,6 +215,17 @@ def faults_of(path, kinds):
                 yield Fault(path, name, occurrence, at[0], statement)
 
 
+def function_of(fault):
+    """Return the innermost function whose body has the fault, as its file and first line; None outside of functions."""
+    bodies = [
+        (node.body[0].lineno, span(node)[0][0])
+        for node in ast.walk(ast.parse(Path(fault.path).read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.body[0].lineno <= fault.line <= node.end_lineno
+    ]
+    return f"{fault.path}:{max(bodies)[1]}" if bodies else None
+
+
 def text_of(fault, source):
     from cosmic_ray.mutating import mutate_code
 
@@ -243,13 +261,38 @@ def drawn(faults, count, seed):
 
 
 class Session:
-    """A plugin of pytest: which tests in which order, how long each may take, and the end at the first failure."""
+    """A plugin of pytest: which tests in which order, how long each may take, and the end at the first failure.
 
-    def __init__(self, order, limit, keep_going=False):
-        self.order, self.limit, self.keep_going, self.seconds, self.failed = order, limit, keep_going, {}, []
+    Args:
+        order: a function that returns, for the id of a test, by which to sort the tests.
+        limit: a function that returns, for the id of a test, the processor seconds that it may take.
+        keep_going: whether to run on after a failure.
+        wanted: a function that returns whether to run a test.
+        notes_calls: whether to note which functions of the package each test calls.
+    """
+
+    def __init__(self, order, limit, keep_going=False, wanted=lambda test: True, notes_calls=False):
+        self.order, self.limit, self.keep_going, self.wanted = order, limit, keep_going, wanted
+        self.seconds, self.failed, self.called, self.calls = {}, [], {} if notes_calls else None, set()
 
     def pytest_collection_modifyitems(self, items):
-        items[:] = sorted((i for i in items if i.nodeid not in broken), key=lambda item: self.order(item.nodeid))
+        items[:] = [item for item in items if item.nodeid not in broken and self.wanted(item.nodeid)]
+        items.sort(key=lambda item: self.order(item.nodeid))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        if self.called is None:
+            return (yield)
+        self.calls = set()
+        note = partial(_note_call, self.calls)
+        threading.setprofile(note)
+        sys.setprofile(note)
+        try:
+            return (yield)
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+            self.called[item.nodeid] = self.calls
 
     def pytest_runtest_logstart(self, nodeid):
         signal.setitimer(signal.ITIMER_PROF, self.limit(nodeid))  # its signal ends the process
@@ -271,8 +314,20 @@ class Session:
             self.end(FAILED)
 
     def end(self, code):
-        RESULT.write_text(json.dumps([code, self.failed, self.seconds, list(sys.modules)]), encoding="utf-8")
+        found = [code, self.failed, self.seconds, list(sys.modules), self.quickest_callers()]
+        RESULT.write_text(json.dumps(found), encoding="utf-8")
         os._exit(0)
+
+    def quickest_callers(self):
+        """Return a dict from each function of the package, as its file and first line, to the tests that call it."""
+        found = defaultdict(list)
+        for test in sorted(self.called or (), key=self.order):
+            for code in self.called[test]:
+                _, inside, path = code.co_filename.rpartition(f"{os.sep}{PACKAGE}{os.sep}")
+                tests = found[f"{PACKAGE}/{path}:{code.co_firstlineno}"] if inside else []
+                if len(tests) < MANY:
+                    tests.append(test)
+        return found
 
     def run(self, path, files):
         signal.setitimer(signal.ITIMER_PROF, COLLECTION)
@@ -283,12 +338,19 @@ class Session:
         except BaseException as error:
             self.failed.append(repr(error))
             self.end(FAILED)
-        main = importlib.import_module("pytest").main
-        self.end(int(main([*OPTIONS.split(), "-m", "not slow and not browser", *files], plugins=[self])))
+        self.end(int(pytest.main([*OPTIONS.split(), "-m", "not slow and not browser", *files], plugins=[self])))
+
+
+def _note_call(calls, frame, event, _):
+    if event == "call":
+        calls.add(frame.f_code)
 
 
 def forked(session, path, files):
-    """Return pytest's exit code in a child, what failed, the tests' seconds and the modules; 1 if a signal ends it."""
+    """Run tests in a child. Return pytest's exit code, what failed, the tests' seconds, the modules, and the callers.
+
+    The exit code is 1 if a signal ends the child.
+    """
     RESULT.unlink(missing_ok=True)
     if not (pid := os.fork()):
         try:
@@ -305,7 +367,7 @@ def forked(session, path, files):
     if RESULT.exists():
         return json.loads(RESULT.read_text(encoding="utf-8"))
     tests_did_it = -status in ENDS  # not somebody
-    return FAILED if tests_did_it else status, [f"exit code {status}"], {}, ()
+    return FAILED if tests_did_it else status, [f"exit code {status}"], {}, (), {}
 
 
 def enter(folder, tree):
@@ -318,41 +380,57 @@ def enter(folder, tree):
     importlib.invalidate_caches()
 
 
-def baseline(paths):
+def baseline(paths, jobs, folder):
     """Measure the tests' seconds, unchanged; import what they import, but not the package; leave out what fails."""
-    for path in {room_of(path): path for path in paths}.values():
-        order, files = {}, [path, *tests_of(path)]
-        for _ in range(2):  # in the order of the files, and with the quickest first
-            session = Session(lambda test, order=order: order.get(test, 0), lambda test: WAIT, keep_going=True)
-            code, failed, order, loaded = forked(session, path, files)
-            if code not in (PASSED, FAILED, NOTHING) or not {*failed} <= order.keys():
-                sys.exit(f"{path}: unchanged, its tests cannot be run: pytest ends with {code}, {', '.join(failed)}")
-            broken.update(failed)
-            seconds.update(order)
-            for name in loaded:
-                if name.partition(".")[0] not in (PACKAGE, "tests"):
-                    with contextlib.suppress(ImportError):
-                        importlib.import_module(name)
+    rooms = {room_of(path): path for path in paths}.values()
+    largest_first = sorted(rooms, key=lambda path: -len(tests_of(path)))
+    with multiprocessing.get_context("fork").Pool(jobs, enter, [folder, Path.cwd()]) as pool:
+        for path, found in pool.imap_unordered(run_unchanged, largest_first, chunksize=1):
+            for code, failed, order, loaded, called in found:
+                if code not in (PASSED, FAILED, NOTHING) or not {*failed} <= order.keys():
+                    sys.exit(f"{path}: unchanged, its tests cannot be run: pytest ends with {code}, {failed}")
+                broken.update(failed)
+                for name in loaded:
+                    if name.partition(".")[0] not in (PACKAGE, "tests"):
+                        with contextlib.suppress(ImportError):
+                            importlib.import_module(name)
+                for function, tests in called.items():
+                    callers.setdefault(function, []).extend(tests)
+            seconds.update(found[0][2])
     gc.freeze()
+
+
+def run_unchanged(path):
+    """Run the unchanged tests of a module's room twice. Return the path of the module, and what `forked` returns."""
+    files = [path, *tests_of(path)]
+    found = forked(Session(lambda test: 0, lambda test: WAIT, keep_going=True), path, files)
+    again = Session(lambda test: found[2].get(test, 0), lambda test: WAIT, keep_going=True, notes_calls=True)
+    return path, [found, forked(again, path, files)]
 
 
 def run(fault):
     """Return the fault, the exit code of its tests, and which failed."""
     path, known, files = Path(fault.path), noticed[fault.path, fault.statement], tests_of(fault.path)
+    first = dict.fromkeys([*sorted(known, key=lambda test: -known[test]), *callers.get(function_of(fault), ())])
+    rank = {test: k for k, test in enumerate(first)}
 
     def order(test):
-        return -known[test], seconds.get(test, 0) / (50 if fault.statement in test.rpartition("::")[2] else 1)
+        return rank.get(test, len(rank)), seconds.get(test, 0)
 
     def limit(test):
         return 2 + 10 * seconds.get(test, 1)
 
-    first = max(known, key=known.get, default=files[0]).partition("::")[0]  # to collect all takes longer
-    code, failed, source = PASSED, [], path.read_text(encoding="utf-8")
+    def is_first(test):
+        return not rank or test in rank or test.startswith(fault.path)
+
+    source = path.read_text(encoding="utf-8")
     path.write_text(text_of(fault, source), encoding="utf-8")
     try:
-        for group in ([fault.path, first], [file for file in files if file != first]):
-            if group and code in (PASSED, NOTHING):
-                code, failed, *_ = forked(Session(order, limit), fault.path, group)
+        begun = [*dict.fromkeys(test.partition("::")[0] for test in rank)][:3] or files[:1]  # to collect all takes long
+        code, failed, done, *_ = forked(Session(order, limit, wanted=is_first), fault.path, [fault.path, *begun])
+        if code in (PASSED, NOTHING):
+            rest = Session(order, limit, wanted=lambda test: test not in done)
+            code, failed, *_ = forked(rest, fault.path, [fault.path, *files])
         known.update(test for test in failed if test in seconds)
     finally:
         path.write_text(source, encoding="utf-8")
@@ -405,7 +483,7 @@ def main():
         faults.sort(key=lambda fault: (fault.path, fault.line))
         if not faults:
             sys.exit("there is nothing in these modules to plant a fault in")
-        baseline([fault.path for fault in faults])
+        baseline([fault.path for fault in faults], chosen.jobs, folder)
         print(f"{len(faults)} faults of {total}; {len(seconds)} tests", flush=True)
         if broken:
             print("left out, since they fail unchanged:", *sorted(broken), sep="\n    ", flush=True)
