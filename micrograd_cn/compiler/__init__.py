@@ -18,34 +18,57 @@ a function passes through these folders and modules:
     threads        runs tasks in parallel
     c, python      print text for use elsewhere: the same loops as a C file, the graph as a Python function of arrays
 
-Each of these words has one meaning in this package:
+These are the ideas of this package, each with the words that belong to it:
 
-    sample         the arguments of one call
-    row            the numbers in the arguments of one sample, one after the other
-    structure      how arguments are nested in lists, tuples, dicts and arrays, without their numbers
-    bucket         samples with the same structure and the same static arguments, as rows
-    recording      the graph of one call, with a guard for each comparison of values that the call made
-    guard          a comparison that must have its recorded outcome for each sample that the recording is used for
-    program        a recorded graph, compiled
-    merged program a program for several recordings, which selects the results of the one whose guards hold
-    phase          when an instruction is computed: once for a batch, once for each row, or after all rows of a batch
-    straight line  straight-line code: instructions that are computed one after the other, without a loop
-    map            instructions of one opcode, which a loop computes as vectors
-    stage          a part of a phase: a straight line, a map, sums of many products, or gathers
-    place          where a value is in memory: the index of a scalar, or of a vector in a block
-    lane           the position of a row in vectors that hold the values of several rows
-    block          memory for as many rows as there are lanes: a vector for each value that depends on the row
-    panel          several blocks; each stage is computed for all of them before the next stage
-    total          a sum over the rows of a batch, from which gradients of parameters are computed
-    gather         an instruction that loads one of its operands, by an index that is known at run time
-    scatter        several totals; each row adds a value to one of them, by an index: the gradient of a gather
-    gate           an instruction that replaces a node's partial derivative by 0 where no gradient reaches the node
-    kernel         a machine-code function that all programs share; it reads in a table where its operands are
-    threaded code  tables that kernels read, in the place of code for one program; it has nothing to do with threads
-    driver         a kernel that loops over rows, batches or epochs
-    tier           how a program runs: as threaded code, or as native code, which is faster but takes longer to make
+    sample          the arguments of one call; its numbers, one after the other, are a row, and a batch has several rows
+    structure       how arguments are nested in lists, tuples, dicts and arrays; a treedef describes it, and a `Bucket`
+                    has the rows of samples with the same structure and the same static arguments
+    recording       the graph of one call; its leaves are inputs, parameters and constants, and a `CapturedValue` stands
+                    for a node that was computed before the call
+    guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and
+                    a merged program computes all branches and selects
+    program         a recorded graph, compiled: a `Runnable` with its `CompiledGraph`; a `CompiledDerivative` has a
+                    further program, and its `Structure` the positions of a matrix's entries
+    executable      the code of a program for one kind of work ("forward", "gradient" or "gated"), for lanes or for
+                    single rows, in one tier; each thread that runs it has its own `Buffers`
+    tier            how an executable runs: as threaded code, which is ready at once, or as native code, which is faster
+                    and is made in the background once the program has run for long enough
+    instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
+                    once, and an instruction is live if a wanted value depends on it
+    formula         an operation written in simpler steps, which are found by running its Python code with symbols; a
+                    short formula becomes one opcode
+    phase           when an instruction is computed: when the program is compiled (CONSTANT), once for a batch (BATCH),
+                    once for each row (SAMPLE), or after all rows (AFTER)
+    total           a sum over the rows of a batch, from which gradients of parameters are computed; many totals form an
+                    `OuterProduct`, or a `Scatter`, in which each row adds a value to one of them by an index
+    gate            an instruction that replaces a partial derivative by 0 where no gradient reaches the node
+    stage           a part of a phase: straight-line code, long sums, a map, or gathers
+    long sum        a sum of many products, which a loop computes; those with the same right factors are computed as a
+                    matrix times a vector
+    map             instructions of one opcode on values that are not in lanes, which a loop computes as SIMD vectors
+    gather          an instruction that loads one of its operands, by an index that is known only at run time
+    place           where a value is in memory: the index of a scalar, or of a vector in a block
+    lane            the position of a row in vectors that hold the values of several rows; a block is memory for as many
+                    rows, with a vector for each value, and a panel is the blocks that a stage computes before the next
+                    stage begins
+    table           64-bit words that machine code reads: the operands of a loop, the entries of threaded code, a list
+                    of calls, or the header of an executable
+    kernel          a machine-code function that all programs share; the kernel of a stage reads in a table where its
+                    operands are
+    threaded code   straight-line code as a table of entries, each with the name of a kernel and the places of its
+                    result and operands; each kernel jumps to the next; it has nothing to do with threads
+    native code     straight-line code and short maps as functions for one program alone, which keep values in
+                    registers; other loops use the same kernels as threaded code
+    driver          a kernel that runs an executable, or a loop of training steps: it loads rows into blocks, and calls
+                    the code of each phase as often as it has to
+    update          the `update` of an optimiser, compiled as code whose rows are the parameters; single steps and `fit`
+                    share it
+    fit             a compiled loop of training steps; each batch is split into a part for each program
+    node access     code that reads and writes the data and the gradients of many nodes in one call, which other threads
+                    and Ctrl-C cannot interrupt
+    printer         a function that writes a recorded graph as text for use elsewhere, in C or in Python
 
-Two of these words are also used for matrices. The class `Structure` has the positions of those entries of a Jacobian or
+Some of these words have a second meaning. The class `Structure` has the positions of those entries of a Jacobian or
 Hessian that can be nonzero; it is not the structure of arguments. A "row of the matrix" is not the row of a sample, and
 neither is an operation's row in the table of operations, `micrograd_cn.ops`. In the folders `instructions`, `loops`,
 `tables` and `llvm`, a value that depends on the row is called a sample, too, and any other value a scalar.
@@ -53,25 +76,31 @@ neither is an operation's row in the table of operations, `micrograd_cn.ops`. In
 A multiplication `w * x` in a user's function becomes machine code in these modules:
 
     function.jit              `Recording` calls the function with `Value`s, so the engine makes a node for `w * x`.
+                              `Recording.compile` makes a `Program`, and this a `CompiledGraph` (`runtime.executable`).
     instructions.lowering     `Lowering` passes the operation of each node to `CodeBuilder.apply`.
-    instructions.builder      `apply` emits an instruction with the opcode "fmul", and the numbers of `w` and `x`.
+    instructions.builder      The row of `mul` in the table of operations names the opcode "fmul". `apply` passes it to
+                              `Code.emit`, which folds constants and uses an equal instruction again.
     pipeline                  `make_tables` calls `Schedule`, `Plan` and `Tables`, in which the instruction becomes a
-                              part of a stage. `StageLists` then writes the stages, in one of two tiers:
+                              part of a stage. If rows are in lanes, this is always straight-line code. `StageLists`
+                              then writes the stages, in one of two tiers:
     tables.threaded           `Threaded` writes an entry of a table, which names the kernel that multiplies.
+                              `Tables.link` has missing kernels compiled, and puts their addresses into the tables.
     native                    `PartWriter` writes the multiplication into a function for this program alone.
     llvm.straight_line        `compute`, which writes a kernel's multiplication and that of a native function alike,
                               calls `Lanes.apply` in `llvm.lanes`, which writes LLVM's instruction `fmul`.
     llvm.machine              `Machine` lets LLVM compile the text of kernels and of native functions.
 
-`runtime.executable.CompiledGraph` calls `Lowering`, `make_tables` and `StageLists`, and chooses the tier. The drivers
-in `runtime.drivers` loop over the rows, and call the code of all stages for each block.
+`runtime.executable.CompiledGraph` calls `Lowering`, `make_tables` and `StageLists`. It chooses the tier: it begins with
+threaded code, and has native code made in the background once the threaded code has run for about as long as that
+takes. The drivers in `runtime.drivers` run an executable: for each panel of rows, they call the code of each stage,
+which loops over the panel's blocks.
 
-Many products are computed by loops instead. If `w * x` is a term of a sum, it becomes one of the pairs of `Code.dot`.
-`loops.schedule.Schedule` collects the sums of many products. Sums with the same right factors are computed as a matrix
-times a vector. `loops.vectorizer.Vectorizer` collects other instructions of one opcode into maps, which are fastest if
-their operands have constant strides. `tables.tables.Tables` prints sums and maps for the kernels in `tables.sums` and
-`tables.maps`, which write multiplications by `Lanes.multiply_add` and `compute`. In all modules that write LLVM text,
-`llvm.operands` has the operators that compute integers and addresses.
+Many products are computed by loops instead. If `w * x` is a term of `sum`, or one of the products of `dot`, it becomes
+one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. Sums with the same right
+factors are computed as a matrix times a vector. `loops.vectorizer.Vectorizer` collects other instructions of one opcode
+into maps, which are fastest if their operands have constant strides. `tables.tables.Tables` prints sums and maps for
+the kernels in `tables.sums` and `tables.maps`, which write multiplications by `Lanes.multiply_add` and `compute`. In
+all modules that write LLVM text, `llvm.operands` has the operators that compute integers and addresses.
 
 Parameters stay nodes, whose data and gradients are Python floats. `data.nodes` reads and writes those of many nodes in
 one call of machine code, which other threads and Ctrl-C cannot interrupt. So does `training.single_steps`, which takes
