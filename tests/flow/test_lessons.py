@@ -433,6 +433,38 @@ def test_on_a_phone_every_caption_and_what_it_is_about_are_in_view(size, lang, o
             assert lower - 8 <= top < size[1] - 150, (name, at)
 
 
+BETWEEN_BARS = """[...document.querySelectorAll(".node.active")].filter(node => {
+    const [box, above, below] = [node, byId("lesson"), byId("narration")].map(each => each.getBoundingClientRect());
+    return box.top < above.bottom || box.bottom > below.top;
+}).map(node => node.dataset.name)"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("size", "lang"), [((390, 844), "zh"), ((360, 740), "en"), ((768, 1024), "zh")])
+def test_the_box_that_is_told_of_is_between_the_bars_also_after_an_answer(size, lang, opened):
+    window = {"width": size[0], "height": size[1]}
+    page = opened(playground(lang), replays=False, viewport=window, reduced_motion="reduce")
+    for name in ("adding", "dead", "vanishing", "saturated"):
+        page.page.evaluate(f"showLesson('{name}', 2)")
+        page.wait_for(f"{BETWEEN_BARS}.length === 0")  # the stage gets its height a little later
+        page.page.locator("#lesson_choices button").first.click()
+        page.wait_for("byId('lesson_verdict').textContent !== ''")
+        page.wait_for(f"{BETWEEN_BARS}.length === 0")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("size", "lang"), [((390, 844), "zh"), ((768, 1024), "zh"), ((1280, 800), "en")])
+def test_a_lesson_s_bar_keeps_its_height_when_it_says_whether_the_answer_is_right(size, lang, opened):
+    window = {"width": size[0], "height": size[1]}
+    page = opened(playground(lang), replays=False, viewport=window, reduced_motion="reduce")
+    for name in NAMES:
+        page.page.evaluate(f"showLesson('{name}', 2)")
+        before = page.page.locator("#lesson").bounding_box()["height"]
+        for i in (0, 1, 2):
+            page.page.locator("#lesson_choices button").nth(i).click()
+            assert page.page.locator("#lesson").bounding_box()["height"] == pytest.approx(before, abs=1), (name, i)
+
+
 @pytest.mark.browser
 def test_the_graph_of_attention_can_be_read_beside_its_caption(lesson):
     page = lesson("attention", 4)

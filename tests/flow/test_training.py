@@ -665,9 +665,17 @@ def test_losses_have_a_logarithmic_axis(draws, values, marks, board):
 def test_an_empty_chart_says_what_it_will_show(lang, opened):
     page = opened(playground(lang)).page
     page.locator("#tab_board").click()
-    draws = "drawLosses(byId('losses'), session.board.trainer, session.words)"
-    told = "".join(text for text, _ in page.evaluate(f"({TEXTS_OF})(() => {draws})"))
-    assert NETWORK[lang]["losses_later"].replace(" ", "") in told.replace(" ", "")
+
+    def told(draws):
+        return "".join(text for text, _ in page.evaluate(f"({TEXTS_OF})(() => {draws})")).replace(" ", "")
+
+    losses = "drawLosses(byId('losses'), session.board.trainer, session.words)"
+    assert NETWORK[lang]["losses_later"].replace(" ", "") in told(losses)
+    page.locator("#b_data").select_option("own")  # Play cannot be pressed before there are points
+    assert NETWORK[lang]["draw_points"].replace(" ", "") in told(losses)
+    page.locator("#tab_model").click()
+    losses = "drawModelLosses(byId('m_curve'), model.learner.losses, session.words)"
+    assert NETWORK[lang]["losses_later"].replace(" ", "") in told(losses)
 
 
 def test_what_was_opened_is_said_in_the_chosen_language(opened):

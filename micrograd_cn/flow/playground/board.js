@@ -1,6 +1,7 @@
 // Show the network's room: the network, the plane, the losses, and what the selected neuron computes.
 
 import { Charts, drawLosses } from "./charts.js";
+import { LEAST_POINTS } from "./data.js";
 import { neuronName } from "./names.js";
 import { Field, Survey, drawPlane } from "./plane.js";
 import { MOST_LAYERS, isWritten } from "./settings.js";
@@ -10,8 +11,6 @@ import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
 import { bracketed, filled, shown } from "../stepper/text.js";
 import { themed } from "../stepper/theme.js";
-
-export const LEAST_POINTS = 2; // With fewer points there is nothing to learn.
 
 export const wiring = new Wiring(byId("wires"), () => session.board.trainer && drawBoard(false));
 const charts = new Charts(byId("charts"));

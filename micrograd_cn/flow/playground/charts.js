@@ -1,5 +1,6 @@
 // Draw the loss during training, and histograms of the weights and gradients of each layer.
 
+import { LEAST_POINTS } from "./data.js";
 import { layerName } from "./names.js";
 import { colours, fitted } from "../stepper/canvas.js";
 import { drawCurves } from "../stepper/chart.js";
@@ -11,7 +12,7 @@ const BINS = 24;
 
 // Draw three losses: that of the mini-batches as a thin line, that of all samples, and that of the held-out samples
 // dashed.
-export function drawLosses(canvas, { history: losses, each = 1, curve }, words) {
+export function drawLosses(canvas, { history: losses, each = 1, curve, points }, words) {
   const every = Math.max(1, Math.ceil(losses.length / Math.max(60, canvas.clientWidth)));
   /** @type {Point[]} */
   const batches = [];
@@ -31,7 +32,7 @@ export function drawLosses(canvas, { history: losses, each = 1, curve }, words) 
       { points: line("held"), colour: colours.minus, width: 2.2, dash: [5, 3], name: words.loss_held },
     ],
     { last: Math.max(losses.length * each, curve.at(-1)?.step ?? 0) },
-    words.losses_later,
+    points.length < LEAST_POINTS ? words.draw_points : words.losses_later,
   );
 }
 

@@ -2,6 +2,8 @@
 
 export const REACH = 1.6; // both coordinates of the plane go from -REACH to REACH
 
+export const LEAST_POINTS = 2; // With fewer points there is nothing to learn.
+
 const evenly = (n, i) => i / Math.max(1, n - 1);
 
 // Each function takes a random generator, the number of points, and a factor for the usual noise.

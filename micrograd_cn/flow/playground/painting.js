@@ -1,7 +1,7 @@
 // React to the pointer on the plane: draw points of the reader's own, or choose a sample.
 
-import { LEAST_POINTS, drawBoard, refresh } from "./board.js";
-import { pointOf } from "./data.js";
+import { drawBoard, refresh } from "./board.js";
+import { LEAST_POINTS, pointOf } from "./data.js";
 import { placeIn } from "./plane.js";
 import { remember } from "./rooms.js";
 import { openSample, renew } from "./training.js";

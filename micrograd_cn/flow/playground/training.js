@@ -1,7 +1,6 @@
 // Start training with the settings, run it frame by frame, and open its computations in the stepper.
 
 import {
-  LEAST_POINTS,
   drawBoard,
   drawNumbers,
   drawWires,
@@ -14,7 +13,7 @@ import {
   wiring,
 } from "./board.js";
 import { computationOf } from "./computation.js";
-import { DATA, pointOf } from "./data.js";
+import { DATA, LEAST_POINTS, pointOf } from "./data.js";
 import { fillFields, showFields } from "./fields.js";
 import { GRID } from "./plane.js";
 import { Random } from "./random.js";
