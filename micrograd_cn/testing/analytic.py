@@ -13,6 +13,7 @@ import numpy as np
 
 from .libraries import is_tensor, number_kind, to_doubles
 from .report import GradientMismatch
+from .thresholds import DEFAULT_RTOL, EQUAL_VALUE_BITS, RTOL_BITS
 from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, concatenated
 
 __tracebackhide__ = True
@@ -220,7 +221,7 @@ def derivative_of(
         """
         value, expected = float(_plain_number(result[0])), float(outputs.pack(f(*args))[0])
         eps = max(arguments.eps, outputs.eps)
-        same = math.isclose(value, expected, rel_tol=max(1e-6, 8192.0 * eps), abs_tol=1024.0 * eps)
+        same = math.isclose(value, expected, rel_tol=max(DEFAULT_RTOL, RTOL_BITS * eps), abs_tol=EQUAL_VALUE_BITS * eps)
         if not same and not (math.isnan(value) and math.isnan(expected)):
             raise GradientMismatch(
                 f"gradcheck: gradient= returns the value {value:.9g} with the gradient, but f returns {expected:.9g}"

@@ -22,35 +22,44 @@ from numpy.typing import NDArray
 
 from .analytic import GradientFunction, dot
 from .call_budget import OutOfCalls
-from .causes import EQUAL_RTOL
 from .compare import Comparison
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent
 from .directional_comparison import Compared, can_tell_one_percent, compare_along
 from .directional_function import DirectionalFunction
-from .directional_stages import DOUBLE_PRECISION_BITS, TOO_FEW_CALLS
+from .directional_stages import TOO_FEW_CALLS
 from .excuses import NARROW_FEATURES
 from .half_precision import agrees_closely, has_settled
 from .libraries import is_any_array, is_tensor
 from .numerical import Estimate, central_quotient
-from .problem import MAX_CALLS, MAX_COMPARED_SINGLY, Problem, norm
+from .problem import Problem, norm
 from .pytrees import leaves
 from .subject import VALUE_AND_GRADIENT, Subject
+from .thresholds import (
+    CALLS_AFTER_WRONG,
+    CLEAR_OUTPUT_MISMATCH,
+    DIRECTIONS,
+    DOUBLE_PRECISION_BITS,
+    ELEMENTS,
+    EQUAL_RTOL,
+    ESTIMATED_ERRORS,
+    HIDDEN_SHARE,
+    MAX_CALLS,
+    MAX_COMPARED_SINGLY,
+    MAX_EVEN_SIZE,
+    MAX_GROUPS,
+    MAX_HIDDEN,
+    MAX_OPPOSITE_SPREAD,
+    MAX_WRONG_ELEMENTS,
+    NEARBY_DISTANCES,
+    RESERVED_CALLS,
+    UNLIMITED_CALLS,
+    UPHILL_SHARES,
+)
 from .vectors import Indices, Vector, chunks, draw_from
 
 __tracebackhide__ = True
 
-DIRECTIONS, ELEMENTS = 4, 8  # how many directions and elements are compared if not all derivatives are
-MAX_GROUPS = 12  # each array gets a direction of its own; if there are more arrays than this, some share one
-HIDDEN_SHARE = 2.0**-4  # an array of the result that changes by less than this part of the largest is compared alone
-MAX_EVEN_SIZE = 1000  # up to this count of elements, some directions move half of the elements against the gradient
 STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entries, relative to `Problem.scale`
-CLEAR_OUTPUT_MISMATCH = 0.1  # relative: an output whose derivative is off by more than this shows the mistake well
-NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)  # relative to `Problem.scale`: how far from a kink to compare instead
-MAX_WRONG_ELEMENTS = 3  # this count of wrong elements is enough to show a mistake
-CALLS_AFTER_WRONG = 16  # calls for each element after a wrong one; a clear mistake shows after 6 calls
-MAX_HIDDEN = 0.1  # of the norm of the gradient: if larger mistakes would not show, the user gets a warning
-RESERVED_CALLS = 8  # calls of f that are kept for the checks after the comparisons
-UNLIMITED_CALLS = 10**9  # the budget in half precision, where it takes many calls to tell a mistake from noise
 
 
 def compare_arrays(
@@ -410,7 +419,7 @@ class SampledCheck:
         # With all elements uphill, the slope is largest, but a mistake in one of many elements is lost in it.
         first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5
         close: Compared | None = None
-        for part in (first, 0.5 if even else 0.75, 1.0):
+        for part in (first, UPHILL_SHARES[0 if even else 1], 1.0):
             comparison, phi = self._compare_along(f"direction {k + 1}", part)
             array, *others = [path for path, _ in self._arrays]
             comparison = replace(comparison, argument="" if others else array)
@@ -571,7 +580,7 @@ class SampledCheck:
                 off.append(found[0].analytic - found[0].numeric.slope)
         # Changes of order in a sorted array may be nearer to each other than the finest steps. The derivative then
         # seems wrong, by other amounts at other points.
-        if len(off) > 1 and found[0].agrees is False and math.fabs(mean(off)) < 2.0 * stdev(off):
+        if len(off) > 1 and found[0].agrees is False and math.fabs(mean(off)) < MAX_OPPOSITE_SPREAD * stdev(off):
             return replace(found[0], agrees=None), found[1]
         return found
 
@@ -699,7 +708,7 @@ def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
     """Return how far a derivative along a direction may be off without being called wrong; inf if nothing is known."""
     off, e = math.fabs(comparison.analytic - comparison.numeric.slope), comparison.numeric
     size = max(math.fabs(comparison.analytic), math.fabs(e.slope))
-    allowed = max(problem.atol, problem.rtol * size, 5.0 * e.error)
+    allowed = max(problem.atol, problem.rtol * size, ESTIMATED_ERRORS * e.error)
     found = allowed if comparison.agrees else off + allowed
     return found if math.isfinite(found) else math.inf
 

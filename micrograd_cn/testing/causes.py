@@ -8,10 +8,10 @@ import statistics
 from collections.abc import Sequence
 
 from .compare import Comparison
+from .thresholds import EQUAL_ATOL, EQUAL_RTOL
 
 __tracebackhide__ = True
 
-EQUAL_RTOL = 1e-3  # numbers within this relative distance count as equal
 TOO_LARGE = "large as it should be, as if f had a sum and not a mean"
 TOO_SMALL = "small as it should be, as if f had a mean and not a sum"
 PARTS = ".real", ".imag"  # how the names of parts of complex arguments end
@@ -95,7 +95,7 @@ def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
         return f"a factor, {ratio:.6g} everywhere" if len(ratios) > 1 else ""
     if len(pairs) > 1 and not _all_equal([a for a, _ in pairs]):
         swapped = sorted(a for a, _ in pairs), sorted(b for _, b in pairs)
-        if all(math.isclose(a, b, rel_tol=EQUAL_RTOL, abs_tol=1e-9) for a, b in zip(*swapped, strict=True)):
+        if all(math.isclose(a, b, rel_tol=EQUAL_RTOL, abs_tol=EQUAL_ATOL) for a, b in zip(*swapped, strict=True)):
             return "the right numbers in the wrong places: transposed, or reshaped in another order"
         differences = [a - b for a, b in pairs]
         if _all_equal(differences):

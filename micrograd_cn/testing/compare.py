@@ -14,13 +14,28 @@ from math import inf, nan
 from typing import Protocol
 
 from .numerical import Estimate, Steps, agree, derivative, is_off_in_first_order, noise_level, taylor_order
+from .thresholds import (
+    ESTIMATED_ERRORS,
+    EXCUSED_ERROR,
+    FINEST_JUMP,
+    FIRST_ORDER,
+    HIDDEN_VALUE_CHANGE,
+    JUMP_ROUNDING,
+    KNOWN_ROUGHLY,
+    KNOWN_WELL,
+    MAX_JUMP,
+    MAX_ZERO_ERROR,
+    NEARER_SLOPE,
+    NOISE_SHARE,
+    OUTSIDE,
+    SAME_SLOPE,
+    SURE_IN_FINEST,
+    TELLING_SHARE,
+    WIDER_THAN_FINEST,
+    ZERO_SHARE,
+)
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
-
-# A derivative that agrees only by the default atol must be this close, relatively, to a numerical one known well.
-EXCUSED_ERROR = 1e-3
-KNOWN_ROUGHLY = 0.02  # relative: numerical derivatives with this error show a mistake that is far larger
-OUTSIDE = 10.0  # times the estimated error: a derivative is farther than this from those of both sides if it is wrong
 
 
 @dataclass(frozen=True)
@@ -83,16 +98,21 @@ class ValueTolerance:
     def is_exact_enough(self, e: Estimate) -> bool:
         """Return whether the numerical derivative `e` is exact enough to compare another derivative with it."""
         # An estimate with a larger error would excuse any derivative.
-        telling = max(self.atol, min(1e-12 * self.typical_slope, 1e-3), 0.1 * math.fabs(e.slope))
+        telling = max(
+            self.atol, min(ZERO_SHARE * self.typical_slope, MAX_ZERO_ERROR), TELLING_SHARE * math.fabs(e.slope)
+        )
         return (
             e.error <= max(self.atol, self.rtol * max(math.fabs(e.slope), self.typical_slope))
-            and 5.0 * e.error <= telling
+            and ESTIMATED_ERRORS * e.error <= telling
         )
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
         """Return how far `analytic`, the derivative that is checked, may be from the numerical ones in `estimates`."""
         larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
-        return max(self.atol, *(max(self.rtol * max(math.fabs(e.slope), larger), 5.0 * e.error) for e in estimates))
+        return max(
+            self.atol,
+            *(max(self.rtol * max(math.fabs(e.slope), larger), ESTIMATED_ERRORS * e.error) for e in estimates),
+        )
 
 
 @dataclass(frozen=True)
@@ -189,7 +209,7 @@ def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: C
     if comparison.agrees is False or comparison.note:
         measured = max(rounding, noise_level(g, x))
         unseen = comparison.agrees is False and comparison.numeric.slope == 0.0
-        if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= 32.0 * measured:
+        if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= HIDDEN_VALUE_CHANGE * measured:
             return replace(comparison, agrees=None, note=noise_note(measured), noisy=True)
         return compare(replace(claim, rounding=measured)) if measured > rounding else comparison
     enough = max(EXCUSED_ERROR, rtol)
@@ -197,7 +217,7 @@ def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: C
         return comparison
     measured = max(rounding, noise_level(g, x))
     again = derivative(g, x, 0, measured)
-    is_exact_enough = again.slope != 0.0 and again.error <= 1e-4 * math.fabs(again.slope)
+    is_exact_enough = again.slope != 0.0 and again.error <= KNOWN_WELL * math.fabs(again.slope)
     if is_exact_enough and not _is_close(analytic, again.slope, enough):
         return Comparison(title, analytic, again, False, remainder_order=taylor_order(g, x, analytic, measured))
     return comparison
@@ -227,7 +247,7 @@ def compare(claim: Claim) -> Comparison:
     if (
         claim.needs_first_order
         and math.isfinite(comparison.analytic)
-        and not (order < 1.5 or claim.is_off_in_first_order(comparison.numeric.slope))
+        and not (order < FIRST_ORDER or claim.is_off_in_first_order(comparison.numeric.slope))
     ):
         return replace(
             comparison, agrees=None, note="too noisy to tell: the mismatch vanishes in smaller steps", noisy=True
@@ -253,11 +273,12 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
     than the numerical derivative in `comparison` is.
     """
     g, x, rounding = claim.g, claim.x, claim.rounding
-    change, wider = g(x + finest) - g(x - finest), g(x + 8.0 * finest) - g(x - 8.0 * finest)
+    far = WIDER_THAN_FINEST * finest
+    change, wider = g(x + finest) - g(x - finest), g(x + far) - g(x - far)
     mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
-    nearer = math.fabs(change / (2.0 * finest) - comparison.analytic) < 0.7 * mismatch
-    jumps = math.fabs(change) > max(0.5 * math.fabs(wider), 16.0 * rounding)
-    return (nearer or jumps) and 40.0 * rounding < mismatch * finest
+    nearer = math.fabs(change / (2.0 * finest) - comparison.analytic) < NEARER_SLOPE * mismatch
+    jumps = math.fabs(change) > max(0.5 * math.fabs(wider), FINEST_JUMP * rounding)
+    return (nearer or jumps) and SURE_IN_FINEST * rounding < mismatch * finest
 
 
 def _compare_once(claim: Claim) -> Comparison:
@@ -271,7 +292,7 @@ def _compare_once(claim: Claim) -> Comparison:
     if is_exact_enough(left) and is_exact_enough(right):
         kink = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
         apart = math.fabs(left.slope - right.slope)
-        if apart <= 10.0 * allowed_error(analytic, left, right):
+        if apart <= SAME_SLOPE * allowed_error(analytic, left, right):
             sides = (left, right)
             near = [math.fabs(analytic - side.slope) <= allowed_error(analytic, side) for side in sides]
             if any(near) and apart > sum(allowed_error(analytic, side) for side in sides):
@@ -290,7 +311,7 @@ def _compare_once(claim: Claim) -> Comparison:
         if not agrees and is_exact_enough(central) and agree(central, side):  # it is smooth on the other side, too
             return Comparison(title, analytic, central, False)
         beyond, y = claim.g(math.nextafter(claim.x, inf if where == "left" else -inf)), claim.y
-        jump = math.fabs(beyond - y) > max(1e-6 * max(math.fabs(beyond), math.fabs(y)), 1e3 * rounding)
+        jump = math.fabs(beyond - y) > max(MAX_JUMP * max(math.fabs(beyond), math.fabs(y)), JUMP_ROUNDING * rounding)
         if math.isfinite(beyond) and (jump or not agrees):
             return Comparison(title, analytic, side, None, f"a jump or a pole nearby: smooth on the {where} only")
         return Comparison(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
@@ -299,7 +320,7 @@ def _compare_once(claim: Claim) -> Comparison:
         ends = [side.slope + sign * OUTSIDE * side.error for side in known for sign in (1.0, -1.0)]
         if not min(ends) <= analytic <= max(ends):
             return Comparison(title, analytic, central, False)
-    if central.noise > 0.1 * central.error:
+    if central.noise > NOISE_SHARE * central.error:
         return Comparison(title, analytic, central, None, noise_note(rounding), noisy=True)
     return Comparison(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")
 

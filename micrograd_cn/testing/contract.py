@@ -19,19 +19,20 @@ from .analytic import ForwardMode, ReverseMode
 from .libraries import is_tensor, library_of
 from .problem import Problem
 from .report import GradientMismatch
+from .thresholds import (
+    CANCELLING,
+    EQUAL_BITS,
+    LARGE_UPSTREAM,
+    MAX_SINGLE_OUTPUTS,
+    NEARBY_DISTANCE,
+    UNDERFLOW_FACTOR,
+    UPSTREAM,
+)
 from .vectors import Vector, concatenated, draw_from
 
 __tracebackhide__ = True
 
-FACTOR = -0.5  # scales the upstream gradient: a power of 2, so a linear backward pass scales without rounding
-LARGE_UPSTREAM = 2.0**10  # scales `u` to find a backward pass that clips gradients; half precision would overflow
-UNDERFLOW_FACTOR = 2.0**8  # scales `u` in half precision, where small terms of the gradient may be rounded to 0
-# Gradients are equal if they differ by at most this many last bits of the largest in their array, or by rtol times it.
-EQUAL_ULPS = 64.0
-CANCELLING = 8.0  # where terms of a gradient cancel, each of them may be rounded by this times the tolerance
-NEARBY_DISTANCE = 2.0**-4  # relative; the derivative is first called this far from the point, in case it keeps results
 COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])  # entries of a random cotangent, before scaling
-MAX_SINGLE_OUTPUTS = 3  # how many outputs are tried as the only one whose upstream gradient is not None
 
 
 def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
@@ -77,17 +78,17 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
     if isinstance(derivative, ForwardMode):
         d = problem.arguments.rounded(_random_signs(problem, random) * problem.scale)
         with np.errstate(all="ignore"):
-            along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, FACTOR))
-        allowed = max(EQUAL_ULPS * problem.eps * u.size, problem.rtol) * abs(along)
-        if np.isfinite(along) and not abs(other - FACTOR * along) <= allowed:
-            was = f"it gives {along:.6g}, and {other:.6g} for {FACTOR} times the tangents"
+            along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, UPSTREAM))
+        allowed = max(EQUAL_BITS * problem.eps * u.size, problem.rtol) * abs(along)
+        if np.isfinite(along) and not abs(other - UPSTREAM * along) <= allowed:
+            was = f"it gives {along:.6g}, and {other:.6g} for {UPSTREAM} times the tangents"
             raise _contract_failure(problem, f"jvp= is not linear in the tangents: {was}")
         return None
     g = derivative.gradient(problem.x, u)
     if derivative.backward_pass is None:
         problem.check_same_gradient(g, derivative.gradient(problem.x, u.copy()))
         return u, g
-    args, factored = problem.arguments.unpack(problem.x), FACTOR * u
+    args, factored = problem.arguments.unpack(problem.x), UPSTREAM * u
     upstream = problem.outputs.unpack(factored)
     scaled = derivative.backward_pass(args, upstream)
     if changed := problem.arguments.first_change(args, problem.x):
@@ -98,13 +99,15 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         raise _contract_failure(
             problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy"
         )
-    if not np.array_equal(scaled, FACTOR * g):  # if they are equal, the second call has given the same result
+    if not np.array_equal(scaled, UPSTREAM * g):  # if they are equal, the second call has given the same result
         problem.check_same_gradient(
             g, derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
         )
     if (
-        (at := _first_difference(problem, scaled, FACTOR * g))
-        and (problem.half_precision or _first_difference(problem, scaled, FACTOR * g, _without_cancelling(problem, u)))
+        (at := _first_difference(problem, scaled, UPSTREAM * g))
+        and (
+            problem.half_precision or _first_difference(problem, scaled, UPSTREAM * g, _without_cancelling(problem, u))
+        )
         and not (problem.half_precision and _is_linear(problem, UNDERFLOW_FACTOR * u))
     ):
         path, i = at
@@ -116,8 +119,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
             )
         raise _contract_failure(
             problem,
-            f"{what[0]}: {_derivative_by(problem, i)} is {g[i]:.6g}, with {FACTOR} times the upstream gradient "
-            f"{scaled[i]:.6g}, not {FACTOR * g[i]:.6g}. {what[1]}",
+            f"{what[0]}: {_derivative_by(problem, i)} is {g[i]:.6g}, with {UPSTREAM} times the upstream gradient "
+            f"{scaled[i]:.6g}, not {UPSTREAM * g[i]:.6g}. {what[1]}",
         )
     if not problem.half_precision:
         factor = LARGE_UPSTREAM * 2.0 ** (u.size - 1).bit_length()
@@ -234,14 +237,14 @@ def _without_cancelling(problem: Problem, u: Vector) -> Vector:
 
 
 def _is_linear(problem: Problem, u: Vector) -> bool:
-    """Return whether the gradient is multiplied by the constant `FACTOR` if the cotangent `u` is multiplied by it.
+    """Return whether the gradient is multiplied by the constant `UPSTREAM` if the cotangent `u` is multiplied by it.
 
     A cotangent is a vector of weights of the outputs.
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
-    g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, FACTOR))
-    return bool(np.isfinite(g).all()) and not _first_difference(problem, scaled, FACTOR * g)
+    g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, UPSTREAM))
+    return bool(np.isfinite(g).all()) and not _first_difference(problem, scaled, UPSTREAM * g)
 
 
 def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
@@ -307,7 +310,7 @@ def _first_difference(
         with np.errstate(all="ignore"):
             both = [b] if usual is expected else [b, usual[place]]
             size = max(_max_magnitude(x if finite.all() else x[finite]) for x in both)
-            share = max(EQUAL_ULPS * problem.eps, problem.rtol)
+            share = max(EQUAL_BITS * problem.eps, problem.rtol)
             allowed = share * (size if math.isfinite(size) else 0.0) + problem.smallest_normal
             other = finite & ~(np.abs(a - b) <= allowed)
         if other.any():

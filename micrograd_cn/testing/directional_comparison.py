@@ -25,6 +25,18 @@ from .directional_stages import TOO_FEW_CALLS, compare_within_limit
 from .excuses import Doubt, excuse
 from .interval_means import CLOSE
 from .problem import Problem, floor_power_of_2, norm
+from .thresholds import (
+    CLEAR_MISMATCH,
+    CROSSING,
+    CROSSING_IN_HALF,
+    EDGE_FACTOR,
+    ESTIMATED_ERRORS,
+    FAR_TOO_LARGE,
+    FAR_TOO_LARGE_SHARE,
+    NEGLIGIBLE_SHARE,
+    OTHER_STEPS,
+    ROUNDED_OFF,
+)
 from .tolerance import ArrayTolerance
 from .vectors import Indices, Vector
 
@@ -34,10 +46,6 @@ Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and 
 
 JUMP_OR_POLE = "a jump or a pole", "no numerical derivative: a jump"  # how notes begin
 NEGLIGIBLE = "negligible beside the other derivatives"  # a note
-CLEAR_MISMATCH = 100.0  # times the estimated error: a derivative off by more is wrong, even if larger steps agree
-EDGE_FACTOR = 2.0**-10  # steps are made smaller by this where the edge of the domain or a pole may be near
-ROUNDED_OFF = 4.0  # times the last bit of the others: a derivative this small may be lost if it is added to these
-NEGLIGIBLE_SHARE = 1e-4  # of the norm of the gradient: a derivative below this share may be hidden by rounding
 
 
 def compare_along(
@@ -185,7 +193,7 @@ def in_steps_beside_0(question: Question, found: Attempt) -> Attempt | None:
     No element moves farther than by its own size.
     """
     size, finest = question.sizes, question.problem.steps.finest * question.steps
-    if not ((size > 0.0) & (size < (1.0 if question.problem.half_precision else 4.0) * finest)).any():
+    if not ((size > 0.0) & (size < (CROSSING_IN_HALF if question.problem.half_precision else CROSSING) * finest)).any():
         return None
     return _in_other_steps(question, found, np.minimum(question.own_steps, question.steps), beside_0=True)
 
@@ -218,7 +226,7 @@ def excused(question: Question, found: Attempt) -> Attempt | None:
 def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
     """Call a wrong derivative right if it is so small that rounding may lose it when other derivatives are added."""
     problem, moved, numeric = question.problem, question.moved_elements, found.comparison.numeric
-    size = max(math.fabs(found.comparison.analytic), math.fabs(numeric.slope) + 5.0 * numeric.error)
+    size = max(math.fabs(found.comparison.analytic), math.fabs(numeric.slope) + ESTIMATED_ERRORS * numeric.error)
     usual = found.typical_slope
     if moved.size == 1:  # the norm of the gradient is that of derivatives times `scale`
         size, usual = size * float(problem.scale[moved[0]]), max(question.gradient_norm, question.typical_slope)
@@ -238,7 +246,7 @@ def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
 def hidden_beside_others(question: Question, found: Attempt) -> Attempt | None:
     """If noise hides a derivative, call it right if it and its error are negligible beside the whole gradient."""
     comparison = found.comparison
-    size = 5.0 * comparison.numeric.error + math.fabs(comparison.analytic)
+    size = ESTIMATED_ERRORS * comparison.numeric.error + math.fabs(comparison.analytic)
     if comparison.noisy and size <= NEGLIGIBLE_SHARE * question.gradient_norm:
         return _revised(found, agrees=True, note=NEGLIGIBLE, noisy=False)
     return None
@@ -299,11 +307,11 @@ def _may_tell_more(question: Question, found: Attempt, steps: Vector, beside_0: 
     first, half = found.comparison, question.problem.half_precision
     factors = np.abs(np.log2(steps / question.steps))
     if found.is_wrong:
-        many = beside_0 or bool(np.count_nonzero(factors > 4.0) > 0.1 * factors.size)
+        many = beside_0 or bool(np.count_nonzero(factors > FAR_TOO_LARGE) > FAR_TOO_LARGE_SHARE * factors.size)
         plain = steps.max() > question.steps.max() and _is_clearly_wrong(first)
         return many and not plain
     unclear = first.agrees is None or _agrees_beside_steeper(found)
-    if not unclear or not factors.max() > 2.0:
+    if not unclear or not factors.max() > OTHER_STEPS:
         return False
     if not (half and first.agrees is None and first.noisy and first.numeric.error < math.inf):
         return True

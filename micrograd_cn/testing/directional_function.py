@@ -16,11 +16,10 @@ from .analytic import dot
 from .numerical import DOMAIN_ERRORS
 from .problem import Problem, norm
 from .report import GradientMismatch
+from .thresholds import COARSE_BITS, FAR_STEP
 from .vectors import Indices, Vector, chunks
 
 __tracebackhide__ = True
-
-FAR_STEP = 8.0  # in a step this large, every output changes that depends on the moved elements at all
 
 
 class DirectionalFunction:
@@ -132,7 +131,7 @@ class DirectionalFunction:
             norm(weights[place]) * float(np.max(np.abs(self._y[place]), initial=0.0))
             for place in self.problem.outputs.slices()
         ]
-        return 4.0 * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
+        return COARSE_BITS * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
 
     @property
     def largest_change(self) -> float:
@@ -169,7 +168,9 @@ class DirectionalFunction:
         moved = self.v != 0.0
         values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
         changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
-        return 4.0 * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.divisor)
+        return (
+            COARSE_BITS * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.divisor)
+        )
 
     def changes_far_away(self) -> bool:
         """Take large steps from x along v, and return whether some output has changed in these or in earlier steps.

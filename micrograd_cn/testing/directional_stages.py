@@ -25,20 +25,29 @@ from .interval_means import compare_interval_means
 from .numerical import Estimate, central_quotient, noise_level, two_step_estimate
 from .problem import norm
 from .staircases import is_step_function, tread_of
+from .thresholds import (
+    ALL_NOISE,
+    BEYOND_NOISE,
+    BEYOND_OWN_SIZE,
+    BURIED,
+    CHANGE_FACTOR,
+    DOUBLE_PRECISION_BITS,
+    ESTIMATED_ERRORS,
+    EXACT_ENOUGH,
+    FLAT_POWER,
+    MAX_ANALYTIC_NOISE,
+    MAX_SCATTER,
+    MIN_SIGNAL_TO_NOISE,
+    SURE_IN_FINEST,
+    TYPICAL_MOVE,
+    VISIBLE_MISMATCH,
+    VISIBLE_SHARE,
+)
 from .tolerance import ArrayTolerance
 
 __tracebackhide__ = True
 
 TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
-BURIED = 2.0  # times the rounding: in half precision, a smaller change over the largest step is noise
-DOUBLE_PRECISION_BITS = 40  # with this many fraction bits or more, rounding is far below the tolerance
-VISIBLE_MISMATCH = 20.0  # a mismatch shows if it changes φ, in the largest step, by more than this times the rounding
-MIN_SIGNAL_TO_NOISE = 1000.0  # change over rounding, in the largest step, at which an error of 1 % can be seen
-MAX_ANALYTIC_NOISE = 2.0**13  # times the last bit: how noisy a correct analytic derivative may be
-BEYOND_NOISE = 10.0  # times the errors of both derivatives: no noise makes a mismatch that is larger
-MAX_SCATTER = 0.1  # relative to slope and mismatch: quotients that scatter less than this are not mere noise
-CHANGE_FACTOR = 2.0  # `ArrayTolerance.own_slope` is this times the slope of φ over the largest step
-FLAT_POWER = 0.4  # `ArrayTolerance.flat_slope` is eps to this power, times the slope of φ over the largest step
 
 
 def compare_within_limit(title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
@@ -104,7 +113,7 @@ class Case:
         self.moved = self.change / self.first if math.isfinite(self.change) else 0.0
         if self.moved:  # the gradient may be wrong, or 0 at a stationary point: the change bounds what is typical
             beside = math.sqrt(self.problem.eps) * min(self.moved, near / last)
-            phi.typical_slope = typical_slope = min(typical_slope, 1e4 * self.moved)
+            phi.typical_slope = typical_slope = min(typical_slope, TYPICAL_MOVE * self.moved)
             typical_slope = max(typical_slope, beside)
         self._typical_slope = typical_slope
 
@@ -144,7 +153,7 @@ class Case:
         `rounding` is the error of the values of φ.
         """
         problem, phi, half, title = self.problem, self.phi, self.half_precision, self.title
-        steps = problem.steps._replace(absolute_error=1e-2 * problem.rtol * self.tolerance.typical_slope)
+        steps = problem.steps._replace(absolute_error=EXACT_ENOUGH * problem.rtol * self.tolerance.typical_slope)
         needs_first_order = not half and problem.bits < DOUBLE_PRECISION_BITS
         accept = functools.partial(tolerance.accepts, phi.analytic)
         claim = Claim(title, phi.analytic, phi, 0.0, 0.0, rounding, tolerance, steps, needs_first_order, accept)
@@ -204,7 +213,7 @@ class Case:
         tolerance = replace(tolerance, analytic_error=rounded)
         again = self.compare_at_point(rounding, tolerance)
         mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
-        beyond = mismatch > BEYOND_NOISE * (rounded + 5.0 * comparison.numeric.error)
+        beyond = mismatch > BEYOND_NOISE * (rounded + ESTIMATED_ERRORS * comparison.numeric.error)
         return comparison if comparison.agrees is False and not half and beyond else again, tolerance
 
 
@@ -242,10 +251,10 @@ def rounding_hides_all(case: Case) -> Comparison | None:
     if not max(case.change, analytic) < seen:
         return None
     slope = central_quotient(phi, 0.0, first)
-    hidden = VISIBLE_MISMATCH * phi.rounding + 0.1 * math.fabs(phi.analytic) * first
+    hidden = VISIBLE_MISMATCH * phi.rounding + VISIBLE_SHARE * math.fabs(phi.analytic) * first
     if not math.fabs(slope - phi.analytic) * first <= hidden:
         return None
-    error = 4.0 * phi.rounding / first
+    error = ALL_NOISE * phi.rounding / first
     return Comparison(case.title, phi.analytic, Estimate(slope, error, error), None, noise_note(phi.rounding), True)
 
 
@@ -346,12 +355,12 @@ def _change_over(phi: DirectionalFunction, step: float) -> float:
 
 
 def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
-    """Return whether `phi` moves some element by more than 4 times the element's own size.
+    """Return whether `phi` moves some element by more than `BEYOND_OWN_SIZE` times the element's own size.
 
     Then smaller steps may stay in the domain.
     """
     here, steps = np.abs(phi.x), np.abs(phi.v)
-    return bool(np.any((here != 0.0) & (steps > 4.0 * here)))
+    return bool(np.any((here != 0.0) & (steps > BEYOND_OWN_SIZE * here)))
 
 
 def _rough_estimate(phi: DirectionalFunction) -> Estimate:
@@ -383,7 +392,9 @@ def _compare_quickly(phi: DirectionalFunction, title: str, tolerance: ArrayToler
         noisy.allowed_error(phi.analytic, e), min(phi.rounding_beside_largest, most)
     ):
         return None
-    telling = mismatch * steps.finest > 40.0 * phi.rounding  # the finest steps show a mistake in spite of noise
+    telling = (
+        mismatch * steps.finest > SURE_IN_FINEST * phi.rounding
+    )  # the finest steps show a mistake in spite of noise
     small = steps.first_steps[-2], steps.finest if telling else steps.first_steps[-1]
     if not _stands_out(phi, e.slope, mismatch, small):
         return None

@@ -19,9 +19,6 @@ from . import half_precision
 from .compare import Comparison, noise_note
 from .directional_function import DirectionalFunction
 from .directional_stages import (
-    DOUBLE_PRECISION_BITS,
-    MIN_SIGNAL_TO_NOISE,
-    VISIBLE_MISMATCH,
     compare_in_stages,
     compare_within_limit,
 )
@@ -29,18 +26,27 @@ from .interval_means import mean_over_interval
 from .numerical import noise_level
 from .problem import Problem, floor_power_of_2, norm
 from .staircases import tread_of
+from .thresholds import (
+    ABSORBED_SHARE,
+    DOUBLE_PRECISION_BITS,
+    ESTIMATED_ERRORS,
+    FEATURE,
+    FEATURE_SLOPE,
+    LONG_STEP,
+    MAX_TREADS,
+    MIN_SIGNAL_TO_NOISE,
+    ROUGH_SHARE,
+    STAIRCASE_INTERVALS,
+    VISIBLE_MISMATCH,
+    WIDE_INTERVALS,
+)
 from .tied_kinks import has_tied_kink
 from .vectors import Vector
 
 __tracebackhide__ = True
 
 NARROW_FEATURES = "no numerical derivative: features that are narrower than the steps, as between poles of lgamma"
-MAX_TREADS = 4.0  # a mismatch that changes φ by at most so many treads, in the width of a tread, may be rounding
-FEATURE = 8.0  # times the rounding: what looks like more noise, between far points only, is a feature of f
-LONG_STEP = 2.0**-7  # where even the finest steps are as long, features at whole numbers are not seen
 UNEVEN_POINTS = 8.0 * (np.arange(17) * 0.618034 % 1.0) - 4.0
-ROUGH_SHARE = 0.4  # of the distance from a parabola: a smooth function is nearer to a polynomial of degree 6
-FEATURE_SLOPE = 4.0  # the slope of a feature is at most this times its height, over the distance of near points
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,8 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
     part, rounding = phi.absorbed_part()
     hidden = math.fabs(part) * phi.problem.steps.first_steps[0] <= VISIBLE_MISMATCH * rounding
     rest = math.fabs(phi.analytic - part - numeric.slope)
-    allowed = max(5.0 * numeric.error, phi.problem.rtol * max(math.fabs(numeric.slope), math.fabs(part)))
-    absorbed = rounding and part and hidden and rest <= max(allowed, 1e-6 * doubt.mismatch)
+    allowed = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * max(math.fabs(numeric.slope), math.fabs(part)))
+    absorbed = rounding and part and hidden and rest <= max(allowed, ABSORBED_SHARE * doubt.mismatch)
     return noise_note(rounding) if absorbed else ""
 
 
@@ -245,7 +251,7 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
     treads. `phi` is the weighted sum of the outputs of f along a direction, `analytic` is its derivative that is
     checked, and `mismatch` is the distance of `analytic` from the numerical derivative at the point.
     """
-    means = [mean_over_interval(phi, h) for h in (0.25, 2.0**-4, 2.0**-6)]
+    means = [mean_over_interval(phi, h) for h in STAIRCASE_INTERVALS]
     return any(
         mean is not None
         and math.fabs(mean.mismatch) + mean.noise + mean.bias < 0.5 * mismatch
@@ -256,7 +262,7 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
 
 def _is_off_over_intervals(phi: DirectionalFunction, mismatch: float) -> bool:
     """Return whether the mean of the derivative over some wide interval has a mismatch, too, far above its noise."""
-    means = [mean_over_interval(phi, h) for h in (1.0, 0.25, 2.0**-4)]
+    means = [mean_over_interval(phi, h) for h in WIDE_INTERVALS]
     return any(
         mean is not None and math.fabs(mean.mismatch) > max(2.0 * (mean.noise + mean.bias), 0.5 * mismatch)
         for mean in means

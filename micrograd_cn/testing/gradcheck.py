@@ -43,15 +43,19 @@ from .random_state import restored_generators
 from .report import GradientMismatch, NotDeterministic, NothingCompared, raise_or_warn
 from .result_hooks import Compared, notify_failure
 from .subject import VALUE_AND_GRADIENT, Subject, make_subject, parameter_names
+from .thresholds import (
+    DEFAULT_ATOL,
+    DEFAULT_RTOL,
+    LINEAR_ATOL,
+    LINEAR_RTOL,
+    MAX_NUMBERS,
+    MAX_PARAMETERS_TWICE,
+    UPSTREAM,
+)
 from .value_arguments import Binding, bind, choose_variables, values_as_numbers
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
-# How many numbers array arguments may hold if f is called with Values. A check of 100 numbers takes ten seconds, and
-# one of 300 numbers would take minutes.
-MAX_NUMBERS = 100
-
-MAX_PARAMETERS_TWICE = 8  # to at most so many parameters of a module second derivatives are compared
 
 GIVE_DERIVATIVE = (
     "give the derivative that is to be checked: gradcheck(f, x, gradient=df), or jacobian=, vjp=, jvp=; "
@@ -83,7 +87,6 @@ OTHER_OPTIONS = {  # of PyTorch's `gradcheck`, jax's `check_grads` and others: w
 }
 LIBRARY_NAMES = {"jax": "jax", "torch": "PyTorch"}
 ARRAY_MAKERS = {"jax": "jax.numpy.asarray(x)", "torch": "torch.tensor(x, dtype=torch.float64)"}
-UPSTREAM = -0.5  # a power of 2, so a right backward pass scales without rounding
 NO_SUCH_OPTION = "keyword arguments of f are given as kwargs={...}"
 
 
@@ -309,9 +312,9 @@ def gradcheck(
                 notify_failure(subject.short_name)
                 raise
         else:
-            rtol = 1e-6 if rtol is None else rtol
+            rtol = DEFAULT_RTOL if rtol is None else rtol
             half_precision, (comparisons, constants) = False, _compare_values(subject, order, rtol, atol, surrogate)
-            atol = 1e-9 if atol is None else atol
+            atol = DEFAULT_ATOL if atol is None else atol
     raise_or_warn(subject, comparisons, half_precision, stacklevel=2, rtol=rtol, atol=atol or 0.0)
     return Compared(tuple(comparisons), tuple(constants))
 
@@ -418,7 +421,7 @@ def _check_closures(y: Value, heading: str) -> None:
             continue
         for one, part in zip(node.op.sent(node, 1.0), node.op.sent(node, UPSTREAM), strict=True):
             one, part = one or 0.0, part or 0.0
-            if math.isfinite(one) and not math.isclose(part, UPSTREAM * one, rel_tol=1e-9, abs_tol=1e-300):
+            if math.isfinite(one) and not math.isclose(part, UPSTREAM * one, rel_tol=LINEAR_RTOL, abs_tol=LINEAR_ATOL):
                 name = node.op.notation.symbol or "a node"
                 raise GradientMismatch(
                     f"{heading}: not linear in the upstream gradient: _backward of {name} adds {one:.6g} if out.grad "
@@ -552,7 +555,7 @@ def _compare_binding(
                 lost = functools.partial(loses_digits, y)
                 noise = rounding_error(y, inputs[i])
                 size = math.fabs(y.data) / max(math.fabs(point[i]), 1.0)
-                tolerance = ValueTolerance(rtol, 1e-9 if atol is None else atol, size)
+                tolerance = ValueTolerance(rtol, DEFAULT_ATOL if atol is None else atol, size)
                 here = y.data if surrogate is None else along(point[i])
                 claim = Claim(title, analytic, along, point[i], here, noise, tolerance)
                 comparison = compare_value(claim, rtol, atol, lost)

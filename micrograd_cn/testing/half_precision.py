@@ -11,19 +11,23 @@ import numpy as np
 from .compare import Comparison
 from .directional_function import DirectionalFunction
 from .interval_means import mean_over_interval
-from .problem import DETECTABLE_ERROR, Problem
+from .problem import Problem
+from .thresholds import (
+    DETECTABLE_ERROR,
+    NEIGHBOUR_DISTANCE,
+    NEIGHBOURS,
+    ONE_WAY,
+    SHORT_STEP,
+    STEADY_MISMATCH,
+    VISIBLE,
+    WELL_KNOWN,
+    WIDER_INTERVALS,
+)
 from .tolerance import ArrayTolerance
 from .vectors import Vector
 
 __tracebackhide__ = True
 
-WIDER_INTERVALS = 8.0, 16.0  # half widths of intervals, over which rounding that always goes one way matters less
-ONE_WAY = 4.0  # last bits of each output: rounding that always goes one way may be as much
-WELL_KNOWN = 2.0**-7  # relative to the derivative: if its estimated error is smaller, more calls would hardly help
-SHORT_STEP = 0.25  # a derivative at the point itself is computed from steps that are shorter still
-VISIBLE = 16.0  # times the rounding over such a step: a mistake that is larger shows
-NEIGHBOURS = 8  # the count of points nearby at which a mistake must show as well
-NEIGHBOUR_DISTANCE = 2.0**-4  # the greatest distance of these points, relative to each element
 
 CompareAt = Callable[[Vector], Comparison]  # compares the derivative at another point
 
@@ -114,7 +118,7 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
         agree += comparison.agrees is True
         if not mismatch[-1] * mismatch[0] > 0.0 or 2 * agree == NEIGHBOURS:
             return False
-    return math.fabs(statistics.mean(mismatch)) > 2.5 * statistics.stdev(mismatch)
+    return math.fabs(statistics.mean(mismatch)) > STEADY_MISMATCH * statistics.stdev(mismatch)
 
 
 def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, steps: float) -> bool:

@@ -13,18 +13,26 @@ from .compare import Comparison, noise_note
 from .directional_function import DirectionalFunction
 from .numerical import Estimate, taylor_order
 from .problem import Problem, norm
+from .thresholds import (
+    ESTIMATED_ERRORS,
+    HALVED_CURVATURE,
+    INTEGRAL_SCATTERS,
+    INTERVAL_POINTS,
+    JUMP_SHARE,
+    LEAST_SCATTER,
+    NEXT_LARGER,
+    NEXT_SMALLER,
+    NOISE_OF_DIFFERENCES,
+    SCATTERS,
+    SURE_SHARE,
+    USUAL_BENDS,
+)
 from .tolerance import ArrayTolerance
 from .vectors import Vector
 
 __tracebackhide__ = True
 
 CLOSE = "agrees to the precision of the type"  # a note of comparisons in half precision
-INTERVAL_POINTS = 17  # points at which the outputs are computed, over one interval
-# How large noise is in second differences, relative to their differences of the first and the second order.
-NOISE_OF_DIFFERENCES = (1, math.sqrt(6.0 / 20.0)), (2, math.sqrt(6.0 / 70.0))
-# The half width of the interval to try next if curvature hides the derivative.
-NEXT_SMALLER = {1.0: 0.5, 0.5: 0.25, 0.25: 0.0625}
-NEXT_LARGER = {1.0: 2.0}  # the half width of the interval to try next if noise hides the derivative
 
 
 class IntervalMean(NamedTuple):
@@ -62,8 +70,8 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
     rest = changes - integral
     mismatch = float(ts @ rest / (ts @ ts))
     scatter = rest - mismatch * ts
-    spread = max(norm(scatter - np.mean(scatter)) / math.sqrt(INTERVAL_POINTS - 2), 0.6 * phi.rounding)
-    noise = 4.0 * spread / math.sqrt(float(ts @ ts))
+    spread = max(norm(scatter - np.mean(scatter)) / math.sqrt(INTERVAL_POINTS - 2), LEAST_SCATTER * phi.rounding)
+    noise = SCATTERS * spread / math.sqrt(float(ts @ ts))
     return IntervalMean(float(integral[-1]) / (2.0 * h), mismatch, spread, noise, error / (2.0 * h))
 
 
@@ -94,9 +102,9 @@ def compare_interval_means(
             following = NEXT_SMALLER.get(h)
             continue
         mean, mismatch, noise, bias = over.analytic, over.mismatch, over.noise, over.bias
-        e = Estimate(mean + mismatch, (noise + bias) / 5.0, noise / 5.0)
+        e = Estimate(mean + mismatch, (noise + bias) / ESTIMATED_ERRORS, noise / ESTIMATED_ERRORS)
         allowed = tolerance.allowed_error(mean, e)
-        sure = math.fabs(mismatch) > 2.0 * allowed and allowed < 0.25 * max(math.fabs(e.slope), math.fabs(mean))
+        sure = math.fabs(mismatch) > 2.0 * allowed and allowed < SURE_SHARE * max(math.fabs(e.slope), math.fabs(mean))
         agrees = math.fabs(mismatch) <= allowed
         if tolerance.is_exact_enough(e, mismatch if agrees else 0.0) or sure:
             order = math.nan if agrees else taylor_order(phi, 0.0, phi.analytic, over.rounding)
@@ -126,10 +134,10 @@ def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector,
         before[k] = phi.analytic_along(x - points[max(k - 1, 0)], x)
         after[k] = phi.analytic_along(points[min(k + 1, len(ts) - 1)] - x, x)
     integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
-    curvature = 0.25 * math.fabs(float(np.sum(bends[::2])))  # half of the change if only every second point is used
+    curvature = HALVED_CURVATURE * math.fabs(float(np.sum(bends[::2])))
     usual = float(np.median(np.abs(bends)))
-    jumps = 0.25 * float(np.sum(np.maximum(np.abs(bends) - 4.0 * usual, 0.0)))
+    jumps = JUMP_SHARE * float(np.sum(np.maximum(np.abs(bends) - USUAL_BENDS * usual, 0.0)))
     # Curvature that changes little from point to point is no noise, and differences of high order hardly show it.
     scatter = min(usual, *(part * float(np.median(np.abs(np.diff(bends, n)))) for n, part in NOISE_OF_DIFFERENCES))
-    noise = 2.5 * scatter * math.sqrt(len(ts))  # of independent errors with this median of second differences
+    noise = INTEGRAL_SCATTERS * scatter * math.sqrt(len(ts))
     return changes, integral, curvature + jumps + noise

@@ -15,18 +15,36 @@ from ..gradients import gradients
 from ..ops.operation import Op
 from ..ops.registry import OPS
 from .call_budget import OutOfCalls
+from .thresholds import (
+    AGREEING_ERRORS,
+    ALIASED_DIVISION,
+    ALIASED_SHARE,
+    ALIASED_STEP,
+    ERROR_GROWTH,
+    EXACT_VALUE_DERIVATIVE,
+    FAR_NOISE,
+    GUESS,
+    LEVELS,
+    LOST_DIGITS_ERROR,
+    MAX_SMOOTH_CHANGE,
+    MIN_STILL,
+    NEIGHBOUR_NOISE,
+    NEIGHBOUR_SHARE,
+    NOISE_OFFSET,
+    NOISE_STEP,
+    NOISE_ULPS,
+    PROPORTIONAL,
+    QUOTIENT_NOISE,
+    REMAINDER_NOISE,
+    SAME_NOISE,
+    STATED_ROUNDING,
+    STEADY,
+    STILL_STEP,
+    VANISHING,
+    WIDE_ULP,
+)
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
-
-LEVELS = 14  # how many steps one extrapolation takes, at most; each is half of the step before
-LOST_DIGITS_ERROR = 1e-10  # a value with a relative error of more than this has lost digits
-STILL_STEP = 2.0**-13  # a step in which a value should change, relative to the operand
-# Relative to the range of the values: rounding is far less, but an oscillation that is sampled too rarely is about 1.
-ALIASED_SHARE = 2.0**-8
-CONTINUOUS = 5.0  # times the median: larger changes between neighbours are jumps
-STEADY = 0.1  # relative: steps in which a function changes by amounts that differ less than this show its slope
-PROPORTIONAL = 1.25  # quotients of a remainder and a step differ by less than this factor if they are in proportion
-WIDE_ULP = 2.0**-8  # where neighbouring floats are farther apart than this, hardly any step is small enough
 
 
 # What a function raises outside its domain: it may assert that its arguments lie inside, PyTorch raises RuntimeError,
@@ -108,7 +126,7 @@ def derivative(
         sides = [side] if side else [1, -1]
         if all(g(x + sign * h) == here for h in first for sign in sides):  # g does not depend on x
             return Estimate(0.0, math.ulp(here) / first[0])
-        steps = Steps(first, 0.0, 1e-11)
+        steps = Steps(first, 0.0, EXACT_VALUE_DERIVATIVE)
     found: list[Estimate] = []
     for i, h in enumerate(steps.first_steps):
         estimate = _extrapolate(g, x, h, side, rounding, steps, accept=accept)
@@ -153,7 +171,7 @@ def taylor_order(
     scale, here = max(math.fabs(x), 1.0), g(x)
     steps = [first * 2.0**-k for k in range(12)] if first else [scale * 2.0**-k for k in range(3, 25)]
     remainders = [math.fabs(g(x + h) - here - slope * h) for h in steps]
-    noise = 16.0 * max(rounding, math.ulp(here))
+    noise = REMAINDER_NOISE * max(rounding, math.ulp(here))
     orders = [math.log2(a / b) for a, b in itertools.pairwise(remainders) if all(noise < r < inf for r in (a, b))]
     return statistics.median(orders[-3:]) if orders else nan
 
@@ -183,7 +201,7 @@ def is_off_in_first_order(
     [True, False]
     """
     here = g(x)
-    noise = 16.0 * max(rounding, math.ulp(here))
+    noise = REMAINDER_NOISE * max(rounding, math.ulp(here))
     seen: list[tuple[float, float]] = []  # of half of the difference and half of the sum, over the step
     for h in [first * 2.0**-k for k in range(12)]:
         right, left = g(x + h) - here - slope * h, g(x - h) - here + slope * h
@@ -195,7 +213,7 @@ def is_off_in_first_order(
     odds, evens = zip(*seen[-3:], strict=True)
     sizes, last = [math.fabs(odd) for odd in odds], math.fabs(evens[-1])
     proportional = min(odds) * max(odds) > 0.0 and max(sizes) <= PROPORTIONAL * min(sizes)
-    vanishes = last <= 0.25 * sizes[-1] or last <= 0.4 * math.fabs(evens[0])
+    vanishes = last <= VANISHING[0] * sizes[-1] or last <= VANISHING[1] * math.fabs(evens[0])
     return proportional and vanishes and 0.5 * math.fabs(mismatch) <= sizes[-1] <= 2.0 * math.fabs(mismatch)
 
 
@@ -208,8 +226,8 @@ def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rou
     here = g(x)
     for k in (-2, -1, 1, 2):
         there, change = g(x + k * math.ulp(x)), e.slope * (k * math.ulp(x))
-        noise = 4.0 * max(math.ulp(here), rounding)
-        if not math.fabs(there - here - change) <= noise + 0.1 * math.fabs(change):
+        noise = NEIGHBOUR_NOISE * max(math.ulp(here), rounding)
+        if not math.fabs(there - here - change) <= noise + NEIGHBOUR_SHARE * math.fabs(change):
             return False
     return True
 
@@ -234,21 +252,21 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
     found = slope = 0.0
     for scale in dict.fromkeys((size, 1.0)):
         for k in sorted(steps, reverse=True):  # from near points to far ones
-            step = 0.7 * scale * 2.0**-k
-            if step < 4.0 * math.ulp(x):  # between neighbouring floats, not every change is rounding
+            step = NOISE_STEP * scale * 2.0**-k
+            if step < NOISE_ULPS * math.ulp(x):  # between neighbouring floats, not every change is rounding
                 continue
             # All points are on one side of x: a kink at x would look like noise, and an odd function would show none.
             for h in (step, -step):
-                values = [g(x + (i + 0.3) * h) for i in range(9)]
+                values = [g(x + (i + NOISE_OFFSET) * h) for i in range(9)]
                 if all(map(math.isfinite, values)):
                     break
             level = _noise_in_differences(values)
-            steep = level > ALIASED_SHARE * (max(values) - min(values)) and math.fabs(slope * h) >= 0.25 * level
-            if steep and _is_continuous(g, x, 0.05 * level / math.fabs(slope)):
+            steep = level > ALIASED_SHARE * (max(values) - min(values)) and math.fabs(slope * h) >= ALIASED_STEP * level
+            if steep and _is_continuous(g, x, ALIASED_DIVISION * level / math.fabs(slope)):
                 continue
             slope = slope or _steady_slope(values, h)
             # Farther from x, values may be larger, and so may their last bits: those are no noise at x.
-            if scale == size or level > 8.0 * math.ulp(max(map(math.fabs, values))):
+            if scale == size or level > FAR_NOISE * math.ulp(max(map(math.fabs, values))):
                 found = max(found, level)
     return found
 
@@ -266,9 +284,9 @@ def _is_continuous(g: Callable[[float], float], x: float, h: float) -> bool:
     A jump is a change that is far larger than most of the others. If rounding makes a staircase or a sawtooth of a
     function, it jumps.
     """
-    values = [g(x + (i + 0.3) * h) for i in range(33)]
+    values = [g(x + (i + NOISE_OFFSET) * h) for i in range(33)]
     changes = sorted(math.fabs(b - a) for a, b in itertools.pairwise(values))
-    return 0.0 < changes[-1] <= CONTINUOUS * changes[16]
+    return 0.0 < changes[-1] <= MAX_SMOOTH_CHANGE * changes[16]
 
 
 def _noise_in_differences(values: list[float]) -> float:
@@ -286,13 +304,13 @@ def _noise_in_differences(values: list[float]) -> float:
     for order in range(1, 7):
         differences = [b - a for a, b in itertools.pairwise(differences)]
         still = differences.count(0.0)
-        if order == 1 and still >= 4:  # a staircase; if there is a single step, it may be a jump
+        if order == 1 and still >= MIN_STILL:  # a staircase; if there is a single step, it may be a jump
             return 0.5 * max(map(math.fabs, differences)) if still < len(differences) - 1 else 0.0
         factor *= order / (4.0 * order - 2.0)  # (order!)^2 / (2 order)!, the inverse of independent errors' variance
         levels.append(2.0 * math.sqrt(factor / len(differences)) * math.hypot(*differences))
         turns.append(any(a * b < 0.0 for a, b in itertools.pairwise(differences)))
     for turn, *three in zip(turns, levels, levels[1:], levels[2:], strict=False):
-        if turn and max(three) <= 4.0 * min(three):
+        if turn and max(three) <= SAME_NOISE * min(three):
             return three[0]
     return 0.0
 
@@ -304,13 +322,13 @@ def _confirms(finer: Estimate, e: Estimate) -> bool:
     error of `e`. Then it has not converged, and `e`, with larger steps, cannot have converged either. That happens
     where the function oscillates quickly.
     """
-    guess = finer.error > max(10.0 * max(finer.noise, e.error), math.fabs(e.slope))
+    guess = finer.error > max(GUESS * max(finer.noise, e.error), math.fabs(e.slope))
     return agree(e, finer) and not (guess and math.isfinite(finer.error))
 
 
 def agree(a: Estimate, b: Estimate) -> bool:
-    """Return whether two estimates differ by no more than ten times their errors."""
-    return not math.fabs(a.slope - b.slope) > 10.0 * (a.error + b.error)
+    """Return whether two estimates differ by no more than `AGREEING_ERRORS` times their errors."""
+    return not math.fabs(a.slope - b.slope) > AGREEING_ERRORS * (a.error + b.error)
 
 
 def central_quotient(g: Callable[[float], float], x: float, h: float) -> float:
@@ -363,14 +381,14 @@ def _extrapolate(
         except OutOfCalls:
             break
         row = [(high - low) / (right - left)]
-        noise = 4.0 * max(math.ulp(max(math.fabs(high), math.fabs(low))), rounding) / (right - left)
+        noise = QUOTIENT_NOISE * max(math.ulp(max(math.fabs(high), math.fabs(low))), rounding) / (right - left)
         for j, before in enumerate(previous, 1):
             factor = 2.0 ** (order * j)
             row.append((factor * row[j - 1] - before) / (factor - 1.0))
             error = math.fabs(row[j] - before) + noise
             if error < best.error:
                 best = Estimate(row[j], error, noise)
-        if previous and 4.0 * best.error < math.fabs(row[-1] - previous[-1]) < inf:
+        if previous and ERROR_GROWTH * best.error < math.fabs(row[-1] - previous[-1]) < inf:
             break
         if steps.stops_early and (steps.suffice(best) or (accept and accept(best))):
             break
@@ -447,7 +465,7 @@ def _operation_rounding(node: Value, moved: Value | None = None) -> float:
     last_bit = math.ulp(node.data)
     xs = [parent.data for parent in node.parents]
     if op.smoothness.rounding is not None:
-        stated = 1e-15 * op.smoothness.rounding(node.data, *xs)[0] * math.fabs(node.data)
+        stated = STATED_ROUNDING * op.smoothness.rounding(node.data, *xs)[0] * math.fabs(node.data)
         return max(last_bit, stated) if math.isfinite(stated) else last_bit
     if _has_stated_rounding(node):
         return last_bit

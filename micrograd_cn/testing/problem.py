@@ -18,16 +18,23 @@ from .numerical import DOMAIN_ERRORS, Steps
 from .pytrees import leaves
 from .random_state import advanced_generator, generator_states
 from .report import GradientMismatch, NotDeterministic, NothingCompared
+from .thresholds import (
+    DEFAULT_RTOL,
+    DETECTABLE_ERROR,
+    EXACT_ENOUGH,
+    FINEST_STEP_BITS,
+    FIRST_STEP_BITS,
+    HALF_PRECISION_BITS,
+    MAX_CACHED_SIZE,
+    MAX_CALLS,
+    MIN_EXACT_SQUARE_SUM,
+    NOISE_STEP_BITS,
+    REPEATED_BITS,
+    RTOL_BITS,
+)
 from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, tied
 
 __tracebackhide__ = True
-
-MAX_COMPARED_SINGLY = 16  # up to this count, derivatives are compared one by one
-MAX_CALLS = 300  # the budget: calls of the function, as long as nothing looks wrong
-HALF_PRECISION_BITS = 12  # types with at most this many fraction bits are half precision: float16 has 10, bfloat16 7
-MAX_CACHED_SIZE = 1000  # values are cached if a point and its outputs have at most this many numbers together
-MIN_EXACT_SQUARE_SUM = 1e-280  # a sum of squares that is smaller than this has lost digits by underflow
-DETECTABLE_ERROR = 0.01  # the relative error of a derivative that a check must be able to see
 
 
 class Problem:
@@ -137,7 +144,7 @@ class Problem:
         self.derivative: Derivative
         if self.is_empty:
             self.derivative = derivative_of(f, derivatives, self.arguments, self.outputs)
-            self.half_precision, self.rtol = False, 1e-6 if rtol is None else rtol
+            self.half_precision, self.rtol = False, DEFAULT_RTOL if rtol is None else rtol
             return
         self.finite_outputs: NDArray[np.bool_] = np.isfinite(self.y)
         again = self.outputs.pack(counted(*self.arguments.unpack(self.x)))
@@ -156,7 +163,8 @@ class Problem:
         # jax calls f while it compiles; these are no calls at a point, so they are not counted
         differentiated = counted if like is None and any(is_tensor(x) for x in varying) else f
         self.derivative = derivative_of(differentiated, derivatives, self.arguments, self.outputs)
-        self.rtol = min(max(1e-6, 8192.0 * self.eps), 0.5 * DETECTABLE_ERROR) if rtol is None else rtol
+        default = min(max(DEFAULT_RTOL, RTOL_BITS * self.eps), 0.5 * DETECTABLE_ERROR)
+        self.rtol = default if rtol is None else rtol
         self.atol = 0.0 if atol is None else atol
         if self.x.size + self.y.size > MAX_CACHED_SIZE:
             self._cache = None
@@ -172,9 +180,10 @@ class Problem:
         self.smallest_normal = max(self.arguments.smallest_normal, self.outputs.smallest_normal)
         self.bits = bits = -math.log2(self.eps)
         self.half_precision = bits <= HALF_PRECISION_BITS
-        first = sorted({round(bits * part) for part in (0.06, 0.17, 0.31, 0.46)})
-        self.steps = Steps([2.0**-k for k in first], 2.0 ** -round(0.75 * bits), 1e-2 * self.rtol, stops_early=True)
-        self.noise_exponents = [round(bits * part) for part in (0.77, 0.54, 0.42, 0.31)]
+        first = sorted({round(bits * part) for part in FIRST_STEP_BITS})
+        finest = 2.0 ** -round(FINEST_STEP_BITS * bits)
+        self.steps = Steps([2.0**-k for k in first], finest, EXACT_ENOUGH * self.rtol, stops_early=True)
+        self.noise_exponents = [round(bits * part) for part in NOISE_STEP_BITS]
 
     def value(self, x: Vector) -> Vector:
         """Return the outputs at `x` after rounding `x` to the arguments' types.
@@ -274,7 +283,7 @@ class Problem:
         if np.array_equal(first, second):
             return
         with np.errstate(all="ignore"):
-            apart = np.abs(first - second) > 8.0 * self.eps * np.max(np.abs(first))
+            apart = np.abs(first - second) > REPEATED_BITS * self.eps * np.max(np.abs(first))
         if (other := apart | (np.isnan(first) != np.isnan(second))).any():
             i = int(np.argmax(other))
             of = f"{what}, at {packed.element_name(i)}," if packed.vector.size > 1 else what

@@ -13,6 +13,7 @@ from .pytrees import leaves
 from .reproduce import reproduction
 from .result_hooks import notify
 from .subject import Subject
+from .thresholds import DEFAULT_RTOL, FIRST_ORDER
 
 __tracebackhide__ = True
 
@@ -88,7 +89,7 @@ def raise_or_warn(
     comparisons: list[Comparison],
     half_precision: bool,
     stacklevel: int,
-    rtol: float = 1e-6,
+    rtol: float = DEFAULT_RTOL,
     atol: float = 0.0,
 ) -> None:
     """Pass results of a check to the hooks of `result_hooks`, then raise an exception or give a warning if necessary.
@@ -198,7 +199,6 @@ def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: S
 
 
 ORDER_FOOTER = "order: of f(x + h) - f(x) - h * derivative in h, 2 or more if the derivative is right, 1 if not"
-FIRST_ORDER = 1.5  # a Taylor remainder below this order shows that the derivative is wrong
 MARKS = {False: "WRONG", None: "not compared", True: "ok"}
 
 

@@ -9,12 +9,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from .compare import Comparison
+from .thresholds import DEFAULT_RTOL, ESTIMATED_ERRORS, TOLD_HIDDEN
 
 __tracebackhide__ = True
 
-TOLD_FROM = 0.01  # of the norm of the gradient: `repr` mentions hidden mistakes from this size on
 MOST_NAMES = 8  # `repr` names at most this many constants
-ESTIMATED_ERRORS = 5.0  # a derivative may be off by this many estimated errors of the numerical one
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,7 +39,9 @@ class Compared:
         text = "1 derivative agrees" if agree == 1 else f"{agree} derivatives agree"
         hidden = min((c.hidden for c in self.comparisons if not math.isnan(c.hidden)), default=0.0)
         also = (
-            f", mistakes below {hidden:.2g} of the gradient's norm are hidden" if TOLD_FROM < hidden < math.inf else ""
+            f", mistakes below {hidden:.2g} of the gradient's norm are hidden"
+            if TOLD_HIDDEN < hidden < math.inf
+            else ""
         )
         shown = [*self.constants[:MOST_NAMES], *(["..."] if len(self.constants) > MOST_NAMES else [])]
         kept = f"; constants: {', '.join(shown)}" if shown else ""
@@ -93,7 +94,7 @@ def result_hook(hook: Callable[[CheckResult], None]) -> Iterator[None]:
 
 
 def notify(
-    function: str, comparisons: Sequence[Comparison], rtol: float = 1e-6, atol: float = 0.0, types: str = ""
+    function: str, comparisons: Sequence[Comparison], rtol: float = DEFAULT_RTOL, atol: float = 0.0, types: str = ""
 ) -> None:
     """Call the hooks with one `CheckResult` for each argument of the function whose name is `function`.
 

@@ -13,21 +13,26 @@ from typing import NamedTuple
 import numpy as np
 
 from .directional_function import DirectionalFunction
+from .thresholds import (
+    BISECTIONS,
+    CHANGING_SHARE,
+    CONTINUED_STEPS,
+    FAR,
+    FAR_STEP,
+    GROWTH,
+    HALF_PRECISION_JUMP,
+    LEAST_SUBNORMALS,
+    LOW_STEP_BITS,
+    MANY_TREADS,
+    MAX_CONTINUOUS_START,
+    MUCH_SMALLER,
+    NEXT_STEPS,
+    STEP_BITS,
+    TREADS_SEEN,
+)
 from .vectors import Vector
 
 __tracebackhide__ = True
-
-GROWTH = 2.0**8  # between the steps that look for the first change of the function
-BISECTIONS = 20  # after these, a jump is located up to a few thousandths of its distance
-CONTINUOUS = 1e-2  # a function that changes less than this, relative to twice as far away, does not jump
-FAR = 64.0  # steps reach this far, relative to the elements and to 1
-MANY_TREADS = 0.4  # of the fraction bits: the staircase that rounding makes has at least 2 to the power of this treads
-STEP_BITS = 0.4  # a step function jumps by at least 2 to the power of -this times the fraction bits, relatively
-LOW_STEP_BITS = 0.75  # the same if the jump is as high at much smaller arguments, where rounding would be finer
-LEAST_SUBNORMALS = 2.0**10  # times the smallest number of the type: numbers that are smaller than this are all rounded
-# Times the finest step: rounding alone changes an output between these steps, and a step function hardly does.
-NEXT_STEPS = 3.0, -5.0, 7.0, -11.0, 13.0, -17.0, 19.0, -23.0
-HALF_PRECISION_JUMP = 1.5  # times the last bit: the least jump of a step function in half precision
 
 
 class Tread(NamedTuple):
@@ -86,8 +91,8 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
     height = _total_change(phi, sign * changed)
     treads = 2.0 ** (MANY_TREADS * phi.problem.bits)
     highest = max(_total_change(phi, sign * changed * treads**part) for part in (1.0, 0.5))
-    is_mask = height < CONTINUOUS * max(_total_change(phi, sign * changed * part) for part in (1.5, 3.0))
-    return Tread(changed, height, highest > 0.25 * treads * height, is_mask)
+    is_mask = height < MAX_CONTINUOUS_START * max(_total_change(phi, sign * changed * part) for part in CONTINUED_STEPS)
+    return Tread(changed, height, highest > TREADS_SEEN * treads * height, is_mask)
 
 
 def _total_change(phi: DirectionalFunction, t: float) -> float:
@@ -117,7 +122,7 @@ def is_step_function(phi: DirectionalFunction) -> bool:
     if not half:  # on each side of the point, a step function keeps its value; rounding alone changes it all the time
         for part in NEXT_STEPS:
             other = weighted & (_changes(phi, phi.x, phi.outputs, part * smallest) != at_once[int(part < 0.0)])
-            if 4 * np.count_nonzero(other) > np.count_nonzero(weighted):
+            if np.count_nonzero(other) > CHANGING_SHARE * np.count_nonzero(weighted):
                 return False
     problem.budget.lift_limit()
     jumps, farthest = _first_jumps(phi, phi.x, phi.outputs)
@@ -128,14 +133,17 @@ def is_step_function(phi: DirectionalFunction) -> bool:
         return False
     if half:
         return bool(2 * np.count_nonzero((jumps >= HALF_PRECISION_JUMP * problem.eps * here) & moving) >= count)
-    for direction in (np.sign(phi.v), 8.0 * np.sign(phi.v)):  # rounding has many more treads than the steps have shown
+    for direction in (
+        np.sign(phi.v),
+        FAR_STEP * np.sign(phi.v),
+    ):  # rounding has many more treads than the steps have shown
         farthest = np.maximum(farthest, _changes(phi, phi.x, phi.outputs, direction))
     height = jumps / np.maximum(farthest, here, out=np.ones(here.size), where=moving)
     if 2 * np.count_nonzero((height >= 2.0 ** -(STEP_BITS * problem.bits)) & moving) >= count:
         return True
     if 2 * np.count_nonzero((height >= 2.0 ** -(LOW_STEP_BITS * problem.bits)) & moving) < count:
         return False
-    nearer = problem.arguments.rounded(phi.x / 16.0)  # rounding in a coarser type makes lower treads there
+    nearer = problem.arguments.rounded(phi.x / MUCH_SMALLER)  # rounding in a coarser type makes lower treads there
     others, _ = _first_jumps(phi, nearer, problem.value(nearer))
     return bool(2 * np.count_nonzero((others >= 0.5 * jumps) & moving) >= count)
 

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .directional_function import DirectionalFunction
+from .thresholds import KINK_NOISE, KINK_SHARE, TRIED_DIRECTIONS
 from .vectors import Vector, tied
 
 __tracebackhide__ = True
-
-TRIED_DIRECTIONS = 16  # how many directions are tried; at three equal numbers, half of all directions show the kink
 
 
 def has_tied_kink(phi: DirectionalFunction) -> bool:
@@ -94,6 +93,6 @@ def _stays_nonzero(
     for h in functions[0].problem.steps.first_steps[2:4]:
         terms = quotients(functions, h)
         sums.append(math.fabs(math.fsum(terms)))
-        if sums[-1] <= max(1e-2 * max(map(math.fabs, terms)), 20.0 * functions[0].rounding / h):
+        if sums[-1] <= max(KINK_SHARE * max(map(math.fabs, terms)), KINK_NOISE * functions[0].rounding / h):
             return False
     return 0.5 * sums[0] < sums[1] < 2.0 * sums[0]

@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass
 
 from .numerical import Estimate
-from .problem import DETECTABLE_ERROR
+from .thresholds import ACCEPTED_NOISE, DETECTABLE_ERROR, ESTIMATED_ERRORS, TYPICAL_SHARE, ZERO_ERROR
 
 __tracebackhide__ = True
-
-ZERO_ERROR = 2.0**-1022  # a derivative is known to be 0 if its error is at most the smallest normal double
-TYPICAL_SHARE = 1e-2  # when rtol is applied, a derivative counts as at least this part of a typical one
 
 
 @dataclass(frozen=True)
@@ -51,21 +48,23 @@ class ArrayTolerance:
         if not math.isfinite(e.error + e.slope):
             return False
         size = max(math.fabs(e.slope), min(self.typical_slope, self.own_slope))
-        if math.fabs(e.slope) <= 5.0 * e.error:
+        if math.fabs(e.slope) <= ESTIMATED_ERRORS * e.error:
             size = max(size, self.flat_slope)
         telling = DETECTABLE_ERROR * size or ZERO_ERROR
-        return math.fabs(mismatch) + 5.0 * e.error + self.analytic_error <= max(self.atol, telling)
+        return math.fabs(mismatch) + ESTIMATED_ERRORS * e.error + self.analytic_error <= max(self.atol, telling)
 
     def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
         """Return how far `analytic`, the derivative that is checked, may be from the numerical ones in `estimates`."""
-        each = [max(self._of_size(analytic, e), 5.0 * e.error) for e in estimates]
+        each = [max(self._of_size(analytic, e), ESTIMATED_ERRORS * e.error) for e in estimates]
         return max(self.atol, *each) + self.analytic_error
 
     def accepts(self, analytic: float, e: Estimate) -> bool:
         """Return whether `analytic` agrees with the numerical derivative `e`, and finer steps would not change this."""
         size = max(self.atol, self._of_size(analytic, e))
-        exact = 5.0 * e.error <= max(size, 10.0 * e.noise)
-        return exact and self.is_exact_enough(e) and math.fabs(analytic - e.slope) <= max(size, 5.0 * e.error)
+        exact = ESTIMATED_ERRORS * e.error <= max(size, ACCEPTED_NOISE * e.noise)
+        return (
+            exact and self.is_exact_enough(e) and math.fabs(analytic - e.slope) <= max(size, ESTIMATED_ERRORS * e.error)
+        )
 
     def _of_size(self, analytic: float, e: Estimate) -> float:
         """Return `rtol` times the largest of |analytic|, |e.slope|, and `TYPICAL_SHARE` times `typical_slope`."""

@@ -26,6 +26,7 @@ from ..gradients import gradients
 from ..graph.plain_numbers import Variables, variables
 from ..ops.number import number
 from .subject import Subject
+from .thresholds import NEGLIGIBLE_DIFFERENCE, SAME_DERIVATIVE
 
 __tracebackhide__ = True
 
@@ -33,8 +34,6 @@ Kind: TypeAlias = Literal["real", "whole", "constant"]
 # By the kind of a numpy dtype. Dates and texts hold no numbers, and booleans choose.
 DTYPES: dict[str, Kind] = {"f": "real", **dict.fromkeys("iu", "whole"), **dict.fromkeys("bSUMm", "constant")}
 CONSTANT_TYPES = (type(None), str, bytes, slice, range, type(...), random.Random, enum.Enum)
-SAME = 1e-6  # relative to the largest derivative: derivatives that differ by more are computed in another way
-NEGLIGIBLE = 1e-12  # smaller differences may come from rounding
 
 # For each output: its value, and its derivatives, keyed by the variables
 Derivatives: TypeAlias = list[tuple[float, dict[Any, float]]]
@@ -450,7 +449,7 @@ def _is_off(a: float, b: float, size: float, not_finite: bool) -> bool:
     If one of them is not finite, the result is True only if `not_finite` is true and they differ at all.
     """
     if math.isfinite(a) and math.isfinite(b):
-        return math.fabs(a - b) > max(SAME * size, NEGLIGIBLE)
+        return math.fabs(a - b) > max(SAME_DERIVATIVE * size, NEGLIGIBLE_DIFFERENCE)
     return not_finite and a != b and not (math.isnan(a) and math.isnan(b))
 
 
