@@ -12,8 +12,8 @@ A check of a function goes through these modules. `gradcheck` collects the funct
 `vectors`, `pytrees`, `array_parts`, `libraries`), and checks rules that a backward pass must keep (`contract`). Then it
 compares derivatives along directions, in which many numbers change at once (`directional_comparison`). Ways to compare
 such a derivative are tried in order (`directional_stages`); if it seems wrong, other reasons than a mistake are looked
-for (`excuses`). In both cases, derivatives are compared with numerical ones (`numerical`, `compare`). `report` writes
-the message.
+for (`excuses`). In both cases, derivatives are compared with numerical ones (`numerical`, `compare`). The table in
+`thresholds` has the numbers that decide between verdicts. `report` writes the message.
 
 `check_op` checks one operation at many points (`evaluation_points`). It also checks the lowerings of the operation: the
 other forms, such as JavaScript, in which the package computes it (`lowerings`). `expressions` draws random graphs in

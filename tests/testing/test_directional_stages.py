@@ -1,0 +1,187 @@
+"""The stages, revisions and excuses of a comparison along a direction: each of them decides some comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from micrograd_cn.testing import directional_comparison, directional_stages, excuses
+from micrograd_cn.testing.directional_comparison import compare_along
+from micrograd_cn.testing.directional_function import DirectionalFunction
+from micrograd_cn.testing.problem import Problem
+
+half = np.float16
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Ignore numpy's warnings, as the check does at all points but the first."""
+    with np.errstate(all="ignore"):
+        yield
+
+
+class Along(NamedTuple):
+    """A function of an array with its derivative, both elementwise, a point, and a direction of 1s by default."""
+
+    f: Callable[[Any], Any]
+    df: Callable[[Any], Any]
+    x: Any
+    v: Any = None
+
+    def problem(self) -> Problem:
+        """Return the problem whether `df` is the derivative of `f`."""
+        x = np.asarray(self.x)
+        return Problem("check", self.f, (x,), {"vjp": lambda x, g: (g * self.df(x)).astype(x.dtype)}, None, None)
+
+    def direction(self, problem: Problem) -> Any:
+        """Return how far each element moves."""
+        return np.ones(problem.x.size) if self.v is None else np.array(self.v, float)
+
+
+def kinked(x):
+    return np.maximum(x, 0)
+
+
+def rounded_to_half(x):
+    return x.astype(half).astype(x.dtype)
+
+
+def noisy(x):
+    return np.sin(x) + 1e-3 * np.sin(1e6 * x)
+
+
+def oscillating(x):
+    return np.sin(40 * x.astype(float))
+
+
+def its_slope(x):
+    return 40 * np.cos(40 * x.astype(float))
+
+
+ENDS = np.array([0.02, 8.0])
+STAGES = {  # for each stage, what it decides and how
+    ("leaves_domain", None): Along(
+        lambda x: np.sqrt(ENDS - x), lambda x: -0.5 / np.sqrt(ENDS - x), [0.01, 4.0], [4.0, 4.0]
+    ),
+    ("nothing_changes", True): Along(lambda x: 0 * x, lambda x: 0 * x, [1.0]),
+    ("nothing_changes", None): Along(kinked, lambda x: 0 * x, [-2.5]),
+    ("rounding_hides_all", None): Along(lambda x: x + 2.0**41, lambda x: 1.0, [1.0]),
+    ("agrees_at_first_look", True): Along(np.sin, np.cos, [1.0]),
+    ("is_step", True): Along(np.floor, lambda x: 0 * x, [0.95]),
+    ("first_look_decides", False): Along(np.sin, lambda x: 1.1 * np.cos(x), [1.0]),
+    ("agrees_by_last_bits", True): Along(lambda x: np.sin(200 * x), lambda x: 200 * np.cos(200 * x), [1.0]),
+    ("measured_rounding_decides", True): Along(lambda x: (1.1 * x + 1e8) - 1e8, lambda x: 1.1, [0.3]),
+    ("interval_means_decide", False): Along(rounded_to_half, lambda x: 1.02, np.float32([1.0])),
+    ("interval_means_decide", True): Along(noisy, np.cos, np.float32([0.3])),
+    ("noise_hides_it", None): Along(lambda x: (3 * x + 1e17) - 1e17, lambda x: 3.0, [0.3]),
+}
+HALF_PRECISION_STAGES = {
+    ("nothing_changes", True): Along(lambda x: 0 * x, lambda x: 0 * x, half([0.5])),
+    ("rounding_hides_both", None): Along(lambda x: half(x + 1000), lambda x: 1.0, half([0.3])),
+    ("agrees_at_first_look", True): Along(lambda x: half(3 * x), lambda x: 3.0, half([0.5])),
+    ("is_step", True): Along(np.floor, lambda x: 0 * x, half([0.95])),
+    ("first_look_decides", False): Along(lambda x: half(3 * x), lambda x: 4.0, half([0.5])),
+    ("first_look_decides", None): Along(lambda x: half(x + 300), lambda x: 1.005, half([0.0])),
+    ("agrees_by_last_bits", True): Along(oscillating, its_slope, half([0.0])),
+    ("measured_rounding_decides", True): Along(np.abs, np.sign, half([1e-3])),
+    ("first_look_is_more_exact", None): Along(
+        lambda x: half(oscillating(x)), lambda x: 1.02 * its_slope(x), half([0.0])
+    ),
+}
+
+
+def decided(along: Along) -> tuple[str, bool | None]:
+    """Return the name of the first stage that decides a comparison, and its verdict."""
+    problem = along.problem()
+    v = along.direction(problem)
+    phi = DirectionalFunction(problem, np.ones(problem.y.size), v, problem.x, per_element=True)
+    case = directional_stages.Case("it", phi, 0.0)
+    stages = directional_stages.HALF_PRECISION_STAGES if problem.half_precision else directional_stages.STAGES
+    return next((stage.__name__, found.agrees) for stage in stages if (found := stage(case)))
+
+
+@pytest.mark.parametrize(("stage", "along"), {**STAGES}.items(), ids=map(str, STAGES))
+def test_each_stage_decides_what_those_before_it_do_not(stage, along):
+    assert decided(along) == stage
+
+
+@pytest.mark.parametrize(("stage", "along"), HALF_PRECISION_STAGES.items(), ids=map(str, HALF_PRECISION_STAGES))
+def test_in_half_precision_each_stage_decides_what_those_before_it_do_not(stage, along):
+    assert decided(along) == stage
+
+
+def test_no_stage_is_left_out():
+    assert {name for name, _ in STAGES} == {stage.__name__ for stage in directional_stages.STAGES}
+    assert {name for name, _ in HALF_PRECISION_STAGES} | {"noise_hides_it"} == {
+        stage.__name__ for stage in directional_stages.HALF_PRECISION_STAGES
+    }
+
+
+def verdict(along: Along, **sizes: float) -> bool | None:
+    """Return the verdict on the derivative along the direction; `sizes` says how large others are."""
+    problem = along.problem()
+    u, v = np.ones(problem.y.size), along.direction(problem)
+    return compare_along(problem, "it", u, v, **{"typical_slope": 0.0, **sizes})[0].agrees
+
+
+def without(monkeypatch: pytest.MonkeyPatch, module: Any, names: tuple[str, ...], left_out: str) -> None:
+    """Leave a function out of the lists of a module."""
+    found = 0
+    for name in names:
+        kept = tuple(each for each in getattr(module, name) if each.__name__ != left_out)
+        found += len(getattr(module, name)) - len(kept)
+        monkeypatch.setattr(module, name, kept)
+    assert found == 1
+
+
+SMALL = 0.02 * np.random.default_rng(0).normal(size=100)
+ROUNDED_ONE_WAY = Along(
+    lambda x: np.sqrt(half(1) + x * x),  # 1 for every small x
+    lambda x: x.astype(float) / np.sqrt(1.0 + x.astype(float) ** 2),
+    half(SMALL),
+    np.copysign(2.0**-6, half(SMALL)),
+)
+ON_A_STAIRCASE = Along(lambda x: 1 - np.cos(x), np.sin, np.float32([3e-6]))
+REVISIONS = {  # for each revision, a comparison, how large others are, and the verdicts with it and without it
+    "in_steps_of_1": (Along(np.sin, np.cos, [1e12], [2.0**-20]), {}, True, None),
+    "in_steps_of_own_size": (Along(kinked, lambda x: 1.0, np.float32([1e9])), {}, True, None),
+    "in_steps_beside_0": (Along(np.sin, lambda x: 1.02 * np.cos(x), half([-2.5]), [2.0**20]), {}, None, False),
+    "in_tiny_steps": (Along(kinked, lambda x: 0 * x, np.float32([-2.5]), [2.0**20]), {}, True, None),
+    "excused": (ON_A_STAIRCASE, {}, None, False),
+    "lost_beside_others": (Along(np.sin, lambda x: 1.02 * np.cos(x), [0.0]), {"gradient_norm": 1e16}, True, False),
+    "agrees_to_last_bit": (Along(np.abs, np.sign, half([1e-9, 1.0])), {}, True, None),
+    "hidden_beside_others": (ON_A_STAIRCASE, {"gradient_norm": 1e6}, True, None),
+}
+EXCUSES = {  # for each excuse, a comparison that it takes back
+    "rounding_absorbs_changes": Along(lambda x: np.array([1e6, 0.0]) + 1e-14 * x, lambda x: 1e-14, [0.3, 0.7]),
+    "rounding_of_all_elements": Along(np.sin, lambda x: 1.02 * np.cos(x), np.float32([1e5])),
+    "narrow_features": Along(lambda x: (3 * x + 1e9) - 1e9, lambda x: 3.06, np.float32([0.0]), [2.0**20]),
+    "staircase": Along(np.sin, lambda x: 1.02 * np.cos(x), [1e12]),
+    "treads": ON_A_STAIRCASE,
+    "tied_kink": Along(lambda x: np.sort(x) @ [1.0, 2.0], lambda x: np.array([2.0, 2.0]), [0.3, 0.3]),
+    "rounding_in_half_precision": ROUNDED_ONE_WAY,
+}
+
+
+@pytest.mark.parametrize("name", REVISIONS)
+def test_each_revision_changes_the_verdict_on_some_derivative(monkeypatch, name):
+    along, sizes, agrees, otherwise = REVISIONS[name]
+    assert verdict(along, **sizes) is agrees
+    without(monkeypatch, directional_comparison, ("REVISIONS",), name)
+    assert verdict(along, **sizes) is otherwise
+
+
+@pytest.mark.parametrize("name", EXCUSES)
+def test_each_excuse_takes_some_mistake_back(monkeypatch, name):
+    sizes = {"gradient_norm": 1e3} if name == "rounding_of_all_elements" else {}
+    assert verdict(EXCUSES[name], **sizes) is None
+    without(monkeypatch, excuses, ("EXCUSES", "HALF_PRECISION_EXCUSES"), name)
+    assert verdict(EXCUSES[name], **sizes) is False
+
+
+def test_no_revision_and_no_excuse_is_left_out():
+    assert [*REVISIONS] == [revise.__name__ for revise in directional_comparison.REVISIONS]
+    assert [*EXCUSES] == [each.__name__ for each in (*excuses.EXCUSES, *excuses.HALF_PRECISION_EXCUSES)]
