@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from micrograd_cn.testing.compare import Claim, Comparison, ValueTolerance, _has_fine_feature, compare, compare_value
+from micrograd_cn.testing.compare import Claim, ValueTolerance, compare, compare_value
 from micrograd_cn.testing.numerical import Estimate, Steps, derivative
 from micrograd_cn.testing.tolerance import ArrayTolerance
 
@@ -180,36 +180,43 @@ def test_noise_that_hides_a_derivative_is_told_from_other_reasons():
 # Features as small as the finest steps.
 
 
-def too_fine(g, analytic=5.0, slope=1.0, rounding=0.0):
-    comparison = Comparison("it", analytic, Estimate(slope, 0.0), False)
-    return _has_fine_feature(comparison, Claim("it", analytic, g, 0.0, 0.0, rounding, None), 2.0**-10)
+STEPS = Steps([2.0**-3, 2.0**-9, 2.0**-16, 2.0**-24], 2.0**-39, 1e-8, stops_early=True)
+FINE = STEPS.finest
+
+
+def in_steps(g, analytic, rounding=0.0):
+    """Return the verdict on a derivative at 0, and whether a feature as small as the finest steps is the reason."""
+    comparison = judged(g, analytic, rounding=rounding, steps=STEPS)
+    return comparison.agrees, "a feature as small as the finest steps" in comparison.note
 
 
 @SIDES
-def test_finest_steps_that_are_nearer_to_the_derivative_show_a_small_feature(sign):
-    assert not too_fine(lambda x: sign * x, sign * 5.0, sign)
-    for slope, fine_too in ((2.1, False), (2.3, True), (7.7, True), (7.9, False)):
-        assert too_fine(lambda x, c=slope: sign * c * x, sign * 5.0, sign) is fine_too
+def test_a_derivative_is_not_wrong_if_the_finest_steps_are_nearer_to_it(sign):
+    def bent(x):
+        return sign * (x + 4.0 * min(max(x, -2.0 * FINE), 2.0 * FINE))  # its slope is 5 in the finest steps alone
+
+    assert in_steps(bent, sign * 1.0) == (True, False)
+    for analytic in (4.0, 5.0, 8.0):
+        assert in_steps(bent, sign * analytic) == (None, True)
+    for analytic in (-5.0, 0.5, 60.0):
+        assert in_steps(bent, sign * analytic) == (False, False), "it is far from both slopes"
+    assert in_steps(lambda x: sign * x, sign * 5.0) == (False, False)
 
 
 @SIDES
-def test_finest_steps_that_jump_show_a_small_feature(sign):
-    fine = 2.0**-10
-    for wider, fine_too in ((1.9, True), (-1.9, True), (2.1, False), (-2.1, False)):
+def test_a_derivative_is_not_wrong_if_the_function_jumps_in_the_finest_steps(sign):
+    def jumping(x, wider=1.0):
+        return x + sign * 2.0**-30 * math.copysign(wider if 7.0 < abs(x) / FINE < 9.0 else 1.0, x)
 
-        def g(x, wider=wider):
-            return sign * math.copysign(wider if 7.5 < abs(x) / fine < 8.5 else 1.0, x)
-
-        assert too_fine(g) is fine_too
-        assert not too_fine(lambda x: 1.0 * abs(x) + 3.0)
-    for rounding, fine_too in ((0.98 / 8.0, True), (1.02 / 8.0, False)):  # a sixteenth of the jump
-        assert too_fine(lambda x: sign * math.copysign(1.0, x), 1e6, 1.0, rounding) is fine_too
+    assert in_steps(jumping, 5.0) == (None, True)
+    assert in_steps(lambda x: jumping(x, 4.0), 5.0) == (False, False), "in wider steps it changes far more"
+    assert in_steps(jumping, 1e6, rounding=2.0**-36) == (None, True)
+    assert in_steps(jumping, 1e6, rounding=2.0**-32) == (False, False), "rounding may make the jump"
 
 
-def test_where_rounding_is_as_large_as_the_mistake_finest_steps_show_nothing():
-    off = 40.0 * 2.0**10 * 2.0**-20  # forty times the rounding, by the step
-    for part, fine_too in ((0.99, True), (1.01, False)):
-        assert too_fine(lambda x: (1.0 + off) * x, 1.0 + off, 1.0, part * 2.0**-20) is fine_too
+def test_finest_steps_are_no_excuse_where_rounding_hides_what_they_show():
+    for rounding, verdict in ((0.0, (None, True)), (2.0**-56, (None, True)), (2.0**-40, (False, False))):
+        assert in_steps(lambda x: x + 1e-3 * min(max(x, -2.0 * FINE), 2.0 * FINE), 1.001, rounding) == verdict
 
 
 def test_a_small_feature_excuses_a_derivative_only_where_steps_are_given():
