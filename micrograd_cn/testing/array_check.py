@@ -18,9 +18,8 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .analytic import GradientFunction, dot
+from .analytic import GradientFunction
 from .call_budget import OutOfCalls
 from .compare import Comparison
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent
@@ -30,13 +29,14 @@ from .directional_stages import TOO_FEW_CALLS
 from .excuses import NARROW_FEATURES
 from .half_precision import agrees_closely, has_settled
 from .libraries import is_any_array, is_tensor
-from .numerical import Estimate, central_quotient
+from .numerical import Estimate
 from .problem import Problem, norm
 from .pytrees import leaves
+from .sampling import array_groups, array_places, choose_elements, random_direction
+from .search import worst_element, wrong_output
 from .subject import VALUE_AND_GRADIENT, Subject
 from .thresholds import (
     CALLS_AFTER_WRONG,
-    CLEAR_OUTPUT_MISMATCH,
     DIRECTIONS,
     DOUBLE_PRECISION_BITS,
     ELEMENTS,
@@ -55,11 +55,9 @@ from .thresholds import (
     UNLIMITED_CALLS,
     UPHILL_SHARES,
 )
-from .vectors import Indices, Vector, chunks, draw_from
+from .vectors import Vector
 
 __tracebackhide__ = True
-
-STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entries, relative to `Problem.scale`
 
 
 def compare_arrays(
@@ -304,7 +302,7 @@ class SampledCheck:
     ) -> None:
         self._problem, self._first_cotangent, self._exhaustive = problem, u, exhaustive
         self._random = np.random.default_rng(random)
-        self._arrays = [(path, place) for path, place in problem.arguments.leaf_slices() if place.stop > place.start]
+        self._arrays = array_places(problem)
         self._hidden = math.inf  # the smallest `hidden` (see `Comparison`) of all directions that move all arrays
 
     def compare(self) -> list[Comparison]:
@@ -338,7 +336,7 @@ class SampledCheck:
         u = wrong_outputs[0] if wrong_outputs else self._next_cotangent()
         g = problem.derivative.gradient(problem.x, u)
         gradient_norm = norm(g, problem.scale) if several and g is not None else 0.0
-        groups = self._groups(g) if several else []
+        groups = array_groups(problem, g) if several else []
         of_arrays = compare_within_budget(
             problem,
             [functools.partial(self._compare_group, *group, u, gradient_norm) for group in groups],
@@ -350,10 +348,10 @@ class SampledCheck:
         worst = []
         for k, phi in enumerate(functions, 1):  # this may take long, so it shows its progress
             print_progress(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(functions)}")
-            worst.append(self._worst_element(phi))
+            worst.append(worst_element(phi))
         typical_slope = problem.typical_slope(u)
         among = np.logical_or.reduce([phi.v != 0.0 for phi in functions] or [np.ones(problem.x.size, bool)])
-        chosen = range(problem.x.size) if self._exhaustive else self._choose_elements(g, among)
+        chosen = range(problem.x.size) if self._exhaustive else choose_elements(problem, self._random, g, among)
         elements = list(dict.fromkeys([*worst, *chosen]))
         compared = compare_within_budget(
             problem,
@@ -389,7 +387,7 @@ class SampledCheck:
         if comparison.agrees is False and problem.y.size > 1:
             cause = self._cause(i, u, comparison)
             with contextlib.suppress(OutOfCalls):
-                of_one = self._wrong_output(phi)
+                of_one = wrong_output(phi)
                 title = problem.derivative_name(int(np.argmax(of_one)), i)
                 direction, slope = problem.element_direction(i), problem.typical_slope(of_one)
                 of_output, _ = compare_along(problem, title, of_one, direction, slope)
@@ -469,7 +467,7 @@ class SampledCheck:
         g = problem.derivative.gradient(problem.x, u)
         if g is not None:
             return norm(g, problem.scale)
-        return math.fabs(problem.derivative.slope(problem.x, u, self._random_direction(None, 0.0)))
+        return math.fabs(problem.derivative.slope(problem.x, u, random_direction(problem, self._random, None, 0.0)))
 
     def _compare_output(self, path: str, u: Vector) -> Compared:
         """Compare, along a random direction, the derivative of the weighted sum of the outputs of one array.
@@ -479,24 +477,6 @@ class SampledCheck:
         comparison, phi = self._compare_along(f"direction of {path}", 1.0, u=u)
         array, *others = [path for path, _ in self._arrays]
         return replace(comparison, argument="" if others else array), phi
-
-    def _groups(self, g: Vector | None) -> list[tuple[str, Vector]]:
-        """Return a name and a mask for each array or, if there are many arrays, for each group of them.
-
-        Arrays whose gradients have similar norms are in one group. The mask is 1.0 for the elements of the group, and
-        0.0 for all others. `g` is the whole gradient, or None if it is not known.
-        """
-        size = self._problem.x.size
-        steep = [0.0 if g is None else norm(g[place], self._problem.scale[place]) for _, place in self._arrays]
-        order = np.argsort(steep, kind="stable") if len(steep) > MAX_GROUPS else np.arange(len(steep))
-        groups = []
-        for part in np.array_split(order, min(len(steep), MAX_GROUPS)):
-            mask = np.zeros(size)
-            for i in part:
-                mask[self._arrays[i][1]] = 1.0
-            first, *others = [self._arrays[i][0] for i in sorted(part.tolist())]
-            groups.append((f"{first} and {len(others)} others" if others else first, mask))
-        return groups
 
     def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> Compared:
         """Compare the derivative along a random direction that moves one group of arrays.
@@ -534,7 +514,7 @@ class SampledCheck:
 
         Args:
             title: the name of the derivative.
-            part: the share of the elements that is sure to move uphill (see `_random_direction`). The larger it is, the
+            part: the share of the elements that is sure to move uphill (see `random_direction`). The larger it is, the
                 larger is the derivative along the direction.
             mask: 1.0 for elements that move, 0.0 for others; by default, all move.
             u: the weights of the outputs, whose weighted sum is differentiated; random ones by default.
@@ -543,7 +523,8 @@ class SampledCheck:
         problem = self._problem
         u = self._next_cotangent() if u is None else u
         g = problem.derivative.gradient(problem.x, u)
-        v = self._random_direction(g, part) if mask is None else mask * self._random_direction(g, part)
+        v = random_direction(problem, self._random, g, part)
+        v = v if mask is None else mask * v
         typical_slope = 0.0 if g is None else problem.norm(g, v)
         comparison, phi = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
         if comparison.note.startswith("kink"):  # any slope between those of the two sides agrees: compare beside it
@@ -589,120 +570,6 @@ class SampledCheck:
         first, self._first_cotangent = self._first_cotangent, None
         return random_cotangent(self._problem, self._random) if first is None else first
 
-    def _random_direction(self, g: Vector | None, uphill: float) -> Vector:
-        """Return a random direction in which the share `uphill` of the elements, and half of the others, move uphill.
-
-        A direction says how far each element moves. An element moves uphill if its move has the sign of its entry in
-        the gradient `g`, so the function grows. If `g` is None, the signs of all moves are random. Each element moves
-        by at least half of its entry in `Problem.scale`, and by less than the whole entry.
-        """
-        problem, random = self._problem, self._random
-        if g is None:
-            uphill = 0.0
-        v = draw_from(_signed_steps(uphill), problem.x.size, random)
-        if g is not None and uphill:
-            for some in chunks(slice(0, v.size)):
-                v[some] *= np.copysign(1.0, g[some])
-            level = (g == 0.0) | ~np.isfinite(g)
-            v[level] = np.copysign(v[level], random.random(np.count_nonzero(level)) - 0.5)
-        v *= problem.scale
-        if g is not None and not np.isfinite(g).all():
-            v[~(np.isfinite(g) | np.isfinite(problem.x))] = (
-                0.0  # at an infinite argument, an infinite gradient may be correct
-            )
-        return v
-
-    def _choose_elements(self, g: Vector | None, among: NDArray[np.bool_]) -> list[int]:
-        """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, random others.
-
-        The steepest element is the one for which gradient times `Problem.scale` is largest. The random elements are
-        drawn from one array after the other.
-
-        Args:
-            g: the gradient; None if it is not known.
-            among: a mask. The steepest element is chosen where it is True, and the random elements from arrays in which
-                it is True somewhere.
-        """
-        problem = self._problem
-        found: list[int] = []
-        if g is not None:
-            finite = np.isfinite(g)
-            if not finite.all():
-                found += np.flatnonzero(~finite & np.isfinite(problem.x))[:2].tolist()
-            steep = np.abs(np.multiply(g, problem.scale, out=problem.scratch), out=problem.scratch)
-            steep[~(finite & among)] = 0.0
-            found.append(int(np.argmax(steep)))
-        places = [place for _, place in self._arrays if among[place].any()]
-        while len(set(found)) < min(ELEMENTS, sum(place.stop - place.start for place in places)):
-            place = places[len(found) % len(places)]
-            found.append(int(self._random.integers(place.start, place.stop)))
-        return list(dict.fromkeys(found))
-
-    def _worst_element(self, phi: DirectionalFunction) -> int:
-        """Return the index of an element with a large mismatch, found by bisection of the direction of `phi`.
-
-        `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The mismatch of an element
-        is the numerical derivative with respect to it, less the derivative that is checked. The steepest element is the
-        one that contributes most to the derivative along the direction. If its mismatch is at least the average over
-        all elements that the direction moves, its index is returned without a search.
-        """
-        some, problem = phi.moved_elements, self._problem
-        total = self._mismatch_along(phi.u, phi.v)
-        g = problem.derivative.gradient(problem.x, phi.u)
-        if g is not None:
-            steepest = int(some[np.argmax(np.abs(g[some] * phi.v[some]))])
-            along = problem.element_direction(steepest)
-            part = float(phi.v[steepest] / along[steepest])
-            if some.size * math.fabs(part * self._mismatch_along(phi.u, along)) >= math.fabs(total):
-                return steepest
-        while some.size > 1:
-            left, right = np.array_split(some, 2)
-            of_left = self._mismatch_along(phi.u, np.where(_mask(phi.v.size, left), phi.v, 0.0))
-            of_right = total - of_left
-            some, total = (left, of_left) if math.fabs(of_left) >= math.fabs(of_right) else (right, of_right)
-        return int(some.item())
-
-    def _mismatch_along(self, u: Vector, v: Vector) -> float:
-        """Return the numerical derivative of u · f along the direction `v`, less the derivative that is checked.
-
-        u · f is the sum of the outputs with the weights `u`. The numerical derivative takes two calls of f. The result
-        is 0.0 if the numerical derivative is infinite or nan.
-        """
-        problem = self._problem
-        phi = DirectionalFunction(problem, u, v, problem.x)
-        numeric = central_quotient(phi, 0.0, problem.steps.first_steps[2])
-        return numeric - phi.analytic if math.isfinite(numeric) else 0.0
-
-    def _wrong_output(self, phi: DirectionalFunction) -> Vector:
-        """Return weights that are 1.0 for an output whose derivative is far off along `phi`, and 0.0 for all others.
-
-        `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The steepest output is the
-        one that contributes most to the numerical derivative of `phi`. It is chosen if its own derivative is clearly
-        wrong, or if the derivative of `phi` that is checked is infinite or nan. Otherwise, bisection finds an output.
-        """
-        problem, size = self._problem, phi.u.size
-        h = problem.steps.first_steps[2]
-        above, below = (problem.value(problem.arguments.rounded(problem.x + t * phi.v)) for t in (h, -h))
-        numeric = (above - below) / (2.0 * h)
-        steepest = int(np.argmax(np.where(phi.u != 0.0, np.nan_to_num(np.abs(numeric * phi.u)), -1.0)))
-        of_one = problem.unit_cotangent(steepest)
-        if not math.isfinite(phi.analytic):
-            return of_one
-
-        def mismatch(u: Vector) -> float:
-            return dot(numeric, u) - problem.derivative.slope(problem.x, u, phi.v)
-
-        if math.fabs(mismatch(of_one)) > CLEAR_OUTPUT_MISMATCH * math.fabs(numeric[steepest]):
-            return of_one
-        some, total = np.flatnonzero(phi.u), mismatch(phi.u)
-        while some.size > 1:
-            left, right = np.array_split(some, 2)
-            of_left = mismatch(np.where(_mask(size, left), phi.u, 0.0))
-            some, total = (
-                (left, of_left) if math.fabs(of_left) >= math.fabs(total - of_left) else (right, total - of_left)
-            )
-        return problem.unit_cotangent(int(some.item()))
-
 
 def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
     """Return how far a derivative along a direction may be off without being called wrong; inf if nothing is known."""
@@ -731,20 +598,7 @@ def _of_whole_gradient(hidden: float) -> Comparison:
     return Comparison("whole gradient", math.nan, Estimate(math.nan, math.inf), None, note, True)
 
 
-@functools.cache
-def _signed_steps(uphill: float) -> Vector:
-    """Return `STEP_SIZES` with signs: the share `uphill` of them is positive, and so is half of the others."""
-    return np.where(np.arange(STEP_SIZES.size) % 8 < 4 * (1 - uphill), -STEP_SIZES, STEP_SIZES)
-
-
 def print_progress(progress: str) -> None:
     """Print a line about the progress of a search to stderr, if that is a terminal."""
     if sys.stderr.isatty():
         print(progress, file=sys.stderr, flush=True)
-
-
-def _mask(n: int, some: Indices) -> NDArray[np.bool_]:
-    """Return a mask of length n that is True at the indices `some`."""
-    mask = np.zeros(n, bool)
-    mask[some] = True
-    return mask

@@ -12,7 +12,6 @@ import pytest
 from micrograd_cn.testing import GradientMismatch, array_check, gradcheck
 from micrograd_cn.testing.array_check import (
     SampledCheck,
-    _signed_steps,
     compare_problem,
     compare_singly,
     compare_within_budget,
@@ -24,6 +23,8 @@ from micrograd_cn.testing.directional_function import DirectionalFunction
 from micrograd_cn.testing.directional_stages import TOO_FEW_CALLS
 from micrograd_cn.testing.numerical import Estimate
 from micrograd_cn.testing.problem import Problem, unit_vector
+from micrograd_cn.testing.sampling import array_groups, array_places, choose_elements, random_direction
+from micrograd_cn.testing.search import mismatch_along, worst_element, wrong_output
 
 
 def draw(*shape, seed=0):
@@ -208,7 +209,7 @@ def test_of_more_than_twelve_arrays_those_of_like_gradients_share_a_direction():
     scale = np.array([9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0, 10.0, 11.0, 12.0, 13.0])
 
     def names(count, g):
-        return [name for name, _ in SampledCheck(several(*[1] * count), 0)._groups(g)]
+        return [name for name, _ in array_groups(several(*[1] * count), g)]
 
     assert names(12, scale[:12]) == [f"x{i}" for i in range(12)]
     assert names(12, None) == [f"x{i}" for i in range(12)]
@@ -225,10 +226,10 @@ def test_of_more_than_twelve_arrays_those_of_like_gradients_share_a_direction():
     ]
     assert names(13, None)[:2] == ["x0 and 1 others", "x2"]
     large = problem_of(lambda *xs: sum(xs), (1024.0, *[1.0] * 12), lambda *args: args[-1:] * 13)
-    groups = SampledCheck(large, 0)._groups(np.ones(13))
+    groups = array_groups(large, np.ones(13))
     assert groups[-1][0] == "x0", "the steepest by its own steps"
     assert groups[0][1].tolist() == [0.0, 1.0, 1.0] + [0.0] * 10
-    threes = SampledCheck(several(*[2] * 26), 0)._groups(np.repeat(np.arange(26.0, 0.0, -1.0), 2))
+    threes = array_groups(several(*[2] * 26), np.repeat(np.arange(26.0, 0.0, -1.0), 2))
     assert threes[0][0] == "x23 and 2 others"
     assert threes[0][1].tolist() == [0.0] * 46 + [1.0] * 6
 
@@ -262,8 +263,13 @@ def test_the_size_of_the_whole_gradient_is_known_to_those_of_its_parts(monkeypat
 def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     sampled = SampledCheck(several(*[9] * 5, factor=lambda i: -2.0), 0)
-    elements, places = sampled._choose_elements, []
-    sampled._choose_elements = lambda g, among: places.append(among.tolist()) or elements(g, among)
+    places = []
+
+    def noted(problem, random, g, among):
+        places.append(among.tolist())
+        return choose_elements(problem, random, g, among)
+
+    monkeypatch.setattr(array_check, "choose_elements", noted)
     comparisons = sampled.compare()
     assert places == [[True] * 27 + [False] * 18]
     assert capsys.readouterr().err.splitlines() == [
@@ -280,20 +286,21 @@ def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, ca
 def test_the_steepest_element_is_one_of_what_is_wrong_by_its_own_steps():
     x = np.ones(60)
     x[[11, 42]] = 4096.0, 1024.0
-    sampled = SampledCheck(problem_of(lambda x, y: x.sum() + y.sum(), (x[:30], x[30:]), lambda x, y, g: (g, g)), 0)
+    problem = problem_of(lambda x, y: x.sum() + y.sum(), (x[:30], x[30:]), lambda x, y, g: (g, g))
+    random = np.random.default_rng(0)
     g = np.where(np.arange(60) == 50, -3.0, 1.0)
-    assert sampled._choose_elements(g, np.ones(60, bool))[0] == 11
+    assert choose_elements(problem, random, g, np.ones(60, bool))[0] == 11
     among = np.arange(60) >= 30
-    elements = sampled._choose_elements(g, among)
+    elements = choose_elements(problem, random, g, among)
     assert elements[0] == 42
     assert len(elements) == 8
     assert min(elements) >= 30
     g[42], among[50:] = np.nan, False
-    assert sampled._choose_elements(-g, among)[0] == 42
-    assert sampled._choose_elements(np.where(np.arange(60) == 33, -99.0, g), among)[:2] == [42, 33]
-    both = sampled._choose_elements(None, np.ones(60, bool))
+    assert choose_elements(problem, random, -g, among)[0] == 42
+    assert choose_elements(problem, random, np.where(np.arange(60) == 33, -99.0, g), among)[:2] == [42, 33]
+    both = choose_elements(problem, random, None, np.ones(60, bool))
     assert {i < 30 for i in both} == {True, False}
-    assert sorted(SampledCheck(several(30, 3, 9), 0)._choose_elements(None, np.arange(42) == 31)) == [30, 31, 32]
+    assert sorted(choose_elements(several(30, 3, 9), random, None, np.arange(42) == 31)) == [30, 31, 32]
 
 
 def test_elements_that_noise_hides_are_left_to_the_direction_of_their_array():
@@ -379,7 +386,7 @@ def test_elements_of_every_array_are_compared():
     comparisons = titles(SampledCheck(problem, 0).compare())
     assert comparisons[:5] == ["direction 1", "direction 2", *(f"direction of x{i}" for i in (0, 2, 3))]
     assert {title.split("[")[0] for title in comparisons[5:]} == {"df/dx0", "df/dx2", "df/dx3"}
-    assert [path for path, _ in SampledCheck(several(300, 0), 0)._arrays] == ["x0"]
+    assert [path for path, _ in array_places(several(300, 0))] == ["x0"]
 
 
 def test_no_more_elements_are_looked_for_than_there_are():
@@ -391,14 +398,14 @@ def test_elements_that_are_not_finite_come_first_and_two_of_them_are_enough():
     def vjp(x, g):
         return g * np.where(np.isin(np.arange(100), (20, 40, 60)), np.nan, np.where(np.arange(100) == 70, 9.0, 1.0))
 
-    sampled = SampledCheck(problem_of(lambda x: x.sum(), np.ones(100), vjp), 0)
+    problem, random = problem_of(lambda x: x.sum(), np.ones(100), vjp), np.random.default_rng(0)
     g = vjp(np.ones(100), 1.0)
     everywhere = np.ones(100, bool)
-    elements = sampled._choose_elements(g, everywhere)
+    elements = choose_elements(problem, random, g, everywhere)
     assert elements[:3] == [20, 40, 70]
     assert len(elements) == 8
-    assert sampled._choose_elements(None, everywhere) != elements
-    assert len(sampled._choose_elements(None, everywhere)) == 8
+    assert choose_elements(problem, random, None, everywhere) != elements
+    assert len(choose_elements(problem, random, None, everywhere)) == 8
 
 
 def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
@@ -417,32 +424,37 @@ def test_where_an_array_is_wrong_its_elements_are_looked_at_and_no_others():
 
 def test_where_the_gradient_is_0_or_not_finite_a_direction_goes_up_or_down_at_random():
     g = np.repeat([0.0, math.nan, math.inf, -math.inf, -1.0, 1.0], 50)
-    sampled = SampledCheck(problem_of(np.sum, np.ones(300), lambda x, u: u * g), 0)
-    up = (sampled._random_direction(g, 1.0) > 0.0).reshape(6, 50).mean(1)
+    problem = problem_of(np.sum, np.ones(300), lambda x, u: u * g)
+    up = (random_direction(problem, np.random.default_rng(0), g, 1.0) > 0.0).reshape(6, 50).mean(1)
     assert ((up[:4] > 0.3) & (up[:4] < 0.7)).all()
     assert up[4:].tolist() == [0.0, 1.0]
 
 
-@pytest.mark.parametrize(("uphill", "up"), [(0.0, 128), (0.5, 192), (0.75, 224), (1.0, 256)])
+@pytest.mark.parametrize(("uphill", "up"), [(0.0, 0.5), (0.5, 0.75), (0.75, 0.875), (1.0, 1.0)])
 def test_of_the_steps_that_are_drawn_a_part_is_up_and_half_of_the_others(uphill, up):
-    assert np.count_nonzero(_signed_steps(uphill) > 0.0) == up
-    assert np.abs(_signed_steps(uphill)).tolist() == (np.arange(256, 512) / 512).tolist()
+    problem = problem_of(np.sum, np.ones(4000), lambda x, u: u * np.ones(4000))
+    v = random_direction(problem, np.random.default_rng(0), np.ones(4000), uphill)
+    assert np.mean(v > 0.0) == pytest.approx(up, abs=0.02)
+    assert len(np.unique(np.abs(v))) > 200
 
 
-def test_the_first_direction_goes_uphill_in_every_element():
+def test_the_first_direction_goes_uphill_in_every_element(monkeypatch):
     g = draw(200)
     g[:2] = np.nan, 0.0
-    sampled = SampledCheck(problem_of(lambda x: x.sum(), 4.0 * np.ones(200), lambda x, u: u * np.ones(200)), 0)
+    problem = problem_of(lambda x: x.sum(), 4.0 * np.ones(200), lambda x, u: u * np.ones(200))
+    random = np.random.default_rng(0)
     for part, low, high in ((1.0, 1.0, 1.0), (0.75, 0.8, 0.95), (0.5, 0.65, 0.85), (0.0, 0.4, 0.6)):
-        v = sampled._random_direction(g, part)
+        v = random_direction(problem, random, g, part)
         assert ((np.abs(v) >= 2.0) & (np.abs(v) <= 4.0)).all(), "from half of the numbers' size to all of it"
         assert np.ptp(np.abs(v)) > 1.0
         assert low <= np.mean(np.sign(v[2:]) == np.sign(g[2:])) <= high
-    v = sampled._random_direction(None, 0.0)
+    v = random_direction(problem, random, None, 0.0)
     assert 0.4 <= np.mean(v > 0.0) <= 0.6
     parts = []
-    sampled._random_direction = lambda g, uphill: parts.append(uphill) or np.ones(200)
-    for comparison in sampled.compare()[:4]:
+    monkeypatch.setattr(
+        array_check, "random_direction", lambda problem, random, g, uphill: parts.append(uphill) or np.ones(200)
+    )
+    for comparison in SampledCheck(problem, random).compare()[:4]:
         assert comparison.agrees
     assert parts == [1.0, 0.0, 0.0, 0.0]
 
@@ -697,23 +709,24 @@ def wrong_at(*elements, factor=2.0, n=60):
 @pytest.mark.parametrize("factor", [2.0, -1.0, 1.5])
 def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
     problem = problem_of(lambda x: x.sum(), np.ones(60), wrong_at(element, factor=factor))
-    sampled = SampledCheck(problem, 0)
-    v = sampled._random_direction(None, 0.0)
+    v = random_direction(problem, np.random.default_rng(0), None, 0.0)
     phi = DirectionalFunction(problem, np.ones(1), v, problem.x)
-    assert sampled._worst_element(phi) == element
-    assert sampled._mismatch_along(phi.u, v) == pytest.approx(v[element] * (1.0 - factor))
-    assert sampled._mismatch_along(phi.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
-    assert f"df/dx0[{element}]" in titles(comparison for comparison in sampled.compare() if comparison.agrees is False)
+    assert worst_element(phi) == element
+    assert mismatch_along(problem, phi.u, v) == pytest.approx(v[element] * (1.0 - factor))
+    assert mismatch_along(problem, phi.u, np.where(np.arange(60) == element, 0.0, v)) == pytest.approx(0.0, abs=1e-9)
+    assert f"df/dx0[{element}]" in titles(
+        comparison for comparison in SampledCheck(problem, 0).compare() if comparison.agrees is False
+    )
 
 
 def test_of_two_wrong_elements_the_worse_is_found():
     problem = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * np.where(np.arange(60) == 7, 9.0, 2.0))
     phi = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
     only = DirectionalFunction(problem, np.ones(1), np.where(np.arange(60) == 7, 0.0, 1.0), problem.x)
-    assert SampledCheck(problem, 0)._worst_element(phi) in range(60)
-    assert SampledCheck(problem, 0)._worst_element(only) != 7
+    assert worst_element(phi) in range(60)
+    assert worst_element(only) != 7
     two = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * (1.0 + 8.0 * (np.arange(60) == 7)))
-    assert SampledCheck(two, 0)._worst_element(DirectionalFunction(two, np.ones(1), np.ones(60), two.x)) == 7
+    assert worst_element(DirectionalFunction(two, np.ones(1), np.ones(60), two.x)) == 7
 
 
 @pytest.mark.parametrize(("factor", "taken"), [(2.0, True), (1.001, False)])
@@ -723,21 +736,20 @@ def test_the_steepest_element_is_taken_without_a_search_if_it_is_as_wrong_as_the
     problem = problem_of(lambda x: np.sum(x * x), x, lambda x, g: factors * g * 2.0 * x)
     phi = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)
     before = problem.budget.calls
-    assert (SampledCheck(problem, 0)._worst_element(phi) == 7) is taken
+    assert (worst_element(phi) == 7) is taken
     assert (problem.budget.calls - before == 4) is taken, "two along the line, and two along the element"
 
 
 def test_a_mismatch_is_that_of_a_curve_too():
     problem = problem_of(lambda x: np.sum(x**4), 0.5 * np.ones(20), lambda x, g: g * 4.0 * x**3)
-    sampled = SampledCheck(problem, 0)
     for u, v in ((1.0, np.ones(20)), (-2.0, draw(20))):
-        assert sampled._mismatch_along(np.array([u]), v) == pytest.approx(0.0, abs=1e-7)
+        assert mismatch_along(problem, np.array([u]), v) == pytest.approx(0.0, abs=1e-7)
     near = problem_of(
         lambda x: np.sum(np.where(np.abs(x - 0.5) < 0.1, x, np.nan)), 0.5 * np.ones(20), lambda x, g: 0.0 * x
     )
-    assert SampledCheck(near, 0)._mismatch_along(np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
+    assert mismatch_along(near, np.ones(1), np.ones(20)) == pytest.approx(20.0), "in small steps"
     outside = problem_of(lambda x: np.sum(np.where(x > 0.49, x, np.nan)), 0.5 * np.ones(20), lambda x, g: g + 0.0 * x)
-    assert SampledCheck(outside, 0)._mismatch_along(np.ones(1), np.ones(20)) == 0.0
+    assert mismatch_along(outside, np.ones(1), np.ones(20)) == 0.0
 
 
 def test_a_steep_output_that_is_wrong_is_named_without_a_search():
@@ -748,16 +760,16 @@ def test_a_steep_output_that_is_wrong_is_named_without_a_search():
     problem = problem_of(f, np.ones(40), lambda x, g: (calls.append(x), 2.0 * right(x, g))[1])
     sums = problem_of(lambda x: np.arange(1.0, 41.0) * x.sum(), np.ones(40), lambda x, g: 0.0 * g)
     phi = DirectionalFunction(sums, np.ones(40), sums.element_direction(5), sums.x)
-    assert np.argmax(SampledCheck(sums, 0)._wrong_output(phi)) == 39
+    assert np.argmax(wrong_output(phi)) == 39
     phi = DirectionalFunction(sums, -np.ones(40), sums.element_direction(5), sums.x)
-    assert np.argmax(SampledCheck(sums, 0)._wrong_output(phi)) == 39, "a negative weight is one"
+    assert np.argmax(wrong_output(phi)) == 39, "a negative weight is one"
     phi = DirectionalFunction(problem, np.ones(40), problem.element_direction(5), problem.x)
     calls.clear()
-    assert np.argmax(SampledCheck(problem, 0)._wrong_output(phi)) == 5
+    assert np.argmax(wrong_output(phi)) == 5
     assert len(calls) == 1
     flat = problem_of(lambda x: np.where(np.arange(40) == 0, np.nan, 0.0 * x), np.ones(40), lambda x, g: g)
     phi = DirectionalFunction(flat, np.where(np.arange(40) == 0, 0.0, 1.0), flat.element_direction(5), flat.x)
-    assert np.argmax(SampledCheck(flat, 0)._wrong_output(phi)) == 5, "not one that is not finite"
+    assert np.argmax(wrong_output(phi)) == 5, "not one that is not finite"
 
 
 @pytest.mark.parametrize("output", [0, 1, 20, 39])
@@ -769,13 +781,10 @@ def test_the_wrong_output_of_an_element_is_found_by_halving(output):
     sampled = SampledCheck(problem, 0)
     for u in (np.ones(40), sampled._next_cotangent()):
         assert (
-            np.argmax(sampled._wrong_output(DirectionalFunction(problem, u, problem.element_direction(5), problem.x)))
-            == output
+            np.argmax(wrong_output(DirectionalFunction(problem, u, problem.element_direction(5), problem.x))) == output
         )
     near = problem_of(lambda x: np.where(np.abs(x - 1.0) < 0.1, x**4, np.nan), np.ones(40), vjp)
-    found = SampledCheck(near, 0)._wrong_output(
-        DirectionalFunction(near, np.ones(40), near.element_direction(5), near.x)
-    )
+    found = wrong_output(DirectionalFunction(near, np.ones(40), near.element_direction(5), near.x))
     assert found.tolist() == unit_vector(40, output).tolist(), "in small steps"
     wrong = titles(comparison for comparison in sampled.compare() if comparison.agrees is False)
     assert f"df[{output}]/dx0[5]" in wrong
@@ -885,6 +894,6 @@ def test_an_array_that_is_moved_alone_is_moved_as_far_as_with_the_others():
     problem = Problem(
         "it", lambda x, y: x.sum() + y.sum(), (draw(5), draw(30)), {"vjp": lambda x, y, g: (g, g)}, None, None
     )
-    groups = dict(SampledCheck(problem, 0)._groups(np.ones(35)))
+    groups = dict(array_groups(problem, np.ones(35)))
     assert groups["x0"].tolist() == [1.0] * 5 + [0.0] * 30
     assert groups["x1"].tolist() == [0.0] * 5 + [1.0] * 30

@@ -12,7 +12,7 @@ NAMES = {name: value for name, value in vars(thresholds).items() if name.isupper
 FACTORS = {0.0, 0.5, 1.0, 2.0}  # halves and doubles are written where they are used
 # Other numbers in modules that use thresholds, and why they are none.
 NO_THRESHOLDS = {
-    ("array_check", "STEP_SIZES"): "sizes that are drawn",
+    ("sampling", "STEP_SIZES"): "sizes that are drawn",
     ("contract", "COTANGENT_VALUES"): "weights that are drawn",
     ("excuses", "UNEVEN_POINTS"): "points of a sample",
     ("causes", "KNOWN_RATIOS"): "ratios that have a name",
