@@ -24,20 +24,20 @@ class CallBudget:
     Attributes:
         calls: how often the function has been called.
         left: how many calls the remaining comparisons may make together.
+        limit: the count of calls at which the running comparison has used up its share; inf if it has no limit.
 
     >>> budget = CallBudget(300)
-    >>> budget.run(100, budget.count)
+    >>> def compare() -> None:
+    ...     budget.check()
+    ...     budget.calls += 1  # here, the function is called
+    >>> budget.run(100, compare)
     >>> budget.calls, budget.left
     (1, 299)
     """
 
     def __init__(self, left: float) -> None:
         self.calls, self.left = 0, left
-        self._limit, self._is_firm = math.inf, False  # of the running comparison; no limit if none is running
-
-    def count(self) -> None:
-        """Count one call of the function."""
-        self.calls += 1
+        self.limit, self._is_firm = math.inf, False
 
     def check(self) -> None:
         """Check that the running comparison may call the function once more.
@@ -45,7 +45,7 @@ class CallBudget:
         Raises:
             OutOfCalls: the comparison has made all calls of its share.
         """
-        if self.calls >= self._limit:
+        if self.calls >= self.limit:
             raise OutOfCalls
 
     def run(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
@@ -55,10 +55,10 @@ class CallBudget:
         by `lift_limit`; then its calls are not subtracted, so the other comparisons keep their shares. A `firm` limit
         is lifted only if a mistake is certain.
         """
-        before, self._limit, self._is_firm = self.calls, self.calls + share, firm
+        before, self.limit, self._is_firm = self.calls, self.calls + share, firm
         found = compare()
-        self.left -= self.calls - before if self._limit < math.inf else 0
-        self._limit = math.inf
+        self.left -= self.calls - before if self.limit < math.inf else 0
+        self.limit = math.inf
         return found
 
     def lift_limit(self, sure: bool = False) -> None:
@@ -67,4 +67,4 @@ class CallBudget:
         A firm limit stays, unless `sure` says that a mistake is certain.
         """
         if sure or not self._is_firm:
-            self._limit = math.inf
+            self.limit = math.inf

@@ -9,7 +9,6 @@ each may replace the comparison by a better one.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -38,7 +37,7 @@ from .thresholds import (
     ROUNDED_OFF,
 )
 from .tolerance import ArrayTolerance
-from .vectors import Indices, Vector
+from .vectors import Vector
 
 __tracebackhide__ = True
 
@@ -75,48 +74,50 @@ def compare_along(
     Returns:
         The comparison, and the function of one number that was differentiated.
     """
-    question = Question(problem, title, u, v, typical_slope, problem.x if x is None else x, gradient_norm)
-    found = question.attempt(v, typical_slope)
-    if not found.comparison.agrees or found.comparison.noisy or _agrees_beside_steeper(found):
-        for revise in REVISIONS:
-            found = revise(question, found) or found
+    x = problem.x if x is None else x
+    phi = DirectionalFunction(problem, u, v, x, per_element=True)
+    comparison = compare_within_limit(title, phi, typical_slope)
+    if comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi):
+        return comparison, phi
+    question = Question(problem, title, typical_slope, gradient_norm, phi)
+    found = Attempt(comparison, phi, typical_slope)
+    for revise in REVISIONS:
+        found = revise(question, found) or found
     return found.comparison, found.phi
 
 
-@dataclass(frozen=True)
 class Question:
-    """The question whether the derivative along a direction is right. Its fields are the arguments of `compare_along`.
+    """The question whether the derivative along a direction is right.
 
-    The point `x` is never None.
+    Args:
+        problem: the function f, its derivative and the point.
+        title: the name of the derivative.
+        typical_slope: about how large derivatives along such directions are.
+        gradient_norm: the norm of the whole gradient.
+        phi: the function of one number that was differentiated first. It tells the point, the weights of the outputs
+            and the direction.
+
+    Attributes:
+        x: the point.
+        u: the cotangent, which has the weights of the outputs.
+        v: the direction, which says how far each element moves.
+        moved_elements: the indices of the elements that the direction moves.
+        steps: how far the direction moves each of these elements, without signs.
+        sizes: the absolute values of these elements at the point of the problem.
+        own_steps: steps of about each of these elements' own size; an element that is 0 keeps its step, but moves by 1 at
+            most.
     """
 
-    problem: Problem
-    title: str
-    u: Vector
-    v: Vector
-    typical_slope: float
-    x: Vector
-    gradient_norm: float
-
-    @functools.cached_property
-    def moved_elements(self) -> Indices:
-        """The indices of the elements that the direction moves."""
-        return np.flatnonzero(self.v != 0.0)
-
-    @functools.cached_property
-    def steps(self) -> Vector:
-        """How far the direction moves each of the moved elements, without signs."""
-        return np.abs(self.v[self.moved_elements])
-
-    @functools.cached_property
-    def sizes(self) -> Vector:
-        """The absolute values of the moved elements at the point of the problem."""
-        return np.abs(self.problem.x[self.moved_elements])
-
-    @functools.cached_property
-    def own_steps(self) -> Vector:
-        """Steps of about each moved element's own size; an element that is 0 keeps its step, but moves by 1 at most."""
-        return np.where(self.sizes > 0.0, floor_power_of_2(self.sizes), np.minimum(self.steps, 1.0))
+    def __init__(
+        self, problem: Problem, title: str, typical_slope: float, gradient_norm: float, phi: DirectionalFunction
+    ) -> None:
+        self.problem, self.title = problem, title
+        self.typical_slope, self.gradient_norm = typical_slope, gradient_norm
+        self.x, self.u, self.v = phi.x, phi.u, phi.v
+        self.moved_elements = phi.moved_elements
+        self.steps = np.abs(self.v[self.moved_elements])
+        self.sizes = np.abs(problem.x[self.moved_elements])
+        self.own_steps = np.where(self.sizes > 0.0, floor_power_of_2(self.sizes), np.minimum(self.steps, 1.0))
 
     def attempt(self, v: Vector, typical_slope: float) -> Attempt:
         """Compare the derivative along `v`, which moves the same elements as the direction, but by other steps.
@@ -163,12 +164,6 @@ class Attempt:
     def mismatch(self) -> float:
         """The distance of the analytic derivative from the numerical one."""
         return math.fabs(self.comparison.analytic - self.comparison.numeric.slope)
-
-    @property
-    def tolerance(self) -> ArrayTolerance:
-        """The tolerance for derivatives of the size that is typical of those along the direction."""
-        problem, phi = self.phi.problem, self.phi
-        return ArrayTolerance(problem.rtol, problem.atol, phi.typical_slope, phi.analytic_rounding)
 
 
 def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
@@ -310,7 +305,7 @@ def _may_tell_more(question: Question, found: Attempt, steps: Vector, beside_0: 
         many = beside_0 or bool(np.count_nonzero(factors > FAR_TOO_LARGE) > FAR_TOO_LARGE_SHARE * factors.size)
         plain = steps.max() > question.steps.max() and _is_clearly_wrong(first)
         return many and not plain
-    unclear = first.agrees is None or _agrees_beside_steeper(found)
+    unclear = first.agrees is None or _agrees_beside_steeper(first, found.phi)
     if not unclear or not factors.max() > OTHER_STEPS:
         return False
     if not (half and first.agrees is None and first.noisy and first.numeric.error < math.inf):
@@ -321,18 +316,25 @@ def _may_tell_more(question: Question, found: Attempt, steps: Vector, beside_0: 
     return ratio < 0.5 or (ratio > 2.0 and by_noise)
 
 
-def _agrees_beside_steeper(found: Attempt) -> bool:
+def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> bool:
     """Return whether a derivative agrees only because f is far steeper in the largest steps than at the point.
 
     For example, x**4 is flat at 0, but so steep in steps of 1e9 that rounding hides a wrong derivative of 3. The
     comparison should then be repeated with shorter steps.
     """
-    comparison, problem = found.comparison, found.phi.problem
-    if found.is_kink:  # it agrees since it is between the derivatives of the two sides
+    problem = phi.problem
+    if comparison.note.startswith("kink"):  # it agrees since it is between the derivatives of the two sides
         return False
-    if problem.half_precision or found.mismatch <= problem.rtol * math.fabs(comparison.analytic):
+    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    if problem.half_precision or mismatch <= problem.rtol * math.fabs(comparison.analytic):
         return False
-    return found.mismatch > found.tolerance.allowed_error(comparison.analytic, comparison.numeric)
+    return mismatch > _typical_tolerance(phi).allowed_error(comparison.analytic, comparison.numeric)
+
+
+def _typical_tolerance(phi: DirectionalFunction) -> ArrayTolerance:
+    """Return the tolerance for derivatives of the size that is typical of those along the direction of `phi`."""
+    problem = phi.problem
+    return ArrayTolerance(problem.rtol, problem.atol, phi.typical_slope, phi.analytic_rounding)
 
 
 def _is_clearly_wrong(comparison: Comparison) -> bool:
@@ -361,7 +363,7 @@ def _would_show(again: Attempt, found: Attempt) -> bool:
         return True
     moved = phi.moved_elements
     sizes = [norm(g[moved], each.v[moved]) / math.fabs(each.divisor) for each in (again.phi, phi)]
-    allowed = again.tolerance.allowed_error(again.comparison.analytic, again.comparison.numeric)
+    allowed = _typical_tolerance(again.phi).allowed_error(again.comparison.analytic, again.comparison.numeric)
     return allowed * sizes[1] <= 0.5 * found.mismatch * sizes[0]
 
 

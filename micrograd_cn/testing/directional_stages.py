@@ -2,9 +2,9 @@
 
 `STAGES` lists the stages, and `HALF_PRECISION_STAGES` those for float16 and bfloat16. They are tried in order, and each
 costs more than those before it. A stage returns a comparison if it can tell whether the derivative is right or wrong,
-or that nobody could tell. Otherwise it returns None. φ is the weighted sum of the outputs of a function along a
-direction (see `DirectionalFunction`). Its derivative at 0, which is checked, is called analytic, and its difference
-from a numerical derivative is called the mismatch.
+or that nobody could tell. Otherwise it returns None. If no stage decides, noise hides the derivative. φ is the weighted
+sum of the outputs of a function along a direction (see `DirectionalFunction`). Its derivative at 0, which is checked,
+is called analytic, and its difference from a numerical derivative is called the mismatch.
 """
 
 from __future__ import annotations
@@ -78,8 +78,10 @@ def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float
         OutOfCalls: the running comparison may not call the user's function any more.
     """
     case = Case(title, phi, typical_slope)
-    found = (stage(case) for stage in (HALF_PRECISION_STAGES if case.half_precision else STAGES))
-    return next(comparison for comparison in found if comparison)
+    for stage in HALF_PRECISION_STAGES if case.half_precision else STAGES:
+        if comparison := stage(case):
+            return comparison
+    return noise_hides_it(case)
 
 
 class Case:
@@ -109,7 +111,7 @@ class Case:
         steps = self.problem.steps.first_steps
         self.first, last = steps[0], steps[-1 if half else 0]
         self.change = _change_over(phi, self.first)
-        near = _change_over(phi, last)
+        near = _change_over(phi, last) if half else self.change
         self.moved = self.change / self.first if math.isfinite(self.change) else 0.0
         if self.moved:  # the gradient may be wrong, or 0 at a stationary point: the change bounds what is typical
             beside = math.sqrt(self.problem.eps) * min(self.moved, near / last)
@@ -318,8 +320,8 @@ def interval_means_decide(case: Case) -> Comparison | None:
     return None if over is None or over.agrees is None else over
 
 
-def noise_hides_it(case: Case) -> Comparison | None:
-    """Return the comparison at the point, which says that noise hides the derivative."""
+def noise_hides_it(case: Case) -> Comparison:
+    """Return the comparison at the point, which says that noise hides the derivative. It is the last resort."""
     return case.at_point[0]
 
 
@@ -334,7 +336,6 @@ STAGES: tuple[Stage, ...] = (
     agrees_by_last_bits,
     measured_rounding_decides,
     interval_means_decide,
-    noise_hides_it,
 )
 HALF_PRECISION_STAGES: tuple[Stage, ...] = (
     nothing_changes,
@@ -345,7 +346,6 @@ HALF_PRECISION_STAGES: tuple[Stage, ...] = (
     agrees_by_last_bits,
     measured_rounding_decides,
     first_look_is_more_exact,
-    noise_hides_it,
 )
 
 

@@ -113,7 +113,7 @@ class Problem:
         valued = like or f
 
         def counted(*args: Any) -> Any:
-            budget.count()
+            budget.calls += 1
             return valued(*args)
 
         self.f, self.heading = functools.update_wrapper(counted, valued), heading
@@ -212,7 +212,7 @@ class Problem:
             if self._compiled is None:
                 y = self.outputs.pack(self.f(*tree))
             else:
-                self.budget.count()
+                self.budget.calls += 1
                 found = self._compiled(*self.arguments.variables(tree))
                 y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
         except GradientMismatch:  # of a check inside f, which is no edge of its domain

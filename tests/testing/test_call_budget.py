@@ -14,7 +14,7 @@ def calling(budget, times):
         with contextlib.suppress(OutOfCalls):
             for _ in range(times):
                 budget.check()
-                budget.count()
+                budget.calls += 1
         return "compared"
 
     return compare
