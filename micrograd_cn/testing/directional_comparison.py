@@ -104,8 +104,8 @@ class Question:
         moved_elements: the indices of the elements that the direction moves.
         steps: how far the direction moves each of these elements, without signs.
         sizes: the absolute values of these elements at the point of the problem.
-        own_steps: steps of about each of these elements' own size; an element that is 0 keeps its step, but moves by 1 at
-            most.
+        own_steps: a step of about its own size for each of these elements. An element that is 0 keeps its step, but
+            moves by 1 at most.
     """
 
     def __init__(
