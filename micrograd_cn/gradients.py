@@ -237,8 +237,12 @@ class Reach:
 
     Operations such as `relu`, `maximum` and `where` select an operand and send nothing to the others. A node receives
     no gradient if every path to it leads through an operand that was not selected. To treat this as a gradient of 0
-    would be wrong, because 0 times an infinite local derivative is nan. So this class finds a second number for each
-    node besides the gradient. This number is 0 if no gradient reaches the node. It is a `Value` if it depends on data.
+    would be wrong, because 0 times an infinite local derivative is nan. So this class computes a second number for each
+    interior node besides the gradient: 0 if no gradient reaches the node, and more than 0 if one does. The number is 1
+    if a gradient reaches the node whichever operands are selected, as at the roots. Otherwise it is the sum of the
+    numbers of the nodes that use this node, without those that did not select it. It is a `Value` if it depends on
+    data, and otherwise a float.
+
     In forward mode (`jvp`), the same is done with tangents in place of gradients, and edges are followed from operands
     to the nodes that use them.
 

@@ -152,12 +152,14 @@ class Module:
         return found
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
-        """Raise an error if an attribute that must have parameters has none; `Neuron` overrides this method.
+        """Do nothing. `Neuron` overrides this method, and raises TypeError if nothing would train one of its weights.
+
+        It is called for the modules of a model when the parameters of the model are listed.
 
         Args:
             path: the path of this module in the model whose parameters are listed.
-            found: the ids of all objects that were found in this model.
-            computed: whether computed values are among them.
+            found: the ids of the objects that were found in this model.
+            computed: whether computed values were found in this model.
         """
 
     def parameters(self) -> list[Value]:
@@ -520,7 +522,10 @@ def _is_of_this_package(x: object) -> bool:
 
 
 def _names_its_parameters(cls: type[Module]) -> bool:
-    """Return whether a user's class overrides `parameters` or `named_parameters`, as code for micrograd does."""
+    """Return whether a class overrides `parameters` or `named_parameters`.
+
+    A model that was written for micrograd does, because micrograd's own `Module.parameters` finds no parameters.
+    """
     return cls.parameters is not Module.parameters or cls.named_parameters is not Module.named_parameters
 
 

@@ -672,10 +672,11 @@ class Program(Runnable):
         return [x for x in self.inputs if x.label.partition("[")[0] == name]
 
     def _check_captured(self, kind: str, wrt: Container[Value]) -> None:
-        """Raise ValueError if a value was computed from a variable before the call, and the program uses the value.
+        """Raise ValueError if the program uses a captured value that was computed from one of the variables `wrt`.
 
-        A derivative with respect to the variable would leave out how the value depends on it. It is no error if the
-        value is among the variables, too.
+        A captured value was computed before the compiled function was called, so the program does not compute it. A
+        derivative with respect to the variable would leave out how the captured value depends on it. It is no error if
+        the captured value is itself among the variables. `kind` is the name of the method, for messages.
         """
         for p in self._used_captured:
             for x in traverse(p.original)[1]:
@@ -728,10 +729,12 @@ def as_list(numbers: array[float], numpy: Any) -> Any:
 
 
 def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, float]:
-    """Return derivatives with respect to leaves. Those with respect to captured values are passed on to other leaves.
+    """Replace derivatives with respect to captured values by those with respect to the leaves below these values.
 
-    `derivatives` is a dict from leaves to the derivatives with respect to them, and so is the result. A
-    `CapturedValue` stands for a value that was computed before the call, from other leaves.
+    `derivatives` is a dict from leaves of a program to the derivatives with respect to them. Some of these leaves may
+    be `CapturedValue`s. A `CapturedValue` stands for a value that was computed from other leaves before the compiled
+    function was called. The result is a dict without `CapturedValue`s: by the chain rule, the derivative with respect
+    to each of them is passed on to the leaves from which the value was computed.
 
     >>> w = Value(2)
     >>> _with_leaves_of_captured({w: 1.0, CapturedValue(w * 3): 10.0}) == {w: 31.0}

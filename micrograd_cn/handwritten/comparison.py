@@ -1,9 +1,13 @@
 """Compare the gradients of a graph with the chain rule, one node at a time, and find where the first one differs.
 
+The nodes are `Value`s of this package, but their gradients were computed by somebody's own code. Usually this is a
+`Value` class of their own, whose graph reading.py has copied. It may also be a function `_backward` that they have
+assigned to a `Value`.
+
 A user of a node is a node that has it as an operand. By the chain rule, the gradient of a node is the sum of what its
-users send it: local derivative × the user's gradient. The users' gradients are taken as the other class computed them,
-so only the last step to each node is judged: a mistake further up does not count against the node, and rounding errors
-do not add up.
+users send it: local derivative × the user's gradient. The users' gradients are taken as the code to be checked computed
+them, so only the last step to each node is judged. A mistake further up does not count against the node, and rounding
+errors do not add up.
 """
 
 from __future__ import annotations
@@ -64,7 +68,8 @@ class Comparison:
         wrong: the nodes whose gradient is not the sum of the contributions to them, although no node that depends on
             them is wrong. Nodes near the root come first.
         reached: the nodes that a gradient reaches.
-        unknown: a dict from each operation whose local derivatives are not known to a node that the operation made.
+        unknown: a dict whose keys are the operations with unknown local derivatives. The item of an operation is a node
+            that the operation made.
         nodes: the nodes of the graph that require a gradient, as the keys of a dict.
 
     >>> x = Value(2)
@@ -122,9 +127,10 @@ class Comparison:
     def same(self, node: Value, x: float, y: float) -> bool:
         """Return whether `x` and `y`, two values for the gradient of `node`, are equal except for rounding.
 
-        A class may compute a local derivative by an expression such as 1 - tanh(x)**2. Its rounding error is a part of
-        1, not a part of the derivative, which may be much smaller than 1. So for users such as tanh(x), which are not
-        written as operators, an error of some rounding units times the upstream gradient is allowed too.
+        The code to be checked may compute a local derivative by an expression such as 1 - tanh(x)**2. Its rounding
+        error is a part of 1, not a part of the derivative, which may be much smaller than 1. So if a user of the node
+        is not written as an operator, as with tanh(x), an error of some rounding units times the upstream gradient is
+        allowed too.
         """
         if x == y or (math.isnan(x) and math.isnan(y)):
             return True

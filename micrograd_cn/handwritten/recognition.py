@@ -72,7 +72,10 @@ class Fit(NamedTuple):
 
 
 class Rows:
-    """Look up operations by the names that other classes may give them.
+    """Look up operations of this package by the names that somebody's own `Value` class may give them.
+
+    The method `named` returns a pair: a list of the operations that a name may mean, and a tuple with the constant
+    operand that the name contains, such as -1.0 for "**-1". The tuple is empty if the name contains no number.
 
     >>> rows = Rows()
     >>> rows.named("ReLU"), rows.named("**-1"), rows.named("-")
@@ -87,9 +90,10 @@ class Rows:
         self._found: dict[str, tuple[list[Op], tuple[float, ...]]] = {}
 
     def named(self, text: str) -> tuple[list[Op], tuple[float, ...]]:
-        """Return the operations that `text` may mean, and a tuple with the number in `text`, such as (3.0,) for "**3".
+        """Return the operations that the name `text` may mean, and a tuple with the constant operand that it contains.
 
-        The tuple is empty if there is no number in `text`.
+        For example, the tuple is (3.0,) for "**3", since the name contains the second operand of x ** 3. The tuple is
+        empty if there is no number in `text`.
         """
         if text not in self._found:
             rows, numbers = self._called(text.strip()), tuple[float, ...]()
@@ -112,10 +116,12 @@ def explained(
     claimed: Sequence[float] | None,
     unit: float,
 ) -> tuple[Op, Sequence[Operand]]:
-    """Return the operation that made a node, and its operands in the order in which the operation takes them.
+    """Return the operation that made a node of somebody's own `Value` class, and its operands.
 
-    If an operation of this package explains the node, it is returned. Otherwise an `Opaque` operation is returned,
-    which says why no operation of this package explains the node.
+    The operands are in the order in which the operation takes them. An operation of this package explains the node if
+    `text` may mean it, and it computes the node's data from the operands. If `text` is None, it must also have the
+    local derivatives `claimed`. If no operation explains the node, or it is not clear which of several does, an
+    `Opaque` operation is returned.
 
     Args:
         rows: this package's operations by name.
@@ -123,7 +129,7 @@ def explained(
         data: the node's number.
         operands: the operands that the node keeps.
         ordered: whether the operands are in order, with an operand that is used twice listed twice.
-        claimed: the local derivatives that the class keeps, or None if it keeps none.
+        claimed: the local derivatives that the node keeps, or None if it keeps none.
         unit: the rounding unit of the numbers' type, such as 2**-52.
 
     >>> from micrograd_cn import Value

@@ -112,9 +112,10 @@ def check_operand_count(op: Any, count: int) -> None:
 
 
 def _accepts(function: Callable[..., Any], arities: Sequence[int]) -> bool:
-    """Return whether the partial `function` can be called with a result and n operands, for every n in `arities`.
+    """Return whether `function` can be called with the result of an operation and n operands, for all n in `arities`.
 
-    Also return True if the parameters of `function` cannot be read, as with a built-in function.
+    `function` is one of the operation's `partials`, or the one function that computes all partial derivatives. Also
+    return True if `function` takes `*args`, or if its parameters cannot be read, as with a built-in function.
     """
     code = getattr(function, "__code__", None)
     if code is None or code.co_flags & CO_VARARGS:

@@ -95,7 +95,10 @@ def edge_label(rows: Iterable[Text]) -> str:
 
 
 def no_label() -> str:
-    """Return an empty label. A renderer leaves room for it, as for the labels of other edges."""
+    """Return the label of an edge beside which no text is shown.
+
+    A renderer such as graphviz leaves room for this label, as it does for the labels that show a text.
+    """
     return _table("<tr><td></td></tr>", 0)
 
 

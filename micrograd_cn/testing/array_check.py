@@ -572,7 +572,12 @@ class SampledCheck:
 
 
 def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
-    """Return how far a derivative along a direction may be off without being called wrong; inf if nothing is known."""
+    """Return how large a mistake in the derivative along a direction may be without `comparison` showing it.
+
+    If the derivative agrees with the numerical one, this is the error that the tolerance and the numerical derivative's
+    own error allow. Otherwise the distance between the two derivatives is added. The result is inf if the analytic or
+    the numerical derivative, or the error of the latter, is not finite.
+    """
     off, e = math.fabs(comparison.analytic - comparison.numeric.slope), comparison.numeric
     size = max(math.fabs(comparison.analytic), math.fabs(e.slope))
     allowed = max(problem.atol, problem.rtol * size, ESTIMATED_ERRORS * e.error)

@@ -182,9 +182,11 @@ class Case:
     def _measured_rounding(self) -> float:
         """Return the rounding error of the values of φ, measured near the point.
 
-        If φ does not change near the point, but changes far away, rounding may make a staircase of φ. The rounding
-        error is then about the height of the tread on which the point lies. If a mask such as that of relu keeps φ from
-        changing, there is no staircase.
+        If φ does not change in the largest step, but outputs change far away, rounding may make a staircase of φ: the
+        computed values stay the same along a tread, and jump at its end. The rounding error is then about as large as
+        the jump from the tread on which the point lies to the next one. If a mask such as that of relu keeps φ from
+        changing, there is no staircase. In half precision, or if no such tread is found, the change in the largest step
+        that the analytic derivative predicts takes the place of the jump.
         """
         problem, phi = self.problem, self.phi
         rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
@@ -228,10 +230,10 @@ def leaves_domain(case: Case) -> Comparison | None:
 
 
 def nothing_changes(case: Case) -> Comparison | None:
-    """Call a derivative of 0 right if no step changes an output.
+    """Call a derivative of 0 right if φ does not change in the largest step, and no output changes in far larger steps.
 
-    If far larger steps change an output, rounding may hide the changes in small steps, so the derivative counts as not
-    compared.
+    If an output changes in the far larger steps, rounding may hide its changes in small steps. The derivative then
+    counts as not compared.
     """
     phi = case.phi
     if case.moved or phi.analytic != 0.0 or not math.isfinite(case.change):
@@ -246,7 +248,8 @@ def nothing_changes(case: Case) -> Comparison | None:
 def rounding_hides_all(case: Case) -> Comparison | None:
     """Say that rounding hides the derivative if it would hide an error of 1 % even in the largest step.
 
-    But if a mistake shows there, later stages compare the derivative.
+    If rounding would not hide such an error, or if the derivative is so wrong that the mistake shows in the largest
+    step in spite of rounding, None is returned, so later stages compare the derivative.
     """
     phi, first = case.phi, case.first
     analytic, seen = first * math.fabs(phi.analytic), MIN_SIGNAL_TO_NOISE * phi.rounding
@@ -263,7 +266,8 @@ def rounding_hides_all(case: Case) -> Comparison | None:
 def rounding_hides_both(case: Case) -> Comparison | None:
     """Say that rounding hides the derivative if, in the largest step, it hides the analytic and the numerical one.
 
-    Means over intervals would not tell a mistake from noise either.
+    Means over intervals would not tell a mistake from noise either. Return None if the noise is so small that a
+    numerical derivative of 0 with this noise is exact enough for the tolerance.
     """
     phi, first = case.phi, case.first
     if not max(case.change, first * math.fabs(phi.analytic)) <= BURIED * phi.rounding:
@@ -281,13 +285,13 @@ def agrees_at_first_look(case: Case) -> Comparison | None:
 
 
 def is_step(case: Case) -> Comparison | None:
-    """Call a derivative of 0 right if f is a step function such as floor, and the point lies on a tread."""
+    """Call a derivative of 0 right if f, along the direction of φ, is a step function such as floor."""
     right = case.phi.analytic == 0.0 and is_step_function(case.phi)
     return Comparison(case.title, 0.0, Estimate(0.0, 0.0), True) if right else None
 
 
 def first_look_decides(case: Case) -> Comparison | None:
-    """Return the cheapest comparison, `Case.first_look`, if it has a verdict, or if others would tell no more."""
+    """Return the cheapest comparison, `Case.first_look`, if it has a verdict, or if later stages would tell no more."""
     seen = case.first_look
     if seen and case.half_precision and seen.agrees is None and not half_precision.is_hopeless(seen, case.phi):
         return None

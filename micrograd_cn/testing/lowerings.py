@@ -107,10 +107,13 @@ def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
 
 
 def lowerings(op: Op, *xs: float) -> dict[str, tuple[float, ...] | str]:
-    """Return the value and the partials at `xs`, as the row of the operation and each of its lowerings compute them.
+    """Return a dict with the numbers that the row of an operation, and each of its lowerings, compute at `xs`.
 
-    The row is the `Op` itself. The formula, the summands and numpy give the value alone. If a lowering gives no
-    numbers, the reason is returned in place of the numbers.
+    The keys are "row" for the row, which is the `Op` itself, and the names of the lowerings. Every operation has the
+    lowerings "JavaScript form", "machine code" and "numpy form". Some also have "formula", which computes the operation
+    by simpler ones, or "sum of its summands", which adds up the products and terms of a sum such as `dot`. The row,
+    JavaScript and machine code give the value and the partials, and the other lowerings give the value alone. If a
+    lowering raises an error, its item is the text of the error.
 
     >>> from micrograd_cn import mul
     >>> lowerings(mul, 2.0, 3.0)["row"]
@@ -293,11 +296,19 @@ def _numpy(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float, float]:
-    """Return two numbers that tell how far a lowering may differ from the operation's row (see `_is_near`).
+    """Return two numbers, `size` and `stated`, that tell how far a lowering may differ from the operation's row.
 
-    The first is a size to which the allowed difference is relative: for the value, the sum of |operand * partial|, and
-    for a partial 0. The second is the rounding that `op.smoothness.rounding` states, in units of 1e-15. `true` has the
-    value and the partials that the row gives at `xs`. `slot` is 0 for the value and i + 1 for partial i.
+    The allowed difference is relative to the largest of `size` and the two numbers that are compared (see `_is_near`).
+    For the value, `size` is the sum of |operand * partial|, since a relative rounding error r of the operands changes
+    the value by up to r * `size`. For a partial derivative, `size` is 0.0, so the difference is relative to the
+    compared numbers alone. `stated` is the relative rounding error that `op.smoothness.rounding` states, in units of
+    1e-15; 0.0 if it states none.
+
+    Args:
+        op: the operation.
+        xs: the point.
+        true: the value and the partials that the row gives at the point.
+        slot: 0 for the value, and i + 1 for partial i.
     """
     moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
     stated = op.smoothness.rounding(true[0], *xs)[slot] if op.smoothness.rounding else 0.0

@@ -69,8 +69,10 @@ class Slot(NamedTuple):
     """LLVM values that tell what is in a slot of a node.
 
     Attributes:
-        content: the address of the object in the slot; if the slot is empty, the address of a `Value` that can be read.
-        number: the name of an LLVM value: the number of the float in the slot, if there is a float.
+        content: the address of the object in the slot. If the slot is empty, it is the address of the placeholder
+            `_sample`, so code may read an object in any case.
+        number: the name of an LLVM value: the number of the float in the slot, if there is a float. If there is none,
+            it is the number of another float, which means nothing.
         is_float: whether there is a float.
         is_good: whether there is a float or None, in whose place machine code can put another float.
         unshared: whether there is a float to which nothing else refers.
@@ -98,7 +100,7 @@ class NodeLoop:
         self._items = nodes.bytes(ITEMS).words(0)
 
     def end_unless(self, good: Condition) -> None:
-        """Write code that ends the function unless the condition `good` holds."""
+        """Write code that ends the function unless the condition `good` holds. The function then returns 1."""
         f = self.f
         bad, rest = f.fresh("bad"), f.fresh("rest")
         f.do(f"br i1 {good}, label %{rest}, label %{bad}")
@@ -107,10 +109,11 @@ class NodeLoop:
         f.open(rest)
 
     def node(self, index: Integer) -> tuple[Words, Condition]:
-        """Write code that loads the address of a node, and tells whether its class is `Value`, and not a subclass.
+        """Write code that loads the address of the object at `index` in the list `%list`, and tests the object's class.
 
-        Return the address and the condition. If the object in the list is something else, the address is that of a
-        certain `Value`, so code that reads the node before it tests the condition does no harm.
+        Return the address, and the condition that the class is `Value` itself, and not a subclass. If the condition
+        does not hold, the address is that of the placeholder `_sample`, which is a `Value`. So code may read the node
+        at the address before it tests the condition.
         """
         found = self._items.words(index)
         is_value = self._has_type(found, Value)

@@ -96,13 +96,14 @@ class GradientVariables:
 
     Attributes:
         key: a key for the variables, which a dict can look up.
-        arguments: the names of arguments, or ("inputs",) for all of them; () if the variables are parameters.
-        values: the `Value`s, if the variables are a nesting of these.
-        are_inputs: whether the variables are all numbers of the arguments.
+        arguments: the names of arguments, or ("inputs",) for all of them; () if `wrt` names no arguments.
+        values: a list of the `Value`s, if `wrt` is a nesting of these; otherwise an empty list.
+        are_inputs: whether `wrt` is "inputs", which stands for all numbers of all arguments. It is False if the
+            function has an argument that is called "inputs": `wrt` then names this argument alone.
 
     Raises:
         ValueError: a name in `wrt` is not the name of an argument, or a `Value` in it is frozen.
-        TypeError: `wrt` is none of these, or contains something other than `Value`s.
+        TypeError: `wrt` is neither a name, nor a tuple of names, nor a nesting of `Value`s.
     """
 
     def __init__(self, wrt: Any, names: Mapping[str, Any]) -> None:

@@ -341,7 +341,11 @@ class CodeBuilder(Code):
 
 
 def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Code, int, list[int]]:
-    """Return instructions as a formula: its code, the number of its result in it, and its operands in `source`.
+    """Make the code of a formula from some of the instructions in `source`.
+
+    Return three things: the new code, the number of the instruction in the new code that computes the result, and the
+    operands of the formula, as instruction numbers in `source`. The new code begins with an "input" instruction for
+    each operand, in the same order.
 
     Args:
         source: the code that has the instructions.

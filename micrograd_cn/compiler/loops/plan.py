@@ -108,9 +108,10 @@ class Plan:
             self.copied_inputs += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
 
     def _best_orientation(self, group: OuterProduct) -> OuterProduct:
-        """Return a matrix of totals, or its transpose if the rows of the transpose need less padding.
+        """Return `group`, a matrix of totals, or its transpose if that takes less memory.
 
-        Each row of the matrix is padded to whole SIMD vectors.
+        A total is a sum over the rows of a batch. In memory, each row of the matrix is padded to whole SIMD vectors. If
+        the schedule is not `batched`, the matrix is never transposed.
         """
         rows, columns = len(group.lefts), len(group.rights)
         turn = self.schedule.batched and self.places.padded(rows) * columns < rows * self.places.padded(columns)

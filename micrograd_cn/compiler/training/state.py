@@ -51,8 +51,7 @@ class AskedRates:
     """The learning rates that a schedule has returned for steps that were not taken yet.
 
     The compiled loop may end before some of these steps, because another program has to compute their gradients. The
-    schedule is not called
-    again for such steps: it may count its calls, or raise an error in the first call only.
+    schedule is not called again for such steps: it may count its calls, or raise an error in the first call only.
 
     Attributes:
         rates: the learning rates of the next steps.
@@ -375,9 +374,10 @@ class TrainingState:
             losses: memory for the loss of each batch, computed before the batch's step.
             gradients: memory in which the gradients are added up if several programs compute a batch.
             fast: whether to use the driver that is compiled for speed.
-            goes_on: a function that is called if the code of a gradient gave nan, and other code has to compute this
-                gradient. If it returns True, it has put that other code into `batches`, and the remaining steps are
-                taken with it. If it returns False, they are not taken.
+            goes_on: a function that is called when the compiled loop has stopped before a step, because its code gave
+                nan in the step's loss or gradient where other code may give a number. The function may put that other
+                code in the gradient calls that `batches` refers to. It then returns True, and the loop takes the
+                remaining steps, beginning with this one. If it returns False, the remaining steps are not taken.
 
         Returns:
             how many steps were taken.
