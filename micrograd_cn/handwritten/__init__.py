@@ -1,8 +1,8 @@
 """Draw graphs of a `Value` class that somebody else wrote, step through them, and check their gradients.
 
-reading.py goes through such a graph, operands first. For each node of the other class it makes a `Value` of ours, with
-the node's label, its data, and the gradient that the other class computed. recognition.py finds the operation of this
-package that made a node. If there is none, the node gets an `Opaque` operation (opaque.py). comparison.py compares each
+reading.py goes through such a graph, operands first. For each node of that class it makes a `Value` of ours, with the
+node's label, its data, and the gradient that the class computed. recognition.py finds the operation of this package
+that made a node. If there is none, the node gets an `Opaque` operation (opaque.py). comparison.py compares each
 gradient with the sum of what the node's users (the nodes that have it as an operand) send it, and finds the first
 gradient that differs. causes.py finds the mistake that explains a wrong gradient, and report.py writes the message.
 """

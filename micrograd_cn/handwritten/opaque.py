@@ -14,13 +14,13 @@ __all__ = ["Opaque"]
 
 
 class Opaque(Op):
-    """An operation that stands for an unknown operation: the one with which another class computed a node.
+    """An operation that stands for an unknown operation: the one by which somebody's own `Value` class made a node.
 
     Args:
-        symbol: the name that the other class gives the operation, or "" if it gives none.
+        symbol: the name that this class gives the operation, or "" if it gives none.
         data: the node's data, which this operation always returns.
         count: the number of operands.
-        claimed: the local derivatives that the other class keeps. If it is None, the partials are nan.
+        claimed: the local derivatives that the node keeps. If it is None, the partials are nan.
         reason: why no operation of this package explains the node, as a key of `words.WORDS`. It is "" if several
             operations have this value and these local derivatives, so only the name of the operation is unknown.
         shown: a text to insert into the words that `reason` stands for, such as "2 * 3 = 6".

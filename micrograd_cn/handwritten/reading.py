@@ -56,7 +56,7 @@ class Handwritten:
     """The graph of a node of somebody's own `Value` class, made of `Value`s of this package ("our" nodes).
 
     Each of our nodes stands for one of their nodes. Our node has the label and the data of their node, and the gradient
-    that the other class computed. The operation of our node is the one that the name in `_op` means and that computes
+    that their class computed. The operation of our node is the one that the name in `_op` means and that computes
     these data from the operands. If this package has no such operation, the operation is `Opaque`.
 
     Args:
