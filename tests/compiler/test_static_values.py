@@ -351,6 +351,22 @@ def test_the_attributes_of_an_object_are_read_once_for_each_static_value(monkeyp
     assert len(f._recordings) == 3
 
 
+scale = 2.0
+
+
+def test_a_number_that_an_inner_function_reads_is_a_part_of_the_static_value(monkeypatch):
+    def outer(x):
+        def inner():
+            return scale * x
+
+        return inner()
+
+    f = compile(lambda x, g: g(x), static=["g"])
+    assert f(1.0, outer) == 2.0
+    monkeypatch.setitem(globals(), "scale", 5.0)
+    assert f(1.0, outer) == 5.0
+
+
 def test_a_long_chain_of_functions_is_a_static_value():
     def twice(g):
         return lambda z: g(z)

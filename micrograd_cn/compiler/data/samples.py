@@ -37,7 +37,7 @@ from .arrays import (
 )
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, together
 from .partition import gather_rows
-from .surroundings import DESCRIPTORS, METHODS, is_users_module
+from .surroundings import DESCRIPTORS, METHODS, facts_of, is_users_module
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a pair: the type, and
 # either the count of items, if all are numbers, or the treedefs of the items. For a dict, it is a tuple of the type,
@@ -464,7 +464,7 @@ def _function_identity(f: FunctionType, visited: _Visited) -> Any:
             found.append(_content_identity(cell.cell_contents, around, visited))
         except ValueError:  # a variable without a value
             found.append(None)
-    for name in f.__code__.co_names if is_users_module(f.__module__) else ():
+    for name in facts_of(f.__code__).names if is_users_module(f.__module__) else ():  # those of inner functions, too
         if name in f.__globals__ and _is_number_or_text(f.__globals__[name]):
             found.append((name, _identity(f.__globals__[name])))
     return tuple(found)
