@@ -357,3 +357,54 @@ def test_in_a_notebook_the_wheel_scrolls_the_notebook(browser):
     page.mouse.wheel(0, 300)
     page.wait_for_function("scrollY > 200")
     page.close()
+
+
+@pytest.mark.parametrize(
+    "opens",
+    [
+        "openAttention(2, 1)",
+        "openChance(4)",
+        "byId('m_open_text').click()",
+        "byId('m_open_loss').click()",
+        "(() => { byId('m_table').focus(); for (const key of ['ArrowDown', 'ArrowDown', 'Enter']) "
+        "byId('m_table').dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })); })()",
+    ],
+)
+def test_a_link_opens_what_was_open_of_the_language_model(opens, opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "room=model&typed=anna&width=8")
+    for _ in range(3):
+        page.page.locator("#m_step").click()
+    page.page.locator("#m_tokens button").nth(2).click()
+    page.page.evaluate(opens)
+    page.press("ArrowRight", "ArrowRight")
+    state = "[origin_text.textContent, session.chosen.done, model.learner.done, model.at, session.numbers.data]"
+    before, link = page.page.evaluate(state), page.link
+    assert before[0].endswith("after 3 training steps")
+    load(page, link.split("#")[1])
+    page.page.locator("#return").wait_for()
+    assert page.page.evaluate(state) == before
+    page.page.locator("#return").click()
+    assert "opens=" not in page.link
+
+
+def test_a_link_opens_the_batch_that_was_open(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "room=board&layers=3")
+    page.page.locator("#one_step").click()
+    page.page.locator("#open_loss").click()
+    page.press("ArrowRight", "ArrowRight")
+    state = "[origin_text.textContent, session.chosen.done, session.numbers.data]"
+    before, link = page.page.evaluate(state), page.link
+    load(page, link.split("#")[1])
+    assert page.page.evaluate(state) == before
+
+
+@pytest.mark.parametrize(
+    "opens", ["attention.99.0", "attention.0.99", "chance.99", "chance.", "word.é", "word.", "embedding.2.99", "x", ""]
+)
+def test_a_link_that_opens_nothing_shows_the_room(opens, opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, f"room=model&width=8&opens={opens}&step=3&token=99")
+    assert page.page.locator("#m_run").is_visible()
+    assert not page.page.locator("#return").is_visible()

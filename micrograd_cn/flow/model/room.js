@@ -6,11 +6,11 @@ import { alphabetOf, Learner } from "./learner.js";
 import { typedTokens } from "./reading.js";
 import { invent, lookAtCell, showModel, tellModel } from "./seen.js";
 import { fitsModel, model, MODEL_CHOICES, MODEL_DEFAULTS, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
-import { openAttention, openChance, openEmbedding, openWord } from "./stepping.js";
+import { openAttention, openChance, openEmbedding, openFromLink, openWord } from "./stepping.js";
 import { fillFields, showFields } from "../playground/fields.js";
 import { Random } from "../playground/random.js";
 import { numberIn } from "../playground/link.js";
-import { addRoom, isSeen, isTaken, remember } from "../playground/rooms.js";
+import { addRoom, isSeen, isTaken, quietly, remember, showStep } from "../playground/rooms.js";
 import { Runner } from "../playground/runner.js";
 import { byId, fieldById, targetOf } from "../stepper/elements.js";
 import { stoppable } from "../stepper/failure.js";
@@ -180,6 +180,7 @@ byId("m_tokens").addEventListener("click", event => {
   if (!button) return;
   model.at = numberAmong(button);
   showModel();
+  remember();
 });
 byId("m_chances").addEventListener("click", event => {
   const button = targetOf(event).closest("button");
@@ -249,12 +250,14 @@ addRoom("model", {
     });
   },
   facts() {
-    const { settings, lines, learner } = model;
+    const { settings, lines, learner, at, opened } = model;
     return {
       room: "model",
       ...settings,
       ...(settings.words === "own" && lines.length <= MOST_IN_LINK ? { lines } : {}),
       ...(learner?.done ? { learned: learner.done } : {}),
+      ...(at === null ? {} : { token: at }),
+      ...(session.origin ? { opens: opened } : {}),
     };
   },
   keep() {
@@ -288,7 +291,13 @@ addRoom("model", {
     if (session.lesson && model.learner && trainingNow() === before) showModel();
     else renewModel();
     if (session.lesson) return;
-    return () => learnTo(numberIn(link, "learned"));
+    if (link.has("token")) model.at = numberIn(link, "token");
+    const open = () =>
+      quietly(() => {
+        openFromLink(link.get("opens") ?? "");
+        if (session.origin) showStep(link);
+      });
+    return () => model.learner && learnTo(numberIn(link, "learned"), open);
   },
 });
 stoppable.push(stopModel);

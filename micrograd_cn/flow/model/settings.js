@@ -52,6 +52,7 @@ export const fitsModel = (name, text) => MODEL_CHOICES[name]?.includes(text) ?? 
  * @property {import("../playground/random.js").Random | null} rng draws new words
  * @property {string[]} invented the new words, the latest one first
  * @property {number | null} running the request for the next frame while training runs
+ * @property {string} opened what is open in the stepper, as a link says it
  * @property {boolean} resumes whether training goes on when the reader returns from the stepper
  */
 
@@ -68,6 +69,7 @@ export const model = {
   rng: null,
   invented: [],
   running: null,
+  opened: "",
   resumes: false,
 };
 session.model = model;

@@ -10,10 +10,11 @@ import { session } from "../stepper/session.js";
 import { filled } from "../stepper/text.js";
 import { viewport } from "../stepper/viewport.js";
 
-// Open a graph in the stepper. `tell` says what it is. The parts around the root, or around another node, are open. When
-// the reader returns, training goes on if it was running.
-function enterModel(made, tell, node = made.graph.root) {
+// Open a graph in the stepper. `opened` says in a link what it is, and `tell` says it to the reader. The parts around the
+// root, or around another node, are open. When the reader returns, training goes on if it was running.
+function enterModel(made, opened, tell, node = made.graph.root) {
   const { graph } = made;
+  model.opened = opened;
   const open = new Set(around(graph, graph.nodes[node].group));
   model.resumes = model.running !== null;
   const step = model.learner.done.toLocaleString("en");
@@ -25,19 +26,19 @@ function enterModel(made, tell, node = made.graph.root) {
 }
 
 export function openWord(word) {
-  enterModel(lossGraph(model.learner, word), words => filled(words.m_origin_loss, { word }));
+  enterModel(lossGraph(model.learner, word), `word.${word}`, words => filled(words.m_origin_loss, { word }));
 }
 
 export function openChance(next) {
   const read = readNow();
   const told = { next: letterOf(next), text: textOf(read) };
-  enterModel(chanceGraph(model.learner, read, next), words => filled(words.m_origin_chance, told));
+  enterModel(chanceGraph(model.learner, read, next), `chance.${next}`, words => filled(words.m_origin_chance, told));
 }
 
 export function openAttention(head, seen) {
   const read = readNow();
   const told = { at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) };
-  enterModel(attentionGraph(model.learner, read, head, seen), words =>
+  enterModel(attentionGraph(model.learner, read, head, seen), `attention.${head}.${seen}`, words =>
     filled(words.m_origin_attention, { ...told, head: headName(head) }),
   );
 }
@@ -56,5 +57,18 @@ export function openEmbedding({ token, column }) {
   const made = lossGraph(learner, word);
   const node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
   const told = { word, number: column + 1, box: column, token: letterOf(token) };
-  enterModel(made, words => filled(words.m_origin_embedding, told), node);
+  enterModel(made, `embedding.${token}.${column}`, words => filled(words.m_origin_embedding, told), node);
+}
+
+// Open what a link says, if the model has it.
+export function openFromLink(opened) {
+  const { learner } = model;
+  const [, kind, rest] = /^(\w+)\.(.+)$/s.exec(opened) ?? [];
+  const numbers = /^\d+(\.\d+)?$/.test(rest ?? "") ? rest.split(".").map(Number) : [];
+  const [i, k] = numbers;
+  const isToken = i < learner.letters.length;
+  if (kind === "word" && [...rest].every(c => learner.number.has(c))) openWord(rest);
+  if (kind === "chance" && isToken) openChance(i);
+  if (kind === "attention" && i < learner.heads * learner.layers && k < readNow().length) openAttention(i, k);
+  if (kind === "embedding" && isToken && k < learner.width) openEmbedding({ token: i, column: k });
 }

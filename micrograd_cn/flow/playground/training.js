@@ -200,7 +200,8 @@ addRoom("board", {
     const facts = { room: "board", ...settings };
     if (settings.data === "own") facts.own = own.map(written).join(";");
     if (plain && steps && steps <= MOST_RETRAINED) facts.trained = steps;
-    if (session.origin && session.graph.nodes.length && points.length && inStepper.sample) facts.sample = point + 1;
+    if (session.origin && session.graph.nodes.length && points.length)
+      Object.assign(facts, inStepper.sample ? { sample: point + 1 } : { opens: "batch" });
     return facts;
   },
   keep() {
@@ -246,6 +247,7 @@ addRoom("board", {
     const trained = Math.min(numberIn(link, "trained"), MOST_RETRAINED);
     if (trainer.points.length >= LEAST_POINTS) for (let i = 0; i < trained; i++) trainer.step();
     if (trained) showTrainer();
+    if (link.get("opens") === "batch" && trainer.points.length >= LEAST_POINTS) return openBatch;
     const sample = numberIn(link, "sample");
     if (sample < 1 || sample > trainer.points.length) return () => runs && runTraining();
     session.board.point = sample - 1;
