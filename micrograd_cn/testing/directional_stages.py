@@ -101,6 +101,7 @@ class Case:
         first: the largest step.
         change: how far φ changes in the largest step, to the side where it changes more.
         moved: the slope of φ over the largest step, `change / first`; 0.0 if φ is not finite there.
+        first_look: the result of the cheapest comparison; None before it is made, or if it gives no clear verdict.
     """
 
     def __init__(self, title: str, phi: DirectionalFunction, typical_slope: float) -> None:
@@ -117,11 +118,19 @@ class Case:
             beside = math.sqrt(self.problem.eps) * min(self.moved, near / last)
             phi.typical_slope = typical_slope = min(typical_slope, TYPICAL_MOVE * self.moved)
             typical_slope = max(typical_slope, beside)
+        self.first_look: Comparison | None = None
         self._typical_slope = typical_slope
+        self._tolerance: ArrayTolerance | None = None
 
-    @functools.cached_property
+    @property
     def tolerance(self) -> ArrayTolerance:
         """The tolerance of the comparison. It depends on how steep φ is over the largest step."""
+        if self._tolerance is None:  # the lock of `cached_property` would cost one percent of a check in Python 3.11
+            self._tolerance = self._choose_tolerance()
+        return self._tolerance
+
+    def _choose_tolerance(self) -> ArrayTolerance:
+        """Return the tolerance. If φ may be far flatter in shorter steps, it is computed in these."""
         problem, phi, moved, typical_slope = self.problem, self.phi, self.moved, self._typical_slope
         half = self.half_precision
         if not half and moved and typical_slope > phi.typical_slope:  # f may be far steeper in large steps, as x**4 is
@@ -132,16 +141,16 @@ class Case:
         flat_slope = 0.0 if half else problem.eps**FLAT_POWER * moved
         return ArrayTolerance(problem.rtol, problem.atol, typical_slope, phi.analytic_rounding, own_slope, flat_slope)
 
-    @functools.cached_property
-    def first_look(self) -> Comparison | None:
-        """The result of the cheapest comparison; None if it gives no clear verdict.
+    def take_first_look(self) -> None:
+        """Compare a few difference quotients, and set `first_look` to the result, or to None without a clear verdict.
 
-        It compares a few difference quotients. In half precision, it compares means over intervals around the point,
-        and the result may be uncertain.
+        In half precision, means over intervals around the point are compared, and the result may be uncertain.
         """
         if self.half_precision:
-            return compare_interval_means(self.phi, self.title, self.tolerance, half_precision.has_settled)
-        return _compare_quickly(self.phi, self.title, self.tolerance)
+            over = compare_interval_means(self.phi, self.title, self.tolerance, half_precision.has_settled)
+            self.first_look = over
+        else:
+            self.first_look = _compare_quickly(self.phi, self.title, self.tolerance)
 
     @functools.cached_property
     def at_point(self) -> tuple[Comparison, ArrayTolerance]:
@@ -280,7 +289,8 @@ def rounding_hides_both(case: Case) -> Comparison | None:
 
 
 def agrees_at_first_look(case: Case) -> Comparison | None:
-    """Return the cheapest comparison, which is `Case.first_look`, if the derivative agrees in it."""
+    """Make the cheapest comparison, which sets `Case.first_look`, and return it if the derivative agrees."""
+    case.take_first_look()
     return case.first_look if case.first_look and case.first_look.agrees else None
 
 
