@@ -17,7 +17,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import ops
-from ..engine import Value
+from ..engine import Value, constant
 from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
 from .selected import Masked, Selected, unmasked_product
@@ -82,6 +82,8 @@ class DerivativeArithmetic:
         # For each node and each `Masked` that is 0 where an operation did not select an operand: whether it did. The
         # node itself cannot tell, since it may be 0 all the same.
         self._selected: dict[Value | Masked, Selected] = {}
+        self._zero = constant(0.0)
+        self._masked_factors: dict[tuple[Selected, Value], Value] = {}  # the results of `_where`
         self._combined: dict[
             tuple[Selected | None, ...], Selected
         ] = {}  # the units of a layer, for example, share theirs
@@ -131,22 +133,36 @@ class DerivativeArithmetic:
     def _product(self, x: Any, y: Any, in_sum: bool = False, y_in_sum: bool = False) -> Value | Masked:
         """Return x * y, or 0 if x or y is 0 because an operand was unselected, even if the other factor is inf.
 
-        `in_sum` and `y_in_sum` say whether x and y are `SumFactor`s.
+        x is a derivative with respect to a node, and y a derivative of this node. `in_sum` and `y_in_sum` say whether
+        they are `SumFactor`s.
         """
         first, second = self._selected.get(x), self._selected.get(y)
         if first is None:
             if second is None:
                 product: Value = x * y
                 return product
-            x, y, first, second, y_in_sum = y, x, second, first, in_sum
-        if second is None and y_in_sum:
-            product = (x.node() if type(x) is Masked else x) * y
-            self._selected[product] = first
-            return product
-        both = first if second is None or second is first else self._both(first, second)
+            if in_sum and y is not second.partial:  # x is a factor on each of several ways, for which it gets one 0
+                product = self._where(second, x) * (y.node() if type(y) is Masked else y)
+                self._selected[product] = second
+                return product
+            both = second
+        elif second is None:
+            if y_in_sum:
+                product = (x.node() if type(x) is Masked else x) * y
+                self._selected[product] = first
+                return product
+            both = first
+        else:
+            both = first if second is first else self._both(first, second)
         masked = Masked(unmasked_product(x, y, first, second), both)
         self._selected[masked] = both
         return masked
+
+    def _where(self, selected: Selected, x: Value) -> Value:
+        found = self._masked_factors.get((selected, x))
+        if found is None:
+            found = self._masked_factors[selected, x] = selected.where(x)
+        return found
 
     def _both(self, first: Selected, second: Selected) -> Selected:
         key = first, second
@@ -156,7 +172,7 @@ class DerivativeArithmetic:
         return found
 
     def _any(self, several: Iterable[Selected]) -> Selected:
-        alternatives = tuple(dict.fromkeys([one for each in several for one in each.alternatives or (each,)]))
+        alternatives = tuple(dict.fromkeys(several))
         if len(alternatives) == 1:
             return alternatives[0]
         found = self._combined.get((None, *alternatives))
@@ -231,28 +247,28 @@ class DerivativeArithmetic:
         partials = node.op.needed_partials(node, xs, needed)
         if uniform and len({*xs}) == len(xs) and key not in self._factors:  # in x * x, a partial could be either x
             self._factors[key] = _factors(xs, partials, needed)
-        if node.op.selects:
-            for slot, partial in enumerate(partials):
-                if isinstance(partial, Value) and node.op.may_leave_out(slot):
-                    self._selected.setdefault(partial, Selected(partial))
-        return self._nonzero(xs, partials, needed)
+        edges = self._nonzero(partials, needed)
+        if not node.op.selects:
+            return [(xs[slot], derivative) for slot, derivative in edges]
+        for slot, (_, partial, _) in edges:
+            if isinstance(partial, Value) and node.op.may_leave_out(slot) and partial not in self._selected:
+                self._selected[partial] = Selected(partial, zero=self._zero)
+        return [(xs[slot], derivative) for slot, derivative in edges]
 
-    def _nonzero(
-        self, xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]
-    ) -> list[tuple[Value, Derivative]]:
-        """Return the operands in `xs` that are needed and have a partial that is not zero, each with this partial.
+    def _nonzero(self, partials: Sequence[Any], needed: Sequence[bool]) -> list[tuple[int, Derivative]]:
+        """Return the slots of the operands that are needed and have a partial that is not zero, each with this partial.
 
         `partials` has a number, a node or None for each operand, and `needed` a bool.
         """
-        found: list[tuple[Value, Derivative]] = []
-        for x, is_needed, partial in zip(xs, needed, partials, strict=True):
+        found: list[tuple[int, Derivative]] = []
+        for slot, (is_needed, partial) in enumerate(zip(needed, partials, strict=True)):
             if not is_needed or partial is None:
                 continue
             if isinstance(partial, Value):
                 if derivative := self.from_node(partial):
-                    found.append((x, derivative))
+                    found.append((slot, derivative))
             elif partial != 0.0:
-                found.append((x, _from_number(partial)))
+                found.append((slot, _from_number(partial)))
         return found
 
 

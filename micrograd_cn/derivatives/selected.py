@@ -11,12 +11,10 @@ from functools import reduce
 from typing import Any
 
 from .. import ops
-from ..engine import Value, constant
+from ..engine import Value
 from .finite_field import SELECT
 
 __all__ = ["Masked", "Selected", "unmasked_product"]
-
-ZERO = constant(0.0)  # shared, since to make a constant for each node takes time
 
 
 class Selected:
@@ -28,6 +26,8 @@ class Selected:
         partial: a local derivative, a node that is 0 if the operand was not selected.
         both: two other `Selected`s. The operand counts as selected if both of theirs are.
         alternatives: several other `Selected`s. The operand counts as selected if at least one of theirs is.
+        zero: the constant 0, one node for all derivatives of a graph, since to make a constant for each takes time. By
+            default it is that of the others that were passed.
 
     Attributes:
         alternatives: the argument, or ().
@@ -36,21 +36,23 @@ class Selected:
             empty if `partial` has another form.
 
     >>> x = Value(-3)
-    >>> [selected] = [Selected(ops.where(ops.less(0.0, x), 1.0, 0.0))]
+    >>> [selected] = [Selected(ops.where(ops.less(0.0, x), 1.0, 0.0), zero=Value(0.0, requires_grad=False))]
     >>> selected.node().data, selected.where(x).data, selected.constants
     (0.0, 0.0, [1.0, 0.0])
     """
 
-    __slots__ = ("_both", "_node", "alternatives", "constants", "partial")
+    __slots__ = ("_both", "_node", "alternatives", "constants", "partial", "zero")
 
     def __init__(
         self,
         partial: Value | None = None,
         both: tuple[Selected, ...] = (),
         alternatives: tuple[Selected, ...] = (),
+        zero: Value | None = None,
     ) -> None:
         self.partial = self._node = partial
         self._both, self.alternatives = both, alternatives
+        self.zero: Any = zero if partial else (both or alternatives)[0].zero
         self.constants = _constants_of(partial) if partial else []
 
     def node(self) -> Value:
@@ -79,9 +81,9 @@ class Selected:
 
     def where(self, x: Any) -> Value:
         """Return a node that is `x`, a node or a number, if the operand was selected, and else 0."""
-        condition, choices = self.node(), [x, ZERO]
+        condition, choices = self.node(), [x, self.zero]
         if len(self.constants) == 2:  # `condition` is one `where`; to take its own condition needs one node less
-            condition, choices = condition.operands[0], [x if number else ZERO for number in self.constants]
+            condition, choices = condition.operands[0], [x if number else self.zero for number in self.constants]
         found: Value = ops.where(condition, *choices)
         return found
 
@@ -125,17 +127,17 @@ def unmasked_product(x: Any, y: Any, first: Selected | None, second: Selected | 
     a, b = [z.raw if type(z) is Masked else z for z in (x, y)]
     for selected, chosen, factor in ((second, b, a), (first, a, b)):
         if selected is not None and selected.constants and chosen is selected.partial:
-            return factor if {*selected.constants} <= {0.0, 1.0} else _times_choices(chosen, factor)
+            return factor if {*selected.constants} <= {0.0, 1.0} else _times_choices(chosen, factor, selected.zero)
     return a * b
 
 
-def _times_choices(x: Any, y: Any) -> Any:
-    """Return x * y, where x is a constant, or is chosen from constants by `where`. If x is 0, the result is 0."""
+def _times_choices(x: Any, y: Any, zero: Value) -> Any:
+    """Return x * y, where x is a constant, or is chosen from constants by `where`. If x is 0, return `zero`."""
     if isinstance(x, Value) and x.requires_grad:
         condition, *choices = x.operands
-        return ops.where(condition, *[_times_choices(choice, y) for choice in choices])
+        return ops.where(condition, *[_times_choices(choice, y, zero) for choice in choices])
     number = x._data if isinstance(x, Value) else x
-    return ZERO if number == 0.0 else y if number == 1.0 else number * y
+    return zero if number == 0.0 else y if number == 1.0 else number * y
 
 
 def _constants_of(x: Value, depth: int = 2) -> list[float]:

@@ -8,6 +8,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.nn import MLP
+from micrograd_cn.ops.operation import Selection
 
 
 def largest_of_both(x):
@@ -110,3 +111,58 @@ def test_the_matrices_of_a_network_of_relus_are_not_much_larger_programs_than_th
         loss = MLP(4, [8, 8, 8, 1], activation=activation, seed=0)(xs) ** 2
         counts.append(operations(compile(loss, xs).derivative(kind).program))
     assert counts[0] <= 1.15 * counts[1]
+
+
+def slopes_of(f, x):
+    """Return the derivatives of f at the list x: those of backward, of a sparse Jacobian, and of compiled code."""
+    leaves = [*map(Value, x)]
+    f(leaves).backward()
+    found = functional.sparse_jacobian(f)(x)
+    sparse = [0.0] * len(x)
+    for column, value in zip(found.columns, found.values, strict=True):
+        sparse[column] = value
+    program = compile(f)
+    return [v.grad for v in leaves], sparse, program.gradient([(x,)])[0], program.jacobian([(x,)], dense=True)[0][0]
+
+
+ABOVE = {
+    "maximum": (lambda v: mc.dot([v[1], 1.0], [mc.maximum(v[0], 3.0), v[0]]), [-1.0, math.inf]),
+    "where": (lambda v: mc.dot([mc.exp(v[1]), 1.0], [mc.where(mc.less(0.0, v[0]), v[0], 2.0), v[0]]), [-1.0, 800.0]),
+    "two dots": (
+        lambda v: mc.dot([v[1], v[1]], [mc.relu(mc.dot([v[0], v[0]], [1.0, v[2]])), mc.relu(v[0])]),
+        [-1.0, math.inf, 2.0],
+    ),
+}
+
+
+@pytest.mark.parametrize(("f", "x"), ABOVE.values(), ids=ABOVE)
+def test_an_infinite_factor_in_a_dot_of_a_selection_reaches_no_unselected_operand(f, x):
+    expected, *others = slopes_of(f, x)
+    assert not any(map(math.isnan, expected))
+    for found in others:
+        assert [*map(float, found)] == expected
+
+
+@pytest.mark.parametrize("factor", [2.0, -1.0])
+def test_the_selection_of_a_users_operation_may_have_a_factor(factor):
+    """The factor becomes a coefficient of the derivative, and what remains still tells what was selected."""
+    scaled = mc.Op(
+        "scaled_relu",
+        lambda x: factor * max(x, 0.0),
+        (Selection(lambda g, x: factor * mc.where(mc.less(0.0, x), g, 0.0), lambda x: factor if x > 0.0 else None),),
+    )
+    assert functional.sparse_jacobian(lambda x: mc.sqrt(mc.abs(scaled(x))))(-1.0).values in ([], [0.0])
+
+
+def test_whether_a_gradient_reaches_a_recurrence_takes_as_many_operations_for_each_step():
+    """Each state gets gradients through its own selection and through later states. One node says whether any came."""
+
+    def of_length(n):
+        h, w, terms = Value(0.5), Value(1.1), []
+        leaves = [h, w]
+        for _ in range(n):
+            h = mc.tanh(h * w)
+            terms.append(mc.relu(h - 0.1))
+        return operations(compile(mc.sum(terms), leaves).derivative("gradient").program)
+
+    assert of_length(60) - of_length(40) == of_length(40) - of_length(20)
