@@ -7,12 +7,13 @@ in a block.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from threading import Lock
+from threading import RLock
 from typing import Any, NoReturn, TypeVar
 
 from ..ops.operation import Op
@@ -118,13 +119,15 @@ class Context:
 
 _outside = Context()  # the context of all threads and tasks that are in no block
 _context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=_outside)
-_lock = Lock()
+_lock = RLock()
 _entered = 0  # how many blocks all threads and tasks are in together
 active = False  # whether `_entered` is more than 0
 data_changed = True  # set by every assignment to a node's data; code that copies data resets it
 # Sets `data_changed`. It is written in C, as `interrupts.at_once` needs it.
 note_change: Callable[[], None] = partial(setattr, sys.modules[__name__], "data_changed", True)
 here: Callable[[], Context] = _context.get
+if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock that another thread holds at the fork
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def enter(owner: object, **changes: Any) -> None:

@@ -106,7 +106,7 @@ _other_thread.submit(int).result()
 def held_locks():
     """Return the names of the package's locks that another thread could not take now."""
     known = {f"{lock!r}": lock() for lock in list(_locks)}
-    known |= {"llvm": machine_module._lock, "parameters": parameter_cache._lock, "context": context._lock}
+    known |= {"llvm": machine_module._lock, "parameters": parameter_cache._lock(), "context": context._lock}
 
     def names():
         found = []

@@ -365,3 +365,34 @@ def test_a_child_that_was_forked_while_another_thread_compiled_can_compile():
     """A child can compile, although another thread of its parent may have held the compiler's lock at the fork."""
     found = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False)
     assert found.stdout.split() == ["ended"] * 5, found.stderr
+
+
+HELD = """
+import os, signal, threading, warnings
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile
+from micrograd_cn.compiler.data import parameters
+from micrograd_cn.compiler.function.guards import OTHER_THREADS
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork while there are threads
+w, held, go_on = Value(2.0), threading.Event(), threading.Event()
+
+def hold():
+    with OTHER_THREADS._lock(), parameters._lock():
+        held.set()
+        go_on.wait()
+
+threading.Thread(target=hold).start()
+held.wait()
+if not (child := os.fork()):
+    signal.alarm(20)
+    os._exit(compile(lambda x: w * x if x > 0 else x)(3.0) != 6.0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+go_on.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_that_was_forked_while_another_thread_held_the_locks_of_recordings_can_record():
+    found = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=False)
+    assert found.stdout.strip() == "0", found.stderr

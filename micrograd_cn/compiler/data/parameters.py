@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from sys import getrefcount
-from threading import Lock
 from typing import Any, NamedTuple
 
 from ...engine import Value, traverse
@@ -15,11 +14,12 @@ from ...graph.interrupts import at_once
 from ...ops.number import number
 from ...ops.operation import Op
 from ...optim.optimizer import list_of_parameters
+from ..threads.forks import ForkSafeLock
 from .arrays import flat_doubles, is_column
 from .captured import CapturedValue
 from .nodes import add_to_gradients, data_of, set_data
 
-_lock = Lock()
+_lock = ForkSafeLock()
 _version = 0
 
 
@@ -127,7 +127,7 @@ def _data_version() -> int:
     """
     global _version
     if context.data_changed:
-        with _lock:
+        with _lock():
             _version += 1
             # The last line, so that data written before it belong to the new version
             context.data_changed = context.is_watched()

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 from math import isnan
-from threading import Lock
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -34,6 +33,7 @@ from ..data.parameters import held_elsewhere
 from ..data.partition import split_by_outcome
 from ..derivatives import Program
 from ..instructions.lowering import DETACH, check_gradient_flow
+from ..threads.forks import ForkSafeLock
 
 T = TypeVar("T")
 READ_INSTEAD = (
@@ -559,18 +559,18 @@ class OtherThreads(Hooks):
 
     def __init__(self) -> None:
         self._recordings: tuple[RecordingHooks, ...] = ()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def watch_for(self, hooks: RecordingHooks) -> None:
         """From now on, refuse what other threads do with the values that `hooks` records, until `forget(hooks)`."""
-        with self._lock:
+        with self._lock():
             self._recordings = (*self._recordings, hooks)
             hook_other_threads(self)
             context.data_changed = True  # so programs that the function calls read parameters, and are refused
 
     def forget(self, hooks: RecordingHooks) -> None:
         """Undo `watch_for(hooks)`; a no-op if this was not called. Other threads may use the values again."""
-        with self._lock:
+        with self._lock():
             self._recordings = tuple([other for other in self._recordings if other is not hooks])
             hook_other_threads(self if self._recordings else None)
 
