@@ -124,10 +124,11 @@ function showHeads(heads, letters) {
         html("figcaption", {}, html("span", { class: "long" }), html("span", { class: "short" })),
       ),
     (figure, h) => {
+      figure.classList.toggle("looked", h === looked);
+      if (!figure.checkVisibility()) return;
       const [drawing, caption] = figure.children;
       const told = filled(session.words.m_reads, { head: headName(h), at: letters.at(-1) });
       const shares = letters.map((letter, i) => `${letter} ${inPercent(heads[h][i])}`).join(session.words.comma);
-      figure.classList.toggle("looked", h === looked);
       setText(caption.firstChild, told);
       setText(caption.lastChild, headName(h));
       drawing.setAttribute("aria-label", hidden ? told : `${told} ${shares}`);

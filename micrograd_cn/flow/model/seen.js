@@ -33,8 +33,8 @@ function drawCharts() {
   drawEmbeddings(byId("m_table"), model.learner, model.cell, new Set(typedTokens().tokens));
 }
 
-// A canvas that is not drawn again when its size changes is stretched.
-new ResizeObserver(([{ target }]) => model.learner && target.clientWidth && drawCharts()).observe(byId("m_curve"));
+// A canvas that is not drawn again when its size changes is stretched. A larger window has the arcs of more heads.
+new ResizeObserver(([{ target }]) => model.learner && target.clientWidth && showModel()).observe(byId("m_curve"));
 
 export function tellModel() {
   const { learner, settings } = model;

@@ -51,7 +51,9 @@ export function findDead() {
 export function drawBoard(all) {
   drawWorld();
   drawWires();
-  if (all) drawNumbers();
+  if (!all) return;
+  drawNumbers();
+  drawLayers();
 }
 
 // Draw the plane as the network, or the selected neuron, sees it.
@@ -68,15 +70,19 @@ export function drawWires() {
   tellLens();
 }
 
-// Measure the losses on all samples, and draw and tell all that follows from them and from the weights.
+// Measure the losses on all samples, draw them, and tell how far the training is.
 export function drawNumbers() {
-  const { trainer, dead } = session.board;
-  const { words } = session;
+  const { trainer } = session.board;
   trainer.take();
-  drawLosses(byId("losses"), trainer, words);
-  charts.update(trainer.network, words);
-  wiring.mark(dead, words);
+  drawLosses(byId("losses"), trainer, session.words);
   tellState();
+}
+
+// Draw the histograms of each layer, and mark the neurons that are dead.
+export function drawLayers() {
+  const { trainer, dead } = session.board;
+  charts.update(trainer.network, session.words);
+  wiring.mark(dead, session.words);
 }
 
 export function tellState() {

@@ -2,6 +2,7 @@
 
 import {
   drawBoard,
+  drawLayers,
   drawNumbers,
   drawWires,
   drawWorld,
@@ -81,11 +82,12 @@ const runner = new Runner(session.board, {
   },
   showFrame(_now, speed) {
     const frame = pace.frame++ % 12;
-    if (frame === 3) findDead();
+    if (frame === 5) findDead();
     if (speed !== "full") return drawBoard(true);
     if (pace.swept) drawWorld();
-    if (frame % 4 === 2 || session.board.trainer.network.count <= MANY_WEIGHTS) drawWires();
+    if (frame % 4 === 3 || session.board.trainer.network.count <= MANY_WEIGHTS) drawWires();
     if (frame % 6 === 0) drawNumbers();
+    if (frame % 6 === 2) drawLayers();
   },
 });
 
