@@ -16,8 +16,8 @@ test may use what an earlier test has cached.
 This process imports what the tests import, but nothing of the package. Each fault is planted in a copy of the tree, and
 its tests run in a fork of this process. A fault is noticed if the module cannot be imported, if a test fails, or if a
 test needs more than ten times its processor time, or waits for minutes. Before that, the unchanged tests of each room
-run twice. The second time they run in the order in which the faults meet them, the quickest first, and this process
-notes which functions each test calls. Tests that fail are named and left out.
+run twice. The second time the quickest come first, and this process notes which functions each test calls. Tests that
+fail are named and left out.
 
 Some changes are never planted, since they change nothing: annotations, which `from __future__ import annotations` makes
 text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`, and `==` for `is` beside `type(x)`, None, True or False.
@@ -74,7 +74,7 @@ MANY = 300  # of the tests that call a function, so many are tried before all ot
 Fault = namedtuple("Fault", "path operator occurrence line statement")
 seconds, noticed = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many faults each test noticed
 broken = set()  # tests that fail unchanged
-callers = {}  # for each function, as its file and first line: the quickest tests that call it
+callers = {}  # for each function, as its file and first line: the quickest tests of its room that call it
 
 
 # The tests of a module
@@ -322,7 +322,7 @@ class Session:
         """Return a dict from each function of the package, as its file and first line, to the tests that call it."""
         found = defaultdict(list)
         for test in sorted(self.called or (), key=self.order):
-            for code in self.called[test]:
+            for code in self.called[test].copy():  # threads that the test has started may still call functions
                 _, inside, path = code.co_filename.rpartition(f"{os.sep}{PACKAGE}{os.sep}")
                 tests = found[f"{PACKAGE}/{path}:{code.co_firstlineno}"] if inside else []
                 if len(tests) < MANY:
@@ -394,8 +394,7 @@ def baseline(paths, jobs, folder):
                     if name.partition(".")[0] not in (PACKAGE, "tests"):
                         with contextlib.suppress(ImportError):
                             importlib.import_module(name)
-                for function, tests in called.items():
-                    callers.setdefault(function, []).extend(tests)
+                callers.update({f: tests for f, tests in called.items() if room_of(f) == room_of(path)})
             seconds.update(found[0][2])
     gc.freeze()
 

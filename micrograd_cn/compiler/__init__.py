@@ -90,10 +90,10 @@ A multiplication `w * x` in a user's function becomes machine code in these modu
                               calls `Lanes.apply` in `llvm.lanes`, which writes LLVM's instruction `fmul`.
     llvm.machine              `Machine` lets LLVM compile the text of kernels and of native functions.
 
-`runtime.executable.CompiledGraph` calls `Lowering`, `make_tables` and `StageLists`. It chooses the tier: it begins with
-threaded code, and has native code made in the background once the threaded code has run for about as long as that
-takes. The drivers in `runtime.drivers` run an executable: for each panel of rows, they call the code of each stage,
-which loops over the panel's blocks.
+`runtime.executable.CompiledGraph` calls `Lowering` and `make_tables`, and its `Executable` calls `StageLists`. It
+chooses the tier: it begins with threaded code, and has native code made in the background once the threaded code has
+run for about as long as that takes. The drivers in `runtime.drivers` run an executable: for each panel of rows, they
+call the code of each stage, which loops over the panel's blocks.
 
 Many products are computed by loops instead. If `w * x` is a term of `sum`, or one of the products of `dot`, it becomes
 one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. Sums with the same right

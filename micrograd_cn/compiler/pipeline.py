@@ -28,7 +28,7 @@ from .tables.threaded import Threaded
 LINES_PER_MODULE = 20_000  # of LLVM text, which LLVM compiles in about a tenth of a second
 # In code for single rows, operands are gathered into vectors if a level has on average at least MIN_ALIKE_PER_LEVEL
 # instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
-# keep values in registers.
+# keep values in registers. In programs that are so large that they are fused, operands are always gathered.
 MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
 
 

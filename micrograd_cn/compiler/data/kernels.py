@@ -14,12 +14,12 @@ POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
 
 
 class CtypesKernel(NamedTuple):
-    """A kernel: a function in machine code, which Python calls through ctypes.
+    """A kernel: a function in machine code, which Python calls through ctypes, or by its address.
 
     Attributes:
         write: a function that writes the kernel in LLVM.
-        result: the ctypes type of the result, or None.
-        operands: the ctypes types of the operands.
+        result: the ctypes type of the result, or None. It is not used if the kernel is called by its address.
+        operands: the ctypes types of the operands. They are not used either if the kernel is called by its address.
         holds_gil: whether Python's other threads have to wait while the kernel runs. They need not if it reads and
             writes no Python objects.
     """

@@ -1,4 +1,4 @@
-"""Compute a recorded graph again, node by node, for one row, to find the node that gave a number such as nan."""
+"""Compute a recorded graph again, node by node, for one row, to find the node at which something went wrong."""
 
 from __future__ import annotations
 

@@ -348,10 +348,12 @@ class _Visited(NamedTuple):
         functions: the functions whose contents have not been read yet.
         numbers: a dict from the `id` of each object whose attributes have been read to its number: 0 for the object
             that was found first, 1 for the next, and so on.
+        objects: these objects, which are kept so no other object gets the same `id` meanwhile.
     """
 
     functions: list[FunctionType]
     numbers: dict[int, int]
+    objects: list[Any]
 
 
 def _identity(x: Any) -> Any:
@@ -364,7 +366,7 @@ def _identity(x: Any) -> Any:
     out because they would take too long: attributes of a `Module` that are neither numbers nor texts, and the contents
     of collections of more than `MAX_STATIC_ITEMS` items inside an object.
     """
-    visited = _Visited([], {})
+    visited = _Visited([], {}, [])
     functions = visited.functions
     is_function = type(x) is FunctionType
     key = _function_identity(x, visited) if is_function else _part_identity(x, (), visited)
@@ -434,6 +436,7 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     if id(x) in visited.numbers:  # its attributes are in the key already
         return kind, visited.numbers[id(x)]
     visited.numbers[id(x)] = len(visited.numbers)
+    visited.objects.append(x)
     state = dict(attributes_of(x))
     if isinstance(x, Module):
         state = {name: part for name, part in state.items() if _is_number_or_text(part)}

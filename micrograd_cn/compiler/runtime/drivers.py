@@ -42,9 +42,9 @@ FIELDS = (
     "outputs", "output_table",  # how many outputs there are, and a table of where each is in a block
     "stored",  # whether the stages of phase SAMPLE store the outputs, from the address %a on
     "count", "totals_at",  # how many totals there are, and where their means are among the scalars
-    "gradients",  # how many contiguous runs the gradients form among the scalars
-    "gradient_table",  # for each run its offset, the index of its first gradient, and its length
-    "gradients_at",  # where the runs are copied to, one after the other
+    "gradients",  # how many contiguous spans the gradients form among the scalars
+    "gradient_table",  # for each span its offset, the index of its first gradient, and its length
+    "gradients_at",  # where the spans are copied to, one after the other
     "spoiled_at",  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
 )  # fmt: skip
 LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
