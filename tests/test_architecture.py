@@ -57,6 +57,10 @@ INSIDE = {
     "derivatives": ("tree", "argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("words", "public_names", "expression", "formula"),
+    "testing": (
+        *("numeric", "inputs", "report", "arrays", "gradcheck", "drawing", "strategies", "checks_gradient"),
+        *("operations", "find_functions", "pytest_plugin"),
+    ),
     "compiler": (
         *("threads", "instructions", "llvm", "data", "python", "loops", "tables", "native", "pipeline", "runtime"),
         *("training", "c", "program", "derivatives", "function"),

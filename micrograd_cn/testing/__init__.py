@@ -6,26 +6,23 @@
 package whose gradients are written by hand. A pytest plugin prints a summary of all checks. The extra `pytest` of this
 package installs hypothesis, numpy and pytest.
 
-A check of a function goes through these modules. `gradcheck` collects the function and its arguments in a `Subject`
-(module `subject`). If it is a function of `Value`s, `value_arguments` chooses the numbers to differentiate by, and
-`gradcheck` compares each derivative. For another function, `array_check` packs the arguments into vectors (`problem`,
-`vectors`, `pytrees`, `array_parts`, `libraries`), and checks rules that a backward pass must keep (`contract`). Then it
-compares derivatives along directions, in which many numbers change at once (`directional_comparison`). Ways to compare
-such a derivative are tried in order (`directional_stages`); if it seems wrong, other reasons than a mistake are looked
-for (`excuses`). In both cases, derivatives are compared with numerical ones (`numerical`, `compare`). The table in
-`thresholds` has the numbers that decide between verdicts. `report` writes the message.
+A check of a function goes through these folders. `gradcheck` collects the function and its arguments in a `Subject`
+(folder `inputs`). If it is a function of `Value`s, `gradcheck` compares each derivative. For another function, the
+modules in `arrays` pack the arguments into vectors, check rules that a backward pass must keep, and compare derivatives
+along directions, in which many numbers change at once. In both cases, derivatives are compared with numerical ones
+(folder `numeric`). Its table `thresholds` has the numbers that decide between verdicts. `report` writes the message.
 
-`check_op` checks one operation at many points (`evaluation_points`). It also checks the lowerings of the operation: the
-other forms, such as JavaScript, in which the package computes it (`lowerings`). `expressions` draws random graphs in
-which every operation is smooth.
+`check_op` checks one operation at many points. It also checks the lowerings of the operation: the other forms, such as
+JavaScript, in which the package computes it (folder `operations`). `expressions` draws random graphs in which every
+operation is smooth (folder `drawing`).
 """
 
-from .array_strategies import points
-from .check_op import check_op
 from .checks_gradient import checks_gradient
-from .expressions import Expression, expressions
+from .drawing.array_strategies import points
+from .drawing.expressions import Expression, expressions
 from .find_functions import find_functions
 from .gradcheck import gradcheck
+from .operations.check_op import check_op
 from .report import GradientMismatch, NotDeterministic, NothingCompared, PartlyCompared, TooNoisy
 from .strategies import networks, values
 

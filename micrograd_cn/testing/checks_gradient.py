@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .float_strategies import import_strategies
+from .drawing.float_strategies import import_strategies
 from .gradcheck import gradcheck
 
 
@@ -31,7 +31,7 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     st = import_strategies()  # first, since its error says what to install
     from hypothesis import HealthCheck, Phase, given, settings
 
-    from .array_strategies import points
+    from .drawing.array_strategies import points
 
     drawn = [
         x

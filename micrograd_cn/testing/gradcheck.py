@@ -27,9 +27,8 @@ from ..engine import Value, constant, graph_nodes
 from ..gradients import gradients
 from ..graph.closures import Closure
 from ..ops.number import number
-from . import pytrees
-from .compare import Claim, Comparison, ValueTolerance, compare_value
-from .forward_backward import (
+from .inputs import pytrees
+from .inputs.forward_backward import (
     args_as_floats,
     is_compiled,
     is_layer,
@@ -37,13 +36,13 @@ from .forward_backward import (
     pair_of_functions,
     pair_of_layer,
 )
-from .libraries import LIBRARIES, is_any_array, library_of
-from .numerical import DOMAIN_ERRORS, loses_digits, rounding_error
-from .random_state import restored_generators
-from .report import GradientMismatch, NotDeterministic, NothingCompared, raise_or_warn
-from .result_hooks import Compared, notify_failure
-from .subject import VALUE_AND_GRADIENT, Subject, make_subject, parameter_names
-from .thresholds import (
+from .inputs.libraries import LIBRARIES, is_any_array, library_of
+from .inputs.random_state import restored_generators
+from .inputs.subject import VALUE_AND_GRADIENT, Subject, make_subject, parameter_names
+from .inputs.value_arguments import Binding, bind, choose_variables, values_as_numbers
+from .numeric.compare import Claim, Comparison, ValueTolerance, compare_value
+from .numeric.numerical import DOMAIN_ERRORS, loses_digits, rounding_error
+from .numeric.thresholds import (
     DEFAULT_ATOL,
     DEFAULT_RTOL,
     LINEAR_ATOL,
@@ -52,7 +51,8 @@ from .thresholds import (
     MAX_PARAMETERS_TWICE,
     UPSTREAM,
 )
-from .value_arguments import Binding, bind, choose_variables, values_as_numbers
+from .report import GradientMismatch, NotDeterministic, NothingCompared, raise_or_warn
+from .report.result_hooks import Compared, notify_failure
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
@@ -299,7 +299,7 @@ def gradcheck(
     with restored_generators():
         if foreign:
             try:
-                from .array_check import compare_arrays
+                from .arrays.array_check import compare_arrays
             except ModuleNotFoundError as error:
                 raise ImportError(
                     "gradcheck of other functions than those of Values needs numpy: pip install numpy"

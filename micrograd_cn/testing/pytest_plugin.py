@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .result_hooks import CheckResult
+    from .report.result_hooks import CheckResult
 
 RESULTS = "gradcheck"  # the key of a test's results in its user properties, which xdist sends from its workers
 COLUMNS = [
@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Collect the results of the gradient checks in a test, and attach them to its report."""
-    from .result_hooks import result_hook
+    from .report.result_hooks import result_hook
 
     found: dict[tuple[str, str], list[Any]] = {}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine import Value
 from ..nn import MLP
-from .float_strategies import NORMAL_MAGNITUDES, bounds, floats_between, import_strategies, reals
+from .drawing.float_strategies import NORMAL_MAGNITUDES, bounds, floats_between, import_strategies, reals
 
 __all__ = ["networks", "register", "values"]
 

@@ -17,7 +17,7 @@ from micrograd_cn.compiler import scipy_functions
 from micrograd_cn.engine import constant
 from micrograd_cn.functional import grad, hessian, jacobian, sparse_hessian
 from micrograd_cn.optim import SGD
-from micrograd_cn.testing.expressions import expressions
+from micrograd_cn.testing.drawing.expressions import expressions
 
 from ..derivatives.test_sparse import KINKED, SMOOTH, points, random_graph
 from .common import python

@@ -22,7 +22,7 @@ from micrograd_cn.compiler.runtime.executable import CompiledGraph
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD
 from micrograd_cn.testing import expressions
-from micrograd_cn.testing.numerical import rounding_error
+from micrograd_cn.testing.numeric.numerical import rounding_error
 
 from .common import OPTIMISERS, code_of, compiled_for_all, everything, is_native, loop, problem, sizes
 from .common import settings as kept

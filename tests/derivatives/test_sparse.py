@@ -12,7 +12,7 @@ from micrograd_cn import Value
 from micrograd_cn.derivatives.sparse import LinearisedGraph, sparse_gradient
 from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.functional import Sparse, grad, hessian, jacobian, sparse_hessian, sparse_jacobian
-from micrograd_cn.testing.expressions import expressions
+from micrograd_cn.testing.drawing.expressions import expressions
 
 
 def places(found):

@@ -9,22 +9,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, array_check, gradcheck
-from micrograd_cn.testing.array_check import (
+from micrograd_cn.testing import GradientMismatch, gradcheck
+from micrograd_cn.testing.arrays import array_check
+from micrograd_cn.testing.arrays.array_check import (
     SampledCheck,
     compare_problem,
     compare_singly,
     compare_within_budget,
 )
-from micrograd_cn.testing.call_budget import CallBudget
-from micrograd_cn.testing.compare import Comparison
-from micrograd_cn.testing.directional_comparison import compare_along
-from micrograd_cn.testing.directional_function import DirectionalFunction
-from micrograd_cn.testing.directional_stages import TOO_FEW_CALLS
-from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.problem import Problem, unit_vector
-from micrograd_cn.testing.sampling import array_groups, array_places, choose_elements, random_direction
-from micrograd_cn.testing.search import mismatch_along, worst_element, wrong_output
+from micrograd_cn.testing.arrays.directional_comparison import compare_along
+from micrograd_cn.testing.arrays.directional_function import DirectionalFunction
+from micrograd_cn.testing.arrays.directional_stages import TOO_FEW_CALLS
+from micrograd_cn.testing.arrays.problem import Problem, unit_vector
+from micrograd_cn.testing.arrays.sampling import array_groups, array_places, choose_elements, random_direction
+from micrograd_cn.testing.arrays.search import mismatch_along, worst_element, wrong_output
+from micrograd_cn.testing.numeric.call_budget import CallBudget
+from micrograd_cn.testing.numeric.compare import Comparison
+from micrograd_cn.testing.numeric.numerical import Estimate
 
 
 def draw(*shape, seed=0):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, gradcheck
-from micrograd_cn.testing.array_parts import array_parts, is_sparse
-from micrograd_cn.testing.pytrees import flatten_pytree
+from micrograd_cn.testing.inputs.array_parts import array_parts, is_sparse
+from micrograd_cn.testing.inputs.pytrees import flatten_pytree
 
 Z = np.array([1 + 2j, -0.5 + 0.3j, 0.7 - 1j])
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micrograd_cn.testing import array_strategies, points
-from micrograd_cn.testing.array_strategies import (
+from micrograd_cn.testing import points
+from micrograd_cn.testing.drawing import array_strategies
+from micrograd_cn.testing.drawing.array_strategies import (
     _capacity,
     _draw_large,
     _magnitude_windows,

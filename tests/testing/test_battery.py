@@ -11,7 +11,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import Smoothness
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, check_op
-from micrograd_cn.testing.evaluation_points import points_near_ends, special_points, spread_points
+from micrograd_cn.testing.operations.evaluation_points import points_near_ends, special_points, spread_points
 
 from .rows import grouped
 

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from micrograd_cn.testing.call_budget import CallBudget, OutOfCalls
+from micrograd_cn.testing.numeric.call_budget import CallBudget, OutOfCalls
 
 
 def calling(budget, times):

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from micrograd_cn.testing.compare import Claim, ValueTolerance, compare, compare_value
-from micrograd_cn.testing.numerical import Estimate, Steps, derivative
-from micrograd_cn.testing.tolerance import ArrayTolerance
+from micrograd_cn.testing.arrays.tolerance import ArrayTolerance
+from micrograd_cn.testing.numeric.compare import Claim, ValueTolerance, compare, compare_value
+from micrograd_cn.testing.numeric.numerical import Estimate, Steps, derivative
 
 SIDES = pytest.mark.parametrize("sign", [-1.0, 1.0])
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NotDeterministic, PartlyCompared, gradcheck
-from micrograd_cn.testing.contract import (
+from micrograd_cn.testing.arrays.contract import (
     _first_difference,
     _upstream_variants,
     check_contract,
     check_no_stale_state,
     random_cotangent,
 )
-from micrograd_cn.testing.problem import Problem
+from micrograd_cn.testing.arrays.problem import Problem
 
 
 def draw(*shape, seed=0):

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import directional_comparison, directional_stages, excuses
-from micrograd_cn.testing.directional_comparison import compare_along
-from micrograd_cn.testing.directional_function import DirectionalFunction
-from micrograd_cn.testing.problem import Problem
+from micrograd_cn.testing.arrays import directional_comparison, directional_stages, excuses
+from micrograd_cn.testing.arrays.directional_comparison import compare_along
+from micrograd_cn.testing.arrays.directional_function import DirectionalFunction
+from micrograd_cn.testing.arrays.problem import Problem
 
 half = np.float16
 

@@ -10,8 +10,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import Smoothness
-from micrograd_cn.testing import evaluation_points
-from micrograd_cn.testing.evaluation_points import (
+from micrograd_cn.testing.operations import evaluation_points
+from micrograd_cn.testing.operations.evaluation_points import (
     check_and_shrink,
     kink_points,
     points_near_ends,

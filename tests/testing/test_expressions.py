@@ -11,7 +11,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import POSITIVE, REAL, Smoothness
 from micrograd_cn.testing import Expression, expressions
-from micrograd_cn.testing.expressions import (
+from micrograd_cn.testing.drawing.expressions import (
     OPERAND_CHOICES,
     _build_steps,
     _step_strategy,
@@ -20,7 +20,7 @@ from micrograd_cn.testing.expressions import (
     call_name,
     is_public,
 )
-from micrograd_cn.testing.smooth_steps import nudged_input
+from micrograd_cn.testing.drawing.smooth_steps import nudged_input
 
 from .drawing import drawn_from
 from .rows import grouped

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import find
 
 from micrograd_cn.ops.traits import POSITIVE, REAL
-from micrograd_cn.testing import float_strategies as module
-from micrograd_cn.testing.float_strategies import (
+from micrograd_cn.testing.drawing import float_strategies as module
+from micrograd_cn.testing.drawing.float_strategies import (
     _enumerate_three_digits,
     _magnitudes,
     _near_end,

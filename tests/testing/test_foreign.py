@@ -20,7 +20,7 @@ from micrograd_cn.testing import (
     TooNoisy,
     gradcheck,
 )
-from micrograd_cn.testing.problem import rms
+from micrograd_cn.testing.arrays.problem import rms
 
 
 class Counted:

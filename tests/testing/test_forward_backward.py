@@ -5,7 +5,7 @@ import pytest
 
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.testing import GradientMismatch, gradcheck
-from micrograd_cn.testing.forward_backward import pair_of_compiled, pair_of_layer
+from micrograd_cn.testing.inputs.forward_backward import pair_of_compiled, pair_of_layer
 
 X, W, B = np.arange(6.0).reshape(2, 3) - 2.5, np.array([[1.0, -2.0], [0.5, 3.0], [2.0, 0.25]]), np.array([0.5, -1.0])
 

@@ -20,7 +20,7 @@ from micrograd_cn.testing import (
     TooNoisy,
     gradcheck,
 )
-from micrograd_cn.testing.numerical import derivative, noise_level, taylor_order
+from micrograd_cn.testing.numeric.numerical import derivative, noise_level, taylor_order
 
 from .cancelling import accusations
 

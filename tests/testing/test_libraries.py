@@ -9,8 +9,10 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, gradcheck
-from micrograd_cn.testing.analytic import ForwardMode, GradientFunction, ReverseMode, dot, jit_compiled
-from micrograd_cn.testing.libraries import (
+from micrograd_cn.testing.arrays.analytic import ForwardMode, GradientFunction, ReverseMode, dot, jit_compiled
+from micrograd_cn.testing.arrays.problem import Problem
+from micrograd_cn.testing.arrays.vectors import Packed
+from micrograd_cn.testing.inputs.libraries import (
     array_maker,
     empty_maker,
     is_any_array,
@@ -19,8 +21,6 @@ from micrograd_cn.testing.libraries import (
     to_doubles,
     to_numpy,
 )
-from micrograd_cn.testing.problem import Problem
-from micrograd_cn.testing.vectors import Packed
 
 from . import stand_ins
 from .stand_ins import Array, Tensor, elementwise

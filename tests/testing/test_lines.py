@@ -8,18 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, gradcheck, half_precision
-from micrograd_cn.testing.compare import Comparison
-from micrograd_cn.testing.directional_comparison import can_tell_one_percent, compare_along
-from micrograd_cn.testing.directional_function import DirectionalFunction
-from micrograd_cn.testing.directional_stages import compare_within_limit
-from micrograd_cn.testing.excuses import rounding_nearby
-from micrograd_cn.testing.half_precision import mismatch_vanishes_over
-from micrograd_cn.testing.interval_means import IntervalMean, compare_interval_means
-from micrograd_cn.testing.interval_means import changes_and_integrals as integral_along
-from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.problem import Problem
-from micrograd_cn.testing.tolerance import ArrayTolerance
+from micrograd_cn.testing import GradientMismatch, gradcheck
+from micrograd_cn.testing.arrays import half_precision
+from micrograd_cn.testing.arrays.directional_comparison import can_tell_one_percent, compare_along
+from micrograd_cn.testing.arrays.directional_function import DirectionalFunction
+from micrograd_cn.testing.arrays.directional_stages import compare_within_limit
+from micrograd_cn.testing.arrays.excuses import rounding_nearby
+from micrograd_cn.testing.arrays.half_precision import mismatch_vanishes_over
+from micrograd_cn.testing.arrays.interval_means import IntervalMean, compare_interval_means
+from micrograd_cn.testing.arrays.interval_means import changes_and_integrals as integral_along
+from micrograd_cn.testing.arrays.problem import Problem
+from micrograd_cn.testing.arrays.tolerance import ArrayTolerance
+from micrograd_cn.testing.numeric.compare import Comparison
+from micrograd_cn.testing.numeric.numerical import Estimate
 
 
 @pytest.fixture(autouse=True)

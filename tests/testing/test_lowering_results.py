@@ -12,8 +12,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import Lowerings, Smoothness
-from micrograd_cn.testing import javascript
-from micrograd_cn.testing.lowerings import (
+from micrograd_cn.testing.operations import javascript
+from micrograd_cn.testing.operations.lowerings import (
     Lowering,
     LoweringFailed,
     NotAvailable,

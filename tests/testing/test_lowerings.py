@@ -11,8 +11,9 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, Lowerings
-from micrograd_cn.testing import check_op, javascript
-from micrograd_cn.testing.lowerings import compare_lowerings, lowerings
+from micrograd_cn.testing import check_op
+from micrograd_cn.testing.operations import javascript
+from micrograd_cn.testing.operations.lowerings import compare_lowerings, lowerings
 
 from .rows import grouped
 

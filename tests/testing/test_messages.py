@@ -10,7 +10,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.testing import GradientMismatch
-from micrograd_cn.testing.op_failures import (
+from micrograd_cn.testing.operations.op_failures import (
     _shortened,
     _shortened_table,
     _shown_point,
@@ -18,7 +18,7 @@ from micrograd_cn.testing.op_failures import (
     op_reproduction,
     reraise_as_failure,
 )
-from micrograd_cn.testing.op_recording import evaluate
+from micrograd_cn.testing.operations.op_recording import evaluate
 from micrograd_cn.testing.report import ORDER_FOOTER
 
 OWN = Op("own", lambda x: x, (lambda y, x: 1.0,))

@@ -9,8 +9,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import Smoothness
-from micrograd_cn.testing.call_budget import OutOfCalls
-from micrograd_cn.testing.numerical import (
+from micrograd_cn.testing.numeric.call_budget import OutOfCalls
+from micrograd_cn.testing.numeric.numerical import (
     Estimate,
     Steps,
     _noise_in_differences,

@@ -11,15 +11,22 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import REAL, Smoothness
-from micrograd_cn.testing import GradientMismatch, op_derivatives
-from micrograd_cn.testing.op_derivatives import (
+from micrograd_cn.testing import GradientMismatch
+from micrograd_cn.testing.operations import op_derivatives
+from micrograd_cn.testing.operations.op_derivatives import (
     _check_shared_in,
     check_along,
     check_shared,
     compare_derivatives,
     comparison_code,
 )
-from micrograd_cn.testing.op_recording import RECORDED_CODE, check_recording, compare_recorded, evaluate, same_number
+from micrograd_cn.testing.operations.op_recording import (
+    RECORDED_CODE,
+    check_recording,
+    compare_recorded,
+    evaluate,
+    same_number,
+)
 
 from .rows import grouped
 

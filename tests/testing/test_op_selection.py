@@ -8,7 +8,7 @@ from micrograd_cn import OPS, Op, equal, less, where
 from micrograd_cn.ops import Selection
 from micrograd_cn.ops.traits import Lowerings, Smoothness
 from micrograd_cn.testing import check_op, gradcheck
-from micrograd_cn.testing.op_selection import check_selection
+from micrograd_cn.testing.operations.op_selection import check_selection
 
 
 def gate(contribution, weight):

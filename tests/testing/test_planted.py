@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import Lowerings
-from micrograd_cn.testing import NothingCompared, check_op, expressions, gradcheck, javascript, points
+from micrograd_cn.testing import NothingCompared, check_op, expressions, gradcheck, points
+from micrograd_cn.testing.operations import javascript
 
 from .rows import grouped
 

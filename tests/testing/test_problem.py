@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import NotDeterministic, NothingCompared
-from micrograd_cn.testing.analytic import ReverseMode
-from micrograd_cn.testing.array_check import compare_problem
-from micrograd_cn.testing.call_budget import OutOfCalls
-from micrograd_cn.testing.contract import check_contract, random_cotangent
-from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.problem import Problem, element_scales, floor_power_of_2, norm, rms, unit_vector
-from micrograd_cn.testing.vectors import Packed, tied
+from micrograd_cn.testing.arrays.analytic import ReverseMode
+from micrograd_cn.testing.arrays.array_check import compare_problem
+from micrograd_cn.testing.arrays.contract import check_contract, random_cotangent
+from micrograd_cn.testing.arrays.problem import Problem, element_scales, floor_power_of_2, norm, rms, unit_vector
+from micrograd_cn.testing.arrays.vectors import Packed, tied
+from micrograd_cn.testing.numeric.call_budget import OutOfCalls
+from micrograd_cn.testing.numeric.numerical import Estimate
 
 
 def problem_of(f, *args, rtol=None, atol=None, **named):

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import strategies as st
 
 from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck, points
-from micrograd_cn.testing.compare import Comparison
-from micrograd_cn.testing.numerical import Estimate
+from micrograd_cn.testing.numeric.compare import Comparison
+from micrograd_cn.testing.numeric.numerical import Estimate
 from micrograd_cn.testing.pytest_plugin import Summary, _summary_line
-from micrograd_cn.testing.result_hooks import CheckResult, _relative_error, _share_of_allowed, result_hook
+from micrograd_cn.testing.report.result_hooks import CheckResult, _relative_error, _share_of_allowed, result_hook
 
 TESTS = """
 import sys
@@ -98,7 +98,8 @@ def test_a_test_of_one_line():
 def test_points_of_a_shape_are_between_minus_4_and_4_and_apart(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "micrograd_cn.testing.array_strategies.points", lambda *shape, **how: asked.append((shape, how)) or st.just(0)
+        "micrograd_cn.testing.drawing.array_strategies.points",
+        lambda *shape, **how: asked.append((shape, how)) or st.just(0),
     )
     checks_gradient(np.sum, (2, 3), gradient=np.ones_like)
     assert asked == [(((2, 3),), {"min_value": -4.0, "max_value": 4.0, "apart": 2.0**-6})]

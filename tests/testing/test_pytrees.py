@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing.pytrees import flatten_pytree, leaves, parts
+from micrograd_cn.testing.inputs.pytrees import flatten_pytree, leaves, parts
 
 
 class Box:

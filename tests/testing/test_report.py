@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy, gradcheck
-from micrograd_cn.testing.causes import likely_causes
-from micrograd_cn.testing.compare import Comparison
-from micrograd_cn.testing.numerical import Estimate
-from micrograd_cn.testing.pytrees import flatten_pytree
+from micrograd_cn.testing.inputs.pytrees import flatten_pytree
+from micrograd_cn.testing.inputs.subject import Subject
+from micrograd_cn.testing.numeric.compare import Comparison
+from micrograd_cn.testing.numeric.numerical import Estimate
 from micrograd_cn.testing.report import raise_or_warn, report_text, verdict_text
-from micrograd_cn.testing.reproduce import reproduction
-from micrograd_cn.testing.subject import Subject
+from micrograd_cn.testing.report.causes import likely_causes
+from micrograd_cn.testing.report.reproduce import reproduction
 
 
 def row(agrees, title="df/dx", analytic=6.0, slope=3.0, **how):

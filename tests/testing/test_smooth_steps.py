@@ -8,7 +8,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, REAL
-from micrograd_cn.testing.smooth_steps import NudgedValue, fits_domain, is_smooth, nudged_input, smooth_step
+from micrograd_cn.testing.drawing.smooth_steps import NudgedValue, fits_domain, is_smooth, nudged_input, smooth_step
 
 from .rows import grouped
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy, gradcheck
-from micrograd_cn.testing.directional_function import DirectionalFunction
-from micrograd_cn.testing.problem import Problem
-from micrograd_cn.testing.staircases import is_step_function, tread_of
+from micrograd_cn.testing.arrays.directional_function import DirectionalFunction
+from micrograd_cn.testing.arrays.problem import Problem
+from micrograd_cn.testing.arrays.staircases import is_step_function, tread_of
 
 SEED = np.random.default_rng
 

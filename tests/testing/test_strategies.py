@@ -26,8 +26,8 @@ from micrograd_cn.testing import (
     points,
     values,
 )
-from micrograd_cn.testing.smooth_steps import nudged_input, smooth_step
-from micrograd_cn.testing.suspicious_intervals import suspicious_intervals
+from micrograd_cn.testing.drawing.smooth_steps import nudged_input, smooth_step
+from micrograd_cn.testing.drawing.suspicious_intervals import suspicious_intervals
 
 from .planted import NOISY, PLANTED
 

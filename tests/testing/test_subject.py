@@ -13,12 +13,12 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
-from micrograd_cn.testing.array_check import compare_arrays
-from micrograd_cn.testing.pytrees import flatten_pytree, flatten_up_to, parts
-from micrograd_cn.testing.random_state import generator_states
-from micrograd_cn.testing.reproduce import to_code
-from micrograd_cn.testing.subject import make_subject, parameter_names
-from micrograd_cn.testing.subject import one_line as shown_in_a_line
+from micrograd_cn.testing.arrays.array_check import compare_arrays
+from micrograd_cn.testing.inputs.pytrees import flatten_pytree, flatten_up_to, parts
+from micrograd_cn.testing.inputs.random_state import generator_states
+from micrograd_cn.testing.inputs.subject import make_subject, parameter_names
+from micrograd_cn.testing.inputs.subject import one_line as shown_in_a_line
+from micrograd_cn.testing.report.reproduce import to_code
 
 X, Y = np.array([1.25, -0.5]), np.array([0.5, 2.0])
 

@@ -10,8 +10,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, REAL, Smoothness
-from micrograd_cn.testing import suspicious_intervals as module
-from micrograd_cn.testing.suspicious_intervals import (
+from micrograd_cn.testing.drawing import suspicious_intervals as module
+from micrograd_cn.testing.drawing.suspicious_intervals import (
     _fast_cells,
     _find_suspicious,
     _grid,

@@ -4,10 +4,12 @@ import ast
 import re
 from pathlib import Path
 
-from micrograd_cn.testing import thresholds
+from micrograd_cn.testing.numeric import thresholds
 
-ROOM = Path(thresholds.__file__).parent
-TREES = {path.stem: ast.parse(path.read_text("utf-8")) for path in sorted(ROOM.rglob("*.py"))}
+PATH = Path(thresholds.__file__)
+ROOM = PATH.parents[1]
+PATHS = {path.parent.name if path.stem == "__init__" else path.stem: path for path in sorted(ROOM.rglob("*.py"))}
+TREES = {module: ast.parse(path.read_text("utf-8")) for module, path in PATHS.items()}
 NAMES = {name: value for name, value in vars(thresholds).items() if name.isupper()}
 FACTORS = {0.0, 0.5, 1.0, 2.0}  # halves and doubles are written where they are used
 # Other numbers in modules that use thresholds, and why they are none.
@@ -28,7 +30,8 @@ NO_THRESHOLDS = {
 
 def imported(tree):
     """Return the names that a module imports from the table."""
-    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "thresholds"]
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    froms = [node for node in froms if (node.module or "").rpartition(".")[2] == "thresholds"]
     return {alias.name for node in froms for alias in node.names}
 
 
@@ -47,7 +50,7 @@ def numbers(tree):
 
 def test_each_threshold_has_a_unit_and_a_reason_and_is_used():
     text = re.compile(r'^(\w+) = [^"]*\n"""((?:[^".:]|\.\w)+)[.:] ([^"]+)\."""$', re.MULTILINE)
-    found = {name: (unit, reason) for name, unit, reason in text.findall((ROOM / "thresholds.py").read_text("utf-8"))}
+    found = {name: (unit, reason) for name, unit, reason in text.findall(PATH.read_text("utf-8"))}
     assert found.keys() == NAMES.keys()
     assert [name for name, (unit, reason) in found.items() if not unit or len(reason.split()) < 4] == []
     assert NAMES.keys() - set().union(*map(imported, TREES.values())) == set()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
-from micrograd_cn.testing.directional_function import DirectionalFunction
-from micrograd_cn.testing.problem import Problem
-from micrograd_cn.testing.tied_kinks import has_tied_kink
+from micrograd_cn.testing.arrays.directional_function import DirectionalFunction
+from micrograd_cn.testing.arrays.problem import Problem
+from micrograd_cn.testing.arrays.tied_kinks import has_tied_kink
 
 
 def zeros(draw, size=200):

@@ -14,7 +14,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Module
 from micrograd_cn.testing import GradientMismatch, NotDeterministic, PartlyCompared, checks_gradient, gradcheck
-from micrograd_cn.testing.value_arguments import _kind
+from micrograd_cn.testing.inputs.value_arguments import _kind
 
 np = pytest.importorskip("numpy")
 

@@ -1,0 +1,609 @@
+"""Check the derivative of a function of arrays: every single derivative if there are few, or else a random sample.
+
+The arguments are packed into one vector x, whose entries are called elements, and the results into one vector f(x),
+whose entries are called outputs (see `Problem`). A weighted sum u · f of the outputs is differentiated, either with
+respect to one element or along a direction v, a vector that says how far each element moves. The vector u of weights is
+called a cotangent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from ..inputs.libraries import is_any_array, is_tensor
+from ..inputs.pytrees import leaves
+from ..inputs.subject import VALUE_AND_GRADIENT, Subject
+from ..numeric.call_budget import OutOfCalls
+from ..numeric.compare import Comparison
+from ..numeric.numerical import Estimate
+from ..numeric.thresholds import (
+    CALLS_AFTER_WRONG,
+    DIRECTIONS,
+    DOUBLE_PRECISION_BITS,
+    ELEMENTS,
+    EQUAL_RTOL,
+    ESTIMATED_ERRORS,
+    HIDDEN_SHARE,
+    MAX_CALLS,
+    MAX_COMPARED_SINGLY,
+    MAX_EVEN_SIZE,
+    MAX_GROUPS,
+    MAX_HIDDEN,
+    MAX_OPPOSITE_SPREAD,
+    MAX_WRONG_ELEMENTS,
+    NEARBY_DISTANCES,
+    RESERVED_CALLS,
+    UNLIMITED_CALLS,
+    UPHILL_SHARES,
+)
+from .analytic import GradientFunction
+from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent
+from .directional_comparison import Compared, can_tell_one_percent, compare_along
+from .directional_function import DirectionalFunction
+from .directional_stages import TOO_FEW_CALLS
+from .excuses import NARROW_FEATURES
+from .half_precision import agrees_closely, has_settled
+from .problem import Problem, norm
+from .sampling import array_groups, array_places, choose_elements, random_direction
+from .search import worst_element, wrong_output
+from .vectors import Vector
+
+__tracebackhide__ = True
+
+
+def compare_arrays(
+    subject: Subject,
+    derivatives: dict[str, Callable[..., Any]],
+    order: int,
+    rtol: float | None,
+    atol: float | None,
+    seed: int,
+    exhaustive: bool = False,
+    like: Callable[..., Any] | None = None,
+) -> tuple[list[Comparison], bool, float]:
+    """Compare the derivatives of a function of arrays, up to those of order `order`, with numerical ones.
+
+    To check second derivatives, the gradient that PyTorch or jax computes is treated as the function, and the
+    derivative of that gradient is compared.
+
+    Args:
+        subject: the function and its arguments.
+        derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp". If there is
+            none, the backward pass of PyTorch or jax is checked.
+        order: the highest order of derivatives.
+        rtol: relative tolerance; None for the default of `gradcheck`.
+        atol: absolute tolerance; None for the default of `gradcheck`.
+        seed: seed of the random directions and of the random weights of the outputs.
+        exhaustive: whether derivatives with respect to all elements are compared, and not only to a sample of them.
+        like: a function; if it is given, the derivative is compared with its numerical derivatives, and not with those
+            of the subject.
+
+    Returns:
+        The comparisons, whether an argument or output is in half precision (float16 or bfloat16), and the relative
+        tolerance.
+    """
+    problem = Problem(
+        subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static, like=like
+    )
+    if not derivatives and _looks_like_value_and_gradient(problem, subject):
+        raise TypeError(VALUE_AND_GRADIENT)
+    if problem.is_empty:
+        return [_of_nothing(problem)], False, problem.rtol
+    chosen = any(getattr(x, "requires_grad", False) for x in leaves(subject.args))
+    comparisons = compare_problem(problem, seed, exhaustive)
+    for level in range(2, order + 1):
+        if any(comparison.agrees is False for comparison in comparisons):  # no use in differentiating a wrong gradient
+            break
+        upstream = problem.outputs.unpack(random_cotangent(problem, np.random.default_rng(seed)))
+        for weights in problem.outputs.variables(upstream):
+            if is_tensor(weights):  # if only some tensors require a gradient, the others count as constants
+                weights.requires_grad_(chosen)
+        df = GradientFunction(problem.f, problem.arguments, problem.outputs)
+        args, names = (
+            (*problem.arguments.template, upstream),
+            [*problem.names, "upstream" if level == 2 else f"upstream{level}"],
+        )
+        subject = replace(subject, f=df, args=args, names=names)
+        heading = f"{subject.heading}, derivative {level}"
+        problem = Problem(heading, df, subject.args, {}, rtol, atol, names, subject.static, f"d{level - 1}f")
+        comparisons += compare_problem(problem, seed, exhaustive)
+    return comparisons, problem.half_precision, problem.rtol
+
+
+def _looks_like_value_and_gradient(problem: Problem, subject: Subject) -> bool:
+    """Return whether a plain function returns a pair that looks like a value and its gradient.
+
+    It does if the first item is a number, and the second is an array with the shape of an argument, or several such
+    arrays. A module and the method `apply` of an `autograd.Function` are no plain functions.
+    """
+    result = problem.outputs.template
+    is_function = getattr(subject.f, "__name__", "") != "apply" and not subject.is_module
+    if not (is_function and isinstance(result, tuple) and len(result) == 2 and np.shape(result[0]) == ()):
+        return False
+    found = result[1] if isinstance(result[1], (tuple, list)) else [result[1]]
+    shapes = [tuple(x.shape) for x in problem.arguments.variables(problem.arguments.template) if is_any_array(x)]
+    return bool(found) and all(is_any_array(x) and x.shape != () and tuple(x.shape) in shapes for x in found)
+
+
+def _of_nothing(problem: Problem) -> Comparison:
+    """Call the derivative of a problem with empty arguments or results, so it can raise an error for wrong shapes.
+
+    Return a comparison that agrees, since there is no number to compare.
+    """
+    u = np.ones(problem.y.size)
+    if problem.derivative.gradient(problem.x, u) is None:
+        problem.derivative.slope(problem.x, u, np.ones(problem.x.size))
+    path = problem.arguments.leaf_slices()[0][0]
+    return Comparison(
+        f"df/d{path}", 0.0, Estimate(0.0, 0.0), True, "an empty array: shapes alone were checked", argument=path
+    )
+
+
+def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> list[Comparison]:
+    """Compare the derivatives of a problem with numerical ones, and check the rules for its backward pass.
+
+    Args:
+        problem: the function, its derivative and the point.
+        seed: seed of the random directions and of the random weights of the outputs.
+        exhaustive: whether derivatives with respect to all elements are compared, by as many calls as that takes.
+
+    Raises:
+        GradientMismatch: the backward pass breaks a rule (see `contract`).
+        NotDeterministic: two calls gave different gradients.
+    """
+    random = np.random.default_rng(seed)
+    checked = check_contract(problem, random)
+    unlimited = problem.half_precision or exhaustive
+    problem.budget.left = UNLIMITED_CALLS if unlimited else MAX_CALLS - problem.budget.calls - RESERVED_CALLS
+    n, m = problem.x.size, problem.y.size
+    with np.errstate(all="ignore"):  # near the point there may be a pole or the edge of the domain
+        comparisons = (
+            compare_singly(problem)
+            if n * m <= MAX_COMPARED_SINGLY
+            else SampledCheck(problem, random, checked and checked[0], exhaustive).compare()
+        )
+        if checked:
+            check_no_stale_state(problem, *checked)
+            if (
+                n * m <= MAX_COMPARED_SINGLY
+                and not problem.half_precision
+                and not any(comparison.agrees is False for comparison in comparisons)
+            ):
+                check_additivity(problem, *checked)
+    return comparisons + _not_finite_outputs(problem)
+
+
+def compare_singly(problem: Problem) -> list[Comparison]:
+    """For each finite output and each element of the point, compare the derivative with a numerical one."""
+    jobs, arguments = [], []
+    for j in np.flatnonzero(problem.finite_outputs).tolist():
+        u = problem.unit_cotangent(j)
+        typical_slope, g = problem.typical_slope(u), problem.derivative.gradient(problem.x, u)
+        gradient_norm = 0.0 if g is None else norm(g, problem.scale)
+        for i in range(problem.x.size):
+
+            def compare(
+                j: int = j,
+                i: int = i,
+                u: Vector = u,
+                typical_slope: float = typical_slope,
+                gradient_norm: float = gradient_norm,
+            ) -> Compared:
+                return compare_along(
+                    problem,
+                    problem.derivative_name(j, i),
+                    u,
+                    problem.element_direction(i),
+                    typical_slope,
+                    gradient_norm=gradient_norm,
+                )
+
+            jobs.append(compare)
+            arguments.append(problem.arguments.leaf_path(i))
+    found = compare_within_budget(problem, jobs)
+    return [
+        replace(_excuse_infinite_argument(*one), argument=argument)
+        for one, argument in zip(found, arguments, strict=True)
+    ]
+
+
+def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
+    """Return the comparison, but mark it as not compared if a wrong derivative and its argument are infinite or nan.
+
+    `phi` is the function that was differentiated. It tells which elements of the argument were moved. The argument
+    counts as infinite or nan if any of these elements is.
+    """
+    if (
+        comparison.agrees is False
+        and not math.isfinite(comparison.analytic)
+        and not np.isfinite(phi.x[phi.moved_elements]).all()
+    ):
+        return replace(comparison, agrees=None, note="not finite at the point: the argument")
+    return comparison
+
+
+def compare_within_budget(
+    problem: Problem,
+    jobs: Sequence[Callable[[], Compared]],
+    reserved: int = 0,
+    max_wrong: float = math.inf,
+) -> list[Compared]:
+    """Run comparisons that share the remaining calls of the user's function equally; return the results.
+
+    A comparison whose share was too small runs once more at the end, with the calls that other comparisons did not
+    need. If `max_wrong` is finite, other rules hold from the first wrong derivative on: each later comparison may make
+    only `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time.
+
+    Args:
+        problem: the function, and the budget of calls that remain.
+        jobs: functions without arguments; each runs one comparison.
+        reserved: how many comparisons the caller will run later. Their shares of the calls are kept for them.
+        max_wrong: the count of wrong derivatives after which no further comparison runs; by default, all run.
+    """
+    found: list[Compared] = []
+    budget = problem.budget
+    reserved_calls = budget.left * reserved / (len(jobs) + reserved) if jobs else 0.0
+    wrong = 0
+    for k, job in enumerate(jobs):
+        firm = wrong > 0 and max_wrong < math.inf and not problem.half_precision
+        share = CALLS_AFTER_WRONG if firm else (budget.left - reserved_calls) / (len(jobs) - k)
+        found.append(budget.run(share, job, firm))
+        wrong += found[-1][0].agrees is False
+        if wrong >= max_wrong:
+            break
+    if wrong and max_wrong < math.inf:
+        return found
+    unknown = [k for k, (comparison, _) in enumerate(found) if comparison.note == TOO_FEW_CALLS]
+    for n, k in enumerate(unknown):
+        again = budget.run((budget.left - reserved_calls) / (len(unknown) - n), jobs[k])
+        found[k] = again if again[0].agrees is not None else found[k]
+    return found
+
+
+def _not_finite_outputs(problem: Problem) -> list[Comparison]:
+    """Return a single comparison, marked as not compared, for all outputs that are infinite or nan at the point.
+
+    If all outputs are finite, the list is empty.
+    """
+    if problem.finite_outputs.all():
+        return []
+    i = int(np.argmin(problem.finite_outputs))
+    count = int(np.count_nonzero(~problem.finite_outputs))
+    note = f"not finite at the point: {count} of {problem.y.size} outputs"
+    return [Comparison(f"d{problem.outputs.element_name(i)}", math.nan, Estimate(math.nan, math.inf), None, note)]
+
+
+class SampledCheck:
+    """The check of a problem with many derivatives: along random directions, and with respect to a sample of elements.
+
+    Args:
+        problem: the function, its derivative and the point.
+        random: a generator of random numbers, or its seed.
+        u: the weights of the outputs for the first direction; by default, they are random. A caller that has computed
+            the gradient for some weights already gives these, which saves a call of the derivative.
+        exhaustive: whether all elements are compared.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        random: np.random.Generator | int,
+        u: Vector | None = None,
+        exhaustive: bool = False,
+    ) -> None:
+        self._problem, self._first_cotangent, self._exhaustive = problem, u, exhaustive
+        self._random = np.random.default_rng(random)
+        self._arrays = array_places(problem)
+        self._hidden = math.inf  # the smallest `hidden` (see `Comparison`) of all directions that move all arrays
+
+    def compare(self) -> list[Comparison]:
+        """Compare derivatives along directions that move all arrays, or one array, and with respect to single elements.
+
+        A direction says how far each element moves. If the derivative along a direction is wrong, elements whose
+        derivatives are far off are looked for, and compared before other elements.
+        """
+        problem, several = self._problem, len(self._arrays) > 1
+        directions = [
+            functools.partial(self._compare_informative_direction, k)
+            for k in range(DIRECTIONS // 2 if several else DIRECTIONS)
+        ]
+        arrays = min(len(self._arrays), MAX_GROUPS) if several else 0
+        found = compare_within_budget(problem, directions, reserved=arrays + ELEMENTS, max_wrong=1)
+        comparisons = [replace(comparison, hidden=self._hidden) for comparison, _ in found]
+        known = sum(comparison.agrees is not None for comparison in comparisons)
+        needed = 0.5 * len(comparisons) if problem.half_precision else 1.0
+        if known >= needed:  # each direction moves all elements, so these tell enough, whatever noise hides in others
+            comparisons = [comparison for comparison in comparisons if not comparison.noisy]
+        verdicts = {comparison.agrees for comparison, _ in found}
+        coarse = problem.bits < DOUBLE_PRECISION_BITS
+        if coarse and MAX_HIDDEN < self._hidden < math.inf and True in verdicts and False not in verdicts:
+            comparisons.append(_of_whole_gradient(self._hidden))
+        hidden = [functools.partial(self._compare_output, *one) for one in self._hidden_outputs()]
+        of_outputs = compare_within_budget(problem, hidden, reserved=arrays + ELEMENTS) if hidden else []
+        comparisons += [comparison for comparison, _ in of_outputs if not comparison.noisy]
+        found += of_outputs
+        # The same cotangent serves for all arrays and elements, so one gradient is enough.
+        wrong_outputs = [phi.u for comparison, phi in of_outputs if comparison.agrees is False]
+        u = wrong_outputs[0] if wrong_outputs else self._next_cotangent()
+        g = problem.derivative.gradient(problem.x, u)
+        gradient_norm = norm(g, problem.scale) if several and g is not None else 0.0
+        groups = array_groups(problem, g) if several else []
+        of_arrays = compare_within_budget(
+            problem,
+            [functools.partial(self._compare_group, *group, u, gradient_norm) for group in groups],
+            reserved=ELEMENTS,
+        )
+        comparisons += [comparison for comparison, _ in of_arrays]
+        wrong = [phi for comparison, phi in of_arrays if comparison.agrees is False][:MAX_WRONG_ELEMENTS]
+        functions = wrong or [phi for comparison, phi in found if comparison.agrees is False]
+        worst = []
+        for k, phi in enumerate(functions, 1):  # this may take long, so it shows its progress
+            print_progress(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(functions)}")
+            worst.append(worst_element(phi))
+        typical_slope = problem.typical_slope(u)
+        among = np.logical_or.reduce([phi.v != 0.0 for phi in functions] or [np.ones(problem.x.size, bool)])
+        chosen = range(problem.x.size) if self._exhaustive else choose_elements(problem, self._random, g, among)
+        elements = list(dict.fromkeys([*worst, *chosen]))
+        compared = compare_within_budget(
+            problem,
+            [functools.partial(self._compare_element, i, u, typical_slope, gradient_norm) for i in elements],
+            max_wrong=MAX_WRONG_ELEMENTS,
+        )
+        of_elements = [comparison for comparison, _ in compared]
+        if not any(comparison.agrees is False for comparison in of_elements):
+            comparisons = _without_narrow_features(comparisons, of_elements)
+        # In a sample, an element that noise hides is left out: the direction of its array has been compared.
+        return comparisons + [comparison for comparison in of_elements if self._exhaustive or not comparison.noisy]
+
+    def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
+        """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.
+
+        If it is wrong, a single output whose own derivative is wrong is looked for, and that derivative is compared
+        instead.
+
+        Args:
+            i: the index of the element.
+            u: the weights of the outputs.
+            typical_slope: about how large the derivatives with respect to single elements are.
+            gradient_norm: the norm of the whole gradient of u · f.
+        """
+        problem = self._problem
+        comparison, phi = compare_along(
+            problem, self._title(i), u, problem.element_direction(i), typical_slope, gradient_norm=gradient_norm
+        )
+        if comparison.agrees is None and comparison.note.startswith("kink"):
+            comparison, phi = self._compare_nearby(
+                (comparison, phi), self._title(i), u, problem.element_direction(i), typical_slope
+            )
+        if comparison.agrees is False and problem.y.size > 1:
+            cause = self._cause(i, u, comparison)
+            with contextlib.suppress(OutOfCalls):
+                of_one = wrong_output(phi)
+                title = problem.derivative_name(int(np.argmax(of_one)), i)
+                direction, slope = problem.element_direction(i), problem.typical_slope(of_one)
+                of_output, _ = compare_along(problem, title, of_one, direction, slope)
+                comparison = of_output if of_output.agrees is False else comparison
+            comparison = replace(comparison, cause=cause)
+        return replace(_excuse_infinite_argument(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
+
+    def _cause(self, i: int, u: Vector, comparison: Comparison) -> str:
+        """Return "a transposed matrix" if that explains the wrong derivative with respect to element `i`; else "".
+
+        A transposed matrix explains it if the gradient of u · f has the correct derivative at the index that the
+        element has in the transposed matrix. `u` has the weights of the outputs, and `comparison` has the correct
+        derivative.
+        """
+        g, at = self._problem.derivative.gradient(self._problem.x, u), self._problem.arguments.transposed_index(i)
+        is_there = g is not None and math.isclose(g[at], comparison.numeric.slope, rel_tol=EQUAL_RTOL)
+        return "a transposed matrix" if is_there and at != i else ""
+
+    def _compare_informative_direction(self, k: int) -> Compared:
+        """Compare along up to three random directions, until a comparison is exact enough to show an error of 1 %.
+
+        The last comparison is returned. Along some directions, the function may change too little to show an error of
+        1 %, or it may have a kink. `k` is the index of the comparison, and becomes the number in its title.
+        """
+        problem = self._problem
+        even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill would cancel
+        # With all elements uphill, the slope is largest, but a mistake in one of many elements is lost in it.
+        first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5
+        close: Compared | None = None
+        for part in (first, UPHILL_SHARES[0 if even else 1], 1.0):
+            comparison, phi = self._compare_along(f"direction {k + 1}", part)
+            array, *others = [path for path, _ in self._arrays]
+            comparison = replace(comparison, argument="" if others else array)
+            if self._is_telling(comparison) or comparison.note == TOO_FEW_CALLS:
+                return comparison, phi
+            if comparison.agrees and agrees_closely(comparison, problem):
+                close = comparison, phi
+        if close:
+            return close
+        if comparison.agrees:
+            comparison = replace(comparison, agrees=None, note="too noisy to show an error of 1 %", noisy=True)
+        return comparison, phi
+
+    def _is_telling(self, comparison: Comparison) -> bool:
+        """Return whether a comparison shows an error of 1 %, or agrees so well that another direction tells no more."""
+        problem = self._problem
+        return can_tell_one_percent(problem, comparison) or (
+            comparison.agrees is True and has_settled(comparison, problem)
+        )
+
+    def _hidden_outputs(self) -> list[tuple[str, Vector]]:
+        """Return a name and weights of the outputs for each array of the result that hides behind another array.
+
+        An array hides if its outputs change far less than those of the other array, so a weighted sum of all outputs
+        would hardly show a mistake in them. The weights are 0 for the outputs of all other arrays. The list is empty if
+        there are more than `MAX_GROUPS` arrays, since one backward pass is needed for each.
+        """
+        problem = self._problem
+        places = [one for one in problem.outputs.leaf_slices() if problem.finite_outputs[one[1]].any()]
+        if not 1 < len(places) <= MAX_GROUPS:
+            return []
+        u = self._next_cotangent()
+        sizes, found = [], []
+        for path, place in places:
+            alone = np.zeros(u.size)
+            alone[place] = u[place]
+            found.append((path, alone))
+            sizes.append(self._steepness(alone))
+        return [one for one, size in zip(found, sizes, strict=True) if size < HIDDEN_SHARE * max(sizes)]
+
+    def _steepness(self, u: Vector) -> float:
+        """Return about how far u · f changes if each element moves by its entry in `Problem.scale`.
+
+        u · f is the sum of the outputs with the weights `u`.
+        """
+        problem = self._problem
+        g = problem.derivative.gradient(problem.x, u)
+        if g is not None:
+            return norm(g, problem.scale)
+        return math.fabs(problem.derivative.slope(problem.x, u, random_direction(problem, self._random, None, 0.0)))
+
+    def _compare_output(self, path: str, u: Vector) -> Compared:
+        """Compare, along a random direction, the derivative of the weighted sum of the outputs of one array.
+
+        `path` is the path of this array in the result. The weights `u` are 0 for the outputs of all other arrays.
+        """
+        comparison, phi = self._compare_along(f"direction of {path}", 1.0, u=u)
+        array, *others = [path for path, _ in self._arrays]
+        return replace(comparison, argument="" if others else array), phi
+
+    def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> Compared:
+        """Compare the derivative along a random direction that moves one group of arrays.
+
+        If the comparison is not exact enough to show an error of 1 %, a second random direction is tried.
+
+        Args:
+            names: the names of the arrays.
+            mask: 1.0 for the elements of these arrays, 0.0 for all others.
+            u: the weights of the outputs, whose weighted sum is differentiated.
+            gradient_norm: the norm of the whole gradient of the weighted sum.
+        """
+        comparison, phi = self._compare_along(f"direction of {names}", 1.0, mask, u, gradient_norm)
+        if not self._is_telling(comparison):
+            comparison, phi = self._compare_along(
+                f"direction of {names}", 0.5, mask, self._next_cotangent(), gradient_norm
+            )
+        told = can_tell_one_percent(self._problem, comparison) or agrees_closely(comparison, self._problem)
+        if comparison.agrees and not told:
+            comparison = replace(comparison, agrees=None, note="too noisy to show an error of 1 %", noisy=True)
+        return replace(comparison, argument=names), phi
+
+    def _title(self, element: int) -> str:
+        """Return the name of the derivative with respect to an element, such as "d(w*f)/dx[0]".
+
+        In the name, w stands for the weights of the outputs. If there is only one output, w is left out.
+        """
+        name = "f" if self._problem.y.size == 1 else "(w*f)"
+        return f"d{name}/d{self._problem.arguments.element_name(element)}"
+
+    def _compare_along(
+        self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, gradient_norm: float = 0.0
+    ) -> Compared:
+        """Compare the derivative along a random direction; if the point is at a kink, compare next to it instead.
+
+        Args:
+            title: the name of the derivative.
+            part: the share of the elements that is sure to move uphill (see `random_direction`). The larger it is, the
+                larger is the derivative along the direction.
+            mask: 1.0 for elements that move, 0.0 for others; by default, all move.
+            u: the weights of the outputs, whose weighted sum is differentiated; random ones by default.
+            gradient_norm: the norm of the whole gradient of the weighted sum.
+        """
+        problem = self._problem
+        u = self._next_cotangent() if u is None else u
+        g = problem.derivative.gradient(problem.x, u)
+        v = random_direction(problem, self._random, g, part)
+        v = v if mask is None else mask * v
+        typical_slope = 0.0 if g is None else problem.norm(g, v)
+        comparison, phi = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
+        if comparison.note.startswith("kink"):  # any slope between those of the two sides agrees: compare beside it
+            found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
+            if not (comparison.agrees and found[0].agrees is None):
+                comparison, phi = found
+        if mask is None and typical_slope:
+            self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / typical_slope)
+        return comparison, phi
+
+    def _compare_nearby(self, found: Compared, title: str, u: Vector, v: Vector, typical_slope: float) -> Compared:
+        """Compare a derivative at a random point near the problem's point, and return the comparison.
+
+        If it cannot tell whether the derivative is right or wrong, up to two points farther away are tried.
+
+        Args:
+            found: the comparison at the problem's point. It is returned if no calls are left for another comparison.
+            title: the name of the derivative.
+            u: the weights of the outputs, whose weighted sum is differentiated.
+            v: the direction along which it is differentiated.
+            typical_slope: about how large derivatives along such directions are.
+        """
+        problem, title, n = self._problem, f"{title}, next to the point", v.size
+        off: list[float] = []
+        for away in NEARBY_DISTANCES:
+            # The distances are random, so no two elements become equal.
+            steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)
+            nearby = problem.arguments.rounded(problem.x + steps * problem.scale)
+            with contextlib.suppress(OutOfCalls):
+                found = compare_along(problem, title, u, v, typical_slope, nearby)
+            if found[0].agrees or (found[0].agrees is False and not found[0].note.startswith("kink")):
+                break
+            if found[0].agrees is False:
+                off.append(found[0].analytic - found[0].numeric.slope)
+        # Changes of order in a sorted array may be nearer to each other than the finest steps. The derivative then
+        # seems wrong, by other amounts at other points.
+        if len(off) > 1 and found[0].agrees is False and math.fabs(mean(off)) < MAX_OPPOSITE_SPREAD * stdev(off):
+            return replace(found[0], agrees=None), found[1]
+        return found
+
+    def _next_cotangent(self) -> Vector:
+        """Return random weights of the outputs; on the first call, the weights `u` that the constructor got, if any."""
+        first, self._first_cotangent = self._first_cotangent, None
+        return random_cotangent(self._problem, self._random) if first is None else first
+
+
+def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
+    """Return how large a mistake in the derivative along a direction may be without `comparison` showing it.
+
+    If the derivative agrees with the numerical one, this is the error that the tolerance and the numerical derivative's
+    own error allow. Otherwise the distance between the two derivatives is added. The result is inf if the analytic or
+    the numerical derivative, or the error of the latter, is not finite.
+    """
+    off, e = math.fabs(comparison.analytic - comparison.numeric.slope), comparison.numeric
+    size = max(math.fabs(comparison.analytic), math.fabs(e.slope))
+    allowed = max(problem.atol, problem.rtol * size, ESTIMATED_ERRORS * e.error)
+    found = allowed if comparison.agrees else off + allowed
+    return found if math.isfinite(found) else math.inf
+
+
+def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Comparison]) -> list[Comparison]:
+    """Return comparisons along directions, but mark the wrong ones as not compared if an element has narrow features.
+
+    A feature of the function is narrow if it is narrower than the steps. `of_elements` has comparisons with respect to
+    single elements, among them those that contribute most to a mismatch along a direction. If the function has narrow
+    features along one of these elements, they may have caused the mismatch.
+    """
+    if not any(comparison.note == NARROW_FEATURES for comparison in of_elements):
+        return comparisons
+    return [replace(c, agrees=None, note=NARROW_FEATURES) if c.agrees is False else c for c in comparisons]
+
+
+def _of_whole_gradient(hidden: float) -> Comparison:
+    """Return a comparison, marked as not compared. It says how large a mistake in the gradient is hidden by noise."""
+    note = f"too noisy: a mistake of {hidden:.0%} of the gradient's norm would not show; try exhaustive=True, float64"
+    return Comparison("whole gradient", math.nan, Estimate(math.nan, math.inf), None, note, True)
+
+
+def print_progress(progress: str) -> None:
+    """Print a line about the progress of a search to stderr, if that is a terminal."""
+    if sys.stderr.isatty():
+        print(progress, file=sys.stderr, flush=True)

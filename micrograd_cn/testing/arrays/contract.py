@@ -1,0 +1,332 @@
+"""Check the contract of a backward pass: the rules that it must keep besides giving the right numbers.
+
+A backward pass takes the upstream gradient, which has a weight for each output, and returns the gradient of the
+weighted sum of the outputs. It must be linear in the upstream gradient, and must change neither the upstream gradient
+nor the arguments. The upstream gradient as one vector is called a cotangent. In the code, `u` is a cotangent, and `g`
+is the gradient that the backward pass returns for `u`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..inputs.libraries import is_tensor, library_of
+from ..numeric.thresholds import (
+    CANCELLING,
+    EQUAL_BITS,
+    LARGE_UPSTREAM,
+    MAX_SINGLE_OUTPUTS,
+    NEARBY_DISTANCE,
+    UNDERFLOW_FACTOR,
+    UPSTREAM,
+)
+from ..report import GradientMismatch
+from .analytic import ForwardMode, ReverseMode
+from .problem import Problem
+from .vectors import Vector, concatenated, draw_from
+
+__tracebackhide__ = True
+
+COTANGENT_VALUES = np.array([-1.0, -0.75, -0.5, 0.5, 0.75, 1.0])  # entries of a random cotangent, before scaling
+
+
+def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
+    """Return random weights for the outputs of the function; arrays with larger outputs get smaller weights.
+
+    Every floating-point type holds the weights exactly. A single output has the weight 1. Outputs that are not finite
+    have the weight 0.
+    """
+    if problem.y.size == 1:
+        return problem.unit_cotangent(0)
+    places = zip(problem.outputs.slices(), problem.output_scales, strict=True)
+    weights = concatenated(
+        [draw_from(COTANGENT_VALUES / size, place.stop - place.start, random) for place, size in places]
+    )
+    if not problem.all_outputs_finite:
+        weights[~problem.finite_outputs] = 0.0
+    return weights
+
+
+def _random_signs(problem: Problem, random: np.random.Generator) -> Vector:
+    """Return a vector that has 1 or -1, at random, for each element of the problem's point."""
+    return draw_from(np.array([-1.0, 1.0]), problem.x.size, random)
+
+
+def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
+    """Call the derivative of a problem in every way that it must support, and check what it returns and changes.
+
+    Return a random cotangent, which is a vector of weights of the outputs, and the gradient of the weighted sum of the
+    outputs. Return None if the derivative gives no gradient.
+
+    Raises:
+        GradientMismatch: the derivative breaks the contract; the message says how.
+        NotDeterministic: two calls gave different gradients.
+    """
+    derivative, u = problem.derivative, random_cotangent(problem, random)
+    with contextlib.suppress(Exception):  # there may be no derivative there
+        nearby = problem.arguments.rounded((1.0 + NEARBY_DISTANCE * _random_signs(problem, random)) * problem.x)
+        derivative.slope(nearby, u, problem.scale)
+    if not isinstance(derivative, (ForwardMode, ReverseMode)):
+        return None
+    if derivative.changed and (changed := derivative.changed(problem.x)):
+        raise _contract_failure(problem, f"the derivative changes the argument {changed}; let it compute with a copy")
+    if isinstance(derivative, ForwardMode):
+        d = problem.arguments.rounded(_random_signs(problem, random) * problem.scale)
+        with np.errstate(all="ignore"):
+            along, other = (derivative.slope(problem.x, u, part * d) for part in (1.0, UPSTREAM))
+        allowed = max(EQUAL_BITS * problem.eps * u.size, problem.rtol) * abs(along)
+        if np.isfinite(along) and not abs(other - UPSTREAM * along) <= allowed:
+            was = f"it gives {along:.6g}, and {other:.6g} for {UPSTREAM} times the tangents"
+            raise _contract_failure(problem, f"jvp= is not linear in the tangents: {was}")
+        return None
+    g = derivative.gradient(problem.x, u)
+    if derivative.backward_pass is None:
+        problem.check_same_gradient(g, derivative.gradient(problem.x, u.copy()))
+        return u, g
+    args, factored = problem.arguments.unpack(problem.x), UPSTREAM * u
+    upstream = problem.outputs.unpack(factored)
+    scaled = derivative.backward_pass(args, upstream)
+    if changed := problem.arguments.first_change(args, problem.x):
+        raise _contract_failure(
+            problem, f"the backward pass changes the argument {changed}; let it compute with a copy"
+        )
+    if changed := problem.outputs.first_change(upstream, factored):
+        raise _contract_failure(
+            problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy"
+        )
+    if not np.array_equal(scaled, UPSTREAM * g):  # if they are equal, the second call has given the same result
+        problem.check_same_gradient(
+            g, derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
+        )
+    if (
+        (at := _first_difference(problem, scaled, UPSTREAM * g))
+        and (
+            problem.half_precision or _first_difference(problem, scaled, UPSTREAM * g, _without_cancelling(problem, u))
+        )
+        and not (problem.half_precision and _is_linear(problem, UNDERFLOW_FACTOR * u))
+    ):
+        path, i = at
+        what = "upstream gradient not used", f"Multiply what is returned for {path} by it"
+        if _first_difference(problem, scaled, g):
+            what = (
+                "not linear in the upstream gradient",
+                f"Multiply each term of what is returned for {path} by it once",
+            )
+        raise _contract_failure(
+            problem,
+            f"{what[0]}: {_derivative_by(problem, i)} is {g[i]:.6g}, with {UPSTREAM} times the upstream gradient "
+            f"{scaled[i]:.6g}, not {UPSTREAM * g[i]:.6g}. {what[1]}",
+        )
+    if not problem.half_precision:
+        factor = LARGE_UPSTREAM * 2.0 ** (u.size - 1).bit_length()
+        found = derivative.gradient(problem.x, factor * u)
+        if (
+            np.isfinite(found).all()
+            and (at := _first_difference(problem, found, factor * g))
+            and _first_difference(problem, found, factor * g, factor * _without_cancelling(problem, u))
+        ):
+            raise _contract_failure(
+                problem,
+                f"not linear in the upstream gradient where that is large: {_derivative_by(problem, at[1])} is "
+                f"{g[at[1]]:.6g}, with {factor:g} times the upstream gradient {found[at[1]]:.6g}, not "
+                f"{factor * g[at[1]]:.6g}",
+            )
+    for variant, weights, expected in _upstream_variants(problem, u, g):
+        try:
+            found = derivative.backward_pass(problem.arguments.unpack(problem.x), weights)
+        except Exception as error:  # a user's backward pass may raise anything
+            text = " ".join(str(error).split())[:200]
+            raise _contract_failure(
+                problem,
+                f"the backward pass fails if the upstream gradient is {variant}: {type(error).__name__}: {text}",
+            ) from error
+        if at := _first_difference(problem, found, expected, g):
+            raise _contract_failure(
+                problem,
+                f"the backward pass is wrong if the upstream gradient is {variant}: {_derivative_by(problem, at[1])} "
+                f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
+            )
+    return u, g
+
+
+def check_additivity(problem: Problem, u: Vector, g: Vector) -> None:
+    """Check that the gradient for a cotangent is the sum of the gradients for each of its entries alone.
+
+    A cotangent is a vector of weights of the outputs, for which a backward pass computes the gradient of the weighted
+    sum. For one entry alone, all other weights are 0.
+
+    Args:
+        problem: the function and its derivative.
+        u: the cotangent.
+        g: the gradient for this cotangent.
+
+    Raises:
+        GradientMismatch: the sum of the gradients is not `g`.
+    """
+    alone = [
+        u[j] * problem.derivative.gradient(problem.x, problem.unit_cotangent(j)) for j in np.flatnonzero(u).tolist()
+    ]
+    if len(alone) < 2:
+        return
+    total, usual = np.sum(alone, axis=0), np.sum(np.abs(alone), axis=0)
+    if at := _first_difference(problem, total, g, usual):
+        path, i = at
+        raise _contract_failure(
+            problem,
+            f"not additive in the upstream gradient: {_derivative_by(problem, i)} is {g[i]:.6g}, and those of "
+            f"single outputs add up to {total[i]:.6g}. Add up the terms that are returned for {path}",
+        )
+
+
+def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
+    """Check that the gradient at the problem's point is the same as before the function was called at other points.
+
+    It would not be the same if each call of the function stored a result that the backward pass uses later. In PyTorch,
+    the function is called elsewhere between a forward pass and its backward pass. Then the backward pass runs a second
+    time through the same graph, and must give the same gradient again: it must not change what the forward pass saved.
+
+    Args:
+        problem: the function and its derivative.
+        u: a cotangent, which is a vector of weights of the outputs.
+        before: the gradient for `u` before the function was called at other points.
+
+    Raises:
+        GradientMismatch: the gradient at the point has changed, or the second backward pass gives another gradient.
+    """
+    derivative = problem.derivative
+    assert isinstance(derivative, ReverseMode)
+    other = problem.arguments.rounded(problem.x + NEARBY_DISTANCE * problem.scale)
+    after = again = None
+    if derivative.backward_twice is not None:
+        args, elsewhere = problem.arguments.unpack(problem.x), problem.arguments.unpack(other)
+        # PyTorch itself raises an error where f changes what it has saved, or frees the graph.
+        with contextlib.suppress(Exception):
+            after, again = derivative.backward_twice(args, elsewhere, problem.outputs.unpack(u))
+    if after is None:
+        problem.value(other)
+        after = derivative.gradient(problem.x, u.copy())
+    if at := _first_difference(problem, after, before):
+        name = problem.arguments.element_name(at[1])
+        raise _contract_failure(
+            problem, f"the gradient for {name} changes after calls of f elsewhere: does f store a result?"
+        )
+    if again is not None and (at := _first_difference(problem, again, after)):
+        raise _contract_failure(
+            problem,
+            f"a second backward pass through the same graph gives another gradient: {_derivative_by(problem, at[1])} "
+            f"is {again[at[1]]:.6g}, and was {after[at[1]]:.6g}. Does the backward pass change what f saved for it? "
+            "Let it compute with a copy",
+        )
+
+
+def _without_cancelling(problem: Problem, u: Vector) -> Vector:
+    """Return the gradient for the absolute values of the cotangent `u`, times the constant `CANCELLING`.
+
+    A cotangent is a vector of weights of the outputs. The returned gradient is about as large as the terms of the
+    gradient for `u`, which may cancel. If a backward pass adds up positive terms and negative terms separately, as that
+    of logcumsumexp does, its rounding error is relative to these terms, and not to their sum.
+    """
+    derivative = problem.derivative
+    assert isinstance(derivative, ReverseMode)
+    return CANCELLING * derivative.gradient(problem.x, np.abs(u))
+
+
+def _is_linear(problem: Problem, u: Vector) -> bool:
+    """Return whether the gradient is multiplied by the constant `UPSTREAM` if the cotangent `u` is multiplied by it.
+
+    A cotangent is a vector of weights of the outputs.
+    """
+    derivative = problem.derivative
+    assert isinstance(derivative, ReverseMode)
+    g, scaled = (derivative.gradient(problem.x, part * u) for part in (1.0, UPSTREAM))
+    return bool(np.isfinite(g).all()) and not _first_difference(problem, scaled, UPSTREAM * g)
+
+
+def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
+    """Yield upstream gradients of unusual kinds, such as arrays that are not contiguous in memory.
+
+    Each item has a name of the kind for messages, the upstream gradient in the structure of the result, and the
+    gradient that the backward pass should return for it. `u` has weights of the outputs as a vector, and `g` is the
+    gradient that the backward pass returns for these weights.
+    """
+    outputs, derivative = problem.outputs, problem.derivative
+    assert isinstance(derivative, ReverseMode)
+    leaves = outputs.variables(outputs.unpack(u))
+    arrays = [library_of(leaf) in ("torch", "numpy") and leaf.ndim > 0 and 0 not in leaf.shape for leaf in leaves]
+    if any(arrays):
+        strided = [_non_contiguous(leaf) if array else leaf for leaf, array in zip(leaves, arrays, strict=True)]
+        yield "not contiguous (.contiguous() makes it so)", outputs.with_variables(strided), g
+    in_torch = any(is_tensor(leaf) and array for leaf, array in zip(leaves, arrays, strict=True))
+    if in_torch and problem.all_outputs_finite:
+        wide = [leaf.new_full((), 0.5).expand(leaf.shape) for leaf in leaves]
+        halves = np.full(u.size, 0.5)
+        yield "expanded, as that of y.sum() is", outputs.with_variables(wide), derivative.gradient(problem.x, halves)
+    if derivative.differentiable_outputs is not None and len(leaves) > 1 and not outputs.has_array_parts:
+        for k in derivative.differentiable_outputs(problem.arguments.unpack(problem.x))[:MAX_SINGLE_OUTPUTS]:
+            path, place = outputs.leaf_slices()[k]
+            alone = np.zeros(u.size)
+            alone[place] = u[place]
+            some = outputs.with_variables([leaf if i == k else None for i, leaf in enumerate(leaves)])
+            yield f"None but for {path}", some, derivative.gradient(problem.x, alone)
+
+
+def _non_contiguous(w: Any) -> Any:
+    """Return an array that has the numbers of `w` but is not contiguous: nans lie between the numbers in memory."""
+    *outer, last = w.shape
+    shape = (*outer, last + 1, 2)
+    spread: Any = w.new_full(shape, math.nan) if is_tensor(w) else np.full(shape, math.nan, w.dtype)
+    spread[..., :last, 0] = w
+    return spread[..., :last, 0]
+
+
+def _first_difference(
+    problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None
+) -> tuple[str, int] | None:
+    """Return the first element in which two gradients differ by more than the tolerance; None if there is none.
+
+    The element is returned as a pair of the path of its array, such as "x['w']", and its index in the vector of all
+    elements. Elements whose `expected` gradient is not finite are not compared.
+
+    Args:
+        problem: the function and its derivative.
+        found: a gradient.
+        expected: the gradient that it should be.
+        usual: numbers about as large as the terms that `expected` is the sum of; by default `expected` itself. They
+            tell how far the gradients may be rounded where the terms cancel.
+    """
+    usual = expected if usual is None else usual
+    for path, place in problem.arguments.leaf_slices():
+        a, b = found[place], expected[place]
+        if np.array_equal(a, b):
+            continue
+        finite = np.isfinite(b)
+        if not finite.any():
+            continue
+        with np.errstate(all="ignore"):
+            both = [b] if usual is expected else [b, usual[place]]
+            size = max(_max_magnitude(x if finite.all() else x[finite]) for x in both)
+            share = max(EQUAL_BITS * problem.eps, problem.rtol)
+            allowed = share * (size if math.isfinite(size) else 0.0) + problem.smallest_normal
+            other = finite & ~(np.abs(a - b) <= allowed)
+        if other.any():
+            return path, place.start + int(np.argmax(other))
+    return None
+
+
+def _derivative_by(problem: Problem, i: int) -> str:
+    """Return the name of the derivative with respect to the element with the index `i`, for messages."""
+    return f"d/d{problem.arguments.element_name(i)}"
+
+
+def _max_magnitude(x: Vector) -> float:
+    """Return the largest absolute value."""
+    return max(float(np.max(x)), -float(np.min(x)))
+
+
+def _contract_failure(problem: Problem, what: str) -> GradientMismatch:
+    return GradientMismatch(f"{problem.heading}: {what}")

@@ -1,0 +1,375 @@
+"""Compare a directional derivative with a numerical one, and try again with other steps if the two do not agree.
+
+The weighted sum of a problem's outputs, with the weights u, is a function φ of one number t along a direction v (see
+`DirectionalFunction`). The derivative of φ at 0 that the code under test gives is called analytic. Its difference from
+the numerical derivative is called the mismatch. `directional_stages` compares the two derivatives in steps of one size.
+Unless that comparison already shows that the derivative is right, the functions in `REVISIONS` are tried in order, and
+each may replace the comparison by a better one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from ..numeric.call_budget import OutOfCalls
+from ..numeric.compare import Comparison
+from ..numeric.thresholds import (
+    CLEAR_MISMATCH,
+    CROSSING,
+    CROSSING_IN_HALF,
+    EDGE_FACTOR,
+    ESTIMATED_ERRORS,
+    FAR_TOO_LARGE,
+    FAR_TOO_LARGE_SHARE,
+    NEGLIGIBLE_SHARE,
+    OTHER_STEPS,
+    ROUNDED_OFF,
+)
+from . import half_precision
+from .directional_function import DirectionalFunction
+from .directional_stages import TOO_FEW_CALLS, compare_within_limit
+from .excuses import Doubt, excuse
+from .interval_means import CLOSE
+from .problem import Problem, floor_power_of_2, norm
+from .tolerance import ArrayTolerance
+from .vectors import Vector
+
+__tracebackhide__ = True
+
+Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and which function was compared
+
+JUMP_OR_POLE = "a jump or a pole", "no numerical derivative: a jump"  # how notes begin
+NEGLIGIBLE = "negligible beside the other derivatives"  # a note
+
+
+def compare_along(
+    problem: Problem,
+    title: str,
+    u: Vector,
+    v: Vector,
+    typical_slope: float,
+    x: Vector | None = None,
+    gradient_norm: float = 0.0,
+) -> Compared:
+    """Compare the derivative of u · f, the weighted sum of the outputs, along the direction `v` with a numerical one.
+
+    If the derivative does not agree, the elements are moved by steps of other sizes, and then other reasons than a
+    mistake are looked for (see `REVISIONS`).
+
+    Args:
+        problem: the function f, its derivative and the point.
+        title: the name of the derivative.
+        u: the cotangent, which has the weights of the outputs.
+        v: the direction, which says how far each element moves.
+        typical_slope: about how large derivatives along such directions are.
+        x: the point; by default that of the problem.
+        gradient_norm: the norm of the whole gradient. A derivative that is negligible beside it counts as right even if
+            rounding hides it.
+
+    Returns:
+        The comparison, and the function of one number that was differentiated.
+    """
+    x = problem.x if x is None else x
+    phi = DirectionalFunction(problem, u, v, x, per_element=True)
+    comparison = compare_within_limit(title, phi, typical_slope)
+    if comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi):
+        return comparison, phi
+    question = Question(problem, title, typical_slope, gradient_norm, phi)
+    found = Attempt(comparison, phi, typical_slope)
+    for revise in REVISIONS:
+        found = revise(question, found) or found
+    return found.comparison, found.phi
+
+
+class Question:
+    """The question whether the derivative along a direction is right.
+
+    Args:
+        problem: the function f, its derivative and the point.
+        title: the name of the derivative.
+        typical_slope: about how large derivatives along such directions are.
+        gradient_norm: the norm of the whole gradient.
+        phi: the function of one number that was differentiated first. It tells the point, the weights of the outputs
+            and the direction.
+
+    Attributes:
+        x: the point.
+        u: the cotangent, which has the weights of the outputs.
+        v: the direction, which says how far each element moves.
+        moved_elements: the indices of the elements that the direction moves.
+        steps: how far the direction moves each of these elements, without signs.
+        sizes: the absolute values of these elements at the point of the problem.
+        own_steps: a step of about its own size for each of these elements. An element that is 0 keeps its step, but
+            moves by 1 at most.
+    """
+
+    def __init__(
+        self, problem: Problem, title: str, typical_slope: float, gradient_norm: float, phi: DirectionalFunction
+    ) -> None:
+        self.problem, self.title = problem, title
+        self.typical_slope, self.gradient_norm = typical_slope, gradient_norm
+        self.x, self.u, self.v = phi.x, phi.u, phi.v
+        self.moved_elements = phi.moved_elements
+        self.steps = np.abs(self.v[self.moved_elements])
+        self.sizes = np.abs(problem.x[self.moved_elements])
+        self.own_steps = np.where(self.sizes > 0.0, floor_power_of_2(self.sizes), np.minimum(self.steps, 1.0))
+
+    def attempt(self, v: Vector, typical_slope: float) -> Attempt:
+        """Compare the derivative along `v`, which moves the same elements as the direction, but by other steps.
+
+        `typical_slope` is about how large derivatives along such directions are.
+        """
+        phi = DirectionalFunction(self.problem, self.u, v, self.x, per_element=True)
+        return Attempt(compare_within_limit(self.title, phi, typical_slope), phi, typical_slope)
+
+    def attempt_with_steps(self, steps: Vector) -> Attempt:
+        """Compare the derivative along the direction that moves each of its elements by its entry in `steps`."""
+        along = np.zeros(self.v.size)
+        along[self.moved_elements] = np.sign(self.v[self.moved_elements]) * steps
+        return self.attempt(along, self.typical_slope * float(steps.max() / self.steps.max()))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A comparison in which each element moved by steps of one size.
+
+    Attributes:
+        comparison: the comparison.
+        phi: the function of one number that was differentiated.
+        typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
+        confirmed: whether shorter steps show a mistake, too.
+    """
+
+    comparison: Comparison
+    phi: DirectionalFunction
+    typical_slope: float
+    confirmed: bool = False
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the comparison calls the derivative wrong."""
+        return self.comparison.agrees is False
+
+    @property
+    def is_kink(self) -> bool:
+        """Whether the function seems to have a kink at the point, or near it."""
+        return self.comparison.note.startswith("kink")
+
+    @property
+    def mismatch(self) -> float:
+        """The distance of the analytic derivative from the numerical one."""
+        return math.fabs(self.comparison.analytic - self.comparison.numeric.slope)
+
+
+def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
+    """Compare again, and move each element by 1.
+
+    This is a large step for a tiny element, whose effect rounding may hide, and a small step for a huge element.
+    """
+    return _in_other_steps(question, found, np.ones(question.steps.size))
+
+
+def in_steps_of_own_size(question: Question, found: Attempt) -> Attempt | None:
+    """Compare again, and move each element by about its own size.
+
+    Such steps suit elements that are smaller than others, and points near the edge of the domain.
+    """
+    return _in_other_steps(question, found, question.own_steps)
+
+
+def in_steps_beside_0(question: Question, found: Attempt) -> Attempt | None:
+    """Compare again if an element is so small that even the finest steps cross 0, where there may be a kink.
+
+    No element moves farther than by its own size.
+    """
+    size, finest = question.sizes, question.problem.steps.finest * question.steps
+    if not ((size > 0.0) & (size < (CROSSING_IN_HALF if question.problem.half_precision else CROSSING) * finest)).any():
+        return None
+    return _in_other_steps(question, found, np.minimum(question.own_steps, question.steps), beside_0=True)
+
+
+def in_tiny_steps(question: Question, found: Attempt) -> Attempt | None:
+    """Compare again with far smaller steps if there may be a jump, a pole or the edge of the domain near the point.
+
+    The new attempt counts only if the derivative agrees in it. None is returned in half precision.
+    """
+    comparison = found.comparison
+    edge = comparison.agrees is None and comparison.note.startswith(JUMP_OR_POLE)
+    if not edge or question.problem.half_precision:
+        return None
+    nearer = question.attempt(EDGE_FACTOR * question.v, EDGE_FACTOR * question.typical_slope)
+    return nearer if nearer.comparison.agrees else None
+
+
+def excused(question: Question, found: Attempt) -> Attempt | None:
+    """Mark a wrong derivative as not compared if there is an excuse (see `excuses`), or no calls are left to look."""
+    if not found.is_wrong or not math.isfinite(found.comparison.analytic):
+        return None
+    try:
+        note = excuse(Doubt(found.comparison, found.phi, found.typical_slope, question.gradient_norm, found.confirmed))
+    except OutOfCalls:
+        note = TOO_FEW_CALLS
+    noisy = not note.startswith(("kink", "no num"))
+    return _revised(found, agrees=None, note=note, noisy=noisy) if note else None
+
+
+def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
+    """Call a wrong derivative right if it is so small that rounding may lose it when other derivatives are added."""
+    problem, moved, numeric = question.problem, question.moved_elements, found.comparison.numeric
+    size = max(math.fabs(found.comparison.analytic), math.fabs(numeric.slope) + ESTIMATED_ERRORS * numeric.error)
+    usual = found.typical_slope
+    if moved.size == 1:  # the norm of the gradient is that of derivatives times `scale`
+        size, usual = size * float(problem.scale[moved[0]]), max(question.gradient_norm, question.typical_slope)
+    lost = size <= min(ROUNDED_OFF * problem.eps, NEGLIGIBLE_SHARE) * usual
+    return _revised(found, agrees=True, note=NEGLIGIBLE) if found.is_wrong and lost else None
+
+
+def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
+    """If noise hides a derivative in half precision, call it right if it is the numerical one up to the last bit."""
+    comparison = found.comparison
+    hidden = comparison.agrees is None and comparison.noisy
+    if hidden and half_precision.agrees_closely(comparison, question.problem):
+        return _revised(found, agrees=True, note=CLOSE, noisy=False)
+    return None
+
+
+def hidden_beside_others(question: Question, found: Attempt) -> Attempt | None:
+    """If noise hides a derivative, call it right if it and its error are negligible beside the whole gradient."""
+    comparison = found.comparison
+    size = ESTIMATED_ERRORS * comparison.numeric.error + math.fabs(comparison.analytic)
+    if comparison.noisy and size <= NEGLIGIBLE_SHARE * question.gradient_norm:
+        return _revised(found, agrees=True, note=NEGLIGIBLE, noisy=False)
+    return None
+
+
+Revision: TypeAlias = Callable[[Question, Attempt], Attempt | None]
+REVISIONS: tuple[Revision, ...] = (
+    in_steps_of_1,
+    in_steps_of_own_size,
+    in_steps_beside_0,
+    in_tiny_steps,
+    excused,
+    lost_beside_others,
+    agrees_to_last_bit,
+    hidden_beside_others,
+)
+
+
+def _revised(found: Attempt, agrees: bool | None, note: str, noisy: bool | None = None) -> Attempt:
+    """Return the attempt with another verdict and note; `noisy` stays as it is if it is None."""
+    comparison = found.comparison
+    noisy = comparison.noisy if noisy is None else noisy
+    return replace(found, comparison=replace(comparison, agrees=agrees, note=note, noisy=noisy))
+
+
+def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0: bool = False) -> Attempt | None:
+    """Compare with steps of other sizes, if that may tell more; return the better attempt, or None if none was made.
+
+    Args:
+        question: the question that is asked.
+        found: the best attempt so far.
+        steps: how far each moved element moves.
+        beside_0: whether `steps` are shorter than before since even the finest steps crossed 0.
+    """
+    if not _may_tell_more(question, found, steps, beside_0):
+        return None
+    again = question.attempt_with_steps(steps)
+    longer, shorter = steps.max() > question.steps.max(), steps.max() < question.steps.max()
+    # In steps that are larger than a feature of f, it looks like a kink, which is no mistake and no excuse.
+    wrong = again.is_wrong and not again.is_kink
+    right = bool(again.comparison.agrees) and not (again.is_kink and longer and found.is_wrong)
+    if right and found.is_wrong and not beside_0 and _is_clearly_wrong(found.comparison):
+        right = _would_show(again, found)
+    unseen = not found.phi.changed_outputs.any() and again.phi.changed_outputs.any()
+    seen_now = bool(unseen) and not (again.is_kink and again.is_wrong)
+    hidden = question.problem.half_precision and beside_0 and again.comparison.agrees is None and found.is_wrong
+    confirmed = found.confirmed or (found.is_wrong and wrong and bool(shorter))
+    better = right or seen_now or hidden or (not found.is_wrong and wrong)
+    return replace(again if better else found, confirmed=confirmed)
+
+
+def _may_tell_more(question: Question, found: Attempt, steps: Vector, beside_0: bool) -> bool:
+    """Return whether a comparison with `steps` may change the verdict of `found`.
+
+    It may if the derivative is wrong and many of the steps in `found` are far too large or too small, or if the verdict
+    is unclear. The arguments are those of `_in_other_steps`.
+    """
+    first, half = found.comparison, question.problem.half_precision
+    factors = np.abs(np.log2(steps / question.steps))
+    if found.is_wrong:
+        many = beside_0 or bool(np.count_nonzero(factors > FAR_TOO_LARGE) > FAR_TOO_LARGE_SHARE * factors.size)
+        plain = steps.max() > question.steps.max() and _is_clearly_wrong(first)
+        return many and not plain
+    unclear = first.agrees is None or _agrees_beside_steeper(first, found.phi)
+    if not unclear or not factors.max() > OTHER_STEPS:
+        return False
+    if not (half and first.agrees is None and first.noisy and first.numeric.error < math.inf):
+        return True
+    # Longer steps help against noise. Shorter ones may always help, since part of the noise may be curvature.
+    by_noise = first.numeric.noise > 0.5 * first.numeric.error
+    ratio = norm(steps) / norm(question.steps)
+    return ratio < 0.5 or (ratio > 2.0 and by_noise)
+
+
+def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> bool:
+    """Return whether a derivative agrees only because f is far steeper in the largest steps than at the point.
+
+    For example, x**4 is flat at 0, but so steep in steps of 1e9 that rounding hides a wrong derivative of 3. The
+    comparison should then be repeated with shorter steps.
+    """
+    problem = phi.problem
+    if comparison.note.startswith("kink"):  # it agrees since it is between the derivatives of the two sides
+        return False
+    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    if problem.half_precision or mismatch <= problem.rtol * math.fabs(comparison.analytic):
+        return False
+    return mismatch > _typical_tolerance(phi).allowed_error(comparison.analytic, comparison.numeric)
+
+
+def _typical_tolerance(phi: DirectionalFunction) -> ArrayTolerance:
+    """Return the tolerance for derivatives of the size that is typical of those along the direction of `phi`."""
+    problem = phi.problem
+    return ArrayTolerance(problem.rtol, problem.atol, phi.typical_slope, phi.analytic_rounding)
+
+
+def _is_clearly_wrong(comparison: Comparison) -> bool:
+    """Return whether the two derivatives differ by far more than the estimated error of the numerical one.
+
+    Then the comparison is not repeated with larger steps, which would only hide the difference.
+    """
+    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    return (
+        comparison.numeric.slope != 0.0
+        and math.isfinite(mismatch)
+        and mismatch > CLEAR_MISMATCH * comparison.numeric.error
+    )
+
+
+def _would_show(again: Attempt, found: Attempt) -> bool:
+    """Return whether the attempt `again` is exact enough to show the mistake that the attempt `found` shows.
+
+    The two attempts move the same elements by different steps, so their derivatives differ in size. Therefore the error
+    that `again` allows and the mismatch in `found` are compared relative to a norm: the norm of the gradient with
+    respect to the moved elements, in which each entry is multiplied by the step of its element in that attempt.
+    """
+    phi = found.phi
+    g = phi.problem.derivative.gradient(phi.x, phi.u)
+    if phi.problem.half_precision or g is None:
+        return True
+    moved = phi.moved_elements
+    sizes = [norm(g[moved], each.v[moved]) / math.fabs(each.divisor) for each in (again.phi, phi)]
+    allowed = _typical_tolerance(again.phi).allowed_error(again.comparison.analytic, again.comparison.numeric)
+    return allowed * sizes[1] <= 0.5 * found.mismatch * sizes[0]
+
+
+def can_tell_one_percent(problem: Problem, comparison: Comparison) -> bool:
+    """Return whether a comparison was exact enough to show an error of 1 % of the derivative.
+
+    In other types than float16 and bfloat16, every comparison that calls a derivative right or wrong is exact enough.
+    """
+    return half_precision.can_tell_one_percent(comparison) if problem.half_precision else comparison.agrees is not None

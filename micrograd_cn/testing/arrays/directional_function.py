@@ -1,0 +1,306 @@
+"""A function f of vectors along a line: φ(t) = u · (f(x + t v) - f(x)), with an estimate of the rounding of φ.
+
+The point is x, the direction v says how far each element of x moves, and u has a weight for each output of f.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..numeric.numerical import DOMAIN_ERRORS
+from ..numeric.thresholds import COARSE_BITS, FAR_STEP
+from ..report import GradientMismatch
+from .analytic import dot
+from .problem import Problem, norm
+from .vectors import Indices, Vector, chunks
+
+__tracebackhide__ = True
+
+
+class DirectionalFunction:
+    """The function φ(t) = u · (f(x + t v) - f(x)) of one number t, where u has a weight for each output of f.
+
+    Args:
+        problem: the function f, and its derivative.
+        u: the cotangent, which has the weights of the outputs.
+        v: the direction, which says how far each element of x moves.
+        x: the point.
+        per_element: whether φ is divided by the entry of v that is not 0, if v has only one such entry. The derivative
+            of φ at 0 is then the partial derivative.
+
+    Attributes:
+        divisor: the number by which φ and its derivatives are divided; 1.0 unless `per_element` is set.
+        analytic: the derivative that is checked, u · Df(x) v / divisor.
+        typical_slope: about how large derivatives along directions like v are; inf until a comparison sets it.
+        changed_outputs: a mask of the outputs that have changed in any of the steps taken so far.
+    """
+
+    def __init__(self, problem: Problem, u: Vector, v: Vector, x: Vector, per_element: bool = False) -> None:
+        self.problem, self.u, self.v, self.x = problem, u, v, x
+        count = int(np.count_nonzero(v != 0.0))
+        self._few = 4 * count <= v.size
+        self.divisor = float(v[self.moved_elements[0]]) if per_element and count == 1 else 1.0
+        self._y = problem.y if x is problem.x else problem.value(x)
+        gradient = problem.derivative.gradient(x, u) if self._few else None
+        if gradient is None:
+            self.analytic = self.analytic_along(v, x)
+        else:
+            self.analytic = dot(gradient[self.moved_elements], v[self.moved_elements]) / self.divisor
+        self.typical_slope = math.inf
+        self.changed_outputs = np.zeros(self._y.size, bool)
+        self._all_changed = False
+        self._rounding: float | None = None
+        self._rounding_floor: float | None = None  # the part of the rounding that all outputs share
+        self._memo: dict[float, float] = {0.0: 0.0}
+
+    @functools.cached_property
+    def moved_elements(self) -> Indices:
+        """The indices of the elements of the point that the direction moves."""
+        return np.flatnonzero(self.v != 0.0)  # quicker for booleans than for doubles
+
+    def known(self, t: float) -> float:
+        """Return φ(t), the value of this function at t, if it has been computed before; otherwise nan."""
+        return self._memo.get(t, math.nan)
+
+    @property
+    def outputs(self) -> Vector:
+        """The outputs of the user's function at the point."""
+        return self._y
+
+    @property
+    def rounding(self) -> float:
+        """How far rounding of the outputs of f may change the value of this function φ.
+
+        Only outputs that have changed in some step so far count. If no output has changed, all outputs count.
+        """
+        if self._rounding is None:
+            u, y, outputs = self.u, self._y, self.problem.outputs
+            if self._all_changed or not self.changed_outputs.any():
+                of_outputs = self.problem.norm(u, y)
+            else:
+                of_outputs = norm(u[self.changed_outputs], y[self.changed_outputs])
+            if self._rounding_floor is None:
+                self._rounding_floor = math.hypot(
+                    0.5 * outputs.smallest_subnormal * self.problem.norm(u), self._argument_rounding
+                )
+            self._rounding = math.hypot(0.5 * outputs.eps * of_outputs, self._rounding_floor) / math.fabs(self.divisor)
+        return self._rounding
+
+    def raise_rounding(self, least: float) -> None:
+        """Raise the attribute `rounding` to at least `least`, a rounding error that the caller has seen in f."""
+        _ = self.rounding
+        assert self._rounding_floor is not None
+        self._rounding_floor, self._rounding = max(self._rounding_floor, least * math.fabs(self.divisor)), None
+
+    @property
+    def _argument_rounding(self) -> float:
+        """How far rounding of the point x + t v may change the value of this function φ at t.
+
+        The result is 0.0 if `__call__` subtracts this change, which it does except in one case: many elements are
+        moved, and the point is computed in the types of their arrays, such as float32.
+        """
+        arguments, gradient = self.problem.arguments, self._gradient_in_own_types
+        if arguments.in_doubles or gradient is None or self._moves_few:
+            return 0.0
+        return arguments.eps * self.problem.norm(gradient, self.v)
+
+    @property
+    def analytic_rounding(self) -> float:
+        """How far rounding in the last bit of the gradient may change the attribute `analytic`.
+
+        The result is 0.0 if `analytic` is not finite.
+        """
+        steps = self.v[self.moved_elements] if self._few else self.v
+        tiny = self.problem.arguments.smallest_subnormal * norm(steps) / math.fabs(self.divisor)
+        last_bits = 0.5 * max(self.problem.eps * math.fabs(self.analytic), tiny)
+        return last_bits if math.isfinite(last_bits) else 0.0
+
+    @property
+    def rounding_beside_largest(self) -> float:
+        """How far this function may be off if each output is rounded as much as the largest output in its array.
+
+        An output that is much smaller than the largest, such as gelu(x) for x far below 0, may have few correct digits.
+        """
+        weights = np.where(self.changed_outputs, self.u, 0.0) if self.changed_outputs.any() else self.u
+        beside = [
+            norm(weights[place]) * float(np.max(np.abs(self._y[place]), initial=0.0))
+            for place in self.problem.outputs.slices()
+        ]
+        return COARSE_BITS * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
+
+    @property
+    def largest_change(self) -> float:
+        """The largest absolute value of this function that has been computed.
+
+        The function can hardly have a larger rounding error than that.
+
+        The result is inf if no finite value but 0 has been computed.
+        """
+        return max(filter(math.isfinite, map(math.fabs, self._memo.values()))) or math.inf
+
+    def absorbed_part(self) -> tuple[float, float]:
+        """Return the part of `analytic` that belongs to outputs that have not changed, and the rounding of these.
+
+        An output such as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The part is
+        `analytic` less the derivative of the changed outputs alone. So it also includes an error of `analytic`, which
+        may have lost derivatives of changed outputs to rounding. A saturated softmax is an example: the derivatives of
+        tiny probabilities are lost when they are added to that of the probability 1, which does not change.
+        """
+        unchanged = (self.u != 0.0) & ~self.changed_outputs
+        if not unchanged.any():
+            return 0.0, 0.0
+        rest = self.problem.derivative.slope(self.x, np.where(unchanged, 0.0, self.u), self.v)
+        rounding = 0.5 * self.problem.outputs.eps * norm(self.u[unchanged], self._y[unchanged])
+        return self.analytic - rest / self.divisor, rounding / math.fabs(self.divisor)
+
+    def intermediate_rounding(self) -> float:
+        """Return how far this function may be off because f has intermediate results that are larger than its outputs.
+
+        The function log(1 + exp(-x)) may have such intermediate results. Their size is estimated from the outputs at
+        two other points: the elements that the direction moves are 0 at one of them, and have the opposite sign at the
+        other.
+        """
+        moved = self.v != 0.0
+        values = [self.problem.value(np.where(moved, part * self.x, self.x)) for part in (0.0, -1.0)]
+        changes = [dot(np.abs(y - self._y), np.abs(self.u)) for y in values]
+        return (
+            COARSE_BITS * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.divisor)
+        )
+
+    def changes_far_away(self) -> bool:
+        """Take large steps from x along v, and return whether some output has changed in these or in earlier steps.
+
+        Outputs of weight 0 do not count.
+        """
+        for t in (FAR_STEP, -FAR_STEP, FAR_STEP * FAR_STEP):
+            self.change(self.problem.value(self.problem.arguments.rounded(self.x + t * self.v)))
+        return bool((self.changed_outputs & (self.u != 0.0)).any())
+
+    def __call__(self, t: float) -> float:
+        """Return φ(t) = u · (f(x + t v) - f(x)), divided by `divisor`.
+
+        The point x + t v is rounded to the arguments' types, which moves it by an offset. The change of φ that is due
+        to this offset is computed with the derivative that is checked, and is subtracted. If `v` moves many
+        elements, and the point is computed in the types of their arrays, nothing is subtracted; the attribute
+        `rounding` includes the effect of the offset instead.
+        """
+        if t not in self._memo:
+            gradient = self._gradient_in_own_types
+            change, offset = self._change_in_doubles(t) if gradient is None else self._change_in_own_types(t, gradient)
+            # A wrong derivative may give a huge offset; it must not spoil the change.
+            self._memo[t] = change - (offset if abs(offset) <= abs(change) else 0.0)
+        return self._memo[t]
+
+    def _change_in_doubles(self, t: float) -> tuple[float, float]:
+        """Return the change of the weighted sum u · f from x to x + t v, and the part that comes from rounding x + t v.
+
+        The point x + t v is computed in doubles, and rounded to the arguments' types. Both results are divided by
+        `divisor`.
+        """
+        problem = self.problem
+        exact = np.multiply(self.v, t, out=problem.scratch)
+        exact += self.x
+        y, held = problem.evaluate(exact)
+        change = self.change(y)
+        if problem.arguments.in_doubles:
+            return change, 0.0
+        exact -= held
+        return change, -self.analytic_along(exact, self.x)
+
+    def _change_in_own_types(self, t: float, gradient: Vector) -> tuple[float, float]:
+        """Return the change of the weighted sum u · f from x to x + t v, and the part that comes from rounding x + t v.
+
+        Both are divided by `divisor`. numpy computes x + t v in the types of the arrays, such as float32. For many
+        elements, this is quicker than `_change_in_doubles`. The second number is computed only if few elements are
+        moved; otherwise it is 0. `gradient` is the gradient of u · f.
+        """
+        problem = self.problem
+        tree, flats = problem.arguments.empty_tree()
+        offset = 0.0
+        for flat, (point, move), place in zip(flats, self._leaves, problem.arguments.slices(), strict=True):
+            if not self._moves_few:
+                np.multiply(move, t, out=flat)
+                flat += point
+                continue
+            flat[...] = point
+            some = self.moved_elements[(self.moved_elements >= place.start) & (self.moved_elements < place.stop)]
+            exact = self.x[some] + self.v[some] * t
+            flat[some - place.start] = exact
+            offset += float(gradient[some].dot(flat[some - place.start] - exact))
+        found = problem.evaluate_tree(tree)
+        return (math.nan if found is None else self._change_of_result(*found)), offset / self.divisor
+
+    @property
+    def _gradient_in_own_types(self) -> Vector | None:
+        """The gradient of u · f, the weighted sum of the outputs, if `Problem.steps_in_own_types` is set; else None."""
+        problem = self.problem
+        return problem.derivative.gradient(self.x, self.u) if problem.steps_in_own_types else None
+
+    @property
+    def _moves_few(self) -> bool:
+        """Whether so few elements are moved that the others can be copied from the problem's point."""
+        return self._few and self.x is self.problem.x
+
+    @functools.cached_property
+    def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        """For each array of the arguments, its elements at x, and the entries of v that move these elements.
+
+        Both are in the array's type. If few elements are moved, the entries of v are not needed, and each item has the
+        elements at x twice.
+        """
+        arguments = self.problem.arguments
+        point = self.problem.point_leaves if self.x is self.problem.x else arguments.split(self.x)
+        return list(zip(point, point if self._moves_few else arguments.split(self.v), strict=True))
+
+    def _change_of_result(self, result: Any, flats: list[NDArray[Any]]) -> float:
+        """Return u · (y - f(x)) / divisor, where y has the outputs in `result`, a result of the user's function.
+
+        Outputs that have changed are marked in `changed_outputs`. `flats` has the arrays of `result` as flat arrays,
+        which are processed in chunks.
+        """
+        outputs = self.problem.outputs
+        total, moved = 0.0, None if self._all_changed else self.changed_outputs.copy()
+        for place, flat, before in zip(outputs.slices(), flats, self.problem.output_leaves, strict=True):
+            changed = [np.flatnonzero(flat != before)] if self._moves_few else None
+            for some in changed or chunks(slice(0, flat.size)):
+                changes = flat[some] - self._y[place][some]
+                total += float(changes.dot(self.u[place][some]))
+                if moved is not None and changes.any():
+                    moved[place][some] |= changes != 0.0
+        if not math.isfinite(total):
+            return self.change(outputs.pack(result))
+        if moved is not None and (moved > self.changed_outputs).any():
+            self._mark_changed(moved)
+        return total / self.divisor
+
+    def change(self, y: Vector) -> float:
+        """Return u · (y - f(x)) / divisor for outputs `y`, and mark in `changed_outputs` which of them have changed."""
+        changes = y - self._y
+        if not self._all_changed:
+            moved = (changes != 0.0) & np.isfinite(changes)
+            if (moved > self.changed_outputs).any():
+                self._mark_changed(self.changed_outputs | moved)
+        return dot(changes, self.u) / self.divisor
+
+    def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
+        """Set `changed_outputs` to the mask `moved`, and clear the cached `rounding`, which is for fewer outputs."""
+        self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
+
+    def analytic_along(self, d: Vector, x: Vector) -> float:
+        """Return the checked derivative of u · f at the point `x` along the direction `d`, divided by `divisor`."""
+        return self.problem.derivative.slope(x, self.u, d) / self.divisor
+
+    def analytic_at(self, t: float) -> float:
+        """Return the checked derivative of this function φ at t; nan if its computation raises a domain error."""
+        x = self.problem.arguments.rounded(self.x + t * self.v)
+        try:
+            return self.analytic_along(self.v, x)
+        except GradientMismatch:  # of a check inside the derivative, which is no edge of its domain
+            raise
+        except DOMAIN_ERRORS:
+            return float("nan")

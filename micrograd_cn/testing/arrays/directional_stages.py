@@ -1,0 +1,457 @@
+"""Compare the derivative of a function φ of one number with numerical ones, in stages until one of them decides.
+
+`STAGES` lists the stages, and `HALF_PRECISION_STAGES` those for float16 and bfloat16. They are tried in order, and each
+costs more than those before it. A stage returns a comparison if it can tell whether the derivative is right or wrong,
+or that nobody could tell. Otherwise it returns None. If no stage decides, noise hides the derivative. φ is the weighted
+sum of the outputs of a function along a direction (see `DirectionalFunction`). Its derivative at 0, which is checked,
+is called analytic, and its difference from a numerical derivative is called the mismatch.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+
+from ..numeric.call_budget import OutOfCalls
+from ..numeric.compare import Claim, Comparison, compare, noise_note
+from ..numeric.numerical import Estimate, central_quotient, noise_level, two_step_estimate
+from ..numeric.thresholds import (
+    ALL_NOISE,
+    BEYOND_NOISE,
+    BEYOND_OWN_SIZE,
+    BURIED,
+    CHANGE_FACTOR,
+    DOUBLE_PRECISION_BITS,
+    ESTIMATED_ERRORS,
+    EXACT_ENOUGH,
+    FLAT_POWER,
+    MAX_ANALYTIC_NOISE,
+    MAX_SCATTER,
+    MIN_SIGNAL_TO_NOISE,
+    SURE_IN_FINEST,
+    TYPICAL_MOVE,
+    VISIBLE_MISMATCH,
+    VISIBLE_SHARE,
+)
+from . import half_precision
+from .directional_function import DirectionalFunction
+from .interval_means import compare_interval_means
+from .problem import norm
+from .staircases import is_step_function, tread_of
+from .tolerance import ArrayTolerance
+
+__tracebackhide__ = True
+
+TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
+
+
+def compare_within_limit(title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
+    """Compare the derivative of φ with numerical ones, but only as long as calls of the user's function are left.
+
+    If no calls are left, a comparison that says so is returned.
+
+    Args:
+        title: the name of the derivative.
+        phi: the function φ.
+        typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
+    """
+    try:
+        return compare_in_stages(title, phi, typical_slope / math.fabs(phi.divisor))
+    except OutOfCalls:
+        return Comparison(title, phi.analytic, _rough_estimate(phi), None, TOO_FEW_CALLS, True)
+
+
+def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
+    """Return the comparison of the first stage that decides whether the derivative of φ at 0 is right.
+
+    Args:
+        title: the name of the derivative.
+        phi: the function φ.
+        typical_slope: about how large such derivatives are.
+
+    Raises:
+        OutOfCalls: the running comparison may not call the user's function any more.
+    """
+    case = Case(title, phi, typical_slope)
+    for stage in HALF_PRECISION_STAGES if case.half_precision else STAGES:
+        if comparison := stage(case):
+            return comparison
+    return noise_hides_it(case)
+
+
+class Case:
+    """A derivative that is compared in stages, and what the stages have found out about it so far.
+
+    The function φ is first computed in the largest steps to both sides. In half precision, it is also computed in far
+    larger and in the smallest steps.
+
+    Args:
+        title: the name of the derivative.
+        phi: the function φ, whose derivative at 0 is compared.
+        typical_slope: about how large such derivatives are.
+
+    Attributes:
+        problem: the function of arrays from which φ is made, with its steps and tolerances.
+        half_precision: whether its numbers are in half precision (float16 or bfloat16).
+        first: the largest step.
+        change: how far φ changes in the largest step, to the side where it changes more.
+        moved: the slope of φ over the largest step, `change / first`; 0.0 if φ is not finite there.
+        first_look: the result of the cheapest comparison; None before it is made, or if it gives no clear verdict.
+    """
+
+    def __init__(self, title: str, phi: DirectionalFunction, typical_slope: float) -> None:
+        self.title, self.phi, self.problem = title, phi, phi.problem
+        self.half_precision = half = self.problem.half_precision
+        if half:
+            phi.changes_far_away()
+        steps = self.problem.steps.first_steps
+        self.first, last = steps[0], steps[-1 if half else 0]
+        self.change = _change_over(phi, self.first)
+        near = _change_over(phi, last) if half else self.change
+        self.moved = self.change / self.first if math.isfinite(self.change) else 0.0
+        if self.moved:  # the gradient may be wrong, or 0 at a stationary point: the change bounds what is typical
+            beside = math.sqrt(self.problem.eps) * min(self.moved, near / last)
+            phi.typical_slope = typical_slope = min(typical_slope, TYPICAL_MOVE * self.moved)
+            typical_slope = max(typical_slope, beside)
+        self.first_look: Comparison | None = None
+        self._typical_slope = typical_slope
+        self._tolerance: ArrayTolerance | None = None
+
+    @property
+    def tolerance(self) -> ArrayTolerance:
+        """The tolerance of the comparison. It depends on how steep φ is over the largest step."""
+        if self._tolerance is None:  # the lock of `cached_property` would cost one percent of a check in Python 3.11
+            self._tolerance = self._choose_tolerance()
+        return self._tolerance
+
+    def _choose_tolerance(self) -> ArrayTolerance:
+        """Return the tolerance. If φ may be far flatter in shorter steps, it is computed in these."""
+        problem, phi, moved, typical_slope = self.problem, self.phi, self.moved, self._typical_slope
+        half = self.half_precision
+        if not half and moved and typical_slope > phi.typical_slope:  # f may be far steeper in large steps, as x**4 is
+            nearer = problem.steps.first_steps[1]
+            beside = math.sqrt(problem.eps) * _change_over(phi, nearer) / nearer
+            typical_slope = max(phi.typical_slope, min(beside or math.inf, typical_slope))
+        own_slope = CHANGE_FACTOR * moved or math.inf
+        flat_slope = 0.0 if half else problem.eps**FLAT_POWER * moved
+        return ArrayTolerance(problem.rtol, problem.atol, typical_slope, phi.analytic_rounding, own_slope, flat_slope)
+
+    def take_first_look(self) -> None:
+        """Compare a few difference quotients, and set `first_look` to the result, or to None without a clear verdict.
+
+        In half precision, means over intervals around the point are compared, and the result may be uncertain.
+        """
+        if self.half_precision:
+            over = compare_interval_means(self.phi, self.title, self.tolerance, half_precision.has_settled)
+            self.first_look = over
+        else:
+            self.first_look = _compare_quickly(self.phi, self.title, self.tolerance)
+
+    @functools.cached_property
+    def at_point(self) -> tuple[Comparison, ArrayTolerance]:
+        """The comparison at the point after rounding has been measured, and the tolerance that it used."""
+        rounding = self._measured_rounding()
+        return self._allowing_for_analytic_noise(self.compare_at_point(rounding, self.tolerance), rounding)
+
+    def compare_at_point(self, rounding: float, tolerance: ArrayTolerance) -> Comparison:
+        """Compare the derivative of φ at 0 with numerical derivatives there, which are extrapolated to steps of 0.
+
+        `rounding` is the error of the values of φ.
+        """
+        problem, phi, half, title = self.problem, self.phi, self.half_precision, self.title
+        steps = problem.steps._replace(absolute_error=EXACT_ENOUGH * problem.rtol * self.tolerance.typical_slope)
+        needs_first_order = not half and problem.bits < DOUBLE_PRECISION_BITS
+        accept = functools.partial(tolerance.accepts, phi.analytic)
+        claim = Claim(title, phi.analytic, phi, 0.0, 0.0, rounding, tolerance, steps, needs_first_order, accept)
+        if claim.looks_wrong:
+            mismatch = math.fabs(claim.analytic - claim.central.slope)
+            most = phi.largest_change / problem.steps.first_steps[0]
+            coarse = math.nan if half else min(phi.rounding_beside_largest, most)
+            if not mismatch <= coarse:
+                problem.budget.lift_limit(sure=not math.isfinite(phi.analytic))
+                coarse = math.nan if half else min(phi.intermediate_rounding(), most)
+            if mismatch <= coarse:
+                return Comparison(title, phi.analytic, claim.central, None, noise_note(coarse), noisy=True)
+            claim = replace(claim)
+        comparison = compare(claim)
+        mismatch = comparison.analytic - comparison.numeric.slope
+        if (
+            half
+            and comparison.agrees
+            and not (comparison.note.startswith("kink") or tolerance.is_exact_enough(comparison.numeric, mismatch))
+        ):
+            return replace(comparison, agrees=None, note=noise_note(rounding), noisy=True)
+        return comparison
+
+    def _measured_rounding(self) -> float:
+        """Return the rounding error of the values of φ, measured near the point.
+
+        If φ does not change in the largest step, but outputs change far away, rounding may make a staircase of φ: the
+        computed values stay the same along a tread, and jump at its end. The rounding error is then about as large as
+        the jump from the tread on which the point lies to the next one. If a mask such as that of relu keeps φ from
+        changing, there is no staircase. In half precision, or if no such tread is found, the change in the largest step
+        that the analytic derivative predicts takes the place of the jump.
+        """
+        problem, phi = self.problem, self.phi
+        rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
+        if self.change == 0.0 and phi.changes_far_away():
+            around = None if self.half_precision else tread_of(phi)
+            if not (around and around.is_mask):
+                rounding = max(rounding, around.height if around else self.first * math.fabs(phi.analytic))
+        return rounding
+
+    def _allowing_for_analytic_noise(
+        self, comparison: Comparison, rounding: float
+    ) -> tuple[Comparison, ArrayTolerance]:
+        """Return the comparison, and the tolerance that it used; both allow for rounding of the analytic derivative.
+
+        If the derivative does not agree in `comparison`, its own rounding is measured, and it is compared once more.
+        `rounding` is the error of the values of φ.
+        """
+        problem, phi, half, tolerance = self.problem, self.phi, self.half_precision, self.tolerance
+        if comparison.agrees is True or not math.isfinite(phi.analytic):
+            return comparison, tolerance
+        most = math.inf if half else _max_analytic_noise(phi, rounding, tolerance.typical_slope)
+        rounded = tolerance.analytic_error
+        if not half and comparison.agrees is not None:  # as much noise as may be must make a difference
+            noisiest = replace(tolerance, analytic_error=max(rounded, most))
+            if self.compare_at_point(rounding, noisiest) == comparison:
+                return comparison, tolerance
+        rounded = max(rounded, min(noise_level(phi.analytic_at, 0.0, problem.noise_exponents), most))
+        tolerance = replace(tolerance, analytic_error=rounded)
+        again = self.compare_at_point(rounding, tolerance)
+        mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+        beyond = mismatch > BEYOND_NOISE * (rounded + ESTIMATED_ERRORS * comparison.numeric.error)
+        return comparison if comparison.agrees is False and not half and beyond else again, tolerance
+
+
+def leaves_domain(case: Case) -> Comparison | None:
+    """Say that the largest steps leave the domain of f, if smaller steps may stay in it."""
+    if math.isfinite(case.change) or not _moves_beyond_own_size(case.phi):
+        return None
+    note = "outside the domain: the steps are too large"
+    return Comparison(case.title, case.phi.analytic, Estimate(math.nan, math.inf), None, note)
+
+
+def nothing_changes(case: Case) -> Comparison | None:
+    """Call a derivative of 0 right if φ does not change in the largest step, and no output changes in far larger steps.
+
+    If an output changes in the far larger steps, rounding may hide its changes in small steps. The derivative then
+    counts as not compared.
+    """
+    phi = case.phi
+    if case.moved or phi.analytic != 0.0 or not math.isfinite(case.change):
+        return None
+    if case.half_precision and phi.changed_outputs.any():
+        return None
+    moves = phi.changes_far_away()
+    note = noise_note(phi.rounding) if moves else ""
+    return Comparison(case.title, 0.0, Estimate(0.0, 0.0), None if moves else True, note, noisy=moves)
+
+
+def rounding_hides_all(case: Case) -> Comparison | None:
+    """Say that rounding hides the derivative if it would hide an error of 1 % even in the largest step.
+
+    If rounding would not hide such an error, or if the derivative is so wrong that the mistake shows in the largest
+    step in spite of rounding, None is returned, so later stages compare the derivative.
+    """
+    phi, first = case.phi, case.first
+    analytic, seen = first * math.fabs(phi.analytic), MIN_SIGNAL_TO_NOISE * phi.rounding
+    if not max(case.change, analytic) < seen:
+        return None
+    slope = central_quotient(phi, 0.0, first)
+    hidden = VISIBLE_MISMATCH * phi.rounding + VISIBLE_SHARE * math.fabs(phi.analytic) * first
+    if not math.fabs(slope - phi.analytic) * first <= hidden:
+        return None
+    error = ALL_NOISE * phi.rounding / first
+    return Comparison(case.title, phi.analytic, Estimate(slope, error, error), None, noise_note(phi.rounding), True)
+
+
+def rounding_hides_both(case: Case) -> Comparison | None:
+    """Say that rounding hides the derivative if, in the largest step, it hides the analytic and the numerical one.
+
+    Means over intervals would not tell a mistake from noise either. Return None if the noise is so small that a
+    numerical derivative of 0 with this noise is exact enough for the tolerance.
+    """
+    phi, first = case.phi, case.first
+    if not max(case.change, first * math.fabs(phi.analytic)) <= BURIED * phi.rounding:
+        return None
+    noise = phi.rounding / first
+    if case.tolerance.is_exact_enough(Estimate(0.0, BURIED * noise), 0.0):
+        return None
+    estimate = replace(_rough_estimate(phi), noise=noise)
+    return Comparison(case.title, phi.analytic, estimate, None, noise_note(phi.rounding), True)
+
+
+def agrees_at_first_look(case: Case) -> Comparison | None:
+    """Make the cheapest comparison, which sets `Case.first_look`, and return it if the derivative agrees."""
+    case.take_first_look()
+    return case.first_look if case.first_look and case.first_look.agrees else None
+
+
+def is_step(case: Case) -> Comparison | None:
+    """Call a derivative of 0 right if f, along the direction of φ, is a step function such as floor."""
+    right = case.phi.analytic == 0.0 and is_step_function(case.phi)
+    return Comparison(case.title, 0.0, Estimate(0.0, 0.0), True) if right else None
+
+
+def first_look_decides(case: Case) -> Comparison | None:
+    """Return the cheapest comparison, `Case.first_look`, if it has a verdict, or if later stages would tell no more."""
+    seen = case.first_look
+    if seen and case.half_precision and seen.agrees is None and not half_precision.is_hopeless(seen, case.phi):
+        return None
+    return seen
+
+
+def agrees_by_last_bits(case: Case) -> Comparison | None:
+    """Compare at the point, as if only the last bits of the outputs were rounded.
+
+    The comparison is returned if the derivative agrees, and the point is not special, as a kink is.
+    """
+    comparison = case.compare_at_point(case.phi.rounding, case.tolerance)
+    return comparison if comparison.agrees and not comparison.note else None
+
+
+def measured_rounding_decides(case: Case) -> Comparison | None:
+    """Compare at the point with the rounding that is measured there; return the comparison unless noise hides it."""
+    return None if case.at_point[0].noisy else case.at_point[0]
+
+
+def first_look_is_more_exact(case: Case) -> Comparison | None:
+    """Return the cheapest comparison, `Case.first_look`, if it is more exact than the one at the point."""
+    seen = case.first_look
+    return seen if seen and seen.numeric.error < case.at_point[0].numeric.error else None
+
+
+def interval_means_decide(case: Case) -> Comparison | None:
+    """Compare means over intervals around the point; return the comparison if it gives a verdict."""
+    over = compare_interval_means(case.phi, case.title, case.at_point[1])
+    return None if over is None or over.agrees is None else over
+
+
+def noise_hides_it(case: Case) -> Comparison:
+    """Return the comparison at the point, which says that noise hides the derivative. It is the last resort."""
+    return case.at_point[0]
+
+
+Stage: TypeAlias = Callable[[Case], Comparison | None]
+STAGES: tuple[Stage, ...] = (
+    leaves_domain,
+    nothing_changes,
+    rounding_hides_all,
+    agrees_at_first_look,
+    is_step,
+    first_look_decides,
+    agrees_by_last_bits,
+    measured_rounding_decides,
+    interval_means_decide,
+)
+HALF_PRECISION_STAGES: tuple[Stage, ...] = (
+    nothing_changes,
+    rounding_hides_both,
+    agrees_at_first_look,
+    is_step,
+    first_look_decides,
+    agrees_by_last_bits,
+    measured_rounding_decides,
+    first_look_is_more_exact,
+)
+
+
+def _change_over(phi: DirectionalFunction, step: float) -> float:
+    """Return how far φ changes in a step, to the side where it changes more."""
+    return max(math.fabs(phi(step)), math.fabs(phi(-step)))
+
+
+def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
+    """Return whether `phi` moves some element by more than `BEYOND_OWN_SIZE` times the element's own size.
+
+    Then smaller steps may stay in the domain.
+    """
+    here, steps = np.abs(phi.x), np.abs(phi.v)
+    return bool(np.any((here != 0.0) & (steps > BEYOND_OWN_SIZE * here)))
+
+
+def _rough_estimate(phi: DirectionalFunction) -> Estimate:
+    """Return a numerical derivative of φ from the largest steps alone, with an estimated error above its own size.
+
+    If the function has not been computed in these steps, the derivative is nan.
+    """
+    h = phi.problem.steps.first_steps[0]
+    above, below = phi.known(h), phi.known(-h)
+    if not (math.isfinite(above) and math.isfinite(below)):
+        return Estimate(math.nan, math.inf)
+    absorbed = 0.5 * phi.problem.outputs.eps * norm(phi.u, phi.outputs) / math.fabs(phi.divisor)
+    noise = 2.0 * max(phi.rounding, absorbed) / h
+    size = max(math.fabs(above), math.fabs(below)) / h
+    return Estimate((above - below) / (2.0 * h), size + noise, noise)
+
+
+def _compare_quickly(phi: DirectionalFunction, title: str, tolerance: ArrayTolerance) -> Comparison | None:
+    """Compare the derivative of `phi` with a few difference quotients; return None if these give no clear verdict."""
+    steps = phi.problem.steps
+    e = two_step_estimate(phi, 0.0, steps.first_steps[0], steps.first_steps[2], phi.rounding)
+    if tolerance.accepts(phi.analytic, e):
+        return Comparison(title, phi.analytic, e, True)
+    mismatch = math.fabs(phi.analytic - e.slope)
+    noise = _max_analytic_noise(phi, phi.rounding, tolerance.typical_slope)
+    noisy = replace(tolerance, analytic_error=max(tolerance.analytic_error, noise))
+    most = phi.largest_change / phi.problem.steps.first_steps[0]
+    if not math.isfinite(mismatch) or mismatch <= max(
+        noisy.allowed_error(phi.analytic, e), min(phi.rounding_beside_largest, most)
+    ):
+        return None
+    telling = (
+        mismatch * steps.finest > SURE_IN_FINEST * phi.rounding
+    )  # the finest steps show a mistake in spite of noise
+    small = steps.first_steps[-2], steps.finest if telling else steps.first_steps[-1]
+    if not _stands_out(phi, e.slope, mismatch, small):
+        return None
+    phi.problem.budget.lift_limit(sure=telling)
+    if not telling and mismatch <= min(phi.intermediate_rounding(), most):
+        return None
+    return Comparison(title, phi.analytic, e, False, remainder_order=_remainder_order(phi, *small))
+
+
+def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: Sequence[float]) -> bool:
+    """Return whether the mismatch far exceeds the scatter of difference quotients with small steps to both sides.
+
+    Noise that could hide the correct derivative would scatter the quotients far more. The quotients also differ at a
+    kink, or next to a feature as small as the steps. If the outputs do not change in these small steps, they must not
+    change in far larger steps, either.
+
+    Args:
+        phi: the function.
+        slope: its numerical derivative at 0.
+        mismatch: the distance of the analytic derivative from `slope`.
+        steps: the small steps.
+    """
+    scatter = MAX_SCATTER * min(mismatch, math.fabs(slope))
+    if not all(math.fabs(phi(t) / t - slope) <= scatter for h in steps for t in (h, -h)):
+        return False
+    return slope != 0.0 or not phi.changes_far_away()
+
+
+def _remainder_order(phi: DirectionalFunction, larger: float, smaller: float) -> float:
+    """Return the order in t of the Taylor remainder φ(t) - t * φ.analytic, where φ is the function `phi`.
+
+    It is computed from the sizes of the remainder at two small steps t, the `larger` and the `smaller`.
+    """
+    left = [math.hypot(*(phi(t) - t * phi.analytic for t in (h, -h))) for h in (larger, smaller)]
+    return math.log(left[0] / left[1]) / math.log(larger / smaller)
+
+
+def _max_analytic_noise(phi: DirectionalFunction, rounding: float, typical_slope: float) -> float:
+    """Return how large the rounding error of a correct derivative may be, judged by the rounding error of `phi`.
+
+    `rounding` is the rounding error of `phi`, and `typical_slope` is about how large its derivatives are.
+    """
+    problem = phi.problem
+    largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(phi.u))) / math.fabs(phi.divisor)
+    digits = max(problem.eps, rounding / (largest or math.inf))
+    return MAX_ANALYTIC_NOISE * digits * max(typical_slope, math.fabs(phi.analytic))

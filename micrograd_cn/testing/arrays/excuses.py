@@ -1,0 +1,269 @@
+"""Look for a reason, other than a mistake, why a derivative along a direction differs from the numerical one.
+
+`EXCUSES` lists the functions that look for such a reason, in the order in which they are tried. They take a `Doubt`,
+and return the reason as a note for messages, or "" if it does not apply. The derivative that is checked is called
+analytic, and its difference from the numerical derivative is called the mismatch.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from ..numeric.compare import Comparison, noise_note
+from ..numeric.numerical import noise_level
+from ..numeric.thresholds import (
+    ABSORBED_SHARE,
+    DOUBLE_PRECISION_BITS,
+    ESTIMATED_ERRORS,
+    FEATURE,
+    FEATURE_SLOPE,
+    LONG_STEP,
+    MAX_TREADS,
+    MIN_SIGNAL_TO_NOISE,
+    ROUGH_SHARE,
+    STAIRCASE_INTERVALS,
+    VISIBLE_MISMATCH,
+    WIDE_INTERVALS,
+)
+from . import half_precision
+from .directional_function import DirectionalFunction
+from .directional_stages import (
+    compare_in_stages,
+    compare_within_limit,
+)
+from .interval_means import mean_over_interval
+from .problem import Problem, floor_power_of_2, norm
+from .staircases import tread_of
+from .tied_kinks import has_tied_kink
+from .vectors import Vector
+
+__tracebackhide__ = True
+
+NARROW_FEATURES = "no numerical derivative: features that are narrower than the steps, as between poles of lgamma"
+UNEVEN_POINTS = 8.0 * (np.arange(17) * 0.618034 % 1.0) - 4.0
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A comparison that calls a finite derivative wrong, for which an excuse is looked for.
+
+    Attributes:
+        comparison: the comparison.
+        phi: the function of one number that was differentiated.
+        typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
+        gradient_norm: the norm of the whole gradient of the weighted sum of the outputs.
+        confirmed: whether shorter steps show a mistake, too.
+    """
+
+    comparison: Comparison
+    phi: DirectionalFunction
+    typical_slope: float
+    gradient_norm: float = 0.0
+    confirmed: bool = False
+
+    @property
+    def problem(self) -> Problem:
+        """The function of arrays, its derivative and the point."""
+        return self.phi.problem
+
+    @functools.cached_property
+    def mismatch(self) -> float:
+        """The distance of the analytic derivative from the numerical one."""
+        return math.fabs(self.comparison.analytic - self.comparison.numeric.slope)
+
+
+def excuse(doubt: Doubt) -> str:
+    """Return the first reason, other than a mistake, why the derivative differs from the numerical one; "" if none.
+
+    Raises:
+        OutOfCalls: the running comparison may not call the user's function any more.
+    """
+    excuses = HALF_PRECISION_EXCUSES if doubt.problem.half_precision else EXCUSES
+    return next(filter(None, (each(doubt) for each in excuses)), "")
+
+
+def rounding_in_half_precision(doubt: Doubt) -> str:
+    """Look for rounding in half precision: the mismatch does not show at points nearby, or not in larger steps."""
+    phi = doubt.phi
+
+    def compare_at(x: Vector) -> Comparison:
+        there = DirectionalFunction(phi.problem, phi.u, phi.v, x, per_element=True)
+        return compare_within_limit(doubt.comparison.title, there, doubt.typical_slope)
+
+    return half_precision.rounding_excuse(phi.problem, doubt.comparison, phi, compare_at)
+
+
+def rounding_absorbs_changes(doubt: Doubt) -> str:
+    """Look for rounding of outputs that is larger than their changes, as in 1000 + 1e-20 * x.
+
+    Such outputs do not change in any step, and the numerical derivative lacks their part. Rounding explains the
+    mismatch if the analytic derivative of the other outputs agrees.
+    """
+    phi, numeric = doubt.phi, doubt.comparison.numeric
+    part, rounding = phi.absorbed_part()
+    hidden = math.fabs(part) * phi.problem.steps.first_steps[0] <= VISIBLE_MISMATCH * rounding
+    rest = math.fabs(phi.analytic - part - numeric.slope)
+    allowed = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * max(math.fabs(numeric.slope), math.fabs(part)))
+    absorbed = rounding and part and hidden and rest <= max(allowed, ABSORBED_SHARE * doubt.mismatch)
+    return noise_note(rounding) if absorbed else ""
+
+
+def rounding_of_all_elements(doubt: Doubt) -> str:
+    """Look for rounding that shows only when all elements move, if the mismatch is small or f does not seem to change.
+
+    When only one element moves, the outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
+    """
+    phi = doubt.phi
+    typical = max(doubt.typical_slope, doubt.gradient_norm)
+    small = doubt.mismatch <= math.sqrt(phi.problem.eps) * typical / math.fabs(phi.divisor)
+    if not (small or doubt.comparison.numeric.slope == 0.0):
+        return ""
+    rounding = rounding_nearby(phi, doubt.mismatch)
+    return noise_note(rounding) if rounding else ""
+
+
+def narrow_features(doubt: Doubt) -> str:
+    """Look for features of f that are narrower than the steps, unless shorter steps show a mistake, too."""
+    return NARROW_FEATURES if not doubt.confirmed and _has_narrow_features(doubt.phi, doubt.mismatch) else ""
+
+
+def staircase(doubt: Doubt) -> str:
+    """Look for a staircase that rounding makes of f, as it does of 1 + erf(x) at -8.
+
+    It is looked for only in two cases. In the first, no output changes in the finest steps, as if a part of f computed
+    in float32. In the second, an output is far smaller than others, and may hide a staircase inside f: for x far below
+    0, gelu(x) is x times a staircase, and changes in every step.
+    """
+    phi, problem = doubt.phi, doubt.problem
+    tread = problem.steps.finest
+    still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()
+    # Looking is safe in both cases: a mistake would not vanish over larger steps.
+    hidden = doubt.mismatch * problem.steps.first_steps[0] <= MIN_SIGNAL_TO_NOISE * phi.rounding_beside_largest
+    if (still or hidden) and _is_staircase(phi, doubt.comparison.analytic, doubt.mismatch):
+        return "too noisy to tell: the mismatch vanishes over larger steps"
+    return ""
+
+
+def treads(doubt: Doubt) -> str:
+    """Look for a staircase that rounding makes of f, with treads so high that they may cause the mismatch.
+
+    They are an excuse only under two conditions. A comparison that takes the height of a tread as the rounding error of
+    f must not call the derivative wrong. Means of the derivative over wide intervals must show no mismatch.
+    """
+    phi, around = doubt.phi, tread_of(doubt.phi)
+    if not (around and around.is_rounding and doubt.mismatch * around.width <= MAX_TREADS * around.height):
+        return ""
+    phi.raise_rounding(around.height)
+    again = compare_in_stages(doubt.comparison.title, phi, doubt.typical_slope / math.fabs(phi.divisor))
+    excused = again.agrees is not False and not _is_off_over_intervals(phi, doubt.mismatch)
+    return noise_note(around.height) if excused else ""
+
+
+def tied_kink(doubt: Doubt) -> str:
+    """Look for a kink at elements that are equal to each other, as sorting has one."""
+    return "kink: not differentiable, as sorting is where numbers are equal" if has_tied_kink(doubt.phi) else ""
+
+
+Excuse: TypeAlias = Callable[[Doubt], str]
+EXCUSES: tuple[Excuse, ...] = (
+    rounding_absorbs_changes,
+    rounding_of_all_elements,
+    narrow_features,
+    staircase,
+    treads,
+    tied_kink,
+)
+HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (rounding_in_half_precision,)
+
+
+def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
+    """Return how far rounding changes u · f when all elements move, if that could explain the mismatch; else 0.0.
+
+    u · f is the weighted sum of the outputs that `phi` computes, and `mismatch` is the difference of its derivative
+    from the numerical one. When only one element moves, the outputs may stay the same by chance, as the rounded value
+    of log(exp(x)) - x may. Each element moves by tiny parts of its own size, in steps of two sizes. The smaller of the
+    two results counts, since a kink or a curve grows with the step, and rounding does not.
+    """
+    problem = phi.problem
+    here = np.abs(phi.x)
+    own = np.where(here > 0.0, floor_power_of_2(here), np.minimum(problem.scale, 1.0))
+    own *= np.random.default_rng(0).uniform(0.5, 1.0, own.size)
+    along = DirectionalFunction(problem, phi.u, own, phi.x)
+    least = problem.steps.first_steps[0] * mismatch / VISIBLE_MISMATCH
+    rounding = math.inf
+    for exponent in problem.noise_exponents[:2]:
+        rounding = min(rounding, noise_level(along, 0.0, [exponent]) / math.fabs(phi.divisor))
+        if not rounding >= least:
+            return 0.0
+    return rounding
+
+
+def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
+    """Return whether `phi` has features that are narrower than the steps, so its slope at the point may be another.
+
+    For example, between its poles at whole numbers, lgamma is steeper or flatter than over the long steps that suit
+    large numbers. Values at points that are far apart then look like noise, and values at points that are close do not.
+    Rounding would look like noise at close points, too. If the finest steps are shorter than `LONG_STEP`, the result is
+    False.
+    """
+    steps = phi.problem.steps
+    if float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0)) * steps.finest < LONG_STEP:
+        return False
+    quiet: float | None = None
+    bits = phi.problem.bits
+    nearest = [bits - 1.0] if bits < DOUBLE_PRECISION_BITS else []
+    for exponent in [*nearest, *phi.problem.noise_exponents[:3]]:  # from near points to far ones
+        level = _roughness(phi, 2.0**-exponent)
+        if level > FEATURE * phi.rounding:
+            return quiet is not None and mismatch * quiet <= FEATURE_SLOPE * level
+        quiet = 2.0**-exponent
+    return False
+
+
+def _roughness(phi: DirectionalFunction, step: float) -> float:
+    """Return how far the values of `phi` at some points near 0 are from a polynomial; 0.0 if `phi` is smooth there.
+
+    A smooth function is far nearer to a polynomial of high degree than to a parabola. The points are up to four steps
+    away. They are unevenly spaced, since evenly spaced points may all lie at the same distance from a pole.
+    """
+    ts = UNEVEN_POINTS * step
+    values = np.array([phi(t) for t in ts.tolist()])
+    if not np.isfinite(values).all():
+        return 0.0
+    left = []
+    for degree in (2, 6):
+        powers = np.vander(UNEVEN_POINTS, degree + 1)
+        rest = values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
+        left.append(norm(rest) / math.sqrt(rest.size - degree - 1))
+    return left[1] if left[1] > ROUGH_SHARE * left[0] else 0.0
+
+
+def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) -> bool:
+    """Return whether the mismatch vanishes in means over wide intervals, as if rounding made a staircase of f.
+
+    Near the point, f does not change, since small steps stay on one tread of the staircase. Wide intervals have many
+    treads. `phi` is the weighted sum of the outputs of f along a direction, `analytic` is its derivative that is
+    checked, and `mismatch` is the distance of `analytic` from the numerical derivative at the point.
+    """
+    means = [mean_over_interval(phi, h) for h in STAIRCASE_INTERVALS]
+    return any(
+        mean is not None
+        and math.fabs(mean.mismatch) + mean.noise + mean.bias < 0.5 * mismatch
+        and math.fabs(mean.analytic - analytic) < 0.5 * mismatch
+        for mean in means
+    )
+
+
+def _is_off_over_intervals(phi: DirectionalFunction, mismatch: float) -> bool:
+    """Return whether the mean of the derivative over some wide interval has a mismatch, too, far above its noise."""
+    means = [mean_over_interval(phi, h) for h in WIDE_INTERVALS]
+    return any(
+        mean is not None and math.fabs(mean.mismatch) > max(2.0 * (mean.noise + mean.bias), 0.5 * mismatch)
+        for mean in means
+    )

@@ -1,0 +1,143 @@
+"""The mean of a derivative over an interval, which rounding hides less than the derivative at a point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..numeric.compare import Comparison, noise_note
+from ..numeric.numerical import Estimate, taylor_order
+from ..numeric.thresholds import (
+    ESTIMATED_ERRORS,
+    HALVED_CURVATURE,
+    INTEGRAL_SCATTERS,
+    INTERVAL_POINTS,
+    JUMP_SHARE,
+    LEAST_SCATTER,
+    NEXT_LARGER,
+    NEXT_SMALLER,
+    NOISE_OF_DIFFERENCES,
+    SCATTERS,
+    SURE_SHARE,
+    USUAL_BENDS,
+)
+from .directional_function import DirectionalFunction
+from .problem import Problem, norm
+from .tolerance import ArrayTolerance
+from .vectors import Vector
+
+__tracebackhide__ = True
+
+CLOSE = "agrees to the precision of the type"  # a note of comparisons in half precision
+
+
+class IntervalMean(NamedTuple):
+    """The mean of a directional derivative over an interval.
+
+    Attributes:
+        analytic: the mean of the derivative that is checked.
+        mismatch: the mean of the numerical derivative, less `analytic`.
+        rounding: the rounding error of the values of the function that is differentiated.
+        noise: the error of `mismatch` that comes from rounding.
+        bias: the error of `mismatch` that comes from curvature.
+    """
+
+    analytic: float
+    mismatch: float
+    rounding: float
+    noise: float
+    bias: float
+
+
+def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | None:
+    """Return the mean over [-h, h] of the derivative of `phi` that is checked, and its mismatch with the numerical one.
+
+    `phi` is a weighted sum of the outputs of a function. None is returned if no output changes over the interval, or if
+    a value or derivative is not finite.
+
+    If the derivative that is checked is correct, the change of `phi` less the integral of that derivative is a constant
+    plus noise. A straight line is fitted to this difference: its slope is the mismatch, and the scatter around the line
+    is the noise.
+    """
+    ts = np.linspace(-h, h, INTERVAL_POINTS)
+    changes, integral, error = changes_and_integrals(phi, ts)
+    if not changes.any() or not np.isfinite(integral).all() or not np.isfinite(changes).all():
+        return None
+    rest = changes - integral
+    mismatch = float(ts @ rest / (ts @ ts))
+    scatter = rest - mismatch * ts
+    spread = max(norm(scatter - np.mean(scatter)) / math.sqrt(INTERVAL_POINTS - 2), LEAST_SCATTER * phi.rounding)
+    noise = SCATTERS * spread / math.sqrt(float(ts @ ts))
+    return IntervalMean(float(integral[-1]) / (2.0 * h), mismatch, spread, noise, error / (2.0 * h))
+
+
+def compare_interval_means(
+    phi: DirectionalFunction,
+    title: str,
+    tolerance: ArrayTolerance,
+    settled: Callable[[Comparison, Problem], bool] = lambda comparison, problem: False,
+) -> Comparison | None:
+    """Compare the means of two derivatives, the checked one and the numerical one, over an interval around the point.
+
+    If noise or curvature hides whether the two agree, intervals of other lengths are tried. None is returned if no mean
+    could be computed.
+
+    Args:
+        phi: the function of one number that is differentiated.
+        title: the name of the derivative.
+        tolerance: how exact the numerical derivative must be, and how far the checked one may be from it.
+        settled: returns whether a comparison that is less exact than `tolerance` demands counts as right.
+    """
+    tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # the error of a mean is smaller
+    best: Comparison | None = None
+    following: float | None = 1.0
+    while following:
+        h = following
+        over = mean_over_interval(phi, h)
+        if over is None:
+            following = NEXT_SMALLER.get(h)
+            continue
+        mean, mismatch, noise, bias = over.analytic, over.mismatch, over.noise, over.bias
+        e = Estimate(mean + mismatch, (noise + bias) / ESTIMATED_ERRORS, noise / ESTIMATED_ERRORS)
+        allowed = tolerance.allowed_error(mean, e)
+        sure = math.fabs(mismatch) > 2.0 * allowed and allowed < SURE_SHARE * max(math.fabs(e.slope), math.fabs(mean))
+        agrees = math.fabs(mismatch) <= allowed
+        if tolerance.is_exact_enough(e, mismatch if agrees else 0.0) or sure:
+            order = math.nan if agrees else taylor_order(phi, 0.0, phi.analytic, over.rounding)
+            return Comparison(title, mean, e, agrees, f"means over steps of {h:g} to both sides", remainder_order=order)
+        unclear = Comparison(title, mean, e, None, noise_note(over.rounding), noisy=True)
+        if settled(unclear, phi.problem):
+            return replace(unclear, agrees=True, note=CLOSE, noisy=False)
+        if best is None or e.error < best.numeric.error:
+            best = unclear
+        hopeless = noise > max(math.fabs(mean), math.fabs(e.slope))  # half as much noise would tell nothing either
+        following = NEXT_SMALLER.get(h) if noise < bias else None if hopeless else NEXT_LARGER.get(h)
+    return best
+
+
+def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector, Vector, float]:
+    """Return the change of `phi` at each t, the integrals of its derivative, and the error of the last integral.
+
+    `phi` is a weighted sum of outputs along a direction. The derivative of `phi` that is checked is integrated from the
+    first t to each t, by the trapezoidal rule. The rule uses the points as they are after rounding to the arguments'
+    types. The error is estimated from second differences of the derivative, which show its curvature, noise and jumps.
+    """
+    points = [phi.problem.arguments.rounded(phi.x + t * phi.v) for t in ts]
+    changes = np.array([phi.change(phi.problem.value(x)) for x in points])
+    slopes, before, after = np.zeros((3, len(ts)))
+    for k, x in enumerate(points):
+        slopes[k] = phi.analytic_along((ts[1] - ts[0]) * phi.v, x)
+        before[k] = phi.analytic_along(x - points[max(k - 1, 0)], x)
+        after[k] = phi.analytic_along(points[min(k + 1, len(ts) - 1)] - x, x)
+    integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
+    curvature = HALVED_CURVATURE * math.fabs(float(np.sum(bends[::2])))
+    usual = float(np.median(np.abs(bends)))
+    jumps = JUMP_SHARE * float(np.sum(np.maximum(np.abs(bends) - USUAL_BENDS * usual, 0.0)))
+    # Curvature that changes little from point to point is no noise, and differences of high order hardly show it.
+    scatter = min(usual, *(part * float(np.median(np.abs(np.diff(bends, n)))) for n, part in NOISE_OF_DIFFERENCES))
+    noise = INTEGRAL_SCATTERS * scatter * math.sqrt(len(ts))
+    return changes, integral, curvature + jumps + noise

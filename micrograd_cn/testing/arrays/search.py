@@ -1,0 +1,93 @@
+"""Look for an element or an output whose derivative is far off, once the derivative along a direction is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ..numeric.numerical import central_quotient
+from ..numeric.thresholds import CLEAR_OUTPUT_MISMATCH
+from .analytic import dot
+from .directional_function import DirectionalFunction
+from .problem import Problem
+from .vectors import Indices, Vector
+
+__tracebackhide__ = True
+
+
+def worst_element(phi: DirectionalFunction) -> int:
+    """Return the index of an element with a large mismatch, found by bisection of the direction of `phi`.
+
+    `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The mismatch of an element
+    is the numerical derivative with respect to it, less the derivative that is checked. The steepest element is the
+    one that contributes most to the derivative along the direction. If its mismatch is at least the average over
+    all elements that the direction moves, its index is returned without a search.
+    """
+    some, problem = phi.moved_elements, phi.problem
+    total = mismatch_along(problem, phi.u, phi.v)
+    g = problem.derivative.gradient(problem.x, phi.u)
+    if g is not None:
+        steepest = int(some[np.argmax(np.abs(g[some] * phi.v[some]))])
+        along = problem.element_direction(steepest)
+        part = float(phi.v[steepest] / along[steepest])
+        if some.size * math.fabs(part * mismatch_along(problem, phi.u, along)) >= math.fabs(total):
+            return steepest
+    return _bisect(some, total, lambda part: mismatch_along(problem, phi.u, _masked(phi.v, part)))
+
+
+def mismatch_along(problem: Problem, u: Vector, v: Vector) -> float:
+    """Return the numerical derivative of u · f along the direction `v`, less the derivative that is checked.
+
+    u · f is the sum of the outputs with the weights `u`. The numerical derivative takes two calls of f. The result
+    is 0.0 if the numerical derivative is infinite or nan.
+    """
+    phi = DirectionalFunction(problem, u, v, problem.x)
+    numeric = central_quotient(phi, 0.0, problem.steps.first_steps[2])
+    return numeric - phi.analytic if math.isfinite(numeric) else 0.0
+
+
+def wrong_output(phi: DirectionalFunction) -> Vector:
+    """Return weights that are 1.0 for an output whose derivative is far off along `phi`, and 0.0 for all others.
+
+    `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The steepest output is the
+    one that contributes most to the numerical derivative of `phi`. It is chosen if its own derivative is clearly
+    wrong, or if the derivative of `phi` that is checked is infinite or nan. Otherwise, bisection finds an output.
+    """
+    problem = phi.problem
+    h = problem.steps.first_steps[2]
+    above, below = (problem.value(problem.arguments.rounded(problem.x + t * phi.v)) for t in (h, -h))
+    numeric = (above - below) / (2.0 * h)
+    steepest = int(np.argmax(np.where(phi.u != 0.0, np.nan_to_num(np.abs(numeric * phi.u)), -1.0)))
+    of_one = problem.unit_cotangent(steepest)
+    if not math.isfinite(phi.analytic):
+        return of_one
+
+    def mismatch(u: Vector) -> float:
+        return dot(numeric, u) - problem.derivative.slope(problem.x, u, phi.v)
+
+    if math.fabs(mismatch(of_one)) > CLEAR_OUTPUT_MISMATCH * math.fabs(numeric[steepest]):
+        return of_one
+    found = _bisect(np.flatnonzero(phi.u), mismatch(phi.u), lambda part: mismatch(_masked(phi.u, part)))
+    return problem.unit_cotangent(found)
+
+
+def _bisect(some: Indices, total: float, mismatch: Callable[[Indices], float]) -> int:
+    """Return one of the indices `some`: they are halved again and again, and the half with the larger mismatch is kept.
+
+    `mismatch` returns the mismatch that belongs to some of the indices, and `total` is that of all.
+    """
+    while some.size > 1:
+        left, right = np.array_split(some, 2)
+        of_left = mismatch(left)
+        of_right = total - of_left
+        some, total = (left, of_left) if math.fabs(of_left) >= math.fabs(of_right) else (right, of_right)
+    return int(some.item())
+
+
+def _masked(x: Vector, some: Indices) -> Vector:
+    """Return the vector `x`, but with 0 in place of the entries whose indices are not in `some`."""
+    masked = np.zeros(x.size)
+    masked[some] = x[some]
+    return masked

@@ -1,0 +1,98 @@
+"""Find kinks at points where several elements are equal, such as those of sorting and of the median.
+
+Derivatives along one direction alone may not show such a kink.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..numeric.thresholds import KINK_NOISE, KINK_SHARE, TRIED_DIRECTIONS
+from .directional_function import DirectionalFunction
+from .vectors import Vector, tied
+
+__tracebackhide__ = True
+
+
+def has_tied_kink(phi: DirectionalFunction) -> bool:
+    """Return whether the function in `phi` has a kink at the point because some elements of the point are equal.
+
+    At such a kink, the derivatives along two directions do not add up to the derivative along the sum of the
+    directions, even if the function is smooth along each of them. An example is the median of three equal numbers,
+    which does not change when a single number moves. The function also has such a kink if it has a kink along a
+    direction that moves only some of the equal elements. The kinks along two such directions may cancel along their
+    sum, as those of relu at many zeros may.
+    """
+    equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
+    moved = np.count_nonzero(equal & (phi.v != 0.0))
+    if not moved:
+        return False
+    several = moved > 1
+    for directions in _halves(phi) if several else _with_other_ties(phi, equal):
+        functions = [DirectionalFunction(phi.problem, phi.u, v, phi.x) for v in directions]
+        if _stays_nonzero(functions, _additivity_terms) or (
+            several and any(_stays_nonzero([half], _one_sided_terms) for half in functions[:2])
+        ):
+            return True
+    return False
+
+
+def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
+    """Yield triples: two random parts of the direction of `phi` that add up to it, and the direction itself.
+
+    The parts in the first triple are not random: one has the positive entries of the direction, and the other has the
+    negative entries.
+    """
+    random, v = np.random.default_rng(0), phi.v
+    for k in range(TRIED_DIRECTIONS):
+        first = np.where(random.random(v.size) < 0.5 if k else v > 0.0, v, 0.0)
+        yield first, v - first, v
+
+
+def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
+    """Yield triples: the direction of `phi`, a random direction, and the sum of the two.
+
+    A random direction moves only elements that are equal to others, and that the direction of `phi` does not move.
+    `equal` is a mask of the elements that are equal to others.
+    """
+    random, v = np.random.default_rng(0), phi.v
+    for _ in range(TRIED_DIRECTIONS):
+        other = np.where(equal & (v == 0.0), random.normal(size=v.size) * phi.problem.scale, 0.0)
+        yield v, other, v + other
+
+
+def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
+    """Return the difference quotients with step h along two directions, and minus the quotient along their sum.
+
+    `functions` has the same function along the first direction, along the second, and along the sum of the two. If the
+    function is smooth, the sum of the returned terms vanishes with h.
+    """
+    a, b, both = (phi(h) / h for phi in functions)
+    return [a, b, -both]
+
+
+def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
+    """Return φ(h) / h and φ(-h) / h for the single function φ in `functions`; if φ is smooth, their sum vanishes."""
+    [phi] = functions
+    return [phi(h) / h, phi(-h) / h]
+
+
+def _stays_nonzero(
+    functions: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
+) -> bool:
+    """Return whether a sum of difference quotients stays away from 0 when the step is made smaller.
+
+    For smooth functions it would vanish with the step. The sum must exceed noise, and be about the same for two steps.
+    `quotients` returns the terms of the sum for the functions and a step.
+    """
+    sums = []
+    for h in functions[0].problem.steps.first_steps[2:4]:
+        terms = quotients(functions, h)
+        sums.append(math.fabs(math.fsum(terms)))
+        if sums[-1] <= max(KINK_SHARE * max(map(math.fabs, terms)), KINK_NOISE * functions[0].rounding / h):
+            return False
+    return 0.5 * sums[0] < sums[1] < 2.0 * sums[0]

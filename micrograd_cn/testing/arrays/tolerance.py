@@ -1,0 +1,72 @@
+"""How far the derivative of a function of arrays may be from the numerical one, and how exact the latter must be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..numeric.numerical import Estimate
+from ..numeric.thresholds import ACCEPTED_NOISE, DETECTABLE_ERROR, ESTIMATED_ERRORS, TYPICAL_SHARE, ZERO_ERROR
+
+__tracebackhide__ = True
+
+
+@dataclass(frozen=True)
+class ArrayTolerance:
+    """The tolerance for functions of arrays: a numerical derivative must be so exact that it shows an error of 1 %.
+
+    The derivative that is checked is called analytic. `rtol` is relative to the larger of the analytic and the
+    numerical derivative. A derivative below a hundredth of `typical_slope` shares the rounding of larger ones, so it is
+    treated as if it were as large as that hundredth.
+
+    Attributes:
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        typical_slope: about how large derivatives of this kind are.
+        analytic_error: the rounding error of the analytic derivative.
+        own_slope: an upper estimate of the size of this derivative. If it is below `typical_slope`, it decides how
+            exact the numerical derivative must be.
+        flat_slope: a small part of the slope of f in the largest steps. If the numerical derivative is 0 up to its
+            error, as at a stationary point, it need not be more exact than for a derivative of this size.
+    """
+
+    rtol: float
+    atol: float
+    typical_slope: float
+    analytic_error: float
+    own_slope: float = math.inf
+    flat_slope: float = 0.0
+
+    def is_exact_enough(self, e: Estimate, mismatch: float = 0.0) -> bool:
+        """Return whether a comparison with the numerical derivative `e` would show an error of 1 %.
+
+        Args:
+            e: the numerical derivative.
+            mismatch: how far the analytic derivative is from `e`, if the caller wants to call it right; else 0.0. Noise
+                and mismatch together must not hide an error of 1 %.
+        """
+        if not math.isfinite(e.error + e.slope):
+            return False
+        size = max(math.fabs(e.slope), min(self.typical_slope, self.own_slope))
+        if math.fabs(e.slope) <= ESTIMATED_ERRORS * e.error:
+            size = max(size, self.flat_slope)
+        telling = DETECTABLE_ERROR * size or ZERO_ERROR
+        return math.fabs(mismatch) + ESTIMATED_ERRORS * e.error + self.analytic_error <= max(self.atol, telling)
+
+    def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
+        """Return how far `analytic`, the derivative that is checked, may be from the numerical ones in `estimates`."""
+        each = [max(self._of_size(analytic, e), ESTIMATED_ERRORS * e.error) for e in estimates]
+        return max(self.atol, *each) + self.analytic_error
+
+    def accepts(self, analytic: float, e: Estimate) -> bool:
+        """Return whether `analytic` agrees with the numerical derivative `e`, and finer steps would not change this."""
+        size = max(self.atol, self._of_size(analytic, e))
+        exact = ESTIMATED_ERRORS * e.error <= max(size, ACCEPTED_NOISE * e.noise)
+        return (
+            exact and self.is_exact_enough(e) and math.fabs(analytic - e.slope) <= max(size, ESTIMATED_ERRORS * e.error)
+        )
+
+    def _of_size(self, analytic: float, e: Estimate) -> float:
+        """Return `rtol` times the largest of |analytic|, |e.slope|, and `TYPICAL_SHARE` times `typical_slope`."""
+        analytic = analytic if math.isfinite(analytic) else e.slope
+        return self.rtol * max(math.fabs(e.slope), math.fabs(analytic), TYPICAL_SHARE * self.typical_slope)

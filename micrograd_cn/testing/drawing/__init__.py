@@ -1,0 +1,1 @@
+"""Hypothesis strategies for numbers, arrays and expressions, and how points are chosen at which mistakes show."""

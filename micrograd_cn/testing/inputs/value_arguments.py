@@ -1,0 +1,493 @@
+"""Choose the numbers by which a function of `Value`s is differentiated, and call it with `Value`s in their place.
+
+The function gets everything else as it is, such as the booleans, texts and masks by which it chooses what to compute. A
+whole number may be either: a number like any other, or a count, an index or a flag. The function itself shows which it
+is (see `choose_variables`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import functools
+import math
+import random
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from ...derivatives.argument_binding import differentiation_level
+from ...derivatives.tree import flatten, is_array
+from ...engine import Value, traverse
+from ...gradients import gradients
+from ...graph.plain_numbers import Variables, variables
+from ...ops.number import number
+from ..numeric.thresholds import NEGLIGIBLE_DIFFERENCE, SAME_DERIVATIVE
+from .subject import Subject
+
+__tracebackhide__ = True
+
+Kind: TypeAlias = Literal["real", "whole", "constant"]
+# By the kind of a numpy dtype. Dates and texts hold no numbers, and booleans choose.
+DTYPES: dict[str, Kind] = {"f": "real", **dict.fromkeys("iu", "whole"), **dict.fromkeys("bSUMm", "constant")}
+CONSTANT_TYPES = (type(None), str, bytes, slice, range, type(...), random.Random, enum.Enum)
+
+# For each output: its value, and its derivatives, keyed by the variables
+Derivatives: TypeAlias = list[tuple[float, dict[Any, float]]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One item of the arguments: a number, an array, or an object of another type.
+
+    Attributes:
+        path: where it is, such as "p['w']".
+        argument: the name of the argument that it belongs to.
+        given: the item as the user gave it.
+        kind: "real" if derivatives are taken with respect to its numbers, and "constant" if not. If the numbers are
+            whole, the kind is "whole"; whether derivatives are taken then depends on how f uses the numbers (see
+            `choose_variables`).
+    """
+
+    path: str
+    argument: str
+    given: Any
+    kind: Kind
+
+    @property
+    def make_static(self) -> str:
+        """The end of an error message, which says what the user should write if the part is a constant."""
+        if self.path == self.argument:
+            return f"if {self.path} is a constant, write static=[{self.argument!r}]"
+        return f"if {self.path} is a constant, make it an argument of its own, and write static=[...]"
+
+
+class Variable(NamedTuple):
+    """A number by which a function is differentiated.
+
+    Attributes:
+        name: where it is, such as "p['w'][0]" or "parameters['w']".
+        number: the number at the point that is checked.
+        part: the index, in `Binding.parts`, of the item of the arguments that holds the number; None for a parameter
+            of a `Module`.
+        is_plain: whether the user gave a plain number, and not a `Value`.
+    """
+
+    name: str
+    number: float
+    part: int | None
+    is_plain: bool
+
+
+class AskedVariables(Variables):
+    """The variables of a function, and a list of the nodes that the function compares with an equal number by `==`.
+
+    `graph.plain_numbers` calls `include` for each of these nodes, and for nodes that are used as a condition.
+
+    Attributes:
+        asked: the nodes for which `include` was called, if they are computed from variables and constants alone.
+        name_of: the name of the variable that each leaf stands for.
+    """
+
+    def __init__(self, name_of: dict[Value, str]) -> None:
+        super().__init__(name_of)
+        self.name_of = name_of
+        self.asked: list[Value] = []
+
+    def include(self, root: Any) -> bool:
+        """Return whether `root` is computed from variables and constants alone; if so, append it to `asked`."""
+        held = super().include(root)
+        if held:
+            self.asked.append(root)
+        return held
+
+
+@contextlib.contextmanager
+def values_as_numbers() -> Iterator[None]:
+    """Inside the `with` block, let `==` compare the data of a `Value` that stands for a plain number.
+
+    A `Value` stands for a plain number if the function that is checked gets it in place of a number of the user, or if
+    it is computed from such `Value`s and constants alone. `functional` lets `==` compare these, too (see
+    `graph.plain_numbers`).
+    """
+    with differentiation_level():
+        around = variables.get()
+        try:
+            yield
+        finally:
+            variables.set(around)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A function with its arguments, and the choice of the parts of the arguments that are variables.
+
+    The function is differentiated with respect to the numbers in these parts. The other parts are constants. The
+    methods of a binding are called inside `values_as_numbers()`.
+
+    Attributes:
+        subject: the function and its arguments.
+        parts: the items of the arguments, apart from those that are static.
+        rebuild: takes a list of items in place of those in `parts`, and returns the list of the arguments that are
+            built from these items. Static arguments are left out.
+        parameters: the parameters of a `Module` that are variables, too, keyed by name.
+        chosen: the indices of the parts that are variables.
+        hint: the end of an error message, which says what the user should write if the function fails; "" if that is
+            not known.
+        compared: the names of the variables that the function compares with an equal number by `==`, or uses as a
+            condition, so a change of these numbers may take another branch.
+        doubtful: other bindings, in each of which one more part, which holds whole numbers, is a variable. If the
+            function gets these numbers as `Value`s, its outputs stay the same, but its derivatives change, and may be
+            wrong.
+    """
+
+    subject: Subject
+    parts: Sequence[Part]
+    rebuild: Callable[[list[Any]], list[Any]]
+    parameters: Mapping[str, Value]
+    chosen: frozenset[int]
+    hint: str = ""
+    compared: frozenset[str] = frozenset()
+    doubtful: tuple[Binding, ...] = ()
+
+    def without(self, others: Iterable[int]) -> Binding:
+        """Return a binding in which the parts with the indices `others` are constants, too."""
+        return replace(self, chosen=self.chosen.difference(others))
+
+    def without_whole_numbers(self) -> Binding:
+        """Return a binding in which parts that hold whole numbers are constants."""
+        return self.without(i for i, part in enumerate(self.parts) if part.kind == "whole")
+
+    def without_flags(self) -> Binding:
+        """Return a binding in which an array of whole numbers is a constant if one of its numbers is a flag.
+
+        A flag is a number that the function compares by `==`, or uses as a condition (see `compared`).
+        """
+        asked = {v.part for v in self.variables if v.name in self.compared}
+        return self.without(i for i in asked if i is not None and self.parts[i].kind == "whole")
+
+    def variable_parts(self) -> list[Part]:
+        """Return the parts that are variables."""
+        return [self.parts[i] for i in sorted(self.chosen)]
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether there is anything to differentiate by."""
+        return bool(self.chosen or self.parameters)
+
+    @functools.cached_property
+    def variables(self) -> list[Variable]:
+        """The variables; the parameters of a `Module` come last."""
+        found = []
+        for i in sorted(self.chosen):
+            part = self.parts[i]
+            for path, x in flatten(part.given, part.path)[0]:
+                is_value = isinstance(x, Value)
+                found.append(Variable(path, x.data if is_value else _number(x, part), i, not is_value))
+        own = [Variable(f"parameters[{name!r}]", p.data, None, False) for name, p in self.parameters.items()]
+        return found + own
+
+    @functools.cached_property
+    def _slots(self) -> list[tuple[int, slice, Callable[[list[Any]], Any]]]:
+        """For each part that is a variable: its index, the slice of its numbers, and a function that rebuilds the part.
+
+        The slice is a slice of the list of all variables. The function takes a list of numbers or `Value`s.
+        """
+        found, start = [], 0
+        for i in sorted(self.chosen):
+            leaves, unflatten = flatten(self.parts[i].given)
+            found.append((i, slice(start, start + len(leaves)), unflatten))
+            start += len(leaves)
+        return found
+
+    @functools.cached_property
+    def _plain(self) -> list[tuple[int, str]]:
+        """The index and the name of each variable that the user gave as a plain number, and not as a `Value`."""
+        return [(k, v.name) for k, v in enumerate(self.variables) if v.is_plain and v.part is not None]
+
+    def call(self, xs: Sequence[float] | None = None) -> tuple[Any, list[Value]]:
+        """Call the function; return its result, and the `Value`s that were its variables.
+
+        Args:
+            xs: a number for each variable; by default, the numbers in the arguments. The parameters of a `Module` are
+                set to their numbers, and keep these after the call.
+        """
+        xs = [v.number for v in self.variables] if xs is None else xs
+        count = len(xs) - len(self.parameters)
+        for p, x in zip(self.parameters.values(), xs[count:], strict=True):
+            p.data = x
+        fresh = list(map(Value, xs[:count]))
+        variables.set(AskedVariables({fresh[k]: name for k, name in self._plain}))
+        given = [part.given for part in self.parts]
+        for i, place, unflatten in self._slots:
+            given[i] = unflatten(fresh[place])
+        args, subject = self.rebuild(given), self.subject
+        if subject.static:
+            rebuilt, pairs = iter(args), zip(subject.names, subject.args, strict=True)
+            args = [x if name in subject.static else next(rebuilt) for name, x in pairs]
+        return subject.f(*args), [*fresh, *self.parameters.values()]
+
+    def asked(self) -> set[str]:
+        """Return the names of the variables that the last call compared with an equal number by `==`.
+
+        Variables that the call used as a condition are returned, too.
+        """
+        found = variables.get()
+        if not isinstance(found, AskedVariables) or not found.asked:
+            return set()
+        leaves = traverse(*found.asked)[1]
+        return {name for x, name in found.name_of.items() if x in leaves}
+
+    def is_asked_everywhere(self, i: int) -> bool:
+        """Return whether the function compares each number of part `i` by `==`, or uses it as a condition."""
+        return all(v.name in self.compared for v in self.variables if v.part == i)
+
+    def advice(self, k: int) -> str:
+        """Return a text for a message about a wrong derivative with respect to the variable with the index `k`; or "".
+
+        The text says what the user should write if this variable is a constant.
+        """
+        i, asked = self.variables[k].part, self.variables[k].name in self.compared
+        if i is None or not (asked or self.is_count(k)):
+            return ""
+        asks = "f asks whether it is this number; " if asked else ""
+        return f"{asks}{self.parts[i].make_static}"
+
+    def is_count(self, k: int) -> bool:
+        """Return whether the variable with the index `k` is a whole number that may be a constant, such as a count.
+
+        It may be one only if other items of the arguments, or the parameters of a `Module`, are variables.
+        """
+        i = self.variables[k].part
+        return i is not None and self.parts[i].kind == "whole" and self.without([i]).has_variables
+
+    def is_flag(self, k: int) -> bool:
+        """Return whether the variable with the index `k` is a flag among other whole numbers of an array.
+
+        A flag is a number that the function compares by `==`, or uses as a condition. At least one other number of the
+        array must be no flag. Then `gradcheck` treats the flag as a constant, and the numbers that are no flags as
+        variables.
+        """
+        i = self.variables[k].part
+        return self.is_count(k) and self.variables[k].name in self.compared and not self.is_asked_everywhere(i or 0)
+
+    def constants(self) -> list[str]:
+        """Return the paths of the whole numbers that are constants, for messages."""
+        return [part.path for i, part in enumerate(self.parts) if part.kind == "whole" and i not in self.chosen]
+
+    def derivatives(self) -> Derivatives:
+        """Return the value of each output of the function, with its derivatives with respect to all variables."""
+        result, inputs = self.call()
+        keys = [(v.part, v.name) for v in self.variables]
+        return [
+            (y.data, dict(zip(keys, gradients(y, inputs), strict=True)))
+            if isinstance(y, Value)
+            else (number(y), dict.fromkeys(keys, 0.0))
+            for _, y in flatten(result)[0]
+        ]
+
+
+def bind(subject: Subject, parameters: Mapping[str, Value]) -> Binding:
+    """Return a binding of a function's arguments in which all numbers are variables.
+
+    Args:
+        subject: the function and its arguments.
+        parameters: the parameters of a `Module` that are variables, too, keyed by name.
+
+    Raises:
+        TypeError: no argument holds a number to differentiate by; all are constants, such as text or booleans.
+    """
+    varying = [i for i, name in enumerate(subject.names) if name not in subject.static]
+    items, rebuild = flatten([subject.args[i] for i in varying], "args", arrays=False)
+    parts = []
+    for path, x in items:
+        place = re.match(r"args\[(\d+)\]", path)
+        assert place
+        name = subject.names[varying[int(place[1])]]
+        parts.append(Part(name + path[place.end() :], name, x, _kind(x)))
+    chosen = frozenset(i for i, part in enumerate(parts) if part.kind != "constant")
+    found = Binding(subject, parts, rebuild, parameters, chosen)
+    if parts and not found.has_variables:
+        for part in parts:
+            for _, x in flatten(part.given)[0]:
+                _number(x, part)
+        raise TypeError(
+            f"gradcheck: {parts[0].path} contains bools alone, which are not differentiated; write float(x), or "
+            "1.0 * x for an array"
+        )
+    return found
+
+
+def choose_variables(found: Binding) -> Binding:
+    """Return a binding in which parts that hold whole numbers are variables or constants, as the function uses them.
+
+    A whole number is a constant in three cases: the function compares it with an equal number by `==`, uses it as a
+    condition, or fails or computes something else if it gets a `Value` in place of the number. It may do that if it
+    passes the number to `range`, or looks it up in a dict. In the first two cases, an array of whole numbers is a
+    constant only if the case holds for each of its numbers. If nothing else is left to differentiate by, a whole number
+    stays a variable.
+
+    Raises:
+        TypeError: the function computes something else if it gets a float as a float, and not as a `Value`.
+        NameError: the function uses a name that it has not defined.
+    """
+    if len(found.chosen) + len(found.parameters) < 2:  # a function of one number
+        return found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the calls that are compared give these warnings, too
+        while True:
+            found, expected = _without_asked(found)
+            if expected is not None:
+                break
+            other = _without_failing(found)
+            if other.chosen == found.chosen:
+                return other
+            found = other
+        again = _derivatives_or_none(found)
+        if again is None or _differ(expected, again, values=True):
+            return found  # the function is not deterministic, which the caller finds out
+        for i in sorted(found.chosen):
+            part, other = found.parts[i], found.without([i])
+            is_whole = part.kind == "whole"
+            if not other.has_variables or not (is_whole or _is_one_float(part.given)):
+                continue
+            derivatives = _derivatives_or_none(other)
+            if derivatives is None or not _differ(expected, derivatives, values=is_whole):
+                continue
+            if is_whole:
+                if _same_outputs(expected, derivatives):
+                    other = replace(other, doubtful=(*other.doubtful, found))
+                return choose_variables(other)
+            raise TypeError(
+                f"gradcheck: f computes something else if {part.path} is a Value than if it is {part.given!r}, so it "
+                f"looks at its type, its text or its hash; {part.make_static}"
+            )
+    return found
+
+
+def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
+    """Return a binding in which whole numbers that the function compares by `==`, or branches on, are constants.
+
+    An array of whole numbers is a constant only if this is so for each of its numbers. The outputs of the function and
+    their derivatives are returned, too; None if the function fails.
+    """
+    while True:
+        derivatives = _derivatives_or_none(found)
+        found = replace(found, compared=frozenset(found.asked()))
+        whole = [i for i in found.chosen if found.parts[i].kind == "whole"]
+        other = found.without(i for i in whole if found.is_asked_everywhere(i))
+        if other.chosen == found.chosen or not other.has_variables:
+            return found, derivatives
+        found = other
+
+
+def _without_failing(found: Binding) -> Binding:
+    """Return a binding in which whole numbers are constants if the function fails when they are `Value`s.
+
+    If the function fails even then, a binding with the same variables is returned. If the function works with another
+    part as a constant, the attribute `hint` of this binding says how to make the part static.
+    """
+    whole = [i for i in sorted(found.chosen) if found.parts[i].kind == "whole"]
+    for others in [*([i] for i in whole), whole]:
+        other = found.without(others)
+        if others and other.has_variables and _derivatives_or_none(other) is not None:
+            for i in others if len(others) > 1 else ():
+                more = replace(other, chosen=other.chosen | {i})
+                other = other if _derivatives_or_none(more) is None else more
+            return other
+    for i in sorted(found.chosen):
+        other = found.without([i])
+        if other.has_variables and _derivatives_or_none(other) is not None:
+            return replace(found, hint=found.parts[i].make_static)
+    return found
+
+
+def _same_outputs(a: Derivatives, b: Derivatives) -> bool:
+    """Return whether the values of the outputs differ by no more than rounding."""
+    return len(a) == len(b) and not any(_is_off(y, z, math.fabs(y), True) for (y, _), (z, _) in zip(a, b, strict=True))
+
+
+def _derivatives_or_none(found: Binding) -> Derivatives | None:
+    """Return the outputs of the function and their derivatives; None if the function fails or returns no numbers.
+
+    Raises:
+        NameError: the function uses a name that it has not defined. This is a mistake in the function, and does not
+            show which arguments it takes.
+    """
+    try:
+        return found.derivatives()
+    except NameError as error:
+        for part in found.variable_parts():
+            if part.kind == "whole":
+                error.add_note(f"gradcheck gave f a Value as {part.path}; {part.make_static}")
+        raise
+    except Exception:  # of any kind: the user's function is tried with more or fewer Values, to learn which it takes
+        return None
+
+
+def _differ(a: Derivatives, b: Derivatives, values: bool) -> bool:
+    """Return whether derivatives in `a` and `b` with respect to the same variable differ by more than rounding.
+
+    If `values` is true, the values of the outputs are compared, too, and so are numbers that are not finite.
+    """
+    if len(a) != len(b):
+        return True
+    for (y, dy), (z, dz) in zip(a, b, strict=True):
+        pairs = [(dy[key], dz[key]) for key in dy.keys() & dz.keys()]
+        size = max([math.fabs(g) for pair in pairs for g in pair if math.isfinite(g)], default=0.0)
+        if any(_is_off(g, h, size, values) for g, h in pairs) or (values and _is_off(y, z, math.fabs(y), True)):
+            return True
+    return False
+
+
+def _is_off(a: float, b: float, size: float, not_finite: bool) -> bool:
+    """Return whether two numbers differ by more than rounding of numbers as large as `size`.
+
+    If one of them is not finite, the result is True only if `not_finite` is true and they differ at all.
+    """
+    if math.isfinite(a) and math.isfinite(b):
+        return math.fabs(a - b) > max(SAME_DERIVATIVE * size, NEGLIGIBLE_DIFFERENCE)
+    return not_finite and a != b and not (math.isnan(a) and math.isnan(b))
+
+
+def _kind(x: Any) -> Kind:
+    """Return the kind of an item of the arguments (see `Part`)."""
+    kind = DTYPES.get(str(getattr(getattr(x, "dtype", None), "kind", "")))
+    if kind:
+        return kind
+    if is_array(x):
+        kinds = {_kind(item) for _, item in flatten(x)[0]}
+        return "constant" if kinds == {"constant"} else "whole" if kinds == {"whole"} else "real"
+    if isinstance(x, (bool, *CONSTANT_TYPES)) or (callable(x) and not hasattr(x, "parameters")):
+        return "constant"
+    if isinstance(x, (float, Value)):
+        return "real"
+    # What is neither a number nor surely a constant is refused when its number is read
+    return "whole" if _is_whole(x) else "real"
+
+
+def _is_whole(x: Any) -> bool:
+    """Return whether a number of another type than float, such as a `Fraction` or a `Decimal`, is a whole number."""
+    if isinstance(x, Integral):
+        return True
+    return bool(hasattr(x, "__float__") and math.isfinite(x) and x == int(x))
+
+
+def _is_one_float(x: Any) -> bool:
+    """Return whether an item of the arguments that holds no whole numbers is a single number, and no `Value`."""
+    return not (isinstance(x, Value) or is_array(x))
+
+
+def _number(x: Any, part: Part) -> float:
+    """Return `x`, a number in a part of the arguments, as a float.
+
+    Raises:
+        TypeError: `x` is no real number. The message says what to write if it is a constant.
+    """
+    try:
+        return number(x)
+    except TypeError as error:
+        raise TypeError(f"gradcheck: {part.path}: {error}; {part.make_static}") from None
