@@ -8,8 +8,9 @@ a function passes through these folders and modules:
     derivatives    defines `Program`, a `Runnable` that can also compute its gradient, Jacobian and Hessian
     instructions   lowers the graph, and its gradient, to instructions, without duplicates
     loops          finds loops among the instructions, orders the stages, and gives values places in memory
-    pipeline       composes the steps from instructions to code that runs: `loops`, then `tables` or `native`
-    tables         writes threaded code, which is ready at once: tables that kernels, shared by all programs, read
+    pipeline       composes the steps from instructions to code that runs: `loops`, `tables`, then one of the tiers
+    tables         writes the tables of loops, for both tiers, and threaded code (`tables.threaded`), which is ready at
+                   once: tables that kernels, shared by all programs, read
     native         writes native code, machine code for one program alone, once the program has run for long enough
     llvm           writes LLVM text for `tables` and `native`, and compiles it
     runtime        runs programs: it holds their code and buffers, and writes the drivers
@@ -42,9 +43,10 @@ These are the ideas of this package, each with the words that belong to it:
     total           a sum over the rows of a batch, from which gradients of parameters are computed; many totals form an
                     `OuterProduct`, or a `Scatter`, in which each row adds a value to one of them by an index
     gate            an instruction that replaces a partial derivative by 0 where no gradient reaches the node
-    stage           a part of a phase: straight-line code, long sums, a map, or gathers
-    long sum        a sum of many products, which a loop computes; those with the same right factors are computed as a
-                    matrix times a vector
+    stage           a part of a phase: straight-line code (instructions one after the other, without a loop), long
+                    sums, a map, or gathers
+    long sum        a sum of many products, which a loop computes; if values are scalars, those with the same right
+                    factors are computed as a matrix times a vector
     map             instructions of one opcode on values that are not in lanes, which a loop computes as SIMD vectors
     gather          an instruction that loads one of its operands, by an index that is known only at run time
     place           where a value is in memory: the index of a scalar, or of a vector in a block
@@ -70,22 +72,24 @@ These are the ideas of this package, each with the words that belong to it:
 
 Some of these words have a second meaning. The class `Structure` has the positions of those entries of a Jacobian or
 Hessian that can be nonzero; it is not the structure of arguments. A "row of the matrix" is not the row of a sample, and
-neither is an operation's row in the table of operations, `micrograd_cn.ops`. In the folders `instructions`, `loops`,
-`tables` and `llvm`, a value that depends on the row is called a sample, too, and any other value a scalar.
+neither is an operation's row in the table of operations, `micrograd_cn.ops`. In the folders `instructions`, `loops` and
+`tables`, a value that depends on the row is called a sample, too, and any other value a scalar.
 
 A multiplication `w * x` in a user's function becomes machine code in these modules:
 
-    function.jit              `Recording` calls the function with `Value`s, so the engine makes a node for `w * x`.
+    function.jit              `CompiledFunction._record_rows` makes a `Recording` for a row without one. This calls the
+                              function with `Value`s, so the engine makes a node for `w * x`.
                               `Recording.compile` makes a `Program`, and this a `CompiledGraph` (`runtime.executable`).
     instructions.lowering     `Lowering` passes the operation of each node to `CodeBuilder.apply`.
     instructions.builder      The row of `mul` in the table of operations names the opcode "fmul". `apply` passes it to
                               `Code.emit`, which folds constants and uses an equal instruction again.
     pipeline                  `make_tables` calls `Schedule`, `Plan` and `Tables`, in which the instruction becomes a
-                              part of a stage. If rows are in lanes, this is always straight-line code. `StageLists`
-                              then writes the stages, in one of two tiers:
+                              part of a stage. If it depends on the row and rows are in lanes, this is always
+                              straight-line code. `StageLists` then writes the stages, in one of two tiers:
     tables.threaded           `Threaded` writes an entry of a table, which names the kernel that multiplies.
                               `Tables.link` has missing kernels compiled, and puts their addresses into the tables.
-    native                    `PartWriter` writes the multiplication into a function for this program alone.
+    native                    `parts_of` divides the stages among functions for this program alone, the `Part`s, and
+                              `PartWriter` writes the multiplication into one of them.
     llvm.straight_line        `compute`, which writes a kernel's multiplication and that of a native function alike,
                               calls `Lanes.apply` in `llvm.lanes`, which writes LLVM's instruction `fmul`.
     llvm.machine              `Machine` lets LLVM compile the text of kernels and of native functions.
@@ -96,11 +100,12 @@ run for about as long as that takes. The drivers in `runtime.drivers` run an exe
 call the code of each stage, which loops over the panel's blocks.
 
 Many products are computed by loops instead. If `w * x` is a term of `sum`, or one of the products of `dot`, it becomes
-one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. Sums with the same right
-factors are computed as a matrix times a vector. `loops.vectorizer.Vectorizer` collects other instructions of one opcode
-into maps, which are fastest if their operands have constant strides. `tables.tables.Tables` prints sums and maps for
-the kernels in `tables.sums` and `tables.maps`, which write multiplications by `Lanes.multiply_add` and `compute`. In
-all modules that write LLVM text, `llvm.operands` has the operators that compute integers and addresses.
+one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. Sums of scalars with the
+same right factors are computed as a matrix times a vector. `loops.vectorizer.Vectorizer` collects other instructions of
+one opcode into maps, which are fastest if their operands are one after the other in memory, or all the same.
+`tables.tables.Tables` writes the tables of sums and maps for the kernels in `tables.sums` and `tables.maps`, which
+write multiplications by `Lanes.multiply_add` and `compute`. `llvm.operands` has the operators by which kernels compute
+integers and addresses.
 
 Parameters stay nodes, whose data and gradients are Python floats. `data.nodes` reads and writes those of many nodes in
 one call of machine code, which other threads and Ctrl-C cannot interrupt. So does `training.single_steps`, which takes
@@ -113,8 +118,8 @@ A compiled sum is added up term by term, so it may overflow on the way to a fini
 sum.
 
 If an operation such as `where` did not select a sum of products, the gradient of that sum is 0, and compiled code
-multiplies this 0 by the factors of the products. So an infinite factor makes a gradient nan, as in the matrix products
-of PyTorch and jax, while `backward` of the engine gives 0.
+multiplies this 0 by the factors of the products. So an infinite factor that is no constant makes a gradient nan, as in the matrix
+products of PyTorch and jax, while `backward` of the engine gives 0.
 
 The factors of single multiplications have gates, which prevent this. A program is first compiled without these gates.
 Code with them is made, and computes a gradient anew, where a total is not finite; see `Lowering.differentiate`.
