@@ -118,8 +118,8 @@ A compiled sum is added up term by term, so it may overflow on the way to a fini
 sum.
 
 If an operation such as `where` did not select a sum of products, the gradient of that sum is 0, and compiled code
-multiplies this 0 by the factors of the products. So an infinite factor that is no constant makes a gradient nan, as in the matrix
-products of PyTorch and jax, while `backward` of the engine gives 0.
+multiplies this 0 by the factors of the products. So an infinite factor that is no constant makes a gradient nan, as in
+the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
 
 The factors of single multiplications have gates, which prevent this. A program is first compiled without these gates.
 Code with them is made, and computes a gradient anew, where a total is not finite; see `Lowering.differentiate`.
