@@ -1376,7 +1376,7 @@ def test_an_update_may_ask_whether_it_is_given_a_value():
     assert p.data == 0.75
 
 
-class Slotted:
+class ScaleInSlot:
     __slots__ = ("scale",)
 
     def __init__(self, scale):
@@ -1385,7 +1385,7 @@ class Slotted:
 
 def test_code_in_the_slots_of_an_object_is_found():
     """An object without a `__dict__` may hold a function that draws random numbers."""
-    holder = Slotted(lambda x: x * random.random())
+    holder = ScaleInSlot(lambda x: x * random.random())
     with pytest.raises(TypeError, match=DIFFERS):
         compile(lambda x: holder.scale(x))(1.0)
     holder.scale = lambda x: x * 2.0
