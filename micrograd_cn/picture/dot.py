@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from ..engine import Value, topological_order
 from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwritten
 from ..module import Module
 from ..ops import ieee
+from ..ops.number import flag
 from ..text.words import WORDS, instead_of, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
 from .cells import NOTE, SENT, WORD, Row, Text, box_label, edge_label, legend_label, no_label, pair, steady, title
@@ -36,7 +38,7 @@ def draw_dot(
     lang: str | None = None,
     fold: str | None = "auto",
     max_nodes: int = MOST_BOXES,
-    parameters: Module | Iterable[Any] = (),
+    parameters: Module | GraphNode | Iterable[Any] = (),
     fontname: str | None = None,
     legend: bool = True,
     step: int | None = None,
@@ -68,8 +70,8 @@ def draw_dot(
             "layer" folds each layer instead of its neurons. "scope" folds the outermost parts. None folds nothing, and
             "auto" folds as little as keeps the picture readable.
         max_nodes: how many boxes a picture may have; if there are more, an error is raised.
-        parameters: values to mark as parameters, or a module whose parameters are marked. The parameters of layers of
-            `nn` are always marked.
+        parameters: values to mark as parameters, or a model whose parameters are marked; also a list, a dict or pairs
+            with names of these, such as `model.named_parameters()`. The parameters of layers of `nn` are always marked.
         fontname: the font of all texts, or several fonts separated by commas. The default suits the language.
         legend: whether to explain in one line what the picture shows.
         step: how many edges a backward pass from `root` has gone along at the moment that the picture shows. The
@@ -78,8 +80,9 @@ def draw_dot(
             one picture to the next. None shows the gradients that the graph has.
 
     Raises:
-        TypeError: `root` is neither a `Value` nor a node of a class of your own with these attributes, or `step` is not
-            an integer.
+        TypeError: `root` is neither a `Value` nor a node of a class of your own with these attributes, `parameters` has
+            something that is neither a node nor a module, `fontname` is not a str, `legend` is not a bool, or `step` is
+            not an integer.
         ValueError: an option has an unknown value, there are more boxes than `max_nodes`, the graph of your class has a
             cycle (a node depends on itself), or `step` is not a step of the backward pass, has no steps because `root`
             is a constant, or would need a local derivative that is not known.
@@ -102,6 +105,10 @@ def draw_dot(
         raise ValueError(words["rankdir"].format(given=rankdir))
     if fold not in ("auto", *FOLDS, None):
         raise ValueError(words["fold"].format(given=fold))
+    if not isinstance(fontname, (str, NoneType)):
+        raise TypeError(words["fontname"].format(given=fontname))
+    legend = flag("draw_dot(): legend", legend)
+    named = list(_parameters_in(parameters, words, handwritten))
     steps = None if step is None else backward_pass(root, "draw_dot", lang)
     if steps and (isinstance(step, bool) or not isinstance(step, int)):
         raise TypeError(words["step_type"].format(given=step))
@@ -112,7 +119,6 @@ def draw_dot(
         can_fold = fold in (None, "neuron", "layer") and any(node.group for node in flow.nodes)
         hint = words["hint_fold" if can_fold else "hint_part"]
         raise ValueError(words["too_large"].format(boxes=len(flow.boxes), limit=max_nodes, hint=hint))
-    named: list[Any] = list(parameters.parameters() if isinstance(parameters, Module) else parameters)
     marked: set[Any] = {handwritten.of(p) for p in named} if handwritten else set(named)
     wrong: set[Value] = set()  # nodes whose gradient is not the sum of their contributions
     if handwritten and not steps:
@@ -124,6 +130,35 @@ def draw_dot(
     picture = picture_of(flow, lang, rankdir, marked, wrong, fontname, legend)
     picture.format = format
     return picture
+
+
+def _parameters_in(parameters: Any, words: dict[str, str], theirs: Handwritten | None) -> Iterator[Any]:
+    """Find the nodes that `draw_dot` marks: `parameters` itself, or those in a module, a dict, a list or a pair.
+
+    `theirs` is the graph if its nodes are of a class of the user's own, whose leaves may have few attributes.
+
+    Raises:
+        TypeError: `parameters` is or has something else, such as the number or the name of a parameter.
+    """
+    if isinstance(parameters, Value) or is_handwritten(parameters) or (theirs and theirs.of(parameters)):
+        yield parameters
+    elif hasattr(parameters, "parameters") and not isinstance(parameters, type):
+        found = parameters.parameters  # a method of a module, but a list in an optimiser or a compiled function
+        yield from _parameters_in(found() if callable(found) else found, words, theirs)
+    elif isinstance(parameters, Mapping):
+        yield from _parameters_in(list(parameters.values()), words, theirs)
+    elif isinstance(parameters, tuple) and len(parameters) == 2 and isinstance(parameters[0], str):
+        yield from _parameters_in(parameters[1], words, theirs)  # a pair of `named_parameters()`
+    elif isinstance(parameters, Iterable) and not _is_single(parameters):
+        for x in parameters:
+            yield from _parameters_in(x, words, theirs)
+    else:
+        raise TypeError(words["parameters"].format(kind=type(parameters).__name__, given=parameters))
+
+
+def _is_single(x: object) -> bool:
+    """Return whether iterating over `x` finds no parts: it is a text, or a numpy array without axes."""
+    return isinstance(x, (str, bytes)) or getattr(x, "shape", None) == ()
 
 
 def backward_pass(root: Value, call: str, lang: str) -> BackwardPass:

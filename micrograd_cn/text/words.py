@@ -41,6 +41,9 @@ WORDS = {
         "opaque_operands": "an operand is missing",
         "rankdir": 'rankdir must be "LR" or "TB", got {given!r}',
         "fold": 'fold must be "auto", "neuron", "layer", "scope" or None, got {given!r}',
+        "parameters": "parameters must be a model, Values, or a dict or pairs with names of them, got the {kind} "
+        "{given!r}; write parameters=model, or parameters=[w, b] for Values w and b",
+        "fontname": 'fontname must be a str, such as "Helvetica,Arial", or None, got {given!r}',
         "step": "step must be a number of edges from 0 to {last}, got {given}",
         "step_type": "step must be an int, how many edges the backward pass has gone along, got {given!r}",
         "step_constant": "{call}: no gradient flows to the constant {root!r}, so there are no steps to draw; give a "
@@ -162,6 +165,9 @@ functions: {functions}
         "opaque_operands": "缺少一个操作数",
         "rankdir": 'rankdir 必须是 "LR" 或 "TB"，收到的是 {given!r}',
         "fold": 'fold 必须是 "auto"、"neuron"、"layer"、"scope" 或 None，收到的是 {given!r}',
+        "parameters": "parameters 必须是模型、Value，或者含有它们的字典或（名称，Value）对，收到的是 {kind} {given!r}；"
+        "请写 parameters=model，或者对 Value w 和 b 写 parameters=[w, b]",
+        "fontname": 'fontname 必须是 str（例如 "Helvetica,Arial"）或 None，收到的是 {given!r}',
         "step": "step 是反向传播走过的边数，必须在 0 到 {last} 之间，收到的是 {given}",
         "step_type": "step 是反向传播走过的边数，必须是 int，收到的是 {given!r}",
         "step_constant": "{call}：没有梯度传给常量 {root!r}，没有步骤可画；请给出一个依赖于叶节点的 Value",

@@ -8,7 +8,7 @@ import pytest
 
 from micrograd_cn import Value, draw_dot, draw_flow, where
 from micrograd_cn.nn import MLP, Module, Neuron
-from micrograd_cn.optim import clip_grad_norm
+from micrograd_cn.optim import SGD, clip_grad_norm
 from micrograd_cn.picture.colours import NEGATIVE, PAPER, PARAMETER, POSITIVE, ZERO
 from micrograd_cn.text.words import WORDS
 
@@ -406,3 +406,38 @@ def test_chinese_is_in_a_font_of_mainland_china_unless_another_is_asked_for():
 def test_refused_options(options, message):
     with pytest.raises(ValueError, match=message):
         draw_dot(Value(1), **options)
+
+
+def test_parameters_are_marked_in_every_collection_that_holds_them():
+    class Model(Module):
+        def __init__(self):
+            self.w = Value(2, "w")
+
+        def __call__(self, x):
+            return self.w * x
+
+    m = Model()
+    y = m(Value(3, "x"))
+    plain, marked = draw_dot(y).source, draw_dot(y, parameters=m).source
+    assert plain.count(PARAMETER) == 0 and marked.count(PARAMETER) == 1
+    named = dict(m.named_parameters())
+    every = [m.w, [m.w], [[m.w]], (m.w,), [m], {"model": m}, {"w": m.w}, named, m.named_parameters(), [named]]
+    for parameters in [*every, [("w", m.w)], ("w", m.w), np.array([[m.w]]), {m.w}, SGD(m.parameters())]:
+        assert draw_dot(y, parameters=parameters).source == marked, parameters
+    assert draw_dot(y, parameters=[]).source == draw_dot(y, parameters={}).source == plain
+
+
+@pytest.mark.parametrize("parameters", [{"w": 2.0}, ["w"], "w", b"w", 3, [3.0], None, [None], MLP, np.array(3.0)])
+def test_something_that_is_no_parameter_is_not_marked_without_a_word(parameters):
+    with pytest.raises(TypeError, match=r"write parameters=model, or parameters=\[w, b\]"):
+        draw_dot(Value(2) * 3, parameters=parameters)
+    with pytest.raises(TypeError, match=r"请写 parameters=model"):
+        draw_dot(Value(2) * 3, parameters=parameters, lang="zh")
+
+
+def test_an_option_of_another_type_is_refused():
+    for lang, text in [("en", "fontname must be a str"), ("zh", "fontname 必须是 str")]:
+        with pytest.raises(TypeError, match=f"{text}.* 3$"):
+            draw_dot(Value(2) * 3, fontname=3, lang=lang)
+    with pytest.raises(TypeError, match="legend must be True or False, got 'no'"):
+        draw_dot(Value(2) * 3, legend="no")
