@@ -182,6 +182,8 @@ class Module:
         >>> layer.zero_grad(); layer.parameters()[0].grad
         0.0
         """
+        if type(set_to_none) is not bool:
+            set_to_none = flag("zero_grad(): set_to_none", set_to_none)
         grad: Any = None if set_to_none else 0.0
         for parameter in self.parameters():
             parameter._grad = grad

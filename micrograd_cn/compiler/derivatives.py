@@ -19,7 +19,7 @@ from ..engine import Value, constant, traverse
 from ..gradients import gradients
 from ..graph import context
 from ..ops import dot
-from ..ops.number import number_or_none
+from ..ops.number import flag, number_or_none
 from ..ops.options import refuse_options
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.columns import Numbers, flat
@@ -349,6 +349,8 @@ class Program(Runnable):
         ((7.5, [2.5]), ([3.0, 12.0], [[1.0], [4.0]]))
         """
         check_threads("value_and_grad", threads)
+        if type(each) is not bool:
+            each = flag("value_and_grad(): each", each)
         numpy = numpy_if_array(rows)
         if each:
             return split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
@@ -414,6 +416,8 @@ class Program(Runnable):
         >>> program.jacobian([[5, 7]]), program.jacobian([[5, 7]], dense=True)
         ([[7.0, 5.0, 3.0]], [[[7.0, 5.0], [0.0, 3.0]]])
         """
+        if type(dense) is not bool:
+            dense = flag("jacobian(): dense", dense)
         return self._evaluate("jacobian", rows, wrt, threads, out, dense=dense)
 
     def hessian(
@@ -457,6 +461,9 @@ class Program(Runnable):
         >>> lagrangian.hessian_structure(lower=True, wrt=[x, y]), lagrangian.hessian([[5, 6, 7]], True, wrt=[x, y])
         (((0, 1), (0, 0)), [[14.0, 1.0]])
         """
+        if not (type(lower) is type(dense) is type(mean) is bool):
+            lower, dense = flag("hessian(): lower", lower, "wrt"), flag("hessian(): dense", dense)
+            mean = flag("hessian(): mean", mean)
         if mean:
             return self._mean_hessian(rows, lower, wrt, dense, threads, out)
         return self._evaluate("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
@@ -500,7 +507,7 @@ class Program(Runnable):
         >>> compile(x * y, [x, y]).hessian_structure()
         ((0, 1), (1, 0))
         """
-        return self.derivative("hessian", wrt, lower).structure
+        return self.derivative("hessian", wrt, flag("hessian_structure(): lower", lower, "wrt")).structure
 
     def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
         """Return a derivative: the positions of its entries, and the program that computes them, which can be printed.
@@ -527,6 +534,8 @@ class Program(Runnable):
             return [v2]
         <BLANKLINE>
         """
+        if type(lower) is not bool:
+            lower = flag("derivative(): lower", lower)
         if wrt == "parameters" and some_frozen(self.parameters):
             wrt = unfrozen(self.parameters)
         variables = None if isinstance(wrt, str) else self._variables(kind, wrt)

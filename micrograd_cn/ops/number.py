@@ -56,21 +56,27 @@ def _is_pythons(module: str) -> bool:
     return module != "__main__" and module.partition(".")[0] in sys.stdlib_module_names
 
 
-def flag(name: str, x: object) -> bool:
+def flag(name: str, x: object, meant: str = "") -> bool:
     """Return the option `x` as a bool: it is True or False, or the number 1 or 0. Messages call it `name`.
+
+    `meant` is the name of another option, if users may think that it stands in the place of this one.
 
     Raises:
         TypeError: the option is anything else, such as a text, which Python would take for true.
 
     >>> flag("strict", 1)
     True
+    >>> flag("hessian(): lower", "inputs", "wrt")
+    Traceback (most recent call last):
+    TypeError: hessian(): lower must be True or False, got 'inputs'; write wrt='inputs'
     """
     try:
-        if x in (0, 1):
+        if not hasattr(x, "requires_grad") and x in (0, 1):
             return bool(x)
     except ValueError:  # an array of several numbers is compared with 0
         pass
-    raise TypeError(f"{name} must be True or False, got {x!r}")
+    write = f"; write {meant}={x!r}" if isinstance(x, str) else f"; write {meant}=..."
+    raise TypeError(f"{name} must be True or False, got {x!r}{write * bool(meant)}")
 
 
 def number(x: object) -> float:

@@ -402,6 +402,8 @@ maximize=False>
         >>> SGD([p]).zero_grad(); p.grad
         0.0
         """
+        if type(set_to_none) is not bool:
+            set_to_none = flag("zero_grad(): set_to_none", set_to_none)
         many = len(self.parameters) >= MIN_PARAMETERS
         if many and machine_code and not set_to_none and machine_code.clear_gradients(self.parameters):
             return

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..ops.number import flag
 from ..text.words import WORDS, language
 from .render import find_renderer, render
 
@@ -115,6 +116,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         ...     os.listdir(folder)
         ['y.svg']
         """
+        view = flag("render(): view", view, "format")
         source = None
         if outfile is None:
             source = Path(super().save(filename, directory=directory))

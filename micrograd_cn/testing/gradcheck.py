@@ -26,7 +26,7 @@ from ..derivatives.tree import flatten
 from ..engine import Value, constant, graph_nodes
 from ..gradients import gradients
 from ..graph.closures import Closure
-from ..ops.number import number
+from ..ops.number import flag, number
 from .inputs import pytrees
 from .inputs.forward_backward import (
     args_as_floats,
@@ -277,6 +277,7 @@ def gradcheck(
         derivatives = {"vjp": pulled}
     if not derivatives:
         _refuse_positional_derivative(f, args, static)
+    exhaustive = flag("gradcheck: exhaustive", exhaustive)
     chosen = {"rtol": rtol, "atol": atol, "seed": seed or None, "exhaustive": exhaustive or None}
     options = {name: x for name, x in chosen.items() if x is not None}
     subject = replace(

@@ -178,3 +178,13 @@ def test_each_vector_gets_the_program_of_its_length_and_of_its_branch():
     for n in (2, 3, 2):
         assert plain["hess"](np.ones(n)).tolist() == (2 * np.eye(n)).tolist()
         assert plain["jac"](np.ones(n)).tolist() == [2.0] * n
+
+
+def test_a_method_in_the_place_of_dense_is_refused():
+    for f in (compile(bowl), compile(Value(2.0) ** 2, [])):
+        with pytest.raises(TypeError, match=r"dense must be True or False, got .*; write method='Newton-CG'"):
+            scipy_functions(f, "Newton-CG")
+    with pytest.raises(TypeError, match=r"dense must be True or False, got .*; write method=\.\.\."):
+        scipy_functions(compile(bowl), optimize.minimize)
+    as_number = scipy_functions(compile(bowl), 1)
+    assert as_number["hess"](np.ones(2)).tolist() == scipy_functions(compile(bowl), True)["hess"](np.ones(2)).tolist()

@@ -17,6 +17,7 @@ from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.losses import mse_loss
+from micrograd_cn.nn import Neuron
 from micrograd_cn.optim import SGD, Optimizer
 
 w = Value(2.0, "w")
@@ -443,3 +444,33 @@ def test_an_operation_that_calls_math_or_round_says_what_to_write(forward):
     own = Op("own_math", forward, (lambda y, x: y,))
     with pytest.raises(TypeError, match=r"not Term; write micrograd_cn's functions, such as exp\(x\)"):
         compile(lambda x: own(x))(1.0)
+
+
+def test_an_option_that_is_true_or_false_refuses_another_object():
+    w, x = Value(2.0), Value(3.0)
+    f, program = compile(lambda x: w * x**2), compile(w * x**2, [x])
+    optimizer = SGD([w])
+    for found, given in [(f, [(3.0,)]), (program, [[3.0]])]:
+        for other in ("x", [x], None, np.ones(2), Value(1.0)):
+            with pytest.raises(TypeError, match=r"hessian\(\): lower must be True or False, got .*; write wrt="):
+                found.hessian(given, other)
+            for name, call in {
+                "dense": lambda found=found, given=given, other=other: found.jacobian(given, "inputs", other),
+                "each": lambda found=found, given=given, other=other: found.value_and_grad(given, "parameters", other),
+                "mean": lambda found=found, given=given, other=other: found.hessian(given, mean=other),
+                "each_step": lambda found=found, given=given, other=other: found.fit(
+                    given, optimizer, 1, each_step=other
+                ),
+            }.items():
+                with pytest.raises(TypeError, match=rf"\(\): {name} must be True or False, got "):
+                    call()
+        assert found.hessian(given, np.True_) == found.hessian(given, 1) == found.hessian(given, True)
+    with pytest.raises(TypeError, match=r"has_aux must be True or False, got 'x'"):
+        f.value_and_grad([(3.0,)], has_aux="x")
+    with pytest.raises(TypeError, match=r"lower must be True or False, got 'x'; write wrt='x'"):
+        program.hessian_structure("x")
+    with pytest.raises(TypeError, match=r"set_to_none must be True or False, got 'no'"):
+        optimizer.zero_grad("no")
+    with pytest.raises(TypeError, match=r"set_to_none must be True or False, got 'no'"):
+        Neuron(1).zero_grad("no")
+    assert w.data == 2.0

@@ -821,6 +821,8 @@ class CompiledFunction:
         >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
         [[[7.0, 5.0], [0.0, 3.0]]]
         """
+        if type(dense) is not bool:
+            dense = flag("jacobian(): dense", dense)
         wrt = self._variables("jacobian", wrt)
         if dense and threads == 1 and wrt == "inputs":
             ready = self._array_results("jacobian", samples, out)
@@ -856,6 +858,9 @@ class CompiledFunction:
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
         """
+        if not (type(lower) is type(dense) is type(mean) is bool):
+            lower, dense = flag("hessian(): lower", lower, "wrt"), flag("hessian(): dense", dense)
+            mean = flag("hessian(): mean", mean)
         wrt = self._variables("hessian", wrt)
         if mean:
             found, buckets = [], self._buckets("hessian", samples)
@@ -975,6 +980,8 @@ class CompiledFunction:
             wrt = "parameters"
         elif type(wrt) is str:
             self._refuse_clash("value_and_grad", wrt)
+        if not (type(each) is type(has_aux) is bool):
+            each, has_aux = flag("value_and_grad(): each", each), flag("value_and_grad(): has_aux", has_aux)
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
         if is_mean and (ready := self._array_runner("backward", arrays := as_tuple(samples))):
             ready.program.check_frozen("value_and_grad")

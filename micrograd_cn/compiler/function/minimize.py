@@ -6,6 +6,7 @@ import copy
 import inspect
 from typing import Any
 
+from ...ops.number import flag
 from ..derivatives import Program, Structure
 from .jit import CompiledFunction
 
@@ -38,7 +39,8 @@ def scipy_functions(
 
     Raises:
         ImportError: scipy is not installed.
-        TypeError: `program` is neither a program nor a compiled function, or the function does not take one argument.
+        TypeError: `program` is neither a program nor a compiled function, the function does not take one argument, or
+            `dense` is not a bool.
         ValueError: the program has several outputs. For a function, this is raised when it is first called.
         RuntimeError: the output is a constant, which has no gradient, and the method needs a gradient.
 
@@ -59,6 +61,8 @@ def scipy_functions(
         import scipy.sparse  # noqa: F401 -- so its absence is noticed here, and not when a Hessian is needed
     except ImportError as error:
         raise ImportError("scipy_functions() needs numpy and scipy: pip install scipy") from error
+    if dense is not None:
+        dense = flag("scipy_functions(): dense", dense, "method")
     named = method.lower() if isinstance(method, str) else ""
     names = ["fun", "jac", "hess"][: 1 if named in GRADIENT_FREE else 2 if named in HESSIAN_FREE else 3]
     as_array = named in DENSE_HESSIAN if dense is None else dense

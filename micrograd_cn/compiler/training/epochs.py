@@ -15,6 +15,7 @@ from operator import mul
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ... import optim
+from ...ops.number import flag
 from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.rows import checked_order
@@ -132,6 +133,7 @@ class TrainingOptions:
             raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
         if not (isinstance(progress, bool) or callable(progress)):
             raise TypeError(f"fit(): progress must be a bool or a function of some steps' losses, got {progress!r}")
+        flag("fit(): each_step", self.each_step)
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"fit(): callback must be a function of an epoch's number and loss, got {self.callback!r}")
         if (norm := self.clip_grad_norm) is not None:
