@@ -504,3 +504,33 @@ def test_a_static_function_that_counts_is_not_taken_for_what_it_was_in_another_s
         samples = [(x, function)]
         assert f.gradient(samples, wrt=[weights[0]]) == [[5.0]]
         assert f.gradient(samples, wrt=[weights[1]]) == [[0.0]]
+
+
+def test_a_single_static_value_for_all_samples_says_how_to_repeat_it():
+    def sign(x, k):
+        return x if k == "a" else -x
+
+    f = compile(sign, static="k")
+    for value, write in [
+        ("a", r"\['a'\] \* len\(x\)"),
+        (None, r"\[None\] \* len\(x\)"),
+        (len, r"\[k\] \* len\(x\)"),
+        (("a", "a"), r"\[k\] \* len\(x\)"),
+        ({"a": 1}, r"\[k\] \* len\(x\)"),
+    ]:
+        for call in (f.forward, f.gradient, f.jacobian):
+            with pytest.raises(TypeError, match=f"for k, which is static; write {write} for the same value"):
+                call(([1.0, 2.0], value))
+        with pytest.raises(TypeError, match=r"write \[\(x, k\)\] for one sample"):
+            f.forward((1.0, value))
+    with pytest.raises(TypeError, match="which is static; write a list of tuples, one for each sample"):
+        f.forward((np.ones(2), "a"))
+    x = [1.0, 2.0]
+    assert f.forward((x, ["a"] * len(x))) == [1.0, 2.0]
+    assert f.forward((x, 3)) == [-1.0, -2.0]
+
+
+def test_columns_of_different_lengths_are_named_if_one_is_static():
+    f = compile(lambda x, k: x if k == "a" else -x, static="k")
+    with pytest.raises(ValueError, match="of equal length, but got 2 of x, 3 of k"):
+        f.forward(([1.0, 2.0], list("abc")))

@@ -666,9 +666,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
     """
     shapes = [None if isinstance(x, (list, range)) else shape_of(x) for x in columns.values()]
     lengths = [shape[0] if shape else len(x) for x, shape in zip(columns.values(), shapes, strict=True)]
-    if len({*lengths}) > 1:
-        counts = ", ".join([f"{n} of {name}" for name, n in zip(columns, lengths, strict=True)])
-        raise ValueError(f"a tuple has one entry for each argument, of equal length, but got {counts}")
+    refuse_lengths(columns, lengths)
     treedef: list[tuple[str, TreeDef]] = []
     numbers: list[FlatNumbers] = []
     for (name, x), shape in zip(columns.items(), shapes, strict=True):
@@ -693,6 +691,13 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
     bucket.samples, bucket.numbers = range(n), together(numbers, n)
     bucket.width = len(bucket.numbers) // n if n else 0
     return bucket
+
+
+def refuse_lengths(names: Iterable[str], lengths: Sequence[int]) -> None:
+    """Raise ValueError if columns with values of arguments differ in length. `lengths` are in the order of `names`."""
+    if len({*lengths}) > 1:
+        counts = ", ".join([f"{n} of {name}" for name, n in zip(names, lengths, strict=True)])
+        raise ValueError(f"a tuple has one entry for each argument, of equal length, but got {counts}")
 
 
 def rows_of_columns(columns: Sequence[Any]) -> Iterator[tuple[Any, ...]]:

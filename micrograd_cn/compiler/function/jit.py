@@ -23,7 +23,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from contextvars import copy_context
 from itertools import chain
 from math import isnan
-from types import FunctionType
+from types import FunctionType, NoneType
 from typing import Any, NamedTuple, Never, NoReturn, TypeAlias, TypeVar, overload
 
 from ...derivatives.tree import flatten
@@ -52,6 +52,7 @@ from ..data.samples import (
     first_invalid,
     leaf_paths,
     numpy_like,
+    refuse_lengths,
     rows_of_columns,
     select_rows,
     static_value,
@@ -1558,6 +1559,8 @@ class CompiledFunction:
             raise remembered(error)
         bucket = None
         try:
+            if self._static and type(samples) is tuple:
+                self._refuse_single_static(samples)
             if columns := columns_of(samples):
                 named = self._named_columns(columns)
                 bucket = bucket_columns(named) if named else None
@@ -1607,7 +1610,31 @@ class CompiledFunction:
         static = [argument for argument in self._static if argument in bound]
         if static and any(map(is_column, columns)):
             raise TypeError(f"{static[0]} is static; write a list of tuples, one for each sample")
+        if static:
+            refuse_lengths(bound, [*map(len, bound.values())])
         return {} if static else bound
+
+    def _refuse_single_static(self, columns: tuple[Any, ...]) -> None:
+        """Raise TypeError if one of `columns` is a single value of a static argument, such as a text, and not a list.
+
+        A number is repeated for all samples, so it raises no error.
+        """
+        names = list(self._signature.parameters)[: len(columns)]
+        listed = [isinstance(x, (list, range)) or is_column(x) for x in columns]
+        for name, x, is_list in zip(names, columns, listed, strict=False):
+            if name not in self._static or is_list or number_or_none(x) is not None:
+                continue
+            if not any(listed):
+                write = f"write [({', '.join(names)})] for one sample"
+            elif any(map(is_column, columns)):
+                write = "write a list of tuples, one for each sample"
+            else:
+                shown = repr(x) if isinstance(x, (str, NoneType)) else name
+                write = f"write [{shown}] * len({names[listed.index(True)]}) for the same value in all samples"
+            raise TypeError(
+                f"a tuple has one entry for each argument, a list of its values, but got a {type(x).__name__} for "
+                f"{name}, which is static; {write}"
+            )
 
     def _wrt(self, wrt: Any, recording: Recording) -> Any:
         """Return the argument `wrt` for a method of the recording's program.
