@@ -263,7 +263,7 @@ def gradcheck(
     written = derivatives | ({} if like is None else {"like": like})  # what a message repeats
     if backward:
         f, pulled = pair_of_functions(f, backward)
-        derivatives = {"vjp": pulled}
+        derivatives = {"backward": pulled}
     elif gradient is not None and gradient is f:
         f, derivatives = _part_of_pair(f, 0), {"gradient": _part_of_pair(f, 1)}
     elif not derivatives and is_compiled(f):
@@ -274,7 +274,7 @@ def gradcheck(
         derivatives = {"vjp": pulled}
     elif not derivatives and is_layer(f):
         f, pulled = pair_of_layer(f)
-        derivatives = {"vjp": pulled}
+        derivatives = {"backward": pulled}
     if not derivatives:
         _refuse_positional_derivative(f, args, static)
     exhaustive = flag("gradcheck: exhaustive", exhaustive)

@@ -237,5 +237,47 @@ def test_gradients_may_leave_out_constants():
     assert gradcheck(f, X, X + 1.0, 0, None, static=["w"], gradient=lambda x, w, *others: (w,))
     assert gradcheck(f, X, X + 1.0, 0, None, static=["w"], gradient=lambda x, w, *others: w)
     for df in (lambda x, w, *others: (w, x, None), lambda x, w, *others: (w,)):
-        with pytest.raises(ValueError, match="must have 4 parts"):
+        with pytest.raises(ValueError, match=r"must have 4 parts|f takes 4 arguments; .* static=\['w'\]"):
             gradcheck(f, X, X + 1.0, 0, None, gradient=df)
+
+
+def test_a_derivative_that_leaves_out_an_argument_names_static():
+    mask = np.arange(15).reshape(5, 3) % 2
+
+    def drop(x, p):
+        return x * mask / p, mask
+
+    def scaled_sum(x, p):
+        return (x**2).sum() * p
+
+    ones, pair = np.ones((5, 3)), np.ones(2)
+    told = r"but f takes 2 arguments; return a derivative for each, or write static=\['p'\], which names"
+    for backward in (lambda d, m: d * m / 0.5, lambda d, m: (d * m / 0.5,), lambda d, m: [d * m / 0.5]):
+        with pytest.raises(ValueError, match=f"gradcheck: backward gave .*, {told}"):
+            gradcheck(drop, ones, 0.5, backward=backward)
+        assert gradcheck(drop, ones, 0.5, backward=backward, static=["p"])
+    for kind, derivative in {
+        "gradient": lambda x, p: 2 * x * p,
+        "vjp": lambda x, p, d: 2 * x * p * d,
+        "jacobian": lambda x, p: 2 * x * p,
+    }.items():
+        with pytest.raises(ValueError, match=f"gradcheck: {kind}= gave a ndarray of shape .2., {told}"):
+            gradcheck(scaled_sum, pair, 0.5, **{kind: derivative})
+        assert gradcheck(scaled_sum, pair, 0.5, **{kind: derivative}, static=["p"])
+    with pytest.raises(ValueError, match=r"write static=\['x'\], which"):
+        gradcheck(scaled_sum, pair, 0.5, gradient=lambda x, p: (x**2).sum())
+    with pytest.raises(ValueError, match=r"write static=\[\.\.\.\], which"):
+        gradcheck(lambda x, p: (x**2).sum() * p[0], pair, pair, gradient=lambda x, p: 2 * x * p[0])
+
+
+def test_a_layers_derivative_is_called_backward_in_messages():
+    class Wide:
+        def forward(self, x):
+            self.shape = x.shape
+            return x.sum()
+
+        def backward(self, dout):
+            return np.ones(self.shape[0] + 1)
+
+    with pytest.raises(ValueError, match=r"gradcheck: backward gave an array of shape \(3,\) for x, which has \(2,\)"):
+        gradcheck(Wide(), np.ones(2))

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from ..inputs.libraries import is_tensor, number_kind, to_doubles
+from ..inputs.pytrees import describe
 from ..numeric.thresholds import DEFAULT_RTOL, EQUAL_VALUE_BITS, RTOL_BITS
 from ..report import GradientMismatch
 from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, concatenated
@@ -144,7 +145,7 @@ def derivative_of(
     Args:
         f: the function; it takes and returns structures of arrays.
         derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp" or "jvp");
-            empty if there is none.
+            empty if there is none. "backward" is a vjp that calls the backward pass that the user gave.
         arguments: the structure of the arguments.
         outputs: the structure of the outputs.
     """
@@ -163,7 +164,7 @@ def derivative_of(
         return _reverse_mode(run, arguments, outputs)
     [(name, user_derivative)] = derivatives.items()
     several = len(arguments.template) > 1
-    what = f"{name}="
+    what = "backward" if name == "backward" else f"{name}="
     if name == "jacobian" and (arguments.has_array_parts or outputs.has_array_parts):
         raise ValueError(
             "gradcheck: jacobian= of complex numbers or of a sparse matrix is not checked, since there are several "
@@ -248,7 +249,26 @@ def derivative_of(
                 and np.ndim(_plain_number(result[0])) == 0
             ):
                 return pack_pair(result, args)  # the function returned (value, gradient)
+            advise_static(result)
             raise
+
+    def advise_static(result: Any) -> None:
+        """Raise ValueError if `result` has derivatives of fewer arguments than f takes: the others may be constants."""
+        numbers = isinstance(result, list) and all(isinstance(x, (int, float)) for x in result)
+        one = numbers or not isinstance(result, (tuple, list))
+        given = 1 if one else len(result)
+        if isinstance(result, dict) or given >= len(varying):
+            return
+        shape = _shape(result) if one else None
+        fitting = [i for i, x in enumerate(arguments.template) if varying[i] and one and _shape(x) == shape]
+        known = fitting or range(given)
+        names = [repr(arguments.names[i]) for i, varies in enumerate(varying) if varies and i not in known]
+        if names or len(fitting) > 1:
+            shown = ", ".join(names) if len(fitting) < 2 else "..."
+            raise ValueError(
+                f"gradcheck: {what} gave {describe(result)}, but f takes {len(varying)} arguments; return a derivative "
+                f"for each, or write static=[{shown}], which names the arguments that are constants"
+            )
 
     def of_gradient(x: Vector, u: Vector) -> Vector:
         args = arguments.unpack(x)
@@ -264,13 +284,20 @@ def derivative_of(
         result = not_none(user_derivative(*arguments.unpack(x)))
         total = np.zeros(arguments.vector.size)
         for rows, shape, block in outputs.matched_parts(result, what):
-            for columns, inner, part in arguments.matched_parts(block if several else (block,), what):
+            try:
+                given = with_constants(block) if leaves_out_constants(block) else block
+                parts = list(arguments.matched_parts(given if several else (block,), what))
+            except ValueError:
+                advise_static(block)
+                raise
+            for columns, inner, part in parts:
                 if np.iscomplexobj(part):
                     raise ValueError(f"gradcheck: {what} gave complex numbers for a real function")
                 matrix = np.zeros(0) if part is None else to_doubles(part)
                 expected, rows_first = (*shape, *inner), (u[rows].size, *inner)
                 flat = (u[rows].size, total[columns].size)
                 if _without_ones(matrix.shape) not in map(_without_ones, (expected, rows_first, flat)):
+                    advise_static(block)
                     raise ValueError(f"gradcheck: jacobian= gave an array of shape {matrix.shape}, not {expected}")
                 matrix = matrix.reshape(u[rows].size, total[columns].size)
                 some = u[rows] != 0.0
@@ -282,11 +309,19 @@ def derivative_of(
         user_derivative(*args, *([unpacked(x)] if name == "jvp" else []))
         return arguments.first_change(args, x)
 
-    if name == "vjp":
+    if name in ("vjp", "backward"):
         return _reverse_mode(of_vjp, arguments, outputs)
     if name == "jvp":
         return ForwardMode(of_jvp, changed)
     return ReverseMode(of_gradient if name == "gradient" else of_jacobian, changed=changed)
+
+
+def _shape(x: Any) -> tuple[int, ...] | None:
+    """Return the shape of an array, a number or nested lists; None if `x` is something else."""
+    try:
+        return None if isinstance(x, dict) else np.shape(x)
+    except ValueError:  # lists of different lengths
+        return None
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

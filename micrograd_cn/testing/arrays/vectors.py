@@ -51,6 +51,7 @@ class Packed:
 
     Attributes:
         template: the structure that was packed.
+        names: the names of its parts, if they were given.
         vector: the numbers of the variables.
         missing: the paths of the variables for which a user's function gave None as the derivative.
         constants: the leaves that are constant, with their paths.
@@ -79,6 +80,7 @@ class Packed:
             named = [(re.sub(r"^\[(\d+)\]", lambda found: name[int(found[1])], path), x) for path, x in named]
         self._leaves, self._paths = [x for _, x in named], [path for path, _ in named]
         self.has_array_parts = has_array_parts(tree)
+        self.names: Sequence[str] = () if isinstance(name, str) else name
         self.template, self._is_leaf = tree, parts(tree) is None
         self._parts: list[
             tuple[int, str, tuple[int, ...], slice]
