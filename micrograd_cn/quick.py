@@ -15,7 +15,7 @@ from typing import Any, SupportsFloat
 from . import ops
 from .engine import Value
 from .graph import context
-from .graph.node import refuse_array_update
+from .graph.array_updates import refuse_array_update, refuse_function
 from .graph.operators import Operators, result_of_own_class
 from .ops.checks import check_partial
 from .ops.number import number, number_or_none
@@ -425,7 +425,7 @@ class Quick(Value):
             y = op.forward(a, x)
             return _node(op, y, a, self, None, partials[1](y, a, x))
         if context.active and a is not None and self.op is None and self.requires_grad and _here().no_grad:
-            refuse_array_update(op, sys._getframe(2))
+            refuse_function(op, sys._getframe(2))
         return Operators._reflected(self, op, other)
 
 

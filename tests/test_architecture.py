@@ -50,9 +50,9 @@ INSIDE = {
         "linear",
     ),
     "graph": (
-        *("interrupts", "operators", "callers", "conversion", "plain_numbers", "nan_order", "unsupported"),
-        *("numpy_methods", "subclasses", "groups", "anomaly", "stepwise", "context", "scopes", "closures", "node"),
-        "value_arrays",
+        *("interrupts", "operators", "callers", "conversion", "plain_numbers", "nan_order", "unsupported", "groups"),
+        *("anomaly", "stepwise", "context", "array_updates", "numpy_methods", "subclasses", "scopes", "closures"),
+        *("node", "value_arrays"),
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),

@@ -331,10 +331,14 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     Outside `no_grad()`, `for p in parameters: p -= 0.1 * p.grad` changes no leaf and raises no error: as in micrograd,
     `p` becomes the name of a new node. Write `p.data -= 0.1 * p.grad`, which works everywhere.
 
-    A numpy array of leaves keeps its leaves only if code changes their data. `W -= 0.1 * G` and the like raise an error
-    inside `no_grad()`, and so do `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source
-    code. But `W[:] = 0.9 * W`, `np.negative(W, out=W)`, `np.copyto(W, G)` and `W.fill(0.0)` put constants or floats in
-    the place of the leaves. This raises no error, but training no longer changes the array. Write
+    With a plain number on the left, as in `s += p` after `s = 0.0`, no leaf is changed: s becomes the name of a new
+    constant.
+
+    A numpy array of leaves keeps its leaves only if code changes their data. `W -= 0.1 * G`, `W /= np.linalg.norm(W)`
+    and the like raise an error inside `no_grad()`, whether an array, a number or one `Value` is on the right. So do
+    `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source code or G is a `Value`. But
+    `W[:] = 0.9 * W`, `np.negative(W, out=W)`, `np.copyto(W, G)` and `W.fill(0.0)` put constants or floats in the place
+    of the leaves. This raises no error, but training no longer changes the array. Write
     `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
 
     >>> p = Value(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import opcode
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -16,14 +15,14 @@ from .. import ops
 from ..ops.number import flag, number, number_or_none
 from ..ops.operation import Op
 from . import context, plain_numbers
-from .callers import CALLS
+from .array_updates import refuse_array_update, refuse_function
 from .closures import Closure, sends_nothing
 from .groups import Group
 from .interrupts import at_once
 from .nan_order import holds_with_nan
 from .numpy_methods import NumpyMethods
 
-__all__ = ["Node", "assign_data", "refuse_array_update"]
+__all__ = ["Node", "assign_data"]
 
 
 def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any, Any], bool]:
@@ -61,46 +60,6 @@ def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
         raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
 
     return refuse
-
-
-IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
-_BINARY_OP = opcode.opmap["BINARY_OP"]
-
-
-def refuse_array_update(op: Op, caller: FrameType) -> None:
-    """Raise an error if numpy computes `op` of a leaf for `W -= ...` inside `no_grad()`, where W is an array of leaves.
-
-    The same holds for `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source code.
-    numpy would put the results into the array. The results are constants, so nothing would train them any more. The
-    statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `_changed_in_place`.
-
-    Args:
-        op: the operation, one of whose operands is a leaf.
-        caller: the frame of the code that applies the operation.
-    """
-    code, at = caller.f_code.co_code, caller.f_lasti
-    if code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP and context.here().no_grad:
-        sign = op.notation.symbol
-        raise TypeError(
-            f"W {sign}= G inside no_grad(), where W is an array of leaves, would replace them by constants: write "
-            f"for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves (w.data {sign}= g for one number "
-            f"g), or W = W {sign} G for a new array"
-        )
-    if code[at] in CALLS and context.here().no_grad and _fills_array_of_leaves(caller):
-        sign = op.notation.symbol
-        raise TypeError(
-            "a function of numpy would replace the leaves in an array by constants inside no_grad(): write for w, g "
-            f"in zip(W.flat, G.flat): w.data {sign}= g to change the leaves, or leave out the array for a new one"
-        )
-
-
-def _fills_array_of_leaves(caller: FrameType) -> bool:
-    """Return whether the function that is called in the frame `caller` puts its results into an array of leaves."""
-    from .conversion import array_to_fill  # imported here, because correct programs do not need it
-
-    array = array_to_fill(caller)
-    items = array.flat if hasattr(array, "flat") else ()
-    return any(isinstance(x, Node) and x.op is None and x.requires_grad for x in items)
 
 
 def _before_read(x: Any, how: str) -> None:
@@ -378,7 +337,7 @@ class Node(NumpyMethods):
     def _reflected(self, op: Op, other: Any) -> Any:
         result = super()._reflected(op, other)
         if context.active and result is not NotImplemented and self.op is None and self.requires_grad:
-            refuse_array_update(op, sys._getframe(2))
+            refuse_function(op, sys._getframe(2))
         return result
 
     if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`

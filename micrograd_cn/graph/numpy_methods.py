@@ -55,6 +55,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from .. import ops
 from ..ops.number import DATES, number
+from . import context
+from .array_updates import refuse_results_in
 from .callers import is_numpys_code, outside_numpy
 from .operators import method
 from .unsupported import Unsupported
@@ -231,6 +233,9 @@ class NumpyMethods(Unsupported):
                 return _boxed(result) if _needs_array(sys._getframe(1)) else result
             if ufunc.__name__ in INSTEAD and how == "__call__":
                 raise _no_operation(ufunc.__name__)
+            if context.active:
+                arrays = operands[:1] if how == "at" else options.get("out", ())
+                refuse_results_in(arrays, ufunc.__name__, sys._getframe(1))
             return _applied_to_objects(ufunc, how, operands, options)
 
     arcsin = method(ops.asin)

@@ -20,6 +20,7 @@ functions.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ import numpy as np
 from .. import ops
 from ..ops.number import number_or_none
 from . import context
+from .array_updates import refuse_results_in
 from .node import Node
 
 __all__ = ["ValueArray"]
@@ -248,11 +250,15 @@ class ValueArray(np.ndarray):
     (<operation np_maximum>, 1.0, 2.0)
     """
 
+    has_arguments = True  # for `array_updates`
+
     def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
         self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
         """Apply the operation that computes the same as `ufunc`. If there is none, apply `ufunc` to objects."""
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
+        if context.active:
+            refuse_results_in(inputs[:1] if how == "at" else out or (), name, sys._getframe(1))
         dtype = options.get("dtype")
         if "where" in options:
             options["where"] = _mask(options["where"])
@@ -283,6 +289,7 @@ class ValueArray(np.ndarray):
                     return _wrapped(applied.reduce(*plain, **{"axis": options.get("axis", 0)} | chosen))
         if out is not None:
             options["out"] = tuple([_plain(x) for x in out])
+            plain = [*map(_boxed, plain)]  # a `Value` would take `out` for an array of the user
         apply = getattr(ufunc, how)  # a name, by which `callers` finds out which function of numpy compares elements
         found = _wrapped(apply(*plain, **options))
         return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found

@@ -1,0 +1,115 @@
+"""Errors for code that would replace the leaves in an array of numpy by constants inside `no_grad()`.
+
+For `W -= G`, where W is an array of leaves, numpy computes `w - g` for each leaf w, and puts the result into W. Inside
+`no_grad()` the results are constants, so training would not change the array any more. The same holds for
+`np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`.
+
+There are two ways to notice it. If an operand is a single `Value`, numpy calls `__array_ufunc__` and passes the array
+to it. Otherwise, numpy calls the operators of the elements, such as `__sub__`. These know only the instruction that the
+code of their caller is at.
+"""
+
+from __future__ import annotations
+
+import opcode
+from collections.abc import Iterable
+from types import FrameType
+from typing import Any
+
+from ..ops.operation import Op
+from . import context
+from .callers import CALLS, is_numpys_code
+from .operators import Operators
+
+__all__ = ["refuse_array_update", "refuse_function", "refuse_results_in"]
+
+IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
+_BINARY_OP = opcode.opmap["BINARY_OP"]
+# The signs of Python's operators that call a function of numpy
+SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "remainder": "%"}
+
+
+def refuse_array_update(op: Op, caller: FrameType) -> None:
+    """Raise an error if numpy computes `op` of a leaf and puts the result in its place, inside `no_grad()`.
+
+    The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`.
+
+    Args:
+        op: the operation, whose first operand is a leaf.
+        caller: the frame of the code that applies the operation.
+    """
+    code, at = caller.f_code.co_code, caller.f_lasti  # as in `_is_assignment`, whose call would take longer
+    if code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP and context.here().no_grad:
+        sign = op.notation.symbol
+        raise TypeError(
+            f"W {sign}= G inside no_grad(), where W is an array of leaves, would replace them by constants: write "
+            f"for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves (w.data {sign}= g for one number "
+            f"g), or W = W {sign} G for a new array"
+        )
+    if code[at] in CALLS:
+        refuse_function(op, caller)
+
+
+def refuse_function(op: Op, caller: FrameType) -> None:
+    """Raise an error if a function of numpy computes `op`, and puts the result into an array of leaves (`out=...`).
+
+    If the left operand is a number, as in `s += w`, no statement can replace a leaf, but such a function can. The error
+    is raised only inside `no_grad()`, and only if Python finds the source code of the call.
+    """
+    if caller.f_code.co_code[caller.f_lasti] in CALLS and context.here().no_grad and _fills_array_of_leaves(caller):
+        sign = op.notation.symbol
+        raise TypeError(
+            "a function of numpy would replace the leaves in an array by constants inside no_grad(): write for w, g "
+            f"in zip(W.flat, G.flat): w.data {sign}= g to change the leaves, or leave out the array for a new one"
+        )
+
+
+def refuse_results_in(arrays: Iterable[Any], function: str, caller: FrameType) -> None:
+    """Raise an error inside `no_grad()` if one of `arrays`, into which numpy's `function` puts its results, has leaves.
+
+    An array of arguments of a compiled function may take the results, because its elements stand for plain numbers.
+
+    Args:
+        arrays: the arrays. An object without elements, such as None, counts as an array without leaves.
+        function: the name of the function, such as "subtract".
+        caller: the frame of the code that calls the function, or that has a statement such as `W -= g`.
+    """
+    if not context.here().no_grad or not any(map(_has_leaves, arrays)):
+        return
+    sign = SIGNS.get(function)
+    change = f"w.data {sign}= c" if sign else "w.data = c"
+    if sign and _is_assignment(caller):
+        raise TypeError(
+            f"W {sign}= g inside no_grad(), where W is an array of leaves and g a Value, would replace them by "
+            f"constants: write c = g.data first, and then for w in W.flat: {change} to change the leaves, or "
+            f"W = W {sign} g for a new array"
+        )
+    raise TypeError(
+        f"np.{function}() would replace the leaves in an array W by constants inside no_grad(): write c = g.data for a "
+        f"Value g first, and then for w in W.flat: {change} to change the leaves, or leave out the array for a new one"
+    )
+
+
+def _is_assignment(caller: FrameType) -> bool:
+    """Return whether the frame is at a statement such as `W -= G`."""
+    code, at = caller.f_code.co_code, caller.f_lasti
+    return code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP
+
+
+def _fills_array_of_leaves(caller: FrameType) -> bool:
+    """Return whether the function that is called in the frame `caller` puts its results into an array of leaves.
+
+    Code of numpy may fill an array that it has made itself. So does `np.mean` of one number: its sum is the number.
+    """
+    from .conversion import array_to_fill  # imported here, because correct programs do not need it
+
+    array = array_to_fill(caller)
+    if array is None or not _has_leaves(array):
+        return False
+    return array is caller.f_locals.get("out") or not is_numpys_code(caller)
+
+
+def _has_leaves(array: Any) -> bool:
+    items = () if getattr(array, "has_arguments", False) else getattr(array, "flat", ())
+    nodes: list[Any] = [x for x in items if isinstance(x, Operators)]
+    return any(x.op is None and x.requires_grad for x in nodes)

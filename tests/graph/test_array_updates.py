@@ -1,0 +1,237 @@
+"""Inside `no_grad()`, no statement puts constants in the place of the leaves in an array without a word."""
+
+import re
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value, compiler, functional, no_grad, quick
+
+
+@pytest.fixture(params=[True, False], ids=["quick", "plain"], autouse=True)
+def engine(request):
+    twins = quick.QUICK if request.param else quick.PLAIN
+    before = {name: vars(Value).get(name, quick.PLAIN[name]) for name in twins}
+    quick.install(twins)
+    yield
+    quick.install(before)
+
+
+def divide_by_norm(w, k):
+    w /= np.linalg.norm(w)
+
+
+def subtract_mean(w, k):
+    w -= w.mean()
+
+
+def subtract_largest(w, k):
+    w -= max(w.flat)
+
+
+def multiply_by_leaf(w, k):
+    w *= k
+
+
+def multiply_by_constant(w, k):
+    w *= k.detach()
+
+
+def raise_to_power(w, k):
+    w **= k
+
+
+def reduce_modulo(w, k):
+    w %= k
+
+
+def divide_by_sum(w, k):
+    w /= sum(list(w.flat))
+
+
+def divide_by_deviation(w, k):
+    w /= w.std()
+
+
+def limit_norm(w, k):
+    w *= np.minimum(1, 3.0 / np.linalg.norm(w))
+
+
+def divide_row(w, k):
+    w[1] /= np.linalg.norm(w[1])
+
+
+def center_column(w, k):
+    w[:, 0] -= w[:, 0].mean()
+
+
+STATEMENTS = {
+    "/": [divide_by_norm, divide_by_sum, divide_by_deviation, divide_row],
+    "-": [subtract_mean, subtract_largest, center_column],
+    "*": [multiply_by_leaf, multiply_by_constant, limit_norm],
+    "**": [raise_to_power],
+    "%": [reduce_modulo],
+}
+CALLS = {
+    "divide": lambda w, k: np.divide(w, np.linalg.norm(w), out=w),
+    "subtract": lambda w, k: np.subtract(k, w, out=w[:]),
+    "add": lambda w, k: np.add.at(w, (0, 1), k),
+    "maximum": lambda w, k: np.maximum(w, k, out=w),
+    "negative": lambda w, k: np.negative(k, out=w),
+    "multiply": lambda w, k: np.multiply(w, k, **{"out": w}),
+}
+
+
+def leaves():
+    return np.array([[Value(1.0), Value(2.0)], [Value(3.0), Value(5.0)]])
+
+
+def assert_refused(change, message):
+    w, k = leaves(), Value(2.0)
+    before = [*w.flat]
+    for _ in range(2):
+        with no_grad(), pytest.raises(TypeError, match=message):
+            change(w, k)
+    assert all(a is b for a, b in zip(w.flat, before, strict=True))
+    change(w, k)
+    assert any(a is not b for a, b in zip(w.flat, before, strict=True)), "outside no_grad() it makes a graph"
+
+
+@pytest.mark.parametrize(("sign", "change"), [(sign, f) for sign, fs in STATEMENTS.items() for f in fs])
+def test_a_statement_with_one_value_on_the_right_leaves_no_constants_in_an_array_of_leaves(sign, change):
+    what = f"W {sign}= g inside no_grad(), where W is an array of leaves and g a Value, would replace them by constants"
+    instead = f"write c = g.data first, and then for w in W.flat: w.data {sign}= c to change the leaves"
+    assert_refused(change, re.escape(f"{what}: {instead}"))
+
+
+@pytest.mark.parametrize("function", CALLS)
+def test_a_function_with_one_value_leaves_no_constants_in_an_array_of_leaves(function):
+    assert_refused(CALLS[function], rf"np\.{function}\(\) would replace the leaves in an array W by constants")
+
+
+def test_what_the_error_says_to_write_changes_the_leaves():
+    w = leaves()
+    before = [*w.flat]
+    with no_grad():
+        c = np.linalg.norm(w).data
+        for x in w.flat:
+            x.data /= c
+    assert all(a is b for a, b in zip(w.flat, before, strict=True))
+    assert np.linalg.norm(w).data == pytest.approx(1.0)
+
+
+def test_an_array_without_leaves_takes_results_inside_no_grad():
+    k = Value(2.0)
+    with no_grad():
+        results, floats, new = leaves() * 1.0, np.array([1.0, 2.0], dtype=object), np.empty(2, dtype=object)
+        results *= k
+        floats *= k
+        np.multiply([3.0, 4.0], k, out=new)
+    assert [[x.data for x in row] for row in (*results, floats, new)] == [
+        [2.0, 4.0],
+        [6.0, 10.0],
+        [2.0, 4.0],
+        [6.0, 8.0],
+    ]
+
+
+def test_numpys_own_arrays_take_results_inside_no_grad():
+    """The sum of one number is this number, so `np.mean` divides an array of the leaves themselves."""
+    w = leaves()[:, :1]
+    with no_grad():
+        assert [x.data for x in w.mean(axis=1)] == [1.0, 3.0]
+        assert [x.data for x in np.nanmean(w, axis=1)] == [1.0, 3.0]
+        assert [x.data for x in w.var(axis=1)] == [0.0, 0.0]
+        with pytest.raises(TypeError, match="would replace the leaves in an array by constants"):
+            np.mean(w, axis=1, out=w[:, 0])
+
+
+def horner(x, coefficients):
+    y = 0.0
+    for c in reversed(coefficients):
+        y *= x
+        y += c
+    return y
+
+
+def all_operators(w):
+    a, b, c, d, e, f = 1, 1.0, np.float64(2.0), 3, 2.0, 7.0
+    a *= w
+    b -= w
+    c += w
+    d /= w
+    e **= w
+    f %= w
+    return [a, b, c, d, e, f]
+
+
+def items(w):
+    totals, losses = [0.0, 1], {"l": 0.0}
+    totals[1] += w
+    losses["l"] += w
+    return [totals[1], losses["l"]]
+
+
+def sum_of_rows(rows):
+    total = 0
+    for row in rows:
+        total += row
+    return total
+
+
+def sum_in_array(b):
+    out = np.zeros(2, dtype=object)
+    out += b
+    out += b
+    return out
+
+
+def test_a_plain_number_on_the_left_is_no_leaf():
+    """The name on the left gets the result, as outside `no_grad()` and in PyTorch. No leaf is replaced."""
+    w = leaves()
+    before = [*w.flat]
+    k = w[0, 1]
+    coefficients = [Value(1.0), Value(2.0), Value(3.0)]
+    with no_grad():
+        assert horner(2.0, coefficients).data == 17.0
+        assert [x.data for x in all_operators(k)] == [2.0, -1.0, 4.0, 1.5, 4.0, 1.0]
+        assert [x.data for x in items(k)] == [3.0, 2.0]
+        assert [x.data for x in sum_of_rows(w)] == [4.0, 7.0]
+        assert [x.data for x in sum_in_array(w[1])] == [6.0, 10.0]
+        assert not sum_of_rows(w)[0].requires_grad
+    assert all(a is b for a, b in zip(w.flat, before, strict=True))
+    assert [x.data for x in before] == [1.0, 2.0, 3.0, 5.0]
+
+
+def test_a_plain_number_on_the_left_is_no_leaf_in_functions_that_are_differentiated_or_compiled():
+    coefficients = [Value(1.0), Value(2.0), Value(3.0)]
+
+    def f(x):
+        with no_grad():
+            y = 0.5
+            y += coefficients[1]
+            y *= x
+        return x * y
+
+    assert functional.grad(f)(3.0) == 7.5
+    assert compiler.compile(f)(3.0) == 22.5
+
+
+def test_a_compiled_function_replaces_no_leaves_and_may_change_the_array_of_its_argument():
+    w = leaves()[0]
+    before = [*w]
+
+    def centered(x):
+        with no_grad():
+            x -= x.mean()
+        return (x * w).sum()
+
+    def decayed(x):
+        with no_grad():
+            w[:] -= x
+        return (x * w).sum()
+
+    assert compiler.compile(centered)(np.array([1.0, 3.0])) == 1.0
+    with pytest.raises(TypeError, match="would replace"):
+        compiler.compile(decayed)(np.array([1.0, 3.0]))
+    assert all(a is b for a, b in zip(w, before, strict=True))
