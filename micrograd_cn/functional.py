@@ -207,7 +207,11 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     """
     direction = _like("hvp", "v", v, x)
     gradient = _grad("hvp", f, 0)
-    return _grad("hvp", lambda x: ops.dot(_leaves(gradient(x)), direction), 0)(x)
+    try:
+        return _grad("hvp", lambda x: ops.dot(_leaves(gradient(x)), direction), 0)(x)
+    except TypeError as error:
+        _refuse_tuple("hvp", x, error)
+        raise
 
 
 def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
@@ -230,9 +234,13 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     """
     direction = _like("jvp", "v", v, x)
     with differentiation_level() as around:
-        call = BoundCall("jvp", f, [0], [x], {}, around)
-        call.returns_values = call.returns_values or contains_values(direction)
-        create_graph, (outputs, unflatten) = call.create_graph, call.outputs()
+        try:
+            call = BoundCall("jvp", f, [0], [x], {}, around)
+            call.returns_values = call.returns_values or contains_values(direction)
+            create_graph, (outputs, unflatten) = call.create_graph, call.outputs()
+        except TypeError as error:
+            _refuse_tuple("jvp", x, error)
+            raise
         tangents: dict[Value, Any] = dict(zip(call.variables, direction, strict=True))
         reach = Reach(call.variables)
         for node in reversed(topological_order(*outputs)):
@@ -367,6 +375,15 @@ def _jacobian(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
 
 def _leaves(tree: Any) -> list[Any]:
     return [x for _, x in flatten(tree)[0]]
+
+
+def _refuse_tuple(name: str, x: Any, error: TypeError) -> None:
+    """Raise TypeError if `x` is a tuple, which jax would pass to f as its arguments. f has raised `error`."""
+    if type(x) is tuple:
+        raise TypeError(
+            f"{error}; {name}() passes x to f as one argument, so if f takes the entries of this tuple, write "
+            f"{name}(lambda x: f(*x), x, v)"
+        ) from error
 
 
 def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:

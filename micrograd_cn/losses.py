@@ -260,7 +260,22 @@ def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[Any]:
     return [numbers[end] for end in ends]
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002 -- PyTorch's name
+def _refuse_options(name: str, wrong: Iterable[str]) -> None:
+    """Raise TypeError for options that the loss function `name` does not have, such as those of PyTorch."""
+    refuse_options(
+        f"{name}()",
+        wrong,
+        {
+            "beta": "write delta=..., for delta times PyTorch's smooth_l1_loss",
+            "weight": f'write mean([w * loss for w, loss in zip(weight, {name}(xs, ts, reduction="none"))])',
+            "size_average": 'write reduction="mean" or reduction="sum"',
+            "reduce": 'write reduction="none" for the losses of all elements',
+        },
+        ("reduction",),
+    )
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -> Any:  # noqa: A002 -- PyTorch's name
     """Return the mean squared error, the mean of (input - target)**2.
 
     Args:
@@ -275,15 +290,19 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: 
     >>> mse_loss([1, 2], [1, 4])
     2.0
     """
+    if wrong:
+        _refuse_options("mse_loss", wrong)
     return _elementwise("mse_loss", lambda x, t: (x - t) * (x - t), input, target, reduction)
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def l1_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -> Any:  # noqa: A002
     """Return the mean absolute error, the mean of |input - target|. Arguments and errors are those of `mse_loss`.
 
     >>> l1_loss([1, 2], [1, 4])
     1.0
     """
+    if wrong:
+        _refuse_options("l1_loss", wrong)
     return _elementwise("l1_loss", lambda x, t: ops.abs(x - t), input, target, reduction)
 
 
@@ -308,7 +327,8 @@ def huber_loss(
     >>> huber_loss([0.5, 3], [0, 0])
     1.3125
     """
-    refuse_options("huber_loss()", wrong, {"beta": "write delta=..., for delta times PyTorch's smooth_l1_loss"})
+    if wrong:
+        _refuse_options("huber_loss", wrong)
     if not isinstance(delta, Value):
         try:
             delta = number(delta)
@@ -330,7 +350,7 @@ def huber_loss(
     return _elementwise("huber_loss", term, input, target, reduction)
 
 
-def hinge_loss(score: Any, target: Any, reduction: str = "mean") -> Any:
+def hinge_loss(score: Any, target: Any, reduction: str = "mean", **wrong: Never) -> Any:
     """Return micrograd's max-margin loss, the mean of max(0, 1 - target * score), for targets -1 and 1.
 
     Args:
@@ -345,6 +365,8 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean") -> Any:
     >>> hinge_loss([2, 0.5], [1, -1])
     0.75
     """
+    if wrong:
+        _refuse_options("hinge_loss", wrong)
     return _elementwise("hinge_loss", lambda s, t: ops.relu(1.0 - t * s), score, target, reduction, "-1 or 1")
 
 

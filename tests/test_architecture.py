@@ -46,7 +46,7 @@ ROOMS = (
 # The order of the modules and folders inside a folder.
 INSIDE = {
     "ops": (
-        *("number", "registry", "checks", "traits", "options", "operation", "ieee", "special", "rounding", "table"),
+        *("number", "registry", "options", "checks", "traits", "operation", "ieee", "special", "rounding", "table"),
         "linear",
     ),
     "graph": (

@@ -11,6 +11,7 @@ from keyword import iskeyword
 from typing import Any
 
 from .number import number
+from .options import write_instead
 
 __all__ = ["RowError", "check_operand_count", "check_partial", "check_partials", "check_result", "check_row"]
 
@@ -108,7 +109,8 @@ def check_operand_count(op: Any, count: int) -> None:
     TypeError: exp() takes 1 operand, got 2
     """
     if count not in op.arities:
-        raise TypeError(f"{op.name}() takes {_operands(_in_words(op.arities))}, got {count}")
+        write = write_instead(op.name, count=count)
+        raise TypeError(f"{op.name}() takes {_operands(_in_words(op.arities))}, got {count}{write}")
 
 
 def _accepts(function: Callable[..., Any], arities: Sequence[int]) -> bool:

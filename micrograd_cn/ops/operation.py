@@ -9,7 +9,7 @@ from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 from .checks import check_operand_count, check_partial, check_partials, check_result, check_row
 from .number import is_array, number
-from .options import AXES, refuse_axis, several_numbers
+from .options import AXES, refuse_axis, refuse_rows, several_numbers, write_instead
 from .registry import Row
 from .traits import REAL, Lowerings, Notation, Smoothness
 
@@ -144,7 +144,8 @@ class Op(Row):
         """
         if self.signature is None:
             if options:
-                raise TypeError(f"{self.name}() takes no keyword arguments, got {', '.join(options)}")
+                write = write_instead(self.name, options)
+                raise TypeError(f"{self.name}() takes no keyword arguments, got {', '.join(options)}{write}")
             operands = args
         else:
             try:
@@ -164,6 +165,8 @@ class Op(Row):
                     return x._record(self, operands)
             return self.forward(*map(number, operands))
         except TypeError:
+            if self.arity is None and _takes_one_list(self):
+                refuse_rows(self.name, operands)
             if self.arity is None or not any(map(is_array, operands)):
                 raise
             return self._of_elements(operands)
@@ -336,6 +339,12 @@ class Op(Row):
 
         parameters = inspect.signature(self.signature).parameters.values()
         return [p.default is p.empty for p in parameters].count(True) == 1
+
+
+def _takes_one_list(op: Op) -> bool:
+    """Return whether the n-ary operation `op` is called with one list, as `sum(xs)` is."""
+    code, defaults = getattr(op.signature, "__code__", None), getattr(op.signature, "__defaults__", None) or ()
+    return code is not None and code.co_argcount - len(defaults) == 1
 
 
 def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:

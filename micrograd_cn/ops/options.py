@@ -10,9 +10,66 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
-__all__ = ["AXES", "refuse_arguments", "refuse_axis", "refuse_options", "several_numbers"]
+__all__ = [
+    "AXES",
+    "refuse_arguments",
+    "refuse_axis",
+    "refuse_options",
+    "refuse_rows",
+    "several_numbers",
+    "write_instead",
+]
 
 AXES = ("dim", "axis", "keepdim", "keepdims")  # options of numpy and PyTorch
+
+
+# What to write instead of an option of another library, by the names of the operation and the option
+INSTEAD_OF_OPTION = {
+    ("softplus", "beta"): "write softplus(beta * x) / beta",
+    ("softplus", "threshold"): "leave it out, because softplus does not overflow",
+    ("log", "base"): "write log(x) / log(base)",
+    ("gelu", "approximate"): "write 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x**3))) for that of tanh",
+}
+# What to write instead of a call with too many or too few operands, by the name of the operation and their count
+INSTEAD_OF_COUNT = {
+    ("log", 2): "write log(x) / log(2) for the logarithm to base 2",
+    ("maximum", 1): "write max(xs)",
+    ("minimum", 1): "write min(xs)",
+    ("maximum", 3): "write max([x, y, z])",
+    ("minimum", 3): "write min([x, y, z])",
+}
+
+
+def write_instead(name: str, options: Iterable[str] = (), count: int = 0) -> str:
+    """Return the end of an error message about a call of the operation `name`. It says what to write, or is "".
+
+    Args:
+        name: the name of the operation.
+        options: names of options that the call has, and the operation has not.
+        count: how many operands the call has, if that is too many or too few.
+
+    >>> write_instead("log", count=2)
+    '; write log(x) / log(2) for the logarithm to base 2'
+    """
+    if "inplace" in options:
+        return f"; write x = {name}(x)"
+    found = next((INSTEAD_OF_OPTION[name, x] for x in options if (name, x) in INSTEAD_OF_OPTION), "")
+    found = found or INSTEAD_OF_COUNT.get((name, count), "")
+    return f"; {found}" if found else ""
+
+
+def refuse_rows(name: str, xs: Iterable[object]) -> None:
+    """Raise TypeError if the items of `xs`, for which the function `name` takes a list of numbers, are lists or arrays.
+
+    >>> refuse_rows("mean", [[1.0, 2.0]])
+    Traceback (most recent call last):
+    TypeError: mean() takes a list of numbers, got a list of lists; write [mean(row) for row in rows]
+    """
+    rows = list(xs)
+    if rows and all(isinstance(x, (list, tuple)) or (hasattr(x, "ravel") and getattr(x, "shape", None)) for x in rows):
+        kind = type(rows[0]).__name__
+        write = f"write [{name}(row) for row in rows]"
+        raise TypeError(f"{name}() takes a list of numbers, got a list of {kind}s; {write}")
 
 
 def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], known: Iterable[str] = ()) -> None:

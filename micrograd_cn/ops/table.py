@@ -22,7 +22,7 @@ from . import ieee, rounding, special
 from .ieee import INV_SQRT_2PI, SQRT_HALF, TWO_INV_SQRT_PI
 from .number import number, numbers_in
 from .operation import Op, Operand, Recorder, Selection
-from .options import refuse_arguments
+from .options import refuse_arguments, refuse_rows
 from .registry import HELPERS, OPS, define
 from .special import HALF_SQRT_PI
 from .traits import POSITIVE, REAL, Lowerings, Notation, Smoothness
@@ -1036,7 +1036,11 @@ def mean(xs: Iterable[Any], *others: Never, **wrong: Never) -> Any:
     if others or wrong:
         refuse_arguments("mean", xs, others, wrong)
     xs = _nonempty("mean", xs, ordered=False)
-    return div(sum(xs), float(len(xs)))
+    try:
+        return div(sum(xs), float(len(xs)))
+    except TypeError:
+        refuse_rows("mean", xs)
+        raise
 
 
 @overload
@@ -1056,7 +1060,13 @@ def softmax(xs: Iterable[Any], *others: Never, **wrong: Never) -> list[Any]:
     """
     if others or wrong:
         refuse_arguments("softmax", xs, others, wrong)
-    return list(_softmax([x if hasattr(x, "_record") else number(x) for x in _nonempty("softmax", xs)]))
+    items = _nonempty("softmax", xs)
+    try:
+        numbers = [x if hasattr(x, "_record") else number(x) for x in items]
+    except TypeError:
+        refuse_rows("softmax", items)
+        raise
+    return list(_softmax(numbers))
 
 
 @overload
@@ -1076,7 +1086,12 @@ def log_softmax(xs: Iterable[Any], *others: Never, **wrong: Never) -> list[Any]:
     """
     if others or wrong:
         refuse_arguments("log_softmax", xs, others, wrong)
-    numbers = [x if hasattr(x, "_record") else number(x) for x in _nonempty("log_softmax", xs)]
+    items = _nonempty("log_softmax", xs)
+    try:
+        numbers = [x if hasattr(x, "_record") else number(x) for x in items]
+    except TypeError:
+        refuse_rows("log_softmax", items)
+        raise
     top = _peak(*numbers)
     shifted = [x - top for x in numbers]
     total = logsumexp(shifted)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Never
 
 from ..engine import Value
 from ..ops.number import number
+from ..ops.options import refuse_options
 from .optimizer import list_of_parameters
 
 __all__ = ["clip_grad_norm"]
 
+# What to write instead of options of PyTorch
+INSTEAD = {
+    "norm_type": "the norm is Euclidean; to clip by another norm, write p.grad *= factor for each parameter p",
+    "error_if_nonfinite": "leave it out, because a norm that is inf or nan raises an error",
+    "foreach": "leave it out",
+}
 
-def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
+
+def clip_grad_norm(parameters: Iterable[Value], max_norm: float, **wrong: Never) -> float:
     """Scale the gradients of `parameters` down if their Euclidean norm is larger than `max_norm`.
 
     Return the norm that the gradients had before.
@@ -30,6 +39,8 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     >>> clip_grad_norm([p], 1.0), round(p.grad, 4)
     (10.0, 1.0)
     """
+    if wrong:
+        refuse_options("clip_grad_norm()", wrong, INSTEAD)
     try:
         max_norm = number(max_norm)
     except TypeError as error:

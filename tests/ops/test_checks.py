@@ -117,7 +117,7 @@ def test_a_domain_has_an_interval_for_each_partial():
 def test_a_wrong_number_of_operands_is_refused(op):
     words = "1 operand" if op.arity == 1 else f"{op.arity} operands"
     for wrap, n in product((int, float, Value), {0, op.arity - 1, op.arity + 1}):
-        with pytest.raises(TypeError, match=rf"^{op.name}\(\) takes {words}, got {n}$"):
+        with pytest.raises(TypeError, match=rf"^{op.name}\(\) takes {words}, got {n}(; write .*)?$"):
             op(*[wrap(1)] * n)
 
 

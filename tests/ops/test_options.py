@@ -1,16 +1,19 @@
 """A call with an option of another library, or without an argument, raises an error that says what to write."""
 
 import inspect
+import math
 import pickle
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile as compiled
-from micrograd_cn.losses import huber_loss
+from micrograd_cn.functional import hvp, jvp
+from micrograd_cn.losses import hinge_loss, huber_loss, l1_loss, mse_loss
 from micrograd_cn.nn import Layer
-from micrograd_cn.optim import SGD, cosine_lr, linear_lr, step_lr, warmup
+from micrograd_cn.optim import SGD, clip_grad_norm, cosine_lr, linear_lr, step_lr, warmup
 
 X = [1.0, 2.0]
 W = Value(1.0)
@@ -54,6 +57,30 @@ WRONG = {
         r"gradient\(\) has no option argnums; write wrt=\['name'\]",
     ),
     "compile": (lambda: compiled(lambda x: x, static_argnums=0), r"option static_argnums; write static=\['name'\]"),
+    "log, 2": (lambda: mc.log(W, 2), r"log\(\) takes 1 operand, got 2; write log\(x\) / log\(2\)"),
+    "maximum of a list": (lambda: mc.maximum([W, W]), r"takes 2 operands, got 1; write max\(xs\)"),
+    "minimum of three": (lambda: mc.minimum(W, 1.0, 2.0), r"takes 2 operands, got 3; write min\(\[x, y, z\]\)"),
+    "softplus, beta": (lambda: mc.softplus(W, beta=2), r"got beta; write softplus\(beta \* x\) / beta"),
+    "gelu, approximate": (lambda: mc.gelu(W, approximate="tanh"), r"write 0\.5 \* x \* \(1 \+ tanh\(0\.79788"),
+    "relu, inplace": (lambda: mc.relu(W, inplace=True), r"got inplace; write x = relu\(x\)"),
+    "softmax of rows": (lambda: mc.softmax([[W], X]), r"got a list of lists; write \[softmax\(row\) for row in rows\]"),
+    "log_softmax of rows": (lambda: mc.log_softmax((X, X)), r"write \[log_softmax\(row\) for row in rows\]"),
+    "mean of rows": (lambda: mc.mean([[W], [W]]), r"mean\(\) takes a list .*; write \[mean\(row\) for row in rows\]"),
+    "sum of rows": (lambda: mc.sum([[W], [W]]), r"sum\(\) takes a list .*; write \[sum\(row\) for row in rows\]"),
+    "mean of an array": (lambda: mc.mean(np.ones((2, 2))), r"list of ndarrays; write \[mean\(row\) for row in rows\]"),
+    "softmax of an array": (lambda: mc.softmax(np.array([[W, W]])), r"write \[softmax\(row\) for row in rows\]"),
+    "mse_loss, weight": (
+        lambda: mse_loss(X, X, weight=X),
+        r"mse_loss\(\) has no option weight; write mean\(\[w \* loss",
+    ),
+    "l1_loss, size_average": (
+        lambda: l1_loss(X, X, size_average=True),
+        'no option size_average; write reduction="mean"',
+    ),
+    "hinge_loss, reduce": (lambda: hinge_loss(X, X, reduce=False), 'no option reduce; write reduction="none"'),
+    "clip_grad_norm": (lambda: clip_grad_norm([W], 1.0, norm_type=1), "no option norm_type; the norm is Euclidean; to"),
+    "jvp": (lambda: jvp(lambda x: x * x, (2.0,), (1.0,)), r"write jvp\(lambda x: f\(\*x\), x, v\)"),
+    "hvp": (lambda: hvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0)), r"write hvp\(lambda x: f\(\*x\), x, v\)"),
     "compile max": (lambda: compiled(max), r"arguments of max, .*; write compile\(lambda x, y: max\(x, y\)\)"),
 }
 
@@ -82,3 +109,14 @@ def test_right_calls_are_as_before():
     assert pickle.loads(pickle.dumps(schedule)) == schedule
     assert list(inspect.signature(cosine_lr).parameters) == ["lr", "steps", "lr_min"]
     assert trained(batch_size=1, progress=False)
+
+
+def test_what_messages_say_to_write_is_right():
+    x, beta = 0.7, 2.0
+    assert mc.softplus(beta * x) / beta == pytest.approx(math.log(1 + math.exp(2 * x)) / 2)
+    tanh_form = 0.5 * x * (1 + mc.tanh(0.7978845608028654 * (x + 0.044715 * x**3)))
+    assert tanh_form == pytest.approx(mc.gelu(x), abs=5e-4)
+    assert mc.log(8.0) / mc.log(2) == pytest.approx(3.0)
+    xs, ts, weight = [1.0, 2.0], [3.0, 5.0], [1.0, 0.5]
+    assert mc.mean([w * loss for w, loss in zip(weight, mse_loss(xs, ts, reduction="none"), strict=True)]) == 4.25
+    assert jvp(lambda x: (lambda a, b: a * b)(*x), (2.0, 3.0), (1.0, 0.0)) == (6.0, 3.0)
