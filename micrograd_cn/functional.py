@@ -3,7 +3,17 @@
 An argument that is differentiated is a number, or a structure of numbers: a list, tuple, dict or array, nested to any
 depth. Its derivative has the same structure, with floats in place of the numbers. The function gets a numpy array as an
 array of `Value`s. Elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as
-methods, such as `np.exp`, work on this array. The function gets an array of another library as nested lists.
+methods, such as `np.exp`, work on this array. They also work on results in which numbers are beside `Value`s, as in
+`np.exp(np.maximum(x, 0))` and `np.log(np.clip(x, 0.1, 0.9))`. The function gets an array of another library as nested
+lists.
+
+At a tie, `np.maximum(x, y)`, `np.minimum`, `np.clip`, `np.max` and `np.min` of arrays give the whole gradient to the
+first of the equal elements. So at 0, `np.maximum(x, 0)` has the derivative 1, `np.maximum(0, x)` has 0, and the
+gradient of `np.max` at [1, 1, 0] is [1, 0, 0]. `micrograd_cn.maximum` and `minimum`, which take arrays, too, give half
+to each. `relu` has the derivative 0 at 0.
+
+If f makes an array of its own from a list of `Value`s and numbers, numpy asks each element of it for functions such as
+`np.exp`, and a number has none. Write `micrograd_cn.exp(xs)` and the like there, which take arrays of both.
 
 If a `Value` in the function is computed from arguments that are numbers, then `==`, `!=`, `in` and truth (`if t:`,
 `t or 1.0`) depend on its number, as `<` and the like do. So the function takes the branch that it takes for numbers,

@@ -7,9 +7,11 @@ leaves. Results go back to the caller nested in lists, tuples, dicts and arrays 
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ from .tree import arrays_to_lists, flatten, is_array
 
 CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *args; `inspect` takes long to import
 
-__all__ = ["BoundCall", "Level", "argument_positions", "contains_values", "differentiation_level"]
+__all__ = ["BoundCall", "Level", "argument_array", "argument_positions", "contains_values", "differentiation_level"]
 
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
 _ONLY_FLOATS, _USUAL = {float}, {float, int, Value}
@@ -115,7 +117,7 @@ class BoundCall:
             )
         bound, given = list(args), []
         self.variables: list[Value] = []
-        self._unflatten: list[tuple[int, Callable[[list[Any]], Any]]] = []  # for each argument, the count of its leaves
+        self._unflatten: list[tuple[int, Callable[..., Any]]] = []  # for each argument, the count of its leaves
         for i in argnums:
             leaves, unflatten = flatten(args[i], f"argument {i}")
             kinds = {type(x) for _, x in leaves}
@@ -125,7 +127,7 @@ class BoundCall:
                 fresh = shown = [_fresh_variable(name, path, x) for path, x in leaves]
                 if not _USUAL.issuperset(kinds):
                     shown = _with_bools(name, f"argument {i}", args[i], [x for _, x in leaves], fresh)
-            bound[i] = unflatten(shown)
+            bound[i] = unflatten(shown, argument_array())
             self.variables += fresh
             self._unflatten.append((len(leaves), unflatten))
             given.append(leaves)
@@ -254,6 +256,18 @@ class BoundCall:
         return tuple(parts) if many else parts[0]
 
 
+def argument_array() -> type | None:
+    """Return the class of the arrays of `Value`s that a function gets; None if numpy is not imported."""
+    return _argument_array() if "numpy" in sys.modules else None
+
+
+@cache
+def _argument_array() -> type:
+    from ..graph.value_arrays import ArgumentArray  # imported here, because it needs numpy
+
+    return ArgumentArray
+
+
 def contains_values(tree: Any) -> bool:
     """Return whether there is a `Value` in `tree`, which may be lists, tuples, dicts or arrays, nested to any depth.
 
@@ -322,6 +336,8 @@ def _as_value(name: str, what: str, y: Any) -> Value:
         return _as_value(name, what, y.item())
     if isinstance(y, Real) and not isinstance(y, bool):  # a bool is a comparison that was returned by mistake
         return constant(y)
+    if hasattr(y, "takes_values"):
+        y = y.view(sys.modules["numpy"].ndarray)  # an array as the user knows it
     hint = (
         "use jacobian, or return one of its elements"
         if isinstance(y, (list, tuple, dict)) or is_array(y)

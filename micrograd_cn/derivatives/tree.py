@@ -14,7 +14,8 @@ __all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     """Return the leaves of `tree` with their paths, and a function that builds the same structure with other leaves.
 
-    That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves.
+    That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves. It also takes the
+    class for arrays of `Value`s in the place of numpy arrays; without this class, they are numpy arrays again.
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of bools if all new leaves are bools, of doubles if all are numbers, and of objects if
@@ -40,13 +41,13 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
     elif arrays and is_array(tree):
         return _flatten_array(tree, path)
     else:
-        return [(path, tree)], lambda leaves: leaves[0]
+        return [(path, tree)], lambda leaves, kind=None: leaves[0]
     parts = [flatten(item, f"{path}[{key!r}]", arrays) for key, item in items]
 
-    def unflatten(leaves: list[Any]) -> Any:
+    def unflatten(leaves: list[Any], kind: type | None = None) -> Any:
         unflattened, start = [], 0
         for inside, unflatten_part in parts:
-            unflattened.append(unflatten_part(leaves[start : start + len(inside)]))
+            unflattened.append(unflatten_part(leaves[start : start + len(inside)], kind))
             start += len(inside)
         if isinstance(tree, dict):
             return dict(zip(tree, unflattened, strict=True))
@@ -80,14 +81,17 @@ def arrays_to_lists(tree: Any) -> Any:
     return unflatten([x.tolist() if is_array(x) else x for _, x in leaves])
 
 
-def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]:
+def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     if not is_of_numpy(tree):
         return flatten(tree.tolist(), path)
     places = itertools.product(*map(range, tree.shape))
     names = [path + "".join([f"[{i}]" for i in place]) for place in places]
-    return list(zip(names, tree.reshape(-1).tolist(), strict=True)), lambda leaves: _array(
-        tree.shape, leaves, type(tree)
-    )
+    own = type(tree)
+
+    def unflatten(leaves: list[Any], kind: type | None = None) -> Any:
+        return _array(tree.shape, leaves, kind if kind and own.__name__ == "ndarray" else own)
+
+    return list(zip(names, tree.reshape(-1).tolist(), strict=True)), unflatten
 
 
 def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:

@@ -13,22 +13,28 @@ objects, or as numbers. (A compiled function gets arrays of another class, for w
 operations; see `value_arrays`.)
 
 - `np.maximum`, `np.minimum`, `np.fmax`, `np.fmin`, `np.clip`, `np.max` and `np.min` compare the elements, as Python's
-  `max` does, and return one of them. At a tie, the first one gets the whole gradient: at 0, `np.maximum(x, 0)` has the
-  derivative 1, and `np.maximum(0, x)` has the derivative 0. `np.clip(x, 0, 1)` is `np.minimum(np.maximum(x, 0), 1)`, so
-  it has the derivative 1 at 0 and at 1, and a bound that is a `Value` gets nothing there. A compiled function does the
-  same. For half of the gradient each, as in PyTorch and jax, write `maximum(x, 0)`, which takes arrays, too.
-  `np.maximum` and `np.minimum` give half to each where an operand is a single `Value`, and so does `np.clip` if it has
-  one bound, and this is a `Value`. The functions treat nan as they do in arrays of floats. If an element is nan, they
-  raise an error if they are not called by a name, as in `[np.maximum][0](x, y)`. Two plain numbers in an array of
-  `Value`s are compared as Python does.
-- `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not` and the like take each `Value` for true. So
-  does `np.where` in its condition. `np.logical_and` and `np.logical_or` would return some of the elements. They raise
-  an error if the code that calls them uses these names, and always inside a function that `functional` differentiates.
-  The operator `==` goes by identity, and so does `np.equal`, while `np.nansum`, `np.isclose`, `np.unique` and other
-  functions that numpy writes in Python compare numbers. `np.nan_to_num` does not recognise nan. `np.sinc` of 0 is nan,
-  and numpy warns of it. Write a comparison, such as `a > 0`, or take the numbers first, as in
-  `np.array([x.data for x in a])`. Only in a function that `functional` differentiates, truth and `==` of its arguments
-  go by the numbers.
+  `max` does, and return one of them. So a plain number may be in the result, as in `np.maximum(x, 0)`. Where all
+  elements are plain numbers, even `np.maximum(0, 1 - y * s).mean()` is one, which has no `backward`. Write
+  `micrograd_cn.maximum(0, 1 - y * s).mean()` or `micrograd_cn.relu(1 - y * s).mean()`, which are always `Value`s. At a
+  tie, the first one gets the whole gradient: at 0, `np.maximum(x, 0)` has the derivative 1, and `np.maximum(0, x)` has
+  the derivative 0. `np.clip(x, 0, 1)` is `np.minimum(np.maximum(x, 0), 1)`, so it has the derivative 1 at 0 and at 1,
+  and a bound that is a `Value` gets nothing there. A compiled function does the same. For half of the gradient each, as
+  in PyTorch and jax, write `maximum(x, 0)`, which takes arrays, too. `np.maximum` and `np.minimum` give half to each
+  where an operand is a single `Value`, and so does `np.clip` if it has one bound, and this is a `Value`. The functions
+  treat nan as they do in arrays of floats. If an element is nan, they raise an error if they are not called by a name,
+  as in `[np.maximum][0](x, y)`. Two plain numbers in an array of `Value`s are compared as Python does.
+- `np.exp` and the like call a method of each element, and raise an error if an element is a plain number. They meet
+  such numbers in the results of `np.maximum`, `np.clip`, `np.where`, `np.pad`, `np.append`, `np.tril` and
+  `np.concatenate`. Write `micrograd_cn.exp(np.maximum(x, 0))`, which takes arrays of both, or `micrograd_cn.maximum`
+  and `where`, which give `Value`s. In a function that `functional` differentiates, numpy's function works, too.
+- `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not`, `np.where` in its condition, `x.astype(bool)`
+  and the like ask whether elements are true. Every `Value` is, so they raise an error if an element is 0, unless they
+  are called by another name. `np.logical_and` and `np.logical_or` would return some of the elements. They raise an
+  error if the code that calls them uses these names, and always inside a function that `functional` differentiates. The
+  operator `==` goes by identity, and so does `np.equal`, while `np.nansum`, `np.isclose`, `np.unique` and other
+  functions that numpy writes in Python compare numbers. `np.nan_to_num` does not recognise nan. `np.sinc` of 0 raises
+  an error. Write a comparison, such as `a > 0`, or take the numbers first, as in `np.array([x.data for x in a])`. Only
+  in a function that `functional` differentiates, truth and `==` of its arguments go by the numbers.
 - `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
   quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how.
 - `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,
@@ -230,7 +236,8 @@ class NumpyMethods(Unsupported):
                 if type(y) is np.ndarray and y.shape:
                     return _applied_to_array(ufunc, known, x, y, y)
                 result = _applied_to_numbers(ufunc, known, x, y)
-                return _boxed(result) if _needs_array(sys._getframe(1)) else result
+                boxes = result is not NotImplemented and _needs_array(sys._getframe(1))
+                return _boxed(result) if boxes else result
             if ufunc.__name__ in INSTEAD and how == "__call__":
                 raise _no_operation(ufunc.__name__)
             if context.active:
@@ -313,6 +320,8 @@ def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
     elif isinstance(x, (list, tuple)) or isinstance(y, (list, tuple)):
         return ufunc(*[np.array(a) if isinstance(a, (list, tuple)) else a for a in (x, y)])
     elif isinstance(x, np.ndarray) or isinstance(y, np.ndarray):  # of a subclass, such as a masked array
+        if hasattr(x, "takes_values") or hasattr(y, "takes_values"):
+            return NotImplemented  # so numpy asks the `ArgumentArray`, which calls `ufunc` of a plain array
         return _applied_to_objects(ufunc, "__call__", (x, y), {})
     return known.function(x, y)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .callers import is_call, is_numpys_code, logical_function
+from .callers import asked_by, is_call, is_numpys_code, logical_function, outside_numpy
 from .operators import Operators
 from .plain_numbers import stands_for_number, variables
 
@@ -136,6 +136,15 @@ READING_DTYPE = {
 }
 
 
+# The functions and methods of numpy, written in C, that ask each element of an array whether it is true
+TRUTH = {"logical_not", "nonzero", "count_nonzero", "astype", "where", "array", "asarray"}
+LOGICAL = {"logical_or", "logical_and", "logical_xor"}
+# Names in code that calls these functions, and in numpy's own code that does, as for np.any and np.nonzero. In all
+# other code, a `Value` is true without a look at the caller, which would take long.
+ASKING = TRUTH | LOGICAL | {"umr_any", "umr_all", "reduce", "_wrapit", "_array_converter"}
+_names_no_asking = frozenset(ASKING).isdisjoint
+
+
 class _Missing:
     """An attribute that a `Value` does not have. Reading it raises an AttributeError that says what to write.
 
@@ -192,6 +201,25 @@ def refuse_logical(caller: FrameType) -> None:
         )
 
 
+def refuse_truth(caller: FrameType) -> None:
+    """Raise an error if the frame `caller` calls a function of numpy that asks for the truth of array elements.
+
+    This is called for an element that is 0. `np.any`, `np.nonzero` and the like would take it for true.
+    """
+    user = outside_numpy(caller)
+    if user is caller and not (is_call(caller) and asked_by(caller).name in TRUTH | LOGICAL):
+        return
+    from .conversion import called_in  # imported here, because correct programs do not need it
+
+    called = f"{name}()" if (name := called_in(user)) else "a function of numpy"
+    if caller.f_code.co_name in READING_DTYPE:
+        raise TypeError(f"{called} of Values would divide by 0; write {READING_DTYPE[caller.f_code.co_name]}")
+    raise TypeError(
+        f"{called} of an array of Values would take a 0 among them for true; write a comparison, such as x > 0 or "
+        "abs(x) > 0, in the place of the array x"
+    )
+
+
 class Unsupported(Operators):
     """Mixin: errors for operators, methods and attributes that a `Value` does not have.
 
@@ -231,6 +259,7 @@ class Unsupported(Operators):
         """Return True, as for any object. But raise TypeError for the result of a comparison, such as `less(a, b)`.
 
         In a function that `functional` differentiates, a `Value` that stands for a plain number is true unless it is 0.
+        Elsewhere, functions of numpy such as `np.any` and `np.nonzero` raise TypeError if an element is 0.
 
         >>> from micrograd_cn import Value, less
         >>> bool(Value(0))
@@ -244,7 +273,10 @@ class Unsupported(Operators):
             if "numpy" not in _modules:
                 return True
             names = _getframe(1).f_code.co_names
-            if "logical_or" not in names and "logical_and" not in names:
+            if self._data:
+                if "logical_or" not in names and "logical_and" not in names:
+                    return True
+            elif _names_no_asking(names):
                 return True
         caller = _getframe(1)
         refuse_logical(caller)
@@ -255,6 +287,8 @@ class Unsupported(Operators):
                 f"{op.name}(...) gives a Value, which is true whatever its number; write x < y, or "
                 "where(condition, a, b)"
             )
+        if self._data == 0.0:
+            refuse_truth(caller)
         return True
 
     def __dir__(self) -> Iterable[str]:

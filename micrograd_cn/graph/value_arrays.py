@@ -1,9 +1,15 @@
-"""`ValueArray`, the class of the arrays of `Value`s that a compiled function gets in the place of arrays of numbers.
+"""The classes of the arrays of `Value`s that a function gets in the place of arrays of numbers.
 
-numpy compares the elements of a plain array of objects in `np.maximum`, `np.clip`, `np.sort` and the like, and takes
-the elements for true or false in `np.where` and in an index. A compiled program cannot repeat these choices for other
-numbers. For a `ValueArray`, each of these functions applies an operation that computes the same, such as `where`, to
-the elements. All other functions treat it as an array of objects.
+In a function that `functional` differentiates, this class is `ArgumentArray`. numpy's functions often give plain
+numbers beside `Value`s, as `np.maximum(x, 0)` does, and `np.exp` and the like call a method of each element, which a
+plain number does not have. An `ArgumentArray` makes constants of the plain numbers before such a call. A plain array of
+`Value`s cannot do this, because numpy calls nothing of this package for it.
+
+In a compiled function, the class is `ValueArray`, which is a subclass. numpy compares the elements of an array of
+objects in `np.maximum`, `np.clip`, `np.sort` and the like, and takes the elements for true or false in `np.where` and
+in an index. A compiled program cannot repeat these choices for other numbers. For a `ValueArray`, each of these
+functions applies an operation that computes the same, such as `where`, to the elements. All other functions treat it as
+an array of objects.
 
 A comparison gives an array of nodes that are 0 or 1. They are added and multiplied as numpy's bools are, so
 `(x > 0) + (x < 9)` says where at least one of the two holds. Where Python or numpy asks for a bool, as in an index or
@@ -27,12 +33,12 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..ops.number import number_or_none
+from ..ops.number import number, number_or_none
 from . import context
 from .array_updates import refuse_results_in
 from .node import Node
 
-__all__ = ["ValueArray"]
+__all__ = ["ArgumentArray", "ValueArray"]
 
 
 class _FirstAtTie(ops.Op):
@@ -92,6 +98,16 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
     At a tie with a bound, x gets the whole gradient.
     """
     return FIRST_MINIMUM(FIRST_MAXIMUM(x, low), high)
+
+
+def _sinc(x: Any) -> Any:
+    """Return sin(y) / y for y = pi x. At 0 this is the beginning of its Taylor series, for the derivatives there.
+
+    numpy's function puts a constant in the place of 0, so its second derivative would be wrong.
+    """
+    y, is_zero = np.pi * x, ops.equal(x, 0.0)
+    series = 1.0 - y * y / 6.0 * (1.0 - y * y / 20.0 * (1.0 - y * y / 42.0))
+    return ops.where(is_zero, series, ops.sin(y) / ops.where(is_zero, 1.0, y))
 
 
 def _sign(x: Any) -> Any:
@@ -228,6 +244,7 @@ BITWISE = {
     "invert": _connective(lambda a: 1.0 - a, _bitwise("~", operator.not_)),
 }
 # The functions that reduce an array to one number, with the result for no elements
+LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
 REDUCED = {"maximum": -np.inf, "minimum": np.inf, "fmax": -np.inf, "fmin": np.inf, "logaddexp": -np.inf}
 
 
@@ -241,7 +258,51 @@ ORDERING = {np.searchsorted, np.digitize, np.lexsort}
 PRODUCTS = {np.dot, np.inner, np.vdot}
 
 
-class ValueArray(np.ndarray):
+# The functions that numpy computes by calling a method of each element. A `Value` has the methods, and a number has not
+ELEMENTARY = {
+    f.__name__ for f in vars(np).values() if isinstance(f, np.ufunc) and callable(getattr(Node, f.__name__, None))
+} - LOGICAL
+
+
+class ArgumentArray(np.ndarray):
+    """An array of `Value`s and plain numbers, to which `np.exp` and the like apply operations.
+
+    >>> from micrograd_cn import Value
+    >>> xs = np.array([Value(-1), Value(2)]).view(ArgumentArray)
+    >>> np.maximum(xs, 0)[0], np.sqrt(np.maximum(xs, 0))[0].data
+    (0, 0.0)
+    """
+
+    takes_values = True  # whether its `__array_ufunc__` takes a `Value` as the other operand
+
+    def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
+        self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any
+    ) -> Any:
+        """Apply `ufunc` to objects. If it calls a method of each element, make constants of plain numbers before."""
+        operands = [x.view(np.ndarray) if isinstance(x, ArgumentArray) else x for x in inputs]
+        name = ufunc.__name__
+        if context.active:
+            refuse_results_in(inputs[:1] if how == "at" else out or (), name, sys._getframe(1))
+        if name in ELEMENTARY and how == "__call__":
+            operands = _with_constants(operands)
+        elif options and name in LOGICAL and options.get("dtype") not in (None, object):
+            count = ufunc.nin if how in ("__call__", "outer") else 1
+            operands[:count] = [np.array(x, dtype=bool) for x in operands[:count]]
+        if out is not None:
+            options["out"] = tuple([_plain(x) for x in out])
+        # `apply` is a name, by which `callers` finds out which function of numpy compares elements
+        apply = ufunc if how == "__call__" else getattr(ufunc, how)
+        found = apply(*operands, **options)
+        return _wrapped(found, ArgumentArray) if isinstance(found, (np.ndarray, tuple)) else found
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
+        """Call numpy's `function`. Functions such as `np.where` would give a plain array of objects."""
+        if function is np.sinc and args:
+            return _wrapped(_applied(_sinc, [_plain(args[0])]), ArgumentArray)
+        return _wrapped(super().__array_function__(function, types, args, options), ArgumentArray)
+
+
+class ValueArray(ArgumentArray):
     """An array of `Value`s, to which functions such as `np.maximum` and `np.where` apply operations.
 
     >>> from micrograd_cn import Value
@@ -259,6 +320,8 @@ class ValueArray(np.ndarray):
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
         if context.active:
             refuse_results_in(inputs[:1] if how == "at" else out or (), name, sys._getframe(1))
+        if name in ELEMENTARY and how == "__call__":
+            plain = _with_constants(plain)
         dtype = options.get("dtype")
         if "where" in options:
             options["where"] = _mask(options["where"])
@@ -295,7 +358,7 @@ class ValueArray(np.ndarray):
         return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Call numpy's `function`, but apply operations for `np.where`, `np.select` and `np.linalg.solve`."""
+        """Call numpy's `function`, but apply operations for `np.where`, `np.select`, `np.sinc` and the like."""
         if function is np.where and len(args) == 3 and not options and _has_nodes(args[0]):
             return _chosen(*args)
         if function is np.select and _has_nodes(*args[0]):
@@ -306,6 +369,8 @@ class ValueArray(np.ndarray):
             return result
         if function is np.linalg.solve and len(args) == 2 and np.ndim(args[0]) == 2:
             return _wrapped(np.array(ops.solve(*[np.asarray(x, dtype=object).tolist() for x in args]), dtype=object))
+        if function is np.sinc and args:
+            return _applied(_sinc, [_plain(args[0])])
         if function in ORDERING:
             for x in (*args, *options.values()):
                 _guard_nan(x)
@@ -313,7 +378,7 @@ class ValueArray(np.ndarray):
             return _lexsort(*args, **options)
         if function is np.diff and _are_truths(args[0]):
             return _diff_of_truths(*args, **options)
-        found = _wrapped(super().__array_function__(function, types, args, options))
+        found = _wrapped(np.ndarray.__array_function__(self, function, types, args, options))
         return _as_truths(found) if function in PRODUCTS and all(map(_are_truths, args)) else found
 
     def dot(self, other: Any, *args: Any) -> Any:
@@ -470,7 +535,28 @@ def _is_single(x: Any) -> bool:
 
 
 def _plain(x: Any) -> Any:
-    return x.view(np.ndarray) if isinstance(x, ValueArray) else x
+    return x.view(np.ndarray) if isinstance(x, ArgumentArray) else x
+
+
+def _with_constants(operands: list[Any]) -> list[Any]:
+    """Return operands of which numpy calls a method of each element of the first, so they must not be plain numbers.
+
+    If the first operand has plain numbers, constants are in their place. If no operand has a `Value`, all become
+    arrays of floats.
+    """
+    elements = _elements(operands[0])
+    if all(isinstance(y, Node) for y in elements):
+        return operands
+    nodes = (y for x in operands for y in _elements(x) if isinstance(y, Node))
+    if (node := next(nodes, None)) is None:
+        return [np.asarray(x, dtype=float) for x in operands]
+    found = np.empty(len(elements), dtype=object)
+    found[:] = [y if isinstance(y, Node) else node._constant(number(y)) for y in elements]
+    return [found.reshape(np.shape(operands[0])), *operands[1:]]
+
+
+def _elements(x: Any) -> list[Any]:
+    return [x] if isinstance(x, Node) else x.ravel().tolist() if type(x) is np.ndarray else np.ravel(x).tolist()
 
 
 def _boxed(x: Any) -> Any:
@@ -485,9 +571,12 @@ def _boxed(x: Any) -> Any:
     return array
 
 
-def _wrapped(result: Any) -> Any:
-    if isinstance(result, tuple):
-        return tuple(map(_wrapped, result))
-    if isinstance(result, np.ndarray) and result.dtype == object:
-        return result.view(ValueArray) if result.shape else result[()]
+def _wrapped(result: Any, kind: type[ArgumentArray] = ValueArray) -> Any:
+    """Return what a function of numpy gave, with arrays of the class `kind` in the place of arrays of objects."""
+    if isinstance(result, np.ndarray):
+        if not result.dtype.hasobject:
+            return result
+        return result.view(kind) if result.shape else result[()]
+    if isinstance(result, (tuple, list)) and type(result) in (tuple, list):
+        return type(result)([_wrapped(x, kind) for x in result])
     return result

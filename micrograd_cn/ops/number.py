@@ -153,9 +153,12 @@ def is_table(x: object) -> bool:
 
 
 def is_of_numpy(x: object) -> bool:
-    """Return whether `x` is an array or a number of a class of numpy itself (not of `numpy.ma`), or a `ValueArray`."""
+    """Return whether the class of `x` is one of numpy itself (not of `numpy.ma`), or of `graph.value_arrays`.
+
+    Such an `x` is an array or a number.
+    """
     kind = type(x)
-    return kind.__module__ == "numpy" or kind.__name__ == "ValueArray"
+    return kind.__module__ == "numpy" or kind.__name__ in ("ArgumentArray", "ValueArray")
 
 
 def is_array(x: object) -> bool:

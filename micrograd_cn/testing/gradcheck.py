@@ -26,6 +26,7 @@ from ..derivatives.tree import flatten
 from ..engine import Value, constant, graph_nodes
 from ..gradients import gradients
 from ..graph.closures import Closure
+from ..graph.conversion import numpy_advice
 from ..ops.number import flag, number
 from .inputs import pytrees
 from .inputs.forward_backward import (
@@ -601,6 +602,8 @@ def _explanation(error: Exception, subject: Subject, hint: str) -> str:
                 f"gradcheck: f computes with {LIBRARY_NAMES[library]}, and gets a {kind}; write "
                 f"gradcheck(f, {ARRAY_MAKERS[library]})"
             )
+        if "has no callable" in str(error):  # numpy's error for an array of Values and numbers
+            return f"gradcheck: f makes an array of Values and numbers ({error}); {numpy_advice(error)}{also}"
         arrays = any(map(is_any_array, pytrees.leaves(subject.args)))
         told = any(words in str(error) for words in ("ufunc", "not Value", "of a Value"))
         if arrays or ("Value" in str(error) and told):

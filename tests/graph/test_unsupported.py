@@ -168,3 +168,36 @@ def test_other_values_are_true():
     with no_grad():
         assert Value(0.0)
     assert compile_function(lambda x: where(less(x, 2.0), x, 0.0))(1.0) == 1.0
+
+
+TRUTH = {
+    "any": lambda z: np.any(z),
+    "all": lambda z: np.all(z),
+    "a method": lambda z: z.any(),
+    "nonzero": lambda z: np.nonzero(z),
+    "count_nonzero": lambda z: np.count_nonzero(z),
+    "argwhere": lambda z: np.argwhere(z),
+    "astype": lambda z: z.astype(bool),
+    "astype of an expression": lambda z: (z * 1.0).astype(bool),
+    "array": lambda z: np.array(z, dtype=bool),
+    "where": lambda z: np.where(z, 1.0, 2.0),
+    "compress": lambda z: np.compress(z, [1, 2]),
+    "logical_not": lambda z: np.logical_not(z),
+    "reduce": lambda z: np.logical_and.reduce(z, dtype=bool),
+}
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_functions_that_would_take_a_zero_for_true_are_refused(name):
+    zeros, ones = np.array([Value(0.0), Value(0.0)]), np.array([Value(1.0), Value(-2.0)])
+    with pytest.raises(TypeError, match="would take a 0 among them for true; write a comparison, such as x > 0"):
+        TRUTH[name](zeros)
+    assert np.array_equal(TRUTH[name](ones), TRUTH[name](np.array([1.0, -2.0])))
+    assert np.array_equal(TRUTH[name](abs(zeros) > 0), TRUTH[name](np.zeros(2) > 0)) or "astype" in name
+
+
+def test_python_takes_a_zero_for_true_beside_functions_of_numpy():
+    x = Value(0.0)
+    assert [np.where([bool(v)], 1, 2)[0] for v in (x, Value(1.0)) if v] == [1, 1]
+    assert all([x, x])
+    assert np.array([x]).astype(object)[0] is x

@@ -14,7 +14,7 @@ from micrograd_cn import Value, gradients
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad
 from micrograd_cn.graph.value_arrays import ValueArray
-from micrograd_cn.testing import check_op
+from micrograd_cn.testing import check_op, gradcheck
 
 X = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
 SAMPLES = [X, 0.1 - 0.3 * X, np.zeros((2, 3)), np.array([[2.0, 2.0, 2.0], [-0.25, 0.75, 9.0]])]
@@ -422,3 +422,75 @@ def test_an_element_instead_of_a_bool_is_refused(f):
     with pytest.raises(TypeError, match="with dtype=object gives an element instead of a bool; leave dtype out"):
         compile(lambda x: f(x) * x[0])(np.array([2.0, 3.0]))
     assert compile(lambda x: x.all() * x[0])(np.array([2.0, 3.0])) == 2.0
+
+
+POINTS = np.array([0.5, -1.0, 0.9])
+CAUSAL = np.tril(np.ones((3, 3))) > 0
+BESIDE_NUMBERS = {
+    "maximum": lambda x: np.exp(np.maximum(x, 0)).sum(),
+    "clip": lambda x: np.log(np.clip(x, 1e-7, 1 - 1e-7)).sum(),
+    "where": lambda x: np.sqrt(np.where(x > 0, x, 4.0)).sum(),
+    "pad": lambda x: np.cos(np.pad(x, 1)).sum(),
+    "append": lambda x: np.tanh(np.append(x, 1.0)).sum(),
+    "concatenate": lambda x: np.arctan(np.concatenate([[1, 2.0], x])).sum(),
+    "stack of lists": lambda x: np.expm1(np.stack([x, [1.0, 2.0, 3.0]])).sum(),
+    "tril": lambda x: np.sinh(np.tril(np.outer(x, x))).sum(),
+    "a mask of attention": lambda x: np.exp(np.where(CAUSAL, np.outer(x, x), -np.inf)).sum(),
+    "two operands": lambda x: np.hypot(np.maximum(x, 0), 1.0).sum() + np.arctan2(POINTS, x).sum(),
+    "numbers alone": lambda x: np.exp(np.maximum(0, x - 9.0)).sum() + x.sum(),
+    "a slice": lambda x: np.log1p(np.maximum(x[:2], 0.0)[::-1].reshape(2, 1)).mean(),
+    "a choice and a mean": lambda x: (np.deg2rad(np.maximum(x, 0.25)) * x).mean() + np.var(np.minimum(x, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE_NUMBERS)
+def test_functions_of_elements_take_results_in_which_numbers_are_beside_values(name):
+    f = BESIDE_NUMBERS[name]
+    moved = [0.5e-6 * row for row in np.eye(3)]
+    slopes = [(float(f(POINTS + d)) - float(f(POINTS - d))) / 1e-6 for d in moved]
+    assert grad(f)(POINTS) == pytest.approx(slopes, rel=1e-6, abs=1e-8)
+    assert compile(f).gradient([(POINTS,)])[0] == pytest.approx(slopes, rel=1e-6, abs=1e-8)
+    check = grad(lambda x: grad(f)(x) @ np.array([1.0, 2.0, 3.0]))
+    ends = [(grad(f)(POINTS + d) - grad(f)(POINTS - d)) / 1e-6 @ np.array([1.0, 2.0, 3.0]) for d in moved]
+    assert check(POINTS) == pytest.approx(ends, rel=1e-5, abs=1e-6)
+    assert gradcheck(f, POINTS)
+
+
+def test_sinc_has_the_derivatives_of_its_taylor_series_at_0():
+    def derivative(n):
+        return (lambda x: np.sinc(x).sum()) if n == 0 else lambda x: grad(derivative(n - 1))(x).sum()
+
+    derived = [float(derivative(n)(np.array([0.0]))) for n in (1, 2, 3, 4)]
+    assert derived == pytest.approx([0.0, -(math.pi**2) / 3.0, 0.0, math.pi**4 / 5.0])
+    for f in (lambda x: np.sinc(x).sum(), lambda x: np.sinc(x * 1.0).sum()):
+        x = np.array([0.0, 0.3, -1.7])
+        assert compile(f)(x) == pytest.approx(float(f(x)), rel=1e-14)
+        slopes = [(float(f(x + d)) - float(f(x - d))) / 1e-5 for d in 0.5e-5 * np.eye(3)]
+        assert grad(f)(x) == pytest.approx(slopes, abs=1e-8)
+        assert compile(f).gradient([(x,)])[0] == pytest.approx(slopes, abs=1e-8)
+
+
+def test_arrays_in_a_structure_take_numbers_too():
+    found = grad(lambda p: np.exp(np.maximum(p["w"][0], 0)).sum() * p["b"])({"w": [np.array([1.0, -1.0])], "b": 2.0})
+    assert found["w"][0].tolist() == [2.0 * math.e, 0.0]
+    assert found["b"] == math.e + 1.0
+
+
+def test_an_argument_and_a_parameter_share_the_gradient_at_a_tie():
+    x = np.array([1.0, 3.0])
+    for f in (lambda x: np.maximum(x[0], x).sum(), lambda x: np.maximum(x, x[0]).sum()):
+        assert grad(f)(x).tolist() == [1.0, 1.0]
+
+
+def test_gradcheck_says_what_to_write_for_a_list_of_values_and_numbers():
+    with pytest.raises(TypeError, match=r"makes an array of Values and numbers .*: write micrograd_cn.exp\(xs\)"):
+        gradcheck(lambda v: np.exp(np.array([v[0], 1.0])).sum(), [0.5])
+    assert gradcheck(lambda v: np.sum(mc.exp(np.array([v[0], 1.0]))), [0.5])
+
+
+def test_a_hinge_loss_whose_margins_all_hold_is_a_value_if_it_is_written_so():
+    margins = np.array([Value(2.0), Value(3.0)])
+    for f in (lambda s: mc.maximum(0, 1 - s).mean(), lambda s: mc.relu(1 - s).mean()):
+        loss = f(margins)
+        loss.backward()
+        assert (loss.data, margins[0].grad) == (0.0, 0.0)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ...derivatives.argument_binding import differentiation_level
+from ...derivatives.argument_binding import argument_array, differentiation_level
 from ...derivatives.tree import flatten, is_array
 from ...engine import Value, traverse
 from ...gradients import gradients
@@ -191,7 +191,7 @@ class Binding:
         return found + own
 
     @functools.cached_property
-    def _slots(self) -> list[tuple[int, slice, Callable[[list[Any]], Any]]]:
+    def _slots(self) -> list[tuple[int, slice, Callable[..., Any]]]:
         """For each part that is a variable: its index, the slice of its numbers, and a function that rebuilds the part.
 
         The slice is a slice of the list of all variables. The function takes a list of numbers or `Value`s.
@@ -223,7 +223,7 @@ class Binding:
         variables.set(AskedVariables({fresh[k]: name for k, name in self._plain}))
         given = [part.given for part in self.parts]
         for i, place, unflatten in self._slots:
-            given[i] = unflatten(fresh[place])
+            given[i] = unflatten(fresh[place], argument_array())
         args, subject = self.rebuild(given), self.subject
         if subject.static:
             rebuilt, pairs = iter(args), zip(subject.names, subject.args, strict=True)
