@@ -788,3 +788,15 @@ def test_a_copy_of_an_argument_is_the_argument():
     with pytest.raises(TypeError, match="a pickle of a Value that stands for a number"):
         grad(lambda p: pickle.loads(pickle.dumps(p))["w"] ** 2)({"w": 3.0})
     assert pickle.loads(pickle.dumps(w)).data == copy.copy(w).data == 2.0
+
+
+def test_an_array_of_another_library_says_how_to_get_an_array_in_f():
+    x = array("d", [1.0, 2.0])  # stands for a tensor of PyTorch, which is passed to f as a list, too
+    for f in (lambda v: (v * v)[0], lambda v: v.sum()):
+        with pytest.raises((TypeError, AttributeError)) as error:
+            grad(f)(x)
+        assert error.value.__notes__ == ["grad: argument 0 (array) is a list in f; write np.asarray(x) for an array"]
+        with pytest.raises((TypeError, AttributeError)) as error:
+            grad(f)([1.0, 2.0])
+        assert not hasattr(error.value, "__notes__")
+    assert grad(lambda v: (v * v).sum())(np.asarray(x)).tolist() == [2.0, 4.0]

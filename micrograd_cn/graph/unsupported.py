@@ -35,6 +35,8 @@ INSTEAD = {
     **dict.fromkeys(("float", "int", "long"), _NUMBER),
     **dict.fromkeys(("clone", "copy"), _NEW),
     **dict.fromkeys(("m", "v", "momentum", "velocity", "cache", "state"), _KEPT),
+    "real": "x itself, which is a real number",
+    "imag": "0.0, because a Value is a real number",
     "dtype": "type(x.data), which is float",
     "numpy": "np.array(x.data) for the number",
     "sum": "sum(xs) for a list",

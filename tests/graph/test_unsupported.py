@@ -201,3 +201,12 @@ def test_python_takes_a_zero_for_true_beside_functions_of_numpy():
     assert [np.where([bool(v)], 1, 2)[0] for v in (x, Value(1.0)) if v] == [1, 1]
     assert all([x, x])
     assert np.array([x]).astype(object)[0] is x
+
+
+def test_the_parts_of_a_complex_number_say_that_a_value_is_real():
+    x = Value(2.0)
+    with pytest.raises(AttributeError, match="write x itself, which is a real number"):
+        x.real  # noqa: B018
+    with pytest.raises(AttributeError, match=r"write 0\.0, because a Value is a real number"):
+        x.imag  # noqa: B018
+    assert np.real(x).item() is x
