@@ -2,7 +2,7 @@
 
 The playground is one file elsewhere, and it has all words in both languages. In the site both languages share the
 script and the style, and the page fetches two parts of its data when a reader wants them: the words of the other
-language, and the names from which the language model learns.
+language, and the names from which the language model learns. What is usual for an operation is left out of the data.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ def apart(page: str, short: str) -> dict[str, str]:
     data, other = json.loads(found["data"]), OTHER[short]
     parts = {other: {"words": {other: data["words"].pop(other)}}, "names": {"names": data.pop("names")}}
     data["later"] = {name: f"playground.part.{name}.js" for name in parts}
+    data["operations"] = {
+        name: [_short(name, each) for each in facts] if isinstance(facts, list) else _short(name, facts)
+        for name, facts in data["operations"].items()
+    }
     head = re.sub(r'(http-equiv="Content-Security-Policy" content=")[^"]*', rf"\g<1>{POLICY}", found["head"])
     files = {
         f"playground.{short}.html": f'{head}<link rel="stylesheet" href="playground.css">{found["body"]}'
@@ -43,6 +47,12 @@ def apart(page: str, short: str) -> dict[str, str]:
     for name, part in parts.items():
         files[data["later"][name]] = f"(globalThis.pageParts??={{}}).{name}={_json(part)};\n"
     return files
+
+
+def _short(name: str, facts: dict[str, object] | None) -> dict[str, object] | None:
+    """Return the facts of the operation `name` without those that the script `page.js` fills in."""
+    usual = {"row": name, "symbol": name, "text": f"{name}({{0}})", "still": [], "listed": True}
+    return facts and {key: x for key, x in facts.items() if not (key in usual and x == usual[key])}
 
 
 def _json(data: object) -> str:
