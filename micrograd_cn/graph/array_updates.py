@@ -20,6 +20,7 @@ from ..ops.operation import Op
 from . import context
 from .callers import CALLS, is_numpys_code
 from .operators import Operators
+from .plain_numbers import variables
 
 __all__ = ["refuse_array_update", "refuse_function", "refuse_results_in"]
 
@@ -112,4 +113,5 @@ def _fills_array_of_leaves(caller: FrameType) -> bool:
 def _has_leaves(array: Any) -> bool:
     items = () if getattr(array, "has_arguments", False) else getattr(array, "flat", ())
     nodes: list[Any] = [x for x in items if isinstance(x, Operators)]
-    return any(x.op is None and x.requires_grad for x in nodes)
+    around = variables.get()  # the arguments of a function that is differentiated stand for plain numbers
+    return any(x.op is None and x.requires_grad and not (around and around.include(x)) for x in nodes)

@@ -571,10 +571,33 @@ def _boxed(x: Any) -> Any:
     return array
 
 
+def _is_foreign(x: Any) -> bool:
+    """Return whether `x` is an array of a subclass that is not this module's, such as a masked array or a matrix."""
+    return isinstance(x, np.ndarray) and type(x) is not np.ndarray and not isinstance(x, ArgumentArray)
+
+
+def _deferring(name: str) -> Any:
+    """Return the method for an operator, such as `__mul__`, that leaves the work to an array of a foreign subclass.
+
+    Python asks the right operand first if its class is a subclass of that of the left one. So `v * m` is computed by
+    the masked array m if v is a plain array. This method gives the same for an array v of arguments.
+    """
+    method, apply = getattr(np.ndarray, name), getattr(operator, name)
+
+    def operate(self: ArgumentArray, other: Any) -> Any:
+        return apply(self.view(np.ndarray), other) if _is_foreign(other) else method(self, other)
+
+    return operate
+
+
+for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+    setattr(ArgumentArray, f"__{_operator}__", _deferring(f"__{_operator}__"))
+
+
 def _wrapped(result: Any, kind: type[ArgumentArray] = ValueArray) -> Any:
     """Return what a function of numpy gave, with arrays of the class `kind` in the place of arrays of objects."""
     if isinstance(result, np.ndarray):
-        if not result.dtype.hasobject:
+        if not result.dtype.hasobject or _is_foreign(result):
             return result
         return result.view(kind) if result.shape else result[()]
     if isinstance(result, (tuple, list)) and type(result) in (tuple, list):

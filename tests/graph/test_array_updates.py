@@ -235,3 +235,15 @@ def test_a_compiled_function_replaces_no_leaves_and_may_change_the_array_of_its_
     with pytest.raises(TypeError, match="would replace"):
         compiler.compile(decayed)(np.array([1.0, 3.0]))
     assert all(a is b for a, b in zip(w, before, strict=True))
+
+
+def test_a_copy_of_arguments_may_be_changed_without_gradients():
+    """Inside functional, the elements of such a copy stand for plain numbers, and no parameter is replaced."""
+
+    def f(v):
+        with no_grad():
+            s = v.copy()
+            s /= s.sum()
+        return (v * v).sum() + s.sum()
+
+    assert functional.grad(f)(np.array([1.0, 2.0, 3.0])).tolist() == [2.0, 4.0, 6.0]

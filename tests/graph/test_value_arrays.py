@@ -12,7 +12,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, gradients
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
-from micrograd_cn.functional import grad
+from micrograd_cn.functional import grad, value_and_grad
 from micrograd_cn.graph.value_arrays import ValueArray
 from micrograd_cn.testing import check_op, gradcheck
 
@@ -494,3 +494,36 @@ def test_a_hinge_loss_whose_margins_all_hold_is_a_value_if_it_is_written_so():
         loss = f(margins)
         loss.backward()
         assert (loss.data, margins[0].grad) == (0.0, 0.0)
+
+
+class Tenfold(np.ndarray):
+    """A subclass of numpy's arrays with an operator of its own."""
+
+    def __rmul__(self, other):
+        return 10.0 * other * np.asarray(self)
+
+
+def matrix():
+    return np.asmatrix(2.0 * np.eye(3))  # numpy warns of it
+
+
+MASKED = np.ma.array([1.0, 1.0, 1.0], mask=[0, 1, 0])
+FOREIGN = {
+    "masked": (lambda v: (v * MASKED).sum(), 4.0, [1, 0, 1]),
+    "masked sum": (lambda v: (v + MASKED).sum(), 6.0, [1, 0, 1]),
+    "masked function": (lambda v: np.multiply(v, MASKED).sum(), 4.0, [1, 0, 1]),
+    "made masked": (lambda v: np.ma.array(v, mask=[0, 1, 0]).sum(), 4.0, [1, 0, 1]),
+    "matrix": (lambda v: ((matrix() @ v.reshape(3, 1)).T * (matrix() @ v.reshape(3, 1)))[0, 0], 56.0, [8, 16, 24]),
+    "matrix on the right": (lambda v: (v[None, :] * matrix()).sum(), 12.0, [2, 2, 2]),
+    "own class": (lambda v: (v * np.ones(3).view(Tenfold)).sum(), 60.0, [10, 10, 10]),
+}
+
+
+@pytest.mark.parametrize(("f", "value", "slopes"), FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_arrays_of_other_subclasses_compute_as_with_a_plain_array(f, value, slopes):
+    """A masked array keeps its mask, a matrix multiplies as a matrix, and an operator of another class is called."""
+    found, gradient = value_and_grad(f)(np.array([1.0, 2.0, 3.0]))
+    assert found == value
+    assert gradient.tolist() == slopes
+    assert compile(f)(np.array([1.0, 2.0, 3.0])) == value
