@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from .instructions.code import AFTER, BATCH, SAMPLE, Code, Pair, Scatter
-from .llvm.machine import Machine
+from .llvm.machine import SCALAR_LEVEL, VECTOR_LEVEL, Machine
 from .llvm.text import Function
 from .loops.plan import Plan
 from .loops.schedule import Schedule
@@ -102,20 +102,22 @@ class StageLists:
                     write_part(self.plan, part, f"part{len(self.functions)}", self.tables.machine.fused)
                 )
                 self.stored = self.stored or bool(part.outputs)
-        addresses = iter(self._compile(on))
+        in_vectors = self.plan.lanes > 1 and outputs and not self.plan.schedule.is_large
+        level = VECTOR_LEVEL if in_vectors else SCALAR_LEVEL
+        addresses = iter(self._compile(on, level))
         for phase, found in parts.items():
             calls[phase] = [part.kernel_call or (next(addresses), 0) for part in found]
         return calls
 
-    def _compile(self, on: Machine) -> Iterator[int]:
-        """Compile the native functions, and yield their addresses.
+    def _compile(self, on: Machine, level: int) -> Iterator[int]:
+        """Compile the native functions at one of LLVM's levels of code generation, and yield their addresses.
 
         They are compiled in modules of limited size. So LLVM needs little memory at a time, and another thread that
         needs LLVM waits only for one module.
         """
         self._compiled = []
         for group in _split_functions(self.functions):
-            self._compiled.append(on.compile(group, op_names=self.plan.code.op_names))
+            self._compiled.append(on.compile(group, self.plan.code.op_names, level))
             for f in group:
                 yield self._compiled[-1].address(f.name)
 
