@@ -563,16 +563,22 @@ class OtherThreads(Hooks):
 
     def watch_for(self, hooks: RecordingHooks) -> None:
         """From now on, refuse what other threads do with the values that `hooks` records, until `forget(hooks)`."""
-        with self._lock():
+
+        def watch() -> None:
             self._recordings = (*self._recordings, hooks)
             hook_other_threads(self)
             context.data_changed = True  # so programs that the function calls read parameters, and are refused
 
+        self._lock.in_turn(watch)  # which never waits for long
+
     def forget(self, hooks: RecordingHooks) -> None:
         """Undo `watch_for(hooks)`; a no-op if this was not called. Other threads may use the values again."""
-        with self._lock():
+
+        def forget() -> None:
             self._recordings = tuple([other for other in self._recordings if other is not hooks])
             hook_other_threads(self if self._recordings else None)
+
+        self._lock.in_turn(forget)
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
         """Store `error` in each recording that has made one of `values`. The recording raises it at its end."""
