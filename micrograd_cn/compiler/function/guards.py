@@ -13,8 +13,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property
+from functools import cached_property, partial
 from math import isnan
+from operator import is_not
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -563,22 +564,16 @@ class OtherThreads(Hooks):
 
     def watch_for(self, hooks: RecordingHooks) -> None:
         """From now on, refuse what other threads do with the values that `hooks` records, until `forget(hooks)`."""
-
-        def watch() -> None:
+        with self._lock():
             self._recordings = (*self._recordings, hooks)
             hook_other_threads(self)
-            context.data_changed = True  # so programs that the function calls read parameters, and are refused
-
-        self._lock.in_turn(watch)  # which never waits for long
+            context.note_change()  # so programs that the function calls read parameters, and are refused
 
     def forget(self, hooks: RecordingHooks) -> None:
         """Undo `watch_for(hooks)`; a no-op if this was not called. Other threads may use the values again."""
-
-        def forget() -> None:
-            self._recordings = tuple([other for other in self._recordings if other is not hooks])
+        with self._lock():
+            self._recordings = tuple(filter(partial(is_not, hooks), self._recordings))
             hook_other_threads(self if self._recordings else None)
-
-        self._lock.in_turn(forget)
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
         """Store `error` in each recording that has made one of `values`. The recording raises it at its end."""
@@ -643,8 +638,8 @@ def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
     derivatives for its constants, too, so nodes of such operations are left out.
     """
     for node in nodes:
-        for x, partial in ((node._a, node._da), (node._b, node._db)):
-            if partial is not None and isinstance(x, Value) and x.op is None and not x.requires_grad:
+        for x, derivative in ((node._a, node._da), (node._b, node._db)):
+            if derivative is not None and isinstance(x, Value) and x.op is None and not x.requires_grad:
                 yield x
 
 
