@@ -220,7 +220,7 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     try:
         return _grad("hvp", lambda x: ops.dot(_leaves(gradient(x)), direction), 0)(x)
     except TypeError as error:
-        _refuse_tuple("hvp", x, error)
+        _note_tuple("hvp", x, error)
         raise
 
 
@@ -249,7 +249,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
             call.returns_values = call.returns_values or contains_values(direction)
             create_graph, (outputs, unflatten) = call.create_graph, call.outputs()
         except TypeError as error:
-            _refuse_tuple("jvp", x, error)
+            _note_tuple("jvp", x, error)
             raise
         tangents: dict[Value, Any] = dict(zip(call.variables, direction, strict=True))
         reach = Reach(call.variables)
@@ -387,13 +387,13 @@ def _leaves(tree: Any) -> list[Any]:
     return [x for _, x in flatten(tree)[0]]
 
 
-def _refuse_tuple(name: str, x: Any, error: TypeError) -> None:
-    """Raise TypeError if `x` is a tuple, which jax would pass to f as its arguments. f has raised `error`."""
+def _note_tuple(name: str, x: Any, error: TypeError) -> None:
+    """Add a note to `error`, which f has raised, if `x` is a tuple. jax would pass its entries to f as arguments."""
     if type(x) is tuple:
-        raise TypeError(
-            f"{error}; {name}() passes x to f as one argument, so if f takes the entries of this tuple, write "
+        error.add_note(
+            f"{name}() passes x to f as one argument; if f takes the entries of this tuple, write "
             f"{name}(lambda x: f(*x), x, v)"
-        ) from error
+        )
 
 
 def _like(name: str, what: str, tree: Any, model: Any) -> list[Any]:

@@ -295,7 +295,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -
     return _elementwise("mse_loss", lambda x, t: (x - t) * (x - t), input, target, reduction)
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -> Any:  # noqa: A002
+def l1_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -> Any:  # noqa: A002 -- PyTorch's name
     """Return the mean absolute error, the mean of |input - target|. Arguments and errors are those of `mse_loss`.
 
     >>> l1_loss([1, 2], [1, 4])
@@ -307,7 +307,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) ->
 
 
 def huber_loss(
-    input: Any,  # noqa: A002
+    input: Any,  # noqa: A002 -- PyTorch's name
     target: Any,
     reduction: str = "mean",
     delta: float = 1.0,
@@ -371,7 +371,7 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean", **wrong: Never)
 
 
 def binary_cross_entropy(
-    input: Any,  # noqa: A002
+    input: Any,  # noqa: A002 -- PyTorch's name
     target: Any,
     reduction: str = "mean",
     *,
@@ -429,7 +429,7 @@ def binary_cross_entropy(
 
 
 def binary_cross_entropy_with_logits(
-    input: Any,  # noqa: A002
+    input: Any,  # noqa: A002 -- PyTorch's name
     target: Any,
     reduction: str = "mean",
     *,
@@ -717,7 +717,7 @@ def _loss_of_value(
 
 
 def cross_entropy(
-    input: Any,  # noqa: A002
+    input: Any,  # noqa: A002 -- PyTorch's name
     target: Any,
     reduction: str = "mean",
     *,
@@ -768,7 +768,7 @@ def cross_entropy(
 
 
 def nll_loss(
-    input: Any,  # noqa: A002
+    input: Any,  # noqa: A002 -- PyTorch's name
     target: Any,
     reduction: str = "mean",
     *,

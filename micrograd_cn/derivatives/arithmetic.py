@@ -120,7 +120,7 @@ class DerivativeArithmetic:
         else:
             self.multiplications += 1
             if not self._selected:
-                node = x * y  # type: ignore[operator]
+                node = x * y  # type: ignore[operator]  # nothing is `Masked` without selections
             elif type(a) is type(b) is SumFactor:
                 found: Any = SumFactor((coefficient, self._product(x, y, True, True), element))
                 return found

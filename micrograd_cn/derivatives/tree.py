@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -86,7 +87,7 @@ def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callabl
         return flatten(tree.tolist(), path)
     places = itertools.product(*map(range, tree.shape))
     names = [path + "".join([f"[{i}]" for i in place]) for place in places]
-    own = type(tree)
+    own = sys.modules["numpy"].ndarray if type(tree).__name__ == "ArgumentArray" else type(tree)
 
     def unflatten(leaves: list[Any], kind: type | None = None) -> Any:
         return _array(tree.shape, leaves, kind if kind and own.__name__ == "ndarray" else own)

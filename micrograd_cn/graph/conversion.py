@@ -191,12 +191,13 @@ def _evaluated(frame: FrameType, known: dict[Any, str], code_of: Callable[[Frame
     `known` is a cache of these texts: its keys are a code object and the offset of the call's instruction.
     """
     place = frame.f_code, frame.f_lasti
-    if place not in known:
-        while len(known) >= MAX_PLACES:
-            known.pop(next(iter(known)))
-        known[place] = code_of(frame)
+    code = known.get(place)
+    if code is None:
+        if len(known) >= MAX_PLACES:
+            known.clear()  # other threads may read and fill it meanwhile
+        code = known[place] = code_of(frame)
     try:
-        return eval(known[place], frame.f_globals, frame.f_locals) if known[place] else None
+        return eval(code, frame.f_globals, frame.f_locals) if code else None
     except Exception:  # whatever a user's class raises when its items or attributes are read
         return None
 

@@ -41,7 +41,7 @@ NUMPYS: dict[str, Callable[[Any], Any]] = {
     "argmin": np.argmin,
     "argmin of a part": lambda a: a[::-1].argmin(),
     "argmax of a list": lambda a: np.argmax([a, a], axis=1),
-    "argmin by its text": lambda a: (getattr(a, "argmin")(), getattr(a[:], "argmin")()),  # noqa: B009 -- a call by getattr
+    "argmin by its text": lambda a: (getattr(a, "argmin")(), getattr(a[:], "argmin")()),  # noqa: B009 -- the test
     "unbound": lambda a: np.ndarray.argmin(a),
     "max": np.max,
     "max of an expression": lambda a: (a + 0.0).max(),
@@ -96,7 +96,7 @@ UNKNOWN: dict[str, Callable[[Any], Any]] = {
     "lexsort of a dict": lambda a: by_key["lexsort"]([a]),
     "getattr": lambda a: getattr(a, "ARGMAX".lower())(),
     "map": lambda a: list(map(np.ndarray.argmax, [a])),
-    "a loop": lambda a: [i for i in map(np.ndarray.argmin, [a])],  # noqa: C416 -- a loop
+    "a loop": lambda a: [i for i in map(np.ndarray.argmin, [a])],  # noqa: C416 -- a loop is tested
     "a method of operator": lambda a: operator.methodcaller("argmax")(a),
     "a choice": lambda a: (np.maximum if len(a) else np.minimum)(a, a[::-1]),
 }

@@ -12,7 +12,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, gradients
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
-from micrograd_cn.functional import grad, value_and_grad
+from micrograd_cn.functional import grad, jvp, value_and_grad, vjp
 from micrograd_cn.graph.value_arrays import ValueArray
 from micrograd_cn.testing import check_op, gradcheck
 
@@ -527,3 +527,10 @@ def test_arrays_of_other_subclasses_compute_as_with_a_plain_array(f, value, slop
     assert found == value
     assert gradient.tolist() == slopes
     assert compile(f)(np.array([1.0, 2.0, 3.0])) == value
+
+
+def test_results_with_other_values_are_plain_arrays():
+    """The class that arrays of arguments have inside a function is not seen outside of it."""
+    p, x = Value(1.0), np.array([1.0, 2.0])
+    arrays = [vjp(lambda v: v * p, x)[0], *jvp(lambda v: v * p, x, x), grad(lambda v: (v * p).sum())(x)]
+    assert [type(found) for found in arrays] == [np.ndarray] * 4

@@ -79,8 +79,6 @@ WRONG = {
     ),
     "hinge_loss, reduce": (lambda: hinge_loss(X, X, reduce=False), 'no option reduce; write reduction="none"'),
     "clip_grad_norm": (lambda: clip_grad_norm([W], 1.0, norm_type=1), "no option norm_type; the norm is Euclidean; to"),
-    "jvp": (lambda: jvp(lambda x: x * x, (2.0,), (1.0,)), r"write jvp\(lambda x: f\(\*x\), x, v\)"),
-    "hvp": (lambda: hvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0)), r"write hvp\(lambda x: f\(\*x\), x, v\)"),
     "compile max": (lambda: compiled(max), r"arguments of max, .*; write compile\(lambda x, y: max\(x, y\)\)"),
 }
 
@@ -120,3 +118,26 @@ def test_what_messages_say_to_write_is_right():
     xs, ts, weight = [1.0, 2.0], [3.0, 5.0], [1.0, 0.5]
     assert mc.mean([w * loss for w, loss in zip(weight, mse_loss(xs, ts, reduction="none"), strict=True)]) == 4.25
     assert jvp(lambda x: (lambda a, b: a * b)(*x), (2.0, 3.0), (1.0, 0.0)) == (6.0, 3.0)
+
+
+class OwnError(TypeError):
+    pass
+
+
+def raising(x):
+    raise OwnError("of the user")
+
+
+TUPLES = {
+    "jvp": lambda f: jvp(f, (2.0,), (1.0,)),
+    "hvp": lambda f: hvp(f, (2.0,), (1.0,)),
+}
+
+
+@pytest.mark.parametrize("name", TUPLES)
+@pytest.mark.parametrize(("f", "kind"), [(lambda x: x * x, TypeError), (raising, OwnError)])
+def test_an_error_of_f_for_a_tuple_says_how_its_entries_become_arguments(name, f, kind):
+    with pytest.raises(kind) as caught:
+        TUPLES[name](f)
+    assert caught.type is kind
+    assert f"write {name}(lambda x: f(*x), x, v)" in caught.value.__notes__[-1]

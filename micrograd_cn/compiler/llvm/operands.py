@@ -102,7 +102,7 @@ class Integer(Operand):
     def __eq__(self, other: Integer | int) -> Condition:  # type: ignore[override]  # `object` has it return a bool
         return self._compare("eq", other)
 
-    def __ne__(self, other: Integer | int) -> Condition:  # type: ignore[override]  # as above
+    def __ne__(self, other: Integer | int) -> Condition:  # type: ignore[override]  # `object` has it return a bool
         return self._compare("ne", other)
 
     def __lt__(self, other: Integer | int) -> Condition:
