@@ -83,3 +83,12 @@ def test_the_changelog_begins_with_this_version():
     first, *_ = re.findall(r"^## (\S+)", text, re.MULTILINE)
     assert first in (micrograd_cn.__version__, "Unreleased")
     assert f"## {micrograd_cn.__version__}\n" in text
+
+
+def test_each_line_of_the_changelog_that_follows_a_heading_belongs_to_an_item():
+    """An item begins with "- ", and its other lines with two spaces. Else a page shows it as a part of another item."""
+    text = (Path(__file__).parents[1] / "CHANGELOG.md").read_text("utf-8")
+    lists = re.findall(r"^### (?!Moved)[^\n]*\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(lists) > 5
+    for line in "".join(lists).splitlines():
+        assert re.match(r"- \S|  ( {2})*\S|$", line), line
