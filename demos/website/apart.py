@@ -13,6 +13,7 @@ import re
 from .page import POLICY
 
 OTHER = {"en": "zh", "zh": "en"}
+USUAL = '{"row":"@","symbol":"@","text":"@({0})","still":[],"listed":true}'  # of an operation that is called "@"
 
 
 def apart(page: str, short: str) -> dict[str, str]:
@@ -32,6 +33,7 @@ def apart(page: str, short: str) -> dict[str, str]:
     data, other = json.loads(found["data"]), OTHER[short]
     parts = {other: {"words": {other: data["words"].pop(other)}}, "names": {"names": data.pop("names")}}
     data["later"] = {name: f"playground.part.{name}.js" for name in parts}
+    data["usual"] = USUAL
     data["operations"] = {
         name: [_short(name, each) for each in facts] if isinstance(facts, list) else _short(name, facts)
         for name, facts in data["operations"].items()
@@ -50,8 +52,8 @@ def apart(page: str, short: str) -> dict[str, str]:
 
 
 def _short(name: str, facts: dict[str, object] | None) -> dict[str, object] | None:
-    """Return the facts of the operation `name` without those that the script `page.js` fills in."""
-    usual = {"row": name, "symbol": name, "text": f"{name}({{0}})", "still": [], "listed": True}
+    """Return the facts of the operation `name` without the usual ones, which the script `page.js` fills in."""
+    usual = json.loads(USUAL.replace("@", name))
     return facts and {key: x for key, x in facts.items() if not (key in usual and x == usual[key])}
 
 

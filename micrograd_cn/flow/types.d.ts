@@ -310,6 +310,8 @@ interface PageData {
   expression?: string;
   /** The addresses of parts of the data in files beside the page; see stepper/later.js. */
   later?: Record<string, string>;
+  /** What is usual for an operation, as JSON that has @ in the place of the operation's name. */
+  usual?: string;
   // of the playground
   operations: Record<string, Operation | (Operation | null)[]>;
   grammar: Grammar;

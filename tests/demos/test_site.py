@@ -1,5 +1,6 @@
 """The site is complete, its links lead somewhere, and it needs no network, as Chromium shows."""
 
+import json
 import re
 import shutil
 from itertools import pairwise
@@ -9,6 +10,9 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 import nbformat
 import pytest
+
+from micrograd_cn.flow import playground
+from tests.flow.pages import DOOR
 
 from .conftest import axe_script
 
@@ -258,6 +262,18 @@ def test_the_playground_fetches_names_and_the_other_language_when_they_are_wante
     page.locator("#lesson").wait_for()
     assert asked == [*first, names]
     context.close()
+
+
+def test_the_playground_of_the_site_knows_all_of_an_operation_that_the_one_file_says(site: Path, browser: Any) -> None:
+    found = re.search(r' id="data">(.*?)</script>', playground("en").html, re.DOTALL)
+    assert found
+    said = json.loads(found[1])["operations"]
+    assert "usual" in (site / "playground.en.html").read_text("utf-8")
+    page = browser.new_page()
+    page.add_init_script(DOOR)
+    page.goto((site / "playground.en.html").as_uri())
+    assert page.evaluate("page.operations") == said
+    page.close()
 
 
 def test_the_playground_says_if_a_part_of_it_is_missing(site: Path, browser: Any, tmp_path: Path) -> None:

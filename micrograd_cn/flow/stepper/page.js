@@ -8,10 +8,10 @@ import { parsed } from "./text.js";
 export const page = JSON.parse(byId("data").textContent);
 
 // A page that consists of several files leaves out what is usual for an operation.
-for (const [name, listed] of Object.entries(page.operations ?? {})) {
-  for (const facts of [listed].flat()) {
-    const usual = { row: name, symbol: name, text: `${name}({0})`, still: [], listed: true };
-    if (facts) Object.assign(facts, { ...usual, ...facts });
+if (page.usual) {
+  for (const [name, listed] of Object.entries(page.operations)) {
+    for (const facts of [listed].flat())
+      if (facts) Object.assign(facts, { ...JSON.parse(page.usual.replaceAll("@", name)), ...facts });
   }
 }
 
