@@ -231,6 +231,23 @@ def test_two_functions_may_wait_for_threads_that_call_the_other():
     assert f.parameters == g.parameters == [w]
 
 
+def test_a_recording_that_another_thread_published_does_not_count_as_published_again():
+    """The recordings before it in the list would otherwise be left out, although they have not been tried."""
+    f = compile(lambda x, h: h(x), static=["h"], branches=True)
+    for x in (1.0, -1.0):
+        f(x, abs_with_branches)
+    [known] = f._recordings.values()
+    first, second = known
+    assert not f._publish(second, known, 0)
+    assert [*known] == [first, second]
+    assert f._publish(second, others := [first], 1)
+    assert others == [first, second]
+
+
+def abs_with_branches(x):
+    return x if x > 0.0 else -x
+
+
 @pytest.mark.parametrize("branches", [True, False])
 def test_of_recordings_that_threads_make_at_the_same_time_equal_ones_are_dropped(monkeypatch, branches):
     """If no thread waits for another, each records the function, and each recording is published once.

@@ -1975,8 +1975,9 @@ class CompiledFunction:
         """
         if hasattr(made, "program"):  # it was compiled for another state of the static values
             with self._lock():
-                if len(known) == count:
+                if is_next := len(known) == count:
                     known.append(made)
+            return is_next
         while len(known) == count:
             parameters = self.parameters
             made.compile(parameters)
@@ -1988,8 +1989,8 @@ class CompiledFunction:
             ]
             with self._lock():
                 if self.parameters is parameters and len(known) == count:
-                    at_once(map(operator.call, publish))
-        return made in known
+                    return at_once(map(operator.call, publish))
+        return False
 
     def _same_in_other_state(self, made: Recording, bucket: Bucket) -> Recording | None:
         """Return a compiled recording that is the same as `made`, but was made for another state of the static values.
