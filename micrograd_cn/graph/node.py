@@ -544,8 +544,9 @@ Node.__init__.__qualname__ = "Value.__init__"  # for Python's messages about wro
 def assign_data(nodes: Sequence[Node], numbers: Sequence[float]) -> None:
     """Assign floats to the data of nodes. If Ctrl-C interrupts this, either all nodes have their new data, or none has.
 
-    This does not hold while hooks are installed, or if the class of a node overrides `data`: Python code then runs at
-    each assignment, and Ctrl-C may come between two of them.
+    This does not hold while hooks are installed, or if the class of a node overrides `data`, or `_data` as
+    `compiler.data.captured.CapturedValue` does: Python code then runs at each assignment, and Ctrl-C may come between
+    two of them.
     """
     if len(nodes) != len(numbers):
         raise ValueError(f"{len(numbers)} numbers for {len(nodes)} nodes")

@@ -17,7 +17,7 @@ from typing import Any
 from ...ops.number import number
 
 PYTHON_NUMBERS = {float, int}
-WORD = 8  # bytes in a double
+DOUBLE_SIZE = 8  # bytes
 SAMPLES_PER_CHUNK = 64
 # The numbers of an argument in some samples, as the bytes of doubles, and a key for each sample. Samples have equal
 # keys if the argument is nested in the same way. Keys of lists are lengths, or tuples of lengths or shapes.
@@ -87,7 +87,7 @@ def _doubles(numbers: Iterable[Any], kinds: set[type]) -> array[float]:
 def _cut(numbers: array[float], counts: Iterable[int]) -> list[bytes]:
     """Cut an array into parts with these counts of numbers, and return the bytes of each part."""
     data = numbers.tobytes()
-    return [data[start:end] for start, end in pairwise(accumulate(map(WORD.__mul__, counts), initial=0))]
+    return [data[start:end] for start, end in pairwise(accumulate(map(DOUBLE_SIZE.__mul__, counts), initial=0))]
 
 
 def _read_sequences(values: Sequence[Any]) -> Column | None:
@@ -136,7 +136,7 @@ def _read_arrays(values: Sequence[Any]) -> Column | None:
     if () in shapes or len(dtypes) > 1:
         return None
     [dtype] = dtypes
-    if dtype.kind not in "fiub" or dtype.itemsize > WORD:
+    if dtype.kind not in "fiub" or dtype.itemsize > DOUBLE_SIZE:
         return None
     if dtype != numpy.dtype(float):
         values = [x.astype(float) for x in values]

@@ -37,7 +37,7 @@ from .arrays import (
 )
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, together
 from .partition import gather_rows
-from .surroundings import DESCRIPTORS, METHODS, facts_of, is_users_module
+from .surroundings import DESCRIPTORS, METHOD_TYPES, facts_of, is_users_module
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a pair: the type, and
 # either the count of items, if all are numbers, or the treedefs of the items. For a dict, it is a tuple of the type,
@@ -48,7 +48,7 @@ NESTINGS = {list, tuple, dict, OrderedDict, defaultdict}
 MAX_STATIC_ITEMS = 1000  # a collection inside a static value is compared item by item if it has at most this many items
 MIN_ALIKE = 8  # so many samples are read argument by argument, if they are alike; fewer are read in no time
 MAX_CLASSES = 100  # the keys of so many classes are kept
-BY_IDENTITY = (*METHODS, ModuleType)  # attributes of classes and modules that are compared by identity
+BY_IDENTITY = (*METHOD_TYPES, ModuleType)  # attributes of classes and modules that are compared by identity
 READ_IN_CLOSURES = (float, complex, tuple, list, dict, set, frozenset, deque, FunctionType, MethodType, partial, Value)
 FIXED = (*DESCRIPTORS, ModuleType, Enum)  # attributes of classes that do not change
 # For a class, its bases, those of them that are the user's, their attributes and the key for these

@@ -42,7 +42,7 @@ from ...ops.operation import Op, Selection
 from ...ops.registry import OPS
 
 PACKAGE_NAME = __name__.partition(".")[0]
-LIBRARY = str(Path(random.__file__).parent)  # the folder of Python's own modules
+STDLIB = str(Path(random.__file__).parent)  # the folder of Python's own modules
 MAX_OBJECTS = 2000  # at most this many objects are looked at
 MAX_ITEMS = 200  # only so many items of a collection are looked into
 MAX_ALIKE = 8  # only so many items of a collection are searched for code, since items are usually alike
@@ -98,8 +98,8 @@ READING_ALL = {
     *("__dict__", "__getattribute__", "asdict", "astuple", "fields", "replace", "__dataclass_fields__", "__slots__"),
     *("parameters", "named_parameters", "modules", "named_modules", "children", "state_dict"),
 }
-METHODS = (FunctionType, staticmethod, classmethod, property)
-DESCRIPTORS = (*METHODS, MemberDescriptorType, GetSetDescriptorType)
+METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
+DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
 # Methods that make an object. A function that names the class may call them.
 MAKING = ("__init__", "__new__", "__post_init__")
 # Methods that a function does not call if it only uses an object that exists
@@ -424,7 +424,7 @@ class Surroundings:
         for name, part in vars(kind).items():
             if name not in names:
                 continue
-            if isinstance(part, METHODS):
+            if isinstance(part, METHOD_TYPES):
                 self._waiting.append(getattr(part, "fget", None) or getattr(part, "__func__", part))
             elif not name.startswith("__") and not isinstance(part, DESCRIPTORS):
                 self._variables.append((kind, name))
@@ -782,7 +782,7 @@ def _are_same(xs: list[Any], ys: list[Any]) -> bool:
 
 def _is_users(file: str) -> bool:
     """Return whether `file` belongs neither to Python, nor to an installed package, nor to this package."""
-    return not (file.startswith((PACKAGE, LIBRARY, "<frozen")) or "site-packages" in file or "dist-packages" in file)
+    return not (file.startswith((PACKAGE, STDLIB, "<frozen")) or "site-packages" in file or "dist-packages" in file)
 
 
 @lru_cache(1024)

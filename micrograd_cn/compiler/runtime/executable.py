@@ -23,6 +23,7 @@ from weakref import WeakMethod
 from ...engine import Value
 from ..data.captured import CapturedValue
 from ..data.columns import address
+from ..data.kernels import POINTER, SIZE
 from ..data.parameters import CachedData
 from ..data.rows import row_numbers
 from ..instructions.code import copied
@@ -54,21 +55,21 @@ PARAMETER_ALIGNMENT = 16  # parameters are copied in vectors as wide as the wide
 PARTS_PER_THREAD = 8  # several parts for each thread, in one queue, so no thread waits long for the others
 MIN_ROWS_PER_PART = 1024
 MANY_OBJECTS = 10_000  # the garbage collector visits this many objects in about a millisecond
-POINTER, COUNT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+DOUBLE = ctypes.c_double
 POINTERS = [POINTER] * 3
-FIT_OPERANDS = [*POINTERS, COUNT, COUNT, COUNT, *[POINTER] * 4, COUNT, *POINTERS, COUNT, COUNT]
+FIT_OPERANDS = [*POINTERS, SIZE, SIZE, SIZE, *[POINTER] * 4, SIZE, *POINTERS, SIZE, SIZE]
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "forward": (None, [POINTER, POINTER, POINTER, COUNT, POINTER, *POINTERS]),
+    "forward": (None, [POINTER, POINTER, POINTER, SIZE, POINTER, *POINTERS]),
     "begin": (None, [POINTER, *POINTERS]),
-    "panels": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, DOUBLE, DOUBLE, *POINTERS]),
+    "panels": (DOUBLE, [POINTER, POINTER, POINTER, SIZE, DOUBLE, DOUBLE, *POINTERS]),
     "add": (None, [POINTER] * 3),
-    "finish": (None, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
-    "gradient": (DOUBLE, [POINTER, POINTER, POINTER, COUNT, *POINTERS]),
-    "accumulate": (None, [POINTER, POINTER, DOUBLE, COUNT]),
-    "update": (None, [*POINTERS, *POINTERS, COUNT, COUNT]),
-    "clip": (None, [POINTER, POINTER, COUNT, POINTER]),
-    "fit": (COUNT, FIT_OPERANDS),
-    "fit_clipped": (COUNT, [*FIT_OPERANDS, POINTER, COUNT, POINTER]),
+    "finish": (None, [POINTER, POINTER, POINTER, SIZE, *POINTERS]),
+    "gradient": (DOUBLE, [POINTER, POINTER, POINTER, SIZE, *POINTERS]),
+    "accumulate": (None, [POINTER, POINTER, DOUBLE, SIZE]),
+    "update": (None, [*POINTERS, *POINTERS, SIZE, SIZE]),
+    "clip": (None, [POINTER, POINTER, SIZE, POINTER]),
+    "fit": (SIZE, FIT_OPERANDS),
+    "fit_clipped": (SIZE, [*FIT_OPERANDS, POINTER, SIZE, POINTER]),
 }
 
 

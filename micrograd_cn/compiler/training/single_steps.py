@@ -30,12 +30,11 @@ from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver_address
 from ..threads.background import BackgroundTasks
 from .state import PackedState, ParameterBlocks
-from .update import UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, is_compiled, update_key
+from .update import OPTIMIZER_METHODS, UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, is_compiled, update_key
 
 # Python code changes so many parameters before machine code is made, which takes about as long
 PARAMETERS_BEFORE_CODE = 20_000
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after so many steps in Python, machine code is tried again
-METHODS = "step", "zero_grad", "update"
 
 
 class StateInBlocks:
@@ -93,7 +92,7 @@ class SingleStep:
         self._update = update
         self._state = StateInBlocks(self._blocks, self._names, self._count) if update.used_state_indices else None
         kind, attributes = type(optimizer), vars(optimizer)
-        self._kind, self._methods = kind, [getattr(kind, name) for name in METHODS]
+        self._kind, self._methods = kind, [getattr(kind, name) for name in OPTIMIZER_METHODS]
         self._attribute_count = len(attributes)
         options = {name: x for name, x in attributes.items() if name not in UNCOMPILED_ATTRIBUTES}
         self._option_names, self._options = [*options], [*options.values()]

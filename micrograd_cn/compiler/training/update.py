@@ -31,7 +31,8 @@ _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 
 # The optimisers of this package. Their options determine their updates, so updates can be cached by the options.
 OURS = tuple(kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, Optimizer))
-OUR_METHODS = {getattr(kind, name) for kind in OURS for name in ("step", "zero_grad", "update")}
+OPTIMIZER_METHODS = "step", "zero_grad", "update"  # these decide what a step of an optimiser does
+OUR_METHODS = {getattr(kind, name) for kind in OURS for name in OPTIMIZER_METHODS}
 
 
 class CompiledUpdate:
