@@ -380,6 +380,11 @@ class Quick(Value):
         return self._unary(ops.neg)
 
     def _unary(self, op: Op) -> Any:
+        if context.active and (here := _here()).no_grad:
+            if self.op is None and self.requires_grad:
+                refuse_function(sys._getframe(2))
+            if not here.detect_anomaly and here.hooks is None:
+                return _constant_result(op.evaluate(self._data))
         partials: Any = op.partials
         if partials[0] is None or not self.requires_grad or (context.active and _here().in_mode):
             return _plain_record(op, (self,))
@@ -425,7 +430,7 @@ class Quick(Value):
             y = op.forward(a, x)
             return _node(op, y, a, self, None, partials[1](y, a, x))
         if context.active and a is not None and self.op is None and self.requires_grad and _here().no_grad:
-            refuse_function(op, sys._getframe(2))
+            refuse_function(sys._getframe(2))
         return Operators._reflected(self, op, other)
 
 

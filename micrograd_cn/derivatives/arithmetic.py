@@ -45,9 +45,10 @@ Factor: TypeAlias = tuple[int, Derivative, int | None]
 class SumFactor(tuple[Any, ...]):
     """The local derivative of a sum of products, such as `dot`: the factor by which an operand is multiplied there.
 
-    If another derivative is 0 because an operation did not select an operand, the two are multiplied all the same. So 0
-    times an infinite factor is nan, as in matrix products of PyTorch and jax. To choose 0 instead would take as long as
-    the product.
+    The derivative with respect to the sum may be 0 because an operation did not select the sum. It is multiplied by
+    this factor all the same, so an infinite factor gives nan, as in matrix products of PyTorch and jax. To choose 0
+    instead would take as long as the product. But if the sum was computed from an operand that was not selected, the
+    product of this factor and the derivative of that operand is 0.
     """
 
     __slots__ = ()
@@ -159,12 +160,14 @@ class DerivativeArithmetic:
         return masked
 
     def _where(self, selected: Selected, x: Value) -> Value:
+        """Return `selected.where(x)`, one node for all calls with the same arguments."""
         found = self._masked_factors.get((selected, x))
         if found is None:
             found = self._masked_factors[selected, x] = selected.where(x)
         return found
 
     def _both(self, first: Selected, second: Selected) -> Selected:
+        """Return whether both operands were selected, one object for all calls with the same arguments."""
         key = first, second
         found = self._combined.get(key)
         if found is None:
@@ -172,6 +175,7 @@ class DerivativeArithmetic:
         return found
 
     def _any(self, several: Iterable[Selected]) -> Selected:
+        """Return whether one of several operands was selected, one object for all calls with the same arguments."""
         alternatives = tuple(dict.fromkeys(several))
         if len(alternatives) == 1:
             return alternatives[0]

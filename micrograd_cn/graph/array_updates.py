@@ -12,19 +12,20 @@ code of their caller is at.
 from __future__ import annotations
 
 import opcode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 from ..ops.operation import Op
 from . import context
-from .callers import CALLS, is_numpys_code
+from .callers import CALLS, asked_by, outside_numpy
 from .operators import Operators
 from .plain_numbers import variables
 
 __all__ = ["refuse_array_update", "refuse_function", "refuse_results_in"]
 
 IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
+IN_PLACE_MATRIX_PRODUCT = IN_PLACE + 4
 _BINARY_OP = opcode.opmap["BINARY_OP"]
 # The signs of Python's operators that call a function of numpy
 SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "remainder": "%"}
@@ -41,6 +42,12 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
     """
     code, at = caller.f_code.co_code, caller.f_lasti  # as in `_is_assignment`, whose call would take longer
     if code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP and context.here().no_grad:
+        if code[at + 1] == IN_PLACE_MATRIX_PRODUCT:
+            raise TypeError(
+                "W @= G inside no_grad(), where W is an array of leaves, would replace them by constants: write "
+                "Y = W @ G, and then for w, y in zip(W.flat, Y.flat): w.data = y.data to change the leaves, or "
+                "W = W @ G for a new array"
+            )
         sign = op.notation.symbol
         raise TypeError(
             f"W {sign}= G inside no_grad(), where W is an array of leaves, would replace them by constants: write "
@@ -48,20 +55,28 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
             f"g), or W = W {sign} G for a new array"
         )
     if code[at] in CALLS:
-        refuse_function(op, caller)
+        refuse_function(caller)
 
 
-def refuse_function(op: Op, caller: FrameType) -> None:
-    """Raise an error if a function of numpy computes `op`, and puts the result into an array of leaves (`out=...`).
+def refuse_function(caller: FrameType) -> None:
+    """Raise an error if a function of numpy computes with a leaf, and puts results into an array of leaves (`out=...`).
 
-    If the left operand is a number, as in `s += w`, no statement can replace a leaf, but such a function can. The error
-    is raised only inside `no_grad()`, and only if Python finds the source code of the call.
+    If the left operand is a number, as in `s += w`, or there is only one operand, no statement can replace a leaf, but
+    such a function can. The error is raised only inside `no_grad()`, and only if Python finds the source code of the
+    call.
     """
-    if caller.f_code.co_code[caller.f_lasti] in CALLS and context.here().no_grad and _fills_array_of_leaves(caller):
-        sign = op.notation.symbol
+    if caller.f_code.co_code[caller.f_lasti] in CALLS and context.here().no_grad:
+        user = outside_numpy(caller)
+        if not _fills_array_of_leaves(user):
+            return
+        if sign := SIGNS.get(asked_by(user).name):
+            instead = f"write for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves, or leave out the "
+            instead += "array for a new one"
+        else:
+            instead = "leave it out for a new array Y, and write for w, y in zip(W.flat, Y.flat): w.data = y.data to "
+            instead += "change the leaves"
         raise TypeError(
-            "a function of numpy would replace the leaves in an array by constants inside no_grad(): write for w, g "
-            f"in zip(W.flat, G.flat): w.data {sign}= g to change the leaves, or leave out the array for a new one"
+            f"a function of numpy would replace the leaves in an array by constants inside no_grad(): {instead}"
         )
 
 
@@ -97,21 +112,20 @@ def _is_assignment(caller: FrameType) -> bool:
     return code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP
 
 
-def _fills_array_of_leaves(caller: FrameType) -> bool:
-    """Return whether the function that is called in the frame `caller` puts its results into an array of leaves.
+def _fills_array_of_leaves(user: FrameType) -> bool:
+    """Return whether the function that is called in the frame `user` puts its results into an array of leaves.
 
-    Code of numpy may fill an array that it has made itself. So does `np.mean` of one number: its sum is the number.
+    The frame is not one of numpy's own: numpy's code may fill an array that it has made itself. So does `np.mean` of
+    one number, whose sum is the number.
     """
     from .conversion import array_to_fill  # imported here, because correct programs do not need it
 
-    array = array_to_fill(caller)
-    if array is None or not _has_leaves(array):
-        return False
-    return array is caller.f_locals.get("out") or not is_numpys_code(caller)
+    array = array_to_fill(user)
+    return array is not None and _has_leaves(array)
 
 
 def _has_leaves(array: Any) -> bool:
     items = () if getattr(array, "has_arguments", False) else getattr(array, "flat", ())
-    nodes: list[Any] = [x for x in items if isinstance(x, Operators)]
+    nodes: Iterator[Any] = (x for x in items if isinstance(x, Operators))
     around = variables.get()  # the arguments of a function that is differentiated stand for plain numbers
     return any(x.op is None and x.requires_grad and not (around and around.include(x)) for x in nodes)

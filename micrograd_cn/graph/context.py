@@ -336,10 +336,11 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
 
     A numpy array of leaves keeps its leaves only if code changes their data. `W -= 0.1 * G`, `W /= np.linalg.norm(W)`
     and the like raise an error inside `no_grad()`, whether an array, a number or one `Value` is on the right. So do
-    `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`, if Python finds their source code or G is a `Value`. But
-    `W[:] = 0.9 * W`, `np.negative(W, out=W)`, `np.copyto(W, G)` and `W.fill(0.0)` put constants or floats in the place
-    of the leaves. This raises no error, but training no longer changes the array. Write
-    `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
+    `np.subtract(W, G, out=W)`, `np.exp(W, out=W)`, `np.mean(A, axis=0, out=W)` and `np.subtract.at(W, i, G)`, if they
+    compute with a leaf and Python finds their source code, or if G is a `Value`. But `W[:] = 0.9 * W`,
+    `np.clip(W, -1, 1, out=W)`, `np.maximum(W, 0, out=W)`, `operator.isub(W, 0.1)`, `np.copyto(W, G)` and `W.fill(0.0)`
+    put constants or floats in the place of the leaves. This raises no error, but training no longer changes the array.
+    Write `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
 
     >>> p = Value(2)
     >>> with no_grad():

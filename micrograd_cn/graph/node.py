@@ -328,6 +328,12 @@ class Node(NumpyMethods):
         self.data = result._data
         return self
 
+    def _unary(self, op: Op) -> Any:
+        result = super()._unary(op)
+        if context.active and self.op is None and self.requires_grad:
+            refuse_function(sys._getframe(2))
+        return result
+
     def _binary(self, op: Op, other: Any) -> Any:
         result = super()._binary(op, other)
         if context.active and result is not NotImplemented and self.op is None and self.requires_grad:
@@ -337,7 +343,7 @@ class Node(NumpyMethods):
     def _reflected(self, op: Op, other: Any) -> Any:
         result = super()._reflected(op, other)
         if context.active and result is not NotImplemented and self.op is None and self.requires_grad:
-            refuse_function(op, sys._getframe(2))
+            refuse_function(sys._getframe(2))
         return result
 
     if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`

@@ -63,7 +63,7 @@ from .. import ops
 from ..ops.number import DATES, number
 from . import context
 from .array_updates import refuse_results_in
-from .callers import is_numpys_code, outside_numpy
+from .callers import asked_by, is_numpys_code, outside_numpy
 from .operators import method
 from .unsupported import Unsupported
 
@@ -167,9 +167,11 @@ def _no_operation(name: str) -> TypeError:
 
     caller = sys._getframe(2)
     user = outside_numpy(caller)
+    asked = asked_by(user).name  # "round" for x.round(), which calls np.rint
+    public = asked if hasattr(sys.modules["numpy"], asked) else name
     if user is caller:
-        return TypeError(f"np.{name}() of a Value: there is no operation for it; write {INSTEAD[name]}")
-    called = called_in(user) or f"np.{name}"
+        return TypeError(f"np.{public}() of a Value: there is no operation for it; write {INSTEAD[name]}")
+    called = called_in(user) or f"np.{public}"
     return TypeError(f"{called}() of a Value: there is no operation for it; write x.data for the number")
 
 

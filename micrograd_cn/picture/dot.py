@@ -71,7 +71,8 @@ def draw_dot(
             "auto" folds as little as keeps the picture readable.
         max_nodes: how many boxes a picture may have; if there are more, an error is raised.
         parameters: values to mark as parameters, or a model whose parameters are marked; also a list, a dict or pairs
-            with names of these, such as `model.named_parameters()`. The parameters of layers of `nn` are always marked.
+            with names of these, such as `model.named_parameters()`. A None among them, such as a bias that a layer does
+            not have, marks nothing. The parameters of layers of `nn` are always marked.
         fontname: the font of all texts, or several fonts separated by commas. The default suits the language.
         legend: whether to explain in one line what the picture shows.
         step: how many edges a backward pass from `root` has gone along at the moment that the picture shows. The
@@ -151,7 +152,8 @@ def _parameters_in(parameters: Any, words: dict[str, str], theirs: Handwritten |
         yield from _parameters_in(parameters[1], words, theirs)  # a pair of `named_parameters()`
     elif isinstance(parameters, Iterable) and not _is_single(parameters):
         for x in parameters:
-            yield from _parameters_in(x, words, theirs)
+            if x is not None:  # such as the bias of a layer without one
+                yield from _parameters_in(x, words, theirs)
     else:
         raise TypeError(words["parameters"].format(kind=type(parameters).__name__, given=parameters))
 

@@ -1,5 +1,7 @@
 """Inside `no_grad()`, no statement puts constants in the place of the leaves in an array without a word."""
 
+import functools
+import operator
 import re
 
 import numpy as np
@@ -107,6 +109,47 @@ def test_a_statement_with_one_value_on_the_right_leaves_no_constants_in_an_array
 @pytest.mark.parametrize("function", CALLS)
 def test_a_function_with_one_value_leaves_no_constants_in_an_array_of_leaves(function):
     assert_refused(CALLS[function], rf"np\.{function}\(\) would replace the leaves in an array W by constants")
+
+
+FILLING = {
+    "exp": lambda w, k: np.exp(w, out=w),
+    "negative, by position": lambda w, k: np.negative(w, w),
+    "sum": lambda w, k: np.sum(w, axis=0, out=w[0]),
+    "sum, a method": lambda w, k: w.sum(axis=0, out=w[0]),
+    "mean": lambda w, k: np.mean(w, axis=0, out=w[0]),
+    "mean, by position": lambda w, k: np.mean(w, 0, None, w[0]),
+    "cumsum": lambda w, k: np.cumsum(w, axis=0, out=w),
+    "einsum": lambda w, k: np.einsum("ij->j", w, out=w[1]),
+    "outer": lambda w, k: np.outer(w[0].copy(), [1.0, 2.0], w),
+}
+
+
+@pytest.mark.parametrize("function", FILLING)
+def test_a_function_that_computes_with_leaves_puts_no_constants_in_an_array_of_leaves(function):
+    message = r"by constants inside no_grad\(\): leave it out for a new array Y, and write for w, y in zip\(W\.flat, Y"
+    assert_refused(FILLING[function], message)
+
+
+def matrix_product(w, k):
+    w @= np.eye(2) + 1.0
+
+
+def test_the_error_for_a_matrix_product_names_it_and_says_what_computes_it():
+    assert_refused(matrix_product, r"W @= G inside no_grad\(\), .*: write Y = W @ G, and then for w, y in zip")
+    w = leaves()
+    with no_grad():
+        for x, y in zip(w.flat, (w @ (np.eye(2) + 1.0)).flat, strict=True):
+            x.data = y.data
+    assert [x.data for x in w.flat] == [4.0, 5.0, 11.0, 13.0]
+
+
+def test_an_array_of_leaves_that_a_function_only_reads_is_no_place_for_results():
+    """The third argument of these functions is an operand."""
+    w = leaves()
+    with no_grad():
+        assert [x.data for x in functools.reduce(operator.add, [1.0, 2.0], w[0])] == [4.0, 5.0]
+        assert [x.data for x in np.einsum("ij,j->i", w, w[0])] == [5.0, 13.0]
+        assert [x.data for x in np.linalg.multi_dot([w, w, w[0]])] == [31.0, 80.0]
 
 
 def test_what_the_error_says_to_write_changes_the_leaves():

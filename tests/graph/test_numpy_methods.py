@@ -402,6 +402,16 @@ def test_a_new_array_or_another_one_may_take_the_results_inside_no_grad():
         assert np.add.reduce(weights).data == sum(weights).data == 3.0
 
 
+def test_the_error_for_rounding_names_the_function_that_was_called():
+    """numpy calls np.rint for it. At Python's prompt, there is no source code that says so."""
+    x = Value(2.5)
+    for call in ("np.round(x)", "np.array([x]).round()", "xs.round()"):
+        with pytest.raises(TypeError, match=r"^np\.round\(\) of a Value: there is no operation for it; write "):
+            eval(call, {"np": np, "x": x, "xs": np.array([x, x])})
+    with pytest.raises(TypeError, match=r"^np\.rint\(\) of a Value"):
+        np.rint(x)
+
+
 def logical_or_under_another_name(x):
     any_of = np.logical_or
     return any_of(x, x)
