@@ -344,8 +344,10 @@ SEEN_ARCS = """[...document.querySelectorAll("#m_reads figure")].filter(each => 
     .map(each => each.querySelector("svg").getBoundingClientRect()).map(({ top, right }) => [top, right])"""
 
 
-@pytest.mark.parametrize(("size", "typed", "rows"), [((1920, 1080), "emma", 1), ((1080, 1920), "emma", 1)])
-def test_a_large_window_has_the_arcs_of_all_heads_side_by_side(size, typed, rows, opened):
+@pytest.mark.parametrize(
+    ("size", "typed", "rows"), [((1920, 1080), "emma", 1), ((1080, 1920), "emma", 1), ((1080, 1920), "olivia", 2)]
+)
+def test_a_large_window_has_the_arcs_of_all_heads(size, typed, rows, opened):
     page = opened(playground("en"), viewport={"width": size[0], "height": size[1]}, **REDUCED).page
     page.locator("#tab_model").click()
     page.locator("#m_text").fill(typed)

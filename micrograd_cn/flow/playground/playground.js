@@ -46,7 +46,7 @@ function arriveBy(link) {
   embed(link.has("embed"));
   if (isLesson(link.get("lesson"))) {
     session.choose({});
-    let late = false;
+    let late = false; // whether the stepper opens after this function, because a model has to learn first
     const arrived = () => late && showStep(link);
     showLesson(link.get("lesson"), captionOf(link), { learned: numberIn(link, "learned"), arrived });
     const opens = ["text", "room"].some(key => link.has(key)) && rooms.get(session.room).arrive(link);

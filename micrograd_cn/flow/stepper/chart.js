@@ -14,16 +14,16 @@ const LEAST_RATIO = 1e-16; // of the smallest to the largest number on a logarit
  */
 
 /**
- * Draw curves from the `first` step to the `last` one. Their names and last numbers are above them. If `mark` is a step,
- * there is a dot at it, and its numbers are told instead. As long as there are no numbers or no steps, the text `later`
- * says what will be drawn. Return where the first step is, and how far away the last one is.
+ * Draw curves from the step 0 to the `last` one. Their names and last numbers are above them. If `mark` is a step, there
+ * is a dot at it, and its numbers are told instead. As long as there are no numbers or no steps, the text `later` says
+ * what will be drawn. Return where the step 0 is, and how far away the last one is.
  * @param {HTMLCanvasElement} canvas
  * @param {Curve[]} curves
- * @param {{ first?: number, last: number, mark?: number | null }} steps
+ * @param {{ last: number, mark?: number | null }} steps
  * @param {string} later
  * @returns {[left: number, wide: number]}
  */
-export function drawCurves(canvas, curves, { first = 0, last, mark = null }, later) {
+export function drawCurves(canvas, curves, { last, mark = null }, later) {
   const { context, width, height } = fitted(canvas);
   context.clearRect(0, 0, width, height);
   const finite = curves.map(curve => ({ ...curve, points: curve.points.filter(([, x]) => Number.isFinite(x)) }));
@@ -31,7 +31,7 @@ export function drawCurves(canvas, curves, { first = 0, last, mark = null }, lat
   const size = parseFloat(getComputedStyle(canvas).fontSize);
   const told = finite.map(curve => ({ ...curve, points: curve.points.filter(([step]) => step === (mark ?? step)) }));
   const top = tellLast(context, told, width, size);
-  const axis = all.length && last > first ? axisOf(all) : null;
+  const axis = all.length && last > 0 ? axisOf(all) : null;
   if (!axis) {
     tellLater(context, later, [width, height], size);
     return [CHART_RIM, width - 2 * CHART_RIM];
@@ -39,7 +39,7 @@ export function drawCurves(canvas, curves, { first = 0, last, mark = null }, lat
   const up = x => height - CHART_RIM - axis.share(x) * (height - CHART_RIM - top);
   const left = tellScale(context, axis, up, [width - CHART_RIM, top], size);
   const wide = width - CHART_RIM - left;
-  const along = step => left + ((step - first) / (last - first)) * wide;
+  const along = step => left + (step / last) * wide;
   Object.assign(context, { strokeStyle: colours.line, lineWidth: 1 });
   context.strokeRect(left, top, wide, height - CHART_RIM - top);
   for (const { points, colour, width: lineWidth, dash = [] } of finite) {
@@ -57,6 +57,19 @@ export function drawCurves(canvas, curves, { first = 0, last, mark = null }, lat
     context.fill();
   }
   return [left, wide];
+}
+
+/**
+ * Draw one curve: the values of a node over the steps of a run, with a dot at the step `mark`. `label` describes it.
+ * @param {HTMLCanvasElement} canvas
+ * @param {number[]} values
+ * @param {{ name: string, mark: number, label: string }} texts
+ */
+export function drawValues(canvas, values, { name, mark, label }) {
+  const points = values.map((x, i) => /** @type {Point} */ ([i, x]));
+  canvas.setAttribute("aria-label", label);
+  const curve = { points, colour: colours.plus, width: 2.2, name };
+  return drawCurves(canvas, [curve], { last: values.length - 1, mark }, label);
 }
 
 /**

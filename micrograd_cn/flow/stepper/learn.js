@@ -1,7 +1,6 @@
 // One step of gradient descent, with the root as the loss: every parameter moves against its gradient.
 
-import { colours } from "./canvas.js";
-import { drawCurves } from "./chart.js";
+import { drawValues } from "./chart.js";
 import { byId, html } from "./elements.js";
 import { gradient, movesOf, replayed } from "./engine.js";
 import { isEditable } from "./graph.js";
@@ -63,17 +62,9 @@ function drawTrail() {
   const { graph, numbers, words, trail } = session;
   if (!trail.length || !byId("trail_curve").clientWidth) return;
   const values = [...trail, numbers.data[graph.root]];
-  const root = called(graph.nodes[graph.root].name);
-  const label = filled(words.curve, { root });
-  const points = values.map((x, i) => /** @type {Point} */ ([i, x]));
-  byId("trail_curve").setAttribute("aria-label", label);
-  drawCurves(
-    byId("trail_curve"),
-    [{ points, colour: colours.plus, width: 2.2, name: root }],
-    { last: trail.length, mark: trail.length },
-    label,
-  );
-  byId("trail_text").textContent = `${root}: ${values.slice(-4).map(shown).join(" → ")}`;
+  const name = called(graph.nodes[graph.root].name);
+  drawValues(byId("trail_curve"), values, { name, mark: trail.length, label: filled(words.curve, { root: name }) });
+  byId("trail_text").textContent = `${name}: ${values.slice(-4).map(shown).join(" → ")}`;
 }
 
 new ResizeObserver(() => session.graph && drawTrail()).observe(byId("trail_curve"));

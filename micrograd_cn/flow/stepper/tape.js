@@ -1,7 +1,6 @@
 // Show a training run: the slider over its steps, and the curve of the root's value.
 
-import { colours } from "./canvas.js";
-import { drawCurves } from "./chart.js";
+import { drawValues } from "./chart.js";
 import { byId } from "./elements.js";
 import { session } from "./session.js";
 import { filled, shown } from "./text.js";
@@ -29,16 +28,9 @@ session.watch(() => {
 function drawTape() {
   if (!byId("curve").clientWidth) return;
   const { graph, words, chosen } = session;
-  const root = graph.nodes[graph.root].name;
-  const label = filled(words.curve, { root });
-  const points = tape.values.map((x, i) => /** @type {Point} */ ([i, x]));
-  byId("curve").setAttribute("aria-label", label);
-  const [left, wide] = drawCurves(
-    byId("curve"),
-    [{ points, colour: colours.plus, width: 2.2, name: root }],
-    { last: points.length - 1, mark: chosen.snapshot },
-    label,
-  );
+  const { name } = graph.nodes[graph.root];
+  const label = filled(words.curve, { root: name });
+  const [left, wide] = drawValues(byId("curve"), tape.values, { name, mark: chosen.snapshot, label });
   byId("reel").style.setProperty("--left", `${left}px`);
   byId("reel").style.setProperty("--wide", `${wide}px`);
 }
