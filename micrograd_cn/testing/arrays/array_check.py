@@ -578,10 +578,10 @@ def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
     own error allow. Otherwise the distance between the two derivatives is added. The result is inf if the analytic or
     the numerical derivative, or the error of the latter, is not finite.
     """
-    off, e = math.fabs(comparison.analytic - comparison.numeric.slope), comparison.numeric
+    e = comparison.numeric
     size = max(math.fabs(comparison.analytic), math.fabs(e.slope))
     allowed = max(problem.atol, problem.rtol * size, ESTIMATED_ERRORS * e.error)
-    found = allowed if comparison.agrees else off + allowed
+    found = allowed if comparison.agrees else comparison.mismatch + allowed
     return found if math.isfinite(found) else math.inf
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -32,7 +32,7 @@ from ..numeric.thresholds import (
 )
 from . import half_precision
 from .directional_function import DirectionalFunction
-from .directional_stages import TOO_FEW_CALLS, compare_within_limit
+from .directional_stages import TOO_FEW_CALLS, Attempt, compare_within_limit
 from .excuses import Doubt, excuse
 from .interval_means import CLOSE
 from .problem import Problem, floor_power_of_2, norm
@@ -134,38 +134,6 @@ class Question:
         return self.attempt(along, self.typical_slope * float(steps.max() / self.steps.max()))
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """A comparison in which each element moved by steps of one size.
-
-    Attributes:
-        comparison: the comparison.
-        phi: the function of one number that was differentiated.
-        typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
-        confirmed: whether shorter steps show a mistake, too.
-    """
-
-    comparison: Comparison
-    phi: DirectionalFunction
-    typical_slope: float
-    confirmed: bool = False
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether the comparison calls the derivative wrong."""
-        return self.comparison.agrees is False
-
-    @property
-    def is_kink(self) -> bool:
-        """Whether the function seems to have a kink at the point, or near it."""
-        return self.comparison.note.startswith("kink")
-
-    @property
-    def mismatch(self) -> float:
-        """The distance of the analytic derivative from the numerical one."""
-        return math.fabs(self.comparison.analytic - self.comparison.numeric.slope)
-
-
 def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
     """Compare again, and move each element by 1.
 
@@ -211,7 +179,7 @@ def excused(question: Question, found: Attempt) -> Attempt | None:
     if not found.is_wrong or not math.isfinite(found.comparison.analytic):
         return None
     try:
-        note = excuse(Doubt(found.comparison, found.phi, found.typical_slope, question.gradient_norm, found.confirmed))
+        note = excuse(Doubt(found.comparison, found.phi, found.typical_slope, found.confirmed, question.gradient_norm))
     except OutOfCalls:
         note = TOO_FEW_CALLS
     noisy = not note.startswith(("kink", "no num"))
@@ -325,7 +293,7 @@ def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> 
     problem = phi.problem
     if comparison.note.startswith("kink"):  # it agrees since it is between the derivatives of the two sides
         return False
-    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    mismatch = comparison.mismatch
     if problem.half_precision or mismatch <= problem.rtol * math.fabs(comparison.analytic):
         return False
     return mismatch > _typical_tolerance(phi).allowed_error(comparison.analytic, comparison.numeric)
@@ -342,7 +310,7 @@ def _is_clearly_wrong(comparison: Comparison) -> bool:
 
     Then the comparison is not repeated with larger steps, which would only hide the difference.
     """
-    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    mismatch = comparison.mismatch
     return (
         comparison.numeric.slope != 0.0
         and math.isfinite(mismatch)

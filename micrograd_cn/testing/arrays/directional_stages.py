@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -64,6 +64,38 @@ def compare_within_limit(title: str, phi: DirectionalFunction, typical_slope: fl
         return compare_in_stages(title, phi, typical_slope / math.fabs(phi.divisor))
     except OutOfCalls:
         return Comparison(title, phi.analytic, _rough_estimate(phi), None, TOO_FEW_CALLS, True)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A comparison in which each element moved by steps of one size.
+
+    Attributes:
+        comparison: the comparison.
+        phi: the function of one number that was differentiated.
+        typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
+        confirmed: whether shorter steps show a mistake, too.
+    """
+
+    comparison: Comparison
+    phi: DirectionalFunction
+    typical_slope: float
+    confirmed: bool = False
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the comparison calls the derivative wrong."""
+        return self.comparison.agrees is False
+
+    @property
+    def is_kink(self) -> bool:
+        """Whether the function seems to have a kink at the point, or near it."""
+        return self.comparison.note.startswith("kink")
+
+    @property
+    def mismatch(self) -> float:
+        """The distance of the analytic derivative from the numerical one."""
+        return self.comparison.mismatch
 
 
 def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float) -> Comparison:
@@ -179,11 +211,12 @@ class Case:
                 return Comparison(title, phi.analytic, claim.central, None, noise_note(coarse), noisy=True)
             claim = replace(claim)
         comparison = compare(claim)
-        mismatch = comparison.analytic - comparison.numeric.slope
         if (
             half
             and comparison.agrees
-            and not (comparison.note.startswith("kink") or tolerance.is_exact_enough(comparison.numeric, mismatch))
+            and not (
+                comparison.note.startswith("kink") or tolerance.is_exact_enough(comparison.numeric, comparison.mismatch)
+            )
         ):
             return replace(comparison, agrees=None, note=noise_note(rounding), noisy=True)
         return comparison
@@ -225,8 +258,7 @@ class Case:
         rounded = max(rounded, min(noise_level(phi.analytic_at, 0.0, problem.noise_exponents), most))
         tolerance = replace(tolerance, analytic_error=rounded)
         again = self.compare_at_point(rounding, tolerance)
-        mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
-        beyond = mismatch > BEYOND_NOISE * (rounded + ESTIMATED_ERRORS * comparison.numeric.error)
+        beyond = comparison.mismatch > BEYOND_NOISE * (rounded + ESTIMATED_ERRORS * comparison.numeric.error)
         return comparison if comparison.agrees is False and not half and beyond else again, tolerance
 
 

@@ -7,7 +7,6 @@ analytic, and its difference from the numerical derivative is called the mismatc
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,10 +32,7 @@ from ..numeric.thresholds import (
 )
 from . import half_precision
 from .directional_function import DirectionalFunction
-from .directional_stages import (
-    compare_in_stages,
-    compare_within_limit,
-)
+from .directional_stages import Attempt, compare_in_stages, compare_within_limit
 from .interval_means import mean_over_interval
 from .problem import Problem, floor_power_of_2, norm
 from .staircases import tread_of
@@ -50,32 +46,19 @@ UNEVEN_POINTS = 8.0 * (np.arange(17) * 0.618034 % 1.0) - 4.0
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """A comparison that calls a finite derivative wrong, for which an excuse is looked for.
+class Doubt(Attempt):
+    """An attempt that calls a finite derivative wrong, for which an excuse is looked for.
 
     Attributes:
-        comparison: the comparison.
-        phi: the function of one number that was differentiated.
-        typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
         gradient_norm: the norm of the whole gradient of the weighted sum of the outputs.
-        confirmed: whether shorter steps show a mistake, too.
     """
 
-    comparison: Comparison
-    phi: DirectionalFunction
-    typical_slope: float
     gradient_norm: float = 0.0
-    confirmed: bool = False
 
     @property
     def problem(self) -> Problem:
         """The function of arrays, its derivative and the point."""
         return self.phi.problem
-
-    @functools.cached_property
-    def mismatch(self) -> float:
-        """The distance of the analytic derivative from the numerical one."""
-        return math.fabs(self.comparison.analytic - self.comparison.numeric.slope)
 
 
 def excuse(doubt: Doubt) -> str:

@@ -35,9 +35,7 @@ CompareAt = Callable[[Vector], Comparison]  # compares the derivative at another
 def can_tell_one_percent(comparison: Comparison) -> bool:
     """Return whether the comparison was exact enough to show an error of 1 % of the derivative that was compared."""
     if comparison.agrees:
-        return ArrayTolerance(0.0, 0.0, 0.0, 0.0).is_exact_enough(
-            comparison.numeric, comparison.analytic - comparison.numeric.slope
-        )
+        return ArrayTolerance(0.0, 0.0, 0.0, 0.0).is_exact_enough(comparison.numeric, comparison.mismatch)
     return comparison.agrees is not None
 
 
@@ -96,7 +94,7 @@ def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> boo
     results (see `intermediate_rounding` and `rounding_beside_largest`). If it is larger, it is a mistake, even if it
     vanishes over larger steps, as some mistakes do.
     """
-    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    mismatch = comparison.mismatch
     one_way = ONE_WAY * phi.problem.eps * float(np.abs(phi.u).dot(np.abs(phi.outputs) * phi.changed_outputs))
     most = max(one_way / math.fabs(phi.divisor), phi.rounding_beside_largest, phi.intermediate_rounding())
     return math.isfinite(mismatch) and mismatch * phi.problem.steps.first_steps[0] > most
@@ -132,9 +130,6 @@ def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, ste
     over = mean_over_interval(phi, steps)
     if over is None:
         return False
-    least, mismatch = (
-        math.fabs(over.mismatch) + over.noise + over.bias,
-        math.fabs(comparison.analytic - comparison.numeric.slope),
-    )
+    least, mismatch = math.fabs(over.mismatch) + over.noise + over.bias, comparison.mismatch
     slopes = ((comparison.analytic, over.analytic), (comparison.numeric.slope, over.analytic + over.mismatch))
     return least < mismatch and any(least * math.fabs(near) < 0.5 * mismatch * math.fabs(far) for near, far in slopes)

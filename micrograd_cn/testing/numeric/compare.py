@@ -67,6 +67,11 @@ class Comparison:
     cause: str = ""
     hidden: float = nan
 
+    @property
+    def mismatch(self) -> float:
+        """The distance of the analytic derivative from the numerical one."""
+        return math.fabs(self.analytic - self.numeric.slope)
+
 
 class Tolerance(Protocol):
     """Tells how exact a numerical derivative must be, and how far from it the derivative that is checked may be."""
@@ -275,7 +280,7 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
     g, x, rounding = claim.g, claim.x, claim.rounding
     far = WIDER_THAN_FINEST * finest
     change, wider = g(x + finest) - g(x - finest), g(x + far) - g(x - far)
-    mismatch = math.fabs(comparison.analytic - comparison.numeric.slope)
+    mismatch = comparison.mismatch
     nearer = math.fabs(change / (2.0 * finest) - comparison.analytic) < NEARER_SLOPE * mismatch
     jumps = math.fabs(change) > max(0.5 * math.fabs(wider), FINEST_JUMP * rounding)
     return (nearer or jumps) and SURE_IN_FINEST * rounding < mismatch * finest

@@ -127,7 +127,7 @@ def _share_of_allowed(comparison: Comparison, rtol: float, atol: float) -> float
     the derivative is wrong.
     """
     slope, error = comparison.numeric.slope, comparison.numeric.error
-    off, size = abs(comparison.analytic - slope), max(abs(comparison.analytic), abs(slope))
+    off, size = comparison.mismatch, max(abs(comparison.analytic), abs(slope))
     allowed = max(atol, rtol * size, ESTIMATED_ERRORS * error)
     if comparison.agrees is False:
         share = off / allowed if allowed and off < float("inf") else float("inf")
@@ -141,7 +141,7 @@ def _relative_error(comparison: Comparison) -> float:
     It is 0.0 if the derivative was not compared, and inf if it is wrong and the difference is not finite.
     """
     slope = comparison.numeric.slope
-    size, off = max(abs(slope), abs(comparison.analytic)), abs(comparison.analytic - slope)
+    size, off = max(abs(slope), abs(comparison.analytic)), comparison.mismatch
     if comparison.agrees is None or not off < float("inf"):
         return 0.0 if comparison.agrees is not False else float("inf")
     return off / size if size else 0.0
