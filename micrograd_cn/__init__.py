@@ -65,8 +65,6 @@ else:
 
         if not name.startswith("_") and util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")
-        if name.startswith("_"):  # Python and tools ask for such names, and go on without them
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import sys
 
         from .text.public_names import missing_name

@@ -46,8 +46,9 @@ has the structure of the arguments.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from . import ops
 from .derivatives.argument_binding import BoundCall, argument_positions, contains_values, differentiation_level
@@ -72,6 +73,16 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        """Raise an error for a name that this module does not have. It says what to write."""
+        from .text.public_names import missing_name
+
+        raise missing_name(name, sys._getframe(1), __name__)
+
 
 Function: TypeAlias = Callable[..., Any]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Never
+from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn
 
 from . import ops
 from .derivatives.tree import flatten, is_array
@@ -31,6 +32,15 @@ __all__ = [
     "mse_loss",
     "nll_loss",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        """Raise an error for a name that this module does not have. It says what to write."""
+        from .text.public_names import missing_name
+
+        raise missing_name(name, sys._getframe(1), __name__)
 
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -260,19 +270,27 @@ def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[Any]:
     return [numbers[end] for end in ends]
 
 
-def _refuse_options(name: str, wrong: Iterable[str]) -> None:
-    """Raise TypeError for options that the loss function `name` does not have, such as those of PyTorch."""
-    refuse_options(
-        f"{name}()",
-        wrong,
-        {
-            "beta": "write delta=..., for delta times PyTorch's smooth_l1_loss",
-            "weight": f'write mean([w * loss for w, loss in zip(weight, {name}(xs, ts, reduction="none"))])',
-            "size_average": 'write reduction="mean" or reduction="sum"',
-            "reduce": 'write reduction="none" for the losses of all elements',
-        },
-        ("reduction",),
-    )
+def _refuse_options(loss: Callable[..., Any], wrong: Iterable[str]) -> None:
+    """Raise TypeError for options that the function `loss` does not have, such as those of PyTorch and Keras."""
+    import inspect  # imported here, because correct programs do not need it
+
+    name = loss.__name__
+    known = [*inspect.signature(loss).parameters][2:-1]
+    each = f'write mean([w * loss for w, loss in zip(weight, {name}(xs, ts, reduction="none"))])'
+    instead = {
+        "beta": "write delta=..., for delta times PyTorch's smooth_l1_loss",
+        "weight": each,
+        "sample_weight": each,
+        "size_average": 'write reduction="mean" or reduction="sum"',
+        "reduce": 'write reduction="none" for the losses of all elements',
+    }
+    if "weight" in known:
+        instead |= {"class_weight": "write weight=..."}
+    if name == "binary_cross_entropy":
+        instead |= dict.fromkeys(("from_logits", "pos_weight"), "write binary_cross_entropy_with_logits(logits, ts)")
+    if name == "cross_entropy":
+        instead |= {"from_logits": "its input is logits, so leave it out"}
+    refuse_options(f"{name}()", wrong, instead, known)
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -> Any:  # noqa: A002 -- PyTorch's name
@@ -291,7 +309,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -
     2.0
     """
     if wrong:
-        _refuse_options("mse_loss", wrong)
+        _refuse_options(mse_loss, wrong)
     return _elementwise("mse_loss", lambda x, t: (x - t) * (x - t), input, target, reduction)
 
 
@@ -302,7 +320,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) ->
     1.0
     """
     if wrong:
-        _refuse_options("l1_loss", wrong)
+        _refuse_options(l1_loss, wrong)
     return _elementwise("l1_loss", lambda x, t: ops.abs(x - t), input, target, reduction)
 
 
@@ -328,7 +346,7 @@ def huber_loss(
     1.3125
     """
     if wrong:
-        _refuse_options("huber_loss", wrong)
+        _refuse_options(huber_loss, wrong)
     if not isinstance(delta, Value):
         try:
             delta = number(delta)
@@ -366,7 +384,7 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean", **wrong: Never)
     0.75
     """
     if wrong:
-        _refuse_options("hinge_loss", wrong)
+        _refuse_options(hinge_loss, wrong)
     return _elementwise("hinge_loss", lambda s, t: ops.relu(1.0 - t * s), score, target, reduction, "-1 or 1")
 
 
@@ -376,6 +394,7 @@ def binary_cross_entropy(
     reduction: str = "mean",
     *,
     weight: Any = None,
+    **wrong: Never,
 ) -> Any:
     """Return the mean of -(t log p + (1 - t) log(1 - p)) for probabilities p and targets t.
 
@@ -400,6 +419,8 @@ def binary_cross_entropy(
     >>> round(binary_cross_entropy([0.5, 1], [1, 1]), 4)
     0.3466
     """
+    if wrong:
+        _refuse_options(binary_cross_entropy, wrong)
     for path, p, _ in _pairs("binary_cross_entropy", input, target):
         if not 0.0 <= (p._data if isinstance(p, Value) else p) <= 1.0:
             raise ValueError(
@@ -435,6 +456,7 @@ def binary_cross_entropy_with_logits(
     *,
     weight: Any = None,
     pos_weight: Any = None,
+    **wrong: Never,
 ) -> Any:
     """Return the mean binary cross entropy of sigmoid(x) for logits x and targets t.
 
@@ -459,6 +481,8 @@ def binary_cross_entropy_with_logits(
     1500000.0
     """
 
+    if wrong:
+        _refuse_options(binary_cross_entropy_with_logits, wrong)
     name = "binary_cross_entropy_with_logits"
 
     def term(x: Any, t: Any) -> Any:
@@ -724,6 +748,7 @@ def cross_entropy(
     weight: Any = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    **wrong: Never,
 ) -> Any:
     """Return the mean of -log softmax(input)[target] over the samples of a batch.
 
@@ -763,6 +788,8 @@ def cross_entropy(
     >>> cross_entropy([[0, 0], [8, 0]], [1, -100], ignore_index=-100)
     0.6931471805599453
     """
+    if wrong:
+        _refuse_options(cross_entropy, wrong)
     options = _class_options("cross_entropy", reduction, weight, ignore_index, label_smoothing)
     return _classes("cross_entropy", lambda row, chosen: log_sum_above(chosen, *row), input, target, options)
 
@@ -774,6 +801,7 @@ def nll_loss(
     *,
     weight: Any = None,
     ignore_index: int | None = None,
+    **wrong: Never,
 ) -> Any:
     """Return the mean of -input[target] for log-probabilities. Arguments and errors are those of `cross_entropy`.
 
@@ -782,5 +810,7 @@ def nll_loss(
     >>> nll_loss([[-0.1, -2.3], [-0.7, -0.7]], [1, 0])
     1.5
     """
+    if wrong:
+        _refuse_options(nll_loss, wrong)
     options = _class_options("nll_loss", reduction, weight, ignore_index)
     return _classes("nll_loss", lambda row, chosen: ops.neg(chosen), input, target, options)

@@ -7,6 +7,7 @@ layer applies several neurons to the same inputs, and an MLP gives the outputs o
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeAlias, cast
 
@@ -25,6 +26,16 @@ from .ops.options import refuse_options
 from .ops.registry import OPS
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        """Raise an error for a name that this module does not have. It says what to write."""
+        from .text.public_names import missing_name
+
+        raise missing_name(name, sys._getframe(1), __name__)
+
 
 Activation: TypeAlias = str | Callable[[Value], Value]
 Inputs: TypeAlias = Value | Iterable[Number]

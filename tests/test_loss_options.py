@@ -6,6 +6,7 @@ The options are `reduction="none"`, weights, ignored targets and label smoothing
 import itertools
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -412,3 +413,26 @@ def test_the_loss_of_ignored_rows_is_a_zero_that_backward_accepts(loss):
     assert [type(x) for x in loss([[1.0, 2.0]] * 2, [-1, 0], "none", ignore_index=-1)] == [float, float]
     constant = [Value(1.0).detach(), 2.0]
     assert [x.requires_grad for x in loss([constant] * 2, [-1, 0], "none", ignore_index=-1)] == [False, False]
+
+
+UNKNOWN = [
+    (cross_entropy, "size_average", 'write reduction="mean" or reduction="sum"'),
+    (cross_entropy, "class_weight", "write weight=..."),
+    (cross_entropy, "from_logits", "its input is logits, so leave it out"),
+    (cross_entropy, "label_smooting", "write label_smoothing=..."),
+    (nll_loss, "reduce", 'write reduction="none" for the losses of all elements'),
+    (binary_cross_entropy, "pos_weight", "write binary_cross_entropy_with_logits(logits, ts)"),
+    (binary_cross_entropy_with_logits, "weigth", "write weight=..."),
+    (
+        mse_loss,
+        "sample_weight",
+        'write mean([w * loss for w, loss in zip(weight, mse_loss(xs, ts, reduction="none"))])',
+    ),
+    (huber_loss, "beta", "write delta=..., for delta times PyTorch's smooth_l1_loss"),
+]
+
+
+@pytest.mark.parametrize(("loss", "option", "write"), UNKNOWN)
+def test_an_unknown_option_is_answered_with_what_to_write(loss, option, write):
+    with pytest.raises(TypeError, match=f"^{loss.__name__}\\(\\) has no option {option}; {re.escape(write)}$"):
+        loss([0.25, 0.75], 1 if loss in (cross_entropy, nll_loss) else [0.0, 1.0], **{option: 1.0})

@@ -6,6 +6,9 @@ parameters. `optimizer` is the base class: it holds the parameters and their sta
 and `early_stopping` says after which epoch to stop.
 """
 
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
 from .adam import Adam, AdamW
 from .clipping import clip_grad_norm
 from .early_stopping import EarlyStopping
@@ -16,3 +19,12 @@ from .sgd import SGD
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop"]
 __all__ += ["EarlyStopping", "clip_grad_norm", "cosine_lr", "linear_lr", "step_lr", "warmup"]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        """Raise an error for a name that this module does not have. It says what to write."""
+        from ..text.public_names import missing_name
+
+        raise missing_name(name, sys._getframe(1), __name__)

@@ -1,8 +1,8 @@
-"""Say which module of the package has a public name, for users who look for it in the package itself."""
+"""Say what to write for a name that a module of the package does not have, such as `nn.Linear` of PyTorch."""
 
 from __future__ import annotations
 
-import ast
+import sys
 from functools import cache
 from opcode import opmap
 from pathlib import Path
@@ -13,32 +13,69 @@ __all__ = ["missing_name"]
 PACKAGE = Path(__file__).parents[1]
 # The modules that are searched, in this order, so `Module` is found in `nn` and `constant` in `engine`
 SEARCHED = "nn", "losses", "optim", "functional", "compiler", "testing", "engine", "init", "picture"
+# For names of PyTorch: an expression of this package that takes their place, as in `micrograd_cn.EXPRESSION`
+INSTEAD = {
+    "Linear": "nn.Layer(nin, nout, nonlin=False)",
+    "Sequential": "nn.MLP(nin, [n1, n2])",
+    "Parameter": "Value(x)",
+    "ReLU": "relu(x)",
+    "LeakyReLU": "leaky_relu(x)",
+    "ELU": "elu(x)",
+    "GELU": "gelu(x)",
+    "SiLU": "silu(x)",
+    "Tanh": "tanh(x)",
+    "Sigmoid": "sigmoid(x)",
+    "Softplus": "softplus(x)",
+    "Softmax": "softmax(xs)",
+    "LogSoftmax": "log_softmax(xs)",
+    "MSELoss": "losses.mse_loss(xs, ts)",
+    "L1Loss": "losses.l1_loss(xs, ts)",
+    "HuberLoss": "losses.huber_loss(xs, ts)",
+    "SmoothL1Loss": "losses.huber_loss(xs, ts)",
+    "smooth_l1_loss": "losses.huber_loss(xs, ts)",
+    "CrossEntropyLoss": "losses.cross_entropy(logits, ts)",
+    "NLLLoss": "losses.nll_loss(xs, ts)",
+    "BCELoss": "losses.binary_cross_entropy(xs, ts)",
+    "BCEWithLogitsLoss": "losses.binary_cross_entropy_with_logits(xs, ts)",
+}
 
 
-def missing_name(name: str, caller: FrameType) -> Exception:
-    """Return the error for a name that the package does not have; it says where the name is, if another module has it.
+def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Exception:
+    """Return the error for a name that a module does not have. It says where the name is, or what takes its place.
 
     Args:
         name: the name.
         caller: the frame that looks for it. If that is at `from micrograd_cn import name`, the error is an ImportError,
             since Python would replace an AttributeError by an ImportError of its own.
+        module: the full name of the module.
 
     >>> import micrograd_cn
     >>> micrograd_cn.MLP
     Traceback (most recent call last):
     AttributeError: module 'micrograd_cn' has no attribute 'MLP'; write micrograd_cn.nn.MLP
+    >>> micrograd_cn.nn.Sequential
+    Traceback (most recent call last):
+    AttributeError: module 'micrograd_cn.nn' has no attribute 'Sequential'; write micrograd_cn.nn.MLP(nin, [n1, n2])
     """
-    package, module = PACKAGE.name, _modules().get(name, "")
-    if module and caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:
-        write = f"from {package}.{module} import {name}"
-        return ImportError(f"cannot import name {name!r} from {package!r}; write {write}", name=package)
-    write = f"; write {package}.{module}.{name}" if module else ""
-    return AttributeError(f"module {package!r} has no attribute {name!r}{write}", name=name)
+    if name.startswith("_"):  # Python and tools ask for such names, and go on without them
+        return AttributeError(f"module {module!r} has no attribute {name!r}")
+    package = PACKAGE.name
+    owner = package if name in getattr(sys.modules[package], "__all__", ()) else _modules().get(name, "")
+    write = f"; write {owner}.{name}" if owner else ""
+    if not owner and name in INSTEAD:
+        write = f"; write {package}.{INSTEAD[name]}"
+    if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:
+        if owner:
+            write = f"; write from {owner} import {name}"
+        return ImportError(f"cannot import name {name!r} from {module!r}{write}", name=module)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{write}", name=name)
 
 
 @cache
 def _modules() -> dict[str, str]:
     """Return a dict from public names to the modules that have them. It imports no module, since that may take long."""
+    import ast  # imported here, because correct programs do not need it
+
     found: dict[str, str] = {}
     for module in SEARCHED:
         path = next((p for p in (PACKAGE / f"{module}.py", PACKAGE / module / "__init__.py") if p.exists()), None)
@@ -47,5 +84,5 @@ def _modules() -> dict[str, str]:
             if any(isinstance(x, ast.Name) and x.id == "__all__" for x in targets):
                 for text in ast.walk(statement):
                     if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                        found.setdefault(text.value, module)
+                        found.setdefault(text.value, f"{PACKAGE.name}.{module}")
     return found

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn.text.public_names import SEARCHED
+from micrograd_cn import Value
+from micrograd_cn.text.public_names import INSTEAD, SEARCHED
 
 ELSEWHERE = sorted(
     {name for module in SEARCHED for name in importlib.import_module(f"micrograd_cn.{module}").__all__}
@@ -30,6 +31,40 @@ def test_what_an_error_says_to_write_finds_the_name(name):
         getattr(mc, name)
     assert eval(str(error.value).partition("; write ")[2], {"micrograd_cn": mc}) is names[name]
     assert not hasattr(mc, name)
+
+
+ASKED = ("functional", "losses", "nn", "optim")
+
+
+@pytest.mark.parametrize("module", ASKED)
+def test_a_module_that_is_asked_for_a_name_of_another_one_says_where_it_is(module):
+    asked = importlib.import_module(f"micrograd_cn.{module}")
+    for name in {*ELSEWHERE, "relu", "tanh"} - {*dir(asked)}:
+        with pytest.raises(
+            AttributeError, match=f"^module 'micrograd_cn.{module}' has no attribute '{name}'; "
+        ) as error:
+            getattr(asked, name)
+        found = eval(str(error.value).partition("; write ")[2], {"micrograd_cn": mc})
+        with pytest.raises(ImportError, match=f"^cannot import name '{name}' from 'micrograd_cn.{module}'; ") as error:
+            exec(f"from micrograd_cn.{module} import {name}")
+        names = {}
+        exec(str(error.value).partition("; write ")[2], names)
+        assert names[name] is found
+    with pytest.raises(AttributeError, match=f"^module 'micrograd_cn.{module}' has no attribute 'nowhere'$"):
+        asked.nowhere  # noqa: B018
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_an_error_says_to_write_for_a_name_of_pytorch_can_be_written(name):
+    numbers = {"x": 0.5, "xs": [0.25, 0.5], "ts": [0.0, 1.0], "logits": [1.0, 2.0], "nin": 2, "n1": 3, "n2": 1}
+    if "nll" in INSTEAD[name] or "cross_entropy(logits" in INSTEAD[name]:
+        numbers["ts"] = 1
+    for module in (mc, *(importlib.import_module(f"micrograd_cn.{module}") for module in ASKED)):
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'; write micrograd_cn") as error:
+            getattr(module, name)
+        written = str(error.value).partition("; write ")[2]
+        result = eval(written, {"micrograd_cn": mc, **numbers, "nout": 1})
+        assert isinstance(result, (float, list, Value, mc.nn.Module))
 
 
 def test_a_name_that_no_module_has_is_answered_as_by_python():
