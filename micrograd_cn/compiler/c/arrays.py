@@ -6,24 +6,22 @@ In a loop, the index of a number in its array is a linear expression in the loop
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from math import copysign
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from ..instructions.code import Code
 from ..loops.places import Places
-from ..loops.strides import runs, stride
+from ..loops.strides import stride, strided_groups
 from .text import Text, block, product
 
-T = TypeVar("T")
 Element: TypeAlias = tuple[str, int]  # an array's name, and an index in the array
 ARRAYS = ("", "weights", "inputs", "gradient", "work")  # "" is for constants, which are in no array
 ARRAY_SPAN = 1 << 40  # the distance between the first places of two arrays; no stride leads from one into the next
 WORK = ARRAYS.index("work") * ARRAY_SPAN
 SMALL_INTEGERS = 1 << 20  # an integer below this is its own place among the constants, so 0, 1, 2 have a stride
-MIN_LOOP_ITEMS = 3  # a run of fewer items, instructions with constant strides, is no loop but is written out
-MIN_MEAN_RUN = 3  # if runs have fewer items on average, one loop with a table replaces the loops for each run
+MIN_STRIDED_LOOP = 8  # at least this many items whose operands have constant strides become a loop of their own
 
 
 class Arrays:
@@ -123,13 +121,14 @@ class Arrays:
                 factor itself.
             sign: "=" to store the products, or "+=" to add them.
         """
-        groups: dict[Any, list[tuple[Element, tuple[int, ...]]]] = defaultdict(list)
-        for place, factors in found:
-            groups[place[0], self.arrays_of(factors)].append((place, factors))
+        groups: dict[Any, dict[int, tuple[int, ...]]] = defaultdict(dict)
+        for (array, index), factors in found:
+            groups[array, self.arrays_of(factors)][index] = factors
         for (array, _), group in groups.items():
-            for part in split_by_stride(sorted(group), lambda one: [one[0][1], *map(self.index_of, one[1])]):
-                at = index_expression(self.text, [[place[1]] for place, _ in part])
-                value = reduce(self._product, self.operands([factors for _, factors in part]))
+            places = {index: (index, *map(self.index_of, group[index])) for index in sorted(group)}
+            for part in strided_groups(places, MIN_STRIDED_LOOP):
+                at = index_expression(self.text, [[index] for index in part])
+                value = reduce(self._product, self.operands([group[index] for index in part]))
                 self.add_loop(len(part), [f"{self._name(array)}[{at}] {sign} {value};"])
 
     def _product(self, a: str, b: str) -> str:
@@ -215,21 +214,6 @@ def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "
             base += values[0]
             terms.append((step, name))
     return linear(base, *terms)
-
-
-def split_by_stride(items: Sequence[T], places: Callable[[T], Sequence[int]]) -> list[list[T]]:
-    """Split items into runs, in which the places of the items' operands have constant strides.
-
-    If the runs would have fewer than MIN_MEAN_RUN items on average, all items stay in one list. `places` is a function
-    from an item to the places of its operands.
-
-    >>> split_by_stride([1, 2, 3, 10, 12, 14, 16, 18], lambda x: [x])
-    [[1, 2, 3], [10, 12, 14, 16, 18]]
-    """
-    found = [[*items[part.start : part.stop]] for part in runs([places(item) for item in items])]
-    if len(items) >= MIN_LOOP_ITEMS and len(found) * MIN_MEAN_RUN > len(items):
-        return [list(items)]
-    return [few for part in found for few in ([part] if len(part) >= MIN_LOOP_ITEMS else [[one] for one in part])]
 
 
 def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:

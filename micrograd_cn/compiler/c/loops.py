@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from ..instructions.code import COMMUTATIVE, GATHER, MIN_LOOP_PRODUCTS, SUM_OPCODES, Code, Pair, Scatter, operands
 from ..loops.places import Places
 from ..loops.schedule import Schedule
 from ..loops.stages import OuterProduct, dead_after
+from ..loops.strides import strided_groups
 from ..loops.vectorizer import Vectorizer
 from .arrays import (
+    MIN_STRIDED_LOOP,
     WORK,
     Arrays,
     Element,
@@ -23,7 +26,6 @@ from .arrays import (
     for_loop,
     in_braces,
     index_expression,
-    split_by_stride,
 )
 from .text import Text
 
@@ -34,7 +36,6 @@ ARRAY_ORDER = {
     "total": 1,
     "input": 2,
 }  # of two factors, that with the lower rank here is made the left one; all other opcodes have rank 3
-MIN_STRIDED_LOOP = 8  # at least this many instructions whose operands have constant strides become a loop of their own
 SPLIT_FACTORS = 4  # only this many factors of a row or column of totals are checked for constant strides
 
 
@@ -167,9 +168,8 @@ class Loops(Arrays):
             for number, side in enumerate(sides):
                 groups[self.arrays_of(side)].append(number)
             for numbers in groups.values():
-                yield from split_by_stride(
-                    numbers, lambda n: [ends[n][1], *map(self.index_of, sides[n][:SPLIT_FACTORS])]
-                )
+                places = {n: (ends[n][1], *map(self.index_of, sides[n][:SPLIT_FACTORS])) for n in numbers}
+                yield from strided_groups(dict(sorted(places.items(), key=itemgetter(1))), MIN_STRIDED_LOOP)
 
         columns = [*parts(group.rights, targets[0])]
         for rows in parts(group.lefts, [row[0] for row in targets]):

@@ -1,11 +1,18 @@
 """Find constant strides: equal distances in memory from each operand to the next.
 
-One loop can compute instructions of one opcode if their operands lie at constant strides.
+One loop can compute instructions of one opcode if their operands lie at constant strides. Here an item is, for example,
+the number of an instruction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Container, Iterator, Mapping, Sequence
+
+MIN_LOOP_LENGTH = 3  # a loop computes at least so many instructions
+LOOKAHEAD = 6  # how many of the following items are tried as the second one of an interleaved run
+PLACE_BITS = 80  # the bits for each place in `_packed`
+MAX_PACKED_ONE_BY_ONE = 16  # more places are packed by halves, since to append them one by one takes quadratic time
 
 
 def stride(places: Sequence[int]) -> int | None:
@@ -20,37 +27,116 @@ def stride(places: Sequence[int]) -> int | None:
     return step if list(places) == expected else None
 
 
-def runs(places: Sequence[Sequence[int]], fits: Callable[[Sequence[int]], bool] | None = None) -> Iterator[range]:
-    """Split items into runs in which each operand has a constant stride from item to item.
+def contiguous_runs(places: Mapping[int, Sequence[int]]) -> Iterator[list[int]]:
+    """Split items into runs in which, slot by slot, operands are contiguous or all the same.
 
-    An item is, for example, an instruction. Runs are found from the first item to the last, each as long as possible.
-    The range of the items' indices is yielded for each run.
+    Runs are found from the first item to the last, each as long as possible.
 
     Args:
-        places: for each item, the places of its operands.
-        fits: a function that gets a list of strides, one for each operand, and returns whether a run may have these
-            strides. By default it may have any strides.
+        places: a dict from each item to the places of its operands, in the order in which runs are found.
 
-    >>> [*runs([[1], [2], [3], [10], [12], [14]])]
-    [range(0, 3), range(3, 6)]
-    >>> [*runs([(1, 7), (2, 7), (3, 7), (5, 7)], {0, 1}.issuperset)]
-    [range(0, 3), range(3, 4)]
+    >>> [*contiguous_runs({k: (place, 7) for k, place in enumerate([0, 1, 2, 4, 5])})]
+    [[0, 1, 2], [3, 4]]
     """
-    start, strides = 0, None
-    for n in range(1, len(places)):
-        found = [b - a for a, b in zip(places[n - 1], places[n], strict=True)]
+    items, start, strides = [*places], 0, None
+    for n in range(1, len(items)):
+        found = [b - a for a, b in zip(places[items[n - 1]], places[items[n]], strict=True)]
         if found == strides:
             continue
-        fitting = fits is None or fits(found)
-        if strides is None and fitting:
+        fits = {0, 1}.issuperset(found)
+        if strides is None and fits:
             strides = found
-        elif fitting and n - start == 2:  # the second of these two items begins another run
-            yield range(start, n - 1)
+        elif fits and n - start == 2:  # the second of these two items begins another run
+            yield items[start : n - 1]
             start, strides = n - 1, found
         else:
-            yield range(start, n)
+            yield items[start:n]
             start, strides = n, None
-    yield range(start, len(places))
+    yield items[start:]
+
+
+def interleaved_runs(places: Mapping[int, Sequence[int]], min_length: int) -> Iterator[list[int]]:
+    """Split items into runs with constant strides. Runs may be interleaved.
+
+    The search takes the first item that is in no run yet, and looks for the longest run that begins with it. If that
+    run is shorter than `min_length`, the item is yielded alone.
+
+    Args:
+        places: a dict from each item to the places of its operands, sorted by the places, which differ from item to
+            item.
+        min_length: the least length of a run.
+
+    >>> places = [(1, 1), (1, 7), (2, 3), (2, 7), (3, 5), (3, 9)]
+    >>> [*interleaved_runs(dict(enumerate(places)), 3)]
+    [[0, 2, 4], [1], [3], [5]]
+    """
+    waiting = {_packed(at): item for item, at in places.items()}
+    keys = [*waiting]
+    next_place = 1 << PLACE_BITS * (len(next(iter(places.values()))) - 1) if places else 0
+    for k, key in enumerate(keys):
+        if key not in waiting:
+            continue
+        count, step = 1, 0
+        after = bisect_left(keys, key + next_place)  # from here on, first operands are at least one place further
+        for other in keys[k + 1 : k + 1 + LOOKAHEAD] + keys[after : after + LOOKAHEAD]:
+            distance = other - key
+            if distance != step and other in waiting and other + distance in waiting:
+                length = 3
+                while key + distance * length in waiting:
+                    length += 1
+                if length > count:
+                    count, step = length, distance
+        yield [waiting.pop(key + step * n) for n in range(count if count >= min_length else 1)]
+
+
+def strided_groups(
+    places: Mapping[int, Sequence[int]], min_length: int, fixed: Container[int] = ()
+) -> Iterator[list[int]]:
+    """Split items into groups, each of which a loop can compute.
+
+    The first groups are runs, in which the operands of neighbouring items are contiguous or all the same. The next
+    groups are runs with constant strides, which may be interleaved. All other items form a single group, for a loop
+    that looks up places in a table. If they are fewer than MIN_LOOP_LENGTH, each of them is a group.
+
+    Args:
+        places: a dict from each item to the places of its operands, sorted by the places, which differ from item to
+            item.
+        min_length: the least length of a run.
+        fixed: items that may be in any order in `places`, and are in no interleaved run.
+
+    >>> [*strided_groups({x: [x] for x in (1, 2, 3, 10, 12, 14, 16, 20)}, 3)]
+    [[1, 2, 3], [10, 12, 14, 16], [20]]
+    """
+    short, rest = list[int](), list[int]()
+    for run in contiguous_runs(places):
+        if len(run) >= min_length:
+            yield run
+        else:
+            short += run
+    for run in interleaved_runs({item: places[item] for item in short if item not in fixed}, min_length):
+        if len(run) >= min_length:
+            yield run
+        else:
+            rest += run
+    rest = [*(item for item in short if item in fixed), *rest]
+    yield from [rest] if len(rest) >= MIN_LOOP_LENGTH else [[item] for item in rest]
+
+
+def _packed(places: Sequence[int]) -> int:
+    """Pack places into one integer, as its digits, so a single addition of integers adds a stride to each place.
+
+    >>> _packed((2, 3)) + _packed((5, -4)) == _packed((7, -1))
+    True
+    >>> _packed(range(40)) == sum(place << 80 * (39 - place) for place in range(40))
+    True
+    """
+    if len(places) > MAX_PACKED_ONE_BY_ONE:
+        half = len(places) // 2
+        return (_packed(places[:half]) << PLACE_BITS * (len(places) - half)) + _packed(places[half:])
+    number = 0
+    for place in places:
+        number = (number << PLACE_BITS) + place
+    return number
 
 
 def contiguous_spans(places: Sequence[int], step: int) -> list[int]:
