@@ -261,7 +261,7 @@ class BoundCall:
 
 
 def argument_array() -> type | None:
-    """Return the class of the arrays of `Value`s that a function gets; None if numpy is not imported."""
+    """Return the class of the arrays of `Value`s that replace a function's arrays; None if numpy is not imported."""
     return _argument_array() if "numpy" in sys.modules else None
 
 

@@ -43,12 +43,12 @@ Factor: TypeAlias = tuple[int, Derivative, int | None]
 
 
 class SumFactor(tuple[Any, ...]):
-    """The local derivative of a sum of products, such as `dot`: the factor by which an operand is multiplied there.
+    """The local derivative of a sum of products, such as `dot`: the factor by which the sum multiplies an operand.
 
-    The derivative with respect to the sum may be 0 because an operation did not select the sum. It is multiplied by
-    this factor all the same, so an infinite factor gives nan, as in matrix products of PyTorch and jax. To choose 0
-    instead would take as long as the product. But if the sum was computed from an operand that was not selected, the
-    product of this factor and the derivative of that operand is 0.
+    If an operation did not select the sum, the derivative with respect to the sum is 0. It is multiplied by this factor
+    all the same, so an infinite factor gives nan, as in matrix products of PyTorch and jax. To choose 0 instead would
+    take as long as the product. But if an operand of the sum is the result of an operation that did not select its own
+    operand, the product of this factor and the derivative of that operation is 0, even if this factor is infinite.
     """
 
     __slots__ = ()
@@ -160,14 +160,14 @@ class DerivativeArithmetic:
         return masked
 
     def _where(self, selected: Selected, x: Value) -> Value:
-        """Return `selected.where(x)`, one node for all calls with the same arguments."""
+        """Return `selected.where(x)`. Calls with the same arguments return the same node."""
         found = self._masked_factors.get((selected, x))
         if found is None:
             found = self._masked_factors[selected, x] = selected.where(x)
         return found
 
     def _both(self, first: Selected, second: Selected) -> Selected:
-        """Return whether both operands were selected, one object for all calls with the same arguments."""
+        """Return a `Selected` that says whether both operands were selected: the same object for the same arguments."""
         key = first, second
         found = self._combined.get(key)
         if found is None:
@@ -175,7 +175,7 @@ class DerivativeArithmetic:
         return found
 
     def _any(self, several: Iterable[Selected]) -> Selected:
-        """Return whether one of several operands was selected, one object for all calls with the same arguments."""
+        """Return a `Selected` that says whether one of several operands was: the same object for the same arguments."""
         alternatives = tuple(dict.fromkeys(several))
         if len(alternatives) == 1:
             return alternatives[0]

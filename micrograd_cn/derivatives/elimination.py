@@ -153,7 +153,7 @@ class _Elimination:
         return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 
     def cheapest_first(self) -> None:
-        """Eliminate all interior nodes that a result depends on. The node with the fewest products is always next."""
+        """Eliminate all interior nodes that a result depends on; always choose one that takes the fewest products."""
         incoming, users, nonlinear, interior = self.incoming, self.users, self.nonlinear, self.interior
         cost = [-1] * len(incoming)
         for v in interior:

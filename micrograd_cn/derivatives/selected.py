@@ -1,7 +1,8 @@
-"""Derivatives that are 0 where an operation did not select an operand. Nodes for this are made only if needed.
+"""Derivatives that are 0 where an operation did not select an operand.
 
-Operations such as `relu`, `maximum` and `where` send no gradient to an operand that they did not select. This must be 0
-even if a later factor is infinite, so a product of derivatives has to know whether all of its operands were selected.
+Operations such as `relu`, `maximum` and `where` send no gradient to an operand that they did not select. A derivative
+with respect to this operand must be 0 even if a later factor is infinite, so a product of derivatives has to know
+whether all operands on the way were selected. A node that says so is made only if it is needed.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ __all__ = ["Masked", "Selected", "unmasked_product"]
 class Selected:
     """Whether operations selected an operand: `node()` returns a node that is 0 only if they did not.
 
-    Pass exactly one of the arguments.
+    Pass exactly one of `partial`, `both` and `alternatives`.
 
     Args:
         partial: a local derivative, a node that is 0 if the operand was not selected.
         both: two other `Selected`s. The operand counts as selected if both of theirs are.
         alternatives: several other `Selected`s. The operand counts as selected if at least one of theirs is.
-        zero: the constant 0, one node for all derivatives of a graph, since to make a constant for each takes time. By
-            default it is that of the others that were passed.
+        zero: the constant 0, one node for all derivatives of a graph, since to make a constant for each takes time. It
+            is passed together with `partial`; otherwise it is that of the other `Selected`s.
 
     Attributes:
         alternatives: the argument, or ().
@@ -70,7 +71,7 @@ class Selected:
         return self._node
 
     def _combined(self) -> Value:
-        """Return the node for `both` or `alternatives`. The method `node` has made the nodes of their items before."""
+        """Return the node for `both` or `alternatives`. The `Selected`s in these must have their nodes already."""
         if self.alternatives:
             nodes = [x.node() for x in self.alternatives]
             return reduce(lambda a, b: ops.where(a, 1.0, b), nodes)
@@ -120,7 +121,7 @@ def unmasked_product(x: Any, y: Any, first: Selected | None, second: Selected | 
 
     Args:
         x: a derivative: a node, a number, or a `Masked`.
-        y: another one.
+        y: another derivative, as x.
         first: says where x is 0 because an operation did not select an operand; None if x is never 0 for this reason.
         second: says the same about y.
     """

@@ -59,7 +59,7 @@ class LinearisedGraph:
         arithmetic: multiplies and adds the derivatives.
         index: the number of each variable and of each node that depends on a variable.
         incoming: a list with the edges from the operands of each node, by the node's number. The edges are a dict from
-            an operand's number to the local derivative, in a list.
+            an operand's number to a list with one item, the local derivative.
         varying: a list with an item for each node, by the node's number: a list of the local derivatives that are not
             constant, each with the number of the operand.
     """
