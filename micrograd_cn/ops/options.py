@@ -59,7 +59,7 @@ def write_instead(name: str, options: Iterable[str] = (), count: int = 0) -> str
 
 
 def refuse_rows(name: str, xs: Iterable[object]) -> None:
-    """Raise TypeError if the items of `xs`, for which the function `name` takes a list of numbers, are lists or arrays.
+    """Raise TypeError if the items of `xs` are lists or arrays, since the function `name` takes a list of numbers.
 
     >>> refuse_rows("mean", [[1.0, 2.0]])
     Traceback (most recent call last):

@@ -1,7 +1,7 @@
 """What an `Op` says besides its mathematics: how it is written, where it is smooth, how other languages compute it.
 
-The engine needs none of this. Pictures and texts read `Notation`, gradient checks read `Smoothness`, and the page and
-the compiler read `Lowerings`.
+The engine needs none of this. Pictures and texts read `Notation`, gradient checks read `Smoothness`, and the compiler
+and the HTML page of `draw_flow` read `Lowerings`.
 """
 
 # There is no `from __future__ import annotations` here, because `NamedTuple` would then compile the text of every
@@ -84,8 +84,8 @@ class Lowerings(NamedTuple):
         array: the function's name in numpy, torch and jax.numpy, or the sign of a comparison; if it is empty, the
             formula is printed.
         differentiable: a formula that is printed instead of `formula` for numpy, torch and jax, because torch and jax
-            would compute wrong derivatives of `formula` at some points. If another operation has no kink, and this
-            operation is a step in its formula, this formula is printed there even if `array` names a function.
+            would compute wrong derivatives of `formula` at some points. If this operation is a step in the formula of
+            another operation, which has no kink, `differentiable` is printed there even if `array` names a function.
 
     >>> from micrograd_cn import exp
     >>> exp.lowerings.machine, exp.lowerings.javascript
