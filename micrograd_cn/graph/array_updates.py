@@ -5,8 +5,8 @@ For `W -= G`, where W is an array of leaves, numpy computes `w - g` for each lea
 `np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`.
 
 There are two ways to notice it. If an operand is a single `Value`, numpy calls `__array_ufunc__` and passes the array
-to it. Otherwise, numpy calls the operators of the elements, such as `__sub__`. These know only the instruction that the
-code of their caller is at.
+to it. Otherwise, numpy calls a method of each element, such as `__sub__`. This method can find out only at which
+instruction the code of its caller stands.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
 def refuse_function(caller: FrameType) -> None:
     """Raise an error if a function of numpy computes with a leaf, and puts results into an array of leaves (`out=...`).
 
-    If the left operand is a number, as in `s += w`, or there is only one operand, no statement can replace a leaf, but
-    such a function can. The error is raised only inside `no_grad()`, and only if Python finds the source code of the
+    For an operation whose left operand is a leaf, `refuse_array_update` calls this function. If the left operand is a
+    number, or there is only one operand, no statement such as `W -= G` can replace the leaf, but a function such as
+    `np.exp(W, out=W)` can. The error is raised only inside `no_grad()`, and only if Python finds the source code of the
     call.
     """
     if caller.f_code.co_code[caller.f_lasti] in CALLS and context.here().no_grad:
@@ -115,8 +116,8 @@ def _is_assignment(caller: FrameType) -> bool:
 def _fills_array_of_leaves(user: FrameType) -> bool:
     """Return whether the function that is called in the frame `user` puts its results into an array of leaves.
 
-    The frame is not one of numpy's own: numpy's code may fill an array that it has made itself. So does `np.mean` of
-    one number, whose sum is the number.
+    The frame must be outside numpy, because numpy's own code may fill an array that it has made itself. For example,
+    `np.mean` over an axis of length 1 divides an array of sums in place, and each of the sums is a leaf of the user.
     """
     from .conversion import array_to_fill  # imported here, because correct programs do not need it
 

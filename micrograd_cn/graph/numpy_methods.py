@@ -18,15 +18,17 @@ operations; see `value_arrays`.)
   `micrograd_cn.maximum(0, 1 - y * s).mean()` or `micrograd_cn.relu(1 - y * s).mean()`, which are always `Value`s. At a
   tie, the first one gets the whole gradient: at 0, `np.maximum(x, 0)` has the derivative 1, and `np.maximum(0, x)` has
   the derivative 0. `np.clip(x, 0, 1)` is `np.minimum(np.maximum(x, 0), 1)`, so it has the derivative 1 at 0 and at 1,
-  and a bound that is a `Value` gets nothing there. A compiled function does the same. For half of the gradient each, as
-  in PyTorch and jax, write `maximum(x, 0)`, which takes arrays, too. `np.maximum` and `np.minimum` give half to each
-  where an operand is a single `Value`, and so does `np.clip` if it has one bound, and this is a `Value`. The functions
-  treat nan as they do in arrays of floats. If an element is nan, they raise an error if they are not called by a name,
-  as in `[np.maximum][0](x, y)`. Two plain numbers in an array of `Value`s are compared as Python does.
+  and a bound that is a `Value` gets nothing there. A compiled function does the same. To give each operand
+  half of the gradient at a tie, as PyTorch and jax do, write `maximum(x, 0)`, which takes arrays, too. `np.maximum` and
+  `np.minimum` do this if an operand is a single `Value`, and so does `np.clip` if it has only one bound, and this bound
+  is a `Value`. The functions treat nan as they do in arrays of floats. If an element is nan, they raise an error if
+  they are not called by a name, as in `[np.maximum][0](x, y)`. Two plain numbers in an array of `Value`s are compared
+  as Python does.
 - `np.exp` and the like call a method of each element, and raise an error if an element is a plain number. They meet
   such numbers in the results of `np.maximum`, `np.clip`, `np.where`, `np.pad`, `np.append`, `np.tril` and
-  `np.concatenate`. Write `micrograd_cn.exp(np.maximum(x, 0))`, which takes arrays of both, or `micrograd_cn.maximum`
-  and `where`, which give `Value`s. In a function that `functional` differentiates, numpy's function works, too.
+  `np.concatenate`. Write `micrograd_cn.exp(np.maximum(x, 0))`, which takes arrays of numbers and `Value`s, or
+  `micrograd_cn.maximum` and `where`, which give `Value`s. In a function that `functional` differentiates, numpy's
+  function works, too.
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not`, `np.where` in its condition, `x.astype(bool)`
   and the like ask whether elements are true. Every `Value` is, so they raise an error if an element is 0, unless they
   are called by another name. `np.logical_and` and `np.logical_or` would return some of the elements. They raise an
@@ -189,8 +191,8 @@ class _Mask:
     """The attribute `_mask` of a `Value`, which functions of masked arrays read from each operand. It raises an error.
 
     Before that, these functions read `_data`, which is a float in a `Value`. Without the error they would compute with
-    this float and lose the graph. The error is no AttributeError, because they ignore that. A subclass of `Value` may
-    have an attribute named `_mask`.
+    this float and lose the graph. The error is no AttributeError, because they would ignore it. A subclass of `Value`
+    may have an attribute named `_mask`.
     """
 
     __name__ = "_mask"

@@ -296,7 +296,7 @@ class ArgumentArray(np.ndarray):
         return _wrapped(found, ArgumentArray) if isinstance(found, (np.ndarray, tuple)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Call numpy's `function`. Functions such as `np.where` would give a plain array of objects."""
+        """Call numpy's `function`, or `_sinc` for `np.sinc`. Return arrays of objects as arrays of this class."""
         if function is np.sinc and args:
             return _wrapped(_applied(_sinc, [_plain(args[0])]), ArgumentArray)
         return _wrapped(super().__array_function__(function, types, args, options), ArgumentArray)
@@ -539,10 +539,10 @@ def _plain(x: Any) -> Any:
 
 
 def _with_constants(operands: list[Any]) -> list[Any]:
-    """Return operands of which numpy calls a method of each element of the first, so they must not be plain numbers.
+    """Return `operands`, but with constants in the place of plain numbers in the first of them.
 
-    If the first operand has plain numbers, constants are in their place. If no operand has a `Value`, all become
-    arrays of floats.
+    numpy calls a method of each element of the first operand, and plain numbers do not have this method. If no operand
+    has a `Value`, all become arrays of floats.
     """
     elements = _elements(operands[0])
     if all(isinstance(y, Node) for y in elements):
@@ -577,10 +577,10 @@ def _is_foreign(x: Any) -> bool:
 
 
 def _deferring(name: str) -> Any:
-    """Return the method for an operator, such as `__mul__`, that leaves the work to an array of a foreign subclass.
+    """Return the method for an operator, such as `__mul__`, that leaves the work to a masked array or the like.
 
     Python asks the right operand first if its class is a subclass of that of the left one. So `v * m` is computed by
-    the masked array m if v is a plain array. This method gives the same for an array v of arguments.
+    the masked array m if v is a plain array. With this method, so it is if v is an `ArgumentArray`.
     """
     method, apply = getattr(np.ndarray, name), getattr(operator, name)
 
@@ -595,7 +595,7 @@ for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "mat
 
 
 def _wrapped(result: Any, kind: type[ArgumentArray] = ValueArray) -> Any:
-    """Return what a function of numpy gave, with arrays of the class `kind` in the place of arrays of objects."""
+    """Return `result`, from a function of numpy, with arrays of the class `kind` in the place of arrays of objects."""
     if isinstance(result, np.ndarray):
         if not result.dtype.hasobject or _is_foreign(result):
             return result
