@@ -201,7 +201,7 @@ def derivative_of(
     varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
 
     def with_constants(result: Any) -> Any:
-        """Return the gradients in `result`, which leaves out those of constants, with None for each constant."""
+        """Return the gradients in `result` with None inserted for each constant; `result` has no item for constants."""
         if not several or all(varying):
             return result
         one = sum(varying) == 1
@@ -253,7 +253,7 @@ def derivative_of(
             raise
 
     def advise_static(result: Any) -> None:
-        """Raise ValueError if `result` has derivatives of fewer arguments than f takes: the others may be constants."""
+        """Raise ValueError if `result` has too few derivatives, with a message that says how to name the constants."""
         numbers = isinstance(result, list) and all(isinstance(x, (int, float)) for x in result)
         one = numbers or not isinstance(result, (tuple, list))
         given = 1 if one else len(result)

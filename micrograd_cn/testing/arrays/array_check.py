@@ -270,7 +270,7 @@ def compare_within_budget(
 
 
 def _not_finite_outputs(problem: Problem) -> list[Comparison]:
-    """Return a single comparison, marked as not compared, for all outputs that are infinite or nan at the point.
+    """Return a list of one comparison, marked as not compared, for all outputs that are infinite or nan at the point.
 
     If all outputs are finite, the list is empty.
     """
@@ -432,7 +432,7 @@ class SampledCheck:
         return comparison, phi
 
     def _is_telling(self, comparison: Comparison) -> bool:
-        """Return whether a comparison shows an error of 1 %, or agrees so well that another direction tells no more."""
+        """Return whether a comparison would show an error of 1 %, or is so exact that no other one tells more."""
         problem = self._problem
         return can_tell_one_percent(problem, comparison) or (
             comparison.agrees is True and has_settled(comparison, problem)

@@ -94,8 +94,7 @@ class Question:
         title: the name of the derivative.
         typical_slope: about how large derivatives along such directions are.
         gradient_norm: the norm of the whole gradient.
-        phi: the function of one number that was differentiated first. It tells the point, the weights of the outputs
-            and the direction.
+        phi: the function of one number that was differentiated first. `x`, `u` and `v` are taken from it.
 
     Attributes:
         x: the point.
@@ -104,8 +103,8 @@ class Question:
         moved_elements: the indices of the elements that the direction moves.
         steps: how far the direction moves each of these elements, without signs.
         sizes: the absolute values of these elements at the point of the problem.
-        own_steps: a step of about its own size for each of these elements. An element that is 0 keeps its step, but
-            moves by 1 at most.
+        own_steps: for each of these elements, a step of about the element's own size. For an element that is 0, it is
+            the entry of `steps`, but at most 1.
     """
 
     def __init__(
@@ -135,7 +134,7 @@ class Question:
 
 
 def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
-    """Compare again, and move each element by 1.
+    """Compare again, and move each element by 1. Return the better attempt, or None if no new one was made.
 
     This is a large step for a tiny element, whose effect rounding may hide, and a small step for a huge element.
     """
@@ -145,7 +144,8 @@ def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
 def in_steps_of_own_size(question: Question, found: Attempt) -> Attempt | None:
     """Compare again, and move each element by about its own size.
 
-    Such steps suit elements that are smaller than others, and points near the edge of the domain.
+    Such steps suit elements that are smaller than others, and points near the edge of the domain. Return the better
+    attempt, or None if no new one was made.
     """
     return _in_other_steps(question, found, question.own_steps)
 
@@ -153,7 +153,8 @@ def in_steps_of_own_size(question: Question, found: Attempt) -> Attempt | None:
 def in_steps_beside_0(question: Question, found: Attempt) -> Attempt | None:
     """Compare again if an element is so small that even the finest steps cross 0, where there may be a kink.
 
-    No element moves farther than by its own size.
+    In the new attempt, the step of an element other than 0 is at most the element's own size. Return the better
+    attempt, or None if no new one was made.
     """
     size, finest = question.sizes, question.problem.steps.finest * question.steps
     if not ((size > 0.0) & (size < (CROSSING_IN_HALF if question.problem.half_precision else CROSSING) * finest)).any():
@@ -164,7 +165,7 @@ def in_steps_beside_0(question: Question, found: Attempt) -> Attempt | None:
 def in_tiny_steps(question: Question, found: Attempt) -> Attempt | None:
     """Compare again with far smaller steps if there may be a jump, a pole or the edge of the domain near the point.
 
-    The new attempt counts only if the derivative agrees in it. None is returned in half precision.
+    Return the new attempt if the derivative agrees in it, else None. In half precision, no new attempt is made.
     """
     comparison = found.comparison
     edge = comparison.agrees is None and comparison.note.startswith(JUMP_OR_POLE)

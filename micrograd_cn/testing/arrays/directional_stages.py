@@ -162,7 +162,7 @@ class Case:
         return self._tolerance
 
     def _choose_tolerance(self) -> ArrayTolerance:
-        """Return the tolerance. If φ may be far flatter in shorter steps, it is computed in these."""
+        """Return the tolerance. If φ may be far flatter in shorter steps, it is computed from the slope of φ there."""
         problem, phi, moved, typical_slope = self.problem, self.phi, self.moved, self._typical_slope
         half = self.half_precision
         if not half and moved and typical_slope > phi.typical_slope:  # f may be far steeper in large steps, as x**4 is
@@ -454,8 +454,8 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
     """Return whether the mismatch far exceeds the scatter of difference quotients with small steps to both sides.
 
     Noise that could hide the correct derivative would scatter the quotients far more. The quotients also differ at a
-    kink, or next to a feature as small as the steps. If the outputs do not change in these small steps, they must not
-    change in far larger steps, either.
+    kink, or next to a feature as small as the steps. If `slope` is 0, but an output changes in far larger steps, the
+    result is False, since rounding may hide the changes in small steps.
 
     Args:
         phi: the function.

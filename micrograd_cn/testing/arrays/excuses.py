@@ -72,7 +72,10 @@ def excuse(doubt: Doubt) -> str:
 
 
 def rounding_in_half_precision(doubt: Doubt) -> str:
-    """Look for rounding in half precision: the mismatch does not show at points nearby, or not in larger steps."""
+    """Return a note if rounding in half precision explains the mismatch; else "".
+
+    It does if the mismatch does not show at points nearby, or vanishes over larger steps (see `rounding_excuse`).
+    """
     phi = doubt.phi
 
     def compare_at(x: Vector) -> Comparison:
@@ -83,7 +86,7 @@ def rounding_in_half_precision(doubt: Doubt) -> str:
 
 
 def rounding_absorbs_changes(doubt: Doubt) -> str:
-    """Look for rounding of outputs that is larger than their changes, as in 1000 + 1e-20 * x.
+    """Return a note if rounding of some outputs is larger than their changes, as in 1000 + 1e-20 * x; else "".
 
     Such outputs do not change in any step, and the numerical derivative lacks their part. Rounding explains the
     mismatch if the analytic derivative of the other outputs agrees.
@@ -98,9 +101,10 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
 
 
 def rounding_of_all_elements(doubt: Doubt) -> str:
-    """Look for rounding that shows only when all elements move, if the mismatch is small or f does not seem to change.
+    """Return a note if rounding that shows only when all elements move explains the mismatch; else "".
 
-    When only one element moves, the outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
+    It is looked for only if the mismatch is small, or if f does not seem to change. When only one element moves, the
+    outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
     """
     phi = doubt.phi
     typical = max(doubt.typical_slope, doubt.gradient_norm)
@@ -112,12 +116,15 @@ def rounding_of_all_elements(doubt: Doubt) -> str:
 
 
 def narrow_features(doubt: Doubt) -> str:
-    """Look for features of f that are narrower than the steps, unless shorter steps show a mistake, too."""
+    """Return a note if features of f that are narrower than the steps explain the mismatch; else "".
+
+    They are no excuse if a comparison with shorter steps has called the derivative wrong, too.
+    """
     return NARROW_FEATURES if not doubt.confirmed and _has_narrow_features(doubt.phi, doubt.mismatch) else ""
 
 
 def staircase(doubt: Doubt) -> str:
-    """Look for a staircase that rounding makes of f, as it does of 1 + erf(x) at -8.
+    """Return a note if rounding makes a staircase of f, as it does of 1 + erf(x) at -8; else "".
 
     It is looked for only in two cases. In the first, no output changes in the finest steps, as if a part of f computed
     in float32. In the second, an output is far smaller than others, and may hide a staircase inside f: for x far below
@@ -134,10 +141,11 @@ def staircase(doubt: Doubt) -> str:
 
 
 def treads(doubt: Doubt) -> str:
-    """Look for a staircase that rounding makes of f, with treads so high that they may cause the mismatch.
+    """Return a note if rounding makes a staircase of f with treads that explain the mismatch; else "".
 
-    They are an excuse only under two conditions. A comparison that takes the height of a tread as the rounding error of
-    f must not call the derivative wrong. Means of the derivative over wide intervals must show no mismatch.
+    The treads must be so high that they may cause the mismatch. Two more conditions must hold. A comparison that takes
+    the height of a tread as the rounding error of f must not call the derivative wrong. Means of the derivative over
+    wide intervals must show no mismatch.
     """
     phi, around = doubt.phi, tread_of(doubt.phi)
     if not (around and around.is_rounding and doubt.mismatch * around.width <= MAX_TREADS * around.height):
@@ -149,7 +157,7 @@ def treads(doubt: Doubt) -> str:
 
 
 def tied_kink(doubt: Doubt) -> str:
-    """Look for a kink at elements that are equal to each other, as sorting has one."""
+    """Return a note if f has a kink because some elements are equal to each other, as sorting has; else ""."""
     return "kink: not differentiable, as sorting is where numbers are equal" if has_tied_kink(doubt.phi) else ""
 
 
@@ -188,7 +196,7 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
 
 
 def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
-    """Return whether `phi` has features that are narrower than the steps, so its slope at the point may be another.
+    """Return whether `phi` has features that are narrower than the steps, and large enough to explain the mismatch.
 
     For example, between its poles at whole numbers, lgamma is steeper or flatter than over the long steps that suit
     large numbers. Values at points that are far apart then look like noise, and values at points that are close do not.
@@ -244,7 +252,11 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
 
 
 def _is_off_over_intervals(phi: DirectionalFunction, mismatch: float) -> bool:
-    """Return whether the mean of the derivative over some wide interval has a mismatch, too, far above its noise."""
+    """Return whether the derivative is also wrong in its mean over some wide interval.
+
+    It is if the difference of its mean from the mean of the numerical derivative is more than half of `mismatch`, the
+    difference at the point, and more than twice its own estimated error.
+    """
     means = [mean_over_interval(phi, h) for h in WIDE_INTERVALS]
     return any(
         mean is not None and math.fabs(mean.mismatch) > max(2.0 * (mean.noise + mean.bias), 0.5 * mismatch)

@@ -1,1 +1,1 @@
-"""Hypothesis strategies for numbers, arrays and expressions, and how points are chosen at which mistakes show."""
+"""Hypothesis strategies for numbers, arrays and expressions, which choose points at which mistakes show."""

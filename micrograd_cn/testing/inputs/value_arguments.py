@@ -325,10 +325,10 @@ def choose_variables(found: Binding) -> Binding:
     """Return a binding in which parts that hold whole numbers are variables or constants, as the function uses them.
 
     A whole number is a constant in three cases: the function compares it with an equal number by `==`, uses it as a
-    condition, or fails or computes something else if it gets a `Value` in place of the number. It may do that if it
-    passes the number to `range`, or looks it up in a dict. In the first two cases, an array of whole numbers is a
-    constant only if the case holds for each of its numbers. If nothing else is left to differentiate by, a whole number
-    stays a variable.
+    condition, or fails or computes something else if it gets a `Value` in place of the number. For example, it fails if
+    it passes the number to `range`, and may fail if it looks the number up in a dict. In the first two cases, an array
+    of whole numbers is a constant only if the case holds for each of its numbers. If nothing else is left to
+    differentiate by, a whole number stays a variable.
 
     Raises:
         TypeError: the function computes something else if it gets a float as a float, and not as a `Value`.
