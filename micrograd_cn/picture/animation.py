@@ -258,7 +258,10 @@ class _Forms:
         self._names: dict[tuple[int, ...], str] = {}
 
     def merge(self, frames: list[list[str]]) -> str:
-        """Return the lines that all frames have. The others are inserted together, where the first of them stands."""
+        """Return the lines of the frames as one text, in which lines that not all frames have get a CSS class.
+
+        Lines with a class are inserted together, where the first of them stands in the last frame, or before its </g>.
+        """
         count = len(frames)
         where: dict[str, list[int]] = {}
         for i, lines in enumerate(frames):

@@ -26,16 +26,16 @@ def is_worth_preparing(calls: int) -> bool:
 
 
 def prepare_or_count(found: dict[K, T | int], key: K, calls: int, most: int, prepare: Callable[[], T | int]) -> T | int:
-    """Prepare calls of one kind if there were enough of them, and otherwise count one more.
+    """Call `prepare` if there were enough calls of one kind (see `is_worth_preparing`); otherwise count one more.
 
-    What was prepared, or the new count, is stored in `found` and returned.
+    The result of `prepare`, or the new count, is stored in `found` and returned.
 
     Args:
-        found: a dict from each kind of calls to what was prepared for it, or to the count of calls until now.
+        found: a dict from each kind of calls to the result of `prepare`, or to a count as long as there is no result.
         key: the kind of this call.
-        calls: the count of such calls until now.
+        calls: how many calls of this kind there were before.
         most: how many kinds `found` may have. If a further kind is called, `found` is cleared.
-        prepare: a function that returns what is prepared.
+        prepare: a function that prepares calls of this kind.
     """
     if is_worth_preparing(calls):
         made = prepare()
