@@ -24,6 +24,7 @@ from ..ops.options import refuse_options
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.columns import Numbers, flat
 from .data.nodes import some_frozen
+from .data.partition import has_nan
 from .data.rows import as_result, numpy_if_array, row_numbers, writable_address
 from .instructions.builder import is_of_the_table
 from .instructions.lowering import DETACH
@@ -120,8 +121,11 @@ class CompiledDerivative:
         entries: the entries (of a Jacobian or Hessian, those that can be nonzero), and their positions. An entry is a
             `Value` or, if it is a constant, a float.
         of: the program that was differentiated.
+        masked: whether no entry is nan only because a factor is infinite, or nan, at an operand that an operation did
+            not select; see `Program.derivative_for_calls`.
 
     Attributes:
+        masked: the argument.
         structure: the row and column indices of the entries, as a `Structure`.
         outputs: the entries as `Value`s.
         program: a program that computes all entries, including constants, from rows of the original program. It is None
@@ -134,8 +138,9 @@ class CompiledDerivative:
     (((0, 1), (0, 0)), [[10.0, 6.0]])
     """
 
-    def __init__(self, entries: Sparse, of: Program) -> None:
+    def __init__(self, entries: Sparse, of: Program, masked: bool = True) -> None:
         values, rows, columns, shape = entries
+        self.masked = masked
         constants = [isinstance(x, float) for x in values]
         self.structure = Structure(rows, columns, shape, constants)
         self._constants = array("d", values) if all(constants) else array("d")
@@ -170,6 +175,21 @@ class CompiledDerivative:
                 return [[row[i : i + width] for i in range(0, height * width, width)] for row in found]
             return out
         return self.scattered(self.flat(data, n, threads), n, numpy, out)
+
+    def without_nan(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any, dense: bool) -> Any:
+        """Return the entries for n rows, or with `dense` the whole matrices, if no entry is nan. Otherwise return None.
+
+        The other arguments are as for the method `dense`.
+        """
+        whole = self.whole if dense and n else None
+        program = whole or self.program
+        found = program.flat(data, n, threads) if program and n else self._constants * n
+        if has_nan(found):
+            return None
+        if dense and not whole:
+            return self.scattered(array("d", found), n, numpy, out)
+        shape = self.structure.shape if whole else (self.structure.entries,)
+        return as_result(found, (n, *shape), numpy, out)
 
     @cached_property
     def whole(self) -> Program | None:
@@ -470,7 +490,7 @@ class Program(Runnable):
 
     def _mean_hessian(self, rows: Any, lower: bool, wrt: Variables, dense: bool, threads: int, out: Any) -> Any:
         check_threads("hessian", threads)
-        derivative = self.derivative("hessian", wrt, lower)
+        derivative = self.derivative_for_calls("hessian", wrt, lower)
         data, n = self._read_rows(rows)
         if not n:
             raise ValueError("hessian(): there are no rows, so they have no mean")
@@ -478,6 +498,9 @@ class Program(Runnable):
         self.detect_anomaly(data, row_numbers(n), backward=True)
         numpy = numpy_if_array(rows) if out is None else None
         found = derivative.mean(data, n, threads)
+        if not derivative.masked and has_nan(found):
+            derivative = self.derivative("hessian", wrt, lower)
+            found = derivative.mean(data, n, threads)
         if dense:
             whole = derivative.scattered(found, 1, numpy, out)
             return whole[0] if out is None else whole
@@ -495,7 +518,7 @@ class Program(Runnable):
         >>> found, found.shape, found.constant
         (((0, 0, 1), (0, 1, 1)), (2, 2), (False, False, True))
         """
-        return self.derivative("jacobian", wrt).structure
+        return self.derivative_for_calls("jacobian", wrt).structure
 
     def hessian_structure(self, lower: bool = False, wrt: Variables = "inputs") -> Structure:
         """Return the row and column indices of the second derivatives that can be nonzero.
@@ -507,7 +530,8 @@ class Program(Runnable):
         >>> compile(x * y, [x, y]).hessian_structure()
         ((0, 1), (1, 0))
         """
-        return self.derivative("hessian", wrt, flag("hessian_structure(): lower", lower, "wrt")).structure
+        lower = flag("hessian_structure(): lower", lower, "wrt")
+        return self.derivative_for_calls("hessian", wrt, lower).structure
 
     def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
         """Return a derivative: the positions of its entries, and the program that computes them, which can be printed.
@@ -534,13 +558,34 @@ class Program(Runnable):
             return [v2]
         <BLANKLINE>
         """
-        if type(lower) is not bool:
-            lower = flag("derivative(): lower", lower)
+        return self._derivative(kind, wrt, flag("derivative(): lower", lower), masked=True)
+
+    def derivative_for_calls(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
+        """Return a derivative as `derivative` does, but one whose entries may be nan where they should not be.
+
+        Operations such as `relu` and `maximum` pass no gradient to an operand that they did not select. This must be 0
+        even if a later factor is infinite or nan, so `derivative` chooses between each product and 0. It takes up to
+        half as long again to make such a derivative, and infinite factors are rare. So this method returns one that
+        always multiplies, in which 0 times an infinite factor is nan. A caller that finds a nan takes the result of
+        `derivative` instead. From then on, this method returns that, too.
+
+        The arguments and the errors are those of `derivative`.
+        """
+        return self._derivative(kind, wrt, lower, masked=False)
+
+    @cached_property
+    def _selects(self) -> bool:
+        return any(op.selects for _, op in self.compiled.graph.operations)
+
+    def _derivative(self, kind: Kind, wrt: Variables, lower: bool, masked: bool) -> CompiledDerivative:
         if wrt == "parameters" and some_frozen(self.parameters):
             wrt = unfrozen(self.parameters)
         variables = None if isinstance(wrt, str) else self._variables(kind, wrt)
-        key = kind, wrt if variables is None else tuple(variables), lower
+        key = kind, wrt if variables is None else tuple(variables), lower, True
         found = self._derivatives.get(key)
+        if found is None and not masked and self._selects:
+            key = *key[:3], False
+            found = self._derivatives.get(key)
         if found is None:
             variables = variables or self._variables(kind, wrt)
             if kind not in ("gradient", "jacobian", "hessian", "value_and_grad"):
@@ -554,7 +599,8 @@ class Program(Runnable):
             def derived() -> CompiledDerivative:
                 known = self._derivatives.get(key)
                 if known is None:  # in an empty context: the first caller may be inside `no_grad()`
-                    known = self._derivatives.setdefault(key, Context().run(_derive, self, kind, wanted, lower))
+                    made = Context().run(_derive, self, kind, wanted, lower, key[3])
+                    known = self._derivatives.setdefault(key, made)
                 return known
 
             return self.compiled.in_turn(derived)
@@ -706,11 +752,15 @@ class Program(Runnable):
         self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
     ) -> Any:
         check_threads(kind, threads)
-        derivative = self.derivative(kind, wrt, lower)
+        derivative = self.derivative_for_calls(kind, wrt, lower)
         data, n = self._read_rows(rows)
         self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
         self.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
         numpy = numpy_if_array(rows) if out is None else None
+        if not derivative.masked:
+            if (found := derivative.without_nan(data, n, threads, numpy, out, dense)) is not None:
+                return found
+            derivative = self.derivative(kind, wrt, lower)
         if dense:
             return derivative.dense(data, n, threads, numpy, out)
         if derivative.program:
@@ -758,7 +808,7 @@ def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, flo
     return found
 
 
-def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -> CompiledDerivative:
+def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, masked: bool) -> CompiledDerivative:
     """Return a derivative of a program. The derivative reads the parameters at each call, like the program.
 
     A parameter that the user has frozen since the program was recorded must not become a constant of the derivative.
@@ -772,16 +822,16 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool) -
     outputs, inner = with_leaves(kept, instead), [instead.get(x, x) for x in variables]
 
     def derive() -> CompiledDerivative:
-        found = _entries(outputs, kind, inner, lower)
+        found = _entries(outputs, kind, inner, lower, masked)
         nodes = [x for x in found.values if isinstance(x, Value)]
         replaced = iter(with_leaves(nodes, {other: x for x, other in instead.items()}))
         values = [next(replaced) if isinstance(x, Value) else x for x in found.values]
-        return CompiledDerivative(found._replace(values=values), program)
+        return CompiledDerivative(found._replace(values=values), program, masked)
 
     derivative = without_collector(derive)
     if all(x.requires_grad or x in instead for x in leaves):
         return derivative
-    return _derive(program, kind, variables, lower)  # another thread has frozen a parameter in the meantime
+    return _derive(program, kind, variables, lower, masked)  # another thread has frozen a parameter in the meantime
 
 
 def _check_partials_are_repeatable(program: Program) -> None:
@@ -797,13 +847,13 @@ def _check_partials_are_repeatable(program: Program) -> None:
             )
 
 
-def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool) -> Sparse:
+def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool, masked: bool) -> Sparse:
     if kind == "jacobian":
-        return sparse_jacobian(outputs, variables)
+        return sparse_jacobian(outputs, variables, masked)
     [output] = outputs
     if kind == "hessian":
-        return sparse_hessian(output, variables, lower)
-    values, n = sparse_gradient(output, variables), len(variables)
+        return sparse_hessian(output, variables, lower, masked)
+    values, n = sparse_gradient(output, variables, masked), len(variables)
     if kind == "value_and_grad":  # the output comes first
         values, n = [output, *values], n + 1
     return Sparse(values, [0] * n, list(range(n)), (1, n))

@@ -61,6 +61,8 @@ class DerivativeArithmetic:
         variables: nodes to treat as leaves, even if they were computed.
         graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. All
             other nodes were made for derivatives, and their constant factors become part of the coefficient.
+        masked: whether a derivative is 0 where an operation did not select an operand, even if a later factor is
+            infinite or nan. If not, such a derivative is nan, and all others are the same. This takes fewer nodes.
 
     Attributes:
         field: the `FieldEvaluator` that gives the value of each node in the finite field.
@@ -75,7 +77,8 @@ class DerivativeArithmetic:
     5.0
     """
 
-    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = ()) -> None:
+    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = (), masked: bool = True) -> None:
+        self._masked = masked
         self.field = FieldEvaluator(variables)
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by the operation, and what each operand is
@@ -252,7 +255,7 @@ class DerivativeArithmetic:
         if uniform and len({*xs}) == len(xs) and key not in self._factors:  # in x * x, a partial could be either x
             self._factors[key] = _factors(xs, partials, needed)
         edges = self._nonzero(partials, needed)
-        if not node.op.selects:
+        if not (node.op.selects and self._masked):
             return [(xs[slot], derivative) for slot, derivative in edges]
         for slot, (_, partial, _) in edges:
             if isinstance(partial, Value) and node.op.may_leave_out(slot) and partial not in self._selected:

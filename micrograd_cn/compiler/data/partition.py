@@ -256,7 +256,8 @@ def has_nan(numbers: FlatNumbers, width: int = 1) -> bool:
     [True, False]
     """
     if not _uses_machine_code(len(numbers) // width):
-        return any(map(isnan, numbers[::width]))
+        first = numbers if width == 1 else numbers[::width]
+        return isnan(sum(first)) and any(map(isnan, first))  # the sum is nan, too, if inf and -inf are in it
     return bool(_kernels["has_nan"](address(numbers), len(numbers) // width, width))
 
 

@@ -89,9 +89,9 @@ class Branch(Program):
             )
         return super().fit(rows, *arguments, **options)
 
-    def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
-        """Return a derivative, as `Program.derivative` does. The program of the derivative checks the guards, too."""
-        found = copy(super().derivative(kind, wrt, lower))
+    def _derivative(self, kind: Kind, wrt: Variables, lower: bool, masked: bool) -> CompiledDerivative:
+        """Return a derivative, as `Program` does. The program of the derivative checks the guards, too."""
+        found = copy(super()._derivative(kind, wrt, lower, masked))
         if found.program:
             found.program = Branch(found.program, self._guards, self._name)
         return found

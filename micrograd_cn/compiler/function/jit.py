@@ -39,7 +39,7 @@ from ..data.captured import CapturedValue, describe
 from ..data.indices import Indices, indices_of, rows_out_of_range
 from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
-from ..data.partition import at_indices
+from ..data.partition import at_indices, has_nan
 from ..data.rows import as_result, row_numbers, writable_address
 from ..data.samples import (
     INSTEAD_OF_VALUE,
@@ -509,11 +509,13 @@ class ReadyCall(NamedTuple):
         program: the program that runs.
         merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
+        masked: whether the program computes no derivative that is not masked; see `Program.derivative_for_calls`.
     """
 
     runner: ArrayRunner
     program: Program
     merged: MergedRecordings | None
+    masked: bool = True
 
 
 MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
@@ -908,7 +910,7 @@ class CompiledFunction:
         """
         check_threads("backward", threads)
         if threads == 1 and type(samples) is not list and (ready := self._array_runner("backward", as_tuple(samples))):
-            runner, program, merged = ready
+            runner, program, merged, _ = ready
             program.check_frozen("backward")
             if not program.has_trainable:
                 self._check_trainable("backward", [program])
@@ -1765,10 +1767,12 @@ class CompiledFunction:
         if type(samples) is list or not (found := self._array_runner(method, as_tuple(samples))):
             return None
         rows = found.runner.computed(as_tuple(samples))
-        is_valid = not (found.merged and rows.finds_nan())
+        is_valid = not (found.merged and rows.finds_nan()) and (found.masked or not has_nan(rows.out))
         if is_valid:
             results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
         found.runner.give_back(rows)
+        if not (is_valid or found.masked):
+            self._array_runners.clear()  # the next ones are made with masked derivatives
         return results if is_valid else None
 
     def _array_values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:
@@ -1828,6 +1832,7 @@ class CompiledFunction:
         if not first.single:
             return None
         program: Program | None = first.program
+        masked = True
         if merged:
             n = shapes[0][0]
             if method == "gradient":
@@ -1842,12 +1847,13 @@ class CompiledFunction:
         elif method == "gradient":
             if first.indices.columns:  # they are checked in each call
                 return None
-            program = first.program.derivative("gradient").program
+            derivative = first.program.derivative_for_calls("gradient")
+            program, masked = derivative.program, derivative.masked
         if program is None or (method == "backward" and not (program.has_gradient and self.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
-        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result), program, merged)
+        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result), program, merged, masked)
 
     def _checked_split(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         i, sample = numbered
@@ -2207,10 +2213,11 @@ def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyC
 
     Return None if most entries are always 0. `kind` is as for `Program.derivative`.
     """
-    derivative = program.derivative(kind)
+    derivative = program.derivative_for_calls(kind)
     if not (whole := derivative.whole):
         return None
-    return ReadyCall(ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape), whole, None)
+    runner = ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape)
+    return ReadyCall(runner, whole, None, derivative.masked)
 
 
 def _dispatch_among(

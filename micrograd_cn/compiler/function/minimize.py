@@ -81,7 +81,8 @@ def scipy_functions(
     if isinstance(program, Program):
         check(program, "the program has a list of outputs")
         if "jac" in names:
-            program.derivative("hessian" if "hess" in names else "gradient")  # raises now if there is none
+            # This raises now if there is none
+            program.derivative_for_calls("hessian" if "hess" in names else "value_and_grad")
     elif isinstance(program, CompiledFunction):
         _check_one_argument(program)
     else:
@@ -131,7 +132,7 @@ def scipy_functions(
 
     def hess(x: Any) -> Any:
         here, row = at(x)
-        structure = here.derivative("hessian").structure
+        structure = here.derivative_for_calls("hessian").structure
         if as_array:
             return here.hessian(row, dense=True, out=np.empty(structure.shape))
         matrices = sparse.get(here) or sparse.setdefault(here, SparseMatrices(structure))

@@ -1,0 +1,124 @@
+"""Compiled derivatives are first made without masks, and with masks once an entry is nan without them.
+
+A mask chooses 0 where an operation did not select an operand, although a later factor is infinite.
+"""
+
+from __future__ import annotations
+
+from math import inf, isnan, nan
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value, functional, maximum, relu, sqrt
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.function.minimize import scipy_functions
+
+PLAIN = [[1.0, 2.0], [0.5, 2.0]]  # no factor is infinite; in the second row, relu does not select its operand
+SPECIAL = [
+    [1.0, 2.0],
+    [-1.0, 0.0],
+]  # relu does not select the root of the second row, whose slope is infinite
+
+
+def function(x):
+    return relu(x[0] * sqrt(x[1]) - 1.0) + sqrt(relu(x[0])) + maximum(x[1], x[0]) * x[0]
+
+
+KINDS = {
+    "gradient": lambda f, rows, **options: f.gradient(rows, **options),
+    "jacobian": lambda f, rows, **options: f.jacobian(rows, dense=True, **options),
+    "hessian": lambda f, rows, **options: f.hessian(rows, dense=True, **options),
+}
+
+
+def expected(kind, rows):
+    derive = {"gradient": functional.grad, "jacobian": functional.jacobian, "hessian": functional.hessian}[kind]
+    found = [derive(function)(row) for row in rows]
+    return np.array([[x] for x in found] if kind == "jacobian" else found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [PLAIN, SPECIAL], ids=["plain", "special"])
+def test_a_derivative_is_that_of_the_engine_with_and_without_infinite_factors(kind, rows):
+    """The function is called as often as it takes to keep code for arrays of this shape, and with other results."""
+    true, numbers = expected(kind, rows), np.array(rows)
+    assert not np.isnan(true).any()
+    compute, f = KINDS[kind], compile(function)
+    for _ in range(60):
+        assert np.array_equal(compute(f, (numbers,)), true)
+    assert np.array_equal(compute(f, [(row,) for row in rows]), true)
+    assert np.array_equal(compute(f, (numbers,), threads=2), true)
+    out = np.full(true.shape, nan)
+    assert compute(f, (numbers,), out=out) is out
+    assert np.array_equal(out, true)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_are_used_from_the_first_nan_on(kind):
+    compute, program = KINDS[kind], compile(function).program(PLAIN[0])
+    for _ in range(8):
+        assert np.array_equal(compute(program, PLAIN), expected(kind, PLAIN))
+        assert not program.derivative_for_calls(kind).masked
+    assert np.array_equal(compute(program, SPECIAL), expected(kind, SPECIAL))
+    assert program.derivative_for_calls(kind) is program.derivative(kind)
+    assert program.derivative(kind).masked
+    assert np.array_equal(compute(program, SPECIAL), expected(kind, SPECIAL))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_code_for_arrays_is_made_anew_with_masks(kind):
+    compute, f = KINDS[kind], compile(function)
+    plain, special = np.array(PLAIN), np.array(SPECIAL)
+    for rows in [plain] * 60 + [special] * 60 + [plain] * 2:
+        assert np.array_equal(compute(f, (rows,)), expected(kind, rows.tolist()))
+
+
+def test_the_results_may_be_written_over_the_rows():
+    rows = np.array(SPECIAL)
+    program = compile(function).program(PLAIN[0])
+    assert np.array_equal(program.gradient(rows, out=rows), expected("gradient", SPECIAL))
+
+
+def test_the_mean_of_hessians_and_the_values_with_gradients_are_right_at_infinite_factors():
+    f, rows = compile(function), np.array(SPECIAL)
+    assert np.array_equal(f.hessian((rows,), dense=True, mean=True), expected("hessian", SPECIAL).mean(0))
+    values, gradients = f.value_and_grad((rows,), wrt="inputs", each=True)
+    assert values.tolist() == [function(row) for row in SPECIAL]
+    assert np.array_equal(gradients, expected("gradient", SPECIAL))
+
+
+def test_scipys_functions_are_right_at_infinite_factors():
+    functions = scipy_functions(compile(function))
+    for row in [*PLAIN, *SPECIAL]:
+        assert np.array_equal(functions["jac"](np.array(row)), expected("gradient", [row])[0])
+
+
+def test_a_printed_derivative_has_masks():
+    program = compile(function).program(PLAIN[0])
+    program.gradient(PLAIN)
+    assert program.derivative("gradient").masked
+    assert program.derivative("gradient").program.forward(SPECIAL) == expected("gradient", SPECIAL).tolist()
+
+
+def test_a_branch_checks_its_guards_with_and_without_masks():
+    f = compile(lambda x: function(x) if x[0] < 2.0 else x[1])
+    program = f.program(PLAIN[0])
+    assert np.array_equal(program.gradient(SPECIAL), expected("gradient", SPECIAL))
+    with pytest.raises(ValueError, match="does not hold"):
+        program.gradient([[3.0, 1.0]])
+    assert np.array_equal(program.gradient(SPECIAL), expected("gradient", SPECIAL))
+
+
+def test_a_nan_that_is_right_stays():
+    f = compile(lambda x: relu(x[0]) * x[1])
+    for _ in range(8):
+        [[first, second]] = f.gradient((np.array([[1.0, nan]]),))
+        assert isnan(first)
+        assert second == 1.0
+    assert f.gradient((np.array([[-1.0, inf], [1.0, 2.0]]),)).tolist() == [[0.0, 0.0], [2.0, 1.0]]
+
+
+def test_a_function_without_selections_has_one_derivative():
+    program = compile(Value(2.0) * (x := Value(3.0)) ** 2, [x])
+    assert program.derivative_for_calls("hessian") is program.derivative("hessian")
