@@ -147,6 +147,11 @@ def test_a_compiled_function_reads_and_trains_by_machine_code():
     assert [*parameters_to_vector(ws)] == [0.0, 0.0, 5.0, *[0.0] * 37]
 
 
+def test_parameters_are_one_array_without_numpy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)  # `import numpy` raises an ImportError
+    assert parameters_to_vector([Value(1.0), Value(2.0)]) == array("d", [1.0, 2.0])
+
+
 def test_a_copy_and_a_pickle_do_not_change_with_their_original():
     found = parameters()
     machine.set_data(found, array("d", range(50)))

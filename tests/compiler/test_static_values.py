@@ -115,6 +115,8 @@ def test_values_that_are_the_same_share_a_program(one, other):
         (lambda: {1.0}, lambda k: k.x.add(2.0)),
         (lambda: Plain(1.0), lambda k: setattr(k.x, "x", 2.0)),
         (lambda: Plain([1.0]), lambda k: k.x.x.append(2.0)),
+        (lambda: Slotted(1.0), lambda k: setattr(k.x, "x", 2.0)),
+        (lambda: Slotted(1.0), lambda k: setattr(k.x, "_Slotted__hidden", 2.0)),
         (lambda: np.array([0.0, 1.0]), lambda k: k.x.__setitem__(0, -0.0)),
         (lambda: np.array([0.0, "a"], dtype=object), lambda k: k.x.__setitem__(0, -0.0)),
         (lambda: [0.0] * 5000, lambda k: k.x.append(2.0)),
