@@ -509,34 +509,87 @@ def test_a_frame_s_work_fits_into_a_sixtieth_of_a_second(board):
     assert sorted(spent)[20] < 16
 
 
+# What is drawn in each frame of a training: curves of the network, dots of the plane, histograms, and the losses.
 DRAWINGS = """frames => new Promise(done => {
-    const drawn = {}, { clearRect } = CanvasRenderingContext2D.prototype;
-    CanvasRenderingContext2D.prototype.clearRect = function (...place) {
-        const name = this.canvas.id || this.canvas.parentElement?.id;
-        drawn[name] = (drawn[name] ?? 0) + 1;
+    const each = [], proto = CanvasRenderingContext2D.prototype;
+    const { bezierCurveTo, arc, clearRect } = proto;
+    const count = name => each.length && (each.at(-1)[name] = (each.at(-1)[name] ?? 0) + 1);
+    proto.bezierCurveTo = function (...place) { count("curves"); bezierCurveTo.apply(this, place); };
+    proto.arc = function (...place) { count("dots"); arc.apply(this, place); };
+    proto.clearRect = function (...place) {
+        count(this.canvas.closest(".layer") ? "histograms" : this.canvas.id || "others");
         clearRect.apply(this, place);
     };
-    let count = 0;
-    const each = () => {
-        if (++count < frames) return requestAnimationFrame(each);
-        CanvasRenderingContext2D.prototype.clearRect = clearRect;
-        done(drawn);
+    const frame = () => {
+        if (each.push({}) <= frames) return requestAnimationFrame(frame);
+        Object.assign(proto, { bezierCurveTo, arc, clearRect });
+        done(each.slice(0, frames));
     };
-    requestAnimationFrame(each);
+    requestAnimationFrame(frame);
     byId("run").click();
 })"""
 
 
-def test_what_is_slow_to_draw_is_not_drawn_in_every_frame(board):
+@pytest.mark.parametrize("speed", ["60", "full"])
+def test_what_is_slow_to_draw_is_spread_over_the_frames(speed, board):
     board.page.locator("#b_layers").fill("16-16-16-16-16-16")
     board.page.locator("#b_batch").select_option("0")
-    board.page.locator("#b_speed").select_option("full")
-    drawn = board.page.evaluate(DRAWINGS, 48)
+    board.page.locator("#b_speed").select_option(speed)
+    frames = board.page.evaluate(DRAWINGS, 48)
     board.page.evaluate("stopTraining()")
-    assert 10 <= drawn["wires"] <= 14  # 1,328 curves
-    assert 2 <= drawn["plane"] <= 14  # 300 points and a line between the classes
-    assert 7 <= drawn["losses"] <= 9
+    total = {name: sum(frame.get(name, 0) for frame in frames) for name in ("curves", "dots", "histograms", "plane")}
+    assert max(frame.get("curves", 0) for frame in frames) <= 2 * 16 + 16 * 16
+    assert total["curves"] >= 4 * 1300  # 1,328 weights, but for those that are almost 0
+    assert max(frame.get("histograms", 0) for frame in frames) == 2
+    assert total["histograms"] >= 5 * 14
+    assert total["dots"] == 0  # the samples do not change
+    assert total["plane"] >= 2
+    assert 7 <= sum("losses" in frame for frame in frames) <= 9
+    assert not any("losses" in frame and "curves" in frame for frame in frames)
     assert inside(board, "trainer.steps") >= 40
+
+
+@pytest.mark.parametrize("looks", ["null", "lens", "wire"])
+def test_a_network_that_is_drawn_in_parts_looks_the_same(looks, board):
+    board.page.locator("#b_layers").fill("16-3-12")
+    change = {"null": "", "lens": "wiring.pinned = { l: 2, j: 3 };", "wire": "wiring.wire = { l: 1, i: 7, j: 1 };"}
+    board.page.evaluate(f"{{ {change[looks]} wiring.draw(); }}")
+    whole = board.page.evaluate("wiring.canvas.toDataURL()")
+    parts, left = board.page.evaluate(
+        """() => {
+            const { canvas } = wiring;
+            canvas.getContext("2d").fillRect(0, 0, canvas.width, canvas.height);
+            const left = canvas.toDataURL();
+            let parts = 1;
+            while (!wiring.drawNext(20)) parts++;
+            return [parts, left];
+        }"""
+    )
+    assert parts == 4
+    assert left != whole == board.page.evaluate("wiring.canvas.toDataURL()")
+
+
+def test_samples_that_are_drawn_while_a_network_trains_are_seen(board):
+    board.page.locator("#b_data").select_option("own")
+    board.page.evaluate("setTraining('speed', 'full')")
+    box = board.page.locator("#plane").bounding_box()
+    for x, y in [(0.2, 0.2), (0.8, 0.8), (0.2, 0.8)]:
+        board.page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    button(board, "play")
+    board.wait_for("session.board.trainer.steps > 10")
+    x, y = box["x"] + 0.8 * box["width"], box["y"] + 0.2 * box["height"]
+    board.page.mouse.click(x, y)
+    steps = inside(board, "trainer.steps")
+    board.wait_for(f"session.board.trainer.steps > {steps + 100}")
+    seen = board.page.evaluate(
+        """([x, y]) => {
+            const plane = byId("plane"), { left, top } = plane.getBoundingClientRect();
+            return [...plane.getContext("2d").getImageData(x - left, y - top, 1, 1).data];
+        }""",
+        [x, y],
+    )
+    colour = board.page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--minus')")
+    assert seen[:3] == [int(colour.strip()[i : i + 2], 16) for i in (1, 3, 5)]
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -2,7 +2,7 @@
 
 import { drawArcs, widthOfArcs } from "./arcs.js";
 import { model } from "./settings.js";
-import { byId, html, svg } from "../stepper/elements.js";
+import { byId, html, setText, svg } from "../stepper/elements.js";
 import { largestOf } from "../stepper/lists.js";
 import { session } from "../stepper/session.js";
 import { exact, filled } from "../stepper/text.js";
@@ -145,10 +145,6 @@ export function headName(h) {
   return layers === 1
     ? filled(session.words.m_head, { head: h + 1 })
     : filled(session.words.m_head_of, { head: (h % heads) + 1, layer: Math.floor(h / heads) + 1 });
-}
-
-export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }
 
 // Give an element `count` children, and change each of them. Children that are there already stay.

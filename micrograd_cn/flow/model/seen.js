@@ -1,9 +1,9 @@
 // Show the language model's room: its state, the losses, the table of embeddings, and new words.
 
 import { SMOOTHED, drawEmbeddings, drawModelLosses } from "./charts.js";
-import { fill, letterOf, setText, showReading, typedTokens } from "./reading.js";
+import { fill, letterOf, showReading, typedTokens } from "./reading.js";
 import { model, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
-import { byId, fieldById, html } from "../stepper/elements.js";
+import { byId, fieldById, html, setText } from "../stepper/elements.js";
 import { session } from "../stepper/session.js";
 import { filled, parsed, shown } from "../stepper/text.js";
 

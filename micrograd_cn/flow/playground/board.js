@@ -6,7 +6,7 @@ import { neuronName } from "./names.js";
 import { Field, Survey, drawPlane } from "./plane.js";
 import { MOST_LAYERS, isWritten } from "./settings.js";
 import { Wiring, deadNeurons } from "./wiring.js";
-import { byId, fieldById } from "../stepper/elements.js";
+import { byId, fieldById, setText } from "../stepper/elements.js";
 import { page } from "../stepper/page.js";
 import { session } from "../stepper/session.js";
 import { bracketed, filled, shown } from "../stepper/text.js";
@@ -56,18 +56,24 @@ export function drawBoard(all) {
   drawLayers();
 }
 
-// Draw the plane as the network, or the selected neuron, sees it.
-export function drawWorld() {
-  const { trainer, point: chosenPoint } = session.board;
+// Draw the plane as the network, or the selected neuron, sees it. In a frame of a training the samples are the `same`.
+export function drawWorld(same = false) {
+  const { trainer, point: chosen } = session.board;
+  const { points, held } = trainer;
   const { lens } = wiring;
   const field = lens ? wiring.fields[lens.l][lens.j] : views.output;
-  drawPlane(byId("plane"), field, trainer.points, chosenPoint, trainer.held);
+  drawPlane(byId("plane"), field, { points, held, chosen }, same);
 }
 
 // Draw the weights or their gradients, and tell those of the selected neuron.
 export function drawWires() {
   wiring.draw(byId("show_grads").getAttribute("aria-pressed") === "true", session.words);
   tellLens();
+}
+
+// Draw the weights of the next layers, at least `count` of them.
+export function drawSomeWires(count) {
+  if (wiring.drawNext(count)) tellLens();
 }
 
 // Measure the losses on all samples, draw them, and tell how far the training is.
@@ -78,11 +84,17 @@ export function drawNumbers() {
   tellState();
 }
 
-// Draw the histograms of each layer, and mark the neurons that are dead.
+// Draw the histograms of each layer, tell their numbers, and mark the neurons that are dead.
 export function drawLayers() {
-  const { trainer, dead } = session.board;
-  charts.update(trainer.network, session.words);
-  wiring.mark(dead, session.words);
+  charts.draw();
+  tellLayers();
+}
+
+export const drawNextLayer = () => charts.drawNext();
+
+export function tellLayers() {
+  charts.tell(session.words);
+  wiring.mark(session.board.dead, session.words);
 }
 
 export function tellState() {
@@ -92,7 +104,7 @@ export function tellState() {
   } = session;
   const { history: losses, steps, seen, points } = trainer;
   const loss = losses.at(-1);
-  byId("run").textContent = running ? words.pause : words.play;
+  setText(byId("run"), running ? words.pause : words.play);
   for (const id of ["run", "one_step", "one_sample", "open_loss", "open_sample"])
     fieldById(id).disabled = points.length < LEAST_POINTS;
   const { all, held } = trainer.curve.at(-1) ?? trainer.take();
@@ -104,13 +116,13 @@ export function tellState() {
     batch: loss === undefined ? "–" : shown(loss),
   };
   const known = { ...told, accuracy: percent(all), held_loss: held ? shown(held.loss) : "–", held: percent(held) };
-  byId("state").textContent = filled(words.board_state, known) + (held ? filled(words.board_held, known) : "");
+  setText(byId("state"), filled(words.board_state, known) + (held ? filled(words.board_held, known) : ""));
   byId("painting").hidden = settings.data !== "own";
   byId("plane_hint").hidden = settings.data === "own"; // it would leave no room for the buttons
   byId("losses").setAttribute("aria-label", filled(words.curve, { root: "loss" }));
   const label = filled(words.plane_label, { number: chosenPoint + 1, count: points.length });
   byId("plane").setAttribute("aria-label", `${words.plane_hint} ${label}`);
-  byId("warning").textContent = warning(losses, points, dead.flat().filter(Boolean).length);
+  setText(byId("warning"), warning(losses, points, dead.flat().filter(Boolean).length));
 }
 
 function warning(losses, points, deadCount) {
@@ -135,7 +147,7 @@ function tellLens() {
   byId("lens").classList.toggle("empty", !lens);
   byId("open_neuron").disabled = !lens || trainer.points.length < LEAST_POINTS;
   if (!lens) {
-    byId("lens_text").textContent = words.lens_hint;
+    setText(byId("lens_text"), words.lens_hint);
     return;
   }
   const { nin, first, last } = network.layers[lens.l];

@@ -4,7 +4,7 @@ import { LEAST_POINTS } from "./data.js";
 import { layerName } from "./names.js";
 import { colours, fitted } from "../stepper/canvas.js";
 import { drawCurves } from "../stepper/chart.js";
-import { html } from "../stepper/elements.js";
+import { html, setText } from "../stepper/elements.js";
 import { largestOf } from "../stepper/lists.js";
 import { filled, shown } from "../stepper/text.js";
 
@@ -43,6 +43,7 @@ export class Charts {
 
   show(network) {
     this.network = network;
+    this.turn = 0; // the layer that drawNext() draws next
     this.layers = network.layers.map(layer => {
       const parts = ["weights", "gradients"].map(() => ({ canvas: html("canvas"), text: html("p") }));
       const title = html("h2");
@@ -52,18 +53,38 @@ export class Charts {
     this.frame.replaceChildren(...this.layers.map(({ element }) => element));
   }
 
-  // A layer's gradient has vanished, for practical purposes, if it is ten thousand times smaller than the largest one.
-  update({ data, grad }, words) {
+  // Draw the histograms of all layers.
+  draw() {
+    this.layers.forEach((_, l) => this.drawLayer(l));
+  }
+
+  // Draw the histograms of the next layer, so all are drawn after as many calls as there are layers.
+  drawNext() {
+    this.drawLayer(this.turn);
+    this.turn = (this.turn + 1) % this.layers.length;
+  }
+
+  drawLayer(l) {
+    const { data, grad } = this.network;
+    const {
+      layer: { first, nin, nout },
+      parts,
+    } = this.layers[l];
+    [data, grad].forEach((numbers, k) =>
+      histogram(parts[k].canvas, numbers.subarray(first, first + nout * (nin + 1)), k),
+    );
+  }
+
+  // Tell the root mean squares of all layers. A layer's gradient has vanished, for practical purposes, if it is ten
+  // thousand times smaller than the largest one.
+  tell(words) {
+    const { data, grad } = this.network;
     const sizes = this.layers.map(({ layer }) => rms(grad, layer));
     const most = largestOf(sizes);
     this.layers.forEach(({ layer, title, parts }, l) => {
-      title.textContent = layerName(this.network, l, words);
-      [data, grad].forEach((numbers, k) => {
-        histogram(parts[k].canvas, numbers.subarray(layer.first, layer.first + layer.nout * (layer.nin + 1)), k);
-        parts[k].text.textContent = filled(k ? words.gradients_rms : words.weights_rms, {
-          rms: shown(rms(numbers, layer)),
-        });
-      });
+      setText(title, layerName(this.network, l, words));
+      setText(parts[0].text, filled(words.weights_rms, { rms: shown(rms(data, layer)) }));
+      setText(parts[1].text, filled(words.gradients_rms, { rms: shown(sizes[l]) }));
       parts[1].text.classList.toggle("low", sizes[l] < 1e-4 * most);
     });
   }

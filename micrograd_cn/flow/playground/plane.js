@@ -88,25 +88,47 @@ function drawMark(context, label, x, y, radius) {
   context.closePath();
 }
 
-export function drawPlane(canvas, output, points, chosenPoint, held = []) {
+const drawnSamples = document.createElement("canvas"); // the samples alone, in front of nothing
+
+/**
+ * Draw the answer at each point of the plane, the line between the classes, and the samples. Their drawing is slow, so
+ * if they are the `same` as in the last call, it is used again.
+ * @param {HTMLCanvasElement} canvas
+ * @param {Field} answer
+ * @param {{ points: Sample[], held: Sample[], chosen: number }} samples
+ */
+export function drawPlane(canvas, answer, samples, same = false) {
   const { context, width, height } = fitted(canvas);
+  if (!width || !height) return;
   const size = Math.min(width, height);
   const left = (width - size) / 2;
+  const top = (height - size) / 2;
   context.clearRect(0, 0, width, height);
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
-  context.drawImage(output.canvas, left, (height - size) / 2, size, size);
-  const radius = Math.max(3, size / 105);
-  const top = (height - size) / 2;
+  context.drawImage(answer.canvas, left, top, size, size);
   const cell = size / GRID;
   Object.assign(context, { strokeStyle: colours.ink, lineWidth: 1.5, lineCap: "round" });
   context.beginPath();
-  for (const [[x0, y0], [x1, y1]] of levelLine(output.values, GRID)) {
+  for (const [[x0, y0], [x1, y1]] of levelLine(answer.values, GRID)) {
     context.moveTo(left + (x0 + 0.5) * cell, top + (y0 + 0.5) * cell);
     context.lineTo(left + (x1 + 0.5) * cell, top + (y1 + 0.5) * cell);
   }
   context.stroke();
   const placed = ([x, y]) => [left + ((x + REACH) / (2 * REACH)) * size, top + ((REACH - y) / (2 * REACH)) * size];
+  if (!same || drawnSamples.width !== canvas.width || drawnSamples.height !== canvas.height) {
+    Object.assign(drawnSamples, { width: canvas.width, height: canvas.height }); // which clears it
+    const apart = drawnSamples.getContext("2d");
+    apart.setTransform(context.getTransform());
+    drawSamples(apart, samples, placed, Math.max(3, size / 105));
+  }
+  context.save();
+  context.resetTransform();
+  context.drawImage(drawnSamples, 0, 0);
+  context.restore();
+}
+
+function drawSamples(context, { points, held, chosen }, placed, radius) {
   for (const { at, label } of held) {
     // held-out points are hollow
     const [cx, cy] = placed(at);
@@ -129,7 +151,7 @@ export function drawPlane(canvas, output, points, chosenPoint, held = []) {
     context.lineWidth = 2;
     context.stroke(); // the fill covers the inner half of the line
     context.fill();
-    if (i !== chosenPoint) return;
+    if (i !== chosen) return;
     for (const [strokeStyle, lineWidth] of [
       [colours.ink, 6],
       [colours.glow, 3],

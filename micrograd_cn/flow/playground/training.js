@@ -2,13 +2,14 @@
 
 import {
   drawBoard,
-  drawLayers,
+  drawNextLayer,
   drawNumbers,
-  drawWires,
+  drawSomeWires,
   drawWorld,
   findDead,
   refresh,
   showTrainer,
+  tellLayers,
   tellState,
   views,
   wiring,
@@ -35,7 +36,8 @@ const HELD = 100; // held-out points
 const MOST_RETRAINED = 3000; // steps that a link makes again
 // In one frame at full speed: milliseconds of training, how many steps it has at most, and milliseconds for the fields.
 const BUDGET = { training: 5, steps: 4, fields: 2.5 };
-const MANY_WEIGHTS = 500; // With more weights than this, they are drawn in every fourth frame only.
+const MOST_SHOWN = 10; // With so many steps a second at most, everything is drawn after each step.
+const WIRES = 256; // With more steps, so many weights are drawn in a frame: those of one layer of the largest network.
 const pace = { frame: 0, swept: false }; // frames so far, and whether the fields are complete after this frame
 
 export function renew() {
@@ -59,35 +61,46 @@ export function renew() {
   showTrainer();
 }
 
-// In each frame at full speed, take as many steps as fit into the budget, and compute a part of the fields. The eye sees
-// no difference if the rest is drawn less often, and each part of it in a frame of its own.
+// Whether steps follow each other so quickly that the eye sees no difference if not everything is drawn after each.
+const isQuick = speed => speed === "full" || Number(speed) > MOST_SHOWN;
+
+// Compute a part of the fields.
+function sweep() {
+  const began = performance.now();
+  pace.swept = false;
+  for (let rows = 0; rows < GRID / 4 && !pace.swept && performance.now() - began < BUDGET.fields; rows++)
+    pace.swept = views.survey.rows(1);
+}
+
+// In each frame at full speed, take as many steps as fit into the budget. What is slow is drawn less often, a part in
+// each frame, and has a frame without the other parts.
 const runner = new Runner(session.board, {
   speed: () => session.board.settings.speed,
   step() {
     session.board.trainer.step();
-    views.survey.whole();
+    if (isQuick(session.board.settings.speed)) sweep();
+    else views.survey.whole();
   },
   full(began) {
     const { trainer } = session.board;
     let steps = 0;
-    let now = began;
+    let spent = 0;
     do {
       trainer.step();
       steps++;
-      now = performance.now();
-    } while (steps < BUDGET.steps && ((now - began) * (steps + 1)) / steps < BUDGET.training); // if another one fits
-    pace.swept = false;
-    for (let rows = 0; rows < GRID / 4 && !pace.swept && performance.now() - now < BUDGET.fields; rows++)
-      pace.swept = views.survey.rows(1);
+      spent = performance.now() - began;
+    } while (steps < BUDGET.steps && (spent * (steps + 1)) / steps < BUDGET.training); // if another one fits
+    sweep();
   },
   showFrame(_now, speed) {
     const frame = pace.frame++ % 12;
     if (frame === 5) findDead();
-    if (speed !== "full") return drawBoard(true);
-    if (pace.swept) drawWorld();
-    if (frame % 4 === 3 || session.board.trainer.network.count <= MANY_WEIGHTS) drawWires();
-    if (frame % 6 === 0) drawNumbers();
-    if (frame % 6 === 2) drawLayers();
+    if (!isQuick(speed)) return drawBoard(true);
+    if (pace.swept) drawWorld(true);
+    if (frame % 6 === 0) return drawNumbers();
+    drawSomeWires(WIRES);
+    drawNextLayer();
+    if (frame % 6 === 3) tellLayers();
   },
 });
 

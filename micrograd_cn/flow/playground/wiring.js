@@ -15,6 +15,7 @@ const LEAST_INPUT = 32; // pixels that the name of an input needs
 
 export class Wiring {
   gradients = false; // whether the wires show gradients, and not weights
+  turn = 0; // the layer whose wires drawNext() draws next
   /** @type {Words} */
   words;
 
@@ -134,30 +135,58 @@ export class Wiring {
     this.draw();
   }
 
-  // Draw the wires. The colour is the sign and the width the size. For gradients, the size is relative to the largest
-  // one.
+  // Draw all wires.
   draw(gradients = this.gradients, words = this.words) {
     Object.assign(this, { gradients, words });
+    this.drawLayers(0, this.trainer.network.layers.length);
+    this.turn = 0;
+  }
+
+  // Draw the wires of the next layers, at least `count` of them if the network has so many in these and later layers.
+  // Return whether those of the last layer are drawn now.
+  drawNext(count) {
+    const { layers } = this.trainer.network;
+    let end = this.turn;
+    for (let drawn = 0; end < layers.length && drawn < count; end++) drawn += layers[end].nin * layers[end].nout;
+    this.drawLayers(this.turn, end);
+    this.turn = end % layers.length;
+    return this.turn === 0;
+  }
+
+  // Draw the wires of the layers from `begin` to before `end` in the part of the canvas that belongs to them.
+  drawLayers(begin, end) {
     const { context, width, height } = fitted(this.canvas);
+    const { layers } = this.trainer.network;
+    const left = begin ? Math.round(this.places[begin][0][0]) : 0;
+    const right = end < layers.length ? Math.round(this.places[end][0][0]) : width;
+    context.save();
+    context.beginPath();
+    context.rect(left, 0, right - left, height);
+    context.clip();
+    context.clearRect(left, 0, right - left, height);
+    this.drawWires(context, begin, end);
+    this.tellWires(context, width);
+    context.restore();
+  }
+
+  // The colour is the sign and the width the size. For gradients, the size is relative to the largest one.
+  drawWires(context, begin, end) {
     const { layers, data, grad } = this.trainer.network;
-    context.clearRect(0, 0, width, height);
-    const numbers = gradients ? grad : data;
-    const largest = gradients ? Math.max(1e-12, ...grad.map(Math.abs)) : 2.5;
+    const numbers = this.gradients ? grad : data;
+    const largest = this.gradients ? Math.max(1e-12, ...grad.map(Math.abs)) : 2.5;
     const half = this.size / 2;
     const widest = Math.min(7, 0.22 * this.size);
     context.lineCap = "round";
     const { lens, wire } = this;
-    const numbered = [];
-    layers.forEach(({ nin, nout, first }, l) => {
+    for (let l = begin; l < end; l++) {
+      const { nin, nout, first } = layers[l];
       for (let j = 0; j < nout; j++) {
         for (let i = 0; i < nin; i++) {
           const x = numbers[first + j * (nin + 1) + i];
           const [x0, y0] = this.places[l][i];
           const [x1, y1] = this.places[l + 1][j];
           const size = Math.min(1, Math.abs(x) / largest) || 0;
-          const looked =
-            (lens && lens.l === l && lens.j === j) || (wire && wire.l === l && wire.i === i && wire.j === j);
-          if (looked) numbered.push([x, x0 + half, y0, x1 - half, y1]);
+          const looked = this.isLookedAt(l, i, j);
           if (size < 0.004 && !looked) continue;
           context.globalAlpha = looked ? 1 : (0.35 + 0.65 * size) * (lens || wire ? 0.25 : 1);
           context.lineWidth = 0.6 + widest * size;
@@ -168,24 +197,40 @@ export class Wiring {
           context.stroke();
         }
       }
-    });
+    }
     context.globalAlpha = 1;
+  }
+
+  isLookedAt(l, i, j) {
+    const { lens, wire } = this;
+    return (lens && lens.l === l && lens.j === j) || (wire && wire.l === l && wire.i === i && wire.j === j);
+  }
+
+  // Write the number of each wire that the reader looks at on it, and both numbers of the wire at the pointer above it.
+  tellWires(context, width) {
+    const { lens, wire, words } = this;
+    const { layers, data, grad } = this.trainer.network;
+    const placeOf = ({ l, i, j }) => layers[l].first + j * (layers[l].nin + 1) + i;
+    const half = this.size / 2;
+    const looked = lens ? Array.from({ length: layers[lens.l].nin }, (_, i) => ({ ...lens, i })) : [];
+    if (wire && !(lens && lens.l === wire.l && lens.j === wire.j)) looked.push(wire);
     Object.assign(context, {
       font: "600 13px sans-serif",
       textAlign: "left",
       strokeStyle: colours.panel,
       lineWidth: 4,
     });
-    for (const [x, x0, y0, , y1] of numbered) {
-      // write the number of each of these wires on it
-      const at = [x0 + 8, y0 + (y1 - y0) * bend(0.1) + 4]; // near the operand, where the wires are apart
+    for (const each of looked) {
+      const x = (this.gradients ? grad : data)[placeOf(each)];
+      const [x0, y0] = this.places[each.l][each.i];
+      const [, y1] = this.places[each.l + 1][each.j];
+      const at = [x0 + half + 8, y0 + (y1 - y0) * bend(0.1) + 4]; // near the operand, where the wires are apart
       context.strokeText(shown(x), ...at);
       context.fillStyle = x > 0 ? colours.plus : colours.minus;
       context.fillText(shown(x), ...at);
     }
     if (!wire) return;
-    const { nin, first } = layers[wire.l];
-    const at = first + wire.j * (nin + 1) + wire.i;
+    const at = placeOf(wire);
     const [x0, y0] = this.places[wire.l][wire.i];
     const [x1, y1] = this.places[wire.l + 1][wire.j];
     // The weight is the one after the last step. Its gradient was computed before that step.

@@ -23,6 +23,15 @@ export const fieldById = id => /** @type {any} */ (document.getElementById(id));
 export const targetOf = event => /** @type {HTMLElement} */ (event.target);
 
 /**
+ * Give an element a text. If it has this text already, the browser need not lay it out again.
+ * @param {Element} element
+ * @param {string} text
+ */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
  * @template {keyof HTMLElementTagNameMap} Name
  * @param {Name} name
  * @param {Record<string, any>} attributes
