@@ -23,11 +23,15 @@ pytestmark = pytest.mark.browser
 SIZES = """[...document.querySelectorAll("#graph text")].filter(text => text.textContent).map(text => {
     return parseFloat(getComputedStyle(text).fontSize) * viewport.zoom;
 })"""
+# The boxes that are not whole in the graph's window, or that a bar at the bottom of a narrow window covers.
 OUTSIDE = """(() => {
     const room = byId("graph").getBoundingClientRect();
+    const bars = ["footer", "#narration"].map(each => document.querySelector(each));
+    const sticky = bars.filter(bar => matchMedia("screen").matches && getComputedStyle(bar).position === "sticky");
+    const bottom = Math.min(room.bottom, ...sticky.map(bar => bar.getBoundingClientRect().top));
     return session.shape.boxes.filter((_, i) => {
         const box = viewport.picture.boxes[i].group.getBoundingClientRect();
-        return box.left < room.left || box.right > room.right || box.top < room.top || box.bottom > room.bottom;
+        return box.left < room.left || box.right > room.right || box.top < room.top || box.bottom > bottom;
     }).map(box => box.name);
 })()"""
 
@@ -111,6 +115,27 @@ def test_the_node_of_every_step_is_in_view(size, opened):
         for step in range(page.evaluate("session.steps.length")):
             page.evaluate("commands.step()")
             assert page.evaluate(ABOUT) not in page.evaluate(OUTSIDE) + page.evaluate(UNDER_BUTTONS), (name, step)
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("size", [(360, 740), (390, 844), (768, 1024), (980, 900)])
+def test_in_a_narrow_window_the_graph_ends_where_the_bars_begin(size, new, opened):
+    page = opened(playground("en"), replays=False, new=new, viewport=window(size), reduced_motion="reduce").page
+    below = """(() => {
+        const bars = ["#narration", "footer"].map(each => document.querySelector(each).getBoundingClientRect().top);
+        return Math.min(...bars) - byId("stage").getBoundingClientRect().bottom;
+    })()"""
+    frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    if new:
+        assert abs(page.evaluate(below)) <= 1
+        page.locator("#text").fill("x")  # the greeting goes
+    for text in ("tanh(w1*x1 + w2*x2 + b)", "a*b + c*d + e*f + g*h + k*l"):  # the fields of the second need more rows
+        page.locator("#text").fill(text)
+        page.evaluate(frames)
+        for _ in range(3):
+            page.evaluate("commands.step()")
+            page.evaluate(frames)
+            assert abs(page.evaluate(below)) <= 1, text
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -23,3 +23,15 @@ export function measureBars() {
 
 reserve(document.querySelector("footer"), "--below");
 reserve(byId("narration"), "--told");
+
+// Tell how far below the top of the page the graph begins. Where the page scrolls, the style sheet lets the graph end
+// where the bars begin, so they cover no part of it at first.
+function tellStart() {
+  const stage = byId("stage");
+  if (!stage.checkVisibility()) return;
+  const start = Math.ceil(stage.getBoundingClientRect().top + scrollY);
+  document.documentElement.style.setProperty("--start", `${start}px`);
+}
+const starts = new ResizeObserver(tellStart);
+for (const each of document.querySelectorAll("#stage, :has(~ :is(#stage, #stepping))")) starts.observe(each);
+tells.push(tellStart);
