@@ -6,7 +6,8 @@ a function passes through these folders and modules:
     function       records the function as a graph of `Value`s, once for each argument structure and each branch
     program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
     derivatives    defines `Program`, a `Runnable` that can also compute its gradient, Jacobian and Hessian
-    instructions   lowers the graph, and its gradient, to instructions, without duplicates
+    instructions   lowers the graph, and its gradient, to instructions, without duplicates, and walks those of
+                   straight-line code, for LLVM and for C
     loops          finds loops among the instructions, orders the stages, and gives values places in memory
     pipeline       composes the steps from instructions to code that runs: `loops`, `tables`, then one of the tiers
     tables         writes the tables of loops, for both tiers, and threaded code (`tables.threaded`), which is ready at
@@ -89,9 +90,10 @@ A multiplication `w * x` in a user's function becomes machine code in these modu
     tables.threaded           `Threaded` writes an entry of a table, which names the kernel that multiplies.
                               `Tables.link` has missing kernels compiled, and puts their addresses into the tables.
     native                    `parts_of` divides the stages among functions for this program alone, the `Part`s, and
-                              `PartWriter` writes the multiplication into one of them.
-    llvm.straight_line        `compute`, which writes a kernel's multiplication and that of a native function alike,
-                              calls `Lanes.apply` in `llvm.lanes`, which writes LLVM's instruction `fmul`.
+                              `PartWriter` writes the multiplication into one of them. It is a `StraightLineWriter`
+                              (`instructions.straight_line`), which walks instructions one after the other.
+    llvm.straight_line        `StraightLineLanes`, which writes a kernel's multiplication and that of a native function
+                              alike, calls `Lanes.operation` in `llvm.lanes`, which writes LLVM's instruction `fmul`.
     llvm.machine              `Machine` lets LLVM compile the text of kernels and of native functions.
 
 `runtime.executable.CompiledGraph` calls `Lowering` and `make_tables`, and its `Executable` calls `StageLists`. It
@@ -104,15 +106,16 @@ one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of m
 same right factors are computed as a matrix times a vector. `loops.vectorizer.Vectorizer` collects other instructions of
 one opcode into maps, which are fastest if their operands are one after the other in memory, or all the same.
 `tables.tables.Tables` writes the tables of sums and maps for the kernels in `tables.sums` and `tables.maps`, which
-write multiplications by `Lanes.multiply_add` and `compute`. `llvm.operands` has the operators by which kernels compute
-integers and addresses.
+write multiplications by `Lanes.multiply_add` and `Lanes.apply`. `llvm.operands` has the operators by which kernels
+compute integers and addresses.
 
 Parameters stay nodes, whose data and gradients are Python floats. `data.nodes` reads and writes those of many nodes in
 one call of machine code, which other threads and Ctrl-C cannot interrupt. So does `training.single_steps`, which takes
 the steps of a loop of the user's own.
 
 To print programs in another language, write a printer like `c.file.source`, and call it in `program.Runnable.source`.
-It may print the loops of a schedule in the same way as `c.loops.Loops`.
+It may print the loops of a schedule in the same way as `c.loops.Loops`, and straight-line code by a
+`StraightLineWriter`, if an `OpcodeWriter` says how the language writes an opcode.
 
 A compiled sum is added up term by term, so it may overflow on the way to a finite result. `Runnable.check` finds such a
 sum.

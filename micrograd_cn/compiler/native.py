@@ -12,8 +12,9 @@ from itertools import chain
 from typing import TypeGuard
 
 from .instructions.code import SAMPLE
+from .instructions.straight_line import StraightLineWriter
 from .llvm.lanes import Lanes
-from .llvm.straight_line import StraightLineWriter, compute
+from .llvm.straight_line import StraightLineLanes
 from .llvm.text import BYTE, Function
 from .loops.plan import Plan
 from .loops.schedule import MAX_STRAIGHT_LINE_COST
@@ -146,10 +147,10 @@ def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
     f = Function(name, KERNEL_ARGUMENTS)
     if part.batched:
         with each_block(f, [("ptr", "%a")]) as (block, [to], after):
-            _write_stages(PartWriter(plan, Lanes(f, plan.lanes, fused), str(block), part.stored), part, to)
+            _write_stages(PartWriter(plan, StraightLineLanes(f, plan.lanes, fused), str(block), part.stored), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
-        _write_stages(PartWriter(plan, Lanes(f, 1, fused), "%s", part.stored), part, "%a")
+        _write_stages(PartWriter(plan, StraightLineLanes(f, 1, fused), "%s", part.stored), part, "%a")
     f.do("ret void")
     return f
 
@@ -178,8 +179,9 @@ class PartWriter(StraightLineWriter):
         stored: the instruction numbers of the values that are stored in memory if the part computes them.
     """
 
-    def __init__(self, plan: Plan, lanes: Lanes, block: str, stored: set[int]) -> None:
+    def __init__(self, plan: Plan, lanes: StraightLineLanes, block: str, stored: set[int]) -> None:
         super().__init__(lanes, plan.code)
+        self.lanes, self.f = lanes, lanes.f
         self.plan, self.block, self.stored = plan, block, stored
         self.align = 8 if self.lanes.scalar else 8 * plan.simd
 
@@ -194,7 +196,7 @@ class PartWriter(StraightLineWriter):
             else:
                 self.write(i)
                 if i in self.conditions and i in self.stored:
-                    self.define(i, self.name_of(i))
+                    self.name_of(i)  # which stores it as a number
 
     def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
         """Write LLVM code that computes instructions, and stores the program's outputs sample by sample.
@@ -280,7 +282,7 @@ class PartWriter(StraightLineWriter):
     def write_map(self, stage: Map) -> None:
         """Write LLVM code that computes the SIMD vectors of a map one after the other, without a loop."""
         simd = self.plan.simd
-        lanes = Lanes(self.f, simd, self.lanes.fused)
+        lanes = StraightLineLanes(self.f, simd, self.lanes.fused)
         firsts = [column[0] for column in self.plan.operands(stage)]
         fixed = [
             lanes.splat(self.name_of(i)) if letter == "s" else ""
@@ -289,4 +291,4 @@ class PartWriter(StraightLineWriter):
         for k in range(0, len(stage.numbers), simd):
             places = [self.f.at("%s", self.plan.offset(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]
             xs = [x or self.f.load(lanes.type, place) for x, place in zip(fixed, places[1:], strict=True)]
-            self.f.store(lanes.type, compute(lanes, stage.opcode, xs), places[0])
+            self.f.store(lanes.type, lanes.apply(stage.opcode, xs), places[0])

@@ -25,10 +25,11 @@ from micrograd_cn.compiler.instructions import fusion
 from micrograd_cn.compiler.instructions.builder import CodeBuilder
 from micrograd_cn.compiler.instructions.code import SAMPLE
 from micrograd_cn.compiler.instructions.lowering import Lowering
-from micrograd_cn.compiler.llvm import elementary, straight_line
+from micrograd_cn.compiler.llvm import elementary
 from micrograd_cn.compiler.llvm import machine as machines
 from micrograd_cn.compiler.llvm.lanes import Lanes
 from micrograd_cn.compiler.llvm.machine import Machine, machine
+from micrograd_cn.compiler.llvm.straight_line import StraightLineLanes
 from micrograd_cn.compiler.llvm.text import FAST_KERNEL_PREFIX, KERNEL_PREFIX
 from micrograd_cn.compiler.loops.places import WORD, Places
 from micrograd_cn.compiler.loops.schedule import Schedule
@@ -214,21 +215,18 @@ def no_nan_after_the_operands(patch):
     patch.setattr(Tables, "_operand_table", lambda self, xs, samples: places(self, (*xs, xs[-1]), samples))
 
 
-def exchanged_in_a_difference(patch):
-    compute = straight_line.compute
+def exchanged_in_a_difference(patch, language=StraightLineLanes):
+    operation = language.operation
 
-    def wrong(lanes, form, names, made=None):
-        return compute(lanes, form, names[::-1] if form == "fsub" else names, made)
+    def wrong(self, opcode, xs):
+        return operation(self, opcode, xs[::-1] if opcode == "fsub" else xs)
 
-    for module in ("llvm.straight_line", "native", "tables.threaded", "tables.maps"):  # each imports it by name
-        patch.setattr(f"{COMPILER}.{module}.compute", wrong)
+    patch.setattr(language, "operation", wrong)
 
 
 def lost_term(patch):
-    sum_ = straight_line.StraightLineWriter.sum
-    patch.setattr(
-        straight_line.StraightLineWriter, "sum", lambda self, i, pairs, terms: sum_(self, i, pairs, terms[1:])
-    )
+    sum_ = StraightLineLanes.sum
+    patch.setattr(StraightLineLanes, "sum", lambda self, opcode, pairs, terms: sum_(self, opcode, pairs, [*terms][1:]))
 
 
 def lost_value(patch):
@@ -289,8 +287,7 @@ def exchanged_parts(patch):
 
 
 def exchanged_in_c(patch):
-    expression = Text.expression
-    patch.setattr(Text, "expression", lambda self, form, xs: expression(self, form, xs[::-1] if form == "fsub" else xs))
+    exchanged_in_a_difference(patch, Text)
 
 
 def one_place_for_two_in_c(patch):

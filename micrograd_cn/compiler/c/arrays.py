@@ -132,7 +132,7 @@ class Arrays:
                 self.add_loop(len(part), [f"{self._name(array)}[{at}] {sign} {value};"])
 
     def _product(self, a: str, b: str) -> str:
-        return product(a, b, self.text.literal(1.0))
+        return product(a, b, self.text.constant(1.0))
 
     def _name(self, array: str) -> str:
         return self.text.weights if array == "weights" else array
@@ -149,7 +149,7 @@ class Arrays:
             indices = [[self.index_of(j) for j in row] for row in rows]
             return f"{self._name(array)}[{index_expression(self.text, indices, i, k)}]"
         values = [self.code.constants.get(j, 1.0) for row in rows for j in row]  # the seed, which is 1, is no constant
-        [text, *others] = {self.text.literal(x) for x in values}
+        [text, *others] = {self.text.constant(x) for x in values}
         return (
             f"{self.text.table(values)}[{index_expression(self.text, _contiguous(0, rows), i, k)}]" if others else text
         )

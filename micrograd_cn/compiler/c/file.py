@@ -21,7 +21,7 @@ from ..training.update import lower_update, used_state_indices
 from .arrays import Element, index_expression, linear
 from .comment import Interface
 from .loops import Loops
-from .text import Text, block, wrapped
+from .text import Text, Variables, block, wrapped
 
 PRECISIONS = ("double", "float")
 WEIGHTS = ("passed", "embedded")
@@ -235,9 +235,12 @@ class File:
         words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.state_names)))]
         leaves = [i for i in numbers if code.instructions[i][0] in ("parameter", "input")]
         names = dict(zip(leaves, words, strict=True))
-        hoisted = self.text.straight_line(code, names, [i for i in numbers if i not in code.per_sample])
-        body = self.text.straight_line(code, names, [i for i in numbers if i in code.per_sample])
-        data, *slots = [names.get(i) or self.text.literal(code.constants[i]) for i in results]
+        writer = Variables(self.text, code, names)
+        writer.write_all([i for i in numbers if i not in code.per_sample])
+        hoisted = writer.take_lines()
+        writer.write_all([i for i in numbers if i in code.per_sample])
+        data, *slots = map(writer.name_of, results)
+        body = writer.take_lines()
         changed = {"parameters[i]": data}
         places = {"p": "parameters[i]", "g": "gradient[i]"}
         for at, k in enumerate(used_state_indices(code, results)):
@@ -257,7 +260,7 @@ class File:
             index = index_expression(self.text, indices, "k")
             loop = block(f"for (long k = 0; k < {len(indices)}; k++)", [f"const long i = {index};", *body])
         call = f"{self.options.name}_gradient(parameters, rows, n, gradient, work)"
-        lines = [f"const {self.number_type} loss = {call};", f"state[0] += {self.text.literal(1.0)};"]
+        lines = [f"const {self.number_type} loss = {call};", f"state[0] += {self.text.constant(1.0)};"]
         lines += [*read({"steps": "state[0]"}, [*hoisted, *body]), *hoisted, *loop, "return loss;"]
         parameters, rows = self.arguments("rows", changes=True)
         arguments = [parameters, f"{self.number_type} *state", rows, "long n", f"{self.number_type} rate"]

@@ -103,11 +103,11 @@ class Loops(Arrays):
             found = self.element([[*self.code.operands[i][1:]] for i in members], "i", "k")
             lines = [
                 f"const long k = {self.text.index()}({index}, {count});",
-                f"{target} = k < 0 ? {self.text.literal(float('nan'))} : {found};",
+                f"{target} = k < 0 ? {self.text.constant(float('nan'))} : {found};",
             ]
         else:
             operands_ = self.operands([self.code.operands[i] for i in members])
-            lines = [f"{target} = {self.text.expression(opcode, operands_)};"]
+            lines = [f"{target} = {self.text.apply(opcode, operands_)};"]
         self.add_loop(len(members), lines)
 
     # Sums.
@@ -119,13 +119,13 @@ class Loops(Arrays):
             members: the instruction numbers of the sums.
             target: the C expression to which the sum with index `i` is assigned.
         """
-        pairs = [self.code.instructions[i][1] for i in members]
+        opcode, pairs = self.code.instructions[members[0]][0], [self.code.instructions[i][1] for i in members]
         [count] = {*map(len, pairs)}
         long = count >= MIN_LOOP_PRODUCTS
         terms = self.operands([self.code.instructions[i][2] for i in members])
         lefts, rights = [[[a for a, _ in row] for row in pairs], [[b for _, b in row] for row in pairs]]
         products = [] if long else list(zip(self.operands(lefts), self.operands(rights), strict=True))
-        start = self.text.sum(terms, products)
+        start = self.text.sum(opcode, products, terms)
         if not long:
             return [f"{target} = {start};"]
         return [f"{self.text.number_type} y = {start};", *self.products(lefts, rights), f"{target} = y;"]
@@ -185,7 +185,7 @@ class Loops(Arrays):
             a, b = self.operands(lefts), self.operands(rights, "j")
             lines = [f"{target} += {' + '.join(map(self._product, a, b))};"]
         else:
-            zero = self.text.literal(-0.0).strip("()")
+            zero = self.text.constant(-0.0).strip("()")
             lines = [f"{self.text.number_type} y = {zero};", *self.products(lefts, rights, ("i", "j"))]
             lines.append(f"{target} += y;")
         loops = [(name, len(sides)) for name, sides in (("j", rights), ("i", lefts)) if sides[1:]]

@@ -12,7 +12,8 @@ from ctypes import c_float
 from itertools import count
 from math import inf, isnan
 
-from ..instructions.code import FORMULAS, SUM_OPCODES, Code
+from ..instructions.code import FORMULAS, Code
+from ..instructions.straight_line import OpcodeWriter, StraightLineWriter
 
 MAX_LINE = 110  # characters in a line, at most
 SUFFIXES = {"double": "", "float": "f"}  # the suffix of numbers, and of functions in math.h
@@ -56,7 +57,7 @@ static long {name}({number_type} x, long n)
 }}"""
 
 
-class Text:
+class Text(OpcodeWriter):
     """Write the numbers and expressions of one C file, and collect the C functions and tables that they need.
 
     Args:
@@ -81,13 +82,13 @@ class Text:
 
     # Numbers and expressions.
 
-    def literal(self, x: float) -> str:
+    def constant(self, x: float) -> str:
         """Return a number as C text.
 
         If the C type of numbers is float, the text has just enough digits to tell the number from all other floats.
 
         >>> double, single = Text("f", "double", {}), Text("f", "float", {})
-        >>> double.literal(0.1), double.literal(-0.0), single.literal(0.1), single.literal(-1e300)
+        >>> double.constant(0.1), double.constant(-0.0), single.constant(0.1), single.constant(-1e300)
         ('0.1', '(-0.0)', '0.1f', '(-HUGE_VALF)')
         """
         if self.suffix:
@@ -102,25 +103,27 @@ class Text:
             text += self.suffix if "." in text or "e" in text else f".0{self.suffix}"
         return f"({text})" if text.startswith("-") else text
 
-    def expression(self, opcode: str, xs: Sequence[str]) -> str:
-        """Return the C expression of an instruction with this opcode. `xs` has the operands as C text.
+    def compare(self, opcode: str, xs: Sequence[str]) -> str:
+        """Return the C expression of a comparison. `xs` has the operands as C text."""
+        return COMPARISON_TEXTS[opcode].format(*xs)
 
-        The opcode must not be "sum" or "dot".
+    def select(self, condition: str, a: str, b: str) -> str:
+        """Return the C expression of a choice between `a`, if a condition holds, and `b`."""
+        return f"{condition} ? {a} : {b}"
+
+    def operation(self, opcode: str, xs: Sequence[str]) -> str:
+        """Return the C expression of an operation. `xs` has the operands as C text.
 
         Raises:
             ValueError: C99 has no function for the opcode.
 
-        >>> Text("f", "float", {}).expression("llvm.sqrt", ["x"])
+        >>> Text("f", "float", {}).apply("llvm.sqrt", ["x"])
         'sqrtf(x)'
         """
         if opcode == "fmul":
-            return product(xs[0], xs[1], self.literal(1.0))
+            return product(xs[0], xs[1], self.constant(1.0))
         if opcode in OPERATORS:
             return OPERATORS[opcode].format(*xs)
-        if opcode in COMPARISON_TEXTS:
-            return f"{COMPARISON_TEXTS[opcode].format(*xs)} ? {self.literal(1.0)} : {self.literal(0.0)}"
-        if opcode == "select":
-            return f"{xs[0]} != {self.literal(0.0)} ? {xs[1]} : {xs[2]}"
         name = self.formula(opcode) if opcode in FORMULAS else self._of_math_h(opcode)
         return f"{name}({', '.join(xs)})"
 
@@ -133,50 +136,10 @@ class Text:
             )
         return name + self.suffix
 
-    # Straight-line code.
-
-    def straight_line(self, code: Code, names: dict[int, str], numbers: Iterable[int]) -> list[str]:
-        """Return the lines that define variables for the values of some instructions.
-
-        A comparison gets no variable. Its C text is repeated wherever its value is used.
-
-        Args:
-            code: the instructions.
-            names: a dict from instruction numbers to the C text of the instructions' values. The instructions that are
-                written here are added to it.
-            numbers: the numbers of the instructions to write.
-        """
-        lines: list[str] = []
-        conditions: dict[int, str] = {}
-
-        def name_of(i: int) -> str:
-            if i not in names and (x := code.constant_value(i)) is not None:
-                return self.literal(x)
-            return names[i]
-
-        for i in numbers:
-            opcode, *rest = code.instructions[i]
-            if not code.operands[i]:
-                continue
-            name = names[i] = f"v{i}"
-            if opcode in SUM_OPCODES:
-                pairs, terms = rest
-                products = [(name_of(a), name_of(b)) for a, b in pairs]
-                lines.append(f"const {self.number_type} {name} = {self.sum([*map(name_of, terms)], products)};")
-            elif opcode in COMPARISON_TEXTS:
-                conditions[i] = COMPARISON_TEXTS[opcode].format(*map(name_of, rest))
-                names[i] = f"({self.expression(opcode, [*map(name_of, rest)])})"
-            elif opcode == "select" and rest[0] in conditions:
-                a, b = map(name_of, rest[1:])
-                lines.append(f"const {self.number_type} {name} = {conditions[rest[0]]} ? {a} : {b};")
-            else:
-                lines.append(f"const {self.number_type} {name} = {self.expression(opcode, [*map(name_of, rest)])};")
-        return lines
-
-    def sum(self, terms: Sequence[str], products: Sequence[tuple[str, str]]) -> str:
+    def sum(self, opcode: str, pairs: Iterable[tuple[str, str]], terms: Iterable[str]) -> str:
         """Return the C expression of a sum of terms and products. Terms and factors are C text."""
-        one = self.literal(1.0)
-        return " + ".join([*terms, *(product(a, b, one) for a, b in products)]) or self.literal(-0.0).strip("()")
+        one = self.constant(1.0)
+        return " + ".join([*terms, *(product(a, b, one) for a, b in pairs)]) or self.constant(-0.0).strip("()")
 
     # Functions and tables.
 
@@ -186,17 +149,19 @@ class Text:
             code, result = FORMULAS[opcode]
             operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
             names = {i: f"x{k}" for k, i in enumerate(operands)}
-            lines = self.straight_line(code, names, range(len(code.instructions)))
+            writer = Variables(self, code, names)
+            writer.write_all(range(len(code.instructions)))
+            value = writer.name_of(result)
             name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
             arguments = ", ".join([f"{self.number_type} {names[i]}" for i in operands])
             head = f"static {self.number_type} {name}({arguments})"
-            self.functions[opcode] = name, "\n".join([head, *block("", [*lines, f"return {names[result]};"])])
+            self.functions[opcode] = name, "\n".join([head, *block("", [*writer.take_lines(), f"return {value};"])])
         return self.functions[opcode][0]
 
     def dot(self) -> str:
         """Return the name of the C function that adds an inner product of two strided arrays to a number."""
         name = f"{self.prefix}_dot"
-        text = DOT.format(number_type=self.number_type, name=name, zero=self.literal(-0.0).strip("()"))
+        text = DOT.format(number_type=self.number_type, name=name, zero=self.constant(-0.0).strip("()"))
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
@@ -214,13 +179,39 @@ class Text:
         numbers = all(isinstance(x, int) for x in values)
         small = numbers and min(values) >= 0 and max(values) < 1 << 16
         element_type = ("unsigned short" if small else "long") if numbers else self.number_type
-        texts = [str(x) if numbers else re.sub(r"^\((.*)\)$", r"\1", self.literal(x)) for x in values]
+        texts = [str(x) if numbers else re.sub(r"^\((.*)\)$", r"\1", self.constant(x)) for x in values]
         listed = textwrap.fill(", ".join(texts), 100, initial_indent="    ", subsequent_indent="    ")
         key = name or listed  # a table with a given name is not shared
         if key not in self.tables:
             name = name or f"{self.prefix}_table{len(self.tables)}"
             self.tables[key] = name, f"static const {element_type} {name}[{len(values)}] = {{\n{listed}\n}};"
         return self.tables[key][0]
+
+
+class Variables(StraightLineWriter):
+    """Write straight-line C code, in which a variable has the value of each instruction.
+
+    Args:
+        text: the writer of expressions.
+        code: the instructions.
+        names: a dict from the numbers of leaves to the C text of their values.
+    """
+
+    def __init__(self, text: Text, code: Code, names: Mapping[int, str]) -> None:
+        super().__init__(text, code)
+        self.names.update(names)
+        self._declaration = f"const {text.number_type}"
+        self._lines: list[str] = []
+
+    def define(self, i: int, value: str) -> None:
+        """Write the line that defines a variable with the value of instruction `i`."""
+        self.names[i] = f"v{i}"
+        self._lines.append(f"{self._declaration} v{i} = {value};")
+
+    def take_lines(self) -> list[str]:
+        """Return the lines that were written since the last call."""
+        found, self._lines = self._lines, []
+        return found
 
 
 def product(a: str, b: str, one: str) -> str:

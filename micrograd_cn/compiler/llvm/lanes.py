@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from ..instructions.code import START
+from ..instructions.straight_line import OpcodeWriter
 from .operands import Pointer
 from .text import KERNEL_PREFIX, Function, literal
 
 ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
 
 
-class Lanes:
+class Lanes(OpcodeWriter):
     """Write operations on vectors of doubles in an LLVM function.
 
     Each method writes LLVM instructions. Operands and results are names of values in the LLVM function, or constants as
@@ -66,20 +68,19 @@ class Lanes:
             return literal(x)
         return f"<{', '.join([f'double {literal(x)}'] * self.count)}>"
 
-    def apply(self, opcode: str, xs: Sequence[str]) -> str:
+    def operation(self, opcode: str, xs: Sequence[str]) -> str:
         """Apply an opcode to the vectors `xs`, and return the name of the result.
 
-        The opcode is that of an LLVM instruction or intrinsic, or the name of a function of C's library. For a formula,
-        an opcode that stands for several instructions, see `straight_line.compute`.
+        The opcode is that of an LLVM instruction or intrinsic, the name of a function of C's library, or START, which
+        copies its operand. For a formula, an opcode that stands for several instructions, see `StraightLineLanes` in
+        `straight_line`.
         """
         if opcode in ARITHMETIC:
             return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
         if opcode == "fneg":
             return self.f.op(f"fneg {self.type} {xs[0]}")
-        if opcode == "select":
-            return self.select(self.compare("fcmp une", [xs[0], self.constant(0.0)]), xs[1], xs[2])
-        if opcode.startswith("fcmp"):
-            return self.to_number(self.compare(opcode, xs))
+        if opcode == START:
+            return xs[0]
         operands = [f"{self.type} {x}" for x in xs]
         if opcode.startswith("llvm."):
             return self.f.call(self.type, f"{opcode}.{'' if self.scalar else f'v{self.count}'}f64", *operands)
@@ -96,10 +97,6 @@ class Lanes:
         """Return a vector with the lanes of `a` where the mask `condition` is set, and the lanes of `b` elsewhere."""
         return self.f.op(f"select {self.mask} {condition}, {self.type} {a}, {self.type} {b}")
 
-    def to_number(self, condition: str) -> str:
-        """Return a vector that is 1.0 in the lanes where the mask `condition` is set, and 0.0 elsewhere."""
-        return self.select(condition, self.constant(1.0), self.constant(0.0))
-
     def any(self, condition: str) -> str:
         """Return a boolean (i1) that is true if the mask `condition` is set in at least one lane."""
         if self.scalar:
@@ -110,6 +107,18 @@ class Lanes:
     def add(self, a: str, b: str) -> str:
         """Write an addition of vectors, and return the name of a + b."""
         return self.f.op(f"fadd {self.type} {a}, {b}")
+
+    def sum(self, opcode: str, pairs: Iterable[tuple[str, str]], terms: Iterable[str]) -> str:
+        """Write additions of vectors and of products, one after the other, and return the name of the sum.
+
+        The arguments are those of `OpcodeWriter.sum`.
+        """
+        total = ""
+        for t in terms:
+            total = self.add(total, t) if total else t
+        for a, b in pairs:
+            total = self.multiply_add(a, b, total, opcode) if total else self.multiply(a, b)
+        return total or self.constant(-0.0)
 
     def multiply(self, a: str, b: str) -> str:
         """Write a multiplication of vectors, and return the name of a * b."""

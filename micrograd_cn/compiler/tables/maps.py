@@ -14,7 +14,7 @@ from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
-from ..llvm.straight_line import compute
+from ..llvm.straight_line import StraightLineLanes
 from ..llvm.text import KERNEL_PREFIX, Function, word
 from .sums import Kernel, KernelWriter, kernel_name, sum_of_pairs
 
@@ -69,12 +69,12 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
 
     def make(machine: Machine, _: str) -> Function:
         f = Kernel(f"{KERNEL_PREFIX}mapped_{word(opcode)}_{pattern}")
-        lanes = Lanes(f, machine.simd, machine.fused)
+        lanes = StraightLineLanes(f, machine.simd, machine.fused)
         operands, result = _Operands(f, lanes, pattern), f.scalars.bytes(f.table[1])
         with f.loop(f.table[0]) as loop:
             first = loop.index * machine.simd
             xs = [operands.load(k, first) for k in range(len(pattern))]
-            found = unrolled_sum(lanes, opcode, xs) if opcode in SUM_OPCODES else compute(lanes, opcode, xs)
+            found = unrolled_sum(lanes, opcode, xs) if opcode in SUM_OPCODES else lanes.apply(opcode, xs)
             lanes.store(found, result + first)
         f.do("ret void")
         return f

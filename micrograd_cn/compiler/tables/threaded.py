@@ -19,10 +19,9 @@ from functools import partial
 from itertools import chain
 
 from ..instructions.code import SUM_OPCODES
-from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Words
-from ..llvm.straight_line import compute
+from ..llvm.straight_line import StraightLineLanes
 from ..llvm.text import KERNEL_PREFIX, Function, word
 from ..loops.stages import Call, StraightLine
 from .sums import Kernel, each_block, sum_of_pairs
@@ -133,7 +132,7 @@ class _EntryWriter:
     def __init__(self, machine: Machine, name: str, count: int) -> None:
         self.f = Function(name, ENTRY_ARGUMENTS)
         self.f.stack = False  # an aligned stack, which hardly any entry needs, would cost each of them a register
-        self.lanes = Lanes(self.f, count, machine.fused)
+        self.lanes = StraightLineLanes(self.f, count, machine.fused)
         self.entry, self.memory = Words(self.f, "%pc"), Doubles(self.f, "%s" if self.lanes.scalar else "%w")
         self.align = 8 if self.lanes.scalar else 8 * machine.simd
 
@@ -159,7 +158,7 @@ class _EntryWriter:
 
 def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands: int) -> Function:
     writer = _EntryWriter(machine, name, count)
-    result = compute(writer.lanes, opcode, [writer.load(writer.entry, k) for k in range(2, 2 + operands)])
+    result = writer.lanes.apply(opcode, [writer.load(writer.entry, k) for k in range(2, 2 + operands)])
     return writer.end(result, writer.entry + (2 + operands))
 
 
