@@ -91,6 +91,21 @@ def test_the_first_graph_is_whole_before_and_after_its_pass(size, new, opened):
             assert page.evaluate(formula) <= 0, (lang, done)
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("new", [True, False])
+def test_on_a_phone_the_first_graph_is_whole(new, lang, opened):
+    page = opened(playground(lang), replays=False, new=new, viewport=window((390, 844)), reduced_motion="reduce").page
+    assert page.evaluate(OUTSIDE) == []
+    assert min(page.evaluate(SIZES)) >= 12
+    if not new:
+        return
+    page.evaluate("session.choose({ done: session.moves.length })")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate(OUTSIDE) == []
+    page.locator("#try_own").click()
+    assert page.locator("#numbers input").first.is_visible()
+
+
 def test_a_graph_is_drawn_closer_together_only_while_this_makes_it_whole(opened):
     page_open = opened(playground("en"), viewport=window((1280, 800)), reduced_motion="reduce")
     page = page_open.page

@@ -18,6 +18,7 @@ export const GAP = {
   tight: 4,
   port: 16,
   label: 36,
+  low: { label: 33, beside: 4 }, // in a vertical graph, which has to be low for the screen of a phone
   wire: 10,
   many: 70,
   rim: 14,
@@ -217,7 +218,7 @@ function bundled(part, layers, labelled, vertical) {
     for (let layer = first; layer < end; layer++) {
       const labelled = labels && layer === labelAt;
       const widest = Math.max(...bundle.wires.map(wire => wire.size ?? 0));
-      const [along, across] = vertical ? [GAP.label, widest + 6] : [widest, GAP.label];
+      const [along, across] = vertical ? [GAP.low.label, widest + 6] : [widest, GAP.label];
       const each = labelled ? across : GAP.wire;
       const rows = bundle.trunk ? 1 : bundle.wires.length;
       const wide = bundle.wires.some(wire => wire.bare) ? GAP.many : 0;
@@ -251,7 +252,7 @@ function tie(a, b, weight) {
 function placeColumns(part, layers, { vertical, tight }) {
   const rim = part.frame < 0 ? 0 : GAP.rim;
   const title = part.frame < 0 ? 0 : GAP.title;
-  const beside = vertical ? GAP.narrow : tight ? GAP.tight : GAP.column;
+  const beside = vertical ? GAP.low.beside : tight ? GAP.tight : GAP.column;
   let x = 0;
   layers.forEach((layer, i) => {
     const ports = i === 0 || i === layers.length - 1;
