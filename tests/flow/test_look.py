@@ -254,7 +254,7 @@ def test_charts_are_drawn_in_the_size_in_which_they_are_shown(room, charts, open
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("width", [360, 390, 768])
+@pytest.mark.parametrize("width", [360, 390, 768, 1280, 1920])
 def test_what_has_the_focus_is_under_no_bar(width, lang, opened):
     page = opened(playground(lang), viewport={"width": width, "height": 740}, reduced_motion="reduce").page
     page.evaluate("showLesson('adding', 1)")

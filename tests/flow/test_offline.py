@@ -42,6 +42,14 @@ def test_the_page_is_the_same_for_every_graph_but_for_its_data():
     assert [data["snapshots"] for data in graphs] == [[0], [0]]
 
 
+def test_the_playground_without_its_words_has_at_most_430_kilobytes():
+    text = playground("en").html
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    words = json.dumps(data["words"], ensure_ascii=False, separators=(",", ":"))
+    assert {"en", "zh"} == data["words"].keys()
+    assert len(text.encode()) - len(words.encode()) <= 430_000
+
+
 def test_a_notebook_shows_it_in_a_frame(browser):
     y, _ = example()
     frame = draw_flow(y, "en")._repr_html_()

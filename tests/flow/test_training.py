@@ -340,6 +340,24 @@ def test_a_link_keeps_the_settings(board):
     board.requests[:] = [board.url]
 
 
+def test_a_link_keeps_the_neuron_that_is_selected(board):
+    board.page.locator(".unit[aria-label='neuron 3 of hidden layer 2']").click()
+    link = board.link
+    assert "&neuron=2.3&" in link
+    for rubbish in ("9.1", "1.99", "x", "1", "0.0", "-1.1"):
+        board.page.goto("about:blank")
+        board.page.goto(link.replace("=2.3&", f"={rubbish}&"))
+        assert board.page.evaluate("wiring.pinned") is None, rubbish
+    board.page.goto("about:blank")
+    board.page.goto(link)
+    unit = board.page.locator(".unit[aria-label='neuron 3 of hidden layer 2']")
+    assert unit.get_attribute("aria-pressed") == "true"
+    unit.focus()
+    board.press("Escape")
+    assert "&neuron=" not in board.link
+    board.requests[:] = [board.url]
+
+
 def test_a_wrong_setting_is_marked_and_changes_nothing(board):
     before = inside(board, "[trainer.network.data.length, trainer.rate]")
     mistakes = {"layers": ["17", "0-2", ""], "rate": ["-1", "x"], "seed": ["-3"]}

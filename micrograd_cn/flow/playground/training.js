@@ -197,6 +197,9 @@ document.addEventListener("keydown", event => {
   boardCommands[command]();
 });
 
+byId("wires").addEventListener("click", remember); // which may have selected a neuron
+byId("wires").addEventListener("keydown", event => event.key === "Escape" && remember());
+
 addRoom("board", {
   panel: "board",
   left: stopTraining,
@@ -215,6 +218,8 @@ addRoom("board", {
     const facts = { room: "board", ...settings };
     if (settings.data === "own") facts.own = own.map(written).join(";");
     if (plain && steps && steps <= MOST_RETRAINED) facts.trained = steps;
+    const { pinned } = wiring;
+    if (pinned) facts.neuron = `${pinned.l + 1}.${pinned.j + 1}`; // counted from 1, as in the page's texts
     if (session.origin && session.graph.nodes.length && points.length)
       Object.assign(facts, inStepper.sample ? { sample: point + 1 } : { opens: "batch" });
     return facts;
@@ -222,6 +227,7 @@ addRoom("board", {
   keep() {
     const { board } = session;
     const { settings, own, trainer, point, paint } = board;
+    const { pinned } = wiring;
     const before = { settings: { ...settings }, own: [...own], trainer, point, paint };
     return () => {
       stopTraining();
@@ -230,6 +236,7 @@ addRoom("board", {
       Object.assign(board, { trainer, point, paint });
       showSettings();
       showTrainer();
+      if (pinned) wiring.pin(pinned);
     };
   },
   begin() {
@@ -262,6 +269,8 @@ addRoom("board", {
     const trained = Math.min(numberIn(link, "trained"), MOST_RETRAINED);
     if (trainer.points.length >= LEAST_POINTS) for (let i = 0; i < trained; i++) trainer.step();
     if (trained) showTrainer();
+    const [l, j] = (link.get("neuron") ?? "").split(".").map(Number);
+    if (wiring.fields[l - 1]?.[j - 1]) wiring.pin({ l: l - 1, j: j - 1 });
     if (link.get("opens") === "batch" && trainer.points.length >= LEAST_POINTS) return openBatch;
     const sample = numberIn(link, "sample");
     if (sample < 1 || sample > trainer.points.length) return () => runs && runTraining();
