@@ -364,6 +364,25 @@ def test_a_stale_answer_is_told_from_a_wrong_one(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.splitlines() == ["✗ first", f"✗ {stale}", "✗ second", "✗ second"]
 
 
+@pytest.mark.parametrize(
+    ("written", "asked", "rewritten"),
+    [
+        ("answer = 5", "lambda: [answer + 1]", "answer = 4"),
+        ("def term(a):\n    return a", "lambda given=term: given(5)", "def term(a):\n    return a + 1"),
+    ],
+)
+def test_a_stale_answer_is_told_where_a_check_computes_with_it(
+    written: str, asked: str, rewritten: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tools()
+    names["HINTS"] = {"0.1": "first", "0.2": "second", "0.3": "third"}
+    exec(f"{written}\ncheck('0.1', {asked}, 7)\ncheck('0.2', {asked}, 8)\n", names)
+    exec(f"{rewritten}\ncheck('0.2', {asked}, 8)\ncheck('0.3', lambda: 5, 9)\ncheck('0.2', int.bit_count, 8)", names)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗")]
+    stale = "This still answers exercise 0.1. Run the cell of this exercise."
+    assert told == ["✗ first", f"✗ {stale}", "✗ second", "✗ third", "✗ second"]
+
+
 def test_slips_are_wrong_answers_to_exercises_and_alike_in_both_languages() -> None:
     english, chinese = (tools(lang)["SLIPS"] for lang in ("en", "zh"))
     assert {n: [given for given, _ in slips] for n, slips in english.items()} == {
@@ -766,6 +785,8 @@ def test_each_correction_of_the_article_has_a_section_that_shows_it(lang: str) -
 def test_the_article_is_corrected_where_a_reader_meets_the_idea(lang: str) -> None:
     found = {name for name, text in sections(lang).items() if "](#article)" in text}
     assert {"neuron", "layers", "loss", "backward", "hand", "descent", "general", "init", "parity"} <= found
+    several = {"layers": 3, "loss": 2, "backward": 2, "descent": 2}
+    assert {name: sections(lang)[name].count("](#article)") for name in several} == several
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
