@@ -68,7 +68,7 @@ TOLD = {
     ],
 }
 CELLS = {"en": "not selected", "zh": "未选中"}
-EDGES = {"en": ("stops here", "nothing"), "zh": ("到此为止", "不传梯度")}
+EDGES = {"en": ("stops here", "nothing"), "zh": ("梯度到此为止", "不传梯度")}
 
 
 @pytest.mark.browser

@@ -114,7 +114,7 @@ NETWORK = {
         "b_rate": "学习率",
         "b_batch": "批量大小",
         "b_seed": "随机种子",
-        "data_moons": "双月",
+        "data_moons": "双月形",
         "data_circles": "同心圆",
         "data_xor": "异或",
         "data_spiral": "螺旋",

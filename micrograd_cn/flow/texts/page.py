@@ -194,7 +194,7 @@ PAGE = {
         "rate": "学习率",
         "learn": "更新一步",
         "learns_nothing": "梯度都是 0：什么也学不到。",
-        "stops": "到此为止",
+        "stops": "梯度到此为止",
         "forward_done": "前向传播已完成。按“前进”开始反向传播。",
         "layer_back": "上一层",
         "layer_step": "下一层",
