@@ -137,7 +137,7 @@ def _picture(kind: str, data: str, width: int | None, short: str) -> str:
 
 def _frame(shown: str, name: str, short: str, files: dict[str, str]) -> str:
     """Return a frame for a page that a cell shows, which becomes a file of its own."""
-    found = re.search(r'<iframe title="([^"]*)"[^>]* srcdoc="([^"]*)"', shown)
+    found = re.search(r"""<iframe title="([^"]*)"[^>]* srcdoc='([^']*)'""", shown)
     assert found, f"{name}: only pages in frames are expected"
     files[name] = html.unescape(found[2])
     return (

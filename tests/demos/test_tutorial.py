@@ -1069,7 +1069,7 @@ def test_pictures_speak_the_notebooks_language(lang: str) -> None:
     pages = [data["text/html"] for data in pictures if "text/html" in data]
     assert len(pages) == 2
     for page in pages:
-        assert f"&lt;html lang=&quot;{'zh-CN' if lang == 'zh' else 'en'}&quot;" in page
+        assert f'&lt;html lang="{"zh-CN" if lang == "zh" else "en"}"' in page
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def test_a_notebook_shows_it_in_a_frame(browser):
 def test_a_notebook_shows_the_playground_in_a_frame():
     frame = playground("en")._repr_html_()
     assert frame.startswith('<iframe title="Backpropagation playground" ')
-    srcdoc = re.search(r' srcdoc="([^"]*)"></iframe>$', frame)[1]
+    srcdoc = re.search(r" srcdoc='([^']*)'></iframe>$", frame)[1]
     assert html.unescape(srcdoc) == playground("en").html
 
 
