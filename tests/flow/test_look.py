@@ -265,8 +265,9 @@ def test_what_has_the_focus_is_under_no_bar(width, lang, opened):
         each.focus();
         const box = each.getBoundingClientRect(), bars = ["footer", "#narration", "#lesson"];
         return bars.map(bar => document.querySelector(bar)).some(bar => {
-            const { top, bottom } = bar.getBoundingClientRect();
-            return !bar.contains(each) && box.top >= top - 1 && box.bottom <= bottom + 1;
+            const { top, bottom, left, right } = bar.getBoundingClientRect();
+            const meets = box.left < right && box.right > left;
+            return !bar.contains(each) && meets && box.top >= top - 1 && box.bottom <= bottom + 1;
         });
     }).map(each => each.id || each.outerHTML.slice(0, 60))"""
     assert page.evaluate(hidden, "aside :is(button, input, select, summary, [tabindex])") == []
