@@ -296,7 +296,7 @@ def one_place_for_two_in_c(patch):
     def sometimes_the_last(self, n):
         count[0] += 1
         found = take(self, n)
-        return found - (count[0] % 2 == 0)
+        return found - (count[0] % 2 == 0 and found > c_arrays.WORK)
 
     patch.setattr(Places, "allocate", sometimes_the_last)
 

@@ -1,4 +1,4 @@
-"""Write C expressions for the numbers that a generated C function keeps in its arrays.
+"""Write loops of C, which compute values in the arrays of a generated C function from other values there.
 
 In a loop, the index of a number in its array is a linear expression in the loop variables, or is looked up in a table.
 """
@@ -7,21 +7,58 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import reduce
-from math import copysign
-from typing import Any, TypeAlias
+from itertools import chain
+from math import copysign, nan
+from typing import Any, NamedTuple, TypeAlias
 
-from ..instructions.code import Code
+from ..instructions.code import GATHER, MIN_LOOP_PRODUCTS, START, SUM_OPCODES, Code
 from ..loops.places import Places
 from ..loops.strides import stride, strided_groups
-from .text import Text, block, product
+from .text import Text, block
 
 Element: TypeAlias = tuple[str, int]  # an array's name, and an index in the array
 ARRAYS = ("", "weights", "inputs", "gradient", "work")  # "" is for constants, which are in no array
 ARRAY_SPAN = 1 << 40  # the distance between the first places of two arrays; no stride leads from one into the next
 WORK = ARRAYS.index("work") * ARRAY_SPAN
 SMALL_INTEGERS = 1 << 20  # an integer below this is its own place among the constants, so 0, 1, 2 have a stride
+SCATTER = "scatter"  # the opcode of a loop that adds values to totals, each of which an index selects
 MIN_STRIDED_LOOP = 8  # at least this many items whose operands have constant strides become a loop of their own
+
+
+class Access(NamedTuple):
+    """The values that a loop reads: the value of instruction `numbers[i][k]` for each `i` and `k`.
+
+    Attributes:
+        numbers: a table of instruction numbers.
+        i: the C variable that is the index of a row in the table.
+        k: the C variable that is the index of a column.
+    """
+
+    numbers: list[list[int]]
+    i: str = "i"
+    k: str = "k"
+
+
+class Loop(NamedTuple):
+    """Nested loops of C that compute values of one opcode, none of which depends on another.
+
+    Attributes:
+        axes: the variables of the loops, from the innermost to the outermost, with their counts of iterations.
+        opcode: the opcode. START copies its operand, and SCATTER adds a value to one of several places, by an index.
+        reads: the operands. For a sum, they are the left and the right factors of its products, by `k`. For a gather,
+            they are the index `k` and the values from which it selects, and for a scatter, the index `k` and the value.
+        write: the places of the results, as a table. The index of a row is `i`, and that of a column is `j`, or `k` if
+            there is no axis `j`.
+        sign: "=" to store the results, or "+=" to add them to the numbers in their places.
+        terms: for a sum, the values to which its products are added.
+    """
+
+    axes: dict[str, int]
+    opcode: str
+    reads: Sequence[Access]
+    write: list[list[Element]]
+    sign: str = "="
+    terms: Sequence[Access] = ()
 
 
 class Arrays:
@@ -71,95 +108,114 @@ class Arrays:
         """Return the index that the value of instruction `i` has in the array that holds it."""
         return self.places.scalar[i] % ARRAY_SPAN
 
-    def add_loop(self, count: int, lines: list[str]) -> None:
-        """Write a C loop over `i` from 0 to count - 1 with the body `lines`; if `count` is 1, write only the body."""
-        self.lines += for_loop("i", count, lines) if count > 1 else in_braces(lines)
+    def add(self, loop: Loop) -> None:
+        """Write the lines of C for a loop. An axis of length 1 gets no `for`."""
+        lines = self._body(loop)
+        loops = [(name, count) for name, count in loop.axes.items() if count > 1]
+        for name, count in loops:
+            lines = for_loop(name, count, lines)
+        self.lines += lines if loops else in_braces(lines)
 
-    def operands(self, rows: Sequence[Sequence[int]], i: str = "i") -> list[str]:
-        """Return C expressions for the values of the instructions in row `i` of `rows`: an expression for each column.
+    def _body(self, loop: Loop) -> list[str]:
+        """Return the innermost lines of a loop, which compute one value, or one sum."""
+        text, [array] = self.text, {array for row in loop.write for array, _ in row}
+        indices = [[index for _, index in row] for row in loop.write]
+        target = self._at(array, indices, "i", "j" if "j" in loop.axes else "k")
+        if loop.opcode in SUM_OPCODES:
+            return self._sum(loop, f"{target} {loop.sign}")
+        xs = [*map(self.element, loop.reads)]
+        if loop.opcode == GATHER:
+            count = len(loop.reads[1].numbers[0])
+            return [self._index(xs[0], count), f"{target} = k < 0 ? {text.constant(nan)} : {xs[1]};"]
+        if loop.opcode == SCATTER:
+            return [self._index(xs[0], len(loop.write[0])), "if (k >= 0)", f"    {target} += {xs[1]};"]
+        return [f"{target} {loop.sign} {text.apply(loop.opcode, xs)};"]
 
-        Args:
-            rows: the rows of a table of instruction numbers, all of the same length.
-            i: the C expression for the index of the row.
+    def _index(self, x: str, count: int) -> str:
+        """Return the line that defines the variable `k`: the number `x` as an index below `count`, or -1."""
+        return f"const long k = {self.text.index()}({x}, {count});"
+
+    def _sum(self, loop: Loop, assign: str) -> list[str]:
+        """Return the lines that compute a sum: few products are written out, and a loop over `k` adds up many."""
+        text, count = self.text, len(loop.reads[0].numbers[0])
+        terms = [*map(self.element, loop.terms)]
+        if count < MIN_LOOP_PRODUCTS:
+            lefts, rights = ([*map(self.element, columns(side.numbers, side.i))] for side in loop.reads)
+            return [f"{assign} {text.sum(loop.opcode, zip(lefts, rights, strict=True), terms)};"]
+        pointers = [*map(self._strided_pointer, loop.reads)]
+        if all(pointers):
+            lines = [f"y = {text.dot()}(y, {', '.join(pointers)}, {count});"]
+        else:
+            product = text.apply("fmul", [*map(self.element, loop.reads)])
+            lines = [f"for (long k = 0; k < {count}; k++)", f"    y += {product};"]
+        return [f"{text.number_type} y = {text.sum(loop.opcode, (), terms)};", *lines, f"{assign} y;"]
+
+    def element(self, access: Access) -> str:
+        """Return a C expression for a value that a loop reads.
+
+        If the values are not all in one array, lines of C that copy them to the array `work` are written first.
         """
-        return [self.element([[j] for j in column], i) for column in zip(*rows, strict=True)]
+        numbers, i, k = access
+        [array, *others] = {*self.arrays_of(chain(*numbers))}
+        if others:
+            return self._at("work", self._pack(numbers), i, k)
+        if array:
+            return self._at(array, [[*map(self.index_of, row)] for row in numbers], i, k)
+        values = [self.code.constants.get(j, 1.0) for j in chain(*numbers)]  # the seed, which is 1, is no constant
+        [literal, *others] = {self.text.constant(x) for x in values}
+        return self._at(self.text.table(values), _contiguous(0, numbers), i, k) if others else literal
 
-    def strided_pointer(self, rows: list[list[int]], i: str) -> tuple[str, int] | None:
-        """Return a C expression for a pointer to the first value of row `i` of `rows`, and the stride of the values.
+    def _strided_pointer(self, access: Access) -> str:
+        """Return two C expressions: a pointer to the value with k = 0, and the stride of the values in `k`.
 
-        Return None if the values are constants or in several arrays, or if the values of the rows do not all have the
-        same constant stride.
-
-        Args:
-            rows: the rows of a table of instruction numbers.
-            i: the C expression for the index of the row.
+        Return "" if the values are constants or in several arrays, or if the stride is not constant.
         """
-        [array, *others] = {self.array(j) for row in rows for j in row}
-        if others or not array:
-            return None
-        places = [[self.index_of(j) for j in row] for row in rows]
-        step = stride(places[0])
-        if step is None or any(stride(row) != step for row in places):
-            return None
-        index = index_expression(self.text, [row[:1] for row in places], i)
-        return f"{self._name(array)} + {index}".removesuffix(" + 0"), step
+        [array, *others] = {*self.arrays_of(chain(*access.numbers))}
+        places = [[*map(self.index_of, row)] for row in access.numbers]
+        steps = {*map(stride, places)}
+        if others or not array or len(steps) > 1 or None in steps:
+            return ""
+        first = index_expression(self.text, [row[:1] for row in places], access.i)
+        return f"{self._name(array)} + {first}".removesuffix(" + 0") + f", {steps.pop()}"
+
+    def _at(self, array: str, indices: list[list[int]], i: str, k: str) -> str:
+        return f"{self._name(array)}[{index_expression(self.text, indices, i, k)}]"
+
+    def _name(self, array: str) -> str:
+        return self.text.weights if array == "weights" else array
 
     def copy(self, to: Sequence[Element], numbers: Sequence[int]) -> None:
-        """Write the lines of C that copy values to other places.
+        """Write loops that copy values to other places.
 
         Args:
             to: the places that the values are copied to, one for each value.
             numbers: the instruction numbers of the values.
         """
-        self._store_each([(place, (i,)) for place, i in zip(to, numbers, strict=True)], "=")
+        self.store([(place, (i,)) for place, i in zip(to, numbers, strict=True)], START, "=")
 
-    def _store_each(self, found: Iterable[tuple[Element, tuple[int, ...]]], sign: str) -> None:
-        """Write the lines that store products in places, or add products to the values there, in loops if possible.
+    def store(self, found: Iterable[tuple[Element, tuple[int, ...]]], opcode: str, sign: str) -> None:
+        """Write loops that store values in places, or add values to those there.
 
         Args:
-            found: for each product, its place and the instruction numbers of its factors: two, or one to store the
-                factor itself.
-            sign: "=" to store the products, or "+=" to add them.
+            found: for each value, its place and the instruction numbers of its operands.
+            opcode: the opcode that computes each value from its operands.
+            sign: "=" to store the values, or "+=" to add them.
         """
         groups: dict[Any, dict[int, tuple[int, ...]]] = defaultdict(dict)
-        for (array, index), factors in found:
-            groups[array, self.arrays_of(factors)][index] = factors
+        for (array, index), operands in found:
+            groups[array, self.arrays_of(operands)][index] = operands
         for (array, _), group in groups.items():
             places = {index: (index, *map(self.index_of, group[index])) for index in sorted(group)}
             for part in strided_groups(places, MIN_STRIDED_LOOP):
-                at = index_expression(self.text, [[index] for index in part])
-                value = reduce(self._product, self.operands([group[index] for index in part]))
-                self.add_loop(len(part), [f"{self._name(array)}[{at}] {sign} {value};"])
-
-    def _product(self, a: str, b: str) -> str:
-        return product(a, b, self.text.constant(1.0))
-
-    def _name(self, array: str) -> str:
-        return self.text.weights if array == "weights" else array
-
-    def element(self, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
-        """Return a C expression for the value of instruction `rows[i][k]`, where `i` and `k` are C expressions.
-
-        If the values are not all in one array, lines of C that copy them to the array `work` are written first.
-        """
-        [array, *others] = {self.array(j) for row in rows for j in row}
-        if others:
-            return f"work[{index_expression(self.text, self._pack(rows), i, k)}]"
-        if array:
-            indices = [[self.index_of(j) for j in row] for row in rows]
-            return f"{self._name(array)}[{index_expression(self.text, indices, i, k)}]"
-        values = [self.code.constants.get(j, 1.0) for row in rows for j in row]  # the seed, which is 1, is no constant
-        [text, *others] = {self.text.constant(x) for x in values}
-        return (
-            f"{self.text.table(values)}[{index_expression(self.text, _contiguous(0, rows), i, k)}]" if others else text
-        )
+                reads = columns([group[index] for index in part])
+                self.add(Loop({"i": len(part)}, opcode, reads, [[(array, index)] for index in part], sign))
 
     def _pack(self, rows: list[list[int]]) -> list[list[int]]:
         """Write lines of C that copy values to contiguous places in the array `work`.
 
         Return the indices of the copies in `work`, in as many rows and columns as `rows` has.
         """
-        flat = tuple([j for row in rows for j in row])
+        flat = tuple(chain(*rows))
         if flat not in self._packed:
             first = self._packed[flat] = self.places.allocate(len(flat)) - WORK
             self.copy([("work", first + n) for n in range(len(flat))], flat)
@@ -214,6 +270,11 @@ def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "
             base += values[0]
             terms.append((step, name))
     return linear(base, *terms)
+
+
+def columns(rows: Iterable[Sequence[int]], i: str = "i") -> list[Access]:
+    """Return an access for each column of a table of instruction numbers. `i` is the index of the row."""
+    return [Access([[j] for j in column], i) for column in zip(*rows, strict=True)]
 
 
 def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -18,7 +18,7 @@ from ..loops.schedule import Schedule
 from ..loops.totals import Totals
 from ..python import ParameterNames, in_order_of_names, named_entries
 from ..training.update import lower_update, used_state_indices
-from .arrays import Element, index_expression, linear
+from .arrays import Access, Element, index_expression, linear
 from .comment import Interface
 from .loops import Loops
 from .text import Text, Variables, block, wrapped
@@ -182,7 +182,7 @@ class File:
             loops.add_outer(group, totals_at)
         loops.add_scatters(sums.scatters, totals_at)
         loops.add_each(sums.single, totals_at)
-        loss = loops.element([lowering.outputs])
+        loss = loops.element(Access([lowering.outputs]))
         row = f"const {self.number_type} *inputs = rows + {len(self.inputs)} * row;"
         each = [*loops.take_lines(), f"loss += {loss};"]
         reads = re.search(r"\binputs\b", "\n".join(each))

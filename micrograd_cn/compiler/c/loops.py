@@ -1,4 +1,4 @@
-"""Write a program's instructions, and its totals, the sums over the rows of a batch, as loops of C.
+"""Find the loops of C that compute a program's instructions, and its totals, the sums over the rows of a batch.
 
 A `Vectorizer` finds instructions that one loop can compute.
 """
@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from ..instructions.code import COMMUTATIVE, GATHER, MIN_LOOP_PRODUCTS, SUM_OPCODES, Code, Pair, Scatter, operands
+from ..instructions.code import COMMUTATIVE, GATHER, SUM_OPCODES, Code, Pair, Scatter, operands
 from ..loops.places import Places
 from ..loops.schedule import Schedule
 from ..loops.stages import OuterProduct, dead_after
@@ -18,14 +18,15 @@ from ..loops.strides import strided_groups
 from ..loops.vectorizer import Vectorizer
 from .arrays import (
     MIN_STRIDED_LOOP,
+    SCATTER,
     WORK,
+    Access,
     Arrays,
     Element,
+    Loop,
     address,
+    columns,
     constant_places,
-    for_loop,
-    in_braces,
-    index_expression,
 )
 from .text import Text
 
@@ -88,69 +89,21 @@ class Loops(Arrays):
         for n, level in enumerate(levels):
             maps, rest = self._vectorizer.find(level)
             for members in [*(stage.numbers for stage in maps), *([i] for i in rest)]:
-                self._write_group(members)
+                self.add(self._loop(members))
             self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
-    def _write_group(self, members: Sequence[int]) -> None:
-        """Write the instructions with the numbers `members`, all of one opcode, as a loop if there are several."""
-        opcode, *rest = self.code.instructions[members[0]]
-        target = self.element([[i] for i in members])
+    def _loop(self, members: Sequence[int]) -> Loop:
+        """Return the loop that computes the instructions with the numbers `members`, all of one opcode."""
+        rows, terms = [self.code.instructions[i] for i in members], list[Access]()
+        opcode = rows[0][0]
         if opcode in SUM_OPCODES:
-            lines = self._sums(members, target)
+            reads = [Access([[pair[side] for pair in pairs] for _, pairs, _ in rows]) for side in (0, 1)]
+            terms = columns([row[2] for row in rows])
         elif opcode == GATHER:
-            count = len(rest) - 1
-            index = self.element([[self.code.operands[i][0]] for i in members])
-            found = self.element([[*self.code.operands[i][1:]] for i in members], "i", "k")
-            lines = [
-                f"const long k = {self.text.index()}({index}, {count});",
-                f"{target} = k < 0 ? {self.text.constant(float('nan'))} : {found};",
-            ]
+            reads = [Access([[index] for _, index, *_ in rows]), Access([xs for _, _, *xs in rows])]
         else:
-            operands_ = self.operands([self.code.operands[i] for i in members])
-            lines = [f"{target} = {self.text.apply(opcode, operands_)};"]
-        self.add_loop(len(members), lines)
-
-    # Sums.
-
-    def _sums(self, members: Sequence[int], target: str) -> list[str]:
-        """Return the body of a loop over sums that all have the same counts of products and of terms.
-
-        Args:
-            members: the instruction numbers of the sums.
-            target: the C expression to which the sum with index `i` is assigned.
-        """
-        opcode, pairs = self.code.instructions[members[0]][0], [self.code.instructions[i][1] for i in members]
-        [count] = {*map(len, pairs)}
-        long = count >= MIN_LOOP_PRODUCTS
-        terms = self.operands([self.code.instructions[i][2] for i in members])
-        lefts, rights = [[[a for a, _ in row] for row in pairs], [[b for _, b in row] for row in pairs]]
-        products = [] if long else list(zip(self.operands(lefts), self.operands(rights), strict=True))
-        start = self.text.sum(opcode, products, terms)
-        if not long:
-            return [f"{target} = {start};"]
-        return [f"{self.text.number_type} y = {start};", *self.products(lefts, rights), f"{target} = y;"]
-
-    def products(
-        self, lefts: list[list[int]], rights: list[list[int]], outer: tuple[str, str] = ("i", "i")
-    ) -> list[str]:
-        """Return lines that add the many products of one sum to the variable `y`.
-
-        The lines are a call of the function `dot` if the factors have constant strides, and a loop otherwise.
-
-        Args:
-            lefts: for each sum, the instruction numbers of the left factors of its products.
-            rights: for each sum, the instruction numbers of the right factors of its products.
-            outer: two C variables: the index of the sum's left factors in `lefts`, and that of its right factors in
-                `rights`. For a list of sums, both are the index of the sum. For a matrix of totals, they are the row
-                and the column of the total in the matrix.
-        """
-        [count], sides = {*map(len, lefts)}, list(zip((lefts, rights), outer, strict=True))
-        strides = [self.strided_pointer(rows, i) for rows, i in sides]
-        if None not in strides:
-            found = ", ".join([f"{pointer}, {step}" for pointer, step in filter(None, strides)])
-            return [f"y = {self.text.dot()}(y, {found}, {count});"]
-        a, b = [self.element(rows, i, "k") for rows, i in sides]
-        return [f"for (long k = 0; k < {count}; k++)", f"    y += {self._product(a, b)};"]
+            reads = columns([operands for _, *operands in rows])
+        return Loop({"i": len(members)}, opcode, reads, [[self.place(i)] for i in members], terms=terms)
 
     # Totals of a batch.
 
@@ -174,24 +127,10 @@ class Loops(Arrays):
         columns = [*parts(group.rights, targets[0])]
         for rows in parts(group.lefts, [row[0] for row in targets]):
             for chosen in columns:
-                at = [[targets[i][j] for j in chosen] for i in rows]
-                self._add_part_of_outer(at, [[*group.lefts[i]] for i in rows], [[*group.rights[j]] for j in chosen])
-
-    def _add_part_of_outer(self, targets: list[list[Element]], lefts: list[list[int]], rights: list[list[int]]) -> None:
-        [array] = {array for row in targets for array, _ in row}
-        target = f"{array}[{index_expression(self.text, [[at for _, at in row] for row in targets], 'i', 'j')}]"
-        [count] = {*map(len, lefts)}
-        if count < MIN_LOOP_PRODUCTS:
-            a, b = self.operands(lefts), self.operands(rights, "j")
-            lines = [f"{target} += {' + '.join(map(self._product, a, b))};"]
-        else:
-            zero = self.text.constant(-0.0).strip("()")
-            lines = [f"{self.text.number_type} y = {zero};", *self.products(lefts, rights, ("i", "j"))]
-            lines.append(f"{target} += y;")
-        loops = [(name, len(sides)) for name, sides in (("j", rights), ("i", lefts)) if sides[1:]]
-        for name, count in loops:
-            lines = for_loop(name, count, lines)
-        self.lines += lines if loops else in_braces(lines)
+                lefts = Access([[*group.lefts[i]] for i in rows])
+                rights = Access([[*group.rights[j]] for j in chosen], "j")
+                write = [[targets[i][j] for j in chosen] for i in rows]
+                self.add(Loop({"j": len(chosen), "i": len(rows)}, "dot", [lefts, rights], write, "+="))
 
     def add_scatters(self, scatters: Iterable[Scatter], place: dict[int, Element]) -> None:
         """Write the loops that add values to totals. In each sample, an index selects one of the totals.
@@ -201,20 +140,13 @@ class Loops(Arrays):
             place: a dict from the index of each total in `Lowering.totals` to its place. The totals of a scatter are in
                 one array.
         """
-        groups: dict[tuple[int, str], list[tuple[Pair, list[int]]]] = defaultdict(list)
+        groups: dict[tuple[int, str], list[tuple[Pair, list[Element]]]] = defaultdict(list)
         for scatter in scatters:
             places = [place[k] for k in scatter.totals]
-            [array] = {array for array, _ in places}
-            groups[len(places), array] += [(source, [at for _, at in places]) for source in scatter.sources]
-        for (count, array), found in groups.items():
-            index, value = (self.element([[source[side]] for source, _ in found]) for side in (0, 1))
-            target = f"{array}[{index_expression(self.text, [at for _, at in found], 'i', 'k')}]"
-            lines = [
-                f"const long k = {self.text.index()}({index}, {count});",
-                "if (k >= 0)",
-                f"    {target} += {value};",
-            ]
-            self.add_loop(len(found), lines)
+            groups[len(places), places[0][0]] += [(source, places) for source in scatter.sources]
+        for found in groups.values():
+            reads = columns([source for source, _ in found])
+            self.add(Loop({"i": len(found)}, SCATTER, reads, [places for _, places in found]))
 
     def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Element]) -> None:
         """Write the loops that add one product to each of several totals.
@@ -223,7 +155,7 @@ class Loops(Arrays):
             totals: for each total, its index in `Lowering.totals`, and the instruction numbers of the two factors.
             place: a dict from the index of each total to its place.
         """
-        self._store_each([(place[k], _in_order(self.code, pair)) for k, pair in totals], "+=")
+        self.store([(place[k], _in_order(self.code, pair)) for k, pair in totals], "fmul", "+=")
 
 
 def _in_order(code: Code, pair: Pair) -> Pair:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from .code import COMPARISONS, SUM_OPCODES, Code
+from .code import COMPARISONS, START, SUM_OPCODES, Code
 
 
 class OpcodeWriter(ABC):
@@ -53,7 +53,12 @@ class OpcodeWriter(ABC):
         return self.compare("fcmp une", [x, self.constant(0.0)])
 
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
-        """Apply any opcode that is no sum to numbers, and return the result, which is a number, too."""
+        """Apply any opcode that is no sum to numbers, and return the result, which is a number, too.
+
+        START copies its operand.
+        """
+        if opcode == START:
+            return xs[0]
         if opcode == "select":
             return self.select(self.is_nonzero(xs[0]), xs[1], xs[2])
         if opcode in COMPARISONS:

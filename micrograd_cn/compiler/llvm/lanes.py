@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..instructions.code import START
 from ..instructions.straight_line import OpcodeWriter
 from .operands import Pointer
 from .text import KERNEL_PREFIX, Function, literal
@@ -71,16 +70,13 @@ class Lanes(OpcodeWriter):
     def operation(self, opcode: str, xs: Sequence[str]) -> str:
         """Apply an opcode to the vectors `xs`, and return the name of the result.
 
-        The opcode is that of an LLVM instruction or intrinsic, the name of a function of C's library, or START, which
-        copies its operand. For a formula, an opcode that stands for several instructions, see `StraightLineLanes` in
-        `straight_line`.
+        The opcode is that of an LLVM instruction or intrinsic, or the name of a function of C's library. For a formula,
+        an opcode that stands for several instructions, see `StraightLineLanes` in `straight_line`.
         """
         if opcode in ARITHMETIC:
             return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
         if opcode == "fneg":
             return self.f.op(f"fneg {self.type} {xs[0]}")
-        if opcode == START:
-            return xs[0]
         operands = [f"{self.type} {x}" for x in xs]
         if opcode.startswith("llvm."):
             return self.f.call(self.type, f"{opcode}.{'' if self.scalar else f'v{self.count}'}f64", *operands)
