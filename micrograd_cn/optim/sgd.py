@@ -25,9 +25,9 @@ class SGD(Optimizer):
         parameters: the `Value`s to train, which must be leaves.
         lr: learning rate.
         momentum: decay rate of the buffer b; 0 for no momentum.
+        dampening: the part of g that is not added to the buffer b, such as 0.1; 0 for no dampening.
         weight_decay: strength of the L2 penalty.
         nesterov: whether to use Nesterov's momentum.
-        dampening: the part of g that is not added to the buffer b, such as 0.1; 0 for no dampening.
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
@@ -50,10 +50,10 @@ class SGD(Optimizer):
         parameters: Iterable[Value],
         lr: float = 1e-3,
         momentum: float = 0.0,
+        dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
         *,
-        dampening: float = 0.0,
         maximize: bool = False,
         **wrong: Never,
     ) -> None:

@@ -184,6 +184,26 @@ def test_the_learning_rate_is_pytorchs_where_none_is_given(make, rate):
     assert make([Value(1)]).lr == rate
 
 
+# The options that PyTorch takes without a name, in PyTorch's order
+POSITIONAL = {
+    SGD: (0.1, 0.9, 0.5, 0.01),  # lr, momentum, dampening, weight_decay
+    RMSprop: (0.1, 0.9, 1e-6, 0.01),  # lr, alpha, eps, weight_decay
+    Adam: (0.1, (0.8, 0.9), 1e-6, 0.01, True),  # lr, betas, eps, weight_decay, amsgrad
+    AdamW: (0.1, (0.8, 0.9), 1e-6, 0.01, True),
+}
+NAMES = {
+    SGD: ("lr", "momentum", "dampening", "weight_decay"),
+    RMSprop: ("lr", "alpha", "eps", "weight_decay"),
+    **dict.fromkeys((Adam, AdamW), ("lr", "betas", "eps", "weight_decay", "amsgrad")),
+}
+
+
+@pytest.mark.parametrize("make", POSITIONAL)
+def test_options_without_a_name_are_in_pytorchs_order(make):
+    optimizer = make([Value(1)], *POSITIONAL[make])
+    assert tuple(getattr(optimizer, name) for name in NAMES[make]) == POSITIONAL[make]
+
+
 def test_no_eps_and_no_gradient_is_nan_as_in_pytorch():
     p = Value(1)
     Adam([p], eps=0).step()

@@ -179,7 +179,7 @@ def test_plain_sgd_climbs_too():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: SGD(p, 0.1, 0.9, 0.0, 1e-4), "SGD: nesterov must be True or False, got 0.0001"),
+        (lambda p: SGD(p, 0.1, 0.9, 0.0, 1e-4, 1e-4), "SGD: nesterov must be True or False, got 0.0001"),
         (lambda p: SGD(p, momentum=0.9, dampening=-1), "SGD: dampening must be 0 or more, got -1"),
         (
             lambda p: SGD(p, momentum=0.9, nesterov=True, dampening=0.5),
