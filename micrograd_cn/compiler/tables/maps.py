@@ -7,7 +7,6 @@ the arguments of kernels and of the functions that write them, and the words of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache, partial
 
 from ..instructions.code import SUM_OPCODES
@@ -74,20 +73,15 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
         with f.loop(f.table[0]) as loop:
             first = loop.index * machine.simd
             xs = [operands.load(k, first) for k in range(len(pattern))]
-            found = unrolled_sum(lanes, opcode, xs) if opcode in SUM_OPCODES else lanes.apply(opcode, xs)
+            if opcode in SUM_OPCODES:
+                found = lanes.sum(opcode, zip(xs[::2], xs[1::2], strict=True), ())
+            else:
+                found = lanes.apply(opcode, xs)
             lanes.store(found, result + first)
         f.do("ret void")
         return f
 
     return make
-
-
-def unrolled_sum(lanes: Lanes, opcode: str, factors: Sequence[str]) -> str:
-    """Write a sum of products, and return the name of the sum. `factors` has the factors' names, pair by pair."""
-    accumulator = lanes.constant(-0.0)
-    for a, b in zip(factors[::2], factors[1::2], strict=True):
-        accumulator = lanes.multiply_add(a, b, accumulator, opcode)
-    return accumulator
 
 
 def gathered_sums(machine: Machine, opcode: str) -> Function:
