@@ -190,6 +190,7 @@ const told = {
     announce(words.ready);
   },
   fetching: ({ names }) => announce(filled(words.fetching, { names: names.join(", ") })),
+  fetched: (message, cell) => cell && announce(filled(words.running, { number: cell.number })),
   unreachable: ({ names }, cell) => cell?.note(filled(words.unreachable, { names: names.join(", ") })),
   start: ({ index, count }, cell) => {
     cell?.begin();

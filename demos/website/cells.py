@@ -35,6 +35,9 @@ PAUSE = 0.05  # seconds between two messages with printed text
 PLOTS = ("matplotlib.pyplot", "matplotlib.animation", "pylab", "seaborn")  # whoever imports these means to plot
 PLOTTING = frozenset({"import matplotlib.figure.Figure"})
 STAND_INS = ("matplotlib", "PIL")
+# What matplotlib asks of a module of the name IPython: its version, and the shell. Here no shell runs, and the version
+# is one for which matplotlib prepares nothing.
+NO_SHELL = {"version_info": (9, 0, 0, ""), "get_ipython": lambda: None}
 
 
 Needs = tuple[list[list[int]], list[set[str]]]  # for each cell, the cells that it needs, and what it lacks
@@ -357,7 +360,7 @@ class Cells:
         for kind in (SVG, Image, Math, Latex, HTML):
             shown.__dict__[kind.__name__] = kind
         shown.__dict__["display"] = self.display
-        ipython.__dict__.update(display=shown, __path__=[])
+        ipython.__dict__.update(display=shown, __path__=[], **NO_SHELL)
         sys.modules.update({"IPython": ipython, "IPython.display": shown})
         self.stand_ins = StandIns()
         sys.meta_path.append(self.stand_ins)

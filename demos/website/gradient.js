@@ -32,6 +32,7 @@ function listen(message) {
     progress.hidden = true;
     announce(words.checking);
   } else if (message.what === "fetching") announce(filled(words.fetching, { names: message.names.join(", ") }));
+  else if (message.what === "fetched") announce(words.checking);
   else if (message.what === "unreachable") {
     output.append(element("p", "note", filled(words.unreachable_numpy, { names: message.names.join(", ") })));
   } else if (message.what === "stream") {

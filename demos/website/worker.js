@@ -2,17 +2,20 @@
 
 const PLACE = "/home/pyodide/lib"; // as in cells.py
 const ROOM = 1 << 20; // bytes
+const PATIENCE = 30_000; // milliseconds that Pyodide's host has for the beginning of an answer
+const PAUSE = 60_000; // milliseconds in which a host that gave no answer is not asked again
 
-let python, cells, loading;
+let python, cells, loading, silent;
 
 const tell = message => postMessage(message);
 
-// Count what is fetched. A response is passed on as it comes.
-function countFetches(sizes) {
+// Count what is fetched, and end a request to Pyodide's host that gets no answer. A response is passed on as it comes.
+function watchFetches(sizes, cdn) {
   const real = self.fetch.bind(self), total = Object.values(sizes).reduce((sum, size) => sum + size, 0);
   let loaded = 0;
   self.fetch = async (target, options) => {
-    const response = await real(target, options), name = String(target.url ?? target).split("/").at(-1);
+    const url = String(target.url ?? target), name = url.split("/").at(-1);
+    const response = await (url.startsWith(cdn) ? answered(real, target, options) : real(target, options));
     if (!response.ok || !response.body || !(name in sizes)) return response;
     const counter = new TransformStream({
       transform(chunk, passed) {
@@ -25,8 +28,21 @@ function countFetches(sizes) {
   };
 }
 
+async function answered(real, target, options) {
+  const waiting = new AbortController();
+  const timer = setTimeout(() => {
+    silent = performance.now();
+    waiting.abort();
+  }, PATIENCE);
+  try {
+    return await real(target, { ...options, signal: waiting.signal });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function start({ base, sizes, wheels, cdn, notebook, interrupt }) {
-  countFetches(sizes);
+  watchFetches(sizes, cdn);
   const at = name => new URL(name, base).href;
   const fetched = name => fetch(at(name)).then(response => {
     if (!response.ok) throw new Error(`${response.status} ${name}`);
@@ -89,6 +105,7 @@ async function packagesByImport(at) {
 async function load(source, cell) {
   const names = JSON.parse(cells.needs(source));
   if (!names.length) return;
+  if (performance.now() - silent < PAUSE) return tell({ what: "unreachable", cell, names });
   tell({ what: "fetching", cell, names });
   try {
     await python.loadPackage(names, { messageCallback: () => {}, errorCallback: () => {} });
@@ -97,6 +114,7 @@ async function load(source, cell) {
   }
   if (JSON.parse(cells.needs(source)).length) tell({ what: "unreachable", cell, names });
   else cells.fetched();
+  tell({ what: "fetched", cell });
 }
 
 async function run({ targets, sources }) {
