@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 from .page import POLICY
 
+HERE = Path(__file__).parent
 OTHER = {"en": "zh", "zh": "en"}
 USUAL = '{"row":"@","symbol":"@","text":"@({0})","still":[],"listed":true}'  # of an operation that is called "@"
 
@@ -43,7 +45,7 @@ def apart(page: str, short: str) -> dict[str, str]:
         f"playground.{short}.html": f'{head}<link rel="stylesheet" href="playground.css">{found["body"]}'
         f'<script type="application/json" id="data">{_json(data)}</script>\n<script src="playground.js"></script>'
         f"{found['end']}",
-        "playground.css": found["style"],
+        "playground.css": found["style"] + (HERE / "embedded.css").read_text("utf-8"),
         "playground.js": found["script"],
     }
     for name, part in parts.items():

@@ -1,9 +1,9 @@
 """Figures beside the sentences of some sections, each with a question that the reader answers first.
 
-They need no Python. Some are the playground in its compact form, where a reader steps through a graph; the picture
-above is their still in print. In others a reader drags a number; these print as they are. The scripts of those are in
-figure/. They compute with the parts of the pages to play with: the graph that Python records, the engine that goes
-through it edge by edge, and the network.
+They need no Python. Some are the playground in its compact form. There a reader steps through a graph, is asked for
+each number before it is shown, and drags the numbers of the leaves. The picture above is their still in print. In
+others a reader drags a point; these print as they are. The scripts of those are in figure/. They compute with the parts
+of the pages to play with: the graph that Python records, the engine that goes through it edge by edge, and the network.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def with_figure(cells: str, page: str, short: str) -> str:
     if section not in FIGURES:
         return cells
     text, leaves = FIGURES[section]
-    facts = {"text": text, **{f"={name}": value for name, value in leaves.items()}, "lang": short}
+    facts = {"text": text, **{f"={name}": value for name, value in leaves.items()}, "lang": short, "predict": 1}
     link = f"playground.{short}.html#embed&{urlencode(facts, quote_via=quote)}"
     caption = f"<figcaption>{TEXTS[short]['figure']}</figcaption>"
     shown = f'<iframe title="{html.escape(text)}" loading="lazy" src="{html.escape(link)}"></iframe>'

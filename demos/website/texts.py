@@ -4,7 +4,10 @@ from typing import Any
 
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
-        "figure": "Say each number before you step: what comes next on the way back?",
+        "how": "How to use it.",
+        "here": "<strong>On these pages</strong> you can edit and run the code cells where they stand: press Run. "
+        "Python starts in the page, nothing is installed, and what you change stays in this browser.",
+        "figure": "Each step asks for its number first. Drag a leaf to change its number, and step again.",
         "pages": "Sections",
         "pages_again": "Sections, at the foot of the page",
         "search": "Search",
@@ -75,7 +78,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "lacks_matplotlib": "This cell plots: matplotlib is fetched from another host when the cell first runs.",
     },
     "zh": {
-        "figure": "每走一步之前先说出答案：反向传播的下一个数是多少？",
+        "how": "怎样使用。",
+        "here": "<strong>在这些网页上</strong>，代码单元格可以就地修改和运行：按“运行”即可。Python 就在网页里启动，"
+        "什么也不用安装；你改过的内容只留在这个浏览器里。",
+        "figure": "每走一步，先填出这一步的数。拖动叶节点可以改它的数，改了再走一遍。",
         "pages": "各节",
         "pages_again": "页脚处的各节",
         "search": "搜索",

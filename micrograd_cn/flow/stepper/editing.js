@@ -161,7 +161,7 @@ function listLeaves(also = null) {
   const field = byId("leaf");
   const before = field.value;
   const listed = [...field.options].map(({ value }) => value);
-  if (graph === leavesOf && listed.join() === leaves.join()) return;
+  if (before !== "" && graph === leavesOf && listed.join() === leaves.join()) return;
   leavesOf = graph;
   field.replaceChildren(...leaves.map(i => html("option", { value: i }, cleaned(nodes[i].name))));
   if (leaves.includes(Number(before)) && before !== "") field.value = before;
