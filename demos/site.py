@@ -35,7 +35,7 @@ from website.figures import DRAGGED, dragged_files, with_figure
 from website.notebook import Exported, exported, first_words, read, relinked, sections
 from website.own_gradient import own_gradient
 from website.packages import Missing, lay_into, minify
-from website.page import ICON, POLICY, page
+from website.page import EDITED, ICON, POLICY, address, page, with_preview
 from website.search import field, names_of_modules, script, texts_of_page
 from website.texts import CELLS, TEXTS
 
@@ -61,6 +61,7 @@ BACK = (
     '<header><b>micrograd_cn</b><span><a href="index.html">Start page</a> '
     '<a href="index.zh.html" hreflang="zh-CN" lang="zh-CN">中文</a></span></header>'
 )
+POLICIES = {"pages": POLICY, "pages whose code can be edited": EDITED}
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
 START = Template("""<header><b>micrograd_cn</b><a href="$other_page" hreflang="$other_lang">$other</a></header>
 <h1>$title</h1>
@@ -148,8 +149,8 @@ def licences(facts: dict[str, Any]) -> str:
         told = details if full else f"<p>{html.escape(licence)}</p>"
         rows.append(f'<section class="row"><h2>{html.escape(name)} {html.escape(version)}</h2>{told}</section>')
     words = TEXTS["en"]
-    policy = f"<p>The pages' policy: <code>{html.escape(POLICY)}</code></p>"
-    body = [BACK, f"<h1>{words['licences']}</h1>", f"<p>{words['licences_text']}</p>", *rows, policy]
+    policies = [f"<p>The policy of {kind}: <code>{html.escape(policy)}</code></p>" for kind, policy in POLICIES.items()]
+    body = [BACK, f"<h1>{words['licences']}</h1>", f"<p>{words['licences_text']}</p>", *rows, *policies]
     return page("en", words["licences"], "\n".join(["<main>", *body, "</main>"]), description=words["licences_text"])
 
 
@@ -184,6 +185,7 @@ def reference(out: Path) -> None:
     for module in MODULES[1:]:
         import_module(module)
     templates = HERE / "website/reference"
+    pdoc.render.env.globals["address"] = address()
     pdoc.render.configure(docformat="google", show_source=False, search=True, template_directory=templates)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about types that pdoc cannot resolve
@@ -237,6 +239,9 @@ def tutorial(short: str, runs: Runs) -> dict[str, str]:
         links += [f'<a href="{first}">{words["contents"]}</a>'] if before and before != first else []
         links += [f'<a rel="next" href="{after}">{html.escape(titles[after])} →</a>'] if after else []
         cells = relinked(with_figure("".join(made.cells[i] for i in pages[at]), at, short), name, pages)
+        if at == first and runs.facts:
+            how = f"<p><strong>{words['how']}</strong>"
+            cells = cells[: cells.index(how)] + f"<p>{words['here']}</p>\n" + cells[cells.index(how) :]
         facts = {"exercises": {page: numbers for page, numbers in exercises.items() if numbers}} if at == first else {}
         files[at] = notebook_page(short, titles[at], cells, links, runs.of(name, short, facts))
     if runs.facts:
@@ -309,6 +314,9 @@ def write(out: Path) -> list[str]:
     if runs.facts:
         minify(out, SHRUNK)
         (out / "licences.html").write_text(licences(runs.facts), "utf-8")
+    for path in [*out.glob("flow.*.html"), *out.glob("playground.*.html")]:
+        short = "zh" if ".zh." in path.name else "en"
+        path.write_text(with_preview(path.read_text("utf-8"), short), "utf-8")
     pages = {path.relative_to(out).as_posix() for path in out.rglob("*.html")}
     for short, name in STARTS.items():
         (out / name).write_text(start_page(short, pages, runs), "utf-8")

@@ -30,7 +30,7 @@ PAGE = Template("""<!doctype html>
 <meta property="og:type" content="website">
 <meta property="og:title" content="$title">
 <meta property="og:description" content="$description">
-<meta property="og:image" content="$address$preview">
+<meta property="og:image" content="$preview">
 <link rel="icon" type="image/svg+xml" href="icon.svg">
 <link rel="stylesheet" href="site.css">
 $styles$scripts</head>
@@ -54,6 +54,19 @@ def address() -> str:
     """Return the site's own address, with a slash at its end, from pyproject.toml; "" if it has none."""
     found = str(tomllib.loads(PROJECT.read_text("utf-8"))["tool"]["site"]["address"])
     return found if found.endswith("/") or not found else f"{found}/"
+
+
+def preview(short: str) -> str:
+    """Return the address of the picture that a link to a page shows; it is relative where the site has no address."""
+    return f"{html.escape(address())}preview.{short}.png"
+
+
+def with_preview(text: str, short: str) -> str:
+    """Return a page of another program, such as the playground, with the picture that a link to it shows."""
+    if 'property="og:image"' in text:
+        return text
+    mark = '<meta property="og:type"'
+    return text.replace(mark, f'<meta property="og:image" content="{preview(short)}">\n{mark}', 1)
 
 
 def page(
@@ -87,8 +100,7 @@ def page(
         policy=EDITED if data is not None else POLICY,
         title=html.escape(title),
         description=html.escape(description),
-        address=html.escape(address()),
-        preview=f"preview.{short}.png",
+        preview=preview(short),
         styles="".join(f'<link rel="stylesheet" href="{name}">\n' for name in styles),
         scripts="".join(f'<script src="{name}" defer></script>\n' for name in scripts),
         kind=f' class="{kind}"' * bool(kind),

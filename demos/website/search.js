@@ -50,7 +50,8 @@ function shown({ title, text, url, match }, query) {
   link.href = url;
   const lower = text.toLowerCase();
   const places = [query.toLowerCase(), ...Object.keys(match)].map(term => lower.indexOf(term)).filter(place => place >= 0);
-  const from = Math.max(0, (places[0] ?? 0) - 40);
+  const place = places[0] ?? 0, near = Math.max(0, place - 40), space = text.indexOf(" ", near);
+  const from = near && space >= 0 && space < place ? space + 1 : near; // where a word begins
   item.append(link, element("span", "", `${from ? "… " : ""}${text.slice(from, from + 140)}${text.length > from + 140 ? " …" : ""}`));
   return item;
 }

@@ -14,7 +14,8 @@ def texts_of_page(name: str, title: str, cells: Iterable[str]) -> Iterator[dict[
     """Yield the texts of a page of a notebook, with the address of each."""
     for cell in cells:
         if place := re.match(r'<div class="text" id="([^"]*)">', cell):
-            words = re.sub(r"<(?:math|pre)\b.*?</(?:math|pre)>|<[^>]*>", " ", cell, flags=re.DOTALL)
+            words = re.sub(r"</?(?:a|b|code|em|i|span|strong)\b[^>]*>", "", cell)  # these stand within a word
+            words = re.sub(r"<(?:math|pre)\b.*?</(?:math|pre)>|<[^>]*>", " ", words, flags=re.DOTALL)
             text = " ".join(html.unescape(words).replace("¶", " ").split())
             if text:
                 yield {"url": f"{name}#{place[1]}", "title": title, "text": text}

@@ -1,6 +1,7 @@
 """The cells of the site run in Chromium, with nothing but the site's own files: what they show is what is stored."""
 
 import hashlib
+import html
 import io
 import json
 import re
@@ -414,9 +415,11 @@ def test_the_keyboard_alone_edits_and_runs(opened: Any) -> None:
 
 
 FIGURE = """
+import sys
 class Figure:
-    def __init__(self, **options):
-        pass
+    def __init__(self, **options):  # it asks the same of IPython as the real one
+        shell = sys.modules.get("IPython")
+        assert shell is None or shell.version_info[:2] >= (8, 24) or shell.get_ipython() is None
 
     def __getattr__(self, name):
         return lambda *args, **kwargs: self
@@ -461,11 +464,34 @@ def test_matplotlib_takes_the_place_of_its_stand_in_when_a_cell_plots(opened: An
 
     tab.page.context.route(f"{HOST}**", answer)
     plot = next(c.id for c in code_cells("en") if sections("en")[c.id] == "derive" and "Figure(" in c.source)
+    tab.page.evaluate("""() => {
+        window.heard = [];
+        new MutationObserver(() => heard.push(said.textContent)).observe(said, { childList: true });
+    }""")
     tab.run(plot)
+    heard = tab.page.evaluate("heard")
+    runs = f"Cell {tab.cell(plot).get_attribute('data-number')} runs …"
+    assert heard[heard.index("Fetching matplotlib, pillow …") + 1] == runs, "it says that the fetching has ended"
     picture = tab.cell(plot).locator(".output img")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 321
     assert tab.cell(plot).locator(".note").count() == 0
     assert len(asked) == 2
+
+
+def test_a_host_that_gives_no_answer_is_not_waited_for(opened: Any, site: Path) -> None:
+    tab = opened("tutorial.zh.derive.html")
+    script = (site / "worker.js").read_text("utf-8")
+    assert script.count("3e4") == 1
+    hasty = {"body": script.replace("3e4", "300"), "content_type": "text/javascript"}
+    tab.page.context.route("**/worker.js", lambda route: route.fulfill(**hasty))
+    asked: list[str] = []
+    tab.page.context.route(f"{HOST}**", lambda route: asked.append(route.request.url))
+    first, second, *_ = (c.id for c in code_cells("zh") if sections("zh")[c.id] == "derive" and "Figure(" in c.source)
+    for plot in (first, second):
+        tab.run(plot)
+        assert tab.cell(plot).locator(".note").first.inner_text() == "网页无法从另一个网站下载 matplotlib, pillow。"
+        assert tab.cell(plot).locator(".output img").count() == 1
+    assert len(asked) == len(set(asked)) > 5, "it is asked once"
 
 
 def test_pages_are_small_and_their_policy_is_strict(opened: Any, site: Path) -> None:
@@ -480,6 +506,15 @@ def test_pages_are_small_and_their_policy_is_strict(opened: Any, site: Path) -> 
             [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)"', text)
             assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
             assert "unsafe" not in policy.replace("style-src-attr 'unsafe-inline'", "")
+
+
+def test_pages_are_printed_on_white_paper_and_no_line_is_cut(opened: Any) -> None:
+    for name in ("tutorial.en.derive.html", "api/micrograd_cn/testing.html"):
+        page = opened(name, color_scheme="dark", viewport={"width": 700, "height": 900}).page
+        page.emulate_media(media="print", color_scheme="dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)", name
+        cut = "[...document.querySelectorAll('pre.source')].filter(code => code.scrollWidth > code.clientWidth).length"
+        assert page.evaluate(cut) == 0
 
 
 def test_where_the_site_has_an_address_the_readmes_and_previews_have_it(
@@ -559,6 +594,10 @@ def test_the_search_finds_sections_and_names_in_both_languages(site: Path, brows
         results = page.locator("#found li")
         page.locator("#find").fill(idea)
         results.first.wait_for()
+        [said] = results.first.locator("span").all_inner_texts()
+        words = page.evaluate("SITE_TEXTS.map(({ text }) => ` ${text}`).join('')")
+        beginning = said.removesuffix(" …")
+        assert (beginning.replace("… ", " ") if name == "index.html" else beginning.replace("… ", "")) in words
         href = str(results.first.locator("a").get_attribute("href"))
         assert re.match(r"tutorial\.(en|zh)\.graph\.html#text-\d+", href)
         page.locator("#find").fill(function)
@@ -570,6 +609,11 @@ def test_the_search_finds_sections_and_names_in_both_languages(site: Path, brows
     page.close()
 
 
+def test_the_text_that_is_searched_has_no_gaps_in_its_words(made: Any) -> None:
+    cell = '<div class="text" id="text-1"><p>a <strong>gap</strong>, <code>x</code>.</p><p>Next</p></div>'
+    assert [each["text"] for each in made["texts_of_page"]("page.html", "title", [cell])] == ["a gap, x. Next"]
+
+
 def test_all_that_runs_in_the_browser_has_its_licence_on_a_page(site: Path, address: str) -> None:
     text = (site / "licences.html").read_text("utf-8")
     for name in ("pyodide", "@viz-js/viz", "@codemirror/view", "minisearch", "hypothesis", "graphviz"):
@@ -577,6 +621,13 @@ def test_all_that_runs_in_the_browser_has_its_licence_on_a_page(site: Path, addr
     assert text.count("MPL-2.0") >= 2
     for start in ("index.html", "index.zh.html"):
         assert 'href="licences.html"' in (site / start).read_text("utf-8")
+    said = re.findall(r"The policy of [\w ]+: <code>(.*?)</code>", text)
+    assert {html.unescape(policy) for policy in said} == {
+        policy
+        for page in site.glob("*.html")
+        for policy in re.findall(r'Content-Security-Policy" content="([^"]*)"', page.read_text("utf-8"))
+        if "worker-src" in policy
+    }
 
 
 def test_axe_finds_nothing_on_pages_with_cells(opened: Any, request: pytest.FixtureRequest) -> None:
@@ -604,12 +655,30 @@ def test_figures_beside_the_sentences_are_stepped_through_without_python(opened:
         frame.locator(".node").first.wait_for()
         for name, number in leaves.items():
             assert float(frame.locator(f'.node[data-name="{name}"]').get_attribute("data-value")) == number
-        before = frame.locator("#narration").inner_text()
+        said, answer = frame.locator("#narration"), frame.locator("#answer")
         frame.locator("#graph").press("ArrowRight")
-        assert frame.locator("#narration").inner_text() != before
+        assert "?" in said.inner_text(), "the number is asked for first"
+        answer.fill("99")
+        answer.press("Enter")
+        assert frame.locator("#verdict").inner_text()
+        answer.fill("1")
+        answer.press("Enter")
+        assert "?" not in said.inner_text()
+        assert frame.locator("#leaf option:checked").inner_text() == next(iter(leaves)), "by the keyboard, too"
+        frame.locator("#value").fill("1.5")
+        leaf = frame.locator(f'.node[data-name="{next(iter(leaves))}"]')
+        assert leaf.get_attribute("data-value") == "1.5"
+        frame.locator("#zoom_fit").click()
+        leaf.hover()  # once it has come to rest
+        box = leaf.bounding_box()
+        tab.page.mouse.move(box["x"] + 20, box["y"] + 20)
+        tab.page.mouse.down()
+        tab.page.mouse.move(box["x"] + 50, box["y"] + 20, steps=3)
+        tab.page.mouse.up()
+        assert float(leaf.get_attribute("data-value")) > 1.5, "it is dragged"
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
         tab.page.emulate_media(media="print")
-        assert not tab.page.locator(".widget iframe").is_visible(), "in print the picture above is its still"
+        assert not tab.page.locator(".widget").is_visible(), "in print the picture above is its still"
         assert tab.page.evaluate("performance.getEntriesByType('resource').every(it => !it.name.includes('pyodide'))")
         tab.page.close()
 

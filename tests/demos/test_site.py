@@ -33,6 +33,18 @@ def test_the_pages_are_there_in_both_languages(site: Path, made: Any) -> None:
             assert f'<html lang="{lang}">' in (site / page).read_text("utf-8")
 
 
+def test_every_page_has_a_description_an_icon_and_a_picture_for_links(site: Path) -> None:
+    pages = [path for path in site.rglob("*.html") if path.name != "frame.html" and path != site / "api/index.html"]
+    assert len(pages) > 80
+    for path in pages:
+        head = path.read_text("utf-8").partition("</head>")[0]
+        [picture] = re.findall(r'<meta property="og:image" content="([^"]*)">', head)
+        assert (path.parent / picture).is_file() or picture.startswith("https:"), path
+        assert re.search(r'<meta name="description" content="[^"]{4,}">', head), path
+        [icon] = re.findall(r'<link rel="icon" type="image/svg\+xml" href="([^"]*)"', head)
+        assert icon.startswith("data:") or (path.parent / icon).is_file(), path
+
+
 def test_the_commands_are_those_of_the_readme(made: Any) -> None:
     for short, readme in (("en", "README.md"), ("zh", "README.zh-CN.md")):
         lines = (ROOT / readme).read_text("utf-8").splitlines()
