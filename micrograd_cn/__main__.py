@@ -8,6 +8,7 @@ import re
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from keyword import iskeyword
 from pathlib import Path
 from typing import NoReturn
 
@@ -217,6 +218,8 @@ def _assignment(text: str, lang: str) -> tuple[str, float]:
     typed = left.strip()
     name = normal(typed)
     # "x₁" is not an identifier, though its normal form "x1" is one.
+    if equals and iskeyword(name):
+        raise ParseError(WORDS[lang]["parse_reserved"].format(found=repr(typed)), 0)
     if not (typed.isidentifier() and is_name(name) and equals and right.strip()):
         raise ParseError(WORDS[lang]["cli_assignment"], 0)
     return name, parse(" " * len(left + equals) + right, {}, lang).data

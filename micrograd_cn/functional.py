@@ -48,7 +48,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeAlias
 
 from . import ops
 from .derivatives.argument_binding import BoundCall, argument_positions, contains_values, differentiation_level
@@ -60,6 +60,7 @@ from .engine import Value, topological_order
 from .gradients import Reach, contribution_through, symbolic_edges
 from .graph import anomaly, context
 from .ops.number import flag, number
+from .ops.options import refuse_options
 
 __all__ = [
     "Sparse",
@@ -85,6 +86,11 @@ if not TYPE_CHECKING:
 
 
 Function: TypeAlias = Callable[..., Any]
+# What to write instead of an option of jax or PyTorch
+INSTEAD = {
+    "has_aux": "write value_and_grad(f, has_aux=True)",
+    "create_graph": "leave it out, because derivatives can be differentiated again",
+}
 
 
 def value_and_grad(
@@ -118,7 +124,7 @@ def value_and_grad(
     return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
 
-def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def grad(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Function:
     """Return a function that computes df/dx, the gradient of the scalar function f.
 
     Arguments and errors are those of `value_and_grad`. Apply `grad` n times to a function of one number to get its n-th
@@ -128,10 +134,11 @@ def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> grad(cube)(2), grad(grad(cube))(2), grad(grad(grad(cube)))(2)
     (12.0, 12.0, 6.0)
     """
+    refuse_options("grad()", wrong, INSTEAD, ("argnums",))
     return _grad("grad", f, argnums)
 
 
-def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def jacobian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Function:
     """Return a function that computes the derivative of every output with respect to every input, J[i][j] = dy_i/dx_j.
 
     The result of the returned function is nested like the output of f. In the place of each number of this output there
@@ -142,10 +149,11 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
     """
+    refuse_options("jacobian()", wrong, INSTEAD, ("argnums",))
     return _jacobian("jacobian", f, argnums)
 
 
-def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def hessian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Function:
     """Return a function that computes the second derivatives of the scalar function f, H[i][j] = d2f/dx_i dx_j.
 
     The result of the returned function is nested like the gradient of f. In the place of each number of the gradient
@@ -155,6 +163,7 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> hessian(lambda v: v[0] ** 2 * v[1])([2, 3])
     [[6.0, 4.0], [4.0, 0.0]]
     """
+    refuse_options("hessian()", wrong, INSTEAD, ("argnums",))
     return _jacobian("hessian", _grad("hessian", f, argnums), argnums)
 
 

@@ -41,6 +41,7 @@ Activation: TypeAlias = str | Callable[[Value], Value]
 Inputs: TypeAlias = Value | Iterable[Number]
 
 
+_FORWARD = "write super().__call__(x) in a subclass, and model(x) elsewhere; to replace it, define it in a subclass"
 _NONE = ("linear", "identity", "none", "None", "")  # names by which users ask for no activation function
 _WITHOUT = "; for none, write nonlin=False in a Neuron or Layer, or activation=lambda x: x in an MLP"
 
@@ -270,7 +271,7 @@ class Neuron(Module):
     if not TYPE_CHECKING:
         weight = Absent("the weights are the list w; write neuron.w[0].data = ... for a number")
         bias = Absent("the bias is b; write neuron.b.data = ..., and for none neuron.b.requires_grad = False too")
-        forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")
+        forward = Absent(_FORWARD)
 
     # Defaults for a subclass whose __init__ sets w and b itself and does not call this one, as in code for micrograd.
     nonlin: bool = True
@@ -468,7 +469,7 @@ class Layer(Module):
         nonlin = Absent("each neuron has its own; write for n in layer.neurons: n.nonlin = ...")
         weight = Absent("write layer.neurons[j].w[i].data = ..., or layer.load_state_dict for all weights and biases")
         bias = Absent("write layer.neurons[j].b.data = ..., or layer.load_state_dict for all weights and biases")
-        forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")
+        forward = Absent(_FORWARD)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -562,7 +563,7 @@ class MLP(Module):
             "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer, if n.nonlin"
         )
         nonlin = Absent("each neuron has its own; write n.nonlin = ... for each n in layer.neurons of each layer")
-        forward = Absent("write super().__call__(x) in a subclass; to replace it, define it in a subclass")
+        forward = Absent(_FORWARD)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -800,3 +800,14 @@ def test_an_array_of_another_library_says_how_to_get_an_array_in_f():
             grad(f)([1.0, 2.0])
         assert not hasattr(error.value, "__notes__")
     assert grad(lambda v: (v * v).sum())(np.asarray(x)).tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("derive", [grad, jacobian, hessian])
+def test_options_of_other_libraries_are_answered_with_what_to_write(derive):
+    name = derive.__name__
+    with pytest.raises(
+        TypeError, match=rf"^{name}\(\) has no option has_aux; write value_and_grad\(f, has_aux=True\)$"
+    ):
+        derive(lambda x: x * x, has_aux=True)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) has no option argnum; write argnums=\.\.\.$"):
+        derive(lambda x: x * x, argnum=0)

@@ -69,6 +69,8 @@ def refuse_rows(name: str, xs: Iterable[object]) -> None:
     if rows and all(isinstance(x, (list, tuple)) or (hasattr(x, "ravel") and getattr(x, "shape", None)) for x in rows):
         kind = type(rows[0]).__name__
         write = f"write [{name}(row) for row in rows]"
+        if name == "sum":
+            write += " for the sum of each, or builtins.sum(rows) for Python's own sum"
         raise TypeError(f"{name}() takes a list of numbers, got a list of {kind}s; {write}")
 
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Never
 
 from ..engine import Value
 from ..graph.node import assign_data
 from ..ops.number import flag, number
+from ..ops.options import refuse_options
 from .optimizer import list_of_parameters
 
 __all__ = ["EarlyStopping"]
+
+# What to write instead of an option of Keras
+INSTEAD = {
+    "min_delta": "leave it out, because any smaller loss is an improvement",
+    "mode": "write maximize=True if a larger number is better",
+    "restore_best_weights": "call restore() at the end",
+}
 
 
 class EarlyStopping:
@@ -45,7 +54,8 @@ class EarlyStopping:
     (2.25, 2.0, 1, 2.0)
     """
 
-    def __init__(self, parameters: Iterable[Value], patience: int, maximize: bool = False) -> None:
+    def __init__(self, parameters: Iterable[Value], patience: int, maximize: bool = False, **wrong: Never) -> None:
+        refuse_options("EarlyStopping", wrong, INSTEAD, ("patience", "maximize"))
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             raise ValueError(f"EarlyStopping: patience must be an int of at least 1, got {patience!r}")
         self.parameters = list_of_parameters("EarlyStopping", parameters)

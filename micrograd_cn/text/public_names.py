@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from functools import cache
 from opcode import opmap
 from pathlib import Path
@@ -18,6 +19,11 @@ INSTEAD = {
     "Linear": "nn.Layer(nin, nout, nonlin=False)",
     "Sequential": "nn.MLP(nin, [n1, n2])",
     "Parameter": "Value(x)",
+    "set_grad_enabled": "no_grad()",
+    "lr_scheduler": "optim.cosine_lr(lr, steps)",
+    "CosineAnnealingLR": "optim.cosine_lr(lr, steps)",
+    "jacfwd": "functional.jacobian(f)",
+    "jacrev": "functional.jacobian(f)",
     "ReLU": "relu(x)",
     "LeakyReLU": "leaky_relu(x)",
     "ELU": "elu(x)",
@@ -64,6 +70,8 @@ def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Ex
     write = f"; write {owner}.{name}" if owner else ""
     if not owner and name in INSTEAD:
         write = f"; write {package}.{INSTEAD[name]}"
+    elif not owner and (close := get_close_matches(name, _modules(), n=1, cutoff=0.9)):
+        write = f"; write {_modules()[close[0]]}.{close[0]}"
     if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:
         if owner:
             write = f"; write from {owner} import {name}"

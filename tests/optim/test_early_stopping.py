@@ -60,3 +60,17 @@ def test_maximize_is_true_or_false(maximize):
     """A text would count as true."""
     with pytest.raises(TypeError, match=r"EarlyStopping: maximize must be True or False, got"):
         EarlyStopping([Value(1.0)], 2, maximize)
+
+
+@pytest.mark.parametrize(
+    ("option", "write"),
+    [
+        ("min_delta", "leave it out, because any smaller loss is an improvement"),
+        ("mode", "write maximize=True if a larger number is better"),
+        ("restore_best_weights", r"call restore\(\) at the end"),
+        ("patiense", r"write patience=\.\.\."),
+    ],
+)
+def test_options_of_other_libraries_are_answered_with_what_to_write(option, write):
+    with pytest.raises(TypeError, match=f"^EarlyStopping has no option {option}; {write}$"):
+        EarlyStopping([Value(1.0)], 2, **{option: 1})

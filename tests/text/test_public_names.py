@@ -57,6 +57,7 @@ def test_a_module_that_is_asked_for_a_name_of_another_one_says_where_it_is(modul
 @pytest.mark.parametrize("name", INSTEAD)
 def test_what_an_error_says_to_write_for_a_name_of_pytorch_can_be_written(name):
     numbers = {"x": 0.5, "xs": [0.25, 0.5], "ts": [0.0, 1.0], "logits": [1.0, 2.0], "nin": 2, "n1": 3, "n2": 1}
+    numbers |= {"lr": 0.1, "steps": 10, "f": lambda x: x * x}
     if "nll" in INSTEAD[name] or "cross_entropy(logits" in INSTEAD[name]:
         numbers["ts"] = 1
     for module in (mc, *(importlib.import_module(f"micrograd_cn.{module}") for module in ASKED)):
@@ -64,7 +65,16 @@ def test_what_an_error_says_to_write_for_a_name_of_pytorch_can_be_written(name):
             getattr(module, name)
         written = str(error.value).partition("; write ")[2]
         result = eval(written, {"micrograd_cn": mc, **numbers, "nout": 1})
-        assert isinstance(result, (float, list, Value, mc.nn.Module))
+        assert isinstance(result, (float, list, Value, mc.nn.Module, mc.no_grad, mc.optim.cosine_lr)) or callable(
+            result
+        )
+
+
+def test_a_name_that_is_spelt_almost_like_another_is_answered_with_that():
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'clip_grad_norm_'; write micrograd_cn\.optim\.clip_grad_norm$"
+    ):
+        mc.optim.clip_grad_norm_  # noqa: B018
 
 
 def test_a_name_that_no_module_has_is_answered_as_by_python():
