@@ -119,6 +119,13 @@ def test_no_compiler_warns_and_the_example_runs(tmp_path, number):
         run_compiler([*CPP, "-fsyntax-only"], text + example, tmp_path)
 
 
+@pytest.mark.parametrize("level", ["-O2", "-O3"])
+def test_no_compiler_warns_of_a_sum_whose_length_it_knows(tmp_path, level):
+    """The loop after the products that are added up four at a time is empty here, and gcc must see that it is."""
+    ws, xs = numbered(40), numbered(40)
+    run_compiler([*C, level, "-c"], compile(GRAPHS["backwards"](ws, xs), xs).source("c"), tmp_path)
+
+
 def test_the_comment_says_what_is_where():
     """The comment names each input and parameter with its index, the state, and the functions; long lists are cut."""
     model, xs = MLP(3, [4, 1], seed=0), [Value(0.1, f"x{k}" if k else "") for k in range(3)]

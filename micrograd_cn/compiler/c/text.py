@@ -39,14 +39,14 @@ DOT = """\
 static {number_type} {name}({number_type} y, const {number_type} *a, long da, const {number_type} *b, long db, long n)
 {{
     {number_type} y1 = {zero}, y2 = {zero}, y3 = {zero};
-    long k = 0;
-    for (; k + 3 < n; k += 4) {{
+    const long whole = n - n % 4;
+    for (long k = 0; k < whole; k += 4) {{
         y += a[k * da] * b[k * db];
         y1 += a[(k + 1) * da] * b[(k + 1) * db];
         y2 += a[(k + 2) * da] * b[(k + 2) * db];
         y3 += a[(k + 3) * da] * b[(k + 3) * db];
     }}
-    for (; k < n; k++)
+    for (long k = whole; k < n; k++)
         y += a[k * da] * b[k * db];
     return (y + y1) + (y2 + y3);
 }}"""
