@@ -737,6 +737,86 @@ def test_fit_notices_that_parameters_of_another_program_were_swapped(fits):
     new.fit([fresh], optimizer, 1)
 
 
+@pytest.mark.parametrize("how", ["steps", "threads", "merged", "validation"])
+@pytest.mark.parametrize("fits", [0, 1, 3])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_fit_compares_a_branch_when_a_row_first_takes_it(how, fits, replaced):
+    """At the start, no row takes the branch, so it cannot be compared then."""
+    held = SimpleNamespace(w=Value(0.0, "w"), b=Value(2.0, "b"), k=1.0)
+
+    def loss(x):
+        return (held.w * x - 2.0) ** 2 if held.w * x < 1 else (held.w * x * held.k - held.b) ** 2
+
+    f = compile(loss, branches=True)
+    for data in (0.0, 5.0, 0.0):
+        held.w.data = data
+        f(1.0)
+    for _ in range(fits):
+        f.fit([(1.0,)], SGD([held.w], lr=0.0), 1)
+    if replaced:
+        held.b = Value(2.0)
+    else:
+        held.k = 3.0
+    rows, optimizer = [(1.0,), (0.9,)], SGD([held.w], lr=0.1)
+    epochs = 1000 if how == "merged" else 30
+    options = {"threads": 2} if how == "threads" else {}
+    if how == "validation":
+        rows, options = [(0.1,)], {"validation": [(1.0,)]}
+        epochs = 300
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f.fit(rows, optimizer, epochs, **options)
+    assert held.w.data * max(rows)[0] >= 1 or how == "validation"
+    assert 1 <= held.w.data < 1.5  # the steps before are kept
+
+
+@pytest.mark.parametrize("epochs", [30, 1000])
+def test_a_branch_that_no_row_takes_at_the_start_is_used_once_it_was_compared(epochs):
+    w, k = Value(0.0), Value(1.0)
+
+    def loss(x):
+        return (w * x - 2.0) ** 2 if w * x < 1 else (w * x * k - 2.5) ** 2
+
+    f, rows, found = compile(loss, branches=True), [(1.0,), (0.9,)], []
+    for data in (0.0, 5.0):
+        w.data = data
+        f(1.0)
+    for _ in range(3):
+        w.data = 0.0
+        found.append(f.fit(rows, SGD([w], lr=0.01), epochs))
+    assert found[1] == found[2] == pytest.approx(found[0], rel=1e-12)
+    w.data, optimizer = 0.0, SGD([w], lr=0.01)
+    for expected in found[0][:300]:
+        optimizer.zero_grad()
+        mean = mc.mean([loss(Value(x)) for (x,) in rows])
+        mean.backward()
+        optimizer.step()
+        assert mean.data == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("epochs", [2, 10])
+def test_a_branch_of_a_merged_program_is_compared_again_after_a_callback_changed_something(epochs):
+    w, held = Value(0.0), {"k": 1.0}
+
+    def loss(x):
+        return (w * x - 2.0) ** 2 if w * x < 1 else (w * x * held["k"] - 2.0) ** 2
+
+    f, rows = compile(loss, branches=True), [(1.0,)] * 100
+    for data in (0.0, 5.0):
+        w.data = data
+        f(1.0)
+    f.fit(rows[:1], SGD([w], lr=0.0), 1000)  # the branches are compared and merged
+    w.data, seen = 0.0, []
+
+    def callback(number, loss):
+        held["k"] = 3.0
+        seen.append(w.data)
+
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f.fit(rows, SGD([w], lr=0.003), epochs, batch_size=1, callback=callback)
+    assert len(seen) == 1
+    assert seen[0] < 1 <= w.data < 1.01  # the row comes to take the other branch in the second epoch
+
+
 @pytest.mark.parametrize("fits", [0, 1, 2, 3])
 def test_fit_notices_that_a_value_was_computed_again(fits):
     """The program has the value that was computed before the function was called."""

@@ -495,6 +495,16 @@ class Recordings(list[Recording]):
     """
 
     merged: MergedRecordings | None = None
+    _some: Recordings | None = None  # what `without` returned last
+
+    def without(self, programs: Container[Program]) -> Recordings:
+        """Return these recordings without those that have one of `programs`. Later calls return the same list."""
+        left = [recording for recording in self if recording.program not in programs]
+        if len(left) == len(self):
+            return self
+        if self._some is None or self._some != left:
+            self._some = Recordings(left)
+        return self._some
 
 
 MAX_STATES = 16  # so many states of a static function that have the same programs are remembered
@@ -1145,10 +1155,11 @@ class CompiledFunction:
 
         If the function was called before, `fit` records it again for a sample and compares the two recordings, since
         the program might not be what the function is now: its parameters may have been replaced or swapped, or a number
-        that it reads may be another one. Later calls of `fit` record it again only if a variable, a collection, an
-        array, an attribute, a method or a default of an argument that the function can use has changed since. The same
-        is done after each call of `callback`, so if the callback shall change something, make that an argument. What
-        the function reads in another way, such as a file or `sys.modules`, is not noticed.
+        that it reads may be another one. This is done for each branch, when a sample first takes it. Later calls of
+        `fit` record it again only if a variable, a collection, an array, an attribute, a method or a default of an
+        argument that the function can use has changed since. The same is done after each call of `callback`, so if the
+        callback shall change something, make that an argument. What the function reads in another way, such as a file
+        or `sys.modules`, is not noticed.
 
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
@@ -1185,11 +1196,12 @@ class CompiledFunction:
                 if program:
                     check_trainable(optimizer, program.compiled)
                     program.compiled.data.check_constants()
+        uncompared = set[Program]()
         if self._programs:
-            self._check_parameters_are_in_place([*found, *others], optimizer)
+            self._check_parameters_are_in_place([*found, *others], optimizer, uncompared)
         self._has_fitted = True
         if options.callback:
-            options = self._with_checks_after_callback(options, [*found, *others])
+            options = self._with_checks_after_callback(options, [*found, *others], uncompared)
         if len(found) == 1:  # every program can be checked before the first step
             groups = self._dispatch(found[0], row_numbers(len(found[0].samples)), threads)
             self._graphs_for_fit(groups)
@@ -1199,27 +1211,40 @@ class CompiledFunction:
 
         def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
             assigned, left = self._dispatch_known(bucket, rows, threads, parameters)
+            if uncompared and (first := [part for part in assigned if part[0].program in uncompared]):
+                assigned = [part for part in assigned if part not in first]
+                left = array("q", chain(left, *[reached for _, reached in first]))
             return self._graphs_for_fit(assigned), left
 
         def recorded(bucket: Bucket, rows: array[int]) -> Dispatched:
+            if uncompared:
+                self._compare_reached(bucket, self._dispatch_known(bucket, rows, threads)[0], uncompared)
             return self._graphs_for_fit(self._record_missing(bucket, rows, threads))
+
+        merged_programs = set[Program]()
 
         def merged(bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
             recordings = self._recordings.get((bucket.static, bucket.treedef), ())
             if not recordings or not recordings[0].guards.program or context.active:
                 return None
-            whole = shuffle is None and rows == len(bucket.samples)
-            if whole and all(made.guards.parameter_free for made in recordings):
+            is_fixed = all(made.guards.parameter_free for made in recordings)
+            if is_fixed and shuffle is None and rows == len(bucket.samples):
                 return None  # the rows are sorted once
+            if not is_fixed:  # for a row that comes to take a branch that is left out, the merged program gives nan
+                recordings = recordings.without(uncompared)
+                merged_programs.update([made.program for made in recordings])
             merged = self._merged_of(recordings)
             program = merged.loss(rows, steps) if merged else None
             return program.compiled if program else None
 
-        dispatcher = Dispatcher(known, recorded, self._parameter_free_rows, lambda: self.parameters, merged)
+        dispatcher = Dispatcher(
+            known, recorded, self._parameter_free_rows, lambda: self.parameters, merged,
+            lambda: uncompared.isdisjoint(merged_programs),
+        )  # fmt: skip
         validate = None
         if validation is not None:
             with naming_validation():
-                validate = self._mean_loss(others, threads)
+                validate = self._mean_loss(others, threads, uncompared)
                 loss = validate()  # so samples that the function cannot take are refused before the first step
             if isnan(loss):
                 for bucket in others:
@@ -1284,7 +1309,9 @@ class CompiledFunction:
         except (IndexError, TypeError, ValueError) as error:
             raise type(error)(f"{name}(): {kind} {bucket.samples[row]}: {error}") from error
 
-    def _check_parameters_are_in_place(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:
+    def _check_parameters_are_in_place(
+        self, buckets: Sequence[Bucket], optimizer: Optimizer, uncompared: set[Program]
+    ) -> None:
         """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
 
         The recordings for the samples are compared with new recordings. From the second call of `fit` on, the
@@ -1294,8 +1321,15 @@ class CompiledFunction:
         Args:
             buckets: the samples. Recordings for other samples are not compared.
             optimizer: the optimiser.
+            uncompared: a set that becomes the set of the programs that have to be compared before a row reaches them.
+                No row has one of these programs now, but the structure of the samples is theirs.
         """
-        self._compare_moved("fit", buckets)
+        compared = self._compare_moved("fit", buckets)
+        uncompared.clear()
+        if self._branches:
+            for bucket in buckets:
+                known = self._recordings.get((bucket.static, bucket.treedef), ())
+                uncompared.update([recording.program for recording in known if recording.program not in compared])
         for i, p in enumerate(optimizer.parameters if self._made_inside else ()):
             if p in self._made_inside:
                 raise ValueError(
@@ -1303,8 +1337,10 @@ class CompiledFunction:
                     "training would not change it; make it outside of the function"
                 )
 
-    def _compare_moved(self, name: str, buckets: Sequence[Bucket]) -> None:
+    def _compare_moved(self, name: str, buckets: Sequence[Bucket]) -> frozenset[Program]:
         """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
+
+        Return the programs of all recordings that are known to be what the function is now.
 
         The variables, collections and arrays that the function can read are remembered, except in the first call of
         `fit`. A recording is not compared again until one of them has changed.
@@ -1329,12 +1365,35 @@ class CompiledFunction:
             ]
         for bucket, recording, row in found:
             self._compare_with_new_recording(bucket, recording, row, name)
+        programs = in_place.union([recording.program for _, recording, _ in found])
         if found and (self._has_fitted or name != "fit"):
             roots = self._roots()
             snapshot = Surroundings(roots, ReachableCode(roots).attributes).snapshot()
-            self._compared = snapshot, in_place.union([recording.program for _, recording, _ in found])
+            self._compared = snapshot, programs
+        return programs
 
-    def _with_checks_after_callback(self, options: TrainingOptions, buckets: Sequence[Bucket]) -> TrainingOptions:
+    def _compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows], uncompared: set[Program]) -> None:
+        """Compare recordings, which `fit` has not compared before, with new ones. A row takes their branch only now.
+
+        Args:
+            bucket: the samples.
+            reached: recordings, each with its rows. Those that have been compared are left out.
+            uncompared: the programs of the recordings that have not been compared. Those that are compared are removed.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
+        """
+        found = [(recording, rows[0]) for recording, rows in reached if recording.program in uncompared]
+        for recording, row in found:
+            self._compare_with_new_recording(bucket, recording, row)
+        programs = [recording.program for recording, _ in found]
+        uncompared.difference_update(programs)
+        if found and self._compared and not self._compared[0].is_outdated():
+            self._compared = self._compared[0], self._compared[1].union(programs)
+
+    def _with_checks_after_callback(
+        self, options: TrainingOptions, buckets: Sequence[Bucket], uncompared: set[Program]
+    ) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
 
         The check is `_check_parameters_are_in_place`. It is left out if no epoch follows.
@@ -1344,7 +1403,7 @@ class CompiledFunction:
             assert options.callback
             answer = options.callback(number, *losses)
             if number + 1 < options.epochs and (answer is None or answer is False):
-                self._check_parameters_are_in_place(buckets, options.optimizer)
+                self._check_parameters_are_in_place(buckets, options.optimizer, uncompared)
             return answer
 
         return dataclasses.replace(options, callback=callback)
@@ -1438,13 +1497,19 @@ class CompiledFunction:
         """Return the function and the values of its static arguments, through which it finds its parameters."""
         return (self._f, *[x.value for static, _ in self._recordings for _, x in static])
 
-    def _mean_loss(self, buckets: Sequence[Bucket], threads: int) -> Callable[[], float]:
-        """Return a function without arguments that computes the mean result for the samples of some buckets."""
+    def _mean_loss(self, buckets: Sequence[Bucket], threads: int, uncompared: set[Program]) -> Callable[[], float]:
+        """Return a function without arguments that computes the mean result for the samples of some buckets.
+
+        The programs in the set `uncompared` are compared with the function before they are used.
+        """
 
         def mean() -> float:
             losses = array("d")
             for bucket in buckets:
-                for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
+                groups = self._dispatch(bucket, row_numbers(len(bucket.samples)), threads)
+                if uncompared:
+                    self._compare_reached(bucket, groups, uncompared)
+                for recording, rows in groups:
                     self._check_single("fit", recording)
                     out = array("d", bytes(8 * len(rows)))
                     recording.program.outputs_of(bucket.numbers, rows, threads, out)

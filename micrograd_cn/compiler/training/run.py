@@ -41,16 +41,19 @@ class Dispatcher(NamedTuple):
 
     Attributes:
         known: `known(bucket, rows, address)` takes the indices of some rows. It returns the existing programs for them,
-            each with its rows, and the rows that have no program yet. `address()` returns the address of the
-            parameters' current values, or 0 if these are the data of the `Value`s.
-        record: `record(bucket, rows)` makes programs for rows that have no program yet. It returns these programs, each
-            with its rows.
+            each with its rows, and the rows that have no program yet, or a program that has to be compared with the
+            function first. `address()` returns the address of the parameters' current values, or 0 if these are the
+            data of the `Value`s.
+        record: `record(bucket, rows)` makes or compares the programs of rows that `known` found none for. It returns
+            these programs, each with its rows. The `Value`s must have the parameters' current values.
         parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows for
             which the choice of the program does not depend on the values of the parameters.
         parameters: `parameters()` returns the parameters of all existing programs.
         merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
             worthwhile for about this many steps, with so many rows each. Where this program cannot give the right
-            result, the loss or a derivative is nan. See `function.merged`.
+            right result, the loss or a derivative is nan. See `function.merged`.
+        may_merge: `may_merge()` returns whether the merged programs may still be used. They may not if a callback has
+            changed something, and one of their branches could not be compared with the function since.
     """
 
     known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Dispatched, array[int]]]
@@ -58,6 +61,7 @@ class Dispatcher(NamedTuple):
     parameter_free: Callable[[Bucket], Dispatched]
     parameters: Callable[[], Sequence[Value]]
     merged: Callable[[Bucket, int, int], CompiledGraph | None] = lambda *_: None
+    may_merge: Callable[[], bool] = lambda: True
 
 
 class SubBatch(NamedTuple):
@@ -258,7 +262,10 @@ class TrainingRun:
             self._validation_losses.append(*found)
         stops = bool(self._stopping and self._stopping.step(*found))
         callback = self._options.callback
-        return bool(callback and asks_to_stop(callback, number, loss, *found)) or stops
+        stops |= bool(callback and asks_to_stop(callback, number, loss, *found))
+        if self._merged and not self._dispatcher.may_merge():
+            self._reject_merged()
+        return stops
 
     def _write_back(self) -> None:
         """Copy the results of training back to the parameters and the optimiser, and drop the `TrainingState`."""
