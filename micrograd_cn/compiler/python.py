@@ -1,4 +1,9 @@
-"""Print a recorded graph as a Python function without branches, for libraries that compute with arrays."""
+"""Print a recorded graph as a Python function without branches, for libraries that compute with arrays.
+
+The function is written from the operations of the graph, and not from instructions as in C: some of the libraries
+differentiate it, and instructions no longer show which operation they belong to, such as `relu` or `hypot`, for which
+those libraries need a definition with other derivatives.
+"""
 
 from __future__ import annotations
 
