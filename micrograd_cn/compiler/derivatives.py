@@ -380,6 +380,7 @@ class Program(Runnable):
             values, found = split(self._evaluate("value_and_grad", matrix, wrt, threads, None), None)
             slopes = [[x / n for x in row] for row in found]
             return sum(values) / n, numpy.array(slopes) if numpy else slopes
+        self.check_frozen("value_and_grad")
         loss, gradients = self.gradient_of(data, row_numbers(n), threads)
         return loss, as_list(self.in_order("value_and_grad", zero_frozen(gradients, self.parameters), wrt), numpy)
 
@@ -578,8 +579,10 @@ class Program(Runnable):
         return any(op.selects for _, op in self.compiled.graph.operations)
 
     def _derivative(self, kind: Kind, wrt: Variables, lower: bool, masked: bool) -> CompiledDerivative:
-        if wrt == "parameters" and some_frozen(self.parameters):
-            wrt = unfrozen(self.parameters)
+        if wrt == "parameters":
+            self.check_frozen(kind)
+            if some_frozen(self.parameters):
+                wrt = unfrozen(self.parameters)
         variables = None if isinstance(wrt, str) else self._variables(kind, wrt)
         key = kind, wrt if variables is None else tuple(variables), lower, True
         found = self._derivatives.get(key)
@@ -649,6 +652,12 @@ class Program(Runnable):
         """
         ours = _with_leaves_of_captured(dict(zip((*arguments, *self.parameters), compiled, strict=True)))
         leaves = traverse(y)[1]
+        for x in self._held_constants:
+            if x.requires_grad and x in leaves:
+                raise Mismatch(
+                    f"{title}: the function has a derivative with respect to {x!r}, which is a constant of the "
+                    "program, since it required no gradient when the program was made; compile anew"
+                )
         # A leaf that the function makes itself, such as `Value(0.0)` before a loop, is another one in each call.
         made = {x._data for x in leaves if x.requires_grad and x not in ours}
         variables = [x for x in ours if x.requires_grad and (x in leaves or x._data not in made)]
@@ -707,9 +716,12 @@ class Program(Runnable):
                     "from which it is computed"
                 )
             found[x] = None
+        # A leaf may be a constant of this program although it is a parameter of another program of the function
+        if not found.keys().isdisjoint(self._held_constants):
+            self.check_frozen(kind)
         # The derivative with respect to a leaf that no program has is 0, unless the leaf was frozen
         if unused := {x for x in found if x not in known and type(x) is not StandIn}:
-            for program in (self, *siblings):
+            for program in siblings:
                 if not unused.isdisjoint(program._held_constants):
                     program.check_frozen(kind)
         self._check_captured(kind, found)

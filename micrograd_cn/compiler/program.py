@@ -325,12 +325,18 @@ class Runnable:
 
         `name` is the method that needs the gradient.
         """
+        if x := self.unfrozen_constant():
+            raise ValueError(
+                f"{name}(): {x.label or 'a Value'} requires a gradient now, but is a constant of the program, "
+                "since it required none when the program was made; compile anew"
+            )
+
+    def unfrozen_constant(self) -> Value | None:
+        """Return a constant of the program that requires a gradient now; None if there is none."""
         for x in self._held_constants:
             if x.requires_grad:
-                raise ValueError(
-                    f"{name}(): {x.label or 'a Value'} requires a gradient now, but is a constant of the program, "
-                    "since it required none when the program was made; compile anew"
-                )
+                return x
+        return None
 
     @cached_property
     def _held_constants(self) -> Sequence[Value]:

@@ -11,7 +11,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.engine import constant
@@ -70,6 +70,71 @@ def test_what_was_frozen_when_a_function_was_recorded_is_trained_when_it_is_no_m
     assert compiled.gradient([([1.0, 2.0],)], wrt="parameters") == [[9.0, 6.0]]
     compiled.backward([([1.0, 2.0],)])
     assert (w.grad, v.grad) == (9.0, 6.0)
+
+
+def with_frozen_branch():
+    """Return a function whose program for x > 0 has a as a constant, while another has it as a parameter; and a, b."""
+    a, b = Value(2.0, "a"), Value(3.0, "b")
+    f = compile(lambda x: a * a * x if x > 0 else a * b * x, branches=True)
+    with frozen(a):
+        f(1.0)
+    f(-1.0)
+    return f, a, b
+
+
+@pytest.mark.parametrize("wrt", ["parameters", "list"])
+@pytest.mark.parametrize(
+    ("method", "options", "right"),
+    [
+        ("gradient", {}, [[-3.0, -2.0]]),
+        ("value_and_grad", {}, (-6.0, [-3.0, -2.0])),
+        ("value_and_grad", {"each": True}, ([-6.0], [[-3.0, -2.0]])),
+        ("jacobian", {"dense": True}, [[[-3.0, -2.0]]]),
+        ("hessian", {"dense": True}, [[[0.0, -1.0], [-1.0, 0.0]]]),
+        ("hessian", {"dense": True, "mean": True}, [[0.0, -1.0], [-1.0, 0.0]]),
+    ],
+)
+def test_no_derivative_is_0_because_a_parameter_was_frozen_in_one_branch(method, options, right, wrt):
+    """That branch is refused, also when calls are so many that programs are merged. The other has its derivatives."""
+    for samples in ([(1.0,), (-1.0,)], [(-1.0,)]):
+        f, a, b = with_frozen_branch()
+        variables = "parameters" if wrt == "parameters" else [a, b]
+        for _ in range(30):
+            if samples == [(-1.0,)]:
+                assert getattr(f, method)(samples, wrt=variables, **options) == right
+                if method == "value_and_grad" and not options and wrt == "parameters":
+                    value, gradient = f.value_and_grad(np.array([-1.0]))
+                    assert (value, gradient.tolist()) == right
+                    assert f.backward(np.array([-1.0])) == value
+            else:
+                with pytest.raises(ValueError, match=rf"{method}\(\): a requires a gradient now, but is a constant"):
+                    getattr(f, method)(samples, wrt=variables, **options)
+
+
+def test_derivatives_and_check_refuse_a_constant_that_requires_a_gradient_now():
+    """This holds between structures, for the program of one structure, and if no program has it as a parameter."""
+    a, b = Value(2.0, "a"), Value(3.0, "b")
+    f = compile(lambda xs: sum(xs) * a + b)
+    with frozen(a):
+        f([1.0])
+    alone = compile(lambda x: a * b * x)
+    with frozen(a):
+        for _ in range(5):
+            assert alone.gradient([(1.0,)], wrt="parameters") == [[2.0]]
+    said = "a requires a gradient now, but is a constant"
+    for wrt in ([a], [b, a], "parameters"):
+        with pytest.raises(ValueError, match=said):
+            alone.gradient([(1.0,)], wrt=wrt)
+        with pytest.raises(ValueError, match=said):
+            alone.program(1.0).value_and_grad([[1.0]], wrt=wrt)
+    f([1.0, 2.0])
+    assert f.gradient([([1.0, 2.0],)], wrt=[a, b]) == [[3.0, 1.0]]
+    with pytest.raises(ValueError, match=said):
+        f.gradient([([1.0],)], wrt=[a])
+    assert f.gradient([([1.0],)], wrt=[b]) == [[1.0]]
+    f.check([([1.0, 2.0],)])
+    with pytest.raises(Mismatch, match=r"sample 0, .*derivative with respect to Value\(.*'a'\), which is a constant"):
+        f.check([([1.0],)])
 
 
 # Ways to freeze a value inside a function

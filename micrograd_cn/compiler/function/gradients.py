@@ -223,8 +223,13 @@ class GradientVariables:
         return values, tuple(nested) if self._many else nested[0]
 
     def in_program(self, recording: Recorded, parameters: Sequence[Value]) -> Any:
-        """Return the variables in the form in which the program of a recording takes the argument `wrt`."""
+        """Return the variables in the form in which the program of a recording takes the argument `wrt`.
+
+        Raises:
+            ValueError: the variables are the parameters, and a constant of the program requires a gradient now.
+        """
         if self._are_parameters:
+            recording.loss.check_frozen("value_and_grad")
             return unfrozen(parameters)
         if not self.arguments:
             return self.values

@@ -817,7 +817,9 @@ class CompiledFunction:
             samples,
             threads,
             out,
-            lambda recording, rows, to: recording.program.gradient(rows, self._wrt(wrt, recording), threads, to),
+            lambda recording, rows, to: recording.program.gradient(
+                rows, self._wrt("gradient", wrt, recording), threads, to
+            ),
             wrt,
         )
 
@@ -843,7 +845,9 @@ class CompiledFunction:
                 return ready
         return self._map_samples(
             "jacobian", samples, threads, out,
-            lambda recording, rows, to: recording.program.jacobian(rows, self._wrt(wrt, recording), dense, threads, to),
+            lambda recording, rows, to: recording.program.jacobian(
+                rows, self._wrt("jacobian", wrt, recording), dense, threads, to
+            ),
             wrt,
         )  # fmt: skip
 
@@ -881,7 +885,7 @@ class CompiledFunction:
             parts = self._parts("hessian", buckets, threads, wrt=wrt)
             for recording, bucket, rows, _ in parts:
                 numbers = numpy_like(samples, select_rows(bucket, rows))
-                variables = self._wrt(wrt, recording)
+                variables = self._wrt("hessian", wrt, recording)
                 matrix = recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
                 found.append((len(rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
@@ -895,7 +899,7 @@ class CompiledFunction:
             threads,
             out,
             lambda recording, rows, to: recording.program.hessian(
-                rows, lower, self._wrt(wrt, recording), dense, threads, to
+                rows, lower, self._wrt("hessian", wrt, recording), dense, threads, to
             ),
             wrt,
         )
@@ -919,9 +923,13 @@ class CompiledFunction:
             IndexError: a sample has a class label that is out of range for a loss such as `cross_entropy`.
         """
         check_threads("backward", threads)
-        if threads == 1 and type(samples) is not list and (ready := self._array_runner("backward", as_tuple(samples))):
+        ready = (
+            self._array_runner("backward", as_tuple(samples)) if threads == 1 and type(samples) is not list else None
+        )
+        if ready and not (ready.merged and ready.program.unfrozen_constant()):
             runner, program, merged, _ = ready
-            program.check_frozen("backward")
+            if not merged:
+                program.check_frozen("backward")
             if not program.has_trainable:
                 self._check_trainable("backward", [program])
             computed = runner.computed(as_tuple(samples))
@@ -932,7 +940,7 @@ class CompiledFunction:
                 add_gradients([program.as_gradients(gradients)])
                 return mean
         buckets = self._buckets("backward", samples)
-        if found := self._merged_gradient("backward", buckets, threads):
+        if found := self._merged_gradient(buckets, threads):
             program, merged, mean, gradients = found
             if not merged.leaves_gradients_out():
                 add_gradients([program.as_gradients(gradients)])
@@ -996,8 +1004,10 @@ class CompiledFunction:
         if not (type(each) is type(has_aux) is bool):
             each, has_aux = flag("value_and_grad(): each", each), flag("value_and_grad(): has_aux", has_aux)
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
-        if is_mean and (ready := self._array_runner("backward", arrays := as_tuple(samples))):
-            ready.program.check_frozen("value_and_grad")
+        ready = self._array_runner("backward", arrays := as_tuple(samples)) if is_mean else None
+        if ready and not (ready.merged and ready.program.unfrozen_constant()):
+            if not ready.merged:
+                ready.program.check_frozen("value_and_grad")
             computed = ready.runner.computed(arrays)
             numpy = sys.modules["numpy"]
             mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
@@ -1016,7 +1026,7 @@ class CompiledFunction:
         self._check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
         of_mean = not (variables.arguments or each)
-        if of_mean and not has_aux and (merged := self._merged_gradient("value_and_grad", buckets, threads)):
+        if of_mean and not has_aux and (merged := self._merged_gradient(buckets, threads)):
             first = merged[1].recordings[0].program
             return merged[2], variables.of_mean(merged[3], first, self.parameters, numpy)
         parts = None if has_aux or of_mean else self._merged_derivatives(variables, buckets, threads)
@@ -1077,18 +1087,17 @@ class CompiledFunction:
         return self._merged_of(self._recordings.get((buckets[0].static, buckets[0].treedef), ()))
 
     def _merged_gradient(
-        self, name: str, buckets: Sequence[Bucket], threads: int
+        self, buckets: Sequence[Bucket], threads: int
     ) -> tuple[Program, MergedRecordings, float, array[float]] | None:
         """Let a merged program compute the mean result and its gradient for all samples.
 
-        `name` is the method, for messages. Return the program, the merged recordings, the mean and the gradient; or
-        None if there is no such program, or if a number is nan.
+        Return the program, the merged recordings, the mean and the gradient; or None if there is no such program, if a
+        number is nan, or if a derivative may have to be refused.
         """
         merged = self._merged_where(buckets)
         n = len(buckets[0].samples)
-        if not (merged and (program := merged.loss(n))):
+        if not (merged and (program := merged.loss(n))) or merged.has_unfrozen_constant():
             return None
-        program.check_frozen(name)
         mean, gradients = program.gradient_of(buckets[0].numbers, row_numbers(n), threads)
         return None if isnan(mean) or merged.may_spoil(gradients) else (program, merged, mean, gradients)
 
@@ -1100,7 +1109,7 @@ class CompiledFunction:
         Return None if there is no such program, or if a value is nan.
         """
         merged = self._merged_where(buckets)
-        if not merged:
+        if not merged or (not variables.arguments and merged.has_unfrozen_constant()):
             return None
         [bucket], first = buckets, merged.recordings[0]
         rows = row_numbers(len(bucket.samples))
@@ -1703,15 +1712,19 @@ class CompiledFunction:
                 f"{name}, which is static; {write}"
             )
 
-    def _wrt(self, wrt: Any, recording: Recording) -> Any:
-        """Return the argument `wrt` for a method of the recording's program.
+    def _wrt(self, kind: str, wrt: Any, recording: Recording) -> Any:
+        """Return the argument `wrt` for the method `kind` of the recording's program.
 
         Instead of "parameters", it is a list of all parameters of the function if another program of the function, for
         another branch, has parameters that this program does not have, or if some of them are frozen.
+
+        Raises:
+            ValueError: `wrt` is "parameters", and a constant of the program requires a gradient now.
         """
         if wrt == "parameters" and (
             len(recording.program.parameters) < len(self.parameters) or some_frozen(self.parameters)
         ):
+            recording.program.check_frozen(kind)  # a constant need not be in the list
             return unfrozen(self.parameters)
         return wrt
 
@@ -1810,12 +1823,14 @@ class CompiledFunction:
         if name == "forward":
             program = merged.forward(n)
         elif name == "gradient":
+            if wrt != "inputs" and merged.has_unfrozen_constant():
+                return None
             if wrt == "parameters" and some_frozen(self.parameters):
                 wrt = unfrozen(self.parameters)
             elif not isinstance(wrt, str) and any(isinstance(x, Value) and not x.requires_grad for x in wrt):
                 return None  # the other way raises the error
             key = wrt if isinstance(wrt, str) else tuple(wrt)
-            program = merged.derivative("gradient", functools.partial(self._wrt, wrt), key, n)
+            program = merged.derivative("gradient", functools.partial(self._wrt, "gradient", wrt), key, n)
         if not program or (numbers := merged_results(program, bucket, threads)) is None:
             return None
         width, first = len(program.outputs), merged.recordings[0]
@@ -1901,7 +1916,7 @@ class CompiledFunction:
         if merged:
             n = shapes[0][0]
             if method == "gradient":
-                wrt = functools.partial(self._wrt, "inputs")
+                wrt = functools.partial(self._wrt, "gradient", "inputs")
                 program = merged.derivative("gradient", wrt, "inputs", n)
             elif method == "backward":
                 program = merged.loss(n)

@@ -146,6 +146,13 @@ class MergedRecordings:
         reached = [reached_nodes(recorded.program.outputs) for recorded in self.recordings]
         return [p for p in self.parameters if not all(p in nodes for nodes in reached)]
 
+    def has_unfrozen_constant(self) -> bool:
+        """Return whether a constant of a recording requires a gradient now, so its derivatives may have to be refused.
+
+        Only the way that sorts the rows knows whether one of them takes the branch that uses the constant.
+        """
+        return any(recorded.program.unfrozen_constant() for recorded in self.recordings)
+
     def derivative(self, kind: Kind, wrt: Callable[[Any], Any], key: Hashable, rows: int) -> Program | None:
         """Return a merged program that computes derivatives for each row; None if there is none.
 
