@@ -817,6 +817,47 @@ def test_a_branch_of_a_merged_program_is_compared_again_after_a_callback_changed
     assert seen[0] < 1 <= w.data < 1.01  # the row comes to take the other branch in the second epoch
 
 
+@pytest.mark.parametrize("fits", [0, 1])
+@pytest.mark.parametrize("kind", [list, tuple, dict, SimpleNamespace])
+def test_a_new_parameter_with_the_same_number_is_noticed_wherever_it_is(kind, fits):
+    """The function makes no parameter itself, so a parameter that the program does not have was put in another's place."""
+    leaves = [Value(0.0) for _ in range(400)]
+    held = kind((f"w{i}", x) for i, x in enumerate(leaves)) if kind is dict else None
+    if kind is SimpleNamespace:
+        held = kind(**{f"w{i}": x for i, x in enumerate(leaves)})
+    held = held or kind([x] for x in leaves)
+    read = {
+        dict: lambda: held.values(),
+        SimpleNamespace: lambda: vars(held).values(),
+        list: lambda: [x for [x] in held],
+        tuple: lambda: [x for [x] in held],
+    }[kind]
+    f = compile(lambda x: (mc.sum(read()) * x - 1.0) ** 2)
+    f(1.0)
+    for _ in range(fits):
+        f.fit([(1.0,)], SGD(leaves, lr=0.0), 1)
+    new = Value(0.0)
+    if kind is dict:
+        held["w300"] = new
+    elif kind is SimpleNamespace:
+        held.w300 = new
+    else:
+        held[300][0] = new
+    with pytest.raises(ValueError, match="a parameter, but not the same Value in both"):
+        f.gradient([(1.0,)], wrt=[new])
+    with pytest.raises(ValueError, match="a parameter, but not the same Value in both"):
+        f.fit([(1.0,)], SGD([*leaves, new], lr=0.0), 1)
+
+
+def test_a_bias_of_a_wide_layer_that_was_replaced_is_noticed():
+    model = MLP(2, [300, 1], seed=0)
+    f = compile(lambda x, y: (model([x, y]) - 1.0) ** 2)
+    f(1.0, 2.0)
+    model.layers[0].neurons[250].b = Value(0.0)
+    with pytest.raises(ValueError, match="is b in one of them, and a parameter in the other"):
+        f.fit([(1.0, 2.0)], SGD(model.parameters(), lr=1e-3), 1)
+
+
 @pytest.mark.parametrize("fits", [0, 1, 2, 3])
 def test_fit_notices_that_a_value_was_computed_again(fits):
     """The program has the value that was computed before the function was called."""

@@ -1460,8 +1460,8 @@ class CompiledFunction:
         leaves, others = recording.leaves(), again.leaves()
         known = leaves & others
         if leaves != others:  # it makes some of them itself, and may store them, or they have been replaced
-            again, held = self._recorded_and_restored(bucket, row, name, find_held=True)
-            known |= held
+            third, held = self._recorded_and_restored(bucket, row, name, find_held=True)
+            known |= held | (others & third.leaves())  # what it makes itself is another `Value` in each recording
         if difference := recording.difference(again, known):
             raise ValueError(
                 f"{name}(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
