@@ -6,9 +6,10 @@ In a loop, the index of a number in its array is a linear expression in the loop
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from math import copysign, nan
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from ..instructions.code import GATHER, MIN_LOOP_PRODUCTS, START, SUM_OPCODES, Code
@@ -23,6 +24,7 @@ WORK = ARRAYS.index("work") * ARRAY_SPAN
 SMALL_INTEGERS = 1 << 20  # an integer below this is its own place among the constants, so 0, 1, 2 have a stride
 SCATTER = "scatter"  # the opcode of a loop that adds values to totals, each of which an index selects
 MIN_STRIDED_LOOP = 8  # at least this many items whose operands have constant strides become a loop of their own
+CHECKED_OPERANDS = 4  # only this many operands of a row or column of totals are checked for constant strides
 
 
 class Access(NamedTuple):
@@ -193,7 +195,7 @@ class Arrays:
         """
         self.store([(place, (i,)) for place, i in zip(to, numbers, strict=True)], START, "=")
 
-    def store(self, found: Iterable[tuple[Element, tuple[int, ...]]], opcode: str, sign: str) -> None:
+    def store(self, found: Sequence[tuple[Element, tuple[int, ...]]], opcode: str, sign: str) -> None:
         """Write loops that store values in places, or add values to those there.
 
         Args:
@@ -201,14 +203,21 @@ class Arrays:
             opcode: the opcode that computes each value from its operands.
             sign: "=" to store the values, or "+=" to add them.
         """
+        for part in self.groups(found):
+            reads = columns([found[n][1] for n in part])
+            self.add(Loop({"i": len(part)}, opcode, reads, [[found[n][0]] for n in part], sign))
+
+    def groups(self, found: Iterable[tuple[Element, tuple[int, ...]]]) -> Iterator[list[int]]:
+        """Split values into groups, each of which a loop can compute, and yield the indices of a group's values.
+
+        Args:
+            found: for each value, its place and the instruction numbers of its operands. The places differ.
+        """
         groups: dict[Any, dict[int, tuple[int, ...]]] = defaultdict(dict)
-        for (array, index), operands in found:
-            groups[array, self.arrays_of(operands)][index] = operands
-        for (array, _), group in groups.items():
-            places = {index: (index, *map(self.index_of, group[index])) for index in sorted(group)}
-            for part in strided_groups(places, MIN_STRIDED_LOOP):
-                reads = columns([group[index] for index in part])
-                self.add(Loop({"i": len(part)}, opcode, reads, [[(array, index)] for index in part], sign))
+        for n, ((array, index), operands) in enumerate(found):
+            groups[array, self.arrays_of(operands)][n] = index, *map(self.index_of, operands[:CHECKED_OPERANDS])
+        for places in groups.values():
+            yield from strided_groups(dict(sorted(places.items(), key=itemgetter(1))), MIN_STRIDED_LOOP)
 
     def _pack(self, rows: list[list[int]]) -> list[list[int]]:
         """Write lines of C that copy values to contiguous places in the array `work`.

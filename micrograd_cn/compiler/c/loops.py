@@ -6,15 +6,12 @@ A `Vectorizer` finds instructions that one loop can compute.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
-from operator import itemgetter
-from typing import Any
+from collections.abc import Container, Iterable, Sequence
 
 from ..instructions.code import COMMUTATIVE, GATHER, SUM_OPCODES, Code, Pair, Scatter, operands
 from ..loops.places import Places
 from ..loops.schedule import Schedule
 from ..loops.stages import OuterProduct, dead_after
-from ..loops.strides import strided_groups
 from ..loops.vectorizer import Vectorizer
 from .arrays import (
     MIN_STRIDED_LOOP,
@@ -37,7 +34,6 @@ ARRAY_ORDER = {
     "total": 1,
     "input": 2,
 }  # of two factors, that with the lower rank here is made the left one; all other opcodes have rank 3
-SPLIT_FACTORS = 4  # only this many factors of a row or column of totals are checked for constant strides
 
 
 class Loops(Arrays):
@@ -115,18 +111,9 @@ class Loops(Arrays):
             place: a dict from the index of each total in `Lowering.totals` to its place.
         """
         targets = [[place[k] for k in row] for row in group.totals]
-
-        def parts(sides: Sequence[tuple[int, ...]], ends: Sequence[Element]) -> Iterator[list[int]]:
-            groups: dict[Any, list[int]] = defaultdict(list)
-            for number, side in enumerate(sides):
-                groups[self.arrays_of(side)].append(number)
-            for numbers in groups.values():
-                places = {n: (ends[n][1], *map(self.index_of, sides[n][:SPLIT_FACTORS])) for n in numbers}
-                yield from strided_groups(dict(sorted(places.items(), key=itemgetter(1))), MIN_STRIDED_LOOP)
-
-        columns = [*parts(group.rights, targets[0])]
-        for rows in parts(group.lefts, [row[0] for row in targets]):
-            for chosen in columns:
+        matrix_columns = [*self.groups(zip(targets[0], group.rights, strict=True))]
+        for rows in self.groups(zip([row[0] for row in targets], group.lefts, strict=True)):
+            for chosen in matrix_columns:
                 lefts = Access([[*group.lefts[i]] for i in rows])
                 rights = Access([[*group.rights[j]] for j in chosen], "j")
                 write = [[targets[i][j] for j in chosen] for i in rows]
