@@ -40,9 +40,10 @@ def apart(page: str, short: str) -> dict[str, str]:
         name: [_short(name, each) for each in facts] if isinstance(facts, list) else _short(name, facts)
         for name, facts in data["operations"].items()
     }
+    body = re.sub(r"\n\s+", "\n", found["body"])  # without its indentation, which no element shows
     head = re.sub(r'(http-equiv="Content-Security-Policy" content=")[^"]*', rf"\g<1>{POLICY}", found["head"])
     files = {
-        f"playground.{short}.html": f'{head}<link rel="stylesheet" href="playground.css">{found["body"]}'
+        f"playground.{short}.html": f'{head}<link rel="stylesheet" href="playground.css">{body}'
         f'<script type="application/json" id="data">{_json(data)}</script>\n<script src="playground.js"></script>'
         f"{found['end']}",
         "playground.css": found["style"] + (HERE / "embedded.css").read_text("utf-8"),
