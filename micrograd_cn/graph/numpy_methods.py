@@ -44,7 +44,8 @@ operations; see `value_arrays`.)
   because they call no method of the elements. For a question about numbers, write `np.isnan([x.data for x in a])`. For
   a result with a gradient, write its formula, as in `x * w - y * z` for the determinant of `[[x, y], [z, w]]`.
 - `np.linalg.norm` of zeros and `np.std` of equal numbers have the gradient nan, since they take the square root of 0,
-  whose slope is infinite. PyTorch gives 0 there. Write `np.sqrt(np.mean((xs - xs.mean())**2) + 1e-12)` for `np.std(xs)`.
+  whose slope is infinite. PyTorch gives 0 there. For `np.std(xs)`, write
+  `np.sqrt(np.mean((xs - xs.mean())**2) + 1e-12)`.
 - `W[:] = xs`, `np.copyto(W, xs)`, `W.fill(0.0)` and `np.add(W, xs, out=W)` put other objects into the array W. If W was
   an array of leaves, such as the parameters of a `Module`, the leaves are no longer in it, and nothing trains them or
   what has replaced them. To change the numbers of leaves, write `for w, x in zip(W.flat, xs.flat): w.data = x`.
