@@ -267,6 +267,8 @@ def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "
     >>> index_expression(text, [[5], [7], [8]])
     'f_table0[i]'
     """
+    if len(rows) == len(rows[0]) == 1:  # a fast path, since most accesses of a deep graph are to a single element
+        return str(rows[0][0])
     firsts, row = [row[0] for row in rows], [x - rows[0][0] for x in rows[0]]
     if any([x - first for x in other] != row for first, other in zip(firsts, rows, strict=True)):
         table = text.table([x for row in rows for x in row])
