@@ -66,7 +66,7 @@ export function drawWorld(same = false) {
 }
 
 // Draw the weights or their gradients, and tell those of the selected neuron.
-export function drawWires() {
+function drawWires() {
   wiring.draw(byId("show_grads").getAttribute("aria-pressed") === "true", session.words);
   tellLens();
 }
@@ -85,7 +85,7 @@ export function drawNumbers() {
 }
 
 // Draw the histograms of each layer, tell their numbers, and mark the neurons that are dead.
-export function drawLayers() {
+function drawLayers() {
   charts.draw();
   tellLayers();
 }

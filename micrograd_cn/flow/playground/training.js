@@ -65,7 +65,7 @@ export function renew() {
 const isQuick = speed => speed === "full" || Number(speed) > MOST_SHOWN;
 
 // Compute a part of the fields.
-function sweep() {
+function sweepFields() {
   const began = performance.now();
   pace.swept = false;
   for (let rows = 0; rows < GRID / 4 && !pace.swept && performance.now() - began < BUDGET.fields; rows++)
@@ -78,7 +78,7 @@ const runner = new Runner(session.board, {
   speed: () => session.board.settings.speed,
   step() {
     session.board.trainer.step();
-    if (isQuick(session.board.settings.speed)) sweep();
+    if (isQuick(session.board.settings.speed)) sweepFields();
     else views.survey.whole();
   },
   full(began) {
@@ -90,7 +90,7 @@ const runner = new Runner(session.board, {
       steps++;
       spent = performance.now() - began;
     } while (steps < BUDGET.steps && (spent * (steps + 1)) / steps < BUDGET.training); // if another one fits
-    sweep();
+    sweepFields();
   },
   showFrame(_now, speed) {
     const frame = pace.frame++ % 12;

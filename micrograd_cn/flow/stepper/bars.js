@@ -32,6 +32,6 @@ function tellStart() {
   const start = Math.ceil(stage.getBoundingClientRect().top + scrollY);
   document.documentElement.style.setProperty("--start", `${start}px`);
 }
-const starts = new ResizeObserver(tellStart);
-for (const each of document.querySelectorAll("#stage, :has(~ :is(#stage, #stepping))")) starts.observe(each);
+const aboveStage = new ResizeObserver(tellStart);
+for (const each of document.querySelectorAll("#stage, :has(~ :is(#stage, #stepping))")) aboveStage.observe(each);
 tells.push(tellStart);
