@@ -817,10 +817,10 @@ def test_a_branch_of_a_merged_program_is_compared_again_after_a_callback_changed
     assert seen[0] < 1 <= w.data < 1.01  # the row comes to take the other branch in the second epoch
 
 
-@pytest.mark.parametrize("fits", [0, 1])
+@pytest.mark.parametrize("fits", [0, 1, 3])
 @pytest.mark.parametrize("kind", [list, tuple, dict, SimpleNamespace])
 def test_a_new_parameter_with_the_same_number_is_noticed_wherever_it_is(kind, fits):
-    """The function makes no parameter itself, so a parameter that the program does not have was put in another's place."""
+    """The function makes no parameter itself, so a parameter that the program does not have has replaced another."""
     leaves = [Value(0.0) for _ in range(400)]
     held = kind((f"w{i}", x) for i, x in enumerate(leaves)) if kind is dict else None
     if kind is SimpleNamespace:
@@ -856,6 +856,84 @@ def test_a_bias_of_a_wide_layer_that_was_replaced_is_noticed():
     model.layers[0].neurons[250].b = Value(0.0)
     with pytest.raises(ValueError, match="is b in one of them, and a parameter in the other"):
         f.fit([(1.0, 2.0)], SGD(model.parameters(), lr=1e-3), 1)
+
+
+def wide_model():
+    model = MLP(2, [300, 1], seed=0)
+    return (lambda: model([1.0, 2.0])), lambda: model.layers[0].neurons[250].w.__setitem__(0, Value(5.0))
+
+
+def long_matrix():
+    rows = [[0.1 * i] for i in range(250)]
+    return (lambda: mc.sum([row[0] for row in rows])), lambda: rows[240].__setitem__(0, 1e6)
+
+
+def many_objects():
+    rows = [[SimpleNamespace(x=0.1 * i) for i in range(100)] for _ in range(30)]
+    return (lambda: mc.sum([x.x for row in rows for x in row])), lambda: setattr(rows[29][99], "x", 1e6)
+
+
+def too_many_objects():
+    rows = [[SimpleNamespace(x=0.1 * i) for i in range(250)] for _ in range(100)]
+    return (lambda: mc.sum([row[-1].x for row in rows])), lambda: setattr(rows[99][249], "x", 1e6)
+
+
+def large_list():
+    numbers = [0.1] * 10_001
+    return (lambda: numbers[10_000]), lambda: numbers.__setitem__(10_000, 3.0)
+
+
+def large_array():
+    numbers = np.zeros(100_001)
+    return (lambda: numbers[100_000]), lambda: numbers.__setitem__(100_000, 3.0)
+
+
+def array_of_rows():
+    rows = np.array([None] + [[0.1 * i] for i in range(250)], dtype=object)[1:]
+    return (lambda: rows[240][0]), lambda: rows[240].__setitem__(0, 3.0)
+
+
+class Tensor:
+    """An object of another library that keeps its numbers to itself."""
+
+    __module__ = "_cython_another_library"  # which is not the user's
+
+    def __array__(self):
+        return np.array(numbers_of_tensor)
+
+
+numbers_of_tensor = [1.0]
+
+
+def foreign_array():
+    numbers_of_tensor[0] = 1.0
+    convert, tensor = np.asarray, Tensor()
+    return (lambda: convert(tensor)[0]), lambda: numbers_of_tensor.__setitem__(0, 3.0)
+
+
+@pytest.mark.parametrize("fits", [1, 2, 3])
+@pytest.mark.parametrize(
+    "make",
+    [
+        wide_model,
+        long_matrix,
+        many_objects,
+        too_many_objects,
+        large_list,
+        large_array,
+        array_of_rows,
+        foreign_array,
+    ],
+)
+def test_fit_notices_changes_in_large_collections_and_among_many_objects(make, fits):
+    """Where something may not have been looked at, the function is recorded again in each call of `fit`."""
+    read, change = make()
+    loss, optimizer = compile(lambda x: (w * x * read()) ** 2), SGD([w], 0.0)
+    for _ in range(fits):
+        loss.fit([(1.0,)], optimizer, 1)
+    change()
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], optimizer, 1)
 
 
 @pytest.mark.parametrize("fits", [0, 1, 2, 3])

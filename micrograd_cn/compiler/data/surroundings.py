@@ -43,11 +43,13 @@ from ...ops.registry import OPS
 
 PACKAGE_NAME = __name__.partition(".")[0]
 STDLIB = str(Path(random.__file__).parent)  # the folder of Python's own modules
-MAX_OBJECTS = 2000  # at most this many objects are looked at
-MAX_ITEMS = 200  # only so many items of a collection are looked into
+MAX_OBJECTS = 2000  # at most this many objects are searched for code
+MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a function can read
+MAX_ATTRIBUTES = 200  # an object with more attributes is not searched for code
 MAX_ALIKE = 8  # only so many items of a collection are searched for code, since items are usually alike
 MAX_OF_A_CLASS = 50  # only so many objects of a class are searched for code
-MAX_COMPARED = 10_000  # a collection of more items is not compared with what it was, nor an array of more numbers
+MAX_COMPARED = 10_000  # a collection of more items is neither compared with what it was, nor looked into
+MAX_NUMBERS = 100_000  # an array of more numbers is not compared with what it was
 # Modules whose functions may return something else in each call, and the names of these functions; None for all names
 CHANGING: dict[str, set[str] | None] = {
     "random": None,
@@ -236,7 +238,7 @@ class ReachableCode:
                 self._names.add(kind.__name__)  # such as attrgetter
             held = getattr(x, "__dict__", None)
             if module.partition(".")[0] != PACKAGE_NAME:
-                if isinstance(held, dict) and len(held) <= MAX_ITEMS:
+                if isinstance(held, dict) and len(held) <= MAX_ATTRIBUTES:
                     self._waiting += [part for part in held.values() if not isinstance(part, NO_CODE)]
                 if kind not in self._kinds:
                     self._visit_class(kind)
@@ -305,7 +307,7 @@ class ReachableCode:
 class Surroundings:
     """The variables outside of some functions that these functions can read, and the objects that the variables hold.
 
-    Functions of other packages are not looked into. Of a collection, only the first `MAX_ITEMS` items are looked into.
+    Functions of other packages are not looked into. Nor are collections of more than `MAX_COMPARED` items.
 
     Args:
         roots: the functions, and other objects that they can reach.
@@ -313,7 +315,8 @@ class Surroundings:
 
     Attributes:
         leaves: the `Value`s that the functions can reach and that no operation computed.
-        complete: whether all objects were looked at, and not only the first `MAX_OBJECTS`.
+        complete: whether everything was looked at: not if there are more than `MAX_SURROUNDING` objects, if a
+            collection or an array is too large, or if another package keeps what an object holds to itself.
 
     >>> weights, count = [Value(1.0)], 0
     >>> found = Surroundings([lambda x: weights[count] * x])
@@ -340,14 +343,17 @@ class Surroundings:
         self._code: list[tuple[Any, str]] = []
         self._growing: list[dict[str, Any]] = []  # dicts to which an attribute may be added
         self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
+        # For each class of an object: those of its bases that are the user's, their slots, and whether it is closed
+        self._kinds: dict[type, tuple[list[type], list[Any], bool]] = {}
+        self.complete = True
         seen: dict[int, Any] = {}
         self._waiting: deque[Any] = deque(roots)
-        while self._waiting and len(seen) < MAX_OBJECTS:
+        while self._waiting and len(seen) < MAX_SURROUNDING:
             x = self._waiting.popleft()
             if id(x) not in seen:
                 seen[id(x)] = x
                 self._visit(x)
-        self.complete = not self._waiting
+        self.complete &= not self._waiting
         self._alive = seen  # as long as this object exists, no other object has the id of one of these
 
     def _visit(self, x: Any) -> None:
@@ -363,7 +369,7 @@ class Surroundings:
             self._arrays.append(x.view(sys.modules["numpy"].ndarray) if hasattr(x, "view") else x)  # without a mask
         elif _is_object_array(x):
             self._object_arrays.append(x)
-            self._add(islice(x.flat, MAX_ITEMS))
+            self._add(x.flat)
         elif isinstance(x, MethodType):
             self._add([x.__func__, x.__self__])
         elif isinstance(x, partial):
@@ -387,13 +393,18 @@ class Surroundings:
             held = getattr(x, "__dict__", None)
             if isinstance(held, dict):
                 self._visit_attributes(x, held)
-                if isinstance(x, Module):  # a layer may have more neurons than `MAX_ITEMS`
+                if isinstance(x, Module):  # also those whose attributes the code does not name
                     self._waiting += _unlike_parts(held.values())
-            kinds = [kind for kind in type(x).__mro__[:-1] if is_users_module(kind.__module__)]
-            self._waiting += kinds
-            if kinds:
+            kind = type(x)
+            if kind not in self._kinds:
+                users = [base for base in kind.__mro__[:-1] if is_users_module(base.__module__)]
+                self._kinds[kind] = users, _slots(kind) if users else [], _is_closed(kind)
+                self._waiting += users
+            users, slots, closed = self._kinds[kind]
+            self.complete &= not closed
+            if users:
                 self._code.append((x, "__class__"))
-            for slot in _slots(type(x)) if kinds else ():
+            for slot in slots:
                 if self._attributes is None or slot.__name__ in self._attributes:
                     self._variables.append((x, slot))
                     self._add([_content(x, slot)])
@@ -439,9 +450,12 @@ class Surroundings:
                 self._waiting.append(x)
 
     def _visit_items(self, x: Any) -> None:
-        if not isinstance(x, tuple) and len(x) <= MAX_COMPARED:
+        if len(x) > MAX_COMPARED:
+            self.complete = False
+            return
+        if not isinstance(x, tuple):
             self._collections.append(x)
-        self._add(islice(x.values() if isinstance(x, dict) else x, MAX_ITEMS))
+        self._add(x.values() if isinstance(x, dict) else x)
 
     def _visit_function(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
@@ -526,8 +540,9 @@ class Surroundings:
         ordered = [x for x in self._collections if isinstance(x, dict) and id(x) not in self._namespaces]
         readers: list[Callable[[], Any]] = [*self._readers, *[partial(len, held) for held in self._growing]]
         return Snapshot(
-            self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code, readers
-        )
+            self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code, readers,
+            self.complete,
+        )  # fmt: skip
 
 
 class Snapshot:
@@ -543,6 +558,7 @@ class Snapshot:
         object_arrays: numpy arrays of objects.
         code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
         readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
+        complete: whether these are all places that can be read; see `Surroundings`.
     """
 
     def __init__(
@@ -554,7 +570,11 @@ class Snapshot:
         object_arrays: list[Any],
         code: list[tuple[Any, str]],
         readers: list[Callable[[], Any]],
+        complete: bool,
     ) -> None:
+        self.complete = complete
+        if not complete:
+            return
         of_dicts = [place for place in variables if isinstance(place[0], dict)]
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
         self._variables = [place for place in variables if not isinstance(place[0], dict)]
@@ -591,7 +611,9 @@ class Snapshot:
         return found
 
     def is_outdated(self) -> bool:
-        """Return whether a variable, a collection or another place holds something else than in the snapshot.
+        """Return whether a variable, a collection or another place may hold something else than in the snapshot.
+
+        Return True if the snapshot is not complete.
 
         Plain numbers are compared by type and text, other objects by identity.
 
@@ -606,6 +628,8 @@ class Snapshot:
         >>> before, snapshot.is_outdated()
         (False, True)
         """
+        if not self.complete:
+            return True
         try:
             if self._collections != self._copies or [*chain.from_iterable(self._ordered)] != self._order:
                 return True
@@ -741,15 +765,33 @@ def _is_array(x: Any) -> bool:
     A numpy array that cannot be written to does not count.
     """
     if isinstance(x, (bytearray, array)):
-        return len(x) <= MAX_COMPARED
+        return len(x) <= MAX_NUMBERS
     numpy = sys.modules.get("numpy")
     return (
         numpy is not None
         and isinstance(x, numpy.ndarray)
         and not x.dtype.hasobject
         and x.flags.writeable
-        and x.size <= MAX_COMPARED
+        and x.size <= MAX_NUMBERS
     )
+
+
+def _is_closed(kind: type) -> bool:
+    """Return whether an object of the class `kind` may hold something that this module cannot find.
+
+    This is so for arrays of other libraries than numpy, such as PyTorch's, and for other objects that are written in C.
+    It is also so for numpy's arrays, since those that this module can read are looked at elsewhere.
+
+    >>> _is_closed(object), _is_closed(range), _is_closed(bytearray)
+    (False, False, True)
+    """
+    module = kind.__module__ if isinstance(kind.__module__, str) else ""
+    if kind in (bytearray, array) or kind.__name__ == "ndarray":
+        return True
+    root = module.partition(".")[0]
+    if root in ("numpy", PACKAGE_NAME) or root in sys.stdlib_module_names:
+        return False
+    return hasattr(kind, "__array__") or not (is_users_module(module) or kind.__dictoffset__)
 
 
 def _is_object_array(x: Any) -> bool:

@@ -190,11 +190,12 @@ def compile(  # noqa: A001 -- the field's name
       an iterator stays taken. It is an error if the two recordings differ. That a function does something else in each
       call is not noticed if this happens in the code of other packages, in objects that the function reaches only in a
       way that its code does not show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond
-      the first 8 items of a collection or the first 50 objects of a class, in a collection or an array of more than
-      10000 items, in an array of another library than numpy, in a global variable or an attribute of a class that the
-      function makes, or if both recordings happen to be the same, as with a count of calls that only matters in the
-      tenth call. Nor is it noticed if another thread reads a parameter, or if code reads attributes that begin with an
-      underscore. The label of a recorded argument is its name, and the text of a recorded value has no number.
+      the first 8 items of a collection or the first 50 objects of a class, in a collection of more than 10000 items, in
+      an array of more than 100000 numbers, beyond the first 20000 objects, in an array of another library than numpy,
+      in a global variable or an attribute of a class that the function makes, or if both recordings happen to be the
+      same, as with a count of calls that only matters in the tenth call. Nor is it noticed if another thread reads a
+      parameter, or if code reads attributes that begin with an underscore. The label of a recorded argument is its
+      name, and the text of a recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
@@ -1166,9 +1167,11 @@ class CompiledFunction:
         the program might not be what the function is now: its parameters may have been replaced or swapped, or a number
         that it reads may be another one. This is done for each branch, when a sample first takes it. Later calls of
         `fit` record it again only if a variable, a collection, an array, an attribute, a method or a default of an
-        argument that the function can use has changed since. The same is done after each call of `callback`, so if the
-        callback shall change something, make that an argument. What the function reads in another way, such as a file
-        or `sys.modules`, is not noticed.
+        argument that the function can use has changed since. They record it again in any case if the function can read
+        more than 20000 objects, a collection of more than 10000 items, an array of more than 100000 numbers, or an
+        array of another library than numpy. The same is done after each call of `callback`, so if the callback shall
+        change something, make that an argument. What the function reads in another way, such as a file or
+        `sys.modules`, is not noticed.
 
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
@@ -1375,7 +1378,7 @@ class CompiledFunction:
         for bucket, recording, row in found:
             self._compare_with_new_recording(bucket, recording, row, name)
         programs = in_place.union([recording.program for _, recording, _ in found])
-        if found and (self._has_fitted or name != "fit"):
+        if found and (self._has_fitted or name != "fit") and not (compared and not compared[0].complete):
             roots = self._roots()
             snapshot = Surroundings(roots, ReachableCode(roots).attributes).snapshot()
             self._compared = snapshot, programs
