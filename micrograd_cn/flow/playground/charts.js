@@ -43,7 +43,7 @@ export class Charts {
 
   show(network) {
     this.network = network;
-    this.turn = 0; // the layer that drawNext() draws next
+    this.upcoming = 0; // the layer that drawNext() draws next
     this.layers = network.layers.map(layer => {
       const parts = ["weights", "gradients"].map(() => ({ canvas: html("canvas"), text: html("p") }));
       const title = html("h2");
@@ -60,8 +60,8 @@ export class Charts {
 
   // Draw the histograms of the next layer, so all are drawn after as many calls as there are layers.
   drawNext() {
-    this.drawLayer(this.turn);
-    this.turn = (this.turn + 1) % this.layers.length;
+    this.drawLayer(this.upcoming);
+    this.upcoming = (this.upcoming + 1) % this.layers.length;
   }
 
   drawLayer(l) {

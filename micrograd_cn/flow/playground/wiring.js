@@ -15,7 +15,7 @@ const LEAST_INPUT = 32; // pixels that the name of an input needs
 
 export class Wiring {
   gradients = false; // whether the wires show gradients, and not weights
-  turn = 0; // the layer whose wires drawNext() draws next
+  upcoming = 0; // the layer whose wires drawNext() draws next
   /** @type {Words} */
   words;
 
@@ -139,18 +139,18 @@ export class Wiring {
   draw(gradients = this.gradients, words = this.words) {
     Object.assign(this, { gradients, words });
     this.drawLayers(0, this.trainer.network.layers.length);
-    this.turn = 0;
+    this.upcoming = 0;
   }
 
   // Draw the wires of the next layers, at least `count` of them if the network has so many in these and later layers.
   // Return whether those of the last layer are drawn now.
   drawNext(count) {
     const { layers } = this.trainer.network;
-    let end = this.turn;
+    let end = this.upcoming;
     for (let drawn = 0; end < layers.length && drawn < count; end++) drawn += layers[end].nin * layers[end].nout;
-    this.drawLayers(this.turn, end);
-    this.turn = end % layers.length;
-    return this.turn === 0;
+    this.drawLayers(this.upcoming, end);
+    this.upcoming = end % layers.length;
+    return this.upcoming === 0;
   }
 
   // Draw the wires of the layers from `begin` to before `end` in the part of the canvas that belongs to them.
