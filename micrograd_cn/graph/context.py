@@ -51,7 +51,10 @@ class Hooks:
     owns_nodes = True
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
-        """Called after a comparison of `a` with `b`; `symbol` is "<", "<=", ">" or ">=", and `holds` the result."""
+        """Called after a comparison of `a` with `b`, whose result is `holds`.
+
+        `symbol` is "<", "<=", ">", ">=", or "==" of a value with itself, which asks whether it is nan.
+        """
 
     def read(self, x: Any, how: str) -> None:
         """Called before the data of a value is read. `how` names what reads it, for messages: ".data" or "a copy"."""

@@ -383,14 +383,17 @@ class Node(NumpyMethods):
     if not TYPE_CHECKING:  # a type checker narrows types by a comparison that is inherited
 
         def __eq__(self, other: object) -> bool:
-            """Compare by identity, or by data if the nodes stand for plain numbers; see `plain_numbers`."""
+            """Compare by identity, or by data if the nodes stand for plain numbers; see `plain_numbers`.
+
+            As a float, a node is not equal to itself if its data is nan.
+            """
             if isinstance(other, float):
                 if self._data != other:
                     return False  # by identity and by data
             elif isinstance(other, Node) and self is not other:
                 if self._data != other._data:
                     return False
-            elif self is other and not isnan(self._data):  # `!=` of nan sets a flag of which numpy would warn
+            elif self is other and not (context.active or isnan(self._data)):
                 return True
             return self._equals(other, sys._getframe(1))
 
@@ -398,23 +401,28 @@ class Node(NumpyMethods):
 
     def _equals(self, other: object, caller: FrameType) -> Any:
         """Return the result of `==` in the frame `caller`: by identity, or by data as in `__eq__`."""
-        derivative = plain_numbers.variables.get() is not None
         if self is other:
-            held = not isnan(self._data)
-        elif isinstance(other, Node):
+            if not plain_numbers.is_users_code(caller):
+                return True
+            held = not isnan(self._data)  # `!=` of nan sets a flag of which numpy would warn
+            if context.active and (hooks := context.here().hooks):
+                hooks.compared(self, "==", self, held)
+            return held
+        derivative = plain_numbers.variables.get() is not None
+        if isinstance(other, Node):
             held = self._data == other._data
         elif isinstance(other, (int, float)) or (derivative and number_or_none(other) is not None):
             held = bool(self._data == other)
         else:
             return NotImplemented
-        if held is (self is other):
-            return True if held else NotImplemented
+        if not held:
+            return NotImplemented
         if derivative and plain_numbers.stands_for_number(self, caller):
             if not isinstance(other, Node) or plain_numbers.stands_for_number(other, caller):
-                return held
+                return True
         elif plain_numbers.called_by_numpy(caller):
-            return held
-        return True if self is other else NotImplemented
+            return True
+        return NotImplemented
 
     __lt__ = _comparison(operator.lt, "<")
     __le__ = _comparison(operator.le, "<=")

@@ -33,10 +33,11 @@ operations; see `value_arrays`.)
   and the like ask whether elements are true. Every `Value` is, so they raise an error if an element is 0, unless they
   are called by another name. `np.logical_and` and `np.logical_or` would return some of the elements. They raise an
   error if the code that calls them uses these names, and always inside a function that `functional` differentiates. The
-  operator `==` goes by identity, and so does `np.equal`, while `np.nansum`, `np.isclose`, `np.unique` and other
-  functions that numpy writes in Python compare numbers. `np.nan_to_num` does not recognise nan. `np.sinc` of 0 raises
-  an error. Write a comparison, such as `a > 0`, or take the numbers first, as in `np.array([x.data for x in a])`. Only
-  in a function that `functional` differentiates, truth and `==` of its arguments go by the numbers.
+  operator `==` goes by identity, and so does `np.equal`, except that nan is not equal to itself. `np.nansum`,
+  `np.isclose`, `np.unique` and other functions that numpy writes in Python compare numbers. `np.nan_to_num` does not
+  recognise nan. `np.sinc` of 0 raises an error. Write a comparison, such as `a > 0`, or take the numbers first, as in
+  `np.array([x.data for x in a])`. Only in a function that `functional` differentiates, truth and `==` of its arguments
+  go by the numbers.
 - `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
   quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how.
 - `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,

@@ -4,6 +4,9 @@ Such a function was written for numbers. It may ask `if label == 1:` or `if flag
 takes for numbers. So in such a function `==`, `!=`, `in` and truth depend on the data of a `Value`, if it is computed
 from the function's arguments and from no `Value` that the user made elsewhere. All other `Value`s are compared by
 identity, and are true, except that functions of numpy, such as `np.isclose` and `np.nansum`, compare their data.
+
+Any `Value` whose data is nan is not equal to itself, as a float. So `x != x` asks for a missing number in every
+function, and gives the same result whether the function is called, differentiated or compiled.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ __all__ = [
     "FOR_NUMPY",
     "Variables",
     "called_by_numpy",
+    "is_users_code",
     "stands_for_number",
     "variables",
 ]
@@ -71,16 +75,19 @@ class Variables(set[Any]):
 variables: ContextVar[Variables | None] = ContextVar("micrograd_cn_variables", default=None)
 
 
-def stands_for_number(x: Any, caller: FrameType) -> bool:
-    """Return whether the node `x` stands for a plain number, and `caller` is code outside this package.
+def is_users_code(caller: FrameType) -> bool:
+    """Return whether the frame `caller` runs code outside this package, such as that of a function of numpy.
 
     The code of this package tells nodes apart by identity. A function of numpy counts as code of the user who calls it.
     """
-    around = variables.get()
-    if around is None:
-        return False
     path = caller.f_code.co_filename
-    return (not path.startswith(PACKAGE) or path in FOR_NUMPY) and around.include(x)
+    return not path.startswith(PACKAGE) or path in FOR_NUMPY
+
+
+def stands_for_number(x: Any, caller: FrameType) -> bool:
+    """Return whether the node `x` stands for a plain number, and `caller` is code outside this package."""
+    around = variables.get()
+    return around is not None and is_users_code(caller) and around.include(x)
 
 
 def called_by_numpy(caller: FrameType) -> bool:

@@ -704,3 +704,57 @@ def test_a_branch_may_depend_on_a_sum_of_conditions(add):
     g = compile(f, branches=True)
     for x in ([1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -2.0]):
         assert g(np.array(x)) == (2.0 * x[0] if x[0] > 0.0 or x[1] > 0.0 else 3.0 * x[1])
+
+
+def test_the_question_whether_a_number_is_missing_has_one_answer():
+    """The compiled function, `check`, `fit` and a second recording take the branch that the plain function takes."""
+    w, nan = Value(0.5), float("nan")
+
+    def of_argument(x, y):
+        return (0.0 if x != x else w * x) + y * w
+
+    def of_product(x, y):
+        product = w * x
+        return (0.0 if product != product else product) + y * w
+
+    samples, optimizer = [(1.0, 2.0), (nan, 3.0)], SGD([w], lr=0.1)
+    for f in (of_argument, of_product):
+        w.data = 0.5
+        compiled = compile(f, branches=True)
+        right = []
+        for _ in range(3):
+            right.append(mc.mean([f(Value(x), Value(y)) for x, y in samples]).data)
+            assert compiled.fit(samples, optimizer, 1) == [pytest.approx(right[-1])]
+        assert right[0] == 1.5
+        compiled.check(samples)
+    calls = []
+
+    def noting(x):
+        calls.append(1)
+        return (0.0 if x != x else w * x) + w
+
+    w.data = 2.0
+    assert compile(noting)(nan) == 2.0
+    assert len(calls) == 1
+
+
+def test_a_parameter_may_be_asked_whether_it_is_missing():
+    """Its data changes from call to call, so the question becomes a guard. A constant must not change."""
+    w, c, nan = Value(1.0), Value(1.0, "c", requires_grad=False), float("nan")
+    f = compile(lambda x: x if w != w else w * x, branches=True)
+    assert f(2.0) == 2.0
+    w.data = nan
+    assert f(2.0) == 2.0
+    w.data = 3.0
+    assert f(2.0) == 6.0
+    g = compile(lambda x: x if c != c else w * x)
+    assert g(2.0) == 6.0
+    c.data = nan
+    with pytest.raises(ValueError, match=r"c is a constant of the program"):
+        g(2.0)
+    weights = np.array([Value(1.0), Value(2.0)])
+    h = compile(lambda x: np.nansum(weights) * x)
+    assert h(2.0) == 6.0
+    weights[0].data = nan
+    with pytest.raises(GuardError, match=r"a parameter == a parameter does not hold.* write where\(equal\(a, b\)"):
+        h(2.0)

@@ -359,7 +359,16 @@ def test_the_sign_of_0_is_0():
 
 
 def test_comparisons_of_the_user_still_go_by_identity():
-    """Only functions that numpy writes in Python compare numbers."""
+    """Only functions that numpy writes in Python compare numbers. As a float, a value that is nan differs from itself.
+
+    Containers find it all the same, since they look for the same object first.
+    """
+    missing = Value(math.nan)
+    assert [missing != missing, missing in [missing], missing in {missing}, [missing] == [missing]] == [True] * 4
+    assert not missing == missing  # noqa: SIM201
+    assert (np.array([missing, Value(1.0)]) != np.array([missing, Value(1.0)])).tolist() == [True, True]
+    values = np.array([missing, Value(1.0)])
+    assert (values != values).tolist() == [True, False]
     x, same = Value(2.0), Value(2.0)
     assert (np.array([x, same]) == x).tolist() == [True, False]
     assert (np.array([x]) == 2.0).tolist() == [False]

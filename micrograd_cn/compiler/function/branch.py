@@ -145,8 +145,9 @@ class Branch(Program):
 
 def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:
     """Raise `GuardError`, since a guard of the function `name` does not hold for `sample`, such as "row 2"."""
+    condition = "equal(a, b)" if guard.is_equality else "less(a, b)"
     raise GuardError(
         f"{name}, {sample}: {guard.location}: {guard.text} "
         f"{'does not hold, but held' if guard.held else 'holds, but did not'} in the sample that was recorded; "
-        f"write where(less(a, b), x, y) instead of a branch, or compile({name}, branches=True)"
+        f"write where({condition}, x, y) instead of a branch, or compile({name}, branches=True)"
     )

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property, partial
-from math import isnan
 from operator import is_not
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -23,7 +22,7 @@ from ...engine import Value, constant, record, traverse
 from ...graph import context
 from ...graph.callers import PACKAGE, is_numpys_code
 from ...graph.context import Hooks, enter, here, hook_other_threads, leave, recording
-from ...graph.plain_numbers import FOR_NUMPY, stands_for_number
+from ...graph.plain_numbers import FOR_NUMPY, is_users_code, stands_for_number
 from ...graph.unsupported import refuse_logical
 from ...ops import dot, less, maximum
 from ...ops.number import number_or_none
@@ -131,16 +130,12 @@ class Traced(Value):
     def __eq__(self, other: object) -> bool:
         """Refuse to compare with a plain number, or with a `Value` that has the same number as this one now.
 
-        A comparison with another `Value` is false, and becomes a guard.
+        A comparison with another `Value` is false, and becomes a guard. So does the question whether this value is
+        nan, `x == x`.
         """
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
-        varies = self._varies()
-        if self is other and varies:  # a question whether it is nan
-            if hooks := here().hooks:
-                hooks.compared(self, "==", self, not isnan(self._data))
-            return not isnan(self._data)
-        if self is other or not varies:
+        if self is other or not self._varies():  # x == x asks whether it is nan
             same: bool = self._equals(other, sys._getframe(1))
             return same
         if not isinstance(other, Value) or other._data == self._data:
@@ -211,8 +206,7 @@ class Traced(Value):
         outside this package, although they call the methods of a `Value` through this package.
         """
         caller = sys._getframe(2)
-        path = caller.f_code.co_filename
-        if path.startswith(PACKAGE) and path not in FOR_NUMPY:
+        if not is_users_code(caller):
             return False
         if caller.f_code.co_name == "linspace" and is_numpys_code(caller):
             return False  # it asks whether the step is 0, and computes the same numbers in either case
