@@ -54,20 +54,23 @@ def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     """Return a dict that says how `function`, whose name is `name`, is called.
 
     The dict has these keys. `usage` is a text for error messages. `parameters` has for each parameter its name, whether
-    the argument is a list, and a list with the default, which is empty if there is none. `named` says whether a call
-    may name its arguments. `some` says whether the function raises an error for empty lists, and `alike` whether it
-    raises an error for lists of different lengths. `order` has the parameters in the order in which the operation takes
-    them as operands.
+    the argument is a list, and a list with the default, which is empty if there is none. `order` has the parameters in
+    the order in which the operation takes them as operands. Three keys are there only if they are true: `named` says
+    that a call may name its arguments, `some` that the function raises an error for empty lists, and `alike` that it
+    raises an error for lists of different lengths.
     """
     parameters, listed = list(call_signature(function).parameters.values()), lists(function)
     signature = function.signature if isinstance(function, Op) else None
     facts: dict[str, Any] = {
         "usage": usage(name, function),
         "parameters": [[p.name, p.name in listed, _default(p)] for p in parameters],
+    }
+    said = {
         "named": signature is not None or not isinstance(function, Op),
         "some": bool(listed) and _refuses(function, {name: [] for name in listed}, parameters),
         "alike": len(listed) > 1 and _refuses(function, {n: [1.0] * i for i, n in enumerate(listed, 1)}, parameters),
     }
+    facts |= {key: True for key, is_true in said.items() if is_true}
     if signature:
         facts["order"] = list(signature(**{p.name: [p.name] if p.name in listed else p.name for p in parameters}))
     return facts

@@ -16,19 +16,20 @@ _REGEX = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/\w*")
 _TEMPLATE = re.compile(rf"(?P<string>{_STRING})|(?P<comment>{_COMMENT})|\\.|\$\{{|[`{{}}]", re.DOTALL)
 # An operand may follow these, so a "/" after them begins a regular expression.
 _BEFORE_OPERAND = re.compile(r"(?:[(,=:\[!&|?{};+\-*<>~^%]|\b(?:return|typeof|case)|^)\s*$")
-_SPACES = re.compile(r" +(?=[^\w$+\-])|(?<=[^\w$+\-]) +")  # those beside a sign, but + + is not ++
+# Spaces beside a sign are not needed, but those between + and + are, because + + is not ++. So are those of - and -.
+_SPACES = re.compile(r" +(?=[^\w$+\-])|(?<=[^\w$+\-]) +|(?<![+\-]) +(?=[+\-])|(?<=[+\-]) +(?![+\-])")
 _MARK = "\0"  # in the place of what stays as it is; no script has this character
 
 
 @cache
 def squeezed(script: str) -> str:
-    """Return a script without comments, indentation and empty lines, and without most of the spaces beside signs.
+    """Return a script without comments, indentation and empty lines, and without the spaces beside signs.
 
-    A space beside + or - may stay, because `a + +b` is not `a ++b`. Strings, templates and regular expressions stay as
+    A space between + and + stays, because `a + +b` is not `a ++b`. Strings, templates and regular expressions stay as
     they are.
 
-    >>> squeezed("const a = `b c` + 1; // d\\n\\n  return  /x y/ ;\\n")
-    'const a=`b c`+ 1;\\nreturn/x y/;\\n'
+    >>> squeezed("const a = `b c` + 1 + +x; // d\\n\\n  return  /x y/ ;\\n")
+    'const a=`b c`+1+ +x;\\nreturn/x y/;\\n'
     """
     kept: list[str] = []  # strings, templates and regular expressions
     code: list[str] = []  # what is between them, with a mark in the place of each

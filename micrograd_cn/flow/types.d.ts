@@ -267,13 +267,13 @@ interface Run {
 /** A part of the picture. */
 type Part = [left: number, top: number, width: number, height: number];
 
-/** How a function is called in an expression; see flow/grammar.py. */
+/** How a function is called in an expression; see flow/grammar.py. Three facts are there only if they are true. */
 interface CallFacts {
   parameters: [name: string, list: boolean, fallback: (number | null)[]][];
-  named: boolean;
+  named?: boolean;
   order: string[] | null;
-  some: boolean;
-  alike: boolean;
+  some?: boolean;
+  alike?: boolean;
   usage: string;
 }
 

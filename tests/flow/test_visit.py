@@ -223,9 +223,15 @@ def test_a_talk_shows_the_graph_and_its_caption_in_large_letters(opened):
     )
     assert page.page.evaluate(visible) == [False, False, False, True, True]
     assert page.page.evaluate("parseFloat(getComputedStyle(byId('narration')).fontSize)") >= 40
-    assert page.page.evaluate("13.5 * viewport.zoom") >= 27
+    # On a screen that is 2.4 m wide, capitals of 34 pixels are 3 cm high, which can be read from ten metres.
+    assert page.page.evaluate("13.5 * viewport.zoom") >= 33.5
+    before = page.page.evaluate("viewport.size[0]")
     page.press("ArrowRight", "p")
     assert page.page.evaluate(visible) == [True] * 5
+    assert page.page.evaluate("viewport.size[0]") > before  # its boxes are no longer closer together
+    page.page.evaluate("showLesson('adding')")
+    page.press("p")
+    assert page.page.evaluate("13.5 * viewport.zoom") >= 36
 
 
 def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):

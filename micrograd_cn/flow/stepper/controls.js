@@ -109,6 +109,8 @@ function presentOrNot() {
   const presents = document.documentElement.classList.toggle("presenting");
   byId("present").setAttribute("aria-pressed", String(presents));
   openMenu(false);
+  viewport.presented = presents;
+  viewport.resized();
   viewport.begin();
 }
 document.addEventListener("keydown", event => {

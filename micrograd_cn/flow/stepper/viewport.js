@@ -5,7 +5,7 @@ import { still } from "./motion.js";
 
 /** @import { Picture } from "./picture.js" */
 
-const ZOOM = { least: 0.05, most: 2.5, first: 2.1, legible: 1 };
+const ZOOM = { least: 0.05, most: 3.2, first: 2.1, presented: 3, legible: 1 };
 const RIM = { roomy: 14, tight: 6 };
 const NARROW = 640; // In a window of fewer pixels, the graph runs from top to bottom.
 const CLOSER = 0.7; // what is left of the size of a graph, at least, when its boxes are closer together
@@ -16,6 +16,7 @@ class Viewport {
   /** @type {(() => void) | undefined} called if the window has another size */
   moved;
   embedded = false; // whether the page is in a frame of another page
+  presented = false; // whether the page is shown to a room, whose last row is far away
   /** @type {Picture | null} */
   picture = null;
   /** @type {Box[]} */
@@ -83,12 +84,12 @@ class Viewport {
     return this.tight ? RIM.tight : RIM.roomy;
   }
 
-  // Whether the graph is drawn closer together: where boxes of one layer stand side by side, and where it can be read as
-  // a whole only then.
+  // Whether the graph is drawn closer together: where boxes of one layer stand side by side, where its letters are to be
+  // as large as possible, and where it can be read as a whole only then.
   get isTight() {
     const { room, roomy } = this;
     const over = roomy.some((size, i) => size + 2 * RIM.roomy > room[i]);
-    return this.vertical || (over && roomy.every((size, i) => CLOSER * size < room[i]));
+    return this.vertical || this.presented || (over && roomy.every((size, i) => CLOSER * size < room[i]));
   }
 
   /** @returns {[number, number]} */
@@ -155,7 +156,8 @@ class Viewport {
       size: [w, h],
     } = this;
     if (!width || !height) return;
-    const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, ZOOM.first);
+    const most = this.presented ? ZOOM.presented : ZOOM.first;
+    const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, most);
     const zoom = Math.max(whole, least, ZOOM.least);
     const start = this.vertical ? "y" : "x";
     const [side, across] = this.vertical ? ["x", "width"] : ["y", "height"];
