@@ -111,8 +111,9 @@ class Value(Node):
     ) -> None:
         """Add d(this value)/d(leaf) to the `grad` of every leaf, and set the `grad` of every interior node.
 
-        The `grad` of leaves accumulates from call to call, until `zero_grad()` sets it to 0. If there is an error, or
-        Ctrl-C interrupts the call, leaves keep the `grad` that they had.
+        The `grad` of leaves accumulates from call to call, until `zero_grad()` sets it to 0. A leaf that requires no
+        gradient keeps its `grad`, even if that is None, as in PyTorch. If there is an error, or Ctrl-C interrupts the
+        call, leaves keep the `grad` that they had.
 
         Args:
             gradient: the gradient of this value itself. All other gradients are multiplied by it.
@@ -156,6 +157,8 @@ class Value(Node):
             for leaf, grad in before.items():  # added last: two calls give exactly twice as much
                 if grad:
                     leaf.grad += grad
+                elif grad is None and not leaf.requires_grad:
+                    leaf.grad = None
         except BaseException:  # an error, or Ctrl-C: leaves keep the gradients that they had
             for leaf, grad in before.items():
                 leaf.grad = grad

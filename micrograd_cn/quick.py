@@ -313,6 +313,8 @@ class Quick(Value):
             for leaf, grad in before:
                 if grad:  # it may be None
                     leaf._grad += grad
+                elif grad is None and not leaf.requires_grad:
+                    leaf._grad = None
         except BaseException:
             for leaf in leaves if changed else ():
                 leaf._grad = 0.0

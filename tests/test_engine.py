@@ -285,6 +285,19 @@ def test_a_gradient_of_none_counts_as_zero():
     assert a.grad == 1.0
 
 
+@pytest.mark.parametrize("frozen_first", [True, False])
+def test_a_frozen_leaf_keeps_a_gradient_of_none(frozen_first):
+    """An optimiser leaves it alone then, also after it is unfrozen. A number in its `grad` stays as it is, too."""
+    a, b = leaves(2, 3)
+    for grad in (None, 0.0, 5.0):
+        a.grad, b.grad, b.requires_grad = None, grad, not frozen_first
+        y = a * b + b + mc.maximum(a, b) + mc.sum([b, 0.0 * a, b * b])
+        b.requires_grad = False
+        y.backward()
+        assert (a.grad, b.grad) == (3.0, grad)
+        b.requires_grad = True
+
+
 @pytest.mark.parametrize("given", [2, True, np.float32(0.1), np.float64(2), np.int64(3), np.array(4.0), Fraction(1, 2)])
 def test_a_gradient_is_a_float_whatever_real_number_is_assigned(given):
     x = Value(1)

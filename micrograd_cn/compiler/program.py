@@ -309,8 +309,8 @@ class Runnable:
 
     @cached_property
     def _unreached(self) -> Sequence[int]:
-        """The indices of the parameters to which no gradient can flow, since only other programs use them."""
-        if not self._first_parameters:
+        """The indices of the parameters that only other programs use, or that this program uses only detached."""
+        if not self._first_parameters and all(op is not DETACH for _, op in self.compiled.graph.operations):
             return ()
         reached = reached_nodes(self.outputs)
         return [i for i, p in enumerate(self.parameters) if p not in reached]

@@ -5,12 +5,13 @@ let a gradient flow there nor keep the value's number of one call.
 """
 
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Value, less, maximum, where
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes
 from micrograd_cn.compiler.runtime import prepared
@@ -135,6 +136,41 @@ def test_derivatives_and_check_refuse_a_constant_that_requires_a_gradient_now():
     f.check([([1.0, 2.0],)])
     with pytest.raises(Mismatch, match=r"sample 0, .*derivative with respect to Value\(.*'a'\), which is a constant"):
         f.check([([1.0],)])
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w, v, x: w * v * x,
+        lambda w, v, x: where(less(x, 5.0), v, w) * x,
+        lambda w, v, x: maximum(v * x, w),
+        lambda w, v, x: w.detach() * v * x,
+    ],
+)
+def test_backward_leaves_a_gradient_of_none_where_the_plain_one_does(f, is_frozen):
+    """Where it is a number, even 0, weight decay changes the parameter. A parameter that is frozen has none."""
+    w, v = Value(-1.0), Value(3.0)
+
+    def branching(x):
+        return f(w, v, x) if x > 0.0 else (w * v - 1.0) * x
+
+    def made(frozen_first, *calls):
+        w.requires_grad = not frozen_first
+        compiled = compile(branching, branches=True)
+        for x in calls:
+            compiled(x)
+        return partial(compiled.backward, [(1.0,)])
+
+    ways = [lambda: branching(Value(1.0)).backward(), made(False, 1.0), made(False, -1.0, 1.0), made(is_frozen, 1.0)]
+    w.requires_grad = not is_frozen
+    found = []
+    for backward in ways:
+        w.grad = v.grad = None
+        backward()
+        found.append((w.grad, v.grad))
+    assert found == found[:1] * len(ways)
+    assert not is_frozen or w.grad is None
 
 
 # Ways to freeze a value inside a function
