@@ -5,6 +5,7 @@ import bisect
 import collections
 import contextlib
 import contextvars
+import ctypes
 import dataclasses
 import functools
 import gc
@@ -20,7 +21,7 @@ from collections import ChainMap, deque
 from datetime import datetime
 from os import urandom
 from secrets import randbelow
-from types import ModuleType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -934,6 +935,323 @@ def test_fit_notices_changes_in_large_collections_and_among_many_objects(make, f
     change()
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         loss.fit([(1.0,)], optimizer, 1)
+
+
+# Objects of classes that extend a built-in class or `Value`, and may have an attribute
+EXTENDED = {
+    kind.__name__: type(f"Own{kind.__name__}", (kind,), {"__module__": __name__})(*arguments)
+    for kind, *arguments in ((dict,), (list,), (tuple,), (set,), (deque,), (str,), (float, 1.0), (Value, 1.0))
+}
+EXTENDED["slots"] = type("OwnSlots", (list,), {"__module__": __name__, "__slots__": ("k",)})()
+
+
+def attribute_of(made):
+    def make():
+        made.k = 2.0
+        return (lambda: made.k), lambda: setattr(made, "k", 3.0)
+
+    return make
+
+
+def item(before, after, read):
+    """Return a function that makes an item, a function that reads it, and another that replaces it by an equal one."""
+
+    def make():
+        held = {"k": before}
+        return (lambda: 2.0 if read(held["k"]) else 1.0), lambda: held.update(k=after)
+
+    return make
+
+
+def item_of_a_list(before, after, read):
+    def make():
+        held = [before, w]
+        return (lambda: 2.0 if read(held[0]) else 1.0), lambda: held.__setitem__(0, after)
+
+    return make
+
+
+def key():
+    held = {1: 2.0}
+    return (lambda: 2.0 if next(iter(held)) is True else 1.0), lambda: held.clear() or held.update({True: 2.0})
+
+
+def bound(name, *arguments):
+    def make():
+        held = {"k": 2.0}
+        read = getattr(held, name)
+        return (lambda: read(*arguments)), lambda: held.update(k=3.0)
+
+    return make
+
+
+def through(view):
+    def make():
+        held = {"k": 2.0}
+        made = view(held)
+        return (lambda: next(iter(made.values() if isinstance(made, MappingProxyType) else made))), lambda: held.update(
+            k=3.0
+        )
+
+    return make
+
+
+def renamed_attribute():
+    made = SimpleNamespace(other=1.0)
+
+    def read():
+        try:
+            return made.factor
+        except AttributeError:
+            return 2.0
+
+    def change():
+        del made.other
+        made.factor = 3.0
+
+    return read, change
+
+
+def deleted_attribute():
+    made = SimpleNamespace(factor=None)
+    return (lambda: 2.0 if hasattr(made, "factor") else 3.0), lambda: delattr(made, "factor")
+
+
+def new_global():
+    found = {"__builtins__": __builtins__}
+    exec("def read():\n    try:\n        return factor\n    except NameError:\n        return 2.0", found)
+    found["__name__"] = __name__
+    return found["read"], lambda: found.update(factor=3.0)
+
+
+def default_in_place():
+    def read(*, k=2.0):
+        return k
+
+    return (lambda: read()), lambda: read.__kwdefaults__.update(k=3.0)
+
+
+def name_of_a_function():
+    def made():
+        pass
+
+    return (lambda: 2.0 if made.__name__ == "made" else 3.0), lambda: setattr(made, "__name__", "other")
+
+
+def label_of_a_parameter():
+    made = Value(1.0, "a")
+    return (lambda: 2.0 if made.label == "a" else 3.0), lambda: setattr(made, "label", "b")
+
+
+def flag_of_a_parameter():
+    made = [Value(1.0), Value(2.0)]
+    return (lambda: 1.0 + sum(x.requires_grad for x in made)), lambda: setattr(made[0], "requires_grad", False)
+
+
+def read_only_view():
+    held = np.array([2.0])
+    shown = held[:]
+    shown.flags.writeable = False
+    return (lambda: shown[0]), lambda: held.__setitem__(0, 3.0)
+
+
+def number_of_ctypes():
+    made = ctypes.c_int(2)
+    return (lambda: made.value), lambda: setattr(made, "value", 3)
+
+
+class SimpleHolder:
+    def __init__(self):
+        self.factor = 2.0
+
+
+def frozen_set():
+    made = frozenset([SimpleHolder()])
+    return (lambda: next(iter(made)).factor), lambda: setattr(next(iter(made)), "factor", 3.0)
+
+
+SMALL_CHANGES = {
+    **{f"attribute of an own {name}": attribute_of(made) for name, made in EXTENDED.items()},
+    "an int becomes a float": item(2, 2.0, lambda x: isinstance(x, int)),
+    "1 becomes True": item(1, True, lambda x: x is True),
+    "numpy's float becomes a float": item(np.float64(2.0), 2.0, lambda x: isinstance(x, np.float64)),
+    "a text becomes a subclass": item("", EXTENDED["str"], lambda x: type(x) is str),
+    "an item becomes a float": item_of_a_list(2, 2.0, lambda x: isinstance(x, int)),
+    "a key": key,
+    "get": bound("get", "k"),
+    "__getitem__": bound("__getitem__", "k"),
+    "mappingproxy": through(MappingProxyType),
+    "values": through(dict.values),
+    "renamed attribute": renamed_attribute,
+    "deleted attribute": deleted_attribute,
+    "new global": new_global,
+    "__kwdefaults__": default_in_place,
+    "__name__": name_of_a_function,
+    "label": label_of_a_parameter,
+    "requires_grad": flag_of_a_parameter,
+    "read-only view": read_only_view,
+    "ctypes": number_of_ctypes,
+    "frozenset": frozen_set,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fits", [1, 3])
+@pytest.mark.parametrize("make", SMALL_CHANGES.values(), ids=SMALL_CHANGES)
+def test_fit_notices_small_changes(make, fits):
+    """What equals the former content may be something else, and not only plain collections hold something."""
+    read, change = make()
+    loss, optimizer = compile(lambda x: (w * x * read()) ** 2), SGD([w], 0.0)
+    for _ in range(fits):
+        loss.fit([(1.0,)], optimizer, 1)
+    change()
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], optimizer, 1)
+
+
+def counted_in_a_long_list():
+    held = [[0] for _ in range(300)]
+
+    def count():
+        held[250][0] += 1
+        return held[250][0]
+
+    return count
+
+
+def counted_by_bound_methods():
+    held = {"n": 0}
+    get, update = held.get, held.update
+    return lambda: update(n=get("n") + 1) or get("n")
+
+
+def counted_by_a_method_wrapper():
+    held = {"n": 0}
+    get, put = held.__getitem__, held.__setitem__
+    return lambda: put("n", get("n") + 1) or get("n")
+
+
+def counted_by_a_method_of_the_class():
+    held, append = [], list.append
+    return lambda: append(held, 1) or len(held)
+
+
+def counted_in_an_attribute(made):
+    def make():
+        made.k = 0
+
+        def count():
+            made.k += 1
+            return made.k
+
+        return count
+
+    return make
+
+
+def counted_in_memory_of_ctypes():
+    held = ctypes.c_int(0)
+
+    def count():
+        held.value += 1
+        return held.value
+
+    return count
+
+
+def counted_through_a_memoryview():
+    held = memoryview(array.array("l", [0]))
+
+    def count():
+        held[0] += 1
+        return held[0]
+
+    return count
+
+
+def counted_in_a_view_of_an_array():
+    held = np.zeros(200_000)
+    held = held[:1]
+
+    def count():
+        held[0] += 1.0
+        return held[0]
+
+    return count
+
+
+def counted_in_a_new_global():
+    found = {"__builtins__": __builtins__, "__name__": __name__}
+    text = "def count():\n global n\n try:\n  n += 1\n except NameError:\n  n = 1\n return n"
+    exec(text, found)
+    return found["count"]
+
+
+def counted_through_a_proxy():
+    held = {"n": [0]}
+    shown = MappingProxyType(held)
+
+    def count():
+        shown["n"][0] += 1
+        return shown["n"][0]
+
+    return count
+
+
+kept_alive = []
+
+
+def counted_through_a_weak_reference():
+    made = SimpleHolder()
+    made.n = 0
+    kept_alive.append(made)
+    weak = weakref.ref(made)
+
+    def count():
+        weak().n += 1
+        return weak().n
+
+    return count
+
+
+COUNTS = {
+    "in a long list": counted_in_a_long_list,
+    "by bound methods": counted_by_bound_methods,
+    "by a method wrapper": counted_by_a_method_wrapper,
+    "by a method of the class": counted_by_a_method_of_the_class,
+    **{f"in an attribute of an own {name}": counted_in_an_attribute(made) for name, made in EXTENDED.items()},
+    "in memory of ctypes": counted_in_memory_of_ctypes,
+    "through a memoryview": counted_through_a_memoryview,
+    "in a view of an array": counted_in_a_view_of_an_array,
+    "in a new global": counted_in_a_new_global,
+    "through a proxy": counted_through_a_proxy,
+    "through a weak reference": counted_through_a_weak_reference,
+}
+
+
+@pytest.mark.parametrize("make", COUNTS.values(), ids=COUNTS)
+def test_a_count_of_calls_is_noticed_wherever_it_is_kept(make):
+    count = make()
+    with pytest.raises(TypeError, match="does not do the same in each call"):
+        compile(lambda x: w * x * count())(1.0)
+
+
+def test_what_the_second_recording_changes_is_put_back_in_unusual_places():
+    number, shown = ctypes.c_int(0), memoryview(array.array("l", [0]))
+    numbers = np.zeros(2)
+    fixed = numbers[:]
+    fixed.flags.writeable = False
+    found = {"__builtins__": __builtins__, "__name__": __name__}
+    exec("def note(step):\n global last\n last = step", found)
+
+    def f(x):
+        number.value += 1
+        shown[0] += 1
+        numbers[1] += 1.0
+        found["note"](fixed[1])
+        return w * x
+
+    compile(f)(1.0)
+    assert (number.value, shown[0], numbers.tolist(), found["last"]) == (1, 1, [0.0, 1.0], 1.0)
 
 
 @pytest.mark.parametrize("fits", [0, 1, 2, 3])

@@ -8,6 +8,7 @@ and compares the recordings.
 from __future__ import annotations
 
 import dis
+import gc
 import operator
 import random
 import sys
@@ -17,9 +18,10 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from copy import copy
+from ctypes import _SimpleCData, addressof, memmove, sizeof
 from functools import lru_cache, partial
-from itertools import chain, islice
-from operator import getitem, is_
+from itertools import chain, islice, repeat
+from operator import is_
 from pathlib import Path
 from types import (
     BuiltinMethodType,
@@ -29,9 +31,12 @@ from types import (
     GetSetDescriptorType,
     MappingProxyType,
     MemberDescriptorType,
+    MethodDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
     SimpleNamespace,
+    WrapperDescriptorType,
 )
 from typing import Any, NamedTuple
 
@@ -66,8 +71,16 @@ CHANGING: dict[str, set[str] | None] = {
 }
 DRAWING = {f"{PACKAGE_NAME}.nn", f"{PACKAGE_NAME}.init"}  # our own modules that draw random numbers
 PLAIN = (float, int, str, bytes, type(None))
+EXACTLY_PLAIN = {*PLAIN, bool}  # objects of these classes have no attributes of the user's
 NO_CODE = (Value, *PLAIN)  # objects that hold no code of the user's
 COLLECTIONS = (list, tuple, dict, set, deque)
+BUILT_IN_METHODS = (BuiltinMethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
+# Objects that only the garbage collector can look into, apart from making copies
+VIEWS: tuple[type, ...] = (MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), frozenset)
+CTYPES: Any = _SimpleCData.__base__  # the base of all classes of ctypes
+MISSING = "a variable without a value, " + PACKAGE_NAME  # compared by identity
+# Attributes of functions and classes, and of a `Value`, that are compared if the code has their names
+NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
 WRITING_OPCODES = {
     dis.opmap[name]
     for name in ("STORE_ATTR", "STORE_GLOBAL", "STORE_SUBSCR", "STORE_SLICE", "DELETE_ATTR", "DELETE_SUBSCR")
@@ -172,6 +185,11 @@ class ReachableCode:
                     self._waiting = [method for _, method in used]
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names of the global variables, attributes and methods that the code uses."""
+        return frozenset(self._names)
+
+    @property
     def attributes(self) -> frozenset[str] | None:
         """The names of the attributes that the code may read; None if it may read some by names that it computes.
 
@@ -216,12 +234,15 @@ class ReachableCode:
             self._waiting += [x.__func__, x.__self__]
         elif isinstance(x, partial):
             self._waiting += [x.func, *x.args, *x.keywords.values()]
-        elif isinstance(x, BuiltinMethodType):
-            holder = x.__self__ if isinstance(x.__self__, type) else x  # datetime.now belongs to a class
+        elif isinstance(x, BUILT_IN_METHODS):
+            owner = getattr(x, "__self__", None)
+            holder = owner if isinstance(owner, type) else x  # datetime.now belongs to a class
             self.asks_for_identity |= x is id  # under another name
             self._names.add(x.__name__)  # such as getattr in partial(getattr, x)
             self.writes |= x.__name__ in WRITING_NAMES
-            self.may_change |= _is_changing(holder.__module__, x.__name__) or is_generator(x.__self__)
+            self.may_change |= _is_changing(getattr(holder, "__module__", None), x.__name__) or is_generator(owner)
+            if isinstance(owner, COLLECTIONS):
+                self._waiting.append(owner)
         elif is_generator(x):
             self.writes = True
             self.may_change |= isinstance(x, random.SystemRandom)
@@ -312,6 +333,7 @@ class Surroundings:
     Args:
         roots: the functions, and other objects that they can reach.
         attributes: the names of the attributes of users' objects to look at; None for all attributes.
+        names: the names in the functions' code. If `label` is among them, for example, labels are looked at.
 
     Attributes:
         leaves: the `Value`s that the functions can reach and that no operation computed.
@@ -326,9 +348,13 @@ class Surroundings:
     (True, True)
     """
 
-    def __init__(self, roots: Iterable[Any], attributes: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, roots: Iterable[Any], attributes: frozenset[str] | None = None, names: frozenset[str] = frozenset()
+    ) -> None:
         self.leaves: list[Value] = []
         self._attributes = attributes
+        self._naming = [name for name in NAMING if name in names]
+        self._of_values = [getattr(Value, name) for name in OF_VALUES if name in names]
         # Pairs of a holder and a name. The holder is a cell, the globals of a module, a module or a class, and the name
         # is that of a variable. Or the holder is an object, and the name is one of its slots, a descriptor. Or the
         # holder is the `__dict__` of an object, and the name is that of an attribute.
@@ -363,10 +389,17 @@ class Surroundings:
             else:
                 self._waiting += _wrapped_by(x)
             self._visit_attributes(x, x.__dict__)
+            self._code += [(x, name) for name in self._naming]
         elif isinstance(x, COLLECTIONS):
             self._visit_items(x)
+            if type(x) not in COLLECTIONS:
+                self._add([getattr(x, "default_factory", None)])
+                if is_users_module(type(x).__module__) or getattr(x, "__dict__", None):
+                    self._visit_object(x)
         elif _is_array(x):
             self._arrays.append(x.view(sys.modules["numpy"].ndarray) if hasattr(x, "view") else x)  # without a mask
+            if type(x).__name__ not in ("ndarray", "bytearray", "array"):
+                self._visit_object(x)
         elif _is_object_array(x):
             self._object_arrays.append(x)
             self._add(x.flat)
@@ -374,6 +407,10 @@ class Surroundings:
             self._add([x.__func__, x.__self__])
         elif isinstance(x, partial):
             self._add([x.func, x.args, x.keywords])
+        elif isinstance(x, BUILT_IN_METHODS):  # such as d.get of a dict d
+            self._add([getattr(x, "__self__", None)])
+        elif isinstance(x, VIEWS):
+            self._add(gc.get_referents(x))
         elif is_generator(x):
             self._generators.append(x)
         elif isinstance(x, type):
@@ -389,25 +426,30 @@ class Surroundings:
             self._readers.append(partial(_attributes_of, x))  # and x() is not visited, so that it may die
         elif isinstance(x, memoryview):
             self._readers.append(partial(_bytes_if_any, x))
-        elif not isinstance(x, (ModuleType, BuiltinMethodType)):
-            held = getattr(x, "__dict__", None)
-            if isinstance(held, dict):
-                self._visit_attributes(x, held)
-                if isinstance(x, Module):  # also those whose attributes the code does not name
-                    self._waiting += _unlike_parts(held.values())
-            kind = type(x)
-            if kind not in self._kinds:
-                users = [base for base in kind.__mro__[:-1] if is_users_module(base.__module__)]
-                self._kinds[kind] = users, _slots(kind) if users else [], _is_closed(kind)
-                self._waiting += users
-            users, slots, closed = self._kinds[kind]
-            self.complete &= not closed
-            if users:
-                self._code.append((x, "__class__"))
-            for slot in slots:
-                if self._attributes is None or slot.__name__ in self._attributes:
-                    self._variables.append((x, slot))
-                    self._add([_content(x, slot)])
+            self._add([_shown_by(x)])
+        elif not isinstance(x, ModuleType):
+            self._visit_object(x)
+
+    def _visit_object(self, x: Any) -> None:
+        """Visit the attributes of an object and the classes that it is of."""
+        held = getattr(x, "__dict__", None)
+        if isinstance(held, dict):
+            self._visit_attributes(x, held)
+            if isinstance(x, Module):  # also those whose attributes the code does not name
+                self._waiting += _unlike_parts(held.values())
+        kind = type(x)
+        if kind not in self._kinds:
+            users = [base for base in kind.__mro__[:-1] if is_users_module(base.__module__)]
+            self._kinds[kind] = users, _slots(kind) if users else [], any(map(_is_closed, kind.__mro__[:-1]))
+            self._waiting += users
+        users, slots, closed = self._kinds[kind]
+        self.complete &= not closed
+        if users:
+            self._code.append((x, "__class__"))
+        for slot in slots:
+            if self._attributes is None or slot.__name__ in self._attributes:
+                self._variables.append((x, slot))
+                self._add([_content(x, slot)])
 
     def _visit_attributes(self, x: Any, held: dict[str, Any]) -> None:
         """Visit the attributes of an object, which are in its `__dict__`, the dict `held`."""
@@ -431,7 +473,7 @@ class Surroundings:
         names = {name for base in kind.__mro__[:-1] for name in vars(base)}
         if self._attributes is not None:
             names = {name for name in names if name in self._attributes or name.startswith("__")}
-        self._code += [(kind, name) for name in names]
+        self._code += [(kind, name) for name in [*names, *self._naming]]
         for name, part in vars(kind).items():
             if name not in names:
                 continue
@@ -443,10 +485,17 @@ class Surroundings:
 
     def _add(self, items: Iterable[Any]) -> None:
         for x in items:
+            kind = type(x)
+            if kind in EXACTLY_PLAIN:
+                continue
             if isinstance(x, Value):
                 if x.op is None:
                     self.leaves.append(x)
-            elif not isinstance(x, PLAIN):
+                if self._of_values:
+                    self._variables += [(x, slot) for slot in self._of_values]
+                if kind is not Value and is_users_module(kind.__module__):
+                    self._waiting.append(x)
+            elif not isinstance(x, PLAIN) or is_users_module(kind.__module__):
                 self._waiting.append(x)
 
     def _visit_items(self, x: Any) -> None:
@@ -461,7 +510,7 @@ class Surroundings:
         names = facts_of(f.__code__).names
         self._code += [(f, name) for name in ("__code__", "__defaults__", "__kwdefaults__")]
         variables: list[tuple[Any, Any]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
-        variables += [(f.__globals__, name) for name in names & f.__globals__.keys()]
+        variables += [(f.__globals__, name) for name in names]  # also those without a value, which may get one
         for variable in variables:
             self._variables.append(variable)
             x = _content(*variable)
@@ -469,20 +518,21 @@ class Surroundings:
             self._visit_module(x, names)
         for name in names & sys.modules.keys() - f.__globals__.keys():  # which the function may import
             self._visit_module(sys.modules[name], names)
-        self._add([*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()])
+        self._add([*(f.__defaults__ or ()), f.__kwdefaults__])
 
     def _visit_module(self, x: Any, names: frozenset[str]) -> None:
         """If `x` is a module of the user's, visit those of its variables whose names a function's code uses."""
         if isinstance(x, ModuleType) and is_users_module(x.__name__):
-            for name in vars(x).keys() if self._attributes is None else names & vars(x).keys():
+            for name in names.union(vars(x)) if self._attributes is None else names:
                 self._variables.append((x, name))
-                self._add([vars(x)[name]])
+                self._add([vars(x).get(name)])
 
     def state(self) -> list[list[Any]]:
         """Return the present contents of variables, collections and arrays, gradients, and the states of generators."""
-        variables = [_content(holder, name) for holder, name in self._variables]
+        variables = [_content(holder, name, MISSING) for holder, name in self._variables]
         gradients = [x.grad for x in self.leaves]
         generators = [generator_state(x) for x in self._generators]
+        generators += [repr(held) for held in [read() for read in self._readers] if isinstance(held, PLAIN)]
         arrays = [*map(_bytes_of, self._arrays)]
         return [generators, arrays, variables, gradients, *map(_items, self._collections)]
 
@@ -499,14 +549,16 @@ class Surroundings:
         """
         _, arrays, variables, gradients, *collections = state
         for x, held in zip(self._arrays, arrays, strict=True):
-            if (x.tobytes() if hasattr(x, "tobytes") else x) != held:
+            if _bytes_of(x) != held:
                 _refill(x, held)
         for x, grad in zip(self.leaves, gradients, strict=True):
             if x.grad is not grad:
                 x.grad = grad
         for (holder, name), x in zip(self._variables, variables, strict=True):
-            if _content(holder, name) is not x:
-                if isinstance(holder, CellType):
+            if _content(holder, name, MISSING) is not x:
+                if x is MISSING:
+                    _remove(holder, name)
+                elif isinstance(holder, CellType):
                     holder.cell_contents = x
                 elif isinstance(holder, dict):
                     holder[name] = x
@@ -538,10 +590,9 @@ class Surroundings:
     def snapshot(self) -> Snapshot:
         """Return the variables, collections and arrays that the functions can read, with what they hold now."""
         ordered = [x for x in self._collections if isinstance(x, dict) and id(x) not in self._namespaces]
-        readers: list[Callable[[], Any]] = [*self._readers, *[partial(len, held) for held in self._growing]]
         return Snapshot(
-            self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code, readers,
-            self.complete,
+            self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
+            self._readers, self.complete,
         )  # fmt: skip
 
 
@@ -557,6 +608,7 @@ class Snapshot:
         arrays: arrays of numbers.
         object_arrays: numpy arrays of objects.
         code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
+        growing: dicts whose keys are compared.
         readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
         complete: whether these are all places that can be read; see `Surroundings`.
     """
@@ -569,6 +621,7 @@ class Snapshot:
         arrays: list[Any],
         object_arrays: list[Any],
         code: list[tuple[Any, str]],
+        growing: list[dict[str, Any]],
         readers: list[Callable[[], Any]],
         complete: bool,
     ) -> None:
@@ -579,17 +632,26 @@ class Snapshot:
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
         self._variables = [place for place in variables if not isinstance(place[0], dict)]
         self._arrays, self._object_arrays, self._code, self._readers = arrays, object_arrays, code, readers
-        self._sets = [x for x in collections if isinstance(x, set)]
-        self._collections = [x for x in collections if not isinstance(x, set)]
+        self._growing = growing
+        may_equal: dict[type, bool] = {}
+        # For speed, most collections are compared by ==. The items that may be equal to others are compared by
+        # identity, too: those of dicts by their keys, and others in whole lists
+        self._collections, self._exact = list[Any](), list[Any]()
+        self._holders, self._indices = list[Any](), list[Any]()
+        for x in collections:
+            items = dict.values(x) if isinstance(x, dict) else x
+            kinds = {*map(type, items)}
+            for kind in kinds - may_equal.keys():
+                may_equal[kind] = _may_equal_another(kind)
+            equal = {kind for kind in kinds if may_equal[kind]}
+            if isinstance(x, dict):
+                keys = [key for key, item in dict.items(x) if type(item) in equal] if equal else []
+                self._holders += [x] * len(keys)
+                self._indices += keys
+                if {*map(type, x)} - {str}:
+                    self._exact.append(x)  # its keys
+            (self._exact if isinstance(x, set) or (equal and items is x) else self._collections).append(x)
         self._copies = [dict(x) if isinstance(x, dict) else copy(x) for x in self._collections]
-        # Items that may equal another object
-        items = [
-            (x, key)
-            for x in self._collections
-            for key, item in (x.items() if isinstance(x, dict) else enumerate(x))
-            if _may_equal_another(item)
-        ]
-        self._holders, self._indices = [x for x, _ in items], [key for _, key in items]
         self._ordered, self._order = ordered, [*chain.from_iterable(ordered)]
         self._held, self._bytes = self._objects(), [*map(_bytes_of, self._arrays)]
 
@@ -599,12 +661,13 @@ class Snapshot:
         For speed, most of them are read by loops that run in C.
         """
         found = [
-            *map(dict.get, self._dicts, self._keys),
-            *map(getitem, self._holders, self._indices),
-            *[_content(*place) for place in self._variables],
+            *map(dict.get, self._dicts, self._keys, repeat(MISSING)),
+            *chain.from_iterable(self._exact),
+            *map(dict.get, self._holders, self._indices),
+            *[_content(holder, name, MISSING) for holder, name in self._variables],
             *[vars(x).get(name) if isinstance(x, type) else getattr(x, name) for x, name in self._code],
             *[read() for read in self._readers],
-            *chain.from_iterable(self._sets),
+            *chain.from_iterable(self._growing),
         ]
         for x in self._object_arrays:
             found += x.flat
@@ -643,16 +706,19 @@ class Snapshot:
         return not all(map(is_, held, self._held)) and not all(map(_is_same, held, self._held))
 
 
-def _may_equal_another(x: Any) -> bool:
-    """Return whether `x` may be equal to another object: a list may be equal to another list, and 0.0 equals -0.0."""
-    if isinstance(x, (Value, *PLAIN)):
-        return isinstance(x, (float, int)) and not x
-    equal: Any = type(x).__eq__
-    return equal is not object.__eq__
+def _may_equal_another(kind: type) -> bool:
+    """Return whether an object of the class `kind` may be equal to another object: a list to a list, and 2 to 2.0."""
+    equal: Any = kind.__eq__
+    return not (equal is object.__eq__ or equal is Value.__eq__ or kind is type(None))
 
 
 def _is_same(x: Any, y: Any) -> bool:
-    return x is y or (type(x) is type(y) and isinstance(x, PLAIN) and repr(x) == repr(y))
+    """Return whether `x` is `y`, or a plain number or text of the same type that prints as `y` does."""
+    if x is y:
+        return True
+    kind = type(x)
+    is_plain = kind in EXACTLY_PLAIN or (isinstance(x, PLAIN) and not is_users_module(kind.__module__))
+    return kind is type(y) and is_plain and MISSING not in (x, y) and repr(x) == repr(y)
 
 
 def _bytes_of(x: Any) -> bytes:
@@ -667,6 +733,14 @@ def _bytes_if_any(x: memoryview) -> bytes | None:
         return None
 
 
+def _shown_by(x: memoryview) -> Any:
+    """Return the object whose memory `x` shows, or None if it was released."""
+    try:
+        return x.obj
+    except ValueError:
+        return None
+
+
 def _attributes_of(x: weakref.ref[Any]) -> str:
     """Return a text that changes if an attribute of the object that `x` refers to is replaced, or the object dies."""
     found = x()
@@ -674,21 +748,33 @@ def _attributes_of(x: weakref.ref[Any]) -> str:
     return str(None if found is None else held)
 
 
-def _content(holder: Any, name: Any) -> Any:
-    """Return the value of the variable `name` of `holder`; None if it has no value."""
+def _content(holder: Any, name: Any, missing: Any = None) -> Any:
+    """Return the value of the variable `name` of `holder`; `missing` if it has no value."""
     if isinstance(holder, dict):
-        return holder.get(name)
+        return holder.get(name, missing)
     if isinstance(name, MemberDescriptorType):
         try:
             return name.__get__(holder)
         except AttributeError:
-            return None
+            return missing
     if not isinstance(holder, CellType):
-        return vars(holder).get(name)
+        return vars(holder).get(name, missing)
     try:
         return holder.cell_contents
     except ValueError:
-        return None
+        return missing
+
+
+def _remove(holder: Any, name: Any) -> None:
+    """Take the value of the variable `name` of `holder` away."""
+    if isinstance(holder, CellType):
+        del holder.cell_contents
+    elif isinstance(holder, dict):
+        del holder[name]
+    elif isinstance(name, MemberDescriptorType):
+        name.__delete__(holder)
+    else:
+        delattr(holder, name)
 
 
 def _cell_content(cell: CellType) -> Any:
@@ -760,20 +846,16 @@ def _slots(kind: type) -> list[Any]:
 
 
 def _is_array(x: Any) -> bool:
-    """Return whether `x` is a bytearray, an `array.array` or a numpy array of plain numbers, and is not large.
+    """Return whether `x` is a small bytearray, `array.array`, numpy array of plain numbers, or object of ctypes.
 
-    A numpy array that cannot be written to does not count.
+    A numpy array that cannot be written to counts, too, since it may show another array, which can.
     """
+    if isinstance(x, CTYPES):
+        return sizeof(x) <= 8 * MAX_NUMBERS
     if isinstance(x, (bytearray, array)):
         return len(x) <= MAX_NUMBERS
     numpy = sys.modules.get("numpy")
-    return (
-        numpy is not None
-        and isinstance(x, numpy.ndarray)
-        and not x.dtype.hasobject
-        and x.flags.writeable
-        and x.size <= MAX_NUMBERS
-    )
+    return numpy is not None and isinstance(x, numpy.ndarray) and not x.dtype.hasobject and x.size <= MAX_NUMBERS
 
 
 def _is_closed(kind: type) -> bool:
@@ -786,12 +868,12 @@ def _is_closed(kind: type) -> bool:
     (False, False, True)
     """
     module = kind.__module__ if isinstance(kind.__module__, str) else ""
-    if kind in (bytearray, array) or kind.__name__ == "ndarray":
-        return True
     root = module.partition(".")[0]
-    if root in ("numpy", PACKAGE_NAME) or root in sys.stdlib_module_names:
+    if kind in (bytearray, array) or (kind.__name__ == "ndarray" and root == "numpy"):
+        return True
+    if root in ("numpy", PACKAGE_NAME) or root in sys.stdlib_module_names or is_users_module(module):
         return False
-    return hasattr(kind, "__array__") or not (is_users_module(module) or kind.__dictoffset__)
+    return hasattr(kind, "__array__") or not kind.__dictoffset__
 
 
 def _is_object_array(x: Any) -> bool:
@@ -804,11 +886,13 @@ def _refill(x: Any, content: bytes) -> None:
     """Write the bytes `content`, which were read from the array `x` before, to this array."""
     if isinstance(x, bytearray):
         x[:] = content
+    elif isinstance(x, CTYPES):
+        memmove(addressof(x), content, len(content))
     elif isinstance(x, array):
         held = array(x.typecode)
         held.frombytes(content)
         x[:] = held
-    else:
+    elif x.flags.writeable:  # otherwise the array that it shows is refilled
         x[...] = sys.modules["numpy"].frombuffer(content, x.dtype).reshape(x.shape)
 
 

@@ -192,10 +192,10 @@ def compile(  # noqa: A001 -- the field's name
       way that its code does not show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond
       the first 8 items of a collection or the first 50 objects of a class, in a collection of more than 10000 items, in
       an array of more than 100000 numbers, beyond the first 20000 objects, in an array of another library than numpy,
-      in a global variable or an attribute of a class that the function makes, or if both recordings happen to be the
-      same, as with a count of calls that only matters in the tenth call. Nor is it noticed if another thread reads a
-      parameter, or if code reads attributes that begin with an underscore. The label of a recorded argument is its
-      name, and the text of a recorded value has no number.
+      in a `ContextVar`, in memory that a pointer of ctypes points to, in an attribute of a class that the function
+      makes, or if both recordings happen to be the same, as with a count of calls that only matters in the tenth call.
+      Nor is it noticed if another thread reads a parameter, or if code reads attributes that begin with an underscore.
+      The label of a recorded argument is its name, and the text of a recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
@@ -1380,8 +1380,8 @@ class CompiledFunction:
         programs = in_place.union([recording.program for _, recording, _ in found])
         if found and (self._has_fitted or name != "fit") and not (compared and not compared[0].complete):
             roots = self._roots()
-            snapshot = Surroundings(roots, ReachableCode(roots).attributes).snapshot()
-            self._compared = snapshot, programs
+            code = ReachableCode(roots)
+            self._compared = Surroundings(roots, code.attributes, code.names).snapshot(), programs
         return programs
 
     def _compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows], uncompared: set[Program]) -> None:
