@@ -363,6 +363,23 @@ def test_a_letter_typed_into_a_list_chooses_in_it(opened):
     assert page.page.evaluate("document.documentElement.classList.contains('presenting')") is False
 
 
+def test_the_focus_comes_back_when_a_dialog_closes(opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    focus = "document.activeElement.id"
+    for close in ("Escape", "Enter"):  # Enter presses the button that closes the dialog
+        page.page.locator("#step").focus()
+        page.press("?", close)
+        assert (page.page.locator("dialog[open]").count(), page.page.evaluate(focus)) == (0, "step")
+        page.page.locator("#menu").focus()
+        page.press("Enter")
+        page.page.locator("#help").focus()
+        page.press("Enter", close)
+        assert (page.page.locator("dialog[open]").count(), page.page.evaluate(focus)) == (0, "menu")
+        page.page.locator("#open_lessons").focus()
+        page.press("Enter", "Escape")
+        assert (page.page.locator("dialog[open]").count(), page.page.evaluate(focus)) == (0, "open_lessons")
+
+
 def test_escape_closes_the_menu_before_the_lesson(opened):
     page = opened(playground("en"), replays=False, reduced_motion="reduce")
     page.page.evaluate("showLesson('adding', 1)")

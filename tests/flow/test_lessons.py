@@ -67,6 +67,22 @@ def test_a_card_opens_what_it_names_and_has_a_tick_when_it_was_seen(opened):
     assert not page.page.locator("#lessons").is_visible()
 
 
+def test_the_last_caption_leads_to_the_next_lesson_and_the_last_lesson_to_all(opened):
+    page = opened(playground("en"), reduced_motion="reduce")
+    names = page.page.evaluate("Object.keys(LESSONS)")
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        page.page.evaluate("name => showLesson(name, LESSONS[name].states.length)", name)
+        word = page.page.locator("#lesson_next_word").inner_text()
+        page.page.locator("#lesson_next").click()
+        if following is None:
+            assert page.page.locator("#lessons").is_visible()
+        else:
+            title = LESSONS["en"][f"lesson_{following}"]
+            assert title in word
+            assert page.page.locator("#lesson_title").inner_text() == title
+            assert page.page.locator("#lesson_at").inner_text().startswith("1 / ")
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(  # each lesson in one language
     ("name", "lang"),

@@ -140,6 +140,18 @@ def test_a_link_carries_the_step_the_parts_and_what_is_asked(opened):
     assert page.page.locator("#narration").inner_text().endswith("?")
 
 
+def test_an_answer_to_what_a_link_asks_is_not_in_the_link(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "text=a*b&%3Da=3&%3Db=5&predict=1&step=2")
+    page.press("ArrowRight")
+    before = page.link
+    assert "predict=1" in before
+    page.page.locator("#answer").fill("0.8642")
+    page.page.locator("#ask [type=submit]").click()
+    assert page.page.locator("#verdict").inner_text()
+    assert page.link == before
+
+
 @pytest.mark.parametrize(
     "link", ["text=a*b&step=x&passes=q&open=9", "lesson=none", "lesson=adding&at=0", "room=none&step=-1", "at=3"]
 )

@@ -5,8 +5,10 @@ import { session } from "./session.js";
 
 const isOpen = () => !byId("menu_items").hidden;
 
+// A button of the menu that had the focus gives it to the menu's own button, so a dialog that it opens returns it there.
 /** @param {boolean} opens */
 export function openMenu(opens) {
+  if (!opens && byId("menu_items").contains(document.activeElement)) byId("menu").focus({ preventScroll: true });
   byId("menu_items").hidden = !opens;
   byId("menu").setAttribute("aria-expanded", String(opens));
 }
