@@ -16,6 +16,7 @@ from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's
 from micrograd_cn.compiler.data import nodes
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.engine import constant
+from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD
 
 
@@ -321,3 +322,91 @@ def test_a_parameter_that_is_frozen_after_it_was_recorded_gets_no_derivative(mon
                 f.value_and_grad(samples, {"a": a}, each=True)
             with pytest.raises(ValueError, match="requires no gradient"):
                 f.program(1.0).value_and_grad([[1.0]], [a])
+
+
+def loop(loss, optimizer, rows, steps):
+    found = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        mean = mc.mean([loss(*map(Value, row)) for row in rows])
+        mean.backward()
+        optimizer.step()
+        found.append(mean.data)
+    return found
+
+
+def regularised(a, w, v):
+    return lambda x: (a * x - 1.0) ** 2 + 0.1 * w * w + mc.exp(v - w) * a
+
+
+def compared(a, w, v):
+    return lambda x: (a * x - 1.0) ** 2 + w * w if w < 3.0 and a < 9.0 else a * x * v
+
+
+def detached(a, w, v):
+    return lambda x: (a * x - (w * v).detach()) ** 2 + mc.sum([w * w, v.tanh(), a * a])
+
+
+def only_frozen(a, w, v):
+    return lambda x: (w * v if x < 2.5 else a * x) ** 2
+
+
+@pytest.mark.parametrize("make", [regularised, compared, detached, only_frozen])
+@pytest.mark.parametrize("fits", [0, 1, 3])
+@pytest.mark.parametrize("count", [1, 2])
+def test_fit_goes_on_after_parameters_were_frozen_that_an_expression_has_alone(make, fits, count):
+    """A new recording has a number in the place of the expression, which does not mean that the function changed."""
+    ours, theirs = [[Value(1.0), Value(2.0), Value(0.5)] for _ in range(2)]
+    f, plain, rows = compile(make(*ours), branches=True), make(*theirs), [(2.0,), (3.0,)]
+    f(2.0), f(3.0)
+    for _ in range(fits):
+        f.fit(rows, SGD(ours, lr=0.01), 2)
+        loop(plain, SGD(theirs, lr=0.01), rows, 2)
+    before = [x.data for x in ours]
+    for i in range(2):
+        for x in (*ours[1 : 1 + count], *theirs[1 : 1 + count]):
+            x.requires_grad = False
+        assert f.fit(rows, SGD(ours[:1], lr=0.01), 2) == pytest.approx(loop(plain, SGD(theirs[:1], lr=0.01), rows, 2))
+        assert [x.data for x in ours] == pytest.approx([x.data for x in theirs])
+        assert [x.data for x in ours][1 : 1 + count] == before[1 : 1 + count]
+        for x in (*ours, *theirs):
+            x.requires_grad = True
+        if i == 0:
+            assert f.fit(rows, SGD(ours, lr=0.01), 2) == pytest.approx(loop(plain, SGD(theirs, lr=0.01), rows, 2))
+            before = [x.data for x in ours]
+
+
+def test_the_first_layer_of_a_regularised_network_may_be_frozen():
+    model = MLP(2, [2, 1], seed=0)
+    f = compile(lambda x, y: (model([x, y]) - 1.0) ** 2 + 0.01 * sum(p * p for p in model.parameters()))
+    f.fit([(1.0, 2.0)], SGD(model.parameters(), lr=0.01), 1)
+    for p in model.layers[0].parameters():
+        p.requires_grad = False
+    before = [p.data for p in model.parameters()]
+    f.fit([(1.0, 2.0)], SGD(model.layers[1].parameters(), lr=0.01), 3)
+    changed = [p.data != data for p, data in zip(model.parameters(), before, strict=True)]
+    assert changed == [p.requires_grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("fits", [0, 1, 3])
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_another_frozen_parameter_in_an_expression_is_noticed(before, fits):
+    """The number may be the same at first, so the function is compared again in each call of `fit`."""
+    a, held = Value(1.0), {"w": Value(2.0), "k": 0.1}
+    f, optimizer = compile(lambda x: (a * x - 1.0) ** 2 + held["k"] * held["w"] ** 2), SGD([a], lr=0.01)
+    f(2.0)
+    for _ in range(before):
+        f.fit([(2.0,)], optimizer, 1)
+    held["w"].requires_grad = False
+    for _ in range(fits):
+        f.fit([(2.0,)], optimizer, 1)
+    old, held["w"] = held["w"], Value(2.0, requires_grad=False)
+    f.fit([(2.0,)], optimizer, 1)  # it has the same number
+    held["w"].data = 3.0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f.fit([(2.0,)], optimizer, 1)
+    held["w"] = old
+    f.fit([(2.0,)], optimizer, 1)
+    held["k"] = 0.2
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f.fit([(2.0,)], optimizer, 1)

@@ -150,6 +150,34 @@ def with_leaves(roots: Sequence[Value], leaves: Mapping[Value, Value]) -> list[V
     return [copies.get(root, root) for root in roots]
 
 
+def with_folded(roots: Sequence[Value]) -> list[Value]:
+    """Copy a graph as it would be recorded now, if some of its leaves have been frozen since.
+
+    An operation whose operands all require no gradient gives a constant, which has the number for the present data of
+    the leaves. Nodes that depend on no such operation are not copied.
+
+    >>> x, w = Value(2), Value(3)
+    >>> y = x * (w * w)
+    >>> with_folded([y]) == [y]
+    True
+    >>> w.requires_grad = False
+    >>> [z] = with_folded([y])
+    >>> z.parents[0] is x, z.parents[1].data, z.parents[1].op
+    (True, 9.0, None)
+    """
+    nodes, copies = evaluation_order(roots), dict[Any, Value]()
+    for node in nodes:
+        if node.op:
+            operands = [copies.get(x, x) if isinstance(x, Value) else x for x in node.operands]
+            if not any(isinstance(x, Value) and (x.op or x.requires_grad) for x in operands):
+                numbers = [x._data if isinstance(x, Value) else x for x in operands]
+                copies[node] = constant(node.op.evaluate(*numbers))
+    if not copies:
+        return list(roots)
+    _copy_changed(nodes, copies, lambda x: copies.get(x, x))
+    return [copies.get(root, root) for root in roots]
+
+
 def _copy_changed(nodes: Iterable[Value], copies: dict[Any, Value], replacement: Callable[[Any], Any]) -> None:
     """Copy those nodes that get another operand, and add the copies to a dict.
 

@@ -35,7 +35,7 @@ from ...ops.number import flag, is_of_numpy, number, number_or_none
 from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.arrays import is_column
-from ..data.captured import CapturedValue, describe
+from ..data.captured import CapturedValue, describe, with_folded
 from ..data.indices import Indices, indices_of, rows_out_of_range
 from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
@@ -408,6 +408,25 @@ class Recording:
     def leaves(self) -> set[Value]:
         """Return the leaves of the recorded graph and of its guards, without the inputs."""
         return traverse(*self._recorded, *[guard.node for guard in self._guards])[1].difference(self._inputs)
+
+    def folded(self) -> Recording:
+        """Return this recording as it would have been made now, if some of its parameters have been frozen since.
+
+        What is computed from frozen parameters alone is then a constant, and no guard. If there is nothing like that,
+        return this recording itself.
+        """
+        if not some_frozen(self.program.parameters):
+            return self
+        roots = [*self._recorded, *[guard.node for guard in self._guards]]
+        nodes = with_folded(roots)
+        if nodes == roots:
+            return self
+        made, count = copy.copy(self), len(self._recorded)
+        made._recorded = nodes[:count]
+        guards = [guard._replace(node=x) for guard, x in zip(self._guards, nodes[count:], strict=True)]
+        made._guards = [guard for guard in guards if guard.node.op or guard.held != bool(guard.node._data)]
+        made.outcomes = [guard.outcome for guard in made._guards]
+        return made
 
     def _captured_values(self) -> set[CapturedValue]:
         """Return the leaves that stand for values which were computed before the function was called."""
@@ -1375,13 +1394,16 @@ class CompiledFunction:
                 for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
                 if recording.program not in in_place
             ]
-        for bucket, recording, row in found:
-            self._compare_with_new_recording(bucket, recording, row, name)
+        whole = [
+            recording.program
+            for bucket, recording, row in found
+            if self._compare_with_new_recording(bucket, recording, row, name)
+        ]
         programs = in_place.union([recording.program for _, recording, _ in found])
         if found and (self._has_fitted or name != "fit") and not (compared and not compared[0].complete):
             roots = self._roots()
             code = ReachableCode(roots)
-            self._compared = Surroundings(roots, code.attributes, code.names).snapshot(), programs
+            self._compared = Surroundings(roots, code.attributes, code.names).snapshot(), in_place.union(whole)
         return programs
 
     def _compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows], uncompared: set[Program]) -> None:
@@ -1396,12 +1418,12 @@ class CompiledFunction:
             ValueError: the function is not what it was when its program was made.
         """
         found = [(recording, rows[0]) for recording, rows in reached if recording.program in uncompared]
-        for recording, row in found:
-            self._compare_with_new_recording(bucket, recording, row)
-        programs = [recording.program for recording, _ in found]
-        uncompared.difference_update(programs)
-        if found and self._compared and not self._compared[0].is_outdated():
-            self._compared = self._compared[0], self._compared[1].union(programs)
+        whole = [
+            recording.program for recording, row in found if self._compare_with_new_recording(bucket, recording, row)
+        ]
+        uncompared.difference_update([recording.program for recording, _ in found])
+        if whole and self._compared and not self._compared[0].is_outdated():
+            self._compared = self._compared[0], self._compared[1].union(whole)
 
     def _with_checks_after_callback(
         self, options: TrainingOptions, buckets: Sequence[Bucket], uncompared: set[Program]
@@ -1449,10 +1471,11 @@ class CompiledFunction:
         if not all(x in known or x.op for x in wrt):
             self._compare_moved(name, buckets)
 
-    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> None:
+    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
 
-        `name` is the name of the method, for messages.
+        Return whether everything was compared: not if something is computed from frozen parameters alone, since the new
+        recording then has only its number. `name` is the name of the method, for messages.
 
         What the function changes in variables, collections, arrays and gradients is put back.
 
@@ -1460,17 +1483,19 @@ class CompiledFunction:
             ValueError: the two recordings differ.
         """
         again, _ = self._recorded_and_restored(bucket, row, name)
-        leaves, others = recording.leaves(), again.leaves()
+        folded = recording.folded()
+        leaves, others = folded.leaves(), again.leaves()
         known = leaves & others
         if leaves != others:  # it makes some of them itself, and may store them, or they have been replaced
             third, held = self._recorded_and_restored(bucket, row, name, find_held=True)
             known |= held | (others & third.leaves())  # what it makes itself is another `Value` in each recording
-        if difference := recording.difference(again, known):
+        if difference := folded.difference(again, known):
             raise ValueError(
                 f"{name}(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
                 "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
             )
         self._made_inside |= leaves - others
+        return folded is recording
 
     def _recorded_and_restored(
         self, bucket: Bucket, row: int, name: str, find_held: bool = False
