@@ -1,5 +1,6 @@
 """Native code is made in the background. Calls go on meanwhile, and a fork, an exit or an error does no harm."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -58,6 +59,23 @@ def held_back(monkeypatch, program):
 def small():
     x, w = Value(2.0), Value(3.0)
     return compile(mc.tanh(w * x), [x]), [[0.5], [1.5], [-2.0]]
+
+
+def test_the_garbage_collector_stays_as_the_user_switches_it_while_native_code_is_made(monkeypatch):
+    """It is that of the whole process. `timeit`, for example, stores whether it is on, and restores it."""
+    switched, disable = [], gc.disable
+
+    def noted():
+        switched.append(threading.current_thread())
+        disable()
+
+    monkeypatch.setattr(gc, "disable", noted)
+    program, rows = small()
+    expected = program.forward(rows)
+    with settings(AT_ONCE):
+        until(lambda: program.forward(rows) == expected and is_native(program))
+    assert {*switched} == {threading.current_thread()}
+    assert gc.isenabled()
 
 
 def test_calls_go_on_while_native_code_is_made(monkeypatch):

@@ -34,7 +34,7 @@ from ..loops.places import WORD
 from ..loops.strides import contiguous_spans
 from ..pipeline import StageLists, make_tables
 from ..tables.tables import Tables
-from ..threads.background import BackgroundTasks
+from ..threads.background import BackgroundTasks, in_background
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import divide_rows, run_parallel
 from . import drivers
@@ -631,6 +631,10 @@ def copied_lowering(lowering: Lowering) -> Lowering:
 def without_collector(work: Callable[[], T]) -> T:
     """Return `work()`. The garbage collector, which would visit new objects repeatedly, is off while `work` runs.
 
+    A background thread leaves it on, since it is the collector of the whole process. The user's code, which goes on
+    meanwhile, may switch it itself, or read whether it is on, as `timeit` does. To make native code takes as long
+    either way: most of that time is spent in LLVM.
+
     Compiled programs have no reference cycles that the collector could find. If many objects were made, all objects are
     moved to the collector's oldest generation afterwards. Otherwise the collector would visit the new objects as soon
     as it is switched on again.
@@ -638,7 +642,7 @@ def without_collector(work: Callable[[], T]) -> T:
     Ctrl-C cannot leave the collector off. Python handles signals after calls, and the `finally` block consists of one
     call of a function that is written in C.
     """
-    if not gc.isenabled():
+    if not gc.isenabled() or in_background():
         return work()
     restore = map(operator.call, [gc.enable])
     try:

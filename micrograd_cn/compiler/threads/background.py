@@ -70,6 +70,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_short_turns.end)
 
 
+_this_thread = threading.local()
+
+
+def in_background() -> bool:
+    """Return whether the calling thread does the work of a `BackgroundWork`.
+
+    >>> in_background()
+    False
+    """
+    return getattr(_this_thread, "in_background", False)
+
+
 class BackgroundWork:
     """A call of `work` in a new thread.
 
@@ -98,6 +110,7 @@ class BackgroundWork:
             raise
 
     def _run(self, work: Callable[[], object]) -> None:
+        _this_thread.in_background = True
         try:
             with _short_turns:
                 work()
