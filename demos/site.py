@@ -35,7 +35,7 @@ from website.figures import DRAGGED, dragged_files, with_figure
 from website.notebook import Exported, exported, first_words, read, relinked, sections
 from website.own_gradient import own_gradient
 from website.packages import Missing, lay_into, minify
-from website.page import EDITED, ICON, POLICY, address, page, with_preview
+from website.page import EDITED, ICON, POLICY, address, page, reference_policy, with_policy, with_preview
 from website.search import field, names_of_modules, script, texts_of_page
 from website.texts import CELLS, TEXTS
 
@@ -61,7 +61,11 @@ BACK = (
     '<header><b>micrograd_cn</b><span><a href="index.html">Start page</a> '
     '<a href="index.zh.html" hreflang="zh-CN" lang="zh-CN">中文</a></span></header>'
 )
-POLICIES = {"pages": POLICY, "pages whose code can be edited": EDITED}
+POLICIES = {
+    "pages": POLICY,
+    "pages whose code can be edited": EDITED,
+    "the reference, with the digest of the script in each page added": reference_policy(""),
+}
 STARTS = {"en": "index.html", "zh": "index.zh.html"}
 START = Template("""<header><b>micrograd_cn</b><a href="$other_page" hreflang="$other_lang">$other</a></header>
 <h1>$title</h1>
@@ -194,7 +198,7 @@ def reference(out: Path) -> None:
     for path in out.rglob("*.html"):
         up = "../" * (len(path.relative_to(out).parts) - 1)
         text, pictures = with_pictures(path.read_text("utf-8"), up, known)
-        path.write_text(text, "utf-8")
+        path.write_text(with_policy(text), "utf-8")
         for picture in pictures:
             shutil.copy(picture, out)
 

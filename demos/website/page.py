@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -47,6 +50,27 @@ ICON = (
 # Browsers set the style of single elements while somebody types in an editor, and report it where that is forbidden.
 EDITED = POLICY.replace("style-src 'self'; ", "style-src 'self'; style-src-attr 'unsafe-inline'; ")
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
+
+
+def reference_policy(text: str) -> str:
+    """Return the policy of a page of the reference. Of the scripts within pages, only those of this page may run.
+
+    >>> reference_policy("<script>let a</script>")[:46]
+    "default-src 'none'; script-src 'self' 'sha256-"
+    """
+    digests = [hashlib.sha256(script.encode()).digest() for script in re.findall(r"<script>(.*?)</script>", text, re.S)]
+    scripts = " ".join(["'self'", *[f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]])
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+
+
+def with_policy(text: str) -> str:
+    """Return a page of the reference with its policy."""
+    mark = '<meta charset="utf-8">'
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{reference_policy(text)}">'
+    return text.replace(mark, f"{mark}\n    {policy}", 1)
 
 
 @cache
