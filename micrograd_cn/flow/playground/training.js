@@ -98,9 +98,9 @@ const runner = new Runner(session.board, {
     if (!isQuick(speed)) return drawBoard(true);
     if (pace.swept) drawWorld(true);
     if (frame % 6 === 0) return drawNumbers();
+    if (frame % 6 === 3) return tellLayers();
     drawSomeWires(WIRES);
     drawNextLayer();
-    if (frame % 6 === 3) tellLayers();
   },
 });
 
