@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from functools import cached_property
 from itertools import chain
@@ -371,7 +371,7 @@ class Program(Runnable):
         check_threads("value_and_grad", threads)
         if type(each) is not bool:
             each = flag("value_and_grad(): each", each)
-        numpy = numpy_if_array(rows)
+        numpy, wrt = numpy_if_array(rows), _reusable(wrt)
         if each:
             return split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
         data, n = self._read_batch("value_and_grad", rows)
@@ -491,7 +491,7 @@ class Program(Runnable):
 
     def _mean_hessian(self, rows: Any, lower: bool, wrt: Variables, dense: bool, threads: int, out: Any) -> Any:
         check_threads("hessian", threads)
-        derivative = self.derivative_for_calls("hessian", wrt, lower)
+        derivative = self.derivative_for_calls("hessian", wrt := _reusable(wrt), lower)
         data, n = self._read_rows(rows)
         if not n:
             raise ValueError("hessian(): there are no rows, so they have no mean")
@@ -764,7 +764,7 @@ class Program(Runnable):
         self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
     ) -> Any:
         check_threads(kind, threads)
-        derivative = self.derivative_for_calls(kind, wrt, lower)
+        derivative = self.derivative_for_calls(kind, wrt := _reusable(wrt), lower)
         data, n = self._read_rows(rows)
         self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
         self.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
@@ -778,6 +778,11 @@ class Program(Runnable):
         if derivative.program:
             return derivative.program.computed(data, n, threads, numpy, out)
         return as_result(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)
+
+
+def _reusable(wrt: Variables) -> Variables:
+    """Return an iterator as a list, since it can be read only once; return all else unchanged."""
+    return wrt if isinstance(wrt, (str, list)) or not isinstance(wrt, Iterator) else [*wrt]
 
 
 def split(found: Any, numpy: Any) -> tuple[Any, Any]:

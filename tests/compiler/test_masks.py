@@ -80,6 +80,17 @@ def test_the_results_may_be_written_over_the_rows():
     assert np.array_equal(program.gradient(rows, out=rows), expected("gradient", SPECIAL))
 
 
+def test_variables_may_be_an_iterator_when_a_derivative_is_computed_again():
+    for compute in KINDS.values():
+        program = compile(function).program(PLAIN[0])
+        assert compute(program, SPECIAL, wrt=iter(program.inputs)) == compute(program, SPECIAL)
+    program = compile(function).program(PLAIN[0])
+    right = expected("hessian", SPECIAL).mean(0).tolist()
+    assert program.hessian(SPECIAL, wrt=iter(program.inputs), mean=True, dense=True) == right
+    found = program.value_and_grad(SPECIAL, wrt=iter(program.inputs))
+    assert found == program.value_and_grad(SPECIAL, wrt=program.inputs)
+
+
 def test_the_mean_of_hessians_and_the_values_with_gradients_are_right_at_infinite_factors():
     f, rows = compile(function), np.array(SPECIAL)
     assert np.array_equal(f.hessian((rows,), dense=True, mean=True), expected("hessian", SPECIAL).mean(0))
