@@ -371,6 +371,8 @@ class Surroundings:
         self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
         # For each class of an object: those of its bases that are the user's, their slots, and whether it is closed
         self._kinds: dict[type, tuple[list[type], list[Any], bool]] = {}
+        self._other_kinds: set[type] = set()  # classes of objects that have nothing but attributes
+        self._own: set[int] = set()  # the ids of the `__dict__`s of objects of this package
         self.complete = True
         seen: dict[int, Any] = {}
         self._waiting: deque[Any] = deque(roots)
@@ -383,7 +385,9 @@ class Surroundings:
         self._alive = seen  # as long as this object exists, no other object has the id of one of these
 
     def _visit(self, x: Any) -> None:
-        if isinstance(x, FunctionType):
+        if type(x) in self._other_kinds:  # a shortcut, for speed
+            self._visit_object(x)
+        elif isinstance(x, FunctionType):
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
             else:
@@ -428,6 +432,7 @@ class Surroundings:
             self._readers.append(partial(_bytes_if_any, x))
             self._add([_shown_by(x)])
         elif not isinstance(x, ModuleType):
+            self._other_kinds.add(type(x))
             self._visit_object(x)
 
     def _visit_object(self, x: Any) -> None:
@@ -454,6 +459,9 @@ class Surroundings:
     def _visit_attributes(self, x: Any, held: dict[str, Any]) -> None:
         """Visit the attributes of an object, which are in its `__dict__`, the dict `held`."""
         self._namespaces.add(id(held))
+        module = type(x).__module__  # a class may have a descriptor of this name, as those of Cython do
+        if isinstance(module, str) and module.partition(".")[0] == PACKAGE_NAME:
+            self._own.add(id(held))
         if self._attributes is None:
             self._visit_items(held)
         elif "_f" in held and type(x).__module__.partition(".")[0] == PACKAGE_NAME:  # a compiled function
@@ -592,7 +600,7 @@ class Surroundings:
         ordered = [x for x in self._collections if isinstance(x, dict) and id(x) not in self._namespaces]
         return Snapshot(
             self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
-            self._readers, self.complete,
+            self._readers, self._own, self.complete,
         )  # fmt: skip
 
 
@@ -610,6 +618,8 @@ class Snapshot:
         code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
         growing: dicts whose keys are compared.
         readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
+        own: the ids of the `__dict__`s of objects of this package. Its code does not ask whether a number or a text is
+            of another type than before, so 1 is as good as True there.
         complete: whether these are all places that can be read; see `Surroundings`.
     """
 
@@ -623,6 +633,7 @@ class Snapshot:
         code: list[tuple[Any, str]],
         growing: list[dict[str, Any]],
         readers: list[Callable[[], Any]],
+        own: set[int],
         complete: bool,
     ) -> None:
         self.complete = complete
@@ -645,6 +656,8 @@ class Snapshot:
                 may_equal[kind] = _may_equal_another(kind)
             equal = {kind for kind in kinds if may_equal[kind]}
             if isinstance(x, dict):
+                if id(x) in own:
+                    equal -= {bool, str}
                 keys = [key for key, item in dict.items(x) if type(item) in equal] if equal else []
                 self._holders += [x] * len(keys)
                 self._indices += keys
