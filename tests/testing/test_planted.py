@@ -99,7 +99,7 @@ def right(**fields):
 MISTAKES = {
     "only for x > 4": square(lambda x: mc.less(4.0, x)),
     "only for x > 200": square(lambda x: mc.less(200.0, x)),
-    "only for x in [1.3, 1.35]": square(lambda x: mc.less_equal(1.3, x) * mc.less_equal(x, 1.35)),
+    "only for 1.3 <= x <= 1.35": square(lambda x: mc.less_equal(1.3, x) * mc.less_equal(x, 1.35)),
     "only for abs(x) < 0.001": square(lambda x: mc.less(mc.abs(x), 1e-3)),
     "only at -0.0": Op(
         "line", lambda x: x + x * x, (lambda y, x: mc.where(mc.less(mc.div(1.0, x), -1e308), 2.0, 1.0) + 2.0 * x,)
@@ -121,7 +121,7 @@ GIVEN = {
 FOUND = {
     "only for x > 4": {"expressions", "check_op", "gradcheck"},
     "only for x > 200": {"expressions", "gradcheck"},
-    "only for x in [1.3, 1.35]": {"expressions"},
+    "only for 1.3 <= x <= 1.35": {"expressions"},
     "only for abs(x) < 0.001": {"expressions", "check_op", "gradcheck"},
     "only at -0.0": {"expressions", "check_op", "gradcheck"},
     "only at second order": {"expressions", "check_op"},
@@ -133,7 +133,7 @@ FOUND = {
 
 LUCKY = {  # finders that may draw such a number: Hypothesis also draws constants from this file
     "only for x > 200": {"check_op"},
-    "only for x in [1.3, 1.35]": {"check_op", "gradcheck"},
+    "only for 1.3 <= x <= 1.35": {"check_op", "gradcheck"},
 }
 
 
