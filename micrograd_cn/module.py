@@ -9,15 +9,17 @@ import math
 import os
 import stat
 import sys
+import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
 from functools import partial
+from itertools import product
 from numbers import Number
 from pathlib import Path
 from types import MappingProxyType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
@@ -38,9 +40,18 @@ class Module:
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
-    a call of the model computes and keeps in an attribute are no parameters either, and they are allowed. Parameters
-    are looked for in each model object and not in its class, so it is an error if an attribute of the class has one.
-    If a module inside this one overrides `parameters`, its parameters are those that this method returns.
+    a call of the model computes and keeps in an attribute are no parameters either, and they are allowed.
+
+    A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`. It is an error if an assignment replaces it
+    by a number, by a constant that an operation computed, or by a value that is computed from it, as in `m.w = m.w *
+    0.5`, because the model would lose a parameter without a word. A computed value is allowed if a call of a model
+    (`__call__` or `forward`) assigns it. Another method of the model may assign it, too, if it also depends on
+    parameters that the model keeps, as the next state of a recurrent model does. After an assignment to an item of a
+    collection, as in `m.ws[0] = 0.5`, the error is raised when the parameters are next listed or saved. A collection
+    may have numbers beside parameters from the start. To take a parameter out of a model, write `del m.w` first.
+
+    Parameters are looked for in each model object and not in its class, so it is an error if an attribute of the class
+    has one. If a module inside this one overrides `parameters`, its parameters are those that this method returns.
 
     A subclass defines `__call__`, or, as in PyTorch, a method `forward`, which runs when the model is called.
 
@@ -64,8 +75,15 @@ class Module:
         _refuse_class_attributes(cls)
         if "__init__" in vars(cls) and not _is_of_this_package(cls):
             cls.__init__ = _check_after(cls.__init__)  # type: ignore[method-assign]  # it has the signature of __init__
-        if cls.__setattr__ is object.__setattr__ and not _is_of_this_package(cls):
-            cls.__setattr__ = _assign  # type: ignore[method-assign, assignment]  # classes of this package need no check
+        if _is_of_this_package(cls):
+            _of_this_package.add(cls)  # these classes need no check
+            return
+        _members_of(cls)
+        if cls.__setattr__ is object.__setattr__:
+            assign = _assign_with_slots if _slots[cls] else _assign
+            cls.__setattr__ = assign  # type: ignore[method-assign, assignment]
+        if cls.__delattr__ is object.__delattr__:
+            cls.__delattr__ = _delete  # type: ignore[method-assign, assignment]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `forward` returns. A model may define either `__call__` or `forward`.
@@ -90,7 +108,8 @@ class Module:
 
         Raises:
             TypeError: parameters are in a set, and nowhere else in the model; or an attribute of a class is a
-                parameter; or a weight of a `Neuron` is a number, or is computed from leaves that nothing would train.
+                parameter; or a weight of a `Neuron` is a number, or is computed from leaves that nothing would train;
+                or an item of a collection was a parameter, and is now a number or computed from this parameter.
 
         >>> from micrograd_cn.nn import Layer
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
@@ -106,7 +125,7 @@ class Module:
         seen: set[int] = set()
         sets: list[tuple[str, Any]] = []
         modules: list[tuple[str, Module]] = []
-        computed = False
+        computed: list[str] = []  # the paths of values that an operation computed
         asked: set[int] = set()
 
         def descends(x: object) -> bool:
@@ -123,7 +142,8 @@ class Module:
                 if isinstance(x, Value):
                     if x.op is None:
                         found.append((path, x))
-                    computed = computed or x.op is not None or x._is_constant_result
+                    if x.op is not None or (x._da is not None and x._is_constant_result):
+                        computed.append(path)
                 elif isinstance(x, Module):
                     if known not in asked:
                         modules.append((path, x))
@@ -141,6 +161,8 @@ class Module:
                     "a list, a tuple or a dict"
                 )
         in_class: dict[type, list[tuple[str, Value]]] = {}
+        record = _records.get(id(self))
+        changed = record is None or record.count != len(found) or record.computed != computed
         for path, module in modules:
             cls = type(module)
             if cls not in in_class:
@@ -148,7 +170,12 @@ class Module:
             for name, held in in_class[cls]:
                 if vars(module).get(name, held) is held:
                     raise TypeError(_in_class(cls, name, name))
-            module._refuse_untrained(path, seen, computed)
+            module._refuse_untrained(path, seen, bool(computed))
+            if changed and cls not in _of_this_package:
+                _refuse_lost(module, self)
+        if changed and not _of_this_package.issuperset(in_class):
+            record = _record_of(self)
+            record.count, record.computed = len(found), computed
         return found
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
@@ -230,7 +257,8 @@ class Module:
 
         Raises:
             ValueError: two entries of this module have the same name.
-            TypeError: an attribute is a computed value that should have been a parameter, so the state would lack it.
+            TypeError: an attribute is a computed value that should have been a parameter, so the state would lack it;
+                or an item of a collection was a parameter, and is now a number or computed from this parameter.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3, init="zeros").state_dict()
@@ -276,7 +304,8 @@ class Module:
             for kind, names in (("missing", missing), ("unexpected", unexpected)):
                 if names:
                     verb = "is" if len(names) == 1 else "are"
-                    raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} {verb} {kind}")
+                    why = _why_no_entry(self, entries, sorted(names))
+                    raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} {verb} {kind}{why}")
         updates: list[tuple[Value, float]] = []
         for name, held in entries.items():
             entry = _as_lists(held)
@@ -489,6 +518,28 @@ def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _why_no_entry(model: Module, entries: Mapping[str, Any], names: list[str]) -> str:
+    """Return the end of the message for entries that only `model` or only a state has, if calls may be the reason.
+
+    `names` are the names of these entries. A call of a model may replace the first state of a recurrent model, a leaf,
+    by a value that it computes. The leaf is an entry, and the value is none.
+    """
+    for name in names:
+        owner: Any = model
+        *around, last = name.split(".")
+        for key in around:
+            members = _members_of_known(type(owner))
+            owner = {str(each): x for each, x in members(owner)}.get(key) if members else None
+        if isinstance(owner, Module) and type(owner) not in _of_this_package and last in vars(owner):
+            held, where = vars(owner)[last], f"{type(owner).__name__}.{last}"
+            if isinstance(held, Value) or name not in entries:
+                why = f"if calls of the saved model assigned {where}" if name in entries else f"{where} is no parameter"
+                return (
+                    f"; {why}: for a state that calls compute, write self.{last} = 0.0 in __init__ and before you save"
+                )
+    return ""
+
+
 class Absent:
     """An attribute that users look for, but that does not exist. Its use raises an error that says what to write.
 
@@ -571,8 +622,20 @@ def _usual_parameters(model: Module) -> list[Value] | None:
             module._refuse_untrained("", entered, computed=False)
     except TypeError:  # `named_parameters` raises it with the path
         return None
-    classes = {type(module) for module in modules}
-    return None if any(map(_parameters_in_class, classes)) else list(found)
+    users = {type(module) for module in modules} - _of_this_package
+    if users:
+        if any(map(_parameters_in_class, users)):
+            return None
+        record = _records.get(id(model))
+        if record is None or record.count != len(found):
+            try:
+                for module in modules:
+                    if type(module) in users:
+                        _refuse_lost(module, model)
+            except TypeError:  # `named_parameters` raises it with the path
+                return None
+            _record_of(model).count = len(found)
+    return list(found)
 
 
 def _lists_its_parameters(x: Module) -> bool:
@@ -654,7 +717,7 @@ def _parameters_in_class(cls: type[Module]) -> list[tuple[str, Value]]:
 
     Containers are not searched: a class may have a list of all its instances.
     """
-    if _is_of_this_package(cls) or _names_its_parameters(cls):
+    if cls in _of_this_package or _names_its_parameters(cls):
         return []
     held = _attributes_of(cls).items()
     return [(name, x) for name, x in held if isinstance(x, Value) and x.op is None and x.requires_grad]
@@ -668,6 +731,7 @@ def _check_after(init: Callable[..., None]) -> Callable[..., None]:
         init(self, *args, **kwargs)
         if type(self).__init__ is initialise and not _names_its_parameters(type(self)):
             _refuse_untrainable(self)
+            _refuse_lost(self, self)
 
     return initialise
 
@@ -691,15 +755,64 @@ def _refuse_untrainable(model: Module) -> None:
         )
 
 
+_set_attribute = object.__setattr__  # a name of its own, for speed
+
+
 def _assign(model: Module, name: str, x: Any) -> None:
-    """Assign `x` to an attribute, but refuse to replace parameters by numbers: the `__setattr__` of users' classes."""
-    held: Any = getattr(model, "__dict__", ())
+    """Assign `x` to an attribute, unless it would replace parameters by something that is never trained.
+
+    This is the `__setattr__` of users' classes. It refuses numbers, constants and values computed from the parameters.
+    """
+    held = model.__dict__
     if name in held and (old := held[name]) is not x:
         if context.active and context.here().no_grad:
-            _refuse_constants(model, name, x)
-        if type(x) is not Value:
+            _refuse_constants(model, name, old, x)
+        if type(x) is not Value or type(old) is not Value:
+            _before_replacing(model, name, old, x)
+        elif old.op is None and old.requires_grad and (x.op is not None or x._da is not None):
+            _refuse_computed(model, name, old, x)
+    _set_attribute(model, name, x)
+
+
+def _assign_with_slots(model: Module, name: str, x: Any) -> None:
+    """Assign `x` to an attribute, as `_assign` does: the `__setattr__` of users' classes that have `__slots__`."""
+    old: Any = dict(_of_module(model)).get(name, x)
+    if old is not x and name not in model.__dict__:
+        if context.active and context.here().no_grad:
+            _refuse_constants(model, name, old, x)
+        _before_replacing(model, name, old, x)
+    _assign(model, name, x)
+
+
+def _delete(model: Module, name: str) -> None:
+    """Delete an attribute, with whose parameters nothing is compared any more: `__delattr__` of users' classes."""
+    object.__delattr__(model, name)
+    if (record := _records.get(id(model))) is not None:
+        record.places.pop(name, None)
+
+
+def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
+    """Raise TypeError if `x` must not replace `old` in the attribute `name` of `model`, as for `_assign`.
+
+    Otherwise, take note of the places of the parameters in `x`.
+    """
+    if type(old) is not list and not _may_hold_leaves(old):  # asked first, since the other questions take longer
+        return
+    record: Any = _records.get(id(model))
+    known = record is not None and name in record.places
+    if type(old) is not list or not old or type(old[0]) is not Value or old[0].op is not None:
+        items = _items_if_values(old)
+        if all(p.op is not None for p in items) if items else not _may_hold_leaves(old):  # no parameter can be lost
+            if known:
+                record.places.pop(name)
+            return
+    places = _places_in(x) if type(x) is list or known else None
+    if places is None or places.numbers or not places.ids or not all(places.ids):
+        if _has_number(x):
             _refuse_numbers(model, name, old, x)
-    object.__setattr__(model, name, x)
+        _refuse_computed(model, name, old, x)
+    if known:
+        record.places[name] = places
 
 
 def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
@@ -707,12 +820,8 @@ def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
 
     It is no error if the rest of the model still has these parameters, or if `x` has as many parameters as `old`.
     """
-    if not (_may_hold_leaves(old) and _has_number(x)):  # asked first, since the other questions take longer
-        return
     held = _leaves_to_train(old)
-    if len(_leaves_to_train(x)) >= len(held):
-        return
-    if held <= _leaves_to_train([each for key, each in vars(model).items() if key != name]):
+    if len(_leaves_to_train(x)) >= len(held) or held <= _leaves_beside(model, name):
         return
     path = f"model.{name}"
     raise TypeError(
@@ -720,6 +829,68 @@ def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
         f"saved; change the numbers of the parameters, as in {_assignment(path, old, 'x')}, or write del {path} first; "
         "for a Value that is no parameter, write Value(x, requires_grad=False)"
     )
+
+
+def _refuse_computed(model: Module, name: str, old: Any, x: Any) -> None:
+    """Raise TypeError if values in `x` were computed from parameters in `old`, which `model` would lose.
+
+    `old` is the attribute `name` of `model`, and `x` is the new one. It is no error in a call of a model, nor in
+    `__init__`, whose end is checked anyway. In another method of `model`, a value that also depends on another
+    parameter of `model` is no error either, because it is a state or the like. A value that does not depend on the lost
+    parameters is refused only if it is a constant, or nothing but its graph refers to its leaves.
+    """
+    values = _values_in(x)
+    made = [item for item in values if item.op is not None or (item._da is not None and item._is_constant_result)]
+    if not made:
+        return
+    held = {id(item): item for item in _values_in(old) if item.op is None and item.requires_grad}
+    lost = held.keys() - {id(item) for item in values}
+    del held
+    if not lost or _names_its_parameters(type(model)) or _is_in_a_call_or_init(model):
+        return
+    own = {id(item) for item in (*_leaves_beside(model, name), *_leaves_to_train(values))}
+    lost -= own
+    if not lost:
+        return
+    if not _is_in_a_method(model):
+        own.clear()
+    wrong = {id(item): item for _, item in with_unheld_leaves([("", item) for item in made if item.op is not None])}
+    for item in made:
+        leaves = {id(leaf) for leaf in traverse(item)[1] if leaf.requires_grad}
+        if item.op is None or (leaves & lost and not leaves & own) or id(item) in wrong:
+            by = f"what is computed ({item.op.name})" if item.op else "a constant that an operation computed"
+            raise TypeError(
+                f"{type(model).__name__}.{name} = ... would replace parameters by {by}, which nothing trains; change "
+                f"their numbers, as in {_assignment(f'model.{name}', x, 'x.data')}, or assign leaves, as in "
+                f"Value(x.data); for a state that the model computes, begin with a number, as in self.{name} = 0.0; to "
+                f"give the parameters up, write del model.{name} first"
+            )
+
+
+def _is_in_a_call_or_init(model: Module) -> bool:
+    """Return whether a call of a model is running, its `__call__` or `forward`, or the `__init__` of `model`."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in ("__call__", "forward", "call", "__init__") and code.co_argcount:
+            caller = frame.f_locals.get(code.co_varnames[0])
+            if caller is model or (isinstance(caller, Module) and code.co_name != "__init__"):
+                return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _is_in_a_method(model: Module) -> bool:
+    """Return whether a method of `model` is running, as its class or a base defines it."""
+    names = {base.__qualname__ for base in type(model).__mro__}
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        is_method = code.co_argcount and code.co_qualname.rpartition(".")[0] in names
+        if is_method and frame.f_locals.get(code.co_varnames[0]) is model:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 def _assignment(path: str, x: Any, new: str) -> str:
@@ -731,7 +902,9 @@ def _assignment(path: str, x: Any, new: str) -> str:
         return f"{path}.data = {new}"
     if _is_array(x):
         return f"for w, x in zip({path}.flat, new.flat): w.data = {new}"
-    return f"for w, x in zip({path}, new): w.data = {new}"
+    if isinstance(x, (list, tuple, deque)):
+        return f"for w, x in zip({path}, new): w.data = {new}"
+    return f"w.data = {new} for each parameter w in {path}"
 
 
 def _may_hold_leaves(x: Any) -> bool:
@@ -750,8 +923,225 @@ def _leaves_to_train(x: Any) -> set[Value]:
     return {item for item in found if item.op is None and item.requires_grad}
 
 
+def _leaves_beside(model: Module, name: str) -> set[Value]:
+    """Return the parameters of `model` that are in other attributes than `name`."""
+    return _leaves_to_train([held for key, held in _of_module(model) if key != name])
+
+
+def _items_if_values(x: Any) -> Any:
+    """Return the items of `x`, a list, a tuple or an array, if all of them are `Value`s, and otherwise None."""
+    items = x if type(x) in (list, tuple) else x.ravel().tolist() if _is_array(x) and x.dtype.kind == "O" else None
+    return items if items is not None and _ONLY_VALUES.issuperset(map(type, items)) else None
+
+
+def _values_in(x: Any) -> Sequence[Value]:
+    """Return the `Value`s in `x`, also in nested collections and objects, but not in modules."""
+    items: Sequence[Value] | None = _items_if_values(x)
+    if items is not None:
+        return items
+    return [item for _, item in _contents(x) if isinstance(item, Value)]
+
+
+def _contents(x: Any, in_modules: bool = False) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield the `Value`s and plain numbers in `x`, each with the names, keys and indices that lead to it.
+
+    What is in modules inside `x` is left out, unless `in_modules` is true. Every collection is entered once.
+    """
+    entered: set[int] = set()
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), x)]
+    while waiting:
+        path, x = waiting.pop()
+        members = _members_of_known(type(x))
+        numeric = _is_number(x) if members is None else members is _of_array and x.dtype.kind in "iufc"
+        if numeric or isinstance(x, Value):
+            yield path, x
+        elif members and id(x) not in entered and (in_modules or not isinstance(x, Module)):
+            entered.add(id(x))
+            waiting += [((*path, key), item) for key, item in members(x)]
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, (Number, Decimal)) and not isinstance(x, bool)
+
+
+def _in_code(x: Any, path: tuple[Any, ...]) -> str:
+    """Return the code that leads from `x` to what is at `path` in it, such as ".W[0]", for messages."""
+    code = ""
+    for key in path:
+        if _is_array(x):
+            code += f"[{key.replace('.', ', ')}]"
+        elif isinstance(x, (list, tuple, deque)) and isinstance(key, int):
+            code += f"[{key}]"
+        elif isinstance(x, (dict, MappingProxyType)) and key in x:
+            code += f"[{key!r}]"
+        else:
+            code += f".{key}"
+        members = _members_of_known(type(x))
+        x = dict(members(x))[key] if members else None
+    return code
+
+
+class _Places(NamedTuple):
+    """The places of the trainable leaves in a collection that a model has.
+
+    Attributes:
+        paths: the path of each `Value`, as `_contents` yields it. For speed, it is None if the collection is a list of
+            `Value`s, the lengths of the rows if it is a list of lists of `Value`s, and the shape if it is an array of
+            `Value`s.
+        ids: for each `Value`, its id if it is a leaf that is trained, and 0 otherwise.
+        numbers: how many plain numbers are in the collection.
+    """
+
+    paths: list[tuple[Any, ...]] | list[int] | tuple[int, ...] | None
+    ids: list[int]
+    numbers: int
+
+    def trained(self) -> list[tuple[tuple[Any, ...], int]]:
+        """Return the path and the id of each leaf that is trained."""
+        paths: Iterable[Any] = self.paths if self.paths is not None else [(i,) for i in range(len(self.ids))]
+        if isinstance(self.paths, tuple):
+            paths = [(".".join(map(str, place)) or "0",) for place in product(*map(range, self.paths))]
+        elif self.paths and isinstance(self.paths[0], int):
+            paths = [(i, j) for i, length in enumerate(paths) for j in range(length)]
+        return [(path, known) for path, known in zip(paths, self.ids, strict=True) if known]
+
+
+class _Record:
+    """Where a model had parameters when they were last listed. It has ids alone, so it keeps no parameter alive.
+
+    Python tells nobody of an assignment to an item of a collection, so the places are compared afterwards.
+    """
+
+    __slots__ = ("computed", "count", "model", "places")
+
+    def __init__(self) -> None:
+        self.model: weakref.ref[Module] | None = None
+        self.places: dict[Any, _Places] = {}
+        self.count = -1  # how many parameters the model and the modules inside it had
+        self.computed: list[str] = []  # the paths of computed values in the model and the modules inside it
+
+
+_records: dict[int, _Record] = {}  # by the id of each model, for as long as the model exists
+
+
+def _record_of(model: Module) -> _Record:
+    """Return the record of `model`. If it has none, make one.
+
+    Nothing is stored about a module that is also a tuple, because Python does not tell when such an object is gone.
+    """
+    known = id(model)
+    if (record := _records.get(known)) is None:
+        record = _Record()
+        if not isinstance(model, tuple):
+            record.model = weakref.ref(model, lambda _: _records.pop(known, None))
+            _records[known] = record
+    return record
+
+
+def _places_in(x: Any) -> _Places:
+    if type(x) is list:
+        if _ONLY_VALUES.issuperset(map(type, x)):
+            return _Places(None, [id(p) if p.requires_grad and p.op is None else 0 for p in x], 0)
+        if _ONLY_LISTS.issuperset(map(type, x)) and all(map(_ONLY_VALUES.issuperset, [map(type, row) for row in x])):
+            ids = [id(p) if p.requires_grad and p.op is None else 0 for row in x for p in row]
+            return _Places([*map(len, x)], ids, 0)
+    if _is_array(x) and (items := _items_if_values(x)) is not None:
+        return _Places(x.shape, [id(p) if p.requires_grad and p.op is None else 0 for p in items], 0)
+    held = [*_contents(x)]
+    values = [(path, p) for path, p in held if isinstance(p, Value)]
+    ids = [id(p) if p.requires_grad and p.op is None else 0 for _, p in values]
+    return _Places([path for path, _ in values], ids, len(held) - len(values))
+
+
+def _collections_of(model: Module) -> list[tuple[Any, Any]]:
+    """Return the attributes of `model` in which parameters may be, with their names, but no `Value`s and no modules.
+
+    If the class of `model` is also a list or a dict, its items are one such collection, whose name is None.
+    """
+    found: list[tuple[Any, Any]] = []
+    if isinstance(model, (list, tuple, deque)):
+        found.append((None, [*model]))
+    elif isinstance(model, dict):
+        found.append((None, dict(model)))
+    for name, x in _of_module(model):
+        members = _members_of_known(type(x))
+        if members is None or members is _of_leaf or isinstance(x, Module):
+            continue
+        if members is not _of_sequence or _may_hold_leaves(x):  # a list of numbers has no places
+            found.append((name, x))
+    return found
+
+
+def _refuse_lost(model: Module, root: Module) -> None:
+    """Raise TypeError if a place in a collection of `model` had a parameter, and now has something never trained.
+
+    This is a number, a constant that an operation computed, or a value whose only leaves are those that were replaced.
+    Otherwise, take note of the places of the parameters.
+
+    Args:
+        model: a module of a user's class. Its attributes are looked at, and not the modules inside it.
+        root: the model whose parameters are listed.
+    """
+    if _names_its_parameters(type(model)):
+        return
+    known = _records.get(id(model))
+    places: dict[Any, _Places] = {}
+    for name, x in _collections_of(model):
+        new = _places_in(x)
+        if known is not None and (old := known.places.get(name)) is not None and old[:2] != new[:2]:
+            _compare_places(model, name, x, old, new.numbers, root)
+        if any(new.ids):
+            places[name] = new
+    if places or known is not None:
+        _record_of(model).places = places
+
+
+def _compare_places(model: Module, name: Any, x: Any, old: _Places, numbers: int, root: Module) -> None:
+    """Raise the error of `_refuse_lost` for the collection `x`, the attribute `name`, whose places were `old`.
+
+    `numbers` is how many plain numbers are in `x` now.
+    """
+    now = dict(_contents(x))
+    made: list[tuple[str, Value]] = []
+    for path, _ in old.trained():
+        item = now.get(path)
+        if item is None:  # the collection is shorter, or has something other than a number in this place
+            continue
+        code = _in_code(x, path) if name is None else f".{name}{_in_code(x, path)}"
+        where = f"{type(model).__name__}{code}"
+        if not isinstance(item, Value):
+            if numbers > old.numbers:
+                raise TypeError(
+                    f"{where} is {item!r}, where a parameter was, and a number is neither trained nor saved; write "
+                    f"model{code} = Value({item!r}), with requires_grad=False for a constant; to change the number of "
+                    f"a parameter, write model{code}.data = {item!r}"
+                )
+        elif item._is_constant_result:
+            raise TypeError(
+                f"{where} is a constant that an operation computed, where a parameter was, so nothing trains it; "
+                f"change the number of the parameter, as in model{code}.data *= 0.5, or write Value(x.data) for a new "
+                "parameter x, with requires_grad=False for a constant"
+            )
+        elif item.op is not None and item.requires_grad:
+            made.append((code, item))
+    del now
+    lost = {*old.ids} - {id(p) for p in _leaves_to_train(root)} if made else set[int]()
+    for code, item in with_unheld_leaves(made, lost=lost):
+        assert item.op
+        raise TypeError(
+            f"{type(model).__name__}{code} is computed ({item.op.name}) from the parameter that was there, so nothing "
+            f"trains it; change the number of the parameter, as in model{code}.data *= 0.5, or assign a new leaf, as "
+            "in Value(x.data); for a state that the model computes, begin with numbers"
+        )
+
+
+_of_this_package: set[type] = {Module}  # the classes of modules that this package defines
+
+
 def _has_number(x: Any) -> bool:
     """Return whether there is a plain number in `x`: a number itself, or in an array or in nested collections."""
+    if _items_if_values(x) is not None:
+        return False
     waiting, entered = [x], set[int]()
     while waiting:
         x = waiting.pop()
@@ -764,13 +1154,13 @@ def _has_number(x: Any) -> bool:
         elif _is_array(x):
             if x.size and x.dtype.kind in "iufc":
                 return True
-        elif isinstance(x, (Number, Decimal)) and not isinstance(x, bool):
+        elif _is_number(x):
             return True
     return False
 
 
-def _refuse_constants(model: Module, name: str, x: Any) -> None:
-    """Raise TypeError if the attribute `name` of `model` has parameters, and the new `x` has constants.
+def _refuse_constants(model: Module, name: str, old: Any, x: Any) -> None:
+    """Raise TypeError if `old`, the attribute `name` of `model`, has parameters, and the new `x` has constants.
 
     The constants are results of operations inside `no_grad()`, as in `m.w = m.w - lr * m.w.grad`.
     """
@@ -778,11 +1168,12 @@ def _refuse_constants(model: Module, name: str, x: Any) -> None:
     if not any(item._is_constant_result for item in new):
         return
     kept = {id(item) for item in new}
-    held = [item for _, item in _walk(vars(model)[name], _descends_always) if isinstance(item, Value)]
+    held = [item for _, item in _walk(old, _descends_always) if isinstance(item, Value)]
     if any(item.op is None and item.requires_grad and id(item) not in kept for item in held):
         raise TypeError(
             f"{type(model).__name__}.{name} = ... inside no_grad() would replace parameters by constants, which "
-            f"nothing trains; change their numbers, as in {_assignment(f'model.{name}', x, 'x.data')}"
+            f"nothing trains; change their numbers, as in {_assignment(f'model.{name}', x, 'x.data')}; for a state "
+            f"that the model computes, begin with a number, as in self.{name} = 0.0"
         )
 
 
@@ -790,33 +1181,46 @@ def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
     """Raise TypeError if `model` has a computed value that was probably meant to be a parameter.
 
     The `entries` of the model's state would lack its number. A value was probably meant to be a parameter if nothing
-    but graphs refers to its leaves, as after `m.w = m.w - 0.1 * m.w.grad`.
+    but graphs refers to its leaves, as after `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also
+    raised if a collection has lost a parameter, as `_refuse_lost` says.
     """
-    if not _may_hold_computed(model, in_modules=True):
+    modules: list[Module] = []
+    computed: list[tuple[str, Value]] = []
+    if _may_hold_computed(model, in_modules=True, modules=modules):
+        seen: set[int] = set()
+        modules.clear()
+        for path, x in _walk(model, lambda x: id(x) not in seen):
+            if id(x) not in seen and isinstance(x, Module):
+                modules.append(x)
+            elif id(x) not in seen and isinstance(x, Value) and x.op is not None and x.requires_grad:
+                computed.append((path, x))
+            seen.add(id(x))
+    for module in modules:
+        if type(module) not in _of_this_package:
+            _refuse_lost(module, model)
+    if not computed:
         return
     saved = {id(x) for entry in entries.values() for x in leaves_of(entry)}
-    seen: set[int] = set()
-    computed = []
-    for path, x in _walk(model, lambda x: id(x) not in seen):
-        if id(x) not in seen and isinstance(x, Value) and x.op is not None and x.requires_grad:
-            computed.append((path, x))
-        seen.add(id(x))
     computed = [(path, x) for path, x in computed if saved.isdisjoint(map(id, traverse(x)[1]))]
     for path, x in with_unheld_leaves(computed, in_any_graph=True):
         assert x.op
-        name, attribute = f"{type(model).__name__}.{path}", path.rpartition(".")[2]
+        name = f"{type(model).__name__}.{path}"
+        code = next(f"model{_in_code(model, keys)}" for keys, held in _contents(model, in_modules=True) if held is x)
         raise TypeError(
             f"{name} is computed ({x.op.name}), so it is no parameter, and the state would lack it; to train a "
-            f"parameter, change its number, as in model.{attribute}.data -= lr * model.{attribute}.grad; for a result "
-            "that the model keeps, write .detach() after it"
+            f"parameter, change its number, as in {code}.data -= lr * {code}.grad; for a result that the model keeps, "
+            "write .detach() after it; for a state that it computes, begin with a number, as in self.h = 0.0"
         )
 
 
-def with_unheld_leaves(computed: list[tuple[str, Value]], in_any_graph: bool = False) -> list[tuple[str, Value]]:
+def with_unheld_leaves(
+    computed: list[tuple[str, Value]], in_any_graph: bool = False, lost: Collection[int] = ()
+) -> list[tuple[str, Value]]:
     """Return the items of `computed`, pairs of a path and a computed value, whose leaves only the graph refers to.
 
     The graph is that of the values in `computed`. If `in_any_graph` is true, references from other graphs, such as that
-    of an old loss, do not count either. To find them, the function has to look at all objects of the program.
+    of an old loss, do not count either. To find them, the function has to look at all objects of the program. Leaves
+    whose ids are in `lost` count as if only the graph referred to them.
 
     >>> x = Value(2)
     >>> [path for path, _ in with_unheld_leaves([("kept", x * 3), ("lost", Value(2) * 3)])]
@@ -835,6 +1239,7 @@ def with_unheld_leaves(computed: list[tuple[str, Value]], in_any_graph: bool = F
     base = _reference_counts([Value(0.0)])[0]
     counts = _reference_counts(held)
     reachable = {id(x) for x, count in zip(held, counts, strict=True) if count > base + uses[id(x)]}
+    reachable.difference_update(lost)
     if len(reachable) == len(held):
         return []
     return [(path, x) for path, x in computed if reachable.isdisjoint(map(id, traverse(x)[1]))]
@@ -847,13 +1252,13 @@ def _users(leaves: list[Value]) -> list[Value]:
     return list({x: None for x in [*referrers, *around] if isinstance(x, Value)})
 
 
-_ONLY_VALUES = {Value}
+_ONLY_VALUES, _ONLY_LISTS = {Value}, {list}
 
 
-def _may_hold_computed(model: Module, in_modules: bool = False) -> bool:
+def _may_hold_computed(model: Module, in_modules: bool = False, modules: list[Module] | None = None) -> bool:
     """Return whether `model` contains a computed value, counting the modules inside it only if `in_modules` is true.
 
-    This is faster than a search with `_walk`.
+    This is faster than a search with `_walk`. The modules that were entered are added to the list `modules`.
     """
     entered: set[int] = set()
     waiting: list[Iterable[Any]] = [[model]]
@@ -876,6 +1281,8 @@ def _may_hold_computed(model: Module, in_modules: bool = False) -> bool:
                 entered.add(id(x))
                 if isinstance(x, Value) and x.op is not None:
                     return True
+                if modules is not None and isinstance(x, Module):
+                    modules.append(x)
                 if in_modules or x is model or not isinstance(x, Module):
                     waiting.append([item for _, item in members(x)])
     return False

@@ -872,12 +872,12 @@ def test_an_attribute_of_the_object_hides_that_of_the_class():
 
 
 class Trained(Module):
-    """A model that users train by assignments, as in `model.w = model.w - lr * model.w.grad`."""
+    """A model whose call assigns to its parameter, as in `self.w = self.w - lr * self.w.grad`."""
 
     def __init__(self):
         self.w, self.held = Value(1), []
 
-    def step(self):
+    def __call__(self):
         loss = (self.w * 2 - 1) ** 2
         loss.backward()
         self.w = self.w - 0.1 * self.w.grad
@@ -888,14 +888,24 @@ class Trained(Module):
 def test_a_model_whose_parameters_have_become_computed_is_not_saved_without_them(inside, tmp_path):
     """The state would lack them. It does not matter that an old loss refers to the first parameter."""
     model = Trained()
-    losses = [model.step(), model.step()]
+    losses = [model(), model()]
     assert losses[1].data < losses[0].data
     outer = Keeper([Value(1), model]) if inside else model
     path = r"Keeper\.held\.1\.w" if inside else r"Trained\.w"
+    code = r"model\.held\[1\]\.w\.data" if inside else r"model\.w\.data"
     for call in (outer.state_dict, lambda: outer.save(tmp_path / "m")):
-        with pytest.raises(TypeError, match=rf"^{path} is computed \(sub\).*as in model\.w\.data -= lr"):
+        with pytest.raises(TypeError, match=rf"^{path} is computed \(sub\).*as in {code} -= lr"):
             call()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_message_about_a_computed_item_has_its_code():
+    """A message names what to write by code, as in `W[0]`, and not by the path "W.0"."""
+    x, model = Value(3.0), Keeper({"a": [None, np.array([[None, None]])]})
+    model.held["a"][1][0, 1] = x * 2
+    del x
+    with pytest.raises(TypeError, match=r"as in model\.held\['a'\]\[1\]\[0, 1\]\.data -= lr \* model\.held\['a'\]"):
+        model.state_dict()
 
 
 def test_results_that_a_model_keeps_do_not_prevent_saving():
@@ -925,6 +935,7 @@ def test_the_items_of_a_module_that_is_a_list_or_dict_are_found(tmp_path):
     assert len(model.parameters()) == 8
     assert [*model.state_dict()] == ["0.weight", "0.bias", "1.weight", "1.bias", "scale"]
     assert [*Sequence([Value(1), Value(2)]).state_dict()] == ["0", "1"]
+    assert data(type("Pair", (Module, tuple), {})([Value(1), Value(2)])) == [1.0, 2.0]
     assert [name for name, _ in Named(a=Value(1), b=Neuron(1)).named_parameters()] == ["a", "b.w.0", "b.b"]
     assert repr(model).count("Layer") == 2
     model.save(tmp_path / "m.json")
@@ -1227,3 +1238,247 @@ def test_pytorchs_apply_is_answered_with_what_to_write():
 def test_a_model_whose_activation_is_a_method_of_values_is_pickled():
     model = MLP(2, [3, 1], activation=Value.tanh, seed=0)
     assert pickle.loads(pickle.dumps(model))([1.0, 2.0]).data == model([1.0, 2.0]).data
+
+
+class Many(Module):
+    """A model with a parameter in an attribute and in collections of all kinds."""
+
+    def __init__(self):
+        self.w, self.b, self.rate = Value(1.0), Value(0.5), 0.1
+        self.ws, self.rows = [Value(2.0), Value(3.0)], [[Value(4.0)], [Value(5.0)]]
+        self.array, self.inside = np.array([Value(6.0), Value(7.0)]), {"a": Value(8.0)}
+        self.queue, self.object = deque([Value(9.0)]), SimpleNamespace(w=Value(10.0))
+
+    def reset(self):
+        self.w = self.w * 0.1
+
+
+class InSlot(Module):
+    __slots__ = ("w",)
+
+    def __init__(self):
+        self.w, self.b = Value(1.0), Value(2.0)
+
+
+class OfNeuron(Neuron):
+    """A neuron of a user's class."""
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "change", "write"),
+    [
+        (Many, "w", lambda m: m.w * 0.5, r"model\.w\.data = x\.data"),
+        (Many, "w", lambda m: m.w - Value(0.1) * m.w.grad, r"model\.w\.data = x\.data"),
+        (Many, "w", lambda m: m.w / sum(m.parameters()), r"model\.w\.data = x\.data"),
+        (Many, "w", lambda m: Value(0.5) * 0.1, r"assign leaves, as in Value\(x\.data\)"),
+        (Many, "w", lambda m: [m.w * 0.5], r"write del model\.w first"),
+        (Many, "ws", lambda m: [w - 0.1 * w.grad for w in m.ws], r"zip\(model\.ws, new\): w\.data = x\.data"),
+        (Many, "ws", lambda m: (m.ws[0], m.ws[1] * 0.5), r"zip\(model\.ws, new\): w\.data = x\.data"),
+        (Many, "ws", lambda m: m.ws[0] * m.ws[1], r"begin with a number, as in self\.ws = 0\.0"),
+        (Many, "array", lambda m: m.array * 0.5, r"zip\(model\.array\.flat, new\.flat\)"),
+        (Many, "inside", lambda m: {"a": m.inside["a"] * 0.5}, "change their numbers"),
+        (Many, "queue", lambda m: deque([m.queue[0] * 0.5]), "change their numbers"),
+        (Many, "object", lambda m: SimpleNamespace(w=m.object.w.exp()), r"w\.data = x\.data for each"),
+        (InSlot, "w", lambda m: m.w * 0.5, r"model\.w\.data = x\.data"),
+        (partial(OfNeuron, 2), "b", lambda m: m.b * 0.5, r"model\.b\.data = x\.data"),
+    ],
+)
+def test_parameters_are_not_replaced_by_what_is_computed_from_them(make, name, change, write):
+    """The model would lose them without a word, and PyTorch refuses such an assignment, too."""
+    model = make()
+    before = model.parameters()
+    with pytest.raises(TypeError, match=rf"\.{name} = \.\.\. would replace parameters by what is computed.*{write}"):
+        setattr(model, name, change(model))
+    assert model.parameters() == before
+    with pytest.raises(TypeError, match=r"Many\.w = \.\.\. would replace parameters by what is computed \(mul\)"):
+        Many().reset()
+
+
+def test_parameters_in_slots_are_guarded_as_other_attributes():
+    model = InSlot()
+    with pytest.raises(TypeError, match="would replace parameters by numbers"):
+        model.w = 0.5
+    with no_grad(), pytest.raises(TypeError, match="would replace parameters by constants"):
+        model.w = model.w * 0.5
+    model.w = Value(3.0)
+    assert data(model) == [3.0, 2.0]
+
+
+def test_a_constant_that_no_grad_computed_replaces_no_parameter_afterwards():
+    model = Many()
+    with no_grad():
+        new = model.w * 0.5, [w * 0.5 for w in model.ws]
+    for name, x in zip(("w", "ws"), new, strict=True):
+        with pytest.raises(TypeError, match=rf"Many\.{name} = .* by a constant that an operation computed"):
+            setattr(model, name, x)
+    model.w = Value(0.5, requires_grad=False)
+    assert data(model)[0] == 0.5
+
+
+class State(Module):
+    """A recurrent model whose first state is a parameter at first."""
+
+    def __init__(self):
+        self.w, self.u, self.h, self.hs = Value(0.5), Value(0.25), Value(0.0), [Value(0.0)]
+
+    def __call__(self, x):
+        return self.forward(x)
+
+    def forward(self, x):
+        self.h, self.hs = self.h * 0.5 + x, [self.hs[0] + self.w * x]
+        return self.h
+
+    def step(self, x):
+        self.h = (self.w * x + self.u * self.h).tanh()
+        self.hs[0] = (self.w * x + self.u * self.hs[0]).tanh()
+        return self.h
+
+
+def test_states_and_caches_may_be_computed():
+    """A call of a model may assign any computed value, and another method one that depends on other parameters."""
+    for use in (State.__call__, State.forward, State.step):
+        model = State()
+        for _ in range(2):
+            use(model, 1.0)
+            assert model.parameters() == [model.w, model.u]
+        model.h, model.hs = Value(0.0), [Value(0.0)]
+        assert len(model.parameters()) == 4
+        use(model, 1.0)
+    assert [*model.state_dict()] == ["w", "u"]
+
+
+def test_parameters_may_be_replaced_by_leaves_given_up_and_computed_from_other_parameters():
+    model, hyper = Many(), MLP(1, [2], seed=0)
+    model.w = Value(3.0)
+    model.ws = [Value(w.data * 0.5) for w in model.ws]
+    model.inside["a"] = Value(1.0)
+    model.rows[0] = [Value(2.0), Value(3.0)]
+    assert len(model.parameters()) == 12
+    model.ws = hyper([1.0])
+    model.b = model.w * 2.0
+    del model.w, model.array, model.queue
+    model.w, model.array = model.object.w * 2.0, [0.5]
+    assert data(model) == [2.0, 3.0, 5.0, 1.0, 10.0]
+
+
+CHANGED_ITEMS = [
+    (lambda m: m.ws, 0, r"model\.ws\[0\]"),
+    (lambda m: m.rows[1], 0, r"model\.rows\[1\]\[0\]"),
+    (lambda m: m.array, 1, r"model\.array\[1\]"),
+    (lambda m: m.inside, "a", r"model\.inside\['a'\]"),
+    (lambda m: m.queue, 0, r"model\.queue\[0\]"),
+    (lambda m: vars(m.object), "w", r"model\.object\.w"),
+]
+USES = [Module.parameters, Module.zero_grad, Module.state_dict, lambda m: [*m.named_parameters()], repr]
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(("collection", "key", "code"), CHANGED_ITEMS)
+def test_an_item_that_was_a_parameter_is_refused_if_nothing_trains_it(collection, key, code, use):
+    """Python tells nobody of an assignment to an item, so the next use of the model refuses it."""
+    for inside in (False, True):
+        for listed in (False, True):
+            model = Many()
+            outer = Keeper([model]) if inside else model
+            if listed:
+                outer.parameters()
+            held = collection(model)
+            old = held[key]
+            held[key] = np.float64(0.5)
+            with pytest.raises(TypeError, match=rf"{re.escape(repr(held[key]))}, where a parameter was"):
+                use(outer)
+            held[key] = 0.5
+            with pytest.raises(TypeError, match=rf"is 0\.5, where a parameter was.*write {code} = Value\(0\.5\)"):
+                use(outer)
+            with no_grad():
+                held[key] = old * 0.5
+            with pytest.raises(TypeError, match=rf"is a constant that an operation.*as in {code}\.data \*= 0\.5"):
+                use(outer)
+            held[key] = old * 0.5
+            with pytest.raises(TypeError, match=rf"is computed \(mul\) from.*as in {code}\.data \*= 0\.5"):
+                use(outer)
+            held[key] = Value(0.5)
+            use(outer)
+            assert len(outer.parameters()) == 11
+
+
+def test_lost_items_of_a_users_module_inside_a_network_are_refused():
+    model = MLP(2, [2, 1], seed=0)
+    model.layers[1] = Keeper([Value(1.0), Value(2.0)])
+    assert len(model.parameters()) == len(model.parameters()) == 8
+    model.layers[1].held[1] = 0.5
+    with pytest.raises(TypeError, match=r"^Keeper\.held\[1\] is 0\.5, where a parameter was"):
+        model.parameters()
+
+
+def test_a_state_is_compiled_and_a_class_that_lists_its_parameters_may_compute_them():
+    class Listed(Many):
+        def parameters(self):
+            return [self.w]
+
+    model, listed = State(), Listed()
+
+    def run(x):
+        model.h, model.hs = Value(0.0), [Value(0.0)]
+        return model.step(x) + model.step(x)
+
+    assert compile_function(run)(1.0) == run(1.0).data
+    listed.w = listed.w * 0.5
+    assert data(listed) == [0.5]
+
+
+def test_numbers_and_other_things_may_stand_in_collections_where_no_parameter_was():
+    model = Many()
+    model.mixed = [Value(1.0), 2.0, Value(3.0)]
+    assert len(model.parameters()) == 13
+    model.mixed[1] = 3.0
+    model.mixed.pop(0)
+    model.mixed.append(Value(4.0))
+    assert len(model.parameters()) == 13
+    model.ws[0] = None
+    model.rows.pop()
+    model.rows.append([Value(1.0), 2.0])
+    with no_grad():
+        model.last = [model.w * 2]
+        model.ws.append(model.w * 2)
+    model.queue[0] = Value(1.0, requires_grad=False)
+    model.object.w = Value(2.0) + 0.0 * model.w
+    assert len(model.state_dict()["queue"]) == 1
+
+
+def test_items_of_copies_and_of_modules_that_are_lists_are_compared_too():
+    for model in (pickle.loads(pickle.dumps(Sequence([Value(1.0), Value(2.0)]))), copy.deepcopy(Many().ws)):
+        model = model if isinstance(model, Module) else Sequence(model)
+        model.parameters()
+        model[0] = 0.5
+        with pytest.raises(TypeError, match=r"^Sequence\[0\] is 0\.5, where a parameter was"):
+            model.parameters()
+    twin = copy.deepcopy(Many())
+    assert twin.parameters()
+    twin.ws[1] = 0.5
+    with pytest.raises(TypeError, match=r"^Many\.ws\[1\] is 0\.5"):
+        twin.parameters()
+
+
+def test_the_places_of_parameters_keep_no_model_and_no_parameter_alive():
+    before = len(module._records)
+    model = Many()
+    model.parameters()
+    assert len(module._records) == before + 1
+    del model
+    assert len(module._records) == before
+
+
+def test_a_state_that_is_missing_or_unexpected_in_a_file_says_how_to_begin(tmp_path):
+    """A call replaces the first state, a leaf, by a computed value, which is no entry."""
+    first, called = State(), State()
+    called.step(1.0)
+    first.save(tmp_path / "first.json")
+    called.save(tmp_path / "called.json")
+    write = r"write self\.h = 0\.0 in __init__ and before you save"
+    with pytest.raises(
+        ValueError, match=rf"'h', 'hs' are missing; if calls of the saved model assigned State\.h: .*{write}"
+    ):
+        State().load(tmp_path / "called.json")
+    with pytest.raises(ValueError, match=rf"'h', 'hs' are unexpected; State\.h is no parameter: .*{write}"):
+        called.load(tmp_path / "first.json")
