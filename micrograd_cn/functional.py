@@ -88,9 +88,10 @@ if not TYPE_CHECKING:
 Function: TypeAlias = Callable[..., Any]
 # What to write instead of an option of jax or PyTorch
 INSTEAD = {
-    "has_aux": "write value_and_grad(f, has_aux=True)",
+    "has_aux": "differentiate lambda x: f(x)[0], and call f for the rest",
     "create_graph": "leave it out, because derivatives can be differentiated again",
 }
+INSTEAD_IN_GRAD = INSTEAD | {"has_aux": "write value_and_grad(f, has_aux=True)"}
 
 
 def value_and_grad(
@@ -134,7 +135,7 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Funct
     >>> grad(cube)(2), grad(grad(cube))(2), grad(grad(grad(cube)))(2)
     (12.0, 12.0, 6.0)
     """
-    refuse_options("grad()", wrong, INSTEAD, ("argnums",))
+    refuse_options("grad()", wrong, INSTEAD_IN_GRAD, ("argnums",))
     return _grad("grad", f, argnums)
 
 

@@ -284,8 +284,10 @@ def _refuse_options(loss: Callable[..., Any], wrong: Iterable[str]) -> None:
         "size_average": 'write reduction="mean" or reduction="sum"',
         "reduce": 'write reduction="none" for the losses of all elements',
     }
-    if "weight" in known:
+    if "ignore_index" in known:
         instead |= {"class_weight": "write weight=..."}
+    elif "weight" in known:  # a number for each element, and not for each class
+        instead |= {"class_weight": "write weight=[class_weight[t] for t in ts]"}
     if name == "binary_cross_entropy":
         instead |= dict.fromkeys(("from_logits", "pos_weight"), "write binary_cross_entropy_with_logits(logits, ts)")
     if name == "cross_entropy":

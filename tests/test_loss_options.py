@@ -418,6 +418,7 @@ def test_the_loss_of_ignored_rows_is_a_zero_that_backward_accepts(loss):
 UNKNOWN = [
     (cross_entropy, "size_average", 'write reduction="mean" or reduction="sum"'),
     (cross_entropy, "class_weight", "write weight=..."),
+    (binary_cross_entropy, "class_weight", "write weight=[class_weight[t] for t in ts]"),
     (cross_entropy, "from_logits", "its input is logits, so leave it out"),
     (cross_entropy, "label_smooting", "write label_smoothing=..."),
     (nll_loss, "reduce", 'write reduction="none" for the losses of all elements'),

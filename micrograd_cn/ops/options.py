@@ -70,7 +70,8 @@ def refuse_rows(name: str, xs: Iterable[object]) -> None:
         kind = type(rows[0]).__name__
         write = f"write [{name}(row) for row in rows]"
         if name == "sum":
-            write += " for the sum of each, or builtins.sum(rows) for Python's own sum"
+            start = {"list": ", []", "tuple": ", ()"}.get(kind, "")
+            write += f" for the sum of each, or builtins.sum(rows{start}) for Python's own sum"
         raise TypeError(f"{name}() takes a list of numbers, got a list of {kind}s; {write}")
 
 

@@ -63,6 +63,7 @@ WRONG = {
     "softplus, beta": (lambda: mc.softplus(W, beta=2), r"got beta; write softplus\(beta \* x\) / beta"),
     "gelu, approximate": (lambda: mc.gelu(W, approximate="tanh"), r"write 0\.5 \* x \* \(1 \+ tanh\(0\.79788"),
     "relu, inplace": (lambda: mc.relu(W, inplace=True), r"got inplace; write x = relu\(x\)"),
+    "sum of rows, by Python": (lambda: mc.sum([[W], [X]]), r"or builtins\.sum\(rows, \[\]\) for Python's own sum"),
     "softmax of rows": (lambda: mc.softmax([[W], X]), r"got a list of lists; write \[softmax\(row\) for row in rows\]"),
     "log_softmax of rows": (lambda: mc.log_softmax((X, X)), r"write \[log_softmax\(row\) for row in rows\]"),
     "mean of rows": (lambda: mc.mean([[W], [W]]), r"mean\(\) takes a list .*; write \[mean\(row\) for row in rows\]"),
