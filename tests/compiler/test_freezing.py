@@ -113,6 +113,18 @@ def test_no_derivative_is_0_because_a_parameter_was_frozen_in_one_branch(method,
                     getattr(f, method)(samples, wrt=variables, **options)
 
 
+@pytest.mark.parametrize("method", ["backward", "value_and_grad"])
+def test_a_merged_program_computes_no_gradient_for_an_array_whose_branch_was_frozen(method):
+    a, b = Value(2.0, "a"), Value(3.0, "b")
+    f = compile(lambda x: a * a * b * x if x > 0 else a * b * x, branches=True)
+    with frozen(a):
+        f(1.0)
+    for _ in range(100):
+        getattr(f, method)(np.array([-1.0]))
+        with pytest.raises(ValueError, match=rf"{method}\(\): a requires a gradient now, but is a constant"):
+            getattr(f, method)(np.array([1.0]))
+
+
 def test_derivatives_and_check_refuse_a_constant_that_requires_a_gradient_now():
     """This holds between structures, for the program of one structure, and if no program has it as a parameter."""
     a, b = Value(2.0, "a"), Value(3.0, "b")

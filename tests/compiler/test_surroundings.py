@@ -802,10 +802,9 @@ def test_a_branch_of_a_merged_program_is_compared_again_after_a_callback_changed
         return (w * x - 2.0) ** 2 if w * x < 1 else (w * x * held["k"] - 2.0) ** 2
 
     f, rows = compile(loss, branches=True), [(1.0,)] * 100
-    for data in (0.0, 5.0):
-        w.data = data
-        f(1.0)
-    f.fit(rows[:1], SGD([w], lr=0.0), 1000)  # the branches are compared and merged
+    w.data = 0.5
+    for _ in range(2):  # each branch has a sample, so both are compared, and merged
+        f.fit([(1.0,), (9.0,)], SGD([w], lr=0.0), 300, batch_size=1)
     w.data, seen = 0.0, []
 
     def callback(number, loss):
