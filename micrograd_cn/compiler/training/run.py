@@ -51,7 +51,7 @@ class Dispatcher(NamedTuple):
         parameters: `parameters()` returns the parameters of all existing programs.
         merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
             worthwhile for about this many steps, with so many rows each. Where this program cannot give the right
-            right result, the loss or a derivative is nan. See `function.merged`.
+            result, the loss or a derivative is nan. See `function.merged`.
         may_merge: `may_merge()` returns whether the merged programs may still be used. They may not if a callback has
             changed something, and one of their branches could not be compared with the function since.
     """
