@@ -12,7 +12,9 @@ instruction the code of its caller stands.
 from __future__ import annotations
 
 import opcode
-from collections.abc import Iterable, Iterator
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -121,8 +123,21 @@ def _fills_array_of_leaves(user: FrameType) -> bool:
     """
     from .conversion import array_to_fill  # imported here, because correct programs do not need it
 
-    array = array_to_fill(user)
-    return array is not None and _has_leaves(array)
+    global _without_leaves
+    array, numpy = array_to_fill(user), sys.modules.get("numpy")
+    if numpy is None or not isinstance(array, numpy.ndarray) or not array.size:
+        return False
+    known, first = _without_leaves
+    if known() is array and array.flat[0] is first:
+        return False
+    if not (found := _has_leaves(array)):
+        _without_leaves = weakref.ref(array), array.flat[0]
+    return found
+
+
+# The last array that was found to have no leaves, and its first element then. numpy asks for each element of an array,
+# and to look through the other array each time would take quadratic time. What numpy puts into it are no leaves.
+_without_leaves: tuple[Callable[[], Any], Any] = (lambda: None), None
 
 
 def _has_leaves(array: Any) -> bool:

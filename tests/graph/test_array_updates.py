@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value, compiler, functional, no_grad, quick
+from micrograd_cn.graph import array_updates
 
 
 @pytest.fixture(params=[True, False], ids=["quick", "plain"], autouse=True)
@@ -150,6 +151,24 @@ def test_an_array_of_leaves_that_a_function_only_reads_is_no_place_for_results()
         assert [x.data for x in functools.reduce(operator.add, [1.0, 2.0], w[0])] == [4.0, 5.0]
         assert [x.data for x in np.einsum("ij,j->i", w, w[0])] == [5.0, 13.0]
         assert [x.data for x in np.linalg.multi_dot([w, w, w[0]])] == [31.0, 80.0]
+
+
+def test_an_array_for_results_is_looked_through_a_few_times_and_not_for_each_element(monkeypatch):
+    """Else a function of n leaves would take quadratic time."""
+    asked = []
+    has_leaves = array_updates._has_leaves
+    monkeypatch.setattr(array_updates, "_has_leaves", lambda array: asked.append(array) or has_leaves(array))
+    weights, results = np.array([Value(float(i)) for i in range(100)]), np.empty(100, object)
+    for last in (None, Value(1.0)):  # a leaf that comes into the array later is found, too
+        results[-1] = last
+        with no_grad():
+            if last is None:
+                np.exp(weights, out=results)
+            else:
+                with pytest.raises(TypeError, match="by constants"):
+                    np.exp(weights, out=results)
+        assert 1 <= len(asked) <= 4
+    assert results[-1] is last
 
 
 def test_what_the_error_says_to_write_changes_the_leaves():
