@@ -72,6 +72,7 @@ def test_code_for_arrays_is_made_anew_with_masks(kind):
     plain, special = np.array(PLAIN), np.array(SPECIAL)
     for rows in [plain] * 60 + [special] * 60 + [plain] * 2:
         assert np.array_equal(compute(f, (rows,)), expected(kind, rows.tolist()))
+    assert [ready.masked for ready in f._array_runners.values()] == [True]
 
 
 def test_the_results_may_be_written_over_the_rows():
