@@ -355,6 +355,10 @@ def compared(a, w, v):
     return lambda x: (a * x - 1.0) ** 2 + w * w if w < 3.0 and a < 9.0 else a * x * v
 
 
+def compared_as_an_expression(a, w, v):
+    return lambda x: (a * x - 1.0) ** 2 + w * v if w * v < x else a * x
+
+
 def detached(a, w, v):
     return lambda x: (a * x - (w * v).detach()) ** 2 + mc.sum([w * w, v.tanh(), a * a])
 
@@ -363,7 +367,7 @@ def only_frozen(a, w, v):
     return lambda x: (w * v if x < 2.5 else a * x) ** 2
 
 
-@pytest.mark.parametrize("make", [regularised, compared, detached, only_frozen])
+@pytest.mark.parametrize("make", [regularised, compared, compared_as_an_expression, detached, only_frozen])
 @pytest.mark.parametrize("fits", [0, 1, 3])
 @pytest.mark.parametrize("count", [1, 2])
 def test_fit_goes_on_after_parameters_were_frozen_that_an_expression_has_alone(make, fits, count):
