@@ -255,6 +255,9 @@ def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[Any]:
     >>> _spread("loss", "weight", [1, 2], [[0.5, 0.5], [0.5, 0.5]])
     [1.0, 2.0, 1.0, 2.0]
     """
+    if isinstance(weight, dict) and not isinstance(inputs, dict):
+        write = "write a list with a factor for each element"
+        raise TypeError(f"{name}: {option} must have the shape of the input, got a dict; {write}")
     if not isinstance(weight, dict):  # as for dicts of inputs
         _refuse_unordered(name, option, weight)
     leaves = _leaves(name, weight)

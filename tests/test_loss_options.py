@@ -437,3 +437,9 @@ UNKNOWN = [
 def test_an_unknown_option_is_answered_with_what_to_write(loss, option, write):
     with pytest.raises(TypeError, match=f"^{loss.__name__}\\(\\) has no option {option}; {re.escape(write)}$"):
         loss([0.25, 0.75], 1 if loss in (cross_entropy, nll_loss) else [0.0, 1.0], **{option: 1.0})
+
+
+@pytest.mark.parametrize("loss", [binary_cross_entropy, binary_cross_entropy_with_logits])
+def test_a_dict_of_weights_is_refused_since_its_order_says_nothing(loss):
+    with pytest.raises(TypeError, match="weight must have the shape of the input, got a dict; write a list"):
+        loss([0.75, 0.25], [1, 0], weight={0: 1.0, 1: 2.0})

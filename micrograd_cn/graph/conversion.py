@@ -184,8 +184,8 @@ def array_to_fill(frame: FrameType) -> Any:
     code, at = frame.f_code, frame.f_lasti
     known = _arrays.get((id(code), at))
     if known is None or known[0] is not code:
-        if len(_arrays) >= MAX_PLACES:
-            _arrays.clear()  # other threads may read and fill it meanwhile
+        while len(_arrays) >= MAX_PLACES:
+            _arrays.pop(next(iter(_arrays), (0, 0)), None)  # other threads may read and change it meanwhile
         text = _code_of_array(frame)
         known = _arrays[id(code), at] = code, compile(text, "<out>", "eval") if text else None
     try:
@@ -194,7 +194,7 @@ def array_to_fill(frame: FrameType) -> Any:
         return None
 
 
-MAX_PLACES = 64  # numpy asks for each element of an array, so the code at the last places is kept
+MAX_PLACES = 256  # numpy asks for each element of an array, so the code at the last places is kept
 _arrays: dict[tuple[int, int], tuple[CodeType, CodeType | None]] = {}  # by the identity of the code, and the offset
 _SIMPLE = (ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.UnaryOp, ast.USub, ast.Tuple, ast.Load)
 

@@ -20,6 +20,7 @@ INSTEAD = {
     "Sequential": "nn.MLP(nin, [n1, n2])",
     "Parameter": "Value(x)",
     "set_grad_enabled": "no_grad()",
+    "StepLR": "optim.step_lr(lr, step_size=10)",
     "lr_scheduler": "optim.cosine_lr(lr, steps)",
     "CosineAnnealingLR": "optim.cosine_lr(lr, steps)",
     "jacfwd": "functional.jacobian(f)",

@@ -268,6 +268,22 @@ def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):
     assert "embed" in page.link
 
 
+def test_an_embedded_page_that_asks_for_numbers_shows_the_question_and_goes_on(opened):
+    page = opened(playground("en"), viewport={"width": 700, "height": 480}, **REDUCED)
+    load(page, "embed&text=x*x%2By&=x=3&=y=2&predict=1")
+    page.press(*["ArrowRight"] * 4)
+    answer = page.page.locator("#answer")
+    assert answer.is_visible()
+    box = answer.bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 480
+    before = position(page)
+    answer.fill("1")
+    answer.press("Enter")
+    page.press("ArrowRight")
+    assert position(page) > before
+
+
 def test_a_failure_is_told_and_stops_what_runs(opened):
     page = opened(playground("en"), **REDUCED)
     page.page.evaluate("void dispatchEvent(new ErrorEvent('error', { message: 'ResizeObserver loop' }))")

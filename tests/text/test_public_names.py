@@ -54,6 +54,15 @@ def test_a_module_that_is_asked_for_a_name_of_another_one_says_where_it_is(modul
         asked.nowhere  # noqa: B018
 
 
+# What the expressions give at x = 0.5, for scores 0.25 and 0.5 with targets 0 and 1, and for logits 1 and 2 of class 1
+NUMBERS = {
+    **{"ReLU": 0.5, "LeakyReLU": 0.5, "ELU": 0.5, "GELU": 0.34573123, "SiLU": 0.31122967, "Tanh": 0.46211716},
+    **{"Sigmoid": 0.62245933, "Softplus": 0.97407698, "MSELoss": 0.15625, "L1Loss": 0.375, "HuberLoss": 0.078125},
+    **{"SmoothL1Loss": 0.078125, "smooth_l1_loss": 0.078125, "CrossEntropyLoss": 0.31326169, "NLLLoss": -0.5},
+    **{"BCELoss": 0.49041463, "BCEWithLogitsLoss": 0.65000820, "Parameter": 0.5},
+}
+
+
 @pytest.mark.parametrize("name", INSTEAD)
 def test_what_an_error_says_to_write_for_a_name_of_pytorch_can_be_written(name):
     numbers = {"x": 0.5, "xs": [0.25, 0.5], "ts": [0.0, 1.0], "logits": [1.0, 2.0], "nin": 2, "n1": 3, "n2": 1}
