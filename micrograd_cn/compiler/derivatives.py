@@ -121,8 +121,8 @@ class CompiledDerivative:
         entries: the entries (of a Jacobian or Hessian, those that can be nonzero), and their positions. An entry is a
             `Value` or, if it is a constant, a float.
         of: the program that was differentiated.
-        masked: whether no entry is nan only because a factor is infinite, or nan, at an operand that an operation did
-            not select; see `Program.derivative_for_calls`.
+        masked: False if an entry may be nan where it should be a number, because 0 is multiplied by an infinite factor;
+            see `Program.derivative_for_calls`.
 
     Attributes:
         masked: the argument.

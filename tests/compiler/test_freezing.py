@@ -426,3 +426,12 @@ def test_another_frozen_parameter_in_an_expression_is_noticed(before, fits):
     held["k"] = 0.2
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         f.fit([(2.0,)], optimizer, 1)
+
+
+def test_backward_says_that_a_constant_requires_a_gradient_now_if_there_are_no_parameters():
+    a = Value(2.0, requires_grad=False)
+    f = compile(lambda x: a * a * x)
+    f(1.0)
+    a.requires_grad = True
+    with pytest.raises(ValueError, match="requires a gradient now, but is a constant of the program"):
+        f.backward([(1.0,)])

@@ -540,7 +540,8 @@ class ReadyCall(NamedTuple):
         program: the program that runs.
         merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
-        masked: whether the program computes no derivative that is not masked; see `Program.derivative_for_calls`.
+        masked: False if the program computes a derivative whose entries may be nan where they should not be; see
+            `Program.derivative_for_calls`.
     """
 
     runner: ArrayRunner
@@ -968,6 +969,8 @@ class CompiledFunction:
                 return mean
         parts = self._parts("backward", buckets, threads)
         if not self.parameters:
+            for part in parts:
+                part.recording.loss.check_frozen("backward")
             raise RuntimeError(
                 f"backward() of {self._name}, which has no parameters to give a gradient to; write gradient() for the "
                 "derivatives with respect to the arguments, or forward() for the results"

@@ -1,6 +1,6 @@
 """Write instructions as straight-line code, one after the other without loops, in LLVM or in C.
 
-A `StraightLineWriter` walks the instructions. How a language writes an opcode, its `OpcodeWriter` says.
+A `StraightLineWriter` walks the instructions. An `OpcodeWriter` says how a language writes an opcode.
 """
 
 from __future__ import annotations

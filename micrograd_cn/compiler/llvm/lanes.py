@@ -71,7 +71,7 @@ class Lanes(OpcodeWriter):
         """Apply an opcode to the vectors `xs`, and return the name of the result.
 
         The opcode is that of an LLVM instruction or intrinsic, or the name of a function of C's library. For a formula,
-        an opcode that stands for several instructions, see `StraightLineLanes` in `straight_line`.
+        an opcode that stands for several instructions, see `llvm.straight_line`.
         """
         if opcode in ARITHMETIC:
             return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
