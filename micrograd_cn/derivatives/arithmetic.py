@@ -62,8 +62,8 @@ class DerivativeArithmetic:
         graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. All
             other nodes were made for derivatives, and their constant factors become part of the coefficient.
         masked: whether a derivative is 0 where an operation did not select an operand, even if a later factor is
-            infinite or nan. If not, such a derivative is nan, and all others are the same apart from the sign of 0. This
-            takes fewer nodes.
+            infinite or nan. If not, such a derivative is nan, and all others are the same apart from the sign of 0.
+            This takes fewer nodes.
 
     Attributes:
         field: the `FieldEvaluator` that gives the value of each node in the finite field.
