@@ -898,3 +898,35 @@ def test_an_array_that_is_moved_alone_is_moved_as_far_as_with_the_others():
     groups = dict(array_groups(problem, np.ones(35)))
     assert groups["x0"].tolist() == [1.0] * 5 + [0.0] * 30
     assert groups["x1"].tolist() == [0.0] * 5 + [1.0] * 30
+
+
+def _softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+# In the last row of each point, two large inputs get the same weight and move alike, so the softmax does not change
+SATURATED = [
+    [[3600.0, 841.0, 431.0, 0.0], [81.3, 0.0, 350.0, 0.0], [251.0, -940.0, 474.0, 488.0]],
+    [[308.0, 1420.0, -0.0, -37.8], [1400.0, -28.7, -0.0, 24.8], [63.2, 195.0, 200.0, 23.4]],
+]
+
+
+@pytest.mark.parametrize("point", SATURATED)
+def test_last_bits_of_a_backward_pass_whose_parts_cancel_are_no_mistake(point):
+    def vjp(x, u):
+        p = _softmax(x)
+        return p * (u - (p * u).sum(-1, keepdims=True))
+
+    assert gradcheck(_softmax, np.array(point), vjp=vjp)
+
+
+@pytest.mark.parametrize("point", SATURATED)
+@pytest.mark.parametrize("share", [1e-9, 1e-3, 1.0])
+def test_a_derivative_of_a_flat_function_that_is_larger_than_last_bits_is_a_mistake(point, share):
+    def vjp(x, u):
+        p = _softmax(x)
+        return p * (u - (1.0 - share) * (p * u).sum(-1, keepdims=True))
+
+    with pytest.raises(GradientMismatch):
+        gradcheck(_softmax, np.array(point), vjp=vjp)

@@ -20,9 +20,11 @@ from ..numeric.thresholds import (
     ABSORBED_SHARE,
     DOUBLE_PRECISION_BITS,
     ESTIMATED_ERRORS,
+    FAR_STEP,
     FEATURE,
     FEATURE_SLOPE,
     LONG_STEP,
+    MAX_ANALYTIC_NOISE,
     MAX_TREADS,
     MIN_SIGNAL_TO_NOISE,
     ROUGH_SHARE,
@@ -115,6 +117,21 @@ def rounding_of_all_elements(doubt: Doubt) -> str:
     return noise_note(rounding) if rounding else ""
 
 
+def rounding_of_cancelling_parts(doubt: Doubt) -> str:
+    """Return a note if f is flat, and the derivative is what rounding leaves of parts that cancel; else "".
+
+    A softmax whose large inputs all move alike does not change. A backward pass subtracts equal numbers there, and may
+    leave some of their last bits instead of 0. These numbers are taken to be as large as the slopes of f farther along
+    the direction.
+    """
+    phi, numeric = doubt.phi, doubt.comparison.numeric
+    if math.fabs(numeric.slope) + numeric.error > phi.problem.eps * doubt.mismatch:
+        return ""
+    slopes = [math.fabs(phi(t) / t) for size in (1.0, 2.0, 4.0, FAR_STEP) for t in (size, -size)]
+    rounding = MAX_ANALYTIC_NOISE * phi.problem.eps * max(filter(math.isfinite, slopes), default=0.0)
+    return f"too noisy to tell: the derivative is rounded by {rounding:.1g}" if doubt.mismatch <= rounding else ""
+
+
 def narrow_features(doubt: Doubt) -> str:
     """Return a note if features of f that are narrower than the steps explain the mismatch; else "".
 
@@ -165,6 +182,7 @@ Excuse: TypeAlias = Callable[[Doubt], str]
 EXCUSES: tuple[Excuse, ...] = (
     rounding_absorbs_changes,
     rounding_of_all_elements,
+    rounding_of_cancelling_parts,
     narrow_features,
     staircase,
     treads,
