@@ -127,7 +127,7 @@ def rounding_of_cancelling_parts(doubt: Doubt) -> str:
     phi, numeric = doubt.phi, doubt.comparison.numeric
     if math.fabs(numeric.slope) + numeric.error > phi.problem.eps * doubt.mismatch:
         return ""
-    slopes = [math.fabs(phi(t) / t) for size in (1.0, 2.0, 4.0, FAR_STEP) for t in (size, -size)]
+    slopes = [math.fabs(phi(t) / t) for k in range(4) for t in (FAR_STEP * 0.5**k, -FAR_STEP * 0.5**k)]
     rounding = MAX_ANALYTIC_NOISE * phi.problem.eps * max(filter(math.isfinite, slopes), default=0.0)
     return f"too noisy to tell: the derivative is rounded by {rounding:.1g}" if doubt.mismatch <= rounding else ""
 
