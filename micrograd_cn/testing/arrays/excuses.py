@@ -125,7 +125,7 @@ def rounding_of_cancelling_parts(doubt: Doubt) -> str:
     the direction.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric
-    if math.fabs(numeric.slope) + numeric.error > phi.problem.eps * doubt.mismatch:
+    if MIN_SIGNAL_TO_NOISE * (math.fabs(numeric.slope) + numeric.error) > doubt.mismatch:
         return ""
     slopes = [math.fabs(phi(t) / t) for k in range(4) for t in (FAR_STEP * 0.5**k, -FAR_STEP * 0.5**k)]
     rounding = MAX_ANALYTIC_NOISE * phi.problem.eps * max(filter(math.isfinite, slopes), default=0.0)
