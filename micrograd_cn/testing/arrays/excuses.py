@@ -125,10 +125,13 @@ def rounding_of_cancelling_parts(doubt: Doubt) -> str:
     the direction.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric
+    bits = MAX_ANALYTIC_NOISE * phi.problem.eps
     if MIN_SIGNAL_TO_NOISE * (math.fabs(numeric.slope) + numeric.error) > doubt.mismatch:
         return ""
+    if doubt.mismatch > bits * norm(phi.u, phi.outputs) / math.fabs(phi.divisor):  # more than such slopes may explain
+        return ""
     slopes = [math.fabs(phi(t) / t) for k in range(4) for t in (FAR_STEP * 0.5**k, -FAR_STEP * 0.5**k)]
-    rounding = MAX_ANALYTIC_NOISE * phi.problem.eps * max(filter(math.isfinite, slopes), default=0.0)
+    rounding = bits * max(filter(math.isfinite, slopes), default=0.0)
     return f"too noisy to tell: the derivative is rounded by {rounding:.1g}" if doubt.mismatch <= rounding else ""
 
 
