@@ -158,7 +158,6 @@ REVISIONS = {  # for each revision, a comparison, how large others are, and the 
 EXCUSES = {  # for each excuse, a comparison that it takes back
     "rounding_absorbs_changes": Along(lambda x: np.array([1e6, 0.0]) + 1e-14 * x, lambda x: 1e-14, [0.3, 0.7]),
     "rounding_of_all_elements": Along(np.sin, lambda x: 1.02 * np.cos(x), np.float32([1e5])),
-    "rounding_of_cancelling_parts": Along(np.tanh, lambda x: 1e-14, [50.0], [32.0]),
     "narrow_features": Along(lambda x: (3 * x + 1e9) - 1e9, lambda x: 3.06, np.float32([0.0]), [2.0**20]),
     "staircase": Along(np.sin, lambda x: 1.02 * np.cos(x), [1e12]),
     "treads": ON_A_STAIRCASE,
@@ -185,4 +184,6 @@ def test_each_excuse_takes_some_mistake_back(monkeypatch, name):
 
 def test_no_revision_and_no_excuse_is_left_out():
     assert [*REVISIONS] == [revise.__name__ for revise in directional_comparison.REVISIONS]
-    assert [*EXCUSES] == [each.__name__ for each in (*excuses.EXCUSES, *excuses.HALF_PRECISION_EXCUSES)]
+    names = [each.__name__ for each in (*excuses.EXCUSES, *excuses.HALF_PRECISION_EXCUSES)]
+    names.remove("rounding_of_cancelling_parts")  # its example is a whole check, in test_array_check.py
+    assert [*EXCUSES] == names
