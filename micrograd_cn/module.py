@@ -18,7 +18,7 @@ from functools import partial
 from itertools import product
 from numbers import Number
 from pathlib import Path
-from types import MappingProxyType, MemberDescriptorType
+from types import FrameType, MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
@@ -81,9 +81,9 @@ class Module:
         _members_of(cls)
         if cls.__setattr__ is object.__setattr__:
             assign = _assign_with_slots if _slots[cls] else _assign
-            cls.__setattr__ = assign  # type: ignore[method-assign, assignment]
+            cls.__setattr__ = assign  # type: ignore[method-assign, assignment]  # it takes any `Module` as its self
         if cls.__delattr__ is object.__delattr__:
-            cls.__delattr__ = _delete  # type: ignore[method-assign, assignment]
+            cls.__delattr__ = _delete  # type: ignore[method-assign, assignment]  # as for `__setattr__`
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `forward` returns. A model may define either `__call__` or `forward`.
@@ -869,27 +869,27 @@ def _refuse_computed(model: Module, name: str, old: Any, x: Any) -> None:
 
 def _is_in_a_call_or_init(model: Module) -> bool:
     """Return whether a call of a model is running, its `__call__` or `forward`, or the `__init__` of `model`."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if code.co_name in ("__call__", "forward", "call", "__init__") and code.co_argcount:
             caller = frame.f_locals.get(code.co_varnames[0])
             if caller is model or (isinstance(caller, Module) and code.co_name != "__init__"):
                 return True
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 
 def _is_in_a_method(model: Module) -> bool:
     """Return whether a method of `model` is running, as its class or a base defines it."""
     names = {base.__qualname__ for base in type(model).__mro__}
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         is_method = code.co_argcount and code.co_qualname.rpartition(".")[0] in names
         if is_method and frame.f_locals.get(code.co_varnames[0]) is model:
             return True
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 
@@ -1139,7 +1139,7 @@ _of_this_package: set[type] = {Module}  # the classes of modules that this packa
 
 
 def _has_number(x: Any) -> bool:
-    """Return whether there is a plain number in `x`: a number itself, or in an array or in nested collections."""
+    """Return whether there is a number, a bool or a text in `x`: `x` itself, or in an array or in collections."""
     if _items_if_values(x) is not None:
         return False
     waiting, entered = [x], set[int]()
@@ -1152,9 +1152,9 @@ def _has_number(x: Any) -> bool:
                 entered.add(id(x))
                 waiting += x.values() if isinstance(x, dict) else x.flat if _is_array(x) else x
         elif _is_array(x):
-            if x.size and x.dtype.kind in "iufc":
+            if x.size and x.dtype.kind in "biufcSU":
                 return True
-        elif _is_number(x):
+        elif _is_number(x) or isinstance(x, (bool, str)):
             return True
     return False
 

@@ -1482,3 +1482,17 @@ def test_a_state_that_is_missing_or_unexpected_in_a_file_says_how_to_begin(tmp_p
         State().load(tmp_path / "called.json")
     with pytest.raises(ValueError, match=rf"'h', 'hs' are unexpected; State\.h is no parameter: .*{write}"):
         called.load(tmp_path / "first.json")
+
+
+@pytest.mark.parametrize("x", [True, "0.5", [True], {"a": "b"}, np.array([True])])
+def test_a_bool_or_a_text_does_not_take_the_place_of_a_parameter(x):
+    class Scaled(Module):
+        def __init__(self):
+            self.w = Value(2.0)
+
+    model = Scaled()
+    with pytest.raises(TypeError, match="would replace parameters by numbers"):
+        model.w = x
+    model.w = None  # as in PyTorch, this gives the parameter up
+    assert model.parameters() == []
+    model.w = x
