@@ -47,8 +47,9 @@ class Loop(NamedTuple):
     Attributes:
         axes: the variables of the loops, from the innermost to the outermost, with their counts of iterations.
         opcode: the opcode. START copies its operand, and SCATTER adds a value to one of several places, by an index.
-        reads: the operands. For a sum, they are the left and the right factors of its products, by `k`. For a gather,
-            they are the index `k` and the values from which it selects, and for a scatter, the index `k` and the value.
+        reads: the operands. For a sum, they are the left factors of its products, and the right factors, each by the
+            index `k` of the product. For a gather, they are the number that becomes the index `k`, and the values from
+            which `k` selects. For a scatter, they are the number that becomes `k`, and the value that is added.
         write: the places of the results, as a table. The index of a row is `i`, and that of a column is `j`, or `k` if
             there is no axis `j`.
         sign: "=" to store the results, or "+=" to add them to the numbers in their places.
@@ -134,11 +135,14 @@ class Arrays:
         return [f"{target} {loop.sign} {text.apply(loop.opcode, xs)};"]
 
     def _index(self, x: str, count: int) -> str:
-        """Return the line that defines the variable `k`: the number `x` as an index below `count`, or -1."""
+        """Return the line that defines `k` as the index `x`, or as -1 if `x` is no integer from 0 to count - 1."""
         return f"const long k = {self.text.index()}({x}, {count});"
 
     def _sum(self, loop: Loop, assign: str) -> list[str]:
-        """Return the lines that compute a sum: few products are written out, and a loop over `k` adds up many."""
+        """Return the lines that compute a sum: one expression if it has few products, else a loop.
+
+        `assign` is the beginning of the line that stores or adds the sum, such as "outputs[i] =".
+        """
         text, count = self.text, len(loop.reads[0].numbers[0])
         terms = [*map(self.element, loop.terms)]
         if count < MIN_LOOP_PRODUCTS:

@@ -229,8 +229,9 @@ class Plan:
     def operands(self, stage: Map) -> list[list[int]]:
         """Return the operands of a map's instructions by slot: all first operands, all second operands, and so on.
 
-        The operands of sums are the factors of their products; a term counts as a product with 1. A map with the opcode
-        START copies the values that long sums start from, so it has one slot with these values.
+        The operands of sums are the factors of their products. A term, which is added without a factor, counts as a
+        product with 1. A map with the opcode START copies the values that long sums (sums that loops compute) start
+        from, so it has one slot with these values.
         """
         if stage.opcode == START:
             return [[*map(self.schedule.start, stage.numbers)]]

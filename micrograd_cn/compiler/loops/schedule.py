@@ -30,6 +30,8 @@ MAX_STRAIGHT_LINE_COST = 300  # machine instructions in one piece of straight-li
 class Layer(NamedTuple):
     """A layer of instructions, none of which depends on a long sum or a gather of the same layer.
 
+    A long sum is a sum that a loop computes. A gather loads one of its operands, by an index.
+
     Attributes:
         numbers: the numbers of all instructions but the gathers, in order.
         levels: a dict from each level to the numbers of its instructions. Instructions of one level do not depend on

@@ -1,7 +1,7 @@
 """Find constant strides: equal distances in memory from each operand to the next.
 
-One loop can compute instructions of one opcode if their operands lie at constant strides. Here an item is, for example,
-the number of an instruction.
+One loop can compute instructions of one opcode if their operands lie at constant strides. The functions below split
+items into groups by the places of their operands. An item is, for example, the number of an instruction.
 """
 
 from __future__ import annotations

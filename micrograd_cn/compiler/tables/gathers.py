@@ -113,7 +113,7 @@ def _add_to(f: Function, totals: Doubles, number: Integer, count: Integer, x: st
 def _groups(f: Kernel, size: int) -> Iterator[tuple[Integer, Integer, Integer, Words]]:
     """Write a loop over the groups of gathers or scatters in a table, see `gather`.
 
-    The `with` block writes the loop's body.
+    This is a context manager: the code in its `with` block writes the loop's body.
 
     Yield four values: the offset of the group's index, the count of operands or totals, the count of
     the group's items, and the address of the words for the first item in the table. An item is a result of a gather, or

@@ -59,8 +59,8 @@ class _Operands:
 def map_kernel(opcode: str, pattern: str) -> KernelWriter:
     """Return the function that writes the kernel for maps with this opcode and this pattern of operands.
 
-    `_Operands` explains patterns. If the opcode is "sum" or "dot", the products of each sum are written out. The
-    operands in the pattern and the table are then the factors of these products, pair by pair.
+    `_Operands` explains patterns. If the opcode is "sum" or "dot", the kernel has no loop over the products of a sum.
+    The pattern and the table then have a slot for each factor of these products, pair by pair.
 
     The kernel's table, with offsets in bytes (see the module `sums`): the count of vectors of results, the offset of
     the first result, and a word for each operand slot.

@@ -5,9 +5,9 @@ multiplies a matrix of scalars by vectors of samples. Here a sample is a value t
 a vector holds the value for one row of the batch. A row has the numbers of the arguments of one call. The kernel works
 in tiles: a few sums for one block of rows stay in registers, so each value that is loaded is used several times.
 Totals, which are sums over the rows of the batch, such as the gradient of a matrix, are computed in tiles, too. Such
-totals stay in registers for all rows of a panel, and then their lanes are added up. In phases BATCH and AFTER, and if
-rows are computed one at a time, values are scalars. The lanes of a vector then hold several sums, or several products
-of one sum.
+totals stay in registers for all rows of a panel, and then their lanes are added up. Values are scalars if they are
+computed once for a batch, before its rows or after them (in phase BATCH or AFTER), or if rows are computed one at a
+time. The lanes of a vector then hold several sums, or several products of one sum.
 
 All kernels have the same arguments:
 
@@ -72,11 +72,12 @@ class Kernel(Function):
 
 @contextmanager
 def each_block(f: Function, carried: Sequence[First] = ()) -> Iterator[tuple[Doubles, list[Any], list[Any]]]:
-    """Write a loop over the blocks of a panel. The `with` block writes the loop's body.
+    """Write a loop over the blocks of a panel.
 
-    Yield three things: the address of the current block, the loop-carried values, and an empty list. The body must
-    append the values for the next iteration to the list. After the loop, the list has the last values. `carried` has
-    the first loop-carried values, see `Function.loop`.
+    This is a context manager: the code in its `with` block writes the loop's body. Yield three things: the address of
+    the current block, the loop-carried values, and an empty list. The body must append the values for the next
+    iteration to the list. After the loop, the list has the last values. `carried` has the first loop-carried values,
+    see `Function.loop`.
     """
     panel, blocks, stride = Doubles(f, "%w"), Integer(f, "%blocks"), Integer(f, "%stride")
     with f.loop(blocks * stride, carried, step=stride) as loop:
@@ -438,7 +439,7 @@ def column_sums(machine: Machine, opcode: str) -> Function:
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
-    """Write a kernel like `column_sums`, whose results are totals, which are sums over the rows of a batch."""
+    """Write a kernel like `column_sums`, for sums that are totals. A total is a sum over the rows of a batch."""
     f = Kernel(kernel_name("column_totals", opcode))
     return _columns(machine, opcode, f, f.totals)
 
@@ -495,7 +496,7 @@ def list_sums(machine: Machine, opcode: str) -> Function:
 
 
 def list_totals(machine: Machine, opcode: str) -> Function:
-    """Write a kernel like `list_sums`, whose results are totals, which are sums over the rows of a batch."""
+    """Write a kernel like `list_sums`, for sums that are totals. A total is a sum over the rows of a batch."""
     f = Kernel(kernel_name("list_totals", opcode))
     return _listed(machine, opcode, f, f.totals)
 

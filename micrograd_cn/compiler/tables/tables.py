@@ -35,7 +35,7 @@ class Tables:
         kernels: a dict from the name of each kernel that the tables need to the function that writes the kernel.
         fast: whether the tables have the addresses of the optimised versions of the kernels.
         pack_calls: the calls that copy scalars to contiguous places. The program makes these calls after the stages of
-            phase BATCH.
+            phase BATCH, which are computed once for a batch, and before the rows.
         totals: the calls that add the products of a panel's rows to the totals.
     """
 

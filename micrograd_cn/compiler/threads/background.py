@@ -20,7 +20,7 @@ IN_BACKGROUND = True  # whether tasks are done in threads of their own
 class _ShortTurns:
     """A context manager that makes Python's switch interval short, so threads hand over the GIL more often.
 
-    Several threads may be inside a `with` block of it at once.
+    The interval stays short as long as any thread is inside a `with` block of this context manager.
     """
 
     def __init__(self) -> None:
