@@ -124,7 +124,7 @@ class Graph:
         return code
 
     def take_code(self) -> CodeBuilder:
-        """Return a `CodeBuilder` without instructions that knows already that it can lower the graph's operations.
+        """Return a `CodeBuilder` without instructions. Its method `check` has checked all operations of the graph.
 
         Each call returns another object, even if several threads call the method at the same time.
         """

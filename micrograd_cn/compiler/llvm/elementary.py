@@ -136,7 +136,10 @@ def _log(k: Vector, f: Vector) -> Vector:
 
 
 def _with_special_values(x: Vector, y: Vector, pole: float) -> Vector:
-    """Return the logarithm `y` of `x`, but -inf where x is `pole`, nan where x is less or nan, inf where x is inf."""
+    """Return the logarithm `y` of `x`, corrected in some lanes.
+
+    The result is -inf where x is `pole`, nan where x is less than `pole` or nan, and inf where x is inf.
+    """
     y = x.where("oeq", pole, -inf, y)
     y = x.where("ult", pole, nan, y)
     return x.where("oeq", inf, inf, y)

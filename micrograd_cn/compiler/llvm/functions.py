@@ -89,15 +89,15 @@ class Library:
         return f
 
     def _by_parts(self, f: Function, symbol: str, count: int, parameters: list[str]) -> str:
-        """Write calls of libmvec's function `symbol` for all parts of wider vectors, and join the results.
+        """Split vectors into parts, write a call of libmvec's function `symbol` for each part, and join the results.
 
         Each part is as wide as a SIMD vector.
 
         Args:
             f: the function in which the calls are written.
             symbol: the name of libmvec's function.
-            count: the count of lanes of the wider vectors.
-            parameters: the names of these vectors.
+            count: the count of lanes of the vectors.
+            parameters: the names of the vectors, one for each operand of libmvec's function.
 
         Returns:
             the name of the joined vector.

@@ -48,7 +48,7 @@ AnyOperand = TypeVar("AnyOperand", bound=Operand)
 
 
 def typed(x: Operand | int | str) -> str:
-    """Return an operand of a call with its type. A number of Python is an i64, and text has its type already.
+    """Return an operand of a call with its type. An int becomes an i64 constant, and a text must begin with its type.
 
     >>> typed(1), typed("double %x")
     ('i64 1', 'double %x')

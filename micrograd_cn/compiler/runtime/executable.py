@@ -292,22 +292,23 @@ class Executable:
     def spoiled_address(self, buffers: Buffers) -> int:
         """Return the address of a number that is nan if the gradient in `buffers` has to be computed again, with gates.
 
-        Gates are explained at `Lowering.differentiate`.
+        A gate is an instruction that keeps a gradient from being nan; see `Lowering.differentiate`.
         """
         return buffers.scalars.address + 2 * WORD * self._gradients_at if self._checks else NEVER_SPOILED.address
 
     def is_spoiled(self, buffers: Buffers) -> bool:
         """Return whether the gradient in `buffers` has to be computed again, with gates, since a total is not finite.
 
-        A total is a sum over the rows of a batch. Gates are explained at `Lowering.differentiate`.
+        A total is a sum over the rows of a batch. A gate is an instruction that keeps a gradient from being nan; see
+        `Lowering.differentiate`.
         """
         return self._checks and isnan(buffers.scalars.view[2 * self._gradients_at])
 
     def compute_with_gates(self, buffers: Buffers, data: int, index: int, n: int) -> None:
         """Compute the gradient of the mean output of n rows by code with gates, and leave the gradient in `buffers`.
 
-        Gates are explained at `Lowering.differentiate`. `buffers` must already have the data of the parameters. The
-        other arguments are as for `forward`.
+        A gate is an instruction that keeps a gradient from being nan; see `Lowering.differentiate`. `buffers` must
+        already have the data of the parameters. The other arguments are as for `forward`.
         """
         select_tier = self._select_tier()
         assert select_tier  # whoever runs the code keeps the graph alive

@@ -165,7 +165,7 @@ def _is_held(optimizer: Optimizer) -> bool:
 
 
 def _references(holder: Any) -> tuple[int, int]:
-    """Return how many references the list `holder.lazy_state` has, and the largest such count of one of its items."""
+    """Return the count of references to the list `holder.lazy_state`, and the largest count for one of its items."""
     state = holder.lazy_state
     return getrefcount(state), max(map(getrefcount, state), default=0)
 
@@ -197,7 +197,7 @@ class SingleSteps:
         self._tasks = BackgroundTasks()
 
     def step(self, optimizer: Optimizer) -> bool:
-        """Take a step of an optimiser and return True. If Python code shall do so, change nothing and return False."""
+        """Take a step of an optimiser and return True. If Python code has to take the step, only return False."""
         count = len(optimizer.parameters)
         if context.active:
             return False
@@ -228,5 +228,5 @@ class SingleSteps:
         return found
 
     def clear_gradients(self, parameters: list[Value]) -> bool:
-        """Set the gradients of parameters to 0 and return True. If Python code shall do so, return False."""
+        """Set the gradients of parameters to 0 and return True. If Python code has to set them, only return False."""
         return clear_gradients(parameters)
