@@ -60,9 +60,9 @@ def group_alike(arguments: Sequence[Sequence[Any]]) -> list[tuple[list[int], arr
 
 
 def _read(values: Sequence[Any]) -> Column | None:
-    """Return the `Column` of an argument, or None if samples must be read one by one.
+    """Return the `Column` of an argument: its numbers, and a key for each sample that says how it is nested there.
 
-    `values` has the value of the argument in each sample.
+    `values` has the value of the argument in each sample. Return None if the samples must be read one by one.
     """
     kinds = {*map(type, values)}
     if kinds <= _number_types():

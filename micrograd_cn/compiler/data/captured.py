@@ -179,13 +179,13 @@ def with_folded(roots: Sequence[Value]) -> list[Value]:
 
 
 def _copy_changed(nodes: Iterable[Value], copies: dict[Any, Value], replacement: Callable[[Any], Any]) -> None:
-    """Copy those nodes that get another operand, and add the copies to a dict.
+    """Copy those nodes that have an operand which is replaced, and add the copies to a dict.
 
     Args:
         nodes: the nodes, operands first. Leaves among them are left alone.
         copies: a dict from nodes to their copies. A node that is in it already is not copied.
-        replacement: a function that returns what takes the place of an operand: the operand itself, its copy in
-            `copies`, or another node.
+        replacement: a function that takes an operand of a node, and returns the operand of the node's copy: the same
+            object if it is not replaced, its copy in `copies`, or another node.
     """
     for node in nodes:
         if node.op and node not in copies:
@@ -195,7 +195,7 @@ def _copy_changed(nodes: Iterable[Value], copies: dict[Any, Value], replacement:
 
 
 def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
-    """Return a copy of `node` with other operands, whose data are the same as those of the operands of `node`."""
+    """Return a copy of `node` with the operands `operands`, which must have the data of the operands of `node`."""
     other = object.__new__(Value)
     for slot in Node.__slots__:
         setattr(other, slot, getattr(node, slot))

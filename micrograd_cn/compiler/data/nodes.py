@@ -66,7 +66,7 @@ def slot_offset(name: str) -> int:
 
 
 class Slot(NamedTuple):
-    """LLVM values that tell what is in a slot of a node.
+    """LLVM values that describe the object in a slot of a node.
 
     Attributes:
         content: the address of the object in the slot. If the slot is empty, it is the address of the placeholder
@@ -239,7 +239,10 @@ def _write_add() -> Function:
 
 
 def _write_frozen() -> Function:
-    """Write the function that returns 0 if all nodes in `%list` require a gradient, and 1 if one may require none."""
+    """Write the function that returns 0 if all nodes in `%list` require a gradient, and otherwise 1.
+
+    It also returns 1 if a node belongs to a subclass of `Value`, since machine code cannot read such a node.
+    """
     f = Function(f"{KERNEL_PREFIX}frozen_nodes", "ptr %list, i64 %n", "i64")
     nodes = NodeLoop(f)
     with f.repeat("%n", [Condition(f, "true")]) as loop:

@@ -1,4 +1,7 @@
-"""Sort rows by the program that computes them, take their numbers, and put results back in order, in machine code."""
+"""Sort rows by the program that computes them, gather their numbers, and put results in the order of the rows.
+
+If there are many rows, machine code does this.
+"""
 
 from __future__ import annotations
 

@@ -131,8 +131,7 @@ def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any
 def overlaps(data: Numbers, out: Any) -> bool:
     """Return whether two buffers share memory, so that writing to `out` would change `data` while `data` is read.
 
-    If `data` is an `array.array`, it is a copy of the caller's rows, so it shares memory with `out` only if it is `out`
-    itself.
+    An `array.array` counts as a copy of the caller's rows, so it shares no memory with `out` unless it is `out` itself.
 
     >>> numbers = memoryview(array("d", [1, 2, 3]))
     >>> overlaps(numbers[:2], numbers[1:]), overlaps(numbers[:1], numbers[1:])

@@ -436,7 +436,7 @@ class Surroundings:
             self._visit_object(x)
 
     def _visit_object(self, x: Any) -> None:
-        """Visit the attributes of an object and the classes that it is of."""
+        """Visit the attributes of an object, and those classes of users that are its class or bases of its class."""
         held = getattr(x, "__dict__", None)
         if isinstance(held, dict):
             self._visit_attributes(x, held)
@@ -779,7 +779,7 @@ def _content(holder: Any, name: Any, missing: Any = None) -> Any:
 
 
 def _remove(holder: Any, name: Any) -> None:
-    """Take the value of the variable `name` of `holder` away."""
+    """Delete the variable `name` of `holder`; a cell of a closure becomes empty."""
     if isinstance(holder, CellType):
         del holder.cell_contents
     elif isinstance(holder, dict):
