@@ -92,8 +92,8 @@ A multiplication `w * x` in a user's function becomes machine code in these modu
     native                    `parts_of` divides the stages among functions for this program alone, the `Part`s, and
                               `PartWriter` writes the multiplication into one of them. It is a `StraightLineWriter`
                               (`instructions.straight_line`), which walks instructions one after the other.
-    llvm.straight_line        `StraightLineLanes`, which writes a kernel's multiplication and that of a native function
-                              alike, calls `Lanes.operation` in `llvm.lanes`, which writes LLVM's instruction `fmul`.
+    llvm.lanes                `StraightLineLanes` writes a kernel's multiplication and that of a native function alike,
+                              as LLVM's instruction `fmul`.
     llvm.machine              `Machine` lets LLVM compile the text of kernels and of native functions.
 
 `runtime.executable.CompiledGraph` calls `Lowering` and `make_tables`, and its `Executable` calls `StageLists`. It

@@ -13,8 +13,7 @@ from typing import TypeGuard
 
 from .instructions.code import SAMPLE
 from .instructions.straight_line import StraightLineWriter
-from .llvm.lanes import Lanes
-from .llvm.straight_line import StraightLineLanes
+from .llvm.lanes import Lanes, StraightLineLanes
 from .llvm.text import BYTE, Function
 from .loops.plan import Plan
 from .loops.schedule import MAX_STRAIGHT_LINE_COST

@@ -27,9 +27,8 @@ from micrograd_cn.compiler.instructions.code import SAMPLE
 from micrograd_cn.compiler.instructions.lowering import Lowering
 from micrograd_cn.compiler.llvm import elementary
 from micrograd_cn.compiler.llvm import machine as machines
-from micrograd_cn.compiler.llvm.lanes import Lanes
+from micrograd_cn.compiler.llvm.lanes import Lanes, StraightLineLanes
 from micrograd_cn.compiler.llvm.machine import Machine, machine
-from micrograd_cn.compiler.llvm.straight_line import StraightLineLanes
 from micrograd_cn.compiler.llvm.text import FAST_KERNEL_PREFIX, KERNEL_PREFIX
 from micrograd_cn.compiler.loops.places import WORD, Places
 from micrograd_cn.compiler.loops.schedule import Schedule

@@ -5,7 +5,7 @@ import pytest
 from micrograd_cn.compiler.c.text import Text, Variables
 from micrograd_cn.compiler.instructions.code import SAMPLE, Code
 from micrograd_cn.compiler.instructions.straight_line import StraightLineWriter
-from micrograd_cn.compiler.llvm.straight_line import StraightLineLanes
+from micrograd_cn.compiler.llvm.lanes import StraightLineLanes
 from micrograd_cn.compiler.llvm.text import Function, literal
 
 LINES = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..instructions.straight_line import OpcodeWriter
+from ..instructions.code import FORMULAS
+from ..instructions.straight_line import OpcodeWriter, StraightLineWriter
 from .operands import Pointer
 from .text import KERNEL_PREFIX, Function, literal
 
@@ -71,7 +72,7 @@ class Lanes(OpcodeWriter):
         """Apply an opcode to the vectors `xs`, and return the name of the result.
 
         The opcode is that of an LLVM instruction or intrinsic, or the name of a function of C's library. For a formula,
-        an opcode that stands for several instructions, see `llvm.straight_line`.
+        an opcode that stands for several instructions, see `StraightLineLanes`.
         """
         if opcode in ARITHMETIC:
             return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
@@ -183,6 +184,43 @@ class Lanes(OpcodeWriter):
             lanes = f"<{self.count} x i32> <{chosen}>"
             halves.append(self.f.op(f"shufflevector {self.type} {a}, {self.type} {b}, {lanes}"))
         return self.add(*halves)
+
+
+class StraightLineLanes(Lanes):
+    """Write operations in a basic block, in which equal operations are written only once.
+
+    The instructions of formulas are written one after the other, so formulas share common subexpressions.
+
+    >>> f = Function("f", "double %x", "double")
+    >>> lanes = StraightLineLanes(f, 1, fused=False)
+    >>> lanes.apply("fneg", ["%x"]), lanes.apply("fneg", ["%x"])
+    ('%v0', '%v0')
+    """
+
+    def __init__(self, f: Function, count: int, fused: bool) -> None:
+        super().__init__(f, count, fused)
+        self._computed: dict[tuple[str, ...], str] = {}
+
+    def compare(self, opcode: str, xs: Sequence[str]) -> str:
+        """Return the mask of a comparison such as "fcmp olt", with one bit for each lane."""
+        key = (opcode, *xs)
+        if key not in self._computed:
+            self._computed[key] = super().compare(opcode, xs)
+        return self._computed[key]
+
+    def operation(self, opcode: str, xs: Sequence[str]) -> str:
+        """Apply an opcode, which may be a formula, to the vectors `xs`, and return the name of the result."""
+        key = (opcode, *xs)
+        if key not in self._computed:
+            self._computed[key] = self._formula(opcode, xs) if opcode in FORMULAS else super().operation(opcode, xs)
+        return self._computed[key]
+
+    def _formula(self, opcode: str, xs: Sequence[str]) -> str:
+        code, result = FORMULAS[opcode]
+        writer = StraightLineWriter(self, code)
+        writer.names.update(enumerate(xs))
+        writer.write_all(range(len(xs), len(code.instructions)))
+        return writer.name_of(result)
 
 
 def vector(count: int) -> str:

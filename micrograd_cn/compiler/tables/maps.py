@@ -10,10 +10,9 @@ from __future__ import annotations
 from functools import cache, partial
 
 from ..instructions.code import SUM_OPCODES
-from ..llvm.lanes import Lanes
+from ..llvm.lanes import Lanes, StraightLineLanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
-from ..llvm.straight_line import StraightLineLanes
 from ..llvm.text import KERNEL_PREFIX, Function, word
 from .sums import Kernel, KernelWriter, kernel_name, sum_of_pairs
 

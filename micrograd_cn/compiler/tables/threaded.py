@@ -19,9 +19,9 @@ from functools import partial
 from itertools import chain
 
 from ..instructions.code import SUM_OPCODES
+from ..llvm.lanes import StraightLineLanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Words
-from ..llvm.straight_line import StraightLineLanes
 from ..llvm.text import KERNEL_PREFIX, Function, word
 from ..loops.stages import Call, StraightLine
 from .sums import Kernel, each_block, sum_of_pairs
