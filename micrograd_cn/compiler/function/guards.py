@@ -238,7 +238,7 @@ class TracedCondition(Traced):
     is_condition = True
 
     def __bool__(self) -> bool:
-        """Return whether the condition holds for the recorded sample, as a comparison of two `Value`s does."""
+        """Return whether the condition holds for the recorded sample. The comparison becomes a guard."""
         holds = self._data != 0.0
         if hooks := here().hooks:
             symbol = self.op.lowerings.array if self.op else ""
@@ -405,7 +405,7 @@ class RecordingHooks(Hooks):
                 raise
 
     def _end(self) -> None:
-        """Undo what `record_call` has changed. It may have been undone already, in part or whole."""
+        """Undo the changes of `record_call`. This may be called again if Ctrl-C has interrupted the first call."""
         OTHER_THREADS.forget(self)
         if here().hooks is self:
             leave(self)

@@ -412,8 +412,8 @@ class Recording:
     def folded(self) -> Recording:
         """Return this recording as it would have been made now, if some of its parameters have been frozen since.
 
-        What is computed from frozen parameters alone is then a constant, and no guard. If there is nothing like that,
-        return this recording itself.
+        A value that is computed from frozen parameters alone is then a constant, and a comparison of such constants is
+        no guard. If there are no such values, return this recording itself.
         """
         if not some_frozen(self.program.parameters):
             return self
@@ -1187,9 +1187,9 @@ class CompiledFunction:
         in several ways.
 
         If the function was called before, `fit` records it again for a sample and compares the two recordings, since
-        the program might not be what the function is now: its parameters may have been replaced or swapped, or a number
-        that it reads may be another one. This is done for each branch, when a sample first takes it. Later calls of
-        `fit` record it again only if a variable, a collection, an array, an attribute, a method or a default of an
+        the function might not do the same now: its parameters may have been replaced or swapped, or a number that it
+        reads may be another one. This is done for each branch, when a sample first takes it. Later calls of `fit`
+        record it again only if a variable, a collection, an array, an attribute, a method or a default of an
         argument that the function can use has changed since. They record it again in any case if the function can read
         more than 20000 objects, a collection of more than 10000 items, an array of more than 100000 numbers, or an
         array of another library than numpy. The same is done after each call of `callback`, so if the callback shall
@@ -1356,8 +1356,8 @@ class CompiledFunction:
         Args:
             buckets: the samples. Recordings for other samples are not compared.
             optimizer: the optimiser.
-            uncompared: a set that becomes the set of the programs that have to be compared before a row reaches them.
-                No row has one of these programs now, but the structure of the samples is theirs.
+            uncompared: a set. Its contents are replaced by the programs for the same structure of samples whose branch
+                no sample takes now. They have to be compared before a sample uses them.
         """
         compared = self._compare_moved("fit", buckets)
         uncompared.clear()
@@ -1375,7 +1375,7 @@ class CompiledFunction:
     def _compare_moved(self, name: str, buckets: Sequence[Bucket]) -> frozenset[Program]:
         """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
 
-        Return the programs of all recordings that are known to be what the function is now.
+        Return the programs of all recordings that are known to agree with the function as it is now.
 
         The variables, collections and arrays that the function can read are remembered, except in the first call of
         `fit`. A recording is not compared again until one of them has changed.
@@ -1411,7 +1411,7 @@ class CompiledFunction:
         return programs
 
     def _compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows], uncompared: set[Program]) -> None:
-        """Compare recordings, which `fit` has not compared before, with new ones. A row takes their branch only now.
+        """Compare recordings with new ones, if `fit` has not done this yet because no row took their branch before.
 
         Args:
             bucket: the samples.
@@ -1860,7 +1860,7 @@ class CompiledFunction:
             if wrt == "parameters" and some_frozen(self.parameters):
                 wrt = unfrozen(self.parameters)
             elif not isinstance(wrt, str) and any(isinstance(x, Value) and not x.requires_grad for x in wrt):
-                return None  # the other way raises the error
+                return None  # the code that sorts the rows by their branches raises the error
             key = wrt if isinstance(wrt, str) else tuple(wrt)
             program = merged.derivative("gradient", functools.partial(self._wrt, "gradient", wrt), key, n)
         if not program or (numbers := merged_results(program, bucket, threads)) is None:

@@ -149,7 +149,8 @@ class MergedRecordings:
     def has_unfrozen_constant(self) -> bool:
         """Return whether a constant of a recording requires a gradient now, so its derivatives may have to be refused.
 
-        Only the way that sorts the rows knows whether one of them takes the branch that uses the constant.
+        A merged program does not tell whether a row takes the branch that uses the constant. The caller therefore sorts
+        the rows by their branches.
         """
         return any(recorded.program.unfrozen_constant() for recorded in self.recordings)
 
