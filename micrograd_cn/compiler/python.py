@@ -248,9 +248,10 @@ class PythonWriter:
         return result
 
     def _define_by_formula(self, op: Op, count: int) -> None:
-        """Define, in `helpers`, a function that some libraries lack. For these it computes the formula of `op` instead.
+        """Define a function in `helpers` that some libraries lack.
 
-        `count` is the count of the operation's operands.
+        It calls the library's own function if there is one, and otherwise computes the formula of `op`. `count` is the
+        count of the operation's operands.
         """
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:

@@ -17,12 +17,13 @@ from typing import Any
 
 
 def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
-    """Return the numbers of snapshots as a dict for JSON. Each of `rows` has one snapshot's numbers, all in one order.
+    """Return the numbers of snapshots as a dict for JSON. Each of `rows` has the numbers of one snapshot.
 
-    The numbers at the index `k` of all rows are a column, which is stored only once if several columns are equal. In
-    the result, `columns[k]` is the index of the stored column for `k`. The first stored columns have the same number in
-    all snapshots, and `fixed` has this number for each of them. `varying` has the numbers of the other stored columns,
-    snapshot by snapshot, as little-endian doubles in base64.
+    The numbers at the index `k` of all rows are the values of one quantity, such as the data of a node. They are a
+    column, which is stored only once if several columns are equal. In the result, `columns[k]` is the index of the
+    stored column for `k`. The first stored columns have the same number in all snapshots, and `fixed` has this number
+    for each of them. `varying` has the numbers of the other stored columns, snapshot by snapshot, as little-endian
+    doubles in base64.
 
     >>> packed([array("d", [1, 2, 2, 7]), array("d", [1, 3, 3, 7])])
     {'columns': [0, 2, 2, 1], 'fixed': [1.0, 7.0], 'varying': 'AAAAAAAAAEAAAAAAAAAIQA=='}

@@ -118,10 +118,10 @@ class Tape:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write what was recorded to the file `path`, and return this path.
 
-        The ending decides what is written. ".html", ".htm" or none is the page. ".svg" and ".gif" are an animation of
-        the forward and the backward pass of one graph. An animated SVG has no script, so it moves also where a README
-        shows it. If the user prefers reduced motion, nothing moves, and all gradients are shown. A GIF needs the
-        package Pillow. Both kinds of animation need a renderer, as `draw_dot` does.
+        With the ending ".html" or ".htm", or without an ending, this is the page. With ".svg" or ".gif", it is an
+        animation of the forward and the backward pass of one graph. An animated SVG has no script, so it moves also
+        where a README shows it. If the user prefers reduced motion, nothing moves, and all gradients are shown. A GIF
+        needs the package Pillow. Both kinds of animation need a renderer, as `draw_dot` does.
 
         Raises:
             ValueError: nothing was recorded, or the file has another ending. For an animation: several graphs were
@@ -143,7 +143,7 @@ class Tape:
         return path
 
     def _animation(self, path: Path) -> Animation:
-        """Return the animation of the only graph that was recorded. Messages have the name of the file `path`."""
+        """Return the animation of the only graph that was recorded. Error messages name the file `path`."""
         from ..picture.animation import Animation
 
         words = WORDS[self.lang]
@@ -172,7 +172,7 @@ def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
 
     The page is one HTML file that needs no network. `.save("flow.html")` writes it, `.html` is its text, and a notebook
     shows it in a frame. `.save("pass.svg")` and `.save("pass.gif")` write an animation instead, for slides or a README.
-    `draw_dot(y, step=k)` is the picture after k edges.
+    `draw_dot(root, step=k)` is the picture after k edges.
 
     The page starts before `backward()`, whatever gradients the graph has now, and it ends with the
     gradients of one `backward()`.
