@@ -580,9 +580,7 @@ class Program(Runnable):
 
     def _derivative(self, kind: Kind, wrt: Variables, lower: bool, masked: bool) -> CompiledDerivative:
         if wrt == "parameters":
-            self.check_frozen(kind)
-            if some_frozen(self.parameters):
-                wrt = unfrozen(self.parameters)
+            wrt = self.all_parameters(kind, self.parameters)
         variables = None if isinstance(wrt, str) else self._variables(kind, wrt)
         key = kind, wrt if variables is None else tuple(variables), lower, True
         found = self._derivatives.get(key)
@@ -671,6 +669,20 @@ class Program(Runnable):
                     f"{title}: the derivative of the function with respect to {what} is {slope}, that of the graph "
                     f"{ours[x]}; does the function read something that was recorded once, or is a factor infinite?"
                 )
+
+    def all_parameters(self, kind: str, parameters: Sequence[Value]) -> Variables:
+        """Return `parameters` as variables: a list with stand-ins for those that are frozen now; see `unfrozen`.
+
+        Return "parameters" if they are the parameters of this program, and none is frozen. They may also be those of a
+        compiled function, which begin with those of this program. `kind` is the name of the method, for messages.
+
+        Raises:
+            ValueError: a constant of the program requires a gradient now, so it may be a parameter, too.
+        """
+        self.check_frozen(kind)
+        if len(parameters) == len(self.parameters) and not some_frozen(parameters):
+            return "parameters"
+        return unfrozen(parameters)
 
     def check_variables(self, kind: str, wrt: Sequence[Value]) -> None:
         """Raise an error unless each of `wrt` is a parameter that can be a variable.

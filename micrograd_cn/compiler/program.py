@@ -22,6 +22,7 @@ from .data.arrays import FlatNumbers
 from .data.captured import CapturedValue, with_kept_constants
 from .data.columns import MAX_NUMBERS, Numbers, address
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
+from .data.nodes import first_unfrozen
 from .data.parameters import Gradients, add_gradients, reached_nodes
 from .data.rows import as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket, copy_numbers
@@ -333,10 +334,7 @@ class Runnable:
 
     def unfrozen_constant(self) -> Value | None:
         """Return a constant of the program that requires a gradient now; None if there is none."""
-        for x in self._held_constants:
-            if x.requires_grad:
-                return x
-        return None
+        return first_unfrozen(self._held_constants)
 
     @cached_property
     def _held_constants(self) -> Sequence[Value]:

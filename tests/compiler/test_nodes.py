@@ -135,6 +135,20 @@ def test_a_frozen_parameter_a_none_and_a_subclass_get_what_they_get_from_python(
     assert [p.grad for p in found] == [1.0, 0.0, 3.0, 4.0, 5.0]
 
 
+@pytest.mark.parametrize("kind", [Value, type("Other", (Value,), {"__slots__": ()})], ids=["Value", "subclass"])
+@pytest.mark.parametrize("flag", [True, 1])
+def test_the_first_node_that_requires_a_gradient_is_found(kind, flag):
+    found = [Value(x, requires_grad=False) for x in SPECIAL]
+    assert machine._machine_code_finds("all_frozen", found)
+    assert machine.first_unfrozen(found) is None
+    for k in reversed(range(len(found))):
+        found[k] = kind(1.0, requires_grad=False)
+        assert machine.first_unfrozen(found) is (found[k + 1] if k + 1 < len(found) else None)
+        found[k].requires_grad = flag
+        assert machine.first_unfrozen(found) is found[k]
+        assert not machine._machine_code_finds("all_frozen", found)
+
+
 def test_a_compiled_function_reads_and_trains_by_machine_code():
     ws = [Value(0.1 * k) for k in range(40)]
     f = compile(lambda x: sum(w * x**k for k, w in enumerate(ws[:4])) + sum(ws[4:]) * x)

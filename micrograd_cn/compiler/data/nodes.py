@@ -133,9 +133,9 @@ class NodeLoop:
         unshared = is_float & Condition(f, f.op(f"icmp eq i32 {references}, 1"))
         return Slot(content, number, is_float, is_float | is_none, unshared)
 
-    def is_unfrozen(self, node: Words) -> Condition:
-        """Write code that tells whether a node requires a gradient."""
-        return self.is_same(node.bytes(slot_offset("requires_grad")).words(0), True)
+    def has_requires_grad(self, node: Words, requires_grad: bool) -> Condition:
+        """Write code that tells whether the attribute `requires_grad` of a node is this one."""
+        return self.is_same(node.bytes(slot_offset("requires_grad")).words(0), requires_grad)
 
     def is_same(self, x: Words, other: object) -> Condition:
         """Write code that tells whether the object at the address `x` is `other`."""
@@ -224,7 +224,7 @@ def _write_add() -> Function:
     with f.repeat("%n", [true, true]) as loop:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, grad), loop.carried
-        unfrozen = nodes.is_unfrozen(node)
+        unfrozen = nodes.has_requires_grad(node, True)
         loop.next = [before & is_value & slot.is_good & unfrozen, unshared & slot.unshared]
     nodes.end_unless(loop.next[0])
 
@@ -238,16 +238,17 @@ def _write_add() -> Function:
     return f
 
 
-def _write_frozen() -> Function:
-    """Write the function that returns 0 if all nodes in `%list` require a gradient, and otherwise 1.
+def _write_all_have(name: str, requires_grad: bool) -> Function:
+    """Write the function that returns 0 if all nodes in `%list` have this `requires_grad`, and otherwise 1.
 
-    It also returns 1 if a node belongs to a subclass of `Value`, since machine code cannot read such a node.
+    It also returns 1 if a node belongs to a subclass of `Value`, since machine code cannot read such a node. `name` is
+    the name of the function.
     """
-    f = Function(f"{KERNEL_PREFIX}frozen_nodes", "ptr %list, i64 %n", "i64")
+    f = Function(f"{KERNEL_PREFIX}{name}", "ptr %list, i64 %n", "i64")
     nodes = NodeLoop(f)
     with f.repeat("%n", [Condition(f, "true")]) as loop:
         node, is_value = nodes.node(loop.index)
-        loop.next = [loop.carried[0] & is_value & nodes.is_unfrozen(node)]
+        loop.next = [loop.carried[0] & is_value & nodes.has_requires_grad(node, requires_grad)]
     nodes.end_unless(*loop.next)
     f.do("ret i64 0")
     return f
@@ -260,7 +261,10 @@ _kernels = SharedKernels(
         "add_to_nodes": CtypesKernel(
             _write_add, SIZE, [ctypes.py_object, SIZE, POINTER, ctypes.c_double], holds_gil=True
         ),
-        "frozen_nodes": CtypesKernel(_write_frozen, SIZE, [ctypes.py_object, SIZE], holds_gil=True),
+        **{
+            name: CtypesKernel(partial(_write_all_have, name, required), SIZE, [ctypes.py_object, SIZE], holds_gil=True)
+            for name, required in (("all_unfrozen", True), ("all_frozen", False))
+        },
     }
 )
 
@@ -333,6 +337,23 @@ def some_frozen(nodes: Sequence[Value]) -> bool:
     >>> some_frozen([Value(1)]), some_frozen([Value(1), Value(2, requires_grad=False)])
     (False, True)
     """
-    if len(nodes) >= MIN_NODES and uses_machine_code(nodes) and not _kernels["frozen_nodes"](nodes, len(nodes)):
-        return False
-    return not all(map(_requires_grad, nodes))
+    return not (_machine_code_finds("all_unfrozen", nodes) or all(map(_requires_grad, nodes)))
+
+
+def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
+    """Return the first of some nodes that requires a gradient; None if none of them does.
+
+    >>> x = Value(2)
+    >>> first_unfrozen([Value(1, requires_grad=False), x]) is x, first_unfrozen([Value(1, requires_grad=False)])
+    (True, None)
+    """
+    if not _machine_code_finds("all_frozen", nodes):
+        for node in nodes:
+            if node.requires_grad:
+                return node
+    return None
+
+
+def _machine_code_finds(kernel: str, nodes: Sequence[Value]) -> bool:
+    """Return whether machine code is worthwhile for so many nodes, and finds that all of them are as `kernel` says."""
+    return len(nodes) >= MIN_NODES and uses_machine_code(nodes) and not _kernels[kernel](nodes, len(nodes))

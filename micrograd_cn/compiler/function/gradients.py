@@ -229,8 +229,7 @@ class GradientVariables:
             ValueError: the variables are the parameters, and a constant of the program requires a gradient now.
         """
         if self._are_parameters:
-            recording.loss.check_frozen("value_and_grad")
-            return unfrozen(parameters)
+            return recording.loss.all_parameters("value_and_grad", parameters)
         if not self.arguments:
             return self.values
         if self.are_inputs:

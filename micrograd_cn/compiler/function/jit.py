@@ -945,13 +945,9 @@ class CompiledFunction:
             IndexError: a sample has a class label that is out of range for a loss such as `cross_entropy`.
         """
         check_threads("backward", threads)
-        ready = (
-            self._array_runner("backward", as_tuple(samples)) if threads == 1 and type(samples) is not list else None
-        )
-        if ready and not (ready.merged and ready.program.unfrozen_constant()):
+        is_array = threads == 1 and type(samples) is not list
+        if is_array and (ready := self._gradient_runner("backward", as_tuple(samples))):
             runner, program, merged, _ = ready
-            if not merged:
-                program.check_frozen("backward")
             if not program.has_trainable:
                 self._check_trainable("backward", [program])
             computed = runner.computed(as_tuple(samples))
@@ -1028,10 +1024,7 @@ class CompiledFunction:
         if not (type(each) is type(has_aux) is bool):
             each, has_aux = flag("value_and_grad(): each", each), flag("value_and_grad(): has_aux", has_aux)
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
-        ready = self._array_runner("backward", arrays := as_tuple(samples)) if is_mean else None
-        if ready and not (ready.merged and ready.program.unfrozen_constant()):
-            if not ready.merged:
-                ready.program.check_frozen("value_and_grad")
+        if is_mean and (ready := self._gradient_runner("value_and_grad", arrays := as_tuple(samples))):
             computed = ready.runner.computed(arrays)
             numpy = sys.modules["numpy"]
             mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
@@ -1748,16 +1741,13 @@ class CompiledFunction:
         """Return the argument `wrt` for the method `kind` of the recording's program.
 
         Instead of "parameters", it is a list of all parameters of the function if another program of the function, for
-        another branch, has parameters that this program does not have, or if some of them are frozen.
+        another branch, has parameters that this program does not have.
 
         Raises:
             ValueError: `wrt` is "parameters", and a constant of the program requires a gradient now.
         """
-        if wrt == "parameters" and (
-            len(recording.program.parameters) < len(self.parameters) or some_frozen(self.parameters)
-        ):
-            recording.program.check_frozen(kind)  # a constant need not be in the list
-            return unfrozen(self.parameters)
+        if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
+            return recording.program.all_parameters(kind, self.parameters)
         return wrt
 
     def _variables(self, kind: str, wrt: Any) -> Any:
@@ -1926,6 +1916,22 @@ class CompiledFunction:
         prepare = functools.partial(self._make_array_runner, method, shapes)
         made = prepare_or_count(self._array_runners, key, found, MAX_SHAPES, prepare)
         return None if isinstance(made, int) else made
+
+    def _gradient_runner(self, name: str, arrays: Sequence[Any]) -> ReadyCall | None:
+        """Return code that computes the mean result and its gradient for samples in arrays; see `_array_runner`.
+
+        `name` is the method that needs the gradient, for messages. Return None if a merged program has a constant that
+        requires a gradient now, since not all branches may use it.
+
+        Raises:
+            ValueError: another program has such a constant.
+        """
+        found = self._array_runner("backward", arrays)
+        if found and found.merged:
+            return None if found.program.unfrozen_constant() else found
+        if found:
+            found.program.check_frozen(name)
+        return found
 
     def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
         """Make the code that `_array_runner` returns, or return None if no code can compute the method in this way.

@@ -573,7 +573,7 @@ class Drivers:
             panel.bytes(block * stride)[lane] = data.number
             gradients[loop.index] = grad.number
             before, unshared = loop.carried
-            unfrozen = nodes.is_unfrozen(node)
+            unfrozen = nodes.has_requires_grad(node, True)
             good = before & is_value & data.is_float & grad.is_float & unfrozen
             loop.next = [good, unshared & data.unshared]
         nodes.end_unless(loop.next[0])
