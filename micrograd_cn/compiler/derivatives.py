@@ -297,7 +297,8 @@ class Program(Runnable):
     def with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value] = ()) -> Program:
         """Return a program that computes other outputs from the same inputs.
 
-        As in this program, it is an error if one of this program's constants has other data when the new program runs.
+        As in this program, it is an error if a constant of this program has other data when the new program runs than
+        it had when this program was made.
 
         Args:
             output: the outputs, as for `Program`.
@@ -685,7 +686,7 @@ class Program(Runnable):
         return unfrozen(parameters)
 
     def check_variables(self, kind: str, wrt: Sequence[Value]) -> None:
-        """Raise an error unless each of `wrt` is a parameter that can be a variable.
+        """Raise an error unless each of `wrt` is a parameter with respect to which the program can be differentiated.
 
         `kind` is the name of the method, for messages.
 

@@ -310,7 +310,7 @@ class Runnable:
 
     @cached_property
     def _unreached(self) -> Sequence[int]:
-        """The indices of the parameters that only other programs use, or that this program uses only detached."""
+        """The indices of the parameters that this program does not use, or uses only detached."""
         if not self._first_parameters and all(op is not DETACH for _, op in self.compiled.graph.operations):
             return ()
         reached = reached_nodes(self.outputs)
@@ -575,7 +575,7 @@ class Runnable:
         """Compare the program's outputs for some rows with those of the function `f`.
 
         Args:
-            name: the word for a row in messages, such as "row" or "sample". They call row i "{name} {i}".
+            name: the word for a row in messages, such as "row" or "sample". Messages call row i "{name} {i}".
             rows: a dict from the index by which messages call a row to the numbers of the row.
             f, rtol, atol: as for `check`.
 
@@ -716,7 +716,7 @@ class Runnable:
         The text of the function is `source("python", parameters)`. The function takes `xp`, the parameters and the
         inputs. The parameters are a dict with the keys and nested lists of the model's `state_dict()`, and its keys may
         be in any order. The leaves of the dict are numbers or arrays. The gradient that jax.grad returns is such a
-        dict, too, and so are the parameters that an optimiser of jax returns. `load_state_dict` can load the latter. A
+        dict, too, and so are the new parameters that an optimiser of jax returns, which `load_state_dict` can load. A
         leaf that was a constant while the graph was recorded (`requires_grad` was False) keeps its number. Entries of
         the dict that the graph does not use are not read. A list in the dict that has another length than in
         `parameters` raises an error.

@@ -195,8 +195,8 @@ class PythonWriter:
         Args:
             op: the operation.
             names: the operands, as names, constants or comparisons.
-            inside_smooth: whether `op` is a step in the formula of an operation without kinks, from the table of
-                operations. If `op` has a formula for libraries that differentiate, `lowerings.differentiable`, this
+            inside_smooth: whether `op` is a step in the formula of an operation that is in the table of operations and
+                has no kinks. If `op` has a formula for libraries that differentiate, `lowerings.differentiable`, this
                 formula is then printed instead of the library's function.
 
         Raises:
@@ -250,8 +250,8 @@ class PythonWriter:
     def _define_by_formula(self, op: Op, count: int) -> None:
         """Define a function in `helpers` that some libraries lack.
 
-        It calls the library's own function if there is one, and otherwise computes the formula of `op`. `count` is the
-        count of the operation's operands.
+        It is the library's own function if the library has one, and otherwise computes the formula of `op`. `count` is
+        the count of the operation's operands.
         """
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:
@@ -484,7 +484,7 @@ def _nested_pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
 
 
 def _list_pattern(names: str) -> str:
-    """Return the text `names` in brackets, broken into several lines if it is long; commas separate the names."""
+    """Return `names`, a text with commas between names, in brackets. A long text is broken into several lines."""
     if len(names) < 80:
         return f"[{names}]"
     return f"[\n{textwrap.fill(names, 92, initial_indent='    ', subsequent_indent='    ')}\n]"

@@ -118,10 +118,10 @@ class Tape:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write what was recorded to the file `path`, and return this path.
 
-        With the ending ".html" or ".htm", or without an ending, this is the page. With ".svg" or ".gif", it is an
-        animation of the forward and the backward pass of one graph. An animated SVG has no script, so it moves also
-        where a README shows it. If the user prefers reduced motion, nothing moves, and all gradients are shown. A GIF
-        needs the package Pillow. Both kinds of animation need a renderer, as `draw_dot` does.
+        The file is the page if `path` ends with ".html" or ".htm", or has no ending. If it ends with ".svg" or ".gif",
+        the file is an animation of the forward and the backward pass of one graph. An animated SVG has no script, so it
+        moves also where a README shows it. If the user prefers reduced motion, nothing moves, and all gradients are
+        shown. A GIF needs the package Pillow. Both kinds of animation need a renderer, as `draw_dot` does.
 
         Raises:
             ValueError: nothing was recorded, or the file has another ending. For an animation: several graphs were

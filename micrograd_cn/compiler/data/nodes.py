@@ -198,7 +198,8 @@ def _write_read() -> Function:
 def _write_write() -> Function:
     """Write the function that assigns numbers to a slot of the nodes in `%list`.
 
-    The number for the first node is at the address `%from`, and that for each other node `%stride` doubles further on.
+    The number for the first node is at the address `%from`. The number for each further node is `%stride` doubles after
+    the number for the node before.
     """
     f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from, i64 %stride", "i64")
     nodes, offset, true = NodeLoop(f), Integer(f, "%slot"), Condition(f, "true")

@@ -107,10 +107,9 @@ class CachedData:
 
 
 def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[Value]:
-    """Return those constants to which something refers besides the dict `constants`.
+    """Return those constants to which something other than the dict `constants` refers, too.
 
-    If `in_graph` is true, each constant is an operand of a graph, and one reference from the graph does not count,
-    either.
+    If `in_graph` is true, each constant is an operand of a graph, and one reference from this graph is not counted.
     """
     operand = Value(0.0)
     graph = ((operand,) if in_graph else (), {operand: 0.0})

@@ -107,7 +107,7 @@ def select_rows(bucket: Bucket, rows: array[int]) -> Any:
 
 
 def copy_numbers(buckets: Iterable[Bucket]) -> None:
-    """Copy the numbers of buckets, which may be in an array of the user's, so no code of the user's can change them."""
+    """Copy the numbers of buckets. The user's code can then not change them, even if they were in a user's array."""
     for bucket in buckets:
         bucket.numbers = array("d", memoryview(flat(bucket.numbers)).tobytes())
 

@@ -122,7 +122,7 @@ SETUP = {"__init__", "__new__", "__init_subclass__", "__setstate__", "__reduce__
 
 
 class Facts(NamedTuple):
-    """What can be known from the code of a function, without running it.
+    """Facts about a function that are found in its code, without running it.
 
     Attributes:
         names: the names of the global variables, attributes and methods that the code uses.
@@ -135,7 +135,7 @@ class Facts(NamedTuple):
 
 @lru_cache(4096)
 def facts_of(code: CodeType) -> Facts:
-    """Return what can be known from the code of a function, and from that of the functions defined inside it.
+    """Return the facts that are found in the code of a function, and in that of the functions defined inside it.
 
     >>> facts_of((lambda x: x.append(1)).__code__)
     Facts(names=frozenset({'append'}), writes=True)
@@ -618,8 +618,8 @@ class Snapshot:
         code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
         growing: dicts whose keys are compared.
         readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
-        own: the ids of the `__dict__`s of objects of this package. Its code does not ask whether a number or a text is
-            of another type than before, so 1 is as good as True there.
+        own: the ids of the `__dict__`s of objects of this package. The package's code does not ask for the types of
+            numbers and texts there, so a True that is replaced by 1 counts as unchanged.
         complete: whether these are all places that can be read; see `Surroundings`.
     """
 
@@ -844,7 +844,7 @@ def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
 
 
 def _items(x: Any) -> list[Any]:
-    """Return the items of a collection. Those of a dict are its keys and values, without compiled methods."""
+    """Return the items of a collection. Those of a dict are its keys and values, except for compiled methods in it."""
     if isinstance(x, dict):
         # At once, since another thread may change the dict. An OrderedDict has an order that `dict.items` does not know
         items = [*(OrderedDict.items(x) if isinstance(x, OrderedDict) else dict.items(x))]
@@ -910,7 +910,7 @@ def _refill(x: Any, content: bytes) -> None:
 
 
 def _is_changing(module: str | None, name: str) -> bool:
-    """Return whether a function of this name, which a module defines, may return something else in each call."""
+    """Return whether the function `name` of the module `module` may return another result in each call."""
     names = CHANGING.get(module or "", ())
     return names is None or name in names
 

@@ -219,8 +219,8 @@ class Traced(Value):
 def _instead_of_equality(frame: FrameType) -> str:
     """Return the part of an error message that says what to write instead of ==.
 
-    If the code in `frame` calls a function, it may be `sorted`, which compares tuples by ==. The text then names
-    `sorted`, too.
+    If the code in `frame` calls a function, this function may be `sorted`, which compares tuples by ==. The text then
+    names `sorted`, too.
     """
     called = dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL")
     by_key = "key=lambda t: t[0] in sorted(), min() and max() of tuples t, or " if called else ""

@@ -453,7 +453,7 @@ class Recording:
         return not self.difference(other, leaves)
 
     def difference(self, other: Recording, known: Container[Value] = ()) -> str:
-        """Return a text that says how this graph differs from that of another recording; "" if it does not.
+        """Return a text that says how the graph of this recording differs from that of another; "" if it does not.
 
         Leaves that were made while the function was recorded count as the same if they have the same data. Comparisons
         by == are left out, since plain `Value`s do not report them.
@@ -993,9 +993,9 @@ class CompiledFunction:
 
         Args:
             samples: as for `backward`.
-            wrt: the variables to differentiate with respect to. The gradient is one array for "parameters", the
-                default, which are in the order of `.parameters`, and for a list of `Value`s, such as
-                `model.parameters()`. For any other nesting of lists, tuples and dicts of `Value`s, the gradient has the
+            wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one
+                array in the order of `.parameters`. For a list of `Value`s, such as `model.parameters()`, it is one
+                array in the order of the list. For any other nesting of lists, tuples and dicts of `Value`s, it has the
                 same nesting. For the name of an argument, it has the derivatives with respect to this argument in every
                 sample, nested as the argument is. For a tuple of names it is a tuple. For an argument that is called
                 inputs or parameters, write a tuple, such as `wrt=("inputs",)`.
@@ -1471,8 +1471,8 @@ class CompiledFunction:
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
 
-        Return whether everything was compared: not if something is computed from frozen parameters alone, since the new
-        recording then has only its number. `name` is the name of the method, for messages.
+        Return whether everything was compared. A value that is computed from frozen parameters alone is not compared,
+        since the new recording has only its number. `name` is the name of the method, for messages.
 
         What the function changes in variables, collections, arrays and gradients is put back.
 
@@ -2255,7 +2255,7 @@ class CompiledFunction:
     def _check_key_order(self, name: str, buckets: Sequence[Bucket]) -> None:
         """Raise ValueError if samples have the same keys in different orders.
 
-        A column of their derivatives would not mean the same in all samples.
+        A column of the derivatives would then stand for different keys in different samples.
         """
         seen: dict[Any, Bucket] = {}
         for bucket in buckets:

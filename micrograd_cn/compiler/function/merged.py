@@ -70,8 +70,9 @@ class Recorded(Protocol):
 class MergedRecordings:
     """The recordings of a function for samples with the same structure, merged into programs that are made when needed.
 
-    A method such as `forward` returns None until it was called often enough. After some calls, the program is begun in
-    the background. After twice as many calls, the method returns it, even if it has to wait until the program is made.
+    A method such as `forward` returns None until it was called often enough. After some calls, a background thread
+    begins to make a merged program. After twice as many calls, the method returns this program, even if it has to wait
+    for it.
     So it does not depend on the computer's speed whether a call of the function uses a merged program. This matters
     since merged programs and the programs of single branches round the gradient of a mean differently.
 
@@ -194,7 +195,7 @@ class MergedRecordings:
         return None
 
     def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs]) -> None:
-        """Make a program, or note that it is not worthwhile or not possible."""
+        """Make a merged program, or note that it is not worthwhile or not possible."""
         made: Program | None = None
         try:
             merged = _Merger([(recorded, *outputs(recorded)) for recorded in self.recordings], self.parameters)

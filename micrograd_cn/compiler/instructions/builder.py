@@ -55,8 +55,8 @@ class FormulaCall(NamedTuple):
     Attributes:
         opcode: the instruction's opcode.
         operands: the instruction's operands, as instruction numbers in `source`.
-        hoisted: the numbers of the instructions in `source` that do not depend on the row. These instructions are
-            computed in phase BATCH, by instructions of their own.
+        hoisted: the numbers of the instructions in `source` that do not depend on the row. The code that calls the
+            formula gets them as separate instructions in phase BATCH, which are computed once for a batch.
         source: a code with an "input" instruction for each input of the formula, followed by the instructions of the
             formula's steps.
         direct: whether all operands are inputs of the formula. Then no instruction has to be hoisted.

@@ -317,8 +317,8 @@ def register_formula(code: Code, result: int) -> str:
 def may_inline(formula: tuple[Code, int], shared: tuple[Code, int]) -> bool:
     """Return whether a formula may have an opcode of its own, with its constants built in.
 
-    Of the formulas that differ only in their constants, the first MAX_INLINED may. Such code is a little shorter and
-    faster than code that has operands in the place of the constants.
+    Of the formulas that differ only in their constants, the first MAX_INLINED may have one. Their code is a little
+    shorter and faster than code that has operands in the place of the constants.
 
     Args:
         formula: the code with constants, and the number of the result in it.

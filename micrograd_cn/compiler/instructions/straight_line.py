@@ -31,7 +31,7 @@ class OpcodeWriter(ABC):
 
     @abstractmethod
     def operation(self, opcode: str, xs: Sequence[str]) -> str:
-        """Apply any other opcode that is no sum to numbers, and return the result."""
+        """Apply an opcode that is neither a sum, a comparison nor a selection to numbers, and return the result."""
 
     @abstractmethod
     def sum(self, opcode: str, pairs: Iterable[tuple[str, str]], terms: Iterable[str]) -> str:
@@ -112,7 +112,7 @@ class StraightLineWriter:
         raise KeyError(i)
 
     def define(self, i: int, value: str) -> None:
-        """Give the value of instruction `i`, which was just written as the text `value`, a name."""
+        """Give a name to the value of instruction `i`, which was just written as the text `value`."""
         self.names[i] = value
 
     def write(self, i: int) -> None:

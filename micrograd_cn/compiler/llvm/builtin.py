@@ -70,7 +70,7 @@ def builtin_function(code: int, operands: list[int], result: Any, *held: Any) ->
 def operands_of(f: Function) -> Words:
     """Write code that finds the operands of a built-in function in its tuple `%self`. Return the address of the first.
 
-    `f` is the machine code of the function.
+    `f` is the LLVM function that is being written: the machine code of the built-in function.
     """
     first = f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 0")
     return Words(f, f.call("ptr", "PyBytes_AsString", f"ptr {first}"))

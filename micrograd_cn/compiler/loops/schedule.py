@@ -71,7 +71,8 @@ class Schedule:
         is_large: whether the program is large. To make native code for it then takes long, and until that is done the
             program runs as threaded code, which consists of tables that kernels read. So if `is_large` is true,
             instructions are fused into formulas, and are in an order in which threaded code is fast.
-        may_be_native: whether native code for the program does not take too long to compile.
+        may_be_native: whether the program is small enough for native code, which would otherwise take too long to
+            compile.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Run compiled graphs. This folder has their code, buffers and drivers: functions that loop over rows of numbers."""
+"""Run compiled graphs. This folder has their code and buffers, and drivers, the functions that loop over rows."""

@@ -123,7 +123,8 @@ class Executable:
         kind: "forward", "gradient" or "gated", as for `CompiledGraph.tables`.
         padded_count: how many places the parameters have among the scalars.
         native: whether the code is native code. If not, it is threaded code.
-        select_tier: the method of the `CompiledGraph`, which chooses an executable that computes a gradient with gates.
+        select_tier: the method of the `CompiledGraph`. It is called for an executable that computes a gradient with
+            gates, which are instructions that keep a gradient from being nan.
 
     Attributes:
         plan: the plan that is computed.
@@ -550,7 +551,7 @@ class CompiledGraph:
                     tables.link(fast=True)
 
     def should_compile(self, executable: Executable, seconds: float) -> bool:
-        """Return whether native code is worth making for an executable of threaded code that runs for `seconds`."""
+        """Return whether native code is worth making if an executable of threaded code runs for `seconds` in all."""
         schedule = executable.plan.schedule
         key = executable.kind, executable.lanes > 1, True
         if executable.native or not schedule.may_be_native or self._cache.get(key) is executable:

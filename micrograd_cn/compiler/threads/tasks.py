@@ -63,7 +63,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _TaskGroup:
-    """Tasks that run in other threads. They can be stopped, so nobody frees their memory while they use it.
+    """Tasks that run in other threads. They can be stopped before the memory that they use is freed.
 
     Ctrl-C may come between any two lines of the main thread. If the main thread then holds a lock of Python's
     `threading`, the lock is never released. This class uses no lock of `threading`: each operation on a queue or a list

@@ -248,7 +248,7 @@ class ParameterBlocks:
     def read_columns(self, columns: Iterable[int]) -> list[array[float]]:
         """Return the numbers in some columns, one for each lane.
 
-        They are all numbers after the same step, even if another thread takes steps at the same time.
+        All of them are the numbers after one and the same step, even if another thread takes steps meanwhile.
         """
         copied = memoryview(array("d", self.memory.view.tobytes()))
         found = []

@@ -227,7 +227,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
 
 
 def _reaches_parameters(update: Any) -> bool:
-    """Return whether the code of an optimiser's `update` uses `id`, or variables through which it can find `Value`s."""
+    """Return whether an optimiser's `update` may tell parameters apart, by `id` or by variables that hold `Value`s."""
     return ReachableCode([update]).asks_for_identity or bool(Surroundings([update]).leaves)
 
 
