@@ -31,12 +31,12 @@ class Columns(Sequence[float]):
     Args:
         parts: arrays of doubles. Each has the same count of numbers for each row, one row after the other.
         row_count: the count of rows.
+        gives_numpy: whether results for these rows shall be numpy arrays.
 
     Attributes:
-        parts, row_count: as in the arguments.
+        parts, row_count, gives_numpy: as in the arguments.
         width: how many numbers a row has.
         shape: the count of rows, and `width`.
-        gives_numpy: whether results for these rows shall be numpy arrays.
         address: the address that is passed to machine code as that of the rows; see `TABLE_BIT`.
 
     >>> rows = Columns([array("d", [1, 2, 3, 4]), array("d", [10, 20])], 2)

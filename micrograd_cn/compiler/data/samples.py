@@ -482,7 +482,7 @@ def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...],
     """Return a key for the attributes of a function, a class or a module; see `_identity`.
 
     A method is in the key, but its own attributes are not. Names that Python, `enum` and this package set are left out,
-    and so are the members of an `Enum`.
+    and so are the members of an `Enum`. `around` and `visited` are as for `_part_identity`.
     """
     found: list[tuple[str, Any]] = []
     for name, part in attributes.items():
@@ -497,7 +497,8 @@ def _class_identity(kind: type, around: tuple[Any, ...], visited: _Visited) -> A
     """Return a key for the attributes of a class and of its bases, as far as these are the user's; see `_identity`.
 
     The key is cached if all attributes are methods, numbers and texts, which cannot change. To look whether the class
-    still has the same attributes takes less time than to make the key anew.
+    still has the same attributes takes less time than to make the key anew. `around` and `visited` are as for
+    `_part_identity`.
     """
     if not is_users_module(kind.__module__):
         return ()

@@ -1296,11 +1296,13 @@ class CompiledFunction:
     def _call_where_nan(
         self, name: str, recording: Recording, bucket: Bucket, rows: array[int], kind: str = "sample"
     ) -> None:
-        """Call the plain function with the first of some samples whose result is nan, since its error may say why.
+        """Call the plain function with the first row whose result is nan, since its error may say why.
+
+        `rows` has the indices of some rows of the bucket, which the recording computes.
 
         Raises:
             IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
-                the sample.
+                the sample; `kind` is its word for a sample.
         """
         results = array("d", bytes(8 * len(rows)))
         recording.program.outputs_of(bucket.numbers, rows, 1, results)
@@ -1330,7 +1332,10 @@ class CompiledFunction:
                 self._call_with_row(name, bucket, min(wrong))
 
     def _call_with_row(self, name: str, bucket: Bucket, row: int, kind: str = "sample") -> None:
-        """Call the plain function with the numbers of a row, and name the sample in the message of its error."""
+        """Call the plain function with the numbers of a row. If it raises an error, name the sample in the message.
+
+        The message begins with `name`. `kind` is the message's word for a sample.
+        """
         numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
         try:
             self._flat_function(bucket)(*map(Value, numbers))

@@ -174,7 +174,13 @@ class MergedRecordings:
         return self._program((kind, key), rows, outputs)
 
     def _program(self, key: Any, rows: int, outputs: Callable[[Any], Outputs]) -> Program | None:
-        """Return a merged program once it was asked for often enough, otherwise None; see `MergedRecordings`."""
+        """Return a merged program once it was asked for often enough, otherwise None; see `MergedRecordings`.
+
+        Args:
+            key: a key for the program, by which it is found again.
+            rows: about how many rows the program is going to compute at each call.
+            outputs: a function that takes a recording, and returns a program for it and the outputs to merge.
+        """
         found = self._programs.get(key, 0)
         if not isinstance(found, int):
             return found
@@ -195,7 +201,10 @@ class MergedRecordings:
         return None
 
     def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs]) -> None:
-        """Make a merged program, or note that it is not worthwhile or not possible."""
+        """Make a merged program, or note that it is not worthwhile or not possible.
+
+        `kind` is the kind of code to make, "forward" or "gradient". The other arguments are those of `_program`.
+        """
         made: Program | None = None
         try:
             merged = _Merger([(recorded, *outputs(recorded)) for recorded in self.recordings], self.parameters)

@@ -473,7 +473,7 @@ class Lowering:
     def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
         """Append a value that is 0 if no gradient reaches `target` from `source`, a node that has it as an operand.
 
-        Return the value's instruction number.
+        Return the value's instruction number. `slot` is as for `_spread`.
 
         If `source` depends on the row, and `target` does not, the value is a total over the rows of a batch. It is 0 if
         no gradient reaches `target` in any row.

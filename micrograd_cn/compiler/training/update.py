@@ -286,7 +286,7 @@ def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
     """Return a key that is equal for optimisers with the same update, even if their learning rates and states differ.
 
     The key is None if the options of the optimiser do not determine the update: that of a user-defined class may depend
-    on anything.
+    on anything. The arguments are those of `CompiledUpdate`.
     """
     kind = type(optimizer)
     if kind not in OURS or any(_overridden(kind, name) for name in ("step", "zero_grad", "update")):
