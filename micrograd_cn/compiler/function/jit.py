@@ -466,7 +466,7 @@ class Recording:
             original = describe(captured.original)
             return f"one of them uses {original}, computed before the call, and the other another Value"
         ordered = [[guard for guard in made._guards if not guard.is_equality] for made in (self, other)]
-        # Their texts may differ, since one may have the number of what is frozen now. Their nodes are compared below
+        # Their texts may differ, since one may have the number of a value that is frozen now. Nodes are compared below
         if [(x.held, x.location) for x in ordered[0]] != [(x.held, x.location) for x in ordered[1]]:
             return "one of them makes other comparisons"
         if self.result_paths != other.result_paths:
@@ -1258,7 +1258,7 @@ class CompiledFunction:
             is_fixed = all(made.guards.parameter_free for made in recordings)
             if is_fixed and shuffle is None and rows == len(bucket.samples):
                 return None  # the rows are sorted once
-            if not is_fixed:  # for a row that comes to take a branch that is left out, the merged program gives nan
+            if not is_fixed:  # if a row takes a branch later that is left out, the merged program gives nan for it
                 recordings = recordings.without(uncompared)
                 merged_programs.update([made.program for made in recordings])
             merged = self._merged_of(recordings)
@@ -1769,7 +1769,8 @@ class CompiledFunction:
         if wrt not in ("inputs", "parameters") or wrt not in (self._positional or self._signature.parameters):
             return
         names = [name for name in self._signature.parameters if name not in self._static]
-        is_same = names == ["inputs"] and kind != "value_and_grad"  # which nests the derivatives by an argument
+        # For the only argument, both mean the same, except that `value_and_grad` nests derivatives as the argument is
+        is_same = names == ["inputs"] and kind != "value_and_grad"
         if wrt in names and not is_same:
             others = f"wrt={names} for all arguments" if wrt == "inputs" else f"wrt={self._name}.parameters for these"
             what = "all arguments" if wrt == "inputs" else "the parameters of the function"

@@ -178,7 +178,7 @@ class MergedRecordings:
 
         Args:
             key: a key for the program, by which it is found again.
-            rows: about how many rows the program is going to compute at each call.
+            rows: about how many rows the program is going to compute at each call. `loss` counts each row as three.
             outputs: a function that takes a recording, and returns a program for it and the outputs to merge.
         """
         found = self._programs.get(key, 0)
@@ -212,7 +212,7 @@ class MergedRecordings:
                 made = merged.program(isinstance(key, str) and self.recordings[0].single)
                 made.compiled.select_tier(kind, rows)
                 compile_kernels()  # which look for nan in the results
-        except (TypeError, ValueError, RuntimeError):  # sorting the rows raises the same error where it is one
+        except (TypeError, ValueError, RuntimeError):  # if a user should see it, the code that sorts the rows raises it
             made = None
         self._made[key] = made
 

@@ -81,7 +81,7 @@ def scipy_functions(
     if isinstance(program, Program):
         check(program, "the program has a list of outputs")
         if "jac" in names:
-            # This raises now if there is none
+            # If there is no gradient, this raises now, and not in the first call of `minimize`
             program.derivative_for_calls("hessian" if "hess" in names else "value_and_grad")
     elif isinstance(program, CompiledFunction):
         _check_one_argument(program)

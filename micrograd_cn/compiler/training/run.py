@@ -205,8 +205,8 @@ class TrainingRun:
             self._stopping = EarlyStopping(optimizer.parameters, options.patience, optimizer.maximize)
         self._n = sum([len(bucket.samples) for bucket in buckets])
         self._batch = min(options.batch_size or self._n, self._n)
-        # For each sample, the place in `_assigned` of its program and its bucket if its program is the same whatever
-        # data the parameters have, and otherwise nan
+        # For each sample, the place in `_assigned` of its program and its bucket if the program is the same for all
+        # values of the parameters, and otherwise nan
         self._place = array("d", [nan]) * self._n
         self._assigned: dict[tuple[CompiledGraph, int], int] = {}
         self._only_program: CompiledGraph | None = None  # the program of all samples, if they all have the same program
@@ -238,7 +238,7 @@ class TrainingRun:
         finally:
             try:
                 self._end()
-            except KeyboardInterrupt:  # Ctrl-C may come while this ends, which it must do all the same
+            except KeyboardInterrupt:  # Ctrl-C may interrupt the first call, and a second call does the rest
                 self._end()
                 raise
 
