@@ -769,7 +769,10 @@ class Program(Runnable):
 
     @cached_property
     def _used_captured(self) -> Sequence[CapturedValue]:
-        """The captured values that this program uses. Other programs of the same function may use further ones."""
+        """The captured values that this program uses. Other programs of the same function may use further ones.
+
+        A captured value was computed before the compiled function was called.
+        """
         leaves = traverse(*self.outputs)[1] if self.compiled.captured else ()
         return [p for p in self.compiled.captured if p in leaves]
 

@@ -106,6 +106,8 @@ class Loops(Arrays):
     def add_outer(self, group: OuterProduct, place: dict[int, Element]) -> None:
         """Write the loops that add outer products, computed from the numbers of one sample, to a matrix of totals.
 
+        A total is a sum over the rows of a batch.
+
         Args:
             group: the matrix of totals, and the factors of the outer products.
             place: a dict from the index of each total in `Lowering.totals` to its place.
@@ -122,6 +124,8 @@ class Loops(Arrays):
     def add_scatters(self, scatters: Iterable[Scatter], place: dict[int, Element]) -> None:
         """Write the loops that add values to totals. In each sample, an index selects one of the totals.
 
+        A total is a sum over the rows of a batch.
+
         Args:
             scatters: the scatters.
             place: a dict from the index of each total in `Lowering.totals` to its place. The totals of a scatter are in
@@ -136,7 +140,7 @@ class Loops(Arrays):
             self.add(Loop({"i": len(found)}, SCATTER, reads, [places for _, places in found]))
 
     def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Element]) -> None:
-        """Write the loops that add one product to each of several totals.
+        """Write the loops that add one product to each of several totals, which are sums over the rows of a batch.
 
         Args:
             totals: for each total, its index in `Lowering.totals`, and the instruction numbers of the two factors.

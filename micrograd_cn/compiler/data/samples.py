@@ -208,7 +208,7 @@ def refuse_subclass(x: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> None:
 def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
     """Return the treedef of an argument that is an array of the shape `shape`.
 
-    The argument is the array `x`, or a part of it.
+    A treedef describes how an argument is nested, without its numbers. The argument is the array `x`, or a part of it.
 
     Raises:
         TypeError: Python code does not read the array as it reads a numpy array, but by labels or as a matrix.
@@ -762,7 +762,8 @@ def _buckets_of_alike(
 ) -> list[Bucket] | None:
     """Sort samples into buckets, as `bucket_samples` does, by reading them argument by argument.
 
-    Return None if the samples have to be read one by one; see `group_alike`.
+    A bucket has samples whose arguments are nested in the same way. Return None if the samples have to be read one by
+    one; see `group_alike`.
     """
     if type(samples) is not list or len(samples) < MIN_ALIKE or not {*map(type, samples)} <= {tuple, list}:
         return None

@@ -60,7 +60,10 @@ class Branch(Program):
             raise_guard_error(self._name, f"row {row}", guard)
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
-        """Return a function without arguments, as `Program.prepare` does. Each call checks the guards, too."""
+        """Return a function without arguments, as `Program.prepare` does. Each call checks the guards, too.
+
+        A guard is a comparison that must have the same outcome as for the recorded sample.
+        """
         run = super().prepare(rows, out)
         data, n = super()._read_rows(rows)
         assert self._guards.program
@@ -90,7 +93,10 @@ class Branch(Program):
         return super().fit(rows, *arguments, **options)
 
     def _derivative(self, kind: Kind, wrt: Variables, lower: bool, masked: bool) -> CompiledDerivative:
-        """Return a derivative, as `Program` does. The program of the derivative checks the guards, too."""
+        """Return a derivative, as `Program` does. The program of the derivative checks the guards, too.
+
+        A guard is a comparison that must have the same outcome as for the recorded sample.
+        """
         found = copy(super()._derivative(kind, wrt, lower, masked))
         if found.program:
             found.program = Branch(found.program, self._guards, self._name)
@@ -144,7 +150,10 @@ class Branch(Program):
 
 
 def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:
-    """Raise `GuardError`, since a guard of the function `name` does not hold for `sample`, such as "row 2"."""
+    """Raise `GuardError`, since a guard of the function `name` does not hold for `sample`, such as "row 2".
+
+    A guard is a comparison that must have the same outcome as for the recorded sample.
+    """
     condition = "equal(a, b)" if guard.is_equality else "less(a, b)"
     raise GuardError(
         f"{name}, {sample}: {guard.location}: {guard.text} "

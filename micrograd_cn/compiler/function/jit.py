@@ -354,7 +354,7 @@ class Recording:
         self.outcomes = [guard.outcome for guard in self._guards]
 
     def compile(self, parameters: Sequence[Value]) -> None:
-        """Make the programs that compute the guards and the outputs.
+        """Make the programs that compute the guards (comparisons that must have the same outcome) and the outputs.
 
         The parameters of both programs begin with `parameters`, those of all earlier programs of the function, in the
         same order.
@@ -381,7 +381,10 @@ class Recording:
 
     @functools.cached_property
     def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
-        """A dict from the name of each argument to a pair: the slice of a row that has its numbers, and its treedef."""
+        """A dict from the name of each argument to a pair: the slice of a row that has its numbers, and its treedef.
+
+        A treedef describes how an argument is nested, without its numbers.
+        """
         found, end = {}, 0
         for argument, part in self._treedef:
             count = len(leaf_paths(part, argument))
@@ -391,7 +394,10 @@ class Recording:
 
     @functools.cached_property
     def branch(self) -> Program:
-        """A program that computes the outputs and, if there are guards, checks them for all rows."""
+        """A program that computes the outputs and, if there are guards, checks them for all rows.
+
+        A guard is a comparison that must have the same outcome as for the recorded sample.
+        """
         return Branch(self.program, self.guards, self._name) if self.guards.program else self.program
 
     @functools.cached_property
@@ -406,7 +412,7 @@ class Recording:
         return next((guard for guard, outcome in pairs if guard.outcome != outcome), self._guards[-1])
 
     def leaves(self) -> set[Value]:
-        """Return the leaves of the recorded graph and of its guards, without the inputs."""
+        """Return the leaves of the recorded graph and of its guards, which are comparisons, without the inputs."""
         return traverse(*self._recorded, *[guard.node for guard in self._guards])[1].difference(self._inputs)
 
     def folded(self) -> Recording:
@@ -1106,7 +1112,7 @@ class CompiledFunction:
     def _merged_gradient(
         self, buckets: Sequence[Bucket], threads: int
     ) -> tuple[Program, MergedRecordings, float, array[float]] | None:
-        """Let a merged program compute the mean result and its gradient for all samples.
+        """Let a merged program, which computes all branches, compute the mean result and its gradient for all samples.
 
         Return the program, the merged recordings, the mean and the gradient; or None if there is no such program, if a
         number is nan, or if a derivative may have to be refused.
@@ -1123,7 +1129,7 @@ class CompiledFunction:
     ) -> list[BatchPart] | None:
         """Let a merged program compute the value and the gradient of every sample. Return them in one `BatchPart`.
 
-        Return None if there is no such program, or if a value is nan.
+        A merged program computes all branches. Return None if there is no such program, or if a value is nan.
         """
         merged = self._merged_where(buckets)
         if not merged or (not variables.arguments and merged.has_unfrozen_constant()):
@@ -1476,8 +1482,9 @@ class CompiledFunction:
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
 
-        Return whether everything was compared. A value that is computed from frozen parameters alone is not compared,
-        since the new recording has only its number. `name` is the name of the method, for messages.
+        A bucket has samples with the same structure, as rows of numbers. Return whether everything was compared. A
+        value that is computed from frozen parameters alone is not compared, since the new recording has only its
+        number. `name` is the name of the method, for messages.
 
         What the function changes in variables, collections, arrays and gradients is put back.
 
@@ -1505,7 +1512,7 @@ class CompiledFunction:
         """Return a new recording for a row of a bucket, and put back what the function changed while it was recorded.
 
         Args:
-            bucket: the bucket.
+            bucket: the bucket, which has samples with the same structure, as rows of numbers.
             row: the index of the row.
             name: the name of the method, for messages.
             find_held: whether to find the leaves that the function can reach both before and after the recording. The
@@ -1539,7 +1546,8 @@ class CompiledFunction:
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int, uncompared: set[Program]) -> Callable[[], float]:
         """Return a function without arguments that computes the mean result for the samples of some buckets.
 
-        The programs in the set `uncompared` are compared with the function before they are used.
+        A bucket has samples with the same structure. The programs in the set `uncompared` are compared with the
+        function before they are used.
         """
 
         def mean() -> float:
@@ -1844,7 +1852,8 @@ class CompiledFunction:
     ) -> Any:
         """Return the results of `forward` or `gradient` that a merged program computes for all rows of a bucket.
 
-        Return None if there is no such program, or if a result is nan. The arguments are those of `_map_samples`.
+        A merged program computes all branches, and a bucket has samples with the same structure. Return None if there
+        is no such program, or if a result is nan. The arguments are those of `_map_samples`.
         """
         n = len(bucket.samples)
         program = None
@@ -1942,7 +1951,8 @@ class CompiledFunction:
     def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
         """Make the code that `_array_runner` returns, or return None if no code can compute the method in this way.
 
-        Return 0 if a merged program is not ready yet. The calls are then counted from 0 again before the next attempt.
+        Return 0 if a merged program, which computes all branches, is not ready yet. The calls are then counted from 0
+        again before the next attempt.
         """
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
@@ -2221,7 +2231,10 @@ class CompiledFunction:
         return made, is_twice
 
     def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
-        """Call the plain function with the static arguments of a bucket, and with the other arguments by name."""
+        """Call the plain function with the static arguments of a bucket, and with the other arguments by name.
+
+        All samples of a bucket have the same static arguments.
+        """
         if self._positional and len(arguments) == len(self._positional):
             return self._f(*map(arguments.__getitem__, self._positional))
         given = arguments | {name: x.value for name, x in bucket.static}
@@ -2349,8 +2362,9 @@ def _dispatch_among(
 ) -> tuple[list[RecordingRows], array[int]]:
     """Find, for each of some rows, a recording in `known` whose guards hold for the row.
 
-    Return the recordings that were found, each with its rows, and the rows for which there is none. `address` is the
-    address of the parameters' current values, or 0 if these are the data of the `Value`s.
+    A guard is a comparison that must have the same outcome as for the recorded sample. Return the recordings that were
+    found, each with its rows, and the rows for which there is none. `address` is the address of the parameters' current
+    values, or 0 if these are the data of the `Value`s.
     """
     found: list[RecordingRows] = []
     for recording in known:

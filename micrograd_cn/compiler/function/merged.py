@@ -102,18 +102,24 @@ class MergedRecordings:
         return len(self.recordings) == len(self._known() or ()) and len(parameters) == len(self.parameters)
 
     def call(self) -> Program | None:
-        """Return a merged program that computes the result of a call, which has a single row; None if there is none."""
+        """Return a merged program that computes the result of a call, which has a single row; None if there is none.
+
+        A merged program computes all branches.
+        """
         return self._program("call", 1, _of_results)
 
     def forward(self, rows: int) -> Program | None:
-        """Return a merged program that computes the results of about `rows` rows; None if there is none."""
+        """Return a merged program that computes the results of about `rows` rows; None if there is none.
+
+        A merged program computes all branches.
+        """
         return self._program("forward", rows, _of_results)
 
     def loss(self, rows: int, calls: int = 1) -> Program | None:
         """Return a merged program that computes the mean result and its gradient with respect to the parameters.
 
-        Return None if there is no such program. `rows` is about how many rows it is going to compute at each call, and
-        `calls` is about how often it is going to be called.
+        A merged program computes all branches. Return None if there is no such program. `rows` is about how many rows
+        it is going to compute at each call, and `calls` is about how often it is going to be called.
         """
         for recorded in self.recordings:
             program = recorded.program
@@ -158,6 +164,8 @@ class MergedRecordings:
     def derivative(self, kind: Kind, wrt: Callable[[Any], Any], key: Hashable, rows: int) -> Program | None:
         """Return a merged program that computes derivatives for each row; None if there is none.
 
+        A merged program computes all branches.
+
         Args:
             kind: "gradient", or "value_and_grad" for the result and the gradient.
             wrt: a function that returns the variables for a recording.
@@ -175,6 +183,8 @@ class MergedRecordings:
 
     def _program(self, key: Any, rows: int, outputs: Callable[[Any], Outputs]) -> Program | None:
         """Return a merged program once it was asked for often enough, otherwise None; see `MergedRecordings`.
+
+        A merged program computes all branches.
 
         Args:
             key: a key for the program, by which it is found again.
@@ -203,7 +213,8 @@ class MergedRecordings:
     def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs]) -> None:
         """Make a merged program, or note that it is not worthwhile or not possible.
 
-        `kind` is the kind of code to make, "forward" or "gradient". The other arguments are those of `_program`.
+        A merged program computes all branches. `kind` is the kind of code to make, "forward" or "gradient". The other
+        arguments are those of `_program`.
         """
         made: Program | None = None
         try:
@@ -315,8 +326,8 @@ class _Merger:
     def is_worthwhile(self, rows: int, alone: bool) -> bool:
         """Return whether the merged program takes less time for `rows` rows than the programs of single branches.
 
-        For the latter, the rows have to be sorted first. `alone` says that there is a single row, the arguments of a
-        call.
+        The merged program computes all branches for each row. For the programs of single branches, the rows have to be
+        sorted first. `alone` says that there is a single row, the arguments of a call.
         """
         alike = [
             {self._keys[node] for node in evaluation_order([*conditions, *outputs]) if node.op}
@@ -368,6 +379,9 @@ def _is_cheap(op: Op) -> bool:
 
 
 def merged_results(program: Program, bucket: Bucket, threads: int) -> FlatNumbers | None:
-    """Return the outputs of a merged program for all rows of a bucket, or None if the first output of a row is nan."""
+    """Return the outputs of a merged program for all rows of a bucket, or None if the first output of a row is nan.
+
+    A merged program computes all branches of a function, and a bucket has samples with the same structure.
+    """
     numbers = program.flat(bucket.numbers, len(bucket.samples), threads)
     return None if has_nan(numbers, len(program.outputs)) else numbers

@@ -389,7 +389,10 @@ class Drivers:
         return f
 
     def add(self) -> Function:
-        """Write the driver that adds the totals of another thread, at address `%others`, to those at address `%a`."""
+        """Write the driver that adds the totals of another thread, at address `%others`, to those at address `%a`.
+
+        A total is a sum over the rows of a batch. Each thread adds up a part of the rows.
+        """
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         totals, others = Doubles(f, "%a"), Doubles(f, "%others")

@@ -63,7 +63,8 @@ def gather_scalars(machine: Machine, opcode: str) -> Function:
 def scatter(machine: Machine, opcode: str) -> Function:
     """Write the kernel of scatters that have an index in each lane, the index for one row.
 
-    For each row, the kernel adds a value to the total that the index selects.
+    For each row, the kernel adds a value to the total that the index selects. A total is a sum over the rows of a
+    batch.
 
     The kernel's table, with offsets in bytes (see the module `sums`): the count of groups of scatters. The scatters of
     a group have the same index, and the same count of totals. Then, for each group: the offset of the index, the count

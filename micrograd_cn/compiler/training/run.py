@@ -50,8 +50,8 @@ class Dispatcher(NamedTuple):
             which the choice of the program does not depend on the values of the parameters.
         parameters: `parameters()` returns the parameters of all existing programs.
         merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
-            worthwhile for about this many steps, with so many rows each. Where this program cannot give the right
-            result, the loss or a derivative is nan. See `function.merged`.
+            worthwhile for about this many steps, with so many rows each. A merged program computes all branches.
+            Where it cannot give the right result, the loss or a derivative is nan. See `function.merged`.
         may_merge: `may_merge()` returns whether the merged programs may still be used. They may not if a callback has
             changed something, and one of their branches could not be compared with the function since.
     """
@@ -157,7 +157,7 @@ class _GradientCall:
 
         Args:
             panel: the address of the panel, memory for the rows that are computed at a time, which all calls share.
-            merged: whether the program is a merged one.
+            merged: whether the program is a merged one, which computes all branches.
         """
         executable, [buffers, *_] = self.runner.executable, self.runner.thread_buffers
         compiled = self.runner.compiled
@@ -365,7 +365,8 @@ class TrainingRun:
     def _use_gates(self) -> bool:
         """From now on, compute gradients by code with gates, as `GradientRunner.use_gates` describes.
 
-        If there are merged programs, return False, and change nothing: the caller tries first without these programs.
+        If there are merged programs, which compute all branches, return False, and change nothing: the caller tries
+        first without these programs.
         """
         if self._merged:
             return False
@@ -375,7 +376,10 @@ class TrainingRun:
         return True
 
     def _merge(self, bucket: int) -> CompiledGraph | None:
-        """Return a merged program for all samples of a bucket, or None if there is none that can be used."""
+        """Return a merged program, which computes all branches, for all samples of a bucket.
+
+        A bucket has samples with the same structure. Return None if there is no merged program that can be used.
+        """
         if self._options.threads > 1 or here().detect_anomaly:
             return None
         steps = self._options.epochs * len(self._batches.starts)
@@ -387,7 +391,7 @@ class TrainingRun:
         return merged
 
     def _reject_merged(self) -> None:
-        """Choose a program for each row from now on, since a merged program has given nan."""
+        """Choose a program for each row from now on, since a merged program, which computes all branches, gave nan."""
         self._rejected |= self._merged
         self._merged.clear()
         self._only_program, self._place = None, array("d", [nan]) * self._n
@@ -453,7 +457,10 @@ class TrainingRun:
         return gather_rows(self._place, samples, 1)
 
     def _sub_batches(self, samples: array[int]) -> list[SubBatch]:
-        """Split samples into sub-batches, one for each program and bucket. Make programs for samples that have none."""
+        """Split samples into sub-batches, one for each program and bucket. Make programs for samples that have none.
+
+        A bucket has samples with the same structure.
+        """
         if self._only_program:
             return [SubBatch(self._only_program, 0, samples)]
         places = self._places_of(samples)
@@ -476,7 +483,7 @@ class TrainingRun:
 
     @cached_property
     def _row_of(self) -> Sequence[int]:
-        """Return, for each sample, the index of its row in its bucket."""
+        """Return, for each sample, the index of its row in its bucket (the samples with the same structure)."""
         if len(self._buckets) == 1:
             return range(self._n)
         found = array("q", bytes(8 * self._n))
@@ -487,7 +494,7 @@ class TrainingRun:
 
     @cached_property
     def _bucket_of(self) -> array[float]:
-        """Return, for each sample, the index of its bucket."""
+        """Return, for each sample, the index of its bucket. A bucket has samples with the same structure."""
         found = array("d", bytes(8 * self._n))
         for k, bucket in enumerate(self._buckets):
             for sample in bucket.samples:
@@ -495,7 +502,7 @@ class TrainingRun:
         return found
 
     def _by_bucket(self, samples: array[int]) -> list[array[int]]:
-        """Return, for each bucket, those of `samples` that belong to it."""
+        """Return, for each bucket (samples with the same structure), those of `samples` that belong to it."""
         if len(self._buckets) == 1:
             return [samples]
         return rows_by_label(samples, gather_rows(self._bucket_of, samples, 1), len(self._buckets))
@@ -503,7 +510,8 @@ class TrainingRun:
     def _dispatch(self, bucket: int, rows: array[int]) -> Dispatched:
         """Return the programs for rows of a bucket, each with its rows; make programs that are missing.
 
-        Which program a row has may depend on the current data of the parameters.
+        A bucket has samples with the same structure. Which program a row has may depend on the current data of the
+        parameters.
         """
 
         def parameters() -> int:
@@ -518,7 +526,8 @@ class TrainingRun:
     def _remember_parameter_free(self, bucket: int) -> None:
         """For each sample of a bucket, remember its program if it is the same for all values of the parameters.
 
-        If there is a merged program, it is remembered for all samples.
+        A bucket has samples with the same structure. If there is a merged program, which computes all branches, it is
+        remembered for all samples.
         """
         samples = self._buckets[bucket].samples
         merged = self._merge(bucket)
