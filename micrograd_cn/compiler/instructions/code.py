@@ -158,8 +158,8 @@ class Code:
     def cost_of_all(self, numbers: Iterable[int]) -> int:
         """Return the cost of some instructions: about how many machine instructions LLVM must compile.
 
-        An instruction outside phase SAMPLE counts only a third of its `cost_of`, since it computes a scalar instead of
-        a vector.
+        An instruction outside phase SAMPLE does not depend on the row. It counts only a third of its `cost_of`, since
+        it computes a scalar instead of a vector.
         """
         thirds, cost = 0, dict.fromkeys(LEAF_OPCODES, 0)
         for i in numbers:
@@ -334,7 +334,7 @@ def may_inline(formula: tuple[Code, int], shared: tuple[Code, int]) -> bool:
 
 @cache
 def _half_integer_power(exponent: float) -> str:
-    """Return the opcode of a formula that computes x**exponent by a square root.
+    """Return the opcode of a formula (a list of simpler instructions) that computes x**exponent by a square root.
 
     At -0.0 and -inf, too, the formula has the result of C's `pow`.
     """

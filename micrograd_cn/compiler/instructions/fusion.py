@@ -157,7 +157,7 @@ class _Trees:
         return opcode, len(rest[0]) if opcode in SUM_OPCODES else 0, *shapes
 
     def opcode(self, i: int) -> str:
-        """Make the tree with the root `i` a formula, and return the formula's opcode."""
+        """Make the tree with the root `i` a formula, and return the opcode that stands for the whole formula."""
         code = Code()
         place = {j: code.append(("input", k), SAMPLE) for k, j in enumerate(self.inputs[i])}
 

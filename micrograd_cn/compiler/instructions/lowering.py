@@ -398,7 +398,7 @@ class Lowering:
         return True
 
     def _new_scatter(self, count: int) -> Scatter:
-        """Add a `Scatter` with `count` totals to `totals`. It has no sources yet."""
+        """Add a `Scatter` with `count` totals, sums over the rows of a batch, to `totals`. It has no sources yet."""
         first = len(self.totals)
         scatter = Scatter(range(first, first + count), [])
         self.totals += [scatter] * count

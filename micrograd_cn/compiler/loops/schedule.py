@@ -145,14 +145,15 @@ class Schedule:
         return len({a in per_sample for a, _ in pairs}) == 1 and all(b in per_sample for _, b in pairs)
 
     def start(self, i: int) -> int:
-        """Return the instruction number of the value to which the products of the long sum `i` are added."""
+        """Return the instruction number of the value to which a loop adds the products of the long sum `i`."""
         _, _, terms = self.code.instructions[i]
         return terms[0] if terms else self.code.constant(-0.0)
 
     def straight_lines_in_lanes(self, layer: Layer) -> Iterator[StraightLine]:
         """Yield the straight-line code of a layer whose values are vectors, with one row in each lane.
 
-        The instructions are in the order that suits native code or, if the program `is_large`, threaded code.
+        The instructions are in the order that suits native code or, if the program `is_large`, threaded code, which
+        consists of tables that kernels read.
         """
         if self.is_large:
             return self.straight_lines(self._by_opcode(layer.levels.values()))
@@ -161,9 +162,9 @@ class Schedule:
     def _layers(self, phase: int) -> list[Layer]:
         """Return the layers of a phase.
 
-        An instruction is in the highest layer of its operands, or in the next layer if the operand in the highest layer
-        is a long sum or a gather. The level of the instruction is one more than the highest level of those of its
-        operands that are in the same layer.
+        A long sum is a sum that a loop computes. An instruction is in the highest layer of its operands, or in the next
+        layer if the operand in the highest layer is a long sum or a gather. The level of the instruction is one more
+        than the highest level of those of its operands that are in the same layer.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         layers: dict[int, Layer] = {}
@@ -213,7 +214,8 @@ class Schedule:
     def _by_opcode(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
         """Yield instructions level by level, sorted by opcode within a level.
 
-        Threaded code jumps to a kernel for each instruction. In this order, a processor can predict the jumps.
+        Threaded code jumps to a kernel, a ready-made function, for each instruction. In this order, a processor can
+        predict the jumps.
         """
         for level in levels:
             yield from sorted(
@@ -239,7 +241,8 @@ class Schedule:
     def cost_of(self, i: int) -> int:
         """Return the cost of instruction `i` in straight-line code, see `Code.cost_of`.
 
-        For a long sum, straight-line code only stores the value that the sum starts from. This costs 2.
+        For a long sum, whose products a loop adds later, straight-line code only stores the value that the sum starts
+        from. This costs 2.
         """
         return 2 if i in self.long_sums else self.code.cost_of(i)
 

@@ -101,9 +101,9 @@ class Vectorizer:
     def _signature(self, i: int) -> Any:
         """Return the signature of instruction `i`, which is equal for all instructions of a map.
 
-        It is START for a long sum, and None if the instruction cannot be in a map. In all other cases it begins with
-        the opcode. For a sum, the counts of its products and terms follow. If there is a `split_by`, the key that it
-        returns follows.
+        It is START for a long sum (a sum that a loop computes), and None if the instruction cannot be in a map. In all
+        other cases it begins with the opcode. For a sum, the counts of its products and terms follow. If there is a
+        `split_by`, the key that it returns follows.
         """
         opcode, *rest = self._code.instructions[i]
         if i in self._schedule.long_sums:
@@ -134,8 +134,8 @@ class Vectorizer:
     def _maps_of_starts(self, numbers: Iterable[int]) -> Iterator[Map]:
         """Yield maps that copy the start values of long sums to the places of these sums.
 
-        The length of such a map is a multiple of that of a SIMD vector, since padding would overwrite the places of
-        other sums.
+        A long sum is a sum to whose start value a loop adds products. The length of such a map is a multiple of that of
+        a SIMD vector, since padding would overwrite the places of other sums.
         """
         place = self._places.scalar
         starts = {i: (place[i], *self._operand_places([self._schedule.start(i)])) for i in numbers}

@@ -96,7 +96,7 @@ def _driver(on: Machine, name: str, lanes: int, fast: bool) -> Any:
 
 
 def driver_of(kind: str) -> str:
-    """Return the name of the driver that runs an executable. `kind` is "forward", "gradient" or "gated"."""
+    """Return the name of the driver that runs an executable of this `kind`; see `CompiledGraph.tables` for kinds."""
     return "forward" if kind == "forward" else "gradient"
 
 
@@ -366,9 +366,10 @@ class Buffers:
 
 
 class CompiledGraph:
-    """A recorded graph, with the executables that compute its outputs and its gradient, in both tiers.
+    """A recorded graph, with the executables that compute its outputs and its gradient.
 
-    An executable is made when it is first needed. The methods `select_tier` and `fastest_tier` choose one.
+    There are two tiers of executables: threaded code, which consists of tables that kernels read, and native code. An
+    executable is made when it is first needed. The methods `select_tier` and `fastest_tier` choose one.
 
     Args:
         outputs: the nodes to compute.
@@ -379,7 +380,8 @@ class CompiledGraph:
     Attributes:
         graph: the graph, with its leaves sorted into inputs, parameters and constants.
         data: a function that returns the data of the parameters; see `CachedData`.
-        captured: the parameters that stand for captured values; see `CapturedValue`.
+        captured: the parameters that stand for values which were computed before the graph was recorded; see
+            `CapturedValue`.
         padded_parameters: how many places the parameters have among the scalars. The same count of places follows for
             their gradients.
     """
@@ -551,7 +553,10 @@ class CompiledGraph:
                     tables.link(fast=True)
 
     def should_compile(self, executable: Executable, seconds: float) -> bool:
-        """Return whether native code is worth making if an executable of threaded code runs for `seconds` in all."""
+        """Return whether native code is worth making if an executable of threaded code runs for `seconds` in all.
+
+        Threaded code consists of tables that kernels read. Native code is faster, but takes longer to make.
+        """
         schedule = executable.plan.schedule
         key = executable.kind, executable.lanes > 1, True
         if executable.native or not schedule.may_be_native or self._cache.get(key) is executable:
@@ -559,7 +564,7 @@ class CompiledGraph:
         return seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE
 
     def description(self) -> str:
-        """Return a line about the program: its operations, parameters, tier and size in memory."""
+        """Return a line about the program: its operations, parameters, tier (native or threaded code) and size."""
         made = [x for x in self._cache.values() if isinstance(x, Executable)]
         tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
         counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
@@ -624,7 +629,10 @@ class CompiledGraph:
 
 
 def copied_lowering(lowering: Lowering) -> Lowering:
-    """Return a copy of a lowering that has no gradient yet. Changes of the copy do not change the original."""
+    """Return a copy of a `Lowering` without a gradient yet, to which the caller may add one.
+
+    Changes of the copy do not change the original.
+    """
     found = copied(lowering)
     found.code = lowering.code.copy()
     return found
