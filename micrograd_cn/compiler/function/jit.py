@@ -1360,8 +1360,9 @@ class CompiledFunction:
         Args:
             buckets: the samples. Recordings for other samples are not compared.
             optimizer: the optimiser.
-            uncompared: a set. Its contents are replaced by the programs for the same structure of samples whose branch
-                no sample takes now. They have to be compared before a sample uses them.
+            uncompared: a set. Its contents are replaced by the programs that were made for the same structure as the
+                samples have, but for branches that no sample takes now. They have to be compared before a sample uses
+                them.
         """
         compared = self._compare_moved("fit", buckets)
         uncompared.clear()

@@ -58,7 +58,7 @@ MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products wit
 
 @dataclass(eq=False)
 class Scatter:
-    """Several totals, which are sums over the rows of a batch. Each row adds a value to one of them, by an index.
+    """Several totals, which are sums over the rows of a batch. In each row, an index selects one to add a value to.
 
     The totals are the gradients of the operands of gathers, since in each row a gather takes one of its operands.
 
