@@ -9,6 +9,7 @@ import math
 import os
 import stat
 import sys
+import warnings
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
 from .graph import context
+from .graph.callers import PACKAGE
 from .graph.node import assign_data
 from .ops.number import flag, number
+from .ops.operation import Op
 
 __all__ = ["Module"]
 
@@ -44,11 +47,17 @@ class Module:
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`. It is an error if an assignment replaces it
     by a number, by a constant that an operation computed, or by a value that is computed from it, as in `m.w = m.w *
-    0.5`, because the model would lose a parameter without a word. A computed value is allowed if a call of a model
-    (`__call__` or `forward`) assigns it. Another method of the model may assign it, too, if it also depends on
-    parameters that the model keeps, as the next state of a recurrent model does. After an assignment to an item of a
-    collection, as in `m.ws[0] = 0.5`, the error is raised when the parameters are next listed or saved. A collection
-    may have numbers beside parameters from the start. To take a parameter out of a model, write `del m.w` first.
+    0.5`, because the model would lose a parameter without a word.
+
+    It is a warning instead where the value may be the next state of a recurrent model: if a call of a model (`__call__`
+    or `forward`) assigns it, if it also depends on other parameters, or if a variable has the old parameter, as in
+    `theta = m.w; m.w = theta - 0.4 * theta`. If it is a state, begin with a number, as in `self.h = 0.0`. If it is a
+    weight, as in `self.w = self.w / norm`, keep the parameter and write `w = self.w / norm`. To take a parameter out of
+    a model, write `del m.w` first.
+
+    After an assignment to an item of a collection, as in `m.ws[0] = 0.5`, the error is raised, or the warning given,
+    when the parameters are next listed or saved, and at the first, second, fourth, eighth, ... step of an optimiser of
+    these parameters. A collection may have numbers beside parameters from the start.
 
     Parameters are looked for in each model object and not in its class, so it is an error if an attribute of the class
     has one. If a module inside this one overrides `parameters`, its parameters are those that this method returns.
@@ -75,6 +84,8 @@ class Module:
         _refuse_class_attributes(cls)
         if "__init__" in vars(cls) and not _is_of_this_package(cls):
             cls.__init__ = _check_after(cls.__init__)  # type: ignore[method-assign]  # it has the signature of __init__
+        if "__setstate__" in vars(cls):
+            cls.__setstate__ = _note_after(cls.__setstate__)  # type: ignore[method-assign]  # it has this signature
         if _is_of_this_package(cls):
             _of_this_package.add(cls)  # these classes need no check
             return
@@ -84,6 +95,15 @@ class Module:
             cls.__setattr__ = assign  # type: ignore[method-assign, assignment]  # it takes any `Module` as its self
         if cls.__delattr__ is object.__delattr__:
             cls.__delattr__ = _delete  # type: ignore[method-assign, assignment]  # as for `__setattr__`
+
+    def __setstate__(self, state: Any) -> None:
+        """Set the attributes of a copy, or of a module that was pickled, and take note of its parameters."""
+        attributes, slots = state if isinstance(state, tuple) else (state, None)
+        vars(self).update(attributes or {})
+        for name, x in (slots or {}).items():  # the class may have __slots__
+            _set_attribute(self, name, x)
+        if type(self) not in _of_this_package:
+            _refuse_lost(self, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `forward` returns. A model may define either `__call__` or `forward`.
@@ -139,10 +159,12 @@ class Module:
         for path, x in _walk(self, descends):
             if (known := id(x)) not in seen:
                 seen.add(known)
-                if isinstance(x, Value):
-                    if x.op is None:
-                        found.append((path, x))
-                    if x.op is not None or (x._da is not None and x._is_constant_result):
+                if type(x) is Value or isinstance(x, Value):
+                    if x.op is not None:
+                        computed.append(path)
+                        continue
+                    found.append((path, x))
+                    if x._da is not None and x._is_constant_result:
                         computed.append(path)
                 elif isinstance(x, Module):
                     if known not in asked:
@@ -161,8 +183,6 @@ class Module:
                     "a list, a tuple or a dict"
                 )
         in_class: dict[type, list[tuple[str, Value]]] = {}
-        record = _records.get(id(self))
-        changed = record is None or record.count != len(found) or record.computed != computed
         for path, module in modules:
             cls = type(module)
             if cls not in in_class:
@@ -171,11 +191,8 @@ class Module:
                 if vars(module).get(name, held) is held:
                     raise TypeError(_in_class(cls, name, name))
             module._refuse_untrained(path, seen, bool(computed))
-            if changed and cls not in _of_this_package:
+            if cls not in _of_this_package:
                 _refuse_lost(module, self)
-        if changed and not _of_this_package.issuperset(in_class):
-            record = _record_of(self)
-            record.count, record.computed = len(found), computed
         return found
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
@@ -589,6 +606,7 @@ def _usual_parameters(model: Module) -> list[Value] | None:
     """
     found: dict[Value, None] = {}
     modules: list[Module] = []
+    lists: list[list[Any]] = []
     entered: set[int] = set()
     waiting: list[Any] = [model]
     while waiting:
@@ -604,8 +622,10 @@ def _usual_parameters(model: Module) -> list[Value] | None:
                     if p.op is not p._da:  # both are None for a leaf that no operation computed
                         return None
                     found[p] = None
+                lists.append(x)
             elif id(x) not in entered:
                 entered.add(id(x))
+                lists.append(x)
                 waiting += x[::-1]
         else:
             members = _members[cls] if cls in _members else _members_of(cls)
@@ -627,14 +647,11 @@ def _usual_parameters(model: Module) -> list[Value] | None:
         if any(map(_parameters_in_class, users)):
             return None
         record = _records.get(id(model))
-        if record is None or record.count != len(found):
-            try:
-                for module in modules:
-                    if type(module) in users:
-                        _refuse_lost(module, model)
-            except TypeError:  # `named_parameters` raises it with the path
-                return None
-            _record_of(model).count = len(found)
+        if record is None or record.lists != lists:
+            for module in modules:
+                if type(module) in users:
+                    _refuse_lost(module, model)
+            _record_of(model).lists = [x.copy() for x in lists]
     return list(found)
 
 
@@ -728,12 +745,34 @@ def _check_after(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **kwargs)
-        if type(self).__init__ is initialise and not _names_its_parameters(type(self)):
+        outermost = type(self).__init__ is initialise
+        if outermost:
+            _beginning.add(id(self))
+        try:
+            init(self, *args, **kwargs)
+        finally:
+            if outermost:
+                _beginning.discard(id(self))
+        if outermost and not _names_its_parameters(type(self)):
             _refuse_untrainable(self)
             _refuse_lost(self, self)
 
     return initialise
+
+
+_beginning: set[int] = set()  # the ids of the modules whose `__init__` is running, after which `_check_after` looks
+
+
+def _note_after(set_state: Callable[..., None]) -> Callable[..., None]:
+    """Return a `__setstate__` that runs `set_state`, that of a user's class, and takes note of the parameters."""
+
+    @functools.wraps(set_state)
+    def restore(self: Any, *args: Any) -> None:
+        set_state(self, *args)
+        if type(self) not in _of_this_package:
+            _refuse_lost(self, self)
+
+    return restore
 
 
 def _refuse_untrainable(model: Module) -> None:
@@ -771,6 +810,8 @@ def _assign(model: Module, name: str, x: Any) -> None:
             _before_replacing(model, name, old, x)
         elif old.op is None and old.requires_grad and (x.op is not None or x._da is not None):
             _refuse_computed(model, name, old, x)
+    elif type(x) is not Value and id(model) not in _beginning:  # after `__init__`, or in that of a dataclass
+        _note_new(model, name, x)
     _set_attribute(model, name, x)
 
 
@@ -782,6 +823,17 @@ def _assign_with_slots(model: Module, name: str, x: Any) -> None:
             _refuse_constants(model, name, old, x)
         _before_replacing(model, name, old, x)
     _assign(model, name, x)
+
+
+def _note_new(model: Module, name: str, x: Any) -> None:
+    """Take note of the places of the parameters in `x`, which becomes a new attribute of `model`."""
+    members = _members_of_known(type(x))
+    if members is None or members is _of_leaf or isinstance(x, Module) or _names_its_parameters(type(model)):
+        return
+    if any((places := _places_in(x)).ids):
+        record = _record_of(model)
+        record.places[name] = places
+        record.items.pop(name, None)
 
 
 def _delete(model: Module, name: str) -> None:
@@ -813,6 +865,7 @@ def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
         _refuse_computed(model, name, old, x)
     if known:
         record.places[name] = places
+        record.items.pop(name, None)
 
 
 def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
@@ -834,9 +887,9 @@ def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
 def _refuse_computed(model: Module, name: str, old: Any, x: Any) -> None:
     """Raise TypeError if values in `x` were computed from parameters in `old`, which `model` would lose.
 
-    `old` is the attribute `name` of `model`, and `x` is the new one. It is no error in a call of a model, nor in
-    `__init__`, whose end is checked anyway. In another method of `model`, a value that also depends on another
-    parameter of `model` is no error either, because it is a state or the like. A value that does not depend on the lost
+    `old` is the attribute `name` of `model`, and `x` is the new one. It is a warning if the value may be a state: in a
+    call of a model, if it also depends on another leaf that something refers to, or if a variable has the old
+    parameter. In `__init__`, whose end is checked anyway, there is no error. A value that does not depend on the lost
     parameters is refused only if it is a constant, or nothing but its graph refers to its leaves.
     """
     values = _values_in(x)
@@ -845,19 +898,22 @@ def _refuse_computed(model: Module, name: str, old: Any, x: Any) -> None:
         return
     held = {id(item): item for item in _values_in(old) if item.op is None and item.requires_grad}
     lost = held.keys() - {id(item) for item in values}
-    del held
-    if not lost or _names_its_parameters(type(model)) or _is_in_a_call_or_init(model):
+    if not lost or _names_its_parameters(type(model)):
         return
-    own = {id(item) for item in (*_leaves_beside(model, name), *_leaves_to_train(values))}
-    lost -= own
+    lost -= {id(item) for item in (*_leaves_beside(model, name), *_leaves_to_train(values))}
     if not lost:
         return
-    if not _is_in_a_method(model):
-        own.clear()
-    wrong = {id(item): item for _, item in with_unheld_leaves([("", item) for item in made if item.op is not None])}
+    parameters = [held[known] for known in lost]
+    del held
+    if in_init := id(model) in _beginning:
+        made = [item for item in made if item.op is not None]
+    allowed = in_init or _is_in_a_call(model) or _is_in_a_variable(parameters)
+    del parameters
+    computed = [("", item) for item in made if item.op is not None]
+    wrong = {id(item) for _, item in with_unheld_leaves(computed, lost=() if allowed else lost)}
     for item in made:
-        leaves = {id(leaf) for leaf in traverse(item)[1] if leaf.requires_grad}
-        if item.op is None or (leaves & lost and not leaves & own) or id(item) in wrong:
+        depends = item.op is not None and not lost.isdisjoint(map(id, traverse(item)[1]))
+        if not in_init and not (allowed and depends) and (item.op is None or id(item) in wrong):
             by = f"what is computed ({item.op.name})" if item.op else "a constant that an operation computed"
             raise TypeError(
                 f"{type(model).__name__}.{name} = ... would replace parameters by {by}, which nothing trains; change "
@@ -865,32 +921,57 @@ def _refuse_computed(model: Module, name: str, old: Any, x: Any) -> None:
                 f"Value(x.data); for a state that the model computes, begin with a number, as in self.{name} = 0.0; to "
                 f"give the parameters up, write del model.{name} first"
             )
+        if depends and not (in_init and id(item) in wrong):
+            assert item.op
+            _warn_of_computed(type(model), f".{name}", item.op)
+            return
 
 
-def _is_in_a_call_or_init(model: Module) -> bool:
-    """Return whether a call of a model is running, its `__call__` or `forward`, or the `__init__` of `model`."""
+def _warn_of_computed(kind: type[Module], code: str, op: Op) -> None:
+    """Warn that a parameter was replaced by a value that is computed from it, and that may be a state.
+
+    Args:
+        kind: the class of the model.
+        code: the code, behind the name of the model, for the attribute or item that had the parameter, as in ".h".
+        op: the operation that computed the value.
+    """
+    where, level, frame = f"{kind.__name__}{code}", 1, sys._getframe()
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"{where} was a parameter, and is now computed from it ({op.name}), so training the parameter no longer "
+        f"changes {where}; for a state that calls compute, begin with a number, as in self{code} = 0.0; to compute "
+        f"with a weight, write y = ... for the result; to change its number, write self{code}.data = ...; to give the "
+        f"parameter up, write del model{code} first",
+        stacklevel=level,
+    )
+
+
+def _is_in_a_call(model: Module) -> bool:
+    """Return whether a call of a model is running, its `__call__` or `forward`."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if code.co_name in ("__call__", "forward", "call", "__init__") and code.co_argcount:
-            caller = frame.f_locals.get(code.co_varnames[0])
-            if caller is model or (isinstance(caller, Module) and code.co_name != "__init__"):
-                return True
-        frame = frame.f_back
-    return False
-
-
-def _is_in_a_method(model: Module) -> bool:
-    """Return whether a method of `model` is running, as its class or a base defines it."""
-    names = {base.__qualname__ for base in type(model).__mro__}
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        is_method = code.co_argcount and code.co_qualname.rpartition(".")[0] in names
-        if is_method and frame.f_locals.get(code.co_varnames[0]) is model:
+        is_call = code.co_name in ("__call__", "forward", "call") and code.co_argcount
+        if is_call and isinstance(frame.f_locals.get(code.co_varnames[0]), Module):
             return True
         frame = frame.f_back
     return False
+
+
+def _is_in_a_variable(parameters: Sequence[Value]) -> bool:
+    """Return whether each of `parameters` is in a variable, or in a dict that is in one, of the running functions."""
+    wanted = {id(p) for p in parameters}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and wanted:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            for x in [*frame.f_locals.values()]:
+                if isinstance(x, Value):
+                    wanted.discard(id(x))
+                elif type(x) is dict and len(x) <= len(parameters) + 100:
+                    wanted.difference_update(map(id, x.values()))
+        frame = frame.f_back
+    return not wanted
 
 
 def _assignment(path: str, x: Any, new: str) -> str:
@@ -1007,18 +1088,26 @@ class _Places(NamedTuple):
 
 
 class _Record:
-    """Where a model had parameters when they were last listed. It has ids alone, so it keeps no parameter alive.
+    """Where a model had parameters when they were last listed.
 
-    Python tells nobody of an assignment to an item of a collection, so the places are compared afterwards.
+    Python tells nobody of an assignment to an item of a collection, so the places are compared afterwards. To be fast,
+    this asks first whether copies of lists are equal to the lists. `with_unheld_leaves` forgets the copies, because
+    they refer to parameters.
+
+    Attributes:
+        model: a reference to the model.
+        places: for each attribute, by name, the places of the parameters in it.
+        items: for each attribute that is a list or an array, the list of its items, when its places were found.
+        lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
     """
 
-    __slots__ = ("computed", "count", "model", "places")
+    __slots__ = ("items", "lists", "model", "places")
 
     def __init__(self) -> None:
         self.model: weakref.ref[Module] | None = None
         self.places: dict[Any, _Places] = {}
-        self.count = -1  # how many parameters the model and the modules inside it had
-        self.computed: list[str] = []  # the paths of computed values in the model and the modules inside it
+        self.items: dict[Any, list[Any]] = {}
+        self.lists: list[list[Any]] = []
 
 
 _records: dict[int, _Record] = {}  # by the id of each model, for as long as the model exists
@@ -1053,10 +1142,11 @@ def _places_in(x: Any) -> _Places:
     return _Places([path for path, _ in values], ids, len(held) - len(values))
 
 
-def _collections_of(model: Module) -> list[tuple[Any, Any]]:
+def _collections_of(model: Module, known: Collection[Any]) -> list[tuple[Any, Any]]:
     """Return the attributes of `model` in which parameters may be, with their names, but no `Value`s and no modules.
 
-    If the class of `model` is also a list or a dict, its items are one such collection, whose name is None.
+    If the class of `model` is also a list or a dict, its items are one such collection, whose name is None. Attributes
+    whose names are in `known` had parameters when they were last looked at.
     """
     found: list[tuple[Any, Any]] = []
     if isinstance(model, (list, tuple, deque)):
@@ -1067,7 +1157,7 @@ def _collections_of(model: Module) -> list[tuple[Any, Any]]:
         members = _members_of_known(type(x))
         if members is None or members is _of_leaf or isinstance(x, Module):
             continue
-        if members is not _of_sequence or _may_hold_leaves(x):  # a list of numbers has no places
+        if members is not _of_sequence or name in known or _may_hold_leaves(x):  # a list of numbers has no places
             found.append((name, x))
     return found
 
@@ -1086,14 +1176,39 @@ def _refuse_lost(model: Module, root: Module) -> None:
         return
     known = _records.get(id(model))
     places: dict[Any, _Places] = {}
-    for name, x in _collections_of(model):
+    items: dict[Any, list[Any]] = {}
+    for name, x in _collections_of(model, known.places if known else ()):
+        old = known.places.get(name) if known is not None else None
+        if type(x) is list or (_is_array(x) and x.dtype.kind == "O"):
+            items[name] = x.copy() if type(x) is list else x.ravel().tolist()
+            if known is not None and old is not None and known.items.get(name) == items[name] and _is_flat(old, x):
+                places[name] = old
+                continue
         new = _places_in(x)
-        if known is not None and (old := known.places.get(name)) is not None and old[:2] != new[:2]:
+        if old is not None and old[:2] != new[:2]:
             _compare_places(model, name, x, old, new.numbers, root)
         if any(new.ids):
             places[name] = new
     if places or known is not None:
-        _record_of(model).places = places
+        record = _record_of(model)
+        record.places, record.items = places, items
+
+
+def _is_flat(places: _Places, x: Any) -> bool:
+    """Return whether `places` are those of a list or an array of `Value`s alone, with the shape of `x`."""
+    return places.paths == (None if type(x) is list else x.shape)
+
+
+def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
+    """Raise the error of `_refuse_lost` for each model that had some of `parameters` in its collections."""
+    known: set[int] | None = None
+    for record in [*_records.values()]:
+        model = record.model() if record.model else None
+        if model is None or not record.places:
+            continue
+        known = {*map(id, parameters)} if known is None else known
+        if not all(known.isdisjoint(places.ids) for places in record.places.values()):
+            _refuse_lost(model, model)
 
 
 def _compare_places(model: Module, name: Any, x: Any, old: _Places, numbers: int, root: Module) -> None:
@@ -1126,13 +1241,18 @@ def _compare_places(model: Module, name: Any, x: Any, old: _Places, numbers: int
             made.append((code, item))
     del now
     lost = {*old.ids} - {id(p) for p in _leaves_to_train(root)} if made else set[int]()
-    for code, item in with_unheld_leaves(made, lost=lost):
+    wrong = with_unheld_leaves(made, lost=lost)
+    for code, item in wrong:
         assert item.op
         raise TypeError(
             f"{type(model).__name__}{code} is computed ({item.op.name}) from the parameter that was there, so nothing "
             f"trains it; change the number of the parameter, as in model{code}.data *= 0.5, or assign a new leaf, as "
             "in Value(x.data); for a state that the model computes, begin with numbers"
         )
+    for code, item in made:
+        if item.op and not lost.isdisjoint(map(id, traverse(item)[1])):
+            _warn_of_computed(type(model), code, item.op)
+            return
 
 
 _of_this_package: set[type] = {Module}  # the classes of modules that this package defines
@@ -1228,6 +1348,8 @@ def with_unheld_leaves(
     """
     if not computed or not hasattr(sys, "getrefcount"):
         return []
+    for record in _records.values():
+        record.items, record.lists = {}, []
     order, leaves = traverse(*[x for _, x in computed])
     held = [leaf for leaf in leaves if leaf.requires_grad]
     del leaves
@@ -1315,9 +1437,10 @@ def _of_mapping(x: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
 def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:
     if x.dtype != object:
         return ()
-    import numpy as np  # it is installed, since it made the array
-
-    return [(".".join(map(str, place)) or "0", item) for place, item in np.ndenumerate(x)]
+    if x.ndim == 1:
+        return [(f"{i}", item) for i, item in enumerate(x.tolist())]
+    places = [".".join(map(str, place)) or "0" for place in product(*map(range, x.shape))]
+    return zip(places, x.ravel().tolist(), strict=True)
 
 
 def _of_module(x: Any) -> Iterable[tuple[Any, Any]]:

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 
 from ..engine import Value
-from ..module import Absent
+from ..module import Absent, refuse_lost_parameters
 from ..ops import options as ops_options
 from ..ops.number import flag
 
@@ -30,6 +30,8 @@ class MachineCode(Protocol):
 
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
 machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
+# Before its first, second, fourth, eighth, ... step, an optimiser asks whether models still have its parameters.
+LOOKING_STEPS = frozenset([2**n - 1 for n in range(50)])
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
@@ -316,6 +318,8 @@ maximize=False>
         """
         if closure is not None:
             refuse_closure()
+        if getattr(self, "steps", None) in LOOKING_STEPS:  # a subclass may not have called this __init__
+            refuse_lost_parameters(self.parameters)
         if machine_code and len(self.parameters) >= MIN_PARAMETERS:
             if self.skipped or self._owners != self.parameters:
                 self.match_state()
