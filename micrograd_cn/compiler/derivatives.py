@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from contextvars import Context
 from functools import cached_property
 from itertools import chain
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, Literal, Never, Self
 
 from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
@@ -21,6 +21,7 @@ from ..graph import context
 from ..ops import dot
 from ..ops.number import flag, number_or_none
 from ..ops.options import refuse_options
+from .data.arrays import FlatNumbers
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.columns import Numbers, flat
 from .data.nodes import some_frozen
@@ -147,49 +148,33 @@ class CompiledDerivative:
         self.outputs = [constant(x) if isinstance(x, float) else x for x in values]
         self.program = None if all(constants) else of.with_outputs(self.outputs)
 
-    def flat(self, data: Numbers, n: int, threads: int) -> array[float]:
-        """Return the entries for n rows as one array, in which the entries of each row follow those of the row before.
+    def flat(self, data: Numbers, n: int, threads: int, dense: bool = False, out: Any = None) -> FlatNumbers:
+        """Return the entries for n rows in one buffer, in which the entries of each row follow those of the row before.
 
-        `data` has the numbers of the rows, one row after the other, and `threads` is the count of threads that compute.
+        Args:
+            data: the numbers of the rows, one row after the other.
+            n: how many rows there are.
+            threads: how many threads compute.
+            dense: whether to return the whole matrices, including zeros. If most entries are always 0, the buffer has
+                the other entries all the same, and the method `shaped` adds the zeros.
+            out: a buffer of doubles for what `shaped` returns. It is used as by `Program.flat`.
         """
         if not self.program or not n:
             return self._constants * n
-        if n == 1 == threads:
-            return self.program.row(data)
-        out = array("d", bytes(8 * n * self.structure.entries))
-        self.program.outputs_of(data, row_numbers(n), threads, out)
-        return out
+        if dense:
+            return self.whole.flat(data, n, threads, out) if self.whole else self.program.flat(data, n, threads)
+        return self.program.flat(data, n, threads, out)
 
-    def dense(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any) -> Any:
-        """Return the whole matrix of derivatives, including zeros, for each of n rows of numbers.
+    def shaped(self, flat: FlatNumbers, n: int, numpy: Any, out: Any, dense: bool) -> Any:
+        """Return the entries for n rows or, if `dense` is set, the whole matrices, including zeros.
 
-        `data` and `threads` are as for `flat`. The matrices are written to the buffer of doubles `out`, which is
-        returned. If `out` is None, they are a numpy array if `numpy` is the module numpy, and otherwise nested lists.
+        They are written to the buffer of doubles `out`, which is returned. If `out` is None, they are a numpy array if
+        `numpy` is the module numpy, and otherwise nested lists. `flat` is what the method `flat` has returned.
         """
-        height, width = self.structure.shape
-        if n and (program := self.whole):
-            found = program.computed(data, n, threads, numpy, out)
-            if numpy and out is None:
-                return found.reshape(n, height, width)
-            if out is None:
-                return [[row[i : i + width] for i in range(0, height * width, width)] for row in found]
-            return out
-        return self.scattered(self.flat(data, n, threads), n, numpy, out)
-
-    def without_nan(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any, dense: bool) -> Any:
-        """Return the entries for n rows, or with `dense` the whole matrices, if no entry is nan. Otherwise return None.
-
-        The other arguments are as for the method `dense`.
-        """
-        whole = self.whole if dense and n else None
-        program = whole or self.program
-        found = program.flat(data, n, threads) if program and n else self._constants * n
-        if has_nan(found):
-            return None
-        if dense and not whole:
-            return self.scattered(array("d", found), n, numpy, out)
-        shape = self.structure.shape if whole else (self.structure.entries,)
-        return as_result(found, (n, *shape), numpy, out)
+        if dense and not (n and self.whole):
+            return self.scattered(flat, n, numpy, out)
+        shape = self.structure.shape if dense else (self.structure.entries,)
+        return as_result(flat, (n, *shape), numpy, out)
 
     @cached_property
     def whole(self) -> Program | None:
@@ -202,11 +187,20 @@ class CompiledDerivative:
             outputs[i * width + j] = x
         return self.program.with_outputs(outputs)
 
-    def scattered(self, flat: array[float], n: int, numpy: Any, out: Any) -> Any:
-        """Return the whole matrix of derivatives, including zeros, for each of n rows of numbers.
+    def shaped_mean(self, flat: FlatNumbers, n: int, numpy: Any, out: Any, dense: bool) -> Any:
+        """Return the entries, averaged over n rows, or the whole matrix of these means.
 
-        `flat` has the entries that can be nonzero, as the method `flat` returns them. `numpy` and `out` are as for
-        `dense`.
+        `flat` is what the method `mean` has returned. The other arguments are as for `shaped`.
+        """
+        if not dense:
+            return as_result(flat, (self.structure.entries,), numpy, out)
+        whole = self.scattered(flat, 1, numpy, out)
+        return whole[0] if out is None else whole
+
+    def scattered(self, flat: FlatNumbers, n: int, numpy: Any, out: Any) -> Any:
+        """Return the whole matrix of derivatives, including zeros, for each of n rows.
+
+        `flat` has the entries that can be nonzero. `numpy` and `out` are as for `shaped`.
         """
         (rows, columns), (height, width) = self.structure, self.structure.shape
         count, size = self.structure.entries, height * width
@@ -235,7 +229,7 @@ class CompiledDerivative:
         return array("q", [i * width + j for i, j in zip(rows, columns, strict=True)])
 
     def mean(self, data: Numbers, n: int, threads: int) -> array[float]:
-        """Return each entry of the derivative, averaged over n rows of numbers. The arguments are those of `flat`."""
+        """Return each entry of the derivative, averaged over n rows. The arguments are those of `flat`."""
         if not self.program:
             return self._constants * 1
         program, places = self._mean
@@ -440,7 +434,7 @@ class Program(Runnable):
         """
         if type(dense) is not bool:
             dense = flag("jacobian(): dense", dense)
-        return self._evaluate("jacobian", rows, wrt, threads, out, dense=dense)
+        return self._evaluate("jacobian", rows, wrt, threads, out, dense)
 
     def hessian(
         self,
@@ -486,27 +480,7 @@ class Program(Runnable):
         if not (type(lower) is type(dense) is type(mean) is bool):
             lower, dense = flag("hessian(): lower", lower, "wrt"), flag("hessian(): dense", dense)
             mean = flag("hessian(): mean", mean)
-        if mean:
-            return self._mean_hessian(rows, lower, wrt, dense, threads, out)
-        return self._evaluate("hessian", rows, wrt, threads, out, dense=dense, lower=lower)
-
-    def _mean_hessian(self, rows: Any, lower: bool, wrt: Variables, dense: bool, threads: int, out: Any) -> Any:
-        check_threads("hessian", threads)
-        derivative = self.derivative_for_calls("hessian", wrt := _reusable(wrt), lower)
-        data, n = self._read_rows(rows)
-        if not n:
-            raise ValueError("hessian(): there are no rows, so they have no mean")
-        self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
-        self.detect_anomaly(data, row_numbers(n), backward=True)
-        numpy = numpy_if_array(rows) if out is None else None
-        found = derivative.mean(data, n, threads)
-        if not derivative.masked and has_nan(found):
-            derivative = self.derivative("hessian", wrt, lower)
-            found = derivative.mean(data, n, threads)
-        if dense:
-            whole = derivative.scattered(found, 1, numpy, out)
-            return whole[0] if out is None else whole
-        return as_result(found, (derivative.structure.entries,), numpy, out)
+        return self._evaluate("hessian", rows, wrt, threads, out, dense, lower, mean)
 
     def jacobian_structure(self, wrt: Variables = "inputs") -> Structure:
         """Return the row and column indices of the Jacobian's entries that can be nonzero.
@@ -579,34 +553,48 @@ class Program(Runnable):
     def _selects(self) -> bool:
         return any(op.selects for _, op in self.compiled.graph.operations)
 
-    def _derivative(self, kind: Kind, wrt: Variables, lower: bool, masked: bool) -> CompiledDerivative:
+    def _derivative(
+        self, kind: Kind, wrt: Variables, lower: bool, masked: bool, data: Numbers | None = None
+    ) -> CompiledDerivative:
+        """Return a derivative, as `derivative` does if `masked` is set, and otherwise as `derivative_for_calls` does.
+
+        `data` has the numbers of the rows for which the derivative is going to be computed. If it does not exist yet,
+        and entries are probably nan for these rows, it is made as if `masked` were set, so only one is made.
+        """
         if wrt == "parameters":
             wrt = self.all_parameters(kind, self.parameters)
         variables = None if isinstance(wrt, str) else self._variables(kind, wrt)
-        key = kind, wrt if variables is None else tuple(variables), lower, True
-        found = self._derivatives.get(key)
-        if found is None and not masked and self._selects:
-            key = *key[:3], False
-            found = self._derivatives.get(key)
-        if found is None:
-            variables = variables or self._variables(kind, wrt)
-            if kind not in ("gradient", "jacobian", "hessian", "value_and_grad"):
-                raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
-            if kind != "jacobian" and not (
-                self._single and any(program.has_gradient for program in self.siblings() or ())
-            ):
-                self._check_gradient(kind)
-            wanted = variables
+        of = wrt if variables is None else tuple(variables)
+        known = self._derivatives
+        found = known.get((kind, of, lower, True))
+        if found is None and not masked:
+            found = known.get((kind, of, lower, False))
+        if found is not None:
+            return found
+        variables = variables or self._variables(kind, wrt)
+        if kind not in ("gradient", "jacobian", "hessian", "value_and_grad"):
+            raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
+        if kind != "jacobian" and not (self._single and any(program.has_gradient for program in self.siblings() or ())):
+            self._check_gradient(kind)
+        wanted = variables
+        masked = masked or not self._selects or (data is not None and self._gives_nan(flat(data)))
+        key = kind, of, lower, masked
 
-            def derived() -> CompiledDerivative:
-                known = self._derivatives.get(key)
-                if known is None:  # in an empty context: the first caller may be inside `no_grad()`
-                    made = Context().run(_derive, self, kind, wanted, lower, key[3])
-                    known = self._derivatives.setdefault(key, made)
-                return known
+        def derived() -> CompiledDerivative:
+            found = known.get(key)
+            if found is None:  # in an empty context: the first caller may be inside `no_grad()`
+                made = Context().run(_derive, self, kind, wanted, lower, masked)
+                found = known.setdefault(key, made)
+            return found
 
-            return self.compiled.in_turn(derived)
-        return found
+        return self.compiled.in_turn(derived)
+
+    def _gives_nan(self, numbers: FlatNumbers) -> bool:
+        """Return whether a number in some rows is nan, or the graph was recorded for the first row and gave nan."""
+        if has_nan(numbers):
+            return True
+        recorded = [x._data for x in self.inputs]
+        return any(isnan(y._data) for y in self.outputs) and [*numbers[: len(recorded)]] == recorded
 
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float
@@ -777,23 +765,35 @@ class Program(Runnable):
         return [p for p in self.compiled.captured if p in leaves]
 
     def _evaluate(
-        self, kind: Kind, rows: Any, wrt: Variables, threads: int, out: Any, dense: bool = False, lower: bool = False
+        self,
+        kind: Kind,
+        rows: Any,
+        wrt: Variables,
+        threads: int,
+        out: Any,
+        dense: bool = False,
+        lower: bool = False,
+        mean: bool = False,
     ) -> Any:
+        """Return the entries of a derivative for every row of `rows` or, with `mean`, their means over the rows.
+
+        `kind` is as for `derivative`, and the other arguments are as for `hessian`.
+        """
         check_threads(kind, threads)
-        derivative = self.derivative_for_calls(kind, wrt := _reusable(wrt), lower)
+        wrt = _reusable(wrt)
         data, n = self._read_rows(rows)
+        if mean and not n:
+            raise ValueError(f"{kind}(): there are no rows, so they have no mean")
+        derivative = self._derivative(kind, wrt, lower, masked=False, data=data)
         self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
-        self.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
+        if context.active:  # for speed, before `row_numbers`
+            self.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
         numpy = numpy_if_array(rows) if out is None else None
-        if not derivative.masked:
-            if (found := derivative.without_nan(data, n, threads, numpy, out, dense)) is not None:
-                return found
+        while True:
+            found = derivative.mean(data, n, threads) if mean else derivative.flat(data, n, threads, dense, out)
+            if derivative.masked or not has_nan(found):
+                return (derivative.shaped_mean if mean else derivative.shaped)(found, n, numpy, out, dense)
             derivative = self.derivative(kind, wrt, lower)
-        if dense:
-            return derivative.dense(data, n, threads, numpy, out)
-        if derivative.program:
-            return derivative.program.computed(data, n, threads, numpy, out)
-        return as_result(derivative.flat(data, n, threads), (n, derivative.structure.entries), numpy, out)
 
 
 def _reusable(wrt: Variables) -> Variables:
@@ -843,6 +843,8 @@ def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, flo
 
 def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, masked: bool) -> CompiledDerivative:
     """Return a derivative of a program. The derivative reads the parameters at each call, like the program.
+
+    If `masked` is not set, an entry may be nan where it should be a number; see `Program.derivative_for_calls`.
 
     A parameter that the user has frozen since the program was recorded must not become a constant of the derivative.
     While the graph is differentiated, a new leaf that requires a gradient therefore takes the place of each frozen

@@ -147,7 +147,8 @@ class Runnable:
         width = len(self.outputs)
         shape = (n,) if self._single else (n, width)
         if threads == 1 and (run := self.row if n == 1 else self._runner(n)):
-            self.detect_anomaly(data, row_numbers(n), backward=False)
+            if context.active:  # for speed, before `row_numbers`
+                self.detect_anomaly(data, row_numbers(n), backward=False)
             return as_result(run(data), shape, numpy, out)
         if numpy:
             out = numpy.empty(shape)
@@ -166,18 +167,26 @@ class Runnable:
             outputs += more
         return outputs
 
-    def flat(self, data: Numbers, n: int, threads: int) -> FlatNumbers:
+    def flat(self, data: Numbers, n: int, threads: int, out: Any = None) -> FlatNumbers:
         """Return the outputs of n rows in one buffer, one row after the other.
+
+        The outputs are written to `out`, a buffer of doubles, and this memory is returned. But they are in another
+        buffer if there are few rows, if `out` is None, or if the rows share memory with it.
 
         `data` has the numbers of all rows, one row after the other. `threads` is as for `forward`.
         """
         if threads == 1 and (run := self.row if n == 1 else self._runner(n)):
-            self.detect_anomaly(data, row_numbers(n), backward=False)
+            if context.active:  # for speed, before `row_numbers`
+                self.detect_anomaly(data, row_numbers(n), backward=False)
             return run(data)
-        numpy, count = sys.modules.get("numpy"), n * len(self.outputs)  # numpy need not write zeros first
-        out = memoryview(numpy.empty(count)) if numpy and count else array("d", bytes(8 * count))
-        self.outputs_of(data, row_numbers(n), threads, out)
-        return out
+        numpy, count = sys.modules.get("numpy"), n * len(self.outputs)
+        to: FlatNumbers
+        if out is not None and writable_address(out, count) and not overlaps(data, out):
+            to = memoryview(out).cast("B").cast("d")
+        else:
+            to = memoryview(numpy.empty(count)) if numpy and count else array("d", bytes(8 * count))  # without zeros
+        self.outputs_of(data, row_numbers(n), threads, to)
+        return to
 
     def _runner(self, n: int) -> RowRunner | None:
         """Return the `RowRunner` that computes n rows, with memory that is kept from call to call.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value, functional, maximum, relu, sqrt
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile, derivatives  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.minimize import scipy_functions
 
 PLAIN = [[1.0, 2.0], [0.5, 2.0]]  # no factor is infinite; in the second row, relu does not select its operand
@@ -72,13 +72,70 @@ def test_code_for_arrays_is_made_anew_with_masks(kind):
     plain, special = np.array(PLAIN), np.array(SPECIAL)
     for rows in [plain] * 60 + [special] * 60 + [plain] * 2:
         assert np.array_equal(compute(f, (rows,)), expected(kind, rows.tolist()))
-    assert [ready.masked for ready in f._array_runners.values()] == [True]
+    [ready] = f._array_runners.values()
+    made = f._programs[0].derivative(kind)
+    assert ready.program in (made.program, made.whole)
 
 
-def test_the_results_may_be_written_over_the_rows():
-    rows = np.array(SPECIAL)
+@pytest.mark.parametrize("repeats", [1, 1000])  # few rows have memory of their own, many are written to `out` at once
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_results_may_be_written_over_the_rows(repeats, threads):
     program = compile(function).program(PLAIN[0])
-    assert np.array_equal(program.gradient(rows, out=rows), expected("gradient", SPECIAL))
+    for pattern in (PLAIN, SPECIAL, PLAIN):
+        rows = np.array(pattern * repeats)
+        right = np.tile(expected("gradient", pattern), (repeats, 1))
+        assert program.gradient(rows, threads=threads, out=rows) is rows
+        assert np.array_equal(rows, right)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_results_are_written_where_they_belong(kind):
+    """A part of a buffer is a buffer, too, and there may be no rows."""
+    compute, program = KINDS[kind], compile(function).program(PLAIN[0])
+    for pattern in (PLAIN, SPECIAL):
+        right = np.concatenate([expected(kind, pattern)] * 1000)
+        whole = np.full(right.size + 2, 7.0)
+        for out in (whole[1:-1], memoryview(whole)[1:-1]):
+            whole[1:-1] = 0.0
+            assert compute(program, np.array(pattern * 1000), out=out) is out
+            assert np.array_equal(whole[1:-1].reshape(right.shape), right)
+            assert whole[0] == whole[-1] == 7.0
+    assert compute(program, np.empty((0, 2))).shape == (0, *right.shape[1:])
+    assert compute(program, []) == []
+    mean = np.empty((2, 2))
+    assert program.hessian(SPECIAL, dense=True, mean=True, out=mean) is mean
+    assert np.array_equal(mean, expected("hessian", SPECIAL).mean(0))
+
+
+def made_derivatives(monkeypatch, compute):
+    """Return what `compute` returns, and whether each derivative that it has made has masks."""
+    found, derive = [], derivatives._derive
+
+    def counted(program, kind, variables, lower, masked):
+        found.append(masked)
+        return derive(program, kind, variables, lower, masked)
+
+    monkeypatch.setattr(derivatives, "_derive", counted)
+    return compute(), found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_whose_derivative_is_rightly_nan_make_one_derivative(monkeypatch, kind):
+    """Some numbers in the rows are nan, or the function gives nan for the row with which it was recorded."""
+    compute = KINDS[kind]
+    f = compile(function)
+    rows = [*PLAIN, [nan, 2.0]]
+    found, masked = made_derivatives(monkeypatch, lambda: compute(f, (np.array(rows),)))
+    assert masked == [True]
+    assert np.isnan(found[2]).any()
+    assert np.array_equal(found[:2], expected(kind, PLAIN))
+
+    root = compile(lambda x: relu(x) * sqrt(x - 2.0))
+    _, masked = made_derivatives(monkeypatch, lambda: compute(root, [(1.0,)]))
+    assert masked == [True]
+    program = compile(lambda x: relu(x) * sqrt(x - 2.0)).program(1.0)
+    _, masked = made_derivatives(monkeypatch, lambda: compute(program, [[3.0]]))
+    assert masked == [False]
 
 
 def test_variables_may_be_an_iterator_when_a_derivative_is_computed_again():

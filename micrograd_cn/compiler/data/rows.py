@@ -105,7 +105,7 @@ def numpy_if_array(rows: Any) -> Any:
 
 
 def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
-    """Copy `numbers` to the buffer `out`, and return `out`.
+    """Copy `numbers` to the buffer `out`, unless they are a memoryview of all of it, and return `out`.
 
     If `out` is None, return the numbers in the given `shape` instead: as a numpy array if `numpy` is the module numpy,
     or as nested lists if `numpy` is None.
@@ -121,7 +121,8 @@ def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any
     False
     """
     if out is not None:
-        ctypes.memmove(writable_address(out, len(numbers)), address(numbers), 8 * len(numbers))
+        if not (type(numbers) is memoryview and numbers.obj is out):
+            ctypes.memmove(writable_address(out, len(numbers)), address(numbers), 8 * len(numbers))
         return out
     if numpy:
         return numpy.frombuffer(numbers).reshape(shape) if numbers else numpy.empty(shape)

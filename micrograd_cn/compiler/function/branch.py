@@ -92,12 +92,14 @@ class Branch(Program):
             )
         return super().fit(rows, *arguments, **options)
 
-    def _derivative(self, kind: Kind, wrt: Variables, lower: bool, masked: bool) -> CompiledDerivative:
+    def _derivative(
+        self, kind: Kind, wrt: Variables, lower: bool, masked: bool, data: Numbers | None = None
+    ) -> CompiledDerivative:
         """Return a derivative, as `Program` does. The program of the derivative checks the guards, too.
 
         A guard is a comparison that must have the same outcome as for the recorded sample.
         """
-        found = copy(super()._derivative(kind, wrt, lower, masked))
+        found = copy(super()._derivative(kind, wrt, lower, masked, data))
         if found.program:
             found.program = Branch(found.program, self._guards, self._name)
         return found

@@ -39,7 +39,7 @@ from ..data.captured import CapturedValue, describe, with_folded
 from ..data.indices import Indices, indices_of, rows_out_of_range
 from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
-from ..data.partition import at_indices, has_nan
+from ..data.partition import at_indices
 from ..data.rows import as_result, row_numbers, writable_address
 from ..data.samples import (
     INSTEAD_OF_VALUE,
@@ -546,14 +546,11 @@ class ReadyCall(NamedTuple):
         program: the program that runs.
         merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
-        masked: False if the program computes a derivative whose entries may be nan where they should not be; see
-            `Program.derivative_for_calls`.
     """
 
     runner: ArrayRunner
     program: Program
     merged: MergedRecordings | None
-    masked: bool = True
 
 
 MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
@@ -953,7 +950,7 @@ class CompiledFunction:
         check_threads("backward", threads)
         is_array = threads == 1 and type(samples) is not list
         if is_array and (ready := self._gradient_runner("backward", as_tuple(samples))):
-            runner, program, merged, _ = ready
+            runner, program, merged = ready
             if not program.has_trainable:
                 self._check_trainable("backward", [program])
             computed = runner.computed(as_tuple(samples))
@@ -1885,13 +1882,13 @@ class CompiledFunction:
         if type(samples) is list or not (found := self._array_runner(method, as_tuple(samples))):
             return None
         rows = found.runner.computed(as_tuple(samples))
-        is_valid = not (found.merged and rows.finds_nan()) and (found.masked or not has_nan(rows.out))
-        if is_valid:
+        results = None
+        if not rows.finds_nan():
             results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
-        found.runner.give_back(rows)
-        if not (is_valid or found.masked):
+        elif not found.merged:
             self._array_runners.clear()  # the next ones are made with masked derivatives
-        return results if is_valid else None
+        found.runner.give_back(rows)
+        return results
 
     def _array_values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:
         """Do the work of `value_and_grad` with `each`, if the only argument is a small array of a known shape.
@@ -1967,7 +1964,7 @@ class CompiledFunction:
         if not first.single:
             return None
         program: Program | None = first.program
-        masked = True
+        nan_stride = 0
         if merged:
             n = shapes[0][0]
             if method == "gradient":
@@ -1979,16 +1976,17 @@ class CompiledFunction:
                 program = merged.call() if method == "call" else merged.forward(n)
             if program is None:
                 return 0
+            nan_stride = len(program.outputs)  # the first output of a row is nan if there is no program for its branch
         elif method == "gradient":
             if first.indices.columns:  # they are checked in each call
                 return None
             derivative = first.program.derivative_for_calls("gradient")
-            program, masked = derivative.program, derivative.masked
+            program, nan_stride = derivative.program, int(not derivative.masked)
         if program is None or (method == "backward" and not (program.has_gradient and self.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
-        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result), program, merged, masked)
+        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged)
 
     def _checked_split(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         i, sample = numbered
@@ -2354,8 +2352,10 @@ def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyC
     derivative = program.derivative_for_calls(kind)
     if not (whole := derivative.whole):
         return None
-    runner = ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape)
-    return ReadyCall(runner, whole, None, derivative.masked)
+    nan_stride = int(not derivative.masked)
+    return ReadyCall(
+        ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape, nan_stride), whole, None
+    )
 
 
 def _dispatch_among(

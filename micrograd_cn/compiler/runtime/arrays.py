@@ -34,7 +34,12 @@ class _ArrayRows(PreparedRows):
     """
 
     def __init__(
-        self, compiled: CompiledGraph, executable: Executable, shapes: Sequence[Shape], of_result: Shape
+        self,
+        compiled: CompiledGraph,
+        executable: Executable,
+        shapes: Sequence[Shape],
+        of_result: Shape,
+        nan_stride: int,
     ) -> None:
         import numpy as np
 
@@ -48,12 +53,12 @@ class _ArrayRows(PreparedRows):
         self.results = np.frombuffer(self.out)
         if executable.kind == "forward":
             self.results = self.results.reshape(n, *of_result)
-        self._rows = n
+        self._nan_stride = nan_stride
 
     @cached_property
     def finds_nan(self) -> Callable[[], bool]:
-        """A function that returns whether the first output of at least one row is nan."""
-        return nan_finder(self.out, len(self.out) // self._rows)
+        """A function that returns whether one of the outputs that `nan_stride` of `ArrayRunner` selects is nan."""
+        return nan_finder(self.out, self._nan_stride) if self._nan_stride else bool
 
 
 class ArrayRunner(RowsRunner):
@@ -66,14 +71,18 @@ class ArrayRunner(RowsRunner):
         kind: "forward" or "gradient", as for `RowsRunner`.
         shapes: the shape of each argument's array. The first axis runs over the samples.
         of_result: the shape of the result of a sample; () for a number.
+        nan_stride: k if the method `finds_nan` of the rows looks at every k-th output, beginning with the first one; 0
+            if it looks at none.
     """
 
-    def __init__(self, compiled: CompiledGraph, kind: str, shapes: Sequence[Shape], of_result: Shape) -> None:
+    def __init__(
+        self, compiled: CompiledGraph, kind: str, shapes: Sequence[Shape], of_result: Shape, nan_stride: int = 0
+    ) -> None:
         super().__init__(compiled, kind, shapes[0][0])
-        self._shapes, self._of_result = shapes, of_result
+        self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
 
     def _prepare(self, executable: Executable) -> PreparedRows:
-        return _ArrayRows(self._compiled, executable, self._shapes, self._of_result)
+        return _ArrayRows(self._compiled, executable, self._shapes, self._of_result, self._nan_stride)
 
     def computed(self, arrays: Sequence[Any]) -> Any:
         """Copy the numbers of the arrays to `PreparedRows`, compute their outputs, and return these rows.
