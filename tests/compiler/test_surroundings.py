@@ -29,7 +29,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, functional
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import CompiledFunction, compile  # noqa: A004 -- the field's name
 from micrograd_cn.nn import MLP, Layer, Module
 from micrograd_cn.optim import SGD, Adam, Optimizer
 
@@ -883,6 +883,36 @@ def large_list():
     return (lambda: numbers[10_000]), lambda: numbers.__setitem__(10_000, 3.0)
 
 
+def large_sum(make, change):
+    """Return a function that adds up many items of a large collection, and a function that changes the last item."""
+
+    def made():
+        held = make()
+
+        def read():
+            items = [*(held.values() if isinstance(held, dict) else held)]
+            return mc.sum([*items[:400], max(items) if isinstance(held, set) else items[-1]])
+
+        return read, lambda: change(held)
+
+    made.__name__ = f"large_sum_of_a_{type(make()).__name__}"
+    return made
+
+
+LARGE_SUMS = [
+    large_sum(lambda: [0.1] * 10_001, lambda held: held.__setitem__(-1, 3.0)),
+    large_sum(lambda: deque([1.0] * 10_001), lambda held: held.__setitem__(-1, 3.0)),
+    large_sum(lambda: dict(enumerate([0.1] * 10_001)), lambda held: held.update({10_000: 3.0})),
+    large_sum(lambda: {0.1 * k for k in range(10_001)}, lambda held: held.add(1e6)),
+    large_sum(lambda: [*[0.1] * 10_001, w], lambda held: held.__setitem__(-1, Value(w.data))),
+]
+
+
+def large_matrix():
+    rows = [[0.1] for _ in range(10_001)]
+    return (lambda: mc.sum([row[0] for row in rows])), lambda: rows[-1].__setitem__(0, 3.0)
+
+
 def large_array():
     numbers = np.zeros(100_001)
     return (lambda: numbers[100_000]), lambda: numbers.__setitem__(100_000, 3.0)
@@ -920,6 +950,8 @@ def foreign_array():
         many_objects,
         too_many_objects,
         large_list,
+        *LARGE_SUMS,
+        large_matrix,
         large_array,
         array_of_rows,
         foreign_array,
@@ -934,6 +966,31 @@ def test_fit_notices_changes_in_large_collections_and_among_many_objects(make, f
     change()
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         loss.fit([(1.0,)], optimizer, 1)
+
+
+def test_fit_records_a_function_again_only_where_that_is_needed(monkeypatch):
+    """A large list is compared if the function adds it up, and a list that was too large may become smaller."""
+    compared, compare = [], CompiledFunction._compare_with_new_recording
+
+    def counted(self, *arguments):
+        compared.append(self)
+        return compare(self, *arguments)
+
+    monkeypatch.setattr(CompiledFunction, "_compare_with_new_recording", counted)
+    numbers = [0.001] * 10_001
+
+    def fits(read, count):
+        compared.clear()
+        loss, optimizer = compile(lambda x: (w * x * read()) ** 2), SGD([w], 0.0)
+        for k in range(count):
+            loss.fit([(1.0,)], optimizer, 1)
+            if k == 5:
+                del numbers[5000:]
+        return len(compared)
+
+    assert fits(lambda: mc.sum([w * x for x in numbers[:400]]), 5) == 1
+    assert fits(lambda: numbers[3], 20) == 9  # it is looked at anew in calls 3, 4, 6 and 10
+    assert fits(lambda: numbers[3], 5) == 1
 
 
 # Objects of classes that extend a built-in class or `Value`, and may have an attribute

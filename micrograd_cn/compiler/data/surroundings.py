@@ -337,8 +337,9 @@ class Surroundings:
 
     Attributes:
         leaves: the `Value`s that the functions can reach and that no operation computed.
-        complete: whether everything was looked at: not if there are more than `MAX_SURROUNDING` objects, if a
-            collection or an array is too large, or if another package keeps what an object holds to itself.
+        complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items: not if
+            there are more than `MAX_SURROUNDING` objects, if an array is too large, or if another package keeps what an
+            object holds to itself.
 
     >>> weights, count = [Value(1.0)], 0
     >>> found = Surroundings([lambda x: weights[count] * x])
@@ -360,6 +361,7 @@ class Surroundings:
         # holder is the `__dict__` of an object, and the name is that of an attribute.
         self._variables: list[tuple[Any, Any]] = []
         self._collections: list[Any] = []
+        self._large: list[Any] = []  # collections of more than `MAX_COMPARED` items
         self._namespaces: set[int] = set()  # the ids of those collections that are the `__dict__` of an object
         self._arrays: list[Any] = []
         self._generators: list[Any] = []
@@ -508,7 +510,7 @@ class Surroundings:
 
     def _visit_items(self, x: Any) -> None:
         if len(x) > MAX_COMPARED:
-            self.complete = False
+            self._large.append(x)
             return
         if not isinstance(x, tuple):
             self._collections.append(x)
@@ -595,12 +597,20 @@ class Surroundings:
                 deque.clear(collection)
                 deque.extend(collection, items)
 
-    def snapshot(self) -> Snapshot:
-        """Return the variables, collections and arrays that the functions can read, with what they hold now."""
-        ordered = [x for x in self._collections if isinstance(x, dict) and id(x) not in self._namespaces]
+    def snapshot(self, most: int = 0) -> Snapshot:
+        """Return the variables, collections and arrays that the functions can read, with what they hold now.
+
+        The snapshot is not complete if there are collections of more than `MAX_COMPARED` items, unless these have at
+        most `most` items together, and the items are numbers, texts and `Value`s, which need not be looked into.
+        """
+        simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
+        complete = self.complete and sum(map(len, self._large)) <= most
+        complete = complete and all({*map(type, _values(x))} <= simple for x in self._large)
+        collections = [*self._collections, *[x for x in self._large if not isinstance(x, tuple)]]
+        ordered = [x for x in collections if isinstance(x, dict) and id(x) not in self._namespaces]
         return Snapshot(
-            self._variables, self._collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
-            self._readers, self._own, self.complete,
+            self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
+            self._readers, self._own, complete,
         )  # fmt: skip
 
 
@@ -650,7 +660,7 @@ class Snapshot:
         self._collections, self._exact = list[Any](), list[Any]()
         self._holders, self._indices = list[Any](), list[Any]()
         for x in collections:
-            items = dict.values(x) if isinstance(x, dict) else x
+            items = _values(x)
             kinds = {*map(type, items)}
             for kind in kinds - may_equal.keys():
                 may_equal[kind] = _may_equal_another(kind)
@@ -850,6 +860,11 @@ def _items(x: Any) -> list[Any]:
         items = [*(OrderedDict.items(x) if isinstance(x, OrderedDict) else dict.items(x))]
         return [y for key, z in items if not (type(key) is str and key.startswith("_compiled_")) for y in (key, z)]
     return [*list.__iter__(x)] if isinstance(x, list) else [*x]
+
+
+def _values(x: Any) -> Any:
+    """Return the items of a collection, without the keys of a dict."""
+    return dict.values(x) if isinstance(x, dict) else x
 
 
 def _slots(kind: type) -> list[Any]:

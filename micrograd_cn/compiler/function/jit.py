@@ -534,6 +534,7 @@ class Recordings(list[Recording]):
         return self._some
 
 
+ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare so many items of lists
 MAX_STATES = 16  # so many states of a static function that have the same programs are remembered
 MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_values_and_gradients`
 
@@ -634,6 +635,7 @@ class CompiledFunction:
         self._has_fitted = False  # whether `fit` has been called
         # What the function can read, and the programs whose recordings have been compared since this is known
         self._compared: tuple[Snapshot, frozenset[Program]] | None = None
+        self._incomplete_calls = 0  # how often `fit` was called while that was not known completely
         self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
@@ -1187,10 +1189,11 @@ class CompiledFunction:
         reads may be another one. This is done for each branch, when a sample first takes it. Later calls of `fit`
         record it again only if a variable, a collection, an array, an attribute, a method or a default of an
         argument that the function can use has changed since. They record it again in any case if the function can read
-        more than 20000 objects, a collection of more than 10000 items, an array of more than 100000 numbers, or an
-        array of another library than numpy. The same is done after each call of `callback`, so if the callback shall
-        change something, make that an argument. What the function reads in another way, such as a file or
-        `sys.modules`, is not noticed.
+        more than 20000 objects, an array of more than 100000 numbers, or an array of another library than numpy; and
+        usually if it can read a collection of more than 10000 items. But if these are numbers, texts or `Value`s, and
+        to compare them takes less time than to record the function, they are compared. The same is done after each call
+        of `callback`, so if the callback shall change something, make that an argument. What the function reads in
+        another way, such as a file or `sys.modules`, is not noticed.
 
         Args:
             samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
@@ -1406,10 +1409,17 @@ class CompiledFunction:
             if self._compare_with_new_recording(bucket, recording, row, name)
         ]
         programs = in_place.union([recording.program for _, recording, _ in found])
-        if found and (self._has_fitted or name != "fit") and not (compared and not compared[0].complete):
+        is_due = True
+        if compared and not compared[0].complete:  # the next one may be, but to try takes time
+            self._incomplete_calls += 1
+            is_due = self._incomplete_calls.bit_count() == 1  # the first, second, fourth, eighth and so on
+        if found and is_due and (self._has_fitted or name != "fit"):
             roots = self._roots()
             code = ReachableCode(roots)
-            self._compared = Surroundings(roots, code.attributes, code.names).snapshot(), in_place.union(whole)
+            graphs = [recording.program.compiled.graph for _, recording, _ in found]
+            operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
+            snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
+            self._compared = snapshot, in_place.union(whole)
         return programs
 
     def _compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows], uncompared: set[Program]) -> None:
