@@ -16,7 +16,8 @@ a function passes through these folders and modules:
     llvm           writes LLVM text for `tables` and `native`, and compiles it
     runtime        runs programs: it holds their code and buffers, and writes the drivers
     training       implements `fit`: a compiled loop of training steps, and the choice of a program for each sample
-    data           reads samples and parameters into flat arrays of doubles, and returns results
+    data           reads samples and parameters into flat arrays of doubles, returns results, and finds what a function
+                   can read besides its arguments
     threads        runs tasks in parallel
     c, python      print text for use elsewhere: the same loops as a C file, the graph as a Python function of arrays
 
@@ -29,10 +30,14 @@ These are the ideas of this package, each with the words that belong to it:
                     for a node that was computed before the call
     guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and
                     a merged program computes all branches and selects
+    snapshot        the variables, collections and arrays that a function can read besides its arguments, with what they
+                    held; `fit` records the function again, and compares, if they hold something else now
     program         a recorded graph, compiled: a `Runnable` with its `CompiledGraph`; a `CompiledDerivative` has a
                     further program, and its `Structure` the positions of a matrix's entries
     executable      the code of a program for one kind of work ("forward", "gradient" or "gated"), for lanes or for
                     single rows, in one tier; each thread that runs it has its own `Buffers`
+    prepared call   a call whose code and memory are ready, so Python does little in it; it is made once there were many
+                    calls with the same count of rows, or with arrays of the same shapes
     tier            how an executable runs: as threaded code, which is ready at once, or as native code, which is faster
                     and is made in the background once the program has run for long enough
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
@@ -43,11 +48,12 @@ These are the ideas of this package, each with the words that belong to it:
                     once for each row (SAMPLE), or after all rows (AFTER)
     total           a sum over the rows of a batch, from which gradients of parameters are computed; many totals form an
                     `OuterProduct`, or a `Scatter`, in which each row adds a value to one of them by an index
-    gate            an instruction that replaces a partial derivative by 0 where no gradient reaches the node
+    gate            an instruction that replaces a partial derivative by 0 where no gradient reaches the node; in the
+                    graph of a gradient, Jacobian or Hessian for each row, a node does so, which is called a mask
     stage           a part of a phase: straight-line code (instructions one after the other, without a loop), long
                     sums, a map, or gathers
-    long sum        a sum of many products, which a loop computes; if values are scalars, those with the same right
-                    factors are computed as a matrix times a vector
+    long sum        a sum of many products, which a loop computes; long sums with the same right factors are computed
+                    together, as a matrix times a vector, unless their left factors are in lanes
     map             instructions of one opcode on values that are not in lanes, which a loop computes as SIMD vectors
     gather          an instruction that loads one of its operands, by an index that is known only at run time
     place           where a value is in memory: the index of a scalar, or of a vector in a block
@@ -102,9 +108,9 @@ run for about as long as that takes. The drivers in `runtime.drivers` run an exe
 call the code of each stage, which loops over the panel's blocks.
 
 Many products are computed by loops instead. If `w * x` is a term of `sum`, or one of the products of `dot`, it becomes
-one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. Sums of scalars with the
-same right factors are computed as a matrix times a vector. `loops.vectorizer.Vectorizer` collects other instructions of
-one opcode into maps, which are fastest if their operands are one after the other in memory, or all the same.
+one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. If values are not in
+lanes, `loops.vectorizer.Vectorizer` collects other instructions of one opcode into maps, which are fastest if their
+operands are one after the other in memory, or all the same.
 `tables.tables.Tables` writes the tables of sums and maps for the kernels in `tables.sums` and `tables.maps`, which
 write multiplications by `Lanes.multiply_add` and `Lanes.apply`. `llvm.operands` has the operators by which kernels
 compute integers and addresses.
@@ -125,7 +131,9 @@ multiplies this 0 by the factors of the products. So an infinite factor that is 
 the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
 
 The factors of single multiplications have gates, which prevent this. A program is first compiled without these gates.
-Code with them is made, and computes a gradient anew, where a total is not finite; see `Lowering.differentiate`.
+Code with them is made, and computes a gradient anew, where a total is not finite; see `Lowering.differentiate`. In the
+same way, a derivative for each row is first made without masks, and with them where an entry is nan; see
+`Program.derivative_for_calls`.
 """
 
 from ..optim import optimizer as _optimizer
