@@ -27,11 +27,18 @@ class Box:
         name: the name of the box in the DOT text.
         nodes: the nodes that the box stands for.
         group: the folded neuron, layer or scope; None for a box of one node.
+        results: the nodes that are operands of nodes in other boxes, and the root if it is in this box.
     """
 
     name: str
     nodes: list[Value] = field(default_factory=list)
     group: Group | None = None
+    results: set[Value] = field(default_factory=set)
+
+    @property
+    def output(self) -> Value | None:
+        """Return the only node of `results` if it was computed, such as the output of a neuron; otherwise None."""
+        return next((node for node in self.results if node.op), None) if len(self.results) == 1 else None
 
 
 @dataclass
@@ -102,6 +109,7 @@ class Flow:
             box = boxes.setdefault(group or node, Box(f"v{len(boxes)}", group=group))
             box.nodes.append(node)
             self.box_of[node] = box
+        self.box_of[root].results.add(root)
         self.boxes = list(boxes.values())
         self.received: dict[Value, list[float]] = defaultdict(list)
         merged: dict[tuple[str, str], Edge] = {}
@@ -118,6 +126,7 @@ class Flow:
                 source = self.box_of[parent]
                 if source is target:
                     continue
+                source.results.add(parent)
                 edge = Edge(source, target, partial, [(node, slot)], [contribution], not parent.requires_grad, flows)
                 if source.group or target.group:
                     known = merged.setdefault((source.name, target.name), edge)
@@ -127,6 +136,8 @@ class Flow:
                         known.flows |= flows
                         continue
                 self.edges.append(edge)
+        place = _reading_order(root)  # a renderer draws the operands of a folded part in the order of its edges
+        self.edges.sort(key=lambda edge: place[edge.slots[0][0].parents[edge.slots[0][1]]] if edge.target.group else -1)
         self.largest = max((e.size for e in self.edges if math.isfinite(e.size)), default=0.0) if self.ran else 0.0
 
     def at(self, moment: Moment) -> Flow:
@@ -150,6 +161,21 @@ class Flow:
             self._steps_of[id(edge)] = [self.steps.index.get(slot, len(self.steps.steps)) for slot in edge.slots]
         slots = zip(self._steps_of[id(edge)], edge.contributions, strict=True)
         return [contribution for step, contribution in slots if step < done]
+
+
+def _reading_order(root: Value) -> dict[Value, int]:
+    """Return the place of each node of the graph below `root` in the order in which a reader meets the nodes.
+
+    The reader begins at the root, goes to its first operand and all that is below it, and then to the next operand.
+    """
+    place: dict[Value, int] = {}
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node not in place:
+            place[node] = len(place)
+            waiting.extend(reversed(node.parents))
+    return place
 
 
 def groups_of(interior: list[Value]) -> dict[Value, Group]:

@@ -68,7 +68,8 @@ def draw_dot(
         lang: the language of the words, "en" or "zh". For None, it is the locale's language.
         fold: which parts are drawn as one box each. "neuron" folds each neuron and each innermost `scope` into a box.
             "layer" folds each layer instead of its neurons. "scope" folds the outermost parts. None folds nothing, and
-            "auto" folds as little as keeps the picture readable.
+            "auto" folds as little as keeps the picture readable. A folded part with one output, such as a neuron,
+            shows the data and the gradient of this output.
         max_nodes: how many boxes a picture may have; if there are more, an error is raised.
         parameters: values to mark as parameters, or a model whose parameters are marked; also a list, a dict or pairs
             with names of these, such as `model.named_parameters()`. A None among them, such as a bias that a layer does
@@ -205,7 +206,7 @@ def picture_of(
     for box in flow.boxes:
         rows = _box_rows(flow, box, words, wrong)
         if flow.steps:
-            shown = [node for node in box.nodes if node.op is None] if box.group else box.nodes
+            shown = [node for node in box.nodes if node.op is None or node is box.output] if box.group else box.nodes
             arrivals = sorted({i for node in shown for i in flow.steps.arrivals.get(node, ())})
             rows = _steady(partial(_box_rows, box=box, words=words, wrong=wrong), flow, arrivals)
         picture.node(box.name, box_label(rows), **style(box, flow.root, marked, wrong))
@@ -232,14 +233,17 @@ def _steady(rows: Callable[[Flow], Sequence[Row]], flow: Flow, changes: Iterable
 
 
 def _box_rows(flow: Flow, box: Box, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
-    return _folded_rows(box, flow, words) if box.group else _rows(box.nodes[0], flow, words, wrong)
-
-
-def _rows(node: Value, flow: Flow, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
+    if box.group:
+        return _folded_rows(box, flow, words, wrong)
+    [node] = box.nodes
     name = " = ".join(filter(None, [clean(node.label), drawn(node.op.notation.symbol) if node.op else ""]))
-    rows: list[Row] = [title(name)] if name.strip() else []
+    return [*([title(name)] if name.strip() else []), *_number_rows(node, flow, words, wrong)]
+
+
+def _number_rows(node: Value, flow: Flow, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
+    """Return the rows with the data and the gradient of `node`, and the sum that the gradient is, if it is short."""
     computed = not flow.moment or node not in flow.moment.unknown
-    rows.append(pair(words["data"], number(node.data) if computed else "-"))
+    rows: list[Row] = [pair(words["data"], number(node.data) if computed else "-")]
     if isinstance(node.op, Opaque) and (why := node.op.why(words)):
         rows.append(Text(why, NOTE, QUIET))
     if node.requires_grad:
@@ -277,11 +281,18 @@ def _differ(grad: float, total: float, terms: list[float]) -> bool:
     return math.isfinite(grad - total) and abs(grad - total) > 1e-9 * max(abs(grad), *map(abs, terms))
 
 
-def _folded_rows(box: Box, flow: Flow, words: dict[str, str]) -> list[Row]:
-    found = [flow.gradient(node) for node in box.nodes if node.op is None]
-    gradients = [gradient for gradient in found if gradient is not None]
-    norm = number(math.hypot(*gradients)) if gradients or (flow.ran and not flow.steps) else "-"
-    return [title(str(box.group)), pair(words["node_count"], str(len(box.nodes))), pair(words["grad_norm"], norm)]
+def _folded_rows(box: Box, flow: Flow, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
+    """Return the rows of a folded box. If the box has one output, they show the data and the gradient of this node."""
+    rows: list[Row] = [title(str(box.group))]
+    if box.output is not None:
+        rows += _number_rows(box.output, flow, words, wrong)
+    rows.append(pair(words["node_count"], str(len(box.nodes))))
+    parameters = [node for node in box.nodes if node.op is None and node.requires_grad]
+    if parameters or box.output is None:
+        gradients = [gradient for gradient in map(flow.gradient, parameters) if gradient is not None]
+        norm = number(math.hypot(*gradients)) if gradients or (flow.ran and not flow.steps) else "-"
+        rows.append(pair(words["grad_norm"], norm))
+    return rows
 
 
 def _sign(x: float) -> str:

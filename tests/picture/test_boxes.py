@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from micrograd_cn import Op, Value, draw_dot
+from micrograd_cn import Op, Value, draw_dot, scope
 from micrograd_cn.graph.scopes import Group
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.picture.boxes import readable_flow
 
-from .svg import parsed
+from .svg import elements, parsed, points, shapes, texts
 
 
 @pytest.mark.parametrize("f", [lambda a: a + a, lambda a: a * a, lambda a: a - a, lambda a: a / a])
@@ -48,7 +48,31 @@ def test_a_network_folds_to_a_picture_that_one_can_read():
         [lines] = [lines for lines in boxes if lines[0] == f"layers.{i}"]
         parameters = layer.parameters()
         count = len(parameters) + len(layer.neurons) * (1 if i == 2 else 2)
-        assert lines[1:] == [f"nodes {count}", f"|grad| {math.hypot(*[p.grad for p in parameters]):.4g}"]
+        assert lines[-2:] == [f"nodes {count}", f"|grad| {math.hypot(*[p.grad for p in parameters]):.4g}"]
+        assert lines[1:-2] == ([f"data {y.data:.4g}", "grad 1"] if i == 2 else [])
+
+
+def test_a_folded_neuron_shows_its_output_and_stands_in_its_order():
+    model = MLP(2, [3, 2], activation="tanh", seed=0)
+    outputs = model([Value(1, "x0"), Value(2, "x1")])
+    with scope("L"):
+        loss = outputs[0].exp() - outputs[1].exp()
+    loss.backward()
+    boxes, _ = parsed(draw_dot(loss, fold="neuron"))
+    rows = {lines[0]: lines[1:] for lines in boxes}
+    for k, z in enumerate(outputs):
+        assert rows[f"layers.1.neurons.{k}"][:2] == [f"data {z.data:.4g}", f"grad {z.grad:.4g}"]
+    assert rows["L"] == [f"data {loss.data:.4g}", "grad 1", "nodes 3"]
+    for k, hidden in enumerate(outputs[0].parents[3:6]):
+        data, grad, total, *_ = rows[f"layers.0.neurons.{k}"]
+        assert (data, grad) == (f"data {hidden.data:.4g}", f"grad {hidden.grad:.4g}")
+        assert sum(map(float, re.findall(r"-?\d[\d.e-]*", total))) == pytest.approx(hidden.grad, abs=2e-3)
+    tops = {}
+    for g in elements(draw_dot(loss, fold="neuron"), "node"):
+        tops[texts(g)[0]] = min(y for shape in shapes(g) for _, y in points(shape))
+    for i, count in enumerate((3, 2)):
+        neurons = [tops[f"layers.{i}.neurons.{k}"] for k in range(count)]
+        assert neurons == sorted(neurons)
 
 
 def test_folding_by_neuron_by_layer_and_not_at_all():
