@@ -224,7 +224,7 @@ class CompiledDerivative:
 
     @cached_property
     def _places(self) -> array[int]:
-        """The index of each entry among all entries of the matrix, row after row."""
+        """The place of each stored entry in the dense matrix, counted row after row."""
         (rows, columns), width = self.structure, self.structure.shape[1]
         return array("q", [i * width + j for i, j in zip(rows, columns, strict=True)])
 

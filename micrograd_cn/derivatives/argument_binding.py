@@ -155,7 +155,11 @@ class BoundCall:
             self.returns_values = self._uses_parameters()
 
     def announce_variables(self) -> None:
-        """Tell the `BoundCall`s that enclose this one that its variables are not parameters."""
+        """Add the fresh variables to those that outer derivatives know, so these do not take them for parameters.
+
+        In `grad(grad(f))`, for example, the outer `grad` looks whether f depends on parameters of a model. The
+        variables of the inner `grad` are leaves, too, but not parameters.
+        """
         known = variables.get()
         assert known is not None, "a level is around each call"
         known.update(self.variables)

@@ -21,17 +21,18 @@ operations; see `value_arrays`.)
   and a bound that is a `Value` gets nothing there. A compiled function does the same. To give each operand
   half of the gradient at a tie, as PyTorch and jax do, write `maximum(x, 0)`, which takes arrays, too. `np.maximum` and
   `np.minimum` do this if an operand is a single `Value`, and so does `np.clip` if it has only one bound, and this bound
-  is a `Value`. The functions treat nan as they do in arrays of floats. If an element is nan, they raise an error if
-  they are not called by a name, as in `[np.maximum][0](x, y)`. Two plain numbers in an array of `Value`s are compared
-  as Python does.
+  is a `Value`. The functions treat nan as they do in arrays of floats: an element that is nan looks for the function's
+  name in the code that calls it. If this code has no name, as in `[np.maximum][0](x, y)`, the element raises an error.
+  Two plain numbers in an array of `Value`s are compared as Python does.
 - `np.exp` and the like call a method of each element, and raise an error if an element is a plain number. They meet
   such numbers in the results of `np.maximum`, `np.clip`, `np.where`, `np.pad`, `np.append`, `np.tril` and
   `np.concatenate`. Write `micrograd_cn.exp(np.maximum(x, 0))`, which takes arrays of numbers and `Value`s, or
   `micrograd_cn.maximum` and `where`, which give `Value`s. In a function that `functional` differentiates, numpy's
   function works, too.
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not`, `np.where` in its condition, `x.astype(bool)`
-  and the like ask whether elements are true. Every `Value` is, so they raise an error if an element is 0, unless they
-  are called by another name. `np.logical_and` and `np.logical_or` would return some of the elements. They raise an
+  and the like ask whether elements are true. Every `Value` is true, even 0, so these functions raise an error if an
+  element is 0. Under another name, as in `f = np.logical_not; f(x)`, some of them are not recognised, and take 0 for
+  true. `np.logical_and` and `np.logical_or` would return some of the elements. They raise an
   error if the code that calls them uses these names, and always inside a function that `functional` differentiates. The
   operator `==` goes by identity, and so does `np.equal`, except that nan is not equal to itself. `np.nansum`,
   `np.isclose`, `np.unique` and other functions that numpy writes in Python compare numbers. `np.nan_to_num` does not

@@ -145,11 +145,12 @@ def _sent_wrongly(
     users do not.
 
     Args:
-        comparison: the graph.
+        comparison: the comparison of the graph's gradients with the correct ones.
         sent: the correct contributions to the node.
-        kind: the kind of mistake, "early" or "again".
-        turns: `_early` or `_again`. It takes the contributions to a user, and yields a `Turn` for each wrong number
-            that the user may multiply by its local derivative.
+        kind: the kind of mistake: "early" if the turn of a user comes before all contributions to its gradient have
+            arrived, "again" if it comes several times.
+        turns: `_early` or `_again`. It takes the contributions to a user, and yields a `Turn` for each number that the
+            user, making this mistake, may multiply by its local derivative in the place of its gradient.
         gives: a function that returns whether the sum of its arguments is the gradient that the node has.
     """
     users = _by_user(sent)
