@@ -40,7 +40,10 @@ MAX_SPARSITY = 4  # a matrix of at most so many times as many entries as can be 
 
 
 class StandIn(Value):
-    """A variable on which nothing depends; see `unfrozen`."""
+    """A variable that takes the place of a frozen parameter in a list of variables to differentiate with respect to.
+
+    Nothing depends on it, so the derivative with respect to it is 0.
+    """
 
     __slots__ = ()
 

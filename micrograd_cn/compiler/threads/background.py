@@ -60,7 +60,7 @@ class _ShortTurns:
             self.lengthen()
 
     def end(self) -> None:
-        """Reset the switch interval in a child process, which has none of the threads inside the `with` block."""
+        """Reset the switch interval in a child process, in which no other thread of its parent runs."""
         self._threads = 0
         self.lengthen()
 

@@ -227,7 +227,11 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
 
 
 def _reaches_parameters(update: Any) -> bool:
-    """Return whether an optimiser's `update` may tell parameters apart, by `id` or by variables that hold `Value`s."""
+    """Return whether an optimiser's `update` may treat some parameters in another way than others.
+
+    It may do so if its code asks for the identity of a parameter (`id(p)` or `p is q`), or if its code uses a global or
+    enclosing variable that holds a `Value`, with which it may compare a parameter.
+    """
     return ReachableCode([update]).asks_for_identity or bool(Surroundings([update]).leaves)
 
 
