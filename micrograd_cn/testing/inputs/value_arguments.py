@@ -83,9 +83,10 @@ class Variable(NamedTuple):
 
 
 class AskedVariables(Variables):
-    """The variables of a function, and a list of the nodes that the function compares with an equal number by `==`.
+    """The variables of a function, and a list of the nodes at whose numbers the function looks.
 
-    `graph.plain_numbers` calls `include` for each of these nodes, and for nodes that are used as a condition.
+    The function looks at a node's number by using the node as a condition, or by `==` with a number that is equal to
+    the node's data. `graph.plain_numbers` calls `include` for each such node.
 
     Attributes:
         asked: the nodes for which `include` was called, if they are computed from variables and constants alone.
