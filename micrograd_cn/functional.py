@@ -306,7 +306,7 @@ def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> li
     return found
 
 
-def vjp(f: Function, x: Any) -> tuple[Any, Function]:
+def vjp(f: Function, x: Any, *others: Never, **wrong: Never) -> tuple[Any, Function]:
     """Return f(x), and a function that maps a vector u to u J, where J is the Jacobian of f at `x`.
 
     In other words, that function takes a weight for each output, nested like the output of f, and returns the gradient
@@ -315,6 +315,8 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
     Args:
         f: takes `x`, and returns a `Value`, or a list, tuple, dict or array of `Value`s, nested to any depth.
         x: a number, or a list, tuple, dict or array of numbers, nested to any depth.
+        others, wrong: arguments of the functions of this name in jax and PyTorch, which raise a TypeError that says
+            what to write.
 
     Raises:
         TypeError: as for `value_and_grad`, except that f may return several `Value`s.
@@ -324,9 +326,19 @@ def vjp(f: Function, x: Any) -> tuple[Any, Function]:
     >>> value, pull([1, 0]), pull([0, 1])
     ([6.0, 5.0], [3.0, 2.0], [1.0, 1.0])
     """
+    if others or wrong:
+        refuse_options("vjp()", wrong, {"v": "write value, pull = vjp(f, x), and then pull(v)"})
+        raise TypeError(
+            "vjp(f, x) takes one argument of f: for PyTorch's vjp(f, x, v), write value, pull = vjp(f, x), and then "
+            "pull(v); for jax's vjp(f, x, y), write vjp(lambda xs: f(*xs), (x, y))"
+        )
     with differentiation_level() as around:
-        call = BoundCall("vjp", f, [0], [x], {}, around)
-        outputs, unflatten = call.outputs()
+        try:
+            call = BoundCall("vjp", f, [0], [x], {}, around)
+            outputs, unflatten = call.outputs()
+        except TypeError as error:
+            _note_tuple("vjp", x, error)
+            raise
         value = unflatten([call.as_result(y) for y in outputs])
         returns_values = call.returns_values
 
@@ -411,9 +423,10 @@ def _leaves(tree: Any) -> list[Any]:
 def _note_tuple(name: str, x: Any, error: TypeError) -> None:
     """Add a note to `error`, which f has raised, if `x` is a tuple. jax would pass its entries to f as arguments."""
     if type(x) is tuple:
+        rest = "" if name == "vjp" else ", v"
         error.add_note(
-            f"{name}() passes x to f as one argument; if f takes the entries of this tuple, write "
-            f"{name}(lambda x: f(*x), x, v)"
+            f"{name}() passes x to f as one argument; if f takes the entries of this tuple, as in jax and PyTorch, "
+            f"write {name}(lambda x: f(*x), x{rest})"
         )
 
 

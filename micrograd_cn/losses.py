@@ -273,8 +273,11 @@ def _spread(name: str, option: str, weight: Any, inputs: Any) -> list[Any]:
     return [numbers[end] for end in ends]
 
 
-def _refuse_options(loss: Callable[..., Any], wrong: Iterable[str]) -> None:
-    """Raise TypeError for options that the function `loss` does not have, such as those of PyTorch and Keras."""
+def _refuse_options(loss: Callable[..., Any], wrong: Mapping[str, Any]) -> None:
+    """Raise TypeError for options that the function `loss` does not have, such as those of PyTorch and Keras.
+
+    `wrong` is a dict from the names of these options to what was passed.
+    """
     import inspect  # imported here, because correct programs do not need it
 
     name = loss.__name__
@@ -282,7 +285,7 @@ def _refuse_options(loss: Callable[..., Any], wrong: Iterable[str]) -> None:
     each = f'write mean([w * loss for w, loss in zip(weight, {name}(xs, ts, reduction="none"))])'
     instead = {
         "beta": "write delta=..., for delta times PyTorch's smooth_l1_loss",
-        "weight": each,
+        "weight": f'write dot(weight, {name}(xs, ts, reduction="none")) / sum(weight), which is PyTorch\'s mean',
         "sample_weight": each,
         "size_average": 'write reduction="mean" or reduction="sum"',
         "reduce": 'write reduction="none" for the losses of all elements',
@@ -291,10 +294,25 @@ def _refuse_options(loss: Callable[..., Any], wrong: Iterable[str]) -> None:
         instead |= {"class_weight": "write weight=..."}
     elif "weight" in known:  # a number for each element, and not for each class
         instead |= {"class_weight": "write weight=[class_weight[t] for t in ts]"}
+    logits, leave_out = "write binary_cross_entropy_with_logits(logits, ts)", "leave it out, because the input is "
     if name == "binary_cross_entropy":
-        instead |= dict.fromkeys(("from_logits", "pos_weight"), "write binary_cross_entropy_with_logits(logits, ts)")
+        instead |= {"pos_weight": logits}
+        instead |= {"from_logits": logits if wrong.get("from_logits", True) else f"{leave_out}probabilities"}
+    if name == "binary_cross_entropy_with_logits":
+        instead |= {"from_logits": f"{leave_out}logits"}
+        if not wrong.get("from_logits", True):
+            instead |= {"from_logits": "write binary_cross_entropy(probabilities, ts)"}
     if name == "cross_entropy":
-        instead |= {"from_logits": "its input is logits, so leave it out"}
+        instead |= {"from_logits": f"{leave_out}logits"}
+        if not wrong.get("from_logits", True):
+            instead |= {"from_logits": "write nll_loss([[log(p) for p in row] for row in probabilities], ts)"}
+    if name == "hinge_loss":
+        instead |= {"margin": "the margin is 1; write margin * hinge_loss([s / margin for s in scores], ts)"}
+    if "ignore_index" in known:
+        axes = f"each row has the scores of one sample; for scores in columns, write {name}([*zip(*columns)], ts)"
+    else:
+        axes = f"write [{name}(row, t) for row, t in zip(rows, ts)] for the loss of each row"
+    instead |= dict.fromkeys(("axis", "dim"), axes)
     refuse_options(f"{name}()", wrong, instead, known)
 
 

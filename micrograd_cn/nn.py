@@ -54,6 +54,10 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         TypeError: `activation` is neither a name nor a function.
     """
     softmax: Any = ops.softmax
+    if getattr(activation, "__module__", "") in ("math", "cmath"):
+        name = getattr(activation, "__name__", "")
+        write = f"write activation={name!r}" if name in OPS else "write a function of Values"
+        raise TypeError(f"activation={name} of the module {activation.__module__} takes plain numbers; {write}")
     if callable(activation) and activation is not softmax:
         return activation
     if activation is softmax:
@@ -82,8 +86,9 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
 
 def _refuse_options(name: str, wrong: Iterable[str]) -> None:
     """Raise TypeError if `wrong` is not empty. It has names of options that the class `name` does not have."""
-    without_bias = "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"
-    refuse_options(name, wrong, {"bias": without_bias})
+    instead = {"bias": "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"}
+    instead |= dict.fromkeys(("nonlinearity", "activation_function", "act"), "write activation=...")
+    refuse_options(name, wrong, instead, ("activation", "init", "seed", *(["nonlin"] if name != "MLP" else [])))
 
 
 def _refuse_ignored_attributes(cls: type[Module], base: type[Module]) -> None:
@@ -534,7 +539,21 @@ class Layer(Module):
         return f"Layer({len(first.w)}, {len(self.neurons)}, {first.activation_name()})"
 
 
-class MLP(Module):
+class _Network(Module):
+    """The base class of `MLP`. It refuses `MLP([2, 3, 1])`, for which Python would only say that nouts is missing."""
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *args: Any, **options: Any) -> Any:
+            """Make the object, unless the only argument is a list of all sizes, as other libraries take it."""
+            is_list = len(args) == 1 and isinstance(args[0], (list, tuple)) and len(args[0]) > 1
+            if is_list and "nouts" not in options and cls.__init__ is MLP.__init__:
+                nin, *nouts = args[0]
+                raise TypeError(f"MLP takes the number of inputs first; write MLP({nin!r}, {nouts!r})")
+            return super().__new__(cls)
+
+
+class MLP(_Network):
     """A multi-layer perceptron: layers of `nouts[0]`, `nouts[1]`, ... neurons, the last without activation function.
 
     Args:
@@ -579,6 +598,8 @@ class MLP(Module):
         **wrong: Never,
     ) -> None:
         _refuse_options("MLP", wrong)
+        if isinstance(activation, int) and type(nouts) is int:
+            raise TypeError(f"MLP takes the sizes of the layers as a list; write MLP({nin}, [{nouts}, {activation}])")
         if not hasattr(nouts, "__iter__") or isinstance(nouts, (str, Mapping, set, frozenset)):
             write = f"; write [{nouts}]" if hasattr(nouts, "__index__") else ""
             write = f" {nouts}, which has no order" if isinstance(nouts, (set, frozenset)) else f" {nouts!r}{write}"

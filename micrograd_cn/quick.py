@@ -15,7 +15,7 @@ from typing import Any, SupportsFloat
 from . import ops
 from .engine import Value
 from .graph import context
-from .graph.array_updates import refuse_array_update, refuse_function
+from .graph.array_updates import known_kind, refuse_array_update, remember_arrays
 from .graph.operators import Operators, result_of_own_class
 from .ops.checks import check_partial
 from .ops.number import number, number_or_none
@@ -24,7 +24,7 @@ from .ops.operation import Op, Selection
 __all__ = ["PLAIN", "QUICK", "install"]
 
 _plain_record, _plain_backward = Value._record, Value.backward
-_ONLY_VALUES, _new, _here = {Value}, object.__new__, context.here
+_ONLY_VALUES, _new, _here, _getframe = {Value}, object.__new__, context.here, sys._getframe
 _ADD, _MUL, _NEG = ops.add, ops.mul, ops.neg
 _UNREACHED = float("0")  # an object of its own: a node whose gradient is still this object has received none
 
@@ -384,9 +384,15 @@ class Quick(Value):
     def _unary(self, op: Op) -> Any:
         if context.active and (here := _here()).no_grad:
             if self.op is None and self.requires_grad:
-                refuse_function(sys._getframe(2))
+                frame = _getframe(2)
+                code = frame.f_code
+                known = known_kind(id(code) + frame.f_lasti)
+                if known is None or known[1] or known[0] is not code:
+                    remember_arrays(frame)
             if not here.detect_anomaly and here.hooks is None:
-                return _constant_result(op.evaluate(self._data))
+                x = self._data
+                y = op.forward(x)
+                return _constant_result(y if type(y) is float else op.evaluate(x))
         partials: Any = op.partials
         if partials[0] is None or not self.requires_grad or (context.active and _here().in_mode):
             return _plain_record(op, (self,))
@@ -419,9 +425,15 @@ class Quick(Value):
                 return _node(op, y, self, b, partials[0](y, x, z), partials[1](y, x, z))
         if context.active and b is not None and (here := _here()).no_grad:
             if self.op is None and self.requires_grad:
-                refuse_array_update(op, sys._getframe(2))
+                frame = _getframe(2)
+                code = frame.f_code
+                known = known_kind(id(code) + frame.f_lasti)
+                if known is None or known[1] or known[0] is not code:
+                    refuse_array_update(op, frame)
             if not here.detect_anomaly and here.hooks is None:
-                return _constant_result(op.evaluate(self._data, b if type(b) is float else b._data))
+                x, z = self._data, b if type(b) is float else b._data
+                y = op.forward(x, z)
+                return _constant_result(y if type(y) is float else op.evaluate(x, z))
         return Operators._binary(self, op, other)
 
     def _reflected(self, op: Op, other: Any) -> Any:
@@ -431,8 +443,17 @@ class Quick(Value):
             x = self._data
             y = op.forward(a, x)
             return _node(op, y, a, self, None, partials[1](y, a, x))
-        if context.active and a is not None and self.op is None and self.requires_grad and _here().no_grad:
-            refuse_function(sys._getframe(2))
+        if context.active and a is not None and (here := _here()).no_grad:
+            if self.op is None and self.requires_grad:
+                frame = _getframe(2)
+                code = frame.f_code
+                known = known_kind(id(code) + frame.f_lasti)
+                if known is None or known[1] or known[0] is not code:
+                    remember_arrays(frame)
+            if not here.detect_anomaly and here.hooks is None:
+                x = self._data
+                y = op.forward(a, x)
+                return _constant_result(y if type(y) is float else op.evaluate(a, x))
         return Operators._reflected(self, op, other)
 
 

@@ -475,5 +475,5 @@ def test_a_comparison_names_the_functions_to_write(run, text):
 
 def test_no_other_function_is_suggested_for_softmax(run):
     _, _, err = run("softmax(x)", "x=3", "--lang=en")
-    assert "there is no function 'softmax'" in err
+    assert "'softmax' has no meaning here; write exp(a) / (exp(a) + exp(b))" in err
     assert "logsumexp" not in err

@@ -814,3 +814,22 @@ def test_options_of_other_libraries_are_answered_with_what_to_write(derive):
         derive(lambda x: x * x, has_aux=True)
     with pytest.raises(TypeError, match=rf"^{name}\(\) has no option argnum; write argnums=\.\.\.$"):
         derive(lambda x: x * x, argnum=0)
+
+
+def test_vjp_and_jvp_in_the_form_of_other_libraries_are_answered_with_what_to_write():
+    def product(x, y):
+        return x * y
+
+    with pytest.raises(TypeError, match=r"write value, pull = vjp\(f, x\), and then pull\(v\); .* \(x, y\)\)$"):
+        vjp(product, 2.0, 3.0)
+    with pytest.raises(TypeError, match=r"has no option v; write value, pull = vjp\(f, x\), and then pull\(v\)"):
+        vjp(product, 2.0, v=3.0)
+    for call, write in (
+        (lambda: vjp(product, (2.0, 3.0)), "vjp(lambda x: f(*x), x)"),
+        (lambda: jvp(product, (2.0, 3.0), (1.0, 0.0)), "jvp(lambda x: f(*x), x, v)"),
+    ):
+        with pytest.raises(TypeError) as error:
+            call()
+        assert error.value.__notes__[-1].endswith(f"as in jax and PyTorch, write {write}")
+    assert vjp(lambda x: product(*x), (2.0, 3.0))[1](1.0) == (3.0, 2.0)
+    assert jvp(lambda x: product(*x), (2.0, 3.0), (1.0, 0.0)) == (6.0, 3.0)

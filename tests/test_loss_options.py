@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, gradients
+from micrograd_cn import Value, dot, gradients, log, softmax
 from micrograd_cn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -419,7 +419,20 @@ UNKNOWN = [
     (cross_entropy, "size_average", 'write reduction="mean" or reduction="sum"'),
     (cross_entropy, "class_weight", "write weight=..."),
     (binary_cross_entropy, "class_weight", "write weight=[class_weight[t] for t in ts]"),
-    (cross_entropy, "from_logits", "its input is logits, so leave it out"),
+    (cross_entropy, "from_logits", "leave it out, because the input is logits"),
+    (binary_cross_entropy_with_logits, "from_logits", "leave it out, because the input is logits"),
+    (binary_cross_entropy, "from_logits", "write binary_cross_entropy_with_logits(logits, ts)"),
+    (
+        cross_entropy,
+        "axis",
+        "each row has the scores of one sample; for scores in columns, write cross_entropy([*zip(*columns)], ts)",
+    ),
+    (mse_loss, "dim", "write [mse_loss(row, t) for row, t in zip(rows, ts)] for the loss of each row"),
+    (
+        mse_loss,
+        "weight",
+        'write dot(weight, mse_loss(xs, ts, reduction="none")) / sum(weight), which is PyTorch\'s mean',
+    ),
     (cross_entropy, "label_smooting", "write label_smoothing=..."),
     (nll_loss, "reduce", 'write reduction="none" for the losses of all elements'),
     (binary_cross_entropy, "pos_weight", "write binary_cross_entropy_with_logits(logits, ts)"),
@@ -437,6 +450,33 @@ UNKNOWN = [
 def test_an_unknown_option_is_answered_with_what_to_write(loss, option, write):
     with pytest.raises(TypeError, match=f"^{loss.__name__}\\(\\) has no option {option}; {re.escape(write)}$"):
         loss([0.25, 0.75], 1 if loss in (cross_entropy, nll_loss) else [0.0, 1.0], **{option: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("loss", "write"),
+    [
+        (binary_cross_entropy_with_logits, "write binary_cross_entropy(probabilities, ts)"),
+        (binary_cross_entropy, "leave it out, because the input is probabilities"),
+        (cross_entropy, "write nll_loss([[log(p) for p in row] for row in probabilities], ts)"),
+    ],
+)
+def test_a_loss_of_probabilities_is_named_where_the_input_is_said_to_be_none_of_logits(loss, write):
+    with pytest.raises(TypeError, match=f"has no option from_logits; {re.escape(write)}$"):
+        loss([0.25, 0.75], [0.0, 1.0], from_logits=False)
+
+
+def test_the_codes_for_a_margin_for_weights_and_for_probabilities_compute_what_was_asked():
+    scores, ts, margin, weight = [0.5, 3.0, -1.0], [1, -1, 1], 2.0, [1.0, 2.0, 5.0]
+    with pytest.raises(TypeError, match=re.escape("margin * hinge_loss([s / margin for s in scores], ts)")):
+        hinge_loss(scores, ts, margin=margin)
+    found = margin * hinge_loss([s / margin for s in scores], ts)
+    assert found == pytest.approx(sum(max(0.0, margin - t * s) for s, t in zip(scores, ts, strict=True)) / 3)
+    weighted = dot(weight, mse_loss(scores, ts, reduction="none")) / sum(weight)
+    assert weighted == pytest.approx((0.25 + 2.0 * 16.0 + 5.0 * 4.0) / 8.0)
+    rows = [softmax([Value(1.0), Value(2.0)])]
+    assert nll_loss([[log(p) for p in row] for row in rows], [1]).data == pytest.approx(
+        cross_entropy([[1.0, 2.0]], [1])
+    )
 
 
 @pytest.mark.parametrize("loss", [binary_cross_entropy, binary_cross_entropy_with_logits])

@@ -516,6 +516,10 @@ def test_a_parameter_that_a_subclass_adds_is_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("call", "exception", "message"),
     [
+        (lambda: MLP([2, 3, 1]), TypeError, r"^MLP takes the number of inputs first; write MLP\(2, \[3, 1\]\)$"),
+        (lambda: MLP(2, 3, 1), TypeError, r"write MLP\(2, \[3, 1\]\)$"),
+        (lambda: MLP(2, [3], activaton="tanh"), TypeError, r"^MLP has no option activaton; write activation=\.\.\.$"),
+        (lambda: Neuron(2, activation=math.tanh), TypeError, "takes plain numbers; write activation='tanh'$"),
         (lambda: MLP(2, {3, 1}), TypeError, "nouts must be a sequence .*, got {1, 3}, which has no order$"),
         (lambda: MLP(2, {"a": 1}), TypeError, "nouts must be a sequence .*, got {'a': 1}$"),
         (lambda: MLP(2, "31"), TypeError, "nouts must be a sequence .*, got '31'$"),

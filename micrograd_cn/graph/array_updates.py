@@ -2,49 +2,106 @@
 
 For `W -= G`, where W is an array of leaves, numpy computes `w - g` for each leaf w, and puts the result into W. Inside
 `no_grad()` the results are constants, so training would not change the array any more. The same holds for
-`np.subtract(W, G, out=W)` and `np.subtract.at(W, i, G)`.
+`np.subtract(W, G, out=W)`, `np.subtract.at(W, i, G)` and `W[:] = 0.9 * W`.
 
-There are two ways to notice it. If an operand is a single `Value`, numpy calls `__array_ufunc__` and passes the array
-to it. Otherwise, numpy calls a method of each element, such as `__sub__`. This method can find out only at which
-instruction the code of its caller stands.
+There are three ways to notice it:
+
+- If an operand is a single `Value`, numpy calls `__array_ufunc__` and passes the array to it.
+- Otherwise, numpy calls a method of each element, such as `__sub__`. This method can find out at which instruction the
+  code of its caller stands, and so whether this is a statement such as `W -= G`.
+- It cannot find out where the results go if a function is called, or if they are stored later. So it keeps a copy of
+  each array of leaves that it finds in the variables of its callers. When the `no_grad()` block ends, the arrays are
+  compared with the copies.
 """
 
 from __future__ import annotations
 
 import opcode
 import sys
-import weakref
-from collections.abc import Callable, Iterable, Iterator
-from types import FrameType
+from collections.abc import Iterable, Mapping
+from operator import is_
+from types import CodeType, FrameType, SimpleNamespace
 from typing import Any
 
+from ..ops.number import number_or_none
 from ..ops.operation import Op
 from . import context
-from .callers import CALLS, asked_by, outside_numpy
+from .callers import CALLS, PACKAGE, calls_builtin, is_numpys_code
 from .operators import Operators
 from .plain_numbers import variables
 
-__all__ = ["refuse_array_update", "refuse_function", "refuse_results_in"]
+__all__ = ["known_kind", "refuse_array_update", "refuse_results_in", "remember_arrays"]
 
 IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
 IN_PLACE_MATRIX_PRODUCT = IN_PLACE + 4
 _BINARY_OP = opcode.opmap["BINARY_OP"]
+_STORES_ITEM = [opcode.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in opcode.opmap]
 # The signs of Python's operators that call a function of numpy
 SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "remainder": "%"}
+FILLING = {"copyto", "fill", "place", "put", "put_along_axis", "putmask"}  # names of functions that change an array
+WITH_OPERATORS = {"__ceil__", "ceil", "deg2rad", "exp2", "rad2deg"}  # methods for numpy that are written with operators
+
+FILLING_NOTHING = {"abs", "divmod", "pow", "round"}  # functions of Python that make a new object
+
+# What an instruction may do with the result of an operation: it is an operator such as `+=`; its function, or the code
+# around it, may put the result into an array; or it belongs to a method that numpy has called.
+_REPLACES, _FILLS, _BELONGS_TO_METHOD = 1, 2, 3
+MAX_PLACES = 4096  # numpy asks for each element of an array, so what is known about the instructions is kept
+_kinds: dict[int, tuple[CodeType, int]] = {}  # by the sum of the code's id, since its hash takes long, and the offset
+
+known_kind = _kinds.get  # `quick` calls it, too
+
+
+def _learn(frame: FrameType) -> tuple[CodeType, int]:
+    """Return the code of `frame`, and what its instruction may do with a result, and store both in `_kinds`."""
+    if len(_kinds) >= MAX_PLACES:
+        _kinds.clear()
+    known = _kinds[id(frame.f_code) + frame.f_lasti] = frame.f_code, _read(frame)
+    return known
+
+
+def _read(frame: FrameType) -> int:
+    code, at = frame.f_code, frame.f_lasti
+    if code.co_filename.startswith(PACKAGE):
+        return _BELONGS_TO_METHOD if code.co_name in WITH_OPERATORS else 0
+    instructions = code.co_code
+    if instructions[at] in CALLS:
+        return 0 if calls_builtin(frame, FILLING_NOTHING) else _FILLS
+    if instructions[at] == _BINARY_OP and instructions[at + 1] >= IN_PLACE:
+        return _REPLACES
+    if code.co_name in ("<lambda>", "<listcomp>", "<genexpr>") and (caller := frame.f_back):
+        if caller.f_code.co_code[caller.f_lasti] in CALLS:  # a function in C calls the lambda
+            return _FILLS
+        if _may_fill(caller.f_code):
+            return _FILLS
+    return _FILLS if _may_fill(code) else 0
+
+
+def _may_fill(code: CodeType) -> bool:
+    stores = any(instruction in code.co_code[::2] for instruction in _STORES_ITEM)
+    return stores or not FILLING.isdisjoint(code.co_names)
 
 
 def refuse_array_update(op: Op, caller: FrameType) -> None:
     """Raise an error if numpy computes `op` of a leaf and puts the result in its place, inside `no_grad()`.
 
-    The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`.
+    The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`. For
+    a statement other than `W -= ...`, call `remember_arrays`.
 
     Args:
         op: the operation, whose first operand is a leaf.
         caller: the frame of the code that applies the operation.
     """
-    code, at = caller.f_code.co_code, caller.f_lasti  # as in `_is_assignment`, whose call would take longer
-    if code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP and context.here().no_grad:
-        if code[at + 1] == IN_PLACE_MATRIX_PRODUCT:
+    code = caller.f_code
+    known = known_kind(id(code) + caller.f_lasti)
+    if known is None or known[0] is not code:  # two places may have the same sum
+        known = _learn(caller)
+    if not known[1]:
+        return
+    if known[1] != _REPLACES:
+        remember_arrays(caller)
+    elif context.here().no_grad:
+        if code.co_code[caller.f_lasti + 1] == IN_PLACE_MATRIX_PRODUCT:
             raise TypeError(
                 "W @= G inside no_grad(), where W is an array of leaves, would replace them by constants: write "
                 "Y = W @ G, and then for w, y in zip(W.flat, Y.flat): w.data = y.data to change the leaves, or "
@@ -56,31 +113,164 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
             f"for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves (w.data {sign}= g for one number "
             f"g), or W = W {sign} G for a new array"
         )
-    if code[at] in CALLS:
-        refuse_function(caller)
 
 
-def refuse_function(caller: FrameType) -> None:
-    """Raise an error if a function of numpy computes with a leaf, and puts results into an array of leaves (`out=...`).
+def remember_arrays(caller: FrameType) -> None:
+    """Keep copies of arrays of leaves inside `no_grad()`, until the block ends; see the module.
 
-    For an operation whose left operand is a leaf, `refuse_array_update` calls this function. If the left operand is a
-    number, or there is only one operand, no statement such as `W -= G` can replace the leaf, but a function such as
-    `np.exp(W, out=W)` can. The error is raised only inside `no_grad()`, and only if Python finds the source code of the
-    call.
+    Args:
+        caller: the frame of the code that applies an operation to a leaf.
     """
-    if caller.f_code.co_code[caller.f_lasti] in CALLS and context.here().no_grad:
-        user = outside_numpy(caller)
-        if not _fills_array_of_leaves(user):
+    code = caller.f_code
+    known = known_kind(id(code) + caller.f_lasti)
+    if known is None or known[0] is not code:
+        known = _learn(caller)
+    if not known[1] or known[1] < _FILLS or not (here := context.here()).no_grad:
+        return
+    blocks = here.blocks
+    block = blocks[-1][1]
+    if "no_grad" not in block:
+        block = next(changes for _, changes in reversed(blocks) if "no_grad" in changes)
+    if (remembered := block.get("remembered")) is None:
+        remembered = block["remembered"] = Remembered()
+    if (id(code), caller.f_lasti) not in remembered.places:
+        remembered.look(caller)
+
+
+class Remembered:
+    """The arrays of leaves that were found in variables inside a `no_grad()` block, each with a copy.
+
+    Attributes:
+        places: the instructions at which variables were looked through, each with its code, so that its id is its own.
+        arrays: the arrays by id, each with the code that leads to it, such as "model.W", and the list of its items.
+        held: the ids of leaves that are attributes of objects.
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[int, int], CodeType] = {}
+        self.arrays: dict[int, tuple[str, Any, list[Any]]] = {}
+        self.held: set[int] = set()
+
+    def look(self, caller: FrameType) -> None:
+        """Keep copies of the arrays in the variables of `caller` and of the functions that called it."""
+        self.places[id(caller.f_code), caller.f_lasti] = caller.f_code
+        if "numpy" not in sys.modules:
             return
-        if sign := SIGNS.get(asked_by(user).name):
-            instead = f"write for w, g in zip(W.flat, G.flat): w.data {sign}= g to change the leaves, or leave out the "
-            instead += "array for a new one"
-        else:
-            instead = "leave it out for a new array Y, and write for w, y in zip(W.flat, Y.flat): w.data = y.data to "
-            instead += "change the leaves"
-        raise TypeError(
-            f"a function of numpy would replace the leaves in an array by constants inside no_grad(): {instead}"
-        )
+        frame: FrameType | None = caller
+        seen: set[int] = set()
+        while frame is not None:
+            if not is_numpys_code(frame) and not frame.f_code.co_filename.startswith(PACKAGE):
+                held, local = frame.f_globals, frame.f_locals
+                if local is held:
+                    self._search(held, seen)
+                    break
+                self._search(local, seen)
+                self._search({name: held[name] for name in frame.f_code.co_names if name in held}, seen)
+            frame = frame.f_back
+
+    def _search(self, variables: Mapping[str, Any], seen: set[int]) -> None:
+        kind_of = _search_kinds.get
+        found = [(name, x) for name, x in variables.items() if kind_of(type(x), True)]  # a new class counts as true
+        waiting = [(name, x, 0) for name, x in found if not name.startswith("__")]
+        while waiting and len(seen) < MAX_OBJECTS:
+            name, x, depth = waiting.pop()
+            if id(x) in seen:
+                continue
+            seen.add(id(x))
+            kind = _search_as(type(x))
+            if not kind:
+                continue
+            if kind == _ARRAY:
+                if x.dtype.kind == "O" and _has_leaves(x):
+                    self.arrays.setdefault(id(x), (name, x, x.ravel().tolist()))
+                continue
+            if depth == MAX_DEPTH or (kind != _OBJECT and len(x) > MAX_ITEMS):
+                continue
+            if kind == _SEQUENCE:
+                inside: Any = [(f"[{i}]", item) for i, item in enumerate(x) if kind_of(type(item), True)]
+            elif kind == _DICT:
+                inside = [(f"[{key!r}]", item) for key, item in [*x.items()] if kind_of(type(item), True)]
+            else:
+                attributes = x.__dict__
+                self.held.update(id(item) for item in attributes.values() if isinstance(item, Operators))
+                inside = [(f".{key}", item) for key, item in [*attributes.items()] if kind_of(type(item), True)]
+            waiting += [(f"{name}{key}", item, depth + 1) for key, item in inside]
+
+    def compare(self, raises: bool) -> None:
+        """Put leaves back into the arrays where constants or numbers stand in their place.
+
+        A leaf that another array or an attribute has is not put back, because the array is a copy: results may go
+        there.
+
+        Raises:
+            TypeError: a leaf was put back, and `raises` is true.
+        """
+        now = {known: array.ravel().tolist() for known, (_, array, _) in self.arrays.items()}
+        replaced = ""
+        kept: set[int] | None = None
+        for known, (name, array, items) in self.arrays.items():
+            if len(items) != len(now[known]) or all(map(is_, items, now[known])):
+                continue
+            if kept is None:
+                kept = self.held.union(*[map(id, found) for found in now.values()])
+            for i, (x, y) in enumerate(zip(items, now[known], strict=True)):
+                if x is not y and id(x) not in kept and _is_trained(x) and _is_constant(y):
+                    array.flat[i] = x
+                    replaced = name
+        if replaced and raises:
+            raise TypeError(
+                f"inside this no_grad() block, constants replaced the leaves in the array {replaced}, which nothing "
+                f"would train, so the leaves were put back: to change their numbers, write for w, y in "
+                f"zip({replaced}.flat, Y.flat): w.data = y.data for an array Y of Values (w.data = y for numbers); for "
+                f"a new array, write Y = ... without out={replaced}"
+            )
+
+
+MAX_OBJECTS, MAX_ITEMS, MAX_DEPTH = 5000, 1000, 6
+_ARRAY, _SEQUENCE, _DICT, _OBJECT = 1, 2, 3, 4
+_search_kinds: dict[type, int] = {}  # for each class, what its objects are searched as; 0 if they are not searched
+
+
+def _search_as(cls: type) -> int:
+    kind = _search_kinds.get(cls)
+    return _learn_class(cls) if kind is None else kind
+
+
+def _learn_class(cls: type) -> int:
+    """Return what objects of the class `cls` are searched as, and store it in `_search_kinds`.
+
+    Arrays are not looked for in objects of the standard library, of this package and of numpy.
+    """
+    origin = str(cls.__module__).partition(".")[0]
+    if issubclass(cls, sys.modules["numpy"].ndarray):
+        kind = _ARRAY
+    elif issubclass(cls, (list, tuple)):
+        kind = _SEQUENCE
+    elif issubclass(cls, dict):
+        kind = _DICT
+    elif issubclass(cls, (Operators, type)) or origin in ("numpy", PACKAGE_NAME):
+        kind = 0
+    else:
+        of_library = origin in sys.stdlib_module_names and cls is not SimpleNamespace and origin != "__main__"
+        kind = _OBJECT if cls.__dictoffset__ and not of_library else 0
+    _search_kinds[cls] = kind
+    return kind
+
+
+PACKAGE_NAME = __name__.partition(".")[0]
+
+
+def _is_trained(x: Any) -> bool:
+    if not isinstance(x, Operators):
+        return False
+    node: Any = x
+    around = variables.get()  # the arguments of a function that is differentiated stand for plain numbers
+    return node.op is None and node.requires_grad and not (around and around.include(node))
+
+
+def _is_constant(y: Any) -> bool:
+    node: Any = y
+    return node._is_constant_result if isinstance(y, Operators) else number_or_none(y) is not None
 
 
 def refuse_results_in(arrays: Iterable[Any], function: str, caller: FrameType) -> None:
@@ -115,33 +305,6 @@ def _is_assignment(caller: FrameType) -> bool:
     return code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP
 
 
-def _fills_array_of_leaves(user: FrameType) -> bool:
-    """Return whether the function that is called in the frame `user` puts its results into an array of leaves.
-
-    The frame must be outside numpy, because numpy's own code may fill an array that it has made itself. For example,
-    `np.mean` over an axis of length 1 divides an array of sums in place, and each of the sums is a leaf of the user.
-    """
-    from .conversion import array_to_fill  # imported here, because correct programs do not need it
-
-    global _without_leaves
-    array, numpy = array_to_fill(user), sys.modules.get("numpy")
-    if numpy is None or not isinstance(array, numpy.ndarray) or not array.size:
-        return False
-    known, first = _without_leaves
-    if known() is array and array.flat[0] is first:
-        return False
-    if not (found := _has_leaves(array)):
-        _without_leaves = weakref.ref(array), array.flat[0]
-    return found
-
-
-# The last array that was found to have no leaves, and its first element then. numpy asks for each element of an array,
-# and to look through the other array each time would take quadratic time. What numpy puts into it are no leaves.
-_without_leaves: tuple[Callable[[], Any], Any] = (lambda: None), None
-
-
 def _has_leaves(array: Any) -> bool:
-    items = () if getattr(array, "has_arguments", False) else getattr(array, "flat", ())
-    nodes: Iterator[Any] = (x for x in items if isinstance(x, Operators))
-    around = variables.get()  # the arguments of a function that is differentiated stand for plain numbers
-    return any(x.op is None and x.requires_grad and not (around and around.include(x)) for x in nodes)
+    items: Iterable[Any] = () if getattr(array, "has_arguments", False) else getattr(array, "flat", ())
+    return any(map(_is_trained, items))

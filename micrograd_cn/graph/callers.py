@@ -9,6 +9,7 @@ typed at Python's prompt and Python does not keep its text.
 from __future__ import annotations
 
 import builtins
+from collections.abc import Collection
 from functools import partial, reduce
 from itertools import chain
 from opcode import opmap
@@ -22,7 +23,7 @@ __all__ = [
     "PACKAGE",
     "Question",
     "asked_by",
-    "called_function",
+    "calls_builtin",
     "is_call",
     "is_numpys_code",
     "logical_function",
@@ -147,7 +148,7 @@ def _read(code: CodeType, at: int) -> _Place:
             passed = constant if type(constant) is tuple else passed
         elif kind == "CALL" and names == ("getattr",):  # getattr(x, "argmax")()
             x = loaded[-2].strip("{}") if loaded[-3:-2] == ["{getattr}"] else ""
-            names, is_global = (x, loaded[-1]), False
+            names, is_global = (x, loaded[-1] if loaded else ""), False  # "" for getattr(x, f"{name}_")()
         elif kind.startswith(("CALL", "BINARY", "COMPARE", "UNARY")) and not kind.startswith("CALL_INTRINSIC"):
             names = ("",)
         is_built = kind.startswith("BUILD")  # a list such as [xs] in [xs].sort(), or the arguments in f(*args)
@@ -190,9 +191,11 @@ def is_call(caller: FrameType) -> bool:
     return _place(caller).is_call
 
 
-def called_function(frame: FrameType) -> Any:
-    """Return the function that `frame` calls; None if it does not call one by a name, such as `f` or `np.sort`."""
-    return _value(frame, _place(frame))
+def calls_builtin(frame: FrameType, names: Collection[str]) -> bool:
+    """Return whether `frame` calls one of Python's built-in functions by one of `names`, which nothing has replaced."""
+    place = _place(frame)
+    name = place.names[0] if len(place.names) == 1 and place.is_global else ""
+    return name in names and name not in frame.f_globals
 
 
 def asked_by(frame: FrameType) -> Question:

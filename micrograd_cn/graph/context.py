@@ -96,7 +96,8 @@ class Context:
 
     Attributes:
         blocks: the `with` blocks that the code is in, outermost first. Each is a tuple of the owner, which was passed
-            to `enter`, and a dict of the attributes that the block sets.
+            to `enter`, and a dict of the attributes that the block sets. In the dict of a `no_grad()` block,
+            `array_updates` may keep an object under "remembered", which is asked when the block ends.
         no_grad: whether nothing is recorded, so the results of operations are constants.
         detect_anomaly: whether a result or gradient that is not finite raises an error.
         hooks: the hooks to call; None if there are none.
@@ -160,16 +161,21 @@ def enter(owner: object, **changes: Any) -> None:
         raise
 
 
-def leave(owner: object, *_: object) -> None:
+def leave(owner: object, *error: object) -> None:
     """End the last block that was entered with `owner`. This block need not be the innermost.
 
     A generator that is suspended inside a block may be closed inside another block, or in another thread or task. The
     stack of that thread or task does not contain the block, and does not change.
 
-    This is also the `__exit__` of a `Mode`. Further arguments are ignored.
+    This is also the `__exit__` of a `Mode`. Further arguments say which error, if any, ended the block.
+
+    Raises:
+        TypeError: a `no_grad()` block has replaced leaves in an array by constants; see `array_updates`.
     """
     global _entered, active
     before = here()
+    blocks = before.blocks
+    remembered = blocks[-1][1].get("remembered") if blocks and blocks[-1][0] is owner else None
     try:
         _context.set(_without(before, owner))
     except BaseException:  # Ctrl-C may come after any call, and the block has to end all the same
@@ -179,10 +185,14 @@ def leave(owner: object, *_: object) -> None:
         with _lock:
             _entered -= 1
             active = _entered > 0
+    if remembered is not None:
+        remembered.compare(raises=not any(error))
 
 
 def _without(context: Context, owner: object) -> Context:
     """Return `context` without the last block that was entered with `owner`."""
+    if context.blocks and context.blocks[-1][0] is owner:
+        return _of_blocks(context.blocks[:-1])
     blocks = [*context.blocks]
     for i in reversed(range(len(blocks))):
         if blocks[i][0] is owner:
@@ -338,11 +348,12 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     constant.
 
     A numpy array of leaves keeps its leaves only if code changes their data. `W -= 0.1 * G`, `W /= np.linalg.norm(W)`
-    and the like raise an error inside `no_grad()`, whether an array, a number or one `Value` is on the right. So do
-    `np.subtract(W, G, out=W)`, `np.exp(W, out=W)`, `np.mean(A, axis=0, out=W)` and `np.subtract.at(W, i, G)`, if they
-    compute with a leaf and Python finds their source code, or if G is a `Value`. But `W[:] = 0.9 * W`,
-    `np.clip(W, -1, 1, out=W)`, `np.maximum(W, 0, out=W)`, `operator.isub(W, 0.1)`, `np.copyto(W, G)` and `W.fill(0.0)`
-    put constants or floats in the place of the leaves. This raises no error, but training no longer changes the array.
+    and the like raise an error inside `no_grad()`, whether an array, a number or one `Value` is on the right.
+    `np.exp(W, out=W)`, `np.clip(W, -1, 1, out=W)`, `np.subtract.at(W, i, G)`, `W[:] = 0.9 * W` and the like put
+    constants or floats in the place of leaves. When the block ends, the leaves are put back, and an error says what to
+    write. For this, the array has to be in a variable of the functions that are running, or in a list, dict or object
+    in one. Results may go into a copy of an array of leaves, such as h after `h = W.copy()`. `W.fill(0.0)` and
+    `W[:] = 0.0` raise no error if nothing in the block is computed from a leaf, but training no longer changes W.
     Write `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
 
     >>> p = Value(2)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import linecache
 import re
 from opcode import opname
-from types import CodeType, FrameType
-from typing import Any
+from types import FrameType
 
 from ..ops.registry import OPS
-from .callers import PACKAGE, called_function, outside_numpy
+from .callers import PACKAGE, outside_numpy
 
 __all__ = [
-    "array_to_fill",
     "called_in",
     "numpy_advice",
     "refusal",
@@ -174,53 +171,3 @@ def _call_in(frame: FrameType) -> ast.Call | None:
 def _stores_element(frame: FrameType) -> bool:
     """Return whether `frame` is at an assignment such as `a[0] = x`."""
     return opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")
-
-
-def array_to_fill(frame: FrameType) -> Any:
-    """Return the array into which the function that `frame` calls puts its results; None if this is not known.
-
-    The array is W in `np.subtract(W, G, out=W)`, `np.subtract(W, G, W)`, `np.exp(W, W)` and `np.subtract.at(W, i, G)`.
-    """
-    code, at = frame.f_code, frame.f_lasti
-    known = _arrays.get((id(code), at))
-    if known is None or known[0] is not code:
-        while len(_arrays) >= MAX_PLACES:
-            _arrays.pop(next(iter(_arrays), (0, 0)), None)  # other threads may read and change it meanwhile
-        text = _code_of_array(frame)
-        known = _arrays[id(code), at] = code, compile(text, "<out>", "eval") if text else None
-    try:
-        return eval(known[1], frame.f_globals, frame.f_locals) if known[1] else None
-    except Exception:  # whatever a user's class raises when its items or attributes are read
-        return None
-
-
-MAX_PLACES = 256  # numpy asks for each element of an array, so the code at the last places is kept
-_arrays: dict[tuple[int, int], tuple[CodeType, CodeType | None]] = {}  # by the identity of the code, and the offset
-_SIMPLE = (ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.UnaryOp, ast.USub, ast.Tuple, ast.Load)
-
-
-def _code_of_array(frame: FrameType) -> str:
-    """Return the source text of the array into which the call that `frame` is executing puts its results (`out=`).
-
-    The text is "" if there is no such array, or if evaluating it would call a function.
-    """
-    if not (call := _call_in(frame)):
-        return ""
-    named = [keyword.value for keyword in call.keywords if keyword.arg == "out"]
-    if isinstance(call.func, ast.Attribute) and call.func.attr == "at":
-        named = call.args[:1]
-    place = _place_of_out(called_function(frame))
-    array = [*named, *(call.args[place:] if place else ())][:1]
-    return ast.unparse(array[0]) if array and all(isinstance(x, _SIMPLE) for x in ast.walk(array[0])) else ""
-
-
-def _place_of_out(function: Any) -> int | None:
-    """Return the number of arguments before `out` in calls of `function`; None if it takes no such argument."""
-    if count := getattr(function, "nin", None):  # a function such as np.subtract, which in old numpy has no signature
-        return int(count)
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # functions written in C may have no signature
-        return None
-    names = [name for name, x in parameters.items() if x.kind is x.POSITIONAL_OR_KEYWORD or x.kind is x.POSITIONAL_ONLY]
-    return names.index("out") if "out" in names else None

@@ -15,7 +15,7 @@ from .. import ops
 from ..ops.number import flag, number, number_or_none
 from ..ops.operation import Op
 from . import context, plain_numbers
-from .array_updates import refuse_array_update, refuse_function
+from .array_updates import refuse_array_update, remember_arrays
 from .closures import Closure, sends_nothing
 from .groups import Group
 from .interrupts import at_once
@@ -41,8 +41,11 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
         except OverflowError:  # Python compares a float with an integer of any size
             y = other
         held = holds(x := self._data, y)
-        if context.active and (hooks := context.here().hooks):
-            hooks.compared(self, symbol, other, held)
+        if context.active:
+            if (here := context.here()).hooks:
+                here.hooks.compared(self, symbol, other, held)
+            if here.no_grad and self.op is None and self.requires_grad:  # as for np.maximum(W, 0, out=W)
+                remember_arrays(sys._getframe(1))
         if not held and (x != x or y != y):
             return holds_with_nan(symbol, self, other, x, y, sys._getframe(1))
         return held
@@ -96,6 +99,7 @@ class Node(NumpyMethods):
         _op: micrograd's name for the operation.
         label: a name, for messages and drawings.
         requires_grad: False for a constant, as in PyTorch.
+        name: an option of other libraries. If you set it, an error says to write `label`.
 
     Attributes:
         data: the number, a float; any real number may be assigned.
@@ -153,10 +157,13 @@ class Node(NumpyMethods):
         label: str = "",
         *,
         requires_grad: bool = True,
+        name: None = None,
     ) -> None:
+        if name is not None:
+            raise TypeError(f"a Value has no name; write Value(data, label={name!r})")
         if isinstance(data, Node):
             raise TypeError("Value() takes a number, got a Value; use it as it is, or .detach() it for a constant")
-        self._data = number(data)
+        self._data = data if type(data) is float else number(data)
         self._grad = 0.0
         self.op = None
         self._a = self._b = self._da = self._db = None
@@ -331,7 +338,7 @@ class Node(NumpyMethods):
     def _unary(self, op: Op) -> Any:
         result = super()._unary(op)
         if context.active and self.op is None and self.requires_grad:
-            refuse_function(sys._getframe(2))
+            remember_arrays(sys._getframe(2))
         return result
 
     def _binary(self, op: Op, other: Any) -> Any:
@@ -343,7 +350,7 @@ class Node(NumpyMethods):
     def _reflected(self, op: Op, other: Any) -> Any:
         result = super()._reflected(op, other)
         if context.active and result is not NotImplemented and self.op is None and self.requires_grad:
-            refuse_function(sys._getframe(2))
+            remember_arrays(sys._getframe(2))
         return result
 
     if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`

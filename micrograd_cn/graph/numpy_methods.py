@@ -50,7 +50,8 @@ operations; see `value_arrays`.)
   `np.sqrt(np.mean((xs - xs.mean())**2) + 1e-12)`.
 - `W[:] = xs`, `np.copyto(W, xs)`, `W.fill(0.0)` and `np.add(W, xs, out=W)` put other objects into the array W. If W was
   an array of leaves, such as the parameters of a `Module`, the leaves are no longer in it, and nothing trains them or
-  what has replaced them. To change the numbers of leaves, write `for w, x in zip(W.flat, xs.flat): w.data = x`.
+  what has replaced them. Inside `no_grad()` most of this is an error (see `no_grad`), and a `Module` notices that it
+  has lost a parameter. To change the numbers of leaves, write `for w, x in zip(W.flat, xs.flat): w.data = x`.
 
 A masked array beside a `Value`, as in `a * x`, is refused. Write `np.array([x])` for the `Value` x.
 """
@@ -68,8 +69,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from .. import ops
 from ..ops.number import DATES, number
+from ..ops.operation import Op
 from . import context
-from .array_updates import refuse_results_in
+from .array_updates import refuse_results_in, remember_arrays
 from .callers import asked_by, is_numpys_code, outside_numpy
 from .operators import method
 from .unsupported import Unsupported
@@ -192,6 +194,18 @@ def _refuse(name: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+def _of_two(op: Op) -> Callable[[Any, Any], Any]:
+    """Return a method for a function of numpy that takes two arrays, for whose elements it calls `op`."""
+
+    def of_two(self: Any, other: Any) -> Any:
+        if context.active and self.op is None and self.requires_grad:
+            remember_arrays(sys._getframe(1))
+        return op(self, other)
+
+    of_two.__name__, of_two.__qualname__, of_two.__doc__ = op.name, f"Value.{op.name}", op.doc.partition("\n")[0]
+    return of_two
+
+
 class _Mask:
     """The attribute `_mask` of a `Value`, which functions of masked arrays read from each operand. It raises an error.
 
@@ -257,8 +271,8 @@ class NumpyMethods(Unsupported):
     arcsin = method(ops.asin)
     arccos = method(ops.acos)
     arctan = method(ops.atan)
-    arctan2 = method(ops.atan2)
-    hypot = method(ops.hypot)
+    arctan2 = _of_two(ops.atan2)
+    hypot = _of_two(ops.hypot)
     fabs = method(ops.abs)
 
     def exp2(self) -> Self:

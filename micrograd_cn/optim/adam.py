@@ -60,7 +60,7 @@ class Adam(Optimizer):
         maximize: bool = False,
         **wrong: Never,
     ) -> None:
-        refuse_options(type(self).__name__, wrong)
+        refuse_options(self, wrong)
         super().__init__(parameters, lr)
         try:
             first, second = betas
@@ -128,7 +128,7 @@ class AdamW(Adam):
         maximize: bool = False,
         **wrong: Never,
     ) -> None:
-        refuse_options(type(self).__name__, wrong)
+        refuse_options(self, wrong)
         super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:

@@ -104,9 +104,9 @@ def refuse_closure() -> NoReturn:
     raise TypeError("step() takes no closure; write optimizer.zero_grad(), loss.backward() and then optimizer.step()")
 
 
-def refuse_options(name: str, wrong: Iterable[str]) -> None:
-    """Raise TypeError if `wrong` is not empty. It has names of options that the optimiser `name` does not have."""
-    ops_options.refuse_options(name, wrong, INSTEAD)
+def refuse_options(optimizer: Optimizer, wrong: Iterable[str]) -> None:
+    """Raise TypeError if `wrong` is not empty. It has names of options that the optimiser does not have."""
+    ops_options.refuse_options(type(optimizer).__name__, wrong, INSTEAD, optimizer.options)
 
 
 class Optimizer:

@@ -54,7 +54,7 @@ class RMSprop(Optimizer):
         maximize: bool = False,
         **wrong: Never,
     ) -> None:
-        refuse_options(type(self).__name__, wrong)
+        refuse_options(self, wrong)
         super().__init__(parameters, lr)
         self.alpha = self._below_1("alpha", alpha)
         self.eps = self._at_least_0("eps", eps)

@@ -58,7 +58,7 @@ class SGD(Optimizer):
         maximize: bool = False,
         **wrong: Never,
     ) -> None:
-        refuse_options(type(self).__name__, wrong)
+        refuse_options(self, wrong)
         super().__init__(parameters, lr)
         self.momentum = self._at_least_0("momentum", momentum)
         self.weight_decay = self._at_least_0("weight_decay", weight_decay)

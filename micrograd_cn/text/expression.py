@@ -46,12 +46,14 @@ CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan, "π":
 # Signs and words that people type by mistake, and what an error message suggests for each. Before they are looked up,
 # full-width signs become plain ones.
 MEANT = {
+    "//": "floor(a / b)",
     **{"^": "**", "÷": "/", "∕": "/", "⁄": "/", **dict.fromkeys("×·∙⋅•∗✕✖⨯", "*"), **dict.fromkeys("−–—‐", "-")},
     **{sign: f"(...)**{n}" for n, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     **{"⁻": "(...)**-1", "√": "sqrt(...)", "∛": "(...)**(1/3)", "|": "abs(...)", "∞": "inf"},
     **{"½": "(1/2)", "⅓": "(1/3)", "¼": "(1/4)", "¾": "(3/4)"},
     **{"≤": "less_equal(a, b)", "≥": "less_equal(b, a)", "≠": "1 - equal(a, b)"},
     **{"if": "where(condition, a, b)", "and": "a * b", "or": "maximum(a, b)", "not": "1 - a"},
+    "softmax": "exp(a) / (exp(a) + exp(b))",
     **{"{": "(", "}": ")", "【": "(", "】": ")", "〔": "(", "〕": ")", "、": ","},
 }
 # The dots that people write for a product: the middle dot, and the Greek one that looks the same. Unicode counts both
@@ -227,7 +229,7 @@ class _Reader:
         self.functions = functions()
         self.infix = operators(2)
         self.prefix = operators(1)
-        self.tokens = list(_tokens(text, (*self.infix, *self.prefix)))
+        self.tokens = list(_tokens(text, (*self.infix, *self.prefix, "//")))
         self.open = [_Bracket(_Token("sign", "", 0))]
 
     def read(self) -> Value:
@@ -293,6 +295,7 @@ class _Reader:
             if name in self.variables and name not in self.functions:
                 self.fail("parse_called_variable", token)
             if name not in self.functions:
+                self.check_sign(token)
                 self.fail("parse_unknown_function", token, self.suggestion(name, self.functions))
             self.open.append(_Bracket(self.take(), function=token))
             return True

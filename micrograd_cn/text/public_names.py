@@ -46,6 +46,24 @@ INSTEAD = {
     "BCEWithLogitsLoss": "losses.binary_cross_entropy_with_logits(xs, ts)",
 }
 
+_RATE = "optimizer.lr = {} before each optimizer.step()"
+# For names of PyTorch's schedules that this package does not have: what to write for them.
+STATEMENTS = {
+    "ConstantLR": _RATE.format("factor * lr if optimizer.steps < total_iters else lr"),
+    "CosineAnnealingWarmRestarts": _RATE.format("cosine_lr(lr, steps)(optimizer.steps % steps)"),
+    "CyclicLR": _RATE.format("rate(optimizer.steps) for a function rate"),
+    "ExponentialLR": _RATE.format("lr * gamma**optimizer.steps"),
+    "LambdaLR": _RATE.format("lr * f(optimizer.steps)"),
+    "LinearLR": _RATE.format("linear_lr(lr, steps, lr_end)(optimizer.steps)"),
+    "MultiStepLR": _RATE.format("lr * gamma ** sum(optimizer.steps >= m for m in milestones)"),
+    "MultiplicativeLR": "optimizer.lr *= f(optimizer.steps) before each optimizer.step()",
+    "OneCycleLR": _RATE.format("warmup(cosine_lr(lr, steps), warmup_steps)(optimizer.steps)"),
+    "PolynomialLR": _RATE.format("lr * (1 - optimizer.steps / steps) ** power"),
+    "ReduceLROnPlateau": "optimizer.lr *= 0.1 where the loss of the validation no longer falls",
+    "SequentialLR": _RATE.format("a(t) if t < milestone else b(t - milestone), with t = optimizer.steps,"),
+    "get_cosine_schedule_with_warmup": _RATE.format("warmup(cosine_lr(lr, steps), warmup_steps)(optimizer.steps)"),
+}
+
 
 def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Exception:
     """Return the error for a name that a module does not have. It says where the name is, or what takes its place.
@@ -71,6 +89,8 @@ def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Ex
     write = f"; write {owner}.{name}" if owner else ""
     if not owner and name in INSTEAD:
         write = f"; write {package}.{INSTEAD[name]}"
+    elif not owner and name in STATEMENTS:
+        write = f"; write {STATEMENTS[name]}"
     elif not owner and (close := get_close_matches(name, _modules(), n=1, cutoff=0.9)):
         write = f"; write {_modules()[close[0]]}.{close[0]}"
     if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:

@@ -396,3 +396,8 @@ def test_requires_grad_is_a_bool(wrong):
     with pytest.raises(TypeError, match=r"requires_grad must be True or False, got "):
         Value(1, requires_grad=wrong)
     assert [Value(1, requires_grad=x).requires_grad for x in (True, False, np.bool_(False))] == [True, False, False]
+
+
+def test_a_name_is_answered_with_the_label():
+    with pytest.raises(TypeError, match=r"^a Value has no name; write Value\(data, label='w'\)$"):
+        Value(1.0, name="w")

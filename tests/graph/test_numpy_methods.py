@@ -382,21 +382,21 @@ class Holder:
 
 
 @pytest.mark.parametrize(
-    ("call", "sign"),
+    "call",
     [
-        (lambda m: np.subtract(m.weights, 0.5, out=m.weights), "-"),
-        (lambda m: np.multiply(m.weights, 0.9, m.weights), r"\*"),
-        (lambda m: np.multiply(0.9, m.weights, out=m.weights[:]), r"\*"),
-        (lambda m: np.add(vars(m)["weights"], 1.0, out=m.weights), r"\+"),
-        (lambda m: np.add.at(m.weights, [0], 5.0), r"\+"),
+        lambda m: np.subtract(m.weights, 0.5, out=m.weights),
+        lambda m: np.multiply(m.weights, 0.9, m.weights),
+        lambda m: np.multiply(0.9, m.weights, out=m.weights[:]),
+        lambda m: np.add(vars(m)["weights"], 1.0, out=m.weights),
+        lambda m: np.add.at(m.weights, [0], 5.0),
     ],
 )
-def test_a_function_of_numpy_that_would_replace_leaves_is_refused_inside_no_grad(call, sign):
+def test_a_function_of_numpy_that_would_replace_leaves_is_refused_inside_no_grad(call):
     leaves = [Value(1.0), Value(2.0)]
     model = Holder()
     model.weights = np.array(leaves)
     for _ in range(2):
-        with no_grad(), pytest.raises(TypeError, match=rf"write for w, g in zip\(.*\): w\.data {sign}= g"):
+        with pytest.raises(TypeError, match=r"write for w, y in zip\(m\w*\.weights\.flat, Y\.flat\)"), no_grad():
             call(model)
     assert all(a is b for a, b in zip(model.weights, leaves, strict=True))
     call(model)

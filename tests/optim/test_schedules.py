@@ -3,13 +3,14 @@
 import copy
 import math
 import pickle
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
 import pytest
 
-from micrograd_cn import Value
+from micrograd_cn import Value, optim
 from micrograd_cn.optim import SGD, cosine_lr, linear_lr, step_lr, warmup
 from micrograd_cn.optim.schedules import INSTEAD
 
@@ -231,3 +232,17 @@ def test_an_optimiser_in_place_of_the_rate_is_answered_with_what_to_write(schedu
         schedule(SGD([Value(1)]), 10)
     with pytest.raises(AttributeError, match=rf"{schedule.__name__} has no step; write optimizer\.lr = schedule"):
         schedule(0.1, 10).step()
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("ExponentialLR", "optimizer.lr = lr * gamma**optimizer.steps before each optimizer.step()"),
+        ("LambdaLR", "optimizer.lr = lr * f(optimizer.steps) before each optimizer.step()"),
+        ("OneCycleLR", "optimizer.lr = warmup(cosine_lr(lr, steps), warmup_steps)(optimizer.steps) before each "),
+        ("ReduceLROnPlateau", "optimizer.lr *= 0.1 where the loss of the validation no longer falls"),
+    ],
+)
+def test_pytorchs_name_of_a_schedule_is_answered_with_what_to_write(name, write):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'; write {re.escape(write)}"):
+        getattr(optim, name)

@@ -114,6 +114,7 @@ class Reader {
     const known = Object.hasOwn(functions, name);
     if (following.text === "(") {
       if (!known && this.values.has(name)) this.fail("parse_called_variable", token);
+      if (!known) this.checkSign(token);
       if (!known) this.fail("parse_unknown_function", token, { near: meantName(name, Object.keys(functions)) });
       this.open.push(bracketOf(this.take(), token));
       return true;

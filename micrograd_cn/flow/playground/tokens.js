@@ -7,7 +7,7 @@ const SEPARATORS = "\x1c\x1d\x1e\x1f\x85"; // spaces of Python that JavaScript's
 // A column counts characters. In a JavaScript text, some characters take two places.
 export function tokensOf(text) {
   const { infix, prefix, number: pattern, products } = page.grammar;
-  const signs = Object.keys({ ...infix, ...prefix });
+  const signs = [...Object.keys({ ...infix, ...prefix }), "//"];
   const numeral = new RegExp(`^(?:${pattern})`);
   const characters = [...text];
   const found = [];
