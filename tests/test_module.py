@@ -362,7 +362,7 @@ def test_repr_shows_the_structure_and_counts_shared_parameters_once():
     assert repr(MLP(2, [16, 1])) == (
         "MLP(2, [16, 1]), 65 parameters\n  layers.0: Layer(2, 16, relu)\n  layers.1: Layer(16, 1, linear)"
     )
-    assert repr(Layer(2, 1, activation=math.tanh)) == "Layer(2, 1, tanh), 3 parameters"
+    assert repr(Layer(2, 1, activation=Value.tanh)) == "Layer(2, 1, tanh), 3 parameters"
     assert repr(Neuron(1, nonlin=False)) == "Neuron(1, linear), 2 parameters"
     assert repr(Block()) == "Block(), 10 parameters\n  parts.0: Layer(1, 2, relu)\n  parts.1.head: Neuron(2, relu)"
 
