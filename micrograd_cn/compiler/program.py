@@ -392,8 +392,8 @@ class Runnable:
             rows: the samples to train on, as for `forward`. `fit` reads them once: if the callback changes an array in
                 place, `fit` does not notice.
             optimizer: an optimiser of `optim`, or of a class of your own whose method `update` is written in the
-                operations of `micrograd_cn.ops`. All options of the optimiser but the learning rate keep the values
-                that they have at the time of the call.
+                operations of `micrograd_cn.ops`. Only `callback` may change the optimiser and its parameters, or freeze
+                and unfreeze them. If `schedule`, `shuffle` or `progress` does, an error is raised.
             epochs: how many times all rows are used.
             batch_size: how many rows a step uses; None for all. The last batch of an epoch may be smaller.
             shuffle: a `random.Random`, whose method `shuffle` is called with the list of row indices before each epoch.
@@ -415,7 +415,8 @@ class Runnable:
                 the norm is rounded a little differently. None clips nothing.
             callback: a function that is called after each epoch with the index of the epoch (counted from 0), the mean
                 loss of the epoch and, if there is `validation`, the validation loss. Parameters and optimiser have
-                their new values by then, and the function may change these. If the function returns True or raises
+                their new values by then, and the function may change these. It may also freeze parameters, and unfreeze
+                those that required a gradient when the graph was compiled. If the function returns True or raises
                 StopIteration, training ends.
             validation: rows, as for `forward`. After each epoch the mean loss of these rows is computed with the new
                 parameters. The returned list has these losses in its attribute `validation`.
@@ -432,9 +433,10 @@ class Runnable:
             ValueError: as for `backward`; or `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range;
                 `patience` is passed without `validation`; a parameter of the optimiser is an input, or was a constant
                 when the graph was compiled; the optimiser has none of the program's parameters; a constant of the
-                program has other data now; `shuffle` does not permute the list; `schedule` returns a number that is
-                negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two cases the
-                message names the step, and the steps before it have been taken.
+                program has other data now; `schedule`, `shuffle` or `progress` changes the optimiser or its parameters;
+                `shuffle` does not permute the list; `schedule` returns a number that is negative, inf or nan; or the
+                norm of gradients to be clipped is inf or nan. In the last two cases the message names the step, and the
+                steps before it have been taken.
             IndexError: an index of `take`, or a class label of a loss, is out of range in a row, so the output is nan.
                 Parameters and optimiser are as they were before the call, or after the last epoch if there is
                 `callback` or `validation`.

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -204,6 +205,93 @@ def test_a_callback_may_change_parameters_and_the_learning_rate():
     assert (w.data, optimizer.lr, optimizer.steps) == (20.0, 0.125, 3)
     compile(w * x, [x]).fit([[1.0]], optimizer, 2, callback=lambda epoch, loss: epoch == 1)
     assert w.data == 19.75
+
+
+def frozen_product(as_function, used_first):
+    """Return a parameter that is frozen now, another one, and a compiled loss of their product."""
+    a, b, x = Value(1.0, "a"), Value(1.0, "b"), Value(2.0)
+    a.requires_grad = used_first
+    compiled = compile(lambda x: (a * b * x - 3) ** 2) if as_function else compile((a * b * x - 3) ** 2, [x])
+    if used_first and as_function:
+        compiled(2.0)
+    a.requires_grad = False
+    return a, b, compiled
+
+
+@pytest.mark.parametrize("as_function", [True, False])
+def test_a_callback_unfreezes_a_parameter_or_an_error_says_what_to_write(as_function):
+    """A parameter that was frozen when its program was made is a constant there, which no gradient reaches."""
+
+    def unfreeze(epoch, loss):
+        a.requires_grad = epoch < 2
+
+    a, b, compiled = frozen_product(as_function, used_first=True)
+    compiled.fit([[2.0]], SGD([a, b], lr=0.01), 5, callback=unfreeze)
+    v, w = Value(1.0), Value(1.0)
+    optimizer = SGD([v, w], lr=0.01)
+    for epoch in range(5):
+        v.requires_grad = 0 < epoch < 3
+        optimizer.zero_grad()
+        ((v * w * 2 - 3) ** 2).backward()
+        optimizer.step()
+    assert (a.data, b.data) == pytest.approx((v.data, w.data), rel=1e-12)
+    a, b, compiled = frozen_product(as_function, used_first=False)
+    with pytest.raises(ValueError, match=r"label='a'\), is a constant .*freeze it only after the program is made"):
+        compiled.fit([[2.0]], SGD([a, b], lr=0.01), 5, callback=unfreeze)
+    assert b.data != 1.0
+
+
+CHANGES = {
+    "the data of a parameter": lambda p, optimizer: setattr(p, "data", 5.0),
+    "requires_grad of w": lambda p, optimizer: setattr(p, "requires_grad", False),
+    "the parameters of the optimizer": lambda p, optimizer: optimizer.parameters.reverse(),
+    "lr of the optimizer": lambda p, optimizer: setattr(optimizer, "lr", 0.5),
+    "momentum of the optimizer": lambda p, optimizer: setattr(optimizer, "momentum", 0.5),
+    "steps of the optimizer": lambda p, optimizer: setattr(optimizer, "steps", 9),
+    "momentum_buffer in the state": lambda p, optimizer: optimizer.state[0].update(momentum_buffer=0.5),
+    "the gradient of a parameter": lambda p, optimizer: setattr(p, "grad", 0.5),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("option", ["schedule", "shuffle", "progress"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_changed_between_steps_takes_effect_or_is_refused(change, option, threads):
+    """`fit` copies parameters and optimiser before it takes steps, so a schedule's change of them would be lost."""
+    w, v, x = Value(1.0, "w"), Value(2.0, "v"), Value(1.0)
+    optimizer, calls = SGD([w, v], lr=0.1, momentum=0.9), []
+
+    def user_function(*_):
+        calls.append(1)
+        if len(calls) == 2:
+            CHANGES[change](w, optimizer)
+        return 0.1 if option == "schedule" else None
+
+    given = SimpleNamespace(shuffle=user_function) if option == "shuffle" else user_function
+    program, no_effect = compile((w * x - v) ** 2, [x]), {"schedule": "lr of"}.get(option, "the gradient")
+    if change.startswith(no_effect):  # a schedule sets lr, and each step begins with the gradient 0
+        program.fit([[1.0]], optimizer, 6, threads=threads, **{option: given})
+        assert optimizer.lr == 0.1
+        return
+    with pytest.raises(ValueError, match=rf"fit\(\): {option} has changed {change}.*that you pass as callback="):
+        program.fit([[1.0]], optimizer, 6, threads=threads, **{option: given})
+
+
+def test_a_progress_function_may_read_everything_and_may_change_what_is_not_trained():
+    """It may also change the parameters for a while, as for a look at the loss elsewhere."""
+    w, x = Value(1.0), Value(1.0)
+    optimizer, program = Adam([w], lr=0.1), compile(w * w * x, [x])
+
+    def report(losses):
+        optimizer.losses = [*optimizer.state, losses]
+        before, w.data = w.data, 7.0
+        assert program.forward([[1.0]]) == [49.0]
+        w.data = before
+
+    history = program.fit([[1.0]], optimizer, 5, progress=report)
+    u, other = Value(1.0), Value(1.0)
+    assert history == compile(u * u * other, [other]).fit([[1.0]], Adam([u], lr=0.1), 5)
+    assert w.data == u.data
 
 
 def test_what_was_trained_is_kept_when_a_callback_raises():

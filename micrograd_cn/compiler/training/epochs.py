@@ -145,8 +145,14 @@ class TrainingOptions:
     @property
     def calls_users_code(self) -> bool:
         """Whether a function of the user's runs between the steps, which may change the arrays of samples."""
+        return bool(self.callback or self.called_between_steps)
+
+    @property
+    def called_between_steps(self) -> str:
+        """The names of the functions of the user's that run between the steps of an epoch, joined by "or"."""
         own_shuffle = type(self.shuffle).__module__ not in ("builtins", "random")  # None, a Random or the module random
-        return bool(self.callback or self.schedule or callable(self.progress) or own_shuffle)
+        given = {"schedule": bool(self.schedule), "shuffle": own_shuffle, "progress": callable(self.progress)}
+        return " or ".join([name for name, is_given in given.items() if is_given])
 
 
 @contextmanager

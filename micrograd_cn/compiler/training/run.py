@@ -232,6 +232,7 @@ class TrainingRun:
             history = train(self._options, self._n, self._take_checked_steps, self._upgrade, self._set_order, end_epoch)
             if self._state:
                 self._state.check_parameters()
+                self._state.check_copied()
             history.validation = self._validation_losses
             history.best_epoch = self._stopping.best_epoch if self._stopping else None
             return history
@@ -255,6 +256,8 @@ class TrainingRun:
 
     def _end_epoch(self, number: int, loss: float) -> bool:
         """Compute the validation loss and call the callback, with the parameters' new data; return whether to stop."""
+        if self._state:
+            self._state.check_copied()
         self._write_back()
         found: tuple[float, ...] = ()
         if self._validate:
@@ -279,7 +282,8 @@ class TrainingRun:
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
         if self._state is None:
-            self._check_constants()
+            for program, _ in self._runners:
+                check_trainable(self._options.optimizer, program)
             self._state = TrainingState(self._options, parameters, self._check_constants, self._asked)
             if self._only_program and not self._merged:  # others, not made yet, may read other parameters
                 self._state.check_parameters()
@@ -329,6 +333,8 @@ class TrainingRun:
         The compiled loop stops before the first batch that has a sample whose program is not known. If this is the
         batch of step `step`, missing programs are made, and only this step is taken.
         """
+        if self._state:
+            self._state.check_copied()
         if here().detect_anomaly:  # each step is checked with the parameters that it starts from
             self._detect_anomaly(self._sub_batches(self._batch_samples(step)))
             steps = 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import compress, repeat
 from math import isfinite
-from operator import call
+from operator import attrgetter, call
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,14 +20,14 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.optimizer import States, at_least_0, copy_states
-from ..data.captured import check_captured
+from ..data.captured import check_captured, describe
 from ..data.columns import address
 from ..data.parameters import CachedData
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, driver, padded_count
 from .epochs import TrainingOptions
-from .update import CompiledUpdate, compiled_update
+from .update import CompiledUpdate, compiled_update, names_of_options
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
         if p.requires_grad and (p in constants or p in watched):
             raise ValueError(
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required no "
-                "gradient when the program was made; compile anew"
+                "gradient when the program was made; compile anew, or freeze it only after the program is made"
             )
 
 
@@ -200,6 +200,7 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     return packed
 
 
+_requires_grad, _grad = attrgetter("requires_grad"), attrgetter("_grad")
 # For each optimiser, the layout of its last `fit`
 _layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()
 
@@ -213,6 +214,69 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLa
     if found is None or not found.matches(read, optimizer.parameters):
         found = _layouts[optimizer] = ParameterLayout(read, optimizer.parameters)
     return found
+
+
+class Copied:
+    """What a `TrainingState` has copied from an optimiser and its parameters, which training does not read again.
+
+    A function that runs between two steps, such as a schedule, might change it, and the change would have no effect.
+
+    Args:
+        options: how to train.
+        layout: the layout of the parameters.
+        states: the arrays with those numbers of the optimiser's state that the update uses.
+    """
+
+    def __init__(self, options: TrainingOptions, layout: ParameterLayout, states: dict[str, array[float]]) -> None:
+        self._options, self._layout, self._states = options, layout, states
+        self._has_schedule = options.schedule is not None
+        self._names = names_of_options(options.optimizer)
+        self._trainable, self._data, self._optimizer = self._flags(), self._numbers(), self._attributes()
+        self._gradients = self._grads()
+
+    def _flags(self) -> list[bool]:
+        return [*map(_requires_grad, self._layout.trained)]
+
+    def _numbers(self) -> tuple[array[float], ...]:
+        return self._layout.read_data(), self._layout.unread_data()
+
+    def _attributes(self) -> dict[str, Any]:
+        optimizer = self._options.optimizer
+        found = {name: getattr(optimizer, name, None) for name in self._names}
+        if self._has_schedule:  # which sets the learning rate
+            found.pop("lr", None)
+        return found | {"steps": optimizer.steps}
+
+    def _grads(self) -> list[Any]:
+        return [*map(_grad, self._layout.trained)] if self._has_schedule else []
+
+    def check(self) -> None:
+        """Raise ValueError if something has changed since it was copied."""
+        if changed := self._changed():
+            raise ValueError(
+                f"fit(): {self._options.called_between_steps} has changed {changed}, which fit does not read again "
+                "between steps; change it in a function that you pass as callback="
+            )
+
+    def _changed(self) -> str:
+        optimizer, layout = self._options.optimizer, self._layout
+        if optimizer.parameters != layout.optimized:
+            return "the parameters of the optimizer"
+        if (flags := self._flags()) != self._trainable:
+            pairs = zip(layout.trained, flags, self._trainable, strict=True)
+            return f"requires_grad of {describe(next(p for p, now, before in pairs if now is not before))}"
+        for now, before in zip(self._numbers(), self._data, strict=True):
+            if now is not before and now.tobytes() != before.tobytes():
+                return "the data of a parameter"
+        for name, x in self._attributes().items():
+            if x is not (y := self._optimizer[name]) and repr(x) != repr(y):
+                return f"{name} of the optimizer"
+        if self._states:
+            for name, numbers in packed_state(optimizer, layout, [*self._states]).arrays.items():
+                known = self._states.get(name, numbers)
+                if numbers is not known and numbers.tobytes() != known.tobytes():
+                    return f"{name} in the state of the optimizer"
+        return "the gradient of a parameter" if self._grads() != self._gradients else ""
 
 
 class ParameterBlocks:
@@ -334,6 +398,7 @@ class TrainingState:
             numbers = array("d", bytes(WORD * len(numbers)))  # the mask: 0 for a parameter that must not change
             layout.scatter(array("d", trainable), numbers)
             self._blocks.write_column(update.columns - 1, numbers)
+        self._copied = Copied(options, layout, packed) if options.called_between_steps else None
         self.driver_name, self._clipped = "fit", array("q")
         self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
         if options.clip_grad_norm is not None:
@@ -349,6 +414,11 @@ class TrainingState:
                 f"fit(): the optimizer has none of the program's {len(self.parameters)} parameters, so it would train "
                 "nothing; if the parameters were made anew since, make the optimizer anew and compile anew"
             )
+
+    def check_copied(self) -> None:
+        """Raise ValueError if a function of the user's has changed what this object has copied; see `Copied`."""
+        if self._copied:
+            self._copied.check()
 
     @property
     def _update_arguments(self) -> tuple[int, ...]:
@@ -384,7 +454,8 @@ class TrainingState:
 
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or changes a constant; or the norm
-                of gradients to be clipped is inf or nan. All steps before the failing step have been taken.
+                of gradients to be clipped is inf or nan. All steps before the failing step have been taken. Or the
+                schedule has changed something else, see `Copied`.
             TypeError: the schedule does not return a number. All steps before the failing step have been taken.
         """
         order, words, starts = batches
@@ -417,6 +488,7 @@ class TrainingState:
                     rates.append(rate)
             except BaseException as error:  # the steps before that are taken, as in a loop in Python
                 asked.failure = error
+        self.check_copied()
         if rates:
             taken = take(len(rates), rates)
         asked.rates[: len(rates)] = rates[taken:]
