@@ -7,6 +7,7 @@ from typing import Any
 
 from .drawing.float_strategies import import_strategies
 from .gradcheck import gradcheck
+from .report import collected_noise, raise_or_warn_of
 
 
 def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> Callable[[], None]:
@@ -15,6 +16,9 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     The points are numpy arrays. To check a function of PyTorch or jax, let the strategy convert the arrays by `map`,
     for example `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code that reproduces the failure.
     The test may also stand in the body of a class of pytest or of a `unittest.TestCase`.
+
+    At some points, rounding may hide derivatives, as where a softmax is saturated. The test warns of that, or raises
+    `TooNoisy`, only if it happens at more than half of the points.
 
     Args:
         f: the function.
@@ -42,7 +46,11 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
         for x in arguments
     ]
 
+    points_checked = 0
+
     def check(args: tuple[Any, ...]) -> None:
+        nonlocal points_checked
+        points_checked += 1
         gradcheck(f, *args, **how)
 
     # The function may be slow, so there is no deadline. The message names the wrong element, so there is no search
@@ -56,7 +64,12 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
 
         A test in the body of a class is called with an instance of this class as `of_test_case`, and does not need it.
         """
-        test()
+        nonlocal points_checked
+        points_checked = 0
+        with collected_noise() as hidden:
+            test()
+        if 2 * len(hidden) > points_checked:
+            raise_or_warn_of(hidden[0], stacklevel=2)
 
     run.__name__ = run.__qualname__ = f"test_gradient_of_{getattr(f, '__name__', 'f')}"
     return run

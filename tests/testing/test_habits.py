@@ -8,12 +8,21 @@ import unittest
 
 import numpy as np
 import pytest
+from hypothesis import strategies
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
-from micrograd_cn.testing import GradientMismatch, NothingCompared, checks_gradient, find_functions, gradcheck
+from micrograd_cn.testing import (
+    GradientMismatch,
+    NothingCompared,
+    PartlyCompared,
+    TooNoisy,
+    checks_gradient,
+    find_functions,
+    gradcheck,
+)
 from micrograd_cn.testing.pytest_plugin import COLUMNS, _table_text
 
 from . import stand_ins
@@ -144,6 +153,27 @@ def test_a_unittest_case():
     unittest.defaultTestLoader.loadTestsFromTestCase(Case).run(found)
     assert found.testsRun == 2
     assert [test.id().rpartition(".")[2] for test, _ in [*found.failures, *found.errors]] == ["test_wrong"]
+
+
+def absorbed_from(first, slope=1.0):
+    """Return a test with points 0 to 9, at which rounding hides the derivative from the point `first` on."""
+    offsets = strategies.integers(0, 9).map(lambda k: 1e17 if k >= first else 0.0)
+    return checks_gradient(
+        lambda x, big: (x + big) - big, 0.5, offsets, static=["big"], gradient=lambda x, big: slope, examples=40
+    )
+
+
+def test_a_test_minds_noise_only_if_it_hides_derivatives_at_most_points():
+    absorbed_from(9)()
+    with pytest.raises(TooNoisy, match="too noisy to tell"):
+        absorbed_from(1)()
+    with pytest.raises(GradientMismatch, match="wrong for x"):
+        absorbed_from(9, slope=2.0)()
+    partly = checks_gradient(
+        lambda x, w: 2.0 * x + ((w + 1e17) - 1e17), 0.25, strategies.just(1.0), gradient=lambda x, w: (2.0, 1.0)
+    )
+    with pytest.warns(PartlyCompared, match=r"1 of 2 derivatives not compared \(w\)"):
+        partly()
 
 
 ROWS = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from ..inputs.pytrees import leaves
 from ..inputs.subject import Subject
@@ -84,6 +86,23 @@ class PartlyCompared(UserWarning):
     """
 
 
+_hide: ContextVar[Callable[[PartlyCompared | TooNoisy], None] | None] = ContextVar("micrograd_cn_hide", default=None)
+
+
+@contextmanager
+def collected_noise() -> Iterator[list[PartlyCompared | TooNoisy]]:
+    """Collect each `TooNoisy` and `PartlyCompared` that rounding alone causes, instead of raising it or warning.
+
+    A test that checks a gradient at many points decides then whether it was compared at enough of them.
+    """
+    found: list[PartlyCompared | TooNoisy] = []
+    token = _hide.set(found.append)
+    try:
+        yield found
+    finally:
+        _hide.reset(token)
+
+
 def raise_or_warn(
     subject: Subject,
     comparisons: list[Comparison],
@@ -115,19 +134,31 @@ def raise_or_warn(
                 end=[*likely_causes(comparisons), *reproduction(subject)],
             )
         )
+    noisy = all(comparison.noisy for comparison in unknown)
+    failure: PartlyCompared | TooNoisy
     if any(comparison.agrees for comparison in comparisons):
-        if unknown:
-            hidden = list(dict.fromkeys(comparison.argument for comparison in unknown if comparison.argument))
-            of = f" ({', '.join(hidden)})" if hidden else ""
-            title = f"{subject.heading}: {len(unknown)} of {len(comparisons)} derivatives not compared{of}"
-            warnings.warn(PartlyCompared(text(title)), stacklevel=stacklevel + 1)
-    elif unknown and all(comparison.noisy for comparison in unknown):
+        if not unknown:
+            return
+        hidden = list(dict.fromkeys(comparison.argument for comparison in unknown if comparison.argument))
+        of = f" ({', '.join(hidden)})" if hidden else ""
+        title = f"{subject.heading}: {len(unknown)} of {len(comparisons)} derivatives not compared{of}"
+        failure = PartlyCompared(text(title))
+    elif unknown and noisy:
         title = f"{subject.heading}: too noisy to tell"
-        if not half_precision:
-            raise TooNoisy(text(title))
-        warnings.warn(PartlyCompared(text(title)), stacklevel=stacklevel + 1)
+        failure = PartlyCompared(text(title)) if half_precision else TooNoisy(text(title))
     else:
         raise NothingCompared(text(f"{subject.heading} compared nothing"))
+    if noisy and (hide := _hide.get()):
+        hide(failure)
+    else:
+        raise_or_warn_of(failure, stacklevel + 1)
+
+
+def raise_or_warn_of(failure: PartlyCompared | TooNoisy, stacklevel: int) -> None:
+    """Raise the exception, or give the warning; `stacklevel` is that of the warning, as for `warnings.warn`."""
+    if isinstance(failure, TooNoisy):
+        raise failure
+    warnings.warn(failure, stacklevel=stacklevel + 1)
 
 
 def verdict_text(comparisons: list[Comparison]) -> str:
