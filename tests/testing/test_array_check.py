@@ -99,6 +99,16 @@ def test_every_comparison_has_its_share_of_the_calls_and_what_that_did_not_tell_
     assert budget.shares == [30.5 / 3, 26.5 / 2, 22.5, 18.5 / 2, 14.5], "of the 61 for the six others nothing"
 
 
+def test_sixteen_calls_are_kept_for_each_later_comparison_and_a_comparison_may_run_only_once():
+    budget = Shares(400)
+    unknown = Comparison("it", 0.0, Estimate(0.0, 0.0), None, TOO_FEW_CALLS), None
+    problem = types.SimpleNamespace(budget=budget, half_precision=False)
+    assert compare_within_budget(problem, [lambda: unknown] * 2, reserved=10, once=True) == [unknown] * 2
+    assert budget.shares == [120.0, 240.0]
+    compare_within_budget(problem, [lambda: unknown], reserved=10)
+    assert budget.shares[2:] == [240.0, 240.0]
+
+
 def test_what_the_rest_of_the_calls_tells_takes_the_place_of_what_a_share_did_not():
     problem = types.SimpleNamespace(budget=CallBudget(90), half_precision=False)
 
@@ -191,9 +201,9 @@ def several(*sizes, factor=lambda i: 1.0):
 def test_directions_arrays_and_elements_share_the_calls(monkeypatch, sizes, turns):
     found = []
 
-    def noted(problem, jobs, reserved=0, max_wrong=math.inf):
+    def noted(problem, jobs, reserved=0, max_wrong=math.inf, once=False):
         found.append((len(jobs), reserved, max_wrong))
-        return compare_within_budget(problem, jobs, reserved, max_wrong)
+        return compare_within_budget(problem, jobs, reserved, max_wrong, once)
 
     monkeypatch.setattr(array_check, "compare_within_budget", noted)
     comparisons = SampledCheck(several(*sizes), 0).compare()

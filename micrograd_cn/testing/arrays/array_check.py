@@ -33,6 +33,7 @@ from ..numeric.thresholds import (
     EQUAL_RTOL,
     ESTIMATED_ERRORS,
     HIDDEN_SHARE,
+    KEPT_CALLS,
     MAX_CALLS,
     MAX_COMPARED_SINGLY,
     MAX_EVEN_SIZE,
@@ -236,6 +237,7 @@ def compare_within_budget(
     jobs: Sequence[Callable[[], Compared]],
     reserved: int = 0,
     max_wrong: float = math.inf,
+    once: bool = False,
 ) -> list[Compared]:
     """Run comparisons that share the remaining calls of the user's function equally; return the results.
 
@@ -248,10 +250,11 @@ def compare_within_budget(
         jobs: functions without arguments; each runs one comparison.
         reserved: how many comparisons the caller will run later. Their shares of the calls are kept for them.
         max_wrong: the count of wrong derivatives after which no further comparison runs; by default, all run.
+        once: whether no comparison runs a second time.
     """
     found: list[Compared] = []
     budget = problem.budget
-    reserved_calls = budget.left * reserved / (len(jobs) + reserved) if jobs else 0.0
+    reserved_calls = min(budget.left * reserved / (len(jobs) + reserved), reserved * KEPT_CALLS) if jobs else 0.0
     wrong = 0
     for k, job in enumerate(jobs):
         firm = wrong > 0 and max_wrong < math.inf and not problem.half_precision
@@ -260,7 +263,7 @@ def compare_within_budget(
         wrong += found[-1][0].agrees is False
         if wrong >= max_wrong:
             break
-    if wrong and max_wrong < math.inf:
+    if once or (wrong and max_wrong < math.inf):
         return found
     unknown = [k for k, (comparison, _) in enumerate(found) if comparison.note == TOO_FEW_CALLS]
     for n, k in enumerate(unknown):
@@ -336,16 +339,62 @@ class SampledCheck:
         u = wrong_outputs[0] if wrong_outputs else self._next_cotangent()
         g = problem.derivative.gradient(problem.x, u)
         gradient_norm = norm(g, problem.scale) if several and g is not None else 0.0
-        groups = array_groups(problem, g) if several else []
-        of_arrays = compare_within_budget(
-            problem,
-            [functools.partial(self._compare_group, *group, u, gradient_norm) for group in groups],
-            reserved=ELEMENTS,
-        )
-        comparisons += [comparison for comparison, _ in of_arrays]
+        jobs = [
+            functools.partial(self._compare_group, *group, u, gradient_norm)
+            for group in (array_groups(problem, g) if several else [])
+        ]
+        of_arrays = compare_within_budget(problem, jobs, reserved=ELEMENTS, once=True)
         wrong = [phi for comparison, phi in of_arrays if comparison.agrees is False][:MAX_WRONG_ELEMENTS]
         functions = wrong or [phi for comparison, phi in found if comparison.agrees is False]
-        worst = []
+        of_elements = self._compare_elements(functions, u, g, gradient_norm)
+        of_elements += self._compare_again(jobs, of_arrays, u, g, gradient_norm)
+        comparisons += [comparison for comparison, _ in of_arrays]
+        elements = [comparison for comparison, _ in of_elements]
+        if not any(comparison.agrees is False for comparison in elements):
+            comparisons = _without_narrow_features(comparisons, elements)
+        # In a sample, an element that noise hides is left out: the direction of its array has been compared.
+        return comparisons + [comparison for comparison in elements if self._exhaustive or not comparison.noisy]
+
+    def _compare_again(
+        self,
+        jobs: Sequence[Callable[[], Compared]],
+        of_arrays: list[Compared],
+        u: Vector,
+        g: Vector | None,
+        gradient_norm: float,
+    ) -> list[Compared]:
+        """Compare arrays again whose share of the calls was too small, with the calls that elements did not need.
+
+        Args:
+            jobs: functions without arguments; each compares the derivative along a direction of one group of arrays.
+            of_arrays: the results of `jobs`, which are replaced by those of the new comparisons.
+            u: the weights of the outputs, whose weighted sum is differentiated.
+            g: the gradient of the weighted sum; None if it is not known.
+            gradient_norm: the norm of this gradient.
+
+        Returns:
+            The comparisons of single elements, if the derivatives with respect to some of these arrays are wrong.
+        """
+        unknown = [k for k, (comparison, _) in enumerate(of_arrays) if comparison.note == TOO_FEW_CALLS]
+        again = compare_within_budget(self._problem, [jobs[k] for k in unknown]) if unknown else []
+        for k, one in zip(unknown, again, strict=True):
+            of_arrays[k] = one
+        wrong = [phi for comparison, phi in again if comparison.agrees is False]
+        return self._compare_elements(wrong, u, g, gradient_norm) if wrong else []
+
+    def _compare_elements(
+        self, functions: list[DirectionalFunction], u: Vector, g: Vector | None, gradient_norm: float
+    ) -> list[Compared]:
+        """Compare derivatives with respect to single elements, beginning with those that are likely to be wrong.
+
+        Args:
+            functions: the functions along directions whose derivatives are wrong. For each, the element that
+                contributes most to the mismatch is compared.
+            u: the weights of the outputs, whose weighted sum is differentiated.
+            g: the gradient of the weighted sum; None if it is not known.
+            gradient_norm: the norm of this gradient, or 0.0.
+        """
+        problem, worst = self._problem, []
         for k, phi in enumerate(functions, 1):  # this may take long, so it shows its progress
             print_progress(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(functions)}")
             worst.append(worst_element(phi))
@@ -353,16 +402,11 @@ class SampledCheck:
         among = np.logical_or.reduce([phi.v != 0.0 for phi in functions] or [np.ones(problem.x.size, bool)])
         chosen = range(problem.x.size) if self._exhaustive else choose_elements(problem, self._random, g, among)
         elements = list(dict.fromkeys([*worst, *chosen]))
-        compared = compare_within_budget(
+        return compare_within_budget(
             problem,
             [functools.partial(self._compare_element, i, u, typical_slope, gradient_norm) for i in elements],
             max_wrong=MAX_WRONG_ELEMENTS,
         )
-        of_elements = [comparison for comparison, _ in compared]
-        if not any(comparison.agrees is False for comparison in of_elements):
-            comparisons = _without_narrow_features(comparisons, of_elements)
-        # In a sample, an element that noise hides is left out: the direction of its array has been compared.
-        return comparisons + [comparison for comparison in of_elements if self._exhaustive or not comparison.noisy]
 
     def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
         """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.
@@ -490,7 +534,7 @@ class SampledCheck:
             gradient_norm: the norm of the whole gradient of the weighted sum.
         """
         comparison, phi = self._compare_along(f"direction of {names}", 1.0, mask, u, gradient_norm)
-        if not self._is_telling(comparison):
+        if not self._is_telling(comparison) and comparison.note != TOO_FEW_CALLS:
             comparison, phi = self._compare_along(
                 f"direction of {names}", 0.5, mask, self._next_cotangent(), gradient_norm
             )

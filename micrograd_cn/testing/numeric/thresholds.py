@@ -23,6 +23,9 @@ RESERVED_CALLS = 8
 """Calls of the function. They are kept for the rules that are checked after the comparisons."""
 CALLS_AFTER_WRONG = 16
 """Calls of the function. After a wrong element, each further element has so many; a clear mistake shows after 6."""
+KEPT_CALLS = 16
+"""Calls of the function. At most so many are kept for each comparison that comes later. Most of those need 6, and the
+comparisons before them may use what is not kept."""
 UNLIMITED_CALLS = 10**9
 """Calls of the function. In half precision, it takes many calls to tell a mistake from noise."""
 MAX_COMPARED_SINGLY = 16
