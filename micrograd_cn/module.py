@@ -60,7 +60,8 @@ class Module:
     these parameters. A collection may have numbers beside parameters from the start.
 
     Parameters are looked for in each model object and not in its class, so it is an error if an attribute of the class
-    has one. If a module inside this one overrides `parameters`, its parameters are those that this method returns.
+    has one, or if `__init__` puts parameters into a list of the class and the model has none of them. If a module
+    inside this one overrides `parameters`, its parameters are those that this method returns.
 
     A subclass defines `__call__`, or, as in PyTorch, a method `forward`, which runs when the model is called.
 
@@ -145,6 +146,7 @@ class Module:
         seen: set[int] = set()
         sets: list[tuple[str, Any]] = []
         modules: list[tuple[str, Module]] = []
+        objects: list[Any] = []  # those that are neither modules nor containers
         computed: list[str] = []  # the paths of values that an operation computed
         asked: set[int] = set()
 
@@ -176,6 +178,8 @@ class Module:
                             found.append((f"{path}.{name}", p))
                 elif isinstance(x, (set, frozenset)):
                     sets.append((path, x))
+                elif _members[type(x)] is _of_object:
+                    objects.append(x)
         for path, x in sets:
             if any(id(leaf) not in seen for leaf in _leaves_in_set(x)):
                 raise TypeError(
@@ -193,6 +197,9 @@ class Module:
             module._refuse_untrained(path, seen, bool(computed))
             if cls not in _of_this_package:
                 _refuse_lost(module, self)
+                objects.append(module)
+        _refuse_shared(objects, self)
+        _refuse_dotted(self)
         return found
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
@@ -283,6 +290,7 @@ class Module:
         """
         state, entries = {}, self.entries()
         _refuse_unsaved(self, entries)
+        _refuse_dotted(self)
         for name, entry in entries.items():
             state[name] = _data_of(entry)
         return state
@@ -557,6 +565,37 @@ def _why_no_entry(model: Module, entries: Mapping[str, Any], names: list[str]) -
     return ""
 
 
+class _Freezing:
+    """The attribute `requires_grad`, which no module has. An assignment raises an error, since it would freeze nothing.
+
+    The `__init__` of a user's class may set an attribute of this name.
+    """
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None and "requires_grad" in vars(instance):
+            return vars(instance)["requires_grad"]
+        raise AttributeError(self._message(owner), name="requires_grad", obj=instance)
+
+    def __set__(self, instance: Any, x: object) -> None:
+        if "requires_grad" not in vars(instance) and id(instance) not in _beginning:
+            raise AttributeError(self._message(type(instance)), name="requires_grad", obj=instance)
+        vars(instance)["requires_grad"] = x
+
+    def __delete__(self, instance: Any) -> None:
+        self.__get__(instance, type(instance))
+        del vars(instance)["requires_grad"]
+
+    def _message(self, owner: type) -> str:
+        return (
+            f"{owner.__name__} has no requires_grad, and its assignment would freeze nothing; write "
+            "for p in model.parameters(): p.requires_grad = False"
+        )
+
+
+if not TYPE_CHECKING:
+    Module.requires_grad = _Freezing()
+
+
 class Absent:
     """An attribute that users look for, but that does not exist. Its use raises an error that says what to write.
 
@@ -604,6 +643,8 @@ def _usual_parameters(model: Module) -> list[Value] | None:
 
     This function is faster than `named_parameters`, because it makes no paths. If it returns None, call that method.
     """
+    if "." in "".join(model.__dict__):
+        return None
     found: dict[Value, None] = {}
     modules: list[Module] = []
     lists: list[list[Any]] = []
@@ -651,8 +692,25 @@ def _usual_parameters(model: Module) -> list[Value] | None:
             for module in modules:
                 if type(module) in users:
                     _refuse_lost(module, model)
+            _refuse_shared(modules, model)
             _record_of(model).lists = [x.copy() for x in lists]
     return list(found)
+
+
+def _refuse_dotted(model: Module) -> None:
+    """Raise TypeError if an attribute of `model` has the path of a parameter as its name: `setattr(model, path, p)`.
+
+    The parameter would be an additional one, and the one at this path would stay as it was.
+    """
+    held = vars(model)
+    for name, x in held.items():
+        if "." in name and isinstance(x, Value) and (keys := name.split("."))[0] in held:
+            code = "".join(f"[{key}]" if key.isdecimal() else f".{key}" for key in keys)
+            raise TypeError(
+                f"{type(model).__name__} has an attribute whose name is the path {name!r}, which changes nothing at "
+                f"this path; write model{code} = p for a parameter p, model{code}.data = p.data for its number, or "
+                "model.load_state_dict(other.state_dict()) for the numbers of all parameters"
+            )
 
 
 def _lists_its_parameters(x: Module) -> bool:
@@ -699,10 +757,15 @@ def _in_class(cls: type, name: str, path: str) -> str:
 def _attributes_of(cls: type) -> dict[str, Any]:
     """Return the attributes of a user's class and of its bases, except for those of the classes of this package."""
     found: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        if base is not object and not _is_of_this_package(base):
-            found.update(vars(base))
+    for base in _users_bases(cls.__mro__):
+        found.update(vars(base))
     return found
+
+
+@functools.lru_cache(maxsize=1000)
+def _users_bases(classes: tuple[type, ...]) -> list[type]:
+    """Return the classes of users among the bases of a class, which are `classes`; the most general is the first."""
+    return [base for base in reversed(classes) if base is not object and not _is_of_this_package(base)]
 
 
 def _refuse_class_attributes(cls: type[Module]) -> None:
@@ -715,6 +778,9 @@ def _refuse_class_attributes(cls: type[Module]) -> None:
         return
     own = vars(cls)
     for name, held in _attributes_of(cls).items():
+        owner = next(base for base in cls.__mro__ if name in vars(base))
+        if owner is not cls and issubclass(owner, Module):  # it may have instances and a list of them by now
+            continue
         descends = _descends_always if name in own else _is_builtin_or_module
         for path, x in () if name.startswith("__") else _walk(held, descends):
             if isinstance(x, Value) and x.requires_grad:
@@ -729,15 +795,68 @@ def _is_builtin_or_module(x: object) -> bool:
     return isinstance(x, (list, tuple, dict, Module))
 
 
+def _is_no_instance(owner: type, x: object) -> bool:
+    return not isinstance(x, owner)
+
+
 def _parameters_in_class(cls: type[Module]) -> list[tuple[str, Value]]:
     """Return the attributes of a user's class, and of its bases, that are parameters, each with its name.
 
-    Containers are not searched: a class may have a list of all its instances.
+    `_refuse_shared` looks into containers.
     """
     if cls in _of_this_package or _names_its_parameters(cls):
         return []
+    if not [x for _, _, x in _holders_in_class(cls) if isinstance(x, Value)]:  # for speed
+        return []
     held = _attributes_of(cls).items()
     return [(name, x) for name, x in held if isinstance(x, Value) and x.op is None and x.requires_grad]
+
+
+def _holders_in_class(cls: type) -> list[tuple[type, str, Any]]:
+    """Return the attributes of a user's class and of its bases that are `Value`s, or in which there may be `Value`s.
+
+    Each is a tuple of the class that has the attribute, the name, and the attribute itself.
+    """
+    bases = _users_bases(cls.__mro__)
+    ids = [i for base in bases for i in map(id, vars(base).values())]
+    if (known := _holders.get(cls)) is not None and known[0] == ids:
+        return known[2]
+    held = [(base, name, x) for base in bases for name, x in [*vars(base).items()]]
+    found = [item for item in held if _members_of_known(type(item[2])) and not item[1].startswith("__")]
+    _holders[cls] = [id(x) for _, _, x in held], held, found
+    return found
+
+
+# For each user's class the ids of all its attributes, the attributes, whose ids are not used again meanwhile, and what
+# `_holders_in_class` returns while the class has these attributes.
+_holders: dict[type, tuple[list[int], list[Any], list[tuple[type, str, Any]]]] = {}
+
+
+def _refuse_shared(objects: Sequence[Any], model: Module) -> None:
+    """Raise TypeError if an attribute of the class of one of `objects` contains parameters that a model lacks.
+
+    `__init__` may have filled a list of the class, as in `self.layers.append(Layer(2, 1))` after `layers = []` in the
+    class. It is no error if the model has some of the parameters in the attribute: a class may have a list of the
+    parameters of all instances. What is in instances of the class does not count: a class may have a list of them.
+
+    Args:
+        objects: modules, and objects of other classes, in `model`.
+        model: the model whose parameters are looked for.
+    """
+    for cls in {*map(type, objects)}:
+        if cls in _of_this_package or (issubclass(cls, Module) and _names_its_parameters(cls)):
+            continue
+        for base, name, held in _holders_in_class(cls):
+            if not _may_hold_leaves(held):
+                continue
+            inside = _walk(held, partial(_is_no_instance, base))
+            lost = [(path, x) for path, x in inside if isinstance(x, Value) and x.op is None and x.requires_grad]
+            if not lost or getattr(cls, name, None) is not held:
+                continue
+            if not _leaves_to_train(model).isdisjoint([x for _, x in lost]):
+                continue
+            if any(type(x) is cls and getattr(x, "__dict__", {}).get(name, held) is held for x in objects):
+                raise TypeError(_in_class(cls, name, f"{name}.{lost[0][0]}".removesuffix(".")))
 
 
 def _check_after(init: Callable[..., None]) -> Callable[..., None]:
@@ -756,6 +875,7 @@ def _check_after(init: Callable[..., None]) -> Callable[..., None]:
         if outermost and not _names_its_parameters(type(self)):
             _refuse_untrainable(self)
             _refuse_lost(self, self)
+            _refuse_shared([self], self)
 
     return initialise
 
@@ -1537,7 +1657,12 @@ def _as_lists(entry: Any) -> Any:
         entry = entry.tolist()
     if isinstance(entry, (list, deque)):
         return [_as_lists(x) for x in entry]
-    return tuple([_as_lists(x) for x in entry]) if type(entry) is tuple else entry
+    if isinstance(entry, dict):
+        return {key: _as_lists(x) for key, x in entry.items()}
+    if isinstance(entry, tuple):
+        items = [_as_lists(x) for x in entry]
+        return type(entry)(*items) if hasattr(entry, "_fields") else tuple(items)
+    return entry
 
 
 def _data_of(entry: Any) -> Any:

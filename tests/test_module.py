@@ -10,7 +10,7 @@ import random
 import re
 import stat
 import sys
-from collections import OrderedDict, UserDict, UserList, deque
+from collections import OrderedDict, UserDict, UserList, deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -27,6 +27,8 @@ from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 from micrograd_cn.optim import SGD, Adam
+
+Pair = namedtuple("Pair", "w b")
 
 
 def data(model):
@@ -817,6 +819,90 @@ def test_constants_and_defaults_of_a_class_are_no_matter():
     Line.lines += [Line(), Line()]
     Line.last = Value(2) * 3
     assert [p.data for p in Line().parameters()] == [1.0]
+
+
+class WithWeights:
+    """An object that is no module, and whose class has a list."""
+
+    weights: ClassVar = []
+
+    def __init__(self):
+        self.weights.append(Value(1))
+
+
+def filled(held, fill):
+    """Return a function that makes a model. Its `__init__` fills the attribute `held` of its class by `fill(held)`."""
+    base = type("Base", (Module,), {"held": held})
+    return type("Net", (base,), {"__init__": lambda self: fill(self.held)})
+
+
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [
+        (filled([], lambda held: held.append(Layer(2, 1))), r"Net\.held\.0\.neurons\.0\.w\.0"),
+        (filled([], lambda held: held.append(Value(1))), r"Net\.held\.0"),
+        (filled({}, lambda held: held.update(a=Value(1))), r"Net\.held\.a"),
+        (filled(np.empty(1, dtype=object), lambda held: held.fill(Value(1))), r"Net\.held\.0"),
+        (type("Net", (Module,), {"__init__": lambda self: setattr(type(self), "l", Layer(2, 1))}), r"Net\.l\.neurons"),
+        (type("Net", (Module,), {"__init__": lambda self: setattr(self, "w", WithWeights())}), r"WithWeights\.weights"),
+    ],
+)
+def test_parameters_that_init_puts_into_the_class_are_refused(make, path):
+    with pytest.raises(TypeError, match=rf"^{path}.* is an attribute of the class.*assign self\.\w+ in __init__"):
+        make().parameters()
+
+
+def test_a_class_may_list_its_instances_and_their_parameters():
+    class Line(Module):
+        lines: ClassVar = []
+        weights: ClassVar = {}
+
+        def __init__(self, name):
+            self.w = self.weights.setdefault(name, Value(1))
+            self.lines.append(self)
+
+    class Other(Line):
+        pass
+
+    for made in (Line("a"), Line("b"), Other("c")):
+        assert made.parameters() == [made.w]
+
+
+def test_a_parameter_under_the_name_of_a_path_is_refused():
+    model, other = MLP(2, [1]), MLP(2, [1])
+    setattr(model, "layers.0.neurons.0.w.0", other.parameters()[0])
+    for ask in (model.parameters, model.state_dict, lambda: list(model.named_parameters())):
+        with pytest.raises(TypeError, match=r"write model\.layers\[0\]\.neurons\[0\]\.w\[0\] = p"):
+            ask()
+
+
+def test_requires_grad_of_a_module_is_refused():
+    class Net(Module):
+        def __init__(self):
+            self.w = Value(1)
+
+    class Own(Module):
+        def __init__(self):
+            self.requires_grad = True
+
+    for model in (MLP(2, [1]).layers[0], Net()):
+        with pytest.raises(AttributeError, match=r"would freeze nothing; write for p in model\.parameters\(\)"):
+            model.requires_grad = False
+        assert not hasattr(model, "requires_grad")
+    own = Own()
+    own.requires_grad = False
+    assert own.requires_grad is False
+
+
+def test_a_namedtuple_of_arrays_and_deques_is_saved(tmp_path):
+    class Net(Module):
+        def __init__(self, w):
+            self.p = Pair(np.array([Value(w), Value(2)]), deque([Value(w)]))
+
+    Net(5).save(tmp_path / "net.json")
+    model = Net(1)
+    model.load(tmp_path / "net.json")
+    assert model.state_dict() == {"p": Pair([5.0, 2.0], [5.0])}
 
 
 def in_class(annotation, held):

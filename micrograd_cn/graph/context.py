@@ -296,7 +296,14 @@ class Mode:
     __exit__ = leave
 
     def __call__(self, function: F) -> F:
-        """Return `function`, decorated to run in the mode."""
+        """Return `function`, decorated to run in the mode.
+
+        Raises:
+            TypeError: `function` is a class, of which the decorator would make a function.
+        """
+        if isinstance(function, type):
+            name, mode = getattr(function, "__name__", "C"), type(self).__name__
+            raise TypeError(f"@{mode}() stands before a function; in the class {name}, write it before each method")
         from .stepwise import run_inside  # imported here, because importing `inspect` takes longer than all the rest
 
         return run_inside(self, function)

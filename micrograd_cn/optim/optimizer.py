@@ -99,6 +99,13 @@ INSTEAD = {
 }
 
 
+# Options that only some optimisers have. Others refuse an assignment to such an attribute, which would have no effect.
+SOME_OPTIONS = ("alpha", "amsgrad", "betas", "dampening", "eps", "momentum", "nesterov")
+# Wrong names that users give to the attributes, each with the option that they mean
+MEANT = {name: "betas" for name in INSTEAD if name.startswith("beta")}
+MEANT |= {"epsilon": "eps", "decay": "weight_decay", "rho": "alpha"}
+
+
 def refuse_closure() -> NoReturn:
     """Raise TypeError for a call of PyTorch's `optimizer.step(closure)`."""
     raise TypeError("step() takes no closure; write optimizer.zero_grad(), loss.backward() and then optimizer.step()")
@@ -156,6 +163,17 @@ class Optimizer:
         param_groups = Absent("read and set optimizer.lr; all parameters have the same options")
         add_param_group = Absent("make another optimiser for other parameters")
         learning_rate = Absent("read and set optimizer.lr")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a class of this package refuse assignments to options that it does not have."""
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith(__package__ or __name__) and "options" in vars(cls):
+            for name in {*SOME_OPTIONS, *MEANT} - {*cls.options}:
+                meant = MEANT.get(name)
+                write = f"read and set optimizer.{meant}" if meant in cls.options else ""
+                absent = Absent(write or f"its options are {', '.join(cls.options)}")
+                absent.__set_name__(cls, name)
+                setattr(cls, name, absent)
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
         self.parameters = self._checked_parameters(parameters)

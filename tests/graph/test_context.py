@@ -292,6 +292,11 @@ def test_hooks_may_give_the_results_that_would_be_constants_and_the_objects_that
     assert type(x * x) is Value
 
 
+def test_a_mode_before_a_class_is_refused():
+    with pytest.raises(TypeError, match=r"^@no_grad\(\) stands before a function; in the class Net"):
+        no_grad()(type("Net", (), {}))
+
+
 @pytest.mark.parametrize("mode", [no_grad, detect_anomaly])
 def test_a_mode_without_brackets_is_refused(mode):
     with pytest.raises(TypeError, match=rf"write with {mode.__name__}\(\): for a block, with brackets"), mode:

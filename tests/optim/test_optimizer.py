@@ -232,6 +232,10 @@ def test_attributes_of_other_libraries_say_what_to_write():
     with pytest.raises(AttributeError, match="SGD has no add_param_group; make another optimiser"):
         optimizer.add_param_group({})
     assert not hasattr(optimizer, "param_groups")
+    with pytest.raises(AttributeError, match=r"SGD has no betas; its options are lr, momentum,"):
+        optimizer.betas = 0.9, 0.99
+    with pytest.raises(AttributeError, match=r"SGD has no decay; read and set optimizer\.weight_decay"):
+        optimizer.decay = 0.1
 
 
 def test_a_subclass_may_have_an_attribute_of_such_a_name():
