@@ -26,8 +26,7 @@ class _ShortTurns:
     def __init__(self) -> None:
         self._lock = ForkSafeLock()
         self._threads = 0  # inside a `with` block
-        self._is_short = False  # whether the switch interval is short
-        self._usual = self._short = 0.0  # the usual switch interval, and the short one
+        self._intervals: tuple[float, float] | None = None  # the usual one and the short one, while it is short
 
     def shorten(self) -> None:
         """Make the switch interval short until a thread leaves the `with` block and no other thread is inside.
@@ -36,18 +35,19 @@ class _ShortTurns:
         the usual interval.
         """
         with self._lock():
-            if not self._is_short:
-                self._usual = sys.getswitchinterval()
-                sys.setswitchinterval(min(self._usual, SWITCH_INTERVAL))
-                self._is_short, self._short = True, sys.getswitchinterval()
+            if not self._intervals:
+                usual = sys.getswitchinterval()
+                sys.setswitchinterval(min(usual, SWITCH_INTERVAL))
+                self._intervals = usual, sys.getswitchinterval()
 
     def lengthen(self) -> None:
         """Make the switch interval what it was before, unless a thread is inside the `with` block."""
         with self._lock():
-            if self._is_short and not self._threads:
-                self._is_short = False
-                if sys.getswitchinterval() == self._short:  # otherwise the user has chosen another interval meanwhile
-                    sys.setswitchinterval(self._usual)
+            if self._intervals and not self._threads:
+                usual, short = self._intervals
+                self._intervals = None
+                if sys.getswitchinterval() == short:  # otherwise the user has chosen another interval meanwhile
+                    sys.setswitchinterval(usual)
 
     def __enter__(self) -> None:
         with self._lock():
