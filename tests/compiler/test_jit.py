@@ -977,6 +977,8 @@ def test_arguments_that_are_passed_by_name_are_told_which_function_to_compile():
     for samples in ([(1.0, 2.0)], ([1.0], [2.0]), [{"x": 1.0, "s": 2.0}], [(1.0,)]):
         text = notes_of(lambda samples=samples: f.forward(samples))
         assert "s, which is passed by name, so write compile(lambda x, s: f(x, s=s))" in text
+    text = notes_of(lambda: compile(lambda x, *, s, b: x * s + b).forward([(1.0, 2.0, 3.0)]))
+    assert "s or b, which are passed by name, so write compile(lambda x, s, b: f(x, s=s, b=b))" in text
 
 
 def test_arrays_of_numbers_are_told_the_type_that_holds_values():

@@ -2019,9 +2019,9 @@ class CompiledFunction:
         if by_name := [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]:
             names = ", ".join(self._signature.parameters)
             given = ", ".join([f"{p.name}={p.name}" if p.name in by_name else p.name for p in parameters])
+            passed = "which is passed by name" if len(by_name) == 1 else "which are passed by name"
             return (
-                f"; no sample can have {by_name[0]}, which is passed by name, so write "
-                f"compile(lambda {names}: f({given}))"
+                f"; no sample can have {' or '.join(by_name)}, {passed}, so write compile(lambda {names}: f({given}))"
             )
         if len(parameters) == 1 and not self._static:
             return "; write [(x,) for x in samples] if each x is a vector"
