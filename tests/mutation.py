@@ -54,14 +54,14 @@ import pytest
 
 ROOT, PACKAGE, RESULT = Path(__file__).resolve().parent.parent, "micrograd_cn", Path("result.json")
 # The rooms of the core are one idea in several modules, which the same tests pin.
-CORE = "test_engine.py test_gradients.py test_quick.py test_properties.py graph ops"
+CORE = "test_engine.py test_gradients.py test_quick.py test_properties.py test_saved_files.py graph ops"
 TESTS = {  # files and folders of tests/ that the layout does not give to a module or a room
     **dict.fromkeys(("ops", "graph", "engine", "quick", "gradients", "sequences"), CORE),
     "__init__": "test_package.py",
     "__main__": "test_cli.py",
-    "derivatives": "test_functional.py",
+    "derivatives": "test_functional.py test_saved_files.py",
     "losses": "test_loss_options.py",
-    "moved": "test_saved_files.py",
+    **dict.fromkeys(("module", "moved", "nn", "optim"), "test_saved_files.py"),
     "text/expression": "test_cli.py",
     "text/words": "test_cli.py picture",
 }
