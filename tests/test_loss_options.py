@@ -222,6 +222,17 @@ def test_what_is_refused_is_named(call, exception, message):
         call()
 
 
+@pytest.mark.parametrize("loss", CLASSES)
+@pytest.mark.parametrize("count", [0, 2, 3])
+def test_to_leave_a_target_out_is_advised_if_it_is_negative_alone(loss, count):
+    """A target that is too large is a mistake: often, the classes were counted from 1."""
+    for target in (-100, -1, count, count + 1):
+        with pytest.raises(IndexError, match=rf"target\[0\] is {target}, but there are {count} classes") as caught:
+            loss([[0.5] * count], [target])
+        assert (f"write ignore_index={target} to leave it out" in str(caught.value)) == (target < 0)
+        assert ("counted from 0" in str(caught.value)) == (target >= 0)
+
+
 @pytest.mark.parametrize(
     ("loss", "option"),
     [

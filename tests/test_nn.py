@@ -1,6 +1,7 @@
 """Neurons, layers and MLPs compute the right numbers, have the right structure, and refuse wrong arguments."""
 
 import copy
+import itertools
 import math
 import pickle
 import random
@@ -470,18 +471,30 @@ def test_neurons_and_layers_of_ones_own_are_printed_and_saved(model, text, state
 
 def test_a_number_in_the_place_of_a_weight_is_refused_where_it_would_be_saved(tmp_path):
     """If a weight was replaced by a plain number, saving raises, and says how to assign the number to the weight."""
-    for name, replaced, write in (
-        ("w[0]", 0.5, r"w\[0\] is 0.5, which is no parameter; write w\[0\].data = 0.5"),
-        ("b", 0.0, "b is 0.0, which is no parameter; write b.data = 0.0"),
-        ("b", None, "b is None, which is no parameter; write b.data = 0.0"),
+
+    class Listing(Neuron):
+        """A neuron that lists its parameters itself, as code for micrograd has it."""
+
+        def parameters(self):
+            return [*self.w, self.b]
+
+    for kind, (name, replaced, write) in itertools.product(
+        (Neuron, Listing),
+        (
+            ("w[0]", 0.5, r"w\[0\] is 0.5, which is no parameter; write w\[0\].data = 0.5"),
+            ("b", 0.0, "b is 0.0, which is no parameter; write b.data = 0.0"),
+            ("b", None, "b is None, which is no parameter; write b.data = 0.0"),
+        ),
     ):
-        neuron, layer = Neuron(2), Layer(2, 2)
+        neuron, layer = kind(2), layer_of(kind(2), kind(2))
         for changed in (neuron, layer.neurons[1]):
             if name == "b":
-                changed.b = replaced
+                vars(changed)["b"] = replaced  # an assignment to a neuron of a user's class would be refused
             else:
                 changed.w[0] = replaced
-        for call in (neuron.state_dict, lambda n=neuron: n.save(tmp_path / "n")):
+        calls = (neuron.state_dict, lambda n=neuron: n.save(tmp_path / "n"), lambda n=neuron: n.load(tmp_path / "n"))
+        kind(2).save(tmp_path / "n")
+        for call in calls:
             with pytest.raises(TypeError, match=f"^{write}"):
                 call()
         with pytest.raises(TypeError, match=r"neurons\[1\]\." + write.split(";")[0]):

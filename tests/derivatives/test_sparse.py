@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Op, Value
 from micrograd_cn.derivatives.sparse import LinearisedGraph, sparse_gradient
 from micrograd_cn.derivatives.sparse import sparse_hessian as hessian_entries
 from micrograd_cn.functional import Sparse, grad, hessian, jacobian, sparse_hessian, sparse_jacobian
@@ -130,6 +130,23 @@ def test_quotients_by_zeros_of_either_sign_have_derivatives_of_their_own(zeros):
     x, y = Value(1.0), Value(1.0)
     found = sparse_gradient(x / zeros[0] + y / zeros[1], [x, y])
     assert found == [math.copysign(math.inf, zero) for zero in zeros]
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "pow"])
+def test_a_user_row_with_one_function_for_all_partials_has_the_derivatives_of_the_row_that_it_copies(name):
+    """Such a function also computes partials with respect to operands that do not depend on a variable."""
+    op = mc.OPS[name]
+    copied = Op(name + "_", op.forward, op.local_derivatives, arities=(2,), lowerings=op.lowerings)
+
+    def results(row, xs):
+        a, b = xs
+        fixed = Value(3.0)
+        return [row(a, b), row(a, fixed), row(fixed, b), row(a, 2.0), row(2.0, b), row(row(b, fixed), a)]
+
+    ours, theirs = [sparse_jacobian(lambda xs, row=row: results(row, xs))([2.0, 5.0]) for row in (copied, op)]
+    assert (ours.rows, ours.columns) == (theirs.rows, theirs.columns)
+    a, b = [[x.data if isinstance(x, Value) else x for x in found.values] for found in (ours, theirs)]
+    assert a == pytest.approx(b, rel=1e-15)
 
 
 def test_the_numbers_are_those_of_central_differences():

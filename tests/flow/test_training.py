@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from micrograd_cn import Value, losses, mean, playground
-from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, OPTIMIZERS
+from micrograd_cn import OPS, Value, losses, mean, playground
+from micrograd_cn.flow.javascript import Rows
+from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, OPTIMIZERS, _loss
 from micrograd_cn.flow.texts import MODEL, NETWORK, PAGE, PLAYGROUND
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
@@ -65,6 +66,19 @@ def test_two_hundred_steps_of_every_optimiser_are_the_library_s(room, optimizer)
 @pytest.mark.parametrize(("loss", "data"), [*[(loss, "xor") for loss in LOSSES], ("mse_loss", "bits")])
 def test_every_loss_is_the_library_s(room, loss, data):
     assert_trains_alike(room, GIVEN | {"data": data, "optimizer": "momentum", "loss": loss, "rate": 0.02}, 25)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_steps_of_every_loss_compute_the_library_s_loss(name):
+    """The page follows these steps. Here, the operations of the library do."""
+    written = _loss(LOSSES[name], Rows())
+    for (target, steps), output in itertools.product(
+        zip(written["targets"], written["steps"], strict=True), (-2.5, -0.3, 0.0, 0.5, 4.0)
+    ):
+        results = [output]
+        for operation, operands in steps:
+            results.append(OPS[operation].evaluate(*[results[x] if isinstance(x, int) else x[0] for x in operands]))
+        assert results[-1] == pytest.approx(LOSSES[name].function(output, target), rel=1e-15, abs=1e-16)
 
 
 QUICK = {"relu", "elu"}  # a row of one operand, and one of two

@@ -247,6 +247,14 @@ def test_what_is_nothing_but_rounding_is_no_step_function():
         assert not is_step_function(phi)
 
 
+@pytest.mark.parametrize("slope", [1.0, 1e-2, 1e-4])
+def test_a_rounded_line_is_no_step_function_however_short_the_steps(slope):
+    """Beside 1, short steps show one tread. Far steps show how many more there are, unlike those of a real step."""
+    for size in (1e-6, 1e-8, 1e-10):
+        assert not is_step_function(phi_of(lambda x: (slope * x + 1.0) - 1.0, [0.3 * size], [size])), "rounding"
+        assert is_step_function(phi_of(lambda x: slope * np.sign(x), [0.3 * size], [size])), "a step"
+
+
 # Features beside the point.
 
 
