@@ -375,11 +375,12 @@ class SampledCheck:
         Returns:
             The comparisons of single elements, if the derivatives with respect to some of these arrays are wrong.
         """
-        unknown = [k for k, (comparison, _) in enumerate(of_arrays) if comparison.note == TOO_FEW_CALLS]
-        again = compare_within_budget(self._problem, [jobs[k] for k in unknown]) if unknown else []
-        for k, one in zip(unknown, again, strict=True):
-            of_arrays[k] = one
-        wrong = [phi for comparison, phi in again if comparison.agrees is False]
+        wrong = []
+        for k, (comparison, _) in enumerate(of_arrays):
+            if comparison.note == TOO_FEW_CALLS:  # all calls that are left, since an equal share may tell of no array
+                [of_arrays[k]] = compare_within_budget(self._problem, [jobs[k]], once=True)
+                if of_arrays[k][0].agrees is False:
+                    wrong.append(of_arrays[k][1])
         return self._compare_elements(wrong, u, g, gradient_norm) if wrong else []
 
     def _compare_elements(
