@@ -23,7 +23,7 @@ from ..ops.number import flag, number_or_none
 from ..ops.options import refuse_options
 from .data.arrays import FlatNumbers
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
-from .data.columns import Numbers, flat
+from .data.columns import Columns, Numbers, flat
 from .data.nodes import some_frozen
 from .data.partition import has_nan
 from .data.rows import as_result, numpy_if_array, row_numbers, writable_address
@@ -580,7 +580,7 @@ class Program(Runnable):
         if kind != "jacobian" and not (self._single and any(program.has_gradient for program in self.siblings() or ())):
             self._check_gradient(kind)
         wanted = variables
-        masked = masked or not self._selects or (data is not None and self._gives_nan(flat(data)))
+        masked = masked or not self._selects or (data is not None and self._gives_nan(data))
         key = kind, of, lower, masked
 
         def derived() -> CompiledDerivative:
@@ -592,12 +592,12 @@ class Program(Runnable):
 
         return self.compiled.in_turn(derived)
 
-    def _gives_nan(self, numbers: FlatNumbers) -> bool:
+    def _gives_nan(self, rows: Numbers) -> bool:
         """Return whether a number in some rows is nan, or the graph was recorded for the first row and gave nan."""
-        if has_nan(numbers):
+        if any(map(has_nan, rows.parts if isinstance(rows, Columns) else [rows])):
             return True
         recorded = [x._data for x in self.inputs]
-        return any(isnan(y._data) for y in self.outputs) and [*numbers[: len(recorded)]] == recorded
+        return any(isnan(y._data) for y in self.outputs) and [*rows[: len(recorded)]] == recorded
 
     def check_named(
         self, name: str, rows: Mapping[int, list[float]], f: Callable[..., Any], rtol: float, atol: float

@@ -145,17 +145,8 @@ class Runnable:
         is the module numpy if the result is to be an array of numpy, otherwise None.
         """
         width = len(self.outputs)
-        shape = (n,) if self._single else (n, width)
-        if threads == 1 and (run := self.row if n == 1 else self._runner(n)):
-            if context.active:  # for speed, before `row_numbers`
-                self.detect_anomaly(data, row_numbers(n), backward=False)
-            return as_result(run(data), shape, numpy, out)
-        if numpy:
-            out = numpy.empty(shape)
-        if out is not None:
-            writable_address(out, n * width)
-            self.outputs_of(array("d", data) if overlaps(data, out) else data, row_numbers(n), threads, out)
-            return out
+        if threads == 1 or numpy or out is not None:
+            return as_result(self.flat(data, n, threads, out), (n,) if self._single else (n, width), numpy, out)
         to = Memory(n * width)
 
         def collect(first: int, count: int) -> list[Any]:

@@ -5,6 +5,7 @@ A mask chooses 0 where an operation did not select an operand, although a later 
 
 from __future__ import annotations
 
+from array import array
 from math import inf, isnan, nan
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from micrograd_cn import Value, functional, maximum, relu, sqrt
 from micrograd_cn.compiler import compile, derivatives  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data.columns import Columns
 from micrograd_cn.compiler.function.minimize import scipy_functions
 
 PLAIN = [[1.0, 2.0], [0.5, 2.0]]  # no factor is infinite; in the second row, relu does not select its operand
@@ -129,6 +131,11 @@ def test_rows_whose_derivative_is_rightly_nan_make_one_derivative(monkeypatch, k
     assert masked == [True]
     assert np.isnan(found[2]).any()
     assert np.array_equal(found[:2], expected(kind, PLAIN))
+
+    columns = Columns([array("d", [1.0, 0.5, 1.0]), array("d", [2.0, 2.0, nan])], 3)
+    program = compile(function).program(PLAIN[0])
+    _, masked = made_derivatives(monkeypatch, lambda: compute(program, columns))
+    assert masked == [True]
 
     root = compile(lambda x: relu(x) * sqrt(x - 2.0))
     _, masked = made_derivatives(monkeypatch, lambda: compute(root, [(1.0,)]))

@@ -421,7 +421,7 @@ def test_machine_code_sorts_and_copies_as_python_does(n, few):
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_a_nan_is_found_wherever_it_is(width):
     """Only the first number of each row counts, at any place, and an infinity is none."""
-    for n in (1, 3, 64, 150):
+    for n in (1, 3, 64, 150, 600):
         numbers = array("d", [math.inf, -1.0, 0.0] * (n * width))[: n * width]
         finds_nan = partition.nan_finder(numbers, width)
         for few in (0, 10**6):
