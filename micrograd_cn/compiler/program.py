@@ -147,7 +147,7 @@ class Runnable:
         width = len(self.outputs)
         if threads == 1 or numpy or out is not None:
             return as_result(self.flat(data, n, threads, out), (n,) if self._single else (n, width), numpy, out)
-        to = Memory(n * width)
+        to = Memory(n * width)  # while threads compute further rows, others make lists
 
         def collect(first: int, count: int) -> list[Any]:
             flat = to.view[width * first : width * (first + count)].tolist()
@@ -171,13 +171,14 @@ class Runnable:
                 self.detect_anomaly(data, row_numbers(n), backward=False)
             return run(data)
         numpy, count = sys.modules.get("numpy"), n * len(self.outputs)
-        to: FlatNumbers
-        if out is not None and writable_address(out, count) and not overlaps(data, out):
-            to = memoryview(out).cast("B").cast("d")
+        found: FlatNumbers
+        if out is not None and (to := writable_address(out, count)) and not overlaps(data, out):
+            found = memoryview(out).cast("B").cast("d")
         else:
-            to = memoryview(numpy.empty(count)) if numpy and count else array("d", bytes(8 * count))  # without zeros
-        self.outputs_of(data, row_numbers(n), threads, to)
-        return to
+            found = memoryview(numpy.empty(count)) if numpy and count else array("d", bytes(8 * count))  # without zeros
+            to = address(found)
+        self._write_outputs(data, row_numbers(n), threads, to)
+        return found
 
     def _runner(self, n: int) -> RowRunner | None:
         """Return the `RowRunner` that computes n rows, with memory that is kept from call to call.
@@ -270,6 +271,21 @@ class Runnable:
             the results of `collect` for all parts, in the order of the rows.
         """
         to = writable_address(out, len(index) * len(self.outputs))
+        return self._write_outputs(data, index, threads, to, parameters, collect)
+
+    def _write_outputs(
+        self,
+        data: Numbers,
+        index: array[int],
+        threads: int,
+        to: int,
+        parameters: int = 0,
+        collect: Callable[[int, int], object] = no_collector,
+    ) -> list[Any]:
+        """Write the outputs of some rows to the address `to`.
+
+        The other arguments, and the result, are as for `outputs_of`.
+        """
         if not index:
             return []
         self.detect_anomaly(data, index, backward=False)
@@ -326,7 +342,7 @@ class Runnable:
 
         `name` is the method that needs the gradient.
         """
-        if x := self.unfrozen_constant():
+        if x := first_unfrozen(self._held_constants):
             raise ValueError(
                 f"{name}(): {x.label or 'a Value'} requires a gradient now, but is a constant of the program, "
                 "since it required none when the program was made; compile anew"

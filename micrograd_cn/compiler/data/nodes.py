@@ -338,7 +338,9 @@ def some_frozen(nodes: Sequence[Value]) -> bool:
     >>> some_frozen([Value(1)]), some_frozen([Value(1), Value(2, requires_grad=False)])
     (False, True)
     """
-    return not (_machine_code_finds("all_unfrozen", nodes) or all(map(_requires_grad, nodes)))
+    if len(nodes) >= MIN_NODES and _machine_code_finds("all_unfrozen", nodes):
+        return False
+    return not all(map(_requires_grad, nodes))
 
 
 def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
@@ -348,13 +350,14 @@ def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
     >>> first_unfrozen([Value(1, requires_grad=False), x]) is x, first_unfrozen([Value(1, requires_grad=False)])
     (True, None)
     """
-    if not _machine_code_finds("all_frozen", nodes):
-        for node in nodes:
-            if node.requires_grad:
-                return node
+    if len(nodes) >= MIN_NODES and _machine_code_finds("all_frozen", nodes):
+        return None
+    for node in nodes:
+        if node.requires_grad:
+            return node
     return None
 
 
 def _machine_code_finds(kernel: str, nodes: Sequence[Value]) -> bool:
     """Return whether machine code is worthwhile for so many nodes, and finds that all of them are as `kernel` says."""
-    return len(nodes) >= MIN_NODES and uses_machine_code(nodes) and not _kernels[kernel](nodes, len(nodes))
+    return uses_machine_code(nodes) and not _kernels[kernel](nodes, len(nodes))
