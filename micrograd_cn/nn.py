@@ -54,11 +54,11 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         TypeError: `activation` is neither a name nor a function.
     """
     softmax: Any = ops.softmax
-    if getattr(activation, "__module__", "") in ("math", "cmath"):
-        name = getattr(activation, "__name__", "")
-        write = f"write activation={name!r}" if name in OPS else "write a function of Values"
-        raise TypeError(f"activation={name} of the module {activation.__module__} takes plain numbers; {write}")
     if callable(activation) and activation is not softmax:
+        if getattr(activation, "__module__", "") in ("math", "cmath"):
+            name = getattr(activation, "__name__", "")
+            write = f"write activation={name!r}" if name in OPS else "write a function of Values"
+            raise TypeError(f"activation={name} of the module {activation.__module__} takes plain numbers; {write}")
         return activation
     if activation is softmax:
         activation = "softmax"
@@ -86,6 +86,8 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
 
 def _refuse_options(name: str, wrong: Iterable[str]) -> None:
     """Raise TypeError if `wrong` is not empty. It has names of options that the class `name` does not have."""
+    if not wrong:
+        return
     instead = {"bias": "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"}
     instead |= dict.fromkeys(("nonlinearity", "activation_function", "act"), "write activation=...")
     refuse_options(name, wrong, instead, ("activation", "init", "seed", *(["nonlin"] if name != "MLP" else [])))

@@ -151,14 +151,17 @@ class Remembered:
         self.arrays: dict[int, tuple[str, Any, list[Any]]] = {}
         self.held: set[int] = set()
 
-    def look(self, caller: FrameType) -> None:
-        """Keep copies of the arrays in the variables of `caller` and of the functions that called it."""
+    def look(self, caller: FrameType, functions: int = 3) -> None:
+        """Keep copies of the arrays in the variables of `caller` and of the functions that called it.
+
+        This ends with the variables of a module, or after as many functions as `functions` says.
+        """
         self.places[id(caller.f_code), caller.f_lasti] = caller.f_code
         if "numpy" not in sys.modules:
             return
         frame: FrameType | None = caller
         seen: set[int] = set()
-        while frame is not None:
+        while frame is not None and functions:
             if not is_numpys_code(frame) and not frame.f_code.co_filename.startswith(PACKAGE):
                 held, local = frame.f_globals, frame.f_locals
                 if local is held:
@@ -166,6 +169,7 @@ class Remembered:
                     break
                 self._search(local, seen)
                 self._search({name: held[name] for name in frame.f_code.co_names if name in held}, seen)
+                functions -= 1
             frame = frame.f_back
 
     def _search(self, variables: Mapping[str, Any], seen: set[int]) -> None:
@@ -212,7 +216,10 @@ class Remembered:
             if len(items) != len(now[known]) or all(map(is_, items, now[known])):
                 continue
             if kept is None:
-                kept = self.held.union(*[map(id, found) for found in now.values()])
+                around = Remembered()
+                around.look(sys._getframe(1), functions=MAX_OBJECTS)
+                contents = [*now.values(), *[items for _, _, items in around.arrays.values()]]
+                kept = around.held.union(self.held, *[map(id, found) for found in contents])
             for i, (x, y) in enumerate(zip(items, now[known], strict=True)):
                 if x is not y and id(x) not in kept and _is_trained(x) and _is_constant(y):
                     array.flat[i] = x
