@@ -56,8 +56,8 @@ class Module:
     a model, write `del m.w` first.
 
     After an assignment to an item of a collection, as in `m.ws[0] = 0.5`, the error is raised, or the warning given,
-    when the parameters are next listed or saved, and at the first, second, fourth, eighth, ... step of an optimiser of
-    these parameters. A collection may have numbers beside parameters from the start.
+    when the parameters are next listed or saved, and by optimisers before their first and second steps, and after 10,
+    100, 1000, ... steps. A collection may have numbers beside parameters from the start.
 
     Parameters are looked for in each model object and not in its class, so it is an error if an attribute of the class
     has one, or if `__init__` puts parameters into a list of the class and the model has none of them. If a module
@@ -200,6 +200,8 @@ class Module:
                 objects.append(module)
         _refuse_shared(objects, self)
         _refuse_dotted(self)
+        if id(self) not in _listed:
+            _note_listed(self)
         return found
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
@@ -694,6 +696,8 @@ def _usual_parameters(model: Module) -> list[Value] | None:
                     _refuse_lost(module, model)
             _refuse_shared(modules, model)
             _record_of(model).lists = [x.copy() for x in lists]
+    if id(model) not in _listed:
+        _note_listed(model)
     return list(found)
 
 
@@ -1233,6 +1237,15 @@ class _Record:
 _records: dict[int, _Record] = {}  # by the id of each model, for as long as the model exists
 
 
+_listed: dict[int, weakref.ref[Module]] = {}  # the models whose parameters were listed, by id, while they exist
+
+
+def _note_listed(model: Module) -> None:
+    if not isinstance(model, tuple):  # as for `_record_of`
+        known = id(model)
+        _listed[known] = weakref.ref(model, lambda _: _listed.pop(known, None))
+
+
 def _record_of(model: Module) -> _Record:
     """Return the record of `model`. If it has none, make one.
 
@@ -1320,15 +1333,22 @@ def _is_flat(places: _Places, x: Any) -> bool:
 
 
 def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
-    """Raise the error of `_refuse_lost` for each model that had some of `parameters` in its collections."""
-    known: set[int] | None = None
-    for record in [*_records.values()]:
-        model = record.model() if record.model else None
-        if model is None or not record.places:
+    """Raise TypeError, or warn, if a model whose parameters were listed has lost some of `parameters`.
+
+    This lists the parameters of all models whose parameters were listed before. A model with a method `parameters` of
+    its own is left out, and so is the error of a model that still has none of these parameters.
+    """
+    wanted: set[int] | None = None
+    for reference in [*_listed.values()]:
+        model = reference()
+        if model is None or _lists_its_parameters(model):
             continue
-        known = {*map(id, parameters)} if known is None else known
-        if not all(known.isdisjoint(places.ids) for places in record.places.values()):
-            _refuse_lost(model, model)
+        try:
+            model.parameters()
+        except TypeError:
+            wanted = {*map(id, parameters)} if wanted is None else wanted
+            if any(id(x) in wanted for _, x in _walk(model, _descends_always)):
+                raise
 
 
 def _compare_places(model: Module, name: Any, x: Any, old: _Places, numbers: int, root: Module) -> None:

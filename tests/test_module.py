@@ -1502,8 +1502,20 @@ def test_an_optimiser_notices_that_an_item_was_replaced_by_what_is_computed_from
     steps.step()
     model.W[1] = 0.5
     with pytest.raises(TypeError, match=r"^Many\.W\[1\] is 0\.5, where a parameter was"):
-        [steps.step() for _ in range(2)]
-    assert steps.steps == 3
+        [steps.step() for _ in range(10)]
+    assert steps.steps == 10
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_optimiser_notices_that_a_weight_of_a_network_was_replaced(inside):
+    network, scale = MLP(2, [3, 1], seed=0), Value(2.0)
+    model = Keeper([network]) if inside else network
+    steps, other = SGD(model.parameters(), lr=0.1), SGD([scale], lr=0.1)
+    neuron = network.layers[0].neurons[1]
+    neuron.w[0] = neuron.w[0] * scale
+    other.step()
+    with pytest.raises(TypeError, match=r"w\[0\] is computed \(mul\), so it is no parameter"):
+        steps.step()
 
 
 def test_parameters_may_be_replaced_by_leaves_given_up_and_computed_from_other_parameters():
