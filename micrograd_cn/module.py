@@ -56,8 +56,8 @@ class Module:
     a model, write `del m.w` first.
 
     After an assignment to an item of a collection, as in `m.ws[0] = 0.5`, the error is raised, or the warning given,
-    when the parameters are next listed or saved, and by optimisers before their first and second steps, and after 10,
-    100, 1000, ... steps. A collection may have numbers beside parameters from the start.
+    when the parameters are next listed or saved, and by optimisers before their first step, and after 10, 100,
+    1000, ... steps. A collection may have numbers beside parameters from the start.
 
     Parameters are looked for in each model object and not in its class, so it is an error if an attribute of the class
     has one, or if `__init__` puts parameters into a list of the class and the model has none of them. If a module
@@ -200,8 +200,8 @@ class Module:
                 objects.append(module)
         _refuse_shared(objects, self)
         _refuse_dotted(self)
-        if id(self) not in _listed:
-            _note_listed(self)
+        if found:
+            _note_listed(self, found[0][1])
         return found
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
@@ -696,8 +696,8 @@ def _usual_parameters(model: Module) -> list[Value] | None:
                     _refuse_lost(module, model)
             _refuse_shared(modules, model)
             _record_of(model).lists = [x.copy() for x in lists]
-    if id(model) not in _listed:
-        _note_listed(model)
+    if found:
+        _note_listed(model, next(iter(found)))
     return list(found)
 
 
@@ -1237,13 +1237,23 @@ class _Record:
 _records: dict[int, _Record] = {}  # by the id of each model, for as long as the model exists
 
 
-_listed: dict[int, weakref.ref[Module]] = {}  # the models whose parameters were listed, by id, while they exist
+# The models whose parameters were listed, by id, while they exist, and for each the id of its first parameter then
+_listed: dict[int, weakref.ref[Module]] = {}
+_first: dict[int, int] = {}
 
 
-def _note_listed(model: Module) -> None:
-    if not isinstance(model, tuple):  # as for `_record_of`
-        known = id(model)
-        _listed[known] = weakref.ref(model, lambda _: _listed.pop(known, None))
+def _note_listed(model: Module, first: Value) -> None:
+    known = id(model)
+    if known not in _listed:
+        if isinstance(model, tuple):  # as for `_record_of`
+            return
+
+        def forget(_: object) -> None:
+            _listed.pop(known, None)
+            _first.pop(known, None)
+
+        _listed[known] = weakref.ref(model, forget)
+    _first[known] = id(first)
 
 
 def _record_of(model: Module) -> _Record:
@@ -1333,22 +1343,16 @@ def _is_flat(places: _Places, x: Any) -> bool:
 
 
 def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
-    """Raise TypeError, or warn, if a model whose parameters were listed has lost some of `parameters`.
+    """Raise TypeError, or warn, if a model has lost some of its parameters.
 
-    This lists the parameters of all models whose parameters were listed before. A model with a method `parameters` of
-    its own is left out, and so is the error of a model that still has none of these parameters.
+    The models are those whose first parameter was one of `parameters` when their parameters were last listed. A model
+    with a method `parameters` of its own is left out.
     """
-    wanted: set[int] | None = None
-    for reference in [*_listed.values()]:
-        model = reference()
-        if model is None or _lists_its_parameters(model):
-            continue
-        try:
+    wanted = {*map(id, parameters)}
+    for known in [known for known, first in [*_first.items()] if first in wanted]:
+        model = _listed[known]()
+        if model is not None and not _lists_its_parameters(model):
             model.parameters()
-        except TypeError:
-            wanted = {*map(id, parameters)} if wanted is None else wanted
-            if any(id(x) in wanted for _, x in _walk(model, _descends_always)):
-                raise
 
 
 def _compare_places(model: Module, name: Any, x: Any, old: _Places, numbers: int, root: Module) -> None:

@@ -10,7 +10,7 @@ from ..engine import Value
 from ..module import refuse_lost_parameters
 from ..ops import less, where
 from . import optimizer as base
-from .optimizer import Optimizer, refuse_closure, refuse_options
+from .optimizer import LOOKING_STEPS, Optimizer, refuse_closure, refuse_options
 
 __all__ = ["SGD"]
 
@@ -77,7 +77,7 @@ class SGD(Optimizer):
         if self.momentum or self.weight_decay or self.maximize or type(self).update is not SGD.update:
             super().step()
             return
-        if self.steps in base.LOOKING_STEPS:
+        if self.steps in LOOKING_STEPS:
             refuse_lost_parameters(self.parameters)
         if base.machine_code and len(self.parameters) >= base.MIN_PARAMETERS and base.machine_code.step(self):
             return
