@@ -20,13 +20,13 @@ import opcode
 import sys
 from collections.abc import Iterable, Mapping
 from operator import is_
-from types import CodeType, FrameType, SimpleNamespace
+from types import CodeType, FrameType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 from ..ops.number import number_or_none
 from ..ops.operation import Op
 from . import context
-from .callers import CALLS, PACKAGE, calls_builtin, is_numpys_code
+from .callers import CALLS, PACKAGE, called_function, calls_builtin, is_numpys_code
 from .operators import Operators
 from .plain_numbers import variables
 
@@ -66,11 +66,14 @@ def _read(frame: FrameType) -> int:
         return _BELONGS_TO_METHOD if code.co_name in WITH_OPERATORS else 0
     instructions = code.co_code
     if instructions[at] in CALLS:
-        return 0 if calls_builtin(frame, FILLING_NOTHING) else _FILLS
+        # CPython 3.11 and 3.12 do not stand at the call of a method that is written in Python, and 3.13 does
+        of_value = isinstance(getattr(called_function(frame), "__self__", None), Operators)
+        return 0 if of_value or calls_builtin(frame, FILLING_NOTHING) else _FILLS
     if instructions[at] == _BINARY_OP and instructions[at + 1] >= IN_PLACE:
         return _REPLACES
     if code.co_name in ("<lambda>", "<listcomp>", "<genexpr>") and (caller := frame.f_back):
-        if caller.f_code.co_code[caller.f_lasti] in CALLS:  # a function in C calls the lambda
+        calls = caller.f_code.co_code[caller.f_lasti] in CALLS
+        if calls and not isinstance(called_function(caller), (FunctionType, MethodType)):  # a function in C may call it
             return _FILLS
         if _may_fill(caller.f_code):
             return _FILLS

@@ -23,6 +23,7 @@ __all__ = [
     "PACKAGE",
     "Question",
     "asked_by",
+    "called_function",
     "calls_builtin",
     "is_call",
     "is_numpys_code",
@@ -189,6 +190,11 @@ def _value(frame: FrameType, place: _Place) -> Any:
 def is_call(caller: FrameType) -> bool:
     """Return whether the frame is at the call of a function, rather than at an operator such as `==`."""
     return _place(caller).is_call
+
+
+def called_function(frame: FrameType) -> Any:
+    """Return the function that `frame` calls; None if it does not call one by a name, such as `f` or `np.sort`."""
+    return _value(frame, _place(frame))
 
 
 def calls_builtin(frame: FrameType, names: Collection[str]) -> bool:
