@@ -124,9 +124,8 @@ interface Box extends Placed {
   notes: number;
   rows: string[];
   roles: string;
-  side: number;
-  /** Pixels that stay free between a word and its number when a number grows. */
-  between: number;
+  /** Pixels beside texts, between a word and its number when a number grows, for the title and for a line. */
+  style: { side: number; between: number; title: number; line: number; top: number };
 }
 
 /** An open part. */
@@ -149,10 +148,19 @@ interface Edge {
   place?: Point;
 }
 
-/** How a graph is drawn: from top to bottom, and with its boxes closer together. */
+/** The pixels that a graph may cover, and its smallest and its largest zoom. */
+interface Stage {
+  width: number;
+  height: number;
+  least: number;
+  most: number;
+}
+
+/** How a graph is drawn: from top to bottom, with its boxes closer together, and as high as a stage. */
 interface Arrangement {
   vertical: boolean;
   tight: boolean;
+  stage?: Stage | null;
 }
 
 /** What is drawn of a graph. */

@@ -93,17 +93,17 @@ def test_the_first_graph_is_whole_before_and_after_its_pass(size, new, opened):
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("new", [True, False])
-def test_on_a_phone_the_first_graph_is_whole(new, lang, opened):
-    page = opened(playground(lang), replays=False, new=new, viewport=window((390, 844)), reduced_motion="reduce").page
-    assert page.evaluate(OUTSIDE) == []
-    assert min(page.evaluate(SIZES)) >= 12
-    if not new:
-        return
-    page.evaluate("session.choose({ done: session.moves.length })")
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    assert page.evaluate(OUTSIDE) == []
-    page.locator("#try_own").click()
-    assert page.locator("#numbers input").first.is_visible()
+@pytest.mark.parametrize("size", [(360, 740), (390, 844)])
+def test_on_a_phone_the_first_graph_is_whole(size, new, lang, opened):
+    page = opened(playground(lang), replays=False, new=new, viewport=window(size), reduced_motion="reduce").page
+    for step in range(page.evaluate("session.steps.length + 1 - session.position")):
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.evaluate(OUTSIDE) == [], step
+        assert min(page.evaluate(SIZES)) >= 12, step
+        page.evaluate("commands.step()")
+    if new:
+        page.locator("#try_own").click()
+        assert page.locator("#numbers input").first.is_visible()
 
 
 def test_a_graph_is_drawn_closer_together_only_while_this_makes_it_whole(opened):
@@ -167,7 +167,7 @@ def test_on_a_phone_what_a_step_does_is_told_above_the_controls(size, lang, open
         assert page.evaluate(hidden) <= 0, step
 
 
-@pytest.mark.parametrize(("size", "opens"), [((700, 900), ""), ((1280, 800), "showLesson('vanishing', 1)")])
+@pytest.mark.parametrize(("size", "opens"), [((650, 900), ""), ((1280, 800), "showLesson('vanishing', 1)")])
 def test_the_node_that_is_told_of_is_in_view_at_first_and_in_a_lesson(size, opens, opened):
     page_open = opened(playground("en"), replays=False, viewport=window(size), reduced_motion="reduce")
     page_open.page.evaluate(opens)
@@ -312,6 +312,48 @@ def test_a_small_graph_fills_the_stage(size, opened):
         page.evaluate(EXAMPLE, name)
         share = "Math.max(...viewport.size.map((size, i) => size * viewport.zoom / viewport.room[i]))"
         assert page.evaluate(share) > 0.8, name
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
+@pytest.mark.parametrize("name", ["neuron", "paths", "attention"])
+def test_a_graph_uses_the_height_and_the_width_of_the_stage(name, size, opened):
+    page_open = opened(playground("en"), viewport=window(size), reduced_motion="reduce")
+    page = page_open.page
+    page.evaluate(EXAMPLE, name)
+    shares = "viewport.size.map((size, i) => size * viewport.zoom / viewport.room[i])"
+    width, height = page.evaluate(shares)
+    assert width > 0.9
+    assert height > 0.8
+    assert page.evaluate(OUTSIDE) == page.evaluate(UNDER_BUTTONS) == []
+    page.set_viewport_size(window((1500, 800)))  # it is arranged anew for another window
+    page_open.wait_for("viewport.stage.width === viewport.stageNow.width")
+    assert page.evaluate(shares)[1] > 0.8
+    assert page.evaluate(OUTSIDE) == []
+    page.evaluate("viewport.zoomBy(2)")  # but not against the will of the reader
+    before = page.evaluate("viewport.size")
+    page.set_viewport_size(window((1500, 1100)))
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("viewport.size") == before
+
+
+def test_lessons_is_the_one_accented_button(opened):
+    page = opened(playground("en"), reduced_motion="reduce").page
+    accented = """(() => {
+        const style = element => getComputedStyle(element).backgroundColor;
+        return [...document.querySelectorAll("button")]
+            .filter(each => each.checkVisibility() && style(each) === style(byId("open_lessons")))
+            .map(each => each.id);
+    })()"""
+    page.locator("#predict").click()
+    for room, play in (("typing", "play"), ("board", "run"), ("model", "m_run")):
+        page.evaluate(f"showRoom('{room}')")
+        assert page.evaluate(accented) == ["open_lessons"]
+        # Play differs from the other buttons all the same.
+        looks = "id => (({ color, fontWeight }) => [color, fontWeight])(getComputedStyle(byId(id)))"
+        other = {"typing": "back", "board": "reset", "model": "m_reset"}[room]
+        assert all(a != b for a, b in zip(page.evaluate(looks, play), page.evaluate(looks, other), strict=True))
+    page.evaluate("showLesson('dead')")
+    assert page.evaluate(accented) == ["open_lessons"]
 
 
 def test_a_button_in_a_bar_takes_the_focus_without_moving_the_page(opened):

@@ -7,6 +7,7 @@ from micrograd_cn.flow.texts import PAGE
 from micrograd_cn.nn import MLP
 
 from .pages import position
+from .test_look import ABOUT, EXAMPLE, OUTSIDE, SIZES
 
 pytestmark = pytest.mark.browser
 
@@ -235,15 +236,28 @@ def test_a_talk_shows_the_graph_and_its_caption_in_large_letters(opened):
     )
     assert page.page.evaluate(visible) == [False, False, False, True, True]
     assert page.page.evaluate("parseFloat(getComputedStyle(byId('narration')).fontSize)") >= 40
-    # On a screen that is 2.4 m wide, capitals of 34 pixels are 3 cm high, which can be read from ten metres.
-    assert page.page.evaluate("13.5 * viewport.zoom") >= 33.5
+    # On a screen that is 2.4 m wide, letters of 36 pixels have capitals of 3 cm, which can be read from ten metres.
+    assert page.page.evaluate(OUTSIDE) == []
+    assert min(page.page.evaluate(SIZES)) >= 36
     before = page.page.evaluate("viewport.size[0]")
     page.press("ArrowRight", "p")
     assert page.page.evaluate(visible) == [True] * 5
     assert page.page.evaluate("viewport.size[0]") > before  # its boxes are no longer closer together
     page.page.evaluate("showLesson('adding')")
     page.press("p")
-    assert page.page.evaluate("13.5 * viewport.zoom") >= 36
+    assert min(page.page.evaluate(SIZES)) >= 36
+
+
+@pytest.mark.parametrize("name", ["newton", "vanishing"])
+def test_in_a_talk_the_letters_of_a_large_graph_are_large_and_it_follows_the_steps(name, opened):
+    page = opened(playground("en"), viewport={"width": 1920, "height": 1080}, **REDUCED).page
+    page.evaluate(EXAMPLE, name)
+    page.evaluate("commands.present()")
+    page.evaluate("commands.start()")
+    for step in range(page.evaluate("session.steps.length")):
+        page.evaluate("commands.step()")
+        assert page.evaluate(ABOUT) not in page.evaluate(OUTSIDE), step
+    assert min(page.evaluate(SIZES)) >= 36
 
 
 def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):

@@ -6,12 +6,14 @@ import { cleaned, isolated } from "./labels.js";
 import { titleOf } from "./parts.js";
 import { bracketed, shown } from "./text.js";
 
-export const BOX = { title: 21, line: 18, top: 5, least: 62 }; // pixels
-// Pixels beside texts, between a word and its number, and for the lock. A box always has room for the `usual` number,
-// so it keeps its size while numbers change.
-const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40 };
-// The same for a graph that would not fit into its window otherwise.
-const TIGHT = { side: 5, between: 4, usual: "-0.88", lock: 36 };
+const LEAST = 62; // pixels that a box is wide inside
+// Pixels beside texts, between a word and its number, for the lock, for a title, for a line, and above and below them.
+// A box always has room for the `usual` number, so it keeps its size while numbers change.
+const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40, title: 21, line: 18, top: 5 };
+// The same for a graph whose letters would be small otherwise.
+const TIGHT = { side: 4, between: 4, usual: "-0.88", lock: 19, title: 20, line: 18, top: 4 };
+// The same for a vertical graph, which has to be low for the screen of a phone.
+const LOW = { ...TIGHT, between: 3, title: 17, line: 15, top: 3 };
 
 /**
  * Give a box its size, rows and roles. `numbers` returns the texts of the numbers that it will show.
@@ -20,10 +22,11 @@ const TIGHT = { side: 5, between: 4, usual: "-0.88", lock: 36 };
  * @param {Words} words
  * @param {(box: Box, key: string) => string[]} numbers
  * @param {number} passes
- * @param {boolean} tight
+ * @param {Arrangement} arrangement
  */
-export function measure(shape, box, words, numbers, passes, tight) {
-  const { side, between, usual, lock } = tight ? TIGHT : ROOMY;
+export function measure(shape, box, words, numbers, passes, { vertical, tight }) {
+  const style = vertical ? LOW : tight ? TIGHT : ROOMY;
+  const { side, between, usual, lock } = style;
   const { graph, frames } = shape;
   const [i] = box.nodes;
   const node = graph.nodes[i];
@@ -38,7 +41,9 @@ export function measure(shape, box, words, numbers, passes, tight) {
   box.pairs = box.bare ? [] : box.folded ? ["count", "norm"] : node.gets ? ["data", "grad"] : ["data"];
   // One note says what the gradient waits for or adds up. A second note has the gradient that a class of the reader
   // computed.
-  box.notes = gets ? Number(met || root || box.folded) + Number(Boolean(graph.handwritten) && !box.folded) : 0;
+  box.notes = gets
+    ? Number(met || (root && !vertical) || box.folded) + Number(Boolean(graph.handwritten) && !box.folded)
+    : 0;
   const widths = box.pairs.map(
     key =>
       textWidth(wordOf(key, words), "word") +
@@ -48,13 +53,12 @@ export function measure(shape, box, words, numbers, passes, tight) {
   const notes = met
     ? Math.max(...[`= ${usual} + ${usual}`, ...numbers(box, "sum")].map(text => textWidth(text, "note")))
     : 0;
-  const own = Math.max(BOX.least, ...widths, notes, textWidth(box.title, "title") + (gets ? lock : 0));
-  box.side = side;
-  box.between = Math.min(between, 8);
+  const own = Math.max(LEAST, ...widths, notes, textWidth(box.title, "title") + (gets ? lock : 0));
+  box.style = { ...style, between: Math.min(between, 8) };
   box.width = Math.ceil((box.bare ? textWidth(ROOMY.usual, "number") : own) + 2 * side);
   box.rows = [...(box.bare ? ["bare"] : ["title"]), ...box.pairs, ...Array(box.notes).fill("note")];
-  box.height =
-    (box.bare ? 4 : BOX.title) + BOX.line * (box.rows.length - Number(!box.bare)) + 2 * BOX.top - (box.notes ? 2 : 0);
+  const { title, line, top } = style;
+  box.height = (box.bare ? 4 : title) + line * (box.rows.length - Number(!box.bare)) + 2 * top - (box.notes ? 2 : 0);
   const plain = isLeaf(node) && node.gets && !box.folded;
   const kinds = [box.folded && "filled", !box.folded && !node.gets && "dashed", plain && node.parameter && "thick"];
   box.roles = [...kinds, plain && !node.parameter && "rounded", root && !isLeaf(graph.nodes[graph.root]) && "double"]
@@ -92,12 +96,12 @@ export function boxLines(box, graph, facts, words, width) {
     lines.push([
       !facts.began || facts.still
         ? adds
-          ? sumText(facts.terms, width - 2 * box.side)
+          ? sumText(facts.terms, width - 2 * box.style.side)
           : ""
         : seed
           ? words.seed
           : adds
-            ? sumText(facts.terms, width - 2 * box.side)
+            ? sumText(facts.terms, width - 2 * box.style.side)
             : waits || box.folded
               ? `${facts.count}/${facts.total}`
               : "",

@@ -1,6 +1,7 @@
 // What each button and each key does.
 
 import { byId, fieldById, targetOf } from "./elements.js";
+import { enlarge } from "./fitting.js";
 import { keep } from "./kept.js";
 import { whenThere } from "./later.js";
 import { openMenu } from "./menu.js";
@@ -110,7 +111,8 @@ function presentOrNot() {
   byId("present").setAttribute("aria-pressed", String(presents));
   openMenu(false);
   viewport.presented = presents;
-  viewport.resized();
+  enlarge(presents);
+  viewport.turned();
   viewport.begin();
 }
 document.addEventListener("keydown", event => {

@@ -12,6 +12,18 @@ const FONTS = {
   told: "16px",
 };
 
+const LARGER = { word: "13.5px", note: "13.5px", local: "13.5px", sent: "700 13.5px" };
+const USUAL = { ...FONTS };
+
+/**
+ * Say whether small texts are as large as numbers. The style sheet does the same where the page is shown to a room.
+ * @param {boolean} larger
+ */
+export function enlarge(larger) {
+  Object.assign(FONTS, USUAL, larger && LARGER);
+  knownWidths.clear();
+}
+
 const measuring = document.createElement("canvas").getContext("2d");
 const family = getComputedStyle(document.documentElement).fontFamily;
 const knownWidths = new Map();

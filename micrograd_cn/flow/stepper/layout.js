@@ -13,12 +13,12 @@ import { orderLayers, placeRows, straighten } from "./order.js";
 
 export const GAP = {
   row: 16,
-  narrow: 8,
+  narrow: 7,
   column: 14,
   tight: 4,
   port: 16,
   label: 36,
-  low: { label: 33, beside: 4 }, // in a vertical graph, which has to be low for the screen of a phone
+  low: { label: 25, beside: 3 }, // in a vertical graph, which has to be low for the screen of a phone
   wire: 10,
   many: 70,
   rim: 14,
@@ -26,15 +26,17 @@ export const GAP = {
 };
 
 const MOST_LABELS = 9; // labels between two columns
+const MOST_STRETCHED = 2; // how many times as far apart as necessary rows are, at most
 
 /**
  * Give every box and frame {x, y, width, height}, and every edge its `points` and the `place` of its label. The width
- * of the label is `edge.label`. If the graph is `tight`, boxes and labels are closer together.
+ * of the label is `edge.label`. If the graph is `tight`, boxes and labels are closer together. If it has a `stage`, its rows
+ * are so far apart that it is as high as the stage when it is as wide.
  * @param {Shape} shape
  * @param {boolean} labelled
  * @param {Arrangement} arrangement
  */
-export function layOut(shape, labelled, { vertical, tight }) {
+export function layOut(shape, labelled, { vertical, tight, stage }) {
   shape.vertical = vertical;
   if (vertical) shape.boxes.forEach(turn);
   /** @type {any[]} */
@@ -52,7 +54,7 @@ export function layOut(shape, labelled, { vertical, tight }) {
   const top = container(-1);
   const outermostFirst = [top, ...containers.slice(0, -1)];
   for (const each of outermostFirst) rankItems(each);
-  for (const each of reversed(outermostFirst)) arrange(each, labelled, { vertical, tight });
+  for (const each of reversed(outermostFirst)) arrange(each, labelled, { vertical, tight, stage });
   placeAll(shape, top, 0, 0);
   shape.edges.forEach(edge => joinPoints(edge));
   shape.size = vertical ? [top.height, top.width] : [top.width, top.height];
@@ -155,7 +157,7 @@ function rankItems({ items, wires }) {
 }
 
 // Lay out a part: place its items and wires, and compute its size.
-function arrange(part, labelled, { vertical, tight }) {
+function arrange(part, labelled, { vertical, tight, stage }) {
   const gap = tight ? GAP.narrow : GAP.row;
   for (const item of part.items) {
     item.gap = item.inner ? GAP.row : gap;
@@ -173,7 +175,7 @@ function arrange(part, labelled, { vertical, tight }) {
   orderLayers(layers);
   placeRows(layers);
   straighten(layers, bundles);
-  placeColumns(part, layers, { vertical, tight });
+  placeColumns(part, layers, { vertical, tight, stage });
   attach(part, bundles);
 }
 
@@ -249,7 +251,7 @@ function tie(a, b, weight) {
   b.links.push({ to: a, weight });
 }
 
-function placeColumns(part, layers, { vertical, tight }) {
+function placeColumns(part, layers, { vertical, tight, stage }) {
   const rim = part.frame < 0 ? 0 : GAP.rim;
   const title = part.frame < 0 ? 0 : GAP.title;
   const beside = vertical ? GAP.low.beside : tight ? GAP.tight : GAP.column;
@@ -264,11 +266,23 @@ function placeColumns(part, layers, { vertical, tight }) {
     x += width;
   });
   const all = layers.flat();
+  if (stage && part.frame < 0)
+    stretch(all, stage.height / Math.max(stage.least, Math.min(stage.width / x, stage.most)));
   const top = Math.min(...all.map(each => each.y - each.height / 2)) - rim - (vertical ? 0 : title);
   const bottom = Math.max(...all.map(each => each.y + each.height / 2)) + rim;
   for (const each of all) each.y -= top;
   part.width = vertical ? x : Math.max(x, part.element.least ?? 0);
   part.height = vertical ? Math.max(bottom - top, part.element.least ?? 0) : bottom - top;
+}
+
+// Move rows apart until the graph has this height.
+function stretch(all, height) {
+  const top = each => each.y - each.height / 2;
+  const bottom = each => each.y + each.height / 2;
+  const first = all.reduce((a, b) => (top(b) < top(a) ? b : a));
+  const last = all.reduce((a, b) => (bottom(b) > bottom(a) ? b : a));
+  const by = (height - (first.height + last.height) / 2) / (last.y - first.y);
+  for (const each of all) if (by > 1) each.y *= Math.min(by, MOST_STRETCHED);
 }
 
 // Let wires end at their items, in the order in which they arrive, so they do not cross at a box.

@@ -1,7 +1,7 @@
 // The graph as SVG. The elements of a shape are made once, and are then updated for each state.
 
 import { drawArrow } from "./arrow.js";
-import { BOX, boxLines, measure, sumText } from "./boxes.js";
+import { boxLines, measure, sumText } from "./boxes.js";
 import { svg } from "./elements.js";
 import { fit, fitChanged, textWidth } from "./fitting.js";
 import { isEditable } from "./graph.js";
@@ -11,6 +11,8 @@ import { page } from "./page.js";
 import { titleOf } from "./parts.js";
 import { exact, filled, shown } from "./text.js";
 
+const LABEL = { beside: [-5, 14], low: [-1, 12] }; // pixels from an edge to the bases of its two texts
+const BESIDE_LOCK = 22; // pixels from the end of a title to the end of its box
 const EDGE_WIDTHS = [1.5, 5.5]; // pixels, for a contribution of 0 and for the largest one
 
 export class Picture {
@@ -22,26 +24,11 @@ export class Picture {
    * @param {View} view
    * @param {Arrangement} arrangement
    */
-  constructor(shape, words, acts, view, { vertical, tight }) {
+  constructor(shape, words, acts, view, arrangement) {
     this.shape = shape;
     this.acts = acts;
-    this.vertical = vertical;
-    const facts = new Map(shape.boxes.map((box, i) => [box, view.boxes[i]]));
-    const numbers = (box, key) => numbersAtEnd(facts.get(box), key);
-    for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes, tight);
-    for (const frame of shape.frames)
-      frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
-    // The label of several edges that are drawn as one is wide and says little.
-    const several = shape.edges.some(edge => edge.slots.length > 1);
-    this.labelled =
-      shape.boxes.length <= page.limits.boxes &&
-      shape.edges.length <= (several ? page.limits.edges / 2 : page.limits.edges);
-    shape.edges.forEach(
-      (edge, i) =>
-        (edge.label =
-          Math.max(...edgeTexts(view.edges[i], words).map((text, k) => textWidth(text, k ? "sent" : "local")), 36) + 8),
-    );
-    layOut(shape, this.labelled, { vertical, tight });
+    this.vertical = arrangement.vertical;
+    this.labelled = placeShape(shape, words, view, arrangement);
     this.root = svg("g");
     this.frames = shape.frames.map(frame => this.makeFrame(frame, words));
     this.edges = shape.edges.map(edge => this.makeEdge(edge));
@@ -81,7 +68,9 @@ export class Picture {
     const head = svg("path", { class: "head" });
     const titles = [svg("title"), svg("title")];
     const texts = place
-      ? ["local", "sent"].map((kind, i) => svg("text", { class: kind, x: place[0], y: place[1] + (i ? 14 : -5) }))
+      ? ["local", "sent"].map((kind, i) =>
+          svg("text", { class: kind, x: place[0], y: place[1] + LABEL[this.vertical ? "low" : "beside"][i] }),
+        )
       : [];
     const group = svg(
       "g",
@@ -100,17 +89,20 @@ export class Picture {
 
   /** @param {Box} box */
   makeBox(box) {
-    const { x, y, width, height, side, roles, key } = box;
+    const { x, y, width, height, roles, key } = box;
+    const { side, line, top, title: heading } = box.style;
     const title = svg("title");
     const frame = svg("rect", { class: "frame", x, y, width, height, rx: box.folded ? 3 : 9 });
     const behind = box.folded ? [svg("rect", { class: "behind", x: x + 5, y: y + 5, width, height, rx: 3 })] : [];
-    let base = y + BOX.top - 3;
+    let base = y + top - 3;
     const rows = box.rows.map(kind => {
-      base += kind === "title" ? BOX.title : BOX.line;
+      base += kind === "title" ? heading : line;
       const at = (name, x) => svg("text", { class: name, x, y: base - 2 });
       const end = x + width - side;
       const middle = x + width / 2;
-      if (kind === "title") return [at("title", middle)];
+      const half = textWidth(box.title, "title") / 2;
+      if (kind === "title")
+        return [at("title", Math.max(x + side + half, Math.min(middle, x + width - BESIDE_LOCK - half)))];
       if (kind === "bare") return [at("number middle", middle)];
       return kind === "note"
         ? [at("note", end)]
@@ -166,6 +158,33 @@ export class Picture {
     });
     fitChanged();
   }
+}
+
+/**
+ * Give all boxes, frames and edges of a shape their sizes and places. Return whether its edges have labels.
+ * @param {Shape} shape
+ * @param {Words} words
+ * @param {View} view
+ * @param {Arrangement} arrangement
+ */
+export function placeShape(shape, words, view, arrangement) {
+  const facts = new Map(shape.boxes.map((box, i) => [box, view.boxes[i]]));
+  const numbers = (box, key) => numbersAtEnd(facts.get(box), key);
+  for (const box of shape.boxes) measure(shape, box, words, numbers, view.state.passes, arrangement);
+  for (const frame of shape.frames) frame.least = textWidth(cleaned(titleOf(shape.graph, frame, words)), "title") + 50;
+  // The label of several edges that are drawn as one is wide and says little.
+  const several = shape.edges.some(edge => edge.slots.length > 1);
+  const labelled =
+    shape.boxes.length <= page.limits.boxes &&
+    shape.edges.length <= (several ? page.limits.edges / 2 : page.limits.edges);
+  shape.edges.forEach(
+    (edge, i) =>
+      (edge.label =
+        Math.max(...edgeTexts(view.edges[i], words).map((text, k) => textWidth(text, k ? "sent" : "local")), 36) +
+        (arrangement.tight ? 6 : 8)),
+  );
+  layOut(shape, labelled, arrangement);
+  return labelled;
 }
 
 const MOST_SUMMED = 3; // terms of a gradient for which a box has room
@@ -279,11 +298,11 @@ function updateBox({ group, title, rows, width, role }, shape, i, facts) {
   const lines = boxLines(box, shape.graph, facts, words, width);
   rows.forEach((texts, k) =>
     texts.forEach((text, part) => {
-      const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + box.between : 0;
+      const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + box.style.between : 0;
       fit(
         text,
         lines[k]?.[part] ?? "",
-        width - 2 * box.side + 4 - beside,
+        width - 2 * box.style.side + 4 - beside,
         KINDS[box.rows[k]] ?? (part ? "grad" : "word"),
       );
     }),

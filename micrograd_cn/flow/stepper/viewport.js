@@ -5,7 +5,10 @@ import { still } from "./motion.js";
 
 /** @import { Picture } from "./picture.js" */
 
-const ZOOM = { least: 0.05, most: 3.2, first: 2.1, presented: 3, legible: 1 };
+const ZOOM = { least: 0.05, most: 3.2, first: 2.8, presented: 3, legible: 1 };
+const SEEN_FAR = 720; // pixels of a graph, at most, that fill the width of a window whose letters are read from afar
+const HIGH = 0.88; // the share of the window's height that a stretched graph has
+const MOST_CHANGED = 0.1; // the share by which the window may change until a stretched graph is arranged anew
 const RIM = { roomy: 14, tight: 6 };
 const NARROW = 640; // In a window of fewer pixels, the graph runs from top to bottom.
 const CLOSER = 0.7; // what is left of the size of a graph, at least, when its boxes are closer together
@@ -28,6 +31,8 @@ class Viewport {
   /** @type {[number, number]} the size of the graph if it is not drawn closer together */
   roomy = [1, 1];
   tight = false;
+  /** @type {Stage | null} what the graph was stretched for */
+  stage = null;
   /** @type {Map<number, Point>} */
   pointers = new Map();
   /** @type {number | undefined} */
@@ -58,11 +63,11 @@ class Viewport {
   }
 
   // The size of the window has changed. `turned` is called if the graph must now run in the other direction, or must be
-  // drawn closer together, or no longer.
+  // drawn closer together, or no longer, or must be stretched in another way.
   resized() {
     const vertical = this.frame.clientWidth < NARROW;
     const turns = vertical !== this.vertical;
-    if (this.frame.clientWidth && (turns || this.isTight !== this.tight)) {
+    if (this.frame.clientWidth && (turns || this.isTight !== this.tight || this.isStale)) {
       this.vertical = vertical;
       this.turned?.();
     }
@@ -78,6 +83,39 @@ class Viewport {
     const { size, boxes } = picture.shape;
     this.scene.replaceChildren(picture.root);
     Object.assign(this, { picture, size, boxes });
+  }
+
+  /**
+   * Decide how to draw a graph that has this size if it is not drawn closer together.
+   * @param {[number, number]} roomy
+   * @param {boolean} hasParts
+   */
+  arrange(roomy, hasParts) {
+    this.roomy = roomy;
+    this.tight = this.isTight;
+    this.stage = hasParts || this.vertical ? null : this.stageNow;
+  }
+
+  // The part of the window that a stretched graph fills.
+  get stageNow() {
+    const [width, height] = this.room;
+    return { width: width - 2 * this.rim, height: HIGH * height, least: this.legible, most: this.most };
+  }
+
+  // Whether the graph was stretched for a window of another size.
+  get isStale() {
+    const { stage, stageNow, touched } = this;
+    const differs = key => Math.abs(stageNow[key] - stage[key]) > MOST_CHANGED * stageNow[key];
+    return stage && !touched && (differs("width") || differs("height"));
+  }
+
+  // The largest and the smallest zoom at which a graph is shown before the reader changes it.
+  get most() {
+    return this.presented ? ZOOM.presented : ZOOM.first;
+  }
+
+  get legible() {
+    return this.presented ? Math.max(ZOOM.legible, this.room[0] / SEEN_FAR) : ZOOM.legible;
   }
 
   get rim() {
@@ -128,7 +166,7 @@ class Viewport {
 
   // Show the whole graph if it is readable, or else its beginning.
   begin() {
-    this.place(ZOOM.legible);
+    this.place(this.legible);
     this.touched = false;
   }
 
@@ -156,8 +194,7 @@ class Viewport {
       size: [w, h],
     } = this;
     if (!width || !height) return;
-    const most = this.presented ? ZOOM.presented : ZOOM.first;
-    const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, most);
+    const whole = Math.min((width - 2 * rim) / w, (height - 2 * rim) / h, this.most);
     const zoom = Math.max(whole, least, ZOOM.least);
     const start = this.vertical ? "y" : "x";
     const [side, across] = this.vertical ? ["x", "width"] : ["y", "height"];
@@ -258,7 +295,7 @@ class Viewport {
   bring(boxes, move = (x, y) => this.glide(x, y)) {
     const returns = !boxes.length && this.sought.length && !this.touched;
     this.sought = boxes;
-    if (returns) this.place(ZOOM.legible);
+    if (returns) this.place(this.legible);
     if (!boxes.length) return;
     const far = (key, size, room) =>
       (Math.max(...boxes.map(box => box[key] + box[size])) - Math.min(...boxes.map(box => box[key]))) * this.zoom + 28 >
