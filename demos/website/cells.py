@@ -31,7 +31,7 @@ from website.dependencies import Facts, facts_of, missing_here, needed_cells
 
 MOST = 200_000  # characters that a cell may print; a page with more than that is slow
 PLACE = "/home/pyodide/lib"  # where the site's wheels are unpacked
-PAUSE = 0.05  # seconds between two messages with printed text
+MESSAGE_PAUSE = 0.05  # seconds between two messages with printed text
 PLOTS = ("matplotlib.pyplot", "matplotlib.animation", "pylab", "seaborn")  # whoever imports these means to plot
 PLOTTING = frozenset({"import matplotlib.figure.Figure"})
 STAND_INS = ("matplotlib", "PIL")
@@ -295,7 +295,7 @@ class Stream(io.TextIOBase):
             if len(text) > room:
                 self.send("long", most=MOST)
         self.count += len(text)
-        if time.monotonic() - self.told > PAUSE:
+        if time.monotonic() - self.told > MESSAGE_PAUSE:
             self.flush()
         return len(text)
 

@@ -40,7 +40,7 @@ IN_PYTHON = (
     "formulas.py",
     "verdict.py",
 )  # the files of this folder that run there
-PATIENCE = 600  # seconds for npm or pip
+FETCHING_PATIENCE = 600  # seconds for npm or pip
 
 
 class Missing(Exception):
@@ -103,7 +103,7 @@ def fetched_once(kind: str, wanted: Path, fetch: Callable[[Path], None]) -> Path
 
 def called(command: list[str], folder: Path, what: str, variables: dict[str, str] | None = None) -> None:
     environment = os.environ | (variables or {})
-    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": PATIENCE}
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": FETCHING_PATIENCE}
     try:
         done = subprocess.run(command, cwd=folder, env=environment, check=False, **options)
     except (OSError, subprocess.TimeoutExpired) as error:

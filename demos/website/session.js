@@ -2,7 +2,7 @@
 
 import { announce, words } from "./words.js";
 
-const PATIENCE = 800; // milliseconds that Python has to stop by itself, before its worker is ended
+const STOPPING_PATIENCE = 800; // milliseconds that Python has to stop by itself, before its worker is ended
 
 export class Session {
   constructor(page, listen) {
@@ -54,7 +54,7 @@ export class Session {
     this.waiting = [];
     if (!this.interrupt) return this.cut();
     this.interrupt[0] = 2; // what SIGINT is; Python raises KeyboardInterrupt
-    this.timer = setTimeout(() => this.cut(), PATIENCE);
+    this.timer = setTimeout(() => this.cut(), STOPPING_PATIENCE);
   }
 
   // End the worker, which no code can prevent. All names are gone: the cells that a cell needs run again before it.

@@ -2,8 +2,8 @@
 
 const PLACE = "/home/pyodide/lib"; // as in cells.py
 const ROOM = 1 << 20; // bytes
-const PATIENCE = 30_000; // milliseconds that Pyodide's host has for the beginning of an answer
-const PAUSE = 60_000; // milliseconds in which a host that gave no answer is not asked again
+const HOST_PATIENCE = 30_000; // milliseconds that Pyodide's host has for the beginning of an answer
+const HOST_PAUSE = 60_000; // milliseconds in which a host that gave no answer is not asked again
 
 let python, cells, loading, silent;
 
@@ -33,7 +33,7 @@ async function answered(real, target, options) {
   const timer = setTimeout(() => {
     silent = performance.now();
     waiting.abort();
-  }, PATIENCE);
+  }, HOST_PATIENCE);
   try {
     return await real(target, { ...options, signal: waiting.signal });
   } finally {
@@ -105,7 +105,7 @@ async function packagesByImport(at) {
 async function load(source, cell) {
   const names = JSON.parse(cells.needs(source));
   if (!names.length) return;
-  if (performance.now() - silent < PAUSE) return tell({ what: "unreachable", cell, names });
+  if (performance.now() - silent < HOST_PAUSE) return tell({ what: "unreachable", cell, names });
   tell({ what: "fetching", cell, names });
   try {
     await python.loadPackage(names, { messageCallback: () => {}, errorCallback: () => {} });

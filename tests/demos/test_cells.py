@@ -18,7 +18,7 @@ from .conftest import ROOT, Handler, Isolated, axe_script
 pytestmark = pytest.mark.browser
 NOTEBOOKS = {lang: nbformat.read(ROOT / f"demos/tutorial.{lang}.ipynb", as_version=4) for lang in ("en", "zh")}
 LARGEST = 300_000  # bytes of a page with its style and scripts, before Python and the editor are loaded
-PATIENCE = 120_000  # milliseconds for Python to start on a machine that is busy
+STARTING_PATIENCE = 120_000  # milliseconds for Python to start on a machine that is busy
 LONG = "general"  # the section that trains most
 HOST = "https://cdn.jsdelivr.net/"
 
@@ -47,7 +47,7 @@ class Opened:
 
     def __init__(self, context: Any, url: str) -> None:
         self.page = context.new_page()
-        self.page.set_default_timeout(PATIENCE)
+        self.page.set_default_timeout(STARTING_PATIENCE)
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
         self.page.on("console", self.said)

@@ -284,7 +284,7 @@ def test_every_text_of_the_playground_has_a_contrast_of_at_least_4_5(scheme, nam
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_at_360_pixels_the_graph_moves_in_its_own_window_to_where_something_happens(lang, opened):
     y, _ = example()
-    page = opened(draw_flow(y, lang), viewport={"width": 360, "height": 740}, reduced_motion="reduce")
+    page = opened(draw_flow(y, lang), viewport={"width": 360, "height": 520}, reduced_motion="reduce")
     page.press("End")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.page.evaluate("session.shape.size[1] * viewport.zoom > viewport.room[1]")

@@ -383,6 +383,23 @@ def test_a_lesson_that_began_in_another_room_gives_back_the_numbers_that_were_ty
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("selected", [(1, 2), None])
+def test_a_lesson_gives_back_the_neuron_that_was_selected(selected, opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    page.page.locator("#tab_board").click()
+    if selected:
+        page.page.evaluate("([l, j]) => wiring.pin({ l, j })", list(selected))
+    shown = """[wiring.pinned, lens_text.textContent,
+        [...document.querySelectorAll('.unit[aria-pressed]')].map(unit => unit.getAttribute('aria-pressed'))]"""
+    before = page.page.evaluate(shown)
+    assert before[0] == (dict(zip("lj", selected, strict=True)) if selected else None)
+    page.page.evaluate("showLesson('neuron', 3)")  # it selects another one
+    assert page.page.evaluate("wiring.pinned") == {"l": 0, "j": 0}
+    page.page.locator("#lesson_close").click()
+    assert page.page.evaluate(shown) == before
+
+
+@pytest.mark.browser
 def test_a_lesson_gives_back_a_trained_network_and_a_trained_model(opened):
     page = opened(playground("en"), replays=False, reduced_motion="reduce")
     page.page.locator("#tab_board").click()

@@ -153,6 +153,32 @@ def test_in_a_narrow_window_the_graph_ends_where_the_bars_begin(size, new, opene
             assert abs(page.evaluate(below)) <= 1, text
 
 
+def test_the_page_knows_the_bars_of_each_window_and_where_its_graph_begins(opened):
+    page_open = opened(playground("en"), replays=False, viewport=window((640, 740)), reduced_motion="reduce")
+    page = page_open.page
+    known = "name => getComputedStyle(document.documentElement).getPropertyValue(name)"
+    footer = f"{page.evaluate('document.querySelector(`footer`).offsetHeight')}px"
+    assert page.evaluate(known, "--below") == footer != "0px"
+    page.set_viewport_size(window((640, 400)))  # the bars no longer stick, but are as high as before
+    page_open.wait_for("getComputedStyle(document.documentElement).getPropertyValue('--below') === '0px'")
+    page.set_viewport_size(window((640, 740)))
+    page_open.wait_for(f"getComputedStyle(document.documentElement).getPropertyValue('--below') === '{footer}'")
+    # Where the page was scrolled to makes no difference.
+    page.evaluate("scrollTo(0, 300)")
+    assert page.evaluate("scrollY") > 100
+    before = page.evaluate(known, "--start")
+    page.evaluate("byId('entry').style.minHeight = '240px'")
+    frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(frames)
+    start = "Math.ceil(byId('stage').getBoundingClientRect().top + scrollY)"
+    assert page.evaluate(known, "--start") == f"{page.evaluate(start)}px" != before
+    # Another room has no stage, and this changes nothing for the one that has it.
+    before = page.evaluate(known, "--start")
+    page.evaluate("showRoom('board')")
+    page.evaluate(frames)
+    assert page.evaluate(known, "--start") == before
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("size", [(360, 800), (390, 844)])
 def test_on_a_phone_what_a_step_does_is_told_above_the_controls(size, lang, opened):

@@ -9,7 +9,7 @@ import { shown } from "./text.js";
 import { activeIn } from "./view.js";
 import { viewport } from "./viewport.js";
 
-const PAUSE = 1100; // milliseconds between steps while playing
+const STEP_PAUSE = 1100; // milliseconds between steps while playing
 const MOST_PLAYED = 9000; // milliseconds that a part of a lesson plays
 
 export const sameNode = (a, b) => a && b && a.kind === b.kind && a.node === b.node;
@@ -82,7 +82,7 @@ export function addAction(action) {
 export function play() {
   const { chosen, position, steps, snapshots } = session;
   if (chosen.asking) return;
-  chosen.timer = setInterval(playOn, PAUSE / chosen.speed);
+  chosen.timer = setInterval(playOn, STEP_PAUSE / chosen.speed);
   if (position < steps.length) stepOn();
   else session.choose({ done: 0, snapshot: chosen.snapshot + 1 < snapshots.length ? chosen.snapshot : 0 });
 }
@@ -105,7 +105,7 @@ export function playTo(end, ended = () => {}) {
   pause();
   const first = session.position;
   const steps = session.steps.filter(step => step.end <= end).length - first;
-  const wait = Math.min(PAUSE, MOST_PLAYED / Math.max(1, steps)) / session.chosen.speed;
+  const wait = Math.min(STEP_PAUSE, MOST_PLAYED / Math.max(1, steps)) / session.chosen.speed;
   session.choose({
     timer: setInterval(() => {
       if (session.chosen.done < end && session.position < session.steps.length) return stepOn();
@@ -118,7 +118,7 @@ export function playTo(end, ended = () => {}) {
 export function playAt(speed) {
   const { timer, asking } = session.chosen;
   clearInterval(timer);
-  session.choose({ speed, asking, timer: timer && setInterval(playOn, PAUSE / speed) });
+  session.choose({ speed, asking, timer: timer && setInterval(playOn, STEP_PAUSE / speed) });
 }
 
 export function pause() {
