@@ -132,19 +132,11 @@ export class Recorder {
   }
 
   operation(op, facts, operands, name) {
-    if (this.trains)
-      return this.add(
-        null,
-        1,
-        NaN,
-        facts,
-        operands.map(x => (x instanceof Ref ? x : this.same(x)).i),
-        op,
-      );
-    const named = i => (name === null ? null : this.path(`${name}_c${i}`));
-    const parents = operands.map((x, i) => (x instanceof Ref ? x : this.add(named(i), 0, constantIn(x))).i);
-    const gets = parents.some(i => this.nodes[i][1] & 1);
-    return this.add(name === null ? null : this.path(name), gets ? 1 : 0, NaN, facts, parents, op);
+    const path = this.trains || name === null ? null : this.path(name);
+    const constant = (x, i) => (this.trains ? this.same(x) : this.add(path && `${path}_c${i}`, 0, constantIn(x)));
+    const parents = operands.map((x, i) => (x instanceof Ref ? x : constant(x, i)).i);
+    const gets = this.trains || parents.some(i => this.nodes[i][1] & 1);
+    return this.add(path, gets ? 1 : 0, NaN, facts, parents, op);
   }
 
   // Return the one node of a constant.

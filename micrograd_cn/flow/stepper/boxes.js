@@ -89,26 +89,19 @@ export function boxLines(box, graph, facts, words, width) {
   };
   const lines = [[box.title], ...box.pairs.map(key => [wordOf(key, words), numbers[key]])];
   if (!box.notes) return lines;
-  const seed = facts.began && box.nodes[0] === graph.root && !box.folded && !isLeaf(graph.nodes[graph.root]);
-  const waits = facts.count < facts.total;
-  const adds = facts.terms.length > 1;
-  if (box.notes > Number(facts.theirs !== null))
-    lines.push([
-      !facts.began || facts.still
-        ? adds
-          ? sumText(facts.terms, width - 2 * box.style.side)
-          : ""
-        : seed
-          ? words.seed
-          : adds
-            ? sumText(facts.terms, width - 2 * box.style.side)
-            : waits || box.folded
-              ? `${facts.count}/${facts.total}`
-              : "",
-    ]);
+  if (box.notes > Number(facts.theirs !== null)) lines.push([noteOf(box, graph, facts, words, width)]);
   if (facts.theirs !== null)
     lines.push([`${words.theirs} ${number(facts.theirs)}${facts.state === "complete" ? agreement(facts) : ""}`]);
   return lines;
+}
+
+// Return what a gradient adds up, or what it waits for. That of the root is the seed.
+function noteOf(box, graph, facts, words, width) {
+  const sum = facts.terms.length > 1 ? sumText(facts.terms, width - 2 * box.style.side) : "";
+  if (!facts.began || facts.still) return sum;
+  if (box.nodes[0] === graph.root && !box.folded && !isLeaf(graph.nodes[graph.root])) return words.seed;
+  const waits = facts.count < facts.total;
+  return sum || (waits || box.folded ? `${facts.count}/${facts.total}` : "");
 }
 
 // Return a mark that says whether the gradient of the reader's own class follows the chain rule, up to rounding.

@@ -247,19 +247,20 @@ function updateEdge({ group, label, titles, line, head, points, texts: [local, s
  * @param {EdgeFacts} facts
  * @param {Words} words
  */
-function edgeTexts({ size, partial, count, constant, stops, undefinedProduct, asked }, words) {
+function edgeTexts(facts, words) {
+  const { size, partial, count, constant, asked } = facts;
   if (constant) return ["", ""];
   if (count > 1)
     return [filled(words.edges_count, { count }), size === null ? "" : filled(words.norm, { norm: shown(size) })];
-  const sent =
-    size === null
-      ? ""
-      : stops
-        ? words.stops
-        : undefinedProduct
-          ? words.nothing
-          : `${size > 0 ? "+" : ""}${shown(size)}`;
-  return [asked ? "× ?" : partial === null ? "" : `× ${shown(partial)}`, sent];
+  const factor = partial === null ? "" : `× ${shown(partial)}`;
+  return [asked ? "× ?" : factor, contributionText(facts, words)];
+}
+
+function contributionText({ size, stops, undefinedProduct }, words) {
+  if (size === null) return "";
+  if (stops) return words.stops;
+  if (undefinedProduct) return words.nothing;
+  return `${size > 0 ? "+" : ""}${shown(size)}`;
 }
 
 // The kinds of texts of these rows. All other rows have a word and its number.

@@ -92,17 +92,15 @@ function edgeFacts(view, { source, target, slots, constant }) {
     nothing,
     undefinedProduct: nothing !== null && Number.isNaN(gradient(state, node) * numbers.partials[node][slot]),
     stops: size === 0 && !several && numbers.partials[node][slot] === 0 && gradient(state, node) !== 0,
-    sign:
-      size === null
-        ? ""
-        : size === 0
-          ? "zero"
-          : several || Number.isNaN(size)
-            ? "several"
-            : size > 0
-              ? "plus"
-              : "minus",
+    sign: edgeSign(size, several),
   };
+}
+
+function edgeSign(size, several) {
+  if (size === null) return "";
+  if (size === 0) return "zero";
+  if (several || Number.isNaN(size)) return "several";
+  return size > 0 ? "plus" : "minus";
 }
 
 /**
