@@ -1,6 +1,7 @@
 """Describe, as data for the playground page, the grammar of the expressions that you can type into it.
 
-The page has a parser in JavaScript. With these data, that parser accepts the same expressions as text/expression.py.
+The page has a parser in JavaScript, because an offline page has no Python. With these data, that parser accepts the
+same expressions as text/expression.py, which tests/flow/test_typing.py proves.
 """
 
 from __future__ import annotations
