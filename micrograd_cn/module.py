@@ -83,10 +83,14 @@ class Module:
         if callable(forward) and (ours or hasattr(inherited, "runs_forward")) and "__call__" not in vars(cls):
             cls.__call__ = _run_forward(forward)  # type: ignore[method-assign]  # it has the signature of forward
         _refuse_class_attributes(cls)
-        if "__init__" in vars(cls) and not _is_of_this_package(cls):
+        has_items = issubclass(cls, (list, dict, deque)) and not hasattr(cls.__init__, "__wrapped__")
+        if ("__init__" in vars(cls) or has_items) and not _is_of_this_package(cls):
             cls.__init__ = _check_after(cls.__init__)  # type: ignore[method-assign]  # it has the signature of __init__
         if "__setstate__" in vars(cls):
             cls.__setstate__ = _note_after(cls.__setstate__)  # type: ignore[method-assign]  # it has this signature
+        for name in ("__copy__", "__deepcopy__"):
+            if name in vars(cls):
+                setattr(cls, name, _note_copy(vars(cls)[name]))
         if _is_of_this_package(cls):
             _of_this_package.add(cls)  # these classes need no check
             return
@@ -885,6 +889,19 @@ def _check_after(init: Callable[..., None]) -> Callable[..., None]:
 
 
 _beginning: set[int] = set()  # the ids of the modules whose `__init__` is running, after which `_check_after` looks
+
+
+def _note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that copies a module, as the method `copy` of a user's class does, and notes its parameters."""
+
+    @functools.wraps(copy)
+    def copied(self: Any, *args: Any) -> Any:
+        found = copy(self, *args)
+        if isinstance(found, Module) and type(found) not in _of_this_package:
+            _refuse_lost(found, found)
+        return found
+
+    return copied
 
 
 def _note_after(set_state: Callable[..., None]) -> Callable[..., None]:

@@ -1646,6 +1646,21 @@ class Restored(Many):
         vars(self).update(state)
 
 
+class CopiesItself(Many):
+    def __deepcopy__(self, memo):
+        twin = CopiesItself.__new__(CopiesItself)
+        vars(twin).update(copy.deepcopy(vars(self), memo))
+        return twin
+
+
+class OfItems(Module, list):
+    """A list of parameters, made by the `__init__` of lists."""
+
+    @property
+    def ws(self):
+        return self
+
+
 def assigned(make):
     model = WithoutInit()
     model.ws = make([Value(2.0), Value(3.0)])
@@ -1657,13 +1672,14 @@ def assigned(make):
     [
         *(lambda: copy.deepcopy(Many()), lambda: copy.copy(Many()), lambda: pickle.loads(pickle.dumps(Many()))),
         *(lambda: copy.deepcopy(Restored()), OfData, lambda: copy.deepcopy(OfData())),
+        *(lambda: copy.deepcopy(CopiesItself()), lambda: OfItems([Value(2.0), Value(3.0)])),
         *(lambda: assigned(list), lambda: assigned(np.array)),
     ],
 )
 def test_an_item_that_was_replaced_before_the_parameters_were_first_listed_is_noticed(make):
     model = make()
     model.ws[1] = 0.5
-    with pytest.raises(TypeError, match=r"ws\[1\] is 0\.5, where a parameter was"):
+    with pytest.raises(TypeError, match=r"(ws|OfItems)\[1\] is 0\.5, where a parameter was"):
         model.parameters()
     model.ws[1] = Value(0.5)
     assert model.ws[1] in model.parameters()
