@@ -57,12 +57,12 @@ export class Program {
   operation(op, facts, operands) {
     const count = operands.length;
     const half = count >> 1;
-    const halves = [
+    const both = [
       [0, half],
       [half, 2 * half],
     ];
-    if (op === "dot" && count % 2) this.record("neuron", operands, [0, half, count - 1], halves, { kind: "neuron" });
-    else if (op === "dot") this.record("dot", operands, [0, half], halves, { kind: "dot" });
+    if (op === "dot" && count % 2) this.record("neuron", operands, [0, half, count - 1], both, { kind: "neuron" });
+    else if (op === "dot") this.record("dot", operands, [0, half], both, { kind: "dot" });
     else if (op === "logsumexp") this.record(op, operands, [0], [[0, count]], { kind: "logsumexp" });
     else if (op === "take") this.record(op, operands, [0, 1], [[1, count]], { kind: "take" });
     else {

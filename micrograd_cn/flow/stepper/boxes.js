@@ -97,11 +97,11 @@ export function boxLines(box, graph, facts, words, width) {
 
 // Return what a gradient adds up, or what it waits for. That of the root is the seed.
 function noteOf(box, graph, facts, words, width) {
-  const sum = facts.terms.length > 1 ? sumText(facts.terms, width - 2 * box.style.side) : "";
-  if (!facts.began || facts.still) return sum;
+  const added = facts.terms.length > 1 ? sumText(facts.terms, width - 2 * box.style.side) : "";
+  if (!facts.began || facts.still) return added;
   if (box.nodes[0] === graph.root && !box.folded && !isLeaf(graph.nodes[graph.root])) return words.seed;
   const waits = facts.count < facts.total;
-  return sum || (waits || box.folded ? `${facts.count}/${facts.total}` : "");
+  return added || (waits || box.folded ? `${facts.count}/${facts.total}` : "");
 }
 
 // Return a mark that says whether the gradient of the reader's own class follows the chain rule, up to rounding.
