@@ -51,7 +51,17 @@ INSIDE = {
     ),
     "graph": (
         *("interrupts", "operators", "callers", "conversion", "plain_numbers", "nan_order", "unsupported", "groups"),
-        *("anomaly", "stepwise", "context", "array_updates", "numpy_methods", "subclasses", "scopes", "closures"),
+        *(
+            "anomaly",
+            "stepwise",
+            "context",
+            "array_updates",
+            "numpy_methods",
+            "numpy_errors",
+            "subclasses",
+            "scopes",
+            "closures",
+        ),
         *("node", "value_arrays"),
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),

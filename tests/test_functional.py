@@ -800,6 +800,9 @@ def test_an_array_of_another_library_says_how_to_get_an_array_in_f():
         with pytest.raises((TypeError, AttributeError)) as error:
             grad(f)([1.0, 2.0])
         assert not hasattr(error.value, "__notes__")
+    with pytest.raises(AttributeError) as error:
+        grad(lambda columns: columns["u"].sum())({"u": array("d", [1.0, 2.0])})
+    assert error.value.__notes__[0].startswith("grad: argument 0['u'] (array) is a list in f; write np.asarray(x)")
     assert grad(lambda v: (v * v).sum())(np.asarray(x)).tolist() == [2.0, 4.0]
 
 

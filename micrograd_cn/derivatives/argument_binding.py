@@ -139,14 +139,16 @@ class BoundCall:
         try:
             self.output = f(*bound, **kwargs)
         except (TypeError, AttributeError) as error:
-            from ..graph.conversion import numpy_advice  # imported here, because correct programs do not need it
+            from ..graph.numpy_errors import numpy_advice  # imported here, because correct programs do not need it
 
             if advice := numpy_advice(error):
                 error.add_note(f"{name}: Values are in the place of the numbers in the arguments; {advice}")
             for i in argnums:
-                if is_array(args[i]) and not is_of_numpy(args[i]):
-                    kind = type(args[i]).__name__
-                    error.add_note(f"{name}: argument {i} ({kind}) is a list in f; write np.asarray(x) for an array")
+                for path, x in flatten(args[i], f"argument {i}", arrays=False)[0]:
+                    if is_array(x) and not is_of_numpy(x):
+                        error.add_note(
+                            f"{name}: {path} ({type(x).__name__}) is a list in f; write np.asarray(x) for an array"
+                        )
             raise
         self._order: list[Value] | None = None  # the topological order of the one output, if it is known
         # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.

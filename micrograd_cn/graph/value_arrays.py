@@ -253,6 +253,7 @@ OF_TRUTHS = {
     **dict.fromkeys(("add", "maximum", "fmax"), _or),
     **dict.fromkeys(("multiply", "minimum", "fmin"), _and),
 }
+QUESTIONS = {"isnan", "isinf", "isfinite"}  # numpy has no such functions of objects
 IDENTITIES = {"add": 0.0, "multiply": 1.0}
 ORDERING = {np.searchsorted, np.digitize, np.lexsort}
 PRODUCTS = {np.dot, np.inner, np.vdot}
@@ -288,6 +289,10 @@ class ArgumentArray(np.ndarray):
         elif options and name in LOGICAL and options.get("dtype") not in (None, object):
             count = ufunc.nin if how in ("__call__", "outer") else 1
             operands[:count] = [np.array(x, dtype=bool) for x in operands[:count]]
+        elif how == "reduce" and "where" in options:
+            _add_identity(name, options)
+        elif name in QUESTIONS and how == "__call__" and out is None and not options:
+            return _conditions(_applied(CONDITIONS[name], operands))
         if out is not None:
             options["out"] = tuple([_plain(x) for x in out])
         # `apply` is a name, by which `callers` finds out which function of numpy compares elements
@@ -325,8 +330,8 @@ class ValueArray(ArgumentArray):
         dtype = options.get("dtype")
         if "where" in options:
             options["where"] = _mask(options["where"])
-            if how == "reduce" and name in IDENTITIES and options.get("initial", np._NoValue) is np._NoValue:
-                options["initial"] = IDENTITIES[name]  # which numpy does not know for objects
+            if how == "reduce":
+                _add_identity(name, options)
         if how == "__call__" and not options and (function := OF_TRUTHS.get(name)) and all(map(_are_truths, plain)):
             found = _conditions(_applied(function, plain))
             return found if out is None else _filled(out[0], found)
@@ -371,6 +376,8 @@ class ValueArray(ArgumentArray):
             return _wrapped(np.array(ops.solve(*[np.asarray(x, dtype=object).tolist() for x in args]), dtype=object))
         if function is np.sinc and args:
             return _applied(_sinc, [_plain(args[0])])
+        if "where" in options:
+            options = {**options, "where": _mask(options["where"])}
         if function in ORDERING:
             for x in (*args, *options.values()):
                 _guard_nan(x)
@@ -403,7 +410,7 @@ class ValueArray(ArgumentArray):
         """Return a copy of the type `dtype`. If this is a type of numbers, results of comparisons become 0 or 1."""
         if np.dtype(dtype).kind in "fiu" and self.size and all(map(_is_truth, self.flat)):
             return _applied(lambda x: x * 1.0, [_plain(self)])
-        return super().astype(dtype, *args, **options)
+        return _wrapped(super().astype(dtype, *args, **options))
 
 
 def _ordering(name: str) -> Callable[..., Any]:
@@ -455,6 +462,12 @@ for _name in ("sort", "argsort", "partition", "argpartition", "searchsorted", "a
     setattr(ValueArray, _name, _ordering(_name))
 for _name in ("mean", "std", "var"):
     setattr(ValueArray, _name, _averaging(_name))
+
+
+def _add_identity(name: str, options: dict[str, Any]) -> None:
+    """Add the identity of the function `name` to the options of its `reduce`: numpy does not know it for objects."""
+    if name in IDENTITIES and options.get("initial", np._NoValue) is np._NoValue:
+        options["initial"] = IDENTITIES[name]
 
 
 def _mask(where: Any) -> Any:
@@ -595,10 +608,13 @@ for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "mat
 
 
 def _wrapped(result: Any, kind: type[ArgumentArray] = ValueArray) -> Any:
-    """Return `result`, from a function of numpy, with arrays of the class `kind` in the place of arrays of objects."""
+    """Return `result`, from a function of numpy, with arrays of the class `kind` in the place of arrays of objects.
+
+    Arrays of plain numbers, such as those of `np.argsort`, become arrays of numpy's own class.
+    """
     if isinstance(result, np.ndarray):
         if not result.dtype.hasobject or _is_foreign(result):
-            return result
+            return _plain(result)
         return result.view(kind) if result.shape else result[()]
     if isinstance(result, (tuple, list)) and type(result) in (tuple, list):
         return type(result)([_wrapped(x, kind) for x in result])

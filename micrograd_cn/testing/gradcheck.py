@@ -26,7 +26,7 @@ from ..derivatives.tree import flatten
 from ..engine import Value, constant, graph_nodes
 from ..gradients import gradients
 from ..graph.closures import Closure
-from ..graph.conversion import numpy_advice
+from ..graph.numpy_errors import numpy_advice
 from ..ops.number import flag, number
 from .inputs import pytrees
 from .inputs.forward_backward import (

@@ -485,3 +485,11 @@ def test_what_is_not_hashable_is_no_variable(wrong):
         for _ in range(2):
             with pytest.raises(TypeError, match=r"gradient\(\): wrt"):
                 f.gradient([(1.0,)], wrt=wrt)
+
+
+def test_derivatives_of_arrays_are_plain_arrays_of_doubles():
+    """The functions of numpy give floats for them, and not objects."""
+    f = compile(lambda w: (w["a"] ** 2).sum())
+    _, [found] = f.value_and_grad([({"a": np.array([1.0, -2.0])},)], wrt="w")
+    assert type(found["a"]) is np.ndarray
+    assert np.clip(found["a"], -1, 1).tolist() == [1.0, -1.0]

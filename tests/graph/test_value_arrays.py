@@ -314,8 +314,40 @@ def test_errors_of_numpy_come_with_what_to_write(name):
 
 def test_errors_of_numpy_come_with_what_to_write_in_derivatives_too():
     with pytest.raises(TypeError) as caught:
-        grad(lambda x: np.isnan(x).sum() * x[0])(A)
+        grad(lambda x: np.signbit(x).sum() * x[0])(A)
     assert "write x != x for nan" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("f", "advice"),
+    [
+        (
+            lambda x: np.float_power(x, 2.0).sum(),
+            r"of Values: for each Value x of an array write x \*\* y$",
+        ),
+        (lambda x: np.heaviside(x, 0.5).sum(), r"write x\.step\(\)"),
+        (lambda x: np.divmod(x, 2.0)[1].sum(), r"write floor\(x / y\) and x % y"),
+        (lambda x: pytest.importorskip("scipy.special").expit(x).sum(), r"write x\.sigmoid\(\)"),
+        (lambda x: pytest.importorskip("scipy.special").logsumexp(x), r"write micrograd_cn\.logsumexp\(xs\)"),
+    ],
+)
+def test_functions_without_an_operation_come_with_what_to_write(f, advice):
+    for run in (grad(f), compile(f)):
+        with pytest.raises((TypeError, IndexError)) as caught:
+            run(A)
+        assert re.search(advice, " ".join(caught.value.__notes__))
+
+
+def test_a_mask_chooses_elements_of_sums_and_of_copies():
+    def copied(x):
+        y = x.copy()
+        np.copyto(y, 0.0, where=x < 0)
+        return (y * y).sum()
+
+    for f in (lambda x: np.sum(x * x, where=x > 0), lambda x: 2 * np.mean(x * x, where=x > 0), copied):
+        x = np.array([1.0, -1.0, 3.0])
+        assert grad(f)(x).tolist() == [2.0, 0.0, 6.0]
+        assert compile(f, branches=True)(x) == 10.0
 
 
 def test_the_operators_of_bools_are_refused_for_numbers():
@@ -534,3 +566,24 @@ def test_results_with_other_values_are_plain_arrays():
     p, x = Value(1.0), np.array([1.0, 2.0])
     arrays = [vjp(lambda v: v * p, x)[0], *jvp(lambda v: v * p, x, x), grad(lambda v: (v * p).sum())(x)]
     assert [type(found) for found in arrays] == [np.ndarray] * 4
+
+
+@pytest.mark.parametrize("run", [lambda f: grad(f), lambda f: compile(f)], ids=["differentiated", "compiled"])
+def test_plain_numbers_from_functions_of_numpy_are_plain_arrays(run):
+    found = []
+
+    def f(x):
+        found.append(np.argsort(x))
+        return (x * x).sum()
+
+    run(f)(np.array([1.0, -2.0]))
+    assert {type(order) for order in found} == {np.ndarray}
+
+
+def test_a_differentiated_function_may_ask_for_nan():
+    def f(x):
+        assert np.isnan(x).tolist() == [False, True, False]
+        assert np.isinf(x).tolist() == [False, False, True]
+        return x[np.isfinite(x)].sum()
+
+    assert grad(f)(np.array([1.0, math.nan, math.inf])).tolist() == [1.0, 0.0, 0.0]

@@ -2,6 +2,7 @@
 
 import enum
 import math
+import random
 import warnings
 from decimal import Decimal
 from fractions import Fraction
@@ -247,6 +248,13 @@ def test_a_fraction_or_decimal_is_a_whole_number_only_if_it_has_no_fraction(kind
     assert _kind(kind("2.5")) == "real"
     with pytest.raises(TypeError, match="computes something else"):
         gradcheck(f, 2.0, kind("2.5"))
+
+
+@pytest.mark.parametrize("seed", [4, 5, 22])
+def test_a_function_with_dropout_is_not_deterministic_even_if_two_calls_agree(seed):
+    generator = random.Random(seed)
+    with pytest.raises(NotDeterministic):
+        gradcheck(lambda x: sum(v * v * (generator.random() > 0.5) for v in x), [1.0, 2.0, 3.0])
 
 
 def test_a_complex_constant_is_static():

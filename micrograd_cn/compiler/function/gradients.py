@@ -248,7 +248,8 @@ def _with_doubles(x: Any) -> Any:
         return tuple.__new__(type(x), [_with_doubles(item) for item in x])
     if isinstance(x, list):
         return [_with_doubles(item) for item in x]
-    return x.astype(float) if is_array(x) else x
+    # A view of the class of numpy, since numpy gives arrays of objects for a `ValueArray`, even for one of doubles
+    return x.astype(float).view(sys.modules["numpy"].ndarray) if is_array(x) else x
 
 
 def check_pair(name: str, recording: Recorded) -> None:

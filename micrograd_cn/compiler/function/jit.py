@@ -29,8 +29,8 @@ from typing import Any, NamedTuple, Never, NoReturn, TypeAlias, TypeVar, overloa
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
 from ...graph import context
-from ...graph.conversion import numpy_advice
 from ...graph.interrupts import at_once
+from ...graph.numpy_errors import numpy_advice
 from ...ops.number import flag, is_of_numpy, number, number_or_none
 from ...ops.options import refuse_options
 from ...optim import Optimizer

@@ -1,0 +1,51 @@
+"""What to write where numpy or scipy raises an error of its own about an array of `Value`s."""
+
+from __future__ import annotations
+
+import re
+
+from ..ops.registry import OPS
+from .conversion import operand_names
+from .numpy_methods import INSTEAD
+
+__all__ = ["numpy_advice"]
+
+NO_SHAPE = r"'(float|int)' object has no attribute 'shape'"  # the user's own code may raise such an error, too
+# numpy's own errors about arrays of objects, and what to write instead
+NUMPY_ERRORS = {
+    r"ufunc '(isnan|isfinite|isinf|signbit)'": "for a question about an array of Values x, such as np.isnan(x), write "
+    "x != x for nan, or abs(x) < np.inf for what is finite",
+    r"Cannot cast ufunc '(solve|inv|det|cholesky\w*|lstsq|eig\w*|svd\w*|qr\w*)|does not support type object|"
+    r"array type object is unsupported in linalg": "np.linalg has no derivatives: write micrograd_cn.solve(A, b) for "
+    "the solution of A x = b, and solve it for the columns of the unit matrix for the inverse",
+    NO_SHAPE: "for np.cov(x, y) write ((x - x.mean()) * (y - y.mean())).sum() / "
+    "(len(x) - 1), and divide it by the standard deviations for np.corrcoef",
+    r"loop of ufunc does not support .* no callable \w+ method": "in an array of Values and numbers, numpy asks each "
+    "element for the function: write micrograd_cn.exp(xs), and the like, which takes arrays of both",
+    r"dtype\('O'\) to dtype\('float64'\)": "this function of numpy takes numbers alone: write the formula, for "
+    "np.interp as a sum of where(less(x, limit), a, b), and for np.bincount a loop that adds the weights up",
+}
+
+
+def numpy_advice(error: BaseException) -> str:
+    """Return a text that says what to write, if `error` is numpy's error about an array of `Value`s; else ""."""
+    text, traceback = str(error), error.__traceback__
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+        code, owner = traceback.tb_frame.f_code, str(traceback.tb_frame.f_globals.get("__name__", ""))
+        if owner.startswith("scipy.") and code.co_name in OPS:
+            name = code.co_name
+            return f"scipy's {name} takes no Values: write micrograd_cn.{name}({operand_names(OPS[name].arity)})"
+    module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
+    in_python = module.startswith("numpy.")  # other errors are those of numpy's C code, or of the user's own code
+    if unsupported := re.search(r"ufunc '(\w+)' not supported for the input types", text):
+        name = unsupported[1]
+        if name in OPS:
+            operands = operand_names(OPS[name].arity)
+            return f"np.{name} takes no arrays of Values: write micrograd_cn.{name}({operands}), which does"
+    known = {found: advice for found, advice in NUMPY_ERRORS.items() if in_python or found != NO_SHAPE}
+    if advice := next((advice for found, advice in known.items() if re.search(found, text)), ""):
+        return advice
+    if unsupported and unsupported[1] in INSTEAD:
+        return f"there is no {unsupported[1]} of Values: for each Value x of an array write {INSTEAD[unsupported[1]]}"
+    return ""
