@@ -3,12 +3,14 @@
 import itertools
 import math
 import random
+import re
 
 import pytest
 
 from micrograd_cn import OPS, Value, losses, mean, playground
+from micrograd_cn.flow.graph import MOST_OPERANDS
 from micrograd_cn.flow.javascript import Rows
-from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, OPTIMIZERS, _loss
+from micrograd_cn.flow.playground import ACTIVATIONS, LOSSES, MOST_NEURONS, OPTIMIZERS, Playground, _counts, _loss
 from micrograd_cn.flow.texts import MODEL, NETWORK, PAGE, PLAYGROUND
 from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
@@ -66,6 +68,24 @@ def test_two_hundred_steps_of_every_optimiser_are_the_library_s(room, optimizer)
 @pytest.mark.parametrize(("loss", "data"), [*[(loss, "xor") for loss in LOSSES], ("mse_loss", "bits")])
 def test_every_loss_is_the_library_s(room, loss, data):
     assert_trains_alike(room, GIVEN | {"data": data, "optimizer": "momentum", "loss": loss, "rate": 0.02}, 25)
+
+
+def test_the_page_knows_every_operation_for_every_count_of_operands_that_it_takes():
+    for op in OPS.values():
+        known = _counts(op, Rows(), MOST_OPERANDS)
+        found = {op.arity: known} if isinstance(known, dict) else {n: facts for n, facts in enumerate(known) if facts}
+        assert [*found] == [n for n in range(1, MOST_OPERANDS + 1) if n in op.arities]
+        for n, facts in found.items():
+            assert {*re.findall(r"\{(\d+)\}", facts["text"])} == {str(slot) for slot in range(n)}
+
+
+def test_a_page_that_is_saved_has_the_text_of_the_playground(tmp_path):
+    class Short(Playground):
+        html = "<p>网络</p>\n"  # to make the whole page takes longer
+
+    path = Short("en").save(tmp_path / "page.html")
+    assert path == tmp_path / "page.html"
+    assert path.read_bytes() == Short.html.encode()
 
 
 @pytest.mark.parametrize("name", LOSSES)
