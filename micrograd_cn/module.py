@@ -56,8 +56,8 @@ class Module:
     a model, write `del m.w` first.
 
     After an assignment to an item of a collection, as in `m.ws[0] = 0.5`, the error is raised, or the warning given,
-    when the parameters are next listed or saved, and by optimisers before their first step, and after 10, 100,
-    1000, ... steps. A collection may have numbers beside parameters from the start.
+    when the parameters are next listed or saved, and by optimisers after their first step, and after 30, 1000,
+    ... steps. A collection may have numbers beside parameters from the start.
 
     Parameters are looked for in each model object and not in its class, so it is an error if an attribute of the class
     has one, or if `__init__` puts parameters into a list of the class and the model has none of them. If a module

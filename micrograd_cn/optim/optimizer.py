@@ -31,7 +31,7 @@ class MachineCode(Protocol):
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
 machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
 # After so many steps, an optimiser asks whether models still have its parameters.
-LOOKING_STEPS = frozenset([0, *[10**n for n in range(1, 15)]])
+LOOKING_STEPS = {1, 30, 1000, 30_000, 1_000_000}
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
