@@ -301,6 +301,7 @@ class Program(Runnable):
             output: the outputs, as for `Program`.
             first: further parameters. They come before those of this program, which keep their order.
         """
+        self.check_operations()
         made = Program(output, self.inputs, [*first, *self.parameters])
         made.compiled.data.watch_as(self.compiled.data)
         return made
@@ -853,6 +854,7 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, m
     While the graph is differentiated, a new leaf that requires a gradient therefore takes the place of each frozen
     leaf. To unfreeze the leaf itself for that time would be wrong: another thread that trains would then change it.
     """
+    program.check_operations(f"{kind}(): ")
     _check_partials_are_repeatable(program)
     leaves = (*program.parameters, *program.inputs)
     instead = {x: Value(x._data, x.label) for x in leaves if not x.requires_grad}

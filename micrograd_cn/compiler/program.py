@@ -498,6 +498,17 @@ class Runnable:
 
         return TrainingRun([bucket], dispatcher, options, validate, explain_nan).fit()
 
+    def check_operations(self, name: str = "") -> None:
+        """Raise ValueError if a user's operation computes something else now than when the program was made.
+
+        Code that is made now would not fit the code that exists. `name` is how the message begins, such as "fit(): ".
+        """
+        if op := self.compiled.graph.changed_operation():
+            raise ValueError(
+                f"{name}the operation {op!r} is not what it was when the program was made, since its functions read "
+                "something that has changed; compile anew, or pass what changes as an operand"
+            )
+
     def check_indices(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
         """Raise an error if an index of `take`, or a class label, makes the output nan for some row of a bucket.
 
@@ -724,8 +735,11 @@ class Runnable:
             kind = "gradient" if self._single and self.outputs[0].requires_grad else "forward"
             return self.compiled.llvm_text(kind)
         if language == "python":
-            constants = self.compiled.graph.constants
-            return source(self.outputs, self.inputs, self.parameters, constants, self._single, parameters)
+            graph = self.compiled.graph
+            return source(
+                self.outputs, self.inputs, self.parameters, graph.constants, self._single, parameters,
+                graph.users_formulas,
+            )  # fmt: skip
         raise ValueError(f'source() is in "llvm", "python" or "c", got {language!r}')
 
     def array_function(self, parameters: ParameterNames) -> Callable[[Any, Any, Any], Any]:

@@ -20,6 +20,7 @@ from ..engine import Value, traverse
 from ..module import Module
 from ..ops import table
 from ..ops.operation import Op
+from ..text.formula import FormulaSteps
 from .instructions.builder import CodeBuilder
 from .instructions.lowering import DETACH, evaluation_order
 
@@ -150,6 +151,7 @@ class PythonWriter:
 
     Args:
         leaves: the names of the leaves, which begin with their origin, such as "w0" and "x1".
+        code: the builder that traces the formula of an operation, so the operation is written as simpler operations.
 
     Attributes:
         origins: a dict from the name of each variable to the origins of its value.
@@ -158,17 +160,16 @@ class PythonWriter:
         lines: the assignments.
         helpers: a dict from the names of functions that the assignments need to the definitions of these functions.
         name_of: a dict from each expression to the name of the variable that has its value.
-        code: the builder that traces the formula of an operation, so the operation is written as simpler operations.
     """
 
-    def __init__(self, leaves: Iterable[str]) -> None:
+    def __init__(self, leaves: Iterable[str], code: CodeBuilder) -> None:
         self.origins = {name: frozenset(name[0]) for name in leaves}
         self.all_origins = frozenset[str]().union(*self.origins.values())
         self.converted: set[str] = set()
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
         self.name_of: dict[str, str] = {}
-        self.code = CodeBuilder()
+        self._code = code
 
     def assign(self, expression: str, names: Iterable[Name]) -> str:
         """Return the name of the variable that has an expression's value. Add an assignment if there is none yet.
@@ -243,7 +244,7 @@ class PythonWriter:
             names: the operands, as names, constants or comparisons.
         """
         known = [name if isinstance(name, float) else None for name in names]
-        formula = self.code.formula((printed, "formula"), known, printed)
+        formula = self._code.formula((printed, "formula"), known, printed)
         [result] = formula.run(names, lambda row, operands: self.apply(row, operands, op in SMOOTH), float)
         return result
 
@@ -256,7 +257,7 @@ class PythonWriter:
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:
             return
-        inside = PythonWriter(operands)
+        inside = PythonWriter(operands, self._code)
         result = inside.text(inside._formula(op, op, operands))
         self.helpers |= inside.helpers
         lines = textwrap.indent("\n".join([*inside.lines, f"return {result}"]), 8 * " ")
@@ -346,6 +347,7 @@ def source(
     constants: Mapping[Value, float],
     single: bool,
     named: ParameterNames | None = None,
+    users_formulas: dict[Any, FormulaSteps] | None = None,
 ) -> str:
     """Return the text of a function `f(xp, parameters, inputs)`, in which `xp` is the library that computes.
 
@@ -357,6 +359,7 @@ def source(
         single: whether the function returns one number instead of a list of numbers.
         named: the parameters by name, if the function shall take its parameters as a dict. If this is None, the
             function takes a list.
+        users_formulas: the formulas of users' operations that are known already, as for `CodeBuilder`.
 
     Raises:
         TypeError: `named` is wrong (see `in_order_of_names`), or an operation cannot be printed.
@@ -367,7 +370,7 @@ def source(
         read = traverse(*outputs)[1].union(outputs)
         parameters = in_order_of_names(entries, parameters, read)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
-    writer = PythonWriter([*ws, *xs])
+    writer = PythonWriter([*ws, *xs], CodeBuilder(users_formulas))
     leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
     names: dict[Value, Name] = {**constants, **leaves}
     for node in evaluation_order(outputs):

@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, functional
+from micrograd_cn import Op, Value, functional
 from micrograd_cn.compiler import CompiledFunction, compile  # noqa: A004 -- the field's name
 from micrograd_cn.nn import MLP, Layer, Module
 from micrograd_cn.optim import SGD, Adam, Optimizer
@@ -1963,3 +1963,55 @@ def test_code_in_the_slots_of_an_object_is_found():
         compile(lambda x: holder.scale(x))(1.0)
     holder.scale = lambda x: x * 2.0
     assert compile(lambda x: holder.scale(x))(1.5) == 3.0
+
+
+def scaled(slope):
+    """Return an operation that multiplies its operand by the number in a list, which each of its functions reads."""
+    return Op("scaled", lambda x: x * slope[0], (lambda y, x: slope[0],))
+
+
+@pytest.mark.parametrize("place", ["function", "activation"])
+@pytest.mark.parametrize("before", ["fit", "call"])
+def test_fit_notices_a_changed_number_that_a_users_operation_reads(before, place):
+    slope, w = [2.0], Value(1.0)
+    op = scaled(slope)
+    model = MLP(1, [1, 1], activation=op, seed=0) if place == "activation" else lambda x: op(w * x[0])
+    optimizer = SGD(model.parameters() if place == "activation" else [w], lr=0.0)
+    f = compile(lambda x: model([x]))
+    losses = f.fit(([1.0],), optimizer, epochs=1) if before == "fit" else [f(1.0)]
+    slope[0] = 5.0
+    with pytest.raises(ValueError, match=r"fit\(\): the operation 'scaled' is not what it was .*; compile anew"):
+        f.fit(([1.0],), optimizer, epochs=1)
+    slope[0] = 2.0
+    assert [*f.fit(([1.0],), optimizer, epochs=1)] == losses
+
+
+def test_one_compiled_function_has_one_value_even_if_a_users_operation_changes():
+    """All code for a program computes what was recorded, and a derivative that would not is refused."""
+    slope, w = [2.0], Value(3.0)
+    op = scaled(slope)
+    f = compile(lambda x: op(op(w) * x))
+    assert f(1.0) == 12.0
+    early = compile(lambda x: op(w * x))
+    assert early.gradient(([1.0],)) == [[6.0]]
+    slope[0] = 5.0
+    assert (f(1.0), f.forward(([1.0],)), f.backward(([1.0],)), w.grad) == (12.0, [12.0], 12.0, 4.0)
+    assert (early(1.0), early.gradient(([1.0],))) == (6.0, [[6.0]])
+    refusal = "the operation 'scaled' is not what it was when the program was made"
+    for derive in (f.gradient, f.jacobian, f.hessian, lambda x: f.value_and_grad(x, "x")):
+        with pytest.raises(ValueError, match=refusal):
+            derive(([1.0],))
+    assert "2.0" in f.source("python")
+    assert "5.0" not in f.source("python")
+    anew = compile(f._f)
+    assert (anew(1.0), anew.gradient(([1.0],))) == (75.0, [[75.0]])
+
+
+def test_constants_do_not_make_a_users_operation_read_a_number_again():
+    """A formula is simplified for operands that are constants, and comes from the same trace as the others."""
+    slope, x = [2.0], Value(1.0)
+    partials = (lambda y, a, b: b * slope[0], lambda y, a, b: a * slope[0])
+    product = Op("product", lambda a, b: a * b * slope[0], partials)
+    program = compile(product(x, 3.0) + product(x, x), [x])
+    slope[0] = 5.0
+    assert program(1.0) == 8.0

@@ -181,7 +181,9 @@ def compile(  # noqa: A001 -- the field's name
     - If a parameter, or a number outside the function that it reads, is replaced after the function was recorded, `fit`
       raises an error, and so does a derivative with respect to a list that has the new parameter. A call and the other
       methods do not check this: they go on with what was recorded, and a structure or a branch that is recorded later
-      uses the new one. So compile anew after something was replaced, or change a parameter's `data` instead.
+      uses the new one. So compile anew after something was replaced, or change a parameter's `data` instead. A number
+      that the functions of a user-defined operation read is such a number, too, and if it has changed, a derivative
+      that no call has needed before raises an error.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
@@ -454,7 +456,8 @@ class Recording:
         try:
             self.program.check_frozen("compile")
             self.program.compiled.data.check_constants()
-        except ValueError:  # the program has other constants
+            self.program.check_operations()
+        except ValueError:  # the program has other constants, or an operation has changed
             return False
         return not self.difference(other, leaves)
 
@@ -1511,6 +1514,9 @@ class CompiledFunction:
                 f"{name}(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
                 "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
             )
+        for program in (recording.program, recording.guards.program):
+            if program:
+                program.check_operations(f"{name}(): ")
         self._made_inside |= leaves - others
         return folded is recording
 

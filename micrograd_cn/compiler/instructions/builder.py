@@ -78,11 +78,17 @@ class CodeBuilder(Code):
         specializations: for each operation and kind of formula, how many formulas with constant inputs have been
             requested that were not in `formulas`. The first MAX_SPECIALIZATIONS of them are traced. Later requests get
             the formula without constants.
+        users_formulas: those formulas in `formulas` that are of users' operations.
+
+    Args:
+        users_formulas: a dict that becomes the attribute of this name. All builders for one graph share a dict, so a
+            user's operation is the same in all code for the graph, even if its functions read something that changes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, users_formulas: dict[Any, FormulaSteps] | None = None) -> None:
         super().__init__()
         self.formulas: dict[Any, FormulaSteps] = {}
+        self.users_formulas = {} if users_formulas is None else users_formulas
         self.specializations: defaultdict[tuple[Op, str], int] = defaultdict(int)
         self._calls: dict[tuple[int, int, tuple[bool, ...]], FormulaCall | None] = {}
         self._inline_constants: dict[int, set[str]] = {}
@@ -186,7 +192,13 @@ class CodeBuilder(Code):
             if self.specializations[kind] > MAX_SPECIALIZATIONS:
                 return self.formula(kind, general, op)
         try:
-            found = self.formulas[key] = _traced(key, known, op)
+            if is_known(op):
+                found = _traced(key, known, op)
+            elif (found := self.users_formulas.get(key)) is None:  # type: ignore[assignment]
+                # One trace serves for all constants, since the functions may read something that has changed since
+                found = _specialized(self.formula(kind, general, op), known) if is_special else _traced(key, known, op)
+                self.users_formulas[key] = found
+            self.formulas[key] = found
             steps = self.formula(kind, general, op).steps if is_special else found.steps
         except FormulaError:
             raise
@@ -301,7 +313,7 @@ class CodeBuilder(Code):
                 already that differ in nothing but constants, more constants are operands, see `may_inline`.
         """
         source = CodeBuilder()
-        source.op_names, source.formulas = self.op_names, self.formulas
+        source.op_names, source.formulas, source.users_formulas = self.op_names, self.formulas, self.users_formulas
         source.specializations, source._inline_constants = self.specializations, self._inline_constants
         source._of_users = self._of_users
         inputs = [
@@ -391,7 +403,7 @@ def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float |
     """Return the formula of `op` whose key in `CodeBuilder.formulas` is `key`, see `_trace_formula`.
 
     A formula of an operation in `micrograd_cn.ops` is traced once in a process. A formula of a user's operation is
-    traced for each program, since the functions of this operation may depend on variables that change.
+    traced for each graph, since the functions of this operation may depend on variables that change.
     """
     if not is_known(op):
         return _trace_formula(key[0][1], known, op)
@@ -401,6 +413,16 @@ def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float |
             _of_the_table.clear()
         found = _of_the_table[key_of_functions] = _trace_formula(key[0][1], known, op)
     return found
+
+
+def _specialized(formula: FormulaSteps, known: Sequence[float | None]) -> FormulaSteps:
+    """Return a formula with constants in the place of some inputs, as for `_trace_formula`."""
+    terms = [Term() if x is None else x for x in known]
+
+    def apply(op: Op, xs: list[Any]) -> Any:
+        return Term("", op, tuple(xs)) if Term in map(type, xs) else op.forward(*xs)
+
+    return formula_steps(terms, formula.run(list[Any](terms), apply, float))
 
 
 def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> FormulaSteps:

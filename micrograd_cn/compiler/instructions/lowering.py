@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Container, Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple
 
 from ... import ops
 from ...engine import Value, topological_order, traverse
 from ...ops.operation import Op, Selection
+from ...ops.registry import is_known
+from ...text.formula import FormulaSteps
 from .builder import CodeBuilder, is_of_the_table
 from .code import AFTER, BATCH, SAMPLE, Pair, Scatter
 
@@ -80,6 +83,7 @@ class Graph:
         has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
         runs_users_code: whether an operation is a user's own. Its functions are called when the graph is lowered or
             differentiated.
+        users_formulas: the formulas of users' operations, as for `CodeBuilder`.
         has_checks: whether an operation is a `where` that chooses between a number and nan, as losses do to check their
             targets.
 
@@ -110,18 +114,50 @@ class Graph:
         self.parameters = [*first_parameters, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
         self._kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
-        self._code = self._checked_code()
+        self.users_formulas: dict[Any, FormulaSteps] = {}
+        self._code = self._checked_code(self.users_formulas)
         self.runs_users_code = not all(is_of_the_table(op) for op, _ in self._kinds)
+        self._traced = self._trace_users_operations(self._code) if self.runs_users_code else {}
         self.has_gathers = any(op.lowerings.is_gather for op, _ in self._kinds)
         choosing = {op for op, _ in self._kinds if op.lowerings.machine == "select"}
         self.has_checks = any(map(is_check, [pair for pair in self.operations if pair[1] in choosing]))
         check_gradient_flow(interior, first_parameters)  # first parameters may be frozen while the graph is recorded
 
-    def _checked_code(self) -> CodeBuilder:
-        code = CodeBuilder()
+    def _checked_code(self, users_formulas: dict[Any, FormulaSteps]) -> CodeBuilder:
+        code = CodeBuilder(users_formulas)
         for op, count in self._kinds:
             code.check(op, count)
         return code
+
+    def _trace_users_operations(self, code: CodeBuilder) -> dict[tuple[str, str, int], set[str]]:
+        """Trace the partials of users' operations, too, and return all formulas of these operations as texts.
+
+        If partials cannot be traced now, they are traced when they are needed. This may be never.
+        """
+        for op, count in self._kinds if any(y.requires_grad for y in self.outputs) else ():
+            if not is_known(op):
+                for kind in ("partials", "contributions") if op.selects else ("partials",):
+                    with suppress(TypeError):
+                        for row, used in code.formula((op, kind), [None] * (count + 1), op).steps:
+                            code.check(row, len(used))
+        found: dict[tuple[str, str, int], set[str]] = {}
+        for ((op, kind), known), steps in code.users_formulas.items():
+            if {*known} <= {None}:
+                found.setdefault((op.name, kind, len(known)), set()).add(str(steps))
+        return found
+
+    def changed_operation(self) -> str:
+        """Return the name of a user's operation that computes something else now than when the graph was made.
+
+        Return "" if there is none. The functions of such an operation may read a variable, which can change. All code
+        for this graph computes what they computed at first.
+        """
+        if not self.runs_users_code:
+            return ""
+        now: dict[tuple[str, str, int], set[str]] = {}
+        with suppress(TypeError):  # otherwise an operation cannot be traced any more
+            now = self._trace_users_operations(self._checked_code({}))
+        return next((key[0] for key, texts in self._traced.items() if now.get(key) != texts), "")
 
     def take_code(self) -> CodeBuilder:
         """Return a `CodeBuilder` without instructions. Its method `check` has checked all operations of the graph.
@@ -129,7 +165,7 @@ class Graph:
         Each call returns another object, even if several threads call the method at the same time.
         """
         code: CodeBuilder | None = vars(self).pop("_code", None)  # one call into C, so one thread alone gets it
-        return code or self._checked_code()
+        return code or self._checked_code(self.users_formulas)
 
 
 def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
