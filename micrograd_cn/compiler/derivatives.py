@@ -25,6 +25,7 @@ from .data.arrays import FlatNumbers
 from .data.captured import CapturedValue, describe, with_kept_constants, with_leaves
 from .data.columns import Columns, Numbers, flat
 from .data.nodes import some_frozen
+from .data.parameters import reached_nodes
 from .data.partition import has_nan
 from .data.rows import as_result, numpy_if_array, row_numbers, writable_address
 from .instructions.builder import is_of_the_table
@@ -83,6 +84,15 @@ def frozen_variable(kind: str, path: str, x: Value) -> ValueError:
         f"{kind}(): wrt{path}, {x!r}, requires no gradient; write "
         "wrt=[p for p in model.parameters() if p.requires_grad]"
     )
+
+
+class Default(str):
+    """A text that is the default of an argument. It can be told apart from an equal text that a user passes."""
+
+    __slots__ = ()
+
+
+PARAMETERS = Default("parameters")
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -340,7 +350,7 @@ class Program(Runnable):
         return self._evaluate("gradient", rows, wrt, threads, out)
 
     def value_and_grad(
-        self, rows: Any, wrt: Variables = "parameters", each: bool = False, threads: int = 1
+        self, rows: Any, wrt: Variables = PARAMETERS, each: bool = False, threads: int = 1
     ) -> tuple[Any, Any]:
         """Return the mean output over the rows, and the gradient of this mean; no `grad` is changed.
 
@@ -359,7 +369,8 @@ class Program(Runnable):
         Raises:
             TypeError, RuntimeError, FloatingPointError: as for `gradient`.
             ValueError: as for `gradient`; or there are no rows; or `wrt` has inputs and parameters, and `each` is not
-                set.
+                set; or `wrt` is not passed, and a value was computed from a parameter before the compiled function was
+                called.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(1), Value(3)
@@ -370,6 +381,9 @@ class Program(Runnable):
         check_threads("value_and_grad", threads)
         if type(each) is not bool:
             each = flag("value_and_grad(): each", each)
+        if type(wrt) is Default:
+            wrt = "parameters"
+            self.check_no_captured("value_and_grad")
         numpy, wrt = numpy_if_array(rows), _reusable(wrt)
         if each:
             return split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
@@ -759,14 +773,23 @@ class Program(Runnable):
                         'compute it in the function, detach() it, or write wrt="parameters", in which it is a variable'
                     )
 
+    def check_no_captured(self, kind: str) -> None:
+        """Raise ValueError if the program uses a captured value that was computed from a leaf which is not frozen.
+
+        A gradient with respect to all parameters would not reach this leaf through the captured value. `kind` is the
+        name of the method, for messages.
+        """
+        if used := self._used_captured:
+            self._check_captured(kind, [x for p in used for x in traverse(p.original)[1] if x.requires_grad])
+
     @cached_property
     def _used_captured(self) -> Sequence[CapturedValue]:
-        """The captured values that this program uses. Other programs of the same function may use further ones.
+        """The captured values to which a gradient can flow. Other programs of the same function may use further ones.
 
         A captured value was computed before the compiled function was called.
         """
-        leaves = traverse(*self.outputs)[1] if self.compiled.captured else ()
-        return [p for p in self.compiled.captured if p in leaves]
+        reached = reached_nodes(self.outputs) if self.compiled.captured else ()
+        return [p for p in self.compiled.captured if p in reached]
 
     def _evaluate(
         self,

@@ -6,6 +6,7 @@ The plain function is the oracle: what a program computes is what the plain func
 from array import array
 from math import isnan
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
@@ -304,6 +305,26 @@ def test_a_derivative_that_would_leave_out_a_captured_value_is_refused():
     assert sorted(f.gradient([([1.0],)], wrt="parameters")[0]) == [10.0, 12.0, 30.0]
     assert f.backward([([1.0],)]) == 60.0
     assert (w.grad, v.grad) == (60.0, 12.0)
+
+
+@pytest.mark.parametrize("branches", [False, True])
+@pytest.mark.parametrize("options", [{}, {"each": True}])
+def test_the_gradient_of_all_parameters_would_leave_out_a_captured_value_so_it_is_refused(options, branches):
+    """`value_and_grad` raises what `fit` raises, also where machine code is ready for arrays of this shape."""
+    w = Value(2.0, "w")
+    penalty = 0.1 * w * w
+    f = compile(lambda x: w * x * x + penalty if not branches or x > 1.5 else w * x + penalty, branches=branches)
+    samples = (np.array([1.0, 2.0]),)
+    for _ in range(40):  # so it is computed by code that is ready, or by a program for both branches
+        assert [*np.ravel(f.value_and_grad(samples, "parameters", **options)[1])][-1] == 1.0
+    for methods in (f, f.program(2.0)):
+        with pytest.raises(ValueError, match=r"uses mul\(\.\.\.\), which was computed from w before .* detach\(\) it"):
+            methods.value_and_grad(samples if methods is f else [[2.0]], **options)
+    w.requires_grad = False
+    assert f.value_and_grad(samples, **options)
+    g = compile(lambda x: w * x + penalty.detach())
+    w.requires_grad = True
+    assert sorted(g.value_and_grad(samples)[1]) == [0.0, 1.5]
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])

@@ -60,7 +60,17 @@ from ..data.samples import (
     unflatten,
 )
 from ..data.surroundings import ReachableCode, Snapshot, Surroundings
-from ..derivatives import NO_ARGNUMS, Kind, Program, Programs, Variables, unfrozen, zero_frozen
+from ..derivatives import (
+    NO_ARGNUMS,
+    PARAMETERS,
+    Default,
+    Kind,
+    Program,
+    Programs,
+    Variables,
+    unfrozen,
+    zero_frozen,
+)
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph, without_collector
@@ -561,13 +571,7 @@ MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
 
 
-class Default(str):
-    """A text that is the default of an argument. It can be told apart from an equal text that a user passes."""
-
-    __slots__ = ()
-
-
-INPUTS, PARAMETERS = Default("inputs"), Default("parameters")
+INPUTS = Default("inputs")
 
 
 def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
@@ -1002,11 +1006,12 @@ class CompiledFunction:
         Args:
             samples: as for `backward`.
             wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one
-                array in the order of `.parameters`. For a list of `Value`s, such as `model.parameters()`, it is one
-                array in the order of the list. For any other nesting of lists, tuples and dicts of `Value`s, it has the
-                same nesting. For the name of an argument, it has the derivatives with respect to this argument in every
-                sample, nested as the argument is. For a tuple of names it is a tuple. For an argument that is called
-                inputs or parameters, write a tuple, such as `wrt=("inputs",)`.
+                array in the order of `.parameters`. A value that was computed from a parameter before the call is one
+                of the variables if you pass "parameters"; by default it is an error. For a list of `Value`s, such as
+                `model.parameters()`, it is one array in the order of the list. For any other nesting of lists, tuples
+                and dicts of `Value`s, it has the same nesting. For the name of an argument, it has the derivatives with
+                respect to this argument in every sample, nested as the argument is. For a tuple of names it is a tuple.
+                For an argument that is called inputs or parameters, write a tuple, such as `wrt=("inputs",)`.
             each: whether to return the result and the gradient of every sample.
             has_aux: whether the function returns a pair: the number to differentiate, and auxiliary results. The value
                 that is returned is then a pair, too: the value, and a list of the auxiliary results of all samples.
@@ -1025,14 +1030,19 @@ class CompiledFunction:
         ([5.0, 25.0], [[4.0, 2.0], [8.0, 6.0]])
         """
         check_threads("value_and_grad", threads)
-        if type(wrt) is Default:
+        is_default = type(wrt) is Default
+        if is_default:
             wrt = "parameters"
         elif type(wrt) is str:
             self._refuse_clash("value_and_grad", wrt)
         if not (type(each) is type(has_aux) is bool):
             each, has_aux = flag("value_and_grad(): each", each), flag("value_and_grad(): has_aux", has_aux)
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
-        if is_mean and (ready := self._gradient_runner("value_and_grad", arrays := as_tuple(samples))):
+        if (
+            is_mean
+            and not (is_default and self._captured)
+            and (ready := self._gradient_runner("value_and_grad", arrays := as_tuple(samples)))
+        ):
             computed = ready.runner.computed(arrays)
             numpy = sys.modules["numpy"]
             mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
@@ -1051,11 +1061,15 @@ class CompiledFunction:
         self._check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
         of_mean = not (variables.arguments or each)
-        if of_mean and not has_aux and (merged := self._merged_gradient(buckets, threads)):
+        may_merge = not (has_aux or (is_default and self._captured))
+        if of_mean and may_merge and (merged := self._merged_gradient(buckets, threads)):
             first = merged[1].recordings[0].program
             return merged[2], variables.of_mean(merged[3], first, self.parameters, numpy)
-        parts = None if has_aux or of_mean else self._merged_derivatives(variables, buckets, threads)
+        parts = self._merged_derivatives(variables, buckets, threads) if may_merge and not of_mean else None
         parts = parts or self._parts("value_and_grad", buckets, threads, has_aux, flat)
+        if is_default and self._captured:
+            for part in parts:
+                part.recording.loss.check_no_captured("value_and_grad")
         value: Any
         if not of_mean:
             value, gradient = variables.of_samples(parts, self.parameters, threads, each, numpy)
