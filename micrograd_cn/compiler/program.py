@@ -429,7 +429,8 @@ class Runnable:
                 parameters. The returned list has these losses in its attribute `validation`.
             patience: training ends after this many epochs in a row without a new best validation loss. The best loss is
                 the smallest, or the largest if the optimiser maximizes. However `fit` ends, the parameters then have
-                the values of the best epoch, and the attribute `best_epoch` of the returned list is the index of this
+                the values of the best epoch, also those that the callback has changed, such as by another optimiser,
+                and not only those of `optimizer`. The attribute `best_epoch` of the returned list is the index of this
                 epoch. If `patience` is None, training does not end early. See `optim.EarlyStopping`. The optimiser's
                 state is that of the last step.
 

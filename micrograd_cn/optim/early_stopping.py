@@ -83,4 +83,4 @@ class EarlyStopping:
 
     def restore(self) -> None:
         """Give the parameters the data that they had after the best epoch. If no loss was recorded, change nothing."""
-        assign_data(self.parameters if self._data else (), self._data)
+        assign_data(self.parameters[: len(self._data)], self._data)  # others may have come since

@@ -454,6 +454,22 @@ def test_an_eager_function_stops_where_the_compiled_one_does():
     assert (w.data, len(history) < 30) == (pytest.approx(v.data, rel=1e-12), True)
 
 
+@pytest.mark.parametrize("made", [True, False], ids=["a graph", "a function"])
+def test_early_stopping_restores_all_parameters_on_which_the_loss_depends(made):
+    """The callback may train some of them by another optimiser."""
+    a, b, x, t = Value(0.0), Value(0.0), Value(1.0), Value(1.0)
+    f = compile(((a + b) * x - t) ** 2, [x, t]) if made else compile(lambda x, t: ((a + b) * x - t) ** 2)
+    rows = [[1.0, 1.0], [2.0, 2.0]]
+
+    def other_step(*_):
+        b.data += 0.75
+
+    history = f.fit(rows, SGD([a], lr=1e-3), 10, callback=other_step, validation=rows, patience=2)
+    assert (len(history), history.best_epoch, b.data) == (4, 1, 0.75)
+    losses = f.forward(rows)
+    assert sum(losses) / len(losses) == pytest.approx(history.validation[1], rel=1e-12)
+
+
 @pytest.mark.parametrize("columns", [1, 2])
 @pytest.mark.parametrize("made", [True, False], ids=["a graph", "a function"])
 def test_data_that_a_schedule_changes_in_place_are_those_of_the_call(columns, made):

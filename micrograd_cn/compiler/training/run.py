@@ -198,6 +198,7 @@ class TrainingRun:
         self._buckets, self._dispatcher, self._options, self._validate = buckets, dispatcher, options, validate
         self._validation_losses: list[float] = []
         self._stopping: EarlyStopping | None = None
+        self._restored: Sequence[Value] | None = None  # the programs' parameters that it restores
         if options.patience is not None:
             if validate is None:
                 raise ValueError("fit(): patience needs validation data; write validation=...")
@@ -263,12 +264,23 @@ class TrainingRun:
         if self._validate:
             found = (self._validate(),)
             self._validation_losses.append(*found)
-        stops = bool(self._stopping and self._stopping.step(*found))
+        stops = bool(self._stopping and self._stops(self._stopping, *found))
         callback = self._options.callback
         stops |= bool(callback and asks_to_stop(callback, number, loss, *found))
         if self._merged and not self._dispatcher.may_merge():
             self._reject_merged()
         return stops
+
+    def _stops(self, stopping: EarlyStopping, loss: float) -> bool:
+        """Tell early stopping the validation loss of an epoch, and return whether to stop.
+
+        The loss depends on all parameters that the programs read, and others than the optimizer's may be trained, too:
+        by the callback. So all of them are restored. Those that new programs have brought since the best epoch are not.
+        """
+        if (parameters := self._dispatcher.parameters()) is not self._restored:
+            self._restored, known = parameters, {*stopping.parameters}
+            stopping.parameters += [p for p in parameters if p not in known]
+        return stopping.step(loss)
 
     def _write_back(self) -> None:
         """Copy the results of training back to the parameters and the optimiser, and drop the `TrainingState`."""
