@@ -26,6 +26,8 @@ def _machine_code(monkeypatch):
         pytest.skip("Python's objects have another layout here")
     monkeypatch.setattr(machine, "MIN_NODES", 1)
     monkeypatch.setattr(machine, "NODES_BEFORE_CODE", 0)
+    if not machine._kernels.are_compiled:  # Python code serves until a thread in the background has compiled them
+        machine._kernels.compile()
 
 
 def parameters(n=50):
@@ -199,12 +201,15 @@ def test_a_mode_does_not_matter():
 def test_threads_lose_no_gradient():
     """A sum of gradients is one step for other threads, so nothing is lost when several threads add theirs."""
     found, ones = [Value(1.0) for _ in range(200)], array("d", [1.0] * 200)
+    added: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: [machine.add_to_gradients(found, ones, 1.0) for _ in range(500)])
+        threading.Thread(target=lambda: added.extend(machine.add_to_gradients(found, ones, 1.0) for _ in range(500)))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(added) == 2000
+    assert all(added)
     assert {p.grad for p in found} == {2000.0}
