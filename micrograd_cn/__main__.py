@@ -336,7 +336,8 @@ def _aligned(rows: list[list[str]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that has no × shows ?
+    if hasattr(sys.stdout, "reconfigure"):  # a program may have replaced it by a StringIO
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no × shows ?
     try:
         sys.exit(main())
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does

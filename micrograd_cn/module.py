@@ -475,6 +475,12 @@ _INSTEAD = {
     "register_parameter": "assign a Value to an attribute, as in self.w = Value(0.5)",
     "register_buffer": "assign a number to an attribute, as in self.count = 0",
     "add_module": "assign the module to an attribute",
+    "buffers": "read its attributes, because a number in an attribute is no parameter",
+    "predict": "write model(x), or [model(x) for x in xs]",
+    "fit": "write loss.fit(samples, optimizer, epochs=10), where loss is a function that you compiled",
+    "freeze": "write for p in model.parameters(): p.requires_grad = False",
+    "backward": "write y = model(x), and then y.backward()",
+    **dict.fromkeys(("weights", "trainable_variables"), "write model.parameters()"),
 }
 
 

@@ -1,8 +1,10 @@
 """The command line prints tables, writes pictures and pages, and refuses wrong arguments with a message."""
 
+import io
 import json
 import math
 import re
+import runpy
 import subprocess
 import sys
 
@@ -477,3 +479,13 @@ def test_no_other_function_is_suggested_for_softmax(run):
     _, _, err = run("softmax(x)", "x=3", "--lang=en")
     assert "'softmax' has no meaning here; write exp(a) / (exp(a) + exp(b))" in err
     assert "logsumexp" not in err
+
+
+def test_the_command_writes_to_a_stdout_that_a_program_has_replaced(monkeypatch):
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", written)
+    monkeypatch.setattr(sys, "argv", ["micrograd_cn", "x*x", "x=3"])
+    monkeypatch.delitem(sys.modules, "micrograd_cn.__main__")  # runpy would warn about it
+    with pytest.raises(SystemExit, match=r"^0$"):
+        runpy.run_module("micrograd_cn", run_name="__main__")
+    assert "9" in written.getvalue()

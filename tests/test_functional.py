@@ -603,7 +603,7 @@ def test_an_overflowing_tangent_is_an_anomaly():
         (lambda: grad(lambda x: f"{x}")(1.0), TypeError, "grad: the function returned str 'Value.*, or a number"),
         (lambda: grad(lambda x: [x])([1.0]), TypeError, r"grad: the function returned list .*; use jacobian"),
         (lambda: grad(lambda x: None)(1.0), TypeError, "grad: the function returned NoneType None"),
-        (lambda: grad(math.sin)(1.0), TypeError, r"^float\(\) of a Value would lose its graph"),
+        (lambda: grad(math.sin)(1.0), TypeError, r"^grad: math\.sin takes plain numbers; write micrograd_cn\.sin\(x\)"),
         (lambda: jacobian(lambda x: [x, "2"])(1.0), TypeError, r"jacobian: output\[1\] of the function is str '2'"),
         (lambda: grad(mc.sin, "0"), TypeError, "grad: argnums must be an int or a sequence of ints, got '0'"),
         (lambda: hessian(mc.sin, 0.5), TypeError, "hessian: argnums must be an int or a sequence of ints, got 0.5"),

@@ -1739,3 +1739,15 @@ def test_a_bool_or_a_text_does_not_take_the_place_of_a_parameter(x):
     model.w = None  # as in PyTorch, this gives the parameter up
     assert model.parameters() == []
     model.w = x
+
+
+def test_methods_of_other_libraries_say_what_to_write():
+    model = MLP(2, [1], seed=0)
+    for name, write in {
+        "predict": "write model(x)",
+        "fit": "write loss.fit",
+        "weights": "write model.parameters()",
+    }.items():
+        assert not hasattr(model, name)
+        with pytest.raises(AttributeError, match=f"MLP has no {name}; {re.escape(write)}"):
+            getattr(model, name)

@@ -139,8 +139,12 @@ class BoundCall:
         try:
             self.output = f(*bound, **kwargs)
         except (TypeError, AttributeError) as error:
+            from ..graph.conversion import instead_of
             from ..graph.numpy_errors import numpy_advice  # imported here, because correct programs do not need it
 
+            if instead := instead_of(f):
+                f_name = getattr(f, "__name__", "f")
+                raise TypeError(f"{name}: math.{f_name} takes plain numbers; write {instead} in the function") from None
             if advice := numpy_advice(error):
                 error.add_note(f"{name}: Values are in the place of the numbers in the arguments; {advice}")
             for i in argnums:

@@ -6,6 +6,7 @@ import ast
 import linecache
 from opcode import opname
 from types import FrameType
+from typing import Any
 
 from ..ops.registry import OPS
 from .callers import PACKAGE, outside_numpy
@@ -61,6 +62,10 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
     call = None if inside_package else _call_in(caller)
     called = _name_of(call) or conversion
     name = called.rpartition(".")[2]
+    if is_scipys_code(caller):
+        return scipys_refusal()
+    if name not in OPS and name not in OTHER_NAMES and called != conversion and call and (inner := _function_in(call)):
+        called, name, call = inner, inner.rpartition(".")[2], None
     if _stores_element(caller) and not inside_package:
         alone = "" if recorded else ", or write x.data for the number alone"
         return TypeError(
@@ -90,6 +95,38 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
     return TypeError(
         f"{called}() of a Value would lose its graph; write {instead}x.data for the number" + " alone" * bool(instead)
     )
+
+
+def is_scipys_code(frame: FrameType) -> bool:
+    """Return whether the frame runs code of scipy."""
+    return str(frame.f_globals.get("__name__", "")).startswith("scipy.")
+
+
+def scipys_refusal() -> TypeError:
+    """Return the error for `Value`s that a function of scipy got from a user's function, such as one to minimise."""
+    return TypeError(
+        "a function of scipy got Values instead of numbers, and would lose their graph; grad(f) and value_and_grad(f) "
+        "give Values if f uses parameters or other leaves: write compile(value_and_grad(f)), which gives numbers"
+    )
+
+
+def instead_of(function: Any) -> str:
+    """Return what to write instead of a function of the module `math`, such as "micrograd_cn.exp(x)"; "" for others."""
+    name = getattr(function, "__name__", "")
+    if getattr(function, "__module__", "") != "math":
+        return ""
+    return OTHER_NAMES.get(name) or (f"micrograd_cn.{name}({operand_names(OPS[name].arity)})" if name in OPS else "")
+
+
+def _function_in(call: ast.Call) -> str:
+    """Return the name of a function of `math`, such as "math.exp", in an argument, as in `list(map(math.exp, xs))`.
+
+    The name is "" if there is none.
+    """
+    nodes = [x for argument in (*call.args, *(k.value for k in call.keywords)) for x in ast.walk(argument)]
+    called = [x.func for x in nodes if isinstance(x, ast.Call)]
+    names = [ast.unparse(x) for x in nodes if isinstance(x, (ast.Name, ast.Attribute)) and x not in called]
+    return next((x for x in names if x.startswith("math.") and x[5:] in {*OPS, *OTHER_NAMES}), "")
 
 
 def operand_names(count: int | None) -> str:

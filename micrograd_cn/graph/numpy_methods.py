@@ -172,10 +172,12 @@ def _no_operation(name: str) -> TypeError:
 
     If another function of numpy calls this one, the message names the other function, which the user has called.
     """
-    from .conversion import called_in  # imported here, because correct programs do not need it
+    from .conversion import called_in, is_scipys_code, scipys_refusal  # here, because correct programs do not need it
 
     caller = sys._getframe(2)
     user = outside_numpy(caller)
+    if is_scipys_code(user):
+        return scipys_refusal()
     asked = asked_by(user).name  # "round" for x.round(), which calls np.rint
     public = asked if hasattr(sys.modules["numpy"], asked) else name
     if user is caller:

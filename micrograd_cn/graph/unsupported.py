@@ -31,6 +31,7 @@ _NEW = "x * 1 for a new node of the same number, or Value(x.data) for a new leaf
 INSTEAD = {
     **dict.fromkeys(("T", "mT", "H", "transpose", "permute", "swapaxes", "view", "reshape", "flatten", "ravel"), _ONE),
     **dict.fromkeys(("squeeze", "unsqueeze", "expand", "contiguous", "size", "dim", "numel", "nelement"), _ONE),
+    "shape": _ONE,
     **dict.fromkeys(("cpu", "cuda", "to", "device", "double", "half", "astype", "type"), _HERE),
     **dict.fromkeys(("float", "int", "long"), _NUMBER),
     **dict.fromkeys(("clone", "copy"), _NEW),

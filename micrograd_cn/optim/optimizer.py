@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 
 from ..engine import Value
-from ..module import Absent, refuse_lost_parameters
+from ..module import Absent, _is_of_this_package, refuse_lost_parameters
 from ..ops import options as ops_options
 from ..ops.number import flag
 
@@ -167,7 +167,7 @@ class Optimizer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let a class of this package refuse assignments to options that it does not have."""
         super().__init_subclass__(**kwargs)
-        if cls.__module__.startswith(__package__ or __name__) and "options" in vars(cls):
+        if _is_of_this_package(cls) and "options" in vars(cls):
             for name in {*SOME_OPTIONS, *MEANT} - {*cls.options}:
                 meant = MEANT.get(name)
                 write = f"read and set optimizer.{meant}" if meant in cls.options else ""
@@ -354,11 +354,15 @@ maximize=False>
             return
         self.steps += 1
         update, complete = self.update, True
-        for p, state in zip(self.parameters, states, strict=True):
-            if p.requires_grad and p._grad is not None:  # the property `grad` would take a tenth of the time of a step
-                update(p, state)
-            else:
-                complete = False
+        try:
+            for p, state in zip(self.parameters, states, strict=True):
+                if p.requires_grad and p._grad is not None:  # the property `grad` would take a tenth of the time
+                    update(p, state)
+                else:
+                    complete = False
+        except TypeError:
+            self._check_options()
+            raise
         if not complete:
             self._count_skipped()
 
@@ -451,6 +455,11 @@ maximize=False>
         if self.skipped:
             found["skipped"] = [min(self.skipped.get(i, 0), self.steps) for i in range(len(states))]
         return found
+
+    def _check_options(self) -> None:
+        """Raise the error of the constructor for an option that users have set to something wrong, such as a text."""
+        if _is_of_this_package(type(self)):
+            self._with_options({name: getattr(self, name) for name in self.options})
 
     def _with_options(self, options: Mapping[str, Any]) -> Self:
         """Return a new optimiser of the same class and parameters that has these options.

@@ -20,6 +20,7 @@ INSTEAD = {
     "Sequential": "nn.MLP(nin, [n1, n2])",
     "Parameter": "Value(x)",
     "set_grad_enabled": "no_grad()",
+    "inference_mode": "no_grad()",
     "StepLR": "optim.step_lr(lr, step_size=10)",
     "lr_scheduler": "optim.cosine_lr(lr, steps)",
     "CosineAnnealingLR": "optim.cosine_lr(lr, steps)",
@@ -47,8 +48,21 @@ INSTEAD = {
 }
 
 _RATE = "optimizer.lr = {} before each optimizer.step()"
-# For names of PyTorch's schedules that this package does not have: what to write for them.
+# For names of PyTorch that no expression of this package replaces: what to write for them.
 STATEMENTS = {
+    **dict.fromkeys(("tensor", "Tensor"), "Value(x) for a number, or np.array([Value(x) for x in xs]) for a list"),
+    "Dropout": "[x * kept / (1 - p) for x, kept in zip(xs, mask)], where mask has a random 0 or 1 for each x",
+    "Embedding": "table[i], where table is a list of lists of Values, one for each i",
+    "ModuleDict": "a dict: a Module finds the parameters in it",
+    "ModuleList": "a list: a Module finds the parameters in it",
+    "ParameterList": "a list of Values: a Module finds the parameters in it",
+    "clip_grad_value_": "p.grad = min(max(p.grad, -limit), limit) for each parameter p",
+    "enable_grad": "with no_grad(): around the code that shall not be recorded, and not around the rest",
+    "load": "model.load(path)",
+    "manual_seed": "seed=0 in MLP(nin, nouts, seed=0), and random.seed(0) for the numbers that you draw",
+    "max": "max(xs) of Python for a list, or maximum(x, y) for two numbers",
+    "min": "min(xs) of Python for a list, or minimum(x, y) for two numbers",
+    "save": "model.save(path)",
     "ConstantLR": _RATE.format("factor * lr if optimizer.steps < total_iters else lr"),
     "CosineAnnealingWarmRestarts": _RATE.format("cosine_lr(lr, steps)(optimizer.steps % steps)"),
     "CyclicLR": _RATE.format("rate(optimizer.steps) for a function rate"),

@@ -11,6 +11,10 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile as compile_function
+from micrograd_cn.functional import value_and_grad
+from micrograd_cn.nn import MLP
+
+MODEL = MLP(2, [1], activation="tanh", seed=0)
 
 
 def spread(*xs):
@@ -37,6 +41,11 @@ def store(array):
             "builtins.round() of a Value would lose its graph; write x.data for the number",
         ),
         (lambda x: "%.2f" % x, "float() of a Value would lose its graph; write x.data for the number"),  # noqa: UP031
+        (
+            lambda x: list(map(math.exp, [x])),
+            "math.exp() of a Value would lose its graph; write micrograd_cn.exp(x), or",
+        ),
+        (lambda x: sorted([x, x], key=math.exp), "math.exp() of a Value would lose its graph; write micrograd_cn.exp"),
         (lambda x: math.exp(x), "math.exp() of a Value would lose its graph; write micrograd_cn.exp(x), or x.data for"),
         (
             lambda x: math.pow(x, 2),
@@ -126,3 +135,19 @@ def test_the_module_statistics_is_answered_with_what_to_write(function):
         TypeError, match=r"in the module statistics, would lose its graph; write micrograd_cn\.mean\(xs\)"
     ):
         function([Value(1.0), Value(2.0)])
+
+
+def test_scipy_is_given_numbers_by_a_compiled_derivative():
+    """A function with parameters gives `Value`s to scipy, and the error says what to write."""
+    optimize = pytest.importorskip("scipy.optimize")
+
+    def with_parameters(v):
+        return (MODEL(v) - 1.0) ** 2
+
+    def from_a_leaf(v):
+        return sum([(x - 1.0) ** 2 for x in v], Value(0))
+
+    for f in (with_parameters, from_a_leaf):
+        with pytest.raises(TypeError, match=r"write compile\(value_and_grad\(f\)\), which gives numbers"):
+            optimize.minimize(value_and_grad(f), [0.3, 0.1], jac=True)
+        assert optimize.minimize(compile_function(value_and_grad(f)), [0.3, 0.1], jac=True).fun < 1e-6

@@ -223,6 +223,16 @@ def test_fit_checks_a_learning_rate_that_was_set():
     assert w.data == 2.0
 
 
+def test_a_wrong_option_that_was_set_is_refused_by_the_next_step():
+    for optimizer, option, wrong, message in (
+        (Adam([Value(1)]), "betas", 0.5, "Adam: betas must be two numbers, got 0.5"),
+        (SGD([Value(1)]), "momentum", "0.5", "SGD: momentum must be 0 or more, got '0.5'"),
+    ):
+        setattr(optimizer, option, wrong)
+        with pytest.raises((TypeError, ValueError), match=message):
+            optimizer.step()
+
+
 def test_attributes_of_other_libraries_say_what_to_write():
     optimizer = SGD([Value(1)])
     with pytest.raises(AttributeError, match=r"SGD has no param_groups; read and set optimizer\.lr"):

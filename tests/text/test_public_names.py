@@ -79,6 +79,19 @@ def test_what_an_error_says_to_write_for_a_name_of_pytorch_can_be_written(name):
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("ModuleList", "write a list: a Module finds the parameters in it$"),
+        ("clip_grad_value_", r"write p\.grad = min\(max\(p\.grad, -limit\), limit\) for each parameter p$"),
+        ("tensor", r"write Value\(x\) for a number, or np\.array"),
+    ],
+)
+def test_a_name_of_pytorch_without_a_counterpart_says_what_to_write(name, write):
+    with pytest.raises(AttributeError, match=write):
+        getattr(mc.nn, name)
+
+
 def test_a_name_that_is_spelt_almost_like_another_is_answered_with_that():
     with pytest.raises(
         AttributeError, match=r"no attribute 'clip_grad_norm_'; write micrograd_cn\.optim\.clip_grad_norm$"
