@@ -5,20 +5,19 @@
 
 import { Program } from "./program.js";
 import { Random } from "./random.js";
-import { Constant, Recorder, placesOf } from "./recorder.js";
+import { Constant } from "./recorder.js";
 import { partials } from "../rows.js";
 import { page } from "../stepper/page.js";
-
-/** @import { Ref } from "./recorder.js" */
 
 /**
  * Record the network. `weights` has the places of each neuron's weights and bias, layer by layer. Return the output,
  * and the sums and the results of each layer. The last layer has no activation.
- * @param {Recorder} to
- * @param {Ref[][][]} weights
- * @param {Ref[]} inputs
+ * @template Node
+ * @param {RecordsOperations<Node>} to
+ * @param {Node[][][]} weights
+ * @param {Node[]} inputs
  * @param {{ activation: string, extra: number[] }} kind
- * @returns {{ sums: Ref[], out: Ref[] }[]}
+ * @returns {{ sums: Node[], out: Node[] }[]}
  */
 export function recordNetwork(to, weights, inputs, { activation, extra }) {
   const layers = [];
@@ -41,10 +40,11 @@ export function recordNetwork(to, weights, inputs, { activation, extra }) {
 
 /**
  * Record the loss of an output. flow/playground.py says what the steps are.
- * @param {Recorder} to
+ * @template Node
+ * @param {RecordsOperations<Node>} to
  * @param {LossStep[]} steps
- * @param {Ref} output
- * @returns {Ref}
+ * @param {Node} output
+ * @returns {Node}
  */
 export function recordLoss(to, steps, output) {
   const values = [output];
@@ -91,7 +91,8 @@ export class Network {
     this.activation = activation;
     const rng = new Random(seed);
     const draw = INITIALISERS[initialiser];
-    const recorder = new Recorder([], true);
+    const program = new Program();
+    this.program = program;
     this.extra = page.grammar.functions[activation].parameters.slice(1).map(([, , fallback]) => fallback[0]);
     const slopes = partials[activation];
     this.slope = (y, x) => slopes(y, x, ...this.extra)[0];
@@ -102,31 +103,27 @@ export class Network {
     });
     const weights = this.layers.map(layer => {
       const { nin, nout } = layer;
-      layer.first = recorder.nodes.length;
+      layer.first = program.size;
       return Array.from({ length: nout }, () => [
-        ...Array.from({ length: nin }, () => recorder.leaf(null, 1, draw(rng, nin, nout))),
-        recorder.leaf(null, 1, 0),
+        ...Array.from({ length: nin }, () => program.leaf(draw(rng, nin, nout))),
+        program.leaf(0),
       ]);
     });
-    this.count = recorder.nodes.length;
-    const inputs = Array.from({ length: sizes[0] }, () => recorder.leaf(null, 1, 0));
-    this.inputs = placesOf(inputs);
-    const recorded = recordNetwork(recorder, weights, inputs, this);
-    const [output] = recorded.at(-1).out;
-    this.output = output.i;
-    const program = new Program(recorder);
-    this.program = program;
+    this.count = program.size;
+    this.inputs = Array.from({ length: sizes[0] }, () => program.leaf());
+    const recorded = recordNetwork(program, weights, this.inputs, this);
+    this.output = recorded.at(-1).out[0];
     this.end = program.runs.length;
     this.losses = losses.map(steps => {
       const begin = program.runs.length;
-      const place = recordLoss(recorder, steps, output).i;
-      return { begin, place, end: program.extend() };
+      const place = recordLoss(program, steps, this.output);
+      return { begin, place, end: program.runs.length };
     });
     // The arrays are no longer replaced, and the results of a layer are side by side.
     this.data = program.data.subarray(0, this.count);
     this.grad = program.grad.subarray(0, this.count);
-    /** @param {Ref[]} nodes */
-    const side = ([first], { nout }, numbers = program.data) => numbers.subarray(first.i, first.i + nout);
+    /** @param {number[]} places */
+    const side = ([first], { nout }, numbers = program.data) => numbers.subarray(first, first + nout);
     this.layers.forEach((layer, l) => {
       const { sums, out } = recorded[l];
       Object.assign(layer, { sums: side(sums, layer), out: side(out, layer), back: side(out, layer, program.grad) });
