@@ -1,0 +1,42 @@
+"""The page that leads through this package names functions that a first call really calls."""
+
+import re
+import sys
+from types import FrameType
+from typing import Any
+
+import micrograd_cn.compiler
+from micrograd_cn.compiler import compile  # noqa: A004
+from micrograd_cn.compiler.llvm.machine import machine
+
+NOT_FOR_A_PRODUCT = {"Code.dot"}
+
+
+def called_names(f: Any, *args: float) -> set[str]:
+    """Return the qualified names of the package's functions that a call of `f` calls; a class stands for __init__."""
+    found = set()
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_globals.get("__name__", "").startswith("micrograd_cn.compiler"):
+            found.add(frame.f_code.co_qualname.removesuffix(".__init__"))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        f(*args)
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+def test_the_first_call_of_a_product_calls_what_the_page_names(monkeypatch):
+    monkeypatch.setattr(machine(), "addresses", ({}, {}))  # as in a new process
+    monkeypatch.setattr(machine(), "written_kernels", {})
+    steps = re.findall(r"(?m)^    \d ([\w.]+) +(.*(?:\n {30}.*)*)", micrograd_cn.compiler.__doc__)
+    assert [module for module, _ in steps][::6] == ["function.jit", "llvm.machine"]
+    names = {name for _, text in steps for name in re.findall(r"`([\w.]*[A-Z_]\w*[\w.]*)`", text)}
+    found = called_names(compile(lambda a, b: a * b), 2.0, 3.0)
+    ends = found | {name.rpartition(".")[2] for name in found}
+    used = names - NOT_FOR_A_PRODUCT - {"Value"}
+    assert len(used) > 20
+    assert {name for name in used if name not in ends and name.rpartition(".")[2] not in ends} == set()
