@@ -201,8 +201,10 @@ class Module:
             module._refuse_untrained(path, seen, bool(computed))
             if cls not in _of_this_package:
                 _refuse_lost(module, self)
-                objects.append(module)
-        _refuse_shared(objects, self)
+                if cls in _holders and _holders[cls][2]:  # `_parameters_in_class` has just looked
+                    objects.append(module)
+        if objects:
+            _refuse_shared(objects, self)
         _refuse_dotted(self)
         if found:
             _note_listed(self, found[0][1])
@@ -955,11 +957,37 @@ def _assign(model: Module, name: str, x: Any) -> None:
             _refuse_constants(model, name, old, x)
         if type(x) is not Value or type(old) is not Value:
             _before_replacing(model, name, old, x)
+            if type(x) is Value and x.op is None and id(model) not in _beginning:
+                _warn_of_argument(model, name, x)
         elif old.op is None and old.requires_grad and (x.op is not None or x._da is not None):
             _refuse_computed(model, name, old, x)
     elif type(x) is not Value and id(model) not in _beginning:  # after `__init__`, or in that of a dataclass
         _note_new(model, name, x)
+    elif type(x) is Value and x.op is None and id(model) not in _beginning and name not in held:
+        _warn_of_argument(model, name, x)
     _set_attribute(model, name, x)
+
+
+def _warn_of_argument(model: Module, name: str, x: Value) -> None:
+    """Warn if the leaf `x`, the new attribute `name` of `model`, is an argument of a call of `model` that is running.
+
+    The leaf becomes a parameter, although the user probably wants to look at an input later.
+    """
+    if x._is_constant_result or _names_its_parameters(type(model)):
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    code = frame.f_code
+    given = [frame.f_locals.get(variable) for variable in code.co_varnames[: code.co_argcount]]
+    if code.co_name not in ("__call__", "forward", "call") or given[:1] != [model] or not any(y is x for y in given):
+        return
+    warnings.warn(
+        f"{type(model).__name__}.{name} is now the leaf that a call got as an argument, so it is a parameter of the "
+        f"model, which parameters() and save() have; to look at the number later, write self.{name} = x.data for an "
+        "argument x",
+        stacklevel=level,
+    )
 
 
 def _assign_with_slots(model: Module, name: str, x: Any) -> None:

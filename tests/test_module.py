@@ -1751,3 +1751,29 @@ def test_methods_of_other_libraries_say_what_to_write():
         assert not hasattr(model, name)
         with pytest.raises(AttributeError, match=f"MLP has no {name}; {re.escape(write)}"):
             getattr(model, name)
+
+
+class WithInput(Module):
+    def __init__(self):
+        self.w, self.seen = Value(2), None
+
+    def forward(self, x):
+        self.seen = x
+        return self.w * x
+
+
+class WithNewInput(WithInput):
+    def forward(self, x):
+        self.new = x
+        return self.w * x
+
+
+@pytest.mark.parametrize(("kind", "name"), [(WithInput, "seen"), (WithNewInput, "new")])
+def test_a_call_that_keeps_a_leaf_of_the_user_warns_that_it_becomes_a_parameter(kind, name):
+    model = kind()
+    with pytest.warns(UserWarning, match=rf"^{kind.__name__}\.{name} is now the leaf that a call got as an argument"):
+        model(Value(3))
+    for x in (3.0, Value(3) * 2):
+        model = kind()
+        model(x)
+        assert len(model.parameters()) == 1
