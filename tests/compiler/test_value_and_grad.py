@@ -493,3 +493,17 @@ def test_derivatives_of_arrays_are_plain_arrays_of_doubles():
     _, [found] = f.value_and_grad([({"a": np.array([1.0, -2.0])},)], wrt="w")
     assert type(found["a"]) is np.ndarray
     assert np.clip(found["a"], -1, 1).tolist() == [1.0, -1.0]
+
+
+def test_the_parameters_are_not_known_before_the_first_call():
+    """A loop over `zip(loss.parameters, gradient)` with a list that was read too early would train nothing."""
+    w = Value(2.0)
+    f = compile(lambda x: w * x)
+    with pytest.raises(AttributeError, match=r"has not been called yet, .* after the first call, or write model\."):
+        f.parameters  # noqa: B018
+    assert not hasattr(f, "parameters")
+    f.value_and_grad([(1.0,)])
+    assert f.parameters == [w]
+    g = compile(lambda x: x * x)
+    g(1.0)
+    assert g.parameters == []

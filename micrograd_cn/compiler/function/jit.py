@@ -590,10 +590,6 @@ def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
 class CompiledFunction:
     """A function that is recorded and compiled when it is called; see `compile`.
 
-    Attributes:
-        parameters: the leaves that require a gradient in the programs that exist, apart from the arguments. Their data
-            are read at each call.
-
     >>> from micrograd_cn.compiler import compile
     >>> from micrograd_cn.optim import SGD
     >>> w = Value(0.0, "w")
@@ -633,7 +629,7 @@ class CompiledFunction:
         # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
         # of the calls before there is such code, or to None if there can be none
         self._array_runners: dict[Any, ReadyCall | int | None] = {}
-        self.parameters: list[Value] = []
+        self._parameters: list[Value] = []
         self._programs = Programs()
         self._captured: dict[Value, CapturedValue] = {}
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # `parameters`, and a set of them
@@ -660,6 +656,29 @@ class CompiledFunction:
                     f"compile(lambda x, y: {self._name}(x, y))"
                 ) from None
         return self._known_signature
+
+    @property
+    def parameters(self) -> list[Value]:
+        """The leaves that require a gradient in the programs that exist, apart from the arguments.
+
+        Their data are read at each call. Further programs, for arguments of another structure or for another branch,
+        may bring further parameters. A value that was computed before the call is represented by a leaf.
+
+        Raises:
+            AttributeError: no program exists, since the function has not been called with any arguments yet.
+
+        >>> w = Value(2.0)
+        >>> f = compile(lambda x: w * x)
+        >>> value, [gradient] = f.value_and_grad([(1.0,)])
+        >>> f.parameters == [w]
+        True
+        """
+        if not self._programs:
+            raise AttributeError(
+                f"{self._name} has not been called yet, so its parameters are not known; read {self._name}.parameters "
+                "after the first call, or write model.parameters() for those of a model"
+            )
+        return self._parameters
 
     # Attributes of classes, copies and pickles
 
@@ -976,7 +995,7 @@ class CompiledFunction:
                 add_gradients([program.as_gradients(gradients)])
                 return mean
         parts = self._parts("backward", buckets, threads)
-        if not self.parameters:
+        if not self._parameters:
             for part in parts:
                 part.recording.loss.check_frozen("backward")
             raise RuntimeError(
@@ -1006,12 +1025,13 @@ class CompiledFunction:
         Args:
             samples: as for `backward`.
             wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one
-                array in the order of `.parameters`. A value that was computed from a parameter before the call is one
-                of the variables if you pass "parameters"; by default it is an error. For a list of `Value`s, such as
-                `model.parameters()`, it is one array in the order of the list. For any other nesting of lists, tuples
-                and dicts of `Value`s, it has the same nesting. For the name of an argument, it has the derivatives with
-                respect to this argument in every sample, nested as the argument is. For a tuple of names it is a tuple.
-                For an argument that is called inputs or parameters, write a tuple, such as `wrt=("inputs",)`.
+                array in the order of `.parameters`, which exist after the call. A value that was computed from a
+                parameter before the call is one of the variables if you pass "parameters"; by default it is an error.
+                For a list of `Value`s, such as `model.parameters()`, it is one array in the order of the list. For any
+                other nesting of lists, tuples and dicts of `Value`s, it has the same nesting. For the name of an
+                argument, it has the derivatives with respect to this argument in every sample, nested as the argument
+                is. For a tuple of names it is a tuple. For an argument that is called inputs or parameters, write a
+                tuple, such as `wrt=("inputs",)`.
             each: whether to return the result and the gradient of every sample.
             has_aux: whether the function returns a pair: the number to differentiate, and auxiliary results. The value
                 that is returned is then a pair, too: the value, and a list of the auxiliary results of all samples.
@@ -1048,10 +1068,10 @@ class CompiledFunction:
             mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
             ready.runner.give_back(computed)
             if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(array("d", found.tobytes())))):
-                if missing := len(self.parameters) - len(found):  # parameters that only other recordings have
+                if missing := len(self._parameters) - len(found):  # parameters that only other recordings have
                     found = numpy.append(found, numpy.zeros(missing))
-                if some_frozen(self.parameters):
-                    found = numpy.asarray(zero_frozen(found, self.parameters))
+                if some_frozen(self._parameters):
+                    found = numpy.asarray(zero_frozen(found, self._parameters))
                 return mean, found
         if each and not has_aux and threads == 1 and (ready_pair := self._array_values_and_gradients(wrt, samples)):
             return ready_pair
@@ -1064,7 +1084,7 @@ class CompiledFunction:
         may_merge = not (has_aux or (is_default and self._captured))
         if of_mean and may_merge and (merged := self._merged_gradient(buckets, threads)):
             first = merged[1].recordings[0].program
-            return merged[2], variables.of_mean(merged[3], first, self.parameters, numpy)
+            return merged[2], variables.of_mean(merged[3], first, self._parameters, numpy)
         parts = self._merged_derivatives(variables, buckets, threads) if may_merge and not of_mean else None
         parts = parts or self._parts("value_and_grad", buckets, threads, has_aux, flat)
         if is_default and self._captured:
@@ -1072,14 +1092,14 @@ class CompiledFunction:
                 part.recording.loss.check_no_captured("value_and_grad")
         value: Any
         if not of_mean:
-            value, gradient = variables.of_samples(parts, self.parameters, threads, each, numpy)
+            value, gradient = variables.of_samples(parts, self._parameters, threads, each, numpy)
         else:
-            value, gradient = 0.0, array("d", bytes(8 * len(self.parameters)))
+            value, gradient = 0.0, array("d", bytes(8 * len(self._parameters)))
             for _, weight, loss, gradients in self._gradients("value_and_grad", parts, threads):
                 value += weight * loss
                 for i, x in enumerate(gradients):
                     gradient[i] += weight * x
-            gradient = variables.of_mean(gradient, parts[0].recording.loss, self.parameters, numpy)
+            gradient = variables.of_mean(gradient, parts[0].recording.loss, self._parameters, numpy)
         return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
 
     def _parts(
@@ -1112,8 +1132,8 @@ class CompiledFunction:
         """
         if not known or not known[0].guards.program:  # without guards there is no other recording
             return None
-        if not (known.merged and known.merged.is_current(self.parameters)):
-            known.merged = MergedRecordings(known, self.parameters)
+        if not (known.merged and known.merged.is_current(self._parameters)):
+            known.merged = MergedRecordings(known, self._parameters)
         return known.merged
 
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
@@ -1152,8 +1172,8 @@ class CompiledFunction:
             return None
         [bucket], first = buckets, merged.recordings[0]
         rows = row_numbers(len(bucket.samples))
-        wrt = functools.partial(variables.in_program, parameters=self.parameters)
-        program = merged.derivative("value_and_grad", wrt, variables.key_for(self.parameters), len(rows))
+        wrt = functools.partial(variables.in_program, parameters=self._parameters)
+        program = merged.derivative("value_and_grad", wrt, variables.key_for(self._parameters), len(rows))
         if not program or (numbers := merged_results(program, bucket, threads)) is None:
             return None
         return [BatchPart(first, bucket, rows, numbers)]
@@ -1289,7 +1309,7 @@ class CompiledFunction:
             return program.compiled if program else None
 
         dispatcher = Dispatcher(
-            known, recorded, self._parameter_free_rows, lambda: self.parameters, merged,
+            known, recorded, self._parameter_free_rows, lambda: self._parameters, merged,
             lambda: uncompared.isdisjoint(merged_programs),
         )  # fmt: skip
         validate = None
@@ -1489,8 +1509,8 @@ class CompiledFunction:
         if not isinstance(wrt, list):
             return
         parameters, known = self._known_leaves
-        if parameters is not self.parameters:
-            self._known_leaves = parameters, known = self.parameters, {*self.parameters}
+        if parameters is not self._parameters:
+            self._known_leaves = parameters, known = self._parameters, {*self._parameters}
         try:
             if known.issuperset(wrt):
                 return
@@ -1500,7 +1520,7 @@ class CompiledFunction:
             return
         for bucket in buckets:
             self._dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
-        known = {*self.parameters}  # with those of the recordings that have just been made
+        known = {*self._parameters}  # with those of the recordings that have just been made
         if not all(x in known or x.op for x in wrt):
             self._compare_moved(name, buckets)
 
@@ -1787,8 +1807,8 @@ class CompiledFunction:
         Raises:
             ValueError: `wrt` is "parameters", and a constant of the program requires a gradient now.
         """
-        if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
-            return recording.program.all_parameters(kind, self.parameters)
+        if wrt == "parameters" and len(recording.program.parameters) < len(self._parameters):
+            return recording.program.all_parameters(kind, self._parameters)
         return wrt
 
     def _variables(self, kind: str, wrt: Any) -> Any:
@@ -1890,8 +1910,8 @@ class CompiledFunction:
         elif name == "gradient":
             if wrt != "inputs" and merged.has_unfrozen_constant():
                 return None
-            if wrt == "parameters" and some_frozen(self.parameters):
-                wrt = unfrozen(self.parameters)
+            if wrt == "parameters" and some_frozen(self._parameters):
+                wrt = unfrozen(self._parameters)
             elif not isinstance(wrt, str) and any(isinstance(x, Value) and not x.requires_grad for x in wrt):
                 return None  # the code that sorts the rows by their branches raises the error
             key = wrt if isinstance(wrt, str) else tuple(wrt)
@@ -1953,7 +1973,7 @@ class CompiledFunction:
         key = method, shapes
         found = self._array_runners.get(key, 0)
         if not isinstance(found, int):
-            if found is None or found.merged is None or found.merged.is_current(self.parameters):
+            if found is None or found.merged is None or found.merged.is_current(self._parameters):
                 return found
             found = 0
         prepare = functools.partial(self._make_array_runner, method, shapes)
@@ -2012,7 +2032,7 @@ class CompiledFunction:
                 return None
             derivative = first.program.derivative_for_calls("gradient")
             program, nan_stride = derivative.program, int(not derivative.masked)
-        if program is None or (method == "backward" and not (program.has_gradient and self.parameters)):
+        if program is None or (method == "backward" and not (program.has_gradient and self._parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
@@ -2148,16 +2168,16 @@ class CompiledFunction:
                     known.append(made)
             return is_next
         while len(known) == count:
-            parameters = self.parameters
+            parameters = self._parameters
             made.compile(parameters)
             made.program.siblings = weakref.ref(self._programs)
             publish: list[Callable[[], None]] = [
-                functools.partial(setattr, self, "parameters", made.program.parameters),
+                functools.partial(setattr, self, "_parameters", made.program.parameters),
                 functools.partial(self._programs.append, made.program),
                 functools.partial(known.append, made),
             ]
             with self._lock():
-                if self.parameters is parameters and len(known) == count:
+                if self._parameters is parameters and len(known) == count:
                     return at_once(map(operator.call, publish))
         return False
 
