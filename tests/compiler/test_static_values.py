@@ -3,6 +3,7 @@
 import enum
 import functools
 import types
+import weakref
 from collections import namedtuple
 from dataclasses import dataclass
 from decimal import Decimal
@@ -210,6 +211,74 @@ def test_a_model_is_a_value_whose_parameters_may_change():
         p.data += 1.0
     assert f(model, 1.0) == model([1.0]).data != before
     assert "1 program" in repr(f)
+
+
+class Scaled(Module):
+    """A module that has other modules, some of them in collections."""
+
+    def __init__(self):
+        self.inner, self.others = Inner(), {"some": [Inner()]}
+
+    def forward(self, x):
+        return self.inner(x) + self.others["some"][0](x)
+
+
+class Inner(Module):
+    """A module with a factor, a function and a parameter."""
+
+    doubles = False
+
+    def __init__(self):
+        self.factor, self.function, self.w = 1, abs, Value(1.0)
+
+    def forward(self, x):
+        return x * self.w * self.function(self.factor) * (1 + self.doubles)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: setattr(m.inner, "factor", 3),
+        lambda m: setattr(m.inner, "factor", 1.0),
+        lambda m: setattr(m.others["some"][0], "factor", 3),
+        lambda m: setattr(m.others["some"][0], "function", float.__neg__),
+        lambda m: setattr(m.inner, "doubles", True),
+        lambda m: setattr(m, "inner", Inner()),
+        lambda m: m.others["some"].__setitem__(0, Inner()),
+        lambda m: m.others.update(some=[Inner()]),
+    ],
+)
+def test_a_flag_of_a_module_in_a_model_is_a_part_of_the_static_value(change):
+    """What a module holds is compared in each call, however deep it is in the model."""
+    m, f = Scaled(), compile(lambda m, x: m(x), static=["m"])
+    assert f(m, 2.0) == f(m, 2.0) == 4.0
+    m.others["some"][0].factor = 1.0
+    f(m, 2.0)
+    before = repr(f).splitlines()[0]
+    change(m)
+    m.inner.w.data = 5.0
+    assert f(m, 2.0) == f(m, 2.0) == m(2.0).data
+    assert repr(f).splitlines()[0] != before
+
+
+def test_an_activation_of_a_layer_and_a_class_attribute_of_a_module_may_change(monkeypatch):
+    model, f = MLP(2, [2, 1], activation="tanh", seed=0), compile(lambda m, x: m(x), static=["m"])
+    before = f(model, [-1.0, -2.0])
+    model.layers[0].neurons[0].activation = model.layers[0].neurons[1].activation = "relu"
+    assert f(model, [-1.0, -2.0]) == pytest.approx(model([-1.0, -2.0]).data, rel=1e-14)
+    assert f(model, [-1.0, -2.0]) != before
+    m = Scaled()
+    assert f(m, 2.0) == 4.0
+    monkeypatch.setattr(Inner, "doubles", True)
+    assert f(m, 2.0) == 8.0
+
+
+def test_the_key_of_a_model_does_not_keep_it_alive_longer_than_the_function():
+    m, f = Scaled(), compile(lambda m, x: m(x), static=["m"])
+    f(m, 2.0)
+    dead = weakref.ref(m)
+    del m, f
+    assert dead() is None
 
 
 @pytest.mark.parametrize("keys", [(1, True, 1.0), (0.0, -0.0), (Frozen(1), Frozen(True))])

@@ -37,7 +37,7 @@ from .arrays import (
 )
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, together
 from .partition import gather_rows
-from .surroundings import DESCRIPTORS, METHOD_TYPES, facts_of, is_users_module
+from .surroundings import DESCRIPTORS, METHOD_TYPES, PACKAGE_NAME, facts_of, is_users_module
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a pair: the type, and
 # either the count of items, if all are numbers, or the treedefs of the items. For a dict, it is a tuple of the type,
@@ -316,8 +316,10 @@ class Same:
         return id(self._x)
 
 
-def static_value(name: str, x: Any) -> StaticValue:
+def static_value(name: str, x: Any, module_keys: dict[int, ModuleKey] | None = None) -> StaticValue:
     """Return the value `x` of the static argument `name` as a `StaticValue`, which can be a part of a dict's key.
+
+    If `module_keys` is passed, keys of modules are kept in it, by the `id` of the module. It keeps the modules alive.
 
     Raises:
         TypeError: the value is not hashable.
@@ -338,7 +340,7 @@ def static_value(name: str, x: Any) -> StaticValue:
             f"static argument {name}, {x!r}: {error}; give a hashable value, such as a tuple for a list or an array, "
             f"with np.array({name}) in the function, since programs are looked up by it"
         ) from None
-    return StaticValue(x, _identity(x))
+    return StaticValue(x, _identity(x, module_keys))
 
 
 class _Visited(NamedTuple):
@@ -356,16 +358,22 @@ class _Visited(NamedTuple):
     objects: list[Any]
 
 
-def _identity(x: Any) -> Any:
+def _identity(x: Any, module_keys: dict[int, ModuleKey] | None = None) -> Any:
     """Return a key for the value `x` that differs even between values that Python calls equal.
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
     object has the attributes that the object has now, and those of its class if the class is the user's. Attributes
     that are numbers, texts, collections or arrays are in the key by value, and so are objects with such attributes. For
-    a function, see `_function_identity`. The key is made at each call of a compiled function, so two things are left
-    out because they would take too long: attributes of a `Module` that are neither numbers nor texts, and the contents
-    of collections of more than `MAX_STATIC_ITEMS` items inside an object.
+    a function, see `_function_identity`, and for a `Module`, see `_module_identity`. The key is made at each call of a
+    compiled function, so the contents of collections of more than `MAX_STATIC_ITEMS` items inside an object are left
+    out, since they would take too long.
     """
+    if isinstance(x, Module) and type(x).__eq__ is object.__eq__:
+        module_keys = {} if module_keys is None else module_keys
+        held = module_keys.get(id(x))
+        if held is None or not held.is_current():
+            held = module_keys[id(x)] = ModuleKey(x)
+        return type(x), x, held.key
     visited = _Visited([], {}, [])
     functions = visited.functions
     is_function = type(x) is FunctionType
@@ -437,13 +445,105 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
         return kind, visited.numbers[id(x)]
     visited.numbers[id(x)] = len(visited.numbers)
     visited.objects.append(x)
-    state = dict(attributes_of(x))
     if isinstance(x, Module):
-        state = {name: part for name, part in state.items() if _is_number_or_text(part)}
-    elif not state:
+        return kind, same, _module_identity(x, around, visited)
+    state = dict(attributes_of(x))
+    if not state:
         return kind, same, repr(x), _class_identity(kind, around, visited)
     held = [(name, _part_identity(part, around, visited)) for name, part in state.items()]
     return kind, same, tuple(held), _class_identity(kind, around, visited)
+
+
+def _module_identity(x: Module, around: tuple[Any, ...], visited: _Visited) -> Any:
+    """Return a key for those attributes of a `Module` that are numbers, texts, functions or modules, and of its class.
+
+    Functions are in the key by identity. Modules may also be in collections. Other attributes are left out, such as
+    parameters, whose data programs read at each call. `around` and `visited` are as for `_part_identity`.
+    """
+    held: list[tuple[str, Any]] = []
+    for name, part in attributes_of(x):
+        if _is_number_or_text(part) or _has_modules(part):
+            held.append((name, _part_identity(part, around, visited)))
+        elif callable(part):
+            held.append((name, Same(part)))
+    return tuple(held), _class_identity(type(x), around, visited)
+
+
+def _has_modules(x: Any) -> bool:
+    """Return whether `x` is a module, or a collection that has one and is not large."""
+    if isinstance(x, (list, tuple, dict, deque)):
+        return len(x) <= MAX_STATIC_ITEMS and any(map(_has_modules, x.values() if isinstance(x, dict) else x))
+    return isinstance(x, Module)
+
+
+class ModuleKey:
+    """The key for what a `Module` holds, see `_module_identity`, and what the module held when the key was made.
+
+    To compare what it holds now takes less time than to make the key anew.
+
+    Attributes:
+        key: the key.
+    """
+
+    def __init__(self, module: Module) -> None:
+        visited = _Visited([], {id(module): 0}, [module])
+        self.key = HashedKey(_module_identity(module, (module,), visited))
+        modules, waiting, found = list[Module](), [*visited.objects], list[Any]()
+        for x in waiting:
+            if isinstance(x, Module):
+                modules.append(x)
+                found.append(vars(x))
+                waiting += [part for part in vars(x).values() if not isinstance(part, Module) and _has_modules(part)]
+            else:
+                found += () if isinstance(x, tuple) else [x]
+                items = x.values() if isinstance(x, dict) else x
+                waiting += [part for part in items if not isinstance(part, Module) and _has_modules(part)]
+        classes = {base for x in modules for base in type(x).__mro__[:-1]}
+        # Other objects, and slots, are not compared
+        self._is_whole = len(modules) == len(visited.objects) and not visited.functions
+        self._is_whole &= not any(vars(base).get("__slots__") for base in classes)
+        self._module = module  # so no other module gets its `id`
+        self._holders, self._copies = found, [dict(x) if isinstance(x, dict) else x.copy() for x in found]
+        # Equal numbers may have different types, about which the code of this package does not ask
+        dicts = [vars(x) for x in modules if type(x).__module__.partition(".")[0] != PACKAGE_NAME]
+        plain = [(x, name) for x in dicts for name in x if _is_number_or_text(x[name])]
+        self._plain, self._names = [x for x, _ in plain], [name for _, name in plain]
+        self._numbers = [x[name] for x, name in plain]
+        self._classes = [vars(base) for base in classes if is_users_module(base.__module__)]
+        self._parts = [part for each in self._classes for part in each.values()]
+
+    def is_current(self) -> bool:
+        """Return whether the module holds what it held when the key was made. Return False if this is not known."""
+        if not self._is_whole:
+            return False
+        try:
+            if self._holders != self._copies or not all(
+                map(is_, map(dict.get, self._plain, self._names), self._numbers)
+            ):
+                return False
+            parts = [part for each in self._classes for part in each.values()]
+            return len(parts) == len(self._parts) and all(map(is_, parts, self._parts))
+        except Exception:  # from a comparison that the user has defined, or of arrays, or of a changing dict
+            return False
+
+
+class HashedKey:
+    """A key that keeps its hash, since to compute the hash of long nested tuples takes time.
+
+    >>> HashedKey((1, 2)) == HashedKey((1, 2)), HashedKey((1, 2)) == HashedKey((1, 3))
+    (True, False)
+    """
+
+    __slots__ = ("_hash", "_key")
+
+    def __init__(self, key: Any) -> None:
+        self._key, self._hash = key, hash(key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HashedKey) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 def _function_identity(f: FunctionType, visited: _Visited) -> Any:

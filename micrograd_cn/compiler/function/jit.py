@@ -44,6 +44,7 @@ from ..data.rows import as_result, row_numbers, writable_address
 from ..data.samples import (
     INSTEAD_OF_VALUE,
     Bucket,
+    ModuleKey,
     TreeDef,
     bucket_columns,
     bucket_samples,
@@ -245,8 +246,9 @@ def compile(  # noqa: A001 -- the field's name
             but that have different types or signs, such as 1, True and 1.0, count as different values. An object, a
             function, a class or a module counts as another value than before if its attributes have changed since an
             earlier call. So does a function if its closure, its defaults, or numbers and texts among its globals have
-            changed. Three things are not compared: attributes of a `Module` that are neither numbers nor texts,
-            collections of more than 1000 items inside an object, and attributes of the objects in a closure.
+            changed. Three things are not compared: attributes of a `Module`, and of the modules in it, that are neither
+            numbers, texts nor functions, collections of more than 1000 items inside an object, and attributes of the
+            objects in a closure.
         branches: whether to record the function again for samples that take another branch. Each branch has a program,
             and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
             after some 100 calls, or fewer for large batches, one program computes all branches and selects. It serves
@@ -626,6 +628,7 @@ class CompiledFunction:
                 names = tuple([p.name for p in parameters]) if {p.kind for p in parameters} <= POSITIONAL_KINDS else ()
             self._positional = names
         self._recordings: dict[Any, Recordings] = {}
+        self._module_keys: dict[int, ModuleKey] = {}  # for `static_value`
         # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
         # of the calls before there is such code, or to None if there can be none
         self._array_runners: dict[Any, ReadyCall | int | None] = {}
@@ -1696,7 +1699,9 @@ class CompiledFunction:
         if self._positional and len(args) == len(self._positional) and not kwargs:
             return (), dict(zip(self._positional, args, strict=True))
         bound = self._signature.bind(*args, **kwargs).arguments
-        static = tuple([(name, static_value(name, bound.pop(name))) for name in self._static if name in bound])
+        static = tuple(
+            [(name, static_value(name, bound.pop(name), self._module_keys)) for name in self._static if name in bound]
+        )
         return static, bound
 
     def _bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
@@ -2211,7 +2216,7 @@ class CompiledFunction:
         with the changed values, and the two recordings did not differ. Without this method, each call would find
         another count than the call before, and would record the function anew.
         """
-        static = tuple([(name, static_value(name, x.value)) for name, x in bucket.static])
+        static = tuple([(name, static_value(name, x.value, self._module_keys)) for name, x in bucket.static])
         if static != bucket.static:
             self._recordings.setdefault((static, bucket.treedef), Recordings([made]))
 
