@@ -1,13 +1,14 @@
-"""Write the kernels of long sums, which have many products.
+"""Write the kernels of long sums, totals and copies, and define what all kernels of stages have in common.
 
-A kernel is a function that all programs share; it reads in a table where its operands are. The most important kernel
-multiplies a matrix of scalars by vectors of samples. Here a sample is a value that depends on the row, and each lane of
-a vector holds the value for one row of the batch. A row has the numbers of the arguments of one call. The kernel works
-in tiles: a few sums for one block of rows stay in registers, so each value that is loaded is used several times.
-Totals, which are sums over the rows of the batch, such as the gradient of a matrix, are computed in tiles, too. Such
-totals stay in registers for all rows of a panel, and then their lanes are added up. Values are scalars if they are
-computed once for a batch, before its rows or after them (in phase BATCH or AFTER), or if rows are computed one at a
-time. The lanes of a vector then hold several sums, or several products of one sum.
+A long sum is a sum of many products. A kernel is a function that all programs share; it reads in a table where its
+operands are. The most important kernel multiplies a matrix of scalars by vectors of samples. Here a sample is a value
+that depends on the row, and each lane of a vector holds the value for one row of the batch. A row has the numbers of
+the arguments of one call. The kernel works in tiles: a few sums for one block of rows stay in registers, so each value
+that is loaded is used several times. Totals, which are sums over the rows of the batch, such as the gradient of a
+matrix, are computed in tiles, too. Such totals stay in registers for all rows of a panel, and then their lanes are
+added up. Values are scalars if they are computed once for a batch, before its rows or after them (in phase BATCH or
+AFTER), or if rows are computed one at a time. The lanes of a vector then hold several sums, or several products of one
+sum.
 
 All kernels have the same arguments:
 
@@ -30,14 +31,14 @@ the products of sums may be computed by FMA, and "sum" if they are rounded. Kern
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
-from ..llvm.text import KERNEL_PREFIX, First, Function
+from ..llvm.text import KERNEL_PREFIX, First, Function, Loop
 
 MAX_TILE_SUMS = 6  # at most so many sums in a tile; each of them takes two vector registers
 PRODUCTS_PER_PASS = 256  # products that a tile adds to each sum before the next tile, so samples stay in the cache
@@ -70,6 +71,12 @@ class Kernel(Function):
         self.panel = Doubles(self, "%w"), Integer(self, "%blocks"), Integer(self, "%stride")
 
 
+def block_loop(f: Function, carried: Sequence[First]) -> AbstractContextManager[Loop]:
+    """Write a loop over the blocks of a panel, whose index is the offset of a block in bytes; see `Function.loop`."""
+    blocks, stride = Integer(f, "%blocks"), Integer(f, "%stride")
+    return f.loop(blocks * stride, carried, step=stride)
+
+
 @contextmanager
 def each_block(f: Function, carried: Sequence[First] = ()) -> Iterator[tuple[Doubles, list[Any], list[Any]]]:
     """Write a loop over the blocks of a panel.
@@ -79,9 +86,8 @@ def each_block(f: Function, carried: Sequence[First] = ()) -> Iterator[tuple[Dou
     iteration to the list. After the loop, the list has the last values. `carried` has the first loop-carried values,
     see `Function.loop`.
     """
-    panel, blocks, stride = Doubles(f, "%w"), Integer(f, "%blocks"), Integer(f, "%stride")
-    with f.loop(blocks * stride, carried, step=stride) as loop:
-        yield panel.bytes(loop.index), loop.carried, loop.next
+    with block_loop(f, carried) as loop:
+        yield Doubles(f, "%w").bytes(loop.index), loop.carried, loop.next
 
 
 # Rows in lanes.
@@ -300,7 +306,6 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
         lanes, align = Lanes(f, simd, machine.fused), 8 * simd
         all_lefts, rows, all_rights = Words(f, "%lefts"), Integer(f, "%rows"), Words(f, "%rights")
         columns, pairs, to = Integer(f, "%columns"), Integer(f, "%pairs"), Doubles(f, "%to")
-        panel, blocks, stride = Doubles(f, "%w"), Integer(f, "%blocks"), Integer(f, "%stride")
 
         def factors(pair: Integer, block: Doubles) -> tuple[list[Doubles], list[Doubles]]:
             left, right = all_lefts + pair * rows, all_rights + pair * columns
@@ -327,8 +332,8 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
                 sums += pair.next
         else:
             with f.loop(pairs, zeros) as pair:
-                chosen, here = factors(pair.index, panel), [(lanes.type, accumulator) for accumulator in pair.carried]
-                with f.loop(blocks * stride, here, step=stride) as loop:
+                chosen = factors(pair.index, Doubles(f, "%w"))
+                with block_loop(f, [(lanes.type, accumulator) for accumulator in pair.carried]) as loop:
                     loop.next = added(loop.carried, *chosen, loop.index)
                 pair.next = loop.next
             sums = pair.next
