@@ -19,7 +19,7 @@ from .instructions.code import AFTER, BATCH, SAMPLE, Code, Pair, Scatter
 from .llvm.machine import SCALAR_LEVEL, VECTOR_LEVEL, Machine
 from .llvm.text import Function
 from .loops.plan import Plan
-from .loops.schedule import Schedule
+from .loops.schedule import Schedule, split_by_cost
 from .loops.stages import END_OF_CALLS, Call, StraightLine
 from .native import parts_of, write_part
 from .tables.tables import Tables
@@ -116,7 +116,7 @@ class StageLists:
         needs LLVM waits only for one module.
         """
         self._compiled = []
-        for group in _split_functions(self.functions):
+        for group in split_by_cost(self.functions, lambda f: len(f.lines), LINES_PER_MODULE):
             self._compiled.append(on.compile(group, self.plan.code.op_names, level))
             for f in group:
                 yield self._compiled[-1].address(f.name)
@@ -144,17 +144,3 @@ class StageLists:
             "after": calls[AFTER],
         }
         return {name: tables.table([*chain(*found, END_OF_CALLS)]) for name, found in lists.items()}
-
-
-def _split_functions(functions: Sequence[Function]) -> Iterator[Sequence[Function]]:
-    """Split functions into groups. Each group has about LINES_PER_MODULE lines of LLVM text."""
-    group: list[Function] = []
-    lines = 0
-    for f in functions:
-        group.append(f)
-        lines += len(f.lines)
-        if lines >= LINES_PER_MODULE:
-            yield group
-            group, lines = [], 0
-    if group:
-        yield group

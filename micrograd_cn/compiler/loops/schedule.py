@@ -10,15 +10,16 @@ one level do not depend on each other.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..instructions.code import AFTER, BATCH, GATHER, MIN_LOOP_PRODUCTS, SAMPLE, SUM_OPCODES, Code, Pair, Scatter, live
 from ..instructions.fusion import fuse
 from .stages import StraightLine, Sums
 from .totals import Totals
 
+T = TypeVar("T")
 MIN_LONE_LOOP_PRODUCTS = 32  # a sum of at least so many products is a loop even if no other sum has its right factors
 MIN_GROUPED_LEVEL = 4  # in a level with fewer instructions, each of these counts as a group by itself
 LEVELS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its level in it
@@ -44,6 +45,24 @@ class Layer(NamedTuple):
     levels: dict[int, list[int]]
     sums: list[Sums]
     gathers: list[int]
+
+
+def split_by_cost(items: Iterable[T], cost_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """Split items into lists. A list ends when its cost reaches `limit`.
+
+    >>> [*split_by_cost([1, 2, 3, 4], lambda x: x, 3)]
+    [[1, 2], [3], [4]]
+    """
+    found: list[T] = []
+    cost = 0
+    for x in items:
+        found.append(x)
+        cost += cost_of(x)
+        if cost >= limit:
+            yield found
+            found, cost = [], 0
+    if found:
+        yield found
 
 
 class Schedule:
@@ -227,16 +246,7 @@ class Schedule:
 
         A piece ends when its cost reaches MAX_STRAIGHT_LINE_COST.
         """
-        chunk: list[int] = []
-        cost = 0
-        for i in numbers:
-            chunk.append(i)
-            cost += self.cost_of(i)
-            if cost >= MAX_STRAIGHT_LINE_COST:
-                yield StraightLine(chunk)
-                chunk, cost = [], 0
-        if chunk:
-            yield StraightLine(chunk)
+        return map(StraightLine, split_by_cost(numbers, self.cost_of, MAX_STRAIGHT_LINE_COST))
 
     def cost_of(self, i: int) -> int:
         """Return the cost of instruction `i` in straight-line code, see `Code.cost_of`.
