@@ -49,7 +49,7 @@ they suffice to follow it, in this order:
                               kernels compiled, and puts their addresses into the tables.
     7 llvm.machine            `Machine.compile_kernels` joins kernels to a text, and `Compiled` lets LLVM compile it.
 
-The second call finds the recording, checks its guards, and calls `program.row`, a `RowRunner` (`runtime.prepared`).
+The second call finds the recording, checks its guards, and calls `program.row`, a `FlatRunner` (`runtime.prepared`).
 When this is first called, it makes a prepared call: a function in machine code, with memory of its own. This call of
 `f` and all later ones copy the numbers of the arguments into this memory, and call that function.
 

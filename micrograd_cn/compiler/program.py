@@ -31,7 +31,7 @@ from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph, no_collector
-from .runtime.prepared import PreparedCall, RowRunner, prepare_or_count
+from .runtime.prepared import FlatRunner, PreparedCall, prepare_or_count
 from .threads.tasks import check_threads
 from .training.epochs import (
     Callback,
@@ -101,9 +101,9 @@ class Runnable:
         self._first_parameters = len(first)
         self._trainable: Value | None = None  # see `has_trainable`
         self.parameters = self.compiled.graph.parameters
-        self.row = RowRunner(self.compiled)
-        # From the count of rows to the `RowRunner` that computes them, or to the count of calls before there is one
-        self._runners: dict[int, RowRunner | int] = {}
+        self.row = FlatRunner(self.compiled)
+        # From the count of rows to the `FlatRunner` that computes them, or to the count of calls before there is one
+        self._runners: dict[int, FlatRunner | int] = {}
 
     def __call__(self, *row: Any) -> Any:
         """Return the output for one row. The arguments are the row's numbers, one for each input; see `forward`."""
@@ -180,17 +180,17 @@ class Runnable:
         self._write_outputs(data, row_numbers(n), threads, to)
         return found
 
-    def _runner(self, n: int) -> RowRunner | None:
-        """Return the `RowRunner` that computes n rows, with memory that is kept from call to call.
+    def _runner(self, n: int) -> FlatRunner | None:
+        """Return the `FlatRunner` that computes n rows, with memory that is kept from call to call.
 
         Return None if there are many rows, or if there were only few calls with n rows.
         """
         found = self._runners.get(n, 0)
-        if isinstance(found, RowRunner):
+        if isinstance(found, FlatRunner):
             return found
         if not 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS:
             return None
-        made = prepare_or_count(self._runners, n, found, MAX_COUNTS, lambda: RowRunner(self.compiled, n=n))
+        made = prepare_or_count(self._runners, n, found, MAX_COUNTS, lambda: FlatRunner(self.compiled, n=n))
         return None if isinstance(made, int) else made
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:

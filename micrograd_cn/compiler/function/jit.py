@@ -776,7 +776,7 @@ class CompiledFunction:
             if found:
                 rows = found.runner.computed(args)
                 result = rows.out[0]
-                found.runner.give_back(rows)
+                found.runner.release(rows)
                 if not (found.merged and isnan(result)):
                     return result
         try:
@@ -986,7 +986,7 @@ class CompiledFunction:
                 self._check_trainable("backward", [program])
             computed = runner.computed(as_tuple(samples))
             mean, gradients = float(computed.out[0]), array("d", computed.gradients.tobytes())
-            runner.give_back(computed)
+            runner.release(computed)
             # If the mean is nan, the reason may be an error
             if not (isnan(mean) or (merged and (merged.may_spoil(gradients) or merged.leaves_gradients_out()))):
                 add_gradients([program.as_gradients(gradients)])
@@ -1069,7 +1069,7 @@ class CompiledFunction:
             computed = ready.runner.computed(arrays)
             numpy = sys.modules["numpy"]
             mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
-            ready.runner.give_back(computed)
+            ready.runner.release(computed)
             if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(array("d", found.tobytes())))):
                 if missing := len(self._parameters) - len(found):  # parameters that only other recordings have
                     found = numpy.append(found, numpy.zeros(missing))
@@ -1942,7 +1942,7 @@ class CompiledFunction:
             results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
         elif not found.merged:
             self._array_runners.clear()  # the next ones are made with masked derivatives
-        found.runner.give_back(rows)
+        found.runner.release(rows)
         return results
 
     def _array_values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:

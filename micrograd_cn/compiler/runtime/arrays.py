@@ -17,7 +17,7 @@ from ..data.partition import nan_finder
 from ..data.samples import ArrayDef, TreeDef
 from ..loops.places import WORD
 from .executable import CompiledGraph, Executable
-from .prepared import PreparedRows, RowsRunner
+from .prepared import PreparedRows, PreparedRunner
 
 MAX_SHAPES = 8  # a function is ready for so many combinations of shapes, each of which needs about a megabyte
 LARGEST_INT = 2**1000  # a smaller int is converted to a finite double
@@ -61,14 +61,14 @@ class _ArrayRows(PreparedRows):
         return nan_finder(self.out, self._nan_stride) if self._nan_stride else bool
 
 
-class ArrayRunner(RowsRunner):
+class ArrayRunner(PreparedRunner):
     """Compute a graph for samples that are passed in numpy arrays, which have the same shapes at each call.
 
     If there is a single sample, an argument may be a number in the place of an array with one number.
 
     Args:
         compiled: the graph.
-        kind: "forward" or "gradient", as for `RowsRunner`.
+        kind: "forward" or "gradient", as for `PreparedRunner`.
         shapes: the shape of each argument's array. The first axis runs over the samples.
         of_result: the shape of the result of a sample; () for a number.
         nan_stride: k if the method `finds_nan` of the rows looks at every k-th output, beginning with the first one; 0
@@ -87,9 +87,9 @@ class ArrayRunner(RowsRunner):
     def computed(self, arrays: Sequence[Any]) -> Any:
         """Copy the numbers of the arrays to `PreparedRows`, compute their outputs, and return these rows.
 
-        The caller reads the outputs from the rows, and then passes the rows to `give_back`.
+        The caller reads the outputs from the rows, and then passes the rows to `release`.
         """
-        rows: Any = self.take()
+        rows: Any = self.acquire()
         for part, x in zip(rows.parts, arrays, strict=True):
             part[...] = x
         self.run(rows)

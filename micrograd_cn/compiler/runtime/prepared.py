@@ -14,7 +14,7 @@ from .executable import CompiledGraph, Executable
 K = TypeVar("K")
 T = TypeVar("T")
 CALLS_BEFORE_PREPARED = 50  # after so many calls, a call is prepared: the first one of a process takes milliseconds
-CALLS_BETWEEN_CHECKS = 256  # a `RowsRunner` checks after at most this many calls, and more often in the beginning
+CALLS_BETWEEN_CHECKS = 256  # a `PreparedRunner` checks after at most this many calls, and more often in the beginning
 
 
 def is_worth_preparing(calls: int) -> bool:
@@ -107,7 +107,7 @@ class PreparedRows(PreparedCall):
         self.gradients = self._buffers.scalars.view[first : first + len(compiled.graph.parameters)]
 
 
-class RowsRunner:
+class PreparedRunner:
     """Compute a graph for n rows of numbers, again and again. Several threads may use the object at the same time.
 
     A thread takes `PreparedRows` that no other thread uses, runs them, and gives them back. The first runs execute
@@ -122,14 +122,14 @@ class RowsRunner:
 
     def __init__(self, compiled: CompiledGraph, kind: str = "forward", n: int = 1) -> None:
         self._compiled, self._kind, self._n = compiled, kind, n
-        self._idle: list[PreparedRows] = []
+        self._unused: list[PreparedRows] = []
         self._executable: Executable | None = None
         self._calls, self._next_check = 0, 1
 
-    def take(self) -> PreparedRows:
-        """Return rows that no other thread uses until they are passed to `give_back`."""
+    def acquire(self) -> PreparedRows:
+        """Return rows that no other thread uses until they are passed to `release`."""
         try:
-            return self._idle.pop()
+            return self._unused.pop()
         except IndexError:
             self._executable = self._compiled.select_tier(self._kind, self._n)
             return self._prepare(self._executable)
@@ -148,10 +148,10 @@ class RowsRunner:
         if self._kind == "gradient":
             rows.mend()
 
-    def give_back(self, rows: PreparedRows) -> None:
-        """Take rows back, for the next thread that calls `take`."""
+    def release(self, rows: PreparedRows) -> None:
+        """Take rows back, for the next thread that calls `acquire`."""
         if rows.executable is self._executable:
-            self._idle.append(rows)
+            self._unused.append(rows)
 
     def _run_and_check_tier(self, rows: PreparedRows) -> None:
         """Compute the outputs, or the gradient, of `rows`. Then switch to native code if that is worthwhile by now."""
@@ -162,15 +162,15 @@ class RowsRunner:
         best = self._compiled.select_tier(self._kind, self._n)
         if best is not self._executable:
             self._executable = best
-            self._idle.clear()
+            self._unused.clear()
 
 
-class RowRunner(RowsRunner):
-    """A function that computes the outputs of n rows, by default of one row, in memory that is kept between calls.
+class FlatRunner(PreparedRunner):
+    """A function that takes the numbers of n rows, by default of one row, in a flat array, and returns their outputs.
 
     >>> from micrograd_cn import Value
     >>> x, w = Value(2), Value(3)
-    >>> call = RowRunner(CompiledGraph([w * x, -x], [x]))
+    >>> call = FlatRunner(CompiledGraph([w * x, -x], [x]))
     >>> call(array("d", [2])).tolist()
     [6.0, -2.0]
     >>> w.data = 5
@@ -180,10 +180,10 @@ class RowRunner(RowsRunner):
 
     def __call__(self, numbers: Numbers) -> array[float]:
         """Return the outputs of the rows whose numbers are in `numbers`, one row after the other."""
-        try:  # `take`, `run` and `give_back`, inlined: these calls would take a tenth of the time
-            row = self._idle.pop()
+        try:  # `acquire`, `run` and `release`, inlined: these calls would take a tenth of the time
+            row = self._unused.pop()
         except IndexError:
-            row = self.take()
+            row = self.acquire()
         row.numbers[:] = numbers  # type: ignore[assignment]  # no `Columns`: they have more rows and numbers
         row.renew()
         self._calls += 1
@@ -193,5 +193,5 @@ class RowRunner(RowsRunner):
             self._run_and_check_tier(row)
         out = row.out[:]
         if row.executable is self._executable:
-            self._idle.append(row)
+            self._unused.append(row)
         return out
