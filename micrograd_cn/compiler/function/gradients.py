@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ...derivatives.tree import flatten, is_array
 from ...engine import Value
@@ -15,27 +15,9 @@ from ..data.arrays import FlatNumbers
 from ..data.nodes import some_frozen
 from ..data.partition import at_indices, scatter_rows
 from ..data.rows import writable_address
-from ..data.samples import ArrayDef, Bucket, TreeDef, select_rows, unflatten
+from ..data.samples import ArrayDef, Bucket, select_rows, unflatten
 from ..derivatives import Program, as_list, frozen_variable, split, unfrozen, zero_frozen
-
-
-class Recorded(Protocol):
-    """The attributes of a `Recording` that this module uses."""
-
-    program: Program
-    rebuild: Callable[..., Any]
-    single: bool
-
-    @property
-    def loss(self) -> Program:
-        """A program that computes the first output alone."""
-
-    @property
-    def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
-        """A dict from the name of each argument to a pair: the slice of a row that has its numbers, and its treedef.
-
-        A treedef describes how an argument is nested, without its numbers.
-        """
+from .recorded import Recorded
 
 
 class BatchPart(NamedTuple):

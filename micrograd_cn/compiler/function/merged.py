@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property, partial
 from math import nan
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from ... import ops
 from ...engine import Value, constant
@@ -22,7 +22,6 @@ from ...graph.context import recording
 from ...ops.operation import Op
 from ..data.arrays import FlatNumbers
 from ..data.captured import with_kept_constants, with_leaves
-from ..data.indices import Indices
 from ..data.parameters import reached_nodes
 from ..data.partition import compile_kernels, has_nan
 from ..data.samples import Bucket
@@ -33,7 +32,7 @@ from ..llvm.machine import machine
 from ..runtime.executable import MAX_SCALAR_ROWS
 from ..runtime.prepared import is_worth_preparing
 from ..threads.background import BackgroundTasks
-from .guards import CompiledGuards
+from .recorded import Recorded
 
 # Recordings with more operands are not merged, since to compile them takes a tenth of a second or more. A single
 # recording, whose guards are merged with it, may have so many times as many.
@@ -48,23 +47,6 @@ Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes o
 
 def _of_results(recorded: Recorded) -> Outputs:
     return recorded.program, recorded.program.outputs
-
-
-class Recorded(Protocol):
-    """The attributes of a `Recording` that this module uses."""
-
-    program: Program
-    guards: CompiledGuards
-    single: bool
-    rebuild: Callable[..., Any]
-
-    @property
-    def result_paths(self) -> Sequence[str]:
-        """The Python expressions that read the numbers from the function's result."""
-
-    @property
-    def indices(self) -> Indices:
-        """The indices by which operations of the program, such as `take`, select one of several operands."""
 
 
 class MergedRecordings:
