@@ -60,9 +60,10 @@ class Branch(Program):
             raise_guard_error(self._name, f"row {row}", guard)
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
-        """Return a function without arguments, as `Program.prepare` does. Each call checks the guards, too.
+        """Return a function without arguments, as `Program.prepare` does. Each call checks the rows first.
 
-        A guard is a comparison that must have the same outcome as for the recorded sample.
+        Raises:
+            GuardError: the function takes another branch for a row. A call of the returned function may raise it, too.
         """
         run = super().prepare(rows, out)
         data, n = super()._read_rows(rows)
@@ -95,10 +96,7 @@ class Branch(Program):
     def _derivative(
         self, kind: Kind, wrt: Variables, lower: bool, masked: bool, data: Numbers | None = None
     ) -> CompiledDerivative:
-        """Return a derivative, as `Program` does. The program of the derivative checks the guards, too.
-
-        A guard is a comparison that must have the same outcome as for the recorded sample.
-        """
+        """Return a derivative, as `Program` does. Its program refuses the same rows as this one."""
         found = copy(super()._derivative(kind, wrt, lower, masked, data))
         if found.program:
             found.program = Branch(found.program, self._guards, self._name)
@@ -152,9 +150,9 @@ class Branch(Program):
 
 
 def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:
-    """Raise `GuardError`, since a guard of the function `name` does not hold for `sample`, such as "row 2".
+    """Raise `GuardError`, since the function `name` takes another branch for `sample`, such as "row 2".
 
-    A guard is a comparison that must have the same outcome as for the recorded sample.
+    The comparison of `guard` has another outcome for it than for the sample that was recorded.
     """
     condition = "equal(a, b)" if guard.is_equality else "less(a, b)"
     raise GuardError(

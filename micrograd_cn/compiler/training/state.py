@@ -333,9 +333,8 @@ class ParameterBlocks:
 class TrainingState:
     """The memory that the compiled loop works on: parameters, gradients and optimiser state.
 
-    The panel is memory that consists of blocks. A block holds as many parameters as a vector has lanes. A column of a
-    block has one number for each parameter in the block. The columns are: the data, the gradient, the numbers of the
-    state, the count of steps that skipped the parameter (if any parameter was skipped), and a mask that is 0 for each
+    The panel is the memory of `ParameterBlocks`. Their columns are: the data, the gradient, the numbers of the state,
+    the count of steps that skipped the parameter (if any parameter was skipped), and a mask that is 0 for each
     parameter that must not change (if not all parameters are trained).
 
     Args:
