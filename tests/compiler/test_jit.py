@@ -280,6 +280,8 @@ def test_static_arguments_stay_what_they_are():
     assert w.grad == pytest.approx(7 / 3)
     with pytest.raises(ValueError, match=r"static='m' is not an argument of power\(x, n"):
         compile(power.__wrapped__, static=("m",))
+    with pytest.raises(TypeError, match=r"write static=\['n'\], and pass the values$"):
+        compile(power.__wrapped__, static={"n": 2})
 
 
 # Samples

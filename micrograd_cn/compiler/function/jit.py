@@ -2396,6 +2396,10 @@ def _names(static: Any) -> tuple[str, ...]:
         return (static,)
     if not isinstance(static, Iterable):
         raise TypeError(f'static= must be a name or a list of names of arguments, such as ["x"], got {static!r}')
+    if isinstance(static, Mapping):
+        raise TypeError(
+            f"static= takes names alone, got {static!r}; write static={list(static)!r}, and pass the values"
+        )
     return tuple(static)
 
 
