@@ -24,7 +24,7 @@ AT_ONCE = {"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}
 
 
 def nothing_is_compiled():
-    return not any(t.name.startswith("micrograd_cn native") for t in threading.enumerate())
+    return not any(t.name.startswith("micrograd_cn background") for t in threading.enumerate())
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +119,7 @@ def test_training_goes_on_while_native_code_is_made(rows, monkeypatch):
         if len(told) == 20:
             may_go_on.set()
         if len(told) == 40:  # the steps after this one are native
-            until(lambda: not any(t.name.startswith("micrograd_cn native") for t in threading.enumerate()))
+            until(lambda: not any(t.name.startswith("micrograd_cn background") for t in threading.enumerate()))
 
     with settings(AT_ONCE | {"training.epochs.POLL_SECONDS": 0.0}):
         program.fit(data, mine, 60, batch_size=rows, progress=progress)
