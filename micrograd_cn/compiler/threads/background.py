@@ -101,7 +101,7 @@ class BackgroundWork:
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, args=(work,), name="micrograd_cn background work", daemon=False)
+        self._thread = threading.Thread(target=self._run, args=(work,), name="micrograd_cn background", daemon=False)
         _short_turns.shorten()
         try:
             self._thread.start()
