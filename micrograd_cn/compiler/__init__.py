@@ -54,10 +54,10 @@ When this is first called, it makes a prepared call: a function in machine code,
 `f` and all later ones copy the numbers of the arguments into this memory, and call that function.
 
 Both calls run threaded code. Native code is made once the threaded code has run for about as long as native code takes
-to compile: `select_tier` then begins a background task, and returns native code when it exists. `fit` also counts the
-time that it will still take. A program that would take too long to compile keeps threaded code, and so does a large
-program if its native code is slower. Native code is made at once by `Runnable.prepare` if the program is not large (by
-`fastest_tier`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
+to compile: `select_tier` then begins a background task, and returns native code when it exists. `fit` also has it made
+if training will probably go on for as long. A program that would take too long to compile keeps threaded code, and so
+does a large program if its native code is slower. Native code is made at once by `Runnable.prepare` if the program is
+not large (by `fastest_tier`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
 To see how native code is written, read `native` in the place of `tables.threaded`. `parts_of` divides the stages into
 `Part`s: single stages that a kernel computes, and stages that become a function. `PartWriter`, a `StraightLineWriter`
