@@ -407,8 +407,8 @@ class Runnable:
                 None keeps the rows in order.
             schedule: a function from the index of a step, which is `optimizer.steps` before the step, to the learning
                 rate, such as `cosine_lr(0.1, steps)` of `optim`. The function is called once for each step, in order,
-                but some steps ahead of the training. Afterwards the optimiser has the learning rate of the last step.
-                Without a schedule the learning rate does not change.
+                but some steps ahead of the training, so it neither sees nor changes the gradients. Afterwards the
+                optimiser has the learning rate of the last step. Without a schedule the learning rate does not change.
             threads: as for `backward`. More than one thread is worthwhile if a step takes some hundred microseconds or
                 longer.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a

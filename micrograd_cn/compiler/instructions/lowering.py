@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple
@@ -129,8 +129,8 @@ class Graph:
             code.check(op, count)
         return code
 
-    def _trace_users_operations(self, code: CodeBuilder) -> dict[tuple[str, str, int], set[str]]:
-        """Trace the partials of users' operations, too, and return all formulas of these operations as texts.
+    def _trace_users_operations(self, code: CodeBuilder) -> dict[Any, FormulaSteps]:
+        """Trace the partials of users' operations, too, and return all formulas of these operations.
 
         If partials cannot be traced now, they are traced when they are needed. This may be never.
         """
@@ -140,11 +140,7 @@ class Graph:
                     with suppress(TypeError):
                         for row, used in code.formula((op, kind), [None] * (count + 1), op).steps:
                             code.check(row, len(used))
-        found: dict[tuple[str, str, int], set[str]] = {}
-        for ((op, kind), known), steps in code.users_formulas.items():
-            if {*known} <= {None}:
-                found.setdefault((op.name, kind, len(known)), set()).add(str(steps))
-        return found
+        return dict(code.users_formulas)
 
     def changed_operation(self) -> str:
         """Return the name of a user's operation that computes something else now than when the graph was made.
@@ -156,8 +152,8 @@ class Graph:
             return ""
         now: dict[tuple[str, str, int], set[str]] = {}
         with suppress(TypeError):  # otherwise an operation cannot be traced any more
-            now = self._trace_users_operations(self._checked_code({}))
-        return next((key[0] for key, texts in self._traced.items() if now.get(key) != texts), "")
+            now = _texts(self._trace_users_operations(self._checked_code({})))
+        return next((key[0] for key, texts in _texts(self._traced).items() if now.get(key) != texts), "")
 
     def take_code(self) -> CodeBuilder:
         """Return a `CodeBuilder` without instructions. Its method `check` has checked all operations of the graph.
@@ -166,6 +162,18 @@ class Graph:
         """
         code: CodeBuilder | None = vars(self).pop("_code", None)  # one call into C, so one thread alone gets it
         return code or self._checked_code(self.users_formulas)
+
+
+def _texts(formulas: Mapping[Any, FormulaSteps]) -> dict[tuple[str, str, int], set[str]]:
+    """Return formulas of users' operations as texts, without those for constants.
+
+    The keys of the result have the name of the operation, the kind of formula, and the count of its inputs.
+    """
+    found: dict[tuple[str, str, int], set[str]] = {}
+    for ((op, kind), known), steps in formulas.items():
+        if {*known} <= {None}:
+            found.setdefault((op.name, kind, len(known)), set()).add(str(steps))
+    return found
 
 
 def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:

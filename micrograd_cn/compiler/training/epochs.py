@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from inspect import signature
 from math import inf
 from operator import mul
@@ -145,13 +145,17 @@ class TrainingOptions:
     @property
     def calls_users_code(self) -> bool:
         """Whether a function of the user's runs between the steps, which may change the arrays of samples."""
-        return bool(self.callback or self.called_between_steps)
+        return bool(self.callback or self.schedule or self.called_between_steps)
 
-    @property
+    @cached_property
     def called_between_steps(self) -> str:
         """The names of the functions of the user's that run between the steps of an epoch, joined by "or"."""
         own_shuffle = type(self.shuffle).__module__ not in ("builtins", "random")  # None, a Random or the module random
-        given = {"schedule": bool(self.schedule), "shuffle": own_shuffle, "progress": callable(self.progress)}
+        schedule: Any = self.schedule
+        while type(schedule) is optim.warmup:
+            schedule = schedule.schedule
+        own_schedule = schedule is not None and type(schedule).__module__ != optim.warmup.__module__
+        given = {"schedule": own_schedule, "shuffle": own_shuffle, "progress": callable(self.progress)}
         return " or ".join([name for name, is_given in given.items() if is_given])
 
 

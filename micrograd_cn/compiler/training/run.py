@@ -21,6 +21,7 @@ from ...graph.context import here
 from ...optim import EarlyStopping
 from ..data.anomalies import detect_anomaly
 from ..data.columns import Numbers, address
+from ..data.nodes import some_frozen
 from ..data.partition import at_indices, gather_rows, has_nan, rows_by_label, scatter_rows
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
@@ -217,6 +218,8 @@ class TrainingRun:
         self._state: TrainingState | None = None
         self._merged: set[CompiledGraph] = set()  # the merged programs that are used
         self._rejected: set[CompiledGraph] = set()  # those that gave nan, and are used no more
+        # The parameters of the optimiser that were last compared with the programs' constants, and the frozen ones
+        self._checked, self._frozen = [*options.optimizer.parameters] if options.callback else [], list[Value]()
         self._gradients = Memory(0)
         self._seconds, self._asked = 0.0, AskedRates()
         self._set_order(row_numbers(self._n))
@@ -233,7 +236,7 @@ class TrainingRun:
             history = train(self._options, self._n, self._take_checked_steps, self._upgrade, self._set_order, end_epoch)
             if self._state:
                 self._state.check_parameters()
-                self._state.check_copied()
+                self._check_copied()
             history.validation = self._validation_losses
             history.best_epoch = self._stopping.best_epoch if self._stopping else None
             return history
@@ -257,8 +260,7 @@ class TrainingRun:
 
     def _end_epoch(self, number: int, loss: float) -> bool:
         """Compute the validation loss and call the callback, with the parameters' new data; return whether to stop."""
-        if self._state:
-            self._state.check_copied()
+        self._check_copied()
         self._write_back()
         found: tuple[float, ...] = ()
         if self._validate:
@@ -294,14 +296,32 @@ class TrainingRun:
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
         if self._state is None:
-            for program, _ in self._runners:
-                check_trainable(self._options.optimizer, program)
+            self._check_constants()
+            if self._options.callback:
+                self._check_unfrozen()
             self._state = TrainingState(self._options, parameters, self._check_constants, self._asked)
             if self._only_program and not self._merged:  # others, not made yet, may read other parameters
                 self._state.check_parameters()
             self._gradients = Memory(len(self._state.parameter_data.view))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
+
+    def _check_copied(self) -> None:
+        """Raise ValueError if a function of the user's has changed what `fit` does not read again; see `Copied`."""
+        options = self._options
+        is_checked = options.threads == 1 and options.called_between_steps == "schedule"  # by `TrainingState.run`
+        if self._state and not is_checked:
+            self._state.check_copied()
+
+    def _check_unfrozen(self) -> None:
+        """Raise ValueError if the callback has unfrozen a parameter to train that is a constant of a program."""
+        optimizer = self._options.optimizer
+        if optimizer.parameters != self._checked or any(p.requires_grad for p in self._frozen):
+            for program, _ in self._runners:
+                check_trainable(optimizer, program)
+            self._checked = [*optimizer.parameters]
+        frozen = some_frozen(optimizer.parameters)
+        self._frozen = [p for p in optimizer.parameters if not p.requires_grad] if frozen else []
 
     def _check_constants(self) -> None:
         """Raise ValueError if a constant of a program has other data now; a callback may have changed it."""
@@ -345,8 +365,7 @@ class TrainingRun:
         The compiled loop stops before the first batch that has a sample whose program is not known. If this is the
         batch of step `step`, missing programs are made, and only this step is taken.
         """
-        if self._state:
-            self._state.check_copied()
+        self._check_copied()
         if here().detect_anomaly:  # each step is checked with the parameters that it starts from
             self._detect_anomaly(self._sub_batches(self._batch_samples(step)))
             steps = 1

@@ -22,12 +22,13 @@ from ...optim import Optimizer
 from ...optim.optimizer import States, at_least_0, copy_states
 from ..data.captured import check_captured, describe
 from ..data.columns import address
+from ..data.nodes import some_frozen
 from ..data.parameters import CachedData
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, driver, padded_count
 from .epochs import TrainingOptions
-from .update import CompiledUpdate, compiled_update, names_of_options
+from .update import OPTIMIZER_METHODS, CompiledUpdate, compiled_update, names_of_options
 
 T = TypeVar("T")
 
@@ -200,7 +201,7 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     return packed
 
 
-_requires_grad, _grad = attrgetter("requires_grad"), attrgetter("_grad")
+_requires_grad = attrgetter("requires_grad")
 # For each optimiser, the layout of its last `fit`
 _layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()
 
@@ -232,10 +233,10 @@ class Copied:
         self._has_schedule = options.schedule is not None
         self._names = names_of_options(options.optimizer)
         self._trainable, self._data, self._optimizer = self._flags(), self._numbers(), self._attributes()
-        self._gradients = self._grads()
 
     def _flags(self) -> list[bool]:
-        return [*map(_requires_grad, self._layout.trained)]
+        trained = self._layout.trained
+        return [*map(_requires_grad, trained)] if some_frozen(trained) else []
 
     def _numbers(self) -> tuple[array[float], ...]:
         return self._layout.read_data(), self._layout.unread_data()
@@ -243,12 +244,12 @@ class Copied:
     def _attributes(self) -> dict[str, Any]:
         optimizer = self._options.optimizer
         found = {name: getattr(optimizer, name, None) for name in self._names}
+        for name in OPTIMIZER_METHODS:  # an object may have its own, which hides that of its class
+            found[name] = vars(optimizer).get(name)
         if self._has_schedule:  # which sets the learning rate
             found.pop("lr", None)
-        return found | {"steps": optimizer.steps}
-
-    def _grads(self) -> list[Any]:
-        return [*map(_grad, self._layout.trained)] if self._has_schedule else []
+        found["steps"] = optimizer.steps
+        return found
 
     def check(self) -> None:
         """Raise ValueError if something has changed since it was copied."""
@@ -263,7 +264,8 @@ class Copied:
         if optimizer.parameters != layout.optimized:
             return "the parameters of the optimizer"
         if (flags := self._flags()) != self._trainable:
-            pairs = zip(layout.trained, flags, self._trainable, strict=True)
+            every = [True] * len(layout.trained)  # which `_flags` returns as an empty list, for speed
+            pairs = zip(layout.trained, flags or every, self._trainable or every, strict=True)
             return f"requires_grad of {describe(next(p for p, now, before in pairs if now is not before))}"
         for now, before in zip(self._numbers(), self._data, strict=True):
             if now is not before and now.tobytes() != before.tobytes():
@@ -276,7 +278,7 @@ class Copied:
                 known = self._states.get(name, numbers)
                 if numbers is not known and numbers.tobytes() != known.tobytes():
                     return f"{name} in the state of the optimizer"
-        return "the gradient of a parameter" if self._grads() != self._gradients else ""
+        return ""
 
 
 class ParameterBlocks:

@@ -283,12 +283,11 @@ def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
 
 
 def names_of_options(optimizer: Optimizer) -> tuple[str, ...]:
-    """Return the names of those attributes of an optimiser that its update may read, and of the methods of a step."""
-    names = {*optimizer.options, *OPTIMIZER_METHODS}
-    if type(optimizer) not in OURS:
-        read = ReachableCode([type(optimizer).update, optimizer]).names
-        names |= {name for name in read & vars(optimizer).keys() if name not in UNCOMPILED_ATTRIBUTES}
-    return tuple(sorted(names))
+    """Return the names of those attributes of an optimiser that its update may read."""
+    if type(optimizer) in OURS:
+        return optimizer.options
+    read = ReachableCode([type(optimizer).update, optimizer]).names & vars(optimizer).keys()
+    return tuple(sorted({*optimizer.options, *read}.difference(UNCOMPILED_ATTRIBUTES) | {"lr"}))
 
 
 def _overridden(kind: type[Optimizer], method: str) -> bool:
