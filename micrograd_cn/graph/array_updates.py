@@ -41,7 +41,10 @@ SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "
 FILLING = {"copyto", "fill", "place", "put", "put_along_axis", "putmask"}  # names of functions that change an array
 WITH_OPERATORS = {"__ceil__", "ceil", "deg2rad", "exp2", "rad2deg"}  # methods for numpy that are written with operators
 
-FILLING_NOTHING = {"abs", "divmod", "pow", "round"}  # functions of Python that make a new object
+# Functions of Python that put results into no array
+FILLING_NOTHING = {"abs", "all", "any", "divmod", "max", "min", "pow", "round", "sorted", "sum"}
+
+INSIDE_FUNCTIONS = ("<lambda>", "<listcomp>", "<genexpr>")  # code whose results the code around it may store
 
 # What an instruction may do with the result of an operation: it is an operator such as `+=`; its function, or the code
 # around it, may put the result into an array; or it belongs to a method that numpy has called.
@@ -65,24 +68,37 @@ def _read(frame: FrameType) -> int:
     if code.co_filename.startswith(PACKAGE):
         return _BELONGS_TO_METHOD if code.co_name in WITH_OPERATORS else 0
     instructions = code.co_code
-    if instructions[at] in CALLS:
-        # CPython 3.11 and 3.12 do not stand at the call of a method that is written in Python, and 3.13 does
-        of_value = isinstance(getattr(called_function(frame), "__self__", None), Operators)
-        return 0 if of_value or calls_builtin(frame, FILLING_NOTHING) else _FILLS
     if instructions[at] == _BINARY_OP and instructions[at + 1] >= IN_PLACE:
         return _REPLACES
-    if code.co_name in ("<lambda>", "<listcomp>", "<genexpr>") and (caller := frame.f_back):
-        calls = caller.f_code.co_code[caller.f_lasti] in CALLS
-        if calls and not isinstance(called_function(caller), (FunctionType, MethodType)):  # a function in C may call it
+    around: FrameType | None = frame
+    while around is not None:
+        if _may_call_filling(around) or _may_fill(around.f_code):
             return _FILLS
-        if _may_fill(caller.f_code):
-            return _FILLS
-    return _FILLS if _may_fill(code) else 0
+        if around.f_code.co_name not in INSIDE_FUNCTIONS:
+            break
+        around = around.f_back
+    return 0
+
+
+def _may_call_filling(frame: FrameType) -> bool:
+    """Return whether `frame` calls a function, not written in Python, that may put results into an array.
+
+    A function that is written in Python has a frame of its own.
+    """
+    if frame.f_code.co_code[frame.f_lasti] not in CALLS or calls_builtin(frame, FILLING_NOTHING):
+        return False
+    return not isinstance(called_function(frame), (FunctionType, MethodType))
 
 
 def _may_fill(code: CodeType) -> bool:
+    """Return whether the code may put results into an array, by a statement, a function, or the option `out`."""
     stores = any(instruction in code.co_code[::2] for instruction in _STORES_ITEM)
-    return stores or not FILLING.isdisjoint(code.co_names)
+    return stores or not FILLING.isdisjoint(code.co_names) or any(_has_out(constant) for constant in code.co_consts)
+
+
+def _has_out(constant: object) -> bool:
+    """Return whether a constant of Python's code is a tuple of the names of options, and `out` is one of them."""
+    return isinstance(constant, tuple) and "out" in constant
 
 
 def refuse_array_update(op: Op, caller: FrameType) -> None:
@@ -194,6 +210,8 @@ class Remembered:
             if depth == MAX_DEPTH or (kind != _OBJECT and len(x) > MAX_ITEMS):
                 continue
             if kind == _SEQUENCE:
+                if not any(kind_of(cls, True) for cls in {*map(type, x)}):  # for speed: rows of numbers
+                    continue
                 inside: Any = [(f"[{i}]", item) for i, item in enumerate(x) if kind_of(type(item), True)]
             elif kind == _DICT:
                 inside = [(f"[{key!r}]", item) for key, item in [*x.items()] if kind_of(type(item), True)]
@@ -236,7 +254,7 @@ class Remembered:
             )
 
 
-MAX_OBJECTS, MAX_ITEMS, MAX_DEPTH = 5000, 1000, 6
+MAX_OBJECTS, MAX_ITEMS, MAX_DEPTH = 5000, 100, 6
 _ARRAY, _SEQUENCE, _DICT, _OBJECT = 1, 2, 3, 4
 _search_kinds: dict[type, int] = {}  # for each class, what its objects are searched as; 0 if they are not searched
 

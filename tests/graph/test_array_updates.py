@@ -131,6 +131,18 @@ def by_a_list(w, k):
     w[:] = np.array([0.9 * x for x in w.flat]).reshape(2, 2)
 
 
+def by_builtins(w, k):
+    w[...] = abs(w)
+
+
+def by_powers(w, k):
+    w[0, 0] = pow(w[0, 0], 2)
+
+
+def by_rows(w, k):
+    w[0] = [sum(x * y for y in w[1]) for x in w[0]]
+
+
 MATRIX = np.array([[1.0, 2.0], [3.0, 4.0]])
 FILLING = {
     "exp": lambda w, k: np.exp(w, out=w),
@@ -161,6 +173,9 @@ FILLING = {
     "copyto": lambda w, k: np.copyto(w, w - 0.5),
     "isub": lambda w, k: operator.isub(w, 0.5),
     **{"a slice": in_a_slice, "a slice, later": later, "a slice of a list": by_a_list},
+    **{"abs": by_builtins, "pow": by_powers, "sum": by_rows},
+    "an operator": lambda w, k: np.exp(w * 0.5, out=w),
+    "abs of Python": lambda w, k: np.exp(abs(w), out=w),
 }
 
 
@@ -267,6 +282,27 @@ def test_variables_are_looked_through_once_for_a_call_and_not_for_each_element(m
         np.exp(weights, out=results)
     assert results[-1] is last
     assert len(asked) == 6, "once more, for arrays that still have the leaves"
+
+
+def test_variables_are_not_looked_through_for_functions_that_put_results_into_no_array(monkeypatch):
+    """Else each `no_grad()` block of a program that evaluates a model would take as long as the search."""
+    monkeypatch.setattr(array_updates.Remembered, "look", lambda *_: pytest.fail("looks through variables"))
+    weights = leaves()
+    with no_grad():
+        found = sum(x * 2.0 for x in weights.flat)
+        largest = max(weights.flat, key=lambda x: -x)
+    assert (found.data, largest) == (2.0 * sum(x.data for x in weights.flat), weights[0, 0])
+
+
+def test_lists_of_data_are_not_looked_through(monkeypatch):
+    asked = []
+    search_as = array_updates._search_as
+    monkeypatch.setattr(array_updates, "_search_as", lambda cls: asked.append(cls) or search_as(cls))
+    weights, results = leaves(), np.empty((2, 2), object)
+    rows = [[float(i)] for i in range(200)]
+    with no_grad():
+        np.exp(weights, out=results)
+    assert len(asked) < len(rows)
 
 
 def test_what_the_error_says_to_write_changes_the_leaves():
