@@ -11,7 +11,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, clip_grad_norm, cosine_lr, warmup
+from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, clip_grad_norm, cosine_lr, warmup
 
 from .common import OPTIMISERS, branching, everything, mixed, problem, settings
 
@@ -275,6 +275,54 @@ def test_what_is_changed_between_steps_takes_effect_or_is_refused(change, option
         return
     with pytest.raises(ValueError, match=rf"fit\(\): {option} has changed {change}.*that you pass as callback="):
         program.fit([[1.0]], optimizer, 6, threads=threads, **{option: given})
+
+
+FACTORS = {"all": 1.0}
+
+
+class Scaled(Optimizer):
+    """An optimiser whose update reads an attribute of the class, a list of the object, and a global dict."""
+
+    decay = 0.5
+
+    def __init__(self, parameters):
+        super().__init__(parameters, lr=0.1)
+        self.scales, self.rule = [1.0, 9.0], self.halved
+
+    def halved(self, x):
+        return self.lr * x / 2.0
+
+    def update(self, p, state):
+        p.data = p.data * self.decay - self.rule(p.grad) * self.scales[0] * FACTORS["all"]
+
+
+CHANGES_OF_SCALED = {
+    "decay of the optimizer": lambda optimizer, patch: setattr(optimizer, "decay", 0.25),
+    "something that the update of Scaled reads": lambda optimizer, patch: optimizer.scales.reverse(),
+    "something that the update of Scaled": lambda optimizer, patch: patch.setitem(FACTORS, "all", 9.0),
+    "": lambda optimizer, patch: setattr(optimizer, "calls", [1, 2]),
+}
+
+
+@pytest.mark.parametrize("option", ["schedule", "shuffle"])
+@pytest.mark.parametrize("change", CHANGES_OF_SCALED)
+def test_what_the_update_of_a_users_optimiser_reads_is_not_changed_without_effect(change, option, monkeypatch):
+    w, x, calls = Value(1.0), Value(1.0), []
+    optimizer, program = Scaled([w]), compile(w * w * x, [x])
+
+    def user_function(*_):
+        calls.append(1)
+        if len(calls) == 2:
+            CHANGES_OF_SCALED[change](optimizer, monkeypatch)
+        return 0.1 if option == "schedule" else None
+
+    given = {option: SimpleNamespace(shuffle=user_function) if option == "shuffle" else user_function}
+    if change:
+        with pytest.raises(ValueError, match=rf"fit\(\): {option} has changed {change}"):
+            program.fit([[1.0]], optimizer, 4, **given)
+    else:  # the update does not read it
+        program.fit([[1.0]], optimizer, 4, **given)
+        assert w.data == pytest.approx(0.4**4)
 
 
 def test_a_progress_function_may_read_everything_and_may_change_what_is_not_trained():

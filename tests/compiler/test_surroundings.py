@@ -923,6 +923,25 @@ def array_of_rows():
     return (lambda: rows[240][0]), lambda: rows[240].__setitem__(0, 3.0)
 
 
+def keyed(count):
+    """Return a function that reads attributes of keys of a dict, and a function that changes one of them."""
+
+    def made():
+        values = {SimpleKey(0.1): 1.0 for _ in range(count)}
+        first = next(iter(values))
+        return (lambda: mc.sum([w * key.x for key in [*values][:400]])), lambda: setattr(first, "x", 3.0)
+
+    made.__name__ = f"{count}_keys"
+    return made
+
+
+class SimpleKey:
+    """An object with an attribute that can be a key of a dict."""
+
+    def __init__(self, x):
+        self.x = x
+
+
 class Tensor:
     """An object of another library that keeps its numbers to itself."""
 
@@ -952,6 +971,8 @@ def foreign_array():
         large_list,
         *LARGE_SUMS,
         large_matrix,
+        keyed(2),
+        keyed(10_001),
         large_array,
         array_of_rows,
         foreign_array,

@@ -514,7 +514,10 @@ class Surroundings:
             return
         if not isinstance(x, tuple):
             self._collections.append(x)
-        self._add(x.values() if isinstance(x, dict) else x)
+        self._add(_values(x))
+        if isinstance(x, dict) and {*map(type, x)} - {str}:
+            # Not a `Value`: those in the dicts of recordings are not held by the function
+            self._waiting += [y for y in x if is_users_module(type(y).__module__) and not isinstance(y, Value)]
 
     def _visit_function(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
@@ -605,7 +608,7 @@ class Surroundings:
         """
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
         complete = self.complete and sum(map(len, self._large)) <= most
-        complete = complete and all({*map(type, _values(x))} <= simple for x in self._large)
+        complete = complete and all({*map(type, _items(x))} <= simple for x in self._large)
         collections = [*self._collections, *[x for x in self._large if not isinstance(x, tuple)]]
         ordered = [x for x in collections if isinstance(x, dict) and id(x) not in self._namespaces]
         return Snapshot(

@@ -28,7 +28,7 @@ from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, driver, padded_count
 from .epochs import TrainingOptions
-from .update import OPTIMIZER_METHODS, CompiledUpdate, compiled_update, names_of_options
+from .update import OPTIMIZER_METHODS, CompiledUpdate, compiled_update, names_of_options, snapshot_of_options
 
 T = TypeVar("T")
 
@@ -233,6 +233,7 @@ class Copied:
         self._has_schedule = options.schedule is not None
         self._names = names_of_options(options.optimizer)
         self._trainable, self._data, self._optimizer = self._flags(), self._numbers(), self._attributes()
+        self._snapshot = snapshot_of_options(options.optimizer)
 
     def _flags(self) -> list[bool]:
         trained = self._layout.trained
@@ -273,6 +274,8 @@ class Copied:
         for name, x in self._attributes().items():
             if x is not (y := self._optimizer[name]) and repr(x) != repr(y):
                 return f"{name} of the optimizer"
+        if self._snapshot and self._snapshot.is_outdated():
+            return f"something that the update of {type(optimizer).__name__} reads"
         if self._states:
             for name, numbers in packed_state(optimizer, layout, [*self._states]).arrays.items():
                 known = self._states.get(name, numbers)

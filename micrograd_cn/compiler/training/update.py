@@ -10,13 +10,14 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ... import optim
 from ...engine import Value
 from ...optim import Optimizer
 from ...text.formula import FormulaError, FormulaSteps, Term, call_with_terms, formula_steps, remembered
-from ..data.surroundings import ReachableCode, Surroundings
+from ..data.surroundings import ReachableCode, Snapshot, Surroundings
 from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..llvm.machine import Memory, machine
@@ -284,10 +285,28 @@ def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
 
 def names_of_options(optimizer: Optimizer) -> tuple[str, ...]:
     """Return the names of those attributes of an optimiser that its update may read."""
-    if type(optimizer) in OURS:
+    kind = type(optimizer)
+    if kind in OURS:
         return optimizer.options
-    read = ReachableCode([type(optimizer).update, optimizer]).names & vars(optimizer).keys()
+    own = chain(vars(optimizer), *map(vars, kind.__mro__[: kind.__mro__.index(Optimizer)]))
+    read = ReachableCode([kind.update, optimizer]).names.intersection(own)
     return tuple(sorted({*optimizer.options, *read}.difference(UNCOMPILED_ATTRIBUTES) | {"lr"}))
+
+
+def snapshot_of_options(optimizer: Optimizer) -> Snapshot | None:
+    """Return the global variables and the collections that the update of a user's class reads, with what they hold now.
+
+    The collections may be attributes of the optimiser, or global. Return None for an optimiser of this package, or if
+    not all that the update can read can be compared.
+    """
+    update = type(optimizer).update
+    if type(optimizer) in OURS:
+        return None
+    held = [getattr(optimizer, name, None) for name in names_of_options(optimizer)]
+    roots = [update, *[getattr(x, "__func__", x) for x in held]]  # a bound method would lead to what training changes
+    code = ReachableCode(roots)
+    found = Surroundings(roots, code.attributes, code.names).snapshot()
+    return found if found.complete else None
 
 
 def _overridden(kind: type[Optimizer], method: str) -> bool:
