@@ -968,10 +968,14 @@ def _assign(model: Module, name: str, x: Any) -> None:
     _set_attribute(model, name, x)
 
 
+NAMES_OF_CALLS = ("__call__", "forward", "call")
+
+
 def _warn_of_argument(model: Module, name: str, x: Value) -> None:
     """Warn if the leaf `x`, the new attribute `name` of `model`, is an argument of a call of `model` that is running.
 
-    The leaf becomes a parameter, although the user probably wants to look at an input later.
+    The leaf becomes a parameter, although the user probably wants to look at an input later. There is no warning if the
+    leaf is a parameter of a model whose call is running, because this model has it anyway.
     """
     if x._is_constant_result or _names_its_parameters(type(model)):
         return
@@ -980,7 +984,9 @@ def _warn_of_argument(model: Module, name: str, x: Value) -> None:
         level, frame = level + 1, frame.f_back
     code = frame.f_code
     given = [frame.f_locals.get(variable) for variable in code.co_varnames[: code.co_argcount]]
-    if code.co_name not in ("__call__", "forward", "call") or given[:1] != [model] or not any(y is x for y in given):
+    if code.co_name not in NAMES_OF_CALLS or not given or given[0] is not model or not any(y is x for y in given):
+        return
+    if any(x in _leaves_to_train(running) for running in _running_models()):
         return
     warnings.warn(
         f"{type(model).__name__}.{name} is now the leaf that a call got as an argument, so it is a parameter of the "
@@ -1082,7 +1088,7 @@ def _refuse_computed(model: Module, name: str, old: Any, x: Any) -> None:
     del held
     if in_init := id(model) in _beginning:
         made = [item for item in made if item.op is not None]
-    allowed = in_init or _is_in_a_call(model) or _is_in_a_variable(parameters)
+    allowed = in_init or any(True for _ in _running_models()) or _is_in_a_variable(parameters)
     del parameters
     computed = [("", item) for item in made if item.op is not None]
     wrong = {id(item) for _, item in with_unheld_leaves(computed, lost=() if allowed else lost)}
@@ -1122,16 +1128,16 @@ def _warn_of_computed(kind: type[Module], code: str, op: Op) -> None:
     )
 
 
-def _is_in_a_call(model: Module) -> bool:
-    """Return whether a call of a model is running, its `__call__` or `forward`."""
+def _running_models() -> Iterator[Module]:
+    """Yield the models of which a call is running, a `__call__` or `forward`; the innermost call comes first."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        is_call = code.co_name in ("__call__", "forward", "call") and code.co_argcount
-        if is_call and isinstance(frame.f_locals.get(code.co_varnames[0]), Module):
-            return True
+        if code.co_name in NAMES_OF_CALLS and code.co_argcount:
+            model = frame.f_locals.get(code.co_varnames[0])
+            if isinstance(model, Module):
+                yield model
         frame = frame.f_back
-    return False
 
 
 def _is_in_a_variable(parameters: Sequence[Value]) -> bool:

@@ -1777,3 +1777,38 @@ def test_a_call_that_keeps_a_leaf_of_the_user_warns_that_it_becomes_a_parameter(
         model = kind()
         model(x)
         assert len(model.parameters()) == 1
+
+
+class KeepsScale(Module):
+    def __init__(self):
+        self.b, self.scale = Value(1), None
+
+    def forward(self, scale):
+        self.scale = scale
+        return self.b * scale
+
+
+class GivesScale(Module):
+    def __init__(self):
+        self.scale, self.inner = Value(2), KeepsScale()
+
+    def forward(self, x):
+        return self.inner(self.scale) * x
+
+
+def test_a_call_may_keep_an_argument_that_is_a_parameter_anyway():
+    model, own = GivesScale(), KeepsScale()
+    model(3.0)
+    own(own.b)
+    assert model.parameters() == [model.scale, model.inner.b]
+    assert own.parameters() == [own.b]
+
+
+def test_a_function_named_forward_may_assign_parameters_whatever_its_first_argument_is():
+    def forward(xs, model):
+        model.w = Value(2)
+        return [model(x) for x in xs]
+
+    model = WithInput()
+    del model.w
+    assert [y.data for y in forward(np.array([1.0, 2.0]), model)] == [2.0, 4.0]
