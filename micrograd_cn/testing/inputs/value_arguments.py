@@ -25,7 +25,7 @@ from ...engine import Value, traverse
 from ...gradients import gradients
 from ...graph.plain_numbers import Variables, variables
 from ...ops.number import number
-from ..numeric.thresholds import NEGLIGIBLE_DIFFERENCE, SAME_DERIVATIVE
+from ..numeric.thresholds import CALLS_TO_COMPARE, NEGLIGIBLE_DIFFERENCE, SAME_DERIVATIVE
 from .subject import Subject
 
 __tracebackhide__ = True
@@ -369,9 +369,6 @@ def choose_variables(found: Binding) -> Binding:
                 f"looks at its type, its text or its hash; {part.make_static}"
             )
     return found
-
-
-CALLS_TO_COMPARE = 6  # a function with dropout of one number by half gives equal results with a probability of 2 ** -6
 
 
 def _is_random(found: Binding, expected: Derivatives) -> bool:
