@@ -118,7 +118,7 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
     if not known[1]:
         return
     if known[1] != _REPLACES:
-        remember_arrays(caller)
+        _remember(caller, known[0])
     elif context.here().no_grad:
         if code.co_code[caller.f_lasti + 1] == IN_PLACE_MATRIX_PRODUCT:
             raise TypeError(
@@ -144,15 +144,20 @@ def remember_arrays(caller: FrameType) -> None:
     known = known_kind(id(code) + caller.f_lasti)
     if known is None or known[0] is not code:
         known = _learn(caller)
-    if not known[1] or known[1] < _FILLS or not (here := context.here()).no_grad:
+    if known[1] >= _FILLS:
+        _remember(caller, known[0])
+
+
+def _remember(caller: FrameType, code: CodeType) -> None:
+    """Keep copies as `remember_arrays` does. `code` is the code of `caller`."""
+    here = context.here()
+    if not here.no_grad:
         return
-    blocks = here.blocks
-    block = blocks[-1][1]
-    if "no_grad" not in block:
-        block = next(changes for _, changes in reversed(blocks) if "no_grad" in changes)
-    if (remembered := block.get("remembered")) is None:
-        remembered = block["remembered"] = Remembered()
-    if (id(code), caller.f_lasti) not in remembered.places:
+    remembered = here.blocks[-1][1].get("remembered")
+    if remembered is None:
+        block = next(changes for _, changes in reversed(here.blocks) if "no_grad" in changes)
+        remembered = block.setdefault("remembered", Remembered())
+    if remembered.places.get(id(code) + caller.f_lasti) is not code:
         remembered.look(caller)
 
 
@@ -160,13 +165,13 @@ class Remembered:
     """The arrays of leaves that were found in variables inside a `no_grad()` block, each with a copy.
 
     Attributes:
-        places: the instructions at which variables were looked through, each with its code, so that its id is its own.
+        places: the code of each instruction at which variables were looked through, by the same sum as in `_kinds`.
         arrays: the arrays by id, each with the code that leads to it, such as "model.W", and the list of its items.
         held: the ids of leaves that are attributes of objects.
     """
 
     def __init__(self) -> None:
-        self.places: dict[tuple[int, int], CodeType] = {}
+        self.places: dict[int, CodeType] = {}
         self.arrays: dict[int, tuple[str, Any, list[Any]]] = {}
         self.held: set[int] = set()
 
@@ -175,7 +180,7 @@ class Remembered:
 
         This ends with the variables of a module, or after as many functions as `functions` says.
         """
-        self.places[id(caller.f_code), caller.f_lasti] = caller.f_code
+        self.places[id(caller.f_code) + caller.f_lasti] = caller.f_code
         if "numpy" not in sys.modules:
             return
         frame: FrameType | None = caller

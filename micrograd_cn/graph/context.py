@@ -359,9 +359,10 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     `np.exp(W, out=W)`, `np.clip(W, -1, 1, out=W)`, `np.subtract.at(W, i, G)`, `W[:] = 0.9 * W` and the like put
     constants or floats in the place of leaves. When the block ends, the leaves are put back, and an error says what to
     write. For this, the array has to be in a variable of the functions that are running, or in an object in one, or in
-    a list or dict of at most 100 items. Results may go into a copy of an array of leaves, such as h after `h =
-    W.copy()`. `W.fill(0.0)` and `W[:] = 0.0` raise no error if nothing in the block is computed from a leaf, but
-    training no longer changes W. Write `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
+    a list or dict of at most 100 items. Results may go into a copy of an array of leaves, such as h after
+    `h = W.copy()`. `W.fill(0.0)` and `W[:] = 0.0` raise no error if nothing in the block is computed from a leaf, and
+    `W[:] = micrograd_cn.tanh(W)` raises none either, but training no longer changes W. Write
+    `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
 
     >>> p = Value(2)
     >>> with no_grad():
