@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import math
 import types
 import weakref
 from collections import namedtuple
@@ -259,6 +260,36 @@ def test_a_flag_of_a_module_in_a_model_is_a_part_of_the_static_value(change):
     m.inner.w.data = 5.0
     assert f(m, 2.0) == f(m, 2.0) == m(2.0).data
     assert repr(f).splitlines()[0] != before
+
+
+class Mixed(Module):
+    """A module with collections that have other things besides modules, and with a dict whose order matters."""
+
+    def __init__(self):
+        self.named = {"a": Inner(), "b": Inner()}
+        self.named["b"].factor = 3
+        self.items, self.pair = [Inner(), 0.0, [1.0]], (Inner(), 0.0)
+
+    def forward(self, x):
+        for part in self.named.values():
+            x = part(x) + 1.0
+        return x + sum(math.copysign(10.0, number) for number in (self.items[1], self.pair[1])) + self.items[2][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.named.update(a=m.named.pop("a")),
+        lambda m: m.items.__setitem__(1, -0.0),
+        lambda m: m.items[2].__setitem__(0, 5.0),
+        lambda m: setattr(m, "pair", (m.pair[0], -0.0)),
+    ],
+)
+def test_the_order_and_other_items_of_collections_of_modules_are_a_part_of_the_static_value(change):
+    m, f = Mixed(), compile(lambda m, x: m(x), static=["m"])
+    before = f(m, 2.0)
+    change(m)
+    assert f(m, 2.0) == f(m, 2.0) == m(2.0).data != before
 
 
 def test_an_activation_of_a_layer_and_a_class_attribute_of_a_module_may_change(monkeypatch):

@@ -489,6 +489,7 @@ class ModuleKey:
         visited = _Visited([], {id(module): 0}, [module])
         self.key = HashedKey(_module_identity(module, (module,), visited))
         modules, waiting, found = list[Module](), [*visited.objects], list[Any]()
+        self._is_whole = True
         for x in waiting:
             if isinstance(x, Module):
                 modules.append(x)
@@ -498,9 +499,12 @@ class ModuleKey:
                 found += () if isinstance(x, tuple) else [x]
                 items = x.values() if isinstance(x, dict) else x
                 waiting += [part for part in items if not isinstance(part, Module) and _has_modules(part)]
+                self._is_whole &= all(map(_is_noticed, items))
+        self._ordered = [x for x in waiting if isinstance(x, dict)]
+        self._order = self._keys()
         classes = {base for x in modules for base in type(x).__mro__[:-1]}
         # Other objects, and slots, are not compared
-        self._is_whole = len(modules) == len(visited.objects) and not visited.functions
+        self._is_whole &= len(modules) == len(visited.objects) and not visited.functions
         self._is_whole &= not any(vars(base).get("__slots__") for base in classes)
         self._module = module  # so no other module gets its `id`
         self._holders, self._copies = found, [dict(x) if isinstance(x, dict) else x.copy() for x in found]
@@ -512,19 +516,31 @@ class ModuleKey:
         self._classes = [vars(base) for base in classes if is_users_module(base.__module__)]
         self._parts = [part for each in self._classes for part in each.values()]
 
+    def _keys(self) -> list[Any]:
+        """Return the keys of all dicts in their order, which == does not compare."""
+        return [*itertools.chain.from_iterable(self._ordered)]
+
     def is_current(self) -> bool:
         """Return whether the module holds what it held when the key was made. Return False if this is not known."""
         if not self._is_whole:
             return False
         try:
-            if self._holders != self._copies or not all(
-                map(is_, map(dict.get, self._plain, self._names), self._numbers)
-            ):
+            if self._holders != self._copies or self._keys() != self._order:
+                return False
+            if not all(map(is_, map(dict.get, self._plain, self._names), self._numbers)):
                 return False
             parts = [part for each in self._classes for part in each.values()]
             return len(parts) == len(self._parts) and all(map(is_, parts, self._parts))
         except Exception:  # from a comparison that the user has defined, or of arrays, or of a changing dict
             return False
+
+
+def _is_noticed(x: Any) -> bool:
+    """Return whether == tells that a collection has another item in the place of `x`, or `x` is looked into itself.
+
+    A number may be equal to another, such as 0.0 to -0.0, and an array or a list of numbers may change in place.
+    """
+    return type(x) is str or isinstance(x, (Module, Value)) or _has_modules(x)
 
 
 class HashedKey:
