@@ -525,7 +525,7 @@ class ModuleKey:
         if not self._is_whole:
             return False
         try:
-            if self._holders != self._copies or self._keys() != self._order:
+            if self._holders != self._copies or (self._order and self._keys() != self._order):
                 return False
             if not all(map(is_, map(dict.get, self._plain, self._names), self._numbers)):
                 return False

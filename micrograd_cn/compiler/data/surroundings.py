@@ -398,6 +398,9 @@ class Surroundings:
             self._code += [(x, name) for name in self._naming]
         elif isinstance(x, COLLECTIONS):
             self._visit_items(x)
+            if isinstance(x, dict) and len(x) <= MAX_COMPARED and {*map(type, x)} - {str}:
+                # Not a `Value`: those in the dicts of recordings are not held by the function
+                self._waiting += [y for y in x if is_users_module(type(y).__module__) and not isinstance(y, Value)]
             if type(x) not in COLLECTIONS:
                 self._add([getattr(x, "default_factory", None)])
                 if is_users_module(type(x).__module__) or getattr(x, "__dict__", None):
@@ -514,10 +517,7 @@ class Surroundings:
             return
         if not isinstance(x, tuple):
             self._collections.append(x)
-        self._add(_values(x))
-        if isinstance(x, dict) and {*map(type, x)} - {str}:
-            # Not a `Value`: those in the dicts of recordings are not held by the function
-            self._waiting += [y for y in x if is_users_module(type(y).__module__) and not isinstance(y, Value)]
+        self._add(x.values() if isinstance(x, dict) else x)
 
     def _visit_function(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
