@@ -8,8 +8,9 @@ steps up to now (engine.js, view.js). screen.js shows the state: layout.js place
 narration.js tells the step in a sentence. playground.py adds rooms, which are tabs of the page: to type an expression
 (grammar.py), to train a network (playground/), to train a language model (model/), and lessons (lessons/). A room opens
 its computations in the stepper, the part of the page that steps through a graph. The computation of a network or model
-is written once: playground/program.js records it for training, and playground/recorder.js for the stepper. rooms.js
-shows the rooms, writes what they show into the address, and follows the browser's history.
+is written once, and playground/recorder.js records it: the stepper shows the recording as a graph, and
+playground/program.js computes it again and again for training. rooms.js shows the rooms, writes what they show into the
+address, and follows the browser's history.
 """
 
 from .flow import Tape, draw_flow

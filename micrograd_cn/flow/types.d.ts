@@ -367,17 +367,6 @@ interface Measured {
   right: number;
 }
 
-/** A program that trains (Program), or a graph that the reader opens (Recorder). */
-interface RecordsOperations<Node> {
-  apply(name: string, operands: any[], result?: string): Node;
-  dot(xs: Node[], ys: any[], result?: string, bias?: Node): Node;
-  logsumexp(xs: Node[], result?: string): Node;
-  take(index: any, xs: Node[]): Node;
-  within<Result>(part: string, record: () => Result): Result;
-  alike(count: number, name: (j: number) => string, stages: ((j: number, before: Node) => Node)[]): Node[];
-  tokenName(position: number, token: any): string;
-}
-
 /** Equal operations of a program that trains; playground/program.js says what the parts are. */
 interface OperationRun {
   name: string;

@@ -160,12 +160,12 @@ def test_a_program_of_the_model_room_passes_nothing_to_what_was_not_selected(roo
     got = room.evaluate(
         """() => [["relu", x => [x]], ["maximum", x => [x, new Constant(0)]],
             ["where", x => [new Constant(0), x, new Constant(0)]]].map(([name, operands]) => {
-            const program = new Program(), x = program.leaf(-1);
-            const y = program.apply("sqrt", [program.apply(name, operands(x))]);
+            const to = new Recorder([], true), x = to.leaf(null, 1, -1);
+            const y = to.apply("sqrt", [to.apply(name, operands(x))]), program = new Program(to);
             program.forward(0, program.runs.length);
-            program.begin(y, 1, 0);
+            program.begin(y.i, 1, 0);
             program.backward(0, program.runs.length);
-            return String(program.grad[x]);
+            return String(program.grad[x.i]);
         })"""
     )
     assert got == ["0", "0", "0"]

@@ -4,6 +4,7 @@ import { crossEntropy, gpt, meanOf, shapesOf } from "./gpt.js";
 import { updateModel } from "./update.js";
 import { Program } from "../playground/program.js";
 import { Random } from "../playground/random.js";
+import { Recorder, placesOf } from "../playground/recorder.js";
 
 /**
  * Return the characters of some words, in order. The model has a token for each, and one more for the end of a word.
@@ -37,21 +38,27 @@ export class Learner {
     this.ready = 0;
     this.losses = [];
     this.shapes = shapesOf({ width, block, layers, count: this.end + 1 });
-    const program = new Program();
-    this.program = program;
-    this.weights = Object.fromEntries(
+    const recorder = new Recorder([], true);
+    this.recorder = recorder;
+    const weights = Object.fromEntries(
       Object.entries(this.shapes).map(([name, [outputs, inputs]]) => {
         return [
           name,
-          Array.from({ length: outputs }, () => Array.from({ length: inputs }, () => program.leaf(rng.gauss(0, 0.08)))),
+          Array.from({ length: outputs }, () =>
+            Array.from({ length: inputs }, () => recorder.leaf(null, 1, rng.gauss(0, 0.08))),
+          ),
         ];
       }),
     );
     this.rng = rng;
-    this.count = program.size; // the parameters are in this many first places
-    this.tokens = Array.from({ length: block }, () => program.leaf());
-    this.targets = Array.from({ length: block }, () => program.leaf());
-    this.read = gpt(program, this.weights, this);
+    this.count = recorder.nodes.length; // the parameters are in this many first places
+    this.weights = Object.fromEntries(Object.entries(weights).map(([name, rows]) => [name, rows.map(placesOf)]));
+    const leaves = () => Array.from({ length: block }, () => recorder.leaf(null, 1, 0));
+    this.inputs = { tokens: leaves(), targets: leaves() };
+    this.tokens = placesOf(this.inputs.tokens);
+    this.targets = placesOf(this.inputs.targets);
+    this.read = gpt(recorder, weights, this);
+    this.program = new Program(recorder);
     this.places = []; // what was recorded at each position, such as logits, attention, and the mean loss up to there
     this.mean = new Float64Array(this.count);
     this.square = new Float64Array(this.count);
@@ -59,14 +66,17 @@ export class Learner {
 
   // Return what is recorded for a position. Positions are recorded when a word is long enough for the first time.
   at(position) {
-    const { program, places } = this;
+    const { program, recorder, places, inputs } = this;
     while (places.length <= position) {
       const n = places.length;
-      const value = this.read(this.tokens[n]);
-      const logitsEnd = program.runs.length;
-      const entropy = crossEntropy(program, value.logits, this.targets[n]);
-      const loss = meanOf(program, [...places.map(each => each.entropy), entropy]);
-      places.push({ ...value, begin: n ? places[n - 1].end : 0, logitsEnd, entropy, loss, end: program.runs.length });
+      const value = this.read(inputs.tokens[n]);
+      const logitsEnd = program.extend();
+      const entropy = crossEntropy(recorder, value.logits, inputs.targets[n]);
+      const loss = meanOf(recorder, [...places.map(each => each.entropy), entropy]).i;
+      const logits = placesOf(value.logits);
+      const attention = value.attention.map(placesOf);
+      const begin = n ? places[n - 1].end : 0;
+      places.push({ logits, attention, begin, logitsEnd, entropy, loss, end: program.extend() });
     }
     return places[position];
   }

@@ -5,19 +5,20 @@
 
 import { Program } from "./program.js";
 import { Random } from "./random.js";
-import { Constant } from "./recorder.js";
+import { Constant, Recorder, placesOf } from "./recorder.js";
 import { partials } from "../rows.js";
 import { page } from "../stepper/page.js";
+
+/** @import { Ref } from "./recorder.js" */
 
 /**
  * Record the network. `weights` has the places of each neuron's weights and bias, layer by layer. Return the output,
  * and the sums and the results of each layer. The last layer has no activation.
- * @template Node
- * @param {RecordsOperations<Node>} to
- * @param {Node[][][]} weights
- * @param {Node[]} inputs
+ * @param {Recorder} to
+ * @param {Ref[][][]} weights
+ * @param {Ref[]} inputs
  * @param {{ activation: string, extra: number[] }} kind
- * @returns {{ sums: Node[], out: Node[] }[]}
+ * @returns {{ sums: Ref[], out: Ref[] }[]}
  */
 export function recordNetwork(to, weights, inputs, { activation, extra }) {
   const layers = [];
@@ -40,11 +41,10 @@ export function recordNetwork(to, weights, inputs, { activation, extra }) {
 
 /**
  * Record the loss of an output. flow/playground.py says what the steps are.
- * @template Node
- * @param {RecordsOperations<Node>} to
+ * @param {Recorder} to
  * @param {LossStep[]} steps
- * @param {Node} output
- * @returns {Node}
+ * @param {Ref} output
+ * @returns {Ref}
  */
 export function recordLoss(to, steps, output) {
   const values = [output];
@@ -91,8 +91,7 @@ export class Network {
     this.activation = activation;
     const rng = new Random(seed);
     const draw = INITIALISERS[initialiser];
-    const program = new Program();
-    this.program = program;
+    const recorder = new Recorder([], true);
     this.extra = page.grammar.functions[activation].parameters.slice(1).map(([, , fallback]) => fallback[0]);
     const slopes = partials[activation];
     this.slope = (y, x) => slopes(y, x, ...this.extra)[0];
@@ -103,27 +102,31 @@ export class Network {
     });
     const weights = this.layers.map(layer => {
       const { nin, nout } = layer;
-      layer.first = program.size;
+      layer.first = recorder.nodes.length;
       return Array.from({ length: nout }, () => [
-        ...Array.from({ length: nin }, () => program.leaf(draw(rng, nin, nout))),
-        program.leaf(0),
+        ...Array.from({ length: nin }, () => recorder.leaf(null, 1, draw(rng, nin, nout))),
+        recorder.leaf(null, 1, 0),
       ]);
     });
-    this.count = program.size;
-    this.inputs = Array.from({ length: sizes[0] }, () => program.leaf());
-    const recorded = recordNetwork(program, weights, this.inputs, this);
-    this.output = recorded.at(-1).out[0];
+    this.count = recorder.nodes.length;
+    const inputs = Array.from({ length: sizes[0] }, () => recorder.leaf(null, 1, 0));
+    this.inputs = placesOf(inputs);
+    const recorded = recordNetwork(recorder, weights, inputs, this);
+    const [output] = recorded.at(-1).out;
+    this.output = output.i;
+    const program = new Program(recorder);
+    this.program = program;
     this.end = program.runs.length;
     this.losses = losses.map(steps => {
       const begin = program.runs.length;
-      const place = recordLoss(program, steps, this.output);
-      return { begin, place, end: program.runs.length };
+      const place = recordLoss(recorder, steps, output).i;
+      return { begin, place, end: program.extend() };
     });
     // The arrays are no longer replaced, and the results of a layer are side by side.
     this.data = program.data.subarray(0, this.count);
     this.grad = program.grad.subarray(0, this.count);
-    /** @param {number[]} places */
-    const side = ([first], { nout }, numbers = program.data) => numbers.subarray(first, first + nout);
+    /** @param {Ref[]} nodes */
+    const side = ([first], { nout }, numbers = program.data) => numbers.subarray(first.i, first.i + nout);
     this.layers.forEach((layer, l) => {
       const { sums, out } = recorded[l];
       Object.assign(layer, { sums: side(sums, layer), out: side(out, layer), back: side(out, layer, program.grad) });

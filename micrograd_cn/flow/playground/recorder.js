@@ -1,8 +1,8 @@
-// Record operations as a graph for the stepper, with names and parts. The graph has only what its root depends on.
+// Record operations, for one of two uses. `finish` makes a graph of them for the stepper, with names and parts, which has
+// only what its root depends on. A recording that `trains` has no names, and program.js computes it again and again.
 //
-// What is trained is written once, for anything that records operations: this recorder, or program.js, which computes
-// them again and again. Both have `apply` for any operation, `dot`, `logsumexp` and `take` for sequences, `within` for
-// what belongs to a part, and `alike` for parts that have the same stages.
+// There is `apply` for any operation, `dot`, `logsumexp` and `take` for sequences, `within` for what belongs to a part,
+// and `alike` for parts that have the same stages.
 
 import { forward, partials } from "../rows.js";
 import { slopesOf } from "./sequences.js";
@@ -17,6 +17,12 @@ export class Ref {
   }
 }
 
+/**
+ * Return the places that nodes have in a program.
+ * @param {Ref[]} nodes
+ */
+export const placesOf = nodes => nodes.map(({ i }) => i);
+
 // A number that never changes, as an operand among nodes. A recorder takes a plain number for one, too.
 export class Constant {
   constructor(value) {
@@ -24,10 +30,20 @@ export class Constant {
   }
 }
 
+const WITHOUT_ROW = {};
+
+const constantIn = x => (x instanceof Constant ? x.value : x);
+
 export class Recorder {
-  // `letters` are the names of a language model's tokens.
-  constructor(letters = []) {
+  /**
+   * @param {string[]} letters the names of a language model's tokens
+   * @param {boolean} trains whether the operations are for a program that trains
+   */
+  constructor(letters = [], trains = false) {
     this.letters = letters;
+    this.trains = trains;
+    /** @type {Map<number, Ref>} those of a recording that trains, in which equal constants are one node */
+    this.constants = new Map();
     this.nodes = [];
     this.data = [];
     this.groups = [];
@@ -54,7 +70,14 @@ export class Recorder {
     return this.inside < 0 ? name : `${this.groups[this.inside].path}.${name}`;
   }
 
+  /**
+   * @template Result
+   * @param {string} name
+   * @param {() => Result} record
+   * @returns {Result}
+   */
   within(name, record) {
+    if (this.trains) return record();
     const outer = this.inside;
     this.inside = this.part(name);
     const result = record();
@@ -62,12 +85,20 @@ export class Recorder {
     return result;
   }
 
-  // Record `count` parts, each with all stages. A stage is given the index of the part and the result of the stage
-  // before. Return the last results.
+  /**
+   * Record `count` parts, each with all stages. A stage is given the index of the part and the result of the stage
+   * before. Return the last results. For a program that trains, each stage is recorded for all parts, because a program
+   * computes equal operations faster that stand together.
+   * @param {number} count
+   * @param {(j: number) => string} name
+   * @param {((j: number, before: any) => any)[]} stages
+   * @returns {any[]}
+   */
   alike(count, name, stages) {
-    return Array.from({ length: count }, (_, j) =>
-      this.within(name(j), () => stages.reduce((before, stage) => stage(j, before), null)),
-    );
+    const parts = Array.from({ length: count }, (_, j) => j);
+    return this.trains
+      ? stages.reduce((before, stage) => parts.map(j => stage(j, before[j])), [])
+      : parts.map(j => this.within(name(j), () => stages.reduce((before, stage) => stage(j, before), null)));
   }
 
   tokenName(position, token) {
@@ -83,8 +114,14 @@ export class Recorder {
     return this.add(name, flags, value);
   }
 
-  // Apply an operation. If all operands are numbers, the result is a number, and nothing is recorded. Without a name,
-  // the result gets one in the end.
+  /**
+   * Apply an operation. If all operands are numbers, the result is a number, and nothing is recorded. Without a name, the
+   * result gets one in the end.
+   * @param {string} op
+   * @param {any[]} operands
+   * @param {string | null} name
+   * @returns {any}
+   */
   apply(op, operands, name = null) {
     const listed = page.operations[op];
     const facts = Array.isArray(listed) ? listed[operands.length] : listed;
@@ -93,29 +130,41 @@ export class Recorder {
       throw new RangeError(String(/** @type {any[]} */ (listed).length - 1));
     }
     if (operands.every(x => typeof x === "number")) return forward[facts.row](...operands);
-    return this.operation(facts, operands, name);
+    return this.operation(op, facts, operands, name);
   }
 
-  operation(facts, operands, name) {
-    const value = x => (x instanceof Constant ? x.value : x);
-    const named = i => (name === null ? null : this.path(`${name}_c${i}`));
-    const parents = operands.map((x, i) => (x instanceof Ref ? x : this.add(named(i), 0, value(x))).i);
-    const gets = parents.some(i => this.nodes[i][1] & 1);
-    return this.add(name === null ? null : this.path(name), gets ? 1 : 0, NaN, facts, parents);
+  operation(op, facts, operands, name) {
+    const path = this.trains || name === null ? null : this.path(name);
+    const constant = (x, i) => (this.trains ? this.same(x) : this.add(path && `${path}_c${i}`, 0, constantIn(x)));
+    const parents = operands.map((x, i) => (x instanceof Ref ? x : constant(x, i)).i);
+    const gets = this.trains || parents.some(i => this.nodes[i][1] & 1);
+    return this.add(path, gets ? 1 : 0, NaN, facts, parents, op);
+  }
+
+  // Return the one node of a constant.
+  same(x) {
+    const value = constantIn(x);
+    if (!this.constants.has(value)) this.constants.set(value, this.add(null, 0, value));
+    return this.constants.get(value);
+  }
+
+  // Record an operation of sequences. A program computes it without a row, and a page that only trains has none for it.
+  sequences(op, operands, name = null) {
+    return this.operation(op, this.trains ? WITHOUT_ROW : factsFor(op, operands.length), operands, name);
   }
 
   dot(xs, ys, name = null, bias = null) {
-    const operands = [...xs, ...ys, ...(bias === null ? [] : [bias])];
-    return this.operation(factsFor("dot", operands.length), operands, name);
+    return this.sequences("dot", bias === null ? xs.concat(ys) : xs.concat(ys, bias), name);
   }
 
   logsumexp(xs, name = null) {
-    return this.operation(factsFor("logsumexp", xs.length), xs, name);
+    return this.sequences("logsumexp", xs, name);
   }
 
-  // The token is a known number here, so nothing needs to be recorded.
+  // Return the member of a sequence at an index. If the index is a known number, nothing needs to be recorded. A program
+  // that trains is told the index later: it is the number in the place `index`.
   take(index, xs) {
-    return xs[index];
+    return index instanceof Ref ? this.sequences("take", [index, ...xs]) : xs[index];
   }
 
   // Return the graph of a node and of everything that it depends on. The root may have a name of its own. Results
