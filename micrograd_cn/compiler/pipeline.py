@@ -65,7 +65,7 @@ def make_tables(
 
 
 class StageLists:
-    """The code of a plan: lists of calls. Each call computes one or several stages of a phase.
+    """The code of a plan: lists of calls. Most of them compute one or several stages of a phase.
 
     A call is a pair: the name of a kernel, or the address of native code that was compiled for the plan, and the
     address of the table that the kernel or the code reads.

@@ -1,1 +1,1 @@
-"""Implement `fit`: a compiled loop takes training steps. The samples are computed by one program or by several."""
+"""Implement `fit`, and single training steps in machine code. The samples are computed by one program or by several."""
