@@ -10,6 +10,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -185,3 +186,32 @@ def test_other_processors(processor):
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"[1-9]\d* passed", done.stdout)
+
+
+class _Interrupted:
+    """A lock for which Ctrl-C comes before it is held."""
+
+    def __enter__(self):
+        raise KeyboardInterrupt
+
+    def __exit__(self, *error):
+        raise RuntimeError("this lock is not held")
+
+
+def test_a_fork_that_ctrl_c_interrupts_leaves_no_lock_held(monkeypatch):
+    monkeypatch.setattr(machines, "_llvm_lock", _Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        machines._hold()
+    with pytest.raises(RuntimeError, match="is not held"):
+        machines._release()
+    found = []
+
+    def try_lock():
+        found.append(machines._lock.acquire(blocking=False))
+        if found[0]:
+            machines._lock.release()
+
+    other = threading.Thread(target=try_lock)
+    other.start()
+    other.join()
+    assert found == [True]

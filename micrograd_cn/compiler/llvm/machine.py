@@ -38,8 +38,10 @@ def _hold() -> None:
 
 
 def _release() -> None:
-    _llvm_lock.__exit__(None, None, None)
-    _lock.release()
+    try:
+        _llvm_lock.__exit__(None, None, None)
+    finally:  # Ctrl-C may have come in `_hold`, before it had the second lock
+        _lock.release()
 
 
 if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock that another thread holds at the fork
