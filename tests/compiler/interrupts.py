@@ -56,6 +56,24 @@ def with_exits(code: CodeType) -> set[int]:
     return found
 
 
+@cache
+def comprehension_steps(code: CodeType) -> set[int]:
+    """Return the offsets of the steps of comprehensions that Python has inlined, as it does from 3.12 on.
+
+    An exception that a trace function raises there does not reach the `with` block around the comprehension, at least
+    in CPython 3.13, so its lock would stay held. An exception of the comprehension itself, or of a signal, does.
+    """
+    if code.co_name.startswith("<"):  # before 3.12, a comprehension has a code object of its own
+        return set()
+    steps = [*dis.get_instructions(code)]
+    added = {k for k, step in enumerate(steps) if step.opname in ("LIST_APPEND", "SET_ADD", "MAP_ADD")}
+    jumps = {k for k, step in enumerate(steps) if step.opname.startswith("JUMP_BACKWARD")}
+    lines = {steps[k].positions.lineno for k in added if steps[k].positions}
+    return {steps[k].offset for k in jumps if steps[k].positions and steps[k].positions.lineno in lines}
+
+
 def is_interruptible(frame: FrameType) -> bool:
     """Return whether a signal can be handled before the line that a frame is about to run."""
-    return frame.f_lineno in interruptible_lines(frame.f_code) and frame.f_lasti not in with_exits(frame.f_code)
+    code = frame.f_code
+    left_out = with_exits(code) | comprehension_steps(code)
+    return frame.f_lineno in interruptible_lines(code) and frame.f_lasti not in left_out

@@ -6,6 +6,7 @@ must be as before: the garbage collector, locks, threads and `with` blocks. By d
 The slow tests try all of them, and send real signals at random moments.
 """
 
+import contextlib
 import gc
 import json
 import random
@@ -58,6 +59,30 @@ def traced(action, wanted, visit):
         return action()
     finally:
         sys.settrace(before)
+
+
+def test_an_exception_of_a_trace_function_leaves_no_lock_held():
+    """Otherwise a later test would wait forever for a thread that waits for the lock."""
+    lock = threading.RLock()
+
+    def locked():
+        with lock:
+            return {x: str(x) for x in range(3) if x} | dict.fromkeys([str(x) for x in range(3)])
+
+    for interrupted in range(12):
+        seen = []
+
+        def visit(*_, seen=seen, interrupted=interrupted):
+            seen.append(None)
+            if len(seen) > interrupted:
+                raise KeyboardInterrupt
+
+        with contextlib.suppress(KeyboardInterrupt):
+            traced(locked, lambda code: code is locked.__code__, visit)
+        assert lock.acquire(blocking=False)
+        lock.release()
+        with pytest.raises(RuntimeError):
+            lock.release()
 
 
 def lines_of(action):
