@@ -148,6 +148,8 @@ def test_scipy_is_given_numbers_by_a_compiled_derivative():
         return sum([(x - 1.0) ** 2 for x in v], Value(0))
 
     for f in (with_parameters, from_a_leaf):
-        with pytest.raises(TypeError, match=r"write compile\(value_and_grad\(f\)\), which gives numbers"):
+        with pytest.raises((TypeError, ValueError)) as caught:
             optimize.minimize(value_and_grad(f), [0.3, 0.1], jac=True)
+        told = f"{caught.value} {caught.value.__cause__}"  # some versions of scipy raise an error of their own from it
+        assert "write compile(value_and_grad(f)), which gives numbers" in told
         assert optimize.minimize(compile_function(value_and_grad(f)), [0.3, 0.1], jac=True).fun < 1e-6
