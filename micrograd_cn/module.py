@@ -87,7 +87,7 @@ class Module:
         if ("__init__" in vars(cls) or has_items) and not _is_of_this_package(cls):
             cls.__init__ = _check_after(cls.__init__)  # type: ignore[method-assign]  # it has the signature of __init__
         if "__setstate__" in vars(cls):
-            cls.__setstate__ = _note_after(cls.__setstate__)  # type: ignore[method-assign]  # it has this signature
+            cls.__setstate__ = _note_after(cls.__setstate__)  # type: ignore[method-assign]  # it takes a state
         for name in ("__copy__", "__deepcopy__"):
             if name in vars(cls):
                 setattr(cls, name, _note_copy(vars(cls)[name]))

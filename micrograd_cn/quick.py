@@ -15,7 +15,7 @@ from typing import Any, SupportsFloat
 from . import ops
 from .engine import Value
 from .graph import context
-from .graph.array_updates import known_kind, refuse_array_update, remember_arrays
+from .graph.array_updates import may_change_an_array, refuse_array_update, remember_arrays
 from .graph.operators import Operators, result_of_own_class
 from .ops.checks import check_partial
 from .ops.number import number, number_or_none
@@ -385,9 +385,7 @@ class Quick(Value):
         if context.active and (here := _here()).no_grad:
             if self.op is None and self.requires_grad:
                 frame = _getframe(2)
-                code = frame.f_code
-                known = known_kind(id(code) + frame.f_lasti)
-                if known is None or known[1] or known[0] is not code:
+                if may_change_an_array(frame):
                     remember_arrays(frame)
             if not here.detect_anomaly and here.hooks is None:
                 x = self._data
@@ -426,9 +424,7 @@ class Quick(Value):
         if context.active and b is not None and (here := _here()).no_grad:
             if self.op is None and self.requires_grad:
                 frame = _getframe(2)
-                code = frame.f_code
-                known = known_kind(id(code) + frame.f_lasti)
-                if known is None or known[1] or known[0] is not code:
+                if may_change_an_array(frame):
                     refuse_array_update(op, frame)
             if not here.detect_anomaly and here.hooks is None:
                 x, z = self._data, b if type(b) is float else b._data
@@ -446,9 +442,7 @@ class Quick(Value):
         if context.active and a is not None and (here := _here()).no_grad:
             if self.op is None and self.requires_grad:
                 frame = _getframe(2)
-                code = frame.f_code
-                known = known_kind(id(code) + frame.f_lasti)
-                if known is None or known[1] or known[0] is not code:
+                if may_change_an_array(frame):
                     remember_arrays(frame)
             if not here.detect_anomaly and here.hooks is None:
                 x = self._data

@@ -30,7 +30,7 @@ from .callers import CALLS, PACKAGE, called_function, calls_builtin, is_numpys_c
 from .operators import Operators
 from .plain_numbers import variables
 
-__all__ = ["known_kind", "refuse_array_update", "refuse_results_in", "remember_arrays"]
+__all__ = ["may_change_an_array", "refuse_array_update", "refuse_results_in", "remember_arrays"]
 
 IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
 IN_PLACE_MATRIX_PRODUCT = IN_PLACE + 4
@@ -52,7 +52,14 @@ _REPLACES, _FILLS, _BELONGS_TO_METHOD = 1, 2, 3
 MAX_PLACES = 4096  # numpy asks for each element of an array, so what is known about the instructions is kept
 _kinds: dict[int, tuple[CodeType, int]] = {}  # by the sum of the code's id, since its hash takes long, and the offset
 
-known_kind = _kinds.get  # `quick` calls it, too
+_known_kind = _kinds.get
+
+
+def may_change_an_array(caller: FrameType) -> bool:
+    """Return False if the instruction at which `caller` stands is known to put its results into no array."""
+    code = caller.f_code
+    known = _known_kind(id(code) + caller.f_lasti)
+    return known is None or known[1] > 0 or known[0] is not code
 
 
 def _learn(frame: FrameType) -> tuple[CodeType, int]:
@@ -112,7 +119,7 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
         caller: the frame of the code that applies the operation.
     """
     code = caller.f_code
-    known = known_kind(id(code) + caller.f_lasti)
+    known = _known_kind(id(code) + caller.f_lasti)
     if known is None or known[0] is not code:  # two places may have the same sum
         known = _learn(caller)
     if not known[1]:
@@ -141,7 +148,7 @@ def remember_arrays(caller: FrameType) -> None:
         caller: the frame of the code that applies an operation to a leaf.
     """
     code = caller.f_code
-    known = known_kind(id(code) + caller.f_lasti)
+    known = _known_kind(id(code) + caller.f_lasti)
     if known is None or known[0] is not code:
         known = _learn(caller)
     if known[1] >= _FILLS:

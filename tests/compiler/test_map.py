@@ -6,7 +6,7 @@ from types import FrameType
 from typing import Any
 
 import micrograd_cn.compiler
-from micrograd_cn.compiler import compile  # noqa: A004
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.machine import machine
 
 

@@ -500,7 +500,7 @@ def test_the_parameters_are_not_known_before_the_first_call():
     w = Value(2.0)
     f = compile(lambda x: w * x)
     with pytest.raises(AttributeError, match=r"has not been called yet, .* after the first call, or write model\."):
-        f.parameters  # noqa: B018
+        f.parameters  # noqa: B018 -- to read it raises the error
     assert not hasattr(f, "parameters")
     f.value_and_grad([(1.0,)])
     assert f.parameters == [w]

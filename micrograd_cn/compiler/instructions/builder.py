@@ -194,7 +194,9 @@ class CodeBuilder(Code):
         try:
             if is_known(op):
                 found = _traced(key, known, op)
-            elif (found := self.users_formulas.get(key)) is None:  # type: ignore[assignment]
+            elif key in self.users_formulas:
+                found = self.users_formulas[key]
+            else:
                 # One trace serves for all constants, since the functions may read something that has changed since
                 found = _specialized(self.formula(kind, general, op), known) if is_special else _traced(key, known, op)
                 self.users_formulas[key] = found

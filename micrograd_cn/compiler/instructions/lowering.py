@@ -137,7 +137,7 @@ class Graph:
         for op, count in self._kinds if any(y.requires_grad for y in self.outputs) else ():
             if not is_known(op):
                 for kind in ("partials", "contributions") if op.selects else ("partials",):
-                    with suppress(TypeError):
+                    with suppress(TypeError):  # of a partial that no formula can stand for
                         for row, used in code.formula((op, kind), [None] * (count + 1), op).steps:
                             code.check(row, len(used))
         return dict(code.users_formulas)
@@ -151,7 +151,7 @@ class Graph:
         if not self.runs_users_code:
             return ""
         now: dict[tuple[str, str, int], set[str]] = {}
-        with suppress(TypeError):  # otherwise an operation cannot be traced any more
+        with suppress(TypeError):  # if an operation cannot be traced any more, it counts as changed
             now = _texts(self._trace_users_operations(self._checked_code({})))
         return next((key[0] for key, texts in _texts(self._traced).items() if now.get(key) != texts), "")
 
