@@ -37,8 +37,12 @@ class Box:
 
     @property
     def output(self) -> Value | None:
-        """Return the only node of `results` if it was computed, such as the output of a neuron; otherwise None."""
-        return next((node for node in self.results if node.op), None) if len(self.results) == 1 else None
+        """Return the computed node of `results`, such as the output of a neuron, if there is just one; else None.
+
+        Parameters are no outputs, although a penalty on weights uses them outside of their neuron.
+        """
+        computed = [node for node in self.results if node.op]
+        return computed[0] if len(computed) == 1 else None
 
 
 @dataclass

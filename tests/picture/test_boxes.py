@@ -75,6 +75,16 @@ def test_a_folded_neuron_shows_its_output_and_stands_in_its_order():
         assert neurons == sorted(neurons)
 
 
+def test_a_folded_neuron_shows_its_output_although_a_penalty_uses_its_weights():
+    model = MLP(2, [1], seed=0)
+    y = model([Value(1, "x0"), Value(2, "x1")])
+    loss = y * y + 0.1 * sum(w * w for w in model.parameters())
+    loss.backward()
+    boxes, _ = parsed(draw_dot(loss, fold="neuron"))
+    [lines] = [lines for lines in boxes if lines[0] == "layers.0.neurons.0"]
+    assert lines[1:3] == [f"data {y.data:.4g}", f"grad {y.grad:.4g}"]
+
+
 def test_folding_by_neuron_by_layer_and_not_at_all():
     y = MLP(2, [3, 2, 1], seed=0)([Value(1), Value(2)])
     y.backward()
