@@ -18,7 +18,7 @@ from ..picture.text import drawn
 from ..text.formula import FormulaError
 from .javascript import Rows
 
-MOST_OPERANDS = 9  # The narration names at most this many operands of one operation.
+MOST_NAMED = 9  # The narration names at most this many operands of one operation.
 
 
 class Graph:
@@ -104,7 +104,7 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
       operation cannot be written with other operations, so JavaScript does not have them.
     - `symbol`: the sign or the name that a box shows.
     - `text`: how the page writes the operation, with a gap such as `{0}` for each operand. If there are more operands
-      than MOST_OPERANDS, some are left out.
+      than MOST_NAMED, some are left out.
     - `written`: the text with all operands. This key exists only if `text` leaves some out.
     - `still`: the indices of the operands to which no gradient ever flows.
     - `selects`: the indices of the operands to which no gradient flows where the local derivative is 0. This key exists
@@ -120,7 +120,7 @@ def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
     except FormulaError:
         row = None
     text = written = op.text(*[f"{{{i}}}" for i in range(count)])
-    if count > MOST_OPERANDS:
+    if count > MOST_NAMED:
         text = f"{op.name}({{0}}, {{1}}, …, {{{count - 1}}})"
     still = [slot for slot in range(count) if not op.propagates_gradient_to(slot)]
     facts: dict[str, Any] = {"row": row, "symbol": drawn(op.notation.symbol), "text": text, "still": still}

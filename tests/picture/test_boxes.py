@@ -85,6 +85,22 @@ def test_a_folded_neuron_shows_its_output_although_a_penalty_uses_its_weights():
     assert lines[1:3] == [f"data {y.data:.4g}", f"grad {y.grad:.4g}"]
 
 
+def test_a_folded_neuron_shows_at_each_step_the_gradient_that_its_output_has_then():
+    y = MLP(2, [2, 1], activation="tanh", seed=0)([Value(1, "x0"), Value(2, "x1")])
+    hidden = {f"h{i}": node for i, node in enumerate(y.parents[2:4])}
+    for label, node in hidden.items():
+        node.label = label
+    loss = y * y
+    grads = {label: set() for label in hidden}
+    for step in range(len(parsed(draw_dot(loss, fold=None))[1]) + 1):
+        unfolded = {lines[0].split()[0]: lines for lines in parsed(draw_dot(loss, fold=None, step=step))[0]}
+        folded = {lines[0]: lines for lines in parsed(draw_dot(loss, fold="neuron", step=step))[0]}
+        for i, label in enumerate(hidden):
+            assert folded[f"layers.0.neurons.{i}"][1:3] == unfolded[label][1:3]
+            grads[label].add(unfolded[label][2])
+    assert all(len(shown) == 2 for shown in grads.values())
+
+
 def test_folding_by_neuron_by_layer_and_not_at_all():
     y = MLP(2, [3, 2, 1], seed=0)([Value(1), Value(2)])
     y.backward()
