@@ -74,20 +74,21 @@ class SGD(Optimizer):
         """Change every parameter that has a gradient, and leave the other parameters alone; see `Optimizer`."""
         if closure is not None:
             refuse_closure()
-        if self.momentum or self.weight_decay or self.maximize or type(self).update is not SGD.update:
-            super().step()
+        if self.momentum or self.weight_decay or self.maximize or getattr(self.update, "__func__", None) is not _UPDATE:
+            super().step()  # also if users have replaced `update`, in the object or in the class
             return
+        parameters = self.parameters
         if self.steps in LOOKING_STEPS:
-            refuse_lost_parameters(self.parameters)
-        if base.machine_code and len(self.parameters) >= base.MIN_PARAMETERS and base.machine_code.step(self):
+            refuse_lost_parameters(parameters)
+        if base.machine_code and len(parameters) >= base.MIN_PARAMETERS and base.machine_code.step(self):
             return
         lr, complete = self.lr, True
         if type(lr) is not float or not 0.0 <= lr < inf:
             lr = self.check_lr()
         self.steps += 1
-        for p in self.parameters:  # `update`, inlined: it takes a third of the time
+        for p in parameters:  # `update`, inlined: it takes a third of the time
             if p.requires_grad and (grad := p._grad) is not None:
-                p.data -= lr * grad
+                p.data = p._data - lr * grad  # to read the property `data` would take as long as to assign it
             else:
                 complete = False
         if not complete:
@@ -107,3 +108,6 @@ class SGD(Optimizer):
             state["momentum_buffer"] = buffer
             g = g + momentum * buffer if self.nesterov else buffer
         p.data -= self.lr * g
+
+
+_UPDATE = SGD.update

@@ -134,6 +134,21 @@ def test_a_subclass_of_sgd_steps_by_its_own_update():
     assert p.data == 0.5
 
 
+@pytest.mark.parametrize("kind", [SGD, RMSprop, Adam, AdamW])
+@pytest.mark.parametrize("count", [1, 40])  # single steps of 32 parameters or more may run in machine code
+def test_a_step_calls_the_update_that_was_assigned_to_the_optimizer_or_its_class(kind, count, monkeypatch):
+    parameters = [Value(1.0) for _ in range(count)]
+    optimizer = kind(parameters, lr=0.1)
+    optimizer.update = lambda p, state: setattr(p, "data", 2.0)
+    optimizer.zero_grad()
+    optimizer.step()
+    assert {p.data for p in parameters} == {2.0}
+    del optimizer.update
+    monkeypatch.setattr(kind, "update", lambda self, p, state: setattr(p, "data", 3.0))
+    optimizer.step()
+    assert {p.data for p in parameters} == {3.0}
+
+
 def test_what_a_compiled_loop_keeps_is_copied_and_loaded_without_the_nodes_that_it_read():
     compiler = pytest.importorskip("micrograd_cn.compiler")
     w, c = Value(1.0), Value(0.5)
