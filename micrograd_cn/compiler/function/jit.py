@@ -226,15 +226,15 @@ def compile(  # noqa: A001 -- the field's name
       side by side, in the lanes of vectors. Between these two ways, a sum of n products may differ if n is at least 8,
       by at most n units in the last place of the sum of the products' absolute values.
 
-    A program starts as threaded code: tables that kernels read, functions which all programs share. To make the tables
-    takes at most about 85 microseconds for each node on a core of 2022. The first program of a process takes about 20
-    ms more, and the first use of an operation up to 1 ms more. Native code, which is compiled for one program, runs
-    several times as fast as threaded code. Native code takes the place of threaded code once the threaded code has run
-    for about as long as it takes to make native code, or before, if `fit` is going to run for as long. A program stays
-    threaded code if its native code would take more than a few seconds to make. Threaded and native code give the same
-    bits. A program needs memory for about 6 numbers for each parameter. `fit` needs twice as much as that, and memory
-    for the optimiser's state. Both a program and `fit` need about a megabyte more for the rows that are computed at a
-    time.
+    A program starts as threaded code: tables that are read by kernels, which are functions that all programs share. To
+    make the tables takes at most about 85 microseconds for each node on a core of 2022. The first program of a process
+    takes about 20 ms more, and the first use of an operation up to 1 ms more. Native code, which is compiled for one
+    program, runs several times as fast as threaded code. Native code takes the place of threaded code once the threaded
+    code has run for about as long as it takes to make native code, or before, if `fit` is going to run for as long. A
+    program stays threaded code if its native code would take more than a few seconds to make. Threaded and native code
+    give the same bits. A program needs memory for about 6 numbers for each parameter. `fit` needs twice as much as
+    that, and memory for the optimiser's state. Both a program and `fit` need about a megabyte more for the rows that
+    are computed at a time.
 
     Args:
         f: a function of numbers that returns a `Value`, or a nesting of lists, tuples and dicts of `Value`s; or, with
@@ -303,7 +303,7 @@ class Recording:
         treedef: for each argument, a pair: its name and its treedef, which describes its structure without the numbers.
         numbers: the numbers of the sample that is recorded.
         captured: a dict from captured values, which were computed before the function was called, to the leaves that
-            stand for them. New leaves are added; see `capture`.
+            stand for them. Leaves for further captured values are added to it.
         plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
 
     Attributes:
@@ -421,7 +421,7 @@ class Recording:
         return indices_of(graph) if graph.has_gathers else Indices({}, {}, {})
 
     def guard_broken_by(self, other: Recording) -> Guard:
-        """Return the first guard of this recording that had another outcome, or was not checked, in `other`."""
+        """Return the first guard of this recording that had another outcome in `other`, or else the last guard."""
         pairs = zip(self._guards, other.outcomes, strict=False)
         return next((guard for guard, outcome in pairs if guard.outcome != outcome), self._guards[-1])
 
@@ -476,8 +476,8 @@ class Recording:
     def difference(self, other: Recording, known: Container[Value] = ()) -> str:
         """Return a text that says how the graph of this recording differs from that of another; "" if it does not.
 
-        Leaves that were made while the function was recorded count as the same if they have the same data. Comparisons
-        by == are left out, since plain `Value`s do not report them.
+        Leaves that were made while the function was recorded count as the same if they have the same data, and both or
+        neither require a gradient. Comparisons by == are left out, since plain `Value`s do not report them.
 
         Args:
             other: the other recording.
@@ -540,7 +540,10 @@ class Recordings(list[Recording]):
     _some: Recordings | None = None  # what `without` returned last
 
     def without(self, programs: Container[Program]) -> Recordings:
-        """Return these recordings without those that have one of `programs`. Later calls return the same list."""
+        """Return these recordings without those that have one of `programs`.
+
+        If the next call leaves the same recordings, it returns the same list, and not a copy.
+        """
         left = [recording for recording in self if recording.program not in programs]
         if len(left) == len(self):
             return self
@@ -550,7 +553,7 @@ class Recordings(list[Recording]):
 
 
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare so many items of lists
-MAX_STATES = 16  # so many states of a static function that have the same programs are remembered
+MAX_STATES = 16  # how many states of a static function, which all have the same programs, are remembered
 MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_values_and_gradients`
 
 
@@ -692,6 +695,8 @@ class CompiledFunction:
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
         """Return this function as a method of `instance`, compiled for this instance alone: it has its own parameters.
 
+        Return this function itself if it is read from the class, so `instance` is None.
+
         Raises:
             TypeError: the instance has no `__dict__` in which its compiled method could be kept.
 
@@ -737,6 +742,8 @@ class CompiledFunction:
     def __reduce__(self) -> Any:
         """Pickle the function by its name, as Python pickles functions. The loaded function is recorded anew.
 
+        The compiled method of an instance is pickled with the instance, and any other callable object as it is.
+
         Raises:
             TypeError: the function is a lambda or local to another function, so it cannot be found by its name.
         """
@@ -765,7 +772,7 @@ class CompiledFunction:
 
         Raises:
             TypeError: an argument contains something that is not a number, or the function raises TypeError.
-            GuardError: a comparison has another outcome than in the recorded sample.
+            GuardError: a comparison has another outcome than in the recorded sample, and `branches` is not set.
             ValueError: a `Value` that was a constant when the function was recorded has other data now.
         """
         if is_inlining():
@@ -814,7 +821,8 @@ class CompiledFunction:
 
         Raises:
             TypeError, GuardError: as for a call.
-            ValueError: `out` has another size than the results, or the results have different sizes.
+            ValueError: as for a call; or `out` has another size than all results, or is given although the results
+                differ in size.
 
         >>> f = compile(lambda x, y: {"sum": x + y, "product": x * y})
         >>> f.forward([(1, 2), (3, 4)])
@@ -882,9 +890,10 @@ class CompiledFunction:
     def jacobian(
         self, samples: Any, wrt: Variables = INPUTS, dense: bool = False, threads: int = 1, out: Any = None
     ) -> Any:
-        """Return the entries of the Jacobian for every sample, as `Program.jacobian` does.
+        """Return the entries of the Jacobian that can be nonzero, for every sample, as `Program.jacobian` does.
 
-        `program(...).jacobian_structure()`, with the arguments of a sample, says where the entries are. `samples`,
+        `program(...).jacobian_structure()`, with the arguments of a sample, says where the entries are. With `dense`,
+        the whole matrices are returned. `samples`,
         `threads` and `out` are as for `forward`, and the other arguments as for `Program.jacobian`. The columns for
         `wrt="parameters"` are in the order of `.parameters`. For the order of a model's parameters, write
         `wrt=model.parameters()`.
@@ -917,16 +926,17 @@ class CompiledFunction:
         out: Any = None,
         mean: bool = False,
     ) -> Any:
-        """Return the second derivatives of the result for every sample, as `Program.hessian` does.
+        """Return the second derivatives that can be nonzero, for every sample, as `Program.hessian` does.
 
-        `program(...).hessian_structure()`, with the arguments of a sample, says where the entries are. `samples`,
+        `program(...).hessian_structure()`, with the arguments of a sample, says where the entries are. With `dense`,
+        the whole matrices are returned. `samples`,
         `threads` and `out` are as for `forward`, and the other arguments as for `Program.hessian`. The rows and columns
         for `wrt="parameters"` are in the order of `.parameters`. For the order of a model's parameters, write
         `wrt=model.parameters()`. With `mean`, the result is the Hessian of the mean over the samples.
 
         Raises:
-            ValueError: as for `Program.hessian`; or with `mean`, several programs compute the samples, and `dense` is
-                not set, or the samples have different numbers of variables.
+            ValueError: as for `Program.hessian`. With `mean` and several programs, also if `dense` is not set, or if
+                samples have different numbers of variables.
 
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
@@ -972,8 +982,8 @@ class CompiledFunction:
 
         Raises:
             TypeError: a sample is not a tuple of arguments, or an argument contains something that is not a number.
-            ValueError: there are no samples, or the function returns more than one number; or a constant of the
-                function's program has other data now, or requires a gradient now.
+            ValueError: there are no samples; the function returns more than one number; or a `Value` that was a
+                constant when the function was recorded has other data now, or requires a gradient now.
             RuntimeError: the result is a constant for all samples, or depends on no parameter that requires a gradient.
             GuardError: as for a call.
             IndexError: a sample has a class label that is out of range for a loss such as `cross_entropy`.
@@ -1028,7 +1038,7 @@ class CompiledFunction:
         Args:
             samples: as for `backward`.
             wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one
-                array in the order of `.parameters`, which exist after the call. A value that was computed from a
+                list or array in the order of `.parameters`, which exist after the call. A value computed from a
                 parameter before the call is one of the variables if you pass "parameters"; by default it is an error.
                 For a list of `Value`s, such as `model.parameters()`, it is one array in the order of the list. For any
                 other nesting of lists, tuples and dicts of `Value`s, it has the same nesting. For the name of an
@@ -1111,7 +1121,8 @@ class CompiledFunction:
         """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
 
         If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
-        `wrt` is as for `_map_samples`.
+        `wrt` has those variables to differentiate with respect to whose derivatives are not nested as the arguments
+        are.
         """
         found = []
         if len(buckets) > 1 and _depends_on_inputs(wrt):
@@ -1129,9 +1140,9 @@ class CompiledFunction:
         return found
 
     def _merged_of(self, known: Recordings | tuple[()]) -> MergedRecordings | None:
-        """Return all recordings for a structure as `MergedRecordings`; None if there are none, or they have no guards.
+        """Return `known` as `MergedRecordings`; None if it is empty, or if its recordings have no guards.
 
-        `known` is the list of these recordings.
+        `known` has recordings for samples with the same structure.
         """
         if not known or not known[0].guards.program:  # without guards there is no other recording
             return None
@@ -1142,7 +1153,7 @@ class CompiledFunction:
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
         """Return the merged recordings that may compute all samples. Return None if there are none.
 
-        There are none if the samples have several structures.
+        There are none if the samples have several structures, inside `no_grad()`, or inside `detect_anomaly()`.
         """
         if len(buckets) != 1 or context.active:
             return None
@@ -1153,8 +1164,9 @@ class CompiledFunction:
     ) -> tuple[Program, MergedRecordings, float, array[float]] | None:
         """Let a merged program, which computes all branches, compute the mean result and its gradient for all samples.
 
-        Return the program, the merged recordings, the mean and the gradient; or None if there is no such program, if a
-        number is nan, or if a derivative may have to be refused.
+        Return the program, the merged recordings, the mean and the gradient. Return None if there is no such program,
+        if the mean is nan, if a branch that was not selected may have made the gradient nan, or if a constant requires
+        a gradient now, so the gradient may have to be refused.
         """
         merged = self._merged_where(buckets)
         n = len(buckets[0].samples)
@@ -1168,7 +1180,8 @@ class CompiledFunction:
     ) -> list[BatchPart] | None:
         """Let a merged program compute the value and the gradient of every sample. Return them in one `BatchPart`.
 
-        A merged program computes all branches. Return None if there is no such program, or if a value is nan.
+        A merged program computes all branches. Return None if there is no such program, if a value is nan, or if a
+        constant requires a gradient now, so the gradient may have to be refused.
         """
         merged = self._merged_where(buckets)
         if not merged or (not variables.arguments and merged.has_unfrozen_constant()):
@@ -1220,9 +1233,9 @@ class CompiledFunction:
 
         `Program.fit` describes training, and all arguments but the samples.
 
-        Steps follow each other in a compiled loop. The loop returns to Python if a sample is nested in a way that no
-        sample before was, if a comparison depends on a parameter, or if several threads compute samples that are nested
-        in several ways.
+        Steps follow each other in a compiled loop. The loop returns to Python if a sample is nested as no sample before
+        it was, if a comparison depends on a parameter, or if several threads compute samples that are nested in several
+        ways.
 
         If the function was called before, `fit` records it again for a sample and compares the two recordings, since
         the function might not do the same now: its parameters may have been replaced or swapped, or a number that it
@@ -1232,7 +1245,7 @@ class CompiledFunction:
         more than 20000 objects, an array of more than 100000 numbers, or an array of another library than numpy; and
         usually if it can read a collection of more than 10000 items. But if these are numbers, texts or `Value`s, and
         to compare them takes less time than to record the function, they are compared. The same is done after each call
-        of `callback`, so if the callback shall change something, make that an argument. What the function reads in
+        of `callback`, so if the callback is to change something, make that an argument. What the function reads in
         another way, such as a file or `sys.modules`, is not noticed.
 
         Args:
@@ -1243,10 +1256,10 @@ class CompiledFunction:
             validation: samples, as for `backward`; see `Program.fit`.
 
         Raises:
-            TypeError, GuardError: as for `backward` and `Program.fit`.
+            TypeError, RuntimeError, GuardError: as for `backward` and `Program.fit`.
             ValueError: as for `backward` and `Program.fit`; or the function is not what it was when its program was
-                made, because a parameter has been replaced by another `Value`; or a parameter is made by the function
-                itself.
+                made, for example because a parameter has been replaced by another `Value`; or the function itself makes
+                one of the optimiser's parameters.
         """
         if isinstance(epochs, Optimizer) and not isinstance(optimizer, Optimizer):
             raise TypeError(
@@ -1364,7 +1377,8 @@ class CompiledFunction:
         not checked. A label that is an argument is checked, unless it equals the `ignore_index`.
 
         Raises:
-            IndexError, TypeError, ValueError: as for `_call_where_nan`.
+            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
+                the sample.
         """
         columns, _, ignored = recording.indices
         for place, count in columns.items():
@@ -1378,9 +1392,11 @@ class CompiledFunction:
                 self._call_with_row(name, bucket, min(wrong))
 
     def _call_with_row(self, name: str, bucket: Bucket, row: int, kind: str = "sample") -> None:
-        """Call the plain function with the numbers of a row. If it raises an error, name the sample in the message.
+        """Call the plain function with the numbers of a row, since it may raise an error that explains a nan.
 
-        The message begins with `name`. `kind` is the message's word for a sample.
+        Raises:
+            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
+                the sample; `kind` is its word for a sample.
         """
         numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
         try:
@@ -1486,7 +1502,7 @@ class CompiledFunction:
     ) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
 
-        The check is `_check_parameters_are_in_place`. It is left out if no epoch follows.
+        The check is whether the function still uses the same parameters. It is left out if no epoch follows.
         """
 
         def callback(number: int, *losses: float) -> Any:
@@ -1502,7 +1518,7 @@ class CompiledFunction:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
 
         The program's derivative with respect to a leaf that it does not use is 0. This is wrong if the function uses
-        the leaf now. The recordings for the samples are therefore compared with new ones, see `_compare_moved`.
+        the leaf now. The recordings for the samples are therefore compared with new ones.
 
         Args:
             name: the name of the method, for messages.
@@ -1685,7 +1701,7 @@ class CompiledFunction:
         return "\n".join(lines)
 
     def _different(self) -> list[tuple[Any, Recording]]:
-        """Return each recording once, even if it has several keys (see `_publish_where_moved`), with its first key."""
+        """Return each recording once, with its first key. It has several if the function changes a static value."""
         found: dict[Program, tuple[Any, Recording]] = {}
         for key, recordings in self._recordings.items():
             for recording in recordings:
@@ -1705,7 +1721,11 @@ class CompiledFunction:
         return static, bound
 
     def _bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
-        """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments."""
+        """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments.
+
+        Raises:
+            TypeError: an argument contains something that is not a number, or the function has other arguments.
+        """
         static, arguments = self._split_static(args, kwargs)
         numbers = array("d")
         try:
@@ -1748,8 +1768,9 @@ class CompiledFunction:
         `columns` has the values of each argument in all samples.
 
         Raises:
-            TypeError: the function does not take that many arguments, or some of them are static, and the values of an
-                argument are in an array.
+            TypeError: the function does not take that many arguments, or it takes any number of them; or some of them
+                are static, and the values of an argument are in an array.
+            ValueError: some of them are static, and `columns` differ in length.
         """
         if len(self._positional) == len(columns):
             return dict(zip(self._positional, columns, strict=True))
@@ -1784,7 +1805,8 @@ class CompiledFunction:
     def _refuse_single_static(self, columns: tuple[Any, ...]) -> None:
         """Raise TypeError if one of `columns` is a single value of a static argument, such as a text, and not a list.
 
-        A number is repeated for all samples, so it raises no error.
+        `columns` has the values of each argument in all samples. A number is repeated for all samples, so it raises no
+        error.
         """
         names = list(self._signature.parameters)[: len(columns)]
         listed = [isinstance(x, (list, range)) or is_column(x) for x in columns]
@@ -1810,14 +1832,20 @@ class CompiledFunction:
         another branch, has parameters that this program does not have.
 
         Raises:
-            ValueError: `wrt` is "parameters", and a constant of the program requires a gradient now.
+            ValueError: this list is needed, and a `Value` that was a constant when the function was recorded requires a
+                gradient now.
         """
         if wrt == "parameters" and len(recording.program.parameters) < len(self._parameters):
             return recording.program.all_parameters(kind, self._parameters)
         return wrt
 
     def _variables(self, kind: str, wrt: Any) -> Any:
-        """Return `wrt`, the argument of the method `kind`, as a text or a list; the default is "inputs"."""
+        """Return `wrt`, the argument of the method `kind`, as a text or a list; the default is "inputs".
+
+        Raises:
+            TypeError: `wrt` is a single `Value`, or not iterable, or has numbers.
+            ValueError: `wrt` is "inputs" or "parameters", and an argument of the function has this name.
+        """
         if type(wrt) is Default:
             return "inputs"
         if isinstance(wrt, str):
@@ -1826,7 +1854,10 @@ class CompiledFunction:
         return _variables(kind, wrt)
 
     def _refuse_clash(self, kind: str, wrt: str) -> None:
-        """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument of the function has this name."""
+        """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument that is not static has this name.
+
+        There is no error if both mean the same.
+        """
         if wrt not in ("inputs", "parameters") or wrt not in (self._positional or self._signature.parameters):
             return
         names = [name for name in self._signature.parameters if name not in self._static]
@@ -1854,6 +1885,9 @@ class CompiledFunction:
         `compute(recording, rows, to)` returns the results that a recording gives for rows. It writes them to the buffer
         `to` unless `to` is None. `name` is the name of the method, for messages. `wrt` has the variables with respect
         to which `compute` differentiates.
+
+        Raises:
+            ValueError: `out` has another size than all results, or is given although the results differ in size.
         """
         check_threads(name, threads)
         buckets = self._buckets(name, samples, some=False)
@@ -1905,8 +1939,9 @@ class CompiledFunction:
     ) -> Any:
         """Return the results of `forward` or `gradient` that a merged program computes for all rows of a bucket.
 
-        A merged program computes all branches, and a bucket has samples with the same structure. Return None if there
-        is no such program, or if a result is nan. The arguments are those of `_map_samples`.
+        A merged program computes all branches, and a bucket has samples with the same structure. `name` is the method,
+        and `wrt`, `samples`, `threads` and `out` are its arguments. Return None if there is no such program, if a
+        result is nan, or if a gradient may have to be refused because a constant requires one now.
         """
         n = len(bucket.samples)
         program = None
@@ -1933,7 +1968,11 @@ class CompiledFunction:
         return rows.tolist() if found is rows else found
 
     def _array_results(self, method: str, samples: Any, out: Any) -> Any:
-        """Return the results of a method for samples in numpy arrays, or None; see `_array_runner`."""
+        """Return the results of a method for samples in numpy arrays.
+
+        Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see
+        `_array_runner`), or if a result is nan.
+        """
         if type(samples) is list or not (found := self._array_runner(method, as_tuple(samples))):
             return None
         rows = found.runner.computed(as_tuple(samples))
@@ -1967,8 +2006,8 @@ class CompiledFunction:
     def _array_runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
         """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
 
-        Return None if the method was called only a few times with arrays of these shapes, or if the function has
-        branches that cannot be merged.
+        Return None if the samples are not in such arrays, if the method was called only a few times with arrays of
+        these shapes, or if the function has branches that cannot be merged.
 
         `method` is "call", "forward", "gradient", "jacobian", "hessian" or "backward". In a "call", the arrays are the
         arguments of one sample, and numbers may be among them. The matrices of a Jacobian or a Hessian are dense.
@@ -1986,13 +2025,14 @@ class CompiledFunction:
         return None if isinstance(made, int) else made
 
     def _gradient_runner(self, name: str, arrays: Sequence[Any]) -> ReadyCall | None:
-        """Return code that computes the mean result and its gradient for samples in arrays; see `_array_runner`.
+        """Return code that computes the mean result and its gradient for samples in numpy arrays.
 
-        `name` is the method that needs the gradient, for messages. Return None if a merged program has a constant that
-        requires a gradient now, since not all branches may use it.
+        `name` is the method that needs the gradient, for messages. Return None if there is no such code (see
+        `_array_runner`), or if the program is merged from several branches, and a constant of a branch requires a
+        gradient now: not all rows may take this branch.
 
         Raises:
-            ValueError: another program has such a constant.
+            ValueError: the program is not merged, and one of its constants requires a gradient now.
         """
         found = self._array_runner("backward", arrays)
         if found and found.merged:
@@ -2002,7 +2042,9 @@ class CompiledFunction:
         return found
 
     def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
-        """Make the code that `_array_runner` returns, or return None if no code can compute the method in this way.
+        """Make code that computes a method for samples in arrays of some shapes; see `_array_runner`.
+
+        Return None if the method cannot be computed in this way, or if there is no recording for such arrays.
 
         Return 0 if a merged program, which computes all branches, is not ready yet. The calls are then counted from 0
         again before the next attempt.
@@ -2224,7 +2266,7 @@ class CompiledFunction:
         """Return, for each recording, its compiled graph and the indices of the rows that it computes.
 
         Raises:
-            ValueError: a graph has several outputs.
+            ValueError: the function returned more than one number for a recording.
         """
         for recording, _ in found:
             self._check_single("fit", recording)
@@ -2297,7 +2339,10 @@ class CompiledFunction:
         return self._f(*bound.args, **bound.kwargs)
 
     def _flat_function(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return the plain function as a function of the numbers of a row, as `Runnable.check_named` needs it."""
+        """Return a function that takes the `Value`s in the place of a row's numbers, and calls the plain function.
+
+        It returns one result, or a list of all results.
+        """
 
         def flat(*values: Value) -> Any:
             numbers = iter(values)
@@ -2364,7 +2409,11 @@ def _without_order(treedef: Any) -> Any:
 
 
 def _variables(kind: str, wrt: Any) -> Any:
-    """Return `wrt`, the argument of the method `kind`, as a list, since it is read more than once."""
+    """Return `wrt`, the argument of the method `kind`, as a list, since it is read more than once.
+
+    Raises:
+        TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
+    """
     if isinstance(wrt, Value):
         raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
     if not isinstance(wrt, Iterable):
@@ -2391,7 +2440,11 @@ def as_tuple(samples: Any) -> tuple[Any, ...]:
 
 
 def _names(static: Any) -> tuple[str, ...]:
-    """Return the names of the static arguments as a tuple. `static` is a single name or an iterable of names."""
+    """Return the names of the static arguments as a tuple. `static` is a single name or an iterable of names.
+
+    Raises:
+        TypeError: `static` is neither, or is a dict.
+    """
     if isinstance(static, str):
         return (static,)
     if not isinstance(static, Iterable):
@@ -2406,7 +2459,7 @@ def _names(static: Any) -> tuple[str, ...]:
 def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
     """Return code that is ready to compute Jacobians or Hessians for samples in arrays of some shapes.
 
-    Return None if most entries are always 0. `kind` is as for `Program.derivative`.
+    `kind` is "jacobian" or "hessian". Return None if most entries are always 0, or if all are constants.
     """
     derivative = program.derivative_for_calls(kind)
     if not (whole := derivative.whole):

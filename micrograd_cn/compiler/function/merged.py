@@ -35,12 +35,12 @@ from ..threads.background import BackgroundTasks
 from .recorded import Recorded
 
 # Recordings with more operands are not merged, since to compile them takes a tenth of a second or more. A single
-# recording, whose guards are merged with it, may have so many times as many.
+# recording, whose guards are merged with it, may have FACTOR_OF_ONE times as many.
 MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
-# About how many nanoseconds are taken by an operand of one row, computed alone or among others; by a call that computes
-# rows of one recording; and by a row that is sorted
+# About how many nanoseconds are taken by an operand of a row that is computed alone, and among others; by a call of the
+# program of one branch for one row, and for many; and by a row that is sorted
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
-ROWS_PER_CALL = 1_000  # so many rows count as a further call, since to sort them takes as long
+ROWS_PER_CALL = 1_000  # so many rows count as a further call, since to sort them takes as long as a call
 FUNCTION = 20  # an elementary function takes as long as so many operands of arithmetic
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
 
@@ -80,7 +80,10 @@ class MergedRecordings:
         )
 
     def is_current(self, parameters: Sequence[Value]) -> bool:
-        """Return whether the function still has only these recordings, and still as many `parameters` as before."""
+        """Return whether the function still has only these recordings, and as many parameters as before.
+
+        `parameters` are those that it has now.
+        """
         return len(self.recordings) == len(self._known() or ()) and len(parameters) == len(self.parameters)
 
     def call(self) -> Program | None:
@@ -150,9 +153,9 @@ class MergedRecordings:
 
         Args:
             kind: "gradient", or "value_and_grad" for the result and the gradient.
-            wrt: a function that returns the variables for a recording.
+            wrt: a function that takes a recording, and returns the variables to differentiate with respect to.
             key: a key for the variables, by which the program is found again.
-            rows: as for `forward`.
+            rows: about how many rows the program is going to compute at each call.
         """
 
         def outputs(recorded: Recorded) -> Outputs:
@@ -195,8 +198,13 @@ class MergedRecordings:
     def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs]) -> None:
         """Make a merged program, or note that it is not worthwhile or not possible.
 
-        A merged program computes all branches. `kind` is the kind of code to make, "forward" or "gradient". The other
-        arguments are those of `_program`.
+        A merged program computes all branches.
+
+        Args:
+            key: the key under which the program, or None, is stored.
+            kind: the kind of code to make, "forward" or "gradient".
+            rows: about how many rows the program is going to compute at each call.
+            outputs: a function that takes a recording, and returns a program for it and the outputs to merge.
         """
         made: Program | None = None
         try:
