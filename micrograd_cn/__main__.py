@@ -328,7 +328,7 @@ def _number(x: float) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    """Yield a line for each list of cells in `rows`. Cells are aligned; a Chinese letter is as wide as two others."""
+    """Yield an aligned line for each list of cells in `rows`. A Chinese character is as wide as two Latin letters."""
     widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)]

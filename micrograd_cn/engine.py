@@ -117,12 +117,12 @@ class Value(Node):
 
         Args:
             gradient: the gradient of this value itself. All other gradients are multiplied by it.
-            retain_graph, create_graph, inputs: options of PyTorch. If you set one, an error says what to write instead.
+            retain_graph, create_graph, inputs: PyTorch options. If you set one, an error says what to write instead.
 
         Raises:
             RuntimeError: this value is a constant, so there is nothing to differentiate.
             TypeError: the method was called on something that is not a `Value`, `gradient` is not a real number, or an
-                option of PyTorch is set.
+                PyTorch option is set.
             FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
 
         >>> a, b = Value(2), Value(3)

@@ -86,7 +86,7 @@ if not TYPE_CHECKING:
 
 
 Function: TypeAlias = Callable[..., Any]
-# What to write instead of an option of jax or PyTorch
+# What to write instead of a jax or PyTorch option
 INSTEAD = {
     "has_aux": "differentiate lambda x: f(x)[0], and call f for the rest",
     "create_graph": "leave it out, because derivatives can be differentiated again",

@@ -51,7 +51,7 @@ def gradients(
             second `2 * x` in `y = (2 * x) ** 2; gradients(y, [2 * x])`, is a new node, on which `output` does not
             depend: give the node a name, and use it in both places.
         create_graph: whether to return `Value`s that can be differentiated again, instead of floats.
-        retain_graph, allow_unused, grad_outputs: options of PyTorch. If you set one, an error says what to write.
+        retain_graph, allow_unused, grad_outputs: PyTorch options. If you set one, an error says what to write.
 
     Raises:
         TypeError: `output` or one of `inputs` is not a `Value`, `create_graph` is not a bool, or an option is set.

@@ -413,9 +413,9 @@ class Module:
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: the file is not JSON (it may be truncated), has an entry twice, or does not fit this module; see
-                `load_state_dict`.
-            TypeError: an entry contains something that is not a number, or there is no path.
+            ValueError: the file is not JSON (it may be truncated), its JSON is no object, an entry is there twice, or
+                the entries do not fit this module; see `load_state_dict`.
+            TypeError: an entry contains something that is not a number, or `path` is missing or is no path.
 
         >>> import tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -432,6 +432,8 @@ class Module:
             state = json.loads(text, parse_float=_written_float, object_pairs_hook=_unique_keys)
         except (ValueError, RecursionError) as error:  # RecursionError: brackets are nested too deeply
             raise ValueError(f"{path} is not a saved model, or was truncated: {error}") from error
+        if not isinstance(state, dict):
+            raise ValueError(f"{path} is not a saved model: its JSON is no object")
         self.load_state_dict(state)
 
     def summary(self) -> str:
@@ -444,7 +446,10 @@ class Module:
         return f"{type(self).__name__}()"
 
     def __repr__(self) -> str:
-        """Return a line for this module, with the count of all parameters, and a line for each module inside it."""
+        """Return a line for this module, with the count of all parameters, and an indented line for each module inside.
+
+        Modules inside one whose `expands_in_repr` is False get no line.
+        """
         lines: list[str] = []
         waiting: list[tuple[int, str, Module, frozenset[int]]] = [(0, "", self, frozenset())]
         while waiting:
@@ -739,10 +744,13 @@ _asked: ContextVar[frozenset[int]] = ContextVar("micrograd_cn_asked", default=fr
 
 
 def _listed_parameters(module: Module) -> list[tuple[str, Value]]:
-    """Return the parameters that the own method `parameters` of `module` returns, each with its path in `module`.
+    """Return the parameters that a user's method of `module` returns, each with its path in `module`.
+
+    The method is `named_parameters` if the class overrides it, and `parameters` otherwise. If it is running already, as
+    where it asks for the parameters of another module that contains `module`, the list is empty.
 
     Raises:
-        TypeError: the method returns something other than `Value`s.
+        TypeError: `parameters` returns something other than `Value`s.
     """
     asked = _asked.get()
     if id(module) in asked:  # the caller is this module's own method, which will list these parameters
@@ -1018,7 +1026,10 @@ def _note_new(model: Module, name: str, x: Any) -> None:
 
 
 def _delete(model: Module, name: str) -> None:
-    """Delete an attribute, with whose parameters nothing is compared any more: `__delattr__` of users' classes."""
+    """Delete an attribute, and forget the places of the parameters in it: the `__delattr__` of users' classes.
+
+    A later attribute of the same name is not compared with them.
+    """
     object.__delattr__(model, name)
     if (record := _records.get(id(model))) is not None:
         record.places.pop(name, None)

@@ -364,11 +364,18 @@ class Neuron(Module):
         return linear
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
-        """Raise TypeError if a weight or the bias is a number, or is computed from leaves that nothing would train.
+        """Raise TypeError if a weight or the bias is no parameter, and was probably meant to be one.
 
-        Nothing would train leaves to which only the graph still refers, as after `n.w = [w * 0.5 for w in n.w]`, and
-        former weights of this neuron that are no longer in the model. A weight that was computed from other leaves,
-        such as the parameters of another model, is allowed, and is no parameter.
+        That is so for the constant result of an operation, for a number (unless a subclass overrides `__call__`), and
+        for a result that is computed from leaves that nothing would train. Two kinds of leaves would not be trained:
+        those to which only the graph refers, as after `n.w = [w * 0.5 for w in n.w]`, and former weights of this neuron
+        that are no longer in the model. A weight that was computed from other leaves, such as the parameters of another
+        model, is allowed.
+
+        Args:
+            path: the path of this neuron in the model, for the message; "" for the model itself.
+            found: the ids of all objects in the model.
+            computed: whether something in the model is computed, so weights in a list have to be looked at as well.
         """
         w, b = getattr(self, "w", None), getattr(self, "b", None)
         if not computed and type(w) is list and _ONLY_VALUES.issuperset(map(type, w)) and type(b) is Value:

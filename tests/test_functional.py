@@ -792,7 +792,7 @@ def test_a_copy_of_an_argument_is_the_argument():
 
 
 def test_an_array_of_another_library_says_how_to_get_an_array_in_f():
-    x = array("d", [1.0, 2.0])  # stands for a tensor of PyTorch, which is passed to f as a list, too
+    x = array("d", [1.0, 2.0])  # stands for a PyTorch tensor, which is passed to f as a list, too
     for f in (lambda v: (v * v)[0], lambda v: v.sum()):
         with pytest.raises((TypeError, AttributeError)) as error:
             grad(f)(x)

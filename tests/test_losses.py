@@ -453,7 +453,7 @@ def test_a_table_is_not_read_by_its_labels(call):
 
 
 class Tensor(Table):
-    """It has what is read of a tensor of PyTorch that requires a gradient."""
+    """It has what is read of a PyTorch tensor that requires a gradient."""
 
     requires_grad, grad_fn = True, None
 

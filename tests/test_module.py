@@ -189,6 +189,14 @@ def test_a_file_of_anything_else_is_refused_by_name(text, tmp_path):
         Neuron(1).load(path)
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", "3", '"weight"', "null"])
+def test_a_file_whose_json_is_no_object_is_refused_by_name(text, tmp_path):
+    path = tmp_path / "model.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"model.json is not a saved model: its JSON is no object"):
+        Neuron(1).load(path)
+
+
 def test_saving_while_another_thread_saves_there_leaves_the_last_file_whole(tmp_path, monkeypatch):
     """Two threads that save to one path at the same time use different temporary files, and the last one wins."""
     path = tmp_path / "model.json"

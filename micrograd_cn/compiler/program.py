@@ -142,7 +142,7 @@ class Runnable:
         """Return the outputs of n rows as `forward` does.
 
         `data` has the numbers of all rows, one row after the other. `threads` and `out` are as for `forward`. `numpy`
-        is the module numpy if the result is to be an array of numpy, otherwise None.
+        is the module numpy if the result is to be a numpy array, otherwise None.
         """
         width = len(self.outputs)
         if threads == 1 or numpy or out is not None:
@@ -749,7 +749,7 @@ class Runnable:
         The text of the function is `source("python", parameters)`. The function takes `xp`, the parameters and the
         inputs. The parameters are a dict with the keys and nested lists of the model's `state_dict()`, and its keys may
         be in any order. The leaves of the dict are numbers or arrays. The gradient that jax.grad returns is such a
-        dict, too, and so are the new parameters that an optimiser of jax returns, which `load_state_dict` can load. A
+        dict, too, and so are the new parameters that a jax optimiser returns, which `load_state_dict` can load. A
         leaf that was a constant while the graph was recorded (`requires_grad` was False) keeps its number. Entries of
         the dict that the graph does not use are not read. A list in the dict that has another length than in
         `parameters` raises an error.

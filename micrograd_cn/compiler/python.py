@@ -145,7 +145,7 @@ class PythonWriter:
 
     A value has an origin for each kind of leaf that it depends on: "w" for parameters, "x" for inputs. In a call of the
     function, parameters may be plain numbers while inputs are arrays, or the other way round. A value with both origins
-    is then an array in any case, but a value with one origin may be a plain number. Functions of torch accept no plain
+    is then an array in any case, but a value with one origin may be a plain number. torch functions accept no plain
     numbers. If a library function is applied to values with one origin, all leaves of this origin are converted to
     arrays at the beginning of the Python function.
 

@@ -1,4 +1,4 @@
-"""Errors for code that would replace the leaves in an array of numpy by constants inside `no_grad()`.
+"""Errors for code that would replace the leaves in a numpy array by constants inside `no_grad()`.
 
 For `W -= G`, where W is an array of leaves, numpy computes `w - g` for each leaf w, and puts the result into W. Inside
 `no_grad()` the results are constants, so training would not change the array any more. The same holds for
@@ -36,7 +36,7 @@ IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this
 IN_PLACE_MATRIX_PRODUCT = IN_PLACE + 4
 _BINARY_OP = opcode.opmap["BINARY_OP"]
 _STORES_ITEM = [opcode.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in opcode.opmap]
-# The signs of Python's operators that call a function of numpy
+# The signs of Python's operators that call a numpy function
 SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "remainder": "%"}
 FILLING = {"copyto", "fill", "place", "put", "put_along_axis", "putmask"}  # names of functions that change an array
 WITH_OPERATORS = {"__ceil__", "ceil", "deg2rad", "exp2", "rad2deg"}  # methods for numpy that are written with operators

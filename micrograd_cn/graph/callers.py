@@ -34,22 +34,22 @@ __all__ = [
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
 CALLS = {code for name, code in opmap.items() if "CALL" in name}  # CPython 3.11 may call a method at PRECALL
 OPERATORS = {code for name, code in opmap.items() if name in ("COMPARE_OP", "CONTAINS_OP", "IS_OP")}
-# The functions of numpy that are written in C and compare elements
+# The numpy functions that are written in C and compare elements
 COMPARING = {
     *("sort", "argsort", "partition", "argpartition", "lexsort", "searchsorted", "argmax", "argmin"),
     *("maximum", "minimum", "fmax", "fmin", "clip"),
 }
 IN_PYTHON = {("__lt__",), ("__le__",), ("__gt__",), ("__ge__",), ("__eq__",), ("__ne__",)}
 COMPARING_IN_PYTHON = {"max", "min", "sorted", "lt", "le", "gt", "ge", *chain(*IN_PYTHON)}
-CALLING_OTHERS = reduce, sum, any, all, next  # functions that may call a function of numpy
+CALLING_OTHERS = reduce, sum, any, all, next  # functions that may call a numpy function
 PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a function in Python calls only itself
 
 
 class Question(NamedTuple):
-    """The name of the function of numpy that compares two objects, as far as it is known.
+    """The name of the numpy function that compares two objects, as far as it is known.
 
     Attributes:
-        name: the name of the function of numpy that compares, such as "argmax", or "maximum" for np.maximum.reduce.
+        name: the name of the numpy function that compares, such as "argmax", or "maximum" for np.maximum.reduce.
             It is "" if something else compares: an operator such as `<`, or a function of Python such as `max`.
         is_known: whether `name` is certain. If it is not, `name` is the name of the method that is called, which may
             not be numpy's, or "" if this name is not known either.
@@ -255,7 +255,7 @@ def _is_numpys(x: Any) -> bool:
 def _speaks_for_python(frame: FrameType) -> bool:
     """Return whether the code of `frame` has a name such as `sorted` or `max`, and none such as `argmax`.
 
-    Then it is assumed that a function of Python compares the elements, and not a function of numpy. If the code is that
+    Then it is assumed that a function of Python compares the elements, and not a numpy function. If the code is that
     of a comprehension or a generator expression, the names in the function that contains it count too.
     """
     names = frame.f_code.co_names
@@ -265,7 +265,7 @@ def _speaks_for_python(frame: FrameType) -> bool:
 
 
 def logical_function(frame: FrameType) -> str:
-    """Return the name of the function of numpy that `frame` calls, if it is `logical_and` or `logical_or`; else "".
+    """Return the name of the numpy function that `frame` calls, if it is `logical_and` or `logical_or`; else "".
 
     A method such as `np.logical_or.reduce` counts as well. If the call passes a `dtype`, the result is "", since numpy
     then returns elements of this type, and not the operands.

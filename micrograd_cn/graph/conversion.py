@@ -30,7 +30,7 @@ OTHER_NAMES = {
 }
 
 
-# Functions and methods of numpy that make an array, whose elements a dtype converts to numbers.
+# numpy functions and methods that make an array, whose elements a dtype converts to numbers.
 ARRAYS = {"array", "asarray", "asanyarray", "ascontiguousarray", "fromiter", "full", "full_like", "astype"}
 # What to write in a function that is compiled, instead of functions that have no operation of the same name.
 RECORDED = {
@@ -47,7 +47,7 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
         conversion: the name of Python's function for the conversion, such as "float".
         caller: the stack frame in which the conversion happens. The message names the function that was called there,
             such as math.exp, as the source code writes it. If the frame belongs to numpy, the message names the
-            function of numpy that the user called. If the frame belongs to this package, it names `conversion`.
+            numpy function that the user called. If the frame belongs to this package, it names `conversion`.
         recorded: whether the `Value` belongs to a function that is being compiled. The data are then those of one
             sample, so the message does not propose to read them.
 
@@ -103,9 +103,9 @@ def is_scipys_code(frame: FrameType) -> bool:
 
 
 def scipys_refusal() -> TypeError:
-    """Return the error for `Value`s that a function of scipy got from a user's function, such as one to minimise."""
+    """Return the error for `Value`s that a scipy function got from a user's function, such as one to minimise."""
     return TypeError(
-        "a function of scipy got Values instead of numbers, and would lose their graph; grad(f) and value_and_grad(f) "
+        "a scipy function got Values instead of numbers, and would lose their graph; grad(f) and value_and_grad(f) "
         "give Values if f uses parameters or other leaves: write compile(value_and_grad(f)), which gives numbers"
     )
 

@@ -19,16 +19,16 @@ from .plain_numbers import FOR_NUMPY
 
 __all__ = ["holds_with_nan"]
 
-# The functions and methods of numpy that order elements
+# The numpy functions and methods that order elements
 ORDERS = {"sort", "argsort", "partition", "argpartition", "lexsort", "searchsorted", "argmax", "argmin"}
-# The functions of numpy that choose one of two elements
+# The numpy functions that choose one of two elements
 EXTREMA = {"maximum": "max", "fmax": "fmax", "minimum": "min", "fmin": "fmin", "clip": "both"}
 
 
 def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: FrameType) -> bool:
     """Return the result of a comparison in which one of the numbers is nan.
 
-    It is False, as for floats, unless a function of numpy compares, such as `np.sort`. Then it is the result with which
+    It is False, as for floats, unless a numpy function compares, such as `np.sort`. Then it is the result with which
     this function treats nan as it does in an array of floats.
 
     Args:
@@ -94,7 +94,7 @@ def _refuse_unknown(question: Question) -> None:
 def _refuse_functions(both: bool, caller: FrameType) -> None:
     """Raise an error if numpy orders elements, one of which is nan, for `np.median`, a quantile or `np.unique`.
 
-    These functions of numpy recognise nan only in arrays of floats. `np.unique` is refused only if `both` is true: if
+    These numpy functions recognise nan only in arrays of floats. `np.unique` is refused only if `both` is true: if
     both elements that are compared are nan. `caller` is the frame that orders the elements.
     """
     frame: FrameType | None = caller

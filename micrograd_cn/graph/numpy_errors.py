@@ -22,7 +22,7 @@ NUMPY_ERRORS = {
     "(len(x) - 1), and divide it by the standard deviations for np.corrcoef",
     r"loop of ufunc does not support .* no callable \w+ method": "in an array of Values and numbers, numpy asks each "
     "element for the function: write micrograd_cn.exp(xs), and the like, which takes arrays of both",
-    r"dtype\('O'\) to dtype\('float64'\)": "this function of numpy takes numbers alone: write the formula, for "
+    r"dtype\('O'\) to dtype\('float64'\)": "this numpy function takes numbers alone: write the formula, for "
     "np.interp as a sum of where(less(x, limit), a, b), and for np.bincount a loop that adds the weights up",
 }
 

@@ -128,7 +128,7 @@ def _sign(x: Any) -> float:
     return 1.0 if x > 0 else -1.0 if x < 0 else 0.0 if x >= 0 else math.nan
 
 
-# For each name of a function of numpy, the function that computes the same for `Value`s.
+# For each name of a numpy function, the function that computes the same for `Value`s.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{"add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv},
     **{"power": operator.pow, "negative": operator.neg, "positive": operator.pos, "absolute": operator.abs},
@@ -170,7 +170,7 @@ def _known(ufunc: Any) -> _Ufunc:
 def _no_operation(name: str) -> TypeError:
     """Return the error for numpy's function `name`, which has no operation. It says what to write instead.
 
-    If another function of numpy calls this one, the message names the other function, which the user has called.
+    If another numpy function calls this one, the message names the other function, which the user has called.
     """
     from .conversion import called_in, is_scipys_code, scipys_refusal  # here, because correct programs do not need it
 
@@ -197,7 +197,7 @@ def _refuse(name: str) -> Callable[..., NoReturn]:
 
 
 def _of_two(op: Op) -> Callable[[Any, Any], Any]:
-    """Return a method for a function of numpy that takes two arrays, for whose elements it calls `op`."""
+    """Return a method for a numpy function that takes two arrays, for whose elements it calls `op`."""
 
     def of_two(self: Any, other: Any) -> Any:
         if context.active and self.op is None and self.requires_grad:
@@ -352,7 +352,7 @@ def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
 
 
 def _needs_array(caller: FrameType) -> bool:
-    """Return whether the frame `caller` is in a function of numpy that wants the result put into an array (`out=...`).
+    """Return whether the frame `caller` is in a numpy function that wants the result put into an array (`out=...`).
 
     `np.quantile` and `np.var` call such functions. Their argument `out` does not reach `__array_ufunc__`.
     """
@@ -377,7 +377,7 @@ def _applied_to_objects(ufunc: Any, how: str, operands: tuple[Any, ...], options
     """
     boxed = [_boxed(x) if isinstance(x, NumpyMethods) else x for x in operands]
     try:
-        apply = getattr(ufunc, how)  # a name, by which `callers` finds out which function of numpy compares elements
+        apply = getattr(ufunc, how)  # a name, by which `callers` finds out which numpy function compares elements
         return apply(*boxed, **options)
     except TypeError as error:
         text = str(error)

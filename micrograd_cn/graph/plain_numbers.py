@@ -3,7 +3,7 @@
 Such a function was written for numbers. It may ask `if label == 1:` or `if flag:`, and has to take the branch that it
 takes for numbers. So in such a function `==`, `!=`, `in` and truth depend on the data of a `Value`, if it is computed
 from the function's arguments and from no `Value` that the user made elsewhere. All other `Value`s are compared by
-identity, and are true, except that functions of numpy, such as `np.isclose` and `np.nansum`, compare their data.
+identity, and are true, except that numpy functions, such as `np.isclose` and `np.nansum`, compare their data.
 
 Any `Value` whose data is nan is not equal to itself, as a float. So `x != x` asks for a missing number in every
 function, and gives the same result whether the function is called, differentiated or compiled.
@@ -76,9 +76,9 @@ variables: ContextVar[Variables | None] = ContextVar("micrograd_cn_variables", d
 
 
 def is_users_code(caller: FrameType) -> bool:
-    """Return whether the frame `caller` runs code outside this package, such as that of a function of numpy.
+    """Return whether the frame `caller` runs code outside this package, such as that of a numpy function.
 
-    The code of this package tells nodes apart by identity. A function of numpy counts as code of the user who calls it.
+    The code of this package tells nodes apart by identity. A numpy function counts as code of the user who calls it.
     """
     path = caller.f_code.co_filename
     return not path.startswith(PACKAGE) or path in FOR_NUMPY
@@ -91,9 +91,9 @@ def stands_for_number(x: Any, caller: FrameType) -> bool:
 
 
 def called_by_numpy(caller: FrameType) -> bool:
-    """Return whether `==` in the frame `caller` is called by a function of numpy, and not by an operator of the user.
+    """Return whether `==` in the frame `caller` is called by a numpy function, and not by an operator of the user.
 
-    Many functions of numpy are written in Python, so `caller` is their frame. `np.sign` is written in C, and calls `==`
+    Many numpy functions are written in Python, so `caller` is their frame. `np.sign` is written in C, and calls `==`
     to find out whether an element is 0.
     """
     return is_numpys_code(caller) or asked_by(caller).name == "sign"

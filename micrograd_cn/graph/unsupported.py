@@ -139,7 +139,7 @@ READING_DTYPE = {
 }
 
 
-# The functions and methods of numpy, written in C, that ask each element of an array whether it is true
+# The numpy functions and methods, written in C, that ask each element of an array whether it is true
 TRUTH = {"logical_not", "nonzero", "count_nonzero", "astype", "where", "array", "asarray"}
 LOGICAL = {"logical_or", "logical_and", "logical_xor"}
 # Names in code that calls these functions, and in numpy's own code that does, as for np.any and np.nonzero. In all
@@ -164,7 +164,7 @@ class _Missing:
             return held[self.name]
         instead = self.instead
         if self.name == "dtype" and is_numpys_code(caller := _getframe(1)):
-            instead = READING_DTYPE.get(caller.f_code.co_name, "a formula for the function of numpy")
+            instead = READING_DTYPE.get(caller.f_code.co_name, "a formula for the numpy function")
         raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}; write {instead}")
 
     def __set__(self, instance: Any, value: object) -> None:
@@ -205,7 +205,7 @@ def refuse_logical(caller: FrameType) -> None:
 
 
 def refuse_truth(caller: FrameType) -> None:
-    """Raise an error if the frame `caller` calls a function of numpy that asks for the truth of array elements.
+    """Raise an error if the frame `caller` calls a numpy function that asks for the truth of array elements.
 
     This is called for an element that is 0. `np.any`, `np.nonzero` and the like would take it for true.
     """
@@ -214,7 +214,7 @@ def refuse_truth(caller: FrameType) -> None:
         return
     from .conversion import called_in  # imported here, because correct programs do not need it
 
-    called = f"{name}()" if (name := called_in(user)) else "a function of numpy"
+    called = f"{name}()" if (name := called_in(user)) else "a numpy function"
     if caller.f_code.co_name in READING_DTYPE:
         raise TypeError(f"{called} of Values would divide by 0; write {READING_DTYPE[caller.f_code.co_name]}")
     raise TypeError(
@@ -262,7 +262,7 @@ class Unsupported(Operators):
         """Return True, as for any object. But raise TypeError for the result of a comparison, such as `less(a, b)`.
 
         In a function that `functional` differentiates, a `Value` that stands for a plain number is true unless it is 0.
-        Elsewhere, functions of numpy such as `np.any` and `np.nonzero` raise TypeError if an element is 0.
+        Elsewhere, numpy functions such as `np.any` and `np.nonzero` raise TypeError if an element is 0.
 
         >>> from micrograd_cn import Value, less
         >>> bool(Value(0))

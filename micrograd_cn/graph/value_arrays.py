@@ -295,7 +295,7 @@ class ArgumentArray(np.ndarray):
             return _conditions(_applied(CONDITIONS[name], operands))
         if out is not None:
             options["out"] = tuple([_plain(x) for x in out])
-        # `apply` is a name, by which `callers` finds out which function of numpy compares elements
+        # `apply` is a name, by which `callers` finds out which numpy function compares elements
         apply = ufunc if how == "__call__" else getattr(ufunc, how)
         found = apply(*operands, **options)
         return _wrapped(found, ArgumentArray) if isinstance(found, (np.ndarray, tuple)) else found
@@ -358,7 +358,7 @@ class ValueArray(ArgumentArray):
         if out is not None:
             options["out"] = tuple([_plain(x) for x in out])
             plain = [*map(_boxed, plain)]  # a `Value` would take `out` for an array of the user
-        apply = getattr(ufunc, how)  # a name, by which `callers` finds out which function of numpy compares elements
+        apply = getattr(ufunc, how)  # a name, by which `callers` finds out which numpy function compares elements
         found = _wrapped(apply(*plain, **options))
         return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found
 
@@ -608,7 +608,7 @@ for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "mat
 
 
 def _wrapped(result: Any, kind: type[ArgumentArray] = ValueArray) -> Any:
-    """Return `result`, from a function of numpy, with arrays of the class `kind` in the place of arrays of objects.
+    """Return `result`, from a numpy function, with arrays of the class `kind` in the place of arrays of objects.
 
     Arrays of plain numbers, such as those of `np.argsort`, become arrays of numpy's own class.
     """

@@ -20,7 +20,7 @@ __all__ = [
     "own_operator",
 ]
 
-# What to write instead of a date of numpy ("M"), or a difference of dates ("m"); the keys are kinds of dtypes. Python's
+# What to write instead of a numpy date ("M"), or a difference of dates ("m"); the keys are kinds of dtypes. Python's
 # float() would give a count of nanoseconds, or an error, depending on the unit.
 DATES = {
     "M": "for a number of days, write (x - start) / np.timedelta64(1, 'D')",
@@ -162,7 +162,7 @@ def is_of_numpy(x: object) -> bool:
 
 
 def is_array(x: object) -> bool:
-    """Return whether `x` is an array of numpy with at least one axis, but not a matrix or a masked array."""
+    """Return whether `x` is a numpy array with at least one axis, but not a matrix or a masked array."""
     return is_of_numpy(x) and bool(getattr(x, "shape", ())) and type(x).__name__ != "matrix"
 
 

@@ -140,7 +140,8 @@ class Op(Row):
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Return the result: a float if all operands are numbers, a recorded `Value` if one of them is a `Value`.
 
-        If an operand is an array of numpy, of numbers or `Value`s, return an array of the results for its elements.
+        If an operand is a numpy array, whose elements may be numbers or `Value`s, return an array with the result for
+        each element.
         """
         if self.signature is None:
             if options:
@@ -172,7 +173,7 @@ class Op(Row):
             return self._of_elements(operands)
 
     def _of_elements(self, operands: Sequence[Any]) -> Any:
-        """Return an array of the results for the elements of arrays of numpy, which are broadcast to one shape."""
+        """Return an array of the results for the elements of numpy arrays, which are broadcast to one shape."""
         import numpy as np  # it has made one of the arrays
 
         boxed = []

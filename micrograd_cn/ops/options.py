@@ -20,7 +20,7 @@ __all__ = [
     "write_instead",
 ]
 
-AXES = ("dim", "axis", "keepdim", "keepdims")  # options of numpy and PyTorch
+AXES = ("dim", "axis", "keepdim", "keepdims")  # numpy and PyTorch options
 
 
 # What to write instead of an option of another library, by the names of the operation and the option

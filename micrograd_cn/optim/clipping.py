@@ -13,7 +13,7 @@ from .optimizer import list_of_parameters
 
 __all__ = ["clip_grad_norm"]
 
-# What to write instead of options of PyTorch
+# What to write instead of PyTorch options
 INSTEAD = {
     "norm_type": "the norm is Euclidean; to clip by another norm, write p.grad *= factor for each parameter p",
     "error_if_nonfinite": "leave it out, because a norm that is inf or nan raises an error",

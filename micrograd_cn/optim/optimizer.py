@@ -322,7 +322,7 @@ maximize=False>
         """Change every parameter that has a gradient, and leave the other parameters alone; see `Optimizer`.
 
         Args:
-            closure: an option of PyTorch. If you set it, an error says what to write instead.
+            closure: a PyTorch option. If you set it, an error says what to write instead.
 
         Raises:
             ValueError: `parameters` has become longer or shorter, or `lr` negative, inf or nan.

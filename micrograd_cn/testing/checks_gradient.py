@@ -13,7 +13,7 @@ from .report import collected_noise, raise_or_warn_of
 def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> Callable[[], None]:
     """Return a test that checks the gradient of `f` at points that Hypothesis draws.
 
-    The points are numpy arrays. To check a function of PyTorch or jax, let the strategy convert the arrays by `map`,
+    The points are numpy arrays. To check a PyTorch or jax function, let the strategy convert the arrays by `map`,
     for example `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code that reproduces the failure.
     The test may also stand in the body of a class of pytest or of a `unittest.TestCase`.
 

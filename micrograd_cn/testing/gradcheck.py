@@ -2,7 +2,7 @@
 
 The arguments decide what is checked. If they are numbers or numpy arrays, and the user gives no derivative, the
 function is called with `Value`s, and each of its derivatives, up to any order, is compared on its own. That is done in
-this module. If the user gives a derivative, or the arguments are arrays of PyTorch or jax, `array_check` packs the
+this module. If the user gives a derivative, or the arguments are PyTorch or jax arrays, `array_check` packs the
 arguments into one vector of doubles (`vectors`, `libraries`). It then calls the user's derivative, or differentiates
 with PyTorch or jax (`analytic`). In both cases, the derivatives are compared with numerical ones (`compare`,
 `numerical`), and the result is reported (`report`).
@@ -114,7 +114,7 @@ def gradcheck(
     The result is always true, so `assert gradcheck(f, x)` works, as with PyTorch.
 
     If you give a derivative (`gradient`, `jacobian`, `vjp` or `jvp`), it is checked. Otherwise the derivative that the
-    arguments' library computes is checked: by PyTorch's backward pass for tensors, by jax's vjp for arrays of jax, and
+    arguments' library computes is checked: by PyTorch's backward pass for tensors, by jax's vjp for jax arrays, and
     by micrograd_cn for numbers and numpy arrays. In the last case `f` is called with `Value`s, or arrays of `Value`s,
     as in `functional.grad` and `compile`. It takes the branches that it takes for numbers, also at `n == 2`, `n in (2,
     3)` and `if n:`. Of a function that `compile` made, the derivative that its machine code computes is checked.
@@ -155,7 +155,7 @@ def gradcheck(
     - in arrays, a mistake in a derivative that is far smaller than others. There, rtol is relative to at least a
       hundredth of a typical derivative. If rounding hides a derivative of less than a 10,000th of the gradient's norm,
       it counts as right;
-    - a backward pass of complex tensors of PyTorch that changes its upstream gradient in place;
+    - a backward pass of complex PyTorch tensors that changes its upstream gradient in place;
     - in large arrays, a mistake that all random directions miss, such as one of less than about rtol times the norm of
       the whole gradient; `exhaustive=True` compares each element;
     - at a kink, whether the gradient is the intended one: any value between the two one-sided derivatives agrees;
@@ -172,7 +172,7 @@ def gradcheck(
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
-            tuples, dicts, dataclasses and pytrees of them. A module of PyTorch is checked with all its parameters, and
+            tuples, dicts, dataclasses and pytrees of them. A PyTorch module is checked with all its parameters, and
             its buffers are left alone. A `Module` of this package is checked with its parameters, too; of more than
             100, and of more than 8 for second derivatives, a sample is compared. For PyTorch's `autograd.Function`,
             give your class itself or its method `apply`. Of an object with methods `forward(x)` and `backward(dout)`,
@@ -181,7 +181,7 @@ def gradcheck(
         args: the arguments of `f`, one after the other or, as with PyTorch, in one tuple; a `Value` stands for its
             data. If `f` is a function, module or `autograd.Function` of PyTorch or jax, numpy arrays are converted,
             unless a derivative is given or an array of that library is among the arguments. If a derivative is given,
-            or there are arrays of PyTorch or jax, everything that is not a floating-point number, such as integers,
+            or there are PyTorch or jax arrays, everything that is not a floating-point number, such as integers,
             booleans and text, is a constant. For a function of `Value`s, booleans, masks, None, text, functions, slices
             and members of an `Enum` are constants. A whole number is a number like any other, unless `f` asks whether
             it equals a number, uses it as a condition, a count, an index or a key, or looks at its type or its text:
@@ -189,7 +189,7 @@ def gradcheck(
             defined for numbers next to it, as x ** n is not if x is -2. For other functions, complex arrays and numbers
             are checked by their real and imaginary parts: as in PyTorch, the gradient with respect to z is dL/dz.real +
             1j * dL/dz.imag, and the upstream gradient of a complex result has the same form. Derivatives of jax itself,
-            such as those of `custom_vjp`, keep the convention of jax. Sparse tensors of PyTorch (COO, CSR, CSC) and
+            such as those of `custom_vjp`, keep the convention of jax. Sparse PyTorch tensors (COO, CSR, CSC) and
             sparse matrices of scipy (csr, csc, coo) are checked by their stored entries. If the arguments have no
             element, only the shapes of gradients are checked.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
@@ -207,7 +207,7 @@ def gradcheck(
             argument; for several arguments, it is a tuple.
         backward: `(dout, cache)` -> the gradient, as from `vjp`. `f` then returns `(out, cache)`, and `out` is
             differentiated.
-        order: how many times to differentiate a function of `Value`s, or of arrays of PyTorch or jax.
+        order: how many times to differentiate a function of `Value`s, or of PyTorch or jax arrays.
         rtol: relative tolerance; by default 1e-6, and up to 5e-3 in types that have fewer digits than float64.
         atol: absolute tolerance. By default, it is 1e-9 for functions of `Value`s and 0 for all others. The default of
             1e-9 does not excuse a derivative that is off by more than a thousandth, if the numerical one is known to

@@ -33,7 +33,7 @@ def name_of(case):
 
 
 class Dataset:
-    """A collection like a dataset of PyTorch: it has a length and items, but is not iterable, and never ends."""
+    """A collection like a PyTorch dataset: it has a length and items, but is not iterable, and never ends."""
 
     def __len__(self):
         return 2

@@ -53,7 +53,7 @@ def engine(name):
 def test_numbers_may_stand_beside_arrays(name, plain, graph):
     """Parameters or inputs may be plain numbers while the others are arrays.
 
-    Some functions of torch and jax refuse plain numbers, so the source has to make arrays of them where it uses these.
+    Some torch and jax functions refuse plain numbers, so the source has to make arrays of them where it uses these.
     """
     xp, array_of = engine(name)
     x, w = Value(0.3), Value(0.7)
@@ -310,7 +310,7 @@ def every_row_once(xs, ws):
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 def test_the_python_source_runs_on_array_engines(name):
-    """The source of each operation gives the program's numbers on arrays of numpy, torch and jax."""
+    """The source of each operation gives the program's numbers on numpy, torch and jax arrays."""
     xp, array_ = engine(name)
     xs, ws = [Value(0.3), Value(-0.8)], [Value(0.7), Value(1.2)]
     program = compile(every_row_once(xs, ws), xs)

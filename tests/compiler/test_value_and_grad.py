@@ -488,7 +488,7 @@ def test_what_is_not_hashable_is_no_variable(wrong):
 
 
 def test_derivatives_of_arrays_are_plain_arrays_of_doubles():
-    """The functions of numpy give floats for them, and not objects."""
+    """The numpy functions give floats for them, and not objects."""
     f = compile(lambda w: (w["a"] ** 2).sum())
     _, [found] = f.value_and_grad([({"a": np.array([1.0, -2.0])},)], wrt="w")
     assert type(found["a"]) is np.ndarray

@@ -38,7 +38,7 @@ KNOWN = {
     **dict.fromkeys(("equal", "not_equal", "equal.outer"), "== of Values goes by identity"),
     **dict.fromkeys(("logical_and", "logical_or"), "they give elements, if they are called by another name, as here"),
     "nan_to_num": "numpy looks for nan in arrays of floats alone",
-    "isscalar": "a Value is no scalar of numpy",
+    "isscalar": "a Value is no numpy scalar",
     ".item": "the number without its graph",
     **dict.fromkeys(("argpartition", ".argpartition"), "the order in each of the two parts is any order"),
     **dict.fromkeys(
@@ -115,7 +115,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 class Call:
-    """A call of a function of numpy with floats, or with `Value`s in their place.
+    """A call of a numpy function with floats, or with `Value`s in their place.
 
     Attributes:
         values: the `Value`s among the operands and options, in order; or the floats.

@@ -38,7 +38,7 @@ def test_what_is_no_real_number_is_refused_by_its_type(x, message):
 
 
 class Tensor:
-    """It has what the engine sees of a tensor of PyTorch that has one element."""
+    """It has what the engine sees of a PyTorch tensor that has one element."""
 
     shape, grad_fn = (), None
 

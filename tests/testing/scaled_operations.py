@@ -1,4 +1,4 @@
-"""A campaign: operations of PyTorch at points of scales from 1e-8 to 1e8, and a judge for those that are accused.
+"""A campaign: PyTorch operations at points of scales from 1e-8 to 1e8, and a judge for those that are accused.
 
 Run it from the root of the repository, with PyTorch and mpmath installed:
 
@@ -25,7 +25,7 @@ SCALES = [10.0**k for k in range(-8, 9)]
 
 
 def operations() -> dict[str, tuple[Any, Callable[[list[Any]], list[Any]]]]:
-    """Return for each name an operation of PyTorch, and a function that computes it with mpmath from a list."""
+    """Return for each name a PyTorch operation, and a function that computes it with mpmath from a list."""
     import torch
     from mpmath import mp
     from torch.nn import functional

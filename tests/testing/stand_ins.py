@@ -130,7 +130,7 @@ torch.autograd = types.SimpleNamespace(grad=_grad)
 
 
 class Array(np.ndarray):
-    """An array of jax."""
+    """A jax array."""
 
     __module__ = "jax"
 

@@ -284,7 +284,7 @@ def test_functions_with_gradients_of_their_own_are_found_in_a_class():
     assert [*find_functions(own).values()] == [own]
 
 
-# Surrogates, empty arrays, keys of jax, and pairs of a value and a gradient.
+# Surrogates, empty arrays, jax keys, and pairs of a value and a gradient.
 
 
 def test_a_derivative_may_be_that_of_a_surrogate():

@@ -1,4 +1,4 @@
-"""`gradcheck` of functions of PyTorch and jax: the gradient comes from the library."""
+"""`gradcheck` of PyTorch and jax functions: the gradient comes from the library."""
 
 import array
 import subprocess

@@ -134,7 +134,7 @@ def refuse_collection(x: Any) -> None:
 def iterable_data(data: Any, expected: str) -> Iterable[Any]:
     """Return an iterable of the items of `data`. `expected` is a description of these items for error messages.
 
-    An object that has a length and items, such as a dataset of PyTorch, is accepted even if it is not iterable.
+    An object that has a length and items, such as a PyTorch dataset, is accepted even if it is not iterable.
 
     Raises:
         TypeError: `data` is no collection, or gives batches of items, as a DataLoader does.

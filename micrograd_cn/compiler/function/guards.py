@@ -41,7 +41,7 @@ READ_INSTEAD = (
 )
 LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare values that the user passes to them
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
-# What to write instead of functions of numpy that ask whether two numbers are equal
+# What to write instead of numpy functions that ask whether two numbers are equal
 INSTEAD_OF_EQUALITY = {
     "average": "(x * w).sum() / w.sum() for np.average(x, weights=w)",
     "array_equal": "(x == y).all() for np.array_equal(x, y)",
@@ -202,7 +202,7 @@ class Traced(Value):
         """Return whether code outside this package uses a value whose number varies from sample to sample.
 
         This method is called by methods such as `__hash__`. If code of this package has called `__hash__`, return
-        False, since this package compares and hashes nodes, and not their numbers. Functions of numpy count as code
+        False, since this package compares and hashes nodes, and not their numbers. numpy functions count as code
         outside this package, although they call the methods of a `Value` through this package.
         """
         caller = sys._getframe(2)

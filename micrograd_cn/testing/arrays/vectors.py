@@ -386,7 +386,7 @@ def tied(vector: Vector) -> NDArray[np.bool_]:
 
 
 def array_copy(x: Any) -> Any:
-    """Return a copy of an array of numpy or PyTorch."""
+    """Return a copy of a numpy or PyTorch array."""
     return x.clone() if is_tensor(x) else x.copy()
 
 

@@ -42,7 +42,7 @@ def array_parts(x: Any) -> Parts | None:
 
 
 def is_sparse(x: Any) -> bool:
-    """Return whether `x` is a sparse tensor of PyTorch, or a sparse array or matrix of scipy."""
+    """Return whether `x` is a sparse PyTorch tensor, or a sparse array or matrix of scipy."""
     if is_tensor(x):
         return _is_other_layout(getattr(x, "layout", None))
     kind: Any = type(x)  # Any, since mypy does not know that a type is hashable

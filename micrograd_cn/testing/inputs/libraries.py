@@ -56,7 +56,7 @@ def is_any_array(x: object) -> bool:
 
 
 def is_tensor(x: object) -> bool:
-    """Return whether `x` is a tensor of PyTorch."""
+    """Return whether `x` is a PyTorch tensor."""
     return library_of(x) == "torch"
 
 
@@ -81,7 +81,7 @@ def to_doubles(x: Any) -> NDArray[float64]:
 def to_numpy(x: Any) -> NDArray[Any]:
     """Return an array or a number as a numpy array.
 
-    Arrays of numpy, and tensors of PyTorch with more than two bytes per element, keep their type, and are not copied if
+    numpy arrays, and PyTorch tensors with more than two bytes per element, keep their type, and are not copied if
     numpy can share their memory. Everything else is converted to doubles.
 
     >>> to_numpy(0.5).shape
@@ -117,7 +117,7 @@ def number_kind(x: Any) -> str:
 
 
 def _is_random_key(x: Any) -> bool:
-    """Return whether `x` is a key of jax for random numbers, or an array of keys; numpy has no such type."""
+    """Return whether `x` is a jax key for random numbers, or an array of keys; numpy has no such type."""
     jax: Any = sys.modules.get("jax")
     return hasattr(jax, "dtypes") and bool(jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended))
 

@@ -85,7 +85,7 @@ def make_subject(
     """Return a `Subject`: the function `f` and the arguments `args` that the user gave to `gradcheck`.
 
     A PyTorch module becomes a function, whose first argument is a dict of the module's parameters. If `converts` is
-    True, numpy arrays for a function of PyTorch or jax become arrays of this library.
+    True, numpy arrays for a PyTorch or jax function become arrays of this library.
 
     Raises:
         TypeError: an entry of `static` is neither the name nor the index of an argument.
@@ -148,7 +148,7 @@ def _parameters(f: Any) -> list[inspect.Parameter]:
     """Return the parameters of a function; an empty list if it is not written in Python.
 
     For the method `apply` of a PyTorch `autograd.Function`, they are the parameters of `forward`, without the context
-    `ctx`. For a module of PyTorch, they are the parameters of its method `forward`.
+    `ctx`. For a PyTorch module, they are the parameters of its method `forward`.
     """
     owner: Any = getattr(f, "__self__", None)
     if isinstance(f, types.MethodType) and inspect.isclass(owner) and hasattr(owner, "backward"):
@@ -206,7 +206,7 @@ def _unpack_single_tuple(f: Any, args: tuple[Any, ...], keywords: Mapping[str, A
 
 
 def _copied(tree: Any) -> Any:
-    """Return a structure with copies of the arrays of numpy and PyTorch in `tree`."""
+    """Return a structure with copies of the numpy and PyTorch arrays in `tree`."""
     inside, rebuild = flatten_pytree(tree)
     copies = {"numpy": "copy", "torch": "clone"}  # keyed by library: the method that copies an array
     return rebuild([getattr(x, copies.get(library_of(x), ""), lambda x=x: x)() for _, x in inside])
@@ -233,9 +233,9 @@ def _is_autograd_function(owner: type) -> bool:
 
 
 def _converted(args: tuple[Any, ...], library: str, static: Collection[int]) -> tuple[Any, ...]:
-    """Return the arguments with arrays of PyTorch or jax in place of numpy arrays or, if there is no array, of floats.
+    """Return the arguments with PyTorch or jax arrays in place of numpy arrays or, if there is no array, of floats.
 
-    If an array of PyTorch or jax is among the arguments already, all arguments are returned unchanged. Arguments whose
+    If a PyTorch or jax array is among the arguments already, all arguments are returned unchanged. Arguments whose
     index is in `static` are never changed.
     """
     given = leaves(args)
@@ -260,7 +260,7 @@ def _converted(args: tuple[Any, ...], library: str, static: Collection[int]) -> 
 
 
 def _is_module(f: Any) -> bool:
-    """Return whether `f` is a module of PyTorch."""
+    """Return whether `f` is a PyTorch module."""
     torch: Any = sys.modules.get("torch")
     return hasattr(torch, "nn") and isinstance(f, torch.nn.Module)
 
