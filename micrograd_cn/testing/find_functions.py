@@ -16,15 +16,16 @@ def find_functions(module: ModuleType | type | str) -> dict[str, Any]:
     """Return the functions with a hand-written gradient in a module and in all modules inside it, keyed by full name.
 
     These are the classes derived from PyTorch's `autograd.Function`, and the functions with jax's `custom_vjp` or
-    `custom_jvp`. A module that cannot be imported is left out with a warning. PyTorch and jax are not imported here,
-    since a package with such functions imports them itself.
+    `custom_jvp`. PyTorch and jax are not imported here, since a package with such functions imports them itself. A
+    module named `__main__` is not searched, since importing it would run a program.
 
     Args:
-        module: a package, a module or a class, or the name of a package or module. In a class, its attributes are
-            searched.
+        module: a package, a module or a class, or the name of a package or module. Of a class, the class itself and its
+            attributes are searched.
 
     Warns:
-        RuntimeWarning: a module cannot be imported. Python's option `-W error` makes an error of this warning.
+        RuntimeWarning: a module in the package cannot be imported, and is left out. Python's option `-W error` makes an
+            error of this warning.
 
     >>> import math
     >>> find_functions(math)
@@ -48,7 +49,10 @@ def find_functions(module: ModuleType | type | str) -> dict[str, Any]:
 
 
 def _modules(top: ModuleType) -> Iterator[ModuleType]:
-    """Yield the module `top` and, if it is a package, all modules in it; warn of modules that cannot be imported."""
+    """Yield the module `top` and, if it is a package, the modules in it, except those named `__main__`.
+
+    Warn of modules that cannot be imported.
+    """
     yield top
     for info in pkgutil.walk_packages(getattr(top, "__path__", []), f"{top.__name__}.", onerror=lambda name: None):
         if info.name.rpartition(".")[2] == "__main__":

@@ -233,9 +233,11 @@ def gradcheck(
         TooNoisy: a subclass of NothingCompared. Rounding hides the derivatives. In half precision, the warning
             PartlyCompared is given instead.
         NotDeterministic: a subclass of NothingCompared. Two calls at the same point gave different results.
-        TypeError: an argument holds something that is not a number, or there is no derivative to check.
-        ValueError: `order` is less than 1, a tolerance is negative, or the derivative that you gave returns another
-            structure than is described above.
+        TypeError: an argument holds something that is not a number, there is no derivative to check, you gave several
+            derivatives, or an option does not exist.
+        ValueError: `order` is less than 1, or more than 1 where only 1 works; a tolerance is negative; or a function
+            that you gave returns another structure than is described above.
+        ImportError: numpy is needed and not installed.
 
     Warns:
         PartlyCompared: some derivatives could not be compared. The message names their arguments. In large arrays of
@@ -387,7 +389,7 @@ def _chosen_parameters(subject: Subject, order: int) -> dict[str, Value]:
     """Return parameters of a `Module` of this package to differentiate by, keyed by name; {} for other functions.
 
     Parameters that require no gradient are left out. If there are too many, every second, third, ... one is taken, so
-    all layers are represented.
+    the sample is spread over the layers; with `exhaustive=True`, all are taken.
     """
     found = {name: p for name, p in subject.parameters.items() if p.requires_grad}
     most = MAX_NUMBERS if order == 1 else MAX_PARAMETERS_TWICE
@@ -448,7 +450,8 @@ def _compare_bound_values(
 ) -> tuple[list[Comparison], list[str]]:
     """Compare all derivatives of a function of `Value`s with numerical ones, inside `values_as_numbers()`.
 
-    The arguments and the results are those of `_compare_values`.
+    The numerical derivatives are those of `surrogate`, if there is one. The paths of the whole numbers among the
+    arguments that count as constants are returned, too.
     """
     bound = bind(subject, _chosen_parameters(subject, order))
     _refuse_many_numbers(bound.without_whole_numbers())
@@ -478,7 +481,7 @@ def _compare_binding(
 
     If names of variables are given as `only`, the other derivatives are left out. The names of some whole numbers are
     returned, too. They count as constants, since f compares them with numbers by `==`, uses them as conditions, or has
-    no derivative there.
+    no derivative with respect to them.
     """
     subject, heading = bound.subject, bound.subject.heading
     names, point = [v.name for v in bound.variables], [v.number for v in bound.variables]
@@ -486,7 +489,7 @@ def _compare_binding(
     def at(xs: list[float], output: int, slots: tuple[int, ...], called: Binding = bound) -> tuple[Value, list[Value]]:
         """Return a derivative of output `output` at `xs`, and the inputs, which are the numbers of `xs` as `Value`s.
 
-        The output is differentiated with respect to each input whose index is in `slots`, one after the other. If
+        The output is differentiated once for each index in `slots`, with respect to the input that has this index. If
         `slots` is empty, the output itself is returned.
         """
         result, inputs = called.call(xs)
@@ -522,8 +525,9 @@ def _compare_binding(
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
         """Return a list that begins with a derivative of output `k`, at the checked point with input `i` set to `t`.
 
-        Output `k` is differentiated with respect to each input whose index is in `slots`. If `order` is more than 1,
-        the gradient of this derivative follows in the list.
+        Output `k` is differentiated once for each index in `slots`, with respect to the input that has this index; if
+        `slots` is empty, the list begins with the output itself. If `order` is more than 1, the gradient of this first
+        item follows in the list.
         """
         try:
             y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots, valued)
@@ -636,7 +640,7 @@ def _check_same_outputs(heading: str, expected: list[tuple[str, Value]], found: 
     """Check that f returns numbers in the same structure as the function given as `like=`.
 
     Raises:
-        ValueError: one of them returns other outputs, or more.
+        ValueError: the structures differ.
     """
     paths = [[path for path, _ in outputs] for outputs in (expected, found)]
     if paths[0] != paths[1]:

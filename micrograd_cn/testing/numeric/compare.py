@@ -237,9 +237,10 @@ def compare(claim: Claim) -> Comparison:
     """Compare the derivative in a claim with a numerical one.
 
     At a kink, the derivative is right if it lies between the two one-sided derivatives. At the edge of the domain, it
-    is right if it is the one-sided derivative. A derivative that differs is called wrong only under two conditions. The
-    function must have no feature, such as a jump or a spike, as narrow as the finest steps. If `needs_first_order` is
-    set, the Taylor remainder must be of first order, too (see `taylor_order`).
+    is right if it is the one-sided derivative. A derivative that differs may still count as not compared. It does if
+    the function seems to have a feature, such as a jump or a spike, that is as narrow as the finest step in
+    `Claim.steps`. If `needs_first_order` is set, it also does if neither the order of the Taylor remainder nor
+    `is_off_in_first_order` shows a mistake.
     """
     comparison = _compare_once(claim)
     if comparison.noisy and claim.needs_first_order and _is_off_though_noisy(claim):
@@ -275,7 +276,7 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
     """Return whether the function seems to have a jump or another feature that is as narrow as the step `finest`.
 
     It does if it jumps within this step, or if its slope over this step is nearer to the derivative that is checked
-    than the numerical derivative in `comparison` is.
+    than the numerical derivative in `comparison` is. If noise may hide the mismatch in this step, the result is False.
     """
     g, x, rounding = claim.g, claim.x, claim.rounding
     far = WIDER_THAN_FINEST * finest

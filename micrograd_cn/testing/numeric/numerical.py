@@ -279,7 +279,7 @@ def _steady_slope(values: list[float], h: float) -> float:
 
 
 def _is_continuous(g: Callable[[float], float], x: float, h: float) -> bool:
-    """Return whether none of the changes of a function between points with the spacing `h` is a jump.
+    """Return whether a function changes between points with the spacing `h`, and none of its changes is a jump.
 
     A jump is a change that is far larger than most of the others. If rounding makes a staircase or a sawtooth of a
     function, it jumps.
@@ -320,14 +320,17 @@ def _confirms(finer: Estimate, e: Estimate) -> bool:
 
     The estimate `finer` is a guess if its error is larger than the slope of `e`, and far larger than rounding and the
     error of `e`. Then it has not converged, and `e`, with larger steps, cannot have converged either. That happens
-    where the function oscillates quickly.
+    where the function oscillates quickly. If no finer estimate was found, its error is inf, and the result is True.
     """
     guess = finer.error > max(GUESS * max(finer.noise, e.error), math.fabs(e.slope))
     return agree(e, finer) and not (guess and math.isfinite(finer.error))
 
 
 def agree(a: Estimate, b: Estimate) -> bool:
-    """Return whether two estimates differ by no more than `AGREEING_ERRORS` times their errors."""
+    """Return whether the slopes of two estimates differ by at most `AGREEING_ERRORS` times the sum of their errors.
+
+    A slope of nan, which means that no derivative was found, agrees with every slope.
+    """
     return not math.fabs(a.slope - b.slope) > AGREEING_ERRORS * (a.error + b.error)
 
 
@@ -367,7 +370,10 @@ def _extrapolate(
 ) -> Estimate:
     """Return the best estimate of one extrapolation, which begins with the step `h` and uses at most `levels` steps.
 
-    Each step is half of the step before. The method and the other arguments are explained at `derivative`.
+    Each step is half of the step before. For `side` 0, the difference quotients are central; for 1 and -1, they use the
+    values on the right and on the left of `x`. `rounding` is the absolute error of the values of `g`. If
+    `steps.stops_early` is set, the extrapolation ends at the first estimate that `steps` or `accept` calls exact
+    enough. Otherwise, it ends when the estimated error grows (see `derivative`).
     """
     order = 1 if side else 2  # the error is a power series in h; that of a central quotient is one in h * h
     best = Estimate(nan, inf)
@@ -403,8 +409,8 @@ def rounding_error(y: Value, moved: Value | None = None) -> float:
     Args:
         y: the result; the nodes are those of its graph.
         moved: the only leaf that the caller varies; None if the caller varies all leaves. If a user-defined operation
-            does not state its rounding error, the error is measured by varying its operands, except for operands that
-            are other leaves than `moved`.
+            does not state its rounding error, the error is measured by varying its operands; leaves other than `moved`
+            stay as they are.
     """
     nodes = topological_order(y)
     effects = [
@@ -416,7 +422,8 @@ def rounding_error(y: Value, moved: Value | None = None) -> float:
 def loses_digits(y: Value) -> bool:
     """Return whether a user-defined operation computed a value in the graph of `y` to few correct digits.
 
-    For example, 1 - cos(x) has few correct digits if x is near 0.
+    For example, 1 - cos(x) has few correct digits if x is near 0. Operations that state their rounding error are not
+    looked at.
 
     >>> own = Op("own", lambda x: 1.0 - math.cos(x), (lambda y, x: math.sin(x),))
     >>> loses_digits(own(Value(1e-6))), loses_digits(own(Value(1.0)))
@@ -457,8 +464,8 @@ def _operation_rounding(node: Value, moved: Value | None = None) -> float:
     """Return the absolute rounding error of a node's operation.
 
     It is the error that the operation states (`Smoothness.rounding`), but at least the last bit of the node's value. If
-    a user-defined operation states none, its rounding error is measured, since the operation may lose digits. `moved`
-    is explained at `rounding_error`.
+    a user-defined operation states none, its rounding error is measured by varying its operands, since the operation
+    may lose digits. If `moved` is given, leaves other than `moved` are not varied.
     """
     op = node.op
     assert op is not None

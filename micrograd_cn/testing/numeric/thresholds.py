@@ -100,8 +100,8 @@ DETECTABLE_ERROR = 0.01
 ESTIMATED_ERRORS = 5.0
 """Estimated errors. The analytic derivative may be off by so many, since the estimate itself is uncertain."""
 ACCEPTED_NOISE = 10.0
-"""The part of the estimated error that comes from rounding. If the estimated errors above are within so many of it,
-finer steps would not make the numerical derivative more exact."""
+"""The part of the estimated error that comes from rounding. If `ESTIMATED_ERRORS` estimated errors are at most so many
+times this part, finer steps would not make the numerical derivative more exact."""
 TYPICAL_SHARE = 1e-2
 """Relative to a typical derivative. When rtol is applied, a derivative counts as at least so large, since it shares the
 rounding of larger ones."""
@@ -173,7 +173,8 @@ ERROR_GROWTH = 4.0
 """1: the difference of the last two extrapolated values, over the best estimated error. An extrapolation ends where it
 is larger, since smaller steps are noisier."""
 GUESS = 10.0
-"""Errors of the coarser estimate, or its noise. A finer estimate whose own error is larger is a mere guess."""
+"""Errors of the coarser estimate, or the noise of the finer one. A finer estimate with a larger error is a mere
+guess."""
 REMAINDER_NOISE = 16.0
 """Rounding. A Taylor remainder that is smaller is hidden by rounding."""
 PROPORTIONAL = 1.25
