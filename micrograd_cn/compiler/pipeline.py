@@ -80,6 +80,7 @@ class StageLists:
         plan: the plan.
         places: the places in memory of the plan's values, and further places that threaded code needs.
         functions: the LLVM functions of the native code.
+        kernels: the names of the kernels that the calls and their tables name. `addresses` sets this list.
         stored: whether the native code stores the outputs row by row. If not, the driver `forward` copies them.
     """
 
@@ -88,6 +89,7 @@ class StageLists:
         self.stored = False
         self.places = tables.places
         self.functions: list[Function] = []
+        self.kernels: list[str] = []
         self._calls = self._native(outputs) if native else self._threaded()
 
     def _native(self, outputs: Sequence[int]) -> dict[int, list[Call]]:
@@ -143,4 +145,5 @@ class StageLists:
             "totals": tables.totals,
             "after": calls[AFTER],
         }
+        self.kernels = tables.kernel_names([*chain(*lists.values())])
         return {name: tables.table([*chain(*found, END_OF_CALLS)]) for name, found in lists.items()}

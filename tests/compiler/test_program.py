@@ -17,10 +17,11 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.machine import Memory
 from micrograd_cn.compiler.runtime import executable
+from micrograd_cn.compiler.runtime.executable import CompiledGraph
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import Adam
 
-from .common import close, lanes, settings
+from .common import close, code_of, is_native, lanes, settings
 
 
 def test_wrong_inputs_and_outputs_are_refused():
@@ -217,6 +218,27 @@ def test_the_llvm_source_has_what_runs_and_all_that_it_calls():
     for other in ("C", "Python", "rust"):
         with pytest.raises(ValueError, match='"llvm", "python" or "c", got'):
             compile(y, [x]).source(other)
+
+
+def test_the_llvm_source_is_native_code_whatever_has_run_before(monkeypatch):
+    """Neither threaded code that has run, nor a comparison that native code has lost, changes the LLVM source.
+
+    A program that has kept its threaded code keeps it after its native code was made for the source.
+    """
+    monkeypatch.setattr(CompiledGraph, "_seconds", lambda self, code: float(code.native))
+    x, w, row = Value(2.0), Value(3.0), memoryview(array("d", [0.5])).cast("B").cast("d", (1, 1))
+    for kind, size in (("threaded", {}), ("native", {"loops.schedule.MAX_UNFUSED_COST": -1})):
+        with code_of(kind), settings(size):
+            text = compile([w * x + w], [x]).source("llvm")
+            program = compile([w * x + w], [x])
+            assert program.forward([[0.5], [1.0], [1.5]]) == [[4.5], [6.0], [7.5]]
+            assert not is_native(program)
+            program.prepare(row, array("d", [0.0]))
+            assert program.source("llvm") == text
+            assert is_native(program) == (kind == "threaded")
+        assert "@part0(" in text
+        assert "threaded" not in text
+        assert "prepared" not in text
 
 
 def test_a_program_says_what_it_is_and_how_large():

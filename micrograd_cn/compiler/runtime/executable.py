@@ -389,6 +389,8 @@ class CompiledGraph:
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
         self.machine: Machine = machine()
         self._cache: dict[Any, Any] = {}
+        # By kind and `batched`: the code to run from now on, which is native code or, if this is faster, threaded code
+        self._chosen: dict[tuple[str, bool], Executable] = {}
         self._lock = ForkSafeLock()
         self._lowering_lock = ForkSafeLock()
         self.background = BackgroundTasks()
@@ -454,7 +456,10 @@ class CompiledGraph:
             lowering = self._lowering_of(kind)
             return self._executable(self.tables(kind, batched), lowering, kind, native)
 
-        return self._make_once(kind, (kind, batched, native), make)
+        found = self._make_once(kind, (kind, batched, native), make)
+        if native:
+            self._chosen.setdefault((kind, batched), found)
+        return found
 
     def _executable(self, tables: Tables, lowering: Lowering, kind: str, native: bool) -> Executable:
         return Executable(tables, lowering, kind, self.padded_parameters, native, self.select_tier)
@@ -463,10 +468,11 @@ class CompiledGraph:
         """Return the executable for this many rows: native code if it exists already, otherwise threaded code.
 
         Once the threaded code has run for long enough, a background thread begins to make native code, unless it would
-        be too large. `kind` is as for `tables`.
+        be too large. If native code of a large program turns out to be slower, the program keeps its threaded code.
+        `kind` is as for `tables`.
         """
         batched = rows > MAX_SCALAR_ROWS
-        found: Executable | None = self._cache.get((kind, batched, True))
+        found = self._chosen.get((kind, batched))
         if found:
             return found
         found = self.get(kind, batched, native=False)
@@ -478,7 +484,7 @@ class CompiledGraph:
     def native_when_made(self, kind: str, batched: bool) -> Executable | None:
         """Return native code if it exists. Otherwise begin to make it in the background, and return None.
 
-        `kind` and `batched` are as for `tables`.
+        None is returned, too, if the program keeps its threaded code. `kind` and `batched` are as for `tables`.
         """
 
         def make() -> None:
@@ -487,8 +493,8 @@ class CompiledGraph:
             self._make_native(kind, batched)
 
         self.background.do((kind, batched), make)
-        found: Executable | None = self._cache.get((kind, batched, True))
-        return found
+        found = self._chosen.get((kind, batched))
+        return found if found and found.native else None
 
     def _make_native(self, kind: str, batched: bool) -> None:
         """Make native code. If the program is large, and threaded code is faster, keep the threaded code instead.
@@ -497,13 +503,16 @@ class CompiledGraph:
         memory. Threaded code has few instructions, and its tables are loaded ahead of time. Other threads need not wait
         while the native code of a large program is made, which takes some seconds, because no lock is held.
         """
-        tables, key = self.tables(kind, batched), (kind, batched, True)
+        tables, key = self.tables(kind, batched), (kind, batched)
         if not tables.schedule.is_large:
             self.get(kind, batched, True)
-        elif key not in self._cache:
+        elif key not in self._chosen:
             native = self._executable(tables, self._lowering_of(kind), kind, native=True)
             threaded = self.get(kind, batched, native=False)
-            self._cache[key] = threaded if self._seconds(threaded) < self._seconds(native) else native
+            if self._seconds(threaded) < self._seconds(native):
+                self._chosen[key] = threaded
+            else:
+                self._cache[*key, True] = self._chosen[key] = native
 
     def _seconds(self, executable: Executable) -> float:
         """Return how many seconds an executable takes to compute some rows, which all repeat the recorded numbers."""
@@ -530,8 +539,8 @@ class CompiledGraph:
         tables = self.tables(kind, batched)
         writer = drivers.Drivers(self.machine, tables.plan.lanes)
         tables.kernels[writer.name["prepared"]] = writer.prepared  # so it is compiled together with the kernels
-        made: Executable | None = self._cache.get((kind, batched, True))
-        found = made or self.get(kind, batched, native=not tables.schedule.is_large)
+        chosen = self._chosen.get((kind, batched))
+        found = chosen or self.get(kind, batched, native=not tables.schedule.is_large)
         self.upgrade_kernels(found, inf)
         return found
 
@@ -558,25 +567,29 @@ class CompiledGraph:
         Threaded code consists of tables that kernels read. Native code is faster, but takes longer to make.
         """
         schedule = executable.plan.schedule
-        key = executable.kind, executable.lanes > 1, True
-        if executable.native or not schedule.may_be_native or self._cache.get(key) is executable:
+        chosen = self._chosen.get((executable.kind, executable.lanes > 1))
+        if executable.native or not schedule.may_be_native or chosen is executable:
             return False
         return seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE
 
     def description(self) -> str:
         """Return a line about the program: its operations, parameters, tier (native or threaded code) and size."""
         made = [x for x in self._cache.values() if isinstance(x, Executable)]
-        tier = "not run yet" if not made else "native code" if any(x.native for x in made) else "threaded code"
+        native = any(x.native for x in self._chosen.values())
+        tier = "not run yet" if not made else "native code" if native else "threaded code"
         counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
         parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
         size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.tables.all)
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
     def llvm_text(self, kind: str) -> str:
-        """Return the LLVM text of the native code for "forward" or "gradient", including the kernels that it calls."""
+        """Return the LLVM text of the native code for "forward" or "gradient", including the kernels that it calls.
+
+        The text does not depend on what the program has computed before.
+        """
         stages = self.get(kind, batched=True, native=True).stages
         driver(kind, self.machine.width, fast=True)
-        shared = {drivers.driver_names(self.machine.width)[kind], *stages.tables.kernels}
+        shared = [drivers.driver_names(self.machine.width)[kind], *stages.kernels]
         return self.machine.text(self.machine.with_kernels(stages.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:

@@ -100,6 +100,12 @@ class Tables:
         self.kernels[f.name] = lambda: f
         return f.name
 
+    def kernel_names(self, calls: Sequence[Call]) -> list[str]:
+        """Return the names of the kernels that are called by these calls, and by their kernels as the tables say."""
+        tables = {address for _, address in calls}
+        names = [name for name, _ in calls if isinstance(name, str)]
+        return [*dict.fromkeys([*names, *(name for t, _, name in self._links if t.buffer_info()[0] in tables)])]
+
     def _call(self, make: sums.KernelWriter, words: Sequence[str | int], opcode: str = "dot") -> Call:
         return self.kernel(make, opcode), self.table(words)
 
