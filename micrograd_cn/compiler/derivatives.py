@@ -37,7 +37,7 @@ from .threads.tasks import check_threads
 Kind = Literal["gradient", "jacobian", "hessian", "value_and_grad"]
 NO_ARGNUMS = {"argnums": "write wrt=['name'], with the names of arguments"}
 Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
-MAX_SPARSITY = 4  # a matrix of at most so many times as many entries as can be nonzero is computed whole
+MAX_SPARSITY = 4  # a matrix is computed whole if it has at most this many times as many entries as can be nonzero
 
 
 class StandIn(Value):
@@ -168,9 +168,9 @@ class CompiledDerivative:
             data: the numbers of the rows, one row after the other.
             n: how many rows there are.
             threads: how many threads compute.
-            dense: whether to return the whole matrices, including zeros. If most entries are always 0, the buffer has
-                the other entries all the same, and the method `shaped` adds the zeros.
-            out: a buffer of doubles for what `shaped` returns. It is used as by `Program.flat`.
+            dense: whether to return the whole matrices, including zeros. If `whole` is None, the buffer has only the
+                entries that can be nonzero, and the method `shaped` adds the zeros.
+            out: a buffer of doubles for what `shaped` returns, or None. The entries may be written to it at once.
         """
         if not self.program or not n:
             return self._constants * n
@@ -191,7 +191,10 @@ class CompiledDerivative:
 
     @cached_property
     def whole(self) -> Program | None:
-        """A program that computes all entries of the matrix, row after row; None if most of them are always 0."""
+        """A program that computes all entries of the matrix, row after row.
+
+        It is None if more than three quarters of the entries are always 0, or if all entries are constants.
+        """
         (rows, columns), (height, width) = self.structure, self.structure.shape
         if not self.program or height * width > MAX_SPARSITY * self.structure.entries:
             return None
@@ -201,9 +204,9 @@ class CompiledDerivative:
         return self.program.with_outputs(outputs)
 
     def shaped_mean(self, flat: FlatNumbers, n: int, numpy: Any, out: Any, dense: bool) -> Any:
-        """Return the entries, averaged over n rows, or the whole matrix of these means.
+        """Return the entries, averaged over n rows, or the whole matrix of these means if `dense` is set.
 
-        `flat` is what the method `mean` has returned. The other arguments are as for `shaped`.
+        `flat` is what the method `mean` has returned. `numpy` and `out` are as for `shaped`.
         """
         if not dense:
             return as_result(flat, (self.structure.entries,), numpy, out)
@@ -242,7 +245,7 @@ class CompiledDerivative:
         return array("q", [i * width + j for i, j in zip(rows, columns, strict=True)])
 
     def mean(self, data: Numbers, n: int, threads: int) -> array[float]:
-        """Return each entry of the derivative, averaged over n rows. The arguments are those of `flat`."""
+        """Return each entry of the derivative, averaged over the n rows whose numbers are in `data`."""
         if not self.program:
             return self._constants * 1
         program, places = self._mean
@@ -332,10 +335,11 @@ class Program(Runnable):
             out: a buffer of doubles for the numbers of all rows, as for `forward`.
 
         Raises:
-            TypeError: as for `forward`; or `wrt` contains something that is not a `Value`.
-            ValueError: as for `forward`; or the program has several outputs; or an entry of `wrt` is neither an input
-                nor a leaf, is frozen, occurs twice, or is a parameter from which a value was computed before the
-                function was called, if the function uses this value.
+            TypeError: as for `forward`; or `wrt` contains something that is neither a `Value` nor a name; or a partial
+                of a user-defined operation is something else in each call.
+            ValueError: as for `forward`; or the program has several outputs; or a text in `wrt` is not the name of an
+                argument; or a `Value` in it is neither an input nor a leaf, is frozen, occurs twice, or is a parameter
+                from which a value was computed before the function was called, if the function uses this value.
             RuntimeError: the output is a constant.
             FloatingPointError: as for `forward`.
 
@@ -401,7 +405,7 @@ class Program(Runnable):
         """Return whether the variables in `wrt` are inputs, and not parameters. `kind` is the method, for messages.
 
         Raises:
-            TypeError, ValueError: `wrt` is not as for `gradient`, or has both inputs and parameters.
+            TypeError, ValueError: as for `gradient`; or `wrt` has both inputs and parameters.
         """
         if isinstance(wrt, str):
             return wrt != "parameters" and bool(self._variables(kind, wrt))
@@ -531,13 +535,13 @@ class Program(Runnable):
         """Return a derivative: the positions of its entries, and the program that computes them, which can be printed.
 
         Args:
-            kind: "gradient", "jacobian" or "hessian".
+            kind: "gradient", "jacobian" or "hessian"; or "value_and_grad" for the output, followed by the gradient.
             wrt: as for `gradient`.
             lower: for a Hessian, whether to compute only the lower triangle, including the diagonal.
 
         Raises:
             TypeError: as for `gradient`.
-            ValueError: as for `gradient`, but a Jacobian may have several outputs; or `kind` is none of the three.
+            ValueError: as for `gradient`, but a Jacobian may have several outputs; or `kind` is none of the four.
             RuntimeError: as for `gradient`.
 
         >>> from micrograd_cn.compiler import compile
@@ -576,8 +580,9 @@ class Program(Runnable):
     ) -> CompiledDerivative:
         """Return a derivative, as `derivative` does if `masked` is set, and otherwise as `derivative_for_calls` does.
 
-        `data` has the numbers of the rows for which the derivative is going to be computed. If it does not exist yet,
-        and entries are probably nan for these rows, it is made as if `masked` were set, so only one is made.
+        `data` has the numbers of the rows for which the derivative is going to be computed. If the derivative does not
+        exist yet, and its entries are probably nan for these rows, it is made as if `masked` were set. Otherwise a
+        second one would probably be needed at once.
         """
         if wrt == "parameters":
             wrt = self.all_parameters(kind, self.parameters)
@@ -678,10 +683,16 @@ class Program(Runnable):
                 )
 
     def all_parameters(self, kind: str, parameters: Sequence[Value]) -> Variables:
-        """Return `parameters` as variables: a list with stand-ins for those that are frozen now; see `unfrozen`.
+        """Return what to pass as `wrt` to differentiate with respect to all of `parameters`.
 
-        Return "parameters" if they are the parameters of this program, and none is frozen. They may also be those of a
-        compiled function, which begin with those of this program. `kind` is the name of the method, for messages.
+        This is the text "parameters" if they are the parameters of this program, and none is frozen now. Otherwise it
+        is a list, with another `Value` in the place of each frozen parameter. Nothing depends on this `Value`, so the
+        derivative with respect to it is 0.
+
+        Args:
+            kind: the name of the method, for messages.
+            parameters: the parameters of this program, or all parameters of the compiled function, which begin with
+                those of this program.
 
         Raises:
             ValueError: a constant of the program requires a gradient now, so it may be a parameter, too.
@@ -692,12 +703,12 @@ class Program(Runnable):
         return unfrozen(parameters)
 
     def check_variables(self, kind: str, wrt: Sequence[Value]) -> None:
-        """Raise an error unless each of `wrt` is a parameter with respect to which the program can be differentiated.
+        """Raise an error if one of `wrt` is an input, or if the program cannot be differentiated with respect to it.
 
         `kind` is the name of the method, for messages.
 
         Raises:
-            ValueError: as for `gradient`, or one of `wrt` is an input.
+            TypeError, ValueError: as for `gradient`; or one of `wrt` is an input.
         """
         if self.are_inputs(kind, wrt):
             raise ValueError(f"{kind}(): wrt has inputs; write the names of arguments")
@@ -747,7 +758,11 @@ class Program(Runnable):
         return list(found)
 
     def _inputs_of(self, kind: str, name: str) -> list[Value]:
-        """Return the inputs that stand for the numbers in the argument called `name`."""
+        """Return the inputs that stand for the numbers in the argument called `name`.
+
+        Raises:
+            ValueError: no argument has this name. The message begins with `kind`, the name of the method.
+        """
         names = dict.fromkeys([x.label.partition("[")[0] for x in self.inputs])
         if name not in names:
             known = " or ".join(map(repr, filter(None, names))) or "no input has a label"
@@ -776,8 +791,8 @@ class Program(Runnable):
     def check_no_captured(self, kind: str) -> None:
         """Raise ValueError if the program uses a captured value that was computed from a leaf which is not frozen.
 
-        A gradient with respect to all parameters would not reach this leaf through the captured value. `kind` is the
-        name of the method, for messages.
+        A captured value was computed before the compiled function was called, so a gradient with respect to all
+        parameters would not reach the leaf through it. `kind` is the name of the method, for messages.
         """
         if used := self._used_captured:
             self._check_captured(kind, [x for p in used for x in traverse(p.original)[1] if x.requires_grad])
@@ -804,7 +819,10 @@ class Program(Runnable):
     ) -> Any:
         """Return the entries of a derivative for every row of `rows` or, with `mean`, their means over the rows.
 
-        `kind` is as for `derivative`, and the other arguments are as for `hessian`.
+        `kind` is the name of the method, and the other arguments are those of `hessian`.
+
+        Raises:
+            ValueError: `mean` is set, and there are no rows.
         """
         check_threads(kind, threads)
         wrt = _reusable(wrt)

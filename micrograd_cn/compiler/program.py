@@ -124,8 +124,8 @@ class Runnable:
 
         Raises:
             TypeError: `rows` does not hold rows of real numbers, or `out` is not a writable buffer of doubles.
-            ValueError: a row does not have one number for each input, `threads` is less than 1, or `out` does not have
-                one double for each output of each row.
+            ValueError: a row does not have one number for each input, `threads` is less than 1, `out` does not have
+                one double for each output of each row, or a constant of a compiled function has other data now.
             FloatingPointError: inside `detect_anomaly()`, a value is not finite.
 
         >>> from array import array
@@ -161,10 +161,10 @@ class Runnable:
     def flat(self, data: Numbers, n: int, threads: int, out: Any = None) -> FlatNumbers:
         """Return the outputs of n rows in one buffer, one row after the other.
 
-        The outputs are written to `out`, a buffer of doubles, and this memory is returned. But they are in another
-        buffer if there are few rows, if `out` is None, or if the rows share memory with it.
-
-        `data` has the numbers of all rows, one row after the other. `threads` is as for `forward`.
+        `data` has the numbers of all rows, one row after the other. `threads` is as for `forward`. If `out` is a buffer
+        of doubles, the outputs are written to it, and a memoryview of it is returned. But if `out` is None or shares
+        memory with the rows, or if a prepared call computes the rows, another buffer is returned, and `out` is not
+        changed.
         """
         if threads == 1 and (run := self.row if n == 1 else self._runner(n)):
             if context.active:  # for speed, before `row_numbers`
@@ -265,7 +265,8 @@ class Runnable:
             parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
                 of the `Value`s.
             collect: a function that is called for each part of the rows as soon as the outputs of this part are
-                written; see `Executable.forward`.
+                written, as `collect(first, count)`: the index of the part's first row in `index`, and its count of
+                rows.
 
         Returns:
             the results of `collect` for all parts, in the order of the rows.
@@ -282,10 +283,7 @@ class Runnable:
         parameters: int = 0,
         collect: Callable[[int, int], object] = no_collector,
     ) -> list[Any]:
-        """Write the outputs of some rows to the address `to`.
-
-        The other arguments, and the result, are as for `outputs_of`.
-        """
+        """Write the outputs of some rows to the address `to`, as `outputs_of` writes them to a buffer."""
         if not index:
             return []
         self.detect_anomaly(data, index, backward=False)
@@ -308,7 +306,7 @@ class Runnable:
         Raises:
             TypeError: as for `forward`.
             ValueError: as for `forward`; or there are no rows, the program has several outputs, or a constant of the
-                program requires a gradient now.
+                program requires a gradient now, which it did not when the program was made.
             RuntimeError: the output is a constant.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite.
         """
@@ -320,7 +318,10 @@ class Runnable:
         return loss
 
     def as_gradients(self, numbers: array[float], weight: float = 1.0) -> Gradients:
-        """Return the derivatives `numbers` with respect to the parameters as `Gradients`, for `add_gradients`."""
+        """Return the derivatives `numbers` with respect to the parameters as `Gradients`, for `add_gradients`.
+
+        `weight` is a factor by which `add_gradients` multiplies them.
+        """
         captured = (lambda: self._selected_nodes) if self.compiled.captured else None
         return Gradients(self.parameters, numbers, weight, self._unreached, captured)
 
@@ -540,12 +541,9 @@ class Runnable:
                 raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
 
     def _raise_for_refused(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
-        """Raise an error if a loss refuses a target or a probability in one of some rows.
+        """Raise ValueError if the output is nan in one of some rows because the loss refuses a target or a probability.
 
         `name` is the word for a row in the message, such as "row".
-
-        Raises:
-            ValueError: the output is nan in a row, and an operation chose nan there instead of a number.
         """
         outputs = array("d", bytes(8 * len(rows)))
         self.outputs_of(bucket.numbers, array("q", rows), 1, outputs)

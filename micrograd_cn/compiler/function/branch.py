@@ -60,7 +60,7 @@ class Branch(Program):
             raise_guard_error(self._name, f"row {row}", guard)
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
-        """Return a function without arguments, as `Program.prepare` does. Each call checks the rows first.
+        """Return a function that computes the outputs, as `Program.prepare` does. Each call checks the rows first.
 
         Raises:
             GuardError: the function takes another branch for a row. A call of the returned function may raise it, too.

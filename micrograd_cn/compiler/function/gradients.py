@@ -28,7 +28,7 @@ class BatchPart(NamedTuple):
         bucket: the bucket of these samples. A bucket has samples with the same structure, as rows of numbers.
         rows: the indices of the rows of the bucket that the recording computes.
         computed: the value and the gradient of each row, one row after the other, if a merged program has computed
-            them already; see `GradientVariables.of_samples`.
+            them already; otherwise None.
     """
 
     recording: Any
@@ -54,7 +54,7 @@ def scattered(parts: Sequence[tuple[array[int], Any]], n: int, out: Any, numpy: 
         numpy: the module numpy.
 
     Returns:
-        None if some results are no numpy arrays, or have another shape than others.
+        the results; None if there are no parts, or if some results are no numpy arrays or differ in shape.
     """
     if not parts or not all(isinstance(found, numpy.ndarray) for _, found in parts):
         return None
@@ -135,8 +135,11 @@ class GradientVariables:
             parameters: all parameters of the function.
             numpy: the module numpy if the result is to be a numpy array, otherwise None.
 
+        The derivative with respect to a leaf that the function does not use is 0.
+
         Raises:
-            ValueError: one of the variables is not a parameter of the function.
+            ValueError: a variable is an input, is computed from others, is there twice, or is a parameter from which a
+                value was computed before the function was called.
         """
         if self._are_parameters:
             return as_list(zero_frozen(gradient, parameters), numpy)
@@ -153,7 +156,8 @@ class GradientVariables:
         If `each` is not set, return the mean of the results, and its derivatives with respect to each sample's
         arguments.
 
-        `parameters` has all parameters of the function. `numpy` is as for `of_mean`.
+        `parameters` has all parameters of the function. `numpy` is the module numpy if the results are to be numpy
+        arrays, otherwise None.
         """
         n = sum(len(part.rows) for part in parts)
         values: Any = [0.0] * n
@@ -208,7 +212,8 @@ class GradientVariables:
         """Return the variables in the form in which the program of a recording takes the argument `wrt`.
 
         Raises:
-            ValueError: the variables are the parameters, and a constant of the program requires a gradient now.
+            ValueError: the variables are the parameters, and a constant of the program requires a gradient now; or a
+                name is that of a static argument, or of an argument that was not passed.
         """
         if self._are_parameters:
             return recording.loss.all_parameters("value_and_grad", parameters)
@@ -255,8 +260,8 @@ def auxiliary(parts: Sequence[BatchPart], threads: int) -> list[Any]:
 def mean_matrix(found: Sequence[tuple[int, Any]], dense: bool, out: Any) -> Any:
     """Return the mean of the Hessians that several programs computed, weighted by the counts of their samples.
 
-    `found` has a pair for each program: the count of its samples, and the mean of their Hessians. `dense` and `out` are
-    as for `CompiledFunction.hessian`.
+    `found` has a pair for each program: the count of its samples, and the mean of their Hessians. `dense` says whether
+    the Hessians are whole matrices, and `out` is the buffer for the result that the user has passed, or None.
 
     Raises:
         ValueError: the Hessians are not dense or have different shapes, or there is an `out`.

@@ -49,7 +49,7 @@ INSTEAD_OF_EQUALITY = {
     "isin": "(x == a) | (x == b) for np.isin(x, [a, b])",
 }
 SIGNS_WITH_OPERATION = ("<", "<=", "==")  # those for which the table has an operation
-MANY_ROWS = 128  # for so many rows, a program is made that computes one number for several guards
+MANY_ROWS = 128  # for so many rows or more, a program that computes one number for all guards is worthwhile
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 
@@ -130,8 +130,8 @@ class Traced(Value):
     def __eq__(self, other: object) -> bool:
         """Refuse to compare with a plain number, or with a `Value` that has the same number as this one now.
 
-        A comparison with another `Value` is false, and becomes a guard. So does the question whether this value is
-        nan, `x == x`.
+        A comparison with a `Value` that has another number is false, and becomes a guard. `x == x`, by which code asks
+        whether x is nan, becomes a guard, too. A value whose number is the same for all samples is compared as usual.
         """
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
@@ -184,7 +184,7 @@ class Traced(Value):
 
     @property
     def _backward(self) -> NoReturn:
-        """Refuse to be read, since a call of this function would compute the gradients of the recorded sample."""
+        """Refuse to be read, since a call of `_backward()` would compute the gradients of the recorded sample."""
         self._refuse("what _backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     @_backward.setter
@@ -276,11 +276,10 @@ for _kind in (Traced, TracedCondition, TracedInput):
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
-    """Refuse code that reads the number of a value: raise the error that `refusal` returns.
+    """Raise TypeError, since code reads the number of the value `x`, which may be another one for another sample.
 
-    If the code catches the error, it is raised again when the function has been recorded.
-
-    The arguments are those of `refusal`.
+    If the code catches the error, it is raised again when the function has been recorded. `what` says what the number
+    is used as, such as "a condition", and `instead` what to write instead.
     """
     raise remembered(refusal(x, what, instead), [x])
 
@@ -388,6 +387,9 @@ class RecordingHooks(Hooks):
 
         This must run in a copy of the context, by `contextvars.copy_context().run`, since it leaves some context
         variables changed.
+
+        Raises:
+            TypeError: the function does something that no program can repeat for another sample.
         """
         self._inputs = inputs
         try:
@@ -449,7 +451,7 @@ class RecordingHooks(Hooks):
         """Return the outputs and the guards of the recording, with leaves in the place of captured values.
 
         A captured value is a node that was computed before the function was called. `known` is a dict from captured
-        values to the leaves that stand for them. New leaves are added to it; see `capture`.
+        values to the leaves that stand for them. Leaves for further captured values are added to it.
         """
         made = set(self._nodes)
         if self._self_contained and made.issuperset([x for x in outputs if x.op]):
@@ -495,7 +497,7 @@ class RecordingHooks(Hooks):
         raise remembered(error)
 
     def made_condition(self, x: Value) -> Value:
-        """Let Python code branch on `x`, a result of a comparison of arrays, as on a comparison of two `Value`s."""
+        """Return `x`, an element of the result of a comparison of arrays, such that Python code can branch on it."""
         if type(x) is self._kind:
             x.__class__ = TracedCondition  # it has the same slots
         return x
@@ -628,8 +630,8 @@ _NO_HOOKS = {name: getattr(Hooks(), name) for name in vars(Hooks) if name in var
 def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
     """Yield the leaves that require no gradient now, but did when they became operands of one of `nodes`.
 
-    Such a node has kept a partial derivative for the leaf. An operation of any number of operands may compute partial
-    derivatives for its constants, too, so nodes of such operations are left out.
+    Such a node has kept a partial derivative for the leaf. An n-ary operation may compute partial derivatives for its
+    constants, too, so nodes of n-ary operations are left out.
     """
     for node in nodes:
         for x, derivative in ((node._a, node._da), (node._b, node._db)):
@@ -647,7 +649,10 @@ def _read_captured(nodes: Iterable[Value]) -> bool:
 
 
 def is_inlining() -> bool:
-    """Return whether the calling code runs inside `inline_compiled()`."""
+    """Return whether compiled functions run as plain functions here.
+
+    They do while a function is recorded, and inside `inline_compiled()`.
+    """
     return _inlining.get()
 
 

@@ -41,7 +41,8 @@ def scipy_functions(
         ImportError: scipy is not installed.
         TypeError: `program` is neither a program nor a compiled function, the function does not take one argument, or
             `dense` is not a bool.
-        ValueError: the program has several outputs. For a function, this is raised when it is first called.
+        ValueError: the program has several outputs. If `program` is a function, one of the returned functions raises
+            this when it is called.
         RuntimeError: the output is a constant, which has no gradient, and the method needs a gradient.
 
     >>> from scipy.optimize import minimize

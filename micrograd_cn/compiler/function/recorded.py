@@ -1,4 +1,4 @@
-"""Define `Recorded`, the part of a `Recording` that the modules which combine recordings and programs use.
+"""Define `Recorded`, the type of a `Recording` for the modules that combine recordings and programs.
 
 `Recording` itself is in `jit`, which imports these modules.
 """
