@@ -91,9 +91,10 @@ def _cut(numbers: array[float], counts: Iterable[int]) -> list[bytes]:
 
 
 def _read_sequences(values: Sequence[Any]) -> Column | None:
-    """Read an argument that is a list in all samples, or a tuple in all of them; see `_read`.
+    """Return the `Column` of an argument that is a list in all samples, or a tuple in all of them.
 
-    The samples are read in chunks, so intermediate lists stay in the cache.
+    Return None if the samples must be read one by one. They are read in chunks, so intermediate lists stay in the
+    cache.
     """
     pieces: list[bytes] = []
     keys: list[Any] = []

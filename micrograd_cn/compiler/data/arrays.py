@@ -28,7 +28,8 @@ INSTEAD = {
 def flat_doubles(x: Any) -> FlatNumbers:
     """Return the numbers of the array `x` as a flat array or buffer of doubles.
 
-    An array of doubles in C's order is not copied. If it is read-only, so is the buffer that is returned.
+    An array of doubles in C's order is not copied, unless it is read-only and numpy is not imported. If it is
+    read-only and not copied, so is the buffer that is returned.
 
     Numbers of other types are converted to doubles. Missing entries, complex numbers, dates and text are refused, and
     so are sparse arrays and floating-point numbers that are wider than doubles.
@@ -62,8 +63,8 @@ def flat_doubles(x: Any) -> FlatNumbers:
 def doubles_in_place(x: Any, read_only: bool = False) -> FlatNumbers | None:
     """Return the numbers of `x` as a flat buffer of doubles that shares the memory of `x`; None if that is impossible.
 
-    It is impossible if `x` is no buffer of doubles in C's order, or if it is read-only, unless `read_only` is set. An
-    empty array has no memory to share.
+    It is impossible if `x` is no buffer of doubles in C's order, or if it is read-only, unless `read_only` is set. For
+    an empty array, the result is an empty `array.array`.
 
     Raises:
         TypeError: `x` has missing or sparse entries, or requires a gradient.
@@ -120,7 +121,10 @@ def number_without_axes(x: Any) -> float:
 
 
 def refuse_collection(x: Any) -> None:
-    """Raise TypeError if `x` has items but is no list, tuple, dict or array. The message says what to write instead."""
+    """Raise TypeError if `x`, which is no list, tuple, dict or array, has items. A text counts as having none.
+
+    The message says what to write instead.
+    """
     kind = type(x).__name__
     if isinstance(x, Mapping):
         raise TypeError(f"expected a real number, got a {kind}; write dict(x)")

@@ -29,9 +29,9 @@ class Columns(Sequence[float]):
     It is a sequence of the numbers as if they were in one array, one row after the other.
 
     Args:
-        parts: arrays of doubles. Each has the same count of numbers for each row, one row after the other.
+        parts: arrays of doubles. Each has equally many numbers of every row, one row after the other.
         row_count: the count of rows.
-        gives_numpy: whether results for these rows shall be numpy arrays.
+        gives_numpy: whether results for these rows are to be numpy arrays.
 
     Attributes:
         parts, row_count, gives_numpy: as in the arguments.

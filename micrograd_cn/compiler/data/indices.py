@@ -23,9 +23,8 @@ class Indices(NamedTuple):
 
     Attributes:
         columns: for inputs that are indices, a dict from the position of the input in a row to the count of operands.
-            The index must be less than this count.
-        computed: for indices that operations of the graph compute, a dict from the index, a node, to the count of
-            operands.
+            The index must be less than this count. If several operations use the index, it is the smallest count.
+        computed: for indices that operations of the graph compute, a dict from the index, a node, to this count.
         ignored: for inputs that are indices unless they are a certain number, a dict from the position of the input in
             a row to this number. An example is the target of a `cross_entropy` with an `ignore_index`.
     """

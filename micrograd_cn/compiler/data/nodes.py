@@ -27,7 +27,7 @@ from .arrays import FlatNumbers
 from .kernels import POINTER, SIZE, CtypesKernel, SharedKernels
 
 MIN_NODES = 32  # for fewer nodes, Python code takes no longer than a call of machine code
-NODES_BEFORE_CODE = 300_000  # Python code serves so many nodes before machine code is made, which takes about as long
+NODES_BEFORE_CODE = 300_000  # Python code takes about as long for this many nodes as it takes to make machine code
 TYPE, NUMBER = 8, 16  # offsets in bytes: of an object's type, and of a float's number
 COUNT, ITEMS = 16, 24  # offsets in bytes: of the count of a list's items, and of the address of the items
 _sample = Value(0.5)  # where a list has something else than a `Value`, machine code reads this node
@@ -134,7 +134,7 @@ class NodeLoop:
         return Slot(content, number, is_float, is_float | is_none, unshared)
 
     def has_requires_grad(self, node: Words, requires_grad: bool) -> Condition:
-        """Write code that tells whether the attribute `requires_grad` of a node is this one."""
+        """Write code that tells whether the attribute `requires_grad` of a node is the argument `requires_grad`."""
         return self.is_same(node.bytes(slot_offset("requires_grad")).words(0), requires_grad)
 
     def is_same(self, x: Words, other: object) -> Condition:
@@ -177,7 +177,7 @@ def _number(x: Words) -> Doubles:
 
 
 def address_of(x: object) -> str:
-    """Return LLVM text for the address of an object of Python, which must live as long as the code."""
+    """Return LLVM text for the address of a Python object, which must live as long as the code."""
     return f"inttoptr (i64 {id(x)} to ptr)"
 
 
@@ -271,7 +271,7 @@ _kernels = SharedKernels(
 
 
 def uses_machine_code(nodes: Sequence[Value]) -> bool:
-    """Return whether there is machine code that can read and write the nodes, and is worthwhile for so many of them.
+    """Return whether to read or write the nodes by machine code: they are a long list, and there is such code already.
 
     The machine code is compiled in the background once Python code has read or written many nodes.
     """
@@ -294,7 +294,7 @@ def data_of(nodes: Sequence[Value]) -> array[float]:
 
 
 def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
-    """Assign numbers to the data of nodes, as `assign_data` does.
+    """Assign numbers to the data of nodes, in their order. Hooks are called.
 
     >>> x, y = Value(1), Value(2)
     >>> set_data([x, y], array("d", [3, 4])); x.data, y.data
@@ -359,5 +359,8 @@ def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
 
 
 def _machine_code_finds(kernel: str, nodes: Sequence[Value]) -> bool:
-    """Return whether machine code is worthwhile for so many nodes, and finds that all of them are as `kernel` says."""
+    """Return whether `kernel`, "all_frozen" or "all_unfrozen", finds that all nodes are frozen, or that none is.
+
+    Return False if machine code is not used for these nodes.
+    """
     return uses_machine_code(nodes) and not _kernels[kernel](nodes, len(nodes))

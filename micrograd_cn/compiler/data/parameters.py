@@ -134,7 +134,7 @@ def _data_version() -> int:
 
 
 def parameters_to_vector(parameters: Iterable[Value]) -> Any:
-    """Return the data of parameters as one array: of numpy if it is installed, and otherwise an `array.array`.
+    """Return the data of parameters as a numpy array if numpy is installed, and otherwise as an `array.array`.
 
     >>> parameters_to_vector([Value(1), Value(2)]).tolist()
     [1.0, 2.0]
@@ -177,8 +177,8 @@ class Gradients(NamedTuple):
         numbers: the derivative with respect to each parameter.
         weight: a factor by which the derivatives are multiplied before they are added to the parameters' `grad`.
         unreached: the indices of the parameters to which no gradient can flow, since the program does not use them.
-        captured: if there are captured values among the parameters, a function without arguments. It returns the nodes
-            to which a gradient flows regardless of what operations such as `where` select.
+        captured: if there are captured values among the parameters, a function without arguments, otherwise None. It
+            returns the nodes to which a gradient flows regardless of what operations such as `where` select.
     """
 
     parameters: Sequence[Value]

@@ -24,7 +24,7 @@ from .nodes import address_of
 
 FEW_NUMBERS = 64  # for fewer numbers, Python code takes no longer than a call of machine code
 MANY_NUMBERS = 500  # numpy finds a nan among so many numbers in less time than Python code
-NUMBERS_BEFORE_CODE = 200_000  # Python code serves so many numbers before machine code is made, which takes as long
+NUMBERS_BEFORE_CODE = 200_000  # Python code takes about as long for this many numbers as it takes to make machine code
 VECTORS = 8  # so many vectors are compared with nan at a time
 
 
@@ -200,7 +200,7 @@ def split_by_outcome(rows: array[int], outcomes: array[float], expected: array[f
 def rows_by_label(rows: array[int], labels: array[float], count: int) -> list[array[int]]:
     """Sort rows by their labels, which are 0.0, 1.0, ... and less than `count`. Return the rows with each label.
 
-    Rows with the same label keep their order. If all rows have the same label, `rows` itself is returned for this
+    Rows with the same label keep their order. If all rows have the same label, `rows` itself may be returned for this
     label.
 
     >>> rows_by_label(array("q", [7, 5, 3]), array("d", [1, 0, 1]), 3)

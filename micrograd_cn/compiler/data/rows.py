@@ -94,7 +94,9 @@ def writable_address(out: Any, count: int) -> int:
 
 
 def numpy_if_array(rows: Any) -> Any:
-    """Return the module numpy if `rows` is a numpy array, so the results shall be numpy arrays; otherwise None.
+    """Return the module numpy if `rows` is a numpy array, so results are to be numpy arrays, too; otherwise None.
+
+    `Columns` say themselves whether results are to be numpy arrays.
 
     >>> numpy_if_array([[1.0]])
     """
@@ -111,7 +113,8 @@ def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any
     or as nested lists if `numpy` is None.
 
     Raises:
-        TypeError, ValueError: as for `writable_address`.
+        TypeError: `out` is not a writable, contiguous buffer of doubles.
+        ValueError: `out` has room for more or fewer numbers.
 
     >>> numbers = array("d", [1, 2])
     >>> as_result(numbers, (1, 2), None, None), as_result(numbers, (1, 2), None, array("d", [0, 0]))
@@ -148,7 +151,13 @@ def overlaps(data: Numbers, out: Any) -> bool:
 
 
 def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
-    """Return the numbers of a sequence of rows as one array, and the count of rows; each row has `width` numbers."""
+    """Return the numbers of a sequence of rows as one array, and the count of rows; each row has `width` numbers.
+
+    Raises:
+        TypeError: `rows` is a dict, a set, a tuple of columns or no sequence, or a row has something else than numbers.
+        OverflowError: an integer or a fraction is too large for a float.
+        ValueError: a row does not have `width` numbers.
+    """
     expected = f"rows, each a sequence of {width} numbers"
     kind = type(rows).__name__
     if isinstance(rows, Mapping):

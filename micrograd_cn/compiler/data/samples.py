@@ -46,7 +46,7 @@ TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
 NESTINGS = {list, tuple, dict, OrderedDict, defaultdict}
 MAX_STATIC_ITEMS = 1000  # a collection inside a static value is compared item by item if it has at most this many items
-MIN_ALIKE = 8  # so many samples are read argument by argument, if they are alike; fewer are read in no time
+MIN_ALIKE = 8  # this many samples or more are read argument by argument, if they are alike; see `alike`
 MAX_CLASSES = 100  # the keys of so many classes are kept
 BY_IDENTITY = (*METHOD_TYPES, ModuleType)  # attributes of classes and modules that are compared by identity
 READ_IN_CLOSURES = (float, complex, tuple, list, dict, set, frozenset, deque, FunctionType, MethodType, partial, Value)
@@ -61,8 +61,8 @@ class ArrayDef(NamedTuple):
 
     Attributes:
         shape: the shape of the array.
-        is_numpy: whether numpy can read the array. If so, the function that is recorded gets a numpy array of `Value`s,
-            also for an array of another library. If not, as for a memoryview, it gets nested lists.
+        is_numpy: whether the array has the method `__array__`, as arrays of numpy, PyTorch and jax have. If so, the
+            function that is recorded gets a numpy array of `Value`s. If not, as for a memoryview, it gets nested lists.
     """
 
     shape: tuple[int, ...]
@@ -113,9 +113,9 @@ def copy_numbers(buckets: Iterable[Bucket]) -> None:
 
 
 def numpy_like(samples: Any, numbers: Any) -> Any:
-    """Return the results `numbers` as a numpy array if samples are in numpy arrays and all results have the same shape.
+    """Return the results `numbers` as a numpy array if the samples are in numpy arrays, and otherwise unchanged.
 
-    Otherwise return `numbers` unchanged.
+    They are also returned unchanged if they are in a list of anything but floats, or arrays of one shape.
 
     >>> numpy_like([(1.0,)], [[2.0]])
     [[2.0]]
@@ -194,9 +194,10 @@ def _refuse_own_operators(kind: type) -> None:
 
 
 def refuse_subclass(x: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> None:
-    """Raise TypeError if `x` belongs to a subclass of list, tuple or dict that is no namedtuple.
+    """Raise TypeError unless `x`, whose class is a subclass of list, tuple or dict, is a namedtuple.
 
-    Such a class may read its items or add two lists in its own way, which a plain list of `Value`s would not do.
+    Such a class may read its items or add two lists in its own way, which a plain list of `Value`s would not do. A
+    namedtuple with further attributes raises TypeError, too.
     """
     kind = type(x)
     if isinstance(x, tuple) and hasattr(kind, "_fields") and not getattr(x, "__dict__", None):
@@ -211,7 +212,8 @@ def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
     A treedef describes how an argument is nested, without its numbers. The argument is the array `x`, or a part of it.
 
     Raises:
-        TypeError: Python code does not read the array as it reads a numpy array, but by labels or as a matrix.
+        TypeError: Python code does not use the array as it uses a numpy array: it is an `np.matrix`, has labels, or has
+            operators of a user's class.
     """
     kind = type(x)
     if kind.__name__ == "matrix" or kind.__module__ != "numpy":
@@ -281,7 +283,7 @@ class StaticValue(NamedTuple):
 
     Attributes:
         value: the value.
-        identity: a key for the value, which a dict can look up; see `_identity`.
+        identity: a hashable key. It differs even between values that Python calls equal, such as 1 and True.
     """
 
     value: Any
@@ -458,7 +460,8 @@ def _module_identity(x: Module, around: tuple[Any, ...], visited: _Visited) -> A
     """Return a key for those attributes of a `Module` that are numbers, texts, functions or modules, and of its class.
 
     Functions are in the key by identity. Modules may also be in collections. Other attributes are left out, such as
-    parameters, whose data programs read at each call. `around` and `visited` are as for `_part_identity`.
+    parameters, whose data programs read at each call. `around` has the objects that contain `x`. The functions and
+    objects that are found are added to `visited`.
     """
     held: list[tuple[str, Any]] = []
     for name, part in attributes_of(x):
@@ -477,12 +480,12 @@ def _has_modules(x: Any) -> bool:
 
 
 class ModuleKey:
-    """The key for what a `Module` holds, see `_module_identity`, and what the module held when the key was made.
+    """A key for what a `Module` holds, and a copy of what the module held when the key was made.
 
-    To compare what it holds now takes less time than to make the key anew.
+    To compare what it holds now with this copy takes less time than to make the key anew.
 
     Attributes:
-        key: the key.
+        key: a key for the module's numbers, texts, functions, modules and class; see `_module_identity`.
     """
 
     def __init__(self, module: Module) -> None:
@@ -536,9 +539,10 @@ class ModuleKey:
 
 
 def _is_noticed(x: Any) -> bool:
-    """Return whether == tells that a collection has another item in the place of `x`, or `x` is looked into itself.
+    """Return whether a `ModuleKey` notices every change of `x`, an item of a collection that it compares by ==.
 
-    A number may be equal to another, such as 0.0 to -0.0, and an array or a list of numbers may change in place.
+    It does not for a number, which may be equal to another one, such as 0.0 to -0.0, nor for an array or a list of
+    numbers, which may change in place. A collection that has modules is compared itself.
     """
     return type(x) is str or isinstance(x, (Module, Value)) or _has_modules(x)
 
@@ -595,10 +599,11 @@ def _content_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any
 
 
 def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...], visited: _Visited) -> Any:
-    """Return a key for the attributes of a function, a class or a module; see `_identity`.
+    """Return a key for `attributes`, a dict with the attributes of a function, a class or a module.
 
-    A method is in the key, but its own attributes are not. Names that Python, `enum` and this package set are left out,
-    and so are the members of an `Enum`. `around` and `visited` are as for `_part_identity`.
+    A method is in the key by identity, without its own attributes. Other attributes are left out if Python, `enum` or
+    this package set them, which their names or types show. `around` has the objects that contain the attributes. The
+    functions and objects that are found are added to `visited`.
     """
     found: list[tuple[str, Any]] = []
     for name, part in attributes.items():
@@ -610,11 +615,12 @@ def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...],
 
 
 def _class_identity(kind: type, around: tuple[Any, ...], visited: _Visited) -> Any:
-    """Return a key for the attributes of a class and of its bases, as far as these are the user's; see `_identity`.
+    """Return a key for the attributes of a class and of its bases, as far as these are the user's.
 
-    The key is cached if all attributes are methods, numbers and texts, which cannot change. To look whether the class
-    still has the same attributes takes less time than to make the key anew. `around` and `visited` are as for
-    `_part_identity`.
+    Members of an `Enum` are left out, and so is everything but numbers and texts if `kind` is a subclass of `Module`.
+    The key is cached if no attribute can change in place, as methods, numbers and texts cannot. To look whether the
+    class still has the same attributes takes less time than to make the key anew. `around` has the objects that contain
+    an object of the class. The functions and objects that are found are added to `visited`.
     """
     if not is_users_module(kind.__module__):
         return ()
@@ -774,11 +780,11 @@ class Repeated(list[Any]):
 def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
     """Make one bucket of all samples. `columns` has the values of each argument in an array or a list of numbers.
 
-    A bucket has samples whose arguments are nested in the same way. Return None if one of the lists has items that are
-    not numbers, since these may be nested in several ways.
+    A bucket has samples whose arguments are nested in the same way. Return None if one of the lists has items other
+    than floats and ints, since these may be nested in several ways.
 
     Raises:
-        TypeError: an array has entries that are not numbers, or is an `np.matrix`, whose rows are matrices, too.
+        TypeError: an array is an `np.matrix`, or has entries that are not numbers.
         ValueError: the arrays or lists have different lengths.
     """
     shapes = [None if isinstance(x, (list, range)) else shape_of(x) for x in columns.values()]
@@ -904,7 +910,11 @@ def _buckets_of_alike(
 
 
 def _iterable(samples: Any) -> Iterable[Any]:
-    """Return the samples as an iterable, with an item for each sample."""
+    """Return the samples as an iterable, with an item for each sample.
+
+    Raises:
+        TypeError: `samples` is a dict, a set, or no collection.
+    """
     if type(samples) is list:  # skips the checks, for speed
         return samples
     kind = type(samples).__name__

@@ -337,9 +337,9 @@ class Surroundings:
 
     Attributes:
         leaves: the `Value`s that the functions can reach and that no operation computed.
-        complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items: not if
-            there are more than `MAX_SURROUNDING` objects, if an array is too large, or if another package keeps what an
-            object holds to itself.
+        complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items. It is
+            False if there are more than `MAX_SURROUNDING` objects, if an array is too large, or if an object holds
+            something that Python code cannot find, as tensors of PyTorch do.
 
     >>> weights, count = [Value(1.0)], 0
     >>> found = Surroundings([lambda x: weights[count] * x])
@@ -733,7 +733,7 @@ class Snapshot:
 
 
 def _may_equal_another(kind: type) -> bool:
-    """Return whether an object of the class `kind` may be equal to another object: a list to a list, and 2 to 2.0."""
+    """Return whether an object of the class `kind` may be equal to another object, as 2 is to 2.0."""
     equal: Any = kind.__eq__
     return not (equal is object.__eq__ or equal is Value.__eq__ or kind is type(None))
 

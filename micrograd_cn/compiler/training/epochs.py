@@ -144,12 +144,15 @@ class TrainingOptions:
 
     @property
     def calls_users_code(self) -> bool:
-        """Whether a function of the user's runs between the steps, which may change the arrays of samples."""
+        """Whether a function runs between the steps that may be the user's, so it may change the arrays of samples."""
         return bool(self.callback or self.schedule or self.called_between_steps)
 
     @cached_property
     def called_between_steps(self) -> str:
-        """The names of the functions of the user's that run between the steps of an epoch, joined by "or"."""
+        """The names of the arguments that are functions of the user's and run between steps, joined by "or".
+
+        They are "schedule", "shuffle" and "progress". A `callback` runs only between epochs.
+        """
         own_shuffle = type(self.shuffle).__module__ not in ("builtins", "random")  # None, a Random or the module random
         schedule: Any = self.schedule
         while type(schedule) is optim.warmup:

@@ -276,8 +276,9 @@ class TrainingRun:
     def _stops(self, stopping: EarlyStopping, loss: float) -> bool:
         """Tell early stopping the validation loss of an epoch, and return whether to stop.
 
-        The loss depends on all parameters that the programs read, and others than the optimizer's may be trained, too:
-        by the callback. So all of them are restored. Those that new programs have brought since the best epoch are not.
+        The loss depends on all parameters that the programs read, and the callback may train those that the optimiser
+        does not have. So all of them are restored, except for those that new programs have brought since the best
+        epoch.
         """
         if (parameters := self._dispatcher.parameters()) is not self._restored:
             self._restored, known = parameters, {*stopping.parameters}
@@ -400,10 +401,11 @@ class TrainingRun:
             call.renew(largest.address, call.runner.compiled in self._merged)
 
     def _use_gates(self) -> bool:
-        """From now on, compute gradients by code with gates, as `GradientRunner.use_gates` describes.
+        """From now on, compute gradients by code with gates, and return True.
 
-        If there are merged programs, which compute all branches, return False, and change nothing: the caller tries
-        first without these programs.
+        Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite. If
+        there are merged programs, which compute all branches, return False, and change nothing: the caller tries first
+        without these programs.
         """
         if self._merged:
             return False
@@ -441,7 +443,7 @@ class TrainingRun:
             self._remember_parameter_free(bucket)
 
     def _steps_ready(self, step: int, steps: int) -> int:
-        """Return for how many steps, from `step` on, the programs of all samples are known.
+        """Return for how many steps, from `step` on and at most `steps`, the programs of all samples are known.
 
         The batches of these steps are described in integers that the compiled loop reads, see `Batches`.
         """

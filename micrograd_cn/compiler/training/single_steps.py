@@ -32,9 +32,9 @@ from ..threads.background import BackgroundTasks
 from .state import PackedState, ParameterBlocks
 from .update import OPTIMIZER_METHODS, UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, is_compiled, update_key
 
-# Python code changes so many parameters before machine code is made, which takes about as long
+# Python code takes about as long to change this many parameters as it takes to make machine code
 PARAMETERS_BEFORE_CODE = 20_000
-FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after so many steps in Python, machine code is tried again
+FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after this many steps in Python, at first and at most, machine code is tried again
 
 
 class StateInBlocks:
@@ -125,7 +125,7 @@ class SingleStep:
         return at_once(map(call, changes))
 
     def _have_changed(self, parameters: list[Value]) -> bool:
-        """Note that the optimiser has these parameters now, and return whether machine code can change them."""
+        """Return whether machine code can change these parameters, which the optimiser has now. If so, note them."""
         if type(parameters) is not list or len({*map(id, parameters)}) < len(parameters):
             return False
         self._parameters = [*parameters]
@@ -134,7 +134,8 @@ class SingleStep:
     def _load(self, optimizer: Optimizer) -> bool:
         """Copy the optimiser's state to the blocks and return True, or return False if this cannot be done.
 
-        It cannot be done if somebody holds the dicts of the state, because a step has to change these dicts then.
+        It cannot be done if somebody holds the dicts of the state, because a step has to change these dicts then, or if
+        the state has other names than the optimiser's `state_names`, or has something other than floats.
         """
         if not callable(optimizer.lazy_state) and _is_held(optimizer):
             return False

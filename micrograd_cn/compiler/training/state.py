@@ -67,7 +67,8 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     """Raise ValueError if a parameter of the optimiser cannot be trained by a program.
 
     A parameter cannot be trained if it was a constant when the program was made. Nor can it be trained if the program
-    uses a value that was computed from the parameter before the program was recorded (see `CapturedValue`).
+    uses a value that was computed from the parameter before the program was recorded. It is also an error if a constant
+    of the program has other data now.
     """
     check_captured(optimizer.parameters, compiled.captured)
     constants, watched = compiled.graph.constants, compiled.data.watched
@@ -516,7 +517,9 @@ class TrainingState:
         """Take one step of the optimiser. `gradients` is the address of the gradients.
 
         Raises:
-            ValueError, TypeError: as for `run`.
+            ValueError: the schedule returns a number that is not a learning rate, or changes a constant; or the norm of
+                gradients to be clipped is inf or nan.
+            TypeError: the schedule does not return a number.
         """
         lr, steps = self.scalars.view[:2]
         rate = array("d", [lr if self.schedule is None else _learning_rate(self.schedule, int(steps))])

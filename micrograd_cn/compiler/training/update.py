@@ -90,8 +90,9 @@ class CompiledUpdate:
 def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> CompiledUpdate:
     """Return the compiled update of an optimiser. Optimisers that differ only in learning rate and state share one.
 
-    The arguments are those of `CompiledUpdate`. The last `MAX_CACHED` updates are kept. If all updates were kept, a
-    user who tries thousands of options would fill the memory with machine code.
+    `masked` says whether some of the parameters must not be changed, and `counts_skipped` whether some earlier steps
+    have skipped a parameter. The last `MAX_CACHED` updates are kept. If all updates were kept, a user who tries
+    thousands of options would fill the memory with machine code.
     """
     key = update_key(optimizer, masked, counts_skipped)
     if key is None:
@@ -140,10 +141,10 @@ class TracedParameter:
 def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = False) -> tuple[Code, list[int]]:
     """Return the update of one parameter as instructions, and the instruction numbers of its new data and state.
 
-    The arguments are those of `CompiledUpdate`. The inputs are, in this order: the data, the gradient, the numbers of
-    the state, the count of steps that have skipped the parameter (only if `counts_skipped` is set), and a mask, which
-    is 0 if the parameter must not be changed (only if `masked` is set). The program's parameters are the learning rate
-    and the count of steps, including the step that is being taken.
+    The inputs are, in this order: the data, the gradient, the numbers of the state, the count of steps that have
+    skipped the parameter (only if `counts_skipped` is set), and a mask, which is 0 if the parameter must not be changed
+    (only if `masked` is set). The program's parameters are the learning rate and the count of steps, including the step
+    that is being taken.
 
     Raises:
         TypeError: the update is not written in the operations of `micrograd_cn.ops`, or it changes more than data and
@@ -317,7 +318,8 @@ def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
     """Return a key that is equal for optimisers with the same update, even if their learning rates and states differ.
 
     The key is None if the options of the optimiser do not determine the update: that of a user-defined class may depend
-    on anything. The arguments are those of `CompiledUpdate`.
+    on anything. `masked` says whether some of the parameters must not be changed, and `counts_skipped` whether some
+    earlier steps have skipped a parameter.
     """
     kind = type(optimizer)
     if kind not in OURS or any(_overridden(kind, name) for name in ("step", "zero_grad", "update")):
