@@ -325,14 +325,14 @@ class Program(Runnable):
         """Return the gradient of the output for every row of `rows`: a number for each variable, even if it is 0.
 
         Args:
-            rows: as for `forward`.
+            rows: rows with a number for each input, as for `forward`.
             wrt: the variables to differentiate with respect to: "inputs", or the name of an argument, or a list of
                 names; "parameters", which are in the order of `.parameters`; or a list of `Value`s, each an input or a
                 leaf that requires a gradient. The derivative with respect to a leaf that the program does not use is 0.
                 For the order of a model's parameters, write `wrt=model.parameters()`. For "parameters", the derivative
                 with respect to a parameter that is frozen now is 0; in a list it is an error.
-            threads: as for `forward`.
-            out: a buffer of doubles for the numbers of all rows, as for `forward`.
+            threads: how many threads compute.
+            out: a buffer of doubles for the numbers of all rows, one row after the other; it is returned.
 
         Raises:
             TypeError: as for `forward`; or `wrt` contains something that is neither a `Value` nor a name; or a partial
@@ -364,11 +364,11 @@ class Program(Runnable):
         `scipy.optimize.minimize(fun, x0, jac=True)` takes.
 
         Args:
-            rows: as for `forward`.
-            wrt: as for `gradient`, but by default the parameters. The gradient of the mean with respect to inputs has a
-                row for each row of `rows`.
+            rows: rows with a number for each input, as for `forward`.
+            wrt: the variables, as for `gradient`, but by default the parameters. The gradient of the mean with respect
+                to inputs has a row for each row of `rows`.
             each: whether to return the output and the gradient of each row.
-            threads: as for `backward`.
+            threads: how many threads compute.
 
         Raises:
             TypeError, RuntimeError, FloatingPointError: as for `gradient`.
@@ -435,13 +435,13 @@ class Program(Runnable):
         each variable in `wrt`.
 
         Args:
-            rows: as for `forward`.
-            wrt: as for `gradient`. "parameters" are in the order of `.parameters`; for the order of a model's
-                parameters, write `wrt=model.parameters()`.
+            rows: rows with a number for each input, as for `forward`.
+            wrt: the variables to differentiate with respect to, as for `gradient`. "parameters" are in the order of
+                `.parameters`; for the order of a model's parameters, write `wrt=model.parameters()`.
             dense: whether to return, for every row of `rows`, the whole matrix, including zeros. It is nested lists, or
                 a numpy array if `rows` is a numpy array.
-            threads: as for `forward`.
-            out: as for `gradient`.
+            threads: how many threads compute.
+            out: a buffer of doubles for the numbers of all rows; it is returned.
 
         Raises:
             TypeError: as for `gradient`.
@@ -476,14 +476,14 @@ class Program(Runnable):
         write `wrt=[x]`.
 
         Args:
-            rows: as for `forward`.
+            rows: rows with a number for each input, as for `forward`.
             lower: whether to return only the lower triangle, including the diagonal.
-            wrt: as for `gradient`. "parameters" are in the order of `.parameters`; for the order of a model's
-                parameters, write `wrt=model.parameters()`.
+            wrt: the variables to differentiate with respect to, as for `gradient`. "parameters" are in the order of
+                `.parameters`; for the order of a model's parameters, write `wrt=model.parameters()`.
             dense: whether to return, for every row of `rows`, the whole matrix, including zeros. It is nested lists, or
                 a numpy array if `rows` is a numpy array.
-            threads: as for `forward`.
-            out: as for `gradient`.
+            threads: how many threads compute.
+            out: a buffer of doubles for the numbers of all rows, or of the mean; it is returned.
             mean: whether to return the Hessian of the mean output over the rows, and not one Hessian for each row. It
                 is added up in machine code.
 
@@ -508,7 +508,7 @@ class Program(Runnable):
         """Return the row and column indices of the Jacobian's entries that can be nonzero.
 
         `micrograd_cn.derivatives.finite_field` explains how entries that are always zero are found. `wrt` and the
-        errors are those of `derivative`.
+        errors are those of `jacobian`.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)
@@ -521,7 +521,8 @@ class Program(Runnable):
     def hessian_structure(self, lower: bool = False, wrt: Variables = "inputs") -> Structure:
         """Return the row and column indices of the second derivatives that can be nonzero.
 
-        The arguments and the errors are those of `derivative`.
+        With `lower`, return those of the lower triangle and the diagonal alone. `wrt` and the errors are those of
+        `hessian`.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(2)
@@ -536,7 +537,7 @@ class Program(Runnable):
 
         Args:
             kind: "gradient", "jacobian" or "hessian"; or "value_and_grad" for the output, followed by the gradient.
-            wrt: as for `gradient`.
+            wrt: the variables to differentiate with respect to, as for `gradient`.
             lower: for a Hessian, whether to compute only the lower triangle, including the diagonal.
 
         Raises:
@@ -655,7 +656,7 @@ class Program(Runnable):
             y: the output of the function.
             compiled: the program's derivatives, first those with respect to inputs, then those with respect to
                 parameters.
-            rtol, atol: as for `Runnable.check`.
+            rtol, atol: the relative and the absolute tolerance. `rtol` is relative to the largest of the derivatives.
 
         Raises:
             Mismatch: a derivative differs. The message begins with `title`.

@@ -45,7 +45,7 @@ from .training.epochs import (
 from .training.run import Dispatcher, TrainingRun
 from .training.state import parameter_layout
 
-MAX_COUNTS = 4  # a program is ready for so many counts of rows, each of which needs about a megabyte
+MAX_COUNTS = 4  # a program is ready for at most this many counts of rows, each of which needs about a megabyte
 
 
 class Mismatch(AssertionError):
@@ -205,7 +205,7 @@ class Runnable:
 
         Args:
             rows: a buffer of doubles in two dimensions, such as a numpy array.
-            out: as for `forward`.
+            out: a buffer of doubles for the outputs of all rows, one row after the other.
 
         Raises:
             TypeError: as for `forward`; or `rows` is not a writable, contiguous buffer of doubles.
@@ -300,7 +300,7 @@ class Runnable:
         A parameter that the program does not use keeps its `grad`, even if that is None.
 
         Args:
-            rows: as for `forward`.
+            rows: rows with a number for each input, as for `forward`.
             threads: how many threads compute. Sums over the rows are rounded differently with another count of threads.
 
         Raises:
@@ -410,8 +410,8 @@ class Runnable:
                 rate, such as `cosine_lr(0.1, steps)` of `optim`. The function is called once for each step, in order,
                 but some steps ahead of the training, so it neither sees nor changes the gradients. Afterwards the
                 optimiser has the learning rate of the last step. Without a schedule the learning rate does not change.
-            threads: as for `backward`. More than one thread is worthwhile if a step takes some hundred microseconds or
-                longer.
+            threads: how many threads compute. Sums over the rows are rounded differently with another count. More than
+                one thread is worthwhile if a step takes some hundred microseconds or longer.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
                 second with the losses of the steps since its last call. While this function runs, the parameters may
                 still have old data: they get their new data only when `fit` ends and, if there is `callback` or
@@ -568,7 +568,7 @@ class Runnable:
         several outputs, it computes both by `jacobian`. Inside `no_grad()`, only outputs are compared.
 
         Args:
-            rows: as for `forward`; a few are enough.
+            rows: rows with a number for each input, as for `forward`; a few are enough.
             f: a function that takes the numbers of a row as `Value` arguments, and returns the output: a `Value`, a
                 number, or a list of these.
             rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same output
@@ -605,7 +605,8 @@ class Runnable:
         Args:
             name: the word for a row in messages, such as "row" or "sample". Messages call row i "{name} {i}".
             rows: a dict from the index by which messages call a row to the numbers of the row.
-            f, rtol, atol: as for `check`.
+            f: a function that takes the numbers of a row as `Value`s, and returns the output or a list of the outputs.
+            rtol, atol: the relative and the absolute tolerance.
 
         Returns:
             for each row, its name in messages, the arguments with which `f` was called, and a list of the outputs of
@@ -849,8 +850,13 @@ class Runnable:
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
         """Read rows, as `_read_rows` does, or raise an error if they cannot be used for a gradient.
 
-        It is an error if there are no rows, if the program was compiled from a list of outputs, or if its one output
-        has no gradient. The message names `name`, the method that needs the gradient.
+        The message names `name`, the method that needs the gradient.
+
+        Raises:
+            TypeError: `rows` does not hold rows of real numbers.
+            ValueError: there are no rows, a row does not have one number for each input, or the program was compiled
+                from a list of outputs.
+            RuntimeError: the output has no gradient.
         """
         self._check_gradient(name)
         data, n = self._read_rows(rows)

@@ -85,7 +85,11 @@ class Columns(Sequence[float]):
         return self.flat()[key]
 
     def _part(self, place: int) -> tuple[FlatNumbers, int, int]:
-        """Return the part that has the number at `place` of a row, the place where the part begins, and its width."""
+        """Return the part that has the number at `place` of a row, the place where the part begins, and its width.
+
+        Raises:
+            IndexError: the rows are narrower.
+        """
         first = 0
         for part, width in zip(self.parts, self._widths, strict=True):
             if place < first + width:

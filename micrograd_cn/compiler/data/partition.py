@@ -23,9 +23,9 @@ from .kernels import POINTER, SIZE, CtypesKernel, SharedKernels
 from .nodes import address_of
 
 FEW_NUMBERS = 64  # for fewer numbers, Python code takes no longer than a call of machine code
-MANY_NUMBERS = 500  # numpy finds a nan among so many numbers in less time than Python code
+MANY_NUMBERS = 500  # among this many numbers or more, numpy finds a nan in less time than Python code
 NUMBERS_BEFORE_CODE = 200_000  # Python code takes about as long for this many numbers as it takes to make machine code
-VECTORS = 8  # so many vectors are compared with nan at a time
+VECTORS = 8  # this many vectors are compared with nan at a time
 
 
 def _write_partition() -> Function:
@@ -137,7 +137,7 @@ def _write_has_nan() -> Function:
 
 
 def _write_finds_nan() -> Function:
-    """Write the code of a built-in function of Python that returns whether some number is nan; see `llvm.builtin`.
+    """Write the code of a built-in Python function that returns whether some number is nan; see `llvm.builtin`.
 
     `%self` is a tuple. Its first item is a `bytes` with the operands of `has_nan`, and its second item is True.
     """

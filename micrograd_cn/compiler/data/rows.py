@@ -203,7 +203,11 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
 
 
 def _number(x: Any, i: int) -> float:
-    """Return `x` as a float. Error messages name `i`, the index of the row that contains `x`."""
+    """Return `x` as a float.
+
+    Raises:
+        TypeError, OverflowError: `x` is no real number, or is too large. The message names `i`, the index of its row.
+    """
     try:
         return number_without_axes(x) if getattr(x, "shape", None) == () else number(x)
     except (TypeError, OverflowError) as error:

@@ -51,8 +51,8 @@ STDLIB = str(Path(random.__file__).parent)  # the folder of Python's own modules
 MAX_OBJECTS = 2000  # at most this many objects are searched for code
 MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a function can read
 MAX_ATTRIBUTES = 200  # an object with more attributes is not searched for code
-MAX_ALIKE = 8  # only so many items of a collection are searched for code, since items are usually alike
-MAX_OF_A_CLASS = 50  # only so many objects of a class are searched for code
+MAX_ALIKE = 8  # only this many items of a collection are searched for code, since items are usually alike
+MAX_OF_A_CLASS = 50  # only this many objects of a class are searched for code
 MAX_COMPARED = 10_000  # a collection of more items is neither compared with what it was, nor looked into
 MAX_NUMBERS = 100_000  # an array of more numbers is not compared with what it was
 # Modules whose functions may return something else in each call, and the names of these functions; None for all names
@@ -534,7 +534,7 @@ class Surroundings:
         self._add([*(f.__defaults__ or ()), f.__kwdefaults__])
 
     def _visit_module(self, x: Any, names: frozenset[str]) -> None:
-        """If `x` is a module of the user's, visit those of its variables whose names a function's code uses."""
+        """If `x` is a user's module, visit those of its variables whose names a function's code uses."""
         if isinstance(x, ModuleType) and is_users_module(x.__name__):
             for name in names.union(vars(x)) if self._attributes is None else names:
                 self._variables.append((x, name))

@@ -96,7 +96,7 @@ class Branch(Program):
     def _derivative(
         self, kind: Kind, wrt: Variables, lower: bool, masked: bool, data: Numbers | None = None
     ) -> CompiledDerivative:
-        """Return a derivative, as `Program` does. Its program refuses the same rows as this one."""
+        """Return a derivative of this program. The program of the derivative refuses the same rows as this one."""
         found = copy(super()._derivative(kind, wrt, lower, masked, data))
         if found.program:
             found.program = Branch(found.program, self._guards, self._name)

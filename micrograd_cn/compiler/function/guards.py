@@ -49,7 +49,7 @@ INSTEAD_OF_EQUALITY = {
     "isin": "(x == a) | (x == b) for np.isin(x, [a, b])",
 }
 SIGNS_WITH_OPERATION = ("<", "<=", "==")  # those for which the table has an operation
-MANY_ROWS = 128  # for so many rows or more, a program that computes one number for all guards is worthwhile
+MANY_ROWS = 128  # for this many rows or more, a program that computes one number for all guards is worthwhile
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 
@@ -416,7 +416,7 @@ class RecordingHooks(Hooks):
         vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def _finish(self) -> None:
-        """Make guards from the comparisons. Raise an error if one was remembered, or if a `requires_grad` changed."""
+        """Make guards from the comparisons. Raise TypeError if one was remembered, or if a `requires_grad` changed."""
         if self._refusal:
             raise self._refusal
         for a, symbol, b, held, place in self._comparisons.values():

@@ -552,7 +552,7 @@ class Recordings(list[Recording]):
         return self._some
 
 
-ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare so many items of lists
+ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
 MAX_STATES = 16  # how many states of a static function, which all have the same programs, are remembered
 MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_values_and_gradients`
 
@@ -815,8 +815,8 @@ class CompiledFunction:
         numpy array.
 
         Args:
-            samples: as for `backward`.
-            threads: as for `backward`.
+            samples: the samples, in a tuple or a list; `compile` has a table.
+            threads: how many threads compute.
             out: a buffer of doubles for the numbers of all results, one sample after the other; it is returned.
 
         Raises:
@@ -850,14 +850,14 @@ class CompiledFunction:
         By default this is the gradient with respect to all numbers of the arguments, in their order.
 
         Args:
-            samples: as for `backward`.
+            samples: the samples, in a tuple or a list; `compile` has a table.
             wrt: the variables to differentiate with respect to: "inputs", the default, which are the numbers of the
                 arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", in the
                 order of `.parameters`, which is the order in which the function first uses them; or a list of some of
                 `.parameters`. For the order of a model's parameters, write `wrt=model.parameters()`. For an argument
                 that is called inputs or parameters, write a list, such as `wrt=["inputs"]`.
-            threads: as for `backward`.
-            out: as for `forward`.
+            threads: how many threads compute.
+            out: a buffer of doubles for the numbers of all gradients, one sample after the other; it is returned.
 
         Raises:
             TypeError, ValueError, RuntimeError, GuardError: as for `Program.gradient` and `forward`.
@@ -1036,7 +1036,7 @@ class CompiledFunction:
         `compile(value_and_grad(f))`, with `value_and_grad` of `micrograd_cn.functional`.
 
         Args:
-            samples: as for `backward`.
+            samples: the samples, in a tuple or a list; `compile` has a table.
             wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one
                 list or array in the order of `.parameters`, which exist after the call. A value computed from a
                 parameter before the call is one of the variables if you pass "parameters"; by default it is an error.
@@ -1048,7 +1048,7 @@ class CompiledFunction:
             each: whether to return the result and the gradient of every sample.
             has_aux: whether the function returns a pair: the number to differentiate, and auxiliary results. The value
                 that is returned is then a pair, too: the value, and a list of the auxiliary results of all samples.
-            threads: as for `backward`.
+            threads: how many threads compute.
 
         Raises:
             TypeError, ValueError, RuntimeError, GuardError: as for `gradient` and `backward`; or the function returns
@@ -1249,11 +1249,12 @@ class CompiledFunction:
         another way, such as a file or `sys.modules`, is not noticed.
 
         Args:
-            samples: as for `backward`. Samples that are nested in several ways may be mixed, and are used in the order
-                of the list. `fit` reads them once: if the callback changes an array in place, `fit` does not notice.
+            samples: the samples, in a tuple or a list; `compile` has a table. Samples that are nested in several ways
+                may be mixed, and are used in the order of the list. `fit` reads them once: if the callback changes an
+                array in place, `fit` does not notice.
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step: as for `Program.fit`.
             clip_grad_norm, callback, patience: as for `Program.fit`.
-            validation: samples, as for `backward`; see `Program.fit`.
+            validation: further samples, in a tuple or a list, whose mean loss is computed after each epoch.
 
         Raises:
             TypeError, RuntimeError, GuardError: as for `backward` and `Program.fit`.
@@ -1636,8 +1637,8 @@ class CompiledFunction:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.
 
         Args:
-            samples: as for `backward`; a few are enough.
-            rtol: the relative tolerance, as for `Program.check`.
+            samples: the samples, in a tuple or a list; `compile` has a table. A few are enough.
+            rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same sample.
             atol: the absolute tolerance.
 
         Raises:
@@ -2166,6 +2167,10 @@ class CompiledFunction:
         """Make recordings for rows that have none yet, without waiting for other threads that record the function, too.
 
         Return the recordings for all rows, each with its rows.
+
+        Raises:
+            GuardError: a row takes another branch than the recorded samples, and `branches` is not set.
+            RuntimeError: the function takes another branch when it is called again for the row that was just recorded.
         """
         known = self._recordings.setdefault((bucket.static, bucket.treedef), Recordings())
         found: list[RecordingRows] = []

@@ -40,8 +40,8 @@ MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
 # About how many nanoseconds are taken by an operand of a row that is computed alone, and among others; by a call of the
 # program of one branch for one row, and for many; and by a row that is sorted
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
-ROWS_PER_CALL = 1_000  # so many rows count as a further call, since to sort them takes as long as a call
-FUNCTION = 20  # an elementary function takes as long as so many operands of arithmetic
+ROWS_PER_CALL = 1_000  # this many rows count as a further call, since to sort them takes as long as a call
+FUNCTION = 20  # an elementary function takes as long as this many operands of arithmetic
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
 
 
@@ -294,7 +294,11 @@ class _Merger:
         return keys, sizes
 
     def _make_tree(self) -> list[_Choice]:
-        """Return the nodes of the tree of comparisons, each node before its children."""
+        """Return the nodes of the tree of comparisons, each node before its children.
+
+        Raises:
+            ValueError: the recordings do not make the same comparisons.
+        """
         tree = [_Choice()]
         for number, ((recorded, _, _), conditions) in enumerate(zip(self._parts, self._conditions, strict=True)):
             at = tree[0]

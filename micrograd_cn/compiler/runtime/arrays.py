@@ -57,7 +57,10 @@ class _ArrayRows(PreparedRows):
 
     @cached_property
     def finds_nan(self) -> Callable[[], bool]:
-        """A function that returns whether one of the outputs that `nan_stride` of `ArrayRunner` selects is nan."""
+        """A function that looks at every k-th output, from the first one on, and returns whether one of these is nan.
+
+        k is the `nan_stride` of the `ArrayRunner`. If it is 0, the function looks at no output, and returns False.
+        """
         return nan_finder(self.out, self._nan_stride) if self._nan_stride else bool
 
 

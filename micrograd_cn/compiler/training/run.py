@@ -51,7 +51,7 @@ class Dispatcher(NamedTuple):
             which the choice of the program does not depend on the values of the parameters.
         parameters: `parameters()` returns the parameters of all existing programs.
         merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
-            worthwhile for about this many steps, with so many rows each. A merged program computes all branches.
+            worthwhile for about `steps` steps with `rows` rows each. A merged program computes all branches.
             Where it cannot give the right result, the loss or a derivative is nan. See `function.merged`.
         may_merge: `may_merge()` returns whether the merged programs may still be used. They may not if a callback has
             changed something, and one of their branches could not be compared with the function since.
@@ -308,7 +308,7 @@ class TrainingRun:
         return self._state
 
     def _check_copied(self) -> None:
-        """Raise ValueError if a function of the user's has changed what `fit` does not read again; see `Copied`."""
+        """Raise ValueError if a function other than `callback` has changed the optimiser or its parameters."""
         options = self._options
         is_checked = options.threads == 1 and options.called_between_steps == "schedule"  # by `TrainingState.run`
         if self._state and not is_checked:

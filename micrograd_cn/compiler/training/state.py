@@ -289,7 +289,7 @@ class ParameterBlocks:
     """The blocks of memory that a compiled update works on.
 
     A block holds as many parameters as a vector has lanes, one in each lane. A column of a block has one number for
-    each parameter in the block; see `CompiledUpdate`.
+    each parameter in the block, such as its gradient.
 
     Args:
         update: the compiled update.
@@ -421,7 +421,7 @@ class TrainingState:
             )
 
     def check_copied(self) -> None:
-        """Raise ValueError if a function of the user's has changed what this object has copied; see `Copied`."""
+        """Raise ValueError if a function, such as a schedule, has changed the optimiser or its parameters since."""
         if self._copied:
             self._copied.check()
 
@@ -460,8 +460,9 @@ class TrainingState:
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or changes a constant; or the norm
                 of gradients to be clipped is inf or nan. All steps before the failing step have been taken. Or the
-                schedule has changed something else, see `Copied`.
+                schedule has changed the optimiser or its parameters.
             TypeError: the schedule does not return a number. All steps before the failing step have been taken.
+            BaseException: whatever the schedule raises itself. All steps before the failing step have been taken.
         """
         order, words, starts = batches
         clips = self._clip_operands
@@ -579,7 +580,12 @@ class TrainingState:
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
-    """Return the schedule's learning rate for a step, after checking that it is a number of at least 0."""
+    """Return the schedule's learning rate for a step, after checking that it is a number of at least 0.
+
+    Raises:
+        TypeError: the schedule does not return a number.
+        ValueError: the number is negative, inf or nan.
+    """
     rate = schedule(step)
     try:
         return at_least_0("the learning rate", rate)
