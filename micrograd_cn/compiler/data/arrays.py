@@ -35,7 +35,8 @@ def flat_doubles(x: Any) -> FlatNumbers:
     so are sparse arrays and floating-point numbers that are wider than doubles.
 
     Raises:
-        TypeError: the array has entries that are not real numbers. The message says what to write instead.
+        TypeError: the array has entries that are not real numbers or are too wide, is sparse, or requires a gradient.
+            The message says what to write instead.
     """
     in_place = doubles_in_place(x, read_only="numpy" in sys.modules)  # for `columns.address`
     if in_place is not None:
@@ -110,7 +111,7 @@ def number_without_axes(x: Any) -> float:
     """Return the number in an array without axes, or in a scalar of an array library.
 
     Raises:
-        TypeError: `x` is not a real number, or its number is masked.
+        TypeError: `x` is not a real number, its number is masked, or it requires a gradient.
     """
     _refuse_special(x)
     is_date = getattr(getattr(x, "dtype", None), "kind", "") in DATES  # tolist() gives integers for some dates
@@ -141,7 +142,7 @@ def iterable_data(data: Any, expected: str) -> Iterable[Any]:
     An object that has a length and items, such as a PyTorch dataset, is accepted even if it is not iterable.
 
     Raises:
-        TypeError: `data` is no collection, or gives batches of items, as a DataLoader does.
+        TypeError: `data` is a text or no collection, or gives batches of items, as a DataLoader does.
     """
     if type(data) is list:  # skips the checks, for speed
         return data

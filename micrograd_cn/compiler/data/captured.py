@@ -110,8 +110,8 @@ def capture(
 def with_kept_constants(roots: Sequence[Value], constants: Mapping[Value, float]) -> list[Value]:
     """Copy a graph, with new leaves in the place of constants that have changed, and return the roots of the copy.
 
-    A program keeps the data that its constants had when it was made. Nodes that depend on no constant that has changed
-    are not copied.
+    A program keeps the data that its constants had when it was made. A constant has changed if it has other data now,
+    or requires a gradient. Nodes that depend on no such constant are not copied.
 
     Args:
         roots: the roots of the graph.

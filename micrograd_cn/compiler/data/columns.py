@@ -60,7 +60,7 @@ class Columns(Sequence[float]):
         return Columns(self.parts, self.row_count, gives_numpy=True)
 
     def flat(self) -> FlatNumbers:
-        """Return a copy of the numbers as one array, one row after the other."""
+        """Return the numbers as one array or buffer, one row after the other."""
         return side_by_side(self.parts, self.row_count)
 
     def __len__(self) -> int:

@@ -333,7 +333,7 @@ _requires_grad = attrgetter("requires_grad")
 
 
 def some_frozen(nodes: Sequence[Value]) -> bool:
-    """Return whether one of some nodes requires no gradient.
+    """Return whether one of the nodes requires no gradient.
 
     >>> some_frozen([Value(1)]), some_frozen([Value(1), Value(2, requires_grad=False)])
     (False, True)
@@ -344,7 +344,7 @@ def some_frozen(nodes: Sequence[Value]) -> bool:
 
 
 def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
-    """Return the first of some nodes that requires a gradient; None if none of them does.
+    """Return the first of the nodes that requires a gradient; None if none of them does.
 
     >>> x = Value(2)
     >>> first_unfrozen([Value(1, requires_grad=False), x]) is x, first_unfrozen([Value(1, requires_grad=False)])
@@ -359,7 +359,7 @@ def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
 
 
 def _machine_code_finds(kernel: str, nodes: Sequence[Value]) -> bool:
-    """Return whether `kernel`, "all_frozen" or "all_unfrozen", finds that all nodes are frozen, or that none is.
+    """Return whether a kernel finds that all nodes are frozen ("all_frozen"), or that none is ("all_unfrozen").
 
     Return False if machine code is not used for these nodes.
     """

@@ -176,7 +176,7 @@ class Gradients(NamedTuple):
         parameters: the parameters.
         numbers: the derivative with respect to each parameter.
         weight: a factor by which the derivatives are multiplied before they are added to the parameters' `grad`.
-        unreached: the indices of the parameters to which no gradient can flow, since the program does not use them.
+        unreached: the indices of the parameters that the program does not use, or only where no gradient flows to them.
         captured: if there are captured values among the parameters, a function without arguments, otherwise None. It
             returns the nodes to which a gradient flows regardless of what operations such as `where` select.
     """

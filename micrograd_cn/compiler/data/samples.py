@@ -90,8 +90,8 @@ class Bucket:
 def select_rows(bucket: Bucket, rows: array[int]) -> Any:
     """Return some rows of a bucket as a two-dimensional buffer, or as `Columns`, for a program.
 
-    `rows` has the indices of the rows to return. If it has the indices of all rows, they must be in order, and the
-    numbers are not copied.
+    If a row has no numbers, return empty lists instead. `rows` has the indices of the rows to return. If it has the
+    indices of all rows, they must be in order, and the numbers are not copied.
     """
     width, numbers = bucket.width, bucket.numbers
     if not width:
@@ -115,7 +115,7 @@ def copy_numbers(buckets: Iterable[Bucket]) -> None:
 def numpy_like(samples: Any, numbers: Any) -> Any:
     """Return the results `numbers` as a numpy array if the samples are in numpy arrays, and otherwise unchanged.
 
-    They are also returned unchanged if they are in a list of anything but floats, or arrays of one shape.
+    A list of results is also returned unchanged unless all are floats, or arrays of the same shape.
 
     >>> numpy_like([(1.0,)], [[2.0]])
     [[2.0]]

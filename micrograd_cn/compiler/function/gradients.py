@@ -73,7 +73,7 @@ class GradientVariables:
     """The variables with respect to which `CompiledFunction.value_and_grad` differentiates.
 
     Args:
-        wrt: "parameters", "inputs", the name of an argument, a tuple of names, or a nesting of `Value`s.
+        wrt: "parameters", "inputs", the name of an argument, a tuple or list of names, or a nesting of `Value`s.
         names: a dict whose keys are the names of the function's arguments.
 
     Attributes:
@@ -85,7 +85,7 @@ class GradientVariables:
 
     Raises:
         ValueError: a name in `wrt` is not the name of an argument, or a `Value` in it is frozen.
-        TypeError: `wrt` is neither a name, nor a tuple of names, nor a nesting of `Value`s.
+        TypeError: `wrt` has something that is neither a name of an argument nor a `Value`.
     """
 
     def __init__(self, wrt: Any, names: Mapping[str, Any]) -> None:
@@ -129,13 +129,13 @@ class GradientVariables:
     def of_mean(self, gradient: array[float], program: Program, parameters: Sequence[Value], numpy: Any) -> Any:
         """Return the gradient of the mean result with respect to parameters, nested as `wrt` is.
 
+        The derivative with respect to a leaf that the function does not use is 0.
+
         Args:
             gradient: the derivatives with respect to `parameters`.
             program: a program of the function.
             parameters: all parameters of the function.
             numpy: the module numpy if the result is to be a numpy array, otherwise None.
-
-        The derivative with respect to a leaf that the function does not use is 0.
 
         Raises:
             ValueError: a variable is an input, is computed from others, is there twice, or is a parameter from which a

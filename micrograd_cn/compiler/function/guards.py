@@ -171,13 +171,13 @@ class Traced(Value):
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """Refuse to give the local derivatives of the recorded sample to code outside this package."""
+        """Refuse to give local derivatives to code outside this package if they vary from sample to sample."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().partials
 
     def edges(self) -> list[tuple[Any, float]]:
-        """Refuse to give the local derivatives of the recorded sample to code outside this package."""
+        """Refuse to give local derivatives to code outside this package if they vary from sample to sample."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().edges()
@@ -247,7 +247,7 @@ class TracedCondition(Traced):
         return holds
 
     def __add__(self, other: Any) -> Any:
-        """Return whether at least one of two conditions holds, as numpy's bools do; add other operands as numbers."""
+        """Return whether at least one of two conditions holds, as + does for numpy's bools; add others as numbers."""
         if not isinstance(other, (bool, TracedCondition)) or sys._getframe(1).f_code.co_filename.startswith(PACKAGE):
             return super().__add__(other)  # numpy adds the elements of np.sum(x > 0) up as numbers
         found = maximum(self, float(other) if isinstance(other, bool) else other)
@@ -276,7 +276,7 @@ for _kind in (Traced, TracedCondition, TracedInput):
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
-    """Raise TypeError, since code reads the number of the value `x`, which may be another one for another sample.
+    """Raise TypeError, since code reads the number of the value `x`, which may be different for another sample.
 
     If the code catches the error, it is raised again when the function has been recorded. `what` says what the number
     is used as, such as "a condition", and `instead` what to write instead.
@@ -416,7 +416,11 @@ class RecordingHooks(Hooks):
         vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def _finish(self) -> None:
-        """Make guards from the comparisons. Raise TypeError if one was remembered, or if a `requires_grad` changed."""
+        """Make guards from the comparisons.
+
+        Raises:
+            TypeError: an error was remembered, or a `requires_grad` has changed while the function was recorded.
+        """
         if self._refusal:
             raise self._refusal
         for a, symbol, b, held, place in self._comparisons.values():

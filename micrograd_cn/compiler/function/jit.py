@@ -742,7 +742,8 @@ class CompiledFunction:
     def __reduce__(self) -> Any:
         """Pickle the function by its name, as Python pickles functions. The loaded function is recorded anew.
 
-        The compiled method of an instance is pickled with the instance, and any other callable object as it is.
+        The compiled method of an instance is pickled together with the instance, and a compiled object that is no plain
+        function, such as a partial, together with that object.
 
         Raises:
             TypeError: the function is a lambda or local to another function, so it cannot be found by its name.
@@ -893,10 +894,9 @@ class CompiledFunction:
         """Return the entries of the Jacobian that can be nonzero, for every sample, as `Program.jacobian` does.
 
         `program(...).jacobian_structure()`, with the arguments of a sample, says where the entries are. With `dense`,
-        the whole matrices are returned. `samples`,
-        `threads` and `out` are as for `forward`, and the other arguments as for `Program.jacobian`. The columns for
-        `wrt="parameters"` are in the order of `.parameters`. For the order of a model's parameters, write
-        `wrt=model.parameters()`.
+        the whole matrices are returned. `samples`, `threads` and `out` are as for `forward`, and the other arguments as
+        for `Program.jacobian`. The columns for `wrt="parameters"` are in the order of `.parameters`. For the order of a
+        model's parameters, write `wrt=model.parameters()`.
 
         >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
         [[[7.0, 5.0], [0.0, 3.0]]]
@@ -929,10 +929,10 @@ class CompiledFunction:
         """Return the second derivatives that can be nonzero, for every sample, as `Program.hessian` does.
 
         `program(...).hessian_structure()`, with the arguments of a sample, says where the entries are. With `dense`,
-        the whole matrices are returned. `samples`,
-        `threads` and `out` are as for `forward`, and the other arguments as for `Program.hessian`. The rows and columns
-        for `wrt="parameters"` are in the order of `.parameters`. For the order of a model's parameters, write
-        `wrt=model.parameters()`. With `mean`, the result is the Hessian of the mean over the samples.
+        the whole matrices are returned. `samples`, `threads` and `out` are as for `forward`, and the other arguments as
+        for `Program.hessian`. The rows and columns for `wrt="parameters"` are in the order of `.parameters`. For the
+        order of a model's parameters, write `wrt=model.parameters()`. With `mean`, the result is the Hessian of the
+        mean over the samples.
 
         Raises:
             ValueError: as for `Program.hessian`. With `mean` and several programs, also if `dense` is not set, or if
@@ -1121,8 +1121,8 @@ class CompiledFunction:
         """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
 
         If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
-        `wrt` has those variables to differentiate with respect to whose derivatives are not nested as the arguments
-        are.
+        `wrt` has the variables to differentiate with respect to. It may be left out if the derivatives do not depend on
+        the order of a dict's keys.
         """
         found = []
         if len(buckets) > 1 and _depends_on_inputs(wrt):
@@ -1638,7 +1638,8 @@ class CompiledFunction:
 
         Args:
             samples: the samples, in a tuple or a list; `compile` has a table. A few are enough.
-            rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same sample.
+            rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same number
+                in the same sample.
             atol: the absolute tolerance.
 
         Raises:
@@ -1844,7 +1845,7 @@ class CompiledFunction:
         """Return `wrt`, the argument of the method `kind`, as a text or a list; the default is "inputs".
 
         Raises:
-            TypeError: `wrt` is a single `Value`, or not iterable, or has numbers.
+            TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
             ValueError: `wrt` is "inputs" or "parameters", and an argument of the function has this name.
         """
         if type(wrt) is Default:
@@ -1986,7 +1987,7 @@ class CompiledFunction:
         return results
 
     def _array_values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:
-        """Do the work of `value_and_grad` with `each`, if the only argument is a small array of a known shape.
+        """Return what `value_and_grad` with `each` returns, if the only argument is a small array of a known shape.
 
         The values and the gradients are computed by two programs. For few rows and a small graph, this takes less time
         than Python needs to find the one program that computes both. Return None for other arguments, or if `wrt` is
@@ -2278,7 +2279,7 @@ class CompiledFunction:
         return [(recording.program.compiled, rows) for recording, rows in found]
 
     def _parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return compiled graphs, each with its rows, for those rows whose recording never changes.
+        """Return compiled graphs, each with its rows, for rows whose recording never changes.
 
         The recording of such a row does not depend on the values of the parameters, since no comparison does.
         """

@@ -54,9 +54,8 @@ class MergedRecordings:
 
     A method such as `forward` returns None until it was called often enough. After some calls, a background thread
     begins to make a merged program. After twice as many calls, the method returns this program, even if it has to wait
-    for it.
-    So it does not depend on the computer's speed whether a call of the function uses a merged program. This matters
-    since merged programs and the programs of single branches round the gradient of a mean differently.
+    for it. So it does not depend on the computer's speed whether a call of the function uses a merged program. This
+    matters since merged programs and the programs of single branches round the gradient of a mean differently.
 
     Args:
         recordings: the recordings, as a list to which others may be added later. The list refers to this object, which
@@ -94,16 +93,16 @@ class MergedRecordings:
         return self._program("call", 1, _of_results)
 
     def forward(self, rows: int) -> Program | None:
-        """Return a merged program that computes the results of about `rows` rows; None if there is none.
+        """Return a merged program that computes the results of several rows; None if there is none.
 
-        A merged program computes all branches.
+        A merged program computes all branches. `rows` is about how many rows it is going to compute at each call.
         """
         return self._program("forward", rows, _of_results)
 
     def loss(self, rows: int, calls: int = 1) -> Program | None:
         """Return a merged program that computes the mean result and its gradient with respect to the parameters.
 
-        A merged program computes all branches. Return None if there is no such program. `rows` is about how many rows
+        Return None if there is no such program. A merged program computes all branches. `rows` is about how many rows
         it is going to compute at each call, and `calls` is about how often it is going to be called.
         """
         for recorded in self.recordings:
@@ -225,7 +224,7 @@ class _Choice:
         condition: the comparison; None for a leaf, where all guards of a recording hold.
         key: an integer, which is the same for comparisons that compute the same number.
         following: a dict from the outcomes of the comparison, True and False, to the next nodes.
-        recording: the index of the recording whose guards hold.
+        recording: the index of the recording whose guards hold at a leaf; -1 if the node is no leaf.
     """
 
     def __init__(self) -> None:

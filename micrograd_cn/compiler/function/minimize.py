@@ -38,7 +38,7 @@ def scipy_functions(
             `scipy.sparse.csr_array`.
 
     Raises:
-        ImportError: scipy is not installed.
+        ImportError: numpy or scipy is not installed.
         TypeError: `program` is neither a program nor a compiled function, the function does not take one argument, or
             `dense` is not a bool.
         ValueError: the program has several outputs. If `program` is a function, one of the returned functions raises

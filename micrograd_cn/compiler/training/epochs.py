@@ -101,7 +101,7 @@ class TrainingOptions:
 
     Raises:
         TypeError: an argument has the wrong type.
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or a count is not an int.
     """
 
     optimizer: Optimizer
@@ -218,7 +218,7 @@ def train(
     set_order: Callable[[array[int]], None],
     end_epoch: Callable[[int, float], bool] | None = None,
 ) -> History:
-    """Take all training steps of `options.epochs` epochs.
+    """Take the training steps of `options.epochs` epochs, or of fewer if `end_epoch` says so.
 
     Return the mean loss of each epoch or, if `options.each_step` is set, the loss of each step.
 

@@ -421,7 +421,7 @@ class TrainingState:
             )
 
     def check_copied(self) -> None:
-        """Raise ValueError if a function, such as a schedule, has changed the optimiser or its parameters since."""
+        """Raise ValueError if a user's function has changed the optimiser or its parameters since they were copied."""
         if self._copied:
             self._copied.check()
 

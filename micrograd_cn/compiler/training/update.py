@@ -298,7 +298,7 @@ def snapshot_of_options(optimizer: Optimizer) -> Snapshot | None:
     """Return the global variables and the collections that the update of a user's class reads, with what they hold now.
 
     The collections may be attributes of the optimiser, or global. Return None for an optimiser of this package, or if
-    not all that the update can read can be compared.
+    something that the update can read cannot be compared.
     """
     update = type(optimizer).update
     if type(optimizer) in OURS:
