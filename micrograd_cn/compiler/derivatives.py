@@ -170,7 +170,8 @@ class CompiledDerivative:
             threads: how many threads compute.
             dense: whether to return the whole matrices, including zeros. If `whole` is None, the buffer has only the
                 entries that can be nonzero, and the method `shaped` adds the zeros.
-            out: a buffer of doubles for what `shaped` returns, or None. The entries may be written to it at once.
+            out: a buffer of doubles for what `shaped` returns, or None. Entries that need no zeros between them may be
+                written to it already.
         """
         if not self.program or not n:
             return self._constants * n

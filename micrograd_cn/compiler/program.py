@@ -124,8 +124,10 @@ class Runnable:
 
         Raises:
             TypeError: `rows` does not hold rows of real numbers, or `out` is not a writable buffer of doubles.
-            ValueError: a row does not have one number for each input, `threads` is less than 1, `out` does not have
-                one double for each output of each row, or a constant of a compiled function has other data now.
+            OverflowError: an int in `rows` is too large for a float.
+            ValueError: a row does not have one number for each input, `threads` is not an int of at least 1, `out` does
+                not have one double for each output of each row, or a constant of a compiled function has other data
+                now.
             FloatingPointError: inside `detect_anomaly()`, a value is not finite.
 
         >>> from array import array

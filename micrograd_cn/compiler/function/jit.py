@@ -259,8 +259,8 @@ def compile(  # noqa: A001 -- the field's name
         a `CompiledFunction`, or a `Program` for a recorded graph.
 
     Raises:
-        TypeError: `f` is neither a function nor a graph with `inputs`, or an operation cannot be compiled. The message
-            names the operation.
+        TypeError: `f` is neither a function nor a graph with `inputs`, `static` is neither a name nor an iterable of
+            names, `branches` is not a bool, or an operation cannot be compiled. The message then names the operation.
         ValueError: one of `inputs` is not a leaf, is a constant, or is there twice; there is no output; or an entry of
             `static` is not the name of an argument.
 
@@ -772,7 +772,9 @@ class CompiledFunction:
         function's recording.
 
         Raises:
-            TypeError: an argument contains something that is not a number, or the function raises TypeError.
+            TypeError: the function does not take these arguments, an argument contains something that is not a number,
+                or the function does something that no program can repeat for another sample.
+            OverflowError: an int in an argument is too large for a float.
             GuardError: a comparison has another outcome than in the recorded sample, and `branches` is not set.
             ValueError: a `Value` that was a constant when the function was recorded has other data now.
         """
