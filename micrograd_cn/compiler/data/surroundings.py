@@ -75,7 +75,7 @@ EXACTLY_PLAIN = {*PLAIN, bool}  # objects of these classes have no attributes of
 NO_CODE = (Value, *PLAIN)  # objects that hold no code of the user's
 COLLECTIONS = (list, tuple, dict, set, deque)
 BUILT_IN_METHODS = (BuiltinMethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
-# Objects that only the garbage collector can look into, apart from making copies
+# Objects whose contents are found through the garbage collector, since other ways would make copies
 VIEWS: tuple[type, ...] = (MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), frozenset)
 CTYPES: Any = _SimpleCData.__base__  # the base of all classes of ctypes
 MISSING = "a variable without a value, " + PACKAGE_NAME  # compared by identity
@@ -86,7 +86,7 @@ WRITING_OPCODES = {
     for name in ("STORE_ATTR", "STORE_GLOBAL", "STORE_SUBSCR", "STORE_SLICE", "DELETE_ATTR", "DELETE_SUBSCR")
     if name in dis.opmap
 }
-# Methods that change a collection: those that a class without them, which is otherwise like it, does not have
+# Methods that change a collection: those that a similar but immutable class does not have, as tuple is for list
 CHANGING_METHODS = {
     name
     for changes, does_not in (
@@ -432,7 +432,7 @@ class Surroundings:
             self._readers.append(partial(x.get, None))
             self._add([x.get(None)])
         elif isinstance(x, weakref.ref):
-            self._readers.append(partial(_attributes_of, x))  # and x() is not visited, so that it may die
+            self._readers.append(partial(_attributes_of, x))  # x() is not visited, since this would keep it alive
         elif isinstance(x, memoryview):
             self._readers.append(partial(_bytes_if_any, x))
             self._add([_shown_by(x)])

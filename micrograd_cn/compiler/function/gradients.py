@@ -235,7 +235,7 @@ def _with_doubles(x: Any) -> Any:
         return tuple.__new__(type(x), [_with_doubles(item) for item in x])
     if isinstance(x, list):
         return [_with_doubles(item) for item in x]
-    # A view of the class of numpy, since numpy gives arrays of objects for a `ValueArray`, even for one of doubles
+    # A view as a plain numpy array, since operations on a `ValueArray` give arrays of objects, even if it has doubles
     return x.astype(float).view(sys.modules["numpy"].ndarray) if is_array(x) else x
 
 
