@@ -615,7 +615,7 @@ class Program(Runnable):
         return self.compiled.in_turn(derived)
 
     def _gives_nan(self, rows: Numbers) -> bool:
-        """Return whether a number in some rows is nan, or the graph was recorded for the first row and gave nan."""
+        """Return whether a number in `rows` is nan, or the graph was recorded for the first row and gave nan."""
         if any(map(has_nan, rows.parts if isinstance(rows, Columns) else [rows])):
             return True
         recorded = [x._data for x in self.inputs]

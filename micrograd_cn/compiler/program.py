@@ -357,7 +357,7 @@ class Runnable:
 
     @cached_property
     def _held_constants(self) -> Sequence[Value]:
-        """The constants that code outside of this program can still reach, so it may change them."""
+        """The constants that code outside of this program may change: those that are watched or, for a graph, all."""
         return [*(self.compiled.data.watched if self.compiled.data.watches else self.compiled.graph.constants)]
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
@@ -432,10 +432,9 @@ class Runnable:
                 parameters. The returned list has these losses in its attribute `validation`.
             patience: training ends after this many epochs in a row without a new best validation loss. The best loss is
                 the smallest, or the largest if the optimiser maximizes. However `fit` ends, the parameters then have
-                the values of the best epoch, also those that the callback has changed, such as by another optimiser,
-                and not only those of `optimizer`. The attribute `best_epoch` of the returned list is the index of this
-                epoch. If `patience` is None, training does not end early. See `optim.EarlyStopping`. The optimiser's
-                state is that of the last step.
+                the values of the best epoch, also those that only the callback trains, by another optimiser. The
+                attribute `best_epoch` of the returned list is the index of this epoch. If `patience` is None, training
+                does not end early. See `optim.EarlyStopping`. The optimiser's state is that of the last step.
 
         Raises:
             TypeError: as for `forward`; or the optimiser cannot be compiled, `schedule` is not a function or returns
@@ -817,7 +816,7 @@ class Runnable:
 
     @property
     def has_trainable(self) -> bool:
-        """Whether a gradient of the first output gets to a leaf that is no input, and that requires a gradient now."""
+        """Whether a gradient of the first output reaches a leaf that is no input, and that requires a gradient now."""
         if self._trainable is None or not self._trainable.requires_grad:
             self._trainable = self._find_trainable()
         return self._trainable is not None

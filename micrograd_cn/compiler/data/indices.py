@@ -110,7 +110,9 @@ def _are_indices(column: FlatNumbers, count: int) -> bool:
 
 
 def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:
-    """Return a text about an index of `take` that is out of range for the row with these numbers; "" if none is.
+    """Return a text about an index of `take` that is out of range, or no integer, in the row with these numbers.
+
+    Return "" if there is none.
 
     >>> from micrograd_cn import take
     >>> i = Value(0, "i")

@@ -107,7 +107,7 @@ def select_rows(bucket: Bucket, rows: array[int]) -> Any:
 
 
 def copy_numbers(buckets: Iterable[Bucket]) -> None:
-    """Copy the numbers of buckets. The user's code can then not change them, even if they were in a user's array."""
+    """Copy the numbers of buckets, so the user's code cannot change them even if they were in a user's array."""
     for bucket in buckets:
         bucket.numbers = array("d", memoryview(flat(bucket.numbers)).tobytes())
 
@@ -520,7 +520,7 @@ class ModuleKey:
         self._parts = [part for each in self._classes for part in each.values()]
 
     def _keys(self) -> list[Any]:
-        """Return the keys of all dicts in their order, which == does not compare."""
+        """Return the keys of the dicts that have modules, in their order, which == of dicts does not compare."""
         return [*itertools.chain.from_iterable(self._ordered)]
 
     def is_current(self) -> bool:
@@ -539,10 +539,10 @@ class ModuleKey:
 
 
 def _is_noticed(x: Any) -> bool:
-    """Return whether a `ModuleKey` notices every change of `x`, an item of a collection that it compares by ==.
+    """Return whether a `ModuleKey` notices if `x`, an item of a collection that it compares by ==, is replaced.
 
-    It does not for a number, which may be equal to another one, such as 0.0 to -0.0, nor for an array or a list of
-    numbers, which may change in place. A collection that has modules is compared itself.
+    It does not notice this for a number, which may be equal to another one, such as 0.0 to -0.0, nor a change of an
+    array or a list of numbers in place. A collection that has modules is compared itself.
     """
     return type(x) is str or isinstance(x, (Module, Value)) or _has_modules(x)
 

@@ -152,7 +152,7 @@ def facts_of(code: CodeType) -> Facts:
 class ReachableCode:
     """The code that a function may run, except for code of this package, of Python and of installed packages.
 
-    Of the objects of a class, only the first `MAX_OF_A_CLASS` that are found are looked at.
+    At most `MAX_OBJECTS` objects are looked at, and at most `MAX_OF_A_CLASS` of a class.
 
     Args:
         roots: the function, and other objects that it can reach.

@@ -714,7 +714,7 @@ class CompiledGuards:
         """Return the first guard that has another outcome than recorded for the row with these numbers.
 
         Return the last guard if none has another outcome. This happens if rounding decides a comparison: the code
-        that found a broken guard may round otherwise than the code that this method runs.
+        that found a broken guard may round differently from the code that this method runs.
         """
         assert self.program
         pairs = zip(self.guards, self.program.row(numbers), strict=True)

@@ -818,7 +818,7 @@ class CompiledFunction:
         numpy array.
 
         Args:
-            samples: the samples, in a tuple or a list; `compile` has a table.
+            samples: the samples; `compile` has a table of the forms that they may have.
             threads: how many threads compute.
             out: a buffer of doubles for the numbers of all results, one sample after the other; it is returned.
 
@@ -853,7 +853,7 @@ class CompiledFunction:
         By default this is the gradient with respect to all numbers of the arguments, in their order.
 
         Args:
-            samples: the samples, in a tuple or a list; `compile` has a table.
+            samples: the samples; `compile` has a table of the forms that they may have.
             wrt: the variables to differentiate with respect to: "inputs", the default, which are the numbers of the
                 arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", in the
                 order of `.parameters`, which is the order in which the function first uses them; or a list of some of
@@ -1038,15 +1038,16 @@ class CompiledFunction:
         `compile(value_and_grad(f))`, with `value_and_grad` of `micrograd_cn.functional`.
 
         Args:
-            samples: the samples, in a tuple or a list; `compile` has a table.
-            wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one
-                list or array in the order of `.parameters`, which exist after the call. A value computed from a
-                parameter before the call is one of the variables if you pass "parameters"; by default it is an error.
-                For a list of `Value`s, such as `model.parameters()`, it is one array in the order of the list. For any
-                other nesting of lists, tuples and dicts of `Value`s, it has the same nesting. For the name of an
-                argument, it has the derivatives with respect to this argument in every sample, nested as the argument
-                is. For a tuple of names it is a tuple. For an argument that is called inputs or parameters, write a
-                tuple, such as `wrt=("inputs",)`.
+            samples: the samples; `compile` has a table of the forms that they may have.
+            wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one list
+                or array in the order of `.parameters`, which exist after the call. A value computed from a parameter
+                before the call is one of the variables if you pass "parameters"; by default it is an error. For a list
+                of `Value`s, such as `model.parameters()`, it is in the order of the list. For any other nesting of
+                lists, tuples and dicts of `Value`s, it has the same nesting. For the name of an argument, it has the
+                derivatives with respect to this argument in every sample, nested as the argument is. For a tuple of
+                names it is a tuple. For "inputs", it has for each sample the derivatives with respect to all numbers of
+                the arguments. For an argument that is called inputs or parameters, write a tuple, such as
+                `wrt=("inputs",)`.
             each: whether to return the result and the gradient of every sample.
             has_aux: whether the function returns a pair: the number to differentiate, and auxiliary results. The value
                 that is returned is then a pair, too: the value, and a list of the auxiliary results of all samples.
@@ -1242,21 +1243,21 @@ class CompiledFunction:
         If the function was called before, `fit` records it again for a sample and compares the two recordings, since
         the function might not do the same now: its parameters may have been replaced or swapped, or a number that it
         reads may be another one. This is done for each branch, when a sample first takes it. Later calls of `fit`
-        record it again only if a variable, a collection, an array, an attribute, a method or a default of an
-        argument that the function can use has changed since. They record it again in any case if the function can read
-        more than 20000 objects, an array of more than 100000 numbers, or an array of another library than numpy; and
-        usually if it can read a collection of more than 10000 items. But if these are numbers, texts or `Value`s, and
-        to compare them takes less time than to record the function, they are compared. The same is done after each call
-        of `callback`, so if the callback is to change something, make that an argument. What the function reads in
-        another way, such as a file or `sys.modules`, is not noticed.
+        record it again only if a variable, a collection, an array, an attribute, a method or a default of an argument
+        that the function can use has changed since. They record it again in any case if the function can read more than
+        20000 objects, an array of more than 100000 numbers, or an array of another library than numpy; and usually if
+        it can read a collection of more than 10000 items. But if the items are numbers, texts or `Value`s, and to
+        compare them takes less time than to record the function, they are compared. The same is done after each call of
+        `callback`, so if the callback is to change something, make that an argument. What the function reads in another
+        way, such as a file or `sys.modules`, is not noticed.
 
         Args:
-            samples: the samples, in a tuple or a list; `compile` has a table. Samples that are nested in several ways
-                may be mixed, and are used in the order of the list. `fit` reads them once: if the callback changes an
-                array in place, `fit` does not notice.
+            samples: the samples; `compile` has a table of the forms that they may have. Samples that are nested in
+                several ways may be mixed, and are used in the order of the list. `fit` reads them once: if the callback
+                changes an array in place, `fit` does not notice.
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step: as for `Program.fit`.
             clip_grad_norm, callback, patience: as for `Program.fit`.
-            validation: further samples, in a tuple or a list, whose mean loss is computed after each epoch.
+            validation: further samples, whose mean loss is computed after each epoch.
 
         Raises:
             TypeError, RuntimeError, GuardError: as for `backward` and `Program.fit`.
@@ -1556,7 +1557,7 @@ class CompiledFunction:
         What the function changes in variables, collections, arrays and gradients is put back.
 
         Raises:
-            ValueError: the two recordings differ.
+            ValueError: the two recordings differ, the function raises an error, or a user's operation has changed.
         """
         again, _ = self._recorded_and_restored(bucket, row, name)
         folded = recording.folded()
@@ -1639,7 +1640,7 @@ class CompiledFunction:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.
 
         Args:
-            samples: the samples, in a tuple or a list; `compile` has a table. A few are enough.
+            samples: the samples; `compile` has a table of the forms that they may have. A few are enough.
             rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same number
                 in the same sample.
             atol: the absolute tolerance.
@@ -1728,7 +1729,7 @@ class CompiledFunction:
         """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments.
 
         Raises:
-            TypeError: an argument contains something that is not a number, or the function has other arguments.
+            TypeError: an argument contains something that is not a number, or the function does not take them.
         """
         static, arguments = self._split_static(args, kwargs)
         numbers = array("d")
@@ -2306,7 +2307,7 @@ class CompiledFunction:
         It is recorded twice if it may do something else in each call, or has changed something.
 
         Raises:
-            TypeError: the two recordings differ.
+            TypeError: the two recordings differ, or the function raises an error when it is recorded again.
         """
         roots = (self._f, *[x.value for _, x in bucket.static])
         code, is_twice = ReachableCode(roots), False

@@ -320,7 +320,8 @@ class _Merger:
         """Return whether the merged program takes less time for `rows` rows than the programs of single branches.
 
         The merged program computes all branches for each row. For the programs of single branches, the rows have to be
-        sorted first. `alone` says that there is a single row, the arguments of a call.
+        sorted first. `alone` says that there is a single row, the arguments of a call. Return False if the merged
+        program would be large, since to compile it takes long.
         """
         alike = [
             {self._keys[node] for node in evaluation_order([*conditions, *outputs]) if node.op}

@@ -46,7 +46,7 @@ class Dispatcher(NamedTuple):
             function first. `address()` returns the address of the parameters' current values, or 0 if these are the
             data of the `Value`s.
         record: `record(bucket, rows)` makes or compares the programs of rows that `known` found none for. It returns
-            these programs, each with its rows. The `Value`s must have the parameters' current values.
+            these programs, each with its rows. Before, the current values must be copied back to the parameters.
         parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows for
             which the choice of the program does not depend on the values of the parameters.
         parameters: `parameters()` returns the parameters of all existing programs.

@@ -188,7 +188,7 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     Args:
         optimizer: the optimiser.
         layout: the layout of the optimiser's parameters.
-        names: the state names to copy from the dicts. It is ignored as long as `optimizer.state` has not been read:
+        names: the state names to copy from the dicts. They are ignored as long as `optimizer.state` has not been read:
             there is then an array for each of `optimizer.state_names`.
     """
     state = optimizer.lazy_state

@@ -80,7 +80,10 @@ class CompiledUpdate:
         tables.link(fast=True)
 
     def new_scalars(self) -> Memory:
-        """Return memory for the program's scalars, with its constants in it. It begins with the two parameters."""
+        """Return memory for the program's scalars, with its constants in it.
+
+        Its first two numbers, which are not set yet, are for the learning rate and the count of steps.
+        """
         places = self._stages.places
         found = Memory(places.scalar_count)
         places.fill(found.view)
@@ -147,8 +150,8 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
     that is being taken.
 
     Raises:
-        TypeError: the update is not written in the operations of `micrograd_cn.ops`, or it changes more than data and
-            state.
+        TypeError: the update is not written in the operations of `micrograd_cn.ops`, changes more than data and state,
+            or may treat some parameters in another way than others; or the class has its own `step` or `zero_grad`.
     """
     name = type(optimizer).__name__
     instead = "use backward(rows) and its step()"
@@ -231,17 +234,18 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
 def _reaches_parameters(update: Any) -> bool:
     """Return whether an optimiser's `update` may treat some parameters in another way than others.
 
-    It may do so if its code asks for the identity of a parameter (`id(p)` or `p is q`), or if its code uses a global or
-    enclosing variable that holds a `Value`, with which it may compare a parameter.
+    It may do so if its code asks for the identity of a parameter by `id(p)`, or if its code uses a global or enclosing
+    variable that holds a `Value`, with which it may compare a parameter, as in `p is q`.
     """
     return ReachableCode([update]).asks_for_identity or bool(Surroundings([update]).leaves)
 
 
 def _gives_its_numbers(optimizer: Optimizer, formula: FormulaSteps) -> bool:
-    """Return whether the formula of an optimiser's update, `formula`, gives the same results as the update itself.
+    """Return whether the formula of an optimiser's update, `formula`, gives the results of the update itself.
 
-    Both are computed for a few example numbers. They differ if the update treats floats in another way than the terms
-    with which it was traced, for example because it asks `isinstance(p.grad, float)`.
+    Both are computed for a few example numbers, and compared except for rounding. They differ if the update treats
+    floats in another way than the terms with which it was traced, for example because it asks `isinstance(p.grad,
+    float)`.
     """
     for steps, data, gradient in ((1, 0.75, -0.5), (3, -1.25, 2.0), (1000, 3.0, 1e-3)):
         state = {key: 0.25 + 0.125 * k for k, key in enumerate(optimizer.state_names)}
