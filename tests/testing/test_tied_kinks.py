@@ -120,6 +120,23 @@ def test_at_a_kink_of_one_number_the_derivative_is_between_those_on_both_sides(c
         gradcheck(f, x, vjp=lambda x, g: vjp(x, share * g) + 5 * share * g * (x == 0))
 
 
+def nearly_a_sum(x):
+    """Return a sum in which the middle one of three numbers has a slightly larger weight than the others."""
+    return np.sort(x) @ [1.0, 1.0 + 2.0**-9, 1.0]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_a_kink_that_is_small_beside_the_slope_explains_a_mismatch_of_its_size_alone(kind):
+    def vjp(x, g):
+        return g * (1.0 + 2.0**-9 * (np.argsort(np.argsort(x, kind="stable")) == 1))
+
+    x = np.array([0.3, 0.3, 0.3], kind)
+    with pytest.warns(PartlyCompared, match="kink"):
+        gradcheck(nearly_a_sum, x, vjp=vjp)
+    with pytest.raises(GradientMismatch):
+        gradcheck(nearly_a_sum, x, vjp=lambda x, g: 1.05 * vjp(x, g))
+
+
 # What a corner is.
 
 

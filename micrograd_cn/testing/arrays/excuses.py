@@ -178,7 +178,8 @@ def treads(doubt: Doubt) -> str:
 
 def tied_kink(doubt: Doubt) -> str:
     """Return a note if f has a kink because some elements are equal to each other, as sorting has; else ""."""
-    return "kink: not differentiable, as sorting is where numbers are equal" if has_tied_kink(doubt.phi) else ""
+    kink = has_tied_kink(doubt.phi, doubt.mismatch)
+    return "kink: not differentiable, as sorting is where numbers are equal" if kink else ""
 
 
 Excuse: TypeAlias = Callable[[Doubt], str]

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numeric.thresholds import KINK_NOISE, KINK_SHARE, TRIED_DIRECTIONS
+from ..numeric.thresholds import EXPLAINING_KINK, KINK_NOISE, KINK_SHARE, TRIED_DIRECTIONS
 from .directional_function import DirectionalFunction
 from .vectors import Vector, tied
 
 __tracebackhide__ = True
 
 
-def has_tied_kink(phi: DirectionalFunction) -> bool:
+def has_tied_kink(phi: DirectionalFunction, mismatch: float = math.inf) -> bool:
     """Return whether the function in `phi` has a kink at the point because some elements of the point are equal.
 
     At such a kink, the derivatives along two directions do not add up to the derivative along the sum of the
@@ -26,7 +26,11 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
     which does not change when a single number moves. The function also has such a kink if it has a kink along a
     direction that moves only some of the equal elements. The kinks along two such directions may cancel along their
     sum, as those of relu at many zeros may.
+
+    A kink that is small beside the slopes of the function counts only if it may explain `mismatch`, the distance of the
+    derivative of `phi` that is checked from the numerical one.
     """
+    mismatch *= math.fabs(phi.divisor)
     equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
     moved = np.count_nonzero(equal & (phi.v != 0.0))
     if not moved:
@@ -34,8 +38,8 @@ def has_tied_kink(phi: DirectionalFunction) -> bool:
     several = moved > 1
     for directions in _halves(phi) if several else _with_other_ties(phi, equal):
         functions = [DirectionalFunction(phi.problem, phi.u, v, phi.x) for v in directions]
-        if _stays_nonzero(functions, _additivity_terms) or (
-            several and any(_stays_nonzero([half], _one_sided_terms) for half in functions[:2])
+        if _stays_nonzero(functions, _additivity_terms, mismatch) or (
+            several and any(_stays_nonzero([half], _one_sided_terms, mismatch) for half in functions[:2])
         ):
             return True
     return False
@@ -82,17 +86,25 @@ def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list
 
 
 def _stays_nonzero(
-    functions: Sequence[DirectionalFunction], quotients: Callable[[Sequence[DirectionalFunction], float], list[float]]
+    functions: Sequence[DirectionalFunction],
+    quotients: Callable[[Sequence[DirectionalFunction], float], list[float]],
+    mismatch: float,
 ) -> bool:
     """Return whether a sum of difference quotients stays away from 0 when the step is made smaller.
 
-    For smooth functions it would vanish with the step. The sum must exceed noise, and be about the same for two steps.
-    `quotients` returns the terms of the sum for the functions and a step.
+    For smooth functions it would vanish with the step. The sum must exceed noise, must not be negligible beside its
+    terms or beside the mismatch, and must be about the same for two steps.
+
+    Args:
+        functions: the functions.
+        quotients: returns the terms of the sum for the functions and a step.
+        mismatch: the mismatch that a kink may explain.
     """
     sums = []
     for h in functions[0].problem.steps.first_steps[2:4]:
         terms = quotients(functions, h)
         sums.append(math.fabs(math.fsum(terms)))
-        if sums[-1] <= max(KINK_SHARE * max(map(math.fabs, terms)), KINK_NOISE * functions[0].rounding / h):
+        least = min(KINK_SHARE * max(map(math.fabs, terms)), EXPLAINING_KINK * mismatch)
+        if sums[-1] <= max(least, KINK_NOISE * functions[0].rounding / h):
             return False
     return 0.5 * sums[0] < sums[1] < 2.0 * sums[0]

@@ -300,6 +300,9 @@ TRIED_DIRECTIONS = 16
 show it."""
 KINK_SHARE = 1e-2
 """Relative to the difference quotients. Their sum stays away from 0 at a kink, and is at least so large."""
+EXPLAINING_KINK = 0.25
+"""Mismatches. If the sum of difference quotients at a kink is at least so large, the kink may explain the mismatch,
+however steep the function is."""
 KINK_NOISE = 20.0
 """Rounding over the step. The sum of difference quotients at a kink is larger."""
 
