@@ -142,6 +142,10 @@ def test_a_tail_that_is_a_number_times_a_staircase_is_rounded():
         for seed in range(5):
             is_not_called_wrong(lambda x: x * tail(x), x, vjp=vjp, seed=seed)
     is_not_called_wrong(lambda x: x * tail(x), np.array([-1.0, -2.0, -7.77, 6.48, 2.45]), vjp=vjp)
+    for alone in (-8.2, -7.5):
+        is_not_called_wrong(lambda x: x * tail(x), np.array([alone]), vjp=vjp)
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: x * tail(x), np.array([alone]), vjp=lambda x, u: -vjp(x, u))
     with pytest.raises(GradientMismatch):
         gradcheck(lambda x: x * tail(x), np.array([-2.0, 1.0, 0.5, -0.3, -4.0]), vjp=lambda x, u: u * tail(x))
 

@@ -188,13 +188,29 @@ class DirectionalFunction:
         to this offset is computed with the derivative that is checked, and is subtracted. If `v` moves many
         elements, and the point is computed in the types of their arrays, nothing is subtracted; the attribute
         `rounding` includes the effect of the offset instead.
+
+        If rounding keeps some elements from moving, the result tells nothing about their derivatives. It is nan if no
+        output changes, or if most of the change may be missing. In half precision, it is not, since noise is measured
+        in steps that are as short.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types
             change, offset = self._change_in_doubles(t) if gradient is None else self._change_in_own_types(t, gradient)
-            # A wrong derivative may give a huge offset; it must not spoil the change.
-            self._memo[t] = change - (offset if abs(offset) <= abs(change) else 0.0)
+            if not 0.0 != abs(change) >= abs(offset):
+                offset = 0.0  # a wrong derivative may give a huge offset, which must not spoil the change
+                if not self.problem.half_precision and not self._moves_all(t):
+                    change = math.nan
+            self._memo[t] = change - offset
         return self._memo[t]
+
+    def _moves_all(self, t: float) -> bool:
+        """Return whether each element of x that v moves is moved by more than half of its entry in t v.
+
+        Rounding of x + t v to the arguments' types may keep elements from moving.
+        """
+        some, move = self.moved_elements, t * self.v
+        moved = (self.problem.arguments.rounded(self.x + move) - self.x)[some]
+        return bool((np.abs(moved) > 0.5 * np.abs(move[some])).all())
 
     def _change_in_doubles(self, t: float) -> tuple[float, float]:
         """Return the change of the weighted sum u · f from x to x + t v, and the part that comes from rounding x + t v.

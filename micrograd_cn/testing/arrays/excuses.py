@@ -147,14 +147,15 @@ def staircase(doubt: Doubt) -> str:
     """Return a note if rounding makes a staircase of f, as it does of 1 + erf(x) at -8; else "".
 
     It is looked for only in two cases. In the first, no output changes in the finest steps, as if a part of f computed
-    in float32. In the second, an output is far smaller than others, and may hide a staircase inside f: for x far below
-    0, gelu(x) is x times a staircase, and changes in every step.
+    in float32. In the second, an output is far smaller than others or than intermediate results, and may hide a
+    staircase inside f: for x far below 0, gelu(x) is x times a staircase, and changes in every step.
     """
     phi, problem = doubt.phi, doubt.problem
     tread = problem.steps.finest
     still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()
     # Looking is safe in both cases: a mistake would not vanish over larger steps.
-    hidden = doubt.mismatch * problem.steps.first_steps[0] <= MIN_SIGNAL_TO_NOISE * phi.rounding_beside_largest
+    seen = doubt.mismatch * problem.steps.first_steps[0] / MIN_SIGNAL_TO_NOISE
+    hidden = seen <= phi.rounding_beside_largest or seen <= phi.intermediate_rounding()
     if (still or hidden) and _is_staircase(phi, doubt.comparison.analytic, doubt.mismatch):
         return "too noisy to tell: the mismatch vanishes over larger steps"
     return ""
