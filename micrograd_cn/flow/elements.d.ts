@@ -57,6 +57,7 @@ interface PageElements {
   learned: HTMLUListElement;
   learning: HTMLDetailsElement;
   learning_title: HTMLElement;
+  leave: HTMLButtonElement;
   legend: HTMLUListElement;
   lens: HTMLDivElement;
   lens_text: HTMLElement;

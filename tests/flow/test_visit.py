@@ -90,6 +90,46 @@ def test_back_and_forward_go_through_rooms_and_what_they_open(opened):
     page.requests[:] = [page.url]
 
 
+def test_after_an_example_is_chosen_the_keys_of_the_stepper_work(opened):
+    page = opened(playground("en"), **REDUCED)
+    page.page.locator("#text").focus()
+    page.page.locator("#example").select_option("twice")
+    page.press("p")
+    assert page.page.locator("#text").input_value() == "a + a"
+    assert page.page.evaluate("document.documentElement.classList.contains('presenting')")
+    page.press("p", "ArrowRight")
+    assert position(page) == 2
+
+
+def test_another_expression_opens_at_its_start_and_back_returns_to_the_one_before(opened):
+    page = opened(playground("en"), **REDUCED)
+    text = page.page.locator("#text")
+    seen = lambda: (text.input_value(), position(page), page.page.evaluate("session.moves.length"))  # noqa: E731
+    first = (text.input_value(), 15, 15)
+    page.click("end")
+    assert seen() == first
+    page.page.locator("#example").select_option("twice")
+    assert seen() == ("a + a", 1, 4)
+    page.click("end")
+    text.press("Control+a")
+    text.press_sequentially("a*b")
+    assert seen() == ("a*b", 1, 4)
+    assert page.narration.splitlines()[1] == PAGE["en"]["forward_done"]
+    page.click("end")
+    text.press("End")
+    text.press_sequentially("*2")  # an edit keeps the point of the run
+    assert seen() == ("a*b*2", 6, 6)
+    page.page.evaluate("location.hash = '#text=tanh(a)'")
+    page.wait_for("byId('text').value === 'tanh(a)'")
+    assert seen() == ("tanh(a)", 1, 3)
+    for expected in [("a*b*2", 6, 6), ("a + a", 4, 4), first]:
+        page.page.go_back()
+        assert seen() == expected
+    page.page.go_forward()
+    assert seen() == ("a + a", 4, 4)
+    page.requests[:] = [page.url]
+
+
 @pytest.mark.parametrize(("room", "opens"), [("board", "open_loss"), ("model", "m_open_loss")])
 def test_the_numbers_of_an_expression_stay_while_another_computation_is_open(room, opens, opened):
     page = opened(playground("en"), **REDUCED)
@@ -246,6 +286,35 @@ def test_a_talk_shows_the_graph_and_its_caption_in_large_letters(opened):
     page.page.evaluate("showLesson('adding')")
     page.press("p")
     assert min(page.page.evaluate(SIZES)) >= 36
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_talk_ends_with_a_button_that_covers_no_other_or_with_escape(lang, opened):
+    page = opened(playground(lang), viewport={"width": 360, "height": 740}, has_touch=True, **REDUCED)
+    presents = "document.documentElement.classList.contains('presenting')"
+    covered = """() => {
+        const [left, right] = [byId("leave"), byId("step")].map(e => e.getBoundingClientRect());
+        return right.width > 0 && right.right > left.left && right.bottom > left.top;
+    }"""
+    for link, there in [
+        ("text=a*b", "session.typed.text === 'a*b'"),
+        ("room=board", "session.room === 'board'"),
+        ("room=model", "session.room === 'model'"),
+        ("lesson=adding", "session.lesson"),
+    ]:
+        page.page.evaluate(f"location.hash = '#{link}&lang={lang}'")
+        page.wait_for(there)
+        page.page.evaluate("commands.present()")
+        assert not page.page.evaluate(covered)
+        assert page.page.locator("#leave").inner_text() == PAGE[lang]["leave"]
+        page.page.locator("#leave").tap()
+        assert not page.page.evaluate(presents)
+        assert not page.page.locator("#leave").is_visible()
+        page.page.evaluate("commands.present()")
+        page.press("Escape")
+        assert not page.page.evaluate(presents)
+    assert page.page.evaluate("session.lesson.name") == "adding"
+    page.requests[:] = [page.url]
 
 
 @pytest.mark.parametrize("name", ["newton", "vanishing"])

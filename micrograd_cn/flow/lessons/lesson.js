@@ -222,8 +222,9 @@ document.addEventListener(
     )
       return;
     if (targetOf(event).matches("input:not([type=range]), textarea, select") && !event.key.startsWith("Page")) return;
-    // An open menu or sheet closes first.
-    if (event.key === "Escape" && document.querySelector(':is(#menu, .opens_sheet)[aria-expanded="true"]')) return;
+    // An open menu or sheet closes first, and so does a presentation.
+    const inner = ':is(#menu, .opens_sheet)[aria-expanded="true"], .presenting';
+    if (event.key === "Escape" && document.querySelector(inner)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     lessonCommands[command]();

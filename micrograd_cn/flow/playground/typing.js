@@ -2,7 +2,7 @@
 
 import { EXAMPLES } from "./examples.js";
 import { ReadError, readExpression } from "./expression.js";
-import { addRoom, isSeen, remember } from "./rooms.js";
+import { addRoom, isSeen, remember, rooms, situations, visiting } from "./rooms.js";
 import { dragNumber } from "../stepper/editing.js";
 import { byId, html } from "../stepper/elements.js";
 import { isEditable, isLeaf } from "../stepper/graph.js";
@@ -14,8 +14,9 @@ import { exact, filled, parsed, shown } from "../stepper/text.js";
 
 /** @import { Made } from "./chosen.js" */
 
-// Read what was typed. If it has an error, the error is shown below its column, and the last graph stays.
-export function readTyped(text, values = session.typed.values) {
+// Read what was typed. If it has an error, the error is shown below its column, and the last graph stays. The graph of
+// an expression that is being edited opens at the same point of its run as the graph before.
+export function readTyped(text, values = session.typed.values, edited = false) {
   const { typed } = session;
   Object.assign(typed, { text, error: null, number: null });
   try {
@@ -25,7 +26,8 @@ export function readTyped(text, values = session.typed.values) {
     typed.values = values;
     if (made.graph) {
       typed.made = /** @type {Made} */ ({ ...made, text });
-      if (isSeen("typing")) session.open([typed.made], true);
+      if (isSeen("typing")) session.open([typed.made], edited && !replaced);
+      replaced = false;
     } else {
       typed.number = made.value;
       tellNumber();
@@ -39,6 +41,15 @@ export function readTyped(text, values = session.typed.values) {
   }
   tellResult();
   remember();
+}
+
+let replaced = false; // whether the next graph is that of another expression, and not of one that is being edited
+
+// Another expression will replace this one, to which the browser's Back returns.
+function replaceExpression() {
+  const { lesson, typed } = session;
+  if (!replaced && !typed.error && !lesson && isSeen("typing")) visiting(() => {});
+  replaced = true;
 }
 
 // Replace the expression and the numbers of its variables.
@@ -137,7 +148,13 @@ function setVariable(name, x) {
   remember();
 }
 
-byId("text").addEventListener("input", () => readTyped(byId("text").value));
+const readField = () => readTyped(byId("text").value, undefined, true);
+
+byId("text").addEventListener("beforeinput", () => {
+  const { selectionStart, selectionEnd, value } = byId("text");
+  if (selectionEnd - selectionStart === value.length) replaceExpression();
+});
+byId("text").addEventListener("input", readField);
 byId("text").addEventListener("blur", showError);
 byId("typing").addEventListener("submit", event => {
   event.preventDefault();
@@ -154,17 +171,26 @@ byId("functions").addEventListener("change", () => {
   field.setRangeText(`${name}(${field.value.slice(start, end)})`, start, end, "end");
   field.setSelectionRange(field.selectionEnd - 1, field.selectionEnd - 1);
   field.focus();
-  readTyped(field.value);
+  readField();
 });
 byId("example").addEventListener("change", () => {
   const found = EXAMPLES.find(([name]) => name === byId("example").value);
   if (!found) return;
   const [, text, values] = found;
+  replaceExpression();
   byId("text").focus();
   byId("text").select();
   // insertText lets the reader undo the change.
   if (!document.execCommand?.("insertText", false, text)) byId("text").value = text;
   readTyped(text, new Map(Object.entries(values)));
+  byId("graph").focus({ preventScroll: true }); // the keys of the stepper type nothing there
+});
+
+// An entry of the browser's history has the expression and the step.
+situations.push(() => {
+  if (session.lesson || !isSeen("typing")) return () => {};
+  const restores = [rooms.get("typing").keep(), session.keep()];
+  return () => restores.forEach(restore => restore());
 });
 
 session.watch(({ changes }) => {

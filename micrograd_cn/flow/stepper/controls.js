@@ -45,6 +45,7 @@ export const commands = {
   zoom_fit: () => viewport.fit(),
   dark: switchTheme,
   present: presentOrNot,
+  leave: presentOrNot,
   language: () => {
     const other = session.chosen.lang === "zh" ? "en" : "zh";
     whenThere([other], () => {
@@ -101,17 +102,21 @@ const shortcuts = {
   S: "save_svg",
   p: "present",
   P: "present",
+  Escape: "leave",
   "?": "help",
 };
-const EVERYWHERE = ["language", "dark", "help", "present"]; // commands that every room has
+const EVERYWHERE = ["language", "dark", "help", "present", "leave"]; // commands that every room has
+
+const presents = () => document.documentElement.classList.contains("presenting");
 
 // Show the graph and its caption alone, in large letters, or everything again.
 function presentOrNot() {
-  const presents = document.documentElement.classList.toggle("presenting");
-  byId("present").setAttribute("aria-pressed", String(presents));
+  const begins = document.documentElement.classList.toggle("presenting");
+  byId("present").setAttribute("aria-pressed", String(begins));
   openMenu(false);
-  viewport.presented = presents;
-  enlarge(presents);
+  if (document.activeElement === byId("leave")) byId("menu").focus();
+  viewport.presented = begins;
+  enlarge(begins);
   viewport.turned();
   viewport.begin();
 }
@@ -121,6 +126,7 @@ document.addEventListener("keydown", event => {
   const command = shortcuts[key];
   if (
     !command ||
+    (command === "leave" && !presents()) ||
     event.defaultPrevented ||
     event.ctrlKey ||
     event.metaKey ||
@@ -128,7 +134,7 @@ document.addEventListener("keydown", event => {
     document.querySelector("dialog[open]")
   )
     return;
-  const types = at.matches("input:not([type=range]), textarea, select");
+  const types = at.matches("input:not([type=range]), textarea, select") && command !== "leave";
   const turnsPage = key.startsWith("Page");
   if (EVERYWHERE.includes(command)) {
     if (types) return;

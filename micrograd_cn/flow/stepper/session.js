@@ -130,7 +130,7 @@ class Session {
     const done = kept ? samePoint(chosen.done, { pass: graph.order.length, all: moves.length }, pass) : pass;
     this.snapshots = recorded;
     this.graph = null;
-    this.choose({ snapshot: 0, edits, actions: ["backward"], done, timer: null, fresh: !kept });
+    this.choose({ snapshot: 0, edits, actions: ["backward"], done, timer: null, fresh: !kept || chosen.fresh });
   }
 
   /** @param {Partial<Chosen>} changes */

@@ -9,6 +9,7 @@ PAGE = {
         "other_language": "中文",
         "menu": "Menu",
         "present": "Present",
+        "leave": "Leave",
         "failure": "Something in this page failed, so what was running has stopped. Load the page again to go on. The "
         "message is:",
         "no_answer": "This is not a number. Write one such as 0.5, 1/2 or -2e-3.",
@@ -149,7 +150,7 @@ PAGE = {
         "key_node": "a whole node forward or back",
         "key_page": "one step forward or back, wherever the focus is; presentation clickers send these keys",
         "key_layer": "a whole layer or part forward or back",
-        "key_present": "the graph and its caption alone, in large letters; P again ends it",
+        "key_present": "the graph and its caption alone, in large letters; P or Esc ends it",
         "key_zoom": "zoom in, out, and to fit; the wheel (in a frame, with Ctrl) or a pinch zooms too, and dragging "
         "moves the graph",
         "key_open": "open or close the part that has the focus, as a click does",
@@ -167,6 +168,7 @@ PAGE = {
         "other_language": "English",
         "menu": "菜单",
         "present": "演示模式",
+        "leave": "退出",
         "failure": "页面出错，正在运行的内容已停止。请重新加载页面再继续。错误信息：",
         "no_answer": "这不是数字：请输入 0.5、1/2 或 -2e-3 这样的数。",
         "help": "帮助",
@@ -303,7 +305,7 @@ PAGE = {
         "key_node": "前进或后退一个节点",
         "key_page": "前进或后退一步，不论焦点在哪里；翻页笔发送的就是这两个键",
         "key_layer": "前进或后退一整层（或一个部分）",
-        "key_present": "只显示计算图和说明，字号放大；再按 P 退出",
+        "key_present": "只显示计算图和说明，字号放大；按 P 或 Esc 退出",
         "key_zoom": "放大、缩小、适合窗口；滚轮（嵌在其他网页里时需按住 Ctrl）或双指捏合也可缩放，拖动可移动",
         "key_open": "展开或折叠选中的部分，与点击相同",
         "key_save": "把计算图保存为 SVG 图片",
