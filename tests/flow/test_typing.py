@@ -421,13 +421,14 @@ def test_a_function_is_inserted_where_the_caret_is(typing):
     assert typing.page.locator("#text").input_value() == "sigmoid(x) + 1"
 
 
-def test_the_position_stays_when_a_number_or_the_text_changes(typing):
+def test_the_position_stays_when_a_number_changes_or_the_text_is_edited(typing):
     write(typing, "w*x")
     for key, state in (("End", "complete"), ("Home", "waiting")):
         typing.page.locator("#graph").press(key)
         typing.page.locator("[data-name=w] input").fill("3")
         assert typing.nodes()["w"]["state"] == state
-        write(typing, "w*x + x")
+        typing.page.locator("#text").press("End")
+        typing.page.locator("#text").press_sequentially(" + x")
         assert typing.nodes()["w"]["state"] == state
         write(typing, "w*x")
 
