@@ -121,7 +121,7 @@ class Value(Node):
 
         Raises:
             RuntimeError: this value is a constant, so there is nothing to differentiate.
-            TypeError: the method was called on something that is not a `Value`, `gradient` is not a real number, or an
+            TypeError: the method was called on something that is not a `Value`, `gradient` is not a real number, or a
                 PyTorch option is set.
             FloatingPointError: inside `detect_anomaly()`, a gradient is not finite.
 
