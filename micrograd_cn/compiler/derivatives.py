@@ -1,6 +1,7 @@
 """Make, from a program, further programs that compute its gradient, or the entries of its Jacobian or Hessian.
 
-The programs for the Jacobian and the Hessian compute only the entries that can be nonzero.
+The programs for the Jacobian and the Hessian compute only the entries that can be nonzero. If a whole matrix is wanted,
+and at least a quarter of its entries can be nonzero, a further program computes it.
 """
 
 from __future__ import annotations

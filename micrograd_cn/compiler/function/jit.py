@@ -2,8 +2,9 @@
 
 A `Recording` is the graph of one call, with a guard for each comparison of values that the call made. The structure of
 arguments is how they are nested in lists, tuples, dicts and arrays. A function has a recording for each structure of
-its arguments, and for each branch. A sample, the arguments of one call, is computed by the recording that was made for
-its structure, and whose comparisons all have the recorded outcome for the sample.
+its arguments, for each combination of static arguments, and for each branch. A sample, the arguments of one call, is
+computed by the recording that was made for its structure and its static arguments, and whose comparisons all have the
+recorded outcome for the sample.
 """
 
 from __future__ import annotations
