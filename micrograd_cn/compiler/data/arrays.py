@@ -54,7 +54,7 @@ def flat_doubles(x: Any) -> FlatNumbers:
     kind = found.dtype.kind
     if kind == "O":
         return _numbers_one_by_one(found)
-    # Dtypes of other libraries, such as bfloat16 of jax, are of the kind "V" too. They convert themselves to doubles.
+    # Dtypes of other libraries, such as jax's bfloat16, are of the kind "V" too. They convert themselves to doubles.
     foreign = kind == "V" and found.dtype.type is not np.void
     if not foreign and (kind not in "fiub" or found.dtype.itemsize > 8):
         raise TypeError(f"expected real numbers, doubles at most, got an array of {found.dtype}; {INSTEAD[kind]}")
@@ -174,7 +174,7 @@ def _refuse_special(x: Any) -> None:
 
 
 def _has_missing(x: Any) -> bool:
-    """Return whether `x`, a Series or DataFrame of pandas, has missing entries that its dtypes distinguish from nan."""
+    """Return whether `x`, a pandas Series or DataFrame, has missing entries that its dtypes distinguish from nan."""
     if not hasattr(x, "isna"):
         return False
     if hasattr(x, "columns"):

@@ -61,7 +61,7 @@ class ArrayDef(NamedTuple):
 
     Attributes:
         shape: the shape of the array.
-        is_numpy: whether the array has the method `__array__`, as arrays of numpy, PyTorch and jax have. If so, the
+        is_numpy: whether the array has the method `__array__`, as the arrays of most libraries have. If so, the
             function that is recorded gets a numpy array of `Value`s. If not, as for a memoryview, it gets nested lists.
     """
 

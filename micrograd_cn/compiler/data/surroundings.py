@@ -77,7 +77,7 @@ COLLECTIONS = (list, tuple, dict, set, deque)
 BUILT_IN_METHODS = (BuiltinMethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
 # Objects whose contents are found through the garbage collector, since other ways would make copies
 VIEWS: tuple[type, ...] = (MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), frozenset)
-CTYPES: Any = _SimpleCData.__base__  # the base of all classes of ctypes
+CTYPES: Any = _SimpleCData.__base__  # the base of all ctypes classes
 MISSING = "a variable without a value, " + PACKAGE_NAME  # compared by identity
 # Attributes of functions and classes, and of a `Value`, that are compared if the code has their names
 NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
@@ -339,7 +339,7 @@ class Surroundings:
         leaves: the `Value`s that the functions can reach and that no operation computed.
         complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items. It is
             False if there are more than `MAX_SURROUNDING` objects, if an array is too large, or if an object holds
-            something that Python code cannot find, as tensors of PyTorch do.
+            something that Python code cannot find, as PyTorch tensors do.
 
     >>> weights, count = [Value(1.0)], 0
     >>> found = Surroundings([lambda x: weights[count] * x])
@@ -877,7 +877,7 @@ def _slots(kind: type) -> list[Any]:
 
 
 def _is_array(x: Any) -> bool:
-    """Return whether `x` is a small bytearray, `array.array`, numpy array of plain numbers, or object of ctypes.
+    """Return whether `x` is a small bytearray, `array.array`, numpy array of plain numbers, or ctypes object.
 
     A numpy array that cannot be written to counts, too, since it may show another array, which can.
     """

@@ -206,7 +206,7 @@ def compile(  # noqa: A001 -- the field's name
       way that its code does not show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond
       the first 8 items of a collection or the first 50 objects of a class, in a collection of more than 10000 items, in
       an array of more than 100000 numbers, beyond the first 20000 objects, in an array of another library than numpy,
-      in a `ContextVar`, in memory that a pointer of ctypes points to, in an attribute of a class that the function
+      in a `ContextVar`, in memory that a ctypes pointer points to, in an attribute of a class that the function
       makes, or if both recordings happen to be the same, as with a count of calls that only matters in the tenth call.
       Nor is it noticed if another thread reads a parameter, or if code reads attributes that begin with an underscore.
       The label of a recorded argument is its name, and the text of a recorded value has no number.
