@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Never, SupportsFloat, TypeAlias
 
-from .graph import context, subclasses
+from .graph import context, outdated, subclasses
 from .graph.node import Node
 from .ops.number import number
 from .ops.operation import Op
@@ -115,6 +115,9 @@ class Value(Node):
         gradient keeps its `grad`, even if that is None, as in PyTorch. If there is an error, or Ctrl-C interrupts the
         call, leaves keep the `grad` that they had.
 
+        A graph may be used again, but a node keeps its number and its partials. So after an optimiser's step, compute
+        the loss anew. The calls after some steps, such as the first one, warn if you do not; see `graph.outdated`.
+
         Args:
             gradient: the gradient of this value itself. All other gradients are multiplied by it.
             retain_graph, create_graph, inputs: PyTorch options. If you set one, an error says what to write instead.
@@ -144,6 +147,8 @@ class Value(Node):
             )
         seed = number(gradient)
         order, leaves = traverse(self)
+        if outdated.expected:
+            outdated.warn_of_outdated(order, leaves)
         before = {leaf: leaf.grad for leaf in leaves}
         reached = {self}  # send a gradient of 0 on too, since 0 * inf is nan; skip only nodes that got none
         try:

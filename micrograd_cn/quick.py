@@ -14,7 +14,7 @@ from typing import Any, SupportsFloat
 
 from . import ops
 from .engine import Value
-from .graph import context
+from .graph import context, outdated
 from .graph.array_updates import may_change_an_array, refuse_array_update, remember_arrays
 from .graph.operators import Operators, result_of_own_class
 from .ops.checks import check_partial
@@ -280,6 +280,8 @@ class Quick(Value):
             return _plain_backward(self, gradient)
         seed = number(gradient)
         order, leaves = Quick._traverse(self)
+        if outdated.expected:
+            outdated.warn_of_outdated(order, leaves)
         before, unreached, changed = [], _UNREACHED, False
         try:
             for leaf in leaves:

@@ -61,6 +61,7 @@ INSIDE = {
             "subclasses",
             "scopes",
             "closures",
+            "outdated",
         ),
         *("node", "value_arrays"),
     ),

@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 
 from ..engine import Value
+from ..graph.outdated import expect_backward
 from ..module import Absent, _is_of_this_package, refuse_lost_parameters
 from ..ops import options as ops_options
 from ..ops.number import flag
@@ -30,8 +31,8 @@ class MachineCode(Protocol):
 
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
 machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
-# After so many steps, an optimiser asks whether models still have its parameters.
-LOOKING_STEPS = {1, 30, 1000, 30_000, 1_000_000}
+# After so many steps, an optimiser looks for mistakes; see `look_for_mistakes`.
+LOOKING_STEPS = {0, 1, 30, 1000, 30_000, 1_000_000}
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
@@ -128,6 +129,13 @@ class Optimizer:
     gradient like any other: weight decay shrinks the parameter, and momentum moves it. `zero_grad` sets 0.0, so a
     parameter that the loss does not depend on is still decayed. To leave such parameters alone, as PyTorch does by
     default, call `zero_grad(set_to_none=True)`.
+
+    Compute the loss anew for each step. After its first steps, and some later ones, an optimiser lets the next
+    `backward` warn if it goes again through a node that was computed before a step changed its operands.
+
+    An optimiser has the leaves that it got, and knows nothing of the array from which they were taken, as in
+    `SGD(list(W.flat))`. Code such as `W[:] = 0.0`, `W.fill(0.0)` and `np.exp(W, out=W)` puts other objects into W,
+    which the optimiser does not have. To change the numbers, write `for w, x in zip(W.flat, xs): w.data = x`.
 
     Args:
         parameters: leaves, which `step` changes.
@@ -337,7 +345,7 @@ maximize=False>
         if closure is not None:
             refuse_closure()
         if getattr(self, "steps", None) in LOOKING_STEPS:  # a subclass may not have called this __init__
-            refuse_lost_parameters(self.parameters)
+            look_for_mistakes(self)
         if machine_code and len(self.parameters) >= MIN_PARAMETERS:
             if self.skipped or self._owners != self.parameters:
                 self.match_state()
@@ -570,6 +578,16 @@ def at_least_0(name: str, x: float) -> float:
             write = f"; write {SET_RATE}"
         raise TypeError(f"{name} must be 0 or more, got {x!r}{write}") from None
     raise ValueError(f"{name} must be 0 or more, got {x!r}")
+
+
+def look_for_mistakes(optimizer: Optimizer) -> None:
+    """Raise an error if models have lost parameters, and let the next `backward` look for nodes computed before a step.
+
+    An optimiser calls this before some of its steps.
+    """
+    if optimizer.steps:  # before the first step, `__init__` of the models has looked
+        refuse_lost_parameters(optimizer.parameters)
+    expect_backward(optimizer)
 
 
 def copy_states(states: States) -> States:

@@ -7,10 +7,9 @@ from math import inf
 from typing import Never
 
 from ..engine import Value
-from ..module import refuse_lost_parameters
 from ..ops import less, where
 from . import optimizer as base
-from .optimizer import LOOKING_STEPS, Optimizer, refuse_closure, refuse_options
+from .optimizer import LOOKING_STEPS, Optimizer, look_for_mistakes, refuse_closure, refuse_options
 
 __all__ = ["SGD"]
 
@@ -79,7 +78,7 @@ class SGD(Optimizer):
             return
         parameters = self.parameters
         if self.steps in LOOKING_STEPS:
-            refuse_lost_parameters(parameters)
+            look_for_mistakes(self)
         if base.machine_code and len(parameters) >= base.MIN_PARAMETERS and base.machine_code.step(self):
             return
         lr, complete = self.lr, True

@@ -1,0 +1,205 @@
+"""`backward` warns where it goes again through a node that was computed before an optimiser changed its operands."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import micrograd_cn as mc
+from micrograd_cn import Value, compiler, quick
+from micrograd_cn.graph import outdated
+from micrograd_cn.module import Module
+from micrograd_cn.optim import SGD, Adam
+
+
+@pytest.fixture(params=[quick.PLAIN, quick.QUICK], ids=["plain", "quick"], autouse=True)
+def engine(request):
+    before = {name: vars(Value).get(name, quick.PLAIN[name]) for name in request.param}
+    quick.install(request.param)
+    yield
+    quick.install(before)
+
+
+def train(parameters, loss, steps=2, kind=SGD):
+    """Take steps of gradient descent, each with the gradient of the `Value` that the function `loss` returns."""
+    optimizer = kind(parameters, lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+
+class Scaled(Module):
+    def __init__(self):
+        self.s = Value(2.0, "s")
+        self.w = Value(0.5, requires_grad=False) * self.s
+
+    def __call__(self, x):
+        return self.w * x
+
+
+def computed_before_the_loop():
+    w = Value(1.0, "w")
+    loss = (w - 3.0) ** 2
+    return [w], lambda: loss
+
+
+def computed_in_init():
+    model = Scaled()
+    return model.parameters(), lambda: model(1.0)
+
+
+def results_in_the_array(function):
+    def made():
+        ws = np.array([Value(1.0, "w"), Value(2.0)])
+        parameters = list(ws.flat)
+        function(ws)
+        return parameters, lambda: (ws * ws).sum()
+
+    return made
+
+
+def assign(ws, ys):
+    ws[:] = ys
+
+
+def assign_flat(ws, ys):
+    ws.flat = ys
+
+
+def state_that_is_not_detached():
+    w, states = Value(0.5, "w"), [Value(0.1, requires_grad=False)]
+
+    def loss():
+        states.append(mc.tanh(w * states[-1] + 1.0))
+        return states[-1]
+
+    return [w], loss
+
+
+OUTDATED = {
+    "before the loop": computed_before_the_loop,
+    "in __init__": computed_in_init,
+    "out=": results_in_the_array(lambda ws: np.exp(ws, out=ws)),
+    "out by position": results_in_the_array(lambda ws: np.exp(ws, ws)),
+    "W[:]": results_in_the_array(lambda ws: assign(ws, mc.tanh(ws))),
+    "W.flat": results_in_the_array(lambda ws: assign_flat(ws, 0.5 * ws)),
+    "copyto": results_in_the_array(lambda ws: np.copyto(ws, ws * ws)),
+    "state": state_that_is_not_detached,
+}
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+@pytest.mark.parametrize("made", OUTDATED.values(), ids=OUTDATED)
+def test_a_second_backward_through_a_node_warns_if_a_step_has_changed_its_operands(made, kind):
+    parameters, loss = made()
+    with pytest.warns(UserWarning, match=rf"again through .*, which was computed before a step of {kind.__name__} ch"):
+        train(parameters, loss, kind=kind)
+
+
+def test_the_warning_names_the_node_the_parameter_and_the_line():
+    w = Value(1.0, "w")
+    loss = w * 3.0
+    loss.label = "loss"
+    with pytest.warns(
+        UserWarning, match="again through loss, which was computed before a step of SGD changed w"
+    ) as found:
+        train([w], lambda: loss)
+    assert found[0].filename == __file__
+
+
+def test_a_loop_of_compiled_gradients_is_warned_too():
+    model = Scaled()
+    f, optimizer = compiler.compile(model), SGD(model.parameters(), lr=0.1)
+    f.backward([(1.0,)])
+    optimizer.step()
+    with pytest.warns(UserWarning, match="again through mul"):
+        f.backward([(1.0,)])
+
+
+def test_a_warning_that_is_an_error_changes_no_gradient():
+    [w], loss = computed_before_the_loop()
+    optimizer = SGD([w], lr=0.1)
+    loss().backward()
+    optimizer.step()
+    with pytest.raises(UserWarning, match="again through"):
+        loss().backward()
+    assert w.grad == -4.0
+
+
+def computed_anew():
+    w = Value(1.0)
+    return [w], lambda: (w - 3.0) ** 2
+
+
+def detached_state():
+    w, states = Value(0.5), [Value(0.1, requires_grad=False)]
+
+    def loss():
+        h = mc.tanh(w * states[-1] + 1.0)
+        states.append(h.detach())
+        return h
+
+    return [w], loss
+
+
+def computed_from_what_does_not_change():
+    w, c = Value(0.5), Value(2.0)
+    square = c * c  # c is a leaf that the optimiser does not have
+    return [w], lambda: w * square
+
+
+def kept_without_use():
+    w = Value(1.0)
+    losses = []
+
+    def loss():
+        losses.append((w - 3.0) ** 2)
+        return losses[-1]
+
+    return [w], loss
+
+
+def a_step_of_0():
+    w, v = Value(1.0), Value(-2.0)
+    fixed = mc.relu(v)  # its gradient is 0, so no step changes v
+    return [w, v], lambda: w * w + fixed
+
+
+RIGHT = [computed_anew, detached_state, computed_from_what_does_not_change, kept_without_use, a_step_of_0]
+
+
+@pytest.mark.parametrize("made", RIGHT)
+def test_a_loop_that_computes_the_loss_anew_gets_no_warning(made):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(*made(), steps=3)
+
+
+def test_two_optimisers_may_share_a_graph_whose_operands_they_leave_alone():
+    """A generator and its critic: the critic's step is taken between two backward passes through the generator."""
+    g, d = Value(0.5), Value(0.2)
+    of_g, of_d = SGD([g], lr=0.1), SGD([d], lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            fake = mc.tanh(g * 2.0)
+            (d * fake).backward()
+            of_d.step()
+            (-d * fake).backward()
+            of_g.step()
+
+
+def test_the_question_is_not_kept_for_long():
+    """An optimiser whose gradients come from elsewhere does not let each later `backward` look."""
+    w, x = Value(1.0), Value(2.0)
+    optimizer = SGD([w])
+    w.grad = 1.0
+    optimizer.step()
+    assert outdated.expected
+    for _ in range(outdated.MAX_CALLS):
+        (x * x).backward()
+    assert outdated.expected is None
+    SGD([w]).step()  # this optimiser is gone
+    (x * x).backward()
+    assert outdated.expected is None
