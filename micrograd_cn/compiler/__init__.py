@@ -1,11 +1,11 @@
 """Compile a function, or a recorded graph, to machine code. This needs llvmlite.
 
-A function is recorded for one sample, and the machine code of the recorded graph then computes all samples. These
-folders and modules turn a function into code, and run it, in this order:
+A function is recorded for one sample, and the machine code of the recorded graph then computes all samples. A first
+call enters these folders and modules in this order, and ends in `runtime` again, which runs the code:
 
     function       records the function as a graph of `Value`s, and records it again for another structure of the
                    arguments, for other static arguments, and for another branch
-    derivatives    defines `Program`, a `Runnable` that can also compute its gradient, Jacobian and Hessian
+    derivatives    defines `Program`, a `Runnable` that adds derivatives for each row: gradient, Jacobian and Hessian
     program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
     instructions   lowers the graph, and its gradient, to instructions, without duplicates; has the class that walks
@@ -27,40 +27,53 @@ Others serve these:
     c, python      print text for use elsewhere: a C file, whose loops `c.loops` finds by the classes `Schedule` and
                    `Vectorizer`, but with other settings; and the graph as a Python function of arrays
 
-The first call of `f = compile(lambda a, b: a * b)`, such as `f(2.0, 3.0)`, leads through these files. With this page,
-they suffice to follow it, in this order:
+Take `f = compile(lambda x: w * x)` with a parameter `w`. The first call of `f.forward` with a batch of three samples,
+such as `f.forward([(1.0,), (2.0,), (3.0,)])`, leads through these files in this order:
 
-    1 function.jit            `CompiledFunction.__call__` finds no recording. `_record_rows` calls the lambda with
-                              `Value`s, so the engine makes a node for `a * b`, and the result is a `Recording`.
-                              `Recording.compile` makes a `Program`, which has a `CompiledGraph`. Then `__call__` calls
-                              `Runnable.outputs_of` (in `program`).
-    2 runtime.executable      `outputs_of` asks `CompiledGraph.select_tier` for code. Since there is none, `get` makes a
-                              `Lowering` (3 and 4), calls `make_tables` (5), and makes an `Executable` (6 and 7).
-                              `Executable.forward` then runs the code.
-    3 instructions.lowering   `Lowering` passes the operation of the node to `CodeBuilder.apply`.
-    4 instructions.builder    `apply` computes an operation of constants at once. Here it finds the opcode "fmul" in the
-                              row of `mul` in the table of operations, and calls `Code.emit`. This simplifies products
-                              such as x * 1, and calls `Code.add`, which appends the instruction unless the list has an
-                              equal one.
-    5 pipeline                `make_tables` makes a `Schedule`, which orders the live instructions that have operands,
-                              and a `Plan` with the stages that compute them, here one of straight-line code. `Tables`
-                              writes the tables of all other stages.
-    6 tables.threaded         `Executable` makes `StageLists`, which lets `Threaded` write the straight-line code: a
-                              table, here with an entry that names the kernel that multiplies. Then it calls
-                              `Tables.link`, which has missing kernels compiled, and puts addresses into the tables.
-    7 llvm.machine            `Machine.compile_kernels` calls the functions that write the missing kernels. Here
-                              `_write_entry` (`tables.threaded`) writes the LLVM instruction `fmul`, by
-                              `llvm.lanes.StraightLineLanes`. `Compiled` then lets LLVM compile the kernels.
+    1 function.jit            `forward` calls `CompiledFunction._map_samples`, which makes a `Bucket` of the samples,
+                              with a row of numbers for each. `_dispatch` finds no recording for these rows. So
+                              `_record_rows` makes a `Recording`, which calls the lambda with a `Value` for `x`. The
+                              engine (the module `quick`) multiplies, and a hook makes the node: it is
+                              `RecordingHooks.new_node` (in `function.guards`). `Recording.compile` makes a `Program`.
+                              Then `Runnable.forward` is called with the rows.
+    2 program                 `Runnable` makes a `CompiledGraph`. `Runnable.forward` calls `_write_outputs`,
+                              which asks `CompiledGraph.select_tier` for code, and runs it by `Executable.forward`.
+    3 runtime.executable      `CompiledGraph` makes a `Graph` (4) when the program is made. `select_tier` finds no code,
+                              so `get` makes a `Lowering` (4 and 5), calls `make_tables` (6), and makes an `Executable`
+                              (7 and 8). From three rows on, the code is for rows in the lanes of vectors.
+    4 instructions.lowering   `Graph` sorts the leaves into inputs, parameters and constants. `Lowering` appends the
+                              instruction ("input", 0) for `x`, in phase SAMPLE, and ("parameter", 0) for `w`, in phase
+                              BATCH. It passes the multiplication to `CodeBuilder.apply` (in `instructions.builder`),
+                              which finds the opcode "fmul" in the row of `mul` in the table of operations.
+    5 instructions.code       `apply` calls `Code.emit`, which simplifies products such as x * 1. `emit` calls
+                              `Code.add`, which appends the instruction unless the list has an equal one. It is in phase
+                              SAMPLE, the later one of its operands.
+    6 pipeline                `make_tables` makes a `Schedule`, which puts the instructions that must be computed in
+                              order, here only the product. It makes a `Plan`, which gives `x` and the product a vector
+                              each, with a lane for each row, and has one stage, of straight-line code. `Tables` writes
+                              the tables of all other stages, here none.
+    7 tables.threaded         `Executable` makes `CallLists` (in `pipeline`), which lets `Threaded` write the
+                              straight-line code: a table, here with an entry that names the kernel that multiplies. An
+                              operand must be a vector, too, so `Places.block_offset` gives one to `w`, to whose lanes
+                              the program copies `w` before the rows. Then `Executable` calls `Tables.link`, which has
+                              missing kernels compiled, and puts addresses into the tables.
+    8 llvm.machine            `Machine.compile_kernels` calls the functions that write the missing kernels. Here
+                              `_write_entry` (in `tables.threaded`) writes the LLVM instruction `fmul`, by
+                              `StraightLineLanes` (in `llvm.lanes`). `Compiled` then lets LLVM compile the kernels.
 
-The second call finds the recording, checks its guards, and calls `program.row`, a `FlatRunner` (`runtime.prepared`).
-The runner takes a prepared call that no other thread uses, or makes one: a function in machine code, with memory of its
-own. The runner copies the numbers of the arguments into this memory, and calls the function.
+The first call with a single sample, such as `f(2.0)`, makes code in the same way. But `CompiledFunction.__call__` looks
+for the recording itself, and calls `Runnable.outputs_of`, which calls `_write_outputs`. One or two rows are computed
+one at a time, without lanes, so all values are scalars, and `w` is not copied.
 
-Both calls run threaded code. Native code is made once the threaded code has run for about as long as native code takes
-to compile: `select_tier` then begins a background task, and returns native code when it exists. `fit` also has it made
-if training will probably go on for as long. A program that would take too long to compile keeps threaded code, and so
-does a large program if its native code is slower. Native code is made at once by `Runnable.prepare` if the program is
-not large (by `fastest_tier`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
+The second call with a single sample finds the recording, checks its guards, and calls `program.row`, a `FlatRunner`
+(`runtime.prepared`). The runner takes a prepared call that no other thread uses, or makes one: a function in machine
+code, with memory of its own. The runner copies the numbers of the arguments into this memory, and calls the function.
+
+All these calls run threaded code. Native code is made once the threaded code has run for about as long as native code
+takes to compile: `select_tier` then begins a background task, and returns native code when it exists. `fit` also has it
+made if training will probably go on for as long. A program that would take too long to compile keeps threaded code, and
+so does a large program if its native code is slower. Native code is made at once by `Runnable.prepare` if the program
+is not large (by `fastest_tier`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
 To see how native code is written, read `native` in the place of `tables.threaded`. `parts_of` divides the stages into
 `Part`s: single stages that a kernel computes, and stages that become a function. `PartWriter`, a `StraightLineWriter`
@@ -68,8 +81,8 @@ To see how native code is written, read `native` in the place of `tables.threade
 
 An `Executable` has five lists of calls (of kernels or native code), which the drivers `forward` and `gradient` run; see
 `runtime.drivers`. They begin with "batch", for what depends on parameters alone, and "broadcast", which copies scalars
-to lanes. For each panel of rows, they run "sample" and, for a gradient, "totals". For a gradient, "after" comes last.
-If rows are computed one at a time, a panel is a single row.
+such as `w` to lanes. For each panel of rows, they load the numbers of the rows, and run "sample" and, for a gradient,
+"totals". For a gradient, "after" comes last. If rows are computed one at a time, a panel is a single row.
 
 Many products are computed by loops instead. If `w * x` is a term of `sum`, or one of the products of `dot`, it becomes
 one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. If values are not in
@@ -104,10 +117,12 @@ These are the ideas of this package, each with the words that belong to it:
                     its Python code with symbols; several instructions that one opcode computes are a formula, too
     phase           when an instruction is computed: when the program is compiled (CONSTANT), before the rows (BATCH),
                     for each row (SAMPLE), or after all rows (AFTER)
+    row value       the value of an instruction in phase SAMPLE, which depends on the row; all other values are scalars,
+                    and so are row values if rows are computed one at a time
     total           a sum over the rows of a batch, from which gradients of parameters are computed; many totals form an
                     `OuterProduct`, or a `Scatter`, in which each row adds a value to one of them by an index
     gate            an instruction that replaces a partial derivative by 0 where no gradient reaches the node; a mask is
-                    a node for the same purpose, in the graph of a gradient, Jacobian or Hessian for each row
+                    a node that does this in the graph of a derivative for each row
     layer           instructions of a phase, none of which depends on a long sum or a gather of the same layer, so these
                     are computed last; a level has instructions of a layer that do not depend on each other
     stage           a part of a phase: straight-line code (instructions one after the other, without a loop), long
@@ -123,7 +138,7 @@ These are the ideas of this package, each with the words that belong to it:
     table           64-bit words that machine code reads: the operands of a loop, the entries of threaded code, a list
                     of calls, or the header of an executable
     kernel          a machine-code function that all programs share; the kernel of a stage reads in a table where its
-                    operands are; kernels of threaded code may be compiled twice, quickly and then with optimisations
+                    operands are; it may be compiled twice, quickly and then with optimisations
     threaded code   straight-line code as a table of entries, each with the name of a kernel and the places of its
                     result and operands; each kernel jumps to the next; it has nothing to do with threads
     native code     straight-line code and some short maps as functions for one program alone, which keep values in
@@ -138,9 +153,8 @@ These are the ideas of this package, each with the words that belong to it:
 Some of these words have a second meaning. The class `Structure` has the positions of those entries of a Jacobian or
 Hessian that can be nonzero; it is not the structure of arguments. A row is also a row of such a matrix, or an
 operation's entry in the table of operations, `micrograd_cn.ops`. A mask is also the result of a comparison of vectors
-(in `llvm`), or a list with 0 for each parameter that training must not change (in `training`). In `instructions`,
-`loops`, `tables` and `llvm`, a value that depends on the row is called a sample, too, and any other value a scalar. If
-rows are computed one at a time, samples are scalars, too.
+(in `llvm`), or a list with 0 for each parameter that training must not change (in `training`). In `c`, the place of a
+value is an array and an index in it.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `program.Runnable.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

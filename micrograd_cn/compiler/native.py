@@ -32,13 +32,13 @@ class Part:
 
     Attributes:
         stages: the stages, in order.
-        batched: whether the stages compute vectors, with one sample in each lane. If not, they compute scalars.
+        batched: whether the stages compute vectors, with one row in each lane. If not, they compute scalars.
         stored: the instruction numbers of values that are read outside the part, or by loops. If the part computes such
             a value, it stores the value in memory. The set is empty if a kernel computes the part.
         outputs: the instruction numbers of the program's outputs if this part stores them. The outputs of the first
-            sample are then stored from the address in the function's argument `%a` on, and those of each further sample
-            follow. If this part does not store the outputs, the sequence is empty.
-        kernel_call: if a kernel computes the part's only stage, the attribute `call` of this stage: the kernel's name
+            row are then stored from the address in the function's argument `%a` on, and those of each further row
+            follow. If this part does not store the outputs, the sequence is empty. kernel_call: if a kernel computes
+            the part's only stage, the attribute `call` of this stage: the kernel's name
             and the address of its table. None if a function is written for the part.
     """
 
@@ -59,7 +59,7 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
 
     Args:
         plan: the stages, and the places of values in memory.
-        outputs: the instruction numbers of the outputs. The last part of phase SAMPLE stores them sample by sample, see
+        outputs: the instruction numbers of the outputs. The last part of phase SAMPLE stores them row by row, see
             `Part.outputs`, if it ends with straight-line code and there are at most MAX_STRAIGHT_LINE_COST outputs. In
             all other cases, each output is stored in its place in memory.
 
@@ -198,7 +198,7 @@ class PartWriter(StraightLineWriter):
                     self.name_of(i)  # which stores it as a number
 
     def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
-        """Write LLVM code that computes instructions, and stores the program's outputs sample by sample.
+        """Write LLVM code that computes instructions, and stores the program's outputs row by row.
 
         The outputs are stored in groups. A group has at most as many outputs as a SIMD vector has lanes. Each group is
         stored as soon as its outputs are computed, so few outputs have to stay in registers. The instructions are
@@ -207,20 +207,16 @@ class PartWriter(StraightLineWriter):
         Args:
             numbers: the numbers of the instructions.
             outputs: the instruction numbers of the outputs.
-            to: the LLVM name of the address at which the first output of the first sample is stored. The outputs of
-                each further sample follow those of the sample before.
+            to: the LLVM name of the address at which the first output of the first row is stored. The outputs of each
+                further row follow those of the row before.
         """
         left = {*numbers}
         width = self.plan.simd
-        if (
-            len(outputs) % width
-        ):  # samples are not aligned then, so a store of 64 bytes would often cross two cache lines
+        if len(outputs) % width:  # rows are not aligned, so a store of 64 bytes would often cross two cache lines
             width = min(width, HALF_CACHE_LINE)
         simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
         for k in range(0, len(outputs), simd.count):
-            k = max(
-                0, min(k, len(outputs) - simd.count)
-            )  # the last group overlaps the one before instead of being short
+            k = max(0, min(k, len(outputs) - simd.count))  # the last group overlaps the one before, not to be short
             chosen = outputs[k : k + simd.count]
             waiting = [*chosen]
             while waiting:
@@ -234,13 +230,13 @@ class PartWriter(StraightLineWriter):
             self._store_rows(simd, [self.name_of(i) for i in chosen], self.f.at(to, k), len(outputs))
 
     def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:
-        """Write LLVM code that stores a few neighbouring outputs of each sample.
+        """Write LLVM code that stores a few neighbouring outputs of each row.
 
         Args:
             simd: the writer of operations on vectors that have at least as many lanes as there are names in `xs`.
-            xs: the LLVM names of these outputs. Each output is a vector with one sample in each lane.
-            to: the LLVM name of the address of the first of these outputs of the first sample.
-            width: the count of all outputs of a sample.
+            xs: the LLVM names of these outputs. Each output is a vector with one row in each lane.
+            to: the LLVM name of the address of the first of these outputs of the first row.
+            width: the count of all outputs of a row.
         """
         if simd.scalar:
             self.f.store(simd.type, xs[0], to)

@@ -3,7 +3,7 @@
     loops.schedule.Schedule    finds the sums that loops compute, and puts the instructions in order
     loops.plan.Plan            makes stages, such as loops and straight-line code, and gives values places in memory
     tables.tables.Tables       writes the loops as tables, which kernels shared by all programs read
-    StageLists                 writes the straight-line code, as threaded or native code, and lists the calls of a phase
+    CallLists                  writes the straight-line code, as threaded or native code, and lists the calls of a phase
 
 The steps begin with the instructions of a recorded graph (`runtime.executable`) or of an optimiser's update
 (`training.update`). These two modules write the addresses of the lists into the program's header, which the drivers
@@ -64,11 +64,11 @@ def make_tables(
     return Tables(Plan(schedule, on.simd, on.width, width, scalars, gather, outputs), on)
 
 
-class StageLists:
-    """The code of a plan: lists of calls. Most of them compute one or several stages of a phase.
+class CallLists:
+    """The code of a plan: lists of calls. Most calls compute one or several stages of a phase.
 
-    A call is a pair: the name of a kernel, or the address of native code that was compiled for the plan, and the
-    address of the table that the kernel or the code reads.
+    A call is a pair: the name of a kernel and the address of the table that the kernel reads, or the address of native
+    code, which was compiled for the plan, and 0.
 
     Args:
         tables: the tables of the plan.
@@ -135,7 +135,7 @@ class StageLists:
     def addresses(self) -> dict[str, int]:
         """Write the lists of calls to memory. Return a dict with the address of each list.
 
-        The keys are the names that these lists have in the header of a program, see `runtime.drivers.FIELDS`.
+        The keys are the names that these lists have in the header, see `runtime.drivers.FIELDS`.
         """
         tables, calls = self.tables, self._calls
         lists = {

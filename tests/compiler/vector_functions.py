@@ -86,7 +86,7 @@ class Functions:
 def compiled(on, f, *others):
     """Return a compiled function of three addresses and some counts, and the object that keeps its code alive."""
     code = on.compile([*others, f])
-    counts = [ctypes.c_int64] * f.signature.count("i64 %")
+    counts = [ctypes.c_int64] * f.arguments.count("i64 %")
     return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *counts)(code.address(f.name)), code
 
 

@@ -104,7 +104,7 @@ class Loops(Arrays):
     # Totals of a batch.
 
     def add_outer(self, group: OuterProduct, place: dict[int, Element]) -> None:
-        """Write the loops that add outer products, computed from the numbers of one sample, to a matrix of totals.
+        """Write the loops that add outer products, computed from the numbers of one row, to a matrix of totals.
 
         A total is a sum over the rows of a batch.
 
@@ -122,7 +122,7 @@ class Loops(Arrays):
                 self.add(Loop({"j": len(chosen), "i": len(rows)}, "dot", [lefts, rights], write, "+="))
 
     def add_scatters(self, scatters: Iterable[Scatter], place: dict[int, Element]) -> None:
-        """Write the loops that add values to totals. In each sample, an index selects one of the totals.
+        """Write the loops that add values to totals. In each row, an index selects one of the totals.
 
         A total is a sum over the rows of a batch.
 

@@ -24,7 +24,7 @@ from ...graph.node import assign_data
 from ..llvm.operands import Condition, Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function
 from .arrays import FlatNumbers
-from .kernels import POINTER, SIZE, CtypesKernel, SharedKernels
+from .kernels import SharedKernels
 
 MIN_NODES = 32  # for fewer nodes, Python code takes no longer than a call of machine code
 NODES_BEFORE_CODE = 300_000  # Python code takes about as long for this many nodes as it takes to make machine code
@@ -257,16 +257,13 @@ def _write_all_have(name: str, requires_grad: bool) -> Function:
 
 _kernels = SharedKernels(
     {
-        "read_nodes": CtypesKernel(_write_read, SIZE, [ctypes.py_object, SIZE, SIZE, POINTER], holds_gil=True),
-        "write_nodes": CtypesKernel(_write_write, SIZE, [ctypes.py_object, SIZE, SIZE, POINTER, SIZE], holds_gil=True),
-        "add_to_nodes": CtypesKernel(
-            _write_add, SIZE, [ctypes.py_object, SIZE, POINTER, ctypes.c_double], holds_gil=True
-        ),
-        **{
-            name: CtypesKernel(partial(_write_all_have, name, required), SIZE, [ctypes.py_object, SIZE], holds_gil=True)
-            for name, required in (("all_unfrozen", True), ("all_frozen", False))
-        },
-    }
+        "read_nodes": _write_read,
+        "write_nodes": _write_write,
+        "add_to_nodes": _write_add,
+        "all_unfrozen": partial(_write_all_have, "all_unfrozen", True),
+        "all_frozen": partial(_write_all_have, "all_frozen", False),
+    },
+    holds_gil=True,
 )
 
 

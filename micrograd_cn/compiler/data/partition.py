@@ -19,7 +19,7 @@ from ..llvm.operands import Condition, Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function
 from .arrays import FlatNumbers
 from .columns import address
-from .kernels import POINTER, SIZE, CtypesKernel, SharedKernels
+from .kernels import SharedKernels
 from .nodes import address_of
 
 FEW_NUMBERS = 64  # for fewer numbers, Python code takes no longer than a call of machine code
@@ -150,12 +150,12 @@ def _write_finds_nan() -> Function:
 
 _kernels = SharedKernels(
     {
-        "has_nan": CtypesKernel(_write_has_nan, SIZE, [POINTER, SIZE, SIZE]),
-        "finds_nan": CtypesKernel(_write_finds_nan, None, []),
-        "split": CtypesKernel(_write_split, SIZE, [POINTER, POINTER, SIZE, POINTER, SIZE, POINTER, POINTER]),
-        "partition": CtypesKernel(_write_partition, SIZE, [POINTER, POINTER, SIZE, POINTER, POINTER, SIZE]),
-        "gather_rows": CtypesKernel(lambda: _write_copy_rows("gather_rows", False), None, [POINTER] * 3 + [SIZE] * 2),
-        "scatter_rows": CtypesKernel(lambda: _write_copy_rows("scatter_rows", True), None, [POINTER] * 3 + [SIZE] * 2),
+        "has_nan": _write_has_nan,
+        "finds_nan": _write_finds_nan,
+        "split": _write_split,
+        "partition": _write_partition,
+        "gather_rows": lambda: _write_copy_rows("gather_rows", False),
+        "scatter_rows": lambda: _write_copy_rows("scatter_rows", True),
     }
 )
 

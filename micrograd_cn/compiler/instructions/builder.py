@@ -237,27 +237,27 @@ class CodeBuilder(Code):
         """
         steps, results = formula
         if 2 <= len(steps) <= MAX_FORMULA_STEPS and len(xs) <= MAX_FORMULA_OPERANDS:
-            samples = tuple([i in self.per_sample for i in xs])
-            return [self._result(formula, k, xs, samples) for k in range(len(results))]
+            per_row = tuple([i in self.per_sample for i in xs])
+            return [self._result(formula, k, xs, per_row) for k in range(len(results))]
         return self._expand_steps(formula, xs, expand=False)
 
-    def _result(self, formula: FormulaSteps, k: int, xs: Sequence[int], samples: tuple[bool, ...]) -> int:
+    def _result(self, formula: FormulaSteps, k: int, xs: Sequence[int], per_row: tuple[bool, ...]) -> int:
         """Append one result of a short formula, as one instruction where possible. Return its instruction number.
 
         Args:
             formula: the formula.
             k: the index of the result in `formula.results`.
             xs: the instruction numbers of the formula's inputs.
-            samples: for each input, whether it depends on the row, the numbers of one sample.
+            per_row: for each input, whether it depends on the row, the numbers of one sample.
         """
         result = formula.results[k]
         if isinstance(result, float):
             return self.constant(result)
         if result < len(xs):
             return xs[result]
-        if (key := (id(formula), k, samples)) not in self._calls:
+        if (key := (id(formula), k, per_row)) not in self._calls:
             inline = self._inline_constants.get(id(formula), INLINE_CONSTANTS)
-            self._calls[key] = self._formula_call(formula.steps, result, samples, inline, id(formula) in self._of_users)
+            self._calls[key] = self._formula_call(formula.steps, result, per_row, inline, id(formula) in self._of_users)
         if call := self._calls[key]:
             number = xs if call.direct else self._hoist(call, xs)
             used = [number[i] for i in call.operands] if number else []
@@ -296,7 +296,7 @@ class CodeBuilder(Code):
         self,
         steps: list[tuple[Op, list[int | float]]],
         result: int,
-        samples: tuple[bool, ...],
+        per_row: tuple[bool, ...],
         inline: set[str],
         is_of_user: bool,
     ) -> FormulaCall | None:
@@ -307,7 +307,7 @@ class CodeBuilder(Code):
         Args:
             steps: the formula's steps, see `text.formula.FormulaSteps`.
             result: the result's index among the inputs and steps, which are counted one after the other.
-            samples: for each input, whether it depends on the row, the numbers of one sample.
+            per_row: for each input, whether it depends on the row, the numbers of one sample.
             inline: the constants, as text, that are part of the opcode. Other constants are operands, so formulas that
                 differ only in such operands have the same opcode.
             is_of_user: whether the formula is that of a user's operation. Opcodes are never freed, and a user may
@@ -319,7 +319,7 @@ class CodeBuilder(Code):
         source.specializations, source._inline_constants = self.specializations, self._inline_constants
         source._of_users = self._of_users
         inputs = [
-            source.append(("input", i), SAMPLE if s or not any(samples) else BATCH) for i, s in enumerate(samples)
+            source.append(("input", i), SAMPLE if s or not any(per_row) else BATCH) for i, s in enumerate(per_row)
         ]
         [number] = source._expand_steps(FormulaSteps(steps, [result]), inputs)
         needed = live(source, [number])

@@ -6,7 +6,7 @@ operands are given by the numbers of earlier instructions:
     ("constant", x)                 a float
     ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th number of a row
     ("seed",)                       the gradient of the output for a row, with which backpropagation starts
-    ("total", k)                    the k-th total, a sum over the rows of a batch, divided by the count of rows
+    ("total", k)                    a mean: the k-th total (a sum over the rows of a batch) divided by the count of rows
     (opcode, *operands)             an LLVM instruction or intrinsic, a function of C's library, or a formula
     ("gather", index, *operands)    the operand at this index, which is known at run time; nan if there is none
     ("dot", pairs, terms)           the terms plus the products of the pairs; FMA may be used
@@ -15,9 +15,8 @@ operands are given by the numbers of earlier instructions:
 A row has the numbers of one sample, and a batch has several rows. Each instruction belongs to the phase in which it is
 computed. CONSTANT instructions are known at compile time. BATCH instructions depend on parameters alone and are
 computed once for a batch. SAMPLE instructions depend on the row and are computed once for each row. AFTER instructions
-depend on totals, and are computed once all rows of a batch are done. In this folder and in `loops`, `tables` and
-`llvm`, a value of a SAMPLE instruction is called a sample, and any other value a scalar. In the other folders, a sample
-is the arguments of one call.
+depend on totals, and are computed once all rows of a batch are done. The value of a SAMPLE instruction is called a row
+value, and any other value a scalar.
 """
 
 from __future__ import annotations
@@ -231,16 +230,16 @@ class Code:
         if (known := self._constant_sum(pairs, terms)) is not None:
             return known
         per_sample = self.per_sample
-        samples_of = [(a in per_sample) + (b in per_sample) for a, b in pairs]
-        hoisted = [pair for pair, count in zip(pairs, samples_of, strict=True) if not count] if 0 in samples_of else []
+        row_values = [(a in per_sample) + (b in per_sample) for a, b in pairs]  # how many of the two factors are such
+        hoisted = [pair for pair, count in zip(pairs, row_values, strict=True) if not count] if 0 in row_values else []
         scalars = [t for t in terms if t not in per_sample]
         if (hoisted or len(scalars) > 1) and (len(hoisted) < len(pairs) or len(scalars) < len(terms)):
             pairs = [(a, b) for a, b in pairs if a in per_sample or b in per_sample]
             terms = [self.dot(hoisted, scalars, opcode), *[t for t in terms if t in per_sample]]
         if len(terms) > MIN_LOOP_TERMS:
             one = self.constant(1.0)
-            samples, scalars = separate(terms, per_sample.__contains__)  # a loop cannot add up both
-            pairs, terms = [*pairs, *((one, t) for t in samples or scalars)], scalars if samples else []
+            of_rows, scalars = separate(terms, per_sample.__contains__)  # a loop cannot add up both
+            pairs, terms = [*pairs, *((one, t) for t in of_rows or scalars)], scalars if of_rows else []
         if not pairs and len(terms) < 3:
             return self.emit("fadd", *terms)
         if len(pairs) >= MIN_LOOP_PRODUCTS:
@@ -258,16 +257,16 @@ class Code:
     def _loop_products(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
         """Return the products that a loop may compute, and a list with the term that the loop starts from, if any.
 
-        In one loop, all right factors must be samples, which are the values that depend on the row. The left factors
-        must be all samples or all scalars. For this reason the products of two samples are separated from the products
-        of a scalar and a sample. The smaller of these two groups and the terms become a sum of their own, from which
-        the loop starts. If neither group has MIN_LOOP_PRODUCTS products, no loop is possible, and the products are not
-        separated.
+        In one loop, all right factors must be row values, which are the values that depend on the row. The left factors
+        must be all row values or all scalars. For this reason the products of two row values are separated from the
+        products of a scalar and a row value. The smaller of these two groups and the terms become a sum of their own,
+        from which the loop starts. If neither group has MIN_LOOP_PRODUCTS products, no loop is possible, and the
+        products are not separated.
         """
         per_sample = self.per_sample
-        of_samples, mixed = separate(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
+        of_rows, mixed = separate(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
         mixed = [(b, a) if a in per_sample else (a, b) for a, b in mixed]
-        fewer, more = sorted((of_samples, mixed), key=len)
+        fewer, more = sorted((of_rows, mixed), key=len)
         if len(more) < MIN_LOOP_PRODUCTS:
             fewer, more = [], pairs
         if fewer or len(terms) > 1:

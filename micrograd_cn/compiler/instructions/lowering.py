@@ -1,4 +1,4 @@
-"""Lower a recorded graph, and its gradient by the chain rule, to a list of instructions, `Code`."""
+"""Lower a graph, and its gradient by the chain rule, to a list of instructions, `Code`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class _Contributions(NamedTuple):
 
 
 class Graph:
-    """A recorded graph, with its leaves sorted into inputs, parameters and constants.
+    """The operations of a recorded graph in order, and its leaves, sorted into inputs, parameters and constants.
 
     Attributes:
         operations: the interior nodes with their operations, operands first.
@@ -226,10 +226,10 @@ def _check_operand(node: Value, slot: int, x: Any, exempt: Collection[Value]) ->
 
 
 class Lowering:
-    """A recorded graph, lowered to instructions.
+    """The instructions that compute a graph and, once `differentiate` was called, its gradient.
 
     Args:
-        graph: the recorded graph.
+        graph: the graph.
 
     Attributes:
         code: the instructions.

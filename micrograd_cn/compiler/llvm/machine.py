@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import threading
@@ -27,6 +28,8 @@ except ImportError as error:
 # functions that compute outputs as vectors are up to 1.6 times as fast, since level 1 keeps more values in registers.
 SCALAR_LEVEL, VECTOR_LEVEL = 0, 1
 SPLIT_512 = ("znver4",)  # these processors split vectors of 512 bits in halves; vectors of 256 bits are stored faster
+# The types of ctypes for those of LLVM
+CTYPES: dict[str, Any] = {"ptr": ctypes.c_void_p, "i64": ctypes.c_int64, "double": ctypes.c_double, "void": None}
 _ZERO = array("d", [0.0])
 _lock = threading.RLock()  # all threads share LLVM's global context, into which text is parsed
 _llvm_lock: Any = getattr(llvm.ffi.lib, "_lock", nullcontext())  # llvmlite holds it during each call of LLVM
@@ -61,14 +64,12 @@ class Machine:
     Attributes:
         simd: the count of doubles in a SIMD vector. The processor is fastest with vectors of this size.
         registers: the count of vector registers.
-        width: the count of lanes of a block, which is memory for that many rows (samples). The lanes fill two SIMD
+        width: the count of lanes of a block, which is memory for that many rows. The lanes fill two SIMD
             vectors: while an addition to one vector waits for an earlier addition, the processor adds to the other
             vector.
         fused: whether the processor has FMA: it multiplies and adds with one rounding.
         library: an object that writes the LLVM code of elementary functions, such as exp, of vectors.
         kernels: a dict from names to the kernels that are compiled.
-        written_kernels: a dict with the LLVM function of each kernel that a program has needed. A key is a pair: the
-            Python function that writes the kernel, and the opcode that is passed to this Python function.
         addresses: a pair of dicts from a kernel's name to its address. The first dict has kernels that were compiled
             quickly, and the second has optimised ones, so the pair can be indexed with a bool, whether optimised
             kernels are wanted.
@@ -95,7 +96,6 @@ class Machine:
         self.fused: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
         self.library = Library(self.triple, self.simd, self.fused, _has_function)
         self.kernels: dict[str, Function] = {}
-        self.written_kernels: dict[Any, Function] = {}
         self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._compiled: list[Compiled] = []
 
@@ -222,6 +222,26 @@ class Machine:
         if name not in self.addresses[fast]:
             self.compile_kernels({name: make}, fast)
         return self.addresses[fast][name]
+
+    def function(
+        self, name: str, make: Callable[[], Function], fast: bool, holds_gil: bool = False
+    ) -> Callable[..., Any]:
+        """Return a kernel as a ctypes function. The kernel is compiled if that has not been done yet.
+
+        The function takes ints, floats and addresses, as the arguments of the kernel's text say. For an argument with
+        the name `%list` it takes a list of Python.
+
+        Args:
+            name, make, fast: as for `address`.
+            holds_gil: whether Python's other threads have to wait while the kernel runs. They need not if it reads and
+                writes no Python objects.
+        """
+        address, f = self.address(name, make, fast), self.kernels[name]
+        operands = [
+            ctypes.py_object if x == "ptr %list" else CTYPES[x.partition(" ")[0]] for x in f.arguments.split(", ")
+        ]
+        prototype = ctypes.PYFUNCTYPE if holds_gil else ctypes.CFUNCTYPE
+        return prototype(CTYPES[f.result], *operands)(address)
 
 
 _machine: Machine | None = None

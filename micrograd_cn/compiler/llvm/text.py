@@ -70,7 +70,7 @@ class Function:
         result: the type of the result.
 
     Attributes:
-        name: the function's name.
+        name, arguments, result: the arguments.
         called: for the name of each function that this function calls, the type of the result and the types of the
             operands.
         kernels: for the name of each kernel that this function calls, the Python function that writes the kernel.
@@ -91,8 +91,7 @@ class Function:
     """
 
     def __init__(self, name: str, arguments: str, result: str = "void") -> None:
-        self.name = name
-        self.signature = f"{result} @{name}({arguments})"
+        self.name, self.arguments, self.result = name, arguments, result
         self.called: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.kernels: KernelWriters = {}
         self.vector_functions: dict[tuple[str, int], int] = {}
@@ -246,7 +245,8 @@ class Function:
             branch.carried.append(self.op(f"phi {type_} [ {name}, %{before} ], [ {other}, %{after} ]"))
 
     def __str__(self) -> str:
-        return "\n".join([f"define {self.signature} #{int(self.stack)} {{", "start:", *self.lines, "}", ""])
+        head = f"define {self.result} @{self.name}({self.arguments}) #{int(self.stack)} {{"
+        return "\n".join([head, "start:", *self.lines, "}", ""])
 
 
 def _renamed(first: First, name: str) -> Any:

@@ -5,8 +5,8 @@ rows are computed in lanes, a value that depends on the row is a vector, in whic
 block has the vectors of all such values, for as many rows as a vector has lanes. The place of such a value is the index
 of its vector in the block.
 
-A place is used again once its value is dead: nothing reads the value any more. `Places.free` frees the places of
-scalars, and `Places.reuse_vectors` reassigns the vectors.
+A value is dead once nothing reads it any more. `Places.reuse_vectors` gives the vector of a dead value to another
+value. Machine code has a place for each scalar. C uses the place of a dead scalar again, by `Places.free`.
 """
 
 from __future__ import annotations

@@ -89,14 +89,14 @@ class Plan:
         scalars: dict[int, int] = {}
         for i in self.schedule.leaves:
             instruction = self.code.instructions[i]
-            kind = instruction[0]
-            if kind == "parameter":
+            opcode = instruction[0]
+            if opcode == "parameter":
                 scalars[i] = instruction[1]
-            elif kind == "total":
+            elif opcode == "total":
                 scalars[i] = self.totals_at + self.total_place[instruction[1]]
-            elif kind == "input" and self.schedule.batched:
+            elif opcode == "input" and self.schedule.batched:
                 self.vector[i] = self.row_at + instruction[1]
-            elif kind == "input" and i not in self.scalar:
+            elif opcode == "input" and i not in self.scalar:
                 scalars[i] = self.row_at + instruction[1]
         self.places.assign(scalars)
 

@@ -1,10 +1,11 @@
 """Group a program's live instructions into layers, and the instructions of a layer into levels.
 
-An instruction is live if a wanted value depends on it. A long sum is a sum with enough products to be computed by a
-loop. A gather loads one of its operands, by an index that is known at run time. The layer of an instruction is the
-largest count of long sums and gathers on a path from a leaf to an operand of the instruction. All long sums of a layer
-are computed together, and those with the same right factors are computed as a matrix times a vector. Instructions of
-one level do not depend on each other.
+An instruction is live if a wanted value depends on it. A long sum is a sum that a loop computes: it has at least
+MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such sum has the same right factors. A gather
+loads one of its operands, by an index that is known at run time. The layer of an instruction is the largest count of
+long sums and gathers of the same phase on a path to an operand of the instruction. All long sums of a layer are
+computed together, and those with the same right factors are computed as a matrix times a vector. Instructions of one
+level do not depend on each other.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class Schedule:
         code: the instructions, to which a few may be added.
         roots: the numbers of the instructions whose values are wanted.
         totals: the wanted totals, which are sums over the rows of a batch; see `Lowering.totals`.
-        batched: whether samples, the values that depend on the row, are vectors with one row in each lane. If not, rows
-            are computed one at a time, and samples are scalars.
+        batched: whether row values, the values that depend on the row, are vectors with one row in each lane. If not,
+            rows are computed one at a time, and row values are scalars.
         sums: whether long sums are separate loops. If not, no sum counts as a long sum.
 
     Attributes:
@@ -153,9 +154,8 @@ class Schedule:
 
     def _can_be_loop(self, i: int) -> bool:
         """Return whether a loop can compute the sum with instruction number `i`.
-
-        If the sum is a vector with one row in each lane, all right factors must be samples (values that depend on the
-        row), and the left factors must be all samples or all scalars.
+        If the sum is a vector with one row in each lane, all right factors must be row values (which depend on
+               the row), and the left factors must be all row values or all scalars.
         """
         pairs = self.code.instructions[i][1]
         if len(pairs) < MIN_LOOP_PRODUCTS or not self.in_lanes(i):
@@ -261,10 +261,10 @@ class Schedule:
         for i in numbers:
             opcode, pairs, _ = self.code.instructions[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
-            kind = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.per_sample else "matrix"
+            form = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.per_sample else "matrix"
             start = self.zero_starts.get(i)
-            key = kind, opcode, {"inner": ()}.get(kind, right), repr(start)  # the text tells 0.0 from -0.0
-            group = groups.setdefault(key, Sums(kind, opcode, [], [], [], start))
+            key = form, opcode, {"inner": ()}.get(form, right), repr(start)  # the text tells 0.0 from -0.0
+            group = groups.setdefault(key, Sums(form, opcode, [], [], [], start))
             group.numbers.append(i)
             group.lefts.append(left)
             group.rights.append(right)

@@ -8,8 +8,7 @@ from typing import TypeAlias
 
 from ..instructions.code import Pair
 
-# A function, and the address of the table that is passed to it. The function is the name of a kernel, or the address of
-# native code.
+# The name of a kernel, and the address of the table that is passed to it; or the address of native code, and 0.
 Call: TypeAlias = tuple[str | int, int]
 END_OF_CALLS: Call = (0, 0)  # ends a list of calls in memory
 
@@ -33,11 +32,11 @@ class Sums:
     """Sums of many products (long sums) with the same opcode, which loops compute.
 
     Attributes:
-        kind: "matrix" if the sums are the product of a matrix of scalars and a list of samples. A sample is a value
-            that depends on the row of numbers for which the program is run; it is a vector with one such row in each
-            lane. Line n of the matrix has the left factors of sum n, and the list has the right factors of all sums.
-            "inner" if each sum is an inner product of two lists of samples. "scalars" if the sums are scalars. All sums
-            then have the same right factors.
+        form: "matrix" if the sums are the product of a matrix of scalars and a list of row values. A row value depends
+            on the row of numbers for which the program is run; it is a vector with one such row in each lane. Line n of
+            the matrix has the left factors of sum n, and the list has the right factors of all sums. "inner" if each
+            sum is an inner product of two lists of row values. "scalars" if the sums are scalars. All sums then have
+            the same right factors.
         opcode: "sum" if every product is rounded before it is added, else "dot".
         numbers: the instruction numbers of the sums.
         lefts: for each sum, the instruction numbers of its left factors.
@@ -48,7 +47,7 @@ class Sums:
             have places.
     """
 
-    kind: str
+    form: str
     opcode: str
     numbers: list[int]
     lefts: list[tuple[int, ...]]

@@ -171,8 +171,8 @@ def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Itera
         numbers: the numbers of the instructions to look at.
         min_length: the least length of a list that is yielded.
 
-    >>> code, sample = Code(), 2
-    >>> x = [code.append(("input", k), sample) for k in range(6)]
+    >>> code, phase = Code(), 2
+    >>> x = [code.append(("input", k), phase) for k in range(6)]
     >>> sines = [code.emit("sin", i) for i in x[::2]]
     >>> list(strided_inputs(code, range(9), 3))
     [[0, 2, 4]]
@@ -186,8 +186,8 @@ def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Itera
         if opcodes[i] not in SUM_OPCODES and (inputs := [j for j in code.operands[i] if j in column]):
             read[opcodes[i], *[opcodes[j] for j in code.operands[i]]] += inputs
     groups: dict[tuple[str, ...], set[int]] = defaultdict(set)
-    for (opcode, *kinds), some in read.items():
-        groups[opcode, *sorted(kinds)].update(some)
+    for (opcode, *others), some in read.items():
+        groups[opcode, *sorted(others)].update(some)
     for found in groups.values():
         in_order = sorted(found, key=column.__getitem__)
         if column[in_order[-1]] - column[in_order[0]] == len(in_order) - 1:  # contiguous already

@@ -1,20 +1,20 @@
-"""Write drivers: machine-code functions that loop over rows, batches and epochs, and run a program's stages.
+"""Write drivers: machine-code functions that loop over rows, batches and epochs, and run lists of calls.
 
-A program's header is a list of words, which are integers of 8 bytes. The header says where the program's lists of
-stages are, and where its values are in memory. A stage is given by two addresses. The first is the address of a kernel,
-a function that all programs share, or of native code. The second is that of the table that the kernel or the code reads
-(see the folder `tables`).
+The header of an executable is a list of words, which are integers of 8 bytes. It says where the lists of calls are that
+compute the executable's stages, and where its values are in memory. A call consists of two addresses. The first is the
+address of a kernel, a function that all programs share, or of native code. The second is that of the table that the
+kernel reads (see the folder `tables`). Native code reads no table, and the second word is 0.
 
-A program's memory is three arrays of doubles. Their addresses have these names in LLVM text:
+The memory of an executable is three arrays of doubles. Their addresses have these names in LLVM text:
 
 - `%s`: the scalars.
-- `%w`: a panel, which consists of blocks. A block holds `lanes` rows (the numbers of as many samples) of the batch side
-  by side: for each value that depends on the row, it has a vector of `lanes` doubles.
+- `%w`: a panel, which consists of blocks. A block holds `lanes` rows of the batch side by side: for each value that
+  depends on the row, it has a vector of `lanes` doubles.
 - `%a`: the totals, which are sums over the rows of a batch. While native code computes outputs, `%a` is the address
   where the code stores the outputs.
 
-A program that computes rows one at a time has no lanes. The values of a row are then among the scalars, and `%w` is the
-same address as `%s`.
+An executable that computes rows one at a time has no lanes. The values of a row are then among the scalars, and `%w` is
+the same address as `%s`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ from ..llvm.builtin import BUILTIN_SIGNATURE, operands_of, return_object
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Condition, Doubles, Integer, Operand, Words
-from ..llvm.text import KERNEL_PREFIX, Function, KernelWriters, literal
+from ..llvm.text import KERNEL_PREFIX, Function, literal
 from ..loops.stages import END_OF_CALLS
 
-# The words of a program's header. Offsets and sizes are in bytes. For tables and lists of stages, a word is the
-# address.
+# The words of a header. Offsets and sizes are in bytes. For tables and lists of calls, a word is the address.
 FIELDS = (
-    "batch", "broadcast", "sample", "totals", "after",  # the lists of stages
+    "batch", "broadcast", "sample", "totals", "after",  # the lists of calls
     "width", "row_at", "seed_at",  # how many numbers a row has; where these, and the gradient's seed, are in a block
     "block", "panel",  # how many bytes a block has, how many blocks a panel
     "outputs", "output_table",  # how many outputs there are, and a table of where each is in a block
-    "stored",  # whether the stages of phase SAMPLE store the outputs, from the address %a on
+    "stored",  # whether the calls of phase SAMPLE store the outputs, from the address %a on
     "count", "totals_at",  # how many totals there are, and where their means are among the scalars
     "gradients",  # how many contiguous spans the gradients form among the scalars
     "gradient_table",  # for each span its offset, the index of its first gradient, and its length
@@ -81,27 +80,27 @@ class Drivers:
 
     The operands of most drivers are `%p`, the address of the header; `%rows`, the address of the numbers of all rows;
     `%index`, the address of the indices of the rows to compute; `%n`, the count of these indices; and `%s`, `%w` and
-    `%a`, the addresses of the program's memory.
+    `%a`, the addresses of the executable's memory.
     """
 
     def __init__(self, machine: Machine, lanes: int) -> None:
         self.machine, self.lanes = machine, lanes
         self.name = driver_names(lanes)
 
-    def kernels(self) -> KernelWriters:
-        """Return a dict from the LLVM name of each driver to the method that writes the driver."""
-        return {called: getattr(self, name) for name, called in self.name.items()}
+    def named(self, name: str) -> tuple[str, Callable[[], Function]]:
+        """Return the LLVM name of the driver with this short name, and the method that writes the driver."""
+        return self.name[name], getattr(self, name)
 
-    def _call(self, f: Function, kind: str, name: str, *operands: Operand | int | str) -> str:
-        called = self.name[name]
-        f.kernels[called] = getattr(self, name)
-        return f.call(kind, called, *operands)
+    def _call(self, f: Function, returns: str, name: str, *operands: Operand | int | str) -> str:
+        called, write = self.named(name)
+        f.kernels[called] = write
+        return f.call(returns, called, *operands)
 
-    def _run_stages(
-        self, f: Function, stages: str, blocks: Integer | int, stride: Integer, totals: Doubles | None = None
+    def _run(
+        self, f: Function, calls: str, blocks: Integer | int, stride: Integer, totals: Doubles | None = None
     ) -> None:
         memory = ("ptr %s", "ptr %w", "ptr %a" if totals is None else totals)
-        self._call(f, "void", "run", _table(f, stages), *memory, blocks, stride)
+        self._call(f, "void", "run", _table(f, calls), *memory, blocks, stride)
 
     def load(self) -> Function:
         """Write the driver that copies up to `lanes` rows into a block. Lanes that are left over repeat the last row.
@@ -184,19 +183,19 @@ class Drivers:
         blocks: Integer | int,
         totals: Doubles | None = None,
     ) -> None:
-        """Write code that loads `blocks` blocks of rows, and runs the stages that compute their values.
+        """Write code that loads `blocks` blocks of rows, and runs the calls that compute their values.
 
         The argument `%rows` of the driver is the address of the numbers of all rows, or of a table if these are in
         several arrays, see `data.columns.TABLE_BIT`. The argument `%index` is the address of the indices of all rows.
         Those of the rows to load begin at position `start`, and end before position `n` at the latest. The seeds `each`
-        and `other` are as for `load`. `totals` is the address that the stages get as their argument `%a`. If `totals`
+        and `other` are as for `load`. `totals` is the address that the calls get as their argument `%a`. If `totals`
         is None, they get the argument `%a` of the driver itself.
         """
         tagged = Integer(f, f.op(f"and i64 {f.op('ptrtoint ptr %rows to i64')}, {TABLE_BIT}"))
         for several in (False, True):
             with f.when(tagged != 0 if several else tagged == 0):
                 self._load_blocks(f, start, n, each, other, blocks, several)
-        self._run_stages(f, "sample", blocks, _field(f, "block"), totals)
+        self._run(f, "sample", blocks, _field(f, "block"), totals)
 
     def _load_blocks(
         self, f: Function, start: Integer, n: Integer, each: str, other: str, blocks: Integer | int, several: bool
@@ -236,8 +235,8 @@ class Drivers:
         stride, size, outputs = _field(f, "block"), _field(f, "panel"), _field(f, "outputs")
         table = _table(f, "output_table")
         n, out, panel_at, totals_at = Integer(f, "%n"), Doubles(f, "%out"), Doubles(f, "%w"), Doubles(f, "%a")
-        self._run_stages(f, "batch", 1, stride)
-        self._run_stages(f, "broadcast", self._block_count(n).minimum(size), stride)
+        self._run(f, "batch", 1, stride)
+        self._run(f, "broadcast", self._block_count(n).minimum(size), stride)
         stored = _field(f, "stored") != 0
         whole = n // self.lanes
         with f.when(whole != 0), f.loop(whole, step=size) as panel:
@@ -351,7 +350,7 @@ class Drivers:
     def begin(self) -> Function:
         """Write the driver that computes the values that depend on parameters alone, once for a batch of rows."""
         f = Function(self.name["begin"], f"ptr %p, {MEMORY_PARAMETERS}")
-        self._run_stages(f, "batch", 1, _field(f, "block"))
+        self._run(f, "batch", 1, _field(f, "block"))
         f.do("ret void")
         return f
 
@@ -370,12 +369,12 @@ class Drivers:
         f.clear("%a", _field(f, "count"))
         n = Integer(f, "%n")
         count = self._block_count(n)
-        self._run_stages(f, "broadcast", count.minimum(size), stride)
+        self._run(f, "broadcast", count.minimum(size), stride)
         with f.loop(count, [("double", "0.0")], step=size) as panel:
             blocks = (count - panel.index).minimum(size)
             start = panel.index * self.lanes
             self._run_panel(f, start, n, "%each", "%other", blocks)
-            self._run_stages(f, "totals", blocks, stride)
+            self._run(f, "totals", blocks, stride)
             rows = (n - start).minimum(blocks * self.lanes)
             [total] = panel.carried
             with f.loop(rows, [("double", total)]) as row:
@@ -422,9 +421,9 @@ class Drivers:
                 each = literal(1.0 / self.lanes)
                 with f.loop(rows) as row:
                     self._run_panel(f, row.index, row.index + 1, each, each, 1)
-                    self._run_stages(f, "totals", 1, _field(f, "block"))
+                    self._run(f, "totals", 1, _field(f, "block"))
                 self._scale_totals(f, f.op(f"fdiv double 1.0, {n}"))
-        self._run_stages(f, "after", 1, _field(f, "block"))
+        self._run(f, "after", 1, _field(f, "block"))
         table, to = _table(f, "gradient_table"), scalars.bytes(_field(f, "gradients_at"))
         with f.repeat(_field(f, "gradients")) as part:
             found, first, count = (table[part.index * 3 + k] for k in range(3))
@@ -467,20 +466,20 @@ class Drivers:
         return f
 
     def run(self) -> Function:
-        """Write the driver that runs the list of stages at the address `%stages` on `%blocks` blocks.
+        """Write the driver that runs the list of calls at the address `%calls` on `%blocks` blocks.
 
-        It calls the kernel of each stage with the stage's table. `%stride` is the size of a block in bytes.
+        It calls each kernel with its table. `%stride` is the size of a block in bytes.
         """
-        f = Function(self.name["run"], f"ptr %stages, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride")
+        f = Function(self.name["run"], f"ptr %calls, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride")
         f.do("br label %next")
         f.open("next")
-        f.lines.append("  %stage = phi ptr [ %stages, %start ], [ %following, %one ]")
-        stage = Words(f, "%stage")
-        kernel = stage.pointer(0)
+        f.lines.append("  %call = phi ptr [ %calls, %start ], [ %following, %one ]")
+        call = Words(f, "%call")
+        kernel = call.pointer(0)
         f.do(f"br i1 {f.op(f'icmp eq ptr {kernel}, null')}, label %out, label %one")
         f.open("one")
-        kernel.call(stage.pointer(1), *MEMORY_ARGUMENTS, Integer(f, "%blocks"), Integer(f, "%stride"))
-        f.do(f"%following = getelementptr i64, ptr %stage, i64 {len(END_OF_CALLS)}")
+        kernel.call(call.pointer(1), *MEMORY_ARGUMENTS, Integer(f, "%blocks"), Integer(f, "%stride"))
+        f.do(f"%following = getelementptr i64, ptr %call, i64 {len(END_OF_CALLS)}")
         f.do("br label %next")
         f.open("out")
         f.do("ret void")
@@ -489,8 +488,8 @@ class Drivers:
     def update(self) -> Function:
         """Write the driver that takes an optimiser's step for every parameter.
 
-        The update of an optimiser is compiled to a program, too. Its samples are the parameters that are trained, see
-        `CompiledUpdate`. `%p` is the address of this program's header. `%us` is the address of its scalars, which begin
+        The update of an optimiser is compiled to an executable, too. Its rows are the parameters that are trained, see
+        `CompiledUpdate`. `%p` is the address of its header. `%us` is the address of its scalars, which begin
         with the learning rate and the count of steps. `%uw` is the address of its `%all` blocks, with a parameter in
         each lane. The trained program reads only the parameters of the first `%own` blocks: the gradients of these
         parameters are at the address `%gradients`, and their new data are copied to `%s`, the address of the trained
@@ -512,13 +511,13 @@ class Drivers:
         scalars[0] = Doubles(f, "%rate")[0]
         steps[0] = f.op(f"fadd double {steps[0]}, 1.0")
 
-        def stages(name: str, w: Doubles, count: Integer | int) -> None:
+        def run(name: str, w: Doubles, count: Integer | int) -> None:
             self._call(f, "void", "run", _table(f, name), scalars, w, "ptr null", count, stride)
 
         def places(output: Integer) -> tuple[Words, Doubles]:
             return table + output * 3, end + output * width
 
-        stages("batch", panel, 1)
+        run("batch", panel, 1)
         with f.loop(all_blocks, step=BLOCKS_PER_UPDATE) as group:
             first = group.index
             count = (all_blocks - first).minimum(BLOCKS_PER_UPDATE)
@@ -528,8 +527,8 @@ class Drivers:
                 to = w.bytes(block.index * stride)
                 place = (first + block.index) * width
                 lanes.store(lanes.load(gradients + place), to + width, align)
-            stages("broadcast", w, count)
-            stages("sample", w, count)
+            run("broadcast", w, count)
+            run("sample", w, count)
             with f.loop(count) as block:
                 to = w.bytes(block.index * stride)
                 with f.loop(outputs) as output:
@@ -650,10 +649,10 @@ class Drivers:
         for each sub-batch, the address of a gradient call, the position in `%index` of the sub-batch's first row, and
         the count of the sub-batch's rows.
 
-        A gradient call is ten words: the addresses of a program's `gradient` driver, of its header, of the numbers of
-        all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; the count of
-        the program's parameters; the address of a number that is nan if the gradient has to be computed anew; and 1 if
-        the gradient has to be computed anew also where the loss or a derivative is nan, else 0.
+        A gradient call is ten words: the addresses of an executable's `gradient` driver, of its header, of the numbers
+        of all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; the count
+        of the program's parameters; the address of a number that is nan if the gradient has to be computed anew; and 1
+        if the gradient has to be computed anew also where the loss or a derivative is nan, else 0.
 
         `%s` is the address of the parameters, and `%parameters` is their count. `%gradients` is the address of memory
         for as many doubles, in which the gradients of several sub-batches are added up. The loss of each batch,
@@ -734,7 +733,7 @@ class Drivers:
 
 
 def header(**fields: int) -> Sequence[int]:
-    """Return the words of a program's header, in the order of `FIELDS`. A field that is not passed is 0.
+    """Return the words of an executable's header, in the order of `FIELDS`. A field that is not passed is 0.
 
     >>> header(broadcast=7)[:3]
     [0, 7, 0]

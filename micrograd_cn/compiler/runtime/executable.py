@@ -23,7 +23,6 @@ from weakref import WeakMethod
 from ...engine import Value
 from ..data.captured import CapturedValue
 from ..data.columns import address
-from ..data.kernels import POINTER, SIZE
 from ..data.parameters import CachedData
 from ..data.rows import row_numbers
 from ..instructions.code import copied
@@ -32,7 +31,7 @@ from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
 from ..loops.places import WORD
 from ..loops.strides import contiguous_spans
-from ..pipeline import StageLists, make_tables
+from ..pipeline import CallLists, make_tables
 from ..tables.tables import Tables
 from ..threads.background import BackgroundTasks, in_background
 from ..threads.forks import ForkSafeLock
@@ -55,44 +54,29 @@ PARAMETER_ALIGNMENT = 16  # parameters are copied in vectors as wide as the wide
 PARTS_PER_THREAD = 8  # several parts for each thread, in one queue, so no thread waits long for the others
 MIN_ROWS_PER_PART = 1024
 MANY_OBJECTS = 10_000  # the garbage collector visits this many objects in about a millisecond
-DOUBLE = ctypes.c_double
-POINTERS = [POINTER] * 3
-FIT_OPERANDS = [*POINTERS, SIZE, SIZE, SIZE, *[POINTER] * 4, SIZE, *POINTERS, SIZE, SIZE]
-SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "forward": (None, [POINTER, POINTER, POINTER, SIZE, POINTER, *POINTERS]),
-    "begin": (None, [POINTER, *POINTERS]),
-    "panels": (DOUBLE, [POINTER, POINTER, POINTER, SIZE, DOUBLE, DOUBLE, *POINTERS]),
-    "add": (None, [POINTER] * 3),
-    "finish": (None, [POINTER, POINTER, POINTER, SIZE, *POINTERS]),
-    "gradient": (DOUBLE, [POINTER, POINTER, POINTER, SIZE, *POINTERS]),
-    "accumulate": (None, [POINTER, POINTER, DOUBLE, SIZE]),
-    "update": (None, [*POINTERS, *POINTERS, SIZE, SIZE]),
-    "clip": (None, [POINTER, POINTER, SIZE, POINTER]),
-    "fit": (SIZE, FIT_OPERANDS),
-    "fit_clipped": (SIZE, [*FIT_OPERANDS, POINTER, SIZE, POINTER]),
-}
 
 
 def no_collector(first: int, count: int) -> None:
     """No-op: the default of the argument `collect` of `Executable.forward`."""
 
 
-def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
+def driver(name: str, lanes: int = 1, fast: bool = True, holds_gil: bool = False) -> Any:
     """Return a driver, a compiled loop over rows or batches, as a ctypes function.
 
-    `lanes` is how many rows the driver computes at once, one in each lane of a vector; it is 1 for a driver that
-    computes rows one at a time. If `fast` is set, the driver is compiled with optimisations.
+    Args:
+        name: the driver's name, see `drivers`.
+        lanes: how many rows the driver computes at once, one in each lane of a vector; 1 for a driver that computes
+            rows one at a time.
+        fast: whether the driver is compiled with optimisations.
+        holds_gil: as for `Machine.function`.
     """
-    return _driver(machine(), name, lanes, fast)
+    return _driver(machine(), name, lanes, fast, holds_gil)
 
 
 @cache
-def _driver(on: Machine, name: str, lanes: int, fast: bool) -> Any:
-    result, arguments = SIGNATURES[name]
+def _driver(on: Machine, name: str, lanes: int, fast: bool, holds_gil: bool) -> Any:
     writer = drivers.Drivers(on, lanes)
-    called = writer.name[name]
-    address = on.address(called, writer.kernels()[called], fast)
-    return ctypes.CFUNCTYPE(result, *arguments)(address)  # ctypes releases the GIL while it runs
+    return on.function(*writer.named(name), fast, holds_gil)
 
 
 def driver_of(kind: str) -> str:
@@ -102,9 +86,7 @@ def driver_of(kind: str) -> str:
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
     """Return the address of a driver, see `driver`. The driver is compiled if no program has needed it yet."""
-    called = drivers.driver_names(lanes)[name]
-    known = machine().addresses[fast].get(called)
-    return known or machine().address(called, drivers.Drivers(machine(), lanes).kernels()[called], fast)
+    return machine().address(*drivers.Drivers(machine(), lanes).named(name), fast)
 
 
 def padded_count(parameters: int) -> int:
@@ -132,8 +114,8 @@ class Executable:
         native: whether the code is native code.
         lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
         seconds: for how many seconds the code has run until now.
-        stages: the lists of calls that compute the stages.
-        header: the address of the program's header; see `drivers`.
+        calls: the lists of calls that compute the stages.
+        header: the address of the executable's header; see `drivers`.
         outputs: how many outputs there are.
         sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.
     """
@@ -155,13 +137,13 @@ class Executable:
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule, code = plan.schedule, plan.code
         copied = contiguous_spans([plan.offset(i) for i in lowering.gradients] if kind != "forward" else [], WORD)
-        self.stages = stages = StageLists(tables, native, lowering.outputs if kind == "forward" else ())
-        places = stages.places
+        self.calls = calls = CallLists(tables, native, lowering.outputs if kind == "forward" else ())
+        places = calls.places
         block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
         outputs = [*map(places.block_offset, lowering.outputs)]
         self.header = tables.table(
             drivers.header(
-                **stages.addresses(),
+                **calls.addresses(),
                 width=lowering.width,
                 row_at=WORD * self.lanes * plan.row_at,
                 seed_at=next((plan.offset(i) for i in schedule.leaves if code.instructions[i] == ("seed",)), -1),
@@ -169,7 +151,7 @@ class Executable:
                 panel=plan.blocks,
                 outputs=len(lowering.outputs),
                 output_table=tables.table(outputs),
-                stored=int(stages.stored),
+                stored=int(calls.stored),
                 count=plan.total_count,
                 totals_at=WORD * plan.totals_at,
                 gradients=len(copied) // 3,
@@ -180,7 +162,7 @@ class Executable:
         )
         self.outputs = len(lowering.outputs)
         # The last block may have lanes without a row; their outputs are stored after the panel.
-        unused = self.lanes * self.outputs if stages.stored and schedule.batched else 0
+        unused = self.lanes * self.outputs if calls.stored and schedule.batched else 0
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
@@ -256,7 +238,7 @@ class Executable:
         long = n * size > GIL_RELEASE_SIZE * self.lanes
         writer = drivers.Drivers(self.tables.machine, self.lanes)
         name = "prepared" if self.kind == "forward" else "prepared_gradient"
-        code = self.tables.machine.address(writer.name[name], getattr(writer, name), self.tables.fast)
+        code = self.tables.machine.address(*writer.named(name), self.tables.fast)
         return builtin_function(code, [self.header, data, index, n, out, *buffers.addresses, long], *result, buffers)
 
     def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
@@ -360,13 +342,13 @@ class Buffers:
     def __init__(self, executable: Executable) -> None:
         scalars, panel, totals = executable.sizes
         self.scalars, self.panel, self.totals = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
-        executable.stages.places.fill(self.scalars.view)
+        executable.calls.places.fill(self.scalars.view)
         panel_at = self.panel.address if executable.lanes > 1 else self.scalars.address
         self.addresses = (self.scalars.address, panel_at, self.totals.address)
 
 
 class CompiledGraph:
-    """A recorded graph, with the executables that compute its outputs and its gradient.
+    """The code of one program: the executables that compute the outputs of its graph, and the gradient.
 
     There are two tiers of executables: threaded code, which consists of tables that kernels read, and native code. An
     executable is made when it is first needed. The methods `select_tier` and `fastest_tier` choose one.
@@ -538,7 +520,7 @@ class CompiledGraph:
         batched = rows > MAX_SCALAR_ROWS
         tables = self.tables(kind, batched)
         writer = drivers.Drivers(self.machine, tables.plan.lanes)
-        tables.kernels[writer.name["prepared"]] = writer.prepared  # so it is compiled together with the kernels
+        tables.kernels |= [writer.named("prepared")]  # so it is compiled together with the kernels
         chosen = self._chosen.get((kind, batched))
         found = chosen or self.get(kind, batched, native=not tables.schedule.is_large)
         self.upgrade_kernels(found, inf)
@@ -587,10 +569,10 @@ class CompiledGraph:
 
         The text does not depend on what the program has computed before.
         """
-        stages = self.get(kind, batched=True, native=True).stages
+        calls = self.get(kind, batched=True, native=True).calls
         driver(kind, self.machine.width, fast=True)
-        shared = [drivers.driver_names(self.machine.width)[kind], *stages.kernels]
-        return self.machine.text(self.machine.with_kernels(stages.functions, shared))
+        shared = [drivers.driver_names(self.machine.width)[kind], *calls.kernels]
+        return self.machine.text(self.machine.with_kernels(calls.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
         """Return `write(lowering)`, the result of a function of the graph's instructions.

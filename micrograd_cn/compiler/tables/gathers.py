@@ -2,8 +2,8 @@
 
 A kernel is a function that all programs share; it reads in a table where its operands are. The table of a gather has
 the offsets in memory of its operands, followed by the offset of a nan. An index that is invalid, such as -1, 0.5 or
-nan, is replaced by the count of operands, so the nan is loaded, and nothing outside the operands is ever read. A sample
-is a value that depends on the row, and a total is a sum over the rows of a batch. The module `sums` explains the
+nan, is replaced by the count of operands, so the nan is loaded, and nothing outside the operands is ever read. A row
+value depends on the row, and a total is a sum over the rows of a batch. The module `sums` explains the
 arguments of kernels and of the functions that write them, and the words of tables.
 """
 
@@ -22,7 +22,7 @@ from .sums import Kernel, each_block
 def gather(machine: Machine, opcode: str) -> Function:
     """Write the kernel of gathers that have an index in each lane of a vector, the index for one row of a batch.
 
-    A gather loads the operand that its index selects. Its operands are samples, which depend on the row, or scalars.
+    A gather loads the operand that its index selects. Its operands are row values, which depend on the row, or scalars.
 
     The kernel's table, with offsets in bytes (see the module `sums`): the count of groups of gathers. The gathers of a
     group have the same index, and the same count of operands. Then, for each group: the offset of the index, the count

@@ -1,26 +1,24 @@
 """Write the kernels of long sums, totals and copies, and define what all kernels of stages have in common.
 
 A long sum is a sum of many products. A kernel is a function that all programs share; it reads in a table where its
-operands are. The most important kernel multiplies a matrix of scalars by vectors of samples. Here a sample is a value
-that depends on the row, and each lane of a vector holds the value for one row of the batch. A row has the numbers of
-the arguments of one call. The kernel works in tiles: a few sums for one block of rows stay in registers, so each value
-that is loaded is used several times. Totals, which are sums over the rows of the batch, such as the gradient of a
-matrix, are computed in tiles, too. Such totals stay in registers for all rows of a panel, and then their lanes are
-added up. Values are scalars if they are computed once for a batch, before its rows or after them (in phase BATCH or
-AFTER), or if rows are computed one at a time. The lanes of a vector then hold several sums, or several products of one
-sum.
-
+operands are. The most important kernel multiplies a matrix of scalars by row values. A row value is a value that
+depends on the row, a vector in which each lane holds the value for one row of the batch. A row has the numbers of the
+arguments of one call. The kernel works in tiles: a few sums for one block of rows stay in registers, so each value that
+is loaded is used several times. Totals, which are sums over the rows of the batch, such as the gradient of a matrix,
+are computed in tiles, too. Such totals stay in registers for all rows of a panel, and then their lanes are added up.
+Values are scalars if they are computed once for a batch, before its rows or after them (in phase BATCH or AFTER), or if
+rows are computed one at a time. The lanes of a vector then hold several sums, or several products of one sum.
 All kernels have the same arguments:
 
     %t       the address of the table
     %s       the address of the scalars
-    %w       the address of a panel, which consists of blocks; a block has a vector for each sample
+    %w       the address of a panel, which consists of blocks; a block has a vector for each row value
     %a       the address of the totals
     %blocks  the count of blocks
     %stride  the size of a block in bytes
 
 A table consists of 64-bit words: counts, offsets in memory, and addresses of functions and of other tables. Offsets are
-in bytes, from `%s` for a scalar, from the beginning of a block for a sample, and from `%a` for a total. A sum starts
+in bytes, from `%s` for a scalar, from the beginning of a block for a row value, and from `%a` for a total. A sum starts
 from the value that is stored in the place of its result, unless the table has a start code for a constant, see
 `start_code`.
 
@@ -41,7 +39,7 @@ from ..llvm.operands import Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, First, Function, Loop
 
 MAX_TILE_SUMS = 6  # at most so many sums in a tile; each of them takes two vector registers
-PRODUCTS_PER_PASS = 256  # products that a tile adds to each sum before the next tile, so samples stay in the cache
+PRODUCTS_PER_PASS = 256  # products that a tile adds to each sum before the next tile, so row values stay in the cache
 COLUMNS_PER_PASS = 32  # columns of totals that are computed at a time, so factors stay in the cache
 VECTORS_IN_REGISTERS = 4  # vectors of scalar sums that are accumulated at once
 ACCUMULATORS = 4  # partial sums of one scalar sum; an addition then need not wait for the addition before it
@@ -124,23 +122,23 @@ def _start(lanes: Lanes, first: Integer, place: Doubles, align: int) -> str:
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that multiplies a matrix of scalars by a vector of values that differ from sample to sample.
+    """Write the kernel that multiplies a matrix of scalars by a list of row values, which differ from row to row.
 
     Each row of the matrix has the left factors of one sum. The start code says what the sums start from, see
     `start_code`.
 
     The kernel's table, with offsets in bytes: the count of products in each sum, the distance in bytes from one scalar
-    of a row of the matrix to the next, the count of tiles, the start code, and the offsets of the samples. Then, for
+    of a row of the matrix to the next, the count of tiles, the start code, and the offsets of the row values. Then, for
     each tile: the address of its function, and the count of its sums. Then, for each sum of the tile: the offset of the
     result, and the offset of the first scalar in the sum's row of the matrix.
     """
     f = Kernel(kernel_name("matrix", opcode))
     depth, step, count, begin = (f.table[k] for k in range(4))
-    samples = f.table + 4
-    tiles = samples + depth
+    row_values = f.table + 4
+    tiles = row_values + depth
     with f.loop(depth, step=PRODUCTS_PER_PASS) as part:
         products = (depth - part.index).minimum(PRODUCTS_PER_PASS)
-        chosen = samples + part.index
+        chosen = row_values + part.index
         scalars = f.scalars.bytes(part.index * step)
         begun = (part.index == 0).select(begin, 0)
         with f.loop(count, [tiles]) as tile:
@@ -162,10 +160,10 @@ def tile(m: int) -> KernelWriter:
     def make(machine: Machine, opcode: str) -> Function:
         f = Function(
             kernel_name(f"tile{m}", opcode),
-            "ptr %sums, i64 %first, ptr %samples, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
+            "ptr %sums, i64 %first, ptr %values, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
         )
         lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
-        sums, samples, scalars = Words(f, "%sums"), Words(f, "%samples"), Doubles(f, "%s")
+        sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
         first, products, step = Integer(f, "%first"), Integer(f, "%products"), Integer(f, "%step")
         results = [sums[k] for k in range(0, 2 * m, 2)]
         lefts = [scalars.bytes(sums[k]) for k in range(1, 2 * m, 2)]
@@ -173,7 +171,7 @@ def tile(m: int) -> KernelWriter:
             places = [block.bytes(result) for result in results]
             starts = [(lanes.type, _start(lanes, first, place, align)) for place in places]
             with f.loop(products, [*starts, Integer(f, "0")]) as loop:
-                x = lanes.load(block.bytes(samples[loop.index]), align)
+                x = lanes.load(block.bytes(row_values[loop.index]), align)
                 *accumulators, offset = loop.carried
                 for left, accumulator in zip(lefts, accumulators, strict=True):
                     c = lanes.splat(left.bytes(offset)[0])
@@ -220,7 +218,7 @@ def sum_of_pairs(
 
 
 def inner(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of inner products of samples, values that depend on the row.
+    """Write the kernel of inner products of row values, which depend on the row.
 
     The kernel's table, with offsets in bytes: the count of sums and the start code. Then, for each sum: the offset of
     the result, the count of products, and the offsets of the factors of these products, pair by pair.
@@ -255,12 +253,11 @@ def rows_per_tile(machine: Machine) -> int:
 
 
 def outer(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds outer products of samples to a matrix of totals, for all rows of the batch in a panel.
+    """Write the kernel that adds outer products of row values to a matrix of totals, for all rows of a panel.
 
-    A sample is a value that depends on the row of the batch, and a total is a sum over these rows. Each outer product
-    multiplies a list of left factors, one for each row of the matrix, by a list of right factors, one for each column.
-    "Rows" and "columns" below are those of the matrix. A tile is a part of the matrix that is computed in vector
-    registers.
+    A row value depends on the row of the batch, and a total is a sum over these rows. Each outer product multiplies a
+    list of left factors, one for each row of the matrix, by a list of right factors, one for each column. "Rows" and
+    "columns" below are those of the matrix. A tile is a part of the matrix that is computed in vector registers.
 
     The kernel's table, with offsets in bytes: the count of outer products, the count of rows, the count of columns
     rounded up to whole SIMD vectors, the offset of the first total, the address of the function for a full tile, and
@@ -348,9 +345,9 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
 
 
 def single_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that adds one product of two samples to each of several contiguous totals.
+    """Write the kernel that adds one product of two row values to each of several contiguous totals.
 
-    A sample is a value that depends on the row, and a total is a sum over the rows of a batch.
+    A row value depends on the row, and a total is a sum over the rows of a batch.
 
     The kernel's table, with offsets in bytes: the count of totals rounded up to whole SIMD vectors, and the offset of
     the first total. Then, for each total: the offsets of its two factors.
@@ -395,7 +392,7 @@ def broadcast(machine: Machine, opcode: str) -> Function:
     return f
 
 
-# Scalars. If rows are computed one at a time, samples are scalars too.
+# Scalars. If rows are computed one at a time, row values are scalars, too.
 
 
 def row_sums(machine: Machine, opcode: str) -> Function:

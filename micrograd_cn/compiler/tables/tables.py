@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import chain
 from math import nan
 from typing import Any
 
 from ..instructions.code import SUM_OPCODES, Pair
 from ..llvm.machine import Machine
-from ..llvm.text import KernelWriters
+from ..llvm.text import Function, KernelWriters
 from ..loops.places import WORD, Places
 from ..loops.plan import Plan
 from ..loops.stages import Call, Gathers, Map, OuterProduct, Sums
@@ -93,10 +94,7 @@ class Tables:
             make: the function that writes the kernel.
             opcode: the opcode of the sums that the kernel computes, which is passed to `make`.
         """
-        key, kernels = (make, opcode), self.machine.written_kernels
-        if key not in kernels:
-            kernels[key] = make(self.machine, opcode)
-        f = kernels[key]
+        f = written(self.machine, make, opcode)
         self.kernels[f.name] = lambda: f
         return f.name
 
@@ -111,7 +109,7 @@ class Tables:
 
     def _sums(self, group: Sums) -> Call:
         tables = {"scalars": self._scalar_sums, "inner": self._inner, "matrix": self._matrix}
-        return self._call(*tables[group.kind](group), group.opcode)
+        return self._call(*tables[group.form](group), group.opcode)
 
     def _inner(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         count, *entries = self._listed(group)
@@ -209,23 +207,23 @@ class Tables:
             words += [self.places.block_offset(index) if in_lanes else self.offset(index), count, len(numbers)]
             for i in numbers:
                 operands = self.code.operands[i][1:]
-                samples = any(map(self.schedule.in_lanes, operands))
-                words += [self.offset(i), WORD * samples, self._operand_table(operands, samples)]
+                vectors = any(map(self.schedule.in_lanes, operands))
+                words += [self.offset(i), WORD * vectors, self._operand_table(operands, vectors)]
         return self._call(gathers.gather if in_lanes else gathers.gather_scalars, words)
 
-    def _operand_table(self, xs: tuple[int, ...], samples: bool) -> int:
+    def _operand_table(self, xs: tuple[int, ...], vectors: bool) -> int:
         """Return the address of a table with the offsets of a gather's operands and of a nan.
 
         Gathers with the same operands share the table.
 
         Args:
             xs: the instruction numbers of the operands.
-            samples: whether the operands are vectors in a block. If not, the operands are scalars.
+            vectors: whether the operands are vectors in a block. If not, the operands are scalars.
         """
-        if (xs, samples) not in self._operand_tables:
-            place = self.places.block_offset if samples else self.offset
-            self._operand_tables[xs, samples] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
-        return self._operand_tables[xs, samples]
+        if (xs, vectors) not in self._operand_tables:
+            place = self.places.block_offset if vectors else self.offset
+            self._operand_tables[xs, vectors] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
+        return self._operand_tables[xs, vectors]
 
     def _outer(self, group: OuterProduct) -> Call:
         pairs, rows, columns = len(group.lefts[0]), len(group.totals), len(group.rights)
@@ -301,6 +299,12 @@ class Tables:
         for i in places.broadcasts:
             words += [places.block_offset(i), places.offset(i)]
         return [self._call(sums.broadcast, words)]
+
+
+@cache
+def written(machine: Machine, make: sums.KernelWriter, opcode: str) -> Function:
+    """Return the LLVM function of a kernel. A kernel has its name only once it is written, so all programs share it."""
+    return make(machine, opcode)
 
 
 def _list_products(

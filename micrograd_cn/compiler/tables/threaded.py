@@ -1,12 +1,12 @@
 """Write threaded code: tables in which each entry names the ready-made kernel that computes an instruction.
 
 Threaded code has nothing to do with threads that run in parallel (Bell, Threaded code, Communications of the ACM 16,
-1973). Here it computes straight-line code, instructions without loops. There is a kernel for each opcode. A kernel
-computes one entry, and then calls the kernel of the next entry. All programs share the kernels, so there is hardly
-anything to compile. Threaded code is slower than native code, which is compiled for one program, and has the same
-results to the last bit. Every value has a place in memory. If each lane of a vector holds one row of a batch, the
-program first copies each scalar operand to all lanes of a vector.
-
+1973). Here it computes straight-line code, instructions without loops. There is a kernel for each opcode, count of
+lanes and count of operands, and one for the sums of each opcode, however many products they have. A kernel computes one
+entry, and then calls the kernel of the next entry. All programs share the kernels, so there is hardly anything to
+compile. Threaded code is slower than native code, which is compiled for one program, and has the same results to the
+last bit. Every value has a place in memory. If each lane of a vector holds one row of a batch, the program first copies
+each scalar operand to all lanes of a vector.
 An entry consists of the address of a kernel, the offset of the result, and the offsets of the operands. Offsets are in
 bytes: from the beginning of a block, which is memory for as many rows as a vector has lanes, or, if rows are computed
 one at a time, from the beginning of the scalars.

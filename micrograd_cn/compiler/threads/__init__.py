@@ -1,1 +1,1 @@
-"""Threads: tasks that run in parallel, and locks that still work after a fork."""
+"""Run tasks in parallel or in the background, and define locks that still work after a fork."""

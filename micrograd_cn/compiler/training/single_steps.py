@@ -8,7 +8,6 @@ the last bit, as those of the update in Python.
 from __future__ import annotations
 
 import copy
-import ctypes
 from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,10 +23,9 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.optimizer import States, copy_states
-from ..data.kernels import POINTER, SIZE
 from ..data.nodes import clear_gradients, slot_offset
 from ..llvm.machine import Memory, machine
-from ..runtime.executable import driver_address
+from ..runtime.executable import driver, driver_address
 from ..threads.background import BackgroundTasks
 from .state import PackedState, ParameterBlocks
 from .update import OPTIMIZER_METHODS, UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, is_compiled, update_key
@@ -81,9 +79,7 @@ class SingleStep:
         self._scalars = update.new_scalars()
         self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
         self._rate = array("d", [0.0])
-        operands: list[Any] = [ctypes.py_object, SIZE, *[POINTER] * 4, SIZE, POINTER, POINTER]
-        run = ctypes.PYFUNCTYPE(SIZE, *operands)(driver_address("step", 1, fast=True))  # holds the GIL while it runs
-        self._run, self._machine = run, machine()  # whose machine code is freed with it
+        self._run, self._machine = driver("step", holds_gil=True), machine()  # whose machine code is freed with it
         self._parameters: list[Value] = []
         self._operands = (
             self._count, update.header, self._rate.buffer_info()[0], self._scalars.address,

@@ -22,7 +22,7 @@ from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..llvm.machine import Memory, machine
 from ..loops.places import WORD
-from ..pipeline import StageLists, make_tables
+from ..pipeline import CallLists, make_tables
 from ..runtime import drivers
 
 # The attributes in which optimisers with the same update may differ
@@ -51,7 +51,7 @@ class CompiledUpdate:
             a further input: the count of the steps that skipped its parameter.
 
     Attributes:
-        header: the address of the program's header; see `drivers`.
+        header: the address of the header; see `drivers`.
         used_state_indices: the indices in the optimiser's `state_names` of the names whose numbers the update reads or
             changes.
         columns: how many inputs a sample has.
@@ -66,8 +66,8 @@ class CompiledUpdate:
         self.columns = 2 + len(optimizer.state_names) + counts_skipped + masked
         tables = make_tables(machine(), code, outputs, [], batched=True, width=self.columns, scalars=2)
         plan = tables.plan
-        self._stages = stages = StageLists(tables, native=True)
-        places = stages.places
+        self._calls = calls = CallLists(tables, native=True)
+        places = calls.places
         self.lanes, self.block = plan.lanes, places.vector_count * plan.lanes
         self.outputs = len(outputs)
         table = []
@@ -76,7 +76,7 @@ class CompiledUpdate:
         ):  # column 1, the gradient, does not change
             table += [int(plan.schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
         fields = {"block": WORD * self.block, "outputs": len(outputs), "output_table": tables.table(table)}
-        self.header = tables.table(drivers.header(**stages.addresses(), **fields))
+        self.header = tables.table(drivers.header(**calls.addresses(), **fields))
         tables.link(fast=True)
 
     def new_scalars(self) -> Memory:
@@ -84,7 +84,7 @@ class CompiledUpdate:
 
         Its first two numbers, which are not set yet, are for the learning rate and the count of steps.
         """
-        places = self._stages.places
+        places = self._calls.places
         found = Memory(places.scalar_count)
         places.fill(found.view)
         return found
