@@ -26,8 +26,8 @@ def compare_gradients(root: GraphNode) -> None:
     `_children` for the operands, and the local derivatives in `partials` or `_local_grads` instead of the text.
 
     Args:
-        root: the node on which `backward()` was called. It may also be a `Value` of this package: a node that was made
-            with a `_backward` of its own is compared with the operation that its name means.
+        root: the node on which `backward()` was called. It may also be a `Value` of this package. Then a node with a
+            `_backward` of your own is compared with the operation that its `_op`, such as "tanh", stands for.
 
     Raises:
         AssertionError: a gradient is wrong. The message names the first node with a wrong gradient, going back from the

@@ -482,6 +482,11 @@ def _compare_binding(
     If names of variables are given as `only`, the other derivatives are left out. The names of some whole numbers are
     returned, too. They count as constants, since f compares them with numbers by `==`, uses them as conditions, or has
     no derivative with respect to them.
+
+    Raises:
+        NotDeterministic: two calls at the point gave different outputs.
+        NothingCompared: an output is infinite or nan at the point.
+        TypeError: f does not take `Value`s, loses the graph, or seems to return a value and its gradient.
     """
     subject, heading = bound.subject, bound.subject.heading
     names, point = [v.name for v in bound.variables], [v.number for v in bound.variables]

@@ -84,7 +84,10 @@ class Summary:
                     self.rows += [[report.nodeid, *row] for row in found]
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
-        """Print the results, those of wrong gradients first; write all to a file if `--gradcheck-table` names one."""
+        """Print up to `MAX_SHOWN` results, those of wrong gradients first, and how many there are of each kind.
+
+        All results are written to a file if `--gradcheck-table` names one. If nothing was checked, nothing is done.
+        """
         if not self.rows:
             return
         terminalreporter.section("gradients checked")

@@ -407,7 +407,7 @@ class _Reader:
 
 
 def call_signature(function: Callable[..., Any]) -> Signature:
-    """Return the signature of `function`.
+    """Return the signature of an operation, or of another function; the latter without parameters like `*args`.
 
     The arguments of an operation are its operands, unless its attribute `signature` says otherwise. The operands have
     the names that they have in one of the operation's partial derivatives.

@@ -46,7 +46,7 @@ BackwardTwice: TypeAlias = Callable[[Any, Any, Any], tuple[Vector, Vector]]
 class ReverseMode:
     """A derivative that is computed as a gradient Df(x)ᵀ u, as by a backward pass.
 
-    The vectors x, u and d and the matrix Df(x) are explained at `Derivative`.
+    Df(x) is the Jacobian matrix of f at the point x, and u has a weight for each output of f (see `Derivative`).
 
     Args:
         pullback: computes the gradient from the vectors x and u; the last two gradients are cached.
@@ -96,7 +96,8 @@ class ReverseMode:
 class ForwardMode:
     """A derivative that is computed along directions, as by a user's jvp.
 
-    The vectors x, u and d and the matrix Df(x) are explained at `Derivative`.
+    Df(x) is the Jacobian matrix of f at the point x, and a direction d says how far each element of x moves (see
+    `Derivative`).
 
     Args:
         pushforward: computes Df(x) d from the vectors x and d.
@@ -148,6 +149,9 @@ def derivative_of(
             empty if there is none. "backward" is a vjp that calls the backward pass that the user gave.
         arguments: the structure of the arguments.
         outputs: the structure of the outputs.
+
+    Raises:
+        ValueError: a "gradient" was given for several outputs, or a "jacobian" for complex numbers or a sparse matrix.
     """
     if not derivatives:
         in_torch = any(is_tensor(x) for x in arguments.variables(arguments.template))
@@ -184,10 +188,10 @@ def derivative_of(
         return tree if several else tree[0]
 
     def is_value_and_gradient(result: Any, args: Any) -> bool:
-        """Return whether `result` is a pair (value, gradient), and not a pair of the gradients of two arguments.
+        """Return whether a pair that may hold the gradients of two arguments is a pair (value, gradient) instead.
 
         The two can be confused only if f takes two arguments, and one of these is a constant. The first entry of the
-        pair is then compared with the value of f at `args`.
+        pair is then compared with the value of f at `args`. In all other cases, the result is False.
         """
         if not (
             len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_plain_number(result[0])) == 1
@@ -317,7 +321,7 @@ def derivative_of(
 
 
 def _shape(x: Any) -> tuple[int, ...] | None:
-    """Return the shape of an array, a number or nested lists; None if `x` is something else."""
+    """Return the shape of an array, a number or nested lists; None for a dict, and for lists of different lengths."""
     try:
         return None if isinstance(x, dict) else np.shape(x)
     except ValueError:  # lists of different lengths
@@ -439,7 +443,10 @@ def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed
 
 
 def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls `f` compiled by `jax.jit`, or `f` itself after a compiled call has failed."""
+    """Return a function that calls `f` compiled by `jax.jit`, or `f` itself after a compiled call has failed.
+
+    If jax has no `jit`, `f` is returned.
+    """
     jax = sys.modules["jax"]
     if not hasattr(jax, "jit"):
         return f
@@ -487,7 +494,11 @@ class GradientFunction:
         self._in_torch = any(is_tensor(x) for x in arguments.variables(arguments.template))
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
-        """Return the gradient of f; the last of `args` is the upstream gradient, and the others are f's arguments."""
+        """Return the gradient of f; the last of `args` is the upstream gradient, and the others are f's arguments.
+
+        Raises:
+            TypeError: a backward pass is marked with PyTorch's `once_differentiable`.
+        """
         f, arguments, outputs = self._f, self._arguments, self._outputs
         if not self._in_torch:
             _, back = sys.modules["jax"].vjp(

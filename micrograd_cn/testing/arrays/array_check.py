@@ -91,6 +91,9 @@ def compare_arrays(
     Returns:
         The comparisons, whether an argument or output is in half precision (float16 or bfloat16), and the relative
         tolerance.
+
+    Raises:
+        TypeError: the function seems to return a value and its gradient.
     """
     problem = Problem(
         subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static, like=like
@@ -136,7 +139,7 @@ def _looks_like_value_and_gradient(problem: Problem, subject: Subject) -> bool:
 
 
 def _of_nothing(problem: Problem) -> Comparison:
-    """Call the derivative of a problem with empty arguments or results, so it can raise an error for wrong shapes.
+    """Call the derivative of a problem whose arguments have no element, so it can raise an error for wrong shapes.
 
     Return a comparison that agrees, since there is no number to compare.
     """
@@ -454,8 +457,9 @@ class SampledCheck:
     def _compare_informative_direction(self, k: int) -> Compared:
         """Compare along up to three random directions, until a comparison is exact enough to show an error of 1 %.
 
-        The last comparison is returned. Along some directions, the function may change too little to show an error of
-        1 %, or it may have a kink. `k` is the index of the comparison, and becomes the number in its title.
+        If none is exact enough, the last one is returned or, in half precision, one in which both derivatives are equal
+        up to the last bit. Along some directions, the function may change too little to show an error of 1 %, or it may
+        have a kink. The title of the comparison has the number `k` + 1.
         """
         problem = self._problem
         even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill would cancel

@@ -239,7 +239,7 @@ def _without_cancelling(problem: Problem, u: Vector) -> Vector:
 def _is_linear(problem: Problem, u: Vector) -> bool:
     """Return whether the gradient is multiplied by the constant `UPSTREAM` if the cotangent `u` is multiplied by it.
 
-    A cotangent is a vector of weights of the outputs.
+    A cotangent is a vector of weights of the outputs. If the gradient is not finite, the result is False.
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)

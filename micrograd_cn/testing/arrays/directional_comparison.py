@@ -58,8 +58,8 @@ def compare_along(
 ) -> Compared:
     """Compare the derivative of u · f, the weighted sum of the outputs, along the direction `v` with a numerical one.
 
-    If the derivative does not agree, the elements are moved by steps of other sizes, and then other reasons than a
-    mistake are looked for (see `REVISIONS`).
+    Unless the first comparison shows that the derivative is right, the elements are moved by steps of other sizes, and
+    then other reasons than a mistake are looked for (see `REVISIONS`).
 
     Args:
         problem: the function f, its derivative and the point.
@@ -127,7 +127,10 @@ class Question:
         return Attempt(compare_within_limit(self.title, phi, typical_slope), phi, typical_slope)
 
     def attempt_with_steps(self, steps: Vector) -> Attempt:
-        """Compare the derivative along the direction that moves each of its elements by its entry in `steps`."""
+        """Compare the derivative along a direction that moves each element in `moved_elements` by its entry in `steps`.
+
+        The sign of each move stays the same.
+        """
         along = np.zeros(self.v.size)
         along[self.moved_elements] = np.sign(self.v[self.moved_elements]) * steps
         return self.attempt(along, self.typical_slope * float(steps.max() / self.steps.max()))
@@ -176,7 +179,10 @@ def in_tiny_steps(question: Question, found: Attempt) -> Attempt | None:
 
 
 def excused(question: Question, found: Attempt) -> Attempt | None:
-    """Mark a wrong derivative as not compared if there is an excuse (see `excuses`), or no calls are left to look."""
+    """Mark a wrong derivative as not compared if there is an excuse (see `excuses`), or no calls are left to look.
+
+    There is no excuse for a derivative that is infinite or nan.
+    """
     if not found.is_wrong or not math.isfinite(found.comparison.analytic):
         return None
     try:
@@ -265,8 +271,9 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
 def _may_tell_more(question: Question, found: Attempt, steps: Vector, beside_0: bool) -> bool:
     """Return whether a comparison with `steps` may change the verdict of `found`.
 
-    It may if the derivative is wrong and many of the steps in `found` are far too large or too small, or if the verdict
-    is unclear. The arguments are those of `_in_other_steps`.
+    It may in two cases. In the first, the derivative is wrong, and many of the steps so far are far too large or too
+    small. In the second, the verdict is unclear, and `steps` differ enough from the steps so far. `beside_0` says that
+    `steps` are shorter than before since even the finest steps crossed 0.
     """
     first, half = found.comparison, question.problem.half_precision
     factors = np.abs(np.log2(steps / question.steps))
@@ -309,7 +316,8 @@ def _typical_tolerance(phi: DirectionalFunction) -> ArrayTolerance:
 def _is_clearly_wrong(comparison: Comparison) -> bool:
     """Return whether the two derivatives differ by far more than the estimated error of the numerical one.
 
-    Then the comparison is not repeated with larger steps, which would only hide the difference.
+    Then the comparison is not repeated with larger steps, which would only hide the difference. The result is False if
+    the numerical derivative is 0.
     """
     mismatch = comparison.mismatch
     return (
@@ -324,7 +332,8 @@ def _would_show(again: Attempt, found: Attempt) -> bool:
 
     The two attempts move the same elements by different steps, so their derivatives differ in size. Therefore the error
     that `again` allows and the mismatch in `found` are compared relative to a norm: the norm of the gradient with
-    respect to the moved elements, in which each entry is multiplied by the step of its element in that attempt.
+    respect to the moved elements, in which each entry is multiplied by the step of its element in that attempt. The
+    result is True in half precision, and if the gradient is not known.
     """
     phi = found.phi
     g = phi.problem.derivative.gradient(phi.x, phi.u)

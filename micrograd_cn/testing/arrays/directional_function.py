@@ -74,7 +74,7 @@ class DirectionalFunction:
 
     @property
     def rounding(self) -> float:
-        """How far rounding of the outputs of f may change the value of this function φ.
+        """How far rounding of the outputs of f, and of the point x + t v, may change the value of this function φ.
 
         Only outputs that have changed in some step so far count. If no output has changed, all outputs count.
         """
@@ -92,17 +92,18 @@ class DirectionalFunction:
         return self._rounding
 
     def raise_rounding(self, least: float) -> None:
-        """Raise the attribute `rounding` to at least `least`, a rounding error that the caller has seen in f."""
+        """Raise the attribute `rounding` to at least `least`, a rounding error of φ that the caller has seen."""
         _ = self.rounding
         assert self._rounding_floor is not None
         self._rounding_floor, self._rounding = max(self._rounding_floor, least * math.fabs(self.divisor)), None
 
     @property
     def _argument_rounding(self) -> float:
-        """How far rounding of the point x + t v may change the value of this function φ at t.
+        """How far rounding of the point x + t v may change the weighted sum u · f at this point.
 
         The result is 0.0 if `__call__` subtracts this change, which it does except in one case: many elements are
-        moved, and the point is computed in the types of their arrays, such as float32.
+        moved, and the point is computed in the types of their arrays, such as float32. It is also 0.0 if these types
+        are doubles.
         """
         arguments, gradient = self.problem.arguments, self._gradient_in_own_types
         if arguments.in_doubles or gradient is None or self._moves_few:
@@ -122,9 +123,10 @@ class DirectionalFunction:
 
     @property
     def rounding_beside_largest(self) -> float:
-        """How far this function may be off if each output is rounded as much as the largest output in its array.
+        """How far this function may be off if outputs are rounded by some last bits of the largest output in the array.
 
-        An output that is much smaller than the largest, such as gelu(x) for x far below 0, may have few correct digits.
+        `COARSE_BITS` says how many. An output that is much smaller than the largest, such as gelu(x) for x far below 0,
+        may have few correct digits.
         """
         weights = np.where(self.changed_outputs, self.u, 0.0) if self.changed_outputs.any() else self.u
         beside = [
@@ -137,9 +139,8 @@ class DirectionalFunction:
     def largest_change(self) -> float:
         """The largest absolute value of this function that has been computed.
 
-        The function can hardly have a larger rounding error than that.
-
-        The result is inf if no finite value but 0 has been computed.
+        The function can hardly have a larger rounding error than that. The result is inf if no finite value but 0 has
+        been computed.
         """
         return max(filter(math.isfinite, map(math.fabs, self._memo.values()))) or math.inf
 
@@ -185,13 +186,13 @@ class DirectionalFunction:
         """Return φ(t) = u · (f(x + t v) - f(x)), divided by `divisor`.
 
         The point x + t v is rounded to the arguments' types, which moves it by an offset. The change of φ that is due
-        to this offset is computed with the derivative that is checked, and is subtracted. If `v` moves many
-        elements, and the point is computed in the types of their arrays, nothing is subtracted; the attribute
-        `rounding` includes the effect of the offset instead.
+        to this offset is computed with the derivative that is checked. It is subtracted, unless it is larger than the
+        whole change. If `v` moves many elements, and the point is computed in the types of their arrays, nothing is
+        subtracted; the attribute `rounding` includes the effect of the offset instead.
 
-        If rounding keeps some elements from moving, the result tells nothing about their derivatives. It is nan if no
-        output changes, or if most of the change may be missing. In half precision, it is not, since noise is measured
-        in steps that are as short.
+        If rounding keeps some elements from moving, the result tells nothing about their derivatives. Then it is nan if
+        no output changes, or if most of the change may be missing. In half precision, the result is never nan for this
+        reason, since noise is measured in steps that are as short.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types
@@ -253,13 +254,16 @@ class DirectionalFunction:
 
     @property
     def _gradient_in_own_types(self) -> Vector | None:
-        """The gradient of u · f, the weighted sum of the outputs, if `Problem.steps_in_own_types` is set; else None."""
+        """The gradient of u · f, the weighted sum of the outputs, if `Problem.steps_in_own_types` is set; else None.
+
+        It is also None if the derivative gives no gradient.
+        """
         problem = self.problem
         return problem.derivative.gradient(self.x, self.u) if problem.steps_in_own_types else None
 
     @property
     def _moves_few(self) -> bool:
-        """Whether so few elements are moved that the others can be copied from the problem's point."""
+        """Whether x is the problem's point, and so few elements are moved that it is quicker to copy the others."""
         return self._few and self.x is self.problem.x
 
     @functools.cached_property
@@ -304,7 +308,7 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set `changed_outputs` to the mask `moved`, and clear the cached `rounding`, which is for fewer outputs."""
+        """Set `changed_outputs` to the mask `moved`, and clear the cached `rounding`, which depends on the mask."""
         self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:

@@ -57,7 +57,7 @@ def compare_within_limit(title: str, phi: DirectionalFunction, typical_slope: fl
 
     Args:
         title: the name of the derivative.
-        phi: the function φ.
+        phi: the function φ of one number, which is the weighted sum of the outputs along a direction.
         typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
     """
     try:
@@ -68,7 +68,7 @@ def compare_within_limit(title: str, phi: DirectionalFunction, typical_slope: fl
 
 @dataclass(frozen=True)
 class Attempt:
-    """A comparison in which each element moved by steps of one size.
+    """A comparison of a derivative along a direction. Another attempt moves the elements by steps of other sizes.
 
     Attributes:
         comparison: the comparison.
@@ -103,7 +103,7 @@ def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float
 
     Args:
         title: the name of the derivative.
-        phi: the function φ.
+        phi: the function φ of one number, which is the weighted sum of the outputs along a direction.
         typical_slope: about how large such derivatives are.
 
     Raises:
@@ -124,7 +124,8 @@ class Case:
 
     Args:
         title: the name of the derivative.
-        phi: the function φ, whose derivative at 0 is compared.
+        phi: the function φ of one number, which is the weighted sum of the outputs along a direction. Its derivative at
+            0 is compared.
         typical_slope: about how large such derivatives are.
 
     Attributes:
@@ -156,13 +157,13 @@ class Case:
 
     @property
     def tolerance(self) -> ArrayTolerance:
-        """The tolerance of the comparison. It depends on how steep φ is over the largest step."""
+        """The tolerance of the comparison. It depends on how steep the function `phi` is over the largest step."""
         if self._tolerance is None:  # the lock of `cached_property` would cost one percent of a check in Python 3.11
             self._tolerance = self._choose_tolerance()
         return self._tolerance
 
     def _choose_tolerance(self) -> ArrayTolerance:
-        """Return the tolerance. If φ may be far flatter in shorter steps, it is computed from the slope of φ there."""
+        """Return the tolerance. If `phi` may be far flatter in shorter steps, it is computed from the slope there."""
         problem, phi, moved, typical_slope = self.problem, self.phi, self.moved, self._typical_slope
         half = self.half_precision
         if not half and moved and typical_slope > phi.typical_slope:  # f may be far steeper in large steps, as x**4 is
@@ -174,7 +175,7 @@ class Case:
         return ArrayTolerance(problem.rtol, problem.atol, typical_slope, phi.analytic_rounding, own_slope, flat_slope)
 
     def take_first_look(self) -> None:
-        """Compare a few difference quotients, and set `first_look` to the result, or to None without a clear verdict.
+        """Compare a few difference quotients, and set `first_look` to the result, or to None if there is no verdict.
 
         In half precision, means over intervals around the point are compared, and the result may be uncertain.
         """
@@ -191,9 +192,9 @@ class Case:
         return self._allowing_for_analytic_noise(self.compare_at_point(rounding, self.tolerance), rounding)
 
     def compare_at_point(self, rounding: float, tolerance: ArrayTolerance) -> Comparison:
-        """Compare the derivative of φ at 0 with numerical derivatives there, which are extrapolated to steps of 0.
+        """Compare the derivative of `phi` at 0 with numerical derivatives there, which are extrapolated to steps of 0.
 
-        `rounding` is the error of the values of φ.
+        `rounding` is the rounding error of the values of `phi`.
         """
         problem, phi, half, title = self.problem, self.phi, self.half_precision, self.title
         steps = problem.steps._replace(absolute_error=EXACT_ENOUGH * problem.rtol * self.tolerance.typical_slope)
@@ -222,13 +223,14 @@ class Case:
         return comparison
 
     def _measured_rounding(self) -> float:
-        """Return the rounding error of the values of φ, measured near the point.
+        """Return the rounding error of the values of `phi`, measured near the point.
 
-        If φ does not change in the largest step, but outputs change far away, rounding may make a staircase of φ: the
-        computed values stay the same along a tread, and jump at its end. The rounding error is then about as large as
-        the jump from the tread on which the point lies to the next one. If a mask such as that of relu keeps φ from
-        changing, there is no staircase. In half precision, or if no such tread is found, the change in the largest step
-        that the analytic derivative predicts takes the place of the jump.
+        The function `phi` is the weighted sum of the outputs along a direction. If it does not change in the largest
+        step, but outputs change far away, rounding may make a staircase of it: the computed values stay the same along
+        a tread, and jump at its end. The rounding error is then about as large as the jump from the tread on which the
+        point lies to the next one. If a mask such as that of relu keeps `phi` from changing, there is no staircase. In
+        half precision, or if no such tread is found, the jump is replaced by the change in the largest step that the
+        derivative under test predicts.
         """
         problem, phi = self.problem, self.phi
         rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
@@ -244,7 +246,7 @@ class Case:
         """Return the comparison, and the tolerance that it used; both allow for rounding of the analytic derivative.
 
         If the derivative does not agree in `comparison`, its own rounding is measured, and it is compared once more.
-        `rounding` is the error of the values of φ.
+        `rounding` is the rounding error of the values of `phi`.
         """
         problem, phi, half, tolerance = self.problem, self.phi, self.half_precision, self.tolerance
         if comparison.agrees is True or not math.isfinite(phi.analytic):
@@ -263,7 +265,7 @@ class Case:
 
 
 def leaves_domain(case: Case) -> Comparison | None:
-    """Say that the largest steps leave the domain of f, if smaller steps may stay in it."""
+    """Say that the largest steps leave f's domain, if `case.phi` is not finite there, and smaller ones may stay."""
     if math.isfinite(case.change) or not _moves_beyond_own_size(case.phi):
         return None
     note = "outside the domain: the steps are too large"
@@ -271,10 +273,10 @@ def leaves_domain(case: Case) -> Comparison | None:
 
 
 def nothing_changes(case: Case) -> Comparison | None:
-    """Call a derivative of 0 right if φ does not change in the largest step, and no output changes in far larger steps.
+    """Call a derivative of 0 right if `case.phi` does not change in the largest step, and no output changes far away.
 
-    If an output changes in the far larger steps, rounding may hide its changes in small steps. The derivative then
-    counts as not compared.
+    If an output changes in far larger steps, rounding may hide its changes in small steps. Then the derivative counts
+    as not compared or, in half precision, is left to later stages.
     """
     phi = case.phi
     if case.moved or phi.analytic != 0.0 or not math.isfinite(case.change):
@@ -327,7 +329,7 @@ def agrees_at_first_look(case: Case) -> Comparison | None:
 
 
 def is_step(case: Case) -> Comparison | None:
-    """Call a derivative of 0 right if f, along the direction of φ, is a step function such as floor."""
+    """Call a derivative of 0 right if f, along the direction of `case.phi`, is a step function such as floor."""
     right = case.phi.analytic == 0.0 and is_step_function(case.phi)
     return Comparison(case.title, 0.0, Estimate(0.0, 0.0), True) if right else None
 
@@ -403,7 +405,7 @@ def _change_over(phi: DirectionalFunction, step: float) -> float:
 def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
     """Return whether `phi` moves some element by more than `BEYOND_OWN_SIZE` times the element's own size.
 
-    Then smaller steps may stay in the domain.
+    Then smaller steps may stay in the domain. Elements that are 0 have no size, and do not count.
     """
     here, steps = np.abs(phi.x), np.abs(phi.v)
     return bool(np.any((here != 0.0) & (steps > BEYOND_OWN_SIZE * here)))
@@ -412,7 +414,7 @@ def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
 def _rough_estimate(phi: DirectionalFunction) -> Estimate:
     """Return a numerical derivative of φ from the largest steps alone, with an estimated error above its own size.
 
-    If the function has not been computed in these steps, the derivative is nan.
+    If the function has not been computed in these steps, or is not finite there, the derivative is nan.
     """
     h = phi.problem.steps.first_steps[0]
     above, below = phi.known(h), phi.known(-h)

@@ -146,9 +146,10 @@ def narrow_features(doubt: Doubt) -> str:
 def staircase(doubt: Doubt) -> str:
     """Return a note if rounding makes a staircase of f, as it does of 1 + erf(x) at -8; else "".
 
-    It is looked for only in two cases. In the first, no output changes in the finest steps, as if a part of f computed
-    in float32. In the second, an output is far smaller than others or than intermediate results, and may hide a
-    staircase inside f: for x far below 0, gelu(x) is x times a staircase, and changes in every step.
+    It is looked for only in two cases. In the first, the weighted sum of the outputs does not change in the finest
+    steps, as if a part of f computed in float32, but outputs change far away. In the second, an output is far smaller
+    than others or than intermediate results, and may hide a staircase inside f: for x far below 0, gelu(x) is x times a
+    staircase, and changes in every step.
     """
     phi, problem = doubt.phi, doubt.problem
     tread = problem.steps.finest
@@ -244,7 +245,8 @@ def _roughness(phi: DirectionalFunction, step: float) -> float:
     """Return how far the values of `phi` at some points near 0 are from a polynomial; 0.0 if `phi` is smooth there.
 
     A smooth function is far nearer to a polynomial of high degree than to a parabola. The points are up to four steps
-    away. They are unevenly spaced, since evenly spaced points may all lie at the same distance from a pole.
+    away. They are unevenly spaced, since evenly spaced points may all lie at the same distance from a pole. The result
+    is also 0.0 if a value is not finite.
     """
     ts = UNEVEN_POINTS * step
     values = np.array([phi(t) for t in ts.tolist()])

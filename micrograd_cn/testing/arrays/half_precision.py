@@ -74,8 +74,9 @@ def is_hopeless(comparison: Comparison, phi: DirectionalFunction) -> bool:
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
     """Return why rounding may make the derivative in `comparison` differ from the numerical one; "" for a mistake.
 
-    Rounding may explain the difference if points nearby show no such difference, or if it vanishes over larger steps.
-    `phi` is the function that was differentiated, and `compare` repeats the comparison at another point.
+    Rounding may explain the difference if points nearby show no such difference. It may also do so if the difference
+    vanishes over intervals of larger steps, unless it is too large for rounding. `phi` is the function that was
+    differentiated, and `compare` repeats the comparison at another point.
     """
     if not _is_off_nearby(problem, phi.x, compare):
         return "too noisy to tell: no such mismatch next to the point"
@@ -89,10 +90,11 @@ def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFu
 def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> bool:
     """Return whether a mismatch of two derivatives is too large for rounding, even if rounding always goes one way.
 
-    The mismatch times the largest step is how far the derivatives disagree about the change of `phi` in this step. It
-    is compared with rounding that always goes one way: about a last bit of each output, or of larger intermediate
-    results (see `intermediate_rounding` and `rounding_beside_largest`). If it is larger, it is a mistake, even if it
-    vanishes over larger steps, as some mistakes do.
+    The mismatch times a step is how far the two derivatives disagree about the change of `phi` in this step. The step
+    is the longest one of numerical derivatives (`Problem.steps`). Rounding that always goes one way may change `phi` by
+    `ONE_WAY` last bits of each output, or by `COARSE_BITS` last bits of something larger: of the largest output in each
+    array, or of intermediate results. A larger disagreement is a mistake, even if it vanishes over the wide intervals
+    of `WIDER_INTERVALS`, as some mistakes do.
     """
     mismatch = comparison.mismatch
     one_way = ONE_WAY * phi.problem.eps * float(np.abs(phi.u).dot(np.abs(phi.outputs) * phi.changed_outputs))
@@ -123,9 +125,9 @@ def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, ste
     """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
 
     A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, it is the
-    difference of their means. The mismatch relative to the checked derivative, or that relative to the numerical one,
-    must be less than half, and the absolute mismatch must be smaller, too. A mismatch that vanishes comes from rounding
-    that always goes one way, like that of 1 + x * x for small x.
+    difference of their means, plus the error of this difference. It must be smaller than at the point. Relative to the
+    checked derivative, or relative to the numerical one, it must be less than half as large as there. A mismatch that
+    vanishes in this way comes from rounding that always goes one way, like that of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:

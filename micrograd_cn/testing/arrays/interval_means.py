@@ -56,8 +56,8 @@ class IntervalMean(NamedTuple):
 def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | None:
     """Return the mean over [-h, h] of the derivative of `phi` that is checked, and its mismatch with the numerical one.
 
-    `phi` is a weighted sum of the outputs of a function. None is returned if no output changes over the interval, or if
-    a value or derivative is not finite.
+    `phi` is a weighted sum of the outputs of a function. None is returned if `phi` does not change over the interval,
+    or if a value or derivative is not finite.
 
     If the derivative that is checked is correct, the change of `phi` less the integral of that derivative is a constant
     plus noise. A straight line is fitted to this difference: its slope is the mismatch, and the scatter around the line

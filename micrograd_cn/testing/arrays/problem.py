@@ -54,8 +54,8 @@ class Problem:
         heading: what messages begin with.
         f: the function.
         args: its arguments, as structures.
-        derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp" or "jvp"). If
-            it is empty, the derivative is that of PyTorch or jax.
+        derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp", "jvp" or
+            "backward"). If it is empty, the derivative is that of PyTorch or jax.
         rtol: relative tolerance.
         atol: absolute tolerance.
         names: the names of the arguments.
@@ -64,8 +64,8 @@ class Problem:
         like: a function whose numerical derivatives the derivative of `f` is compared with, instead of those of `f`.
 
     Attributes:
-        is_empty: whether the arguments have no element. Then there are no other attributes than
-            `arguments`, `outputs`, `x`, `y`, `derivative`, `half_precision` and `rtol`.
+        is_empty: whether the arguments have no element. Of the attributes below, only `arguments`, `outputs`, `x`, `y`,
+            `derivative`, `half_precision` and `budget` are set then.
         arguments: the structure of the arguments.
         outputs: the structure of the result.
         x: the point, as a vector.
@@ -92,6 +92,7 @@ class Problem:
         NotDeterministic: two calls at the point gave different results.
         GradientMismatch: the function changes an argument.
         TypeError: the result holds no floating-point number.
+        ValueError: `like` returns arrays of other shapes than `f`, or the user's derivative does not suit `f`.
     """
 
     def __init__(

@@ -48,7 +48,8 @@ def random_direction(problem: Problem, random: np.random.Generator, g: Vector | 
 
     A direction says how far each element moves. An element moves uphill if its move has the sign of its entry in
     the gradient `g`, so the function grows. If `g` is None, the signs of all moves are random. Each element moves
-    by at least half of its entry in `Problem.scale`, and by less than the whole entry.
+    by at least half of its entry in `Problem.scale`, and by less than the whole entry. Only an element that is infinite
+    or nan, as its entry in `g` is, does not move.
     """
     if g is None:
         uphill = 0.0
@@ -71,8 +72,8 @@ def choose_elements(
 ) -> list[int]:
     """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, random others.
 
-    The steepest element is the one for which gradient times `Problem.scale` is largest. The random elements are
-    drawn from one array after the other.
+    None of the first two is infinite or nan itself. The steepest element is the one for which gradient times
+    `Problem.scale` is largest. The random elements are drawn from one array after the other.
 
     Args:
         problem: the function, its derivative and the point.

@@ -76,7 +76,7 @@ def wrong_output(phi: DirectionalFunction) -> Vector:
 def _bisect(some: Indices, total: float, mismatch: Callable[[Indices], float]) -> int:
     """Return one of the indices `some`: they are halved again and again, and the half with the larger mismatch is kept.
 
-    `mismatch` returns the mismatch that belongs to some of the indices, and `total` is that of all.
+    `mismatch` takes an array of indices and returns their mismatch, and `total` is the mismatch of all indices.
     """
     while some.size > 1:
         left, right = np.array_split(some, 2)

@@ -74,8 +74,8 @@ def tread_of(phi: DirectionalFunction) -> Tread | None:
 def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float) -> Tread | None:
     """Return the tread on one side of the point; None if no output changes in steps up to `reach`.
 
-    A tread is an interval in which no output changes.
-    `sign` is 1.0 for the side of the direction, and -1.0 for the other side. In the step `finest`, no output changes.
+    A tread is an interval in which no output changes. `sign` is 1.0 for the side of the direction, and -1.0 for the
+    other side. In the step `finest`, no output changes.
     """
     still, changed = finest, finest
     while _total_change(phi, sign * changed) == 0.0:

@@ -92,13 +92,13 @@ def _stays_nonzero(
 ) -> bool:
     """Return whether a sum of difference quotients stays away from 0 when the step is made smaller.
 
-    For smooth functions it would vanish with the step. The sum must exceed noise, must not be negligible beside its
-    terms or beside the mismatch, and must be about the same for two steps.
+    For smooth functions it would vanish with the step. The sum must exceed noise, and must be about the same for two
+    steps. It must not be negligible beside its terms, unless it is large enough to explain `mismatch`.
 
     Args:
         functions: the functions.
         quotients: returns the terms of the sum for the functions and a step.
-        mismatch: the mismatch that a kink may explain.
+        mismatch: the distance of a derivative from the numerical one, which a kink may explain.
     """
     sums = []
     for h in functions[0].problem.steps.first_steps[2:4]:

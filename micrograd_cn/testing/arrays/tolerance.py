@@ -38,12 +38,12 @@ class ArrayTolerance:
     flat_slope: float = 0.0
 
     def is_exact_enough(self, e: Estimate, mismatch: float = 0.0) -> bool:
-        """Return whether a comparison with the numerical derivative `e` would show an error of 1 %.
+        """Return whether a comparison with the numerical derivative `e` would show an error of 1 %, or of `atol`.
 
         Args:
             e: the numerical derivative.
             mismatch: how far the analytic derivative is from `e`, if the caller wants to call it right; else 0.0. Noise
-                and mismatch together must not hide an error of 1 %.
+                and mismatch together must not hide such an error.
         """
         if not math.isfinite(e.error + e.slope):
             return False
@@ -67,6 +67,9 @@ class ArrayTolerance:
         )
 
     def _of_size(self, analytic: float, e: Estimate) -> float:
-        """Return `rtol` times the largest of |analytic|, |e.slope|, and `TYPICAL_SHARE` times `typical_slope`."""
+        """Return `rtol` times the largest of |analytic|, |e.slope|, and `TYPICAL_SHARE` times `typical_slope`.
+
+        An `analytic` that is infinite or nan is left out.
+        """
         analytic = analytic if math.isfinite(analytic) else e.slope
         return self.rtol * max(math.fabs(e.slope), math.fabs(analytic), TYPICAL_SHARE * self.typical_slope)

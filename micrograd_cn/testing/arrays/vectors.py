@@ -63,7 +63,7 @@ class Packed:
         smallest_subnormal: about the smallest positive number that the coarsest type holds.
 
     Raises:
-        TypeError: a leaf is neither a number nor an array.
+        TypeError: a leaf seems to hold floating-point numbers, but cannot be converted to doubles.
 
     >>> packed = Packed({"w": np.array([1.0, 2.0]), "b": 3.0}, "x")
     >>> packed.vector, packed.element_name(1), packed.unpack(np.zeros(3))

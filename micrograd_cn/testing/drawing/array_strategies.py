@@ -50,8 +50,8 @@ def points(
             sorting.
 
     Raises:
-        ValueError: a bound is nan, no finite number lies between the bounds, or they leave no room for elements at
-            distances of `apart`.
+        ValueError: a bound is nan, no finite number lies between the bounds, they leave no room for elements at
+            distances of `apart`, or `apart` is negative or nan.
         TypeError: a bound is not a real number, or `dtype` is not a type of floating-point numbers.
         ImportError: hypothesis or numpy is missing.
 

@@ -59,6 +59,9 @@ class Expression:
     def nodes(self, *inputs: Number) -> list[Any]:
         """Return a list of the inputs and of the results of all steps.
 
+        Raises:
+            TypeError: `inputs` are more or fewer than the numbers in `point`.
+
         >>> from micrograd_cn import mul
         >>> Expression((3.0,), ((mul, (0, 0)),)).nodes(3.0)
         [3.0, 9.0]
@@ -225,7 +228,7 @@ def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], l
     """Return a recipe (`StepRecipe`) with small numbers in place of the drawn numbers in `choices`.
 
     The small numbers lie between `low` and `high`. The caller needs them if no step of an expression is possible with
-    the drawn numbers. The operation, and the integers in `choices`, stay the same.
+    the drawn numbers. The operation, the integers in `choices`, and the index of a gather stay the same.
     """
     gentle = []
     for i, (choice, x) in enumerate(choices):

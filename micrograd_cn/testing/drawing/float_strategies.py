@@ -69,8 +69,9 @@ def bounds(caller: str, min_value: float, max_value: float, largest: float = NOR
 def interior(domain: Interval, reach: float, margin: float = MARGIN) -> Interval:
     """Return the part of an open interval that is near 0, and at least `margin` from the ends of the interval.
 
-    The part is within `reach` of 0. If all of the interval is farther away, the part is within twice `reach` of the end
-    that is nearer to 0. The margin is at most a quarter of the interval's length.
+    The part is within `reach` of 0. If all of the interval is farther away, the part begins at the margin of the end
+    that is nearer to 0, and its length is at most twice `reach`. The margin is at most a quarter of the interval's
+    length.
 
     >>> interior((0.0, math.inf), 3.0), interior((10.0, math.inf), 3.0), interior((0.0, 0.1), 3.0)
     ((0.05, 3.0), (10.05, 16.05), (0.025, 0.07500000000000001))

@@ -19,7 +19,7 @@ __all__ = ["arities_among", "suspicious_intervals"]
 # Up to this distance from 0, the grid has even steps. An interval that is narrower than a step may be missed.
 GRID_REACH, STEPS_PER_UNIT = 8, 40
 DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # farther away, and near 0 and ends of the domain, the grid is logarithmic
-UNEXPLAINED_PART = 1e-3  # the part of the change of a value that its partials may leave unexplained
+UNEXPLAINED_PART = 1e-3  # how large the result of `_unexplained` may be in an interval that is not suspicious
 MAX_INTERVALS = 8  # how many intervals are kept for each operand, at most: the most suspicious ones
 
 Sample = tuple[float, float, float]  # x, the value there, and the partial
@@ -28,7 +28,7 @@ Sample = tuple[float, float, float]  # x, the value there, and the partial
 def arities_among(op: Op, counts: Sequence[int]) -> tuple[int, ...]:
     """Return the entries of `counts` that the operation accepts as its number of operands.
 
-    If it accepts none of them, return the least number of operands that it accepts.
+    If it accepts none of them, return the first entry of its attribute `arities`.
 
     >>> from micrograd_cn import mul, sum
     >>> own = Op("own", max, max, arities=(4,))
@@ -138,10 +138,12 @@ def _find_suspicious(
 
 
 def _unexplained(a: Sample, b: Sample) -> float:
-    """Return the share of an operation's change over an interval that its partials at the two ends do not explain.
+    """Return how far an operation's change over an interval is from what its partials at the two ends predict.
 
-    `a` and `b` are the samples at the ends of the interval. The partials explain the change by the trapezoidal rule.
-    The result is negative if rounding may explain the rest of the change.
+    `a` and `b` are the samples at the ends of the interval. The prediction is the integral of the partial by the
+    trapezoidal rule. The distance is reduced by what rounding may explain, so it may be negative. It is relative to the
+    size of the change plus the integral of the partial's size. If the change is infinite or nan, the result is 0.0.
+    Otherwise, if a partial is infinite or nan, it is 1.0.
     """
     change, dx = b[1] - a[1], b[0] - a[0]
     if not math.isfinite(change):

@@ -26,6 +26,8 @@ Pair = tuple[Callable[..., Any], Callable[..., Any]]
 def pair_of_functions(forward: Callable[..., Any], backward: Callable[..., Any]) -> Pair:
     """Return a function and its vjp, from `forward`, which returns `(out, cache)`, and `backward(dout, cache)`.
 
+    The returned functions raise TypeError if `forward` does not return such a pair.
+
     >>> f, vjp = pair_of_functions(lambda x: (x * x, x), lambda dout, cache: 2 * cache * dout)
     >>> f(3.0), vjp(3.0, 1.0)
     (9.0, 6.0)

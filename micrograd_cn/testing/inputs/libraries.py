@@ -26,6 +26,8 @@ LIBRARIES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "numpy": "numpy"} 
 def library_of(x: object) -> str:
     """Return the library of an array: "torch", "jax", "numpy" or "other"; "" if `x` is not an array.
 
+    A numpy scalar counts as an array here.
+
     >>> library_of(1.0), library_of([1.0])
     ('', '')
     """
@@ -82,7 +84,7 @@ def to_numpy(x: Any) -> NDArray[Any]:
     """Return an array or a number as a numpy array.
 
     numpy arrays, and PyTorch tensors with more than two bytes per element, keep their type, and are not copied if
-    numpy can share their memory. Everything else is converted to doubles.
+    numpy can share their memory. A numpy scalar is returned as it is. Everything else is converted to doubles.
 
     >>> to_numpy(0.5).shape
     ()

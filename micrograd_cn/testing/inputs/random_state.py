@@ -12,7 +12,10 @@ __tracebackhide__ = True
 
 
 def generator_states() -> dict[str, Any]:
-    """Return the states of the global random number generators of Python, numpy and PyTorch, by name."""
+    """Return the states of the global random number generators of Python, numpy and PyTorch, keyed by name.
+
+    numpy and PyTorch are left out if they have not been imported.
+    """
     states: dict[str, Any] = {"random": random.getstate()}
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")

@@ -30,7 +30,7 @@ class Subject:
     """A function that is checked by `gradcheck`, with its arguments.
 
     Attributes:
-        f: the function.
+        f: the function. The keyword arguments are bound to it already.
         args: the positional arguments.
         names: the names of the positional arguments.
         name: the name of the function, or its source code if `str` of the function gives code, as for an `Expression`.
@@ -85,7 +85,8 @@ def make_subject(
     """Return a `Subject`: the function `f` and the arguments `args` that the user gave to `gradcheck`.
 
     A PyTorch module becomes a function, whose first argument is a dict of the module's parameters. If `converts` is
-    True, numpy arrays for a PyTorch or jax function become arrays of this library.
+    True, numpy arrays for a PyTorch or jax function become arrays of this library; if no argument is an array, floats
+    do.
 
     Raises:
         TypeError: an entry of `static` is neither the name nor the index of an argument.
@@ -145,10 +146,10 @@ def one_line(tree: Any) -> str:
 
 
 def _parameters(f: Any) -> list[inspect.Parameter]:
-    """Return the parameters of a function; an empty list if it is not written in Python.
+    """Return the parameters of a function; an empty list for other objects that can be called, such as a C function.
 
     For the method `apply` of a PyTorch `autograd.Function`, they are the parameters of `forward`, without the context
-    `ctx`. For a PyTorch module, they are the parameters of its method `forward`.
+    `ctx`. For a PyTorch module, or a `Module` of this package, they are those of its method `forward`.
     """
     owner: Any = getattr(f, "__self__", None)
     if isinstance(f, types.MethodType) and inspect.isclass(owner) and hasattr(owner, "backward"):
@@ -165,7 +166,7 @@ def _parameters(f: Any) -> list[inspect.Parameter]:
 
 
 def _function_name(f: Any) -> str:
-    """Return the name of a function, a PyTorch module or `autograd.Function`, or an operation."""
+    """Return the name of a function, a PyTorch module or `autograd.Function`, or an operation; else the text of `f`."""
     owner = getattr(f, "__self__", None)
     if isinstance(owner, type) and getattr(f, "__name__", "") == "apply":
         return owner.__name__
@@ -180,7 +181,7 @@ def _unpack_single_tuple(f: Any, args: tuple[Any, ...], keywords: Mapping[str, A
 
     PyTorch's `gradcheck` takes the arguments of a function as one tuple. If the parameters of `f` do not tell whether
     it takes a tuple, `f` is called with the tuple to find out. This call gets copies of the arrays, and the states of
-    the random number generators are restored afterwards.
+    the random number generators are restored afterwards. A tuple whose first item is a `Value` counts as one argument.
     """
     if len(args) != 1 or type(args[0]) is not tuple or not args[0] or isinstance(args[0][0], Value):
         return args

@@ -163,7 +163,7 @@ class Binding:
         return self.without(i for i, part in enumerate(self.parts) if part.kind == "whole")
 
     def without_flags(self) -> Binding:
-        """Return a binding in which an array of whole numbers is a constant if one of its numbers is a flag.
+        """Return a binding in which a part that holds whole numbers is a constant if one of these numbers is a flag.
 
         A flag is a number that the function compares by `==`, or uses as a condition (see `compared`).
         """
@@ -466,7 +466,7 @@ def _is_off(a: float, b: float, size: float, not_finite: bool) -> bool:
 
 
 def _kind(x: Any) -> Kind:
-    """Return the kind of an item of the arguments (see `Part`)."""
+    """Return the kind of an item of the arguments: "constant", "whole" for whole numbers, or "real" (see `Part`)."""
     kind = DTYPES.get(str(getattr(getattr(x, "dtype", None), "kind", "")))
     if kind:
         return kind

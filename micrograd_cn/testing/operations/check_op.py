@@ -56,7 +56,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
     3. The picture that `draw_dot` makes of the operation must have an edge for each operand.
     4. At points all over the domain, close to its ends, and where operands are 0.0 or -0.0, no value may be nan, and
        derivatives must agree with numerical ones. The points are up to 100 from 0. In a domain that is farther away,
-       they are up to 200 from the end that is nearest to 0. At some of the points, second derivatives are compared too,
+       they are up to about 200 from the end nearest to 0. At some of the points, second derivatives are compared too,
        and so are derivatives where several operands are the same `Value`. An n-ary operation, which takes any number of
        operands, is given up to 33. A gather, which picks one of its operands by an index, is not differentiated with
        respect to the index.
@@ -173,7 +173,9 @@ def _check_picture(op: Op) -> None:
 def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: list[str]) -> list[Point]:
     """Check the operation at points that are spread over its domain, or drawn by Hypothesis; return all these points.
 
-    The arguments are those of `_check`.
+    `reference` computes the same function, and `examples` is the number of points at which second derivatives are
+    compared. For each point at which only some derivatives could be compared, a table of them is appended to
+    `partial_tables`.
     """
     st = import_strategies()
     from hypothesis import HealthCheck, Phase, given, seed, settings

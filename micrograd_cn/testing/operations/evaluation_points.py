@@ -38,7 +38,7 @@ def special_points(op: Op) -> Iterator[Point]:
     """Yield points with special values such as 0.0, inf and nan.
 
     If there are up to three operands, they have all combinations of special values. If there are more, only one of them
-    has a special value at a point, and all others are 1.0. This one is the first, the sixth or the last operand.
+    has a special value at a point, and all others are 1.0. This one is the first operand, the last, or one between.
     """
     for count in arities_among(op, FEW_ARITIES + LARGE_ARITIES):
         if count <= 3:

@@ -203,6 +203,10 @@ def _javascript(op: Op, points: Sequence[Point]) -> Results:
 
     The HTML page that `draw_flow` writes uses the same functions. They are called at all points in one run of the
     JavaScript engine.
+
+    Raises:
+        NotAvailable: no JavaScript engine is installed, or it failed.
+        LoweringFailed: the functions are wrong.
     """
     run = javascript_engine()
     if run is None:
@@ -255,6 +259,9 @@ def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
     """Return a compiled program of the operation for each count of operands among the points, keyed by this count.
 
     The operands are the parameters of the program.
+
+    Raises:
+        NotAvailable: the compiler cannot be imported.
     """
     try:
         from ...compiler import compile  # noqa: A004 -- the field's name
@@ -278,7 +285,11 @@ def _machine_code(op: Op, points: Sequence[Point]) -> Results:
 
 
 def _numpy(op: Op, points: Sequence[Point]) -> Results:
-    """Return the value at each point, computed by the compiler's Python source with numpy arrays."""
+    """Return the value at each point, computed by the compiler's Python source with numpy arrays.
+
+    Raises:
+        NotAvailable: numpy or the compiler cannot be imported.
+    """
     try:
         import numpy
     except ImportError as error:
@@ -336,7 +347,8 @@ def _rounding_on_the_way(op: Op, xs: Point, slot: int) -> float:
 def _is_near(a: float, b: float, size: float, stated: float) -> bool:
     """Return whether two numbers are equal, or both nan, or as near as rounding allows.
 
-    The numbers `size` and `stated` come from `_scale`.
+    The allowed difference is relative to the largest of |a|, |b| and `size`. `stated` is the relative rounding error
+    that the operation states, in units of 1e-15. If it is inf, any two numbers are near.
     """
     if same_number(a, b) or stated == math.inf:
         return True

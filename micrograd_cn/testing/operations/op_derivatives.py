@@ -125,7 +125,7 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
 
 
 def check_shared(op: Op, xs: Point) -> None:
-    """Check an operation's partials and derivatives where one `Value` is given as all operands, or as two of several.
+    """Check an operation's partials and derivatives where one `Value` is given as all operands, or as two of 3 or 4.
 
     The derivative with respect to such a `Value` is a sum of partials.
     """

@@ -87,7 +87,7 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
         op: the operation.
         xs: the operands.
         what: the name, for messages, of the function that the block runs.
-        code: code to paste that raises the error, as for `op_failure`.
+        code: code to paste that raises the error, in which `OP` stands for the operation, and `XS` for the operands.
     """
     try:
         yield
@@ -98,9 +98,9 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
 
 
 def _error_location(error: Exception) -> list[str]:
-    """Return a list with the line of the user's code that raised an error.
+    """Return a list with the line of Python code that raised an error.
 
-    The list is empty if the error was raised by a C function, such as one of `math`.
+    The list is empty if `check_op` called a C function, such as `math.sqrt`, and this raised the error.
     """
     frame = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(__file__).parents[1] in Path(frame.filename).parents

@@ -76,7 +76,7 @@ def compare_recorded(
         at: the operands as floats, for messages.
         inputs: the operands as `Value`s.
         partials: the partials for floats.
-        code: code to paste that shows a failure, as for `op_failure`.
+        code: code to paste that shows a failure, in which `OP` stands for the operation, and `XS` for the operands.
         where: what messages begin with.
     """
     node = record(op, inputs)

@@ -26,6 +26,8 @@ MAX_LINES = 15  # of a message, code to paste included
 class GradientMismatch(AssertionError):
     """A gradient differs from the numerical derivative by more than the tolerance and the estimated error allow.
 
+    The error is also raised if a function or a backward pass breaks a rule, for example by changing an argument.
+
     >>> from micrograd_cn import Op
     >>> from micrograd_cn.testing import gradcheck
     >>> half = Op("half", lambda x: x * x, (lambda y, x: x,))  # half of the derivative
@@ -93,7 +95,7 @@ _hide: ContextVar[Callable[[PartlyCompared | TooNoisy], None] | None] = ContextV
 def collected_noise() -> Iterator[list[PartlyCompared | TooNoisy]]:
     """Collect each `TooNoisy` and `PartlyCompared` that rounding alone causes, instead of raising it or warning.
 
-    A test that checks a gradient at many points decides then whether it was compared at enough of them.
+    A test that checks a gradient at many points can then decide whether it was compared at enough of them.
     """
     found: list[PartlyCompared | TooNoisy] = []
     token = _hide.set(found.append)
@@ -121,6 +123,13 @@ def raise_or_warn(
         stacklevel: the stack level of the warning, as for `warnings.warn`.
         rtol: the relative tolerance of the comparisons.
         atol: their absolute tolerance.
+
+    Raises:
+        GradientMismatch: a derivative is wrong.
+        NothingCompared: no derivative could be compared. It is the subclass `TooNoisy` if noise hides all of them.
+
+    Warns:
+        PartlyCompared: some derivatives agree, and others could not be compared.
     """
     kinds = (str(getattr(x, "dtype", "")).rpartition(".")[2] for x in leaves(subject.args))
     types = ", ".join(dict.fromkeys(kind for kind in kinds if "float" in kind))
@@ -192,8 +201,8 @@ def verdict_text(comparisons: list[Comparison]) -> str:
 def report_text(title: str, code: str, comparisons: Iterable[Comparison], end: Sequence[str] = ()) -> str:
     """Return a message of the title, the code of the function, a table of the comparisons, and the lines in `end`.
 
-    The message has at most `MAX_LINES` lines. If the table is too long for that, correct derivatives are left out
-    first.
+    The message has at most `MAX_LINES` lines, unless the code is too long for that. If the table is too long, correct
+    derivatives are left out first.
 
     >>> from micrograd_cn.testing.numeric.numerical import Estimate
     >>> wrong = Comparison("df/dx0", 6.06, Estimate(6.0, 1e-12), False, remainder_order=1.0)
@@ -239,7 +248,10 @@ def _urgency(comparison: Comparison) -> int:
 
 
 def _magnitude(comparison: Comparison) -> float:
-    """Return the larger absolute value of two derivatives: the one that was checked and the numerical one."""
+    """Return the larger absolute value of two derivatives: the one that was checked and the numerical one.
+
+    A derivative that is infinite or nan counts as 0.
+    """
     return max(math.fabs(x) if math.isfinite(x) else 0.0 for x in (comparison.analytic, comparison.numeric.slope))
 
 

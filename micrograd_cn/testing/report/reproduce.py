@@ -26,7 +26,8 @@ RANDOM_CALLS = re.compile(r"\b(normal|randn|ones)\(")  # code that makes arrays 
 def reproduction(subject: Subject) -> list[str]:
     """Return lines of code that reproduce a failed check of `subject`.
 
-    The list is empty if no argument is an array, if there are too many arguments, or if one cannot be written as code.
+    The list is empty if no argument is an array, if there are too many arguments, or if one cannot be written as a line
+    of code.
     """
     given = [*leaves(subject.args), *leaves(dict(subject.keywords))]
     libraries = sorted({library_of(x) for x in given if is_any_array(x)} & {"numpy", "torch", "jax"})
@@ -82,6 +83,7 @@ def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | N
     """Return Python code that makes an argument, which may be a structure of arrays.
 
     An array of more than `most` numbers is written as code that draws random numbers, with the next of `seeds` as seed.
+    An object that cannot be written as code becomes a text such as "<Tree>".
 
     >>> to_code({"w": [1.0, 2]})
     "{'w': [1.0, 2]}"

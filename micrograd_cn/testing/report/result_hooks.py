@@ -23,7 +23,7 @@ class Compared:
     Attributes:
         comparisons: the comparisons of derivatives with numerical ones.
         constants: the paths of whole numbers that a function of `Value`s was not differentiated by, since it uses them
-            as counts, indices or flags, or has no derivative there.
+            as counts, indices or flags, or has no derivative with respect to them.
     """
 
     comparisons: tuple[Comparison, ...]
