@@ -51,7 +51,7 @@ class CompiledUpdate:
             a further input: the count of the steps that skipped its parameter.
 
     Attributes:
-        header: the address of the header; see `drivers`.
+        header: the address of the header, a table that drivers read; see `runtime.drivers`.
         used_state_indices: the indices in the optimiser's `state_names` of the names whose numbers the update reads or
             changes.
         columns: how many inputs a sample has.
