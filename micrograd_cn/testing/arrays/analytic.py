@@ -321,7 +321,10 @@ def derivative_of(
 
 
 def _shape(x: Any) -> tuple[int, ...] | None:
-    """Return the shape of an array, a number or nested lists; None for a dict, and for lists of different lengths."""
+    """Return the shape of an array, a number or nested lists; None for a dict, and for lists of different lengths.
+
+    Any other object has the shape () of a number.
+    """
     try:
         return None if isinstance(x, dict) else np.shape(x)
     except ValueError:  # lists of different lengths

@@ -37,8 +37,9 @@ class Subject:
         static: the names of positional arguments that are constants.
         keywords: the keyword arguments.
         order: how many times the function is differentiated.
-        derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp".
-        options: the tolerances and the seed that the user gave to `gradcheck`, by keyword.
+        derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp"; also the
+            surrogate, keyed "like".
+        options: the options `rtol`, `atol`, `seed` and `exhaustive`, as far as the user gave them to `gradcheck`.
         is_module: whether the function is a PyTorch module, whose parameters are the first argument.
         parameters: the parameters of a `Module` of this package, keyed by name.
     """

@@ -335,7 +335,7 @@ def choose_variables(found: Binding) -> Binding:
         TypeError: the function computes something else if it gets a float as a float, and not as a `Value`.
         NameError: the function uses a name that it has not defined.
     """
-    if len(found.chosen) + len(found.parameters) < 2:  # a function of one number
+    if len(found.chosen) + len(found.parameters) < 2:  # nothing else would be left to differentiate by
         return found
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the calls that are compared give these warnings, too

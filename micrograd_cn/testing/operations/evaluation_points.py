@@ -127,7 +127,7 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
 
 
 def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
-    """Yield the zeros of a function in an interval.
+    """Yield zeros of a function in an interval: those on a grid, and one where its sign changes from point to point.
 
     If the function jumps from one sign to the other, the float beside the jump at which it is positive is yielded.
 
