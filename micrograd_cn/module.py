@@ -18,6 +18,7 @@ from decimal import Decimal
 from functools import partial
 from itertools import product
 from numbers import Number
+from operator import is_
 from pathlib import Path
 from types import FrameType, MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
 from .graph import context
+from .graph.array_updates import Remembered, may_fill_arrays
 from .graph.callers import PACKAGE
 from .graph.node import assign_data
 from .ops.number import flag, number
@@ -1022,7 +1024,16 @@ def _note_new(model: Module, name: str, x: Any) -> None:
     if any((places := _places_in(x)).ids):
         record = _record_of(model)
         record.places[name] = places
-        record.items.pop(name, None)
+        _renew_arrays(model, record, name, x)
+
+
+def _renew_arrays(model: Module, record: _Record, name: str, x: Any) -> None:
+    """Forget the items of the attribute `name` of `model`, which becomes `x`, and take note of the arrays in `x`."""
+    record.items.pop(name, None)
+    record.arrays.pop(name, None)
+    if arrays := _arrays_in(name, x):
+        record.arrays[name] = arrays
+        _watch_arrays(model, record)
 
 
 def _delete(model: Module, name: str) -> None:
@@ -1033,6 +1044,7 @@ def _delete(model: Module, name: str) -> None:
     object.__delattr__(model, name)
     if (record := _records.get(id(model))) is not None:
         record.places.pop(name, None)
+        record.arrays.pop(name, None)
 
 
 def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
@@ -1049,6 +1061,7 @@ def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
         if all(p.op is not None for p in items) if items else not _may_hold_leaves(old):  # no parameter can be lost
             if known:
                 record.places.pop(name)
+                record.arrays.pop(name, None)
             return
     places = _places_in(x) if type(x) is list or known else None
     if places is None or places.numbers or not places.ids or not all(places.ids):
@@ -1057,7 +1070,7 @@ def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
         _refuse_computed(model, name, old, x)
     if known:
         record.places[name] = places
-        record.items.pop(name, None)
+        _renew_arrays(model, record, name, x)
 
 
 def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
@@ -1279,6 +1292,9 @@ class _Places(NamedTuple):
         return [(path, known) for path, known in zip(paths, self.ids, strict=True) if known]
 
 
+_Arrays: TypeAlias = list[tuple[str, Any, list[Any]]]
+
+
 class _Record:
     """Where a model had parameters when they were last listed.
 
@@ -1290,15 +1306,18 @@ class _Record:
         model: a reference to the model.
         places: for each attribute, by name, the places of the parameters in it.
         items: for each attribute that is a list or an array, the list of its items, when its places were found.
+        arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
+            it from the model, and the list of its items.
         lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
     """
 
-    __slots__ = ("items", "lists", "model", "places")
+    __slots__ = ("arrays", "items", "lists", "model", "places")
 
     def __init__(self) -> None:
         self.model: weakref.ref[Module] | None = None
         self.places: dict[Any, _Places] = {}
         self.items: dict[Any, list[Any]] = {}
+        self.arrays: dict[Any, _Arrays] = {}
         self.lists: list[list[Any]] = []
 
 
@@ -1333,7 +1352,12 @@ def _record_of(model: Module) -> _Record:
     if (record := _records.get(known)) is None:
         record = _Record()
         if not isinstance(model, tuple):
-            record.model = weakref.ref(model, lambda _: _records.pop(known, None))
+
+            def forget(_: object) -> None:
+                _records.pop(known, None)
+                _with_arrays.pop(known, None)
+
+            record.model = weakref.ref(model, forget)
             _records[known] = record
     return record
 
@@ -1388,13 +1412,18 @@ def _refuse_lost(model: Module, root: Module) -> None:
     known = _records.get(id(model))
     places: dict[Any, _Places] = {}
     items: dict[Any, list[Any]] = {}
+    arrays: dict[Any, _Arrays] = {}
     for name, x in _collections_of(model, known.places if known else ()):
         old = known.places.get(name) if known is not None else None
         if type(x) is list or (_is_array(x) and x.dtype.kind == "O"):
             items[name] = x.copy() if type(x) is list else x.ravel().tolist()
-            if known is not None and old is not None and known.items.get(name) == items[name] and _is_flat(old, x):
+            if _is_array(x):
+                arrays[name] = [(f".{name}", x, items[name])]
+            if known and old and _are_same(known.items.get(name), items[name]) and _is_flat(old, x):
                 places[name] = old
                 continue
+        if name not in arrays and (found := _arrays_in(name, x)):
+            arrays[name] = found
         new = _places_in(x)
         if old is not None and old[:2] != new[:2]:
             _compare_places(model, name, x, old, new.numbers, root)
@@ -1402,7 +1431,59 @@ def _refuse_lost(model: Module, root: Module) -> None:
             places[name] = new
     if places or known is not None:
         record = _record_of(model)
-        record.places, record.items = places, items
+        record.places, record.items, record.arrays = places, items, arrays
+        if arrays:
+            _watch_arrays(model, record)
+
+
+def _are_same(a: list[Any] | None, b: list[Any]) -> bool:
+    """Return whether two lists have the same items."""
+    try:
+        return a == b
+    except ValueError:  # arrays of numpy are compared item by item
+        return False
+
+
+def _arrays_in(name: Any, x: Any) -> _Arrays:
+    """Return the arrays of objects in `x`, the attribute `name` of a model, also in a list, tuple or dict."""
+    code, found = "" if name is None else f".{name}", []
+    if _is_array(x):
+        found = [(code, x)]
+    elif isinstance(x, (list, tuple, dict)):
+        items = x.items() if isinstance(x, dict) else enumerate(x)
+        found = [(f"{code}[{key!r}]", item) for key, item in items if _is_array(item)]
+    return [(code, array, array.ravel().tolist()) for code, array in found if array.dtype.kind == "O"]
+
+
+_with_arrays: dict[int, _Record] = {}  # the records of models with arrays, by the model's id, while the models exist
+_have_arrays: dict[type[Module], None] = {}  # the classes of such models
+
+
+def _watch_arrays(model: Module, record: _Record) -> None:
+    """Let `no_grad()` compare the arrays of `model`, whose record has them, when a block ends."""
+    if id(model) in _records:
+        _with_arrays[id(model)] = record
+        _have_arrays[type(model)] = None
+        context.look_at_models = _look_at_arrays
+
+
+def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembered | None:
+    """Return an object with the arrays that a `no_grad()` block may have filled, or None if there are none.
+
+    Args:
+        remembered: the object that the block has made; None if there is none.
+        caller: the frame of the code of the block.
+    """
+    if not _with_arrays or not may_fill_arrays(caller, _have_arrays):
+        return remembered
+    for record in [*_with_arrays.values()]:
+        for arrays in record.arrays.values():
+            for code, array, items in arrays:
+                now = array.ravel().tolist()
+                if len(now) == len(items) and not all(map(is_, now, items)):
+                    remembered = remembered or Remembered()
+                    remembered.arrays.setdefault(id(array), (f"model{code}", array, items))
+    return remembered
 
 
 def _is_flat(places: _Places, x: Any) -> bool:
@@ -1432,8 +1513,16 @@ def _compare_places(model: Module, name: Any, x: Any, old: _Places, numbers: int
     made: list[tuple[str, Value]] = []
     for path, _ in old.trained():
         item = now.get(path)
-        if item is None:  # the collection is shorter, or has something other than a number in this place
-            continue
+        if item is None:
+            around = [path[:k] for k in range(1, len(path)) if _is_array(now.get(path[:k]))]
+            if around:  # an array of numbers, whose elements have no places
+                code = f"model{'' if name is None else f'.{name}'}{_in_code(x, around[0])}"
+                raise TypeError(
+                    f"{type(model).__name__}{code.removeprefix('model')} is an array of numbers, where an array of "
+                    f"parameters was, and numbers are neither trained nor saved; keep the array, and write for w, x in "
+                    f"zip({code}.flat, new.flat): w.data = x"
+                )
+            continue  # the collection is shorter, or has something other than a number in this place
         code = _in_code(x, path) if name is None else f".{name}{_in_code(x, path)}"
         where = f"{type(model).__name__}{code}"
         if not isinstance(item, Value):
@@ -1561,7 +1650,7 @@ def with_unheld_leaves(
     if not computed or not hasattr(sys, "getrefcount"):
         return []
     for record in _records.values():
-        record.items, record.lists = {}, []
+        record.items, record.arrays, record.lists = {}, {}, []
     order, leaves = traverse(*[x for _, x in computed])
     held = [leaf for leaf in leaves if leaf.requires_grad]
     del leaves

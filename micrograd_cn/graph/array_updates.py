@@ -12,13 +12,16 @@ There are three ways to notice it:
 - It cannot find out where the results go if a function is called, or if they are stored later. So it keeps a copy of
   each array of leaves that it finds in the variables of its callers. When the `no_grad()` block ends, the arrays are
   compared with the copies.
+
+For `W.fill(0.0)` and `W[:] = 0.0`, numpy calls nothing of this package. But a `Module` has copies of its arrays. If the
+code of the block may fill arrays, these are compared when the block ends.
 """
 
 from __future__ import annotations
 
 import opcode
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from operator import is_
 from types import CodeType, FrameType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
@@ -30,15 +33,20 @@ from .callers import CALLS, PACKAGE, called_function, calls_builtin, is_numpys_c
 from .operators import Operators
 from .plain_numbers import variables
 
-__all__ = ["may_change_an_array", "refuse_array_update", "refuse_results_in", "remember_arrays"]
+__all__ = [
+    *("Remembered", "may_change_an_array", "may_fill_arrays", "refuse_array_update", "refuse_results_in"),
+    "remember_arrays",
+]
 
 IN_PLACE = 13  # the argument of Python's instruction BINARY_OP is at least this for `+=` and the like; see `dis`
 IN_PLACE_MATRIX_PRODUCT = IN_PLACE + 4
 _BINARY_OP = opcode.opmap["BINARY_OP"]
+_STORES_ATTRIBUTE = opcode.opmap["STORE_ATTR"]
 _STORES_ITEM = [opcode.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in opcode.opmap]
 # The signs of Python's operators that call a numpy function
 SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "remainder": "%"}
-FILLING = {"copyto", "fill", "place", "put", "put_along_axis", "putmask"}  # names of functions that change an array
+# Names of functions that change an array
+FILLING = {"copyto", "fill", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
 WITH_OPERATORS = {"__ceil__", "ceil", "deg2rad", "exp2", "rad2deg"}  # methods for numpy that are written with operators
 
 # Functions of Python that put results into no array
@@ -101,6 +109,52 @@ def _may_fill(code: CodeType) -> bool:
     """Return whether the code may put results into an array, by a statement, a function, or the option `out`."""
     stores = any(instruction in code.co_code[::2] for instruction in _STORES_ITEM)
     return stores or not FILLING.isdisjoint(code.co_names) or any(_has_out(constant) for constant in code.co_consts)
+
+
+def may_fill_arrays(caller: FrameType, classes: Collection[type]) -> bool:
+    """Return whether the code of `caller`, or a function that it names, may put numbers into an array.
+
+    Functions are looked for among global variables, and methods in `classes` and in the class of the first argument. If
+    a local variable is a function, as in a function that `@no_grad()` decorates, it may be another one in the next
+    call, and counts as one that fills an array.
+    """
+    code = caller.f_code
+    known = _filling.get(id(code))
+    if known is None or known[0] is not code or known[1] != len(classes):
+        if len(_filling) >= MAX_PLACES:
+            _filling.clear()
+        local = {} if caller.f_locals is caller.f_globals else caller.f_locals
+        owners = [*classes, *[type(local.get(name)) for name in code.co_varnames[: min(code.co_argcount, 1)]]]
+        fills = FunctionType in map(type, local.values())
+        fills = fills or _reaches_filling(code, caller.f_globals, owners, set())
+        known = code, len(classes), fills
+        _filling[id(code)] = known
+    return known[2]
+
+
+# What `may_fill_arrays` has returned, by the id of the code, and for how many classes
+_filling: dict[int, tuple[CodeType, int, bool]] = {}
+
+
+def _reaches_filling(code: CodeType, names: Mapping[str, Any], owners: Iterable[type], seen: set[CodeType]) -> bool:
+    if code in seen or code.co_filename.startswith(PACKAGE) or len(seen) > MAX_ITEMS:
+        return False
+    seen.add(code)
+    if _may_fill(code) or _assigns_flat(code):
+        return True
+    inside = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    held = [vars(base) for cls in owners for base in cls.__mro__]
+    named = [x.get(name) for name in code.co_names for x in (names, *held)]
+    called = [(x.__code__, x.__globals__) for x in named if isinstance(x, FunctionType)]
+    return any(_reaches_filling(*each, owners, seen) for each in [*[(each, names) for each in inside], *called])
+
+
+def _assigns_flat(code: CodeType) -> bool:
+    """Return whether the code has a statement such as `W.flat = Y`."""
+    return "flat" in code.co_names and any(
+        instruction == _STORES_ATTRIBUTE and code.co_names[argument : argument + 1] == ("flat",)
+        for instruction, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True)
+    )
 
 
 def _has_out(constant: object) -> bool:
@@ -259,8 +313,8 @@ class Remembered:
                     replaced = name
         if replaced and raises:
             raise TypeError(
-                f"inside this no_grad() block, constants replaced the leaves in the array {replaced}, which nothing "
-                f"would train, so the leaves were put back: to change their numbers, write for w, y in "
+                f"inside this no_grad() block, constants replaced the leaves in the array {replaced}, which "
+                f"nothing would train, so the leaves were put back: to change their numbers, write for w, y in "
                 f"zip({replaced}.flat, Y.flat): w.data = y.data for an array Y of Values (w.data = y for numbers); for "
                 f"a new array, write Y = ... without out={replaced}"
             )

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from threading import RLock
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from ..ops.operation import Op
@@ -130,6 +131,9 @@ data_changed = True  # set by every assignment to a node's data; code that copie
 # Sets `data_changed`. It is written in C, as `interrupts.at_once` needs it.
 note_change: Callable[[], None] = partial(setattr, sys.modules[__name__], "data_changed", True)
 here: Callable[[], Context] = _context.get
+# Called when a `no_grad()` block ends, with what the block has remembered and the frame of its code, once there are
+# models with arrays of parameters. It returns an object whose method `compare` is called then, or None.
+look_at_models: Callable[[Any, FrameType], Any] | None = None
 if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock that another thread holds at the fork
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
@@ -161,6 +165,9 @@ def enter(owner: object, **changes: Any) -> None:
         raise
 
 
+_NOTHING: dict[str, Any] = {}
+
+
 def leave(owner: object, *error: object) -> None:
     """End the last block that was entered with `owner`. This block need not be the innermost.
 
@@ -175,7 +182,8 @@ def leave(owner: object, *error: object) -> None:
     global _entered, active
     before = here()
     blocks = before.blocks
-    remembered = blocks[-1][1].get("remembered") if blocks and blocks[-1][0] is owner else None
+    changes = blocks[-1][1] if blocks and blocks[-1][0] is owner else _NOTHING
+    remembered = changes.get("remembered")
     try:
         _context.set(_without(before, owner))
     except BaseException:  # Ctrl-C may come after any call, and the block has to end all the same
@@ -185,6 +193,8 @@ def leave(owner: object, *error: object) -> None:
         with _lock:
             _entered -= 1
             active = _entered > 0
+    if look_at_models is not None and changes.get("no_grad"):
+        remembered = look_at_models(remembered, sys._getframe(1))
     if remembered is not None:
         remembered.compare(raises=not any(error))
 
@@ -360,9 +370,10 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     constants or floats in the place of leaves. When the block ends, the leaves are put back, and an error says what to
     write. For this, the array has to be in a variable of the functions that are running, or in an object in one, or in
     a list or dict of at most 100 items. Results may go into a copy of an array of leaves, such as h after
-    `h = W.copy()`. `W.fill(0.0)` and `W[:] = 0.0` raise no error if nothing in the block is computed from a leaf, and
-    `W[:] = micrograd_cn.tanh(W)` raises none either, but training no longer changes W. Write
-    `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
+    `h = W.copy()`. `W.fill(0.0)` and `W[:] = 0.0` are noticed if W is an attribute of a `Module`, or in a list, tuple
+    or dict in one, and if the code in the block, or a function that it names, does this. For another array they raise
+    no error if nothing in the block is computed from a leaf, and neither does `W[:] = softmax(W)`, but training no
+    longer changes W. Write `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
 
     >>> p = Value(2)
     >>> with no_grad():

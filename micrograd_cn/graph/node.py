@@ -353,6 +353,11 @@ class Node(NumpyMethods):
             remember_arrays(sys._getframe(2))
         return result
 
+    def _noted_in_array(self, caller: FrameType) -> None:
+        """Keep copies of arrays of leaves: an operation's results for an array of nodes may replace them; see `Op`."""
+        if context.active and self.op is None and self.requires_grad:
+            remember_arrays(caller)
+
     if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`
 
         def __iadd__(self, other: Any) -> Any:

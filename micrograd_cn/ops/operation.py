@@ -185,6 +185,10 @@ class Op(Row):
                 boxed.append(x)
         with np.errstate(all="ignore"):  # a comparison of nan would give a warning
             found: Any = np.frompyfunc(self, len(operands), 1)(*boxed)
+        if (
+            first := next((x for a in boxed for x in getattr(a, "flat", ()) if hasattr(x, "_record")), None)
+        ) is not None:
+            first._noted_in_array(sys._getframe(2))
         is_of_floats = all(type(x) is float for x in found.flat)
         return np.array(found, dtype=np.float64) if is_of_floats else found
 

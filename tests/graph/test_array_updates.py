@@ -4,12 +4,15 @@ import functools
 import math
 import operator
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
+import micrograd_cn as mc
 from micrograd_cn import Value, compiler, functional, no_grad, quick
 from micrograd_cn.graph import array_updates
+from micrograd_cn.module import Module
 
 
 @pytest.fixture(params=[True, False], ids=["quick", "plain"], autouse=True)
@@ -443,3 +446,95 @@ def test_a_copy_of_arguments_may_be_changed_without_gradients():
         return (v * v).sum() + s.sum()
 
     assert functional.grad(f)(np.array([1.0, 2.0, 3.0])).tolist() == [2.0, 4.0, 6.0]
+
+
+class Model(Module):
+    def __init__(self):
+        self.w, self.by_name, self.layers = leaves(), {"w": leaves()}, [leaves()]
+        self.later = 0.0
+
+    def reset(self):
+        self.w[:] = 0.0
+
+
+def fill(model):
+    model.w.fill(0.0)
+
+
+def fill_an_item(model):
+    model.w[0, 0] = 0.0
+
+
+def fill_a_dict(model):
+    np.copyto(model.by_name["w"], 1.0)
+
+
+def fill_a_list(model):
+    np.fill_diagonal(model.layers[0], 0.0)
+
+
+def fill_flat(model):
+    model.w.flat = np.zeros(4)
+
+
+def fill_with_softmax(model):
+    model.w[0] = mc.softmax(model.w[0])
+
+
+def call_a_method(model):
+    model.reset()
+
+
+def call_a_function(model):
+    fill(model)
+
+
+def fill_what_came_later(model):
+    model.later.fill(0.0)
+
+
+IN_MODELS = [
+    *(fill, fill_an_item, fill_a_dict, fill_a_list, fill_flat, fill_with_softmax, call_a_method, call_a_function),
+    fill_what_came_later,
+]
+
+
+@pytest.mark.parametrize("function", IN_MODELS)
+@pytest.mark.parametrize("decorated", [False, True])
+def test_an_array_of_a_model_is_filled_with_no_numbers(function, decorated):
+    model = Model()
+    model.later = leaves()
+    before = model.parameters()
+    message = r"constants replaced the leaves in the array model\.\w+"
+    with pytest.raises(TypeError, match=message), nullcontext() if decorated else no_grad():
+        (no_grad()(function) if decorated else function)(model)
+    assert model.parameters() == before
+
+
+def test_an_array_of_a_model_may_get_other_leaves_and_its_numbers_may_change():
+    model = Model()
+    with no_grad():
+        model.w[0, 0] = Value(5.0)
+        model.w[0, 1] = Value(6.0, requires_grad=False)
+        for w in model.w[1]:
+            w.data = 0.0
+        model.by_name["w"] = np.zeros(2)
+        model.w = leaves()
+    assert len(Model().parameters()) == 12
+
+
+def test_an_array_in_a_list_may_be_replaced_by_leaves_and_not_by_numbers():
+    model = Model()
+    model.layers[0] = leaves()
+    assert len(model.parameters()) == 12
+    model.layers[0] = np.ones(4)
+    with pytest.raises(
+        TypeError, match=r"Model\.layers\[0\] is an array of numbers, .* zip\(model\.layers\[0\]\.flat, new"
+    ):
+        model.parameters()
+
+
+def test_an_operation_of_this_package_puts_no_constants_in_an_array_of_leaves():
+    w = leaves()
+    with pytest.raises(TypeError, match="in the array w, which"), no_grad():
+        w[:] = mc.tanh(w)
