@@ -27,7 +27,7 @@ from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
 from .graph import context
 from .graph.array_updates import Remembered, may_fill_arrays
-from .graph.callers import PACKAGE
+from .graph.callers import PACKAGE, warn_at_user
 from .graph.node import assign_data
 from .ops.number import flag, number
 from .ops.operation import Op
@@ -47,9 +47,10 @@ class Module:
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
     a call of the model computes and keeps in an attribute are no parameters either, and they are allowed.
 
-    A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`. It is an error if an assignment replaces it
-    by a number, by a constant that an operation computed, or by a value that is computed from it, as in `m.w = m.w *
-    0.5`, because the model would lose a parameter without a word.
+    A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. One that
+    was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an assignment
+    replaces a parameter by a number, by a constant that an operation computed, or by a value that is computed from it,
+    as in `m.w = m.w * 0.5`, because the model would lose a parameter without a word.
 
     It is a warning instead where the value may be the next state of a recurrent model: if a call of a model (`__call__`
     or `forward`) assigns it, if it also depends on other parameters, or if a variable has the old parameter, as in
@@ -93,15 +94,17 @@ class Module:
         for name in ("__copy__", "__deepcopy__"):
             if name in vars(cls):
                 setattr(cls, name, _note_copy(vars(cls)[name]))
+        kind: Any = cls
         if _is_of_this_package(cls):
             _of_this_package.add(cls)  # these classes need no check
+            kind.__setattr__, kind.__delattr__ = object.__setattr__, object.__delattr__
             return
         _members_of(cls)
-        if cls.__setattr__ is object.__setattr__:
-            assign = _assign_with_slots if _slots[cls] else _assign
-            cls.__setattr__ = assign  # type: ignore[method-assign, assignment]  # it takes any `Module` as its self
+        # A frozen dataclass refuses a class that has these methods itself, so inherit them where that is possible
+        if cls.__setattr__ is object.__setattr__ or (_slots[cls] and cls.__setattr__ is Module.__setattr__):
+            kind.__setattr__ = _assign_with_slots if _slots[cls] else _assign
         if cls.__delattr__ is object.__delattr__:
-            cls.__delattr__ = _delete  # type: ignore[method-assign, assignment]  # as for `__setattr__`
+            kind.__delattr__ = _delete
 
     def __setstate__(self, state: Any) -> None:
         """Set the attributes of a copy, or of a module that was pickled, and take note of its parameters."""
@@ -209,7 +212,7 @@ class Module:
             _refuse_shared(objects, self)
         _refuse_dotted(self)
         if found:
-            _note_listed(self, found[0][1])
+            _note_listed(self, found[0][1], found[-1][1], len(found))
         return found
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
@@ -613,7 +616,7 @@ class _Freezing:
         )
 
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # a type checker would allow any attribute of a class that has `__setattr__`
     Module.requires_grad = _Freezing()
 
 
@@ -715,9 +718,10 @@ def _usual_parameters(model: Module) -> list[Value] | None:
                     _refuse_lost(module, model)
             _refuse_shared(modules, model)
             _record_of(model).lists = [x.copy() for x in lists]
-    if found:
-        _note_listed(model, next(iter(found)))
-    return list(found)
+    listed = list(found)
+    if listed:
+        _note_listed(model, listed[0], listed[-1], len(listed))
+    return listed
 
 
 def _refuse_dotted(model: Module) -> None:
@@ -978,6 +982,9 @@ def _assign(model: Module, name: str, x: Any) -> None:
     _set_attribute(model, name, x)
 
 
+if not TYPE_CHECKING:  # see `requires_grad`
+    Module.__setattr__ = _assign
+
 NAMES_OF_CALLS = ("__call__", "forward", "call")
 
 
@@ -1045,6 +1052,10 @@ def _delete(model: Module, name: str) -> None:
     if (record := _records.get(id(model))) is not None:
         record.places.pop(name, None)
         record.arrays.pop(name, None)
+
+
+if not TYPE_CHECKING:  # see `requires_grad`
+    Module.__delattr__ = _delete
 
 
 def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
@@ -1140,15 +1151,12 @@ def _warn_of_computed(kind: type[Module], code: str, op: Op) -> None:
         code: the code, behind the name of the model, for the attribute or item that had the parameter, as in ".h".
         op: the operation that computed the value.
     """
-    where, level, frame = f"{kind.__name__}{code}", 1, sys._getframe()
-    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(
+    where = f"{kind.__name__}{code}"
+    warn_at_user(
         f"{where} was a parameter, and is now computed from it ({op.name}), so training the parameter no longer "
         f"changes {where}; for a state that calls compute, begin with a number, as in self{code} = 0.0; to compute "
         f"with a weight, write y = ... for the result; to change its number, write self{code}.data = ...; to give the "
-        f"parameter up, write del model{code} first",
-        stacklevel=level,
+        f"parameter up, write del model{code} first"
     )
 
 
@@ -1324,12 +1332,13 @@ class _Record:
 _records: dict[int, _Record] = {}  # by the id of each model, for as long as the model exists
 
 
-# The models whose parameters were listed, by id, while they exist, and for each the id of its first parameter then
+# The models whose parameters were listed, by id, while they exist, and for each the ids of its first and its last
+# parameter then, and the count of its parameters
 _listed: dict[int, weakref.ref[Module]] = {}
-_first: dict[int, int] = {}
+_ends: dict[int, tuple[int, int, int]] = {}
 
 
-def _note_listed(model: Module, first: Value) -> None:
+def _note_listed(model: Module, first: Value, last: Value, count: int) -> None:
     known = id(model)
     if known not in _listed:
         if isinstance(model, tuple):  # as for `_record_of`
@@ -1337,10 +1346,27 @@ def _note_listed(model: Module, first: Value) -> None:
 
         def forget(_: object) -> None:
             _listed.pop(known, None)
-            _first.pop(known, None)
+            _ends.pop(known, None)
 
         _listed[known] = weakref.ref(model, forget)
-    _first[known] = id(first)
+    _ends[known] = id(first), id(last), count
+
+
+def models_in(parameters: Sequence[Value]) -> list[tuple[weakref.ref[Module], list[Value]]]:
+    """Return references to the models whose parameters are in `parameters`, each with a list of its parameters.
+
+    These are models whose parameters stand there in the order in which they were last listed.
+    """
+    by_first = {first: (known, last, count) for known, (first, last, count) in _ends.items()}
+    found, i = [], 0
+    while i < len(parameters):
+        known, last, count = by_first.get(id(parameters[i]), (0, 0, 1))
+        if known and i + count <= len(parameters) and id(parameters[i + count - 1]) == last:
+            found.append((_listed[known], [*parameters[i : i + count]]))
+            i += count
+        else:
+            i += 1
+    return found
 
 
 def _record_of(model: Module) -> _Record:
@@ -1498,7 +1524,7 @@ def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
     with a method `parameters` of its own is left out.
     """
     wanted = {*map(id, parameters)}
-    for known in [known for known, first in [*_first.items()] if first in wanted]:
+    for known in [known for known, (first, _, _) in [*_ends.items()] if first in wanted]:
         model = _listed[known]()
         if model is not None and not _lists_its_parameters(model):
             model.parameters()
@@ -1816,6 +1842,9 @@ def _members_of(cls: type) -> Members | None:
     _slots[cls] = [(k, slot) for k, slot in in_class if isinstance(slot, MemberDescriptorType) and k != "__dict__"]
     _members[cls] = found
     return found
+
+
+_members_of(Module)
 
 
 def _is_array(x: object) -> bool:

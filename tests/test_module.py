@@ -12,7 +12,7 @@ import stat
 import sys
 from collections import OrderedDict, UserDict, UserList, deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -1820,3 +1820,33 @@ def test_a_function_named_forward_may_assign_parameters_whatever_its_first_argum
     model = WithInput()
     del model.w
     assert [y.data for y in forward(np.array([1.0, 2.0]), model)] == [2.0, 4.0]
+
+
+def test_a_frozen_dataclass_may_be_a_module():
+    @dataclass(frozen=True)
+    class Line(Module):
+        w: Value = field(default_factory=lambda: Value(2.0))
+        b: Value = field(default_factory=lambda: Value(1.0))
+
+        def __call__(self, x):
+            return self.w * x + self.b
+
+    model = Line()
+    assert [path for path, _ in model.named_parameters()] == ["w", "b"]
+    (model(3.0) * 1.0).backward()
+    SGD(model.parameters(), lr=0.5).step()
+    assert model.state_dict() == copy.deepcopy(model).state_dict() == {"w": 0.5, "b": 0.5}
+    with pytest.raises(FrozenInstanceError):
+        model.w = Value(1.0)
+
+
+def test_attributes_of_a_plain_module_object_and_of_a_class_with_its_own_setattr_are_guarded():
+    class Noted(Module):
+        def __setattr__(self, name, x):
+            super().__setattr__(name, x)
+
+    for model in (Module(), Noted()):
+        model.w = Value(2.0)
+        with pytest.raises(TypeError, match=r"\.w = \.\.\. would replace parameters by numbers"):
+            model.w = 0.5
+        assert len(model.parameters()) == 1

@@ -9,6 +9,8 @@ typed at Python's prompt and Python does not keep its text.
 from __future__ import annotations
 
 import builtins
+import sys
+import warnings
 from collections.abc import Collection
 from functools import partial, reduce
 from itertools import chain
@@ -29,6 +31,7 @@ __all__ = [
     "is_numpys_code",
     "logical_function",
     "outside_numpy",
+    "warn_at_user",
 ]
 
 PACKAGE = str(Path(__file__).parents[1] / "_")[:-1]  # the folder of this package, with the separator at its end
@@ -43,6 +46,14 @@ IN_PYTHON = {("__lt__",), ("__le__",), ("__gt__",), ("__ge__",), ("__eq__",), ("
 COMPARING_IN_PYTHON = {"max", "min", "sorted", "lt", "le", "gt", "ge", *chain(*IN_PYTHON)}
 CALLING_OTHERS = reduce, sum, any, all, next  # functions that may call a numpy function
 PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a function in Python calls only itself
+
+
+def warn_at_user(message: str) -> None:
+    """Give a warning at the line of the code outside this package that is running."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 class Question(NamedTuple):

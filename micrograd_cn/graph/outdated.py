@@ -11,13 +11,11 @@ that an earlier `backward` went through has a gradient, and all others are left 
 
 from __future__ import annotations
 
-import sys
-import warnings
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from .callers import PACKAGE
+from .callers import warn_at_user
 from .closures import Closure
 
 __all__ = ["expect_backward", "warn_of_outdated"]
@@ -60,14 +58,10 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
 
 
 def _warn(node: Any, leaf: Any, optimizer: str) -> None:
-    level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(
+    warn_at_user(
         f"backward() goes again through {node.label or node.op.name + '(...)'}, which was computed before a step of "
         f"{optimizer} changed {leaf.label or 'its operand'}, so the gradient is that of the former number; compute it "
         "anew after each step: in the loop and not before it, and for a model in a call and not in __init__; for a "
         "state that goes on to the next step, write h = h.detach(); if several losses share it, call backward() of "
-        "all of them before the step",
-        stacklevel=level,
+        "all of them before the step"
     )

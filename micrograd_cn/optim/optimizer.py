@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
+from weakref import WeakKeyDictionary
 
 from ..engine import Value
+from ..graph.callers import warn_at_user
 from ..graph.outdated import expect_backward
-from ..module import Absent, _is_of_this_package, refuse_lost_parameters
+from ..module import Absent, Module, _is_of_this_package, models_in, refuse_lost_parameters
 from ..ops import options as ops_options
 from ..ops.number import flag
 
@@ -192,6 +195,8 @@ class Optimizer:
         self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
         self._owners = [*self.parameters]  # the parameters to which the items of the state belong
         self._list = self.parameters  # the list that they were in
+        if type(self).__hash__ is not None:  # a subclass may be a dataclass
+            _models[self] = models_in(self.parameters)
 
     if not TYPE_CHECKING:
 
@@ -581,13 +586,40 @@ def at_least_0(name: str, x: float) -> float:
 
 
 def look_for_mistakes(optimizer: Optimizer) -> None:
-    """Raise an error if models have lost parameters, and let the next `backward` look for nodes computed before a step.
+    """Look for parameters that models have lost, and let the next `backward` look for nodes computed before a step.
 
     An optimiser calls this before some of its steps.
+
+    Raises:
+        TypeError: a model has lost parameters.
     """
     if optimizer.steps:  # before the first step, `__init__` of the models has looked
         refuse_lost_parameters(optimizer.parameters)
+        warn_of_replaced(optimizer)
     expect_backward(optimizer)
+
+
+# For each optimiser, the models whose parameters it got when it was made, each with the list of these parameters
+_models: WeakKeyDictionary[Optimizer, list[tuple[weakref.ref[Module], list[Value]]]] = WeakKeyDictionary()
+
+
+def warn_of_replaced(optimizer: Optimizer) -> None:
+    """Warn if a model has another leaf in the place of one that the optimiser got, and no optimiser has this leaf."""
+    for reference, before in _models.get(optimizer, ()):
+        model = reference()
+        now = before if model is None else model.parameters()
+        if now == before or model is None or {*before} <= {*now}:
+            continue
+        held = {p for each in [*_models] for p in each.parameters}
+        path = next((path for path, p in model.named_parameters() if p.requires_grad and p not in held), None)
+        if path is not None:
+            where = f"{type(model).__name__}.{path}"
+            warn_at_user(
+                f"{where} has come into the model since {type(optimizer).__name__} was made, which does not train it, "
+                "and goes on with a parameter that the model has no longer; make the optimizer anew after a parameter "
+                "or a layer was replaced; to change the number of a parameter, write p.data = x; for a state that "
+                "calls compute, begin with a number, as in self.h = 0.0"
+            )
 
 
 def copy_states(states: States) -> States:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Op, Value
+from micrograd_cn import Op, Value, gradients
 from micrograd_cn.engine import constant
 from micrograd_cn.functional import grad
 from micrograd_cn.graph.numpy_methods import NumpyMethods
@@ -401,3 +401,20 @@ def test_requires_grad_is_a_bool(wrong):
 def test_a_name_is_answered_with_the_label():
     with pytest.raises(TypeError, match=r"^a Value has no name; write Value\(data, label='w'\)$"):
         Value(1.0, name="w")
+
+
+def test_an_interior_node_that_requires_no_gradient_passes_none_on():
+    """It does not matter whether this is set before the node is used or afterwards."""
+    for before in (True, False):
+        x = Value(2.0)
+        y = x * x
+        if before:
+            y.requires_grad = False
+        z = y * 3.0 + x
+        y.requires_grad = False
+        z.backward()
+        assert x.grad == 1.0
+        assert gradients(z, [x]) == [1.0]
+        assert gradients(z, [x], create_graph=True)[0].data == 1.0
+        with pytest.raises(RuntimeError, match="on the constant"):
+            y.backward()

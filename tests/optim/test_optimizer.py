@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+from contextlib import nullcontext
 from fractions import Fraction
 from functools import partial
 
@@ -12,7 +13,7 @@ import pytest
 
 from micrograd_cn import Value, compiler, no_grad
 from micrograd_cn.module import Module
-from micrograd_cn.nn import MLP
+from micrograd_cn.nn import MLP, Layer
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, RMSprop, clip_grad_norm, step_lr
 
 
@@ -273,18 +274,17 @@ def test_a_subclass_may_have_an_attribute_of_such_a_name():
 
 
 def test_constants_that_have_taken_the_place_of_parameters_are_refused():
-    """`W[:] = 0.9 * W` inside `no_grad()` puts constants into an array of parameters, which nothing would train."""
-    model = Module()
-    model.w = np.array([Value(1.0), Value(2.0)])
+    """`ws = [0.9 * w for w in ws]` inside `no_grad()` gives constants, which nothing would train."""
+    weights = [Value(1.0), Value(2.0)]
     with no_grad():
-        model.w[:] = 0.9 * model.w
+        weights = [0.9 * w for w in weights]
     with pytest.raises(
         ValueError, match=r"parameters\[0\], Value.* is a constant that an operation computed.*p.data = x"
     ):
-        SGD(model.parameters(), lr=0.1)
-    for p in model.parameters():
+        SGD(weights, lr=0.1)
+    for p in weights:
         p.requires_grad = True
-    assert SGD(model.parameters(), lr=0.1).parameters == model.parameters()
+    assert SGD(weights, lr=0.1).parameters == weights
     assert SGD([Value(1.0, requires_grad=False), Value(1.0).detach()], lr=0.1).parameters  # frozen, not computed
 
 
@@ -439,3 +439,87 @@ def test_a_subclass_with_an_init_of_its_own_loads_its_state(kind):
 
 def test_a_subclass_may_call_its_parameters_params():
     assert WithBeta(params=[Value(1.0)]).lr == 0.2
+
+
+class Pair(Module):
+    def __init__(self):
+        self.body, self.head = MLP(1, [2, 1]), [Value(0.5), Value(0.0)]
+
+    def __call__(self, x):
+        return self.head[0] * self.body([x]) + self.head[1]
+
+
+def replace_an_attribute(model):
+    model.head = [Value(1.0), Value(1.0)]
+
+
+def replace_an_item(model):
+    model.head[1] = Value(1.0)
+
+
+def replace_a_layer(model):
+    model.body.layers[-1] = Layer(2, 1, nonlin=False)
+
+
+def replace_behind_its_back(model):
+    vars(model)["body"] = MLP(1, [2, 1])
+
+
+def replace_the_first(model):
+    object.__setattr__(model.body.layers[0].neurons[0], "w", [Value(1.0)])
+
+
+REPLACED = {
+    replace_an_attribute: r"Pair\.head\.0",
+    replace_an_item: r"Pair\.head\.1",
+    replace_a_layer: r"Pair\.body\.layers\.1\.neurons\.0\.w\.0",
+    replace_behind_its_back: r"Pair\.body\.layers\.0\.neurons\.0\.w\.0",
+    replace_the_first: r"Pair\.body\.layers\.0\.neurons\.0\.w\.0",
+}
+
+
+@pytest.mark.parametrize(("replace", "path"), REPLACED.items())
+@pytest.mark.parametrize("kind", [SGD, Adam])
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_parameter_that_the_model_has_replaced_is_named(kind, replace, path, after):
+    model, other = Pair(), Value(1.0)
+    optimizer = kind([other, *model.parameters(), Value(2.0)])
+    for i in range(3):
+        if i == after:
+            replace(model)
+        model.zero_grad()
+        (model(1.0) ** 2).backward()
+        message = f"{path} has come into the model since {kind.__name__} was made, which does not train it"
+        with pytest.warns(UserWarning, match=message) if i == 1 else nullcontext():
+            optimizer.step()
+
+
+def test_fit_names_a_parameter_that_the_model_has_replaced():
+    model = Pair()
+    optimizer = SGD(model.parameters())
+    replace_an_attribute(model)
+    with pytest.warns(UserWarning, match=r"Pair\.head\.0 has come into the model"):
+        compiler.compile(lambda x: model(x) ** 2).fit([(1.0,)], optimizer, epochs=1)
+
+
+def test_a_model_may_grow_shrink_and_be_trained_by_several_optimisers():
+    model = Pair()
+    optimizer = SGD(model.parameters())
+    pickle.loads(pickle.dumps(optimizer)).step()
+    model.head.append(Value(2.0))
+    for _ in range(2):  # it may be in the list on purpose
+        optimizer.step()
+    optimizer.steps = 1
+    del model.head[1:]
+    optimizer.step()
+    optimizer.steps = 1
+    replace_an_attribute(model)
+    other = Adam(model.head)  # it trains what has come
+    optimizer.step()
+    del other
+    optimizer.steps = 1
+    model.head[0].requires_grad = model.head[1].requires_grad = False
+    optimizer.step()
+    optimizer.steps = 1
+    del model
+    optimizer.step()

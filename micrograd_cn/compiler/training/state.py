@@ -19,7 +19,7 @@ from ...engine import Value
 from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
-from ...optim.optimizer import States, at_least_0, copy_states
+from ...optim.optimizer import States, at_least_0, copy_states, warn_of_replaced
 from ..data.captured import check_captured, describe
 from ..data.columns import address
 from ..data.nodes import some_frozen
@@ -413,12 +413,14 @@ class TrainingState:
             self._clipped.extend([place for place in trained if place < len(parameters)])
 
     def check_parameters(self) -> None:
-        """Raise ValueError if the optimiser has no parameter of the programs, so nothing would be trained."""
+        """Raise ValueError if the optimiser has no parameter of the programs, and warn if a model has replaced some."""
         if self._layout.trains_none_read:
             raise ValueError(
                 f"fit(): the optimizer has none of the program's {len(self.parameters)} parameters, so it would train "
                 "nothing; if the parameters were made anew since, make the optimizer anew and compile anew"
             )
+        if not self._layout.trains_all_read:
+            warn_of_replaced(self.optimizer)
 
     def check_copied(self) -> None:
         """Raise ValueError if a user's function has changed the optimiser or its parameters since they were copied."""
