@@ -1336,6 +1336,7 @@ _records: dict[int, _Record] = {}  # by the id of each model, for as long as the
 # parameter then, and the count of its parameters
 _listed: dict[int, weakref.ref[Module]] = {}
 _ends: dict[int, tuple[int, int, int]] = {}
+_by_first: dict[int, int] = {}  # for the id of each such first parameter, the id of the model that was listed last
 
 
 def _note_listed(model: Module, first: Value, last: Value, count: int) -> None:
@@ -1346,27 +1347,36 @@ def _note_listed(model: Module, first: Value, last: Value, count: int) -> None:
 
         def forget(_: object) -> None:
             _listed.pop(known, None)
-            _ends.pop(known, None)
+            first, _, _ = _ends.pop(known, (0, 0, 0))
+            if _by_first.get(first) == known:
+                del _by_first[first]
 
         _listed[known] = weakref.ref(model, forget)
-    _ends[known] = id(first), id(last), count
+    begin = id(first)
+    _ends[known] = begin, id(last), count
+    _by_first[begin] = known
 
 
 def models_in(parameters: Sequence[Value]) -> list[tuple[weakref.ref[Module], list[Value]]]:
     """Return references to the models whose parameters are in `parameters`, each with a list of its parameters.
 
-    These are models whose parameters stand there in the order in which they were last listed.
+    These are models whose parameters stand there in the order in which they were last listed. To be fast, the search
+    ends after MAX_OTHERS parameters at which no model begins.
     """
-    by_first = {first: (known, last, count) for known, (first, last, count) in _ends.items()}
-    found, i = [], 0
-    while i < len(parameters):
-        known, last, count = by_first.get(id(parameters[i]), (0, 0, 1))
-        if known and i + count <= len(parameters) and id(parameters[i + count - 1]) == last:
-            found.append((_listed[known], [*parameters[i : i + count]]))
+    found, i, others = [], 0, 0
+    while i < len(parameters) and others < MAX_OTHERS:
+        known = _by_first.get(id(parameters[i]))
+        first, last, count = _ends.get(known, (0, 0, 0)) if known else (0, 0, 0)
+        part = parameters[i : i + count]
+        if known and part and (id(part[0]), id(part[-1]), len(part)) == (first, last, count):
+            found.append((_listed[known], [*part]))
             i += count
         else:
-            i += 1
+            i, others = i + 1, others + 1
     return found
+
+
+MAX_OTHERS = 4
 
 
 def _record_of(model: Module) -> _Record:
@@ -1381,7 +1391,8 @@ def _record_of(model: Module) -> _Record:
 
             def forget(_: object) -> None:
                 _records.pop(known, None)
-                _with_arrays.pop(known, None)
+                if _with_arrays.pop(known, None) and not _with_arrays:
+                    context.look_at_models = None
 
             record.model = weakref.ref(model, forget)
             _records[known] = record
@@ -1475,9 +1486,10 @@ def _arrays_in(name: Any, x: Any) -> _Arrays:
     code, found = "" if name is None else f".{name}", []
     if _is_array(x):
         found = [(code, x)]
-    elif isinstance(x, (list, tuple, dict)):
-        items = x.items() if isinstance(x, dict) else enumerate(x)
-        found = [(f"{code}[{key!r}]", item) for key, item in items if _is_array(item)]
+    elif isinstance(x, dict):
+        found = [(f"{code}[{key!r}]", item) for key, item in x.items() if _is_array(item)]
+    elif isinstance(x, (list, tuple)) and _of_array in map(_members_of_known, {*map(type, x)}):
+        found = [(f"{code}[{i}]", item) for i, item in enumerate(x) if _is_array(item)]
     return [(code, array, array.ravel().tolist()) for code, array in found if array.dtype.kind == "O"]
 
 

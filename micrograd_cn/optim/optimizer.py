@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -195,8 +196,9 @@ class Optimizer:
         self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
         self._owners = [*self.parameters]  # the parameters to which the items of the state belong
         self._list = self.parameters  # the list that they were in
-        if type(self).__hash__ is not None:  # a subclass may be a dataclass
-            _models[self] = models_in(self.parameters)
+        models = models_in(self.parameters)
+        if models and type(self).__hash__ is not None:  # a subclass may be a dataclass
+            _models[self] = models
 
     if not TYPE_CHECKING:
 
@@ -610,7 +612,8 @@ def warn_of_replaced(optimizer: Optimizer) -> None:
         now = before if model is None else model.parameters()
         if now == before or model is None or {*before} <= {*now}:
             continue
-        held = {p for each in [*_models] for p in each.parameters}
+        optimizers = [x for x in gc.get_objects() if issubclass(type(x), Optimizer)]
+        held = {p for each in optimizers for p in vars(each).get("parameters", ())}
         path = next((path for path, p in model.named_parameters() if p.requires_grad and p not in held), None)
         if path is not None:
             where = f"{type(model).__name__}.{path}"
