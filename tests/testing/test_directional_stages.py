@@ -147,6 +147,16 @@ def without(monkeypatch: pytest.MonkeyPatch, module: Any, names: tuple[str, ...]
     assert found == 1
 
 
+def with_poles(x):
+    """Return about the logarithm of the gamma function for x below 0, where it has poles at whole numbers."""
+    return np.float32(-np.log(np.abs(np.sin(np.float32(np.pi) * (x - np.round(x))))) + x * np.log(-x) - x)
+
+
+def its_poles(x):
+    x = x.astype(float)
+    return np.log(-x) - np.pi / np.tan(np.pi * (x - np.round(x)))
+
+
 SMALL = 0.02 * np.random.default_rng(0).normal(size=100)
 ROUNDED_ONE_WAY = Along(
     lambda x: np.sqrt(half(1) + x * x),  # 1 for every small x
@@ -170,6 +180,7 @@ EXCUSES = {  # for each excuse, a comparison that it takes back
     "rounding_absorbs_changes": Along(lambda x: np.array([1e6, 0.0]) + 1e-14 * x, lambda x: 1e-14, [0.3, 0.7]),
     "rounding_of_all_elements": Along(np.sin, lambda x: 1.02 * np.cos(x), np.float32([1e5])),
     "narrow_features": Along(lambda x: (3 * x + 1e9) - 1e9, lambda x: 3.06, np.float32([0.0]), [2.0**20]),
+    "features_as_narrow_as_finest_steps": Along(with_poles, its_poles, np.float32([-1100.0164]), [600.0]),
     "staircase": Along(lambda x: 1 + ERF(x), lambda x: np.exp(-x * x) * 2 / math.sqrt(math.pi), [-5.4]),
     "treads": ON_A_STAIRCASE,
     "tied_kink": Along(lambda x: np.sort(x) @ [1.0, 2.0], lambda x: np.array([2.0, 2.0]), [0.3, 0.3]),
@@ -191,6 +202,11 @@ def test_each_excuse_takes_some_mistake_back(monkeypatch, name):
     assert verdict(EXCUSES[name], **sizes) is None
     without(monkeypatch, excuses, ("EXCUSES", "HALF_PRECISION_EXCUSES"), name)
     assert verdict(EXCUSES[name], **sizes) is False
+
+
+@pytest.mark.parametrize("wrong", [lambda x: -its_poles(x), lambda x: 0 * x, lambda x: its_poles(x) + 200])
+def test_a_mistake_is_found_beside_a_pole_that_is_as_near_as_the_finest_steps(wrong):
+    assert verdict(EXCUSES["features_as_narrow_as_finest_steps"]._replace(df=wrong)) is False
 
 
 def test_no_revision_and_no_excuse_is_left_out():

@@ -21,6 +21,11 @@ def phi_of(f, x, v=None, u=None):
     return DirectionalFunction(problem, u, np.ones(x.size) if v is None else np.array(v), problem.x)
 
 
+def hardshrink(x):
+    """Return a step function near 0 that is no step function elsewhere."""
+    return np.where(np.abs(x) > 1, x, np.zeros_like(x))
+
+
 def none(x, u):
     """Return a gradient of 0, which is right for step functions alone."""
     return np.zeros_like(x)
@@ -212,6 +217,12 @@ def test_a_tread_has_the_width_and_the_height_of_the_first_step():
         (np.round, (100.0 * SEED(0).normal(size=300)).astype("e")),
         (lambda x: np.round(16 * x) / 16, 100.0 * SEED(1).normal(size=300)),
         (lambda x: np.round(16 * x) / 16, SEED(1).normal(size=300).astype("f")),
+        (np.floor, np.float32([15810435.0, 5761943.5, -2207736.0])),  # hardly any number between whole ones
+        (np.floor, np.float32([1e8, -3e7, 3.0])),
+        (np.trunc, [1.3e13, -0.4e12]),
+        (np.ceil, [1e16]),
+        (np.round, np.float16([3000.0, -400.0, 60000.0])),
+        (lambda x: np.round(16 * x) / 16, np.float32([4e5, -2e6])),
     ],
 )
 def test_the_gradient_of_a_step_function_is_0(f, x):
@@ -228,6 +239,10 @@ def test_the_gradient_of_a_step_function_is_0(f, x):
         (lambda x: x * np.float16(1.5), SEED(0).normal(size=5).astype("e")),
         (lambda x: np.exp(x - x.max()) / np.exp(x - x.max()).sum(), SEED(0).normal(size=4).astype("e")),
         (lambda x: x + np.floor(x), SEED(0).normal(size=5)),
+        (lambda x: x + np.floor(x), np.float32([1e8, -3e7, 3.0])),
+        (lambda x: 1.0 * x, np.float32([1e8, -3e7, 3.0])),
+        *[(hardshrink, kind([4e3, -2e3])) for kind in (np.float32, np.float16)],
+        *[(hardshrink, np.float32([size])) for size in (3, 2e5, 1e7, 1e8)],
     ],
 )
 def test_a_missing_gradient_is_found_where_rounding_makes_steps(f, x):
@@ -235,11 +250,11 @@ def test_a_missing_gradient_is_found_where_rounding_makes_steps(f, x):
         gradcheck(f, np.array(x), vjp=none)
 
 
-def test_a_step_function_is_told_in_two_calls_from_one_that_changes_in_the_smallest_steps():
+def test_a_step_function_is_told_in_five_calls_from_one_that_changes_in_the_smallest_steps():
     phi = phi_of(np.tanh, [0.3])
     before = phi.problem.budget.calls
     assert not is_step_function(phi)
-    assert phi.problem.budget.calls - before == 2
+    assert phi.problem.budget.calls - before == 5
     assert is_step_function(phi_of(np.floor, [0.3]))
     assert not is_step_function(phi_of(lambda x: 1e-315 * np.sin(x), [0.3])), "numbers without digits"
     assert not is_step_function(phi_of(lambda x: 1.0 - np.cos(x), [1e-9])), "rounding makes steps of 1e-16"

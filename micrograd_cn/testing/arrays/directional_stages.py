@@ -281,7 +281,7 @@ def nothing_changes(case: Case) -> Comparison | None:
     phi = case.phi
     if case.moved or phi.analytic != 0.0 or not math.isfinite(case.change):
         return None
-    if case.half_precision and phi.changed_outputs.any():
+    if case.half_precision and (phi.changed_outputs & (phi.u != 0.0)).any():
         return None
     moves = phi.changes_far_away()
     note = noise_note(phi.rounding) if moves else ""

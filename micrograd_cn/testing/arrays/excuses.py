@@ -23,6 +23,7 @@ from ..numeric.thresholds import (
     FAR_STEP,
     FEATURE,
     FEATURE_SLOPE,
+    FEATURE_STEPS,
     LONG_STEP,
     MAX_ANALYTIC_NOISE,
     MAX_TREADS,
@@ -143,6 +144,25 @@ def narrow_features(doubt: Doubt) -> str:
     return NARROW_FEATURES if not doubt.confirmed and _has_narrow_features(doubt.phi, doubt.mismatch) else ""
 
 
+def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
+    """Return a note if f has a feature that is hardly wider than the finest steps, as beside a pole of lgamma; else "".
+
+    Larger steps miss the feature, and rounding hides it in fewer steps than an extrapolation needs. It explains the
+    mismatch under two conditions. The analytic derivative changes by about as much within a few finest steps, unlike
+    that of a staircase. In the mean over some interval of that length, it agrees.
+    """
+    phi, finest, least = doubt.phi, doubt.problem.steps.finest, 0.5 * doubt.mismatch
+    if doubt.confirmed:
+        return ""
+    steps = [part * finest for part in FEATURE_STEPS]
+    slopes = [phi.analytic_at(sign * h) for h in steps for sign in (1.0, -1.0)]
+    if not any(least <= math.fabs(slope - phi.analytic) < math.inf for slope in slopes):
+        return ""
+    means = (mean_over_interval(phi, h) for h in steps)
+    agrees = any(mean and math.fabs(mean.mismatch) + mean.noise + mean.bias < least for mean in means)
+    return "no numerical derivative: a feature that is hardly wider than the finest steps" if agrees else ""
+
+
 def staircase(doubt: Doubt) -> str:
     """Return a note if rounding makes a staircase of f, as it does of 1 + erf(x) at -8; else "".
 
@@ -190,6 +210,7 @@ EXCUSES: tuple[Excuse, ...] = (
     rounding_of_all_elements,
     rounding_of_cancelling_parts,
     narrow_features,
+    features_as_narrow_as_finest_steps,
     staircase,
     treads,
     tied_kink,

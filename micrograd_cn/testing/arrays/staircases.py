@@ -11,6 +11,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..numeric.thresholds import (
     BISECTIONS,
@@ -25,11 +26,14 @@ from ..numeric.thresholds import (
     MANY_TREADS,
     MAX_CONTINUOUS_START,
     MUCH_SMALLER,
+    NEARER_POINTS,
     NEXT_STEPS,
+    SAME_HEIGHT,
     STEP_BITS,
     TREADS_SEEN,
 )
 from .directional_function import DirectionalFunction
+from .problem import Problem
 from .vectors import Vector
 
 __tracebackhide__ = True
@@ -100,74 +104,162 @@ def _total_change(phi: DirectionalFunction, t: float) -> float:
 
     u_j is the weight of output j.
     """
-    return float(np.abs(phi.u).dot(_changes(phi, phi.x, phi.outputs, t * phi.v))) / math.fabs(phi.divisor)
+    line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
+    return float(np.abs(phi.u).dot(line.changes(t * phi.v))) / math.fabs(phi.divisor)
+
+
+class _Line(NamedTuple):
+    """A function of arrays along a line: u · f(x + t v), of which the outputs f are looked at one by one.
+
+    Attributes:
+        problem: the function f.
+        u: the weights of the outputs.
+        v: the direction, which says how far each element moves.
+        x: the point.
+        outputs: the outputs at x.
+    """
+
+    problem: Problem
+    u: Vector
+    v: Vector
+    x: Vector
+    outputs: Vector
+
+    def nearer(self, factor: float) -> _Line:
+        """Return the line at a point that is nearer to 0 by the factor, with a direction that is as much shorter."""
+        x = self.problem.arguments.rounded(self.x / factor)
+        return self._replace(v=self.v / factor, x=x, outputs=self.problem.value(x))
+
+    @property
+    def weighted(self) -> NDArray[np.bool_]:
+        """A mask of the outputs whose weight is not 0."""
+        found: NDArray[np.bool_] = self.u != 0.0
+        return found
+
+    @property
+    def smallest_move(self) -> Vector:
+        """How far each element moves in the smallest step. In half precision, it is the element's last bit."""
+        problem = self.problem
+        if problem.half_precision:
+            return problem.eps * np.abs(self.x) * np.sign(self.v)
+        return problem.steps.finest * self.v
+
+    def changes(self, move: Vector) -> Vector:
+        """Return how far each output changes if x is moved by `move`; 0 for an output that is not finite there."""
+        there = self.problem.value(self.problem.arguments.rounded(self.x + move))
+        change: Vector = np.abs(there - self.outputs)
+        change[~np.isfinite(change)] = 0.0
+        return change
 
 
 def is_step_function(phi: DirectionalFunction) -> bool:
     """Return whether f is a step function along the direction of `phi`, so its slope at the point is 0.
 
+    Far from 0, even the smallest steps may be longer than the treads of a step function: in float32, floor(x) is x for
+    each x above 8388608. If so, steps are looked for at points that are nearer to 0. Where they are found, the outputs
+    jump. They must not jump farther at the points that are farther from 0, and not less far, except by their last bits.
+    Five calls of f suffice to return False for a smooth function, except in half precision.
+    """
+    line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
+    if _heights_of_steps(line, 0.0 if phi.problem.half_precision else LEAST_SUBNORMALS) is not None:
+        return True
+    if _changes_at_once(line.nearer(MUCH_SMALLER**NEARER_POINTS)):
+        return False
+    farther = [line]
+    for k in range(1, NEARER_POINTS + 1):
+        nearer = line.nearer(MUCH_SMALLER**k)
+        heights = _heights_of_steps(nearer, LEAST_SUBNORMALS)
+        if heights is not None:
+            return all(_may_jump(other, heights) for other in farther)
+        farther.append(nearer)
+    return False
+
+
+def _changes_at_once(line: _Line) -> bool:
+    """Return whether outputs change in the smallest steps, but do not jump.
+
+    In half precision, rounding may change some outputs, so more than half must change.
+    """
+    changes = np.maximum(*(line.changes(move) for move in (line.smallest_move, -line.smallest_move)))
+    weighted = line.weighted
+    if line.problem.half_precision:
+        return bool(2 * np.count_nonzero((changes != 0.0) & weighted) > np.count_nonzero(weighted))
+    tall = 2.0 ** (-STEP_BITS * line.problem.bits) * np.abs(line.outputs)
+    return bool(((changes != 0.0) & (changes < tall) & weighted).any())  # others jump at the point itself
+
+
+def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
+    """Return how far each output jumps; None if f does not look like a step function at the point of the line.
+
     The outputs of a step function stay the same in the smallest steps, or jump at the point itself. At least half of
     them jump by far more than rounding could explain. In half precision, rounding may change some outputs in the
-    smallest steps, but at least half must stay the same. In other types, two calls of f suffice to return False if an
-    output changes in the smallest steps by less than a jump.
+    smallest steps, but at least half must stay the same. An output that does not jump has the height 0.
+    So has one that jumps by at most so many `subnormals`, the smallest numbers of the type.
     """
-    problem, half = phi.problem, phi.problem.half_precision
-    here, weighted = np.abs(phi.outputs), phi.u != 0.0
-    smallest = problem.eps * np.abs(phi.x) * np.sign(phi.v) if half else problem.steps.finest * phi.v
-    at_once = [_changes(phi, phi.x, phi.outputs, move) for move in (smallest, -smallest)]
+    problem, half = line.problem, line.problem.half_precision
+    here, weighted, smallest = np.abs(line.outputs), line.weighted, line.smallest_move
+    if not half and _changes_at_once(line):
+        return None
+    at_once = [line.changes(move) for move in (smallest, -smallest)]
     moved_at_once = (at_once[0] != 0.0) | (at_once[1] != 0.0)
-    tall = 2.0 ** (-STEP_BITS * problem.bits) * here
-    if not half and (moved_at_once & weighted & (np.maximum(*at_once) < tall)).any():  # others jump at the point itself
-        return False
     if not half:  # on each side of the point, a step function keeps its value; rounding alone changes it all the time
         for part in NEXT_STEPS:
-            other = weighted & (_changes(phi, phi.x, phi.outputs, part * smallest) != at_once[int(part < 0.0)])
+            other = weighted & (line.changes(part * smallest) != at_once[int(part < 0.0)])
             if np.count_nonzero(other) > CHANGING_SHARE * np.count_nonzero(weighted):
-                return False
+                return None
     problem.budget.lift_limit()
-    jumps, farthest = _first_jumps(phi, phi.x, phi.outputs)
+    jumps, farthest = _first_jumps(line)
     jumps = np.where(at_once[0] != 0.0, at_once[0], np.where(at_once[1] != 0.0, at_once[1], jumps))
-    moving = weighted & (jumps > (0.0 if half else LEAST_SUBNORMALS) * problem.outputs.smallest_subnormal)
+    moving = weighted & (jumps > subnormals * problem.outputs.smallest_subnormal)
+    jumps = np.where(moving, jumps, 0.0)
     count = np.count_nonzero(moving)
     if not count or (half and 2 * np.count_nonzero(~moved_at_once & moving) < count):
-        return False
+        return None
     if half:
-        return bool(2 * np.count_nonzero((jumps >= HALF_PRECISION_JUMP * problem.eps * here) & moving) >= count)
+        high = np.count_nonzero((jumps >= HALF_PRECISION_JUMP * problem.eps * here) & moving)
+        return jumps if 2 * high >= count else None
     for direction in (
-        np.sign(phi.v),
-        FAR_STEP * np.sign(phi.v),
+        np.sign(line.v),
+        FAR_STEP * np.sign(line.v),
     ):  # rounding has many more treads than the steps have shown
-        farthest = np.maximum(farthest, _changes(phi, phi.x, phi.outputs, direction))
+        farthest = np.maximum(farthest, line.changes(direction))
     height = jumps / np.maximum(farthest, here, out=np.ones(here.size), where=moving)
     if 2 * np.count_nonzero((height >= 2.0 ** -(STEP_BITS * problem.bits)) & moving) >= count:
-        return True
+        return jumps
     if 2 * np.count_nonzero((height >= 2.0 ** -(LOW_STEP_BITS * problem.bits)) & moving) < count:
-        return False
-    nearer = problem.arguments.rounded(phi.x / MUCH_SMALLER)  # rounding in a coarser type makes lower treads there
-    others, _ = _first_jumps(phi, nearer, problem.value(nearer))
-    return bool(2 * np.count_nonzero((others >= 0.5 * jumps) & moving) >= count)
+        return None
+    # rounding in a coarser type makes lower treads at a point that is nearer to 0
+    others, _ = _first_jumps(line.nearer(MUCH_SMALLER)._replace(v=line.v))
+    return jumps if 2 * np.count_nonzero((others >= 0.5 * jumps) & moving) >= count else None
 
 
-def _first_jumps(phi: DirectionalFunction, x: Vector, here: Vector) -> tuple[Vector, Vector]:
-    """Return the first change and the largest change of each output, in growing steps from `x` to both sides in turn.
+def _may_jump(line: _Line, heights: Vector) -> bool:
+    """Return whether at least half of the outputs may be those of a step function that jumps by `heights`.
 
-    `here` has the outputs at `x`.
+    In growing steps from the last bits of the point on, such an output stays the same, or first changes by about as
+    much, or by a few of its own last bits if these are larger than the height.
     """
-    problem, half = phi.problem, phi.problem.half_precision
-    jumps, farthest = np.zeros(here.size), np.zeros(here.size)
+    problem, moving = line.problem, heights > 0.0
+    first = np.zeros(heights.size)
+    growth = round(0.5 * problem.bits)
+    for k in range(0, growth, 2):
+        for sign in (1.0, -1.0):
+            change = line.changes(sign * 2.0**k * problem.eps * np.abs(line.x) * np.sign(line.v))
+            first = np.where(first == 0.0, change, first)
+    last_bits = problem.eps * np.abs(line.outputs)
+    highest = SAME_HEIGHT * np.maximum(heights, last_bits)
+    lowest = np.where(heights > SAME_HEIGHT * last_bits, 0.5 * heights, 0.0)
+    same = moving & ((first == 0.0) | (first >= lowest) & (first <= highest))
+    return bool(2 * np.count_nonzero(same) >= np.count_nonzero(moving))
+
+
+def _first_jumps(line: _Line) -> tuple[Vector, Vector]:
+    """Return the first change and the largest change of each output, in growing steps to both sides in turn."""
+    problem, half = line.problem, line.problem.half_precision
+    jumps, farthest = np.zeros(line.outputs.size), np.zeros(line.outputs.size)
     first = -problem.bits if half else math.log2(problem.steps.finest) + 1.0
     for k, h in enumerate((2.0 ** np.arange(first, 4.0, 1.0 if half else 2.0)).tolist()):
-        change = _changes(phi, x, here, (h if k % 2 else -h) * phi.v)
+        change = line.changes((h if k % 2 else -h) * line.v)
         jumps = np.where(jumps == 0.0, change, jumps)
         farthest = np.maximum(farthest, change)
     return jumps, farthest
-
-
-def _changes(phi: DirectionalFunction, x: Vector, here: Vector, move: Vector) -> Vector:
-    """Return how far each output changes if `x` is moved by `move`; 0 for an output that is not finite there.
-
-    `here` has the outputs at `x`.
-    """
-    change: Vector = np.abs(phi.problem.value(phi.problem.arguments.rounded(x + move)) - here)
-    change[~np.isfinite(change)] = 0.0
-    return change

@@ -392,7 +392,7 @@ def array_copy(x: Any) -> Any:
 
 def _machine_epsilon(x: Any) -> float:
     """Return the distance from 1.0 to the next number in the type of an array or number."""
-    if not is_any_array(x) and not isinstance(x, np.generic):
+    if not is_any_array(x) and not isinstance(x, (np.generic, np.ndarray)):
         return DOUBLE_EPS
     # Take a single element: the maker for a whole array copies its strides, which do not fit another shape.
     element = x.reshape(-1)[:1] if is_any_array(x) and hasattr(x, "reshape") else x

@@ -291,6 +291,8 @@ ROUGH_SHARE = 0.4
 """Distances from a parabola. A smooth function is nearer than this to a polynomial of degree 6."""
 FEATURE_SLOPE = 4.0
 """Heights of a feature, over the distance of near points. The slope of a feature is at most this."""
+FEATURE_STEPS = (1.0, 2.0, 4.0, 8.0)
+"""The finest steps: half widths of intervals. Over some of them, a feature that is hardly wider shows."""
 STAIRCASE_INTERVALS = (0.25, 2.0**-4, 2.0**-6)
 """Steps: half widths of intervals. They are so wide that they have many treads of a staircase."""
 WIDE_INTERVALS = (1.0, 0.25, 2.0**-4)
@@ -332,6 +334,12 @@ LOW_STEP_BITS = 0.75
 arguments, where rounding would be finer."""
 MUCH_SMALLER = 16.0
 """1: the point over the point nearer to 0 at which the height of jumps is compared."""
+NEARER_POINTS = 8
+"""Points. Where even the smallest steps may be longer than treads, steps are looked for at so many points, each nearer
+to 0 by the factor above. From 1e16, they reach 2e6."""
+SAME_HEIGHT = 8.0
+"""1: the first change of an output in growing steps, over the height of a jump. It is at most this, since the growing
+step may cross several treads. Jumps that exceed the last bits of the output by no more are not seen."""
 LEAST_SUBNORMALS = 2.0**10
 """The smallest number of the type. Numbers that are smaller than so many of it are all rounded."""
 NEXT_STEPS = (3.0, -5.0, 7.0, -11.0, 13.0, -17.0, 19.0, -23.0)
