@@ -15,6 +15,7 @@ from .instructions.code import SAMPLE
 from .instructions.straight_line import StraightLineWriter
 from .llvm.lanes import Lanes, StraightLineLanes
 from .llvm.text import BYTE, Function
+from .loops.places import WORD
 from .loops.plan import Plan
 from .loops.schedule import MAX_STRAIGHT_LINE_COST
 from .loops.stages import Map, Stage, StraightLine
@@ -182,7 +183,7 @@ class PartWriter(StraightLineWriter):
         super().__init__(lanes, plan.code)
         self.lanes, self.f = lanes, lanes.f
         self.plan, self.block, self.stored = plan, block, stored
-        self.align = 8 if self.lanes.scalar else 8 * plan.simd
+        self.align = WORD if self.lanes.scalar else WORD * plan.simd
 
     def write_all(self, numbers: Iterable[int]) -> None:
         """Write LLVM code that computes the instructions with these numbers, one after the other.
@@ -284,6 +285,6 @@ class PartWriter(StraightLineWriter):
             for i, letter in zip(firsts, stage.pattern, strict=True)
         ]
         for k in range(0, len(stage.numbers), simd):
-            places = [self.f.at("%s", self.plan.offset(i) + 8 * k, BYTE) for i in (stage.numbers[0], *firsts)]
+            places = [self.f.at("%s", self.plan.offset(i) + WORD * k, BYTE) for i in (stage.numbers[0], *firsts)]
             xs = [x or self.f.load(lanes.type, place) for x, place in zip(fixed, places[1:], strict=True)]
             self.f.store(lanes.type, lanes.apply(stage.opcode, xs), places[0])

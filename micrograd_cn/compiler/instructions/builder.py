@@ -115,8 +115,7 @@ class CodeBuilder(Code):
                 return self.add((GATHER, *xs))
         if op.lowerings.summands:
             pairs, terms = op.lowerings.summands(*xs)
-            opcode = "dot" if pairs else "sum"
-            return self.dot(pairs, [*terms, self.constant(0.0)], opcode)  # with 0.0, so that a sum of -0.0 is 0.0
+            return self.sum_from_zero(pairs, terms, "dot" if pairs else "sum")
         if op.lowerings.machine:
             if (op, len(xs)) not in self._checked:
                 self.check(op, len(xs))

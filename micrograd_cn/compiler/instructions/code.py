@@ -246,6 +246,10 @@ class Code:
             pairs, terms = self._loop_products(pairs, terms, opcode)
         return self.add((opcode, tuple(pairs), tuple(terms)))
 
+    def sum_from_zero(self, pairs: Iterable[Pair], terms: Iterable[int], opcode: str) -> int:
+        """Append a sum like `dot`, with 0.0 as a further term, so a sum of -0.0 is 0.0, as in Python."""
+        return self.dot(pairs, [*terms, self.constant(0.0)], opcode)
+
     def as_products(self, pairs: Sequence[Pair], terms: Sequence[int]) -> list[Pair]:
         """Return the pairs of factors of a sum's products, after a pair with the constant 1 for each of its terms.
 

@@ -283,7 +283,7 @@ class Lowering:
             pairs += factors
             if not factors:
                 terms.append(number_of[x])
-        number_of[node] = self.code.dot(pairs, [*terms, self.code.constant(0.0)], "sum")
+        number_of[node] = self.code.sum_from_zero(pairs, terms, "sum")
 
     def _lower_leaf(self, leaf: Any) -> int:
         """Return the number of the instruction for a float or a leaf. The instruction is appended if it is missing."""

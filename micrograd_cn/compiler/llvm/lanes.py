@@ -44,11 +44,11 @@ class Lanes(OpcodeWriter):
 
     def load(self, pointer: Pointer, align: int = 8) -> str:
         """Write a load of a vector, and return its name. `align` is the alignment of the address in bytes."""
-        return self.f.op(f"load {self.type}, ptr {pointer.name}, align {align}")
+        return self.f.load(self.type, pointer, align)
 
     def store(self, x: str, pointer: Pointer, align: int = 8) -> None:
         """Write a store of the vector `x`. `align` is the alignment of the address in bytes."""
-        self.f.do(f"store {self.type} {x}, ptr {pointer.name}, align {align}")
+        self.f.store(self.type, x, pointer, align)
 
     def splat(self, x: str) -> str:
         """Write a broadcast of the scalar `x` to all lanes, and return the vector's name."""
@@ -75,7 +75,7 @@ class Lanes(OpcodeWriter):
         an opcode that stands for several instructions, see `StraightLineLanes`.
         """
         if opcode in ARITHMETIC:
-            return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
+            return self._binary(opcode, *xs)
         if opcode == "fneg":
             return self.f.op(f"fneg {self.type} {xs[0]}")
         operands = [f"{self.type} {x}" for x in xs]
@@ -88,7 +88,10 @@ class Lanes(OpcodeWriter):
 
     def compare(self, opcode: str, xs: Sequence[str]) -> str:
         """Return the mask of a comparison such as "fcmp olt", with one bit for each lane."""
-        return self.f.op(f"{opcode} {self.type} {xs[0]}, {xs[1]}")
+        return self._binary(opcode, *xs)
+
+    def _binary(self, instruction: str, a: str, b: str) -> str:
+        return self.f.op(f"{instruction} {self.type} {a}, {b}")
 
     def select(self, condition: str, a: str, b: str) -> str:
         """Return a vector with the lanes of `a` where the mask `condition` is set, and the lanes of `b` elsewhere."""
@@ -103,7 +106,7 @@ class Lanes(OpcodeWriter):
 
     def add(self, a: str, b: str) -> str:
         """Write an addition of vectors, and return the name of a + b."""
-        return self.f.op(f"fadd {self.type} {a}, {b}")
+        return self._binary("fadd", a, b)
 
     def sum(self, opcode: str, pairs: Iterable[tuple[str, str]], terms: Iterable[str]) -> str:
         """Write additions of vectors and of products, one after the other, and return the name of the sum.
@@ -119,7 +122,7 @@ class Lanes(OpcodeWriter):
 
     def multiply(self, a: str, b: str) -> str:
         """Write a multiplication of vectors, and return the name of a * b."""
-        return self.f.op(f"fmul {self.type} {a}, {b}")
+        return self._binary("fmul", a, b)
 
     def multiply_add(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
         """Return the name of a * b + total. The product is rounded if the opcode is "sum" or the machine has no FMA."""

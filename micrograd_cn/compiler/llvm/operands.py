@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, Self, TypeVar
 
 
@@ -56,6 +57,22 @@ def typed(x: Operand | int | str) -> str:
     if isinstance(x, Operand):
         return f"{x.type} {x.name}"
     return x if isinstance(x, str) else f"i64 {x}"
+
+
+def write_call(f: Writer, returns: str, called: str, operands: Sequence[str]) -> str:
+    """Write a call in the function `f`, and return the name of its result, or "" if there is none.
+
+    Args:
+        f: the function.
+        returns: the type of the result, or "void".
+        called: the function that is called: its name, after an "@", or the name of its address.
+        operands: the operands with their types.
+    """
+    text = f"call {returns} {called}({', '.join(operands)})"
+    if returns != "void":
+        return f.op(text)
+    f.do(text)
+    return ""
 
 
 class Integer(Operand):
@@ -179,9 +196,9 @@ class Pointer(Operand):
 
     def _address(self, index: Integer | int, element: str) -> str:
         """Return the name of the address `index` elements further on."""
-        if isinstance(index, int):
-            return self.f.op(f"getelementptr {element}, ptr {self.name}, i64 {index}") if index else self.name
-        return self.f.op(f"getelementptr {element}, ptr {self.name}, i64 {index.name}")
+        if isinstance(index, int) and index == 0:
+            return self.name
+        return self.f.op(f"getelementptr {element}, ptr {self.name}, i64 {index}")
 
     def call(self, *operands: Operand | int | str, returns: str = "void") -> str:
         """Write a call of the function at this address, and return the name of its result, or "" if there is none.
@@ -190,11 +207,7 @@ class Pointer(Operand):
             operands: the operands, see `typed`.
             returns: the type of the result, or "void".
         """
-        text = f"call {returns} {self.name}({', '.join([typed(x) for x in operands])})"
-        if returns != "void":
-            return self.f.op(text)
-        self.f.do(text)
-        return ""
+        return write_call(self.f, returns, self.name, [typed(x) for x in operands])
 
 
 class Words(Pointer):

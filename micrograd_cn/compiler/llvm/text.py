@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from ..instructions.code import bits
-from .operands import Integer, Operand, typed
+from .operands import Integer, Operand, typed, write_call
 
 BYTE = "i8"  # an element type for `Function.at`; the index is then an offset in bytes
 KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
@@ -127,11 +127,7 @@ class Function:
         texts = [typed(x) for x in operands]
         if name not in self.called:
             self.called[name] = type_, tuple(map(_type_of, texts))
-        text = f"call {type_} @{name}({', '.join(texts)})"
-        if type_ != "void":
-            return self.op(text)
-        self.do(text)
-        return ""
+        return write_call(self, type_, f"@{name}", texts)
 
     def at(self, pointer: str, index: int, of: str = "double") -> str:
         """Write code for the address of element `index` of an array, and return the address's name.

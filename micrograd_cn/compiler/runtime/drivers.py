@@ -31,6 +31,7 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Condition, Doubles, Integer, Operand, Words
 from ..llvm.text import KERNEL_PREFIX, Function, literal
+from ..loops.places import WORD
 from ..loops.stages import END_OF_CALLS
 
 # The words of a header. Offsets and sizes are in bytes. For tables and lists of calls, a word is the address.
@@ -499,7 +500,7 @@ class Drivers:
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
         )
         width = self.machine.width
-        lanes, align = Lanes(f, width, self.machine.fused), 8 * self.machine.simd
+        lanes, align = Lanes(f, width, self.machine.fused), WORD * self.machine.simd
         stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "output_table")
         own_blocks, all_blocks = Integer(f, "%own"), Integer(f, "%all")
         trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")

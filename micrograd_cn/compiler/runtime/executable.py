@@ -561,7 +561,7 @@ class CompiledGraph:
         tier = "not run yet" if not made else "native code" if native else "threaded code"
         counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
         parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
-        size = sum(WORD * sum(x.sizes) for x in made) + sum(8 * len(t) for x in made for t in x.tables.all)
+        size = sum(WORD * sum(x.sizes) for x in made) + sum(WORD * len(t) for x in made for t in x.tables.all)
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
     def llvm_text(self, kind: str) -> str:

@@ -16,6 +16,7 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function
+from ..loops.places import WORD
 from .sums import Kernel, each_block
 
 
@@ -31,7 +32,7 @@ def gather(machine: Machine, opcode: str) -> Function:
     offsets of the operands and of a nan.
     """
     f = Kernel(KERNEL_PREFIX + "gather")
-    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
+    lanes, align = Lanes(f, machine.width, machine.fused), WORD * machine.simd
     with _groups(f, 3) as (index, count, results, first), each_block(f) as (block, _, _):
         indices = _indices(lanes, lanes.load(block.bytes(index), align), count)
         with f.loop(results) as loop:
@@ -72,7 +73,7 @@ def scatter(machine: Machine, opcode: str) -> Function:
     total.
     """
     f = Kernel(KERNEL_PREFIX + "scatter")
-    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
+    lanes, align = Lanes(f, machine.width, machine.fused), WORD * machine.simd
     with _groups(f, 2) as (index, count, scatters, first), each_block(f) as (block, _, _):
         numbers = _indices(lanes, lanes.load(block.bytes(index), align), count)
         with f.loop(scatters) as loop:

@@ -37,6 +37,7 @@ from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, First, Function, Loop
+from ..loops.places import WORD
 
 MAX_TILE_SUMS = 6  # at most so many sums in a tile; each of them takes two vector registers
 PRODUCTS_PER_PASS = 256  # products that a tile adds to each sum before the next tile, so row values stay in the cache
@@ -162,7 +163,7 @@ def tile(m: int) -> KernelWriter:
             kernel_name(f"tile{m}", opcode),
             "ptr %sums, i64 %first, ptr %values, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
         )
-        lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
+        lanes, align = Lanes(f, machine.width, machine.fused), WORD * machine.simd
         sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
         first, products, step = Integer(f, "%first"), Integer(f, "%products"), Integer(f, "%step")
         results = [sums[k] for k in range(0, 2 * m, 2)]
@@ -225,7 +226,7 @@ def inner(machine: Machine, opcode: str) -> Function:
     """
     f = Kernel(kernel_name("inner", opcode))
     first = f.table[1]
-    lanes, align = Lanes(f, machine.width, machine.fused), 8 * machine.simd
+    lanes, align = Lanes(f, machine.width, machine.fused), WORD * machine.simd
     with f.loop(f.table[0], [f.table + 2]) as item:
         [at] = item.carried
         result, count, pairs = at[0], at[1], at + 2
@@ -278,7 +279,7 @@ def outer(machine: Machine, opcode: str) -> Function:
             left = lefts + row.index
             with f.loop(end, first=part.index, step=machine.simd) as column:
                 element = row.index * columns + column.index
-                to = f.totals.bytes(place + element * 8)
+                to = f.totals.bytes(place + element * WORD)
                 tile.call(left, rows, rights + column.index, columns, pairs, to, *f.panel)
     f.do("ret void")
     return f
@@ -300,7 +301,7 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
             "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
         )
         simd = machine.simd
-        lanes, align = Lanes(f, simd, machine.fused), 8 * simd
+        lanes, align = Lanes(f, simd, machine.fused), WORD * simd
         all_lefts, rows, all_rights = Words(f, "%lefts"), Integer(f, "%rows"), Words(f, "%rights")
         columns, pairs, to = Integer(f, "%columns"), Integer(f, "%pairs"), Doubles(f, "%to")
 
@@ -312,7 +313,7 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
             sums: list[str], lefts: Sequence[Doubles], rights: Sequence[Doubles], offset: Integer | int
         ) -> list[str]:
             for half in range(0, machine.width, simd):
-                at = offset + 8 * half
+                at = offset + WORD * half
                 ys = [lanes.load(left.bytes(at), align) for left in lefts]
                 for k, right in enumerate(rights):  # loaded one by one, since `sums` and `ys` fill the registers
                     x = lanes.load(right.bytes(at), align)
@@ -354,7 +355,7 @@ def single_totals(machine: Machine, opcode: str) -> Function:
     """
     f = Kernel(KERNEL_PREFIX + "single_totals")
     simd = machine.simd
-    lanes, align = Lanes(f, simd, machine.fused), 8 * simd
+    lanes, align = Lanes(f, simd, machine.fused), WORD * simd
     to, pairs = f.totals.bytes(f.table[1]), f.table + 2
     with f.loop(f.table[0], step=simd) as loop:
         chosen = pairs + loop.index * 2
@@ -387,7 +388,7 @@ def broadcast(machine: Machine, opcode: str) -> Function:
         pair = pairs + loop.index * 2
         to, x = pair[0], lanes.splat(f.scalars.bytes(pair[1])[0])
         with each_block(f) as (block, _, _):
-            lanes.store(x, block.bytes(to), 8 * machine.simd)
+            lanes.store(x, block.bytes(to), WORD * machine.simd)
     f.do("ret void")
     return f
 

@@ -23,6 +23,7 @@ from ..llvm.lanes import StraightLineLanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Words
 from ..llvm.text import KERNEL_PREFIX, Function, word
+from ..loops.places import WORD
 from ..loops.stages import Call, StraightLine
 from .sums import Kernel, each_block, sum_of_pairs
 from .tables import Tables
@@ -134,7 +135,7 @@ class _EntryWriter:
         self.f.stack = False  # an aligned stack, which hardly any entry needs, would cost each of them a register
         self.lanes = StraightLineLanes(self.f, count, machine.fused)
         self.entry, self.memory = Words(self.f, "%pc"), Doubles(self.f, "%s" if self.lanes.scalar else "%w")
-        self.align = 8 if self.lanes.scalar else 8 * machine.simd
+        self.align = WORD if self.lanes.scalar else WORD * machine.simd
 
     def load(self, words: Words, k: int) -> str:
         """Write a load of the value whose offset is word `k` of `words`, and return the value's LLVM name."""

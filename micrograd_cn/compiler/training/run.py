@@ -525,7 +525,7 @@ class TrainingRun:
         """Return, for each sample, the index of its row in its bucket (the samples with the same structure)."""
         if len(self._buckets) == 1:
             return range(self._n)
-        found = array("q", bytes(8 * self._n))
+        found = array("q", bytes(WORD * self._n))
         for bucket in self._buckets:
             for row, sample in enumerate(bucket.samples):
                 found[sample] = row
@@ -534,7 +534,7 @@ class TrainingRun:
     @cached_property
     def _bucket_of(self) -> array[float]:
         """Return, for each sample, the index of its bucket. A bucket has samples with the same structure."""
-        found = array("d", bytes(8 * self._n))
+        found = array("d", bytes(WORD * self._n))
         for k, bucket in enumerate(self._buckets):
             for sample in bucket.samples:
                 found[sample] = k
