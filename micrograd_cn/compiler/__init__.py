@@ -167,10 +167,20 @@ If an operation such as `where` did not select a sum of products, the gradient o
 multiplies this 0 by the factors of the products. So an infinite factor that is no constant makes a gradient nan, as in
 the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
 
-In single multiplications, gates prevent this. Those of multiplications that are computed for each row are omitted at
-first. Where a total is not finite then, code with all gates is made, and computes the gradient anew; see
-`Lowering.differentiate`. In the same way, a derivative for each row may be made without masks at first; see
-`Program.derivative_for_calls`.
+In single multiplications, gates and masks prevent this. But they are rarely needed, and cost time. So the first code is
+optimistic: it leaves them out, and gives nan where one was needed. Whoever finds a nan lets careful code compute the
+result anew. There are three kinds of optimistic code, each with a test for nan of its own:
+
+    without gates   the gradient of a mean; gates are left out in multiplications that are computed for each row. The
+                    driver `finish` leaves nan in a word of the memory if a total is not finite, and `Executable.mend`
+                    reads it, or, in `fit`, the driver `fit`; see `Lowering.differentiate`.
+    without masks   a derivative for each row; its own entries are looked through; see `Program.derivative_for_calls`
+    merged          a program that computes all branches that were recorded; its first output is nan for a row of
+                    another branch, and a gradient of a mean is nan if a branch that was not selected has an infinite
+                    factor. Then the rows are sorted by their branches; see `function.merged`.
+
+When a function is called with arrays, `finds_nan` (`runtime.arrays`) looks for the nan of merged programs, and of derivatives
+without masks.
 """
 
 from ..optim import optimizer as _optimizer

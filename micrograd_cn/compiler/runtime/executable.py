@@ -268,8 +268,7 @@ class Executable:
             self._driver("finish")(self.header, data, index, n, *first.addresses)
             loss = sum(losses) / n
         self.seconds += time.perf_counter() - start
-        if self.is_spoiled(first):
-            self.compute_with_gates(first, data, index, n)
+        self.mend(first, data, index, n)
         return loss
 
     def spoiled_address(self, buffers: Buffers) -> int:
@@ -279,20 +278,14 @@ class Executable:
         """
         return buffers.scalars.address + 2 * WORD * self._gradients_at if self._checks else NEVER_SPOILED.address
 
-    def is_spoiled(self, buffers: Buffers) -> bool:
-        """Return whether the gradient in `buffers` has to be computed again, with gates, since a total is not finite.
+    def mend(self, buffers: Buffers, data: int, index: int, n: int) -> None:
+        """If a total is not finite, compute the gradient in `buffers` anew, by code with gates.
 
         A total is a sum over the rows of a batch. A gate is an instruction that keeps a gradient from being nan; see
-        `Lowering.differentiate`.
+        `Lowering.differentiate`. The other arguments are those with which the gradient was computed.
         """
-        return self._checks and isnan(buffers.scalars.view[2 * self._gradients_at])
-
-    def compute_with_gates(self, buffers: Buffers, data: int, index: int, n: int) -> None:
-        """Compute the gradient of the mean output of n rows by code with gates, and leave the gradient in `buffers`.
-
-        A gate is an instruction that keeps a gradient from being nan; see `Lowering.differentiate`. `buffers` must
-        already have the data of the parameters. The other arguments are as for `forward`.
-        """
+        if not self._checks or not isnan(buffers.scalars.view[2 * self._gradients_at]):
+            return
         select_tier = self._select_tier()
         assert select_tier  # whoever runs the code keeps the graph alive
         gated = select_tier("gated", n)

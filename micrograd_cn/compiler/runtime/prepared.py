@@ -75,13 +75,8 @@ class PreparedCall:
         self._operands = address(data), address(index), n
 
     def mend(self) -> None:
-        """Compute the gradient anew, by code with gates, if a total is not finite.
-
-        A total is a sum over the rows, from which the gradient is computed. A gate is an instruction that keeps a
-        gradient from being nan; see `Lowering.differentiate`.
-        """
-        if self.executable.is_spoiled(self._buffers):
-            self.executable.compute_with_gates(self._buffers, *self._operands)
+        """Compute the gradient anew if it may be nan where it should not be; see `Executable.mend`."""
+        self.executable.mend(self._buffers, *self._operands)
 
     def renew(self) -> None:
         """Copy the parameters' data into the buffers, if the data may have changed since the last `renew`."""
