@@ -116,7 +116,7 @@ class Value(Node):
         call, leaves keep the `grad` that they had.
 
         A graph may be used again, but a node keeps its number and its partials. So after an optimiser's step, compute
-        the loss anew. The calls after some steps, such as the first one, warn if you do not; see `graph.outdated`.
+        the loss anew. After the first step and a few later ones, `backward` warns if you have not.
 
         Args:
             gradient: the gradient of this value itself. All other gradients are multiplied by it.

@@ -107,7 +107,7 @@ class Module:
             kind.__delattr__ = _delete
 
     def __setstate__(self, state: Any) -> None:
-        """Set the attributes of a copy, or of a module that was pickled, and take note of its parameters."""
+        """Set the attributes of a copy or an unpickled module, and take note of its parameters."""
         attributes, slots = state if isinstance(state, tuple) else (state, None)
         vars(self).update(attributes or {})
         for name, x in (slots or {}).items():  # the class may have __slots__
@@ -129,9 +129,9 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Yield every parameter once, with its path.
 
-        The paths differ from the keys of `state_dict`, which are PyTorch's and have "weight" and "bias" in them. In a
-        path, a weight of a `Neuron` is "w" with its index, and the bias is "b". The second example below leaves biases
-        out.
+        For a `Layer` or `Neuron`, the paths differ from the keys of `state_dict`, which are PyTorch's and have "weight"
+        and "bias" in them. In a path, a weight of a `Neuron` is "w" with its index, and the bias is "b". The second
+        example below leaves biases out.
 
         If a module inside this one overrides `parameters` or `named_parameters`, its own method says which parameters
         it has, as in micrograd.
@@ -139,7 +139,9 @@ class Module:
         Raises:
             TypeError: parameters are in a set, and nowhere else in the model; or an attribute of a class is a
                 parameter; or a weight of a `Neuron` is a number, or is computed from leaves that nothing would train;
-                or an item of a collection was a parameter, and is now a number or computed from this parameter.
+                or an item of a collection was a parameter, and is now a number or computed from this parameter; or a
+                module's own `parameters` returns something other than `Value`s; or an attribute has the path of a
+                parameter as its name.
 
         >>> from micrograd_cn.nn import Layer
         >>> [name for name, _ in Layer(2, 1).named_parameters()]
@@ -253,10 +255,11 @@ class Module:
             parameter._grad = grad
 
     def entries(self) -> dict[str, Any]:
-        """Return the entries of `state_dict` by name; an entry is a parameter, or nested lists or dicts of parameters.
+        """Return the entries of `state_dict` by name; an entry is a parameter, or parameters in nested lists.
 
-        A list that contains nothing but parameters is one entry. If an entry comes from a module inside this one, its
-        name begins with the path of that module. A subclass may override this method, as `Layer` does.
+        A list, tuple, deque or array that contains nothing but parameters is one entry. If an entry comes from a module
+        inside this one, its name begins with the path of that module. A subclass may override this method, as `Layer`
+        does.
 
         Raises:
             ValueError: two entries have the same name, as with a dict that has the keys 1 and "1".
@@ -295,7 +298,8 @@ class Module:
         Raises:
             ValueError: two entries of this module have the same name.
             TypeError: an attribute is a computed value that should have been a parameter, so the state would lack it;
-                or an item of a collection was a parameter, and is now a number or computed from this parameter.
+                or an item of a collection was a parameter, and is now a number or computed from this parameter; or
+                parameters are in a set, and nowhere else; or an attribute has the path of a parameter as its name.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3, init="zeros").state_dict()
@@ -382,7 +386,7 @@ class Module:
         Raises:
             OSError: the file cannot be written, or `path` leads to something other than a regular file.
             ValueError: two entries of this module have the same name.
-            TypeError: an attribute is a computed value that should have been a parameter, or there is no path.
+            TypeError: `state_dict` raises it for this module, or `path` is missing or is no path.
 
         >>> import tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -570,8 +574,8 @@ def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 def _why_no_entry(model: Module, entries: Mapping[str, Any], names: list[str]) -> str:
     """Return the end of the message for entries that only `model` or only a state has, if calls may be the reason.
 
-    `names` are the names of these entries. A call of a model may replace the first state of a recurrent model, a leaf,
-    by a value that it computes. The leaf is an entry, and the value is none.
+    `names` are the names of these entries. A call of a recurrent model may replace its first state, which is a leaf, by
+    a value that it computes. The leaf is an entry of the model's state, but a computed value is not.
     """
     for name in names:
         owner: Any = model
@@ -725,9 +729,9 @@ def _usual_parameters(model: Module) -> list[Value] | None:
 
 
 def _refuse_dotted(model: Module) -> None:
-    """Raise TypeError if an attribute of `model` has the path of a parameter as its name: `setattr(model, path, p)`.
+    """Raise TypeError if an attribute of `model` has the path of a parameter as its name.
 
-    The parameter would be an additional one, and the one at this path would stay as it was.
+    It has after `setattr(model, path, p)`, which adds a parameter p, and leaves the one at this path as it was.
     """
     held = vars(model)
     for name, x in held.items():
@@ -794,15 +798,15 @@ def _attributes_of(cls: type) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1000)
 def _users_bases(classes: tuple[type, ...]) -> list[type]:
-    """Return the classes of users among the bases of a class, which are `classes`; the most general is the first."""
+    """Return the users' classes among `classes`, which are the `__mro__` of a class, with the most general first."""
     return [base for base in reversed(classes) if base is not object and not _is_of_this_package(base)]
 
 
 def _refuse_class_attributes(cls: type[Module]) -> None:
-    """Raise TypeError if an attribute of the class or of its bases contains a `Value` to train.
+    """Raise TypeError if an attribute of the class, or of a base that is no module, contains a `Value` to train.
 
     Parameters are looked for in the model object alone. For an attribute that is set after the class has been made, and
-    for the default of a dataclass, `named_parameters` raises the error.
+    for a default as in `field(default=Value(1))`, `named_parameters` raises the error.
     """
     if _names_its_parameters(cls):
         return
@@ -832,7 +836,7 @@ def _is_no_instance(owner: type, x: object) -> bool:
 def _parameters_in_class(cls: type[Module]) -> list[tuple[str, Value]]:
     """Return the attributes of a user's class, and of its bases, that are parameters, each with its name.
 
-    `_refuse_shared` looks into containers.
+    Parameters in containers are left out, because `_refuse_shared` looks for them.
     """
     if cls in _of_this_package or _names_its_parameters(cls):
         return []
@@ -857,8 +861,8 @@ def _holders_in_class(cls: type) -> list[tuple[type, str, Any]]:
     return found
 
 
-# For each user's class the ids of all its attributes, the attributes, whose ids are not used again meanwhile, and what
-# `_holders_in_class` returns while the class has these attributes.
+# For each user's class the ids of all its attributes, the attributes themselves, so nothing else gets these ids, and
+# what `_holders_in_class` returns while the class has these attributes.
 _holders: dict[type, tuple[list[int], list[Any], list[tuple[type, str, Any]]]] = {}
 
 
@@ -914,7 +918,7 @@ _beginning: set[int] = set()  # the ids of the modules whose `__init__` is runni
 
 
 def _note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that copies a module, as the method `copy` of a user's class does, and notes its parameters."""
+    """Return a method that runs `copy`, the `__copy__` or `__deepcopy__` of a user's class, and notes parameters."""
 
     @functools.wraps(copy)
     def copied(self: Any, *args: Any) -> Any:
@@ -963,7 +967,8 @@ _set_attribute = object.__setattr__  # a name of its own, for speed
 def _assign(model: Module, name: str, x: Any) -> None:
     """Assign `x` to an attribute, unless it would replace parameters by something that is never trained.
 
-    This is the `__setattr__` of users' classes. It refuses numbers, constants and values computed from the parameters.
+    This is the `__setattr__` of users' classes. It raises TypeError for numbers and constants. For values computed from
+    the parameters, it raises TypeError, or warns if they may be a state that the model computes.
     """
     held = model.__dict__
     if name in held and (old := held[name]) is not x:
@@ -1059,7 +1064,7 @@ if not TYPE_CHECKING:  # see `requires_grad`
 
 
 def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
-    """Raise TypeError if `x` must not replace `old` in the attribute `name` of `model`, as for `_assign`.
+    """Raise TypeError, or warn, if the model would lose parameters when `x` replaces `old`, its attribute `name`.
 
     Otherwise, take note of the places of the parameters in `x`.
     """
@@ -1085,7 +1090,7 @@ def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
 
 
 def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
-    """Raise TypeError if the attribute `name` of `model`, which is `old`, has parameters, and the new `x` has numbers.
+    """Raise TypeError if `x`, which has numbers, would replace parameters in `old`, the attribute `name` of `model`.
 
     It is no error if the rest of the model still has these parameters, or if `x` has as many parameters as `old`.
     """
@@ -1161,7 +1166,7 @@ def _warn_of_computed(kind: type[Module], code: str, op: Op) -> None:
 
 
 def _running_models() -> Iterator[Module]:
-    """Yield the models of which a call is running, a `__call__` or `forward`; the innermost call comes first."""
+    """Yield the models whose `__call__`, `forward` or `call` is running; the innermost call comes first."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
@@ -1173,7 +1178,10 @@ def _running_models() -> Iterator[Module]:
 
 
 def _is_in_a_variable(parameters: Sequence[Value]) -> bool:
-    """Return whether each of `parameters` is in a variable, or in a dict that is in one, of the running functions."""
+    """Return whether each of `parameters` is in a variable of a running function, or in a dict in such a variable.
+
+    Functions of this package do not count, and neither do dicts with many more items than `parameters`.
+    """
     wanted = {id(p) for p in parameters}
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and wanted:
@@ -1239,7 +1247,8 @@ def _values_in(x: Any) -> Sequence[Value]:
 def _contents(x: Any, in_modules: bool = False) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield the `Value`s and plain numbers in `x`, each with the names, keys and indices that lead to it.
 
-    What is in modules inside `x` is left out, unless `in_modules` is true. Every collection is entered once.
+    An array of numbers is yielded as if it were one number. What is in modules, `x` or others inside it, is left out
+    unless `in_modules` is true. Every collection is entered once.
     """
     entered: set[int] = set()
     waiting: list[tuple[tuple[Any, ...], Any]] = [((), x)]
@@ -1306,9 +1315,9 @@ _Arrays: TypeAlias = list[tuple[str, Any, list[Any]]]
 class _Record:
     """Where a model had parameters when they were last listed.
 
-    Python tells nobody of an assignment to an item of a collection, so the places are compared afterwards. To be fast,
-    this asks first whether copies of lists are equal to the lists. `with_unheld_leaves` forgets the copies, because
-    they refer to parameters.
+    Python tells nobody of an assignment to an item of a collection, so `_refuse_lost` compares the places afterwards.
+    To be fast, it first asks whether the lists still equal the copies that are kept here. `with_unheld_leaves` forgets
+    the copies, because they refer to parameters.
 
     Attributes:
         model: a reference to the model.
@@ -1415,10 +1424,11 @@ def _places_in(x: Any) -> _Places:
 
 
 def _collections_of(model: Module, known: Collection[Any]) -> list[tuple[Any, Any]]:
-    """Return the attributes of `model` in which parameters may be, with their names, but no `Value`s and no modules.
+    """Return the attributes of `model`, with their names, that are collections or objects which may have parameters.
 
-    If the class of `model` is also a list or a dict, its items are one such collection, whose name is None. Attributes
-    whose names are in `known` had parameters when they were last looked at.
+    `Value`s and modules are left out. If the class of `model` is also a list or a dict, its items are one such
+    collection, whose name is None. A list or tuple of numbers is left out, unless its name is in `known`: these are the
+    names of attributes that had parameters when they were last looked at.
     """
     found: list[tuple[Any, Any]] = []
     if isinstance(model, (list, tuple, deque)):
@@ -1437,8 +1447,8 @@ def _collections_of(model: Module, known: Collection[Any]) -> list[tuple[Any, An
 def _refuse_lost(model: Module, root: Module) -> None:
     """Raise TypeError if a place in a collection of `model` had a parameter, and now has something never trained.
 
-    This is a number, a constant that an operation computed, or a value whose only leaves are those that were replaced.
-    Otherwise, take note of the places of the parameters.
+    That is a number, a constant that an operation computed, or a value whose only leaves are those that were replaced.
+    Warn if it is a value that also depends on other leaves. Otherwise, take note of the places of the parameters.
 
     Args:
         model: a module of a user's class. Its attributes are looked at, and not the modules inside it.
@@ -1543,9 +1553,15 @@ def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
 
 
 def _compare_places(model: Module, name: Any, x: Any, old: _Places, numbers: int, root: Module) -> None:
-    """Raise the error of `_refuse_lost` for the collection `x`, the attribute `name`, whose places were `old`.
+    """Raise TypeError, or warn, if a place in `x` that had a parameter now has something never trained.
 
-    `numbers` is how many plain numbers are in `x` now.
+    Args:
+        model: the module that has the collection.
+        name: the name of the attribute, or None if the module itself is the collection.
+        x: the collection.
+        old: the places of the parameters in it before.
+        numbers: how many plain numbers are in it now.
+        root: the model whose parameters are listed.
     """
     now = dict(_contents(x))
     made: list[tuple[str, Value]] = []
@@ -1598,7 +1614,7 @@ _of_this_package: set[type] = {Module}  # the classes of modules that this packa
 
 
 def _has_number(x: Any) -> bool:
-    """Return whether there is a number, a bool or a text in `x`: `x` itself, or in an array or in collections."""
+    """Return whether `x` is a number, a bool or a text, or an array or collection with one of these inside."""
     if _items_if_values(x) is not None:
         return False
     waiting, entered = [x], set[int]()
@@ -1678,7 +1694,7 @@ def with_unheld_leaves(
     """Return the items of `computed`, pairs of a path and a computed value, whose leaves only the graph refers to.
 
     The graph is that of the values in `computed`. If `in_any_graph` is true, references from other graphs, such as that
-    of an old loss, do not count either. To find them, the function has to look at all objects of the program. Leaves
+    of an old loss, do not count either; to find these graphs, the function looks at all objects of the program. Leaves
     whose ids are in `lost` count as if only the graph referred to them.
 
     >>> x = Value(2)
@@ -1909,8 +1925,8 @@ def _walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[st
 
     The function yields `Value`s, and whatever may contain them: modules, dicts, sequences, arrays, sets and objects of
     other classes. `descends(x)` says whether to go on to what is inside x. What is inside a set is never yielded. An
-    object that contains itself is not yielded again inside itself. An object that is neither a module nor a container
-    is yielded only once, even if it is in several places.
+    object that contains itself is not yielded again inside itself. An object of another class is yielded only once,
+    and everything else once for each of its places.
     """
     objects: set[int] = set()
     levels: list[tuple[str, frozenset[int], Iterator[tuple[Any, Any]]]] = [("", frozenset(), iter([("", root)]))]
@@ -1949,7 +1965,7 @@ def _defines_entries(x: object) -> bool:
 
 
 def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
-    """Return whether `x` is one entry of `entries`: a parameter, or a sequence or array that contains only entries.
+    """Return whether `x` is one entry of `entries`: a leaf, or a sequence or array that has entries, and nothing else.
 
     Args:
         x: any object.

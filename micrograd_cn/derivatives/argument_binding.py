@@ -87,7 +87,8 @@ class BoundCall:
         no_grad: whether `no_grad()` is around the call. If so, results that are `Value`s are constants.
 
     Raises:
-        TypeError: an argument contains something that is not a number, or bools alone.
+        TypeError: an argument contains something that is not a number, or bools alone, or all arguments are passed by
+            keyword.
         ValueError: there is no argument at one of the positions, or two positions are of the same argument.
 
     >>> with differentiation_level() as around:
@@ -191,9 +192,9 @@ class BoundCall:
         return _as_value(self.name, "the function returned", self.output)
 
     def scalar_and_aux(self) -> tuple[Value, Any]:
-        """Return the two items of the output: the first as a `Value`, and the second as a result.
+        """Return the two items of the output: the first as a `Value`, and the second as the user gets it.
 
-        In the second, each `Value` is replaced by its result, see `as_result`.
+        Each `Value` in the second becomes a float, or stays a `Value` if `returns_values` is set.
 
         Raises:
             TypeError: the output is not a pair, or its first item is neither a `Value` nor a number.

@@ -121,7 +121,7 @@ def unmasked_product(x: Any, y: Any, first: Selected | None, second: Selected | 
 
     Args:
         x: a derivative: a node, a number, or a `Masked`.
-        y: another derivative, as x.
+        y: another derivative: a node, a number, or a `Masked`.
         first: says where x is 0 because an operation did not select an operand; None if x is never 0 for this reason.
         second: says the same about y.
     """

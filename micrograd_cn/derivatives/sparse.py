@@ -58,7 +58,8 @@ class LinearisedGraph:
     Args:
         outputs: the nodes to differentiate.
         variables: the nodes to differentiate with respect to.
-        masked: as for `DerivativeArithmetic`.
+        masked: whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
+            factor is infinite.
 
     Attributes:
         arithmetic: multiplies and adds the derivatives.
@@ -173,7 +174,8 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], masked
     """Return the matrix of the derivatives of each output (row) with respect to each variable (column).
 
     An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
-    left out. `masked` is as for `DerivativeArithmetic`.
+    left out. `masked` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even
+    if a later factor is infinite.
 
     >>> x, y = Value(2), Value(3)
     >>> found = sparse_jacobian([x * y, 5 * y], [x, y])
@@ -199,7 +201,8 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
         output: the node to differentiate.
         variables: the nodes to differentiate with respect to.
         lower: whether to return only the lower triangle, which includes the diagonal.
-        masked: as for `DerivativeArithmetic`.
+        masked: whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
+            factor is infinite.
 
     >>> x, y = Value(2), Value(3)
     >>> found = sparse_hessian(x * x * y, [x, y])
@@ -223,7 +226,8 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
 def sparse_gradient(output: Value, variables: Sequence[Value], masked: bool = True) -> list[Value | float]:
     """Return the derivative of `output` with respect to every variable: a `Value`, or a float if it is constant.
 
-    `masked` is as for `DerivativeArithmetic`.
+    `masked` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
+    factor is infinite.
 
     >>> x, y, z = Value(2), Value(3), Value(4)
     >>> [getattr(v, "data", v) for v in sparse_gradient(x * y + 5 * x, [x, y, z])]

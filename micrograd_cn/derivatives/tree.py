@@ -15,8 +15,8 @@ __all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     """Return the leaves of `tree` with their paths, and a function that builds the same structure with other leaves.
 
-    That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves. It also takes the
-    class for arrays of `Value`s in the place of numpy arrays; without this class, they are numpy arrays again.
+    That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves. A second argument
+    is optional: the class of the arrays of `Value`s that it makes. By default, they are numpy arrays.
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of bools if all new leaves are bools, of doubles if all are numbers, and of objects if
@@ -96,9 +96,9 @@ def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callabl
 
 
 def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
-    """Return `leaves` as a numpy array of the shape `shape`, or as nested lists; `flatten` says when.
+    """Return `leaves` as a numpy array of the shape `shape`, or as nested lists if some leaves are structures.
 
-    If the leaves are objects, the array belongs to the class `kind`.
+    Arrays of one shape are stacked. If the leaves are objects, the array belongs to the class `kind`.
     """
     import numpy as np  # it is installed, since it made the array that was flattened
 

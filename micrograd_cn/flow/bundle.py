@@ -23,7 +23,8 @@ _OTHER = re.compile(
 def bundle(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str] = str) -> str:
     """Return the module `entry`, with all modules that it imports, as a function that is called at once.
 
-    The arguments and the errors are those of `joined`.
+    `modules` has the text of each module by its path, and `squeeze` is applied to each text. If the modules do not fit
+    together, there is a ValueError, as in `joined`.
 
     >>> modules = {"a/two.js": 'import { one } from "../one.js";\\nexport const two = one + one;\\n'}
     >>> print(bundle("a/two.js", modules | {"one.js": "export const one = 1;\\n"}))

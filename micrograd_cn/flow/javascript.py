@@ -46,7 +46,7 @@ class Rows:
         """Add the operation `op` for `count` operands, and return the name of its two JavaScript functions.
 
         Raises:
-            FormulaError: the operation uses other functions than the operations of this package. The message names the
+            FormulaError: the operation uses functions other than the operations of this package. The message names the
                 operation.
         """
         name = self._add_forward(op, count)

@@ -165,8 +165,9 @@ def _has_out(constant: object) -> bool:
 def refuse_array_update(op: Op, caller: FrameType) -> None:
     """Raise an error if numpy computes `op` of a leaf and puts the result in its place, inside `no_grad()`.
 
-    The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`. For
-    a statement other than `W -= ...`, call `remember_arrays`.
+    The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`. If
+    other code than a statement `W -= ...` may put the result into an array, no error is raised here. Instead, copies of
+    arrays are kept, as in `remember_arrays`.
 
     Args:
         op: the operation, whose first operand is a leaf.
@@ -210,7 +211,7 @@ def remember_arrays(caller: FrameType) -> None:
 
 
 def _remember(caller: FrameType, code: CodeType) -> None:
-    """Keep copies as `remember_arrays` does. `code` is the code of `caller`."""
+    """Keep copies of the arrays of leaves that variables have, if `no_grad()` is on. `code` is the code of `caller`."""
     here = context.here()
     if not here.no_grad:
         return
@@ -290,8 +291,8 @@ class Remembered:
     def compare(self, raises: bool) -> None:
         """Put leaves back into the arrays where constants or numbers stand in their place.
 
-        A leaf that another array or an attribute has is not put back, because the array is a copy: results may go
-        there.
+        A leaf that another array or an attribute has is not put back, because the array is then a copy, into which
+        results may go.
 
         Raises:
             TypeError: a leaf was put back, and `raises` is true.

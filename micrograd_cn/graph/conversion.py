@@ -119,9 +119,9 @@ def instead_of(function: Any) -> str:
 
 
 def _function_in(call: ast.Call) -> str:
-    """Return the name of a function of `math`, such as "math.exp", in an argument, as in `list(map(math.exp, xs))`.
+    """Return the name of a `math` function in an argument of `call`, such as "math.exp" for `list(map(math.exp, xs))`.
 
-    The name is "" if there is none.
+    Return "" if there is none.
     """
     nodes = [x for argument in (*call.args, *(k.value for k in call.keywords)) for x in ast.walk(argument)]
     called = [x.func for x in nodes if isinstance(x, ast.Call)]

@@ -499,7 +499,8 @@ class Node(NumpyMethods):
         """A function that sends this node's gradient to its operands, for micrograd's code, which calls or assigns it.
 
         Raises:
-            TypeError: on assignment to a leaf, unless the function does nothing, like `lambda: None`.
+            TypeError: on assignment to a leaf that requires a gradient, unless the function does nothing, like `lambda:
+                None`.
         """
         if isinstance(self.op, Closure):
             return self.op.backward or functools.partial(self.op.sent, self, 1.0)

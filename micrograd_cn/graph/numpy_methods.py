@@ -197,7 +197,7 @@ def _refuse(name: str) -> Callable[..., NoReturn]:
 
 
 def _of_two(op: Op) -> Callable[[Any, Any], Any]:
-    """Return a method for a numpy function that takes two arrays, for whose elements it calls `op`."""
+    """Return a method that numpy's function of two arrays calls on each element of the first. It applies `op`."""
 
     def of_two(self: Any, other: Any) -> Any:
         if context.active and self.op is None and self.requires_grad:

@@ -82,7 +82,7 @@ def adapt(cls: Any, base: Any) -> None:
 
     Raises:
         TypeError: the class overrides `data` or `grad`, which the engine reads and writes without calling a method; or
-            it compares nodes by something else than identity.
+            it compares nodes by something other than identity.
 
     >>> from micrograd_cn import Value
     >>> class Counted(Value):

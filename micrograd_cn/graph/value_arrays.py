@@ -403,7 +403,7 @@ class ValueArray(ArgumentArray):
         return super().__getitem__(_index(key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Assign to elements. The key is as for `__getitem__`."""
+        """Assign to the elements that `key` selects. The program branches on results of comparisons in `key`."""
         super().__setitem__(_index(key), value)
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
@@ -593,7 +593,7 @@ def _deferring(name: str) -> Any:
     """Return the method for an operator, such as `__mul__`, that leaves the work to a masked array or the like.
 
     Python asks the right operand first if its class is a subclass of that of the left one. So `v * m` is computed by
-    the masked array m if v is a plain array. With this method, so it is if v is an `ArgumentArray`.
+    the masked array m if v is a plain array. With this method, the same holds if v is an `ArgumentArray`.
     """
     method, apply = getattr(np.ndarray, name), getattr(operator, name)
 

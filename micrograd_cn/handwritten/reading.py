@@ -117,7 +117,8 @@ def without_closures(root: Value) -> Value:
     """Return a copy of the graph of `root` in which nodes with a `_backward` of their own have a known operation.
 
     The local derivatives of such a node come from the user's function, which is to be checked. So the node gets the
-    operation that its name means and that computes its data from its operands, or `Opaque` if there is none. All other
+    operation that its `_op`, such as "tanh", stands for, if this operation computes the node's data from its operands.
+    If there is none, it gets an `Opaque` operation, whose local derivatives are unknown. All other
     nodes keep their operation and local derivatives, and all nodes keep data, label and gradient. If the graph has no
     node of this kind, `root` itself is returned.
 

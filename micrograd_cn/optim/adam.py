@@ -34,9 +34,10 @@ class Adam(Optimizer):
         maximize: whether to make the loss larger instead of smaller.
 
     Raises:
-        TypeError: `parameters` is not a sequence of `Value`s, `betas` is not two numbers, or `amsgrad` or `maximize` is
+        TypeError: `parameters` is not a sequence of `Value`s, `betas` is not a sequence, or `amsgrad` or `maximize` is
             not True or False.
-        ValueError: `parameters` is empty, contains a computed node or the same leaf twice, or a number is out of range.
+        ValueError: `parameters` is empty, contains a computed node or the same leaf twice, `betas` has more or fewer
+            than two numbers, or a number is out of range.
 
     >>> p = Value(1.0)
     >>> p.grad = 2.0

@@ -209,7 +209,12 @@ class Optimizer:
             return super().__new__(cls)
 
     def _checked_parameters(self, parameters: Iterable[Value]) -> list[Value]:
-        """Return `parameters` as a list. If they are wrong, raise the errors of `__init__`; see the class."""
+        """Return `parameters` as a list.
+
+        Raises:
+            TypeError: `parameters` is not a sequence of `Value`s.
+            ValueError: there are no parameters, one of them is a computed node or constant, or one is there twice.
+        """
         name = type(self).__name__
         found = list_of_parameters(name, parameters)
         for i, p in enumerate(found):
@@ -341,7 +346,8 @@ maximize=False>
 
         Raises:
             ValueError: `parameters` has become longer or shorter, or `lr` negative, inf or nan.
-            TypeError: `lr` has become something that is not a number, or `closure` is set.
+            TypeError: `lr` has become something that is not a number, `closure` is set, or a model has lost one of the
+                parameters.
 
         >>> from micrograd_cn.optim import Adam
         >>> p = Value(1.0)

@@ -65,7 +65,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
         `skip_existing` is true, a file that exists is left as it is.
 
         Raises:
-            RenderError: the picture cannot be drawn, as for `render`.
+            RenderError: no renderer is installed, or it failed, or it cannot draw this picture as it should look.
             OSError: the file cannot be written.
 
         >>> import pathlib, tempfile

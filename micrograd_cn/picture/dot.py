@@ -135,12 +135,13 @@ def draw_dot(
 
 
 def _parameters_in(parameters: Any, words: dict[str, str], theirs: Handwritten | None) -> Iterator[Any]:
-    """Find the nodes that `draw_dot` marks: `parameters` itself, or those in a module, a dict, a list or a pair.
+    """Yield the nodes that `draw_dot` marks: `parameters` itself, or those in a module, a dict, a list or a pair.
 
-    `theirs` is the graph if its nodes are of a class of the user's own, whose leaves may have few attributes.
+    `theirs` is the graph if its nodes are of a class of the user's own, and otherwise None. A leaf of this graph is
+    found even if it has few attributes.
 
     Raises:
-        TypeError: `parameters` is or has something else, such as the number or the name of a parameter.
+        TypeError: `parameters` is or has something else, such as a plain number or a name.
     """
     if isinstance(parameters, Value) or is_handwritten(parameters) or (theirs and theirs.of(parameters)):
         yield parameters
@@ -189,8 +190,10 @@ def picture_of(
     legend: bool = True,
     caption: Iterable[Text] = (),
 ) -> Picture:
-    """Return the picture of boxes and edges. The arguments are those of `draw_dot`, and `caption` has lines above the
-    legend. `marked` has the parameters, and `wrong` the nodes whose gradient is not the sum of their contributions.
+    """Return the picture of the boxes and edges of `flow`.
+
+    The options `lang`, `rankdir`, `fontname` and `legend` are those of `draw_dot`. `marked` has the parameters, `wrong`
+    the nodes whose gradient is not the sum of their contributions, and `caption` the lines above the legend.
     """
     from .digraph import Picture
 
