@@ -128,8 +128,8 @@ def value_and_grad(
 def grad(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Function:
     """Return a function that computes df/dx, the gradient of the scalar function f.
 
-    Arguments and errors are those of `value_and_grad`. Apply `grad` n times to a function of one number to get its n-th
-    derivative.
+    Arguments and errors are those of `value_and_grad`, without `has_aux`. Apply `grad` n times to a function of one
+    number to get its n-th derivative.
 
     >>> cube = lambda x: x ** 3
     >>> grad(cube)(2), grad(grad(cube))(2), grad(grad(grad(cube)))(2)
@@ -202,7 +202,9 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
         lower: whether to return only the lower triangle, which includes the diagonal.
 
     Raises:
-        TypeError, ValueError: as for `value_and_grad`.
+        TypeError: an option has the wrong type. When called: an argument contains something that is not a number, or f
+            returns something that is neither a `Value` nor a number.
+        ValueError: f has no argument at one of the positions, or two positions are of the same argument.
 
     >>> sparse_hessian(lambda v: v[0] ** 2 * v[1] + v[2], lower=True)([2, 3, 5])
     Sparse(values=[6.0, 4.0], rows=[0, 1], columns=[0, 0], shape=(3, 3))
@@ -230,7 +232,8 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
         v: the vector to multiply H by: numbers, nested like `x`.
 
     Raises:
-        TypeError: as for `value_and_grad`.
+        TypeError: f is not a function, or returns something that is neither a `Value` nor a number, or `x` or `v`
+            contains something that is not a number.
         ValueError: `v` is not nested like `x`.
 
     >>> hvp(lambda v: v[0] ** 2 * v[1], [2, 3], [1, 0])
@@ -256,7 +259,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         v: the direction (the tangents): numbers, nested like `x`.
 
     Raises:
-        TypeError: as for `value_and_grad`, except that f may return several `Value`s.
+        TypeError: f is not a function, or its output, `x` or `v` contains something that is not a number.
         ValueError: `v` is not nested like `x`.
         FloatingPointError: inside `detect_anomaly()`, a tangent is not finite.
 
@@ -319,7 +322,7 @@ def vjp(f: Function, x: Any, *others: Never, **wrong: Never) -> tuple[Any, Funct
             what to write.
 
     Raises:
-        TypeError: as for `value_and_grad`, except that f may return several `Value`s.
+        TypeError: f is not a function, or its output or `x` contains something that is not a number.
         ValueError: the returned function is called with weights that are not nested like the output of f.
 
     >>> value, pull = vjp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3])

@@ -146,7 +146,7 @@ def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") 
 
 
 def _refuse_unordered(name: str, what: str, given: Any) -> None:
-    """Raise TypeError if `given` has items but is no list, tuple or array of numbers; the message calls it `what`."""
+    """Raise TypeError if `given` is a collection other than a list, tuple or array; the message calls it `what`."""
     if type(given) is list:
         return
     if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)) or is_table(given):
@@ -208,8 +208,8 @@ def _elementwise(
 
     Raises:
         ValueError: a target is not in the range `allowed`, the shapes differ, the batch is empty, or the reduction is
-            unknown.
-        TypeError: an input or target is not a number.
+            unknown; or `weight` has another shape.
+        TypeError: an input, target or weight is not a number.
     """
     _check_reduction(name, reduction)
     pairs, terms = _pairs(name, inputs, targets), []
@@ -363,7 +363,8 @@ def huber_loss(
         delta: the |d| at which the parabola ends and the straight lines begin, more than 0.
 
     Raises:
-        ValueError: as for `mse_loss`, or `delta` is not positive.
+        ValueError: the shapes differ, the batch is empty, the reduction is unknown, or `delta` is not positive.
+        TypeError: `delta`, an input or a target is not a number.
 
     >>> huber_loss([0.5, 3], [0, 0])
     1.3125
@@ -400,8 +401,10 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean", **wrong: Never)
         reduction: "mean", "sum" or "none", as for `mse_loss`.
 
     Raises:
-        ValueError: as for `mse_loss`, or a target is neither -1 nor 1. (A compiled function gives nan instead, except
-            for its recorded sample; its methods `fit` and `check` raise the ValueError.)
+        ValueError: the shapes differ, the batch is empty, the reduction is unknown, or a target is neither -1 nor 1. (A
+            compiled function gives nan instead for such a target, except for its recorded sample; its methods `fit` and
+            `check` raise the ValueError.)
+        TypeError: a score or target is not a number.
 
     >>> hinge_loss([2, 0.5], [1, -1])
     0.75
@@ -435,9 +438,11 @@ def binary_cross_entropy(
             divided by the count of elements, not by the sum of the weights.
 
     Raises:
-        ValueError: as for `mse_loss`; a probability or target is not from 0 to 1; or `weight` has another shape. (A
-            compiled function gives nan instead for a probability or target that is not allowed, except for its recorded
-            sample; its methods `fit` and `check` raise the ValueError.)
+        ValueError: a probability or target is not from 0 to 1; the shapes of `input` and `target` differ, or `weight`
+            has another shape; the batch is empty; or the reduction is unknown. (A compiled function gives nan instead
+            for a probability or target that is not allowed, except for its recorded sample; its methods `fit` and
+            `check` raise the ValueError.)
+        TypeError: a probability, target or weight is not a number.
 
     >>> round(binary_cross_entropy([0.5, 1], [1, 1]), 4)
     0.3466
@@ -494,9 +499,11 @@ def binary_cross_entropy_with_logits(
             `input`, or that of its last axes, for example a number for each class.
 
     Raises:
-        ValueError: as for `mse_loss`; a target is not from 0 to 1; or `weight` or `pos_weight` has another shape. (A
-            compiled function gives nan instead for a target that is not allowed, except for its recorded sample; its
-            methods `fit` and `check` raise the ValueError.)
+        ValueError: a target is not from 0 to 1; the shapes of `input` and `target` differ, or `weight` or `pos_weight`
+            has another shape; the batch is empty; or the reduction is unknown. (A compiled function gives nan instead
+            for a target that is not allowed, except for its recorded sample; its methods `fit` and `check` raise the
+            ValueError.)
+        TypeError: a logit, target or weight is not a number.
 
     >>> binary_cross_entropy_with_logits([1e6, -1e6], [1, 1])
     500000.0
@@ -589,7 +596,10 @@ def _classes(
         options: the checked options of the loss function.
 
     Raises:
-        IndexError, TypeError, ValueError: as for `cross_entropy`.
+        IndexError: a target is not the index of a class.
+        TypeError: a target is neither an integer nor a `Value`, or the scores are no list.
+        ValueError: there are more or fewer targets than rows, the rows differ in length or contain lists, the weights
+            are not one for each class, the batch is empty, or the mean is not defined.
     """
     for given in (inputs, targets):
         if type(given) is not list:

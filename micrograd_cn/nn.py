@@ -143,7 +143,7 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
     A number becomes a constant node, which all neurons of a layer share. A single `Value` counts as one input.
 
     Raises:
-        TypeError: an input is not a number, for example because `x` is a batch of samples.
+        TypeError: `x` is a number, or an input is not a number, for example because `x` is a batch of samples.
         ValueError: there are not `nin` inputs.
     """
     if type(x) is _CheckedInputs and len(x) == nin:
@@ -470,8 +470,9 @@ class Layer(Module):
         seed: an int, a random generator or None, as for `Neuron`.
 
     Raises:
-        TypeError: as for `Neuron`.
-        ValueError: as for `Neuron`, or `nout` is less than 1.
+        TypeError: `nin` or `nout` is not an int, or another argument has the wrong type.
+        ValueError: `nin` or `nout` is less than 1, or a name is unknown. When called: the number of inputs is not
+            `nin`.
 
     >>> len(Layer(2, 3)([1, 2])), Layer(2, 1, init="zeros")([1, 2])
     (3, Value(data=0.0, grad=0.0))

@@ -48,7 +48,7 @@ class Variables(set[Any]):
     others: set[Any] | None = None
 
     def include(self, root: Any) -> bool:
-        """Return whether the node `root` stands for a plain number: it depends on variables and constants alone.
+        """Return whether the node `root` depends on variables and constants alone, so it stands for a plain number.
 
         The result for each node is kept. So a node is visited once, however often nodes that depend on it are compared.
         """

@@ -168,7 +168,7 @@ def expand(op: Op, *operands: Term | float) -> Any:
     products and terms that `op.lowerings.summands` returns. If there is neither, it is what `op.forward` returns.
 
     Raises:
-        FormulaError: that function is not written with this package's operations alone.
+        FormulaError: the function that is called is not written with this package's operations alone.
 
     >>> from micrograd_cn import relu
     >>> str(expand(relu, Term("x")))

@@ -261,7 +261,9 @@ functions: {functions}
 
 
 def instead_of(root: object, call: str, lang: str) -> str:
-    """Return the end of an error message, which says what to write instead of `call(root)`. `call` cannot draw `root`.
+    """Return the end of an error message, which says what to write instead of `call(root)`; "" if that is not known.
+
+    `call` is the name of a function that draws a graph, and cannot draw `root`.
 
     >>> instead_of([1.0], "draw_dot", "en")
     '; write draw_dot(xs[0]) for one of several, or draw_dot(sum(xs)) for the graph of all'
