@@ -32,8 +32,8 @@ such as `f.forward([(1.0,), (2.0,), (3.0,)])`, leads through these files in this
 
     1 function.jit            `forward` calls `CompiledFunction._map_samples`, which makes a `Bucket` of the samples,
                               with a row of numbers for each. `_dispatch` finds no recording for these rows. So
-                              `_record_rows` makes a `Recording`, which calls the lambda with a `Value` for `x`. The
-                              engine (the module `quick`) multiplies, and a hook makes the node: it is
+                              `_record_rows` makes a `Recording` (in `function.recording`), which calls the lambda with
+                              a `Value` for `x`. The engine (the module `quick`) multiplies, and a hook makes the node:
                               `RecordingHooks.new_node` (in `function.guards`). `Recording.compile` makes a `Program`.
                               Then `Runnable.forward` is called with the rows.
     2 program                 `Runnable` makes a `CompiledGraph`. `Runnable.forward` calls `_write_outputs`,
@@ -179,8 +179,8 @@ result anew. There are three kinds of optimistic code, each with a test for nan 
                     another branch, and a gradient of a mean is nan if a branch that was not selected has an infinite
                     factor. Then the rows are sorted by their branches; see `function.merged`.
 
-When a function is called with arrays, `finds_nan` (`runtime.arrays`) looks for the nan of merged programs, and of derivatives
-without masks.
+When a function is called with arrays, `finds_nan` (`runtime.arrays`) looks for the nan of merged programs, and of
+derivatives without masks.
 """
 
 from ..optim import optimizer as _optimizer

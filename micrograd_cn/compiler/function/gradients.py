@@ -17,7 +17,7 @@ from ..data.partition import at_indices, scatter_rows
 from ..data.rows import writable_address
 from ..data.samples import ArrayDef, Bucket, select_rows, unflatten
 from ..derivatives import Program, as_list, frozen_variable, split, unfrozen, zero_frozen
-from .recorded import Recorded
+from .recording import Recording
 
 
 class BatchPart(NamedTuple):
@@ -208,7 +208,7 @@ class GradientVariables:
             nested.append(of_name)
         return values, tuple(nested) if self._many else nested[0]
 
-    def in_program(self, recording: Recorded, parameters: Sequence[Value]) -> Any:
+    def in_program(self, recording: Recording, parameters: Sequence[Value]) -> Any:
         """Return the variables in the form in which the program of a recording takes the argument `wrt`.
 
         Raises:
@@ -239,7 +239,7 @@ def _with_doubles(x: Any) -> Any:
     return x.astype(float).view(sys.modules["numpy"].ndarray) if is_array(x) else x
 
 
-def check_pair(name: str, recording: Recorded) -> None:
+def check_pair(name: str, recording: Recording) -> None:
     """Raise TypeError unless the function `name` returned a pair of a number and something else."""
     example = recording.rebuild([0.0] * len(recording.program.outputs))
     if recording.single or not isinstance(example, (tuple, list)) or len(example) != 2 or type(example[0]) is not float:

@@ -32,7 +32,7 @@ from ..llvm.machine import machine
 from ..runtime.executable import MAX_SCALAR_ROWS
 from ..runtime.prepared import is_worth_preparing
 from ..threads.background import BackgroundTasks
-from .recorded import Recorded
+from .recording import Recording
 
 # Recordings with more operands are not merged, since to compile them takes a tenth of a second or more. A single
 # recording, whose guards are merged with it, may have FACTOR_OF_ONE times as many.
@@ -45,7 +45,7 @@ FUNCTION = 20  # an elementary function takes as long as this many operands of a
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
 
 
-def _of_results(recorded: Recorded) -> Outputs:
+def _of_results(recorded: Recording) -> Outputs:
     return recorded.program, recorded.program.outputs
 
 
@@ -67,7 +67,7 @@ class MergedRecordings:
         parameters: the parameters of the function.
     """
 
-    def __init__(self, recordings: Sequence[Recorded], parameters: Sequence[Value]) -> None:
+    def __init__(self, recordings: Sequence[Recording], parameters: Sequence[Value]) -> None:
         self._known, self.recordings, self.parameters = weakref.ref(recordings), tuple(recordings), parameters
         self._background = BackgroundTasks()
         self._begun = set[Any]()  # the keys of the programs that are being made, or are made
@@ -157,7 +157,7 @@ class MergedRecordings:
             rows: about how many rows the program is going to compute at each call.
         """
 
-        def outputs(recorded: Recorded) -> Outputs:
+        def outputs(recorded: Recording) -> Outputs:
             found = recorded.program.derivative(kind, wrt(recorded))
             return found.program or recorded.program, found.outputs
 
@@ -248,7 +248,9 @@ class _Merger:
         ValueError: the recordings cannot be merged.
     """
 
-    def __init__(self, parts: Sequence[tuple[Recorded, Program, Sequence[Value]]], parameters: Sequence[Value]) -> None:
+    def __init__(
+        self, parts: Sequence[tuple[Recording, Program, Sequence[Value]]], parameters: Sequence[Value]
+    ) -> None:
         self._parts, self._parameters = parts, parameters
         self._inputs = parts[0][0].program.inputs
         self._conditions, self._outputs = list[list[Value]](), list[list[Value]]()

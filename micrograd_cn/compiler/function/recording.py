@@ -1,0 +1,300 @@
+"""Record a function: call it with `Value`s, and compile the graph and the comparisons that the call has made.
+
+A `Recording` is for one structure of the arguments, which is how they are nested, and for one branch. `jit` finds the
+recording for a sample, or makes it.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+from collections.abc import Callable, Container, Sequence
+from contextvars import copy_context
+from typing import Any
+
+from ...derivatives.tree import flatten
+from ...engine import Value, constant, traverse
+from ...graph.numpy_errors import numpy_advice
+from ...ops.number import is_of_numpy, number
+from ..data.captured import CapturedValue, describe, with_folded
+from ..data.indices import Indices, indices_of
+from ..data.nodes import some_frozen
+from ..data.samples import TreeDef, leaf_paths, unflatten
+from ..derivatives import Program
+from ..runtime.executable import without_collector
+from .branch import Branch
+from .guards import CompiledGuards, Guard, RecordingHooks, Traced, TracedInput
+
+# The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
+PLAIN_NUMBER_ERRORS = (
+    r"not '?Value\b|cannot be interpreted|doesn't define|for (//|divmod\(\))|indices|non-int"
+    r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would|there is no operation"
+    r"|has no attribute .*; write .*\.data"
+)
+WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
+FURTHER_ADVICE = {
+    r"\.data": "a number that is read by .data would be the same for every sample: write where(condition, a, b), or "
+    'compile(f, static=["x"]) for a program for each value of x',
+    r"indices|integer array|dtype\('O'\) to dtype\('int64'": "an array in an index would be the same for every sample: "
+    "write [take(xs, i) for i in index] for integers, and np.array(m > 0, dtype=bool) for a mask m of 0 and 1",
+    r"(array|astype|float)\(": "an array that holds Values is made with dtype=object",
+}
+# The errors of Python for a number in the place of a list
+NO_COLLECTION = r"'Value' object is not (subscriptable|iterable)|'Value' has no len"
+VECTOR_INSTEAD = (
+    "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
+    "sample in each row, or as [(x,)] for the one vector x"
+)
+
+
+class Recording:
+    """A function recorded for one sample: a program, and guards that tell for which samples it may be used.
+
+    A guard is a comparison that must have the same outcome as for the recorded sample.
+
+    Args:
+        name: the name of the function, for messages.
+        call: `call(arguments)` calls the function with a dict of its arguments, and returns the result.
+        treedef: for each argument, a pair: its name and its treedef, which describes its structure without the numbers.
+        numbers: the numbers of the sample that is recorded.
+        captured: a dict from captured values, which were computed before the function was called, to the leaves that
+            stand for them. Leaves for further captured values are added to it.
+        plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
+
+    Attributes:
+        outcomes: the `outcome` of each guard: whether its comparison held, the file and line, and a text.
+        single: whether the function returned one number, and not numbers nested in lists and dicts.
+        result_paths: for each number that the function returned, the Python expression that reads it from the result,
+            such as "[0]"; it is "" if the result is one number.
+        output_count: how many numbers the function returned.
+        rebuild: a function that takes a list of numbers, and returns them nested as in the result of the recorded
+            function.
+        program: the program that computes the outputs; `compile` makes it.
+        guards: the compiled guards; `compile` makes them, too.
+    """
+
+    program: Program
+    guards: CompiledGuards
+
+    def __init__(
+        self,
+        name: str,
+        call: Callable[..., Any],
+        treedef: TreeDef,
+        numbers: Sequence[float],
+        captured: dict[Value, CapturedValue],
+        plain: bool = False,
+    ) -> None:
+        self._treedef = treedef
+        labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
+        kind = Value if plain else TracedInput
+        self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
+        values = iter(self._inputs)
+        arguments = {argument: unflatten(part, values) for argument, part in treedef}
+        recorded = RecordingHooks(Value if plain else Traced)
+
+        try:
+            run = functools.partial(
+                copy_context().run, recorded.record_call, functools.partial(call, arguments), self._inputs
+            )
+            result = without_collector(run)
+        except (TypeError, IndexError, AttributeError) as error:
+            if re.search(NO_COLLECTION, str(error)):
+                raise TypeError(
+                    f"{error}: a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}"
+                ) from error
+            if advice := numpy_advice(error):
+                error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
+            elif re.search(PLAIN_NUMBER_ERRORS, str(error)):
+                also = [text for found, text in FURTHER_ADVICE.items() if re.search(found, str(error))]
+                advice = "; ".join([WRITE_INSTEAD, *also])
+                error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
+            raise
+        leaves, self.rebuild = flatten(result)
+        if not leaves:
+            raise TypeError(f"{name} returned {result!r}, which contains no number")
+        outputs = [_output(name, path, x) for path, x in leaves]
+        self._name = name
+        self.single, self.output_count = not leaves[0][0], len(leaves)
+        self.result_paths, self._recorded = [path for path, _ in leaves], outputs
+        self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
+        self._captured = captured
+        self._constants = recorded.noted_constants()
+        self.outcomes = [guard.outcome for guard in self._guards]
+
+    def compile(self, parameters: Sequence[Value]) -> None:
+        """Make the programs that compute the guards (comparisons that must have the same outcome) and the outputs.
+
+        The parameters of both programs begin with `parameters`, those of all earlier programs of the function, in the
+        same order.
+        """
+        self.guards = CompiledGuards(self._guards, self._inputs, functools.partial(Program, parameters=parameters))
+        if self.guards.program:
+            parameters = self.guards.program.parameters
+        self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
+        made = [program for program in (self.guards.program, self.program) if program]
+        operands = {x for program in made for x in program.compiled.graph.constants}
+        # Operands are left out, since `watch` counts the references to them
+        noted = self._constants = {x: data for x, data in self._constants.items() if x not in operands}
+        del operands
+        for program in made:
+            program.compiled.data.watch(program.compiled.graph.constants, noted)
+            noted = program.compiled.data.watched  # `fit` checks only the last program
+
+    @functools.cached_property
+    def loss(self) -> Program:
+        """A program that computes the first output alone. The others are auxiliary."""
+        if self.single:
+            return self.program
+        return self.program.with_outputs(self._outputs[0])
+
+    @functools.cached_property
+    def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
+        """A dict from the name of each argument to a pair: the slice of a row that has its numbers, and its treedef.
+
+        A treedef describes how an argument is nested, without its numbers.
+        """
+        found, end = {}, 0
+        for argument, part in self._treedef:
+            count = len(leaf_paths(part, argument))
+            found[argument] = slice(end, end + count), part
+            end += count
+        return found
+
+    @functools.cached_property
+    def branch(self) -> Program:
+        """A program that computes the outputs and, if there are guards, checks them for all rows.
+
+        A guard is a comparison that must have the same outcome as for the recorded sample.
+        """
+        return Branch(self.program, self.guards, self._name) if self.guards.program else self.program
+
+    @functools.cached_property
+    def indices(self) -> Indices:
+        """The indices by which operations of the program select one of several operands, as `cross_entropy` does."""
+        graph = self.program.compiled.graph
+        return indices_of(graph) if graph.has_gathers else Indices({}, {}, {})
+
+    def guard_broken_by(self, other: Recording) -> Guard:
+        """Return the first guard of this recording that had another outcome in `other`, or else the last guard."""
+        pairs = zip(self._guards, other.outcomes, strict=False)
+        return next((guard for guard, outcome in pairs if guard.outcome != outcome), self._guards[-1])
+
+    def leaves(self) -> set[Value]:
+        """Return the leaves of the recorded graph and of its guards, which are comparisons, without the inputs."""
+        return traverse(*self._recorded, *[guard.node for guard in self._guards])[1].difference(self._inputs)
+
+    def folded(self) -> Recording:
+        """Return this recording as it would have been made now, if some of its parameters have been frozen since.
+
+        A value that is computed from frozen parameters alone is then a constant, and a comparison of such constants is
+        no guard. If there are no such values, return this recording itself.
+        """
+        if not some_frozen(self.program.parameters):
+            return self
+        roots = [*self._recorded, *[guard.node for guard in self._guards]]
+        nodes = with_folded(roots)
+        if nodes == roots:
+            return self
+        made, count = copy.copy(self), len(self._recorded)
+        made._recorded = nodes[:count]
+        guards = [guard._replace(node=x) for guard, x in zip(self._guards, nodes[count:], strict=True)]
+        made._guards = [guard for guard in guards if guard.node.op or guard.held != bool(guard.node._data)]
+        made.outcomes = [guard.outcome for guard in made._guards]
+        return made
+
+    def _captured_values(self) -> set[CapturedValue]:
+        """Return the leaves that stand for values which were computed before the function was called."""
+        if not self._captured:
+            return set()
+        leaves = traverse(*self._outputs, *[guard.node for guard in self._guards])[1]
+        return {x for x in leaves if isinstance(x, CapturedValue)}
+
+    def is_same(self, other: Recording) -> bool:
+        """Return whether the program of this recording can be used for `other`, a recording without a program.
+
+        Return False if there is a comparison by ==, or if a result is nested, since this method does not compare these.
+        """
+        if not (self.single and other.single) or self.outcomes != other.outcomes:
+            return False
+        leaves = self.leaves()
+        if any(guard.is_equality for guard in self._guards) or leaves != other.leaves():
+            return False
+        try:
+            self.program.check_frozen("compile")
+            self.program.compiled.data.check_constants()
+            self.program.check_operations()
+        except ValueError:  # the program has other constants, or an operation has changed
+            return False
+        return not self.difference(other, leaves)
+
+    def difference(self, other: Recording, known: Container[Value] = ()) -> str:
+        """Return a text that says how the graph of this recording differs from that of another; "" if it does not.
+
+        Leaves that were made while the function was recorded count as the same if they have the same data, and both or
+        neither require a gradient. Comparisons by == are left out, since plain `Value`s do not report them.
+
+        Args:
+            other: the other recording.
+            known: leaves that were not made while the function was recorded.
+        """
+        for captured in self._captured_values() ^ other._captured_values():
+            original = describe(captured.original)
+            return f"one of them uses {original}, computed before the call, and the other another Value"
+        ordered = [[guard for guard in made._guards if not guard.is_equality] for made in (self, other)]
+        # Their texts may differ, since one may have the number of a value that is frozen now. Nodes are compared below
+        if [(x.held, x.location) for x in ordered[0]] != [(x.held, x.location) for x in ordered[1]]:
+            return "one of them makes other comparisons"
+        if self.result_paths != other.result_paths:
+            paths, other_paths = ", ".join(self.result_paths), ", ".join(other.result_paths)
+            return f"one of them returns {paths or 'a number'}, the other {other_paths}"
+        ours, theirs = [
+            (traverse(*roots)[0], roots, {x: k for k, x in enumerate(recording._inputs)})
+            for recording, guards in zip((self, other), ordered, strict=True)
+            for roots in ([*recording._recorded, *[guard.node for guard in guards]],)
+        ]
+        indices = [{node: i for i, node in enumerate(nodes)} | inputs for nodes, _, inputs in (ours, theirs)]
+
+        def same(a: Any, b: Any) -> bool:
+            if a is b:
+                return True
+            if isinstance(a, Value) and isinstance(b, Value):
+                i, j = indices[0].get(a), indices[1].get(b)
+                if i is not None or j is not None:
+                    return i == j and (a.op is None) == (b.op is None)
+                if a in known or b in known:
+                    return False
+                return a.requires_grad == b.requires_grad and repr(a._data) == repr(b._data)
+            return type(a) is type(b) and repr(a) == repr(b)
+
+        for a, b in zip(ours[0], theirs[0], strict=False):
+            if a is not b and (a.op is not b.op or len(a.operands) != len(b.operands)):
+                return f"one of them has {describe(a)}, where the other has {describe(b)}"
+            for x, y in zip(a.operands, b.operands, strict=True):
+                if not same(x, y):
+                    shown, other_shown = _shown(x), _shown(y)
+                    if shown == other_shown:
+                        return f"an operand of {describe(a)} is {shown}, but not the same Value in both of them"
+                    return f"an operand of {describe(a)} is {shown} in one of them, and {other_shown} in the other"
+        if len(ours[0]) != len(theirs[0]):
+            return f"one of them has {len(ours[0])} operations, the other {len(theirs[0])}"
+        for x, y in zip(ours[1], theirs[1], strict=True):
+            if not same(x, y):
+                return f"one of them returns {_shown(x)}, the other {_shown(y)}"
+        return ""
+
+
+def _output(name: str, path: str, x: Any) -> Value:
+    if is_of_numpy(x) and x.shape == ():  # what np.squeeze and np.where make of one Value
+        x = x.item()
+    try:
+        return x if isinstance(x, Value) else constant(number(x))
+    except TypeError as error:
+        raise TypeError(
+            f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}"
+        ) from None
+
+
+def _shown(x: Any) -> str:
+    return describe(x) if isinstance(x, Value) and (x.op or x.requires_grad) else str(getattr(x, "_data", x))
