@@ -18,18 +18,25 @@ from typing import Any
 from .callers import warn_at_user
 from .closures import Closure
 
-__all__ = ["expect_backward", "warn_of_outdated"]
+__all__ = ["expect_backward", "warn_of_outdated", "was_missed"]
 
 MAX_CALLS = 10  # so many calls of `backward` are asked for a graph that has the optimiser's parameters
 
 # What an optimiser asked: a reference to it, and for how many calls of `backward` it is kept; None if nothing was asked
 expected: tuple[weakref.ref[Any], int] | None = None
+unreached: weakref.ref[Any] | None = None  # the last optimiser of which none of so many calls reached a parameter
 
 
 def expect_backward(optimizer: Any) -> None:
     """Let the next `backward` of a graph that has parameters of `optimizer` look for nodes that its step outdates."""
-    global expected
-    expected = weakref.ref(optimizer), MAX_CALLS
+    global expected, unreached
+    expected, unreached = (weakref.ref(optimizer), MAX_CALLS), None
+
+
+def was_missed(optimizer: Any) -> bool:
+    """Return whether `backward` was called since `expect_backward`, and reached no parameter of `optimizer`."""
+    missed = expected[0] if expected and expected[1] < MAX_CALLS else unreached
+    return missed is not None and missed() is optimizer
 
 
 def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
@@ -39,13 +46,16 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
         order: the interior nodes that `backward` will visit. They have the gradients of an earlier call.
         leaves: the leaves of their graph.
     """
-    global expected
+    global expected, unreached
     asked, expected = expected, None
     if asked is None or (optimizer := asked[0]()) is None:
         return
     changed = leaves.intersection(optimizer.parameters)
     if not changed:
-        expected = (asked[0], asked[1] - 1) if asked[1] > 1 else None
+        if asked[1] > 1:
+            expected = asked[0], asked[1] - 1
+        else:
+            unreached = asked[0]
         return
     for node in order:
         # A node that no `backward` has reached has the gradient 0.0, and users may have assigned None

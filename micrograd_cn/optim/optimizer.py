@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from ..engine import Value
 from ..graph.callers import warn_at_user
-from ..graph.outdated import expect_backward
+from ..graph.outdated import expect_backward, was_missed
 from ..module import Absent, Module, _is_of_this_package, models_in, refuse_lost_parameters
 from ..ops import options as ops_options
 from ..ops.number import flag
@@ -604,6 +604,14 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     if optimizer.steps:  # before the first step, `__init__` of the models has looked
         refuse_lost_parameters(optimizer.parameters)
         warn_of_replaced(optimizer)
+        trained = [p for p in optimizer.parameters if p.requires_grad]
+        if was_missed(optimizer) and trained and not any(p._grad for p in trained):
+            name = type(optimizer).__name__
+            warn_at_user(
+                f"backward() has reached none of the parameters of {name} since its last step, and all their gradients "
+                f"are 0; make the optimizer anew with the parameters of the model that computes the loss, as in {name}"
+                "(model.parameters()), also after the model was copied, loaded or made anew"
+            )
     expect_backward(optimizer)
 
 

@@ -1,6 +1,9 @@
 """`backward` warns where it goes again through a node that was computed before an optimiser changed its operands."""
 
+import copy
+import pickle
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -188,6 +191,50 @@ def test_two_optimisers_may_share_a_graph_whose_operands_they_leave_alone():
             of_d.step()
             (-d * fake).backward()
             of_g.step()
+
+
+class Line(Module):
+    def __init__(self):
+        self.w, self.b = Value(2.0), Value(1.0)
+
+    def __call__(self, x):
+        return self.w * x + self.b
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), lambda _: Line()])
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_a_step_warns_if_backward_has_reached_none_of_the_parameters(copied, kind):
+    model = Line()
+    optimizer = kind(model.parameters())
+    model = copied(model)
+    for i in range(2):
+        optimizer.zero_grad()
+        model(1.0).backward()
+        message = f"none of the parameters of {kind.__name__} since"
+        with pytest.warns(UserWarning, match=message) if i else nullcontext():
+            optimizer.step()
+
+
+def test_a_step_warns_late_if_many_calls_have_reached_none_of_the_parameters():
+    model, optimizer = Line(), SGD(Line().parameters())
+    optimizer.steps = 1  # as of an optimiser that was pickled without its model
+    for i in range(30):
+        optimizer.zero_grad()
+        model(1.0).backward()
+        with pytest.warns(UserWarning, match="none of the parameters") if i == 29 else nullcontext():
+            optimizer.step()
+
+
+def test_a_gradient_may_come_from_elsewhere_and_a_parameter_may_be_frozen_or_dead():
+    x, w, frozen, dead = Value(2.0), Value(1.0), Value(1.0, requires_grad=False), Value(-1.0)
+    optimizers = [SGD([w]), SGD([frozen]), SGD([dead])]
+    for optimizer in optimizers:
+        for _ in range(3):
+            optimizer.zero_grad()
+            (x * x).backward()
+            mc.relu(dead).backward()
+            w.grad = 1.0
+            optimizer.step()
 
 
 def test_the_question_is_not_kept_for_long():
