@@ -153,8 +153,7 @@ These are the ideas of this package, each with the words that belong to it:
 Some of these words have a second meaning. The class `Structure` has the positions of those entries of a Jacobian or
 Hessian that can be nonzero; it is not the structure of arguments. A row is also a row of such a matrix, or an
 operation's entry in the table of operations, `micrograd_cn.ops`. A mask is also the result of a comparison of vectors
-(in `llvm`), or a list with 0 for each parameter that training must not change (in `training`). In `c`, the place of a
-value is an array and an index in it.
+(in `llvm`), or a list with 0 for each parameter that training must not change (in `training`).
 
 To print programs in another language, write a function like `c.file.source`, and call it in `program.Runnable.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

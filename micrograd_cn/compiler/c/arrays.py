@@ -46,13 +46,13 @@ class Loop(NamedTuple):
 
     Attributes:
         axes: the variables of the loops, from the innermost to the outermost, with their counts of iterations.
-        opcode: the opcode. START copies its operand, and SCATTER adds a value to one of several places, by an index.
+        opcode: the opcode. START copies its operand, and SCATTER adds a value to one of several elements, by an index.
         reads: the operands. For a sum, they are the left factors of its products, and the right factors, each by the
             index `k` of the product. For a gather, they are the number that becomes the index `k`, and the values from
             which `k` selects. For a scatter, they are the number that becomes `k`, and the value that is added.
-        write: the places of the results, as a table. The index of a row is `i`, and that of a column is `j`, or `k` if
-            there is no axis `j`.
-        sign: "=" to store the results, or "+=" to add them to the numbers in their places.
+        write: the elements for the results, as a table. The index of a row is `i`, and that of a column is `j`, or `k`
+            if there is no axis `j`.
+        sign: "=" to store the results, or "+=" to add them to the numbers in their elements.
         terms: for a sum, the values to which its products are added.
     """
 
@@ -72,8 +72,8 @@ class Arrays:
 
     Args:
         text: the writer of the tables and functions that all functions of the file share.
-        places: the places of the values. Here a place is an integer that stands for an array and an index in this
-            array; see `address`.
+        places: the places of the values. A value is in an element of an array, for which its place, an integer, stands;
+            see `place_of`.
 
     Attributes:
         lines: the lines that were written since the last call of `take_lines`.
@@ -94,7 +94,7 @@ class Arrays:
         """The count of elements that the C function needs in the array `work`, which holds intermediate values."""
         return self.places.scalar_count - WORK
 
-    def place(self, i: int) -> Element:
+    def element(self, i: int) -> Element:
         """Return the name of the array that holds the value of instruction `i`, and the value's index in the array."""
         array, index = divmod(self.places.scalar[i], ARRAY_SPAN)
         return ARRAYS[array], index
@@ -126,7 +126,7 @@ class Arrays:
         target = self._at(array, indices, "i", "j" if "j" in loop.axes else "k")
         if loop.opcode in SUM_OPCODES:
             return self._sum(loop, f"{target} {loop.sign}")
-        xs = [*map(self.element, loop.reads)]
+        xs = [*map(self.expression, loop.reads)]
         if loop.opcode == GATHER:
             count = len(loop.reads[1].numbers[0])
             return [self._index(xs[0], count), f"{target} = k < 0 ? {text.constant(nan)} : {xs[1]};"]
@@ -144,19 +144,19 @@ class Arrays:
         `assign` is the beginning of the line that stores or adds the sum, such as "outputs[i] =".
         """
         text, count = self.text, len(loop.reads[0].numbers[0])
-        terms = [*map(self.element, loop.terms)]
+        terms = [*map(self.expression, loop.terms)]
         if count < MIN_LOOP_PRODUCTS:
-            lefts, rights = ([*map(self.element, columns(side.numbers, side.i))] for side in loop.reads)
+            lefts, rights = ([*map(self.expression, columns(side.numbers, side.i))] for side in loop.reads)
             return [f"{assign} {text.sum(loop.opcode, zip(lefts, rights, strict=True), terms)};"]
         pointers = [*map(self._strided_pointer, loop.reads)]
         if all(pointers):
             lines = [f"y = {text.dot()}(y, {', '.join(pointers)}, {count});"]
         else:
-            product = text.apply("fmul", [*map(self.element, loop.reads)])
+            product = text.apply("fmul", [*map(self.expression, loop.reads)])
             lines = [f"for (long k = 0; k < {count}; k++)", f"    y += {product};"]
         return [f"{text.number_type} y = {text.sum(loop.opcode, (), terms)};", *lines, f"{assign} y;"]
 
-    def element(self, access: Access) -> str:
+    def expression(self, access: Access) -> str:
         """Return a C expression for a value that a loop reads.
 
         If the values are not all in one array, lines of C that copy them to the array `work` are written first.
@@ -177,11 +177,11 @@ class Arrays:
         Return "" if the values are constants or in several arrays, or if the stride is not constant.
         """
         [array, *others] = {*self.arrays_of(chain(*access.numbers))}
-        places = [[*map(self.index_of, row)] for row in access.numbers]
-        steps = {*map(stride, places)}
+        indices = [[*map(self.index_of, row)] for row in access.numbers]
+        steps = {*map(stride, indices)}
         if others or not array or len(steps) > 1 or None in steps:
             return ""
-        first = index_expression(self.text, [row[:1] for row in places], access.i)
+        first = index_expression(self.text, [row[:1] for row in indices], access.i)
         return f"{self._name(array)} + {first}".removesuffix(" + 0") + f", {steps.pop()}"
 
     def _at(self, array: str, indices: list[list[int]], i: str, k: str) -> str:
@@ -191,19 +191,19 @@ class Arrays:
         return self.text.weights if array == "weights" else array
 
     def copy(self, to: Sequence[Element], numbers: Sequence[int]) -> None:
-        """Write loops that copy values to other places.
+        """Write loops that copy values to elements of arrays.
 
         Args:
-            to: the places that the values are copied to, one for each value.
+            to: the elements that the values are copied to, one for each value.
             numbers: the instruction numbers of the values.
         """
-        self.store([(place, (i,)) for place, i in zip(to, numbers, strict=True)], START, "=")
+        self.store([(element, (i,)) for element, i in zip(to, numbers, strict=True)], START, "=")
 
     def store(self, found: Sequence[tuple[Element, tuple[int, ...]]], opcode: str, sign: str) -> None:
-        """Write loops that store values in places, or add values to those there.
+        """Write loops that store values in elements of arrays, or add values to those there.
 
         Args:
-            found: for each value, its place and the instruction numbers of its operands.
+            found: for each value, its element and the instruction numbers of its operands.
             opcode: the opcode that computes each value from its operands.
             sign: "=" to store the values, or "+=" to add them.
         """
@@ -215,16 +215,16 @@ class Arrays:
         """Split values into groups, each of which a loop can compute, and yield the indices of a group's values.
 
         Args:
-            found: for each value, its place and the instruction numbers of its operands. The places differ.
+            found: for each value, its element and the instruction numbers of its operands. The elements differ.
         """
         groups: dict[Any, dict[int, tuple[int, ...]]] = defaultdict(dict)
         for n, ((array, index), operands) in enumerate(found):
             groups[array, self.arrays_of(operands)][n] = index, *map(self.index_of, operands[:CHECKED_OPERANDS])
-        for places in groups.values():
-            yield from strided_groups(dict(sorted(places.items(), key=itemgetter(1))), MIN_STRIDED_LOOP)
+        for indices in groups.values():
+            yield from strided_groups(dict(sorted(indices.items(), key=itemgetter(1))), MIN_STRIDED_LOOP)
 
     def _pack(self, rows: list[list[int]]) -> list[list[int]]:
-        """Write lines of C that copy values to contiguous places in the array `work`.
+        """Write lines of C that copy values to contiguous elements of the array `work`.
 
         Return the indices of the copies in `work`, in as many rows and columns as `rows` has.
         """
@@ -235,13 +235,14 @@ class Arrays:
         return _contiguous(self._packed[flat], rows)
 
 
-def address(place: Element) -> int:
-    """Return a place (an array's name, and an index in the array) as one integer, for the class `Places`.
+def place_of(element: Element) -> int:
+    """Return the place that stands for an element of an array, as one integer, for the class `Places`.
 
-    >>> address(("inputs", 3)) - address(("inputs", 1))
+    >>> place_of(("inputs", 3)) - place_of(("inputs", 1))
     2
     """
-    return ARRAYS.index(place[0]) * ARRAY_SPAN + place[1]
+    array, index = element
+    return ARRAYS.index(array) * ARRAY_SPAN + index
 
 
 def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
@@ -293,7 +294,7 @@ def columns(rows: Iterable[Sequence[int]], i: str = "i") -> list[Access]:
 
 
 def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return the contiguous places from `first` on, arranged in as many rows and columns as `rows` has."""
+    """Return the contiguous indices from `first` on, arranged in as many rows and columns as `rows` has."""
     return [[*range(first + len(row) * n, first + len(row) * (n + 1))] for n, row in enumerate(rows)]
 
 

@@ -168,7 +168,7 @@ class File:
         instructions = code.instructions
         totals = {i: instructions[i][1] for i in schedule.leaves if instructions[i][0] == "total"}
         totals_at, in_work = self._totals(loops, sums, totals)
-        loops.assign_places({i: totals_at[k] for i, k in totals.items()})
+        loops.assign({i: totals_at[k] for i, k in totals.items()})
         kept = {*schedule.roots, *sums.factors()}
         kept.update(j for i in schedule.computed for j in code.operands[i] if phase[j] != phase[i])  # needed later
 
@@ -182,7 +182,7 @@ class File:
             loops.add_outer(group, totals_at)
         loops.add_scatters(sums.scatters, totals_at)
         loops.add_each(sums.single, totals_at)
-        loss = loops.element(Access([lowering.outputs]))
+        loss = loops.expression(Access([lowering.outputs]))
         row = f"const {self.number_type} *inputs = rows + {len(self.inputs)} * row;"
         each = [*loops.take_lines(), f"loss += {loss};"]
         reads = re.search(r"\binputs\b", "\n".join(each))
@@ -193,7 +193,7 @@ class File:
         loops.write([AFTER], kept)
         found = dict(zip(lowering.parameters, lowering.gradients, strict=True))
         gradients = [found[p] for p in self.parameters]
-        moved = [i for i, j in enumerate(gradients) if loops.place(j) != ("gradient", i)]
+        moved = [i for i, j in enumerate(gradients) if loops.element(j) != ("gradient", i)]
         loops.copy([("gradient", i) for i in moved], [gradients[i] for i in moved])
         lines = [f"{self.number_type} loss = 0;", *lines, *loops.take_lines(), f"return loss / ({self.number_type})n;"]
         self.work = max(self.work, loops.work)
@@ -201,32 +201,32 @@ class File:
         return self.function(self.number_type, "gradient", arguments, lines)
 
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Element], range]:
-        """Return the place of each total in the C arrays, and the range of indices of totals in the array `work`.
+        """Return the element of each total in the C arrays, and the range of indices of totals in the array `work`.
 
         A total is a sum over the rows of a batch. If a total divided by the count of rows is a parameter's
         gradient, the total is in the array `gradient`. All other totals are in `work`. If one total of a matrix or a
         scatter must be in `work`, all totals of this matrix or scatter are in `work`.
 
         Args:
-            loops: the writer of loops, in whose `work` the places are allocated.
+            loops: the writer of loops, in whose `work` elements are allocated.
             sums: the totals, grouped into matrices of totals, scatters and single totals.
             totals: a dict from the instruction number of each instruction "total" to the total's index in
                 `Lowering.totals`.
         """
-        lowering, place = self.lowering, dict[int, Element]()
+        lowering, element = self.lowering, dict[int, Element]()
         index = {p: i for i, p in enumerate(self.parameters)}
         for p, i in zip(lowering.parameters, lowering.gradients, strict=True):
             if i in totals:
-                place[totals[i]] = "gradient", index[p]
+                element[totals[i]] = "gradient", index[p]
         groups = [[k for row in group.totals for k in row] for group in sums.outer_products]
         for numbers in (*groups, *(scatter.totals for scatter in sums.scatters)):
-            if any(k not in place for k in numbers):
+            if any(k not in element for k in numbers):
                 for k in numbers:
-                    place.pop(k, None)
-        others = [k for k in range(len(lowering.totals)) if k not in place]
+                    element.pop(k, None)
+        others = [k for k in range(len(lowering.totals)) if k not in element]
         loops.places.allocate(len(others))  # at the beginning of `work`
         in_work = range(loops.work)
-        return place | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
+        return element | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
 
     def step(self, optimizer: Optimizer) -> str:
         """Return the text of the C function that takes one training step, as `update` of the optimiser does."""
@@ -242,16 +242,18 @@ class File:
         data, *slots = map(writer.name_of, results)
         body = writer.take_lines()
         changed = {"parameters[i]": data}
-        places = {"p": "parameters[i]", "g": "gradient[i]"}
+        elements = {"p": "parameters[i]", "g": "gradient[i]"}
         for at, k in enumerate(used_state_indices(code, results)):
-            place = f"state[{linear(1, (at, self.size), (1, 'i'))}]"
-            places[f"s{k}"], changed[place] = place, slots[k]
+            element = f"state[{linear(1, (at, self.size), (1, 'i'))}]"
+            elements[f"s{k}"], changed[element] = element, slots[k]
 
-        def read(places: dict[str, str], lines: Sequence[str]) -> list[str]:
+        def read(elements: dict[str, str], lines: Sequence[str]) -> list[str]:
             used = " ".join(lines)
-            return [f"const {self.number_type} {x} = {at};" for x, at in places.items() if re.search(rf"\b{x}\b", used)]
+            return [
+                f"const {self.number_type} {x} = {at};" for x, at in elements.items() if re.search(rf"\b{x}\b", used)
+            ]
 
-        body = [*read(places, [*body, *changed.values()]), *body, *(f"{at} = {x};" for at, x in changed.items())]
+        body = [*read(elements, [*body, *changed.values()]), *body, *(f"{at} = {x};" for at, x in changed.items())]
         those = {p for p in optimizer.parameters if p.requires_grad}
         if those.issuperset(self.parameters):
             loop = block(f"for (long i = 0; i < {self.size}; i++)", body)

@@ -21,9 +21,9 @@ from .arrays import (
     Arrays,
     Element,
     Loop,
-    address,
     columns,
     constant_places,
+    place_of,
 )
 from .text import Text
 
@@ -44,14 +44,14 @@ class Loops(Arrays):
         schedule: the instructions, in the order of their computation. The schedule's code is changed: the two factors
             of a product are exchanged if they are not in the order of `ARRAY_ORDER`, so that more left factors, and
             more right factors, are in one array.
-        leaves: a dict from the instruction numbers of parameters and inputs to their places.
+        leaves: a dict from the instruction numbers of parameters and inputs to their elements.
     """
 
     def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Element]) -> None:
         super().__init__(text, Places(schedule, simd=1, lanes=1, scalars=WORK))
         self.schedule = schedule
         _order_factors(schedule.code)
-        self.assign_places(leaves)
+        self.assign(leaves)
         self.places.assign(constant_places(schedule.code, schedule.leaves))
         self._vectorizer = Vectorizer(
             self.places,
@@ -61,9 +61,9 @@ class Loops(Arrays):
             split_by=lambda i: self.arrays_of(schedule.code.operands[i]),
         )
 
-    def assign_places(self, found: dict[int, Element]) -> None:
-        """Set the places of values; `found` is a dict from the values' instruction numbers to places."""
-        self.places.assign({i: address(place) for i, place in found.items()})
+    def assign(self, found: dict[int, Element]) -> None:
+        """Set the places of values; `found` is a dict from the values' instruction numbers to elements of arrays."""
+        self.places.assign({i: place_of(element) for i, element in found.items()})
 
     # Instructions.
 
@@ -99,20 +99,20 @@ class Loops(Arrays):
             reads = [Access([[index] for _, index, *_ in rows]), Access([xs for _, _, *xs in rows])]
         else:
             reads = columns([operands for _, *operands in rows])
-        return Loop({"i": len(members)}, opcode, reads, [[self.place(i)] for i in members], terms=terms)
+        return Loop({"i": len(members)}, opcode, reads, [[self.element(i)] for i in members], terms=terms)
 
     # Totals of a batch.
 
-    def add_outer(self, group: OuterProduct, place: dict[int, Element]) -> None:
+    def add_outer(self, group: OuterProduct, element: dict[int, Element]) -> None:
         """Write the loops that add outer products, computed from the numbers of one row, to a matrix of totals.
 
         A total is a sum over the rows of a batch.
 
         Args:
             group: the matrix of totals, and the factors of the outer products.
-            place: a dict from the index of each total in `Lowering.totals` to its place.
+            element: a dict from the index of each total in `Lowering.totals` to its element.
         """
-        targets = [[place[k] for k in row] for row in group.totals]
+        targets = [[element[k] for k in row] for row in group.totals]
         matrix_columns = [*self.groups(zip(targets[0], group.rights, strict=True))]
         for rows in self.groups(zip([row[0] for row in targets], group.lefts, strict=True)):
             for chosen in matrix_columns:
@@ -121,32 +121,32 @@ class Loops(Arrays):
                 write = [[targets[i][j] for j in chosen] for i in rows]
                 self.add(Loop({"j": len(chosen), "i": len(rows)}, "dot", [lefts, rights], write, "+="))
 
-    def add_scatters(self, scatters: Iterable[Scatter], place: dict[int, Element]) -> None:
+    def add_scatters(self, scatters: Iterable[Scatter], element: dict[int, Element]) -> None:
         """Write the loops that add values to totals. In each row, an index selects one of the totals.
 
         A total is a sum over the rows of a batch.
 
         Args:
             scatters: the scatters.
-            place: a dict from the index of each total in `Lowering.totals` to its place. The totals of a scatter are in
-                one array.
+            element: a dict from the index of each total in `Lowering.totals` to its element. The totals of a scatter
+                are in one array.
         """
         groups: dict[tuple[int, str], list[tuple[Pair, list[Element]]]] = defaultdict(list)
         for scatter in scatters:
-            places = [place[k] for k in scatter.totals]
-            groups[len(places), places[0][0]] += [(source, places) for source in scatter.sources]
+            elements = [element[k] for k in scatter.totals]
+            groups[len(elements), elements[0][0]] += [(source, elements) for source in scatter.sources]
         for found in groups.values():
             reads = columns([source for source, _ in found])
-            self.add(Loop({"i": len(found)}, SCATTER, reads, [places for _, places in found]))
+            self.add(Loop({"i": len(found)}, SCATTER, reads, [elements for _, elements in found]))
 
-    def add_each(self, totals: Sequence[tuple[int, Pair]], place: dict[int, Element]) -> None:
+    def add_each(self, totals: Sequence[tuple[int, Pair]], element: dict[int, Element]) -> None:
         """Write the loops that add one product to each of several totals, which are sums over the rows of a batch.
 
         Args:
             totals: for each total, its index in `Lowering.totals`, and the instruction numbers of the two factors.
-            place: a dict from the index of each total to its place.
+            element: a dict from the index of each total to its element.
         """
-        self.store([(place[k], _in_order(self.code, pair)) for k, pair in totals], "fmul", "+=")
+        self.store([(element[k], _in_order(self.code, pair)) for k, pair in totals], "fmul", "+=")
 
 
 def _in_order(code: Code, pair: Pair) -> Pair:
