@@ -288,7 +288,7 @@ class Module:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the data of the parameters by name, as floats in nested lists.
+        """Return the data of the parameters by name, as floats in nested lists; tuples stay tuples.
 
         The names and shapes of a `Layer` are those of PyTorch's Linear, which loads them by
         `linear.load_state_dict({name: torch.tensor(x) for name, x in layer.state_dict().items()})`. As in PyTorch, the
@@ -669,7 +669,8 @@ def _names_its_parameters(cls: type[Module]) -> bool:
 def _usual_parameters(model: Module) -> list[Value] | None:
     """Return the parameters of a model that consists of modules, lists and leaves alone; None for any other model.
 
-    This function is faster than `named_parameters`, because it makes no paths. If it returns None, call that method.
+    This function is faster than `named_parameters`, because it makes no paths. If it returns None, call that method,
+    which may also raise an error about the model.
     """
     if "." in "".join(model.__dict__):
         return None
@@ -731,7 +732,7 @@ def _usual_parameters(model: Module) -> list[Value] | None:
 def _refuse_dotted(model: Module) -> None:
     """Raise TypeError if an attribute of `model` has the path of a parameter as its name.
 
-    It has after `setattr(model, path, p)`, which adds a parameter p, and leaves the one at this path as it was.
+    `setattr(model, path, p)` makes such an attribute: it adds a parameter p, and leaves the one at this path as it was.
     """
     held = vars(model)
     for name, x in held.items():
@@ -918,7 +919,7 @@ _beginning: set[int] = set()  # the ids of the modules whose `__init__` is runni
 
 
 def _note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that runs `copy`, the `__copy__` or `__deepcopy__` of a user's class, and notes parameters."""
+    """Return a method that runs `copy`, a user's `__copy__` or `__deepcopy__`, and notes the parameters of the copy."""
 
     @functools.wraps(copy)
     def copied(self: Any, *args: Any) -> Any:
@@ -1657,7 +1658,7 @@ def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
 
     The `entries` of the model's state would lack its number. A value was probably meant to be a parameter if nothing
     but graphs refers to its leaves, as after `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also
-    raised if a collection has lost a parameter, as `_refuse_lost` says.
+    raised if an item of a collection was a parameter, and is now something that is never trained.
     """
     modules: list[Module] = []
     computed: list[tuple[str, Value]] = []
