@@ -135,7 +135,8 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
     `assignments` are texts such as "x=3", and `lang` is the language of messages, tables and pictures.
 
     Raises:
-        Failure: the expression or an assignment cannot be understood, or a file cannot be written.
+        Failure: the expression, an assignment or the ending of a file cannot be understood, the expression does not
+            use a variable, or a file cannot be written.
     """
     words = WORDS[lang]
     for path in outputs:

@@ -32,9 +32,9 @@ class Value(Node):
     """A number that remembers how it was computed.
 
     Arguments, attributes and errors are those of `Node`. `==` and `hash` go by identity, while `<`, `<=`, `>` and `>=`
-    compare the data. (A `Value` that is nan is not equal to itself, as a float, so `x != x` asks for nan. In a function
-    that `functional` differentiates, `==` compares the data of `Value`s that are computed from arguments that are
-    numbers; see `functional`.) There is no `float(v)`, because it would silently lose the graph: read `v.data`. You
+    compare the data. (A `Value` that is nan is not equal to itself, like a float, so `x != x` asks for nan. In a
+    function that `functional` differentiates, `==` compares the data of `Value`s that are computed from arguments that
+    are numbers; see `functional`.) There is no `float(v)`, because it would silently lose the graph: read `v.data`. You
     cannot add attributes to a `Value`: keep them in a dict with the nodes as keys, or define a subclass.
 
     Code written for micrograd runs and gives the same numbers, with these differences. Local derivatives are those of
@@ -66,7 +66,7 @@ class Value(Node):
 
     @staticmethod
     def _record(op: Op, operands: Sequence[Number]) -> Value:
-        """Compute the result and the local derivatives, and keep both in a new node; see `record`."""
+        """Return a new node with the result and the local derivatives, or a constant if nothing is to be recorded."""
         xs = [x if isinstance(x, Value) else number(x) for x in operands]
         inputs = [x._data if isinstance(x, Value) else x for x in xs]
         needed = [isinstance(x, Value) and x.requires_grad for x in xs]
@@ -83,7 +83,7 @@ class Value(Node):
 
     @staticmethod
     def _traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
-        """Search depth-first, and finish each node after its operands; see `traverse`."""
+        """Return the interior nodes, each before its operands, and the leaves, by a depth-first search."""
         finished: list[Value] = []
         leaves: set[Value] = set()
         entered: set[Value] = set()
@@ -214,7 +214,9 @@ def constant(x: SupportsFloat) -> Value:
 
 
 def record(op: Op, operands: Sequence[Number]) -> Value:
-    """Apply an operation to values and numbers; return the new node, or a constant if no operand requires a gradient.
+    """Apply an operation to values and numbers; return the new node, or a constant if nothing is to be recorded.
+
+    Nothing is recorded inside `no_grad()`, or if no operand requires a gradient.
 
     Raises:
         TypeError: an operand is not a number, or `op.forward` or one of `op.partials` returned something invalid.

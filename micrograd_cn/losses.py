@@ -811,10 +811,11 @@ def cross_entropy(
         IndexError: a target is not the index of a class. (A compiled function gives nan instead if it is called, or
             by `forward`; its methods `backward`, `gradient`, `fit` and the like raise the IndexError, and name the
             sample. A `Program` gives nan, too. Its derivatives are not nan, but those of logsumexp(input) alone.)
-        TypeError: a target is neither an integer nor a `Value`, or an option has the wrong type.
-        ValueError: there are more or fewer targets than samples, a sample's logits contain lists, or the batch is
-            empty; an option is out of range; or the mean is not defined, because all targets are ignored or have the
-            weight 0. (In PyTorch, and in a compiled program, the mean is nan then.)
+        TypeError: a target is neither an integer nor a `Value`, the logits are no list, or an option has a wrong type.
+        ValueError: there are more or fewer targets than samples, a sample's logits contain lists, samples have
+            different counts of logits, or the batch is empty; an option is out of range, or `weight` has not one number
+            for each class; or the mean is not defined, because all targets are ignored or have the weight 0. (In
+            PyTorch, and in a compiled program, the mean is nan then.)
 
     >>> cross_entropy([1000, 0, 0], 1)
     1000.0

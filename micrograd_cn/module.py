@@ -968,8 +968,8 @@ _set_attribute = object.__setattr__  # a name of its own, for speed
 def _assign(model: Module, name: str, x: Any) -> None:
     """Assign `x` to an attribute, unless it would replace parameters by something that is never trained.
 
-    This is the `__setattr__` of users' classes. It raises TypeError for numbers and constants. For values computed from
-    the parameters, it raises TypeError, or warns if they may be a state that the model computes.
+    This is the `__setattr__` of `Module` and of users' classes. It raises TypeError for numbers and constants. For
+    values computed from the parameters, it raises TypeError, or warns if they may be a state that the model computes.
     """
     held = model.__dict__
     if name in held and (old := held[name]) is not x:
@@ -1050,9 +1050,10 @@ def _renew_arrays(model: Module, record: _Record, name: str, x: Any) -> None:
 
 
 def _delete(model: Module, name: str) -> None:
-    """Delete an attribute, and forget the places of the parameters in it: the `__delattr__` of users' classes.
+    """Delete an attribute, and forget the places of the parameters in it.
 
-    A later attribute of the same name is not compared with them.
+    This is the `__delattr__` of `Module` and of users' classes. A later attribute of the same name is not compared with
+    these places.
     """
     object.__delattr__(model, name)
     if (record := _records.get(id(model))) is not None:
@@ -1485,7 +1486,7 @@ def _refuse_lost(model: Module, root: Module) -> None:
 
 
 def _are_same(a: list[Any] | None, b: list[Any]) -> bool:
-    """Return whether two lists have the same items."""
+    """Return whether two lists are equal; False if Python cannot say, as for lists of arrays, or if `a` is None."""
     try:
         return a == b
     except ValueError:  # arrays of numpy are compared item by item
@@ -1509,7 +1510,7 @@ _have_arrays: dict[type[Module], None] = {}  # the classes of such models
 
 
 def _watch_arrays(model: Module, record: _Record) -> None:
-    """Let `no_grad()` compare the arrays of `model`, whose record has them, when a block ends."""
+    """Make each `no_grad()` block look at its end whether it has filled the arrays in `record`, which is `model`'s."""
     if id(model) in _records:
         _with_arrays[id(model)] = record
         _have_arrays[type(model)] = None

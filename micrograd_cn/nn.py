@@ -51,7 +51,7 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
 
     Raises:
         ValueError: no operation of one operand has the name.
-        TypeError: `activation` is neither a name nor a function.
+        TypeError: `activation` is neither a name nor a function, or it is a function of the module `math`.
     """
     softmax: Any = ops.softmax
     if callable(activation) and activation is not softmax:
@@ -176,7 +176,7 @@ def _constant_output(x: Any) -> Value:
     """Return `x` as a constant, where `x` is what a user's activation function returned instead of a `Value`.
 
     Raises:
-        TypeError: the result is not a number.
+        TypeError: `x` is not a number.
     """
     try:
         return constant(x)

@@ -55,7 +55,7 @@ class SumFactor(tuple[Any, ...]):
 
 
 class DerivativeArithmetic:
-    """Multiply and add derivatives. A result that is zero whatever numbers the leaves have is None.
+    """Multiply and add derivatives. A sum that is zero whatever numbers the leaves have is None.
 
     Args:
         variables: nodes to treat as leaves, even if they were computed.

@@ -64,7 +64,8 @@ def sheet(
         data: the data of the page, which the script reads as JSON.
         entry: the path of the module that is run, relative to the folder of this file.
         modules: the text of the modules that are generated for this page, by their names.
-        words: for each language, texts that include the title, and the message that is shown if no script runs.
+        words: for each language, texts that include the title, the description, and the message that is shown if no
+            script runs.
         parts: HTML for the places `tabs`, `rooms` and `entry` of stepper/page.html, by these names. The playground
             fills these places; in other pages they are empty.
         styles: the names of style sheets in the folders beside this file.

@@ -98,7 +98,7 @@ def _read(frame: FrameType) -> int:
 def _may_call_filling(frame: FrameType) -> bool:
     """Return whether `frame` calls a function, not written in Python, that may put results into an array.
 
-    A function that is written in Python has a frame of its own.
+    A function that is written in Python does not count, because its code has a frame of its own.
     """
     if frame.f_code.co_code[frame.f_lasti] not in CALLS or calls_builtin(frame, FILLING_NOTHING):
         return False
@@ -227,7 +227,8 @@ class Remembered:
     """The arrays of leaves that were found in variables inside a `no_grad()` block, each with a copy.
 
     Attributes:
-        places: the code of each instruction at which variables were looked through, by the same sum as in `_kinds`.
+        places: the code of each instruction at which variables were looked through, by the sum of the code's id and
+            the instruction's offset.
         arrays: the arrays by id, each with the code that leads to it, such as "model.W", and the list of its items.
         held: the ids of leaves that are attributes of objects.
     """
@@ -332,9 +333,10 @@ def _search_as(cls: type) -> int:
 
 
 def _learn_class(cls: type) -> int:
-    """Return what objects of the class `cls` are searched as, and store it in `_search_kinds`.
+    """Return how objects of class `cls` are searched: as an array, a sequence, a dict or an object; 0 if not at all.
 
-    Arrays are not looked for in objects of the standard library, of this package and of numpy.
+    Arrays are not looked for in objects of the standard library, of this package and of numpy. The result is stored in
+    `_search_kinds`.
     """
     origin = str(cls.__module__).partition(".")[0]
     if issubclass(cls, sys.modules["numpy"].ndarray):

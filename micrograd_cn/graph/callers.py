@@ -209,7 +209,7 @@ def called_function(frame: FrameType) -> Any:
 
 
 def calls_builtin(frame: FrameType, names: Collection[str]) -> bool:
-    """Return whether `frame` calls one of Python's built-in functions by one of `names`, which nothing has replaced."""
+    """Return whether `frame` calls a built-in Python function by one of `names`, and not a global of this name."""
     place = _place(frame)
     name = place.names[0] if len(place.names) == 1 and place.is_global else ""
     return name in names and name not in frame.f_globals

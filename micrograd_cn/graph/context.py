@@ -58,7 +58,7 @@ class Hooks:
         """
 
     def read(self, x: Any, how: str) -> None:
-        """Called before the data of a value is read. `how` names what reads it, for messages: ".data" or "a copy"."""
+        """Called before the data of a value is read. `how` names what reads it, such as ".data" or "a copy"."""
 
     def before_write(self, x: Any) -> None:
         """Called before the data of a value is assigned."""

@@ -130,7 +130,7 @@ def _function_in(call: ast.Call) -> str:
 
 
 def operand_names(count: int | None) -> str:
-    """Return names for the operands of an operation of `count` operands, or of any number, for messages: "x, y"."""
+    """Return names for the operands of an operation, for messages: "x, y" for two, "xs" if any number is possible."""
     return "xs" if count is None else ", ".join("xyz"[:count])
 
 

@@ -238,7 +238,7 @@ class Node(NumpyMethods):
 
     @property
     def _is_constant_result(self) -> bool:
-        """Whether an operation computed this node, a constant. If the user sets `requires_grad`, it becomes a leaf."""
+        """Whether this node is a constant that an operation computed. If `requires_grad` is set, it becomes a leaf."""
         return self.op is None and self._da is not None and not self.requires_grad
 
     @property
@@ -355,7 +355,7 @@ class Node(NumpyMethods):
         return result
 
     def _noted_in_array(self, caller: FrameType) -> None:
-        """Keep copies of arrays of leaves: an operation's results for an array of nodes may replace them; see `Op`."""
+        """Keep copies of arrays of leaves inside `no_grad()`, because code may put an operation's results into them."""
         if context.active and self.op is None and self.requires_grad:
             remember_arrays(caller)
 
@@ -364,8 +364,8 @@ class Node(NumpyMethods):
         def __iadd__(self, other: Any) -> Any:
             """Inside `no_grad()`, add a number to the data of a leaf. Otherwise, `x += y` is `x = x + y`.
 
-            So `for p in parameters: p -= 0.1 * p.grad` trains nothing outside `no_grad()`, because it only gives the
-            name `p` to new nodes. Write it inside `no_grad()`, or write `p.data -= 0.1 * p.grad`.
+            So `for p in parameters: p += -0.1 * p.grad` trains nothing outside `no_grad()`, because it only gives the
+            name `p` to new nodes. Write it inside `no_grad()`, or write `p.data += -0.1 * p.grad`.
             """
             return self._changed_in_place(ops.add, other)
 
@@ -398,7 +398,7 @@ class Node(NumpyMethods):
         def __eq__(self, other: object) -> bool:
             """Compare by identity, or by data if the nodes stand for plain numbers; see `plain_numbers`.
 
-            As a float, a node is not equal to itself if its data is nan.
+            Like a float, a node is not equal to itself if its data is nan.
             """
             if isinstance(other, float):
                 if self._data != other:
@@ -575,6 +575,9 @@ def assign_data(nodes: Sequence[Node], numbers: Sequence[float]) -> None:
     This does not hold while hooks are installed, or if the class of a node overrides `data`, or `_data` as
     `compiler.data.captured.CapturedValue` does: Python code then runs at each assignment, and Ctrl-C may come between
     two of them.
+
+    Raises:
+        ValueError: there are more or fewer numbers than nodes.
     """
     if len(nodes) != len(numbers):
         raise ValueError(f"{len(numbers)} numbers for {len(nodes)} nodes")

@@ -28,7 +28,7 @@ NUMPY_ERRORS = {
 
 
 def numpy_advice(error: BaseException) -> str:
-    """Return a text that says what to write, if `error` is numpy's error about an array of `Value`s; else ""."""
+    """Return a text that says what to write, if `error` is numpy's or scipy's error about `Value`s; else ""."""
     text, traceback = str(error), error.__traceback__
     while traceback and traceback.tb_next:
         traceback = traceback.tb_next

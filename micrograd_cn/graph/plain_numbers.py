@@ -5,7 +5,7 @@ takes for numbers. So in such a function `==`, `!=`, `in` and truth depend on th
 from the function's arguments and from no `Value` that the user made elsewhere. All other `Value`s are compared by
 identity, and are true, except that numpy functions, such as `np.isclose` and `np.nansum`, compare their data.
 
-Any `Value` whose data is nan is not equal to itself, as a float. So `x != x` asks for a missing number in every
+Any `Value` whose data is nan is not equal to itself, like a float. So `x != x` asks for a missing number in every
 function, and gives the same result whether the function is called, differentiated or compiled.
 """
 

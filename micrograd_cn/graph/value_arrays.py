@@ -279,7 +279,7 @@ class ArgumentArray(np.ndarray):
     def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
         self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
-        """Apply `ufunc` to objects. If it calls a method of each element, make constants of plain numbers before."""
+        """Apply `ufunc` to objects. If it calls a method of each element, first make constants of plain numbers."""
         operands = [x.view(np.ndarray) if isinstance(x, ArgumentArray) else x for x in inputs]
         name = ufunc.__name__
         if context.active:
@@ -492,7 +492,7 @@ def _filled(array: Any, found: Any) -> Any:
 
 
 def _diff_of_truths(x: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
-    """Return what `np.diff` gives for bools: whether each element differs from the next one."""
+    """Return what `np.diff` gives for bools: whether each element differs from the next one, repeated `n` times."""
     if ends:
         raise TypeError("np.diff() of comparisons takes no prepend and no append; write np.concatenate first")
     for _ in range(n):

@@ -237,7 +237,8 @@ def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str]
 
     The first count is how many of the nodes in `wrong`, whose gradients are wrong, get a contribution from the
     operation. The second count is how many nodes with a correct gradient get contributions from this operation alone.
-    The likeliest operations are those for which (first count) / (first count + second count) is largest.
+    The likeliest operations are those for which (first count) / (first count + second count) is largest, and among
+    these, those for which the first count is largest.
     """
     blamed: Counter[str] = Counter()
     for node in wrong:
@@ -264,7 +265,7 @@ def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str])
     """Return the mistake that one of `operations`, which made a user of `node`, has a wrong local derivative.
 
     The attribute `number` of the mistake is the local derivative that would give `node` the gradient that it has.
-    Return None if no user of `node` was made by one of `operations`.
+    Return None if `node` has no user with a gradient other than 0 that one of `operations` made.
     """
     sent = comparison.received[node]
     users = [c for c in sent if _name(c) in operations and c.upstream]

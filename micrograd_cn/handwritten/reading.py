@@ -56,8 +56,9 @@ class Handwritten:
     """The graph of a node of somebody's own `Value` class, made of `Value`s of this package ("our" nodes).
 
     Each of our nodes stands for one of their nodes. Our node has the label and the data of their node, and the gradient
-    that their class computed. The operation of our node is the one that the name in `_op` means and that computes
-    these data from the operands. If this package has no such operation, the operation is `Opaque`.
+    that their class computed. The operation of our node is the one of this package that `_op`, such as "tanh", stands
+    for, or that has the local derivatives which their node keeps, if it computes these data from the operands. If there
+    is none, it is an `Opaque` operation.
 
     Args:
         root: a node that `is_handwritten` accepts.
@@ -118,9 +119,9 @@ def without_closures(root: Value) -> Value:
 
     The local derivatives of such a node come from the user's function, which is to be checked. So the node gets the
     operation that its `_op`, such as "tanh", stands for, if this operation computes the node's data from its operands.
-    If there is none, it gets an `Opaque` operation, whose local derivatives are unknown. All other
-    nodes keep their operation and local derivatives, and all nodes keep data, label and gradient. If the graph has no
-    node of this kind, `root` itself is returned.
+    If there is none, it gets an `Opaque` operation, whose local derivatives are unknown. All other nodes keep their
+    operation and local derivatives, and all nodes keep data, label and gradient. If the graph has no node of this kind,
+    `root` itself is returned.
 
     >>> x = Value(3)
     >>> y = Value(6, (x,), "neg")

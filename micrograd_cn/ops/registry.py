@@ -46,6 +46,9 @@ def _row(name: str) -> Row:
     """Return the operation with the name `name` from the table of operations.
 
     A pickle of an operation names this function, so the function must not be renamed.
+
+    Raises:
+        LookupError: no operation in the table has this name.
     """
     if name not in OPS:
         raise LookupError(f"the operation {name!r} was pickled but is not in the table here; define() it first")

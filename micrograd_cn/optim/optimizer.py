@@ -213,7 +213,8 @@ class Optimizer:
 
         Raises:
             TypeError: `parameters` is not a sequence of `Value`s.
-            ValueError: there are no parameters, one of them is a computed node or constant, or one is there twice.
+            ValueError: there are no parameters, one of them is a computed node or a computed constant, or one is there
+                twice.
         """
         name = type(self).__name__
         found = list_of_parameters(name, parameters)
@@ -566,7 +567,7 @@ def _takes(function: Any, name: str) -> bool:
 
 
 def _is_given(x: Any, given: Any) -> bool:
-    """Return whether the option `x` still has the number, or the numbers, that the user passed as `given`."""
+    """Return whether the option `x` of an optimiser is `given`, where a list counts as the tuple of its items."""
     return bool(x == (tuple(given) if isinstance(given, list) else given))
 
 
@@ -594,9 +595,11 @@ def at_least_0(name: str, x: float) -> float:
 
 
 def look_for_mistakes(optimizer: Optimizer) -> None:
-    """Look for parameters that models have lost, and let the next `backward` look for nodes computed before a step.
+    """Look for mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
 
-    An optimiser calls this before some of its steps.
+    An optimiser calls this before some of its steps. It warns if a model has another leaf in the place of a parameter,
+    or if `backward` has reached none of the optimiser's parameters. A node is outdated if it was computed before a step
+    changed its operands.
 
     Raises:
         TypeError: a model has lost parameters.

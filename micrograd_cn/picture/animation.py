@@ -56,7 +56,7 @@ class Animation:
 
     Attributes:
         expression: what the graph computes, as Python code, such as "y = tanh(w * x + b)".
-        scenes: the moments. The first and the last show all gradients.
+        scenes: the scenes, one after the other. The first and the last show all gradients.
 
     Raises:
         ValueError: the graph is too large to be read, `root` is a constant, or a local derivative is not known.
@@ -102,7 +102,7 @@ class Animation:
 
     @property
     def gradients(self) -> str:
-        """Return the gradients of the named leaves, such as "w.grad = 1.002, x.grad = -1.503"."""
+        """Return the gradients of up to MOST_LEAVES named leaves, such as "w.grad = 1.002, x.grad = -1.503"."""
         assert self._flow.steps
         end = Moment(len(self._flow.steps.steps))
         leaves = [node for node in self._flow.nodes if node.op is None and node.label and node.requires_grad]

@@ -145,7 +145,7 @@ class Flow:
         self.largest = max((e.size for e in self.edges if math.isfinite(e.size)), default=0.0) if self.ran else 0.0
 
     def at(self, moment: Moment) -> Flow:
-        """Return the same boxes and edges at another moment of the backward pass."""
+        """Return the same boxes and edges at another moment of the forward or the backward pass."""
         flow = object.__new__(Flow)
         vars(flow).update(vars(self), moment=moment)
         return flow

@@ -244,7 +244,10 @@ def _box_rows(flow: Flow, box: Box, words: dict[str, str], wrong: Collection[Val
 
 
 def _number_rows(node: Value, flow: Flow, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
-    """Return the rows with the data and the gradient of `node`, and the sum that the gradient is, if it is short."""
+    """Return the rows with the data and the gradient of `node`.
+
+    A further row has the sum of the contributions to the gradient, if the sum is short or is not the gradient.
+    """
     computed = not flow.moment or node not in flow.moment.unknown
     rows: list[Row] = [pair(words["data"], number(node.data) if computed else "-")]
     if isinstance(node.op, Opaque) and (why := node.op.why(words)):
