@@ -378,3 +378,36 @@ def test_the_stage_of_the_model_is_used(size, opened):
     assert page.evaluate(box, "m_curve")[1] > 0.25 * size[1]
     if size[0] > size[1]:
         assert page.evaluate(box, "m_attention")[0] > 0.95 * page.evaluate(box, "m_reading")[0]
+
+
+NUMBERS = """(opens) => {
+    for (let i = 0; i < 30; i++) model.learner.work();
+    const halfway = model.learner.ready;
+    ({ word: () => byId("m_open_loss").click(), chance: () => openChance(3) })[opens]();
+    const { graph, numbers } = session, { weights, letters, program, done } = model.learner;
+    const differ = weights.wte.flatMap((row, j) => row.filter((place, i) => {
+        const node = graph.nodes.findIndex(({ name }) => name === `wte.${letters[j]}.${i}`);
+        return node >= 0 && numbers.data[node] !== program.data[place];
+    }));
+    return [halfway > 0, differ.length, byId("origin_text").textContent.includes(`after ${done} training step`)];
+}"""
+
+
+@pytest.mark.parametrize("opens", ["word", "chance"])
+def test_what_opens_in_the_middle_of_a_batch_has_the_numbers_after_it(opens, model):
+    page = model().page
+    page.locator("#m_batch").select_option("16")
+    assert page.evaluate(NUMBERS, opens) == [True, 0, True]
+
+
+def test_the_field_of_a_leaf_shows_no_number_of_another_graph(model):
+    page = model().page
+    page.locator("#m_width").select_option("16")
+    page.evaluate("openChance(3)")
+    assert page.locator("#leaf option").count() == 0  # all leaves are in closed parts
+    assert page.locator("#value").input_value() == ""
+    page.locator("#return").click()
+    page.locator("#m_table").focus()
+    page.keyboard.press("Enter")
+    leaf = "session.numbers.data[Number(byId('leaf').value)]"
+    assert float(page.locator("#value").input_value()) == page.evaluate(leaf)

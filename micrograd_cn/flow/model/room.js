@@ -6,7 +6,7 @@ import { alphabetOf, Learner } from "./learner.js";
 import { typedTokens } from "./reading.js";
 import { invent, lookAtCell, showModel, tellModel } from "./seen.js";
 import { fitsModel, model, MODEL_CHOICES, MODEL_DEFAULTS, MOST_CHARACTERS, MOST_IN_LINK } from "./settings.js";
-import { openAttention, openChance, openEmbedding, openFromLink, openWord } from "./stepping.js";
+import { openAttention, openChance, openEmbedding, openFromLink, openNextWord, openWord } from "./stepping.js";
 import { fillFields, showFields } from "../playground/fields.js";
 import { Random } from "../playground/random.js";
 import { numberIn } from "../playground/link.js";
@@ -169,7 +169,7 @@ const modelCommands = {
     remember();
   },
   m_invent: () => invent(10),
-  m_open_loss: () => openWord(model.learner.next()[0]),
+  m_open_loss: openNextWord,
   m_open_text: () => openWord([...model.settings.typed].slice(0, typedTokens().tokens.length - 1).join("")),
 };
 for (const [id, command] of Object.entries(modelCommands)) fieldById(id).addEventListener("click", command);

@@ -3,20 +3,24 @@
 import { attentionGraph, chanceGraph, lossGraph } from "./opened.js";
 import { headName, letterOf, readNow, textOf, typedTokens } from "./reading.js";
 import { model } from "./settings.js";
-import { stepThrough } from "../playground/rooms.js";
+import { rooms, stepThrough } from "../playground/rooms.js";
 import { chooseLeaf } from "../stepper/editing.js";
 import { around } from "../stepper/fold.js";
 import { session } from "../stepper/session.js";
 import { filled } from "../stepper/text.js";
 import { viewport } from "../stepper/viewport.js";
 
-// Open a graph in the stepper. `opened` says in a link what it is, and `tell` says it to the reader. The parts around the
-// root, or around another node, are open. When the reader returns, training goes on if it was running.
-function enterModel(made, opened, tell, node = made.graph.root) {
+// Open a number of the model in the stepper. Training stops first and finishes its batch, so the graph that `make` returns
+// has the numbers of a whole step. When the reader returns, training goes on if it was running. `opened` says in a link
+// what it is, and `tell` says it to the reader. The parts around the root, or around another node, are open.
+/** @param {() => { made: Recorded, opened: string, tell: (words: Words) => string, node?: number }} make */
+function enterModel(make) {
+  model.resumes = model.running !== null;
+  rooms.get("model").left();
+  const { made, opened, tell, node = made.graph.root } = make();
   const { graph } = made;
   model.opened = opened;
   const open = new Set(around(graph, graph.nodes[node].group));
-  model.resumes = model.running !== null;
   const step = model.learner.done.toLocaleString("en");
   const origin = () => filled(session.words.m_origin, { told: tell(session.words), step });
   stepThrough(made, origin, () => session.choose({ open, anchor: null }));
@@ -25,22 +29,33 @@ function enterModel(made, opened, tell, node = made.graph.root) {
   viewport.touched = true; // otherwise the window would move back when it gets its size
 }
 
-export function openWord(word) {
-  enterModel(lossGraph(model.learner, word), `word.${word}`, words => filled(words.m_origin_loss, { word }));
-}
+const lossOf = word => ({
+  made: lossGraph(model.learner, word),
+  opened: `word.${word}`,
+  tell: words => filled(words.m_origin_loss, { word }),
+});
+
+export const openWord = word => enterModel(() => lossOf(word));
+export const openNextWord = () => enterModel(() => lossOf(model.learner.next()[0]));
 
 export function openChance(next) {
   const read = readNow();
   const told = { next: letterOf(next), text: textOf(read) };
-  enterModel(chanceGraph(model.learner, read, next), `chance.${next}`, words => filled(words.m_origin_chance, told));
+  enterModel(() => ({
+    made: chanceGraph(model.learner, read, next),
+    opened: `chance.${next}`,
+    tell: words => filled(words.m_origin_chance, told),
+  }));
 }
 
 export function openAttention(head, seen) {
   const read = readNow();
   const told = { at: letterOf(read.at(-1)), seen: letterOf(read[seen]), text: textOf(read) };
-  enterModel(attentionGraph(model.learner, read, head, seen), `attention.${head}.${seen}`, words =>
-    filled(words.m_origin_attention, { ...told, head: headName(head) }),
-  );
+  enterModel(() => ({
+    made: attentionGraph(model.learner, read, head, seen),
+    opened: `attention.${head}.${seen}`,
+    tell: words => filled(words.m_origin_attention, { ...told, head: headName(head) }),
+  }));
 }
 
 // Open the loss of a word that contains the token: the word that was typed, or else the next one in training.
@@ -54,10 +69,16 @@ export function openEmbedding({ token, column }) {
   const next = learner.words.map((_, i) => learner.words[(start + i) % learner.words.length]).find(has);
   const word = own && has(settings.typed) ? settings.typed : next;
   if (word === undefined) return;
-  const made = lossGraph(learner, word);
-  const node = made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`);
   const told = { word, number: column + 1, box: column, token: letterOf(token) };
-  enterModel(made, `embedding.${token}.${column}`, words => filled(words.m_origin_embedding, told), node);
+  enterModel(() => {
+    const made = lossGraph(learner, word);
+    return {
+      made,
+      opened: `embedding.${token}.${column}`,
+      tell: words => filled(words.m_origin_embedding, told),
+      node: made.graph.nodes.findIndex(({ name }) => name === `wte.${learner.letters[token]}.${column}`),
+    };
+  });
 }
 
 // Open what a link says, if the model has it.

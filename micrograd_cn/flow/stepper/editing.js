@@ -98,9 +98,9 @@ function showLeaf() {
     fieldById(id).disabled = Boolean(graph.fixed) || !byId("leaf").options.length;
   byId("undo").disabled = chosen.edits.size === 0;
   if (graph.fixed) say(filled(words.not_editable, { op: graph.fixed }));
-  else if (document.activeElement !== byId("value") && byId("leaf").value) {
+  else if (document.activeElement !== byId("value")) {
     if (byId("value").getAttribute("aria-invalid") === "true") say("");
-    byId("value").value = exact(numbers.data[chosenLeaf()]);
+    byId("value").value = byId("leaf").value && exact(numbers.data[chosenLeaf()]); // a list without leaves has no number
     byId("value").setAttribute("aria-invalid", String(false));
   }
 }
