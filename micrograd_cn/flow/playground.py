@@ -81,7 +81,7 @@ class Playground:
             "grammar": grammar(),
             "activations": ACTIVATIONS,
             "neurons": MOST_NEURONS,
-            "names": NAMES.read_text("utf-8"),
+            "names": " ".join(NAMES.read_text("utf-8").split()),
             "losses": {name: _loss(loss, rows) for name, loss in LOSSES.items()},
         }
         updates = {"playground/updates.js": _updates(rows), "model/update.js": _model_update(rows)}

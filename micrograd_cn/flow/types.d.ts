@@ -343,6 +343,8 @@ interface Room {
   begin(): void;
   arrive(link: Link): void | (() => void);
   keep(): () => void;
+  /** Return what the reader has made in the room, as far as no link tells it, and the settings that it belongs to. */
+  made?(): { settings: string; made: object } | undefined;
   entered?(): void;
   left?(): void;
 }

@@ -14,7 +14,7 @@ from micrograd_cn.optim import Adam
 DEMOS = Path(micrograd_cn.__file__).parents[1] / "demos"
 GIVEN = {"width": 16, "heads": 4, "layers": 1, "block": 16, "seed": 42, "rate": 0.01, "batch": 1, "steps": 1000}
 TRAIN = """([words, given, steps]) => {
-    const learner = new Learner(words ?? page.names.trim().split("\\n"), given), { program, count } = learner;
+    const learner = new Learner(words ?? page.names.split(" "), given), { program, count } = learner;
     learner.step();
     const grads = [...program.grad.subarray(0, count)];
     while (learner.done < steps) learner.step();

@@ -1,5 +1,7 @@
 """A first visit, the browser's history, links that carry what is shown, frames, talks, and failures."""
 
+import json
+
 import pytest
 
 from micrograd_cn import Value, draw_flow, playground
@@ -525,3 +527,75 @@ def test_a_link_that_opens_nothing_shows_the_room(opens, opened):
     load(page, f"room=model&width=8&opens={opens}&step=3&token=99")
     assert page.page.locator("#m_run").is_visible()
     assert not page.page.locator("#return").is_visible()
+
+
+BOARD = "[session.board.trainer.made, session.board.point, session.board.own, byId('show_grads').ariaPressed]"
+
+
+def lists(page, expression):
+    """Return what an expression gives, with lists in the place of typed arrays."""
+    return json.loads(
+        page.page.evaluate(f"JSON.stringify({expression}, (_, x) => (ArrayBuffer.isView(x) ? [...x] : x))")
+    )
+
+
+def test_a_reload_gives_back_the_network_as_it_was(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "room=board&layers=3")
+    page.page.locator("#run").click()
+    page.wait_for("session.board.trainer.curve.length > 3")
+    page.page.locator("#run").click()
+    page.page.locator("#one_sample").click()
+    page.page.locator("#show_grads").click()
+    page.page.locator("#plane").focus()
+    page.press("ArrowRight", "ArrowRight")
+    before = lists(page, BOARD)
+    assert before[3] == "true"
+    page.page.reload()
+    assert lists(page, BOARD) == before
+    page.page.locator("#one_step").click()
+    assert page.page.evaluate("session.board.trainer.steps") == before[0]["steps"] + 1
+    load(page, "room=board&layers=3")  # a link is no reload
+    assert page.page.evaluate("session.board.trainer.steps") == 0
+    page.requests[:] = [page.url]
+
+
+def test_a_reload_gives_back_what_was_learned_from_points_that_were_drawn_meanwhile(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "room=board&data=own&layers=2&own=0.50,0.50,0;-0.50,-0.50,1")
+    for _ in range(5):
+        page.page.locator("#one_step").click()
+    page.page.locator("#plane").click(position={"x": 33, "y": 57})
+    page.page.locator("#one_step").click()
+    before = lists(page, BOARD)
+    assert len(before[2]) == 3
+    assert page.link
+    page.page.reload()
+    assert lists(page, BOARD) == before
+    page.requests[:] = [page.url]
+
+
+def test_the_curves_of_a_link_s_network_are_those_of_a_run(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "room=board&layers=3&trained=250&grads=1")
+    steps = page.page.evaluate("session.board.trainer.curve.map(each => each.step)")
+    assert steps == [0, *range(3, 250, 3), 250]
+    assert page.page.evaluate("session.board.trainer.history.length") == 250
+    assert page.page.locator("#show_grads").get_attribute("aria-pressed") == "true"
+    assert page.page.evaluate("wiring.gradients")
+    assert "grads=1" in page.link
+    page.page.locator("#show_grads").click()
+    assert "grads" not in page.link
+
+
+def test_a_reload_gives_back_the_language_model_in_the_middle_of_its_training(opened):
+    page = opened(playground("en"), **REDUCED)
+    load(page, "room=model&width=8&batch=4&steps=10000")
+    page.page.locator("#m_run").click()
+    page.wait_for("model.learner.done > 5 && model.invented.length > 0")
+    page.page.reload()
+    had = json.loads(page.page.evaluate("sessionStorage.getItem(`micrograd_cn.rooms ${location.pathname}`)"))["model"]
+    assert had["made"]["learner"]["done"] > 5
+    now = "({ learner: model.learner.made, rng: model.rng, invented: model.invented })"
+    assert lists(page, now) == had["made"]
+    page.requests[:] = [page.url]

@@ -139,6 +139,13 @@ export class Learner {
     return loss;
   }
 
+  // Return what training has changed.
+  get made() {
+    const { program, count, mean, square, losses, done } = this;
+    const [data, grad] = [program.data, program.grad].map(numbers => numbers.subarray(0, count));
+    return { program: { data, grad }, mean, square, losses, done };
+  }
+
   // Return what the model says after some tokens: the chances of the next token at a temperature, and the attention of
   // each head at each token.
   look(tokens, temperature = 1) {

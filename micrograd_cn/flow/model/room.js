@@ -11,6 +11,7 @@ import { fillFields, showFields } from "../playground/fields.js";
 import { Random } from "../playground/random.js";
 import { numberIn } from "../playground/link.js";
 import { addRoom, isSeen, isTaken, quietly, remember, showStep } from "../playground/rooms.js";
+import { giveBack } from "../playground/reload.js";
 import { Runner } from "../playground/runner.js";
 import { byId, fieldById, targetOf } from "../stepper/elements.js";
 import { stoppable } from "../stepper/failure.js";
@@ -27,8 +28,8 @@ const PAUSE_BETWEEN_WORDS = 300; // milliseconds between new words
 const learningGoal = { at: Infinity, after: () => {} };
 
 function modelWords() {
-  const text = model.settings.words === "own" ? model.lines : (page.names ?? ""); // they may come later
-  return text
+  if (model.settings.words !== "own") return page.names?.split(" ") ?? []; // they may come later
+  return model.lines
     .split(/\r?\n/)
     .map(line => line.trim())
     .filter(Boolean);
@@ -113,6 +114,10 @@ export function learnTo(step, then = () => {}) {
 function stopModel() {
   modelRunner.stop();
   Object.assign(learningGoal, { at: Infinity, after: () => {} });
+  finishBatch();
+}
+
+function finishBatch() {
   while (model.learner?.ready) model.learner.work();
 }
 
@@ -260,6 +265,11 @@ addRoom("model", {
       ...(session.origin ? { opens: opened } : {}),
     };
   },
+  made() {
+    finishBatch();
+    const { learner, rng, invented } = model;
+    return learner ? { settings: trainingNow(), made: { learner: learner.made, rng, invented } } : undefined;
+  },
   keep() {
     const { settings, lines, learner, known, characters, at, cell, rng, invented } = model;
     const before = { lines, learner, known, characters, at, cell, rng, invented: [...invented] };
@@ -290,6 +300,7 @@ addRoom("model", {
     // A lesson goes on with its own model, unless the reader has chosen another one in it.
     if (session.lesson && model.learner && trainingNow() === before) showModel();
     else renewModel();
+    if (model.learner && giveBack("model", model)) showModel();
     if (session.lesson) return;
     if (link.has("token")) model.at = numberIn(link, "token");
     const open = () =>

@@ -65,9 +65,11 @@ export function drawWorld(same = false) {
   drawPlane(byId("plane"), field, { points, held, chosen }, same);
 }
 
+export const showsGradients = () => byId("show_grads").getAttribute("aria-pressed") === "true";
+
 // Draw the weights or their gradients, and tell those of the selected neuron.
 function drawWires() {
-  wiring.draw(byId("show_grads").getAttribute("aria-pressed") === "true", session.words);
+  wiring.draw(showsGradients(), session.words);
   tellLens();
 }
 

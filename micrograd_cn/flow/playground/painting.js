@@ -31,7 +31,8 @@ const plane = byId("plane");
 let brush = null;
 function dab(event) {
   brush = [event.clientX, event.clientY];
-  repaint(own => own.push(pointOf(placeIn(plane, event), session.board.paint)));
+  const at = placeIn(plane, event).map(x => Number(x.toFixed(2))); // as in a link
+  repaint(own => own.push(pointOf(at, session.board.paint)));
 }
 plane.addEventListener("pointerdown", event => {
   if (session.board.settings.data !== "own") return;

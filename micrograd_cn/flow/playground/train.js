@@ -95,6 +95,15 @@ export class Trainer {
     this.each *= 2;
   }
 
+  // Return what training has changed.
+  get made() {
+    const { network, state, rng, waiting, history, each, added, waits, apart, curve, steps, seen, plain, samples } =
+      this;
+    const { data, grad } = network;
+    const losses = { history, each, added, waits, apart, curve };
+    return { network: { data, grad }, state: { ...state }, rng, waiting, ...losses, steps, seen, plain, samples };
+  }
+
   // Record the loss and the accuracy on all samples and on the held-out samples, after the present step.
   take() {
     const now = { step: this.steps, all: this.measured(this.points), held: this.measured(this.held) };

@@ -9,6 +9,7 @@ import {
   findDead,
   refresh,
   showTrainer,
+  showsGradients,
   tellLayers,
   tellState,
   views,
@@ -20,6 +21,7 @@ import { fillFields, showFields } from "./fields.js";
 import { GRID } from "./plane.js";
 import { Random } from "./random.js";
 import { numberIn } from "./link.js";
+import { giveBack } from "./reload.js";
 import { addRoom, isSeen, isTaken, remember, stepThrough } from "./rooms.js";
 import { Runner } from "./runner.js";
 import { CHOICES, DEFAULTS, isSetting, sizesOf } from "./settings.js";
@@ -34,6 +36,7 @@ import { viewport } from "../stepper/viewport.js";
 
 const HELD = 100; // held-out points
 const MOST_RETRAINED = 3000; // steps that a link makes again
+const MEASURED = 100; // times that the losses on all samples are measured meanwhile
 // In one frame at full speed: milliseconds of training, how many steps it has at most, and milliseconds for the fields.
 const BUDGET = { training: 5, steps: 4, fields: 2.5 };
 const MOST_SHOWN = 10; // With so many steps a second at most, everything is drawn after each step.
@@ -112,6 +115,16 @@ export function runTraining() {
 
 export const stopTraining = () => runner.stop();
 
+// Take steps without showing them, and measure the losses now and then, so their curves are as after a run.
+function retrain(count) {
+  const { trainer } = session.board;
+  const every = Math.ceil(count / MEASURED);
+  for (let i = 1; i <= count; i++) {
+    trainer.step();
+    if (i % every === 0) trainer.take();
+  }
+}
+
 function takeOne(samples) {
   const { board } = session;
   stopTraining();
@@ -164,6 +177,8 @@ export function setUpTraining(settings) {
   renew();
 }
 
+const showGradients = on => byId("show_grads").setAttribute("aria-pressed", String(on));
+
 const showSettings = () => showFields("b_", session.board.settings);
 
 const boardCommands = {
@@ -183,9 +198,9 @@ const boardCommands = {
   open_sample: () => openSample(),
   open_neuron: () => openSample(`layers.${wiring.lens.l}.neurons.${wiring.lens.j}`),
   show_grads: () => {
-    const pressed = byId("show_grads").getAttribute("aria-pressed") === "true";
-    byId("show_grads").setAttribute("aria-pressed", String(!pressed));
+    showGradients(!showsGradients());
     drawBoard(true);
+    remember();
   },
 };
 for (const [id, command] of Object.entries(boardCommands)) fieldById(id).addEventListener("click", command);
@@ -200,6 +215,8 @@ document.addEventListener("keydown", event => {
 byId("wires").addEventListener("click", remember); // which may have selected a neuron
 byId("wires").addEventListener("keydown", event => event.key === "Escape" && remember());
 
+const written = points => points.map(({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",")).join(";");
+
 addRoom("board", {
   panel: "board",
   left: stopTraining,
@@ -209,20 +226,24 @@ addRoom("board", {
   },
   facts() {
     const { settings, own } = session.board;
-    const written = ({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",");
     const {
       trainer: { plain, steps, points },
       point,
     } = session.board;
     /** @type {Record<string, any>} */
     const facts = { room: "board", ...settings };
-    if (settings.data === "own") facts.own = own.map(written).join(";");
+    if (settings.data === "own") facts.own = written(own);
     if (plain && steps && steps <= MOST_RETRAINED) facts.trained = steps;
     const { pinned } = wiring;
+    if (showsGradients()) facts.grads = 1;
     if (pinned) facts.neuron = `${pinned.l + 1}.${pinned.j + 1}`; // counted from 1, as in the page's texts
     if (session.origin && session.graph.nodes.length && points.length)
       Object.assign(facts, inStepper.sample ? { sample: point + 1 } : { opens: "batch" });
     return facts;
+  },
+  made() {
+    const { settings, own, trainer, point } = session.board;
+    return { settings: JSON.stringify([settings, written(own)]), made: { trainer: trainer.made, point } };
   },
   keep() {
     const { board } = session;
@@ -263,12 +284,14 @@ addRoom("board", {
       const [x, y, label] = text.split(",").map(Number);
       if (Number.isFinite(x) && Number.isFinite(y)) own.push(pointOf([x, y], label === 1 ? 1 : 0));
     }
+    showGradients(link.get("grads") === "1");
     showSettings();
     renew();
     const { trainer } = session.board;
     const trained = Math.min(numberIn(link, "trained"), MOST_RETRAINED);
-    if (trainer.points.length >= LEAST_POINTS) for (let i = 0; i < trained; i++) trainer.step();
-    if (trained) showTrainer();
+    const given = giveBack("board", session.board);
+    if (!given && trainer.points.length >= LEAST_POINTS) retrain(trained);
+    if (given || trained) showTrainer();
     const [l, j] = (link.get("neuron") ?? "").split(".").map(Number);
     if (wiring.fields[l - 1]?.[j - 1]) wiring.pin({ l: l - 1, j: j - 1 });
     if (link.get("opens") === "batch" && trainer.points.length >= LEAST_POINTS) return openBatch;
