@@ -775,6 +775,26 @@ def test_losses_have_a_logarithmic_axis(draws, values, marks, board):
     assert marks <= told
 
 
+AXES = """lows => {
+    const canvas = byId("losses"), own = canvas.getContext("2d");
+    let bases = [];
+    own.fillText = (text, x, y) => own.textAlign === "right" && bases.push(y);
+    const found = lows.map(low => {
+        bases = [];
+        drawModelLosses(canvas, [2, low], session.words);
+        bases.sort((a, b) => a - b);
+        return Math.min(...bases.slice(1).map((y, i) => y - bases[i]));
+    });
+    delete own.fillText;
+    return [found, parseFloat(getComputedStyle(canvas).fontSize)];
+}"""
+
+
+def test_no_number_of_the_axis_of_the_losses_is_on_another(board):
+    found, size = board.page.evaluate(AXES, [0.06391, *(n / 1000 for n in range(8, 100))])
+    assert min(found) > size
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_an_empty_chart_says_what_it_will_show(lang, opened):
     page = opened(playground(lang)).page

@@ -132,9 +132,15 @@ function tellLater(context, text, [width, height], size) {
 // Write the two ends of the axis and the numbers between them at their heights, with lines to the right. Return where
 // the curves may begin.
 function tellScale(context, { ends: [low, high], marks: between }, up, [right, top], size) {
-  /** @type {[text: string, y: number][]} */
-  const marks = [low, ...(high > low ? [high] : [])].map(x => [shown(x), Math.max(up(x), top + 0.75 * size)]);
-  for (const x of between) if (marks.every(([, y]) => Math.abs(up(x) - y) > size + 1)) marks.push([shown(x), up(x)]);
+  const lowered = 4; // pixels from the middle of a number down to its base
+  /** @type {[text: string, base: number][]} */
+  const marks = [[shown(low), Math.max(up(low), top + 0.75 * size)]];
+  if (high > low) marks.push([shown(high), Math.max(up(high), top + 0.75 * size) + lowered]);
+  const ends = marks.length;
+  for (const x of between) {
+    const at = up(x) + lowered;
+    if (marks.every(([, base]) => Math.abs(at - base) > size + 1)) marks.push([shown(x), at]);
+  }
   Object.assign(context, {
     font: `${size}px sans-serif`,
     textAlign: "right",
@@ -143,12 +149,12 @@ function tellScale(context, { ends: [low, high], marks: between }, up, [right, t
     lineWidth: 1,
   });
   const room = 4 + Math.max(...marks.map(([text]) => context.measureText(text).width));
-  marks.forEach(([text, y], i) => {
-    context.fillText(text, room, i ? y + 4 : y);
-    if (i < 2) return;
+  marks.forEach(([text, base], i) => {
+    context.fillText(text, room, base);
+    if (i < ends) return;
     context.beginPath();
-    context.moveTo(room + 5, y);
-    context.lineTo(right, y);
+    context.moveTo(room + 5, base - lowered);
+    context.lineTo(right, base - lowered);
     context.stroke();
   });
   return room + 5;
