@@ -589,3 +589,15 @@ def test_a_link_that_says_more_of_a_caption_leaves_its_training_running(name, at
     page.wait_for(f"{holder}.running !== null")
     done = "model.learner.done" if name == "attention" else "session.board.trainer.steps"
     page.wait_for(f"{done} > 20")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_gradient_of_three_terms_is_a_whole_sum_also_after_its_leaf_was_dragged(width, opened):
+    page = opened(playground("zh"), replays=False, viewport={"width": width, "height": 844}, reduced_motion="reduce")
+    page.page.evaluate("showLesson('adding', 4)")
+    page.page.evaluate("commands.end()")
+    for number, term in (("2", "4"), ("2.5", "6.25"), ("-2.123", "4.507"), ("12.34", "152.3")):
+        page.page.locator("#numbers input").fill(number)
+        note = page.page.locator(".node[data-name=a] .note").text_content()
+        assert note == f"= {term} + {term} + {term}"

@@ -7,11 +7,13 @@ import { titleOf } from "./parts.js";
 import { bracketed, shown } from "./text.js";
 
 const LEAST = 62; // pixels that a box is wide inside
+export const MOST_SUMMED = 3; // terms of a gradient for which a box has room
 // Pixels beside texts, between a word and its number, for the lock, for a title, for a line, and above and below them.
-// A box always has room for the `usual` number, so it keeps its size while numbers change.
-const ROOMY = { side: 9, between: 10, usual: "-0.8888", lock: 40, title: 21, line: 18, top: 5 };
+// A box always has room for the `usual` number, and for the usual `term` in a sum, so it keeps its size while numbers
+// change.
+const ROOMY = { side: 9, between: 10, usual: "-0.8888", term: "-0.8888", lock: 40, title: 21, line: 18, top: 5 };
 // The same for a graph whose letters would be small otherwise.
-const TIGHT = { side: 4, between: 4, usual: "-0.88", lock: 19, title: 20, line: 18, top: 4 };
+const TIGHT = { side: 4, between: 4, usual: "-0.88", term: "8.888", lock: 19, title: 20, line: 18, top: 4 };
 // The same for a vertical graph, which has to be low for the screen of a phone.
 const LOW = { ...TIGHT, between: 3, title: 17, line: 15, top: 3 };
 
@@ -26,7 +28,7 @@ const LOW = { ...TIGHT, between: 3, title: 17, line: 15, top: 3 };
  */
 export function measure(shape, box, words, numbers, passes, { vertical, tight }) {
   const style = vertical ? LOW : tight ? TIGHT : ROOMY;
-  const { side, between, usual, lock } = style;
+  const { side, between, usual, term, lock } = style;
   const { graph, frames } = shape;
   const [i] = box.nodes;
   const node = graph.nodes[i];
@@ -50,9 +52,11 @@ export function measure(shape, box, words, numbers, passes, { vertical, tight })
       between +
       Math.max(...[usual, ...numbers(box, key)].map(text => textWidth(text, "grad"))),
   );
-  const notes = met
-    ? Math.max(...[`= ${usual} + ${usual}`, ...numbers(box, "sum")].map(text => textWidth(text, "note")))
-    : 0;
+  const terms = graph.expected[i] + Number(passes > 1 && isLeaf(node)); // a second pass adds to what a leaf has
+  const usualSum = `= ${Array(terms > MOST_SUMMED ? 2 : terms)
+    .fill(term)
+    .join(" + ")}`;
+  const notes = met ? Math.max(...[usualSum, ...numbers(box, "sum")].map(text => textWidth(text, "note"))) : 0;
   const own = Math.max(LEAST, ...widths, notes, textWidth(box.title, "title") + (gets ? lock : 0));
   box.style = { ...style, between: Math.min(between, 8) };
   box.width = Math.ceil((box.bare ? textWidth(ROOMY.usual, "number") : own) + 2 * side);

@@ -1,7 +1,7 @@
 // The graph as SVG. The elements of a shape are made once, and are then updated for each state.
 
 import { drawArrow } from "./arrow.js";
-import { boxLines, measure, sumText } from "./boxes.js";
+import { MOST_SUMMED, boxLines, measure, sumText } from "./boxes.js";
 import { svg } from "./elements.js";
 import { fit, fitChanged, textWidth } from "./fitting.js";
 import { isEditable } from "./graph.js";
@@ -186,8 +186,6 @@ export function placeShape(shape, words, view, arrangement) {
   layOut(shape, labelled, arrangement);
   return labelled;
 }
-
-const MOST_SUMMED = 3; // terms of a gradient for which a box has room
 
 /**
  * Return the texts that a row of a box will have at the end, so the box is made wide enough for them.
