@@ -52,7 +52,8 @@ def test_it_ends_when_the_learning_rate_is_zero_and_keeps_what_it_has_learned(mo
     page.page.locator("#m_steps").select_option("300")
     page.page.locator("#m_run").click()
     page.wait_for("model.learner.done === 300")
-    assert page.page.locator("#m_state").inner_text().endswith("done; Start anew trains another model")
+    assert page.page.locator("#m_state").inner_text().startswith("done: all 300 steps · ")
+    assert page.page.locator("#m_run").get_attribute("title") == MODEL["en"]["m_done"]
     assert page.page.locator("#m_warning").inner_text() == ""  # nothing is wrong
     assert page.page.locator("#m_run").inner_text() == "Play"
     assert not page.page.locator("#m_run").is_enabled()
@@ -411,3 +412,15 @@ def test_the_field_of_a_leaf_shows_no_number_of_another_graph(model):
     page.keyboard.press("Enter")
     leaf = "session.numbers.data[Number(byId('leaf').value)]"
     assert float(page.locator("#value").input_value()) == page.evaluate(leaf)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_state_of_the_model_is_no_higher_when_it_is_done(lang, model):
+    page = model(lang).page
+    height = "byId('m_running').getBoundingClientRect().height"
+    for width in (360, 390, 768, 1024, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate("(model.learner.losses = [2.345], model.learner.done = 999, showModel())")
+        before = page.evaluate(height)
+        page.evaluate("(model.learner.done = 1000, showModel())")
+        assert page.evaluate(height) <= before, width

@@ -318,6 +318,20 @@ def test_looking_changes_nothing(board):
     assert board.page.evaluate(run, True) == board.page.evaluate(run, False)
 
 
+@pytest.mark.parametrize(("lang", "word"), [("en", "sample"), ("zh", "样本")])
+def test_the_parts_of_a_batch_are_samples_in_the_page_s_language(lang, word, opened):
+    page = opened(playground(lang)).page
+    page.locator("#tab_board").click()
+    samples = sorted(page.evaluate("(openBatch(), session.board.trainer.peek())"))
+    titles = page.locator(".node.filled .title").all_text_contents()
+    assert {f"+ {word} {i + 1}" for i in samples} <= {*titles}
+    told = page.evaluate(
+        "i => partName(session.graph, session.graph.groups.findIndex(g => g.name === `samples.${i}`), session.words)",
+        samples[0],
+    )
+    assert told == f"{word} {samples[0] + 1}"
+
+
 @pytest.mark.parametrize(("data", "batch"), [("moons", 16), ("bits", 32)])  # there are 16 points of bits
 def test_a_link_tells_the_steps_after_a_batch_was_opened(board, data, batch):
     board.page.locator("#b_data").select_option(data)

@@ -42,8 +42,11 @@ export function tellModel() {
   byId("m_run").textContent = model.running ? words.pause : words.play;
   byId("m_temperature_text").textContent = settings.temperature;
   const done = Boolean(learner) && learner.done >= learner.steps;
-  byId("m_state").textContent = learner ? progress(learner, words) + (done ? ` · ${words.m_done}` : "") : "";
-  for (const id of ["m_run", "m_step"]) fieldById(id).disabled = !learner || done;
+  byId("m_state").textContent = learner ? progress(learner, words) : "";
+  for (const id of ["m_run", "m_step"]) {
+    fieldById(id).disabled = !learner || done;
+    fieldById(id).title = done ? words.m_done : "";
+  }
   byId("m_warning").textContent = modelWarning(learner, words);
 }
 
@@ -51,7 +54,12 @@ function progress({ done, steps, count, losses }, words) {
   const recent = losses.slice(-SMOOTHED);
   const mean = recent.reduce((total, x) => total + x, 0) / recent.length;
   const [told, all, parameters] = [done, steps, count].map(n => n.toLocaleString("en"));
-  return filled(words.m_state, { steps: told, all, count: parameters, loss: recent.length ? shown(mean) : "–" });
+  return filled(done < steps ? words.m_state : words.m_state_done, {
+    steps: told,
+    all,
+    count: parameters,
+    loss: recent.length ? shown(mean) : "–",
+  });
 }
 
 function modelWarning(learner, words) {

@@ -22,7 +22,7 @@ export function computationOf(trainer, samples) {
     ),
   );
   const terms = samples.map(i =>
-    within(alone ? "" : `sample ${i + 1}`, () => {
+    within(alone ? "" : `samples.${i}`, () => {
       const inputs = points[i].inputs.map((x, k) => recorder.leaf(`x${k + 1}${alone ? "" : `#${i + 1}`}`, 1, x));
       const [output] = recordNetwork(recorder, weights, inputs, network).at(-1).out;
       return recordLoss(recorder, loss.steps[points[i].label], output);

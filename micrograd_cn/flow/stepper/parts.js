@@ -4,7 +4,7 @@ import { called } from "./labels.js";
 import { filled, filledApart } from "./text.js";
 
 /**
- * Return the name of a part inside the part around it. Layers and neurons are counted from 1, as in textbooks. Python's
+ * Return the name of a part inside the part around it. Layers, neurons and samples are counted from 1, as in textbooks. Python's
  * path, which is shown as a tooltip, counts from 0.
  * @param {Graph} graph
  * @param {{ group: number | null }} part
@@ -18,7 +18,7 @@ export function titleOf(graph, { group }, words) {
   // `again` is a suffix such as "#2", by which the path differs from others of this name.
   const own = outer < 0 ? path : path.slice(graph.groups[outer].path.length + 1);
   const again = own.slice(name.length);
-  const [, kind, number] = /^(layer|neuron)s\.(\d+)$/.exec(name) ?? [];
+  const [, kind, number] = /^(layer|neuron|sample)s\.(\d+)$/.exec(name) ?? [];
   return kind ? filled(words[`part_${kind}`], { number: Number(number) + 1 }) + again : own;
 }
 
@@ -32,7 +32,7 @@ export function titleOf(graph, { group }, words) {
 export function partName(graph, group, words) {
   const { name, part, path, outer, title } = graph.groups[group];
   const own = titleOf(graph, { group }, words);
-  if (title || part || /^layers\.\d+$/.test(name)) return own;
+  if (title || part || /^(layers|samples)\.\d+$/.test(name)) return own;
   if (!/^neurons\.\d+$/.test(name)) return ownName(graph, group, words) ?? path;
   return outer < 0 ? own : filledApart(words.part_of, { inner: own, outer: partName(graph, outer, words) });
 }
