@@ -601,3 +601,42 @@ def test_a_gradient_of_three_terms_is_a_whole_sum_also_after_its_leaf_was_dragge
         page.page.locator("#numbers input").fill(number)
         note = page.page.locator(".node[data-name=a] .note").text_content()
         assert note == f"= {term} + {term} + {term}"
+
+
+# For the lessons that hide what they ask: what a reader would see of the answer.
+ANSWERS = {
+    "dead": "[...document.querySelectorAll('.label .local')].map(each => each.textContent).includes('× 0')",
+    "saturated": "[...document.querySelectorAll('.label .local')].some(each => each.textContent.includes('10⁻'))",
+    "neuron": "document.querySelector('.unit canvas').checkVisibility({ visibilityProperty: true })",
+    "attention": "byId('m_attention').textContent.includes('%')",
+}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_no_answer_is_seen_before_the_question_or_in_it(name, width, opened):
+    page = opened(playground("en"), replays=False, viewport={"width": width, "height": 844}, reduced_motion="reduce")
+    page.page.evaluate(f"showLesson('{name}', 1)")
+    page.wait_for(f"session.lesson?.name === '{name}'")
+    for media in ("print", "screen"):
+        page.page.emulate_media(media=media)
+        assert not page.page.evaluate(ANSWERS[name])
+    page.press("n")
+    assert not page.page.evaluate(ANSWERS[name])
+    page.page.locator("#lesson_choices button").first.click()
+    assert page.page.evaluate(ANSWERS[name])
+    page.press("b")
+    assert page.page.evaluate(ANSWERS[name])
+
+
+@pytest.mark.browser
+def test_the_large_picture_is_that_of_no_neuron_before_the_question_about_them_is_answered(opened):
+    page = opened(playground("en"), replays=False, reduced_motion="reduce")
+    page.page.evaluate("showLesson('neuron', 2)")
+    plane = "byId('plane').toDataURL()"
+    before = page.page.evaluate(plane)
+    page.page.evaluate("wiring.pin({ l: 0, j: 0 })")
+    assert page.page.evaluate(plane) == before
+    page.page.locator("#lesson_choices button").first.click()
+    assert page.page.evaluate(plane) != before

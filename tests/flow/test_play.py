@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 
-from micrograd_cn import Op, Value, draw_flow
+from micrograd_cn import Op, Value, draw_flow, playground
 from micrograd_cn.flow.texts import PAGE
 from micrograd_cn.testing import expressions
 
@@ -323,3 +323,33 @@ def test_an_answer_may_be_a_fraction_and_what_is_no_number_is_said(answer, told,
         assert position(page) == 1
     else:
         assert page.page.locator("#verdict").inner_text().startswith(told)
+
+
+NOTHING = {"name": "b", "node": "v1", "before": "0"}
+
+
+def filled(lang, word, **facts):
+    return PAGE[lang][word].format(**facts)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_nothing_tells_the_number_that_is_predicted(lang, opened):
+    page = opened(playground(lang), replays=False)
+    page.page.locator("#text").fill("maximum(w, b) * 7")
+    for i, number in enumerate(("3", "2")):
+        page.page.locator("#numbers input").nth(i).fill(number)
+    page.page.locator("#learning").evaluate("each => (each.open = true)")
+    page.page.locator("#rate").fill("0.1")
+    page.page.locator("#learn").click()  # w is 2.3 now
+    page.page.locator("#start").click()
+    page.page.locator("#predict").click()
+    asked = {"1": filled(lang, "at_seed_asked", name="v2"), "0": filled(lang, "at_nothing_asked", **NOTHING)}
+    for answer in ("2.3", "16.1", "1", "7", "7", "0"):
+        page.page.locator("#step").click()
+        assert page.narration == asked.get(answer, page.narration)
+        assert page.narration.count("?") == 1 + (answer == "1" and lang == "en")
+        shown = [page.page.locator(each).inner_text() for each in ("#result", "#trail_text")]
+        assert [text.split()[-1] for text in shown] == (["?"] * 2 if answer in ("2.3", "16.1") else ["16.1"] * 2)
+        page.page.locator("#answer").fill(answer)
+        page.press("Enter")
+        assert not page.page.locator("#ask").is_visible()

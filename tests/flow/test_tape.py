@@ -93,3 +93,24 @@ def test_a_number_that_grows_during_a_run_does_not_touch_its_word(opened):
     for snapshot in (0, 12, 24):
         page.evaluate(f"session.choose({{ snapshot: {snapshot}, done: session.moves.length }})")
         assert min(page.evaluate(gaps)) > 3
+
+
+def test_the_curve_does_not_tell_the_number_that_is_predicted(opened):
+    tape, x = Tape("en"), Value(3, "x")
+    for _ in range(2):
+        y = x * x
+        y.label = "y"
+        tape.snapshot(y)
+        x.data += 1
+    page = opened(tape)  # at the first step
+    page.click("predict")
+    drawn = f"({DRAWN})(byId('curve'), () => session.tell({{ changes: {{}} }}))"
+    told = page.page.locator("#tape_text")
+    assert told.inner_text() == "step 1 of 2, y = ?"
+    assert not {"y 9", "y 16"} & {*page.page.evaluate(drawn)["texts"]}
+    assert page.page.evaluate(drawn)["dots"] == []
+    page.press("ArrowRight")
+    page.page.locator("#answer").fill("9")
+    page.press("Enter")
+    assert told.inner_text() == "step 1 of 2, y = 9"
+    assert "y 9" in page.page.evaluate(drawn)["texts"]

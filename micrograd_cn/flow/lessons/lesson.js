@@ -67,11 +67,11 @@ function showCaption(name, at, learned, arrived) {
   change(() => states[at - 1]({ learned, later: change }));
 }
 
-// Hide what the question asks, until it is answered.
+// Hide what the question asks, until it is answered or the reader has gone on.
 function hideAnswer() {
   const { name, at } = session.lesson;
   const { asks, hides = [] } = LESSONS[name];
-  session.choose({ hides: new Set(at === asks && !answers.has(name) ? hides : []) });
+  session.choose({ hides: new Set(at <= asks && !answers.has(name) ? hides : []) });
 }
 
 // Where the window scrolls, scroll to what the caption is about. It comes below the caption, which sticks to the top.

@@ -61,7 +61,7 @@ export function drawWorld(same = false) {
   const { trainer, point: chosen } = session.board;
   const { points, held } = trainer;
   const { lens } = wiring;
-  const field = lens ? wiring.fields[lens.l][lens.j] : views.output;
+  const field = lens && !session.chosen.hides.has("units") ? wiring.fields[lens.l][lens.j] : views.output;
   drawPlane(byId("plane"), field, { points, held, chosen }, same);
 }
 
@@ -164,4 +164,4 @@ function tellLens() {
 
 themed.push(refresh);
 session.watch(() => byId("wires").classList.toggle("asks", session.chosen.hides.has("units")));
-session.watch(({ changes }) => "lang" in changes && session.board.trainer && drawBoard(true));
+session.watch(({ changes }) => ("lang" in changes || "hides" in changes) && !byId("board").hidden && drawBoard(true));

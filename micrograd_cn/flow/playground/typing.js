@@ -86,9 +86,10 @@ function tellFault(text, waits = false) {
 // Show the number of the expression that was typed. While it has an error there is none, and the graph of the
 // expression before it is pale.
 function tellResult() {
-  const { typed, graph, numbers, origin } = session;
+  const { typed, graph, numbers, origin, asksRoot } = session;
   const { error, number } = typed;
-  byId("result").textContent = error ? "" : `= ${shown(number ?? numbers.data[graph.root])}`;
+  const told = number === null && asksRoot ? "?" : shown(number ?? numbers.data[graph.root]);
+  byId("result").textContent = error ? "" : `= ${told}`;
   byId("stage").classList.toggle("stale", !origin && (error !== null || number !== null));
 }
 

@@ -59,12 +59,14 @@ session.watch(() => {
 
 // Draw the root's value before each step and now.
 function drawTrail() {
-  const { graph, numbers, words, trail } = session;
+  const { graph, numbers, words, trail, asksRoot } = session;
   if (!trail.length || !byId("trail_curve").clientWidth) return;
-  const values = [...trail, numbers.data[graph.root]];
+  const now = numbers.data[graph.root];
+  const values = [...trail, asksRoot ? NaN : now];
   const name = called(graph.nodes[graph.root].name);
   drawValues(byId("trail_curve"), values, { name, mark: trail.length, label: filled(words.curve, { root: name }) });
-  byId("trail_text").textContent = `${name}: ${values.slice(-4).map(shown).join(" → ")}`;
+  const told = [...trail.slice(-3).map(shown), asksRoot ? "?" : shown(now)];
+  byId("trail_text").textContent = `${name}: ${told.join(" → ")}`;
 }
 
 new ResizeObserver(() => session.graph && drawTrail()).observe(byId("trail_curve"));

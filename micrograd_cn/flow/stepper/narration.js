@@ -115,7 +115,8 @@ function enumerated(texts, words, most = 6) {
  * @param {boolean} asked
  */
 function seedSentence({ graph, state }, words, step, asked) {
-  const template = state.passes > 1 ? words.at_seed_again : words.at_seed;
+  let template = asked ? words.at_seed_asked : words.at_seed;
+  if (state.passes > 1) template = words.at_seed_again;
   const name = nodeName(graph, step.node, words);
   return filled(template, { name, value: asked ? "?" : shown(gradient(state, step.node)) });
 }
@@ -164,7 +165,8 @@ function sendSentences(view, words, { moves: [move] }, asked) {
   const name = nodeName(graph, i, words);
   const nothing = whyNothing(view, move.node, move.slot);
   const sender = graph.nodes[move.node];
-  const sentence = filled(words[`narrate_${nothing ?? "edge"}`], {
+  const template = nothing && asked ? words.at_nothing_asked : words[`narrate_${nothing ?? "edge"}`];
+  const sentence = filled(template, {
     name,
     node: nodeName(graph, move.node, words),
     op: sender.symbol,
@@ -178,7 +180,7 @@ function sendSentences(view, words, { moves: [move] }, asked) {
   const total = graph.expected[i];
   const leaf = isLeaf(graph.nodes[i]);
   if (nothing && count === total) return [sentence];
-  const template =
-    count < total ? (leaf ? words.leaf_waiting : words.is_waiting) : leaf ? words.leaf_complete : words.is_complete;
-  return [sentence, filled(template, { name, count, total })];
+  const complete = leaf ? words.leaf_complete : words.is_complete;
+  const waiting = leaf ? words.leaf_waiting : words.is_waiting;
+  return [sentence, filled(count < total ? waiting : complete, { name, count, total })];
 }

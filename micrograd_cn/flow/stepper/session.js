@@ -85,6 +85,11 @@ class Session {
     return next && next.start < done ? { ...next, moves: next.moves.slice(0, done - next.start) } : step;
   }
 
+  // Whether the reader predicts the numbers and the root is still to come, so nothing may tell its value.
+  get asksRoot() {
+    return this.chosen.predict && this.chosen.done < this.graph.order.length;
+  }
+
   viewAt(done = this.chosen.done) {
     return makeView(this.shape, this.numbers, this.moves, done);
   }

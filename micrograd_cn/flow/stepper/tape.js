@@ -18,7 +18,8 @@ session.watch(() => {
   byId("training").hidden = snapshots.length < 2;
   byId("tape").max = String(snapshots.length - 1);
   byId("tape").value = String(chosen.snapshot);
-  const told = { step: chosen.snapshot + 1, count: snapshots.length, root, value: shown(tape.values[chosen.snapshot]) };
+  const value = session.asksRoot ? "?" : shown(tape.values[chosen.snapshot]);
+  const told = { step: chosen.snapshot + 1, count: snapshots.length, root, value };
   byId("tape_text").textContent = filled(words.tape_text, told);
   byId("tape").setAttribute("aria-valuetext", byId("tape_text").textContent);
   drawTape();
@@ -30,7 +31,8 @@ function drawTape() {
   const { graph, words, chosen } = session;
   const { name } = graph.nodes[graph.root];
   const label = filled(words.curve, { root: name });
-  const [left, wide] = drawValues(byId("curve"), tape.values, { name, mark: chosen.snapshot, label });
+  const values = tape.values.map((x, i) => (i === chosen.snapshot && session.asksRoot ? NaN : x));
+  const [left, wide] = drawValues(byId("curve"), values, { name, mark: chosen.snapshot, label });
   byId("reel").style.setProperty("--left", `${left}px`);
   byId("reel").style.setProperty("--wide", `${wide}px`);
 }

@@ -80,7 +80,7 @@ LESSONS = {
         "lesson_neuron": "What one neuron sees",
         "lesson_neuron_about": "How straight lines become a round border.",
         "lesson_neuron_1": "The network should learn to tell the inner points from the outer ones. It has three "
-        "neurons between input and output. Each small picture shows its neuron's output at every point of the plane.",
+        "neurons between input and output. Each small square will show its neuron's output at every point of the plane.",
         "lesson_neuron_2": "Each of the three computes tanh(w₁·x₁ + w₂·x₂ + b). What is the border between its blue "
         "and its orange?",
         "lesson_neuron_choice_1": "a straight line",
@@ -191,8 +191,8 @@ LESSONS = {
         "lesson_saturated_4": "试一试：把上方的 w 往 0 拖，看 w 的梯度怎样“醒过来”。w 是多少时，这个梯度最大？",
         "lesson_neuron": "一个神经元能看到什么",
         "lesson_neuron_about": "直线怎样拼成圆形的边界。",
-        "lesson_neuron_1": "网络要把内圈的点和外圈的点分开。输入和输出之间有三个神经元；每幅小图显示一个神经元在平面"
-        "各处的输出。",
+        "lesson_neuron_1": "网络要把内圈的点和外圈的点分开。输入和输出之间有三个神经元；每个小方格将显示一个神经元在"
+        "平面各处的输出。",
         "lesson_neuron_2": "这三个神经元各自计算 tanh(w₁·x₁ + w₂·x₂ + b)。每幅小图的蓝色和橙色之间，分界是什么形状？",
         "lesson_neuron_choice_1": "一条直线",
         "lesson_neuron_choice_2": "一个圆",

@@ -117,6 +117,8 @@ PAGE = {
         "at_part_several": "Forward: {part} sees {inputs} and gives {count} numbers, from {least} to {most}.",
         "at_part_alone": "Forward: {part} gives {value}.",
         "at_seed": "{name}.grad = {value}: backward starts at the root, whose derivative with respect to itself is 1.",
+        "at_seed_asked": "{name}.grad = ?: backward starts at the root. What is its derivative with respect to itself?",
+        "at_nothing_asked": "{name}.grad: {before} + (what {node} sends to {name}) = ?",
         "at_seed_again": "{name}.grad = {value}: backward starts again without zero_grad(). Interior gradients start "
         "at 0, leaf gradients keep what they have.",
         "at_send_part": "Backward: {part} sends {count} contributions to {to}. It has sent {sent} of its {all}.",
@@ -275,6 +277,8 @@ PAGE = {
         "at_part_several": "前向传播：{part}由 {inputs} 算出 {count} 个数，从 {least} 到 {most}。",
         "at_part_alone": "前向传播：{part}给出 {value}。",
         "at_seed": "{name}.grad = {value}：反向传播从根节点开始，它对自身的导数是 1。",
+        "at_seed_asked": "{name}.grad = ?：反向传播从根节点开始。它对自身的导数是多少？",
+        "at_nothing_asked": "{name}.grad：{before} + ({node} 送给 {name} 的贡献) = ?",
         "at_seed_again": "{name}.grad = {value}：没有调用 zero_grad() 就再次反向传播。内部节点的梯度从 0 开始，"
         "叶节点保留原有的梯度。",
         "at_send_part": "反向传播：{part}向{to}送出 {count} 项贡献。它共有 {all} 项，已送出 {sent} 项。",
