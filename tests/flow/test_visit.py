@@ -551,6 +551,7 @@ def test_a_reload_gives_back_the_network_as_it_was(opened):
     page.press("ArrowRight", "ArrowRight")
     before = lists(page, BOARD)
     assert before[3] == "true"
+    assert page.link  # waits until it is written
     page.page.reload()
     assert lists(page, BOARD) == before
     page.page.locator("#one_step").click()
