@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +48,7 @@ LOSSES = {
     "huber_loss": Loss(losses.huber_loss),
     "l1_loss": Loss(losses.l1_loss),
 }
+_RUN = re.compile(r"\{\d+\}(?:, \{\d+\})+")
 BETAS = (0.85, 0.99)  # of Adam for the language model, as in microgpt
 # The first 4,000 names of demos/names.txt. They are from the lists of the US Social Security Administration, as
 # collected in https://github.com/karpathy/makemore (MIT licence).
@@ -74,6 +77,7 @@ class Playground:
         neuron = topological_order(Neuron(MOST_NEURONS)([Value(0.0)] * MOST_NEURONS))
         wide = {node.op: len(node.parents) for node in neuron}
         operations = {name: _counts(op, rows, max(MOST_OPERANDS, wide.get(op, 0))) for name, op in OPS.items()}
+        operations = json.loads(_RUN.sub(_short_run, json.dumps(operations)))
         data: dict[str, Any] = {
             "lang": self._chosen,
             "words": words_of(PAGE, PLAYGROUND, EXPRESSION, NETWORK, MODEL, LESSONS, _errors()),
@@ -134,6 +138,13 @@ def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
     if op.arity is not None:
         return operation_facts(op, op.arity, rows)
     return [operation_facts(op, n, rows) if n in op.arities and n else None for n in range(most + 1)]
+
+
+def _short_run(run: re.Match[str]) -> str:
+    """Write operands such as "{2}, {3}, {4}" as "{2-4}", which takes less of the page. page.js writes them out."""
+    numbers = [int(number) for number in re.findall(r"\d+", run[0])]
+    first, last = numbers[0], numbers[-1]
+    return f"{{{first}-{last}}}" if numbers == [*range(first, last + 1)] else run[0]
 
 
 def _errors() -> dict[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """The playground trains with the library's weights, losses, optimisers and steps, and its room shows them."""
 
 import itertools
+import json
 import math
 import random
 import re
@@ -86,6 +87,14 @@ def test_the_page_knows_every_operation_for_every_count_of_operands_that_it_take
         for n, facts in found.items():
             text = facts.get("written", facts["text"])  # with all operands
             assert {*re.findall(r"\{(\d+)\}", text)} == {str(slot) for slot in range(n)}
+
+
+def test_a_page_writes_out_the_operands_that_its_data_have_in_short(room):
+    found = room.evaluate("page.operations")
+    assert found["dot"][11]["written"].startswith("dot([{0}, {1}, {2}, {3}, {4}], [{5}, {6}")
+    for name, op in OPS.items():
+        known = _counts(op, Rows(), len(found[name]) - 1 if isinstance(found[name], list) else 0)
+        assert found[name] == json.loads(json.dumps(known)), name
 
 
 def test_a_page_that_is_saved_has_the_text_of_the_playground(tmp_path):

@@ -6,7 +6,7 @@ const KEPT = `micrograd_cn.rooms ${location.pathname}`;
 
 // What the rooms had when the page was left. The tab keeps it, and only a reload or the browser's Back gives it back.
 /** @type {Record<string, { settings: string, made: any }>} */
-const before = keptBefore();
+const hadBefore = keptBefore();
 
 function keptBefore() {
   try {
@@ -35,8 +35,8 @@ addEventListener("pagehide", () => {
  * @param {object} state
  */
 export function giveBack(name, state) {
-  const found = before[name];
-  delete before[name];
+  const found = hadBefore[name];
+  delete hadBefore[name];
   if (found?.settings !== rooms.get(name).made()?.settings) return false;
   adopt(state, found.made);
   return true;

@@ -215,7 +215,7 @@ document.addEventListener("keydown", event => {
 byId("wires").addEventListener("click", remember); // which may have selected a neuron
 byId("wires").addEventListener("keydown", event => event.key === "Escape" && remember());
 
-const written = points => points.map(({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",")).join(";");
+const ownPoints = points => points.map(({ at, label }) => [...at.map(x => x.toFixed(2)), label].join(",")).join(";");
 
 addRoom("board", {
   panel: "board",
@@ -232,7 +232,7 @@ addRoom("board", {
     } = session.board;
     /** @type {Record<string, any>} */
     const facts = { room: "board", ...settings };
-    if (settings.data === "own") facts.own = written(own);
+    if (settings.data === "own") facts.own = ownPoints(own);
     if (plain && steps && steps <= MOST_RETRAINED) facts.trained = steps;
     const { pinned } = wiring;
     if (showsGradients()) facts.grads = 1;
@@ -243,7 +243,7 @@ addRoom("board", {
   },
   made() {
     const { settings, own, trainer, point } = session.board;
-    return { settings: JSON.stringify([settings, written(own)]), made: { trainer: trainer.made, point } };
+    return { settings: JSON.stringify([settings, ownPoints(own)]), made: { trainer: trainer.made, point } };
   },
   keep() {
     const { board } = session;

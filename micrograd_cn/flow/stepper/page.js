@@ -7,6 +7,13 @@ import { parsed } from "./text.js";
 /** @type {PageData} */
 export const page = JSON.parse(byId("data").textContent);
 
+// A playground writes operands such as {2}, {3}, {4} as {2-4}.
+if (page.operations) {
+  const written = (_, first, last) =>
+    Array.from({ length: last - first + 1 }, (_, i) => `{${Number(first) + i}}`).join(", ");
+  page.operations = JSON.parse(JSON.stringify(page.operations).replace(/\{(\d+)-(\d+)\}/g, written));
+}
+
 // A page that consists of several files leaves out what is usual for an operation.
 if (page.usual) {
   for (const [name, listed] of Object.entries(page.operations)) {

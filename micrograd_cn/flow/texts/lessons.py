@@ -80,7 +80,8 @@ LESSONS = {
         "lesson_neuron": "What one neuron sees",
         "lesson_neuron_about": "How straight lines become a round border.",
         "lesson_neuron_1": "The network should learn to tell the inner points from the outer ones. It has three "
-        "neurons between input and output. Each small square will show its neuron's output at every point of the plane.",
+        "neurons between input and output. Each small square will show its neuron's output at every point of the "
+        "plane.",
         "lesson_neuron_2": "Each of the three computes tanh(w₁·x₁ + w₂·x₂ + b). What is the border between its blue "
         "and its orange?",
         "lesson_neuron_choice_1": "a straight line",
