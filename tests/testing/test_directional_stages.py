@@ -204,6 +204,15 @@ def test_each_excuse_takes_some_mistake_back(monkeypatch, name):
     assert verdict(EXCUSES[name], **sizes) is False
 
 
+@pytest.mark.parametrize("size", [1.7e5, 1.1e6])
+def test_features_that_rounding_hides_are_no_mistake_of_a_derivative_that_shows_them(size):
+    """Between such numbers of float32, the logarithm of the gamma function has poles, and its values are rounded."""
+    for part in (0.125, 0.3125, 0.5):
+        along = Along(with_poles, its_poles, np.float32([-np.floor(size) - part]), [2.0 ** np.floor(np.log2(size))])
+        assert verdict(along) is not False
+        assert verdict(along._replace(df=lambda x: 1.2 * np.log(-x.astype(float)))) is False
+
+
 @pytest.mark.parametrize("wrong", [lambda x: -its_poles(x), lambda x: 0 * x, lambda x: its_poles(x) + 200])
 def test_a_mistake_is_found_beside_a_pole_that_is_as_near_as_the_finest_steps(wrong):
     assert verdict(EXCUSES["features_as_narrow_as_finest_steps"]._replace(df=wrong)) is False

@@ -145,11 +145,12 @@ def narrow_features(doubt: Doubt) -> str:
 
 
 def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
-    """Return a note if f has a feature that is hardly wider than the finest steps, as beside a pole of lgamma; else "".
+    """Return a note if f has features about as narrow as the finest steps, as between poles of lgamma; else "".
 
-    Larger steps miss the feature, and rounding hides it in fewer steps than an extrapolation needs. It explains the
-    mismatch under two conditions. The analytic derivative changes by about as much within a few finest steps, unlike
-    that of a staircase. In the mean over some interval of that length, it agrees.
+    Larger steps miss such features, and rounding may hide them. They explain the mismatch under two conditions. The
+    analytic derivative changes by about as much within a few finest steps, unlike that of a staircase. Intervals of
+    that length do not show the mismatch: in the mean over one of them, the derivative agrees, or noise hides whether it
+    does in all of them.
     """
     phi, finest, least = doubt.phi, doubt.problem.steps.finest, 0.5 * doubt.mismatch
     if doubt.confirmed:
@@ -158,9 +159,11 @@ def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
     slopes = [phi.analytic_at(sign * h) for h in steps for sign in (1.0, -1.0)]
     if not any(least <= math.fabs(slope - phi.analytic) < math.inf for slope in slopes):
         return ""
-    means = (mean_over_interval(phi, h) for h in steps)
-    agrees = any(mean and math.fabs(mean.mismatch) + mean.noise + mean.bias < least for mean in means)
-    return "no numerical derivative: a feature that is hardly wider than the finest steps" if agrees else ""
+    means = [mean for mean in (mean_over_interval(phi, h) for h in steps) if mean]
+    errors = [(math.fabs(mean.mismatch), mean.noise + mean.bias) for mean in means]
+    if any(off + error < least for off, error in errors) or all(off <= error for off, error in errors):
+        return "no numerical derivative: features that are about as narrow as the finest steps"
+    return ""
 
 
 def staircase(doubt: Doubt) -> str:

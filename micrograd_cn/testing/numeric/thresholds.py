@@ -291,8 +291,9 @@ ROUGH_SHARE = 0.4
 """Distances from a parabola. A smooth function is nearer than this to a polynomial of degree 6."""
 FEATURE_SLOPE = 4.0
 """Heights of a feature, over the distance of near points. The slope of a feature is at most this."""
-FEATURE_STEPS = (1.0, 2.0, 4.0, 8.0)
-"""The finest steps: half widths of intervals. Over some of them, a feature that is hardly wider shows."""
+FEATURE_STEPS = (0.618, 1.618, 2.618, 4.236)
+"""The finest steps: half widths of intervals. Over some of them, a feature that is hardly wider shows. They are powers
+of the golden ratio, since steps of whole numbers may all end at the same distance from a pole."""
 STAIRCASE_INTERVALS = (0.25, 2.0**-4, 2.0**-6)
 """Steps: half widths of intervals. They are so wide that they have many treads of a staircase."""
 WIDE_INTERVALS = (1.0, 0.25, 2.0**-4)
