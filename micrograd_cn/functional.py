@@ -23,7 +23,7 @@ are false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))`
 Write `{x.data for x in v}` for a set of the numbers. For an argument that was itself a `Value`, and for what is
 computed from it, `==` goes by identity, as everywhere else.
 
-A bool of Python or numpy, and an array of bools, is passed to the function as it is, so it can be a mask, and its
+A Python or numpy bool, and an array of bools, is passed to the function as it is, so it can be a mask, and its
 derivative is 0. An argument that contains nothing but bools is refused. An int is differentiated like any other number,
 so it is a `Value` in the function and cannot be an index. To pass an int as it is, write `argnums` with the positions
 of the other arguments. A copy of a `Value` that stands for a number, as by `copy.deepcopy`, is this `Value` itself,

@@ -25,7 +25,7 @@ __all__ = [
 class Generator(Protocol):
     """A random generator with the methods `uniform` and `gauss`, such as a `random.Random` or the module `random`.
 
-    A generator of numpy has a method `normal` instead of `gauss`, which is used in its place.
+    A numpy generator has a method `normal` instead of `gauss`, which is used in its place.
 
     >>> class Middle:
     ...     def uniform(self, a, b):
@@ -44,7 +44,7 @@ class Generator(Protocol):
 
 
 def _normal(rng: Any, deviation: float) -> float:
-    """Draw a normal number with mean 0 and the standard deviation `deviation`, by a generator of Python or numpy."""
+    """Draw a normal number with mean 0 and the standard deviation `deviation`, by a Python or numpy generator."""
     draw = rng.gauss if hasattr(rng, "gauss") else rng.normal
     return float(draw(0.0, deviation))
 

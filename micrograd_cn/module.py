@@ -1489,7 +1489,7 @@ def _are_same(a: list[Any] | None, b: list[Any]) -> bool:
     """Return whether two lists are equal; False if Python cannot say, as for lists of arrays, or if `a` is None."""
     try:
         return a == b
-    except ValueError:  # arrays of numpy are compared item by item
+    except ValueError:  # numpy arrays are compared item by item
         return False
 
 

@@ -49,7 +49,7 @@ SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "
 FILLING = {"copyto", "fill", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
 WITH_OPERATORS = {"__ceil__", "ceil", "deg2rad", "exp2", "rad2deg"}  # methods for numpy that are written with operators
 
-# Functions of Python that put results into no array
+# Built-in Python functions that put results into no array
 FILLING_NOTHING = {"abs", "all", "any", "divmod", "max", "min", "pow", "round", "sorted", "sum"}
 
 INSIDE_FUNCTIONS = ("<lambda>", "<listcomp>", "<genexpr>")  # code whose results the code around it may store

@@ -61,7 +61,7 @@ class Question(NamedTuple):
 
     Attributes:
         name: the name of the numpy function that compares, such as "argmax", or "maximum" for np.maximum.reduce.
-            It is "" if something else compares: an operator such as `<`, or a function of Python such as `max`.
+            It is "" if something else compares: an operator such as `<`, or a built-in function such as `max`.
         is_known: whether `name` is certain. If it is not, `name` is the name of the method that is called, which may
             not be numpy's, or "" if this name is not known either.
     """
@@ -266,7 +266,7 @@ def _is_numpys(x: Any) -> bool:
 def _speaks_for_python(frame: FrameType) -> bool:
     """Return whether the code of `frame` has a name such as `sorted` or `max`, and none such as `argmax`.
 
-    Then it is assumed that a function of Python compares the elements, and not a numpy function. If the code is that
+    Then it is assumed that a built-in Python function compares the elements, and no numpy function. If the code is that
     of a comprehension or a generator expression, the names in the function that contains it count too.
     """
     names = frame.f_code.co_names

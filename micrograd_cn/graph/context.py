@@ -309,7 +309,7 @@ class Mode:
         """Return `function`, decorated to run in the mode.
 
         Raises:
-            TypeError: `function` is a class, of which the decorator would make a function.
+            TypeError: `function` is a class, which the decorator would turn into a function.
         """
         if isinstance(function, type):
             name, mode = getattr(function, "__name__", "C"), type(self).__name__

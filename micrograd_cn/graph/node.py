@@ -417,7 +417,7 @@ class Node(NumpyMethods):
         if self is other:
             if not plain_numbers.is_users_code(caller):
                 return True
-            held = not isnan(self._data)  # `!=` of nan sets a flag of which numpy would warn
+            held = not isnan(self._data)  # `!=` of nan sets a flag, and numpy would warn of it
             if context.active and (hooks := context.here().hooks):
                 hooks.compared(self, "==", self, held)
             return held

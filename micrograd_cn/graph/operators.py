@@ -75,7 +75,7 @@ def result_of_own_class(op: Op, x: Any, other: Any) -> Any:
     """Return the result of `op` for `x` and `other`, a number of a user's class, if this class has a method for it.
 
     Python does the same: for 3.0 * q, it calls `q.__rmul__(3.0)`, even if q could be converted to a float. Return
-    NotImplemented if `other` is a number of Python or numpy or a `numbers.Real`, or if its class has no such method, or
+    NotImplemented if `other` is a Python or numpy number or a `numbers.Real`, or if its class has no such method, or
     if the method returns NotImplemented.
     """
     if isinstance(other, (int, float, Operators)) or type(other).__module__ == "numpy":

@@ -20,11 +20,11 @@ from .closures import Closure
 
 __all__ = ["expect_backward", "warn_of_outdated", "was_missed"]
 
-MAX_CALLS = 10  # so many calls of `backward` are asked for a graph that has the optimiser's parameters
+MAX_CALLS = 10  # how many calls of `backward` are asked whether their graph has a parameter of the optimiser
 
 # What an optimiser asked: a reference to it, and for how many calls of `backward` it is kept; None if nothing was asked
 expected: tuple[weakref.ref[Any], int] | None = None
-unreached: weakref.ref[Any] | None = None  # the last optimiser of which none of so many calls reached a parameter
+unreached: weakref.ref[Any] | None = None  # the last optimiser that all these calls missed
 
 
 def expect_backward(optimizer: Any) -> None:

@@ -50,7 +50,8 @@ class Variables(set[Any]):
     def include(self, root: Any) -> bool:
         """Return whether the node `root` depends on variables and constants alone, so it stands for a plain number.
 
-        The result for each node is kept. So a node is visited once, however often nodes that depend on it are compared.
+        Of the leaves, only variables and constants that an operation computed stand for plain numbers. The result for
+        each node is kept, so a node is visited once, however often nodes that depend on it are compared.
         """
         if root.op is None:
             return root in self or bool(root._is_constant_result)

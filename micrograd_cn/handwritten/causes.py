@@ -36,7 +36,7 @@ class Cause(NamedTuple):
     there: tuple[Contribution, ...] = ()  # the contributions that have arrived, if not all have
     about: Contribution | None = None  # a contribution that is wrong, or that comes from the user which sends wrongly
     number: float = 0.0  # how often a gradient was added, or which local derivative would give the node's gradient
-    operations: tuple[str, ...] = ()  # the names of operations, of which one may have a wrong local derivative
+    operations: tuple[str, ...] = ()  # the names of operations, one of which may have a wrong local derivative
     are_first: bool = False  # whether the contributions that have arrived are certainly the first ones
 
 

@@ -131,7 +131,7 @@ def floor(x: float) -> float:
 
 
 def remainder(a: float, b: float) -> float:
-    """Return a % b: the number a - b*floor(a/b), rounded only once, which has the sign of b; nan if b is 0."""
+    """Return a % b: a - b*floor(a/b), rounded only once, which has the sign of b; nan if b is 0 or a infinite."""
     return a % b if b else nan
 
 
@@ -141,7 +141,7 @@ def fmod(a: float, b: float) -> float:
 
 
 def floor_div(a: float, b: float) -> float:
-    """Return floor(a/b) of the exact quotient a/b, as the nearest float; a/b, which is inf or nan, if b is 0."""
+    """Return the exact quotient a/b rounded down, as the nearest float; a/b if b is 0, else nan if a is infinite."""
     return a // b if b else div(a, b)
 
 

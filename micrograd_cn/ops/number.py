@@ -148,7 +148,7 @@ def mixed_engines(x: object) -> str:
 
 
 def is_table(x: object) -> bool:
-    """Return whether `x` is a table such as a DataFrame of pandas. A loop over a table gives labels, not numbers."""
+    """Return whether `x` is a table such as a pandas DataFrame. A loop over a table gives labels, not numbers."""
     return hasattr(x, "columns") and hasattr(x, "to_numpy")
 
 

@@ -14,7 +14,7 @@ from .optimizer import list_of_parameters
 
 __all__ = ["EarlyStopping"]
 
-# What to write instead of an option of Keras
+# What to write instead of a Keras option
 INSTEAD = {
     "min_delta": "leave it out, because any smaller loss is an improvement",
     "mode": "write maximize=True if a larger number is better",

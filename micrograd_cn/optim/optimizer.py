@@ -35,7 +35,7 @@ class MachineCode(Protocol):
 
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
 machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
-# After so many steps, an optimiser looks for mistakes; see `look_for_mistakes`.
+# The counts of steps after which an optimiser looks for mistakes; see `look_for_mistakes`.
 LOOKING_STEPS = {0, 1, 30, 1000, 30_000, 1_000_000}
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.

@@ -47,7 +47,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
     def pipe(self, format: str | None = None, *_: Any, encoding: str | None = None, **__: Any) -> Any:  # noqa: A002
         """Return the picture as bytes, or as text if you name its `encoding`.
 
-        `format` is the format of the picture, by default `self.format`. Further arguments of graphviz are ignored.
+        `format` is the format of the picture, by default `self.format`. Further arguments are ignored.
         """
         picture = render(self.source, format or self.format, self.lang)
         return picture.decode(encoding) if encoding else picture
@@ -102,8 +102,8 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
                 `outfile` is given alone: beside it, with the ending .gv.
             format: the format of the picture. The default is the ending of `outfile`, or else `self.format`.
             outfile: where to write the picture. The default is `filename` with the format as a second ending.
-            _: further positional arguments of graphviz, which are ignored.
-            __: further keyword arguments of graphviz, which are ignored.
+            _: further positional arguments of graphviz's method, which are ignored.
+            __: further keyword arguments of graphviz's method, which are ignored.
 
         Raises:
             RenderError: no renderer is installed, or it failed, or it cannot draw this picture as it should look.

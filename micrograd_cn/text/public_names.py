@@ -14,7 +14,7 @@ __all__ = ["missing_name"]
 PACKAGE = Path(__file__).parents[1]
 # The modules that are searched, in this order, so `Module` is found in `nn` and `constant` in `engine`
 SEARCHED = "nn", "losses", "optim", "functional", "compiler", "testing", "engine", "init", "picture"
-# For names of PyTorch: an expression of this package that takes their place, as in `micrograd_cn.EXPRESSION`
+# For PyTorch names: an expression of this package that takes their place, as in `micrograd_cn.EXPRESSION`
 INSTEAD = {
     "Linear": "nn.Layer(nin, nout, nonlin=False)",
     "Sequential": "nn.MLP(nin, [n1, n2])",
@@ -48,7 +48,7 @@ INSTEAD = {
 }
 
 _RATE = "optimizer.lr = {} before each optimizer.step()"
-# For names of PyTorch that no expression of this package replaces: what to write for them.
+# For PyTorch names that no expression of this package replaces: what to write for them.
 STATEMENTS = {
     **dict.fromkeys(("tensor", "Tensor"), "Value(x) for a number, or np.array([Value(x) for x in xs]) for a list"),
     "Dropout": "[x * kept / (1 - p) for x, kept in zip(xs, mask)], where mask has a random 0 or 1 for each x",
