@@ -265,9 +265,10 @@ class Reach:
         self._found: dict[Value, Any] = {}
 
     def spread(self, source: Value, edges: Iterable[tuple[Value, SymbolicEdge]]) -> None:
-        """Record that a gradient that reaches `source` flows along `edges` to their targets; see `symbolic_edges`.
+        """Record that a gradient that reaches `source` flows along `edges` to their targets.
 
-        Call this method for all edges that lead to a node before you call it for the edges that lead on from the node.
+        `edges` has pairs of a target and an edge, as `symbolic_edges` returns them. Call this method for all edges that
+        lead to a node before you call it for the edges that lead on from the node.
         """
         certain, sources = self._certain, self._sources
         from_certain = source in certain

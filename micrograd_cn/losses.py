@@ -359,7 +359,7 @@ def huber_loss(
     Args:
         input: a number or `Value`, or nested sequences of them.
         target: numbers or `Value`s in the same shape.
-        reduction: "mean", "sum" or "none", as for `mse_loss`.
+        reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `input`.
         delta: the |d| at which the parabola ends and the straight lines begin, more than 0.
 
     Raises:
@@ -398,7 +398,7 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean", **wrong: Never)
     Args:
         score: a number or `Value`, or nested sequences of them.
         target: -1 or 1 for each score, in the shape of `score`.
-        reduction: "mean", "sum" or "none", as for `mse_loss`.
+        reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `score`.
 
     Raises:
         ValueError: the shapes differ, the batch is empty, the reduction is unknown, or a target is neither -1 nor 1. (A
@@ -430,9 +430,9 @@ def binary_cross_entropy(
     takes logits has no such limits; see `binary_cross_entropy_with_logits`.
 
     Args:
-        input: probabilities, numbers or `Value`s, in nested sequences as for `mse_loss`.
+        input: probabilities: a number or `Value`, or nested sequences of them.
         target: numbers or `Value`s from 0 to 1, in the shape of `input`.
-        reduction: "mean", "sum" or "none", as for `mse_loss`.
+        reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `input`.
         weight: a factor for each element's loss, a number or `Value`, in the shape of `input`, or in the shape of its
             last axes, which numpy would broadcast; or one factor for all. The mean is the sum of the weighted losses
             divided by the count of elements, not by the sum of the weights.
@@ -491,10 +491,10 @@ def binary_cross_entropy_with_logits(
     For each logit it computes t * pos_weight * softplus(-x) + (1 - t) * softplus(x), which does not overflow at any x.
 
     Args:
-        input: logits, numbers or `Value`s, in nested sequences as for `mse_loss`.
+        input: logits: a number or `Value`, or nested sequences of them.
         target: numbers or `Value`s from 0 to 1, in the shape of `input`.
-        reduction: "mean", "sum" or "none", as for `mse_loss`.
-        weight: a factor for each element's loss, as for `binary_cross_entropy`.
+        reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `input`.
+        weight: a factor for each element's loss, in the shape of `input` or of its last axes; or one factor for all.
         pos_weight: a factor for the loss of positive targets, 1 by default. It is one number, or has the shape of
             `input`, or that of its last axes, for example a number for each class.
 

@@ -23,7 +23,7 @@ TWO: Derivative = (2.0, None, 2)
 
 
 class Arithmetic(Protocol):
-    """The methods by which elimination multiplies and adds derivatives; see `DerivativeArithmetic`.
+    """The type of objects that multiply and add derivatives, as `DerivativeArithmetic` does.
 
     Attributes:
         multiplications: how many products of two nodes have been made. This is the cost of an order of elimination.

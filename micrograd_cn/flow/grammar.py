@@ -57,9 +57,8 @@ def _call(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     The dict has these keys. `usage` is a text for error messages. `parameters` has for each parameter its name, whether
     the argument is a list, and a list with the default, which is empty if there is none. `order`, which is there only
     if the operation has a `signature`, has the parameters in the order in which the operation takes them as operands.
-    Three keys are there only if they are true: `named` says
-    that a call may name its arguments, `some` that the function raises an error for empty lists, and `alike` that it
-    raises an error for lists of different lengths.
+    Three keys are there only if they are true: `named` says that a call may name its arguments, `some` that the
+    function raises an error for empty lists, and `alike` that it raises an error for lists of different lengths.
     """
     parameters, listed = list(call_signature(function).parameters.values()), lists(function)
     signature = function.signature if isinstance(function, Op) else None

@@ -118,7 +118,7 @@ class Context:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the installed hooks record the computation of this thread or task; see `Hooks.owns_nodes`."""
+        """Whether hooks are installed that record the computation of this thread or task, and do not only watch it."""
         return self.hooks is not None and self.hooks.owns_nodes
 
 

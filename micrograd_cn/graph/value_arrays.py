@@ -147,7 +147,7 @@ def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, A
 def _condition(node: Any) -> Any:
     """Return an object that Python code may branch on, for the result `node` of a comparison, which is 0 or 1.
 
-    The installed hooks choose it; see `Hooks.made_condition`. If no hooks are installed, it is `node` itself.
+    The method `made_condition` of the installed hooks returns it. If no hooks are installed, it is `node` itself.
     """
     hooks = context.here().hooks
     return hooks.made_condition(node) if hooks else node

@@ -2,10 +2,10 @@
 
 A call such as `tanh(x)` begins in `operation`: if x is a number it computes a float, and if x is a `Value` it lets x
 record a node. `number` turns arguments into floats. The rows in `table` say how to compute: values come from the float
-functions of `ieee`, and derivatives are written with other rows. `traits` defines what else a row says, for pictures,
-gradient checks and the compiler, and `rounding` has the error bounds that gradient checks allow for. `checks` raises an
-error for a malformed row, and `registry` finds a row by its name. `options` has the errors for options that a function
-does not have.
+functions of `ieee` and `special`, and derivatives are written with other rows. `linear` solves systems of equations
+with the rows. `traits` defines what else a row says, for pictures, gradient checks and the compiler, and `rounding` has
+the error bounds that gradient checks allow for. `checks` raises an error for a malformed row, and `registry` finds a
+row by its name. `options` has the errors for options that a function does not have.
 """
 
 from .linear import solve

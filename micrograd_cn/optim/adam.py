@@ -19,7 +19,7 @@ class Adam(Optimizer):
 
     m = b1 * m + (1 - b1) * g and v = b2 * v + (1 - b2) * g * g are running means, both 0 at first, and
     g = p.grad + weight_decay * p. The division by 1 - b1**t and 1 - b2**t corrects for their start at 0. The step
-    number t of a parameter counts only the steps in which the parameter has a gradient; see `Optimizer`.
+    number t of a parameter counts only the steps in which the parameter has a gradient.
 
     With amsgrad, the largest v of all steps up to this one stands in place of v in the denominator (Reddi, Kale & Kumar
     2018). With maximize, -p.grad stands in place of p.grad.

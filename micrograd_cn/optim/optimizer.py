@@ -340,7 +340,7 @@ maximize=False>
         )
 
     def step(self, closure: None = None) -> None:
-        """Change every parameter that has a gradient, and leave the other parameters alone; see `Optimizer`.
+        """Change every parameter, except those whose `grad` is None and those that require no gradient.
 
         Args:
             closure: a PyTorch option. If you set it, an error says what to write instead.
@@ -442,7 +442,7 @@ maximize=False>
         """Set the gradient of every parameter to 0, or to None.
 
         After `zero_grad(set_to_none=True)`, `step` leaves alone each parameter to which `backward` has not sent a
-        gradient since; see `Optimizer`.
+        gradient since.
 
         >>> from micrograd_cn.optim import SGD
         >>> p = Value(1.0)
