@@ -21,11 +21,18 @@ from ..ops.number import number
 from ..ops.operation import Op
 from ..ops.registry import is_known
 
-__all__ = ["FormulaError", "FormulaSteps", "Term", "call_with_terms", "expand", "formula_steps", "remembered", "trace"]
+__all__ = [
+    *("FUNCTIONS_INSTEAD", "FormulaError", "FormulaSteps", "Term", "call_with_terms", "expand", "formula_steps"),
+    *("remembered", "trace"),
+]
 
 T = TypeVar("T")
 
-
+# What to write for functions that take numbers alone
+FUNCTIONS_INSTEAD = (
+    "micrograd_cn's functions, such as exp(x) for math.exp(x), and (x + 0.5).floor(), which rounds halves up, for "
+    "round(x)"
+)
 _refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusals", default=None)
 
 
@@ -103,8 +110,13 @@ class Term(Operators):
         raise remembered(TypeError("must be real number, not Term"))
 
     __float__ = __int__ = __complex__ = __trunc__ = __round__ = _convert
-    __floordiv__ = __rfloordiv__ = __divmod__ = __rdivmod__ = _convert
+    __divmod__ = __rdivmod__ = _convert
     is_integer = as_integer_ratio = hex = _convert
+
+    def _floor_division(self, *_: object) -> NoReturn:
+        raise remembered(TypeError("x // y takes numbers; write (x / y).floor()"))
+
+    __floordiv__ = __rfloordiv__ = _floor_division
 
     def __format__(self, spec: str) -> str:
         return self._convert() if spec else str(self)
@@ -138,8 +150,7 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
     except (TypeError, AttributeError) as error:  # math.sin(term), term.is_integer()
         raise FormulaError(
             f"the operation {of.name!r} is not written in the table's operations, as other languages need it: {error}; "
-            "write micrograd_cn's functions, such as exp(x) for math.exp(x), and (x + 0.5).floor(), which rounds "
-            "halves up, for round(x)"
+            f"write {FUNCTIONS_INSTEAD}"
         ) from error
 
 

@@ -14,7 +14,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes as machine
-from micrograd_cn.compiler.training import single_steps, update
+from micrograd_cn.compiler.training import single_steps, tracing, update
 from micrograd_cn.compiler.training.single_steps import SingleSteps, StateInBlocks
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, RMSprop, clip_grad_norm
@@ -358,14 +358,14 @@ def test_optimizers_of_several_threads_do_not_disturb_each_other(steps):
 def test_training_may_go_on_while_the_update_is_compiled_in_the_background(monkeypatch):
     """What the thread that trains changes meanwhile is no change that the update makes."""
     optimizer = Adam([Value(float(k)) for k in range(40)], 0.012345)
-    call = update.call_with_terms
+    call = tracing.call_with_terms
 
     def call_while_training(f, *terms):
         optimizer.parameters[0].data += 1.0
         optimizer.parameters[1].grad += 1.0
         return call(f, *terms)
 
-    monkeypatch.setattr(update, "call_with_terms", call_while_training)
+    monkeypatch.setattr(tracing, "call_with_terms", call_while_training)
     monkeypatch.setattr(update, "_cache", type(update._cache)())
     single_steps._make(copy.copy(optimizer))
     assert optimizer.parameters[0].data == 2.0

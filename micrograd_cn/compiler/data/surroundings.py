@@ -20,6 +20,7 @@ from contextvars import ContextVar
 from copy import copy
 from ctypes import _SimpleCData, addressof, memmove, sizeof
 from functools import lru_cache, partial
+from io import IOBase
 from itertools import chain, islice, repeat
 from operator import is_
 from pathlib import Path
@@ -161,6 +162,7 @@ class ReachableCode:
         asks_for_types: whether the code uses the name `type` or `__class__`.
         asks_for_identity: whether the code uses the name `id`.
         may_change: whether the code uses something that may be different in each call, such as a clock.
+        has_iterators: whether the code can reach an iterator, such as a generator.
         writes: whether the code may change variables or objects, or draws numbers from generators.
 
     >>> found = ReachableCode([lambda x: x if type(x) is float else -x])
@@ -170,6 +172,7 @@ class ReachableCode:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
+        self.has_iterators = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
         self._kinds: dict[type, list[Any]] = {}  # the classes whose methods have been looked at, and their slots
@@ -253,7 +256,7 @@ class ReachableCode:
         elif isinstance(x, Op):
             self._waiting += _functions_of(x)
         elif not isinstance(x, ModuleType):
-            self.may_change |= hasattr(kind, "__next__")  # next(x) returns something else in each call
+            self.has_iterators |= hasattr(kind, "__next__")  # next(x) returns something else in each call
             self.may_change |= module in QUEUES
             if module == "operator":
                 self._names.add(kind.__name__)  # such as attrgetter
@@ -337,6 +340,8 @@ class Surroundings:
 
     Attributes:
         leaves: the `Value`s that the functions can reach and that no operation computed.
+        weak: the weak references that they can reach; the objects to which these refer are not looked at.
+        iterators: the iterators that they can reach, such as generators, except files.
         complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items. It is
             False if there are more than `MAX_SURROUNDING` objects, if an array is too large, or if an object holds
             something that Python code cannot find, as PyTorch tensors do.
@@ -353,6 +358,8 @@ class Surroundings:
         self, roots: Iterable[Any], attributes: frozenset[str] | None = None, names: frozenset[str] = frozenset()
     ) -> None:
         self.leaves: list[Value] = []
+        self.weak: list[weakref.ref[Any]] = []
+        self.iterators: list[Any] = []
         self._attributes = attributes
         self._naming = [name for name in NAMING if name in names]
         self._of_values = [getattr(Value, name) for name in OF_VALUES if name in names]
@@ -432,12 +439,16 @@ class Surroundings:
             self._readers.append(partial(x.get, None))
             self._add([x.get(None)])
         elif isinstance(x, weakref.ref):
+            self.weak.append(x)
             self._readers.append(partial(_attributes_of, x))  # x() is not visited, since this would keep it alive
         elif isinstance(x, memoryview):
             self._readers.append(partial(_bytes_if_any, x))
             self._add([_shown_by(x)])
         elif not isinstance(x, ModuleType):
-            self._other_kinds.add(type(x))
+            if hasattr(type(x), "__next__") and not isinstance(x, IOBase):  # a log file is written, not read
+                self.iterators.append(x)
+            else:
+                self._other_kinds.add(type(x))
             self._visit_object(x)
 
     def _visit_object(self, x: Any) -> None:
@@ -487,6 +498,10 @@ class Surroundings:
         if self._attributes is not None:
             names = {name for name in names if name in self._attributes or name.startswith("__")}
         self._code += [(kind, name) for name in [*names, *self._naming]]
+        for base in kind.__mro__[1:-1]:  # numbers such as a counter of a base, which `type(self).n += 1` hides
+            if is_users_module(base.__module__):
+                hidden = [name for name, part in vars(base).items() if type(part) in EXACTLY_PLAIN]
+                self._variables += [(kind, name) for name in names.intersection(hidden) - vars(kind).keys()]
         for name, part in vars(kind).items():
             if name not in names:
                 continue
@@ -539,6 +554,13 @@ class Surroundings:
             for name in names.union(vars(x)) if self._attributes is None else names:
                 self._variables.append((x, name))
                 self._add([vars(x).get(name)])
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the functions can reach a `Value`: a leaf, or any one in a collection that is not looked into."""
+        return bool(self.leaves) or any(
+            issubclass(kind, Value) for x in self._large for kind in {*map(type, _items(x))}
+        )
 
     def state(self) -> list[list[Any]]:
         """Return the present contents of variables, collections and arrays, gradients, and the states of generators."""

@@ -2049,7 +2049,7 @@ class CompiledFunction:
         """
         roots = (self._f, *[x.value for _, x in bucket.static])
         code, is_twice = ReachableCode(roots), False
-        twice, around = code.may_change or code.asks_for_types, None
+        twice, around = code.may_change or code.has_iterators or code.asks_for_types, None
         if code.writes or twice:
             around = Surroundings(roots)
             before, held = around.state(), {*around.leaves}

@@ -1,22 +1,18 @@
-"""Compile the method `update` of an optimiser by tracing it: it is called with symbols in the place of numbers.
+"""Compile the method `update` of an optimiser, whose formula is found by tracing it; see `tracing`.
 
 So the formula of a training step is written only once, in the optimiser.
 """
 
 from __future__ import annotations
 
-import copy
-import math
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from ... import optim
-from ...engine import Value
 from ...optim import Optimizer
-from ...text.formula import FormulaError, FormulaSteps, Term, call_with_terms, formula_steps, remembered
 from ..data.surroundings import ReachableCode, Snapshot, Surroundings
 from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
@@ -24,6 +20,7 @@ from ..llvm.machine import Memory, machine
 from ..loops.places import WORD
 from ..pipeline import CallLists, make_tables
 from ..runtime import drivers
+from .tracing import INSTEAD, trace_update
 
 # The attributes in which optimisers with the same update may differ
 UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list")
@@ -113,34 +110,6 @@ def is_compiled(key: Any) -> bool:
     return key in _cache
 
 
-class TracedParameter:
-    """A stand-in for a parameter while an update is traced. Its data and its gradient are terms of a formula."""
-
-    def __init__(self, data: Term | float, grad: Term | float) -> None:
-        self.data: Any = data
-        self.grad: Any = grad
-        self.requires_grad = True
-
-    def __eq__(self, other: object) -> bool:
-        raise remembered(TypeError("it asks which parameter it is given"))
-
-    def __hash__(self) -> int:
-        raise remembered(TypeError("it asks which parameter it is given"))
-
-    if not TYPE_CHECKING:
-
-        @property
-        def __class__(self) -> Any:
-            """The class `Value`, so `isinstance(p, Value)` is true for this stand-in, as for a parameter."""
-            return Value
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Refuse to return other attributes, such as the label, since these differ from parameter to parameter."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise remembered(TypeError(f"it reads p.{name}"))
-
-
 def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = False) -> tuple[Code, list[int]]:
     """Return the update of one parameter as instructions, and the instruction numbers of its new data and state.
 
@@ -154,68 +123,15 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
             or may treat some parameters in another way than others; or the class has its own `step` or `zero_grad`.
     """
     name = type(optimizer).__name__
-    instead = "use backward(rows) and its step()"
     key = update_key(optimizer, masked, counts_skipped)  # None for a class of the user's
     own = [name for name in ("step", "zero_grad") if name in vars(optimizer) or _overridden(type(optimizer), name)]
     if own:
-        raise TypeError(f"only the update() of {name} can be compiled, and it has its own {own[0]}(); {instead}")
-    lr, steps, data, gradient = (Term(name) for name in ("lr", "steps", "data", "grad"))
-    state_terms = {each: Term(each) for each in optimizer.state_names}
-    terms = [lr, steps, data, gradient, *state_terms.values()]
-    for attribute, held in vars(optimizer).items():
-        known = attribute in ("parameters", "lazy_state", "_owners", "_list")
-        if not known and any(isinstance(x, Value) for x in _members(held)):
-            raise TypeError(
-                f"cannot compile the update of {name}, whose {attribute} holds parameters: it may ask which one it is "
-                f"given; {instead}"
-            )
-    if key is None and _reaches_parameters(type(optimizer).update):
-        raise TypeError(f"cannot compile the update of {name}, which may ask which parameter it is given; {instead}")
-    found = []
-    for _ in range(2):
-        traced: Any = copy.copy(optimizer)
-        traced.lr, traced.steps = lr, steps
-        for attribute, term in (("lr", lr), ("steps", steps)):
-            if vars(traced).get(attribute) is not term:  # a property, or a __setattr__ of the class
-                raise TypeError(
-                    f"cannot compile the update of {name}, whose {attribute} is computed when it is read; write "
-                    f"fit(..., schedule=f) with a function f(epoch) for the learning rate, or {instead}"
-                )
-        traced.parameters = traced.state = traced.skipped = (
-            None  # so the update cannot depend on them; its code is used for other optimisers, too
-        )
-        traced._owners = traced._list = ()  # their numbers may change meanwhile, in a thread that trains
-        before = {option: repr(x) for option, x in vars(traced).items()}
-        p: Any = TracedParameter(data, gradient)
-        state: dict[str, Any] = dict(state_terms)
-        try:
-            call_with_terms(traced.update, p, state)
-        except FormulaError as error:
-            raise TypeError(f"cannot compile the update of {name}: {error}") from error
-        except (TypeError, AttributeError) as error:  # for example math.sqrt(p.grad) or p.label
-            raise TypeError(
-                f"cannot compile the update of {name}, which is not written in the table's operations on p.data, "
-                f"p.grad and the state: {error}; {instead}"
-            ) from error
-        after = {option: repr(x) for option, x in vars(traced).items()}
-        changed = [f"self.{option}" for option in {**before, **after} if before.get(option) != after.get(option)]
-        changed += [f"p.{attribute}" for attribute in vars(p) if attribute not in ("data", "grad", "requires_grad")]
-        changed += ["p.requires_grad"] * (p.requires_grad is not True)
-        changed += ["p.grad"] * (p.grad is not gradient)
-        changed += [f"state[{name!r}], which is not among its state_names" for name in state if name not in state_terms]
-        changed += [f"state[{name!r}], which is no longer there" for name in state_terms if name not in state]
-        if changed:
-            raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {instead}")
-        found.append(formula_steps(terms, [p.data, *(state[each] for each in optimizer.state_names)]))
-    formula, again = found
-    if repr(formula) != repr(again):
-        raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {instead}")
-    if key is None and not _gives_its_numbers(optimizer, formula):
-        raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {instead}")
+        raise TypeError(f"only the update() of {name} can be compiled, and it has its own {own[0]}(); {INSTEAD}")
+    formula = trace_update(optimizer, is_users=key is None)
     code = CodeBuilder()
     numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
-    numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(state_terms))]
-    column = 2 + len(state_terms)
+    numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(optimizer.state_names))]
+    column = 2 + len(optimizer.state_names)
     if counts_skipped:
         skipped = code.append(("input", column), SAMPLE)
         numbers[1] = code.emit("fsub", numbers[1], skipped)
@@ -229,48 +145,6 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
             for result, old in zip(results, old_numbers, strict=True)
         ]
     return code, results
-
-
-def _reaches_parameters(update: Any) -> bool:
-    """Return whether an optimiser's `update` may treat some parameters in another way than others.
-
-    It may do so if its code asks for the identity of a parameter by `id(p)`, or if its code uses a global or enclosing
-    variable that holds a `Value`, with which it may compare a parameter, as in `p is q`.
-    """
-    return ReachableCode([update]).asks_for_identity or bool(Surroundings([update]).leaves)
-
-
-def _gives_its_numbers(optimizer: Optimizer, formula: FormulaSteps) -> bool:
-    """Return whether the formula of an optimiser's update, `formula`, gives the results of the update itself.
-
-    Both are computed for a few example numbers, and compared except for rounding. They differ if the update treats
-    floats in another way than the terms with which it was traced, for example because it asks `isinstance(p.grad,
-    float)`.
-    """
-    for steps, data, gradient in ((1, 0.75, -0.5), (3, -1.25, 2.0), (1000, 3.0, 1e-3)):
-        state = {key: 0.25 + 0.125 * k for k, key in enumerate(optimizer.state_names)}
-        values: list[Any] = [optimizer.lr, float(steps), data, gradient, *state.values()]
-        plain: Any = copy.copy(optimizer)
-        plain.steps, plain.parameters, plain.state, plain.skipped = steps, None, None, None
-        p: Any = TracedParameter(data, gradient)
-        try:
-            plain.update(p, state)
-            results = formula.run(values, lambda op, xs: op.forward(*xs), float)
-        except ArithmeticError:  # such as a division by 0, which the loop in Python would meet too
-            continue
-        except Exception:  # whatever an update of a user's own raises for numbers, and did not raise for terms
-            return False
-        for ours, theirs in zip(results, [p.data, *[state[key] for key in optimizer.state_names]], strict=True):
-            if not math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12) and (ours == ours or theirs == theirs):
-                return False
-    return True
-
-
-def _members(held: Any) -> Iterable[Any]:
-    """Return the members of `held` if it is a collection (keys and values of a dict), otherwise `held` alone."""
-    if isinstance(held, dict):
-        return (*held, *held.values())
-    return held if isinstance(held, (list, tuple, set, frozenset)) else (held,)
 
 
 def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
@@ -304,8 +178,8 @@ def snapshot_of_options(optimizer: Optimizer) -> Snapshot | None:
     The collections may be attributes of the optimiser, or global. Return None for an optimiser of this package, or if
     something that the update can read cannot be compared.
     """
-    update = type(optimizer).update
-    if type(optimizer) in OURS:
+    update = vars(optimizer).get("update", type(optimizer).update)
+    if type(optimizer) in OURS and "update" not in vars(optimizer):
         return None
     held = [getattr(optimizer, name, None) for name in names_of_options(optimizer)]
     roots = [update, *[getattr(x, "__func__", x) for x in held]]  # a bound method would lead to what training changes

@@ -1,0 +1,353 @@
+"""Trace the method `update` of an optimiser: call it with symbols in the place of numbers, and return its formula.
+
+The formula is computed for every parameter and in every step. So an update is refused if it may do something else for
+another parameter, in another step or in another call.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ...engine import Value
+from ...graph.context import Hooks, hooked
+from ...optim import Optimizer
+from ...text.formula import (
+    FUNCTIONS_INSTEAD,
+    FormulaError,
+    FormulaSteps,
+    Term,
+    call_with_terms,
+    formula_steps,
+    remembered,
+)
+from ..data.surroundings import ReachableCode, Surroundings, is_users_module
+
+HELD_PARAMETERS = ("parameters", "lazy_state", "skipped", "_owners", "_list")  # attributes that an update must not read
+INSTEAD = "use backward(rows) and its step()"
+# What to write for a list of parameters, or their state, in an update
+PARAMETERS_INSTEAD = {
+    "parameters": "for their number, write self.count = len(self.parameters) in __init__",
+    "state": "for the numbers of p, write state['...']",
+    "skipped": "for the count of the steps that have changed p, write self.steps",
+}
+
+
+class TracedParameter:
+    """A stand-in for a parameter while an update is traced. Its data and its gradient are terms of a formula."""
+
+    def __init__(self, data: Term | float, grad: Term | float) -> None:
+        self.data: Any = data
+        self.grad: Any = grad
+        self.requires_grad = True
+
+    def __eq__(self, other: object) -> bool:
+        raise remembered(TypeError("it asks which parameter it is given"))
+
+    def __hash__(self) -> int:
+        raise remembered(TypeError("it asks which parameter it is given"))
+
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> Any:
+            """The class `Value`, so `isinstance(p, Value)` is true for this stand-in, as for a parameter."""
+            return Value
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse to return other attributes, such as the label, since these differ from parameter to parameter."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise remembered(TypeError(f"it reads p.{name}"))
+
+
+class Unreadable:
+    """A stand-in for the parameters of an optimiser, or their state, while its update is traced.
+
+    The code of an update is used for any parameters, so an update that reads a list of them is refused.
+
+    Args:
+        name: the name of the attribute.
+
+    >>> len(Unreadable("parameters"))
+    Traceback (most recent call last):
+    TypeError: it reads self.parameters, and is compiled for any parameters; for their number, write self.count = \
+len(self.parameters) in __init__
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def _refuse(self, *_: object) -> NoReturn:
+        message = f"it reads self.{self._name}, and is compiled for any parameters; {PARAMETERS_INSTEAD[self._name]}"
+        raise remembered(TypeError(message))
+
+    __getitem__ = __len__ = __iter__ = __contains__ = __bool__ = __add__ = _refuse
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse()
+
+
+class RefusingParameters(Hooks):
+    """Hooks that refuse to read or assign the data of a real parameter while an update is traced."""
+
+    owns_nodes = False
+
+    def read(self, x: Any, how: str) -> None:
+        """Refuse to read the data of a parameter, which training changes."""
+        raise remembered(TypeError("it reads the data of a parameter other than p"))
+
+    def before_write(self, x: Any) -> None:
+        """Refuse to assign the data of a parameter."""
+        raise remembered(TypeError("it changes a parameter other than p"))
+
+
+class Reach:
+    """What the update of a user's optimiser can read, besides its arguments.
+
+    Args:
+        optimizer: the optimiser.
+
+    Attributes:
+        code: the code that the update may run.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        kind = type(optimizer)
+        self._update = getattr(vars(optimizer).get("update"), "__func__", None) or vars(optimizer).get("update")
+        self._update = self._update or kind.update
+        held = {name: x for name, x in vars(optimizer).items() if name not in HELD_PARAMETERS}
+        for base in kind.__mro__[:-1]:
+            if is_users_module(base.__module__):
+                held = {**{name: x for name, x in vars(base).items() if not name.startswith("__")}, **held}
+        # The objects that the update reads from its optimiser: these have code, which may read further ones
+        self.code, self._roots = ReachableCode([self._update]), [self._update]
+        while True:
+            names = self.code.attributes
+            roots = [self._update]
+            for name, x in held.items():
+                if name != "update" and (names is None or name in names):
+                    method = getattr(x, "__self__", None) is optimizer  # it leads to what is looked at anyway
+                    roots.append(x.__func__ if method else x)
+            if len(roots) == len(self._roots):
+                break
+            self._roots, self.code = roots, ReachableCode(roots)
+
+    def may_tell_parameters_apart(self) -> bool:
+        """Return whether the update may treat some parameters in another way than others, or read other parameters.
+
+        It may do so if its code asks for the identity of a parameter by `id(p)`, or if it can reach a `Value`, with
+        which it may compare a parameter, as in `p is q`.
+        """
+        roots: list[Any] = self._roots
+        found = self.code.asks_for_identity
+        while roots and not found:
+            around = Surroundings(roots, self.code.attributes, self.code.names)
+            found, roots = around.has_values, [x for x in [ref() for ref in around.weak] if x is not None]
+        return found
+
+    def surroundings(self, optimizer: Optimizer) -> Surroundings:
+        """Return the variables and objects that the update can read or change, attributes of `optimizer` included."""
+        kinds = [kind for kind in type(optimizer).__mro__[:-1] if is_users_module(kind.__module__)]
+        return Surroundings([*self._roots, optimizer, *kinds], self.code.attributes, self.code.names)
+
+
+def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
+    """Return the formula of an optimiser's update.
+
+    Its inputs are the learning rate, the count of steps, the parameter's data and gradient, and the numbers of the
+    state. Its results are the new data and the new numbers of the state.
+
+    Args:
+        optimizer: the optimiser.
+        is_users: whether its class, its method or an option is the user's, so its update may do anything.
+
+    Raises:
+        TypeError: the update is not written in the operations of `micrograd_cn.ops`, changes more than data and state,
+            or may do something else for another parameter, in another step or in another call.
+    """
+    name = type(optimizer).__name__
+    for attribute, held in vars(optimizer).items():
+        if attribute not in HELD_PARAMETERS and any(isinstance(x, Value) for x in _members(held)):
+            raise TypeError(
+                f"cannot compile the update of {name}, whose {attribute} holds parameters: it may ask which one it is "
+                f"given; {INSTEAD}"
+            )
+    terms = [Term(each) for each in ("lr", "steps", "data", "grad", *optimizer.state_names)]
+    _check_attributes(optimizer, terms)
+    if not is_users:
+        traced = copy.copy(optimizer)  # another thread may read the optimiser meanwhile
+        with _replaced(traced, terms):
+            return _same_twice(partial(_trace, traced, terms), name)
+    reach = Reach(optimizer)
+    lr = optimizer.lr
+    # In place, since functions that the update calls may read the optimiser's attributes, too
+    with _replaced(optimizer, terms), hooked(RefusingParameters()):
+        if reach.may_tell_parameters_apart():
+            raise TypeError(
+                f"cannot compile the update of {name}, which may ask which parameter it is given, or read other "
+                f"parameters; {INSTEAD}"
+            )
+        around = reach.surroundings(optimizer)
+        first = around.state()
+        try:
+            _fill_caches(optimizer, lr)
+            before = around.state()
+            formula = _same_twice(partial(_trace, optimizer, terms), name)
+            if around.has_changed(before):
+                raise TypeError(
+                    f"cannot compile the update of {name}, which changes something beside p.data and state, such as a "
+                    f"counter or a list; read the count of steps as self.steps, and keep numbers in state, or {INSTEAD}"
+                )
+            if not _gives_its_numbers(optimizer, lr, formula):
+                raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {INSTEAD}")
+        finally:
+            around.restore(first)
+    if around.iterators or reach.code.may_change:
+        raise TypeError(
+            f"cannot compile the update of {name}, which may do something else in each step, since it can reach an "
+            f"iterator, a clock or a generator of random numbers; {INSTEAD}"
+        )
+    return formula
+
+
+def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
+    """Raise TypeError if a class computes the learning rate or the count of steps when they are read."""
+    traced: Any = copy.copy(optimizer)
+    for attribute, term in (("lr", terms[0]), ("steps", terms[1])):
+        setattr(traced, attribute, term)
+        if vars(traced).get(attribute) is not term:  # a property, or a __setattr__ of the class
+            raise TypeError(
+                f"cannot compile the update of {type(optimizer).__name__}, whose {attribute} is computed when it is "
+                f"read; write fit(..., schedule=f) with a function f(epoch) for the learning rate, or {INSTEAD}"
+            )
+
+
+@contextmanager
+def _replaced(optimizer: Optimizer, terms: Sequence[Term]) -> Iterator[None]:
+    """Inside the `with` block, the optimiser has terms for its numbers, and objects that cannot be read for lists.
+
+    So the update cannot depend on the parameters. Its code is used for other parameters, too.
+    """
+    held, saved = vars(optimizer), dict(vars(optimizer))
+    parameters = Unreadable("parameters")
+    try:
+        held.update(
+            lr=terms[0], steps=terms[1], parameters=parameters, _owners=parameters, _list=parameters,
+            lazy_state=Unreadable("state"), skipped=Unreadable("skipped"),
+        )  # fmt: skip
+        yield
+    finally:
+        _put_back(optimizer, saved)
+
+
+def _put_back(optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Give the optimiser the attributes in the dict `saved`, and no others."""
+    held = vars(optimizer)
+    held.update(saved)
+    for name in held.keys() - saved.keys():
+        del held[name]
+
+
+def _same_twice(trace: Callable[[], FormulaSteps], name: str) -> FormulaSteps:
+    """Return what `trace()` returns, if it returns the same twice; `name` is the name of the optimiser's class."""
+    formula, again = trace(), trace()
+    if repr(formula) != repr(again):
+        raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {INSTEAD}")
+    return formula
+
+
+def _trace(optimizer: Optimizer, terms: Sequence[Term]) -> FormulaSteps:
+    """Call the update with terms, and return its formula; raise TypeError if it does more than compute numbers."""
+    name, state_names = type(optimizer).__name__, optimizer.state_names
+    _, _, data, gradient, *state_terms = terms
+    state: dict[str, Any] = dict(zip(state_names, state_terms, strict=True))
+    before = {option: _text(x) for option, x in vars(optimizer).items()}
+    p: Any = TracedParameter(data, gradient)
+    try:
+        call_with_terms(optimizer.update, p, state)
+    except FormulaError as error:
+        raise TypeError(f"cannot compile the update of {name}: {error}") from error
+    except (TypeError, AttributeError) as error:  # for example math.sqrt(p.grad) or p.label
+        write = f"write {FUNCTIONS_INSTEAD}, or " if "Term" in str(error) else ""
+        raise TypeError(
+            f"cannot compile the update of {name}, which is not written in the table's operations on p.data, "
+            f"p.grad and the state: {error}; {write}{INSTEAD}"
+        ) from error
+    after = {option: _text(x) for option, x in vars(optimizer).items()}
+    changed = [f"self.{option}" for option in {**before, **after} if before.get(option) != after.get(option)]
+    changed += [f"p.{attribute}" for attribute in vars(p) if attribute not in ("data", "grad", "requires_grad")]
+    changed += ["p.requires_grad"] * (p.requires_grad is not True)
+    changed += ["p.grad"] * (p.grad is not gradient)
+    changed += [f"state[{name!r}], which is not among its state_names" for name in state if name not in state_names]
+    changed += [f"state[{name!r}], which is no longer there" for name in state_names if name not in state]
+    if changed:
+        raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {INSTEAD}")
+    return formula_steps(terms, [p.data, *(state[each] for each in state_names)])
+
+
+def _text(x: Any) -> str:
+    """Return `repr(x)`. If it reads the parameters, as that of a method of the optimiser does, say only which it is."""
+    try:
+        return repr(x)
+    except Exception:
+        return object.__repr__(x)
+
+
+def _examples(lr: float, state_names: Sequence[str]) -> list[list[Any]]:
+    """Return a few examples of the numbers that the formula of an update takes."""
+    state = [0.25 + 0.125 * k for k, _ in enumerate(state_names)]
+    numbers = (1, 0.75, -0.5), (3, -1.25, 2.0), (1000, 3.0, 1e-3)
+    return [[lr, steps, data, gradient, *state] for steps, data, gradient in numbers]
+
+
+def _updated(optimizer: Optimizer, numbers: Sequence[Any]) -> list[Any]:
+    """Call the update with numbers, and return the new data and the new numbers of the state."""
+    lr, steps, data, gradient, *state_numbers = numbers
+    vars(optimizer).update(lr=lr, steps=steps)
+    p: Any = TracedParameter(data, gradient)
+    state = dict(zip(optimizer.state_names, state_numbers, strict=True))
+    optimizer.update(p, state)
+    return [p.data, *[state[key] for key in optimizer.state_names]]
+
+
+def _fill_caches(optimizer: Optimizer, lr: float) -> None:
+    """Call the update with numbers. If it keeps what it computes only once, it has it after this call."""
+    saved = dict(vars(optimizer))
+    with suppress(Exception):  # the call with terms raises it again
+        _updated(optimizer, _examples(lr, optimizer.state_names)[0])
+    _put_back(optimizer, saved)
+
+
+def _gives_its_numbers(optimizer: Optimizer, lr: float, formula: FormulaSteps) -> bool:
+    """Return whether the formula of an optimiser's update, `formula`, gives the results of the update itself.
+
+    Both are computed for a few example numbers, and compared except for rounding. They differ if the update treats
+    floats in another way than the terms with which it was traced, for example because it asks `isinstance(p.grad,
+    float)`.
+    """
+    for numbers in _examples(lr, optimizer.state_names):
+        try:
+            theirs = _updated(optimizer, numbers)
+            ours = formula.run([*map(float, numbers)], lambda op, xs: op.forward(*xs), float)
+        except ArithmeticError:  # such as a division by 0, which the loop in Python would meet too
+            continue
+        except Exception:  # whatever an update of a user's own raises for numbers, and did not raise for terms
+            return False
+        for x, y in zip(ours, theirs, strict=True):
+            if not math.isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) and (x == x or y == y):
+                return False
+    return True
+
+
+def _members(held: Any) -> Iterable[Any]:
+    """Return the members of `held` if it is a collection (keys and values of a dict), otherwise `held` alone."""
+    if isinstance(held, dict):
+        return (*held, *held.values())
+    return held if isinstance(held, (list, tuple, set, frozenset)) else (held,)
