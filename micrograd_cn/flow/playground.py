@@ -141,7 +141,7 @@ def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
 
 
 def _short_run(run: re.Match[str]) -> str:
-    """Write operands such as "{2}, {3}, {4}" as "{2-4}", which takes less of the page. page.js writes them out."""
+    """Return "{2-4}" for operands such as "{2}, {3}, {4}", and others unchanged. page.js writes runs out again."""
     numbers = [int(number) for number in re.findall(r"\d+", run[0])]
     first, last = numbers[0], numbers[-1]
     return f"{{{first}-{last}}}" if numbers == [*range(first, last + 1)] else run[0]

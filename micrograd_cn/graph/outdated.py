@@ -28,7 +28,7 @@ unreached: weakref.ref[Any] | None = None  # the last optimiser that all these c
 
 
 def expect_backward(optimizer: Any) -> None:
-    """Let the next `backward` of a graph that has parameters of `optimizer` look for nodes that its step outdates."""
+    """Let the next `backward` of a graph with parameters of `optimizer` look for nodes that the next step outdates."""
     global expected, unreached
     expected, unreached = (weakref.ref(optimizer), MAX_CALLS), None
 
