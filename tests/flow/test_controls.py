@@ -195,7 +195,7 @@ def test_the_labels_of_edges_are_above_all_lines_and_look_like_them(opened):
     for look in looks:
         assert look["same"], look
         assert look["bold"] in (True, None)
-        assert look["halo"] in ("rgb(255, 255, 255) 7px stroke", None)
+        assert look["halo"] in ("rgb(255, 255, 255) 3px stroke", None)
         assert look["titles"][0] == look["titles"][1]
         assert (look["texts"], look["data"]) == (0, 0)
 

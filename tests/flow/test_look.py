@@ -91,6 +91,55 @@ def test_the_first_graph_is_whole_before_and_after_its_pass(size, new, opened):
             assert page.evaluate(formula) <= 0, (lang, done)
 
 
+def test_an_edge_crosses_neither_text_of_its_label_and_a_word_has_a_gap_to_its_number(opened):
+    page = opened(playground("en"), viewport=window((1920, 1080)), **REDUCED).page
+    page.evaluate(EXAMPLE, "squares")
+    page.evaluate("commands.end()")
+    # For each edge with a label, how far it rises in the middle half of its upper text, 8 pixels above the lower one.
+    slopes = """viewport.picture.edges.filter(({ texts }) => texts[0]?.textContent).map(({ line, texts }) => {
+        const { x, width } = texts[0].getBBox();
+        const length = line.getTotalLength();
+        const ys = Array.from({ length: 201 }, (_, k) => line.getPointAtLength((k * length) / 200))
+            .filter(point => point.x > x + width / 4 && point.x < x + (3 * width) / 4).map(point => point.y);
+        return Math.max(...ys) - Math.min(...ys);
+    })"""
+    found = page.evaluate(slopes)
+    assert len(found) > 10
+    assert max(found) < 7
+    gaps = """[...document.querySelectorAll(".node .word")].filter(word => word.nextElementSibling.textContent)
+        .map(word => {
+            const [a, b] = [word, word.nextElementSibling].map(each => each.getBBox());
+            return b.x - a.x - a.width;
+        })"""
+    for presents in (False, True):
+        if presents:
+            page.evaluate("commands.present()")
+        for done in range(16, page.evaluate("session.moves.length")):
+            page.evaluate("done => session.choose({ done })", done)
+            assert min(page.evaluate(gaps)) >= 3, (presents, done)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_at_1280_by_800_nothing_that_the_page_tells_is_cut(lang, opened):
+    page = opened(playground(lang), replays=False, viewport=window((1280, 800)), reduced_motion="reduce").page
+    cut = """id => {
+        const { scrollWidth, clientWidth, scrollHeight, clientHeight } = byId(id);
+        return scrollWidth > clientWidth || scrollHeight > clientHeight;
+    }"""
+    page.locator("#nudge").click()
+    box = page.locator("#message").bounding_box()
+    assert box["y"] + box["height"] <= 800
+    page.evaluate("commands.again(); commands.end()")  # an explanation of many lines
+    assert not page.evaluate(cut, "narration")
+    page.evaluate(EXAMPLE, "newton")
+    for done in (33, 46):  # the widest equations, which were cut in Chinese
+        page.evaluate("done => session.choose({ done })", done)
+        assert not page.evaluate(cut, "formula"), done
+    page.locator("#tab_board").click()
+    page.locator(".unit").nth(12).click()  # a neuron with eight inputs
+    assert not page.evaluate(cut, "lens")
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("size", [(360, 740), (390, 844)])

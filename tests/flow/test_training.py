@@ -388,6 +388,24 @@ def test_a_click_on_a_sample_and_on_the_loss_open_theirs(board):
     button(board, "open_loss")
     assert "A batch of 16 samples" in board.page.locator("#origin").inner_text()
     assert board.page.evaluate("session.shape.boxes.length") < 30
+    # What is inside a closed part is called by the name of its box.
+    name, told, caption, forward = board.page.evaluate(
+        """() => {
+            const { graph, shape, steps } = session;
+            const to = step => shape.boxes[shape.boxOf[receiver(graph, step.moves[0])]];
+            const sends = steps.find(step => step.kind === "send" && !shape.boxes[step.box].folded && to(step).folded);
+            const adds = steps.find(step => step.kind === "forward" && step.node === sends.node);
+            const told = [sends, adds].map(step => {
+                session.choose({ done: step.end });
+                return [byId("narration").innerText, byId("plot").nextElementSibling.textContent];
+            });
+            return [partName(graph, to(sends).group, session.words), ...told[0], told[1][0]];
+        }"""
+    )
+    assert name.startswith("sample ")
+    assert f"of {name}: 1 of 1 contributions have arrived" in told
+    assert f"as {name} varies. At {name} = " in caption
+    assert re.search(r"sum\(sample \d+, sample \d+, …, sample \d+\)", forward)
 
 
 def test_a_link_keeps_the_settings(board):

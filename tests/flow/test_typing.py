@@ -366,6 +366,21 @@ def test_a_number_alone_has_no_gradient_and_says_so_in_the_chosen_language(typin
     assert typing.page.locator("#fault").inner_text() == english
 
 
+def test_the_caret_of_an_error_stands_below_the_outline_of_the_field_and_a_number_alone_is_no_error(typing):
+    looks = """() => {
+        const [field, fault] = ["text", "fault"].map(id => byId(id).getBoundingClientRect());
+        return [fault.top - field.bottom, getComputedStyle(byId("fault")).color];
+    }"""
+    write(typing, "foo(x")
+    typing.press("Enter")
+    below, error = typing.page.evaluate(looks)
+    assert below >= 5  # an outline of 3 pixels is 2 pixels away
+    write(typing, "log(0)")
+    below, told = typing.page.evaluate(looks)
+    assert below >= 5
+    assert told != error
+
+
 def test_the_examples_are_chosen_from_a_list(typing):
     typing.page.locator("#example").select_option("newton")
     assert typing.page.locator("#text").input_value().startswith("0.5*(")

@@ -331,6 +331,19 @@ def test_in_a_talk_the_letters_of_a_large_graph_are_large_and_it_follows_the_ste
     assert min(page.evaluate(SIZES)) >= 36
 
 
+def test_in_a_talk_a_graph_is_whole_if_its_letters_stay_large_and_fades_where_it_goes_on(opened):
+    page = opened(playground("en"), viewport={"width": 1920, "height": 1080}, **REDUCED).page
+    page.evaluate(EXAMPLE, "attention")
+    page.evaluate("commands.present()")
+    assert page.evaluate(OUTSIDE) == []
+    assert min(page.evaluate(SIZES)) >= 0.65 * 36
+    assert page.evaluate("byId('graph').dataset.more") == ""
+    page.evaluate(EXAMPLE, "vanishing")
+    assert page.evaluate("byId('graph').dataset.more") == "left"
+    fade = "getComputedStyle(byId('graph'), '::after').backgroundSize.split(', ')[0]"
+    assert page.evaluate(fade) == "24px 100%"
+
+
 def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):
     page = opened(playground("en"), viewport={"width": 700, "height": 480}, **REDUCED)
     load(page, "embed&text=a*b")

@@ -74,12 +74,16 @@ function showError() {
   byId("text").setAttribute("aria-invalid", String(true));
 }
 
-// Say that the expression is a number without variables.
-const tellNumber = () => tellFault(filled(session.words.only_number, { value: exact(session.typed.number) }));
+// Say that the expression is a number without variables. This is no error.
+function tellNumber() {
+  tellFault(filled(session.words.only_number, { value: exact(session.typed.number) }));
+  byId("fault").classList.add("note");
+}
 
 function tellFault(text, waits = false) {
   byId("result").classList.toggle("waits", waits || text !== "");
   byId("text").setAttribute("aria-invalid", String(false));
+  byId("fault").classList.remove("note");
   if (byId("fault").textContent !== text) byId("fault").textContent = text;
 }
 
@@ -184,7 +188,7 @@ byId("example").addEventListener("change", () => {
   // insertText lets the reader undo the change.
   if (!document.execCommand?.("insertText", false, text)) byId("text").value = text;
   readTyped(text, new Map(Object.entries(values)));
-  byId("graph").focus({ preventScroll: true }); // the keys of the stepper type nothing there
+  byId("text").blur(); // the keys of the stepper would type into it
 });
 
 // An entry of the browser's history has the expression and the step.

@@ -5,8 +5,9 @@ import { byId, fieldById, html } from "./elements.js";
 import { isEditable } from "./graph.js";
 import { called, cleaned } from "./labels.js";
 import { changesOf, nudge } from "./nudge.js";
+import { placedName } from "./parts.js";
 import { session } from "./session.js";
-import { exact, filled, parsed, precise, shown, signed } from "./text.js";
+import { exact, filled, filledApart, parsed, precise, shown, signed } from "./text.js";
 
 const MOST_WAYS = 8; // uses of a leaf that are listed
 // The graph is computed again for each use of the leaf, so the effect of a change is shown only up to this many nodes.
@@ -21,6 +22,12 @@ const chosenLeaf = () => Number(byId("leaf").value);
 
 function say(text) {
   byId("message").textContent = text;
+}
+
+// Say what the reader has asked for, where it is seen.
+function answer(text) {
+  say(text);
+  byId("message").scrollIntoView({ block: "nearest" });
 }
 
 /** @param {number} i */
@@ -88,7 +95,7 @@ function checkByDifferences() {
   const { name } = graph.nodes[i];
   const root = graph.nodes[graph.root].name;
   const digits = Object.fromEntries(["below", "above", "slope", "grad"].map(key => [key, precise(told[key])]));
-  say(filled(words.nudged, { ...digits, step: shown(told.step), name, root, verdict: words[told.verdict] }));
+  answer(filled(words.nudged, { ...digits, step: shown(told.step), name, root, verdict: words[told.verdict] }));
 }
 
 // Show the value of the chosen leaf, unless the reader is typing in its field.
@@ -134,7 +141,11 @@ export function showWays() {
       ...ways
         .slice(0, MOST_WAYS)
         .map(({ node, own, linear: part }) =>
-          row("td", [filled(words.way, { node: called(graph.nodes[node].name) }), signed(own), signed(part)]),
+          row("td", [
+            filledApart(words.way, { node: placedName(session.shape, node, words) }),
+            signed(own),
+            signed(part),
+          ]),
         ),
       ...(ways.length > MOST_WAYS
         ? [row("td", [filled(words.others, { count: ways.length - MOST_WAYS }), "", ""])]
@@ -182,10 +193,11 @@ byId("leaf").addEventListener("change", () => {
   showLeaf();
 });
 byId("change").addEventListener("input", showWays);
+byId("change").addEventListener("change", () => byId("ways").scrollIntoView({ block: "nearest" }));
 byId("value").addEventListener("input", () => {
   const x = parsed(byId("value").value);
   byId("value").setAttribute("aria-invalid", String(x === null));
-  if (x === null) say(session.words.not_a_number);
+  if (x === null) answer(session.words.not_a_number);
   else session.edit(chosenLeaf(), x);
 });
 byId("nudge").addEventListener("click", checkByDifferences);

@@ -46,11 +46,13 @@ function nameOf(name) {
   return letters ? math("msub", math("mi", letters), math("mn", digits)) : math("mi", called(name));
 }
 
-// A formula on a line of its own, with fractions in full size.
-function wholeFormula(inside) {
-  const element = math("math", inside);
-  element.setAttribute("displaystyle", "true");
-  return element;
+// Return the sides of an equation, with fractions in full size. A line may end before an equals sign.
+function equation(...sides) {
+  return sides.map((side, i) => {
+    const element = math("math", ...(i ? [mathSign("=")] : []), side);
+    element.setAttribute("displaystyle", "true");
+    return element;
+  });
 }
 
 const coloured = (look, element) => {
@@ -94,39 +96,31 @@ function operandOf({ graph, numbers }, i) {
 }
 
 /**
- * Return the formula of a step, or null if it has none that is short.
+ * Return the sides of the equation of a step, or none if it has no equation that is short.
  * @param {View} view
  * @param {Step | null | undefined} step
- * @returns {Element | null}
+ * @returns {Element[]}
  */
 export function formulaOf(view, step) {
   const { shape, graph, numbers, state } = view;
-  if (!step || shape.boxes[step.box].folded || !["forward", "send"].includes(step.kind)) return null;
+  if (!step || shape.boxes[step.box].folded || !["forward", "send"].includes(step.kind)) return [];
   const node = graph.nodes[step.node];
   const near = [node, ...node.parents.map(i => graph.nodes[i]), graph.nodes[graph.root]];
-  if (node.parents.length > MOST_OPERANDS || near.some(({ name }) => name.length > LONGEST)) return null;
+  if (node.parents.length > MOST_OPERANDS || near.some(({ name }) => name.length > LONGEST)) return [];
   if (step.kind === "forward") {
     const operands = node.parents.map(i => operandOf(view, i));
-    return wholeFormula(mathRow(nameOf(node.name), mathSign("="), mathApplied(node.text, operands)));
+    return equation(nameOf(node.name), mathApplied(node.text, operands));
   }
   const [{ slot }] = step.moves;
   const i = receiver(graph, step.moves[0]);
-  if (whyNothing(view, step.node, slot)) return null;
+  if (whyNothing(view, step.node, slot)) return [];
   const [root, own, by] = [graph.nodes[graph.root].name, node.name, graph.nodes[i].name];
   const local = numbers.partials[step.node][slot];
   const upstream = gradient(state, step.node);
   const product = local * upstream;
-  return wholeFormula(
-    mathRow(
-      coloured("local", mathDerivative(own, by)),
-      mathSign("·"),
-      coloured("upstream", mathDerivative(root, own)),
-      mathSign("="),
-      coloured("local", inBrackets(local)),
-      mathSign("·"),
-      coloured("upstream", inBrackets(upstream)),
-      mathSign("="),
-      coloured(product > 0 ? "product plus" : product < 0 ? "product minus" : "product", mathNumber(product)),
-    ),
+  return equation(
+    mathRow(coloured("local", mathDerivative(own, by)), mathSign("·"), coloured("upstream", mathDerivative(root, own))),
+    mathRow(coloured("local", inBrackets(local)), mathSign("·"), coloured("upstream", inBrackets(upstream))),
+    coloured(product > 0 ? "product plus" : product < 0 ? "product minus" : "product", mathNumber(product)),
   );
 }

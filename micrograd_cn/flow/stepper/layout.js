@@ -25,6 +25,8 @@ export const GAP = {
   title: 28,
 };
 
+// Pixels between a box and the level stretch of an edge at its label: at the operand, where the head is, and at the result.
+const BENDS = [26, 18];
 const MOST_LABELS = 9; // labels between two columns
 const MOST_STRETCHED = 2; // how many times as far apart as necessary rows are, at most
 
@@ -260,7 +262,9 @@ function placeColumns(part, layers, { vertical, tight, stage }) {
     const ports = i === 0 || i === layers.length - 1;
     const wide = Math.max(0, ...layer.map(each => each.width));
     const width = ports ? rim + (vertical && i === 0 ? title : 0) : Math.max(wide, i % 2 ? 0 : 4);
-    for (const each of layer) Object.assign(each, { left: x, right: x + width, x: x + (width - each.width) / 2 });
+    const level = vertical ? null : BENDS.map(bend => Math.max(0, width / 2 + beside - bend));
+    for (const each of layer)
+      Object.assign(each, { left: x, right: x + width, x: x + (width - each.width) / 2, level });
     const outer = i === 0 || i >= layers.length - 2;
     if (i < layers.length - 1 && !(outer && part.frame < 0)) x += outer ? GAP.port : beside;
     x += width;
@@ -293,11 +297,17 @@ function attach(part, bundles) {
       wire.trunk = trunk && dummies[0];
       const b = wire.goesTo;
       const way = b ? dummies.filter(({ layer }) => layer < b.layer) : dummies;
-      wire.points = way.flatMap(({ left, right, y, each, label }, k) => {
+      wire.points = way.flatMap(({ left, right, y, each, label, level }, k) => {
         const row = trunk ? y : y + (i - (wires.length - 1) / 2) * each;
         const middle = (left + right) / 2; // beside a box, a wire turns in one half of the column
+        // An edge is level between the two texts of its label, so it crosses neither.
         return label
-          ? [[middle, row]]
+          ? level
+            ? [
+                [middle - level[0], row],
+                [middle + level[1], row],
+              ]
+            : [[middle, row]]
           : [
               [a && k === 0 ? middle : left, row],
               [b && k === way.length - 1 ? middle : right, row],

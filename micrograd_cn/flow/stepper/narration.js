@@ -4,7 +4,7 @@ import { earlierGradient, gradient, whyNothing } from "./engine.js";
 import { flowsTo, isLeaf, isNamed, receiver } from "./graph.js";
 import { called } from "./labels.js";
 import { largestOf, smallestOf } from "./lists.js";
-import { nodeName, partName } from "./parts.js";
+import { nodeName, operandName, partName, placedName } from "./parts.js";
 import { expressionOf, filled, filledApart, marked, shown } from "./text.js";
 
 /**
@@ -47,7 +47,7 @@ function forwardSentence(view, words, step, asked) {
   if (shape.boxes[step.box].folded) return seenSentence(view, words, step.box);
   const node = graph.nodes[step.node];
   const names = node.parents.map(i =>
-    graph.nodes[i].gets || isNamed(graph.nodes[i]) ? nodeName(graph, i, words) : shown(numbers.data[i]),
+    graph.nodes[i].gets || isNamed(graph.nodes[i]) ? operandName(shape, i, words) : shown(numbers.data[i]),
   );
   const inNumbers = expressionOf(
     node.text,
@@ -160,14 +160,14 @@ const signOf = x => (x > 0 ? "product plus" : x < 0 ? "product minus" : "product
  * @param {boolean} asked
  */
 function sendSentences(view, words, { moves: [move] }, asked) {
-  const { graph, numbers, state } = view;
+  const { shape, graph, numbers, state } = view;
   const i = receiver(graph, move);
-  const name = nodeName(graph, i, words);
+  const name = placedName(shape, i, words);
   const nothing = whyNothing(view, move.node, move.slot);
   const sender = graph.nodes[move.node];
   const template = nothing && asked ? words.at_nothing_asked : words[`narrate_${nothing ?? "edge"}`];
   const sentence = filled(template, {
-    name,
+    name: nothing ? name : nodeName(graph, i, words),
     node: nodeName(graph, move.node, words),
     op: sender.symbol,
     before: shown(earlierGradient(state, i)),

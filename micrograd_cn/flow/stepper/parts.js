@@ -1,5 +1,6 @@
 // Name the parts of a graph.
 
+import { isNamed } from "./graph.js";
 import { called } from "./labels.js";
 import { filled, filledApart } from "./text.js";
 
@@ -67,6 +68,35 @@ export function nodeName(graph, i, words) {
   return called(
     path && name.startsWith(path) && ownName(graph, group, words) !== null ? name.slice(path.length) : name,
   );
+}
+
+/**
+ * Return the name of a node for a sentence. If its box is a closed part, which has another name, this is said too: "v69
+ * of sample 146".
+ * @param {Shape} shape
+ * @param {number} i
+ * @param {Words} words
+ */
+export function placedName({ graph, boxes, boxOf }, i, words) {
+  const inner = nodeName(graph, i, words);
+  const { folded, group } = boxes[boxOf[i]];
+  if (!folded || isNamed(graph.nodes[i])) return inner;
+  return filledApart(words.part_of, { inner, outer: partName(graph, group, words) });
+}
+
+/**
+ * Return the name of a node in a formula. If it is the only result of a closed part, this is the name of the part.
+ * @param {Shape} shape
+ * @param {number} i
+ * @param {Words} words
+ */
+export function operandName({ graph, boxes, boxOf, edges }, i, words) {
+  const own = boxOf[i];
+  const { folded, group } = boxes[own];
+  if (!folded || isNamed(graph.nodes[i])) return nodeName(graph, i, words);
+  const used = edges.filter(({ source }) => source === own).flatMap(({ slots }) => slots);
+  const alone = used.every(([node, slot]) => graph.nodes[node].parents[slot] === i);
+  return alone ? titleOf(graph, { group }, words) : nodeName(graph, i, words);
 }
 
 // Return the name of a box in a table. It says where a part is.

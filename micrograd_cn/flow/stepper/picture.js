@@ -297,13 +297,9 @@ function updateBox({ group, title, rows, width, role }, shape, i, facts) {
   const lines = boxLines(box, shape.graph, facts, words, width);
   rows.forEach((texts, k) =>
     texts.forEach((text, part) => {
-      const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + box.style.between : 0;
-      fit(
-        text,
-        lines[k]?.[part] ?? "",
-        width - 2 * box.style.side + 4 - beside,
-        KINDS[box.rows[k]] ?? (part ? "grad" : "word"),
-      );
+      const room = width - 2 * box.style.side;
+      const beside = texts.length > 1 ? textWidth(lines[k][1 - part], "word") + box.style.between : -4;
+      fit(text, lines[k]?.[part] ?? "", room - beside, KINDS[box.rows[k]] ?? (part ? "grad" : "word"));
     }),
   );
   if (box.folded) group.setAttribute("aria-label", filled(words.open_part, { part: lines[0][0] }));

@@ -4,7 +4,7 @@ import { forward } from "../rows.js";
 import { svg } from "./elements.js";
 import { flowsTo } from "./graph.js";
 import { replacedAt } from "./lists.js";
-import { nodeName } from "./parts.js";
+import { operandName } from "./parts.js";
 import { expressionOf, filled, shown } from "./text.js";
 
 const PLOT = { width: 320, height: 170, rim: 12, samples: 160 };
@@ -78,7 +78,7 @@ export function drawPlot(root, view, step, words) {
   lines.push(svg("circle", { cx: px, cy: py, r: 5 }));
   root.replaceChildren(...lines);
   const names = node.parents.map(i =>
-    view.graph.nodes[i].gets ? nodeName(view.graph, i, words) : shown(view.numbers.data[i]),
+    view.graph.nodes[i].gets ? operandName(view.shape, i, words) : shown(view.numbers.data[i]),
   );
   const others = names.map((name, k) => (k === slot ? name : shown(xs[k])));
   const told = { formula: expressionOf(node.text, others), name: names[slot], x: shown(x), slope: shown(slope) };

@@ -81,8 +81,7 @@ function showAll() {
   viewport.root.setAttribute("aria-label", filled(words.graph, { root: graph.nodes[graph.root].name }));
   viewport.picture.update(seen, words, active);
   viewport.bring([...active.boxes].map(i => shape.boxes[i]));
-  const formula = formulaOf(view, step);
-  byId("formula").replaceChildren(...(formula ? [formula] : []));
+  byId("formula").replaceChildren(...formulaOf(view, step).flatMap(side => [side, " "]));
   drawPlot(byId("plot"), view, step, words);
   fillTables(seen, words);
 }
