@@ -29,7 +29,7 @@ export class Picture {
     this.acts = acts;
     this.vertical = arrangement.vertical;
     this.labelled = placeShape(shape, words, view, arrangement);
-    this.root = svg("g");
+    this.root = svg("g", { class: this.vertical ? "vertical" : "" });
     this.frames = shape.frames.map(frame => this.makeFrame(frame, words));
     this.edges = shape.edges.map(edge => this.makeEdge(edge));
     this.boxes = shape.boxes.map(box => this.makeBox(box));
