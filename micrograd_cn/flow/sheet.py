@@ -44,8 +44,11 @@ def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def fragment(name: str) -> str:
-    """Return the HTML of a part of a page. `name` is the path of its file in this folder, without the ending .html."""
-    return _file(f"{name}.html")
+    """Return the HTML of a part of a page without indentation.
+
+    `name` is the path of its file in this folder, without the ending .html.
+    """
+    return re.sub(r"\n +", "\n", _file(f"{name}.html"))
 
 
 def sheet(
@@ -87,7 +90,7 @@ def sheet(
         "data": _json(data | {"limits": LIMITS, "seconds": SECONDS, "keywords": kwlist}),
         "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], _file("stepper/page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], fragment("stepper/page"))
 
 
 def notebook_frame(title: str, page: str) -> str:

@@ -87,18 +87,18 @@ def _end_of_template(script: str, start: int) -> int:
 
 
 def squeezed_style(style: str) -> str:
-    """Return a style sheet without comments, indentation and spaces beside brackets, commas and semicolons.
+    """Return a style sheet without comments, and without spaces and line breaks beside brackets, commas and semicolons.
 
     >>> squeezed_style("a, b { /* c */ margin: 0 1px; }\\n")
-    'a,b{margin:0 1px}\\n'
+    'a,b{margin:0 1px}'
     """
     text = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
     parts = re.split(r'("[^"\n]*")', text)
     parts[::2] = [_squeezed_rules(part) for part in parts[::2]]
-    return re.sub(r"\n\s*", "\n", "".join(parts)).lstrip("\n")
+    return "".join(parts).strip()
 
 
 def _squeezed_rules(text: str) -> str:
-    text = re.sub(r" *([{};,]) *", r"\1", text)
+    text = re.sub(r"\s*([{};,])\s*", r"\1", text)
     text = re.sub(r"(?<=[\w)]): +", ":", text)  # but not in a selector, where a space before the colon is an element
     return text.replace(";}", "}")

@@ -25,7 +25,7 @@ function say(text) {
 }
 
 // Say what the reader has asked for, where it is seen.
-function answer(text) {
+function reply(text) {
   say(text);
   byId("message").scrollIntoView({ block: "nearest" });
 }
@@ -95,7 +95,7 @@ function checkByDifferences() {
   const { name } = graph.nodes[i];
   const root = graph.nodes[graph.root].name;
   const digits = Object.fromEntries(["below", "above", "slope", "grad"].map(key => [key, precise(told[key])]));
-  answer(filled(words.nudged, { ...digits, step: shown(told.step), name, root, verdict: words[told.verdict] }));
+  reply(filled(words.nudged, { ...digits, step: shown(told.step), name, root, verdict: words[told.verdict] }));
 }
 
 // Show the value of the chosen leaf, unless the reader is typing in its field.
@@ -197,7 +197,7 @@ byId("change").addEventListener("change", () => byId("ways").scrollIntoView({ bl
 byId("value").addEventListener("input", () => {
   const x = parsed(byId("value").value);
   byId("value").setAttribute("aria-invalid", String(x === null));
-  if (x === null) answer(session.words.not_a_number);
+  if (x === null) reply(session.words.not_a_number);
   else session.edit(chosenLeaf(), x);
 });
 byId("nudge").addEventListener("click", checkByDifferences);

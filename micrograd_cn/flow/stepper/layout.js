@@ -262,7 +262,7 @@ function placeColumns(part, layers, { vertical, tight, stage }) {
     const ports = i === 0 || i === layers.length - 1;
     const wide = Math.max(0, ...layer.map(each => each.width));
     const width = ports ? rim + (vertical && i === 0 ? title : 0) : Math.max(wide, i % 2 ? 0 : 4);
-    const level = vertical ? null : BENDS.map(bend => Math.max(0, width / 2 + beside - bend));
+    const level = vertical ? null : BENDS.map(size => Math.max(0, width / 2 + beside - size));
     for (const each of layer)
       Object.assign(each, { left: x, right: x + width, x: x + (width - each.width) / 2, level });
     const outer = i === 0 || i >= layers.length - 2;

@@ -11,7 +11,7 @@ const HIGH = 0.88; // the share of the window's height that a stretched graph ha
 const MOST_CHANGED = 0.1; // the share by which the window may change until a stretched graph is arranged anew
 const RIM = { roomy: 14, tight: 6 };
 const NARROW = 640; // In a window of fewer pixels, the graph runs from top to bottom.
-const EDGES = ["left", "top", "right", "bottom"];
+const EDGES = ["--left", "--top", "--right", "--bottom"];
 const WHOLE = 0.65; // what is left of the size of letters that are read from afar, at least, when the graph is whole
 const CLOSER = 0.7; // what is left of the size of a graph, at least, when its boxes are closer together
 
@@ -220,8 +220,7 @@ class Viewport {
     Object.assign(this, { x, y, zoom });
     if (!this.root.hasAttribute("viewBox")) this.scene.setAttribute("transform", `translate(${x},${y}) scale(${zoom})`);
     const ends = [x, y, this.room[0] - x - this.size[0] * zoom, this.room[1] - y - this.size[1] * zoom];
-    const more = EDGES.filter((_, i) => ends[i] < 0).join(" ");
-    if (this.frame.dataset.more !== more) this.frame.dataset.more = more;
+    EDGES.forEach((edge, i) => this.frame.style.setProperty(edge, ends[i] < 0 ? "24px" : "0"));
   }
 
   /**
