@@ -57,6 +57,12 @@ class Hooks:
         `symbol` is "<", "<=", ">", ">=", or "==" of a value with itself, which asks whether it is nan.
         """
 
+    def asked_for_nan(self, a: Any, b: Any) -> None:
+        """Called after a comparison of `a` with `b` that does not hold, if it may hold where one of them is nan.
+
+        Functions such as `np.sort` and `np.maximum` compare in this way; see `nan_order`.
+        """
+
     def read(self, x: Any, how: str) -> None:
         """Called before the data of a value is read. `how` names what reads it, such as ".data" or "a copy"."""
 

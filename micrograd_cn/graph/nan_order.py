@@ -17,12 +17,22 @@ from typing import Any
 from .callers import NOT_NUMPY, Question, asked_by, is_numpys_code
 from .plain_numbers import FOR_NUMPY
 
-__all__ = ["holds_with_nan"]
+__all__ = ["asks_for_nan", "holds_with_nan"]
 
 # The numpy functions and methods that order elements
 ORDERS = {"sort", "argsort", "partition", "argpartition", "lexsort", "searchsorted", "argmax", "argmin"}
 # The numpy functions that choose one of two elements
 EXTREMA = {"maximum": "max", "fmax": "fmax", "minimum": "min", "fmin": "fmin", "clip": "both"}
+
+
+def asks_for_nan(symbol: str, caller: FrameType) -> bool:
+    """Return whether a comparison that does not hold for numbers may hold if one of the operands is nan.
+
+    It may if a numpy function such as `np.sort` compares, or if it is not known which function compares. The arguments
+    are those of `holds_with_nan`.
+    """
+    question = asked_by(caller)
+    return not question.is_known or question.name in (ORDERS if symbol in ("<", ">") else EXTREMA)
 
 
 def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: FrameType) -> bool:

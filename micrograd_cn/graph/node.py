@@ -19,7 +19,7 @@ from .array_updates import refuse_array_update, remember_arrays
 from .closures import Closure, sends_nothing
 from .groups import Group
 from .interrupts import at_once
-from .nan_order import holds_with_nan
+from .nan_order import asks_for_nan, holds_with_nan
 from .numpy_methods import NumpyMethods
 
 __all__ = ["Node", "assign_data"]
@@ -44,6 +44,8 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
         if context.active:
             if (here := context.here()).hooks:
                 here.hooks.compared(self, symbol, other, held)
+                if not held and asks_for_nan(symbol, sys._getframe(1)):
+                    here.hooks.asked_for_nan(self, other)
             if here.no_grad and self.op is None and self.requires_grad:  # as for np.maximum(W, 0, out=W)
                 remember_arrays(sys._getframe(1))
         if not held and (x != x or y != y):

@@ -13,7 +13,8 @@ an array of objects.
 
 A comparison gives an array of nodes that are 0 or 1. They are added and multiplied as numpy's bools are, so
 `(x > 0) + (x < 9)` says where at least one of the two holds. Where Python or numpy asks for a bool, as in an index or
-in `where=`, the program branches on it. It also branches on which elements are nan where numpy orders elements.
+in `where=`, the program branches on it. Where numpy orders elements, the program branches on their comparisons, and on
+which elements are nan.
 
 At a tie, `np.maximum`, `np.minimum`, `np.max`, `np.min`, `np.clip` and `np.ptp` of arrays give the whole gradient to
 the first of the elements, as they do in a plain array of `Value`s. There, numpy returns one of the two elements, and
@@ -108,6 +109,25 @@ def _sinc(x: Any) -> Any:
     y, is_zero = np.pi * x, ops.equal(x, 0.0)
     series = 1.0 - y * y / 6.0 * (1.0 - y * y / 20.0 * (1.0 - y * y / 42.0))
     return ops.where(is_zero, series, ops.sin(y) / ops.where(is_zero, 1.0, y))
+
+
+def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """Return what `np.nan_to_num` gives for an array of numbers. An element that is replaced gets no gradient.
+
+    numpy's function returns an array of objects unchanged.
+    """
+    if not copy:
+        raise TypeError("np.nan_to_num() of Values does not change an array; write x = np.nan_to_num(x) without copy=")
+    largest = np.finfo(float).max
+    bounds = largest if posinf is None else posinf, -largest if neginf is None else neginf
+
+    def replaced(x: Any, nan: Any, high: Any, low: Any) -> Any:
+        if not isinstance(x, Node):
+            return np.nan_to_num(x, nan=nan, posinf=high, neginf=low)
+        finite = ops.where(ops.equal(x, np.inf), high, ops.where(ops.equal(x, -np.inf), low, x))
+        return ops.where(ops.equal(x, x), finite, nan)
+
+    return _applied(replaced, [_plain(y) for y in (x, nan, *bounds)])
 
 
 def _sign(x: Any) -> Any:
@@ -255,8 +275,9 @@ OF_TRUTHS = {
 }
 QUESTIONS = {"isnan", "isinf", "isfinite"}  # numpy has no such functions of objects
 IDENTITIES = {"add": 0.0, "multiply": 1.0}
-ORDERING = {np.searchsorted, np.digitize, np.lexsort}
 PRODUCTS = {np.dot, np.inner, np.vdot}
+# The functions that numpy computes in another way for arrays of objects than for arrays of numbers
+OWN: dict[Any, Callable[..., Any]] = {np.sinc: lambda x: _applied(_sinc, [_plain(x)]), np.nan_to_num: _nan_to_num}
 
 
 # The functions that numpy computes by calling a method of each element. A `Value` has the methods, and a number has not
@@ -301,9 +322,9 @@ class ArgumentArray(np.ndarray):
         return _wrapped(found, ArgumentArray) if isinstance(found, (np.ndarray, tuple)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Call numpy's `function`, or `_sinc` for `np.sinc`. Return arrays of objects as arrays of this class."""
-        if function is np.sinc and args:
-            return _wrapped(_applied(_sinc, [_plain(args[0])]), ArgumentArray)
+        """Call numpy's `function`, or that of `OWN`. Return arrays of objects as arrays of this class."""
+        if (own := OWN.get(function)) and args:
+            return _wrapped(own(*args, **options), ArgumentArray)
         return _wrapped(super().__array_function__(function, types, args, options), ArgumentArray)
 
 
@@ -374,13 +395,10 @@ class ValueArray(ArgumentArray):
             return result
         if function is np.linalg.solve and len(args) == 2 and np.ndim(args[0]) == 2:
             return _wrapped(np.array(ops.solve(*[np.asarray(x, dtype=object).tolist() for x in args]), dtype=object))
-        if function is np.sinc and args:
-            return _applied(_sinc, [_plain(args[0])])
+        if (own := OWN.get(function)) and args:
+            return own(*args, **options)
         if "where" in options:
             options = {**options, "where": _mask(options["where"])}
-        if function in ORDERING:
-            for x in (*args, *options.values()):
-                _guard_nan(x)
         if function is np.lexsort:
             return _lexsort(*args, **options)
         if function is np.diff and _are_truths(args[0]):
@@ -414,30 +432,15 @@ class ValueArray(ArgumentArray):
 
 
 def _ordering(name: str) -> Callable[..., Any]:
-    """Return a method that calls the array method `name`, such as "sort", which compares elements to order them.
-
-    A program that is recorded then branches on which elements are nan.
-    """
+    """Return a method that calls the array method `name`, such as "sort", which compares elements to order them."""
     method = getattr(np.ndarray, name)
 
     def ordered(self: Any, *args: Any, **options: Any) -> Any:
-        _guard_nan(self)
         return _wrapped(method(self, *args, **options))
 
     ordered.__name__, ordered.__qualname__ = name, f"ValueArray.{name}"
-    ordered.__doc__ = f"Call `{name}` of numpy's arrays. A program branches on which elements are nan."
+    ordered.__doc__ = f"Call `{name}` of numpy's arrays."
     return ordered
-
-
-def _guard_nan(array: Any) -> None:
-    """Make a program that is recorded branch on which elements of `array` are nan.
-
-    numpy treats these elements in a special way when it orders the array.
-    """
-    if context.here().is_recorded and isinstance(array, (np.ndarray, list, tuple)):
-        for x in np.asarray(array, dtype=object).flat:
-            if _varies(x):
-                bool(_condition(ops.equal(x, x)))
 
 
 def _lexsort(keys: Any, axis: int = -1) -> Any:

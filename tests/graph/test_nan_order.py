@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value
+from micrograd_cn.compiler import GuardError
 from micrograd_cn.compiler import compile as compile_function
 
 ROWS = [*itertools.permutations([math.nan, 1.0, 2.0]), (math.nan, math.nan, 1.0), (3.0, math.nan, math.nan)]
@@ -138,14 +139,39 @@ COMPILED: dict[str, Callable[[Any], Any]] = {
     "lexsort": lambda x: x[0] + np.lexsort((x[::-1], np.sort(x))) @ [1.0, 2.0, 4.0],
     "argmax": lambda x: x[2] + (x * 2.0)[:].argmax() + np.argmin([x, x], axis=1).sum(),
     "searchsorted": lambda x: x[1] + np.searchsorted(np.sort(x), x).sum(),
+    "searchsorted of numbers": lambda x: x[2] + np.searchsorted([-1.0, 1.5], x[0]) + np.digitize(x[1], [1.5]),
+    "a plain array": lambda x: np.array([x[0], 1.5]).max() + np.argsort(np.array([x[1], 1.5, 0.0]))[0],
+    "a plain array of nodes": lambda x: np.maximum(np.array([*x]) - 1.5, 0.0)[:2].sum() + np.clip(x[2], 1.5, 1.7),
+    "norm": lambda x: np.linalg.norm(x[:2], np.inf),
 }
 
 
 @pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_program_orders_nan_as_the_function_does(name):
     program = compile_function(COMPILED[name], branches=True)
-    for row in ROWS[:6]:
+    for row in (*ROWS[:6], (-3.0, 1.0, 2.0), (1.0, 2.0, 0.5)):
         assert str(float(program(np.array(row)))) == str(float(COMPILED[name](np.array(row)))), row
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_program_for_numbers_is_not_used_for_nan_and_one_for_nan_not_for_numbers():
+    w, f = Value(0.5), lambda x: (np.maximum(np.array([x * w, x]), 0.0).sum() + 1.0) ** 2
+    column = np.array([-1.0, math.nan, 1.0])
+    assert str(compile_function(f, branches=True).forward((column,)).tolist()) == "[1.0, nan, 6.25]"
+    assert str(compile_function(f, branches=True).forward((column[::-1],)).tolist()) == "[6.25, nan, 1.0]"
+    for first, second, expected in ((-1.0, math.nan, "is nan, but was not"), (math.nan, -1.0, "is not nan, but was")):
+        program = compile_function(f)
+        program(first)
+        with pytest.raises(GuardError, match=rf": mul\(\.\.\.\) {expected} in the sample .* branches=True\)"):
+            program(second)
+
+
+def test_a_comparison_that_says_that_no_operand_is_nan_needs_no_further_guard():
+    recording = compile_function(lambda x, y: np.maximum(np.array([x, x]), [y, 0.0]).sum(), branches=True).recording_of
+    assert [guard.text for guard in recording(2.0, 1.0).guards.guards] == ["x >= y", "x >= 0.0"]
+    assert [guard.text for guard in recording(1.0, 2.0).guards.guards] == ["x >= y", "x == x", "y == y", "x >= 0.0"]
+    assert len(compile_function(lambda x, y: max(x, y)).recording_of(2.0, 1.0).guards.guards) == 1
 
 
 def sort_in_place(a):

@@ -259,7 +259,7 @@ def test_a_median_of_nan_is_refused():
         compiled(np.array([3.0, math.nan, 2.0]))
     strict = compile(np.sort)
     strict(np.array([1.0, 2.0]))
-    with pytest.raises(GuardError, match=r"a\[0\] == a\[0\] does not hold"):
+    with pytest.raises(GuardError, match=r"a\[0\] is nan, but was not in the sample that was recorded"):
         strict(np.array([math.nan, 2.0]))
 
 
@@ -486,6 +486,18 @@ def test_functions_of_elements_take_results_in_which_numbers_are_beside_values(n
     ends = [(grad(f)(POINTS + d) - grad(f)(POINTS - d)) / 1e-6 @ np.array([1.0, 2.0, 3.0]) for d in moved]
     assert check(POINTS) == pytest.approx(ends, rel=1e-5, abs=1e-6)
     assert gradcheck(f, POINTS)
+
+
+def test_nan_to_num_replaces_nan_and_infinity_in_arguments():
+    def f(x):
+        return (np.nan_to_num(x, nan=x[1] * 2.0, posinf=5.0) * [1.0, 10.0, 100.0, 1000.0]).sum()
+
+    x = np.array([math.nan, 2.0, math.inf, 0.0])
+    assert (compile(f)(x), f(x), grad(f)(x).tolist()) == (524.0, 524.0, [0.0, 12.0, 0.0, 1000.0])
+    assert np.array_equal(compile(np.nan_to_num)(-x), np.nan_to_num(-x))
+    for wrapper in (compile, grad):
+        with pytest.raises(TypeError, match=r"write x = np.nan_to_num\(x\) without copy="):
+            wrapper(lambda x: np.nan_to_num(x, copy=False).sum())(x)
 
 
 def test_sinc_has_the_derivatives_of_its_taylor_series_at_0():

@@ -154,6 +154,13 @@ def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:
 
     The comparison of `guard` has another outcome for it than for the sample that was recorded.
     """
+    if guard.asks_for_nan:
+        x = guard.text.partition(" == ")[0]
+        now, recorded = ("is nan", "was not") if guard.held else ("is not nan", "was")
+        raise GuardError(
+            f"{name}, {sample}: {guard.location}: {x} {now}, but {recorded} in the sample that was recorded; write "
+            f"where(equal(a, a), x, y) instead of a branch, or compile({name}, branches=True)"
+        )
     condition = "equal(a, b)" if guard.is_equality else "less(a, b)"
     raise GuardError(
         f"{name}, {sample}: {guard.location}: {guard.text} "

@@ -98,7 +98,16 @@ class Guard(NamedTuple):
 
     @property
     def is_equality(self) -> bool:
-        """Whether the comparison is ==."""
+        """Whether the comparison is == of two values, rather than `x == x`, which asks whether x is nan."""
+        return self._is_equal and not self.asks_for_nan
+
+    @property
+    def asks_for_nan(self) -> bool:
+        """Whether the comparison is `x == x`."""
+        return self._is_equal and self.node.operands[0] is self.node.operands[1]
+
+    @property
+    def _is_equal(self) -> bool:
         return self.node.op is not None and self.node.op.lowerings.array == "=="
 
 
@@ -377,6 +386,7 @@ class RecordingHooks(Hooks):
         self.made_elsewhere: set[int] = set()
         self._refusal: TypeError | None = None  # the first refusal, which the function may have caught
         self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
+        self._not_nan: set[int] = set()  # the addresses of compared objects that cannot be nan if the guards hold
         self._nodes: list[Value] = []
         self._constants: dict[Value, None] = {}  # leaves whose numbers were read or used as constants
         self._inputs: Sequence[Value] = ()
@@ -482,6 +492,14 @@ class RecordingHooks(Hooks):
         key = (MIRRORED[symbol], id(b), id(a)) if symbol in MIRRORED else (symbol, id(a), id(b))
         if key not in self._comparisons:
             self._comparisons[key] = a, symbol, b, holds, user_location()
+            if holds:
+                self._not_nan |= {id(a), id(b)}
+
+    def asked_for_nan(self, a: Any, b: Any) -> None:
+        """Remember which of `a` and `b` are nan. This becomes a guard unless another guard says that they are not."""
+        for x in (a, b):
+            if isinstance(x, Value) and id(x) not in self._not_nan:
+                self.compared(x, "==", x, x._data == x._data)
 
     def read(self, x: Value, how: str) -> None:
         """Refuse to let code read the number of `x` if `x` may have another number in the next call.
