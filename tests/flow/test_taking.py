@@ -1,7 +1,8 @@
-"""A program that is copied from the page gives its numbers to the bit, and its link opens the same page."""
+"""A program that is copied from the page gives its numbers, and its link opens the same page."""
 
 import contextlib
 import io
+import math
 
 import pytest
 
@@ -22,17 +23,28 @@ def run(program):
     return float(value), {name: tuple(map(float, numbers)) for name, *numbers in map(str.split, leaves)}
 
 
+def agree(python, browser):
+    """Return whether two results are equal but for the last bits of the browser's exp, which may be off by an ulp.
+
+    V8 and the C library round one exp in ten differently. A partial such as that of tanh is the square of a quotient of
+    such numbers.
+    """
+    near = abs(python - browser) <= 4 * math.ulp(browser) and math.copysign(1, python) == math.copysign(1, browser)
+    return near or repr(python) == repr(browser)
+
+
 def assert_runs_alike(page):
     program = page.evaluate("pythonOf(session.graph, session.numbers.data, session.chosen.actions)")
     value, leaves = run(program)
-    assert repr(value) == repr(float(page.evaluate("exact(session.numbers.data[session.graph.root])")))
+    assert agree(value, float(page.evaluate("exact(session.numbers.data[session.graph.root])")))
     shown = """(() => {
         const state = replayed(session.graph, session.numbers, session.moves, session.moves.length);
         const leaves = [...session.graph.nodes.keys()].filter(i => isEditable(session.graph.nodes[i]));
         return leaves.map(i => [exact(session.numbers.data[i]), exact(gradient(state, i))]);
     })()"""
     expected = [tuple(map(float, pair)) for pair in page.evaluate(shown)]
-    assert list(map(repr, leaves.values())) == list(map(repr, expected))
+    assert all(map(agree, sum(leaves.values(), ()), sum(expected, ())))
+    assert len(leaves) == len(expected)
 
 
 def test_every_example_runs_as_python(opened):
