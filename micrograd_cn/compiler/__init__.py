@@ -63,7 +63,7 @@ such as `f.forward([(1.0,), (2.0,), (3.0,)])`, leads through these files in this
 
 The first call with a single sample, such as `f(2.0)`, makes code in the same way. But `CompiledFunction.__call__` looks
 for the recording itself, and calls `Runnable.outputs_of`, which calls `_write_outputs`. One or two rows are computed
-one at a time, without lanes, so all values are scalars, and `w` is not copied.
+one at a time, so all values are scalars, and `w` is not copied to lanes.
 
 The second call with a single sample finds the recording, checks its guards, and calls `program.row`, a `FlatRunner`
 (`runtime.prepared`). The runner takes a prepared call that no other thread uses, or makes one: a function in machine
@@ -170,13 +170,13 @@ In single multiplications, gates and masks prevent this. But they are rarely nee
 optimistic: it leaves them out, and gives nan where one was needed. Whoever finds a nan lets careful code compute the
 result anew. There are three kinds of optimistic code, each with a test for nan of its own:
 
-    without gates   the gradient of a mean; gates are left out in multiplications that are computed for each row. The
-                    driver `finish` leaves nan in a word of the memory if a total is not finite, and `Executable.mend`
-                    reads it, or, in `fit`, the driver `fit`; see `Lowering.differentiate`.
-    without masks   a derivative for each row; its own entries are looked through; see `Program.derivative_for_calls`
+    without gates   the gradient of a mean; gates are left out in multiplications that are computed for each row. If a
+                    total is not finite, the driver `finish` leaves nan in a number among the scalars, which
+                    `Executable.mend` reads, and in training the driver `fit`; see `Lowering.differentiate`
+    without masks   a derivative for each row, whose entries are searched for nan; see `Program.derivative_for_calls`
     merged          a program that computes all branches that were recorded; its first output is nan for a row of
                     another branch, and a gradient of a mean is nan if a branch that was not selected has an infinite
-                    factor. Then the rows are sorted by their branches; see `function.merged`.
+                    factor. Then the rows are sorted by their branches; see `function.merged`
 
 When a function is called with arrays, `finds_nan` (`runtime.arrays`) looks for the nan of merged programs, and of
 derivatives without masks.
