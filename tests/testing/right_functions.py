@@ -2,7 +2,9 @@
 
 Run it from the root of the repository, with the libraries that are installed:
 
-    python -m tests.testing.right_functions --seeds 100 [torch numpy jax]
+    python -m tests.testing.right_functions [torch numpy jax] --seeds 100
+
+With `--dtype float16` or `--dtype bfloat16`, the functions of PyTorch are checked in half precision.
 
 It prints, for each function, how many runs ended in a `GradientMismatch`, in another exception, or with a warning, and
 how often an array was not compared at all at a point. A run without a warning may have such points. It exits with 1 if
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import sys
 import time
 import warnings
@@ -193,18 +196,18 @@ def in_numpy() -> dict[str, Right]:
     }
 
 
-def in_torch() -> dict[str, Right]:
-    """Return functions and modules of PyTorch, which differentiates them itself."""
+def in_torch(dtype: str = "float64") -> dict[str, Right]:
+    """Return functions and modules of PyTorch, which differentiates them itself, with constants of the given type."""
     import torch
     from torch import nn
     from torch.nn import functional
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    double: Any = {"dtype": torch.float64}
+    kind: Any = {"dtype": getattr(torch, dtype)}
     x, long = (3, 4), {"min_value": -100.0, "max_value": 100.0}
-    labels, signs = torch.tensor([0, 1, 3]), torch.tensor([1.0, -1.0, 1.0], **double)
-    targets = torch.tensor([[0.0, 1.0, 1.0, 0.0]] * 3, **double)
+    labels, signs = torch.tensor([0, 1, 3]), torch.tensor([1.0, -1.0, 1.0], **kind)
+    targets = torch.tensor([[0.0, 1.0, 1.0, 0.0]] * 3, **kind)
     plain: dict[str, Any] = {
         "linear": (functional.linear, x, (2, 4), (2,)),
         "bilinear": (functional.bilinear, x, (3, 5), (2, 4, 5)),
@@ -284,16 +287,16 @@ def in_torch() -> dict[str, Right]:
         found[f.__name__] = Right(f, (x,), None, POSITIVE)
     found["asin"] = Right(torch.asin, (x,), None, WITHIN_ONE)
     modules: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-        "Linear": (nn.Linear(4, 3, **double), x),
-        "BatchNorm1d": (nn.BatchNorm1d(4, **double), (5, 4)),
-        "GroupNorm": (nn.GroupNorm(2, 4, **double), (3, 4)),
-        "LSTM": (nn.LSTM(3, 2, **double), (4, 3)),
-        "GRU": (nn.GRU(3, 2, **double), (4, 3)),
+        "Linear": (nn.Linear(4, 3, **kind), x),
+        "BatchNorm1d": (nn.BatchNorm1d(4, **kind), (5, 4)),
+        "GroupNorm": (nn.GroupNorm(2, 4, **kind), (3, 4)),
+        "LSTM": (nn.LSTM(3, 2, **kind), (4, 3)),
+        "GRU": (nn.GRU(3, 2, **kind), (4, 3)),
         "Linear, tanh, BatchNorm1d": (
-            nn.Sequential(nn.Linear(4, 3, **double), nn.Tanh(), nn.BatchNorm1d(3, **double)),
+            nn.Sequential(nn.Linear(4, 3, **kind), nn.Tanh(), nn.BatchNorm1d(3, **kind)),
             (5, 4),
         ),
-        "MLP": (nn.Sequential(nn.Linear(4, 3, **double), nn.GELU(), nn.Linear(3, 1, **double)), x),
+        "MLP": (nn.Sequential(nn.Linear(4, 3, **kind), nn.GELU(), nn.Linear(3, 1, **kind)), x),
     }
     found.update({name: Right(module, (shape,)) for name, (module, shape) in modules.items()})
     return found
@@ -334,15 +337,16 @@ def in_jax() -> dict[str, Right]:
     return found
 
 
-LIBRARIES: dict[str, Callable[[], dict[str, Right]]] = {"numpy": in_numpy, "torch": in_torch, "jax": in_jax}
+LIBRARIES: dict[str, Callable[..., dict[str, Right]]] = {"numpy": in_numpy, "torch": in_torch, "jax": in_jax}
 
 
-def converter(library: str) -> Callable[[Any], Any]:
-    """Return a function that makes an array of the library from a numpy array."""
+def converter(library: str, dtype: str = "float64") -> Callable[[Any], Any]:
+    """Return a function that makes an array of the library from a numpy array; `dtype` is the type of a tensor."""
     if library == "torch":
         import torch
 
-        return torch.from_numpy
+        kind = getattr(torch, dtype)
+        return lambda x: torch.from_numpy(x).to(kind)
     if library == "jax":
         import jax.numpy as jnp
 
@@ -350,7 +354,7 @@ def converter(library: str) -> Callable[[Any], Any]:
     return np.asarray
 
 
-def outcome(right: Right, library: str, seed: int, examples: int = 20) -> tuple[str, str]:
+def outcome(right: Right, library: str, seed: int, examples: int = 20, dtype: str = "float64") -> tuple[str, str]:
     """Run `checks_gradient` of a function once; return a word for what happened, and the message.
 
     The word is "passed", "warned" if a warning `PartlyCompared` was given, or the name of the exception.
@@ -363,8 +367,12 @@ def outcome(right: Right, library: str, seed: int, examples: int = 20) -> tuple[
     profile = hypothesis.settings.get_current_profile_name()
     hypothesis.settings.register_profile("campaign", database=None, report_multiple_bugs=False)
     hypothesis.settings.load_profile("campaign")
-    convert = converter(library)
-    arguments = [points(shape, **right.bounds).map(convert) for shape in right.shapes]
+    convert = converter(library, dtype)
+    bounds = {**right.bounds}
+    if "float16" in dtype:  # products of larger numbers overflow in float16
+        low, high = bounds.get("min_value", -math.inf), bounds.get("max_value", math.inf)
+        bounds = {"min_value": max(-10.0, low), "max_value": min(10.0, high)}
+    arguments = [points(shape, **bounds).map(convert) for shape in right.shapes]
     how = {} if right.vjp is None else {"vjp": right.vjp}
     before, core.global_force_seed = core.global_force_seed, seed
     try:
@@ -380,11 +388,12 @@ def outcome(right: Right, library: str, seed: int, examples: int = 20) -> tuple[
     return ("warned", str(caught[0].message)) if caught else ("passed", "")
 
 
-def selected(libraries: list[str], names: list[str]) -> Iterator[tuple[str, str, Right]]:
+def selected(libraries: list[str], names: list[str], dtype: str = "float64") -> Iterator[tuple[str, str, Right]]:
     """Yield library, name and function; only functions whose names are in `names`, if there are any."""
     for library in libraries:
         if importlib.util.find_spec(library):
-            for name, right in LIBRARIES[library]().items():
+            functions = LIBRARIES[library]() if dtype == "float64" else LIBRARIES[library](dtype)
+            for name, right in functions.items():
                 if not names or name in names:
                     yield library, name, right
 
@@ -396,15 +405,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100, help="how many runs of each function")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--only", nargs="*", default=[], help="names of functions")
+    parser.add_argument("--dtype", default="float64", help="of PyTorch's tensors: float64, float32, float16, bfloat16")
     parser.add_argument("--verbose", action="store_true", help="show the first message of each kind")
     options = parser.parse_args()
+    if options.dtype != "float64" and options.libraries != ["torch"]:
+        parser.error("--dtype is for torch alone: write torch before it")
     total: Counter[str] = Counter()
-    for library, name, right in selected(options.libraries or list(LIBRARIES), options.only):
+    for library, name, right in selected(options.libraries or list(LIBRARIES), options.only, options.dtype):
         found: Counter[str] = Counter()
         start, results = time.process_time(), list[CheckResult]()
         for seed in range(options.first, options.first + options.seeds):
             with result_hook(results.append):
-                word, message = outcome(right, library, seed)
+                word, message = outcome(right, library, seed, dtype=options.dtype)
             if options.verbose and word != "passed" and not found[word]:
                 print(message)
             found[word] += 1

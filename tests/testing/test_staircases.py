@@ -334,3 +334,15 @@ def test_in_half_precision_derivatives_that_agree_to_the_last_bit_are_not_warned
     passes(lambda x: np.float16(x + 300.0), x, vjp=lambda x, u: u)
     with pytest.warns(PartlyCompared, match="too noisy to tell"):
         gradcheck(lambda x: np.float16(x + 300.0), x, vjp=lambda x, u: np.float16(1.01) * u)
+
+
+@pytest.mark.parametrize("height", [3.0, 6.0])
+def test_in_half_precision_directions_stand_for_the_elements_of_a_loss_that_noise_hides(height):
+    x, more = SEED(0).normal(size=12).astype("e"), np.r_[1.2, np.ones(11)]
+
+    def loss(x):
+        return np.float16(height + 0.04 * x.astype(float).sum())
+
+    passes(loss, x, vjp=lambda x, u: np.full_like(x, 0.04 * u))
+    with pytest.raises(GradientMismatch):
+        gradcheck(loss, x, vjp=lambda x, u: np.float16(0.04 * u * more))

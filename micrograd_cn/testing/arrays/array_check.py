@@ -170,11 +170,10 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
     problem.budget.left = UNLIMITED_CALLS if unlimited else MAX_CALLS - problem.budget.calls - RESERVED_CALLS
     n, m = problem.x.size, problem.y.size
     with np.errstate(all="ignore"):  # near the point there may be a pole or the edge of the domain
-        comparisons = (
-            compare_singly(problem)
-            if n * m <= MAX_COMPARED_SINGLY
-            else SampledCheck(problem, random, checked and checked[0], exhaustive).compare()
-        )
+        if n * m <= MAX_COMPARED_SINGLY:
+            comparisons = _without_hidden_elements(problem, random, compare_singly(problem))
+        else:
+            comparisons = SampledCheck(problem, random, checked and checked[0], exhaustive).compare()
         if checked:
             check_no_stale_state(problem, *checked)
             if (
@@ -275,6 +274,23 @@ def compare_within_budget(
     return found
 
 
+def _without_hidden_elements(
+    problem: Problem, random: np.random.Generator, comparisons: list[Comparison]
+) -> list[Comparison]:
+    """Return the comparisons, in half precision without those that noise hides, if directions tell enough.
+
+    If an output such as a loss depends on many elements, noise may hide the derivative with respect to one of them. Two
+    directions that move all elements by their sizes then stand for it, if their derivatives agree.
+    """
+    hidden = any(comparison.agrees is None and comparison.noisy for comparison in comparisons)
+    if not (problem.half_precision and hidden) or any(comparison.agrees is False for comparison in comparisons):
+        return comparisons
+    along = SampledCheck(problem, random).compare_directions()
+    if not all(comparison.agrees for comparison in along):
+        return comparisons
+    return [*along, *(comparison for comparison in comparisons if not comparison.noisy)]
+
+
 def _not_finite_outputs(problem: Problem) -> list[Comparison]:
     """Return a list of one comparison, marked as not compared, for all outputs that are infinite or nan at the point.
 
@@ -310,6 +326,10 @@ class SampledCheck:
         self._random = np.random.default_rng(random)
         self._arrays = array_places(problem)
         self._hidden = math.inf  # the smallest `hidden` (see `Comparison`) of all directions that move all arrays
+
+    def compare_directions(self) -> list[Comparison]:
+        """Compare derivatives along two directions that move all elements."""
+        return [self._compare_informative_direction(k)[0] for k in range(2)]
 
     def compare(self) -> list[Comparison]:
         """Compare derivatives along directions that move all arrays, or one array, and with respect to single elements.

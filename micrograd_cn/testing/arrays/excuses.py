@@ -145,25 +145,26 @@ def narrow_features(doubt: Doubt) -> str:
 
 
 def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
-    """Return a note if f has features about as narrow as the finest steps, as between poles of lgamma; else "".
+    """Return a note if f has a feature about as narrow as the finest steps, as beside a pole of lgamma; else "".
 
-    Larger steps miss such features, and rounding may hide them. They explain the mismatch under two conditions. The
-    analytic derivative changes by about as much within a few finest steps, unlike that of a staircase. Intervals of
-    that length do not show the mismatch: in the mean over one of them, the derivative agrees, or noise hides whether it
-    does in all of them.
+    Larger steps miss such a feature. It explains the mismatch under three conditions. The difference quotients in the
+    finest steps differ by about as much from the numerical derivative, unlike those of a smooth function whose
+    derivative is noisy. The analytic derivative changes by about as much within a few finest steps, unlike that of a
+    staircase. In the mean over some interval of that length, it agrees.
     """
     phi, finest, least = doubt.phi, doubt.problem.steps.finest, 0.5 * doubt.mismatch
-    if doubt.confirmed:
+    if doubt.confirmed or doubt.is_kink:
+        return ""
+    visible = max(0.5 * least, VISIBLE_MISMATCH * phi.rounding / finest)
+    if all(math.fabs(phi(t) / t - doubt.comparison.numeric.slope) < visible for t in (finest, -finest)):
         return ""
     steps = [part * finest for part in FEATURE_STEPS]
     slopes = [phi.analytic_at(sign * h) for h in steps for sign in (1.0, -1.0)]
     if not any(least <= math.fabs(slope - phi.analytic) < math.inf for slope in slopes):
         return ""
-    means = [mean for mean in (mean_over_interval(phi, h) for h in steps) if mean]
-    errors = [(math.fabs(mean.mismatch), mean.noise + mean.bias) for mean in means]
-    if any(off + error < least for off, error in errors) or all(off <= error for off, error in errors):
-        return "no numerical derivative: features that are about as narrow as the finest steps"
-    return ""
+    means = (mean_over_interval(phi, h) for h in steps)
+    agrees = any(mean and math.fabs(mean.mismatch) + mean.noise + mean.bias < least for mean in means)
+    return "no numerical derivative: a feature that is about as narrow as the finest steps" if agrees else ""
 
 
 def staircase(doubt: Doubt) -> str:
@@ -213,10 +214,10 @@ EXCUSES: tuple[Excuse, ...] = (
     rounding_of_all_elements,
     rounding_of_cancelling_parts,
     narrow_features,
-    features_as_narrow_as_finest_steps,
     staircase,
     treads,
     tied_kink,
+    features_as_narrow_as_finest_steps,
 )
 HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (rounding_in_half_precision,)
 
