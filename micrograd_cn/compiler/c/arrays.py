@@ -1,4 +1,4 @@
-"""Write loops of C, which compute values in the arrays of a generated C function from other values there.
+"""Write loops of C, which compute values in the arrays of a generated C function from other values in these arrays.
 
 In a loop, the index of a number in its array is a linear expression in the loop variables, or is looked up in a table.
 """
@@ -139,7 +139,7 @@ class Arrays:
         return f"const long k = {self.text.index()}({x}, {count});"
 
     def _sum(self, loop: Loop, assign: str) -> list[str]:
-        """Return the lines that compute a sum: one expression if it has few products, else a loop.
+        """Return the lines that compute a sum: one expression if it has few products, else a loop or a call of `dot`.
 
         `assign` is the beginning of the line that stores or adds the sum, such as "outputs[i] =".
         """
@@ -172,7 +172,7 @@ class Arrays:
         return self._at(self.text.table(values), _contiguous(0, numbers), i, k) if others else literal
 
     def _strided_pointer(self, access: Access) -> str:
-        """Return two C expressions: a pointer to the value with k = 0, and the stride of the values in `k`.
+        """Return two C expressions as one text: a pointer to the value with k = 0, and the stride of the values in `k`.
 
         Return "" if the values are constants or in several arrays, or if the stride is not constant.
         """
@@ -200,7 +200,7 @@ class Arrays:
         self.store([(element, (i,)) for element, i in zip(to, numbers, strict=True)], START, "=")
 
     def store(self, found: Sequence[tuple[Element, tuple[int, ...]]], opcode: str, sign: str) -> None:
-        """Write loops that store values in elements of arrays, or add values to those there.
+        """Write loops that compute values, and store them in elements of arrays or add them to the numbers there.
 
         Args:
             found: for each value, its element and the instruction numbers of its operands.
@@ -212,7 +212,7 @@ class Arrays:
             self.add(Loop({"i": len(part)}, opcode, reads, [[found[n][0]] for n in part], sign))
 
     def groups(self, found: Iterable[tuple[Element, tuple[int, ...]]]) -> Iterator[list[int]]:
-        """Split values into groups, each of which a loop can compute, and yield the indices of a group's values.
+        """Split values into groups, each of which a loop can compute, and yield the indices in `found` of each group.
 
         Args:
             found: for each value, its element and the instruction numbers of its operands. The elements differ.

@@ -50,9 +50,10 @@ class Interface(NamedTuple):
     state_names: Sequence[str] = ()
 
     def sizes(self) -> dict[str, int]:
-        """Return a dict with the sizes of all arrays except `work`.
+        """Return a dict with the sizes of the arrays `inputs` (for one row), `outputs`, `parameters` and `state`.
 
-        A key is the name of the C macro that stands for the size, without the file's prefix.
+        The size of `state` is left out if no function takes a step. A key is the name of the C macro that stands for
+        the size, without the file's prefix.
         """
         sizes = {"INPUTS": len(self.inputs), "OUTPUTS": self.outputs, "PARAMETERS": len(self.parameters)}
         if self.optimizer is not None:
@@ -137,6 +138,8 @@ class Interface(NamedTuple):
 
 def _list_names(array: str, names: Sequence[str]) -> list[str]:
     """Return lines with an array's length and its elements' names. Neighbours with the same name share a line.
+
+    Elements without a name get no line, and at most MAX_NAME_LINES lines have names.
 
     >>> _list_names("inputs", ["x", "y", "y", ""])
     ['inputs: 4', '    [0] x', '    [1] to [2] y']

@@ -291,7 +291,9 @@ def source(
     """Return the text of a C file, as `Program.source` does for "c". The arguments are those of the class `File`.
 
     Raises:
-        TypeError, ValueError: an option or `named` is wrong, or an operation cannot be printed.
+        TypeError: `options.optimizer` is no optimiser, or `named` is neither a module nor a dict of parameters.
+        ValueError: another option is wrong, the optimiser does not suit the program, a parameter has no name or two
+            names in `named`, or an operation is no function of C's library.
     """
     name, precision, weights, optimizer = options
     if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):

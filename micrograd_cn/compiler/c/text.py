@@ -165,7 +165,7 @@ class Text(OpcodeWriter):
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
-        """Return the name of the C function that converts a double to an index of one of n items, or else to -1."""
+        """Return the name of the C function that converts a number to an index from 0 to n - 1, or otherwise to -1."""
         name = f"{self.prefix}_index"
         return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 
@@ -189,7 +189,9 @@ class Text(OpcodeWriter):
 
 
 class Variables(StraightLineWriter):
-    """Write straight-line C code, in which a variable has the value of each instruction.
+    """Write instructions as lines of C, each of which defines a variable with the value of an instruction.
+
+    A condition gets no variable: it is written out where it is used.
 
     Args:
         text: the writer of expressions.

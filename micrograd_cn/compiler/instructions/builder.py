@@ -78,7 +78,7 @@ class CodeBuilder(Code):
         specializations: for each operation and kind of formula, how many formulas with constant inputs have been
             requested that were not in `formulas`. The first MAX_SPECIALIZATIONS of them are traced. Later requests get
             the formula without constants.
-        users_formulas: those formulas in `formulas` that are of users' operations.
+        users_formulas: the formulas of users' operations, with keys like those of `formulas`.
 
     Args:
         users_formulas: a dict that becomes the attribute of this name. All builders for one graph share a dict, so a
@@ -417,7 +417,10 @@ def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float |
 
 
 def _specialized(formula: FormulaSteps, known: Sequence[float | None]) -> FormulaSteps:
-    """Return a formula with constants in the place of some inputs, as for `_trace_formula`."""
+    """Return a formula with constants in the place of some inputs.
+
+    For each input, `known` has its value if it is a constant, else None.
+    """
     terms = [Term() if x is None else x for x in known]
 
     def apply(op: Op, xs: list[Any]) -> Any:

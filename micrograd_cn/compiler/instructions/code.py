@@ -57,14 +57,15 @@ MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products wit
 
 @dataclass(eq=False)
 class Scatter:
-    """Several totals, which are sums over the rows of a batch. In each row, an index selects one to add a value to.
+    """Several totals, which are sums over the rows of a batch. In each row, a value is added to one of them.
 
-    The totals are the gradients of the operands of gathers, since in each row a gather takes one of its operands.
+    An index selects this total. The gradients of a gather's operands are computed from such totals, since in each row
+    the gather takes only one of its operands.
 
     Attributes:
         totals: the indices of the totals in `Lowering.totals`. In each row, the index selects one of these.
-        sources: pairs of two instruction numbers, an index and a value. In each row, the value is added to the total
-            that the index selects, or to none if the index is no integer from 0 to len(totals) - 1.
+        sources: pairs of instruction numbers, that of an index and that of a value. In each row, the value is added to
+            the total that the index selects, or to none if the index is no integer from 0 to len(totals) - 1.
     """
 
     totals: range
@@ -80,7 +81,7 @@ _naming = ForkSafeLock()
 
 
 class Code:
-    """A list of instructions, each after its operands, in which no instruction occurs twice.
+    """A list of instructions, each after its operands, to which `add` and `emit` append no instruction twice.
 
     Attributes:
         instructions: the instructions.
@@ -125,7 +126,7 @@ class Code:
 
         Args:
             instruction: the instruction.
-            phase: the instruction's phase; by default the latest phase of its operands.
+            phase: the instruction's phase; by default the latest phase of its operands. A leaf must have one.
             key: instructions with equal keys count as equal (value numbering). By default the key is the instruction.
         """
         key = key or instruction
@@ -139,7 +140,7 @@ class Code:
         return number
 
     def append(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
-        """Append an instruction without looking for an equal one, and return its number.
+        """Append an instruction without looking for an equal one, and return its number. `add` will not find it.
 
         Args:
             instruction: the instruction.
@@ -157,8 +158,8 @@ class Code:
     def cost_of_all(self, numbers: Iterable[int]) -> int:
         """Return the cost of some instructions: about how many machine instructions LLVM must compile.
 
-        An instruction outside phase SAMPLE does not depend on the row. It counts only a third of its `cost_of`, since
-        it computes a scalar instead of a vector.
+        Leaves cost nothing. An instruction outside phase SAMPLE does not depend on the row. It counts only a third of
+        its `cost_of`, since it computes a scalar instead of a vector.
         """
         thirds, cost = 0, dict.fromkeys(LEAF_OPCODES, 0)
         for i in numbers:
@@ -169,7 +170,10 @@ class Code:
         return thirds // 3
 
     def cost_of(self, i: int) -> int:
-        """Return about how many machine instructions instruction `i` becomes: 4 for a call, at most 10 for a sum."""
+        """Return about how many machine instructions instruction `i`, which is no leaf, becomes.
+
+        It is 1 for arithmetic, 4 for a call, at most 10 for a sum, and the cost of all its instructions for a formula.
+        """
         opcode, *rest = self.instructions[i]
         if opcode in FORMULAS:
             return FORMULAS[opcode][0].formula_cost
@@ -216,8 +220,8 @@ class Code:
         """Append the sum of some products and terms, and return its instruction number.
 
         If only some of the products and terms depend on the row, the others are hoisted: they become a sum of their
-        own, outside phase SAMPLE. Products that may be computed by a loop are separated from the others, see
-        `_loop_products`.
+        own, outside phase SAMPLE. If the sum is long enough for a loop, it keeps only products that one loop can
+        compute, and a sum of all others is the term from which the loop starts.
 
         Args:
             pairs: for each product, the instruction numbers of its two factors.
@@ -259,13 +263,12 @@ class Code:
         return [*((one, t) for t in terms), *pairs]
 
     def _loop_products(self, pairs: list[Pair], terms: list[int], opcode: str) -> tuple[list[Pair], list[int]]:
-        """Return the products that a loop may compute, and a list with the term that the loop starts from, if any.
+        """Return the products that one loop can compute, and a list with the term that the loop starts from, if any.
 
-        In one loop, all right factors must be row values, which are the values that depend on the row. The left factors
-        must be all row values or all scalars. For this reason the products of two row values are separated from the
-        products of a scalar and a row value. The smaller of these two groups and the terms become a sum of their own,
-        from which the loop starts. If neither group has MIN_LOOP_PRODUCTS products, no loop is possible, and the
-        products are not separated.
+        A row value is a value that depends on the row. One loop cannot compute both products of two row values and
+        products of a scalar and a row value. So the smaller of these two groups and the terms become a sum of their
+        own, from which the loop starts. The products of the larger group are returned, with scalars to the left. If
+        neither group has MIN_LOOP_PRODUCTS products, no loop is possible, and all products are returned.
         """
         per_sample = self.per_sample
         of_rows, mixed = separate(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
@@ -403,7 +406,9 @@ def bits(x: float) -> int:
 
 
 def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
-    """Return a copy of an instruction with other operands. `number` maps the old number of each operand to the new one.
+    """Return a copy of an instruction that is no leaf, with other operands.
+
+    `number` maps the old number of each operand to the new one.
 
     >>> renumbered(("dot", ((1, 2),), (3,)), {1: 4, 2: 5, 3: 6})
     ('dot', ((4, 5),), (6,))

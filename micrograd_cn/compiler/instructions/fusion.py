@@ -34,10 +34,10 @@ NOT_FUSED = {*LEAF_OPCODES, GATHER}
 def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> Code:
     """Return a copy of `code` in which each tree of instructions is fused if trees of its shape occur often.
 
-    A tree is an instruction with the instructions that it absorbed, see `_Trees`. All of them are in phase SAMPLE. The
-    instruction at the root of the tree is replaced by an instruction that computes the whole tree, and whose opcode is
-    a formula. The other instructions of the tree are still in the list, but nothing uses them, so the numbers of
-    instructions stay the same.
+    A tree is an instruction together with operands that nothing else reads, with operands of these that nothing else
+    reads, and so on; see `_Trees`. All of them are in phase SAMPLE. The instruction at the root of the tree is replaced
+    by an instruction that computes the whole tree, and whose opcode is a formula. The other instructions of the tree
+    are still in the list, but nothing uses them, so the numbers of instructions stay the same.
 
     Args:
         code: the instructions.
@@ -78,12 +78,13 @@ class _Trees:
         sums: whether sums with at most MAX_INPUTS operands may be in trees.
 
     Attributes:
-        inputs: for the root of each tree, the numbers of the instructions outside the tree that the tree reads. No
-            number is repeated.
+        inputs: for each instruction that is in `roots`, or was until a user absorbed it, the numbers of the
+            instructions outside its tree that the tree reads. No number is repeated.
         absorbed: for each instruction that absorbed operands, the instruction numbers of these operands.
         cost: for each instruction that its only user may absorb, the cost of the instruction's tree, see
             `Code.cost_of`.
-        roots: a dict whose keys are the roots of the trees that no user has absorbed, in order.
+        roots: a dict whose keys are the roots of the trees that no user has absorbed, in order. A tree of a single
+            instruction is left out, unless this is a sum.
     """
 
     def __init__(self, code: Code, sums: bool) -> None:

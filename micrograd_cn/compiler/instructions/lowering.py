@@ -22,7 +22,7 @@ MAX_SELECTED_GRADIENTS = 4
 
 
 class _Detach(Op):
-    """The operation of `detach()` in a compiled function: the identity, to whose operand no gradient flows."""
+    """The operation that `detach()` records in a compiled function: the identity, but no gradient flows through it."""
 
     is_step = False
 
@@ -45,7 +45,7 @@ def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
 
 
 def is_check(operation: tuple[Value, Op]) -> bool:
-    """Return whether an operation of a graph is a `where` that chooses between an operand and nan.
+    """Return whether an operation of a graph, given with its node, is a `where` that chooses between a value and nan.
 
     >>> x = Value(1)
     >>> is_check((x, ops.where)), [is_check((y, y.op)) for y in (ops.where(x, x, math.nan), ops.where(x, x, 0.0))]
@@ -83,7 +83,7 @@ class Graph:
         has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
         runs_users_code: whether an operation is a user's own. Its functions are called when the graph is lowered or
             differentiated.
-        users_formulas: the formulas of users' operations, as for `CodeBuilder`.
+        users_formulas: the traced formulas of users' operations, which all `CodeBuilder`s for this graph share.
         has_checks: whether an operation is a `where` that chooses between a number and nan, as losses do to check their
             targets.
 
@@ -130,9 +130,10 @@ class Graph:
         return code
 
     def _trace_users_operations(self, code: CodeBuilder) -> dict[Any, FormulaSteps]:
-        """Trace the partials of users' operations, too, and return all formulas of these operations.
+        """Have `code` trace the partials of users' operations. Return all formulas that it has of these operations.
 
-        If partials cannot be traced now, they are traced when they are needed. This may be never.
+        The partials are left out if no output requires a gradient. If the partials of an operation cannot be traced,
+        the error is raised only when they are needed, which may be never.
         """
         for op, count in self._kinds if any(y.requires_grad for y in self.outputs) else ():
             if not is_known(op):
@@ -165,7 +166,7 @@ class Graph:
 
 
 def _texts(formulas: Mapping[Any, FormulaSteps]) -> dict[tuple[str, str, int], set[str]]:
-    """Return formulas of users' operations as texts, without those for constants.
+    """Return formulas of users' operations as texts, without the formulas in which an input is a constant.
 
     The keys of the result have the name of the operation, the kind of formula, and the count of its inputs.
     """
@@ -309,11 +310,12 @@ class Lowering:
         return [factors] if self.code.instructions[self.number_of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
 
     def differentiate(self, gated: bool = True) -> None:
-        """Append instructions for the gradient of the only output with respect to every parameter.
+        """Append instructions for the gradient of the only output's mean over the rows of a batch.
 
-        The chain rule is applied as in `Value.backward`. If a node does not depend on the row, but the nodes that
-        have it as an operand do, their contributions to its gradient are added up over the rows of a batch, in a total.
-        The total divided by the count of rows is then propagated to the operands of the node.
+        The gradient is with respect to every parameter. The chain rule is applied as in `Value.backward`. If a node
+        does not depend on the row, but the nodes that have it as an operand do, their contributions to its gradient are
+        added up over the rows of a batch, in a total. The total divided by the count of rows is then propagated to the
+        operands of the node.
 
         If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
         derivative would be nan. A gate prevents this: it replaces the partial derivative by 0 where no gradient
@@ -402,7 +404,9 @@ class Lowering:
         return known
 
     def _if_reached(self, node: Value, partial: int) -> int:
-        """Append a value that is a partial derivative of the node, or 0 if no gradient reaches the node.
+        """Append a value that is `partial`, or 0 if no gradient reaches the node. Return its instruction number.
+
+        `partial` is the instruction number of a partial derivative of the node.
 
         If no gradient reaches the node, the node's gradient is 0, and the product of this 0 and an infinite partial
         derivative would be nan.
@@ -421,7 +425,7 @@ class Lowering:
 
         Returns:
             whether the gradient is scattered. It is not if the operation is a user's own, if it selects one of at most
-            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if an operand depends on it.
+            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if an operand does.
         """
         index, *xs = node.parents
         if not is_of_the_table(op):
@@ -442,18 +446,26 @@ class Lowering:
         return True
 
     def _new_scatter(self, count: int) -> Scatter:
-        """Add a `Scatter` with `count` totals, sums over the rows of a batch, to `totals`. It has no sources yet."""
+        """Append `count` totals, sums over the rows of a batch, to `totals`. Return a `Scatter` that has them.
+
+        It has no sources yet.
+        """
         first = len(self.totals)
         scatter = Scatter(range(first, first + count), [])
         self.totals += [scatter] * count
         return scatter
 
     def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
-        """Append instructions for a node's contributions to the gradients of its operands if it is a sum of products.
+        """Append instructions for the contributions of a sum of products to the gradients of its operands.
 
         The operands are the factors of the products, and the terms that are added without a factor. The partial
-        derivative with respect to a factor is the other factor of the product, and with respect to a term it is 1. The
-        arguments are those of `_propagate`.
+        derivative with respect to a factor is the other factor of the product, and with respect to a term it is 1.
+
+        Args:
+            op: the operation that computes the sum.
+            node: the node of the sum.
+            upstream: the instruction number of the node's gradient.
+            contributions: the summands of all gradients, to which this method adds those of the operands.
         """
         assert op.lowerings.summands
         pairs, terms = contributions
@@ -517,7 +529,8 @@ class Lowering:
     def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
         """Append a value that is 0 if no gradient reaches `target` from `source`, a node that has it as an operand.
 
-        Return the value's instruction number. `slot` is as for `_spread`.
+        Return the value's instruction number. `slot` is the index of `target` among the operands if the operation of
+        `source` may leave it unselected, else None.
 
         If `source` depends on the row, and `target` does not, the value is a total over the rows of a batch. It is 0 if
         no gradient reaches `target` in any row.

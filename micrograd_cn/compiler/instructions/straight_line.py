@@ -14,7 +14,7 @@ from .code import COMPARISONS, START, SUM_OPCODES, Code
 class OpcodeWriter(ABC):
     """Write single operations in a language. Operands and results are text, such as the names of variables.
 
-    The result of a comparison is a condition. In LLVM and in C it is no number.
+    The result of a comparison is a condition, which has another type than numbers in LLVM and in C.
     """
 
     @abstractmethod
@@ -31,7 +31,7 @@ class OpcodeWriter(ABC):
 
     @abstractmethod
     def operation(self, opcode: str, xs: Sequence[str]) -> str:
-        """Apply an opcode that is neither a sum, a comparison nor a selection to numbers, and return the result."""
+        """Write an operation whose opcode is neither a sum, a comparison nor "select", and return the result."""
 
     @abstractmethod
     def sum(self, opcode: str, pairs: Iterable[tuple[str, str]], terms: Iterable[str]) -> str:
@@ -53,9 +53,9 @@ class OpcodeWriter(ABC):
         return self.compare("fcmp une", [x, self.constant(0.0)])
 
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
-        """Apply any opcode that is no sum to numbers, and return the result, which is a number, too.
+        """Write an operation with any opcode that is no sum, and return the result, which is always a number.
 
-        START copies its operand.
+        If the opcode is START, the result is the operand.
         """
         if opcode == START:
             return xs[0]
@@ -112,7 +112,7 @@ class StraightLineWriter:
         raise KeyError(i)
 
     def define(self, i: int, value: str) -> None:
-        """Give a name to the value of instruction `i`, which was just written as the text `value`."""
+        """Record `value`, the text of the value of instruction `i`, as the name of this value."""
         self.names[i] = value
 
     def write(self, i: int) -> None:

@@ -52,9 +52,9 @@ def exp(x: Vector) -> Vector:
 
 
 def expm1(x: Vector) -> Vector:
-    """Return exp(x) - 1, computed as twice the half of this number.
+    """Return exp(x) - 1, computed as twice the number (exp(x) - 1) / 2. If x is tiny, the result is x.
 
-    With x = k * log(2) + r, the half needs the power 2**(k - 1), which overflows later than 2**k.
+    With x = k * log(2) + r, (exp(x) - 1) / 2 needs the power 2**(k - 1), which overflows later than 2**k.
     """
     return x.abs().where("olt", 2.0**-54, x, _expm1(x.clamp(-50.0, 710.0), BIAS - 1.0) * 2.0)
 

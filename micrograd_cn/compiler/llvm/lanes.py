@@ -111,7 +111,10 @@ class Lanes(OpcodeWriter):
     def sum(self, opcode: str, pairs: Iterable[tuple[str, str]], terms: Iterable[str]) -> str:
         """Write additions of vectors and of products, one after the other, and return the name of the sum.
 
-        The arguments are those of `OpcodeWriter.sum`.
+        Args:
+            opcode: "sum" if each product is rounded before it is added, else "dot".
+            pairs: the two factors of each product.
+            terms: the vectors that are added without a factor.
         """
         total = ""
         for t in terms:
@@ -190,7 +193,7 @@ class Lanes(OpcodeWriter):
 
 
 class StraightLineLanes(Lanes):
-    """Write operations in a basic block, in which equal operations are written only once.
+    """Write operations in a basic block. Equal operations, except sums and selections, are written only once.
 
     The instructions of formulas are written one after the other, so formulas share common subexpressions.
 

@@ -141,7 +141,8 @@ class Machine:
             level: LLVM's level of code generation.
 
         Raises:
-            TypeError: one of the functions calls a C function that the process does not have.
+            TypeError: one of the functions calls a C function that the process does not have, or an LLVM intrinsic that
+                does not exist.
         """
         for f in functions:
             self.check(f, op_names or {})
@@ -172,6 +173,10 @@ class Machine:
             kernels: for each kernel's name, the function that writes the kernel.
             fast: whether to compile optimised versions of the kernels, which takes longer.
             op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
+
+        Raises:
+            TypeError: a kernel calls a C function that the process does not have, or an LLVM intrinsic that does not
+                exist.
         """
         with _lock:
             made: dict[str, Function] = {}
@@ -229,10 +234,12 @@ class Machine:
         """Return a kernel as a ctypes function. The kernel is compiled if that has not been done yet.
 
         The function takes ints, floats and addresses, as the arguments of the kernel's text say. For an argument with
-        the name `%list` it takes a list of Python.
+        the name `%list` it takes a Python list.
 
         Args:
-            name, make, fast: as for `address`.
+            name: the kernel's name.
+            make: the function that writes the kernel.
+            fast: whether the optimised version is wanted.
             holds_gil: whether Python's other threads have to wait while the kernel runs. They need not if it reads and
                 writes no Python objects.
         """

@@ -23,7 +23,7 @@ First: TypeAlias = "Operand | tuple[str, str]"
 
 
 def word(opcode: str) -> str:
-    """Return an opcode as a part of a kernel's name, with `_` in the place of each character that LLVM does not allow.
+    """Return an opcode as a part of a kernel's name: `_` replaces each character but letters, digits, `_` and `.`.
 
     >>> word("fcmp olt")
     'fcmp_olt'
@@ -71,8 +71,8 @@ class Function:
 
     Attributes:
         name, arguments, result: the arguments.
-        called: for the name of each function that this function calls, the type of the result and the types of the
-            operands.
+        called: for the name of each function that this function calls by its name, the type of the result and the types
+            of the operands.
         kernels: for the name of each kernel that this function calls, the Python function that writes the kernel.
         vector_functions: the elementary functions of vectors that this function calls. A key is the name of the
             function in C and the count of lanes, and the value is the count of operands.

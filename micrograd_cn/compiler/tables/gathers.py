@@ -21,7 +21,7 @@ from .sums import Kernel, each_block
 
 
 def gather(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers that have an index in each lane of a vector, the index for one row of a batch.
+    """Write the kernel of gathers whose index is a vector. Each lane has the index for one row of a batch.
 
     A gather loads the operand that its index selects. Its operands are row values, which depend on the row, or scalars.
 
@@ -49,7 +49,10 @@ def gather(machine: Machine, opcode: str) -> Function:
 
 
 def gather_scalars(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers whose index and operands are scalars. It reads a table like that of `gather`."""
+    """Write the kernel of gathers whose index and operands are scalars.
+
+    Its table is the same as that of the kernel `gather`, but the distances of lanes are not used.
+    """
     f = Kernel(KERNEL_PREFIX + "gather_scalars")
     with _groups(f, 3) as (index, count, results, first):
         [number] = _indices(Lanes(f, 1, machine.fused), f.scalars.bytes(index)[0], count)
@@ -62,7 +65,7 @@ def gather_scalars(machine: Machine, opcode: str) -> Function:
 
 
 def scatter(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scatters that have an index in each lane, the index for one row.
+    """Write the kernel of scatters whose index is a vector. Each lane has the index for one row of a batch.
 
     For each row, the kernel adds a value to the total that the index selects. A total is a sum over the rows of a
     batch.
@@ -87,7 +90,7 @@ def scatter(machine: Machine, opcode: str) -> Function:
 
 
 def scatter_scalars(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scatters whose index and value are scalars. It reads a table like that of `scatter`."""
+    """Write the kernel of scatters whose index and value are scalars. Its table is the same as that of `scatter`."""
     f = Kernel(KERNEL_PREFIX + "scatter_scalars")
     with _groups(f, 2) as (index, count, scatters, first):
         [number] = _indices(Lanes(f, 1, machine.fused), f.scalars.bytes(index)[0], count)

@@ -58,8 +58,9 @@ class _Operands:
 def map_kernel(opcode: str, pattern: str) -> KernelWriter:
     """Return the function that writes the kernel for maps with this opcode and this pattern of operands.
 
-    `_Operands` explains patterns. If the opcode is "sum" or "dot", the kernel has no loop over the products of a sum.
-    The pattern and the table then have a slot for each factor of these products, pair by pair.
+    The pattern has a letter for each operand slot, which says where the operands are; see `_Operands`. If the opcode is
+    "sum" or "dot", the kernel has no loop over the products of a sum. The pattern and the table then have a slot for
+    each factor of these products, pair by pair.
 
     The kernel's table, with offsets in bytes (see the module `sums`): the count of vectors of results, the offset of
     the first result, and a word for each operand slot.
@@ -86,7 +87,7 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
 def gathered_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel of maps of sums whose factors are anywhere in memory, and are loaded one by one.
 
-    All sums of a map have the same count of products.
+    All sums of a map have the same count of products. They start from -0.0, not from a value in memory.
 
     The kernel's table, with offsets in bytes (see the module `sums`): the count of vectors of results, the offset of
     the first result, and the count of products in each sum. Then, for each vector of results, and for each product: the

@@ -8,7 +8,7 @@ is loaded is used several times. Totals, which are sums over the rows of the bat
 are computed in tiles, too. Such totals stay in registers for all rows of a panel, and then their lanes are added up.
 Values are scalars if they are computed once for a batch, before its rows or after them (in phase BATCH or AFTER), or if
 rows are computed one at a time. The lanes of a vector then hold several sums, or several products of one sum.
-All kernels have the same arguments:
+All kernels of stages have the same arguments:
 
     %t       the address of the table
     %s       the address of the scalars
@@ -18,8 +18,8 @@ All kernels have the same arguments:
     %stride  the size of a block in bytes
 
 A table consists of 64-bit words: counts, offsets in memory, and addresses of functions and of other tables. Offsets are
-in bytes, from `%s` for a scalar, from the beginning of a block for a row value, and from `%a` for a total. A sum starts
-from the value that is stored in the place of its result, unless the table has a start code for a constant, see
+in bytes, from `%s` for a scalar, from the beginning of a block for a row value, and from `%a` for a total. A long sum
+starts from the value that is stored in the place of its result, unless the table has a start code for a constant, see
 `start_code`.
 
 A function that writes a kernel takes the machine and an opcode, and returns the LLVM function. The opcode is "dot" if
@@ -71,7 +71,10 @@ class Kernel(Function):
 
 
 def block_loop(f: Function, carried: Sequence[First]) -> AbstractContextManager[Loop]:
-    """Write a loop over the blocks of a panel, whose index is the offset of a block in bytes; see `Function.loop`."""
+    """Write a loop over the blocks of a panel. Its index is the offset of the block in bytes.
+
+    `carried` has the first loop-carried values, see `Function.loop`.
+    """
     blocks, stride = Integer(f, "%blocks"), Integer(f, "%stride")
     return f.loop(blocks * stride, carried, step=stride)
 
@@ -123,7 +126,7 @@ def _start(lanes: Lanes, first: Integer, place: Doubles, align: int) -> str:
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that multiplies a matrix of scalars by a list of row values, which differ from row to row.
+    """Write the kernel that multiplies a matrix of scalars by a list of row values, which depend on the batch's row.
 
     Each row of the matrix has the left factors of one sum. The start code says what the sums start from, see
     `start_code`.
@@ -247,8 +250,8 @@ def inner(machine: Machine, opcode: str) -> Function:
 def rows_per_tile(machine: Machine) -> int:
     """Return how many rows of a matrix are computed together in a tile. The entries of the matrix are totals.
 
-    A tile has as many columns as a SIMD vector has lanes. The count of rows is chosen so that the tile fills the vector
-    registers.
+    A tile has as many columns as a SIMD vector has lanes. The count of rows is chosen so that all totals of the tile
+    stay in vector registers.
     """
     return 3 * machine.registers // 16 if machine.simd <= 4 else 3
 
@@ -442,7 +445,10 @@ def column_sums(machine: Machine, opcode: str) -> Function:
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
-    """Write a kernel like `column_sums`, for sums that are totals. A total is a sum over the rows of a batch."""
+    """Write the kernel that multiplies column-major matrices by lists of scalars, and adds the results to totals.
+
+    A total is a sum over the rows of a batch. `_columns` describes the kernel's table.
+    """
     f = Kernel(kernel_name("column_totals", opcode))
     return _columns(machine, opcode, f, f.totals)
 
@@ -499,7 +505,10 @@ def list_sums(machine: Machine, opcode: str) -> Function:
 
 
 def list_totals(machine: Machine, opcode: str) -> Function:
-    """Write a kernel like `list_sums`, for sums that are totals. A total is a sum over the rows of a batch."""
+    """Write the kernel that computes scalar sums one by one, and adds them to totals, see `_listed`.
+
+    A total is a sum over the rows of a batch.
+    """
     f = Kernel(kernel_name("list_totals", opcode))
     return _listed(machine, opcode, f, f.totals)
 

@@ -99,7 +99,7 @@ class Tables:
         return f.name
 
     def kernel_names(self, calls: Sequence[Call]) -> list[str]:
-        """Return the names of the kernels that are called by these calls, and by their kernels as the tables say."""
+        """Return the names of the kernels that these calls name, and of the kernels that the calls' tables name."""
         tables = {address for _, address in calls}
         names = [name for name, _ in calls if isinstance(name, str)]
         return [*dict.fromkeys([*names, *(name for t, _, name in self._links if t.buffer_info()[0] in tables)])]
@@ -158,8 +158,8 @@ class Tables:
     def _scalar_sums(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         """Return the function that writes the kernel of some scalar sums, and the words of their table.
 
-        The kernel computes the sums by SIMD instructions if the places of factors and results allow this: the results
-        must be contiguous, for example.
+        The kernel computes the sums by SIMD instructions if there are enough of them, and if the places of factors and
+        results allow this: the results must be contiguous, for example.
         """
         side, *_ = group.rights
         results, right = [*map(self.offset, group.numbers)], [*map(self.offset, side)]
@@ -284,7 +284,10 @@ class Tables:
         return [self._call(gathers.scatter if self.schedule.batched else gathers.scatter_scalars, words)]
 
     def input_copies(self) -> list[Call]:
-        """Return the calls of kernels that copy inputs to contiguous places, see `Plan.copied_inputs`."""
+        """Return a list with the call that copies the inputs in `Plan.copied_inputs` to contiguous places.
+
+        The list is empty if there are no such inputs.
+        """
         copied = self.plan.copied_inputs
         if not copied:
             return []
@@ -292,7 +295,10 @@ class Tables:
         return [self._call(sums.copy, [len(copied), WORD * first, *(WORD * place for place, _ in copied)])]
 
     def broadcast_calls(self, places: Places) -> list[Call]:
-        """Return the calls of kernels that copy scalars to all lanes of the vectors in `places.broadcasts`."""
+        """Return a list with the call that copies each scalar in `places.broadcasts` to all lanes of a vector.
+
+        The list is empty if there are no such scalars.
+        """
         if not places.broadcasts:
             return []
         words = [len(places.broadcasts)]
@@ -303,7 +309,7 @@ class Tables:
 
 @cache
 def written(machine: Machine, make: sums.KernelWriter, opcode: str) -> Function:
-    """Return the LLVM function of a kernel. A kernel has its name only once it is written, so all programs share it."""
+    """Write a kernel, and return its LLVM function. It is cached, since a kernel must be written to know its name."""
     return make(machine, opcode)
 
 

@@ -2,11 +2,12 @@
 
 Threaded code has nothing to do with threads that run in parallel (Bell, Threaded code, Communications of the ACM 16,
 1973). Here it computes straight-line code, instructions without loops. There is a kernel for each opcode, count of
-lanes and count of operands, and one for the sums of each opcode, however many products they have. A kernel computes one
-entry, and then calls the kernel of the next entry. All programs share the kernels, so there is hardly anything to
-compile. Threaded code is slower than native code, which is compiled for one program, and has the same results to the
-last bit. Every value has a place in memory. If each lane of a vector holds one row of a batch, the program first copies
-each scalar operand to all lanes of a vector.
+lanes and count of operands. But sums of one opcode share a kernel for each count of lanes, however many products they
+have. A kernel computes one entry, and then calls the kernel of the next entry. All programs share the kernels, so there
+is hardly anything to compile. Threaded code is slower than native code, which is compiled for one program, and has the
+same results to the last bit. Every value has a place in memory. If each lane of a vector holds one row of a batch, the
+program first copies each scalar operand to all lanes of a vector.
+
 An entry consists of the address of a kernel, the offset of the result, and the offsets of the operands. Offsets are in
 bytes: from the beginning of a block, which is memory for as many rows as a vector has lanes, or, if rows are computed
 one at a time, from the beginning of the scalars.
@@ -58,7 +59,7 @@ class Threaded:
             batched: whether its values are vectors with one row in each lane.
 
         Returns:
-            the name of the kernel that runs the table for each block, and the table's address.
+            the name of the kernel that runs the table, for each block if `batched` is set, and the table's address.
         """
         table: list[str | int] = []
         count, offset = (self.places.lanes, self.places.block_offset) if batched else (1, self.places.offset)
