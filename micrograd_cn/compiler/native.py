@@ -38,8 +38,8 @@ class Part:
             a value, it stores the value in memory. The set is empty if a kernel computes the part.
         outputs: the instruction numbers of the program's outputs if this part stores them. The outputs of the first
             row are then stored from the address in the function's argument `%a` on, and those of each further row
-            follow. If this part does not store the outputs, the sequence is empty. kernel_call: if a kernel computes
-            the part's only stage, the attribute `call` of this stage: the kernel's name
+            follow. If this part does not store the outputs, the sequence is empty.
+        kernel_call: if a kernel computes the part's only stage, the attribute `call` of this stage: the kernel's name
             and the address of its table. None if a function is written for the part.
     """
 

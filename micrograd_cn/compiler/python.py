@@ -135,7 +135,7 @@ class PythonComparison:
 
 
 Name: TypeAlias = str | float | PythonComparison  # the name of a variable, a constant, or a comparison
-ParameterNames: TypeAlias = Module | Mapping[str, Any]  # a model, or a dict of parameters in nested lists
+ParameterNames: TypeAlias = Module | Mapping[str, Any]  # a module, or a dict of parameters in nested lists
 
 
 class PythonWriter:
@@ -201,6 +201,7 @@ class PythonWriter:
                 formula is then printed instead of the library's function.
 
         Raises:
+            TypeError: the operation has no library function, and its formula cannot be traced.
             ValueError: the operation is `detach()`.
         """
         if op is DETACH:
@@ -359,11 +360,13 @@ def source(
         single: whether the function returns one number instead of a list of numbers.
         named: the parameters by name, if the function shall take its parameters as a dict. If this is None, the
             function takes a list.
-        users_formulas: the formulas of users' operations that are known already, as for `CodeBuilder`.
+        users_formulas: the formulas of users' operations that were traced before, see `CodeBuilder`.
 
     Raises:
-        TypeError: `named` is wrong (see `in_order_of_names`), or an operation cannot be printed.
-        ValueError: `named` is wrong (see `in_order_of_names`), or the graph has a `detach()`.
+        TypeError: `named` is neither a module nor a dict, or has an entry that is no `Value`; or an operation cannot be
+            printed.
+        ValueError: a parameter that the graph reads has no name in `named`, or a parameter has two names; or the graph
+            has a `detach()`.
     """
     entries = None if named is None else named_entries(named)
     if entries is not None:
@@ -398,7 +401,7 @@ def named_entries(named: ParameterNames, language: str = "python") -> dict[str, 
     `language` is the argument of `Program.source`, for messages.
 
     Raises:
-        TypeError: `named` is neither a model nor a dict.
+        TypeError: `named` is neither a module nor a dict.
     """
     if isinstance(named, Module):
         return named.entries()
@@ -414,7 +417,8 @@ def in_order_of_names(
 ) -> list[Value]:
     """Return the program's parameters in the order in which `entries` names them.
 
-    A parameter without a name is left out if the graph does not read it.
+    A parameter without a name is left out if the graph does not read it. A named `Value` that is no parameter of the
+    program is left out, too.
 
     Args:
         entries: a dict from names to parameters or nested lists of them.

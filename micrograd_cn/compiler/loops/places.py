@@ -75,7 +75,7 @@ class Places:
         return self._vectors
 
     def allocate(self, count: int) -> int:
-        """Return the first of `count` contiguous free places among the scalars.
+        """Take `count` contiguous free places among the scalars, and return the first of them.
 
         >>> from micrograd_cn.compiler.instructions.code import Code
         >>> places = Places(Schedule(Code(), [], [], batched=False), simd=1, lanes=1, scalars=0)
@@ -128,7 +128,7 @@ class Places:
         self._offsets.update({i: WORD * place for i, place in scalars.items()})
 
     def fill(self, scalars: Any) -> None:
-        """Write the constants to their places among the scalars, a buffer of doubles."""
+        """Write the constants to their places in `scalars`, a buffer of doubles."""
         for place, x in self.constants.items():
             scalars[place] = x
 

@@ -118,7 +118,7 @@ class Plan:
         return group.transpose() if turn else group
 
     def _preferred_order(self) -> dict[int, tuple[int, int]]:
-        """Return a sort key for each scalar that lists of factors contain: the index of a list, and the position in it.
+        """Return a sort key for each scalar in a list of factors: the index of the list, and the position in it.
 
         A list has, for example, the right factors of some sums. A loop over scalars is fast if the members of such a
         list are contiguous.
@@ -252,11 +252,12 @@ class Plan:
         return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
 
     def _blocks_per_panel(self) -> int:
-        """Return how many blocks a panel has: as many as fit into L2_BYTES, but at most MAX_BLOCKS.
+        """Return how many blocks a panel has: 1 if rows are computed one at a time, and at most MAX_BLOCKS.
 
-        A panel has at least one block, and at least two blocks if one block fits into L2_BYTES. Many blocks are better
-        than few, since tables are read once for a panel, and totals are written once for a panel. A program without
-        loops and totals does not gain from many blocks, so its panel is made to fit into L1_BYTES instead.
+        The panel of a program with loops or totals has as many blocks as fit into L2_BYTES, but two if only one fits.
+        Many blocks are better than few, since tables are read once for a panel, and totals are written once for a
+        panel. All other programs do not gain from many blocks, so their panels have as many as fit into L1_BYTES. If
+        none fits, a panel has one block.
         """
         if not self.schedule.batched:
             return 1

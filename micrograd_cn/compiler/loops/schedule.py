@@ -90,7 +90,8 @@ class Schedule:
         cost: the cost of all straight-line code, see `Code.cost_of_all`.
         is_large: whether the program is large. To make native code for it then takes long, and until that is done the
             program runs as threaded code, which consists of tables that kernels read. So if `is_large` is true,
-            instructions are fused into formulas, and are in an order in which threaded code is fast.
+            instructions are fused into formulas, and are in an order in which threaded code is fast. It is always
+            False if `sums` is not set.
         may_be_native: whether the program is small enough for native code, which would otherwise take too long to
             compile.
     """
@@ -154,8 +155,9 @@ class Schedule:
 
     def _can_be_loop(self, i: int) -> bool:
         """Return whether a loop can compute the sum with instruction number `i`.
-        If the sum is a vector with one row in each lane, all right factors must be row values (which depend on
-               the row), and the left factors must be all row values or all scalars.
+
+        The sum must have at least MIN_LOOP_PRODUCTS products. If the sum is a vector with one row in each lane, all
+        right factors must depend on the row, and either all left factors or none of them must.
         """
         pairs = self.code.instructions[i][1]
         if len(pairs) < MIN_LOOP_PRODUCTS or not self.in_lanes(i):
@@ -172,7 +174,8 @@ class Schedule:
         """Yield the straight-line code of a layer whose values are vectors, with one row in each lane.
 
         The instructions are in the order that suits native code or, if the program `is_large`, threaded code, which
-        consists of tables that kernels read.
+        consists of tables that kernels read. Long sums that start from 0.0 or -0.0 are left out, since no start value
+        has to be stored for them.
         """
         if self.is_large:
             return self.straight_lines(self._by_opcode(layer.levels.values()))
@@ -183,7 +186,8 @@ class Schedule:
 
         A long sum is a sum that a loop computes. An instruction is in the highest layer of its operands, or in the next
         layer if the operand in the highest layer is a long sum or a gather. The level of the instruction is one more
-        than the highest level of those of its operands that are in the same layer.
+        than the highest level of those of its operands that are in the same layer. For the level of a long sum, only
+        the operand counts to which the loop adds products.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         layers: dict[int, Layer] = {}

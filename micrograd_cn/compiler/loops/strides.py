@@ -30,7 +30,8 @@ def stride(places: Sequence[int]) -> int | None:
 def contiguous_runs(places: Mapping[int, Sequence[int]]) -> Iterator[list[int]]:
     """Split items into runs in which, slot by slot, operands are contiguous or all the same.
 
-    Runs are found from the first item to the last, each as long as possible.
+    Runs are found from the first item to the last. If a run would end with its second item, this item begins the next
+    run instead, if it can.
 
     Args:
         places: a dict from each item to the places of its operands, in the order in which runs are found.
@@ -58,8 +59,9 @@ def contiguous_runs(places: Mapping[int, Sequence[int]]) -> Iterator[list[int]]:
 def interleaved_runs(places: Mapping[int, Sequence[int]], min_length: int) -> Iterator[list[int]]:
     """Split items into runs with constant strides. Runs may be interleaved.
 
-    The search takes the first item that is in no run yet, and looks for the longest run that begins with it. If that
-    run is shorter than `min_length`, the item is yielded alone.
+    The search takes the first item that is in no run yet, and looks for the longest run that begins with it. Only some
+    items, see LOOKAHEAD, are tried as the second one of such a run. If the longest run is shorter than `min_length`,
+    the item is yielded alone.
 
     Args:
         places: a dict from each item to the places of its operands, sorted by the places, which differ from item to

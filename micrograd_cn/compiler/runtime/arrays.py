@@ -71,7 +71,7 @@ class ArrayRunner(PreparedRunner):
 
     Args:
         compiled: the graph.
-        kind: "forward" or "gradient", as for `PreparedRunner`.
+        kind: "forward" to compute the outputs of every sample, "gradient" to compute the mean output and its gradient.
         shapes: the shape of each argument's array. The first axis runs over the samples.
         of_result: the shape of the result of a sample; () for a number.
         nan_stride: k if the method `finds_nan` of the rows looks at every k-th output, beginning with the first one; 0
@@ -102,7 +102,8 @@ class ArrayRunner(PreparedRunner):
 def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
     """Return the shapes of arguments, if all are numpy arrays of real numbers of at most 8 bytes, otherwise None.
 
-    If `may_be_numbers` is true, some of the arguments may be floats or integers, whose shape is ().
+    If `may_be_numbers` is true, some of the arguments may be floats, or integers of at most 1000 bits. Their shape is
+    (). None is returned, too, if numpy was not imported.
 
     >>> import numpy
     >>> shapes_of([numpy.zeros((5, 2)), numpy.zeros(5, int)]), shapes_of([numpy.zeros(5), [1.0]])

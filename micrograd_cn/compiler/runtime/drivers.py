@@ -188,9 +188,10 @@ class Drivers:
 
         The argument `%rows` of the driver is the address of the numbers of all rows, or of a table if these are in
         several arrays, see `data.columns.TABLE_BIT`. The argument `%index` is the address of the indices of all rows.
-        Those of the rows to load begin at position `start`, and end before position `n` at the latest. The seeds `each`
-        and `other` are as for `load`. `totals` is the address that the calls get as their argument `%a`. If `totals`
-        is None, they get the argument `%a` of the driver itself.
+        Those of the rows to load begin at position `start`, and end before position `n` at the latest. The seed, the
+        derivative with which backpropagation starts, is `each` in lanes with a row, and `other` in lanes left over.
+        `totals` is the address that the calls get as their argument `%a`. If `totals` is None, they get the argument
+        `%a` of the driver itself.
         """
         tagged = Integer(f, f.op(f"and i64 {f.op('ptrtoint ptr %rows to i64')}, {TABLE_BIT}"))
         for several in (False, True):
@@ -203,7 +204,9 @@ class Drivers:
     ) -> None:
         """Write code that loads `blocks` blocks of rows.
 
-        If `several` is set, the numbers of the rows are in several arrays. The other arguments are as for `_run_panel`.
+        If `several` is set, the numbers of the rows are in several arrays. The positions of the rows in `%index` begin
+        at `start`, and end before `n`. `each` is the seed in lanes with a row, and `other` that in lanes left over.
+        Both are "poison" if there is no gradient.
         """
         stride, row_at = _field(f, "block"), _field(f, "row_at")
         null, used = Doubles(f, "null"), each != "poison"
@@ -287,7 +290,10 @@ class Drivers:
         return self._builtin("prepared", forward)
 
     def prepared_gradient(self) -> Function:
-        """Write code like that of `prepared`, except that it calls `gradient`, and stores the loss at `%out`."""
+        """Write the code of a built-in function of Python, which calls the driver `gradient`; see `llvm.builtin`.
+
+        The tuple `%self` has the same items as for the driver `prepared`. The loss is stored at the address of outputs.
+        """
 
         def gradient(f: Function, operands: list[Operand]) -> None:
             out = operands.pop(4)
@@ -358,8 +364,8 @@ class Drivers:
     def panels(self) -> Function:
         """Write the driver that computes the totals of a batch, and returns the sum of the rows' first outputs.
 
-        Totals are sums over the rows. They are written to the address `%a`. `%each` and `%other` are the seeds, as for
-        `load`.
+        Totals are sums over the rows. They are written to the address `%a`. The seed, the derivative with which
+        backpropagation starts, is `%each` in lanes with a row, and `%other` in the lanes left over in the last block.
         """
         f = Function(
             self.name["panels"],
@@ -437,8 +443,8 @@ class Drivers:
 
         `scale` is 1 / (count of rows), so the products are means.
 
-        Return the LLVM value that is nan if a mean is not finite, and 0 otherwise. If the header has a field
-        `spoiled_at`, the value is stored there, too.
+        Return the LLVM value that is nan if a mean is not finite, and 0 otherwise. If the header's field `spoiled_at`
+        is not 0, the value is stored at this offset among the scalars, too.
         """
         lanes = Lanes(f, self.machine.simd, self.machine.fused)
         scalars, totals = Doubles(f, "%s"), Doubles(f, "%a")
@@ -469,7 +475,8 @@ class Drivers:
     def run(self) -> Function:
         """Write the driver that runs the list of calls at the address `%calls` on `%blocks` blocks.
 
-        It calls each kernel with its table. `%stride` is the size of a block in bytes.
+        A kernel gets the address of its table, and native code a null pointer. `%stride` is the size of a block in
+        bytes.
         """
         f = Function(self.name["run"], f"ptr %calls, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride")
         f.do("br label %next")
@@ -557,9 +564,10 @@ class Drivers:
         """Write the driver that takes an optimiser's step for parameters that are nodes; see `data.nodes`.
 
         `%list` is the address of the list of the `%n` parameters. The driver reads their data and gradients, takes the
-        step as `update` does, and assigns the new data. It returns 0. If a parameter is frozen or has no gradient, it
-        changes nothing and returns 1. `%p`, `%rate`, `%us`, `%uw` and `%all` are as for `update`. `%gradients` and
-        `%data` are the addresses of memory for as many numbers as there are lanes in all blocks.
+        step as `update` does, and assigns the new data. It returns 0. If a parameter is frozen, or its data or gradient
+        is no float, the driver changes no parameter and returns 1. `%p`, `%us` and `%uw` are the addresses of the
+        header, the scalars and the `%all` blocks of the compiled update, and `%rate` is that of the learning rate.
+        `%gradients` and `%data` are the addresses of memory for as many numbers as there are lanes in all blocks.
         """
         f = Function(
             self.name["step"],
@@ -658,17 +666,19 @@ class Drivers:
         `%s` is the address of the parameters, and `%parameters` is their count. `%gradients` is the address of memory
         for as many doubles, in which the gradients of several sub-batches are added up. The loss of each batch,
         computed before its step, is written to `%losses`. `%rates` has the learning rate of each step, or is null if
-        the rate does not change. The remaining operands are those of `update`.
+        the rate does not change. `%update`, `%us` and `%uw` are the addresses of the header, the scalars and the `%all`
+        blocks of the compiled update. The program's parameters are in the first `%own` of these blocks.
 
         The driver returns how many steps it has taken: `%steps`, or less if a gradient has to be computed anew.
         """
         return self._fit("fit", FIT_PARAMETERS)
 
     def fit_clipped(self) -> Function:
-        """Write a driver like `fit`, which also clips the gradients before each step, as the driver `clip` does.
+        """Write a driver that does what `fit` does, and also clips the gradients before each step by the driver `clip`.
 
-        Its last three operands are the operands `%places`, `%n` and `%norms` of `clip`. If a norm is not finite, no
-        further step is taken.
+        Its last three operands are passed to `clip`: `%places` has the indices of the `%n` gradients to clip, and
+        `%norms` the largest norm and the norm before clipping. If a norm is not finite, no further step is taken, but
+        the losses of the remaining batches are still computed.
         """
         return self._fit("fit_clipped", f"{FIT_PARAMETERS}, ptr %places, i64 %n, ptr %norms", clips=True)
 

@@ -68,7 +68,7 @@ def driver(name: str, lanes: int = 1, fast: bool = True, holds_gil: bool = False
         lanes: how many rows the driver computes at once, one in each lane of a vector; 1 for a driver that computes
             rows one at a time.
         fast: whether the driver is compiled with optimisations.
-        holds_gil: as for `Machine.function`.
+        holds_gil: whether Python's other threads have to wait while the driver runs.
     """
     return _driver(machine(), name, lanes, fast, holds_gil)
 
@@ -85,7 +85,10 @@ def driver_of(kind: str) -> str:
 
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
-    """Return the address of a driver, see `driver`. The driver is compiled if no program has needed it yet."""
+    """Return the address of a driver for `lanes` lanes, of its optimised version if `fast` is set.
+
+    The driver is compiled if no program has needed it yet.
+    """
     return machine().address(*drivers.Drivers(machine(), lanes).named(name), fast)
 
 
@@ -102,11 +105,11 @@ class Executable:
     Args:
         tables: the tables of the plan to compute.
         lowering: the graph, lowered to instructions.
-        kind: "forward", "gradient" or "gated", as for `CompiledGraph.tables`.
+        kind: "forward" if the code computes outputs, "gradient" if it computes the mean output and its gradient, or
+            "gated" if it does this with all gates, which are instructions that keep a gradient from being nan.
         padded_count: how many places the parameters have among the scalars.
         native: whether the code is native code. If not, it is threaded code.
-        select_tier: the method of the `CompiledGraph`. It is called for an executable that computes a gradient with
-            gates, which are instructions that keep a gradient from being nan.
+        select_tier: the method of the `CompiledGraph`. It is called for an executable of the kind "gated".
 
     Attributes:
         plan: the plan that is computed.
@@ -229,9 +232,10 @@ class Executable:
     def prepared(self, buffers: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of n rows and returns `result[0]`.
 
-        The function is written in machine code. It keeps `buffers` and all objects in `result` alive. The addresses
-        `data`, `index` and `out` are as for `forward`. If the executable computes a gradient, the function writes the
-        mean output to `out`, and leaves the gradient in the buffers, as `gradient` does.
+        The function is written in machine code. It keeps `buffers` and all objects in `result` alive. `data` is the
+        address of the numbers of all rows, and `index` that of the indices of the rows to compute. The outputs are
+        stored at the address `out`, row after row. If the executable computes a gradient, the function writes the mean
+        output to `out`, and leaves the gradient in the buffers, as `gradient` does.
         """
         schedule = self.plan.schedule
         size = schedule.cost + sum([len(schedule.code.instructions[i][1]) for i in schedule.long_sums])
@@ -244,8 +248,13 @@ class Executable:
     def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Return the mean output of n rows, and leave the gradient of this mean in the buffers of the first thread.
 
-        The gradient is among the scalars of these buffers, after the places of the parameters. The arguments are as for
-        `forward`.
+        The gradient is among the scalars of these buffers, after the places of the parameters.
+
+        Args:
+            thread_buffers: for each thread, buffers with the parameters in them.
+            data: the address of the numbers of all rows.
+            index: the address of the indices of the rows to compute.
+            n: how many rows to compute.
         """
         gradient = self._driver("gradient")  # before the clock starts, since it may have to be compiled
         start = time.perf_counter()
@@ -382,7 +391,7 @@ class CompiledGraph:
     def _differentiated(self, gated: bool) -> Lowering:
         """Return the graph and its gradient, lowered to instructions when these are first needed.
 
-        `gated` is as for `Lowering.differentiate`.
+        If `gated` is set, the instructions have all gates, which keep a gradient from being nan.
         """
 
         def make() -> Lowering:
@@ -424,7 +433,7 @@ class CompiledGraph:
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
         """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read).
 
-        `kind` and `batched` are as for `tables`.
+        `kind` is "forward", "gradient" or "gated", see `tables`. If `batched` is set, rows are computed in lanes.
         """
 
         def make() -> Executable:
@@ -444,7 +453,7 @@ class CompiledGraph:
 
         Once the threaded code has run for long enough, a background thread begins to make native code, unless it would
         be too large. If native code of a large program turns out to be slower, the program keeps its threaded code.
-        `kind` is as for `tables`.
+        `kind` is "forward", "gradient" or "gated", see `tables`.
         """
         batched = rows > MAX_SCALAR_ROWS
         found = self._chosen.get((kind, batched))
@@ -459,7 +468,8 @@ class CompiledGraph:
     def native_when_made(self, kind: str, batched: bool) -> Executable | None:
         """Return native code if it exists. Otherwise begin to make it in the background, and return None.
 
-        None is returned, too, if the program keeps its threaded code. `kind` and `batched` are as for `tables`.
+        None is returned, too, if the program keeps its threaded code. `kind` is "forward", "gradient" or "gated", see
+        `tables`. If `batched` is set, rows are computed in lanes.
         """
 
         def make() -> None:
@@ -570,7 +580,8 @@ class CompiledGraph:
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
         """Return `write(lowering)`, the result of a function of the graph's instructions.
 
-        If the instructions do not include the gradient, `write` gets a copy, which it may differentiate.
+        If the program has differentiated its instructions without omitting gates, `write` gets these. Otherwise it gets
+        a copy without the gradient, which it may differentiate.
         """
         known: Lowering | None = self._cache.get("differentiated")
         lowering = known if known and not known.omits_gates else copied_lowering(self.lowering)
@@ -605,7 +616,7 @@ class CompiledGraph:
     def _make_once(self, kind: str, key: Any, make: Callable[[], T]) -> T:
         """Return the object that `self._cache` has for `key`. If there is none, make it by `make`.
 
-        `make` uses the graph's instructions for `kind`, which is as for `tables`.
+        `make` uses the graph's instructions for `kind`, which is "forward", "gradient" or "gated".
         """
         if key not in self._cache:
             self._lowering_of(kind)  # before the lock is held, since this may run the user's code
@@ -617,7 +628,7 @@ class CompiledGraph:
 
 
 def copied_lowering(lowering: Lowering) -> Lowering:
-    """Return a copy of a `Lowering` without a gradient yet, to which the caller may add one.
+    """Return a copy of a `Lowering` that was not differentiated. The caller may differentiate the copy.
 
     Changes of the copy do not change the original.
     """

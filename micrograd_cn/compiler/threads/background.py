@@ -130,7 +130,7 @@ class BackgroundWork:
 class BackgroundTasks:
     """Tasks that are done in threads of their own. No task is begun a second time while it is running.
 
-    If IN_BACKGROUND is not set, a task is done at once, in the thread that begins it.
+    If IN_BACKGROUND is not set, or no thread can be started, a task is done at once, in the thread that begins it.
 
     Attributes:
         begun: a dict from the keys of tasks that were begun in threads to their `BackgroundWork`.
@@ -149,9 +149,9 @@ class BackgroundTasks:
     def do(self, key: Any, work: Callable[[], object]) -> None:
         """Begin the task `work` in a thread, unless the task with this key is running.
 
-        The first call after a task has ended begins nothing. It forgets the key and, if the task has raised an error,
-        raises this error. The next call begins the task again. In a child process after `os.fork`, a task that was
-        running has ended, since the child does not have the thread.
+        The first call after a task's thread has ended begins nothing. It forgets the key and, if the task has raised an
+        error, raises this error. The next call begins the task again. In a child process after `os.fork`, a task that
+        was running has ended, since the child does not have the thread.
         """
         if key in self._at_once:  # another thread does this
             return
