@@ -23,7 +23,7 @@ from .data.captured import CapturedValue, with_kept_constants
 from .data.columns import MAX_NUMBERS, Numbers, address
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
 from .data.nodes import first_unfrozen
-from .data.parameters import Gradients, add_gradients, reached_nodes
+from .data.parameters import Gradients, add_gradients, reached_nodes, visited_nodes
 from .data.rows import as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket, copy_numbers
 from .instructions.lowering import DETACH
@@ -332,8 +332,8 @@ class Runnable:
         """The indices of the parameters that this program does not use, or uses only detached."""
         if not self._first_parameters and all(op is not DETACH for _, op in self.compiled.graph.operations):
             return ()
-        reached = reached_nodes(self.outputs)
-        return [i for i, p in enumerate(self.parameters) if p not in reached]
+        visited = visited_nodes(self.outputs)
+        return [i for i, p in enumerate(self.parameters) if p not in visited]
 
     @cached_property
     def _selected_nodes(self) -> set[Value]:

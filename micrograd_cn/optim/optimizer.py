@@ -132,7 +132,8 @@ class Optimizer:
     alone: its data (which weight decay would shrink), its state and the count of its steps. A gradient of 0.0 is a
     gradient like any other: weight decay shrinks the parameter, and momentum moves it. `zero_grad` sets 0.0, so a
     parameter that the loss does not depend on is still decayed. To leave such parameters alone, as PyTorch does by
-    default, call `zero_grad(set_to_none=True)`.
+    default, call `zero_grad(set_to_none=True)`. `backward` then gives a gradient to every parameter that the loss is
+    computed from, except where it is detached. This is 0.0 if no gradient flows to it, as to k in `less(k, x)`.
 
     Compute the loss anew for each step. After its first steps, and some later ones, an optimiser lets the next
     `backward` warn if it goes again through a node that was computed before a step changed its operands.

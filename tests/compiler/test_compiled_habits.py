@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from micrograd_cn import OPS, Op, Value, define
+from micrograd_cn import OPS, Op, Value, define, less, take, where
 from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.guards import PACKAGE
 from micrograd_cn.nn import MLP
@@ -64,6 +64,34 @@ def test_what_an_optimiser_of_one_s_own_has_beside_its_options_stays_when_its_st
     optimizer = NoDecay([p], no_decay={p})
     optimizer.load_state_dict(NoDecay([p], lr=0.5).state_dict())
     assert (optimizer.lr, optimizer.no_decay) == (0.5, {p})
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, a, k, c: a * x + less(k, x) * a.detach(),
+        lambda x, a, k, c: max([x, take([x, 2.0 * x, a], where(less(k, 0.0), 2.0, 1.0))]) * a,
+        lambda x, a, k, c: a * x + less(c, x),
+        lambda x, a, k, c: where(less(x, 1.0), c, a * x) + (k * x).detach(),
+    ],
+)
+def test_compiled_backward_gives_a_gradient_of_zero_where_plain_backward_does(loss):
+    """Whatever the loss is computed from gets a gradient, if only 0.0, unless it is used only detached."""
+    found = []
+    for compiled in (True, False):
+        a, k, v = Value(1.5), Value(0.5), Value(2.0)
+        c = v * 3.0
+        parameters = [a, k, v]
+        optimizer = SGD(parameters, lr=0.1, weight_decay=0.5)
+        optimizer.zero_grad(set_to_none=True)
+        if compiled:
+            compile(lambda x, a=a, k=k, c=c: loss(x, a, k, c)).backward([(2.0,)])
+        else:
+            loss(Value(2.0), a, k, c).backward()
+        optimizer.step()
+        found.append([(p.grad, p.data) for p in parameters])
+    assert found[0] == found[1]
+    assert {grad for grad, _ in found[0]} == {found[0][0][0], 0.0, None}
 
 
 def test_parameters_that_an_optimiser_was_not_made_for_are_refused_before_any_has_changed():

@@ -14,6 +14,7 @@ from ...graph.interrupts import at_once
 from ...ops.number import number
 from ...ops.operation import Op
 from ...optim.optimizer import list_of_parameters
+from ..instructions.lowering import DETACH
 from ..threads.forks import ForkSafeLock
 from .arrays import flat_doubles, is_column
 from .captured import CapturedValue
@@ -176,7 +177,7 @@ class Gradients(NamedTuple):
         parameters: the parameters.
         numbers: the derivative with respect to each parameter.
         weight: a factor by which the derivatives are multiplied before they are added to the parameters' `grad`.
-        unreached: the indices of the parameters that the program does not use, or only where no gradient flows to them.
+        unreached: the indices of the parameters that the program does not use, or uses only detached.
         captured: if there are captured values among the parameters, a function without arguments, otherwise None. It
             returns the nodes to which a gradient flows regardless of what operations such as `where` select.
     """
@@ -222,6 +223,28 @@ def reached_nodes(outputs: Iterable[Value], unselected: bool = True) -> set[Valu
     return found
 
 
+def visited_nodes(outputs: Iterable[Value]) -> set[Value]:
+    """Return the nodes that `backward()` visits: all that `outputs` are computed from, except what they use detached.
+
+    The leaves among them that require a gradient have a `grad` after `backward()`, which is 0.0 where no gradient
+    flows, as to the operands of a comparison.
+
+    >>> from micrograd_cn import less
+    >>> x, k = Value(1), Value(2)
+    >>> k in visited_nodes([less(k, x)]), k in reached_nodes([less(k, x)])
+    (True, False)
+    """
+    waiting = [*outputs]
+    found = set(waiting)
+    for node in waiting:
+        if node.op and node.op is not DETACH:
+            for x in node.operands:
+                if isinstance(x, Value) and x not in found:
+                    found.add(x)
+                    waiting.append(x)
+    return found
+
+
 def _grads(nodes: Iterable[Value]) -> list[float]:
     # In a function of its own: in CPython 3.13, an exception that a trace function raised in a comprehension skipped
     # the `except` block around it.
@@ -234,8 +257,8 @@ def add_gradients(found: Iterable[Gradients]) -> None:
     A `CapturedValue` stands for a value that was computed before the compiled function was called. Its gradient starts
     the `backward()` of that value, and so reaches the leaves from which the value was computed. If this gradient is 0,
     and an operation such as `where` may have left the value unselected, `backward()` is not called, since 0 times an
-    infinite derivative would be nan. Parameters that require no gradient, or that no gradient reaches, are left alone;
-    their `grad` may be None.
+    infinite derivative would be nan: a `grad` that is None becomes 0.0. Parameters that require no gradient, or that
+    `unreached` names, are left alone; their `grad` may be None.
 
     >>> w, v = Value(2), Value(3)
     >>> c = CapturedValue(w * 3)
@@ -267,10 +290,15 @@ def add_gradients(found: Iterable[Gradients]) -> None:
             for p, grad, gradient in zip(parameters, before, gradients, strict=True):
                 if type(p) is CapturedValue:
                     p._grad = grad
-                    if p.original.requires_grad and p not in left and (gradient or p in captured()):
+                    if p.original.requires_grad and p not in left:
                         leaves = [*traverse(p.original)[1]]
                         changed.append((leaves, _grads(leaves)))
-                        p.original.backward(gradient)
+                        if gradient or p in captured():
+                            p.original.backward(gradient)
+                        else:
+                            for leaf in leaves:
+                                if leaf.requires_grad and leaf._grad is None:
+                                    leaf._grad = 0.0
     except BaseException:
         for nodes, grads in reversed(changed):
             at_once(map(setattr, nodes, repeat("_grad"), grads))

@@ -23,7 +23,7 @@ from ...graph.context import recording
 from ...ops.operation import Op
 from ..data.arrays import FlatNumbers
 from ..data.captured import with_kept_constants, with_leaves
-from ..data.parameters import reached_nodes
+from ..data.parameters import visited_nodes
 from ..data.partition import compile_kernels, has_nan
 from ..data.samples import Bucket
 from ..derivatives import Kind, Program
@@ -135,8 +135,8 @@ class MergedRecordings:
     @cached_property
     def _partly_used(self) -> Sequence[Value]:
         """The parameters that are not used in every recording."""
-        reached = [reached_nodes(recorded.program.outputs) for recorded in self.recordings]
-        return [p for p in self.parameters if not all(p in nodes for nodes in reached)]
+        visited = [visited_nodes(recorded.program.outputs) for recorded in self.recordings]
+        return [p for p in self.parameters if not all(p in nodes for nodes in visited)]
 
     def has_unfrozen_constant(self) -> bool:
         """Return whether a constant of a recording requires a gradient now, so its derivatives may have to be refused.
