@@ -2036,3 +2036,43 @@ def test_constants_do_not_make_a_users_operation_read_a_number_again():
     program = compile(product(x, 3.0) + product(x, x), [x])
     slope[0] = 5.0
     assert program(1.0) == 8.0
+
+
+class Squared(Module):
+    """A module whose methods keep a result: the square of the weight, or a number."""
+
+    def __init__(self):
+        self.w, self.factor = Value(0.5), 3.0
+
+    @functools.cached_property
+    def square(self):
+        return self.w * self.w
+
+    @functools.lru_cache  # noqa: B019 -- as users write it
+    def cube(self):
+        return self.w * self.w * self.w
+
+    @functools.cached_property
+    def number(self):
+        return self.factor * 2.0
+
+    @functools.cache  # noqa: B019
+    def constant(self):
+        return Value(self.factor, requires_grad=False) * 2.0
+
+
+@pytest.mark.parametrize("kept", [lambda model: model.square, lambda model: model.cube()])
+def test_a_value_that_functools_keeps_between_calls_is_refused(kept):
+    """In plain Python, it would keep its first number when the parameter changes."""
+    model = Squared()
+    with pytest.raises(TypeError, match=rf"{DIFFERS}.*without a cache such as functools\.cached_property"):
+        compile(lambda x: kept(model) * x)(1.0)
+
+
+@pytest.mark.parametrize("kept", [lambda model: model.number, lambda model: model.constant()])
+def test_a_number_that_functools_keeps_between_calls_may_be_used(kept):
+    model = Squared()
+    f = compile(lambda x: kept(model) * model.w * (x if x > 0 else -x), branches=True)
+    assert f(1.0) == 3.0
+    model.w.data = 1.0
+    assert (f(1.0), f(-1.0)) == (6.0, 6.0)

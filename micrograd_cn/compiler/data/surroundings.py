@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from copy import copy
 from ctypes import _SimpleCData, addressof, memmove, sizeof
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from io import IOBase
 from itertools import chain, islice, repeat
 from operator import is_
@@ -106,6 +106,8 @@ WRITING_NAMES = {
     *("setitem", "delitem", "heappush", "heappop", "heapify", "heapreplace", "heappushpop", "shuffle"),
     *("insort", "insort_left", "insort_right"),
 }
+LRU_CACHE: Any = type(lru_cache(len))
+CACHING = (cached_property, LRU_CACHE)  # decorators that keep results, by code that is not the user's
 QUEUES = ("queue", "_queue", "multiprocessing.queues")
 # The names of functions and methods that may read attributes whose names are not in the code that calls them
 READING_ALL = {
@@ -163,7 +165,8 @@ class ReachableCode:
         asks_for_identity: whether the code uses the name `id`.
         may_change: whether the code uses something that may be different in each call, such as a clock.
         has_iterators: whether the code can reach an iterator, such as a generator.
-        writes: whether the code may change variables or objects, or draws numbers from generators.
+        writes: whether the code may change variables or objects, draws numbers from generators, or keeps results in
+            the caches of `functools`.
 
     >>> found = ReachableCode([lambda x: x if type(x) is float else -x])
     >>> found.asks_for_types, found.may_change, found.writes
@@ -249,6 +252,9 @@ class ReachableCode:
         elif is_generator(x):
             self.writes = True
             self.may_change |= isinstance(x, random.SystemRandom)
+        elif isinstance(x, CACHING):
+            self.writes = True
+            self._waiting += [getattr(x, "func", None) or getattr(x, "__wrapped__", None)]
         elif isinstance(x, (property, classmethod, staticmethod)):
             self._waiting += [getattr(x, "fget", None) or getattr(x, "__func__", None)]
         elif isinstance(x, type):
@@ -372,6 +378,7 @@ class Surroundings:
         self._namespaces: set[int] = set()  # the ids of those collections that are the `__dict__` of an object
         self._arrays: list[Any] = []
         self._generators: list[Any] = []
+        self._caches: list[Any] = []  # functions with an `lru_cache`
         self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
         # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
         # a class and the name of a method; and of another object and "__class__"
@@ -429,6 +436,9 @@ class Surroundings:
             self._add(gc.get_referents(x))
         elif is_generator(x):
             self._generators.append(x)
+        elif isinstance(x, LRU_CACHE):
+            self._caches.append(x)
+            self._visit_object(x)
         elif isinstance(x, type):
             self._waiting += [kind for kind in x.__mro__[1:-1] if is_users_module(kind.__module__)]
             if is_users_module(x.__module__):
@@ -563,11 +573,15 @@ class Surroundings:
         )
 
     def state(self) -> list[list[Any]]:
-        """Return the present contents of variables, collections and arrays, gradients, and the states of generators."""
+        """Return the present contents of variables, collections and arrays, gradients, and the states of generators.
+
+        Of each `lru_cache`, the count of its results is returned.
+        """
         variables = [_content(holder, name, MISSING) for holder, name in self._variables]
         gradients = [x.grad for x in self.leaves]
         generators = [generator_state(x) for x in self._generators]
         generators += [repr(held) for held in [read() for read in self._readers] if isinstance(held, PLAIN)]
+        generators += [str(x.cache_info().misses) for x in self._caches]  # how many results were added
         arrays = [*map(_bytes_of, self._arrays)]
         return [generators, arrays, variables, gradients, *map(_items, self._collections)]
 
@@ -579,8 +593,9 @@ class Surroundings:
     def restore(self, state: list[list[Any]]) -> None:
         """Put back the contents that variables, collections, arrays and gradients had when `state` was returned.
 
-        Generators of random numbers keep their present states. Collections are changed by the methods of `dict`,
-        `list`, `set` and `deque`, since a subclass such as `Counter` may have an `update` that does something else.
+        Generators of random numbers and each `lru_cache` keep their present states. Collections are changed by the
+        methods of `dict`, `list`, `set` and `deque`, since a subclass such as `Counter` may have an `update` that does
+        something else.
         """
         _, arrays, variables, gradients, *collections = state
         for x, held in zip(self._arrays, arrays, strict=True):

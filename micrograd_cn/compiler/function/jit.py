@@ -2069,7 +2069,8 @@ class CompiledFunction:
                 raise TypeError(
                     f"{self._name} does not do the same in each call: of two recordings for the same arguments, "
                     f"{difference}. Pass whatever changes from call to call, such as random numbers, a time or a "
-                    "count, as an argument; and write isinstance(x, Value) for type(x) is Value"
+                    "count, as an argument; compute a Value anew in each call, without a cache such as "
+                    "functools.cached_property; and write isinstance(x, Value) for type(x) is Value"
                 ) from cause
         return made, is_twice
 
