@@ -1234,7 +1234,7 @@ def _leaves_beside(model: Module, name: str) -> set[Value]:
 
 def _items_if_values(x: Any) -> Any:
     """Return the items of `x`, a list, a tuple or an array, if all of them are `Value`s, and otherwise None."""
-    items = x if type(x) in (list, tuple) else x.ravel().tolist() if _is_array(x) and x.dtype.kind == "O" else None
+    items = x if type(x) in (list, tuple) else _elements(x) if _is_array(x) and x.dtype.kind == "O" else None
     return items if items is not None and _ONLY_VALUES.issuperset(map(type, items)) else None
 
 
@@ -1465,7 +1465,7 @@ def _refuse_lost(model: Module, root: Module) -> None:
     for name, x in _collections_of(model, known.places if known else ()):
         old = known.places.get(name) if known is not None else None
         if type(x) is list or (_is_array(x) and x.dtype.kind == "O"):
-            items[name] = x.copy() if type(x) is list else x.ravel().tolist()
+            items[name] = x.copy() if type(x) is list else _elements(x)
             if _is_array(x):
                 arrays[name] = [(f".{name}", x, items[name])]
             if known and old and _are_same(known.items.get(name), items[name]) and _is_flat(old, x):
@@ -1502,7 +1502,7 @@ def _arrays_in(name: Any, x: Any) -> _Arrays:
         found = [(f"{code}[{key!r}]", item) for key, item in x.items() if _is_array(item)]
     elif isinstance(x, (list, tuple)) and _of_array in map(_members_of_known, {*map(type, x)}):
         found = [(f"{code}[{i}]", item) for i, item in enumerate(x) if _is_array(item)]
-    return [(code, array, array.ravel().tolist()) for code, array in found if array.dtype.kind == "O"]
+    return [(code, array, _elements(array)) for code, array in found if array.dtype.kind == "O"]
 
 
 _with_arrays: dict[int, _Record] = {}  # the records of models with arrays, by the model's id, while the models exist
@@ -1529,7 +1529,7 @@ def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembe
     for record in [*_with_arrays.values()]:
         for arrays in record.arrays.values():
             for code, array, items in arrays:
-                now = array.ravel().tolist()
+                now = _elements(array)
                 if len(now) == len(items) and not all(map(is_, now, items)):
                     remembered = remembered or Remembered()
                     remembered.arrays.setdefault(id(array), (f"model{code}", array, items))
@@ -1797,7 +1797,13 @@ def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:
     if x.ndim == 1:
         return [(f"{i}", item) for i, item in enumerate(x.tolist())]
     places = [".".join(map(str, place)) or "0" for place in product(*map(range, x.shape))]
-    return zip(places, x.ravel().tolist(), strict=True)
+    return zip(places, _elements(x), strict=True)
+
+
+def _elements(x: Any) -> list[Any]:
+    """Return the elements of an array. The method `ravel` of an `np.matrix` would return a matrix of one row."""
+    found: list[Any] = getattr(x, "A1", x).ravel().tolist()
+    return found
 
 
 def _of_module(x: Any) -> Iterable[tuple[Any, Any]]:

@@ -1850,3 +1850,14 @@ def test_attributes_of_a_plain_module_object_and_of_a_class_with_its_own_setattr
         with pytest.raises(TypeError, match=r"\.w = \.\.\. would replace parameters by numbers"):
             model.w = 0.5
         assert len(model.parameters()) == 1
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_a_matrix_of_parameters_is_found_as_an_array_is():
+    class Holding(Module):
+        def __init__(self):
+            self.m = np.matrix([[Value(1.0), Value(2.0)], [Value(3.0), Value(4.0)]], dtype=object)
+
+    model = Holding()
+    assert [p.data for p in model.parameters()] == [1.0, 2.0, 3.0, 4.0]
+    assert [name for name, _ in model.named_parameters()][-1] == "m.1.1"

@@ -56,6 +56,9 @@ def _is_pythons(module: str) -> bool:
     return module != "__main__" and module.partition(".")[0] in sys.stdlib_module_names
 
 
+MAX_SHOWN = 80  # messages show no longer text of an argument, such as that of an array
+
+
 def flag(name: str, x: object, meant: str = "") -> bool:
     """Return the option `x` as a bool: it is True or False, or the number 1 or 0. Messages call it `name`.
 
@@ -76,7 +79,10 @@ def flag(name: str, x: object, meant: str = "") -> bool:
     except ValueError:  # an array of several numbers is compared with 0
         pass
     write = f"; write {meant}={x!r}" if isinstance(x, str) else f"; write {meant}=..."
-    raise TypeError(f"{name} must be True or False, got {x!r}{write * bool(meant)}")
+    shown = repr(x)
+    if len(shown) > MAX_SHOWN:
+        shown = f"an object of type {type(x).__name__}"
+    raise TypeError(f"{name} must be True or False, got {shown}{write * bool(meant)}")
 
 
 def number(x: object) -> float:

@@ -100,15 +100,27 @@ INSTEAD = {
     "epsilon": "write eps=...",
     "decay": "write weight_decay=...",
     "rho": "write alpha=...",
+    "wd": "write weight_decay=...",
     "params": "pass the parameters first, without a name",
 }
+# Options of other libraries that are no options of an optimiser here, and what to write instead
+ELSEWHERE = dict.fromkeys(("gamma", "lr_decay"), f"write {SET_RATE}")
+ELSEWHERE |= dict.fromkeys(
+    ("clip", "clip_grad_norm", "clipnorm", "clipvalue", "max_grad_norm"),
+    "write clip_grad_norm(parameters, max_norm) before step(), or fit(..., clip_grad_norm=max_norm)",
+)
+INSTEAD |= ELSEWHERE
 
 
 # Options that only some optimisers have. Others refuse an assignment to such an attribute, which would have no effect.
 SOME_OPTIONS = ("alpha", "amsgrad", "betas", "dampening", "eps", "momentum", "nesterov")
 # Wrong names that users give to the attributes, each with the option that they mean
 MEANT = {name: "betas" for name in INSTEAD if name.startswith("beta")}
-MEANT |= {"epsilon": "eps", "decay": "weight_decay", "rho": "alpha"}
+MEANT |= {"epsilon": "eps", "decay": "weight_decay", "wd": "weight_decay", "rho": "alpha"}
+
+
+ATTRIBUTES = {"parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list"}  # of every optimiser
+SHORTEST_MISSPELT = 5  # a shorter option, such as eps, is spelt like too many other words
 
 
 def refuse_closure() -> NoReturn:
@@ -181,9 +193,9 @@ class Optimizer:
         """Let a class of this package refuse assignments to options that it does not have."""
         super().__init_subclass__(**kwargs)
         if _is_of_this_package(cls) and "options" in vars(cls):
-            for name in {*SOME_OPTIONS, *MEANT} - {*cls.options}:
+            for name in {*SOME_OPTIONS, *MEANT, *ELSEWHERE} - {*cls.options}:
                 meant = MEANT.get(name)
-                write = f"read and set optimizer.{meant}" if meant in cls.options else ""
+                write = f"read and set optimizer.{meant}" if meant in cls.options else ELSEWHERE.get(name)
                 absent = Absent(write or f"its options are {', '.join(cls.options)}")
                 absent.__set_name__(cls, name)
                 setattr(cls, name, absent)
@@ -223,7 +235,8 @@ class Optimizer:
             if p._da is not None and p._is_constant_result:
                 raise ValueError(
                     f"{name}: parameters[{i}], {p!r}, is a constant that an operation computed, not a leaf; write "
-                    "Value(x) with the number x that it begins with, and p.data = x to change a parameter later"
+                    "Value(x) with the number x that it begins with, p.data = x to change a parameter later, and "
+                    "x.detach() for a constant x that is computed"
                 )
         if len(set(found)) < len(found):
             i, p = next((i, p) for i, p in enumerate(found) if p in found[:i])
@@ -595,6 +608,34 @@ def at_least_0(name: str, x: float) -> float:
     raise ValueError(f"{name} must be 0 or more, got {x!r}")
 
 
+def refuse_misspelt_options(optimizer: Optimizer) -> None:
+    """Raise AttributeError if an optimiser of this package has an attribute that is spelt like one of its options.
+
+    Such an assignment has no effect. Other attributes of the user's are allowed.
+
+    >>> from micrograd_cn.optim import SGD
+    >>> optimizer = SGD([Value(1)])
+    >>> optimizer.momentun = 0.9
+    >>> refuse_misspelt_options(optimizer)
+    Traceback (most recent call last):
+    AttributeError: SGD has no momentun; read and set optimizer.momentum
+    """
+    kind = type(optimizer)
+    stored = [name for name in kind.options if not hasattr(_in_class(kind, name), "__set__")]
+    if len(gc.get_referents(optimizer)) == 1 + len(ATTRIBUTES.union(stored)):
+        return  # it refers to its class and these attributes alone, and `vars` would make attributes slower in CPython
+    others = [name for name in vars(optimizer) if name not in ATTRIBUTES and name not in kind.options]
+    if not others or not _is_of_this_package(kind):
+        return
+    from difflib import get_close_matches  # imported here, because correct programs do not need it
+
+    options = [name for name in kind.options if len(name) >= SHORTEST_MISSPELT]
+    for name in others:
+        for meant in get_close_matches(name, options, n=1, cutoff=0.8):
+            if not hasattr(kind, name):
+                raise AttributeError(f"{kind.__name__} has no {name}; read and set optimizer.{meant}")
+
+
 def look_for_mistakes(optimizer: Optimizer) -> None:
     """Look for mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
 
@@ -604,7 +645,9 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
 
     Raises:
         TypeError: a model has lost parameters.
+        AttributeError: the user has set an attribute that is spelt like an option.
     """
+    refuse_misspelt_options(optimizer)
     if optimizer.steps:  # before the first step, `__init__` of the models has looked
         refuse_lost_parameters(optimizer.parameters)
         warn_of_replaced(optimizer)

@@ -758,3 +758,14 @@ def test_a_parameter_may_be_asked_whether_it_is_missing():
     weights[0].data = nan
     with pytest.raises(GuardError, match=r"a parameter is nan, but was not .* write where\(equal\(a, a\)"):
         h(2.0)
+
+
+def test_a_compiled_function_named_step_that_calls_backward_is_not_sent_to_the_operation_step():
+    def step(x):
+        loss = (w * x) ** 2
+        loss.backward()
+        return loss
+
+    with pytest.raises(TypeError, match=r"what backward\(\) starts from .* sample; write gradients\(y") as caught:
+        compile(step)(1.0)
+    assert "built in" not in str(caught.value)

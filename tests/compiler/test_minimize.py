@@ -186,5 +186,7 @@ def test_a_method_in_the_place_of_dense_is_refused():
             scipy_functions(f, "Newton-CG")
     with pytest.raises(TypeError, match=r"dense must be True or False, got .*; write method=\.\.\."):
         scipy_functions(compile(bowl), optimize.minimize)
+    with pytest.raises(TypeError, match=r"takes no samples.*write scipy_functions\(compile\(f\)\)"):
+        scipy_functions(compile(bowl), (np.arange(2000.0), np.arange(2000.0)))
     as_number = scipy_functions(compile(bowl), 1)
     assert as_number["hess"](np.ones(2)).tolist() == scipy_functions(compile(bowl), True)["hess"](np.ones(2)).tolist()

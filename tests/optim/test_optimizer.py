@@ -264,6 +264,51 @@ def test_attributes_of_other_libraries_say_what_to_write():
         optimizer.decay = 0.1
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("momentun", r"SGD has no momentun; read and set optimizer\.momentum"),
+        ("weight_deacy", r"read and set optimizer\.weight_decay"),
+        ("wd", r"read and set optimizer\.weight_decay"),
+        ("gamma", r"SGD has no gamma; write optimizer\.lr = schedule\(optimizer\.steps\)"),
+        ("clip", r"write clip_grad_norm\(parameters, max_norm\) before step\(\), or fit\("),
+    ],
+)
+def test_an_attribute_that_is_no_option_but_looks_like_one_is_refused(name, message):
+    """Such an assignment would have no effect. It is refused at once, or by the next step if it is misspelt."""
+    p = Value(1.0)
+    kind = Adam if name == "weight_deacy" else SGD
+    optimizer = kind([p], lr=0.1)
+    p.grad = 1.0
+
+    def step():
+        setattr(optimizer, name, 0.9)
+        optimizer.step()
+
+    def fit():
+        setattr(optimizer, name, 0.9)
+        compiler.compile(lambda x: p * x).fit([(1.0,)], optimizer, 1)
+
+    for train in (step, fit):
+        with pytest.raises(AttributeError, match=message):
+            train()
+    assert p.data == 1.0
+
+
+def test_an_optimiser_may_have_attributes_of_the_users():
+    class Own(SGD):
+        pass
+
+    for kind, names in ((SGD, ("model", "reps", "lrs", "history")), (Own, ("momentun", "gamma"))):
+        p = Value(1.0)
+        optimizer = kind([p], lr=0.5)
+        p.grad = 1.0
+        for name in names:
+            setattr(optimizer, name, 3.0)
+        optimizer.step()
+        assert (p.data, getattr(optimizer, names[0])) == (0.5, 3.0)
+
+
 def test_a_subclass_may_have_an_attribute_of_such_a_name():
     class Own(SGD):
         def __init__(self, parameters, learning_rate):

@@ -317,7 +317,8 @@ def refusal(x: Value, what: str, instead: str) -> TypeError:
     when = "for every sample" if inputs else "in all calls, whatever it becomes"
     static = f', or compile(f, static=["{x.label.partition("[")[0]}"]) for a program for each of its values'
     other = static if isinstance(x, TracedInput) else "" if inputs else ", or read it before the function is called"
-    if row := OPS.get(_user_frame().f_code.co_name):  # a method of the user's own, as in micrograd's lecture
+    row = OPS.get(_user_frame().f_code.co_name)
+    if row and "backward()" not in what:  # a method of the user's own, as in micrograd's lecture
         instead = f"{row.text(*'xyz'[: row.arity or 2])}, which is built in, instead of your {row.name}; or {instead}"
     return TypeError(
         f"{user_location()}: {describe(x)} as {what} would be the same number {when}; write {instead}{other}"

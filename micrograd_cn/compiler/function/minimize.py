@@ -62,6 +62,11 @@ def scipy_functions(
         import scipy.sparse  # noqa: F401 -- so its absence is noticed here, and not when a Hessian is needed
     except ImportError as error:
         raise ImportError("scipy_functions() needs numpy and scipy: pip install scipy") from error
+    if isinstance(dense, (list, tuple)) or hasattr(dense, "__array__"):
+        raise TypeError(
+            "scipy_functions() takes no samples, only a function of the vector that is to be found; write "
+            "scipy_functions(compile(f)) with a function f(x) that computes the loss of all samples itself"
+        )
     if dense is not None:
         dense = flag("scipy_functions(): dense", dense, "method")
     named = method.lower() if isinstance(method, str) else ""

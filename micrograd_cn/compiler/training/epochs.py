@@ -18,6 +18,7 @@ from ... import optim
 from ...ops.number import flag
 from ...ops.options import refuse_options
 from ...optim import Optimizer
+from ...optim.optimizer import refuse_misspelt_options
 from ..data.rows import checked_order
 from ..threads.tasks import check_threads
 
@@ -120,6 +121,7 @@ class TrainingOptions:
         optimizer, shuffle, schedule, progress = self.optimizer, self.shuffle, self.schedule, self.progress
         if not isinstance(optimizer, Optimizer):
             raise no_optimizer(optimizer)
+        refuse_misspelt_options(optimizer)
         counts = (("epochs", self.epochs, 0), ("batch_size", self.batch_size, 1), ("patience", self.patience, 1))
         for name, count, least in counts:
             if count is None and name != "epochs":
