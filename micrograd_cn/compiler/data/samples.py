@@ -269,6 +269,27 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
     return nested(treedef.shape)
 
 
+def plain_argument(x: Any) -> Any:
+    """Return a copy of an argument that has numbers as the plain function gets them, but with floats as doubles.
+
+    The result is nested as the argument that a function gets while it is recorded.
+
+    >>> plain_argument({"x": [1, True], "y": (2.5,)})
+    {'x': [1, True], 'y': (2.5,)}
+    """
+    if isinstance(x, (list, tuple, dict)):
+        items = [plain_argument(item) for item in (x.values() if isinstance(x, dict) else x)]
+        if isinstance(x, dict):
+            return (OrderedDict if isinstance(x, OrderedDict) else dict)(zip(x, items, strict=True))
+        return tuple.__new__(type(x), items) if isinstance(x, tuple) else items
+    if hasattr(x, "__array__"):
+        import numpy as np
+
+        made = np.array(x)
+        return (made if made.dtype.kind in "biu" else made.astype(float))[()]
+    return x.tolist() if hasattr(x, "tolist") else x if type(x) in (int, bool) else number(x)
+
+
 def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
     """Return, for each number in an argument called `name`, the Python expression that reads this number.
 

@@ -16,6 +16,7 @@ import inspect
 import operator
 import reprlib
 import sys
+import warnings
 import weakref
 from array import array
 from collections import OrderedDict
@@ -29,7 +30,7 @@ from ...derivatives.tree import flatten
 from ...engine import Value
 from ...graph import context
 from ...graph.interrupts import at_once
-from ...ops.number import flag, number_or_none
+from ...ops.number import flag, number, number_or_none
 from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.arrays import is_column
@@ -43,6 +44,7 @@ from ..data.samples import (
     INSTEAD_OF_VALUE,
     Bucket,
     ModuleKey,
+    StaticValue,
     TreeDef,
     bucket_columns,
     bucket_samples,
@@ -51,6 +53,7 @@ from ..data.samples import (
     first_invalid,
     leaf_paths,
     numpy_like,
+    plain_argument,
     refuse_lengths,
     rows_of_columns,
     select_rows,
@@ -70,6 +73,7 @@ from ..derivatives import (
     unfrozen,
     zero_frozen,
 )
+from ..program import Mismatch, close
 from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph
@@ -149,8 +153,10 @@ def compile(  # noqa: A001 -- the field's name
     | rows of a `Program`, an array or a list | each row has the numbers of all inputs for one sample |
 
     The first axis of an array runs over the samples. An array may be of numpy, PyTorch, jax or pandas, an `array.array`
-    or a memoryview. Whatever could be read in two ways is refused, such as a tuple of tuples, a set or an `np.matrix`.
-    So is anything that is not a real number: missing entries of masked arrays, dates, complex numbers and text.
+    or a memoryview. All numbers are read as doubles. So `2 * x` of an array of uint8 is 400 for 200 in a compiled
+    function, while numpy gives 144, and 1.7 is not cut to 1 in a copy of an array of integers. Whatever could be read
+    in two ways is refused, such as a tuple of tuples, a set or an `np.matrix`. So is anything that is not a real
+    number: missing entries of masked arrays, dates, complex numbers and text.
 
     A program repeats for every sample what the function did for the recorded one:
 
@@ -171,7 +177,9 @@ def compile(  # noqa: A001 -- the field's name
       that the functions of a user-defined operation read is such a number, too, and if it has changed, a derivative
       that no call has needed before raises an error.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
-      recorded. `check` compares the program with the function.
+      recorded. `check` compares the program with the function. So `isinstance(x, float)` of an argument is False, and
+      `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. `check` finds this, and integers whose
+      results overflow, since it calls the function with numbers, too.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
       recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from
@@ -1377,6 +1385,11 @@ class CompiledFunction:
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.
 
+        The function is called with `Value`s in the place of the numbers of each sample, and once more with the numbers
+        themselves. So this finds a function that computes something else for a float than for a `Value`, as after
+        `isinstance(x, float)`, or for integers whose result overflows. Floats are passed as doubles. If the function
+        raises an error for numbers, it was written for `Value`s, and its results for numbers are not compared.
+
         Args:
             samples: the samples; `compile` has a table of the forms that they may have. A few are enough.
             rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same number
@@ -1388,11 +1401,49 @@ class CompiledFunction:
                 Usually the function depends on something that was recorded once, such as a random number.
             TypeError, ValueError, GuardError: as for `backward`.
         """
+        if isinstance(samples, Iterator):
+            samples = list(samples)  # they are read twice
+        results: dict[int, Sequence[Any]] = {}
         for bucket in self._buckets("check", samples):
             for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples))):
                 width = bucket.width
                 numbers = {bucket.samples[i]: list(bucket.numbers[i * width : (i + 1) * width]) for i in rows}
-                recording.program.check_named("sample", numbers, self._flat_function(bucket), rtol, atol)
+                called = recording.program.check_named("sample", numbers, self._flat_function(bucket), rtol, atol)
+                results |= zip(numbers, [outputs for _, _, outputs in called], strict=True)
+        self._check_with_numbers(samples, results, close(rtol, atol))
+
+    def _check_with_numbers(
+        self, samples: Any, results: Mapping[int, Sequence[Any]], agree: Callable[[float, float], bool]
+    ) -> None:
+        """Compare the plain function's results for the numbers of samples with those for `Value`s in their place.
+
+        Args:
+            samples: the samples.
+            results: for each sample, the function's results for `Value`s.
+            agree: a function that returns whether two results are the same.
+
+        Raises:
+            Mismatch: the results differ for a sample, which the message names.
+        """
+        columns = columns_of(samples)
+        for i, sample in enumerate(zip(*columns, strict=True) if columns else samples):
+            static, arguments = self._checked_split((i, sample))
+            try:
+                with inline_compiled(), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of numpy, if an integer overflows
+                    result = self._call(static, {name: plain_argument(x) for name, x in arguments.items()})
+                ours = [number(x.data if isinstance(x, Value) else x) for _, x in flatten(result)[0]]
+            except Exception:  # the function was written for `Value`s
+                continue
+            theirs = [number(x.data if isinstance(x, Value) else x) for x in results[i]]
+            if len(ours) != len(theirs) or not all(map(agree, ours, theirs)):
+                found, compiled = (ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else (ours, theirs)
+                raise Mismatch(
+                    f"sample {i}, {reprlib.repr(arguments)}: the function gives {found} for numbers, but {compiled} "
+                    "for Values, by which it is recorded; does it ask for a type? Write isinstance(x, (float, Value)) "
+                    "for isinstance(x, float). Or does it compute with integers, as x * 2 of an array of uint8? Write "
+                    "x.astype(float), since a program reads integers as doubles"
+                )
 
     def source(
         self,
@@ -2036,7 +2087,7 @@ class CompiledFunction:
 
     def _record(self, bucket: Bucket, row: int, plain: bool = False) -> Recording:
         numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-        call = functools.partial(self._call, bucket)
+        call = functools.partial(self._call, bucket.static)
         return Recording(self._name, call, bucket.treedef, numbers, self._captured, plain)
 
     def _record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
@@ -2074,14 +2125,11 @@ class CompiledFunction:
                 ) from cause
         return made, is_twice
 
-    def _call(self, bucket: Bucket, arguments: dict[str, Any]) -> Any:
-        """Call the plain function with the static arguments of a bucket, and with the other arguments by name.
-
-        All samples of a bucket have the same static arguments.
-        """
+    def _call(self, static: Iterable[tuple[str, StaticValue]], arguments: dict[str, Any]) -> Any:
+        """Call the plain function with the static arguments of a sample, and with the other arguments by name."""
         if self._positional and len(arguments) == len(self._positional):
             return self._f(*map(arguments.__getitem__, self._positional))
-        given = arguments | {name: x.value for name, x in bucket.static}
+        given = arguments | {name: x.value for name, x in static}
         order = [name for name in self._signature.parameters if name in given]
         bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
         return self._f(*bound.args, **bound.kwargs)
@@ -2095,7 +2143,7 @@ class CompiledFunction:
         def flat(*values: Value) -> Any:
             numbers = iter(values)
             with inline_compiled():
-                result = self._call(bucket, {name: unflatten(part, numbers) for name, part in bucket.treedef})
+                result = self._call(bucket.static, {name: unflatten(part, numbers) for name, part in bucket.treedef})
             leaves = flatten(result)[0]
             return leaves[0][1] if leaves and not leaves[0][0] else [x for _, x in leaves]
 
