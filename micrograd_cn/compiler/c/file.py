@@ -291,7 +291,8 @@ def source(
     """Return the text of a C file, as `Program.source` does for "c". The arguments are those of the class `File`.
 
     Raises:
-        TypeError: `options.optimizer` is no optimiser, or `named` is neither a module nor a dict of parameters.
+        TypeError: `options.optimizer` is no optimiser, or its `update` cannot be compiled; or `named` is neither a
+            module nor a dict of parameters.
         ValueError: another option is wrong, the optimiser does not suit the program, a parameter has no name or two
             names in `named`, or an operation is no function of C's library.
     """

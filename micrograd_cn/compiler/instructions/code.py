@@ -386,7 +386,9 @@ def separate(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], li
 
 
 def _exact_reciprocal(x: float | None) -> float | None:
-    """Return 1 / x if a product with 1 / x has the same bits as a division by x, as for a power of two; else None.
+    """Return 1 / x if |x| is a power of two, and x and 1 / x are normal numbers; else None.
+
+    A product with this reciprocal has the same bits as a division by x.
 
     >>> [_exact_reciprocal(x) for x in (-4.0, 3.0, 0.0, 2.0**-1024, None)]
     [-0.25, None, None, None, None]

@@ -425,7 +425,7 @@ class Lowering:
 
         Returns:
             whether the gradient is scattered. It is not if the operation is a user's own, if it selects one of at most
-            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if an operand does.
+            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if another operand does.
         """
         index, *xs = node.parents
         if not is_of_the_table(op):

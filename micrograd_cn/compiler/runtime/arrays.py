@@ -30,7 +30,7 @@ class _ArrayRows(PreparedRows):
     Attributes:
         parts: for each argument, the part of the rows' numbers that belongs to the argument, as an array that has the
             argument's shape.
-        results: the outputs of the rows as an array.
+        results: an array with the outputs of the rows, or with the mean output if a gradient is computed.
     """
 
     def __init__(

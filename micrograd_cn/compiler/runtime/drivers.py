@@ -623,7 +623,8 @@ class Drivers:
         the address of two numbers. The first is the largest norm that these gradients may have. The driver sets the
         second to the norm that they have before clipping. If this norm is not finite, the gradients are not changed.
 
-        The norm is m * sqrt(sum((g / m)**2)), with the largest |g| as m, so squares neither overflow nor vanish.
+        The norm is m * sqrt(sum((g / m)**2)), so squares neither overflow nor vanish. m is the largest |g|, or 1 if
+        all gradients are 0.
         """
         f = Function(self.name["clip"], "ptr %gradients, ptr %places, i64 %n, ptr %norms")
         one = Lanes(f, 1, self.machine.fused)

@@ -109,14 +109,14 @@ class Executable:
             "gated" if it does this with all gates, which are instructions that keep a gradient from being nan.
         padded_count: how many places the parameters have among the scalars.
         native: whether the code is native code. If not, it is threaded code.
-        select_tier: the method of the `CompiledGraph`. It is called for an executable of the kind "gated".
+        select_tier: the method of the `CompiledGraph`. `mend` gets the executable of the kind "gated" from it.
 
     Attributes:
         plan: the plan that is computed.
         kind: "forward", "gradient" or "gated", as in the arguments.
         native: whether the code is native code.
         lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
-        seconds: for how many seconds the code has run until now.
+        seconds: for about how many seconds the code has run until now.
         calls: the lists of calls that compute the stages.
         header: the address of the executable's header; see `drivers`.
         outputs: how many outputs there are.
@@ -288,7 +288,7 @@ class Executable:
         return buffers.scalars.address + 2 * WORD * self._gradients_at if self._checks else NEVER_SPOILED.address
 
     def mend(self, buffers: Buffers, data: int, index: int, n: int) -> None:
-        """If a total is not finite, compute the gradient in `buffers` anew, by code with gates.
+        """Compute the gradient in `buffers` anew by code with gates, if this code has none and a total is not finite.
 
         A total is a sum over the rows of a batch. A gate is an instruction that keeps a gradient from being nan; see
         `Lowering.differentiate`. The other arguments are those with which the gradient was computed.
@@ -500,7 +500,7 @@ class CompiledGraph:
                 self._cache[*key, True] = self._chosen[key] = native
 
     def _seconds(self, executable: Executable) -> float:
-        """Return how many seconds an executable takes to compute some rows, which all repeat the recorded numbers."""
+        """Return the seconds that an executable takes for copies of the recorded row: the least of TRIALS runs."""
         n = 2 * executable.lanes if executable.lanes > 1 else 1
         data = array("d", [x._data for x in self.graph.inputs]) * n
         out, best = Memory(n * executable.outputs), inf

@@ -144,7 +144,7 @@ class PreparedRunner:
             rows.mend()
 
     def release(self, rows: PreparedRows) -> None:
-        """Take rows back, for the next thread that calls `acquire`."""
+        """Take rows back for the next thread that calls `acquire`, unless other code was chosen in the meantime."""
         if rows.executable is self._executable:
             self._unused.append(rows)
 
