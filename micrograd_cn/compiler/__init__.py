@@ -1,24 +1,24 @@
 """Compile a function, or a recorded graph, to machine code. This needs llvmlite.
 
 A function is recorded for one sample, and the machine code of the recorded graph then computes all samples. A first
-call enters these folders and modules in this order, and ends in `runtime` again, which runs the code:
+call passes through these folders and modules in this order, and ends in `runtime` again, which runs the code:
 
     function       records the function as a graph of `Value`s, and records it again for another structure of the
                    arguments, for other static arguments, and for another branch
     derivatives    defines `Program`, a `Runnable` that adds derivatives for each row: gradient, Jacobian and Hessian
     program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
-    instructions   lowers the graph, and its gradient, to instructions, without duplicates; has the class that walks
-                   straight-line code, for LLVM and for C
+    instructions   lowers the graph, and its gradient, to instructions, without duplicates; has `StraightLineWriter`,
+                   which walks straight-line code, for LLVM and for C
     pipeline       composes the steps from instructions to code: `loops`, `tables`, then threaded or native code
     loops          finds loops among the instructions, orders the stages, and gives values places in memory
     tables         writes loops as tables, and the kernels that read them; `tables.threaded` does this for straight-line
                    code
-    native         writes native code
     llvm           writes LLVM text, and compiles it, for all folders and modules that need machine code
 
-Others serve these:
+These are the other folders and modules:
 
+    native         writes native code, which replaces threaded code once a program has run for long
     data           reads samples and parameters into flat arrays of doubles, returns results, and finds what a function
                    can read besides its arguments
     threads        runs tasks in parallel or in the background, and has locks that a fork does not leave locked
@@ -110,11 +110,15 @@ These are the ideas of this package, each with the words that belong to it:
                     single rows, in one tier: threaded code or native code; each thread that runs it has its own
                     `Buffers`
     prepared call   a call whose code and memory are ready, so Python does little in it; `Runnable.row` and
-                    `Runnable.prepare` make it, and so do many calls with equally many rows or equal shapes of arrays
+                    `Runnable.prepare` make it, and so does a call after 50 others with equally many rows or equal
+                    shapes of arrays
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
                     once, and an instruction is live if a wanted value depends on it
     formula         an operation, its derivatives or an optimiser's update in simpler steps, which are found by running
                     its Python code with symbols; several instructions that one opcode computes are a formula, too
+    hoisting        an instruction of a formula or a sum that does not depend on the row is computed once for a batch
+    fusion          in a large program, an instruction and operands that nothing else reads become one instruction,
+                    whose opcode is a formula; see `instructions.fusion`
     phase           when an instruction is computed: when the program is compiled (CONSTANT), before the rows (BATCH),
                     for each row (SAMPLE), or after all rows (AFTER)
     row value       the value of an instruction in phase SAMPLE, which depends on the row; all other values are scalars,
@@ -123,8 +127,9 @@ These are the ideas of this package, each with the words that belong to it:
                     `OuterProduct`, or a `Scatter`, in which each row adds a value to one of them by an index
     gate            an instruction that replaces a partial derivative by 0 where no gradient reaches the node; a mask is
                     a node that does this in the graph of a derivative for each row
-    layer           instructions of a phase, none of which depends on a long sum or a gather of the same layer, so these
-                    are computed last; a level has instructions of a layer that do not depend on each other
+    layer           instructions of a phase, none of which depends on a long sum or a gather of the same layer, so the
+                    long sums and then the gathers are computed last; a level has instructions of a layer that do not
+                    depend on each other
     stage           a part of a phase: straight-line code (instructions one after the other, without a loop), long
                     sums, a map, or gathers
     long sum        a sum of many products, which a loop computes; long sums with the same right factors are computed
@@ -139,8 +144,8 @@ These are the ideas of this package, each with the words that belong to it:
                     of calls, or the header of an executable
     kernel          a machine-code function that all programs share; the kernel of a stage reads in a table where its
                     operands are; it may be compiled twice, quickly and then with optimisations
-    threaded code   straight-line code as a table of entries, each with the name of a kernel and the places of its
-                    result and operands; each kernel jumps to the next; it has nothing to do with threads
+    threaded code   straight-line code as a table of entries, each with the address of a kernel and the offsets in bytes
+                    of its result and operands; each kernel jumps to the next; it has nothing to do with threads
     native code     straight-line code and some short maps as functions for one program alone, which keep values in
                     registers; other loops use the same kernels as threaded code
     driver          one of the kernels in `runtime.drivers`, such as `gradient`, which loads rows and runs lists of
@@ -153,7 +158,10 @@ These are the ideas of this package, each with the words that belong to it:
 Some of these words have a second meaning. The class `Structure` has the positions of those entries of a Jacobian or
 Hessian that can be nonzero; it is not the structure of arguments. A row is also a row of such a matrix, or an
 operation's entry in the table of operations, `micrograd_cn.ops`. A mask is also the result of a comparison of vectors
-(in `llvm`), or a list with 0 for each parameter that training must not change (in `training`).
+(in `llvm`), or a list with 0 for each parameter that training must not change (in `training`). The value of the
+instruction ("total", k) is a mean: total k, divided by the count of rows. A level is also how well LLVM optimises
+(`SCALAR_LEVEL` and `VECTOR_LEVEL`). The argument `fused` in `llvm` says whether the machine has FMA, which multiplies
+and adds with one rounding.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `program.Runnable.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language
@@ -168,7 +176,8 @@ the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
 
 In single multiplications, gates and masks prevent this. But they are rarely needed, and cost time. So the first code is
 optimistic: it leaves them out, and gives nan where one was needed. Whoever finds a nan lets careful code compute the
-result anew. There are three kinds of optimistic code, each with a test for nan of its own:
+result anew. Careful code has all gates and masks, and computes a single branch. There are three kinds of optimistic
+code, each with a test for nan of its own:
 
     without gates   the gradient of a mean; gates are left out in multiplications that are computed for each row. If a
                     total is not finite, the driver `finish` leaves nan in a number among the scalars, which

@@ -1,7 +1,7 @@
 """Write native code: LLVM functions for one program alone, which compute its straight-line code and short maps.
 
-A map is a list of instructions of one opcode, see `loops.stages`. Native code is several times as fast as threaded code
-(tables that shared kernels read, see `tables.threaded`), but it takes longer to compile.
+A map is a list of instructions of one opcode, see `loops.stages`. Native code takes longer to compile than threaded
+code (tables that shared kernels read, see `tables.threaded`). Unless the program is large, it is several times as fast.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write the parts that all functions of a C file need: numbers, expressions, tables, and C functions for formulas.
 
-A formula is an operation that is defined by simpler operations.
+A formula is several instructions that one opcode stands for.
 """
 
 from __future__ import annotations

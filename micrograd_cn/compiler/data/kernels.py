@@ -1,4 +1,7 @@
-"""Compile kernels (machine code) that all programs share. Python code does their work until they are compiled."""
+"""Compile the kernels of this folder: machine code that all programs share, and that copies and sorts their data.
+
+Python code does the work of these kernels until they are compiled.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Compile functions. A function is recorded again for arguments that are nested in a new way, and for a new branch."""
+"""Compile functions.
+
+A function is recorded again for arguments that are nested in a new way, for new static arguments, and for a new branch.
+"""

@@ -1,9 +1,9 @@
-"""Lower each operation to one opcode, or to a formula: a list of steps, which are simpler operations.
+"""Lower each operation to one opcode, to a constant, to a gather, to a sum of products, or to a formula.
 
-The formula of an operation is traced when a program first uses the operation: its Python code is run with symbols as
-operands. If the formula is short, it becomes an opcode of its own: one kernel then computes the whole formula, and
-intermediate values stay in registers. A formula with long sums or too many steps is expanded into the instructions of
-its steps.
+A formula is a list of steps, which are simpler operations. The formula of an operation is traced when a program first
+uses the operation: its Python code is run with symbols as operands. If the formula is short, it becomes an opcode of
+its own: one kernel then computes the whole formula, and intermediate values stay in registers. A formula with long sums
+or too many steps is expanded into the instructions of its steps.
 """
 
 from __future__ import annotations

@@ -321,8 +321,9 @@ class Lowering:
         derivative would be nan. A gate prevents this: it replaces the partial derivative by 0 where no gradient
         reaches the node. A layer of a network would have a gate for each weight, although factors are rarely
         infinite. So if `gated` is not set, gates are omitted for the factors of multiplications that are computed for
-        each row. If a factor is infinite after all, a total may be nan. If no total is nan, all gradients are equal to
-        those that code with gates computes. Such code is called optimistic; see `micrograd_cn.compiler`.
+        each row. If a factor is infinite after all, a total may be nan. If all totals are finite, all gradients are
+        equal to those that code with gates computes. Code without gates is called optimistic; see
+        `micrograd_cn.compiler`.
         """
         self._gated, self.omits_gates = gated, False
         self.totals = []  # an earlier call may have been interrupted

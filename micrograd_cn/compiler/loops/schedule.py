@@ -1,11 +1,14 @@
 """Group a program's live instructions into layers, and the instructions of a layer into levels.
 
 An instruction is live if a wanted value depends on it. A long sum is a sum that a loop computes: it has at least
-MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such sum has the same right factors. A gather
-loads one of its operands, by an index that is known at run time. The layer of an instruction is the largest count of
-long sums and gathers of the same phase on a path to an operand of the instruction. All long sums of a layer are
-computed together, and those with the same right factors are computed as a matrix times a vector. Instructions of one
-level do not depend on each other.
+MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such sum has the same right factors. If
+the sum is in lanes, `_can_be_loop` requires more of its factors. A gather loads one of its operands, by an index that
+is known at run time.
+
+The layer of an instruction is the largest count of long sums and gathers of the same phase on a path to an operand of
+the instruction. In a layer, the long sums are computed after the straight-line code and the maps, and the gathers come
+last. Long sums with the same right factors are computed as a matrix times a vector. But if all factors are in lanes,
+the sums are computed one by one, as inner products. Instructions of one level do not depend on each other.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ The memory of an executable is three arrays of doubles. Their addresses have the
 - `%s`: the scalars.
 - `%w`: a panel, which consists of blocks. A block holds `lanes` rows of the batch side by side: for each value that
   depends on the row, it has a vector of `lanes` doubles.
-- `%a`: the totals, which are sums over the rows of a batch. While native code computes outputs, `%a` is the address
-  where the code stores the outputs.
+- `%a`: the totals, which are sums over the rows of a batch. If the field `stored` of the header is set, native code
+  computes outputs, and `%a` is the address where it stores them.
 
 An executable that computes rows one at a time has no lanes. The values of a row are then among the scalars, and `%w` is
 the same address as `%s`.

@@ -2,7 +2,8 @@
 
 Threaded and native code are the two tiers. Threaded code, which has nothing to do with threads, consists of tables. The
 functions that read the tables, called kernels, are shared by all programs, so threaded code is made in little time.
-Native code is compiled for one program, and runs several times as fast. Both compute the same bits.
+Native code is compiled for one program, and usually runs several times as fast, but not always if the program is large.
+Both compute the same bits.
 """
 
 from __future__ import annotations

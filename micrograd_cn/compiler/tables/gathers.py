@@ -1,10 +1,10 @@
 """Write the kernels of gathers and scatters, which load an operand, or add to a total, by an index known at run time.
 
-A kernel is a function that all programs share; it reads in a table where its operands are. The table of a gather has
-the offsets in memory of its operands, followed by the offset of a nan. An index that is invalid, such as -1, 0.5 or
-nan, is replaced by the count of operands, so the nan is loaded, and nothing outside the operands is ever read. A row
-value depends on the row, and a total is a sum over the rows of a batch. The module `sums` explains the
-arguments of kernels and of the functions that write them, and the words of tables.
+A kernel is a function that all programs share; it reads in a table where its operands are. A second table, which
+gathers of the same operands share, has the offsets in memory of the operands, followed by the offset of a nan. An index
+that is invalid, such as -1, 0.5 or nan, is replaced by the count of operands, so the nan is loaded, and nothing outside
+the operands is ever read. A row value depends on the row, and a total is a sum over the rows of a batch. The module
+`sums` explains the arguments of kernels and of the functions that write them, and the words of tables.
 """
 
 from __future__ import annotations

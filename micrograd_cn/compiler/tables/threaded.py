@@ -8,9 +8,10 @@ is hardly anything to compile. Threaded code is slower than native code, which i
 same results to the last bit. Every value has a place in memory. If each lane of a vector holds one row of a batch, the
 program first copies each scalar operand to all lanes of a vector.
 
-An entry consists of the address of a kernel, the offset of the result, and the offsets of the operands. Offsets are in
-bytes: from the beginning of a block, which is memory for as many rows as a vector has lanes, or, if rows are computed
-one at a time, from the beginning of the scalars.
+An entry consists of the address of a kernel, the offset of the result, and the offsets of the operands. In the entry of
+a sum, the count of products comes before the offsets of their factors; see `_write_sum_entry`. Offsets are in bytes:
+from the beginning of a block, which is memory for as many rows as a vector has lanes, or, if rows are computed one at a
+time, from the beginning of the scalars.
 """
 
 from __future__ import annotations

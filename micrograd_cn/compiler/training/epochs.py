@@ -1,4 +1,8 @@
-"""The part of `fit` that runs in Python: the loop over epochs, callbacks after each epoch, and the progress report."""
+"""Check the options of `fit`, and run the part of it that is in Python.
+
+This part calls a function that takes steps for about POLL_SECONDS. Between two calls it shuffles the rows, reports
+progress, and calls a function at the end of an epoch.
+"""
 
 from __future__ import annotations
 

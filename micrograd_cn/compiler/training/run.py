@@ -1,9 +1,9 @@
 """One call of `fit`, in which one or several programs compute the samples.
 
-A function has several programs if its arguments are nested in several ways (have several structures), or if it
-branches. Each batch is then split into sub-batches, one for each program. A compiled loop takes the steps while
-the program for each sample is known. With several threads, Python code takes each step, and machine code only computes
-the gradients and the update.
+A function has several programs if its arguments are nested in several ways (have several structures), if a static
+argument has several values, or if it branches. Each batch is then split into sub-batches, one for each program. A
+compiled loop takes the steps while the program for each sample is known. With several threads, Python code takes each
+step, and machine code only computes the gradients and the update.
 """
 
 from __future__ import annotations
