@@ -452,7 +452,7 @@ def in_order_of_names(
 
 
 def _unpacking(entry: Any, given: str, words: Mapping[Value, str]) -> Iterator[str]:
-    """Yield the assignments that unpack a nested entry to variables, one for each leaf in `words`.
+    """Yield the assignments that unpack a nested entry, so each leaf in `words` is in a variable of its own.
 
     Args:
         entry: a leaf, or nested lists and dicts of leaves.

@@ -33,7 +33,8 @@ class Vectorizer:
         gather: whether a map may have operands that are not contiguous in memory, and are loaded one by one.
         min_length: the length from which a run is a map of its own, if `gather` is set. In a run, the operands lie at
             constant strides from instruction to instruction. The instructions of an opcode that are in no such run
-            share one map. 0 stands for the length of MIN_MAP_VECTORS SIMD vectors.
+            share one map, unless they are fewer than MIN_LOOP_LENGTH. 0 stands for the length of MIN_MAP_VECTORS SIMD
+            vectors.
         split_by: a function from an instruction number to a key. All instructions of a map have the same key. By
             default instructions have no keys.
     """
@@ -161,7 +162,7 @@ class Vectorizer:
 
 
 def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Iterator[list[int]]:
-    """Yield lists of inputs that instructions of one opcode read, and whose distances in the row of inputs are equal.
+    """Yield lists of inputs that instructions of one opcode read, and that lie at equal distances in a row of inputs.
 
     The distance from each input to the next is more than 1, so the inputs are not contiguous. If they are copied to
     contiguous places, a map can load them as SIMD vectors.

@@ -143,7 +143,7 @@ def _indices(lanes: Lanes, x: str, count: Integer) -> list[Integer]:
         count: the count of operands.
 
     Returns:
-        for each lane, the lane's index.
+        the index of each lane.
     """
     f = lanes.f
     whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"

@@ -126,9 +126,10 @@ def _start(lanes: Lanes, first: Integer, place: Doubles, align: int) -> str:
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that multiplies a matrix of scalars by a list of row values, which depend on the batch's row.
+    """Write the kernel that multiplies a matrix of scalars by a list of row values.
 
-    Each row of the matrix has the left factors of one sum. The start code says what the sums start from, see
+    A row value depends on the row of the batch, and a scalar does not. Each row of the matrix has the left factors of
+    one sum. The start code says what the sums start from, see
     `start_code`.
 
     The kernel's table, with offsets in bytes: the count of products in each sum, the distance in bytes from one scalar
@@ -158,7 +159,8 @@ def matrix(machine: Machine, opcode: str) -> Function:
 def tile(m: int) -> KernelWriter:
     """Return the writer of the function that the kernel `matrix` calls for a tile of `m` sums.
 
-    The sums of a tile are computed together, in vector registers. One call computes the sums for all blocks of a panel.
+    The sums of a tile are computed together, in vector registers. One call adds some products to each sum, for all
+    blocks of a panel.
     """
 
     def make(machine: Machine, opcode: str) -> Function:
