@@ -11,6 +11,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.training import tracing
 from micrograd_cn.module import Module
 from micrograd_cn.optim import SGD, Optimizer
 
@@ -163,3 +164,36 @@ def test_the_update_of_one_optimiser_reads_the_rate_of_the_schedule():
     optimizer.update = lambda p, state: setattr(p, "data", p.data - optimizer.lr * p.grad)
     compile(lambda x: w * x).fit([(1.0,)], optimizer, 2, schedule=lambda step: 0.25)
     assert w.data == 0.5
+
+
+def test_an_update_may_call_that_of_another_optimiser_which_it_holds():
+    """The parameters of the other optimiser are not read, and it has its own learning rate."""
+
+    class Slowed(Optimizer):
+        state_names = SGD.state_names
+
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, lr)
+            self.inner = SGD(parameters, lr=0.5, momentum=0.9)
+
+        def update(self, p, state):
+            before = p.data
+            self.inner.update(p, state)
+            p.data = before + self.lr * (p.data - before)
+
+    ours, theirs = fitted(lambda *_: None, Slowed)
+    assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+def test_an_interrupted_trace_leaves_the_optimiser_as_it_was():
+    def interrupt():
+        optimizer.own = 1.0
+        raise KeyboardInterrupt
+
+    w = Value(1.0)
+    optimizer = Own([w], 0.25)
+    optimizer.f, optimizer.inner = interrupt, SGD([w])
+    before = [dict(vars(x)) for x in (optimizer, optimizer.inner)]
+    with pytest.raises(KeyboardInterrupt):
+        tracing.trace_update(optimizer, is_users=True)
+    assert [vars(x) for x in (optimizer, optimizer.inner)] == before

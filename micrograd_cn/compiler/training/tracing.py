@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -183,32 +183,53 @@ def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
     _check_attributes(optimizer, terms)
     if not is_users:
         traced = copy.copy(optimizer)  # another thread may read the optimiser meanwhile
-        with _replaced(traced, terms):
-            return _same_twice(partial(_trace, traced, terms), name)
+        _replace(traced, terms)
+        return _same_twice(partial(_trace, traced, terms), name)
+    # In place, since functions that the update calls may read the optimiser's attributes, too. The update may also call
+    # that of another optimiser, which is an attribute.
+    others = {id(x): x for x in vars(optimizer).values() if isinstance(x, Optimizer) and x is not optimizer}
+    saved = [(x, dict(vars(x))) for x in (optimizer, *others.values())]
     reach = Reach(optimizer)
-    lr = optimizer.lr
-    # In place, since functions that the update calls may read the optimiser's attributes, too
-    with _replaced(optimizer, terms), hooked(RefusingParameters()):
-        if reach.may_tell_parameters_apart():
-            raise TypeError(
-                f"cannot compile the update of {name}, which may ask which parameter it is given, or read other "
-                f"parameters; {INSTEAD}"
-            )
-        around = reach.surroundings(optimizer)
-        first = around.state()
+    try:
+        _replace(optimizer, terms)
+        for other in others.values():
+            _replace(other)
+        with hooked(RefusingParameters()):
+            return _trace_users(optimizer, reach, terms, saved[0][1]["lr"])
+    finally:
         try:
-            _fill_caches(optimizer, lr)
-            before = around.state()
-            formula = _same_twice(partial(_trace, optimizer, terms), name)
-            if around.has_changed(before):
-                raise TypeError(
-                    f"cannot compile the update of {name}, which changes something beside p.data and state, such as a "
-                    f"counter or a list; read the count of steps as self.steps, and keep numbers in state, or {INSTEAD}"
-                )
-            if not _gives_its_numbers(optimizer, lr, formula):
-                raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {INSTEAD}")
-        finally:
-            around.restore(first)
+            _put_back(saved)
+        except KeyboardInterrupt:  # Ctrl-C may interrupt the first call, and a second call does the rest
+            _put_back(saved)
+            raise
+
+
+def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: float) -> FormulaSteps:
+    """Return the formula of the update of a user's optimiser, which has the terms; raise the errors of `trace_update`.
+
+    `lr` is its learning rate, a number.
+    """
+    name = type(optimizer).__name__
+    if reach.may_tell_parameters_apart():
+        raise TypeError(
+            f"cannot compile the update of {name}, which may ask which parameter it is given, or read other "
+            f"parameters; {INSTEAD}"
+        )
+    around = reach.surroundings(optimizer)
+    first = around.state()
+    try:
+        _fill_caches(optimizer, lr)
+        before = around.state()
+        formula = _same_twice(partial(_trace, optimizer, terms), name)
+        if around.has_changed(before):
+            raise TypeError(
+                f"cannot compile the update of {name}, which changes something beside p.data and state, such as a "
+                f"counter or a list; read the count of steps as self.steps, and keep numbers in state, or {INSTEAD}"
+            )
+        if not _gives_its_numbers(optimizer, lr, formula):
+            raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {INSTEAD}")
+    finally:
+        around.restore(first)
     if around.iterators or reach.code.may_change:
         raise TypeError(
             f"cannot compile the update of {name}, which may do something else in each step, since it can reach an "
@@ -229,30 +250,26 @@ def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
             )
 
 
-@contextmanager
-def _replaced(optimizer: Optimizer, terms: Sequence[Term]) -> Iterator[None]:
-    """Inside the `with` block, the optimiser has terms for its numbers, and objects that cannot be read for lists.
+def _replace(optimizer: Optimizer, terms: Sequence[Term] = ()) -> None:
+    """Give an optimiser terms in the place of numbers, and objects that cannot be read in the place of lists.
 
-    So the update cannot depend on the parameters. Its code is used for other parameters, too.
+    So the update cannot depend on the parameters. Its code is used for other parameters, too. `terms` begins with the
+    terms for the learning rate and the count of steps. If it is empty, these stay numbers.
     """
-    held, saved = vars(optimizer), dict(vars(optimizer))
     parameters = Unreadable("parameters")
-    try:
-        held.update(
-            lr=terms[0], steps=terms[1], parameters=parameters, _owners=parameters, _list=parameters,
-            lazy_state=Unreadable("state"), skipped=Unreadable("skipped"),
-        )  # fmt: skip
-        yield
-    finally:
-        _put_back(optimizer, saved)
+    vars(optimizer).update(
+        zip(("lr", "steps"), terms, strict=False), parameters=parameters, _owners=parameters, _list=parameters,
+        lazy_state=Unreadable("state"), skipped=Unreadable("skipped"),
+    )  # fmt: skip
 
 
-def _put_back(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-    """Give the optimiser the attributes in the dict `saved`, and no others."""
-    held = vars(optimizer)
-    held.update(saved)
-    for name in held.keys() - saved.keys():
-        del held[name]
+def _put_back(saved: Sequence[tuple[Optimizer, dict[str, Any]]]) -> None:
+    """Give optimisers the attributes in the dicts that follow them, and no others."""
+    for optimizer, attributes in saved:
+        held = vars(optimizer)
+        held.update(attributes)
+        for name in held.keys() - attributes.keys():
+            del held[name]
 
 
 def _same_twice(trace: Callable[[], FormulaSteps], name: str) -> FormulaSteps:
@@ -322,7 +339,7 @@ def _fill_caches(optimizer: Optimizer, lr: float) -> None:
     saved = dict(vars(optimizer))
     with suppress(Exception):  # the call with terms raises it again
         _updated(optimizer, _examples(lr, optimizer.state_names)[0])
-    _put_back(optimizer, saved)
+    _put_back([(optimizer, saved)])
 
 
 def _gives_its_numbers(optimizer: Optimizer, lr: float, formula: FormulaSteps) -> bool:
