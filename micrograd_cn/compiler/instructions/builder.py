@@ -403,8 +403,9 @@ _of_the_table: dict[Any, FormulaSteps] = {}
 def _traced(key: tuple[tuple[Op, str], tuple[Any, ...]], known: Sequence[float | None], op: Op) -> FormulaSteps:
     """Return the formula of `op` whose key in `CodeBuilder.formulas` is `key`, see `_trace_formula`.
 
-    A formula of an operation in `micrograd_cn.ops` is traced once in a process. A formula of a user's operation is
-    traced for each graph, since the functions of this operation may depend on variables that change.
+    The formulas of operations in `micrograd_cn.ops` are kept for the whole process, at most MAX_TRACED of them. A
+    formula of a user's operation is traced for each graph, since the functions of this operation may depend on
+    variables that change.
     """
     if not is_known(op):
         return _trace_formula(key[0][1], known, op)

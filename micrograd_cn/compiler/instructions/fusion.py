@@ -121,7 +121,9 @@ class _Trees:
             self.cost[i] = cost
 
     def _absorb(self, i: int, operands: tuple[int, ...], cost: int) -> int:
-        """Let instruction `i` absorb operands while its tree has at most the cost MAX_COST and MAX_INPUTS inputs.
+        """Let instruction `i` absorb each operand with which its tree costs at most MAX_COST and has few inputs.
+
+        A tree may have at most MAX_INPUTS inputs.
 
         Args:
             i: the instruction's number.

@@ -550,7 +550,7 @@ class CompiledGraph:
     def should_compile(self, executable: Executable, seconds: float) -> bool:
         """Return whether native code is worth making if an executable of threaded code runs for `seconds` in all.
 
-        Threaded code consists of tables that kernels read. Native code is faster, but takes longer to make.
+        Threaded code consists of tables that kernels read. Native code is usually faster, but takes longer to make.
         """
         schedule = executable.plan.schedule
         chosen = self._chosen.get((executable.kind, executable.lanes > 1))
