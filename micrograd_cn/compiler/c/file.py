@@ -288,7 +288,14 @@ def source(
     named: ParameterNames | None,
     options: Options,
 ) -> str:
-    """Return the text of a C file, as `Program.source` does for "c". The arguments are those of the class `File`.
+    """Return the text of a C file, as `Program.source` does for "c".
+
+    Args:
+        lowering: the graph, lowered to instructions.
+        inputs: the leaves that are inputs.
+        outputs: the nodes that are computed.
+        named: a module or a dict with the parameters by name, or None.
+        options: the options of the file.
 
     Raises:
         TypeError: `options.optimizer` is no optimiser, or its `update` cannot be compiled; or `named` is neither a

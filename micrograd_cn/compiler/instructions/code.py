@@ -251,7 +251,11 @@ class Code:
         return self.add((opcode, tuple(pairs), tuple(terms)))
 
     def sum_from_zero(self, pairs: Iterable[Pair], terms: Iterable[int], opcode: str) -> int:
-        """Append a sum like `dot`, with 0.0 as a further term, so a sum of -0.0 is 0.0, as in Python."""
+        """Append the sum of 0.0, some products and some terms, and return its instruction number.
+
+        Because of the 0.0, a sum of -0.0 is 0.0, as in Python. `pairs` has the two factors of each product. `opcode` is
+        "sum" if every product shall be rounded before it is added, else "dot".
+        """
         return self.dot(pairs, [*terms, self.constant(0.0)], opcode)
 
     def as_products(self, pairs: Sequence[Pair], terms: Sequence[int]) -> list[Pair]:

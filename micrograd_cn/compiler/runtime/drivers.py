@@ -292,7 +292,8 @@ class Drivers:
     def prepared_gradient(self) -> Function:
         """Write the code of a built-in function of Python, which calls the driver `gradient`; see `llvm.builtin`.
 
-        The tuple `%self` has the same items as for the driver `prepared`. The loss is stored at the address of outputs.
+        `%self` is a tuple. Its first item is a `bytes` with the same words as for the driver `prepared`; the loss is
+        stored at the address of the outputs. Its second item is the object that the function returns.
         """
 
         def gradient(f: Function, operands: list[Operand]) -> None:
