@@ -1215,7 +1215,7 @@ def _may_hold_leaves(x: Any) -> bool:
     """Return whether there may be `Value`s in `x`. There are none in numbers, nor in lists and arrays of numbers."""
     if isinstance(x, (list, tuple)) and type(x) in (list, tuple):
         return any(_members_of_known(cls) for cls in {*map(type, x)})
-    return bool(_members_of_known(type(x))) and not (_is_array(x) and x.dtype.kind != "O")
+    return bool(_members_of_known(type(x))) and not (_is_array(x) and x.dtype.kind not in "OV")
 
 
 def _members_of_known(cls: type) -> Members | None:
@@ -1792,6 +1792,8 @@ def _of_mapping(x: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
 
 
 def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:
+    if getattr(x.dtype, "names", None):  # a structured array: the elements of its fields
+        return [(f"{place}.{name}", item) for name in x.dtype.names for place, item in _of_array(x[name])]
     if x.dtype != object:
         return ()
     if x.ndim == 1:

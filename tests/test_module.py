@@ -82,6 +82,20 @@ def test_a_saved_model_loads_to_the_bit(make, tmp_path):
     assert (tmp_path / "model.json").read_text() == json.dumps(model.state_dict(), indent=1)
 
 
+def test_parameters_in_the_fields_of_a_structured_array_are_found():
+    class Net(Module):
+        def __init__(self):
+            self.p = np.zeros(2, dtype=[("w", object), ("b", object), ("n", int)])
+            for k, row in enumerate(self.p):
+                row["w"], row["b"] = Value(k + 0.5), Value(k)
+
+    net = Net()
+    assert [name for name, _ in net.named_parameters()] == ["p.0.w", "p.1.w", "p.0.b", "p.1.b"]
+    net.load_state_dict({name: x + 1.0 for name, x in net.state_dict().items()})
+    assert [x.data for x in net.p["w"]] == [1.5, 2.5]
+    assert copy.deepcopy(net).parameters()[0] is not net.parameters()[0]
+
+
 def test_arrays_load_directly():
     layer = Layer(2, 3)
     layer.load_state_dict({"weight": np.arange(6.0).reshape(3, 2), "bias": np.array([7, 8, 9])})

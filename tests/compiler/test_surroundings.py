@@ -2076,3 +2076,25 @@ def test_a_number_that_functools_keeps_between_calls_may_be_used(kept):
     assert f(1.0) == 3.0
     model.w.data = 1.0
     assert (f(1.0), f(-1.0)) == (6.0, 6.0)
+
+
+class Scaling(type):
+    scale = 1.0
+
+
+class Scaled(metaclass=Scaling):
+    pass
+
+
+@pytest.mark.parametrize("read", [lambda: globals()["scale_of_test"], lambda: Scaled.scale])
+def test_fit_notices_a_global_variable_by_its_text_and_an_attribute_of_a_metaclass(read, monkeypatch):
+    monkeypatch.setitem(globals(), "scale_of_test", 1.0)
+    monkeypatch.setattr(Scaling, "scale", 1.0)
+
+    def change(epoch, loss):
+        Scaling.scale = globals()["scale_of_test"] = 2.0
+
+    weight = Value(0.5)
+    loss = compile(lambda x: (weight * x * read() - 1.0) ** 2)
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], SGD([weight], 0.01), epochs=4, callback=change)

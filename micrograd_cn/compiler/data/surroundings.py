@@ -116,6 +116,7 @@ READING_ALL = {
     *("__dict__", "__getattribute__", "asdict", "astuple", "fields", "replace", "__dataclass_fields__", "__slots__"),
     *("parameters", "named_parameters", "modules", "named_modules", "children", "state_dict"),
 }
+NAMESPACES = {"globals", "vars", "__dict__"}  # code that uses one of these may read variables by texts
 METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
 DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
 # Methods that make an object. A function that names the class may call them.
@@ -145,6 +146,8 @@ def facts_of(code: CodeType) -> Facts:
     """
     inner = [facts_of(part) for part in code.co_consts if isinstance(part, CodeType)]
     names = frozenset(code.co_names).union(*[each.names for each in inner])
+    if not NAMESPACES.isdisjoint(names):
+        names = names.union([name for name in code.co_consts if type(name) is str and name.isidentifier()])
     opcodes = {*code.co_code[::2]}
     writes = not opcodes.isdisjoint(WRITING_OPCODES) or not WRITING_NAMES.isdisjoint(names)
     writes |= any("out" in constant for constant in code.co_consts if type(constant) is tuple)  # f(x, out=array)
@@ -440,7 +443,9 @@ class Surroundings:
             self._caches.append(x)
             self._visit_object(x)
         elif isinstance(x, type):
-            self._waiting += [kind for kind in x.__mro__[1:-1] if is_users_module(kind.__module__)]
+            metaclass: type = type(x)
+            kinds = *x.__mro__[1:-1], *metaclass.__mro__[:-1]
+            self._waiting += [kind for kind in kinds if is_users_module(kind.__module__)]
             if is_users_module(x.__module__):
                 self._visit_class(x)
         elif isinstance(x, Op):

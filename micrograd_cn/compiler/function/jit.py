@@ -174,8 +174,8 @@ def compile(  # noqa: A001 -- the field's name
       raises an error, and so does a derivative with respect to a list that has the new parameter. A call and the other
       methods do not check this: they go on with what was recorded, and a structure or a branch that is recorded later
       uses the new one. So compile anew after something was replaced, or change a parameter's `data` instead. A number
-      that the functions of a user-defined operation read is such a number, too, and if it has changed, a derivative
-      that no call has needed before raises an error.
+      that the functions of a user-defined operation read is such a number, too. If it has changed, a `gradient`,
+      `jacobian` or `hessian` that no call has needed before raises an error, while `backward` goes on with the old one.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function. So `isinstance(x, float)` of an argument is False, and
       `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. `check` finds this, and integers whose
