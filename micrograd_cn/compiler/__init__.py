@@ -150,8 +150,8 @@ These are the ideas of this package, each with the words that belong to it:
                     registers; other loops use the same kernels as threaded code
     driver          one of the kernels in `runtime.drivers`, such as `gradient`, which loads rows and runs lists of
                     calls, or `fit`, which takes training steps in one thread
-    update          the `update` of an optimiser, compiled as code whose rows are the parameters; single steps and `fit`
-                    share it
+    update          the `update` of an optimiser, whose formula `training.tracing` finds, compiled as code whose rows
+                    are the parameters; single steps and `fit` share it
     node access     machine code that reads or writes the data or the gradients of many nodes in one call, which other
                     threads and Ctrl-C cannot interrupt; see `data.nodes`
 

@@ -402,8 +402,11 @@ class Runnable:
             rows: the samples to train on, as for `forward`. `fit` reads them once: if the callback changes an array in
                 place, `fit` does not notice.
             optimizer: an optimiser of `optim`, or of a class of your own whose method `update` is written in the
-                operations of `micrograd_cn.ops`. Only `callback` may change the optimiser and its parameters, or freeze
-                and unfreeze them. If `schedule`, `shuffle` or `progress` does, an error is raised.
+                operations of `micrograd_cn.ops`. It is called a few times before the first step, to find its formula.
+                So it may depend on its arguments and on numbers that the optimiser has, such as `self.lr` and
+                `self.steps`, but not on other parameters, and it may change nothing beside its arguments. Only
+                `callback` may change the optimiser and its parameters, or freeze and unfreeze them. If `schedule`,
+                `shuffle` or `progress` does, an error is raised.
             epochs: how many times all rows are used.
             batch_size: how many rows a step uses; None for all. The last batch of an epoch may be smaller.
             shuffle: a `random.Random`, whose method `shuffle` is called with the list of row indices before each epoch.

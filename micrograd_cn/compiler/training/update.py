@@ -119,8 +119,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
     that is being taken.
 
     Raises:
-        TypeError: the update is not written in the operations of `micrograd_cn.ops`, changes more than data and state,
-            or may treat some parameters in another way than others; or the class has its own `step` or `zero_grad`.
+        TypeError: as for `tracing.trace_update`; or the class has its own `step` or `zero_grad`.
     """
     name = type(optimizer).__name__
     key = update_key(optimizer, masked, counts_skipped)  # None for a class of the user's
