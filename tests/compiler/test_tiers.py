@@ -171,7 +171,10 @@ def test_a_large_program_gets_the_faster_of_native_and_threaded_code(threaded_is
 
 
 def test_native_code_is_made_after_a_time_by_itself():
-    """With the default settings, a program that is called again and again gets native code within a minute."""
+    """With the default settings, a program gets native code if it is called again and again for at most a minute.
+
+    Native code is made at once if the program will probably run for a minute.
+    """
     x, w = Value(2.0), Value(3.0)
     program, end = compile(mc.tanh(w * x), [x]), time.monotonic() + 60
     rows = [[0.001 * k] for k in range(2000)]
@@ -180,6 +183,8 @@ def test_native_code_is_made_after_a_time_by_itself():
     while not is_native(program) and time.monotonic() < end:
         assert program.forward(rows) == expected
     assert is_native(program)
+    assert not program.compiled.select_tier("gradient", 3).native
+    assert program.compiled.select_tier("gradient", 3, left=60.0).native, "it will run for long enough"
 
 
 @pytest.mark.parametrize("rows", [1, 37])

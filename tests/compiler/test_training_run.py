@@ -152,13 +152,11 @@ def test_kernels_are_upgraded_only_while_training_goes_on(left):
     """`upgrade` asks for faster kernels if steps remain, and does not after the last step, when none would gain."""
     asked = []
     runner = GradientRunner.__new__(GradientRunner)
-    runner.executable, runner.thread_buffers = SimpleNamespace(seconds=1.0), []
-    runner.compiled = SimpleNamespace(
-        upgrade_kernels=lambda executable, seconds: asked.append(seconds), should_compile=lambda *_: False
-    )
+    runner.executable, runner.thread_buffers, runner._rows = SimpleNamespace(seconds=1.0, kind="gradient"), [], 4
+    runner.compiled = SimpleNamespace(select_tier=lambda *given: asked.append(given) or runner.executable)
     runner.upgrade(0.5, left)
     assert runner.executable.seconds == 1.5
-    assert asked == [max(1.5, left)] * bool(left)
+    assert asked == [("gradient", 4, left)] * bool(left)
 
 
 class Halving(SGD):

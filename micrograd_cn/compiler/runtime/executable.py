@@ -449,38 +449,25 @@ class CompiledGraph:
     def _executable(self, tables: Tables, lowering: Lowering, kind: str, native: bool) -> Executable:
         return Executable(tables, lowering, kind, self.padded_parameters, native, self.select_tier)
 
-    def select_tier(self, kind: str, rows: int) -> Executable:
+    def select_tier(self, kind: str, rows: int, left: float = 0.0) -> Executable:
         """Return the executable for this many rows: native code if it exists already, otherwise threaded code.
 
-        Once the threaded code has run for long enough, a background thread begins to make native code, unless it would
-        be too large. If native code of a large program turns out to be slower, the program keeps its threaded code.
-        `kind` is "forward", "gradient" or "gated", see `tables`.
+        Once the threaded code has run for long enough, or if it will probably run for long enough in the `left` seconds
+        that the caller still needs it, a background thread begins to make native code, unless it would be too large. If
+        native code of a large program turns out to be slower, the program keeps its threaded code. `kind` is "forward",
+        "gradient" or "gated", see `tables`.
         """
         batched = rows > MAX_SCALAR_ROWS
         found = self._chosen.get((kind, batched))
         if found:
             return found
         found = self.get(kind, batched, native=False)
-        self.upgrade_kernels(found, found.seconds)
-        if self.should_compile(found, found.seconds):
-            return self.native_when_made(kind, batched) or found
+        seconds, schedule = max(found.seconds, left), found.plan.schedule
+        self.upgrade_kernels(found, seconds)
+        if schedule.may_be_native and seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE:
+            self.background.do((kind, batched), partial(self._make_native, kind, batched))
+            return self._chosen.get((kind, batched), found)
         return found
-
-    def native_when_made(self, kind: str, batched: bool) -> Executable | None:
-        """Return native code if it exists. Otherwise begin to make it in the background, and return None.
-
-        None is returned, too, if the program keeps its threaded code. `kind` is "forward", "gradient" or "gated", see
-        `tables`. If `batched` is set, rows are computed in lanes.
-        """
-
-        def make() -> None:
-            # The driver first, so no call compiles it when it finds the code
-            driver(driver_of(kind), self.tables(kind, batched).plan.lanes)
-            self._make_native(kind, batched)
-
-        self.background.do((kind, batched), make)
-        found = self._chosen.get((kind, batched))
-        return found if found and found.native else None
 
     def _make_native(self, kind: str, batched: bool) -> None:
         """Make native code. If the program is large, and threaded code is faster, keep the threaded code instead.
@@ -490,6 +477,7 @@ class CompiledGraph:
         while the native code of a large program is made, which takes some seconds, because no lock is held.
         """
         tables, key = self.tables(kind, batched), (kind, batched)
+        driver(driver_of(kind), tables.plan.lanes)  # first, so no call compiles it when it finds the code
         if not tables.schedule.is_large:
             self.get(kind, batched, True)
         elif key not in self._chosen:
@@ -546,17 +534,6 @@ class CompiledGraph:
             if not slow or seconds == inf:
                 with self._lock():
                     tables.link(fast=True)
-
-    def should_compile(self, executable: Executable, seconds: float) -> bool:
-        """Return whether native code is worth making if an executable of threaded code runs for `seconds` in all.
-
-        Threaded code consists of tables that kernels read. Native code is usually faster, but takes longer to make.
-        """
-        schedule = executable.plan.schedule
-        chosen = self._chosen.get((executable.kind, executable.lanes > 1))
-        if executable.native or not schedule.may_be_native or chosen is executable:
-            return False
-        return seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE
 
     def description(self) -> str:
         """Return a line about the program: its operations, parameters, tier (native or threaded code) and size."""

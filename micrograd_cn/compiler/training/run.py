@@ -93,34 +93,32 @@ class GradientRunner:
     """
 
     def __init__(self, compiled: CompiledGraph, rows: int, threads: int) -> None:
-        self.compiled, self.executable = compiled, compiled.select_tier("gradient", rows)
+        self.compiled, self._rows = compiled, rows
+        self.executable = compiled.select_tier("gradient", rows)
         self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
 
     def upgrade(self, taken: float, left: float) -> None:
         """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.
 
-        Compiling is worthwhile if the code has run for long enough until now, or will probably run for long enough in
-        the `left` seconds that training still takes. If `left` is 0, the code stays the same.
+        `left` is how many seconds training still takes, see `CompiledGraph.select_tier`. If it is 0, the code stays the
+        same.
         """
         self.executable.seconds += taken
-        seconds = max(self.executable.seconds, left)
         if left:
-            self.compiled.upgrade_kernels(self.executable, seconds)
-        if left and self.compiled.should_compile(self.executable, seconds):
-            worse, thread_buffers = self.executable, self.thread_buffers
-            if better := self.compiled.native_when_made(worse.kind, worse.lanes > 1):
-                self.executable, self.thread_buffers = better, [better.acquire() for _ in thread_buffers]
-                _release_all(worse, thread_buffers)  # last, since Ctrl-C may come between two lines
+            self._use(self.compiled.select_tier(self.executable.kind, self._rows, left))
 
     def use_gates(self) -> None:
         """Switch to code whose gradients have gates; see `Lowering.differentiate`.
 
         Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite.
         """
+        if self.executable.kind != "gated":
+            self._use(self.compiled.select_tier("gated", self._rows))
+
+    def _use(self, executable: Executable) -> None:
         before, thread_buffers = self.executable, self.thread_buffers
-        if before.kind != "gated":
-            gated = self.compiled.get("gated", before.lanes > 1, native=False)
-            self.executable, self.thread_buffers = gated, [gated.acquire() for _ in thread_buffers]
+        if executable is not before:
+            self.executable, self.thread_buffers = executable, [executable.acquire() for _ in thread_buffers]
             _release_all(before, thread_buffers)  # last, since Ctrl-C may come between two lines
 
     def release(self) -> None:
