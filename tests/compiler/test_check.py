@@ -34,6 +34,12 @@ def written(x):
     return W * h.sum()
 
 
+class Squared(Value):
+    def __mul__(self, other):
+        return super().__mul__(other) ** 2
+
+
+SQUARED = Squared(2.0)
 W, BYTES = Value(1.5), np.array([[200, 3]], np.uint8)
 OF_NUMBERS = {
     "isinstance": (lambda x: W * x if isinstance(x, (int, float)) else W * x * 2.0, [3.0]),
@@ -43,6 +49,7 @@ OF_NUMBERS = {
     "singledispatch": (dispatched, [3.0]),
     "dtype": (lambda x: W * x.sum() if x.dtype.kind == "f" else W * x.sum() * 2.0, np.ones((1, 3), np.float32)),
     "numbers in a dict": (lambda x: W * x["a"][0] * (1.0 if isinstance(x["a"][0], int) else 2.0), [{"a": (1,)}]),
+    "an operator of a subclass": (lambda x: x * SQUARED, [3.0]),
     "an overflow": (lambda x: W * (2 * x).sum(), BYTES),
     "a difference": (lambda x: W * np.diff(x).sum(), BYTES),
     "a quotient": (lambda x: W * np.reciprocal(x).sum(), BYTES.astype(int)),

@@ -178,8 +178,9 @@ def compile(  # noqa: A001 -- the field's name
       `jacobian` or `hessian` that no call has needed before raises an error, while `backward` goes on with the old one.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function. So `isinstance(x, float)` of an argument is False, and
-      `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. `check` finds this, and integers whose
-      results overflow, since it calls the function with numbers, too.
+      `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. And x * v, where v belongs to a
+      subclass of `Value` with a `__mul__` of its own, is the product of two `Value`s: write v * x. `check` finds this,
+      and integers whose results overflow, since it calls the function with numbers, too.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
       recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from
