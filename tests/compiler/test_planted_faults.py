@@ -278,11 +278,11 @@ def unwritten_parameters(patch):
 
 
 def exchanged_parts(patch):
-    def exchanged(instruction, number):
-        return renumbered(instruction, dict(zip(number, [*number.values()][::-1], strict=True)))
+    class Exchanged(fusion.Code):
+        def add_copy(self, instruction, number):
+            return super().add_copy(instruction, dict(zip(number, [*number.values()][::-1], strict=True)))
 
-    renumbered = fusion.renumbered
-    patch.setattr(fusion, "renumbered", exchanged)
+    patch.setattr(fusion, "Code", Exchanged)
 
 
 def exchanged_in_c(patch):

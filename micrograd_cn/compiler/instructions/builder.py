@@ -32,9 +32,7 @@ from .code import (
     bits,
     live,
     may_inline,
-    operands,
     register_formula,
-    renumbered,
 )
 
 FUNCTION_OR_COMPARISON = re.compile(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*")  # an opcode that an operation may have
@@ -277,18 +275,14 @@ class CodeBuilder(Code):
             returned instead of the dict: the caller then expands the formula, which folds the hoisted instruction to a
             constant.
         """
-        number = dict(enumerate(xs))
+        number, source = dict(enumerate(xs)), call.source
         for i in (*call.hoisted, *call.operands):
             if i in number:
                 continue
-            value = call.source.constant_value(i)
-            if value is not None:
-                number[i] = self.constant(value)
-                continue
-            instruction = renumbered(call.source.instructions[i], number)
-            if None not in map(self.constant_value, operands(instruction)):
+            used = source.operands[i]
+            if used and None not in [self.constant_value(number[j]) for j in used]:
                 return None
-            number[i] = self.add(instruction)
+            number[i] = self.add_copy(source.instructions[i], number)
         return number
 
     def _formula_call(
@@ -371,8 +365,7 @@ def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Co
     code = Code()
     place = {i: code.append(("input", k), SAMPLE) for k, i in enumerate(used)}
     for i in sorted(fixed.union(body)):
-        instruction = source.instructions[i]
-        place[i] = code.constant(instruction[1]) if i in fixed else code.add(renumbered(instruction, place))
+        place[i] = code.add_copy(source.instructions[i], place)
     return code, place[body[-1]], used
 
 

@@ -139,6 +139,25 @@ class Code:
         self._number_of[key] = number = self.append(instruction, phase, used)
         return number
 
+    def add_copy(self, instruction: Instruction, number: dict[int, int]) -> int:
+        """Append a copy of an instruction of another code as `add` does, and return the number of the copy.
+
+        The instruction is a constant or has operands. `number` maps the number of each operand in the other code to its
+        number in this code.
+
+        >>> code = Code()
+        >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
+        >>> code.instructions[code.add_copy(("dot", ((7, 8),), (7,)), {7: y, 8: x})]
+        ('dot', ((1, 0),), (1,))
+        """
+        opcode, *rest = instruction
+        if opcode == "constant":
+            return self.constant(rest[0])
+        if opcode not in SUM_OPCODES:
+            return self.add((opcode, *[number[i] for i in rest]))
+        pairs, terms = rest
+        return self.add((opcode, tuple([(number[a], number[b]) for a, b in pairs]), tuple([number[t] for t in terms])))
+
     def append(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
         """Append an instruction without looking for an equal one, and return its number. `add` will not find it.
 
@@ -371,9 +390,7 @@ def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
     formula, result = FORMULAS[opcode]
     number = dict(enumerate(xs))
     for i in range(len(xs), len(formula.instructions)):
-        instruction = formula.instructions[i]
-        constant = instruction[0] == "constant"
-        number[i] = code.constant(instruction[1]) if constant else code.add(renumbered(instruction, number))
+        number[i] = code.add_copy(formula.instructions[i], number)
     return number[result]
 
 
@@ -409,21 +426,6 @@ def bits(x: float) -> int:
     ('0x3ff0000000000000', False)
     """
     return int.from_bytes(_pack_double(x), "little")
-
-
-def renumbered(instruction: Instruction, number: dict[int, int]) -> Instruction:
-    """Return a copy of an instruction that is no leaf, with other operands.
-
-    `number` maps the old number of each operand to the new one.
-
-    >>> renumbered(("dot", ((1, 2),), (3,)), {1: 4, 2: 5, 3: 6})
-    ('dot', ((4, 5),), (6,))
-    """
-    opcode, *rest = instruction
-    if opcode not in SUM_OPCODES:
-        return (opcode, *[number[i] for i in rest])
-    pairs, terms = rest
-    return opcode, tuple([(number[a], number[b]) for a, b in pairs]), tuple([number[t] for t in terms])
 
 
 def live(code: Code, roots: Iterable[int]) -> list[int]:

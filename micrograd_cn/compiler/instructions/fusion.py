@@ -22,7 +22,6 @@ from .code import (
     Code,
     inline_formula,
     register_formula,
-    renumbered,
 )
 
 MAX_INPUTS = 10  # operands of a fused instruction, at most
@@ -169,6 +168,6 @@ class _Trees:
             numbers = {j: number(j) if j in inside else place[j] for j in self.code.operands[i]}
             if instruction[0] in FORMULAS:
                 return inline_formula(code, instruction[0], [numbers[j] for j in instruction[1:]])
-            return code.add(renumbered(instruction, numbers))
+            return code.add_copy(instruction, numbers)
 
         return register_formula(code, number(i))

@@ -46,6 +46,7 @@ FIELDS = (
     "gradient_table",  # for each span its offset, the index of its first gradient, and its length
     "gradients_at",  # where the spans are copied to, one after the other
     "spoiled_at",  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
+    "update_table",  # for each output of an update: whether it is in lanes, its offset, and that of its column
 )  # fmt: skip
 LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
 LANE_SPECIFIC = ("load", "forward", "prepared", "prepared_gradient", "begin", "panels", "add", "finish", "gradient")
@@ -509,7 +510,7 @@ class Drivers:
         )
         width = self.machine.width
         lanes, align = Lanes(f, width, self.machine.fused), WORD * self.machine.simd
-        stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "output_table")
+        stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "update_table")
         own_blocks, all_blocks = Integer(f, "%own"), Integer(f, "%all")
         trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")
         scalars, panel = Doubles(f, "%us"), Doubles(f, "%uw")

@@ -72,7 +72,7 @@ class CompiledUpdate:
             [0, *range(2, len(outputs) + 1)], outputs, strict=True
         ):  # column 1, the gradient, does not change
             table += [int(plan.schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
-        fields = {"block": WORD * self.block, "outputs": len(outputs), "output_table": tables.table(table)}
+        fields = {"block": WORD * self.block, "outputs": len(outputs), "update_table": tables.table(table)}
         self.header = tables.table(drivers.header(**calls.addresses(), **fields))
         tables.link(fast=True)
 
