@@ -101,7 +101,7 @@ def test_a_prediction_is_asked_without_a_product_and_a_drag_selects(opened):
     page.press(*["ArrowRight"] * 4)
     page.click("predict")
     page.click("step")
-    assert page.narration == "x.grad stays ?: nothing flows to x, because relu did not select it"
+    assert page.narration == "x.grad: 0 + (what v1 sends to x) = ?"  # that relu did not select x is the answer
     page.page.keyboard.type("1\n")
     assert page.nodes()["x"]["grad"] == ""
     page.page.get_by_label("question mark").fill("0")
