@@ -147,7 +147,8 @@ def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
     f = Function(name, KERNEL_ARGUMENTS)
     if part.batched:
         with each_block(f, [("ptr", "%a")]) as (block, [to], after):
-            _write_stages(PartWriter(plan, StraightLineLanes(f, plan.lanes, fused), str(block), part.stored), part, to)
+            lanes = StraightLineLanes(f, plan.lanes, fused, WORD * plan.simd)
+            _write_stages(PartWriter(plan, lanes, str(block), part.stored), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
         _write_stages(PartWriter(plan, StraightLineLanes(f, 1, fused), "%s", part.stored), part, "%a")
@@ -183,7 +184,6 @@ class PartWriter(StraightLineWriter):
         super().__init__(lanes, plan.code)
         self.lanes, self.f = lanes, lanes.f
         self.plan, self.block, self.stored = plan, block, stored
-        self.align = WORD if self.lanes.scalar else WORD * plan.simd
 
     def write_all(self, numbers: Iterable[int]) -> None:
         """Write LLVM code that computes the instructions with these numbers, one after the other.
@@ -263,11 +263,11 @@ class PartWriter(StraightLineWriter):
         A scalar is broadcast to all lanes.
         """
         if self.plan.schedule.in_lanes(i):
-            return self.f.load(self.lanes.type, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
+            return self.f.load(self.lanes.type, self.f.at(self.block, self.plan.offset(i), BYTE), self.lanes.align)
         return self.lanes.splat(self.f.load("double", self.f.at("%s", self.plan.offset(i), BYTE)))
 
     def _store(self, i: int, name: str) -> None:
-        self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.align)
+        self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.lanes.align)
 
     def define(self, i: int, name: str) -> None:
         """Record the LLVM name of the value of instruction `i`, and store the value if it is read from memory."""

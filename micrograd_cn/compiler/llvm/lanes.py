@@ -22,6 +22,7 @@ class Lanes(OpcodeWriter):
         f: the LLVM function that is being written.
         count: the count of lanes of a vector. If it is 1, operations are on scalars.
         fused: whether the machine can multiply and add with one rounding (FMA).
+        align: the alignment in bytes of vectors in memory, where `load` and `store` get no other. For scalars it is 8.
 
     Attributes:
         type: LLVM's type of a vector.
@@ -33,22 +34,23 @@ class Lanes(OpcodeWriter):
     '%v0'
     """
 
-    def __init__(self, f: Function, count: int, fused: bool) -> None:
+    def __init__(self, f: Function, count: int, fused: bool, align: int = 8) -> None:
         self.f = f
         self.count = count
         self.fused = fused
         self.type = vector(count)
         self.scalar = count == 1
+        self.align = 8 if self.scalar else align
         self.mask = "i1" if self.scalar else f"<{count} x i1>"
         self._fma = "llvm.fma.f64" if self.scalar else f"llvm.fma.v{count}f64"
 
-    def load(self, pointer: Pointer, align: int = 8) -> str:
+    def load(self, pointer: Pointer, align: int | None = None) -> str:
         """Write a load of a vector, and return its name. `align` is the alignment of the address in bytes."""
-        return self.f.load(self.type, pointer, align)
+        return self.f.load(self.type, pointer, align or self.align)
 
-    def store(self, x: str, pointer: Pointer, align: int = 8) -> None:
+    def store(self, x: str, pointer: Pointer, align: int | None = None) -> None:
         """Write a store of the vector `x`. `align` is the alignment of the address in bytes."""
-        self.f.store(self.type, x, pointer, align)
+        self.f.store(self.type, x, pointer, align or self.align)
 
     def splat(self, x: str) -> str:
         """Write a broadcast of the scalar `x` to all lanes, and return the vector's name."""
@@ -203,8 +205,8 @@ class StraightLineLanes(Lanes):
     ('%v0', '%v0')
     """
 
-    def __init__(self, f: Function, count: int, fused: bool) -> None:
-        super().__init__(f, count, fused)
+    def __init__(self, f: Function, count: int, fused: bool, align: int = 8) -> None:
+        super().__init__(f, count, fused, align)
         self._computed: dict[tuple[str, ...], str] = {}
 
     def compare(self, opcode: str, xs: Sequence[str]) -> str:

@@ -32,9 +32,9 @@ def gather(machine: Machine, opcode: str) -> Function:
     offsets of the operands and of a nan.
     """
     f = Kernel(KERNEL_PREFIX + "gather")
-    lanes, align = Lanes(f, machine.width, machine.fused), WORD * machine.simd
+    lanes = Lanes(f, machine.width, machine.fused, WORD * machine.simd)
     with _groups(f, 3) as (index, count, results, first), each_block(f) as (block, _, _):
-        indices = _indices(lanes, lanes.load(block.bytes(index), align), count)
+        indices = _indices(lanes, lanes.load(block.bytes(index)), count)
         with f.loop(results) as loop:
             result = first + loop.index * 3
             distance, places = result[1], result.words(2)
@@ -43,7 +43,7 @@ def gather(machine: Machine, opcode: str) -> Function:
             for lane, number in enumerate(indices):
                 base = base.bytes(distance if lane else 0)
                 chosen = lanes.insert(chosen, base.bytes(places[number])[0], lane)
-            lanes.store(chosen, block.bytes(result[0]), align)
+            lanes.store(chosen, block.bytes(result[0]))
     f.do("ret void")
     return f
 
@@ -76,12 +76,12 @@ def scatter(machine: Machine, opcode: str) -> Function:
     total.
     """
     f = Kernel(KERNEL_PREFIX + "scatter")
-    lanes, align = Lanes(f, machine.width, machine.fused), WORD * machine.simd
+    lanes = Lanes(f, machine.width, machine.fused, WORD * machine.simd)
     with _groups(f, 2) as (index, count, scatters, first), each_block(f) as (block, _, _):
-        numbers = _indices(lanes, lanes.load(block.bytes(index), align), count)
+        numbers = _indices(lanes, lanes.load(block.bytes(index)), count)
         with f.loop(scatters) as loop:
             item = first + loop.index * 2
-            values, to = lanes.load(block.bytes(item[0]), align), f.totals.bytes(item[1])
+            values, to = lanes.load(block.bytes(item[0])), f.totals.bytes(item[1])
             for lane, number in enumerate(numbers):
                 x = f.op(f"extractelement {lanes.type} {values}, i32 {lane}")
                 _add_to(f, to, number, count, x)

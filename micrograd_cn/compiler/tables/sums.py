@@ -110,16 +110,15 @@ def start_code(x: float | None) -> int:
     return [*map(repr, STARTS)].index(repr(x))
 
 
-def _start(lanes: Lanes, first: Integer, place: Doubles, align: int) -> str:
+def _start(lanes: Lanes, first: Integer, place: Doubles) -> str:
     """Write instructions that choose the vector from which a sum starts, and return the vector's name.
 
     Args:
         lanes: the writer of vector operations.
         first: the start code, see `start_code`.
         place: the address of the result.
-        align: the alignment of this address in bytes.
     """
-    held = lanes.load(place, align)
+    held = lanes.load(place)
     zero = (first == 1).select_double("0.0", "-0.0")
     fresh = first != 0
     return lanes.f.op(f"select i1 {fresh}, {lanes.type} {lanes.splat(zero)}, {lanes.type} {held}")
@@ -168,23 +167,23 @@ def tile(m: int) -> KernelWriter:
             kernel_name(f"tile{m}", opcode),
             "ptr %sums, i64 %first, ptr %values, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
         )
-        lanes, align = Lanes(f, machine.width, machine.fused), WORD * machine.simd
+        lanes = Lanes(f, machine.width, machine.fused, WORD * machine.simd)
         sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
         first, products, step = Integer(f, "%first"), Integer(f, "%products"), Integer(f, "%step")
         results = [sums[k] for k in range(0, 2 * m, 2)]
         lefts = [scalars.bytes(sums[k]) for k in range(1, 2 * m, 2)]
         with each_block(f) as (block, _, _):
             places = [block.bytes(result) for result in results]
-            starts = [(lanes.type, _start(lanes, first, place, align)) for place in places]
+            starts = [(lanes.type, _start(lanes, first, place)) for place in places]
             with f.loop(products, [*starts, Integer(f, "0")]) as loop:
-                x = lanes.load(block.bytes(row_values[loop.index]), align)
+                x = lanes.load(block.bytes(row_values[loop.index]))
                 *accumulators, offset = loop.carried
                 for left, accumulator in zip(lefts, accumulators, strict=True):
                     c = lanes.splat(left.bytes(offset)[0])
                     loop.next.append(lanes.multiply_add(c, x, accumulator, opcode))
                 loop.next.append(offset + step)
             for accumulator, place in zip(loop.next, places, strict=False):
-                lanes.store(accumulator, place, align)
+                lanes.store(accumulator, place)
         f.do("ret void")
         return f
 
@@ -231,7 +230,7 @@ def inner(machine: Machine, opcode: str) -> Function:
     """
     f = Kernel(kernel_name("inner", opcode))
     first = f.table[1]
-    lanes, align = Lanes(f, machine.width, machine.fused), WORD * machine.simd
+    lanes = Lanes(f, machine.width, machine.fused, WORD * machine.simd)
     with f.loop(f.table[0], [f.table + 2]) as item:
         [at] = item.carried
         result, count, pairs = at[0], at[1], at + 2
@@ -239,11 +238,11 @@ def inner(machine: Machine, opcode: str) -> Function:
             place = block.bytes(result)
 
             def load(pair: Words, word: int) -> str:
-                return lanes.load(block.bytes(pair[word]), align)
+                return lanes.load(block.bytes(pair[word]))
 
-            start = _start(lanes, first, place, align)
+            start = _start(lanes, first, place)
             total, after = sum_of_pairs(lanes, opcode, start, count, pairs, load)
-            lanes.store(total, place, align)
+            lanes.store(total, place)
         item.next = [after]
     f.do("ret void")
     return f

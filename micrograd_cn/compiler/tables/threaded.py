@@ -135,13 +135,12 @@ class _EntryWriter:
     def __init__(self, machine: Machine, name: str, count: int) -> None:
         self.f = Function(name, ENTRY_ARGUMENTS)
         self.f.stack = False  # an aligned stack, which hardly any entry needs, would cost each of them a register
-        self.lanes = StraightLineLanes(self.f, count, machine.fused)
+        self.lanes = StraightLineLanes(self.f, count, machine.fused, WORD * machine.simd)
         self.entry, self.memory = Words(self.f, "%pc"), Doubles(self.f, "%s" if self.lanes.scalar else "%w")
-        self.align = WORD if self.lanes.scalar else WORD * machine.simd
 
     def load(self, words: Words, k: int) -> str:
         """Write a load of the value whose offset is word `k` of `words`, and return the value's LLVM name."""
-        return self.lanes.load(self.memory.bytes(words[k]), self.align)
+        return self.lanes.load(self.memory.bytes(words[k]))
 
     def end(self, result: str, following: Words) -> Function:
         """Write code that stores the result of the entry, and tail-calls the kernel of the next entry.
@@ -153,7 +152,7 @@ class _EntryWriter:
             following: the address of the next entry.
         """
         f = self.f
-        self.lanes.store(result, self.memory.bytes(self.entry[1]), self.align)
+        self.lanes.store(result, self.memory.bytes(self.entry[1]))
         f.do(f"musttail call void {following.pointer(0)}(ptr {following}, ptr %s, ptr %w)")
         f.do("ret void")
         return f
