@@ -15,7 +15,8 @@ from .page import POLICY
 
 HERE = Path(__file__).parent
 OTHER = {"en": "zh", "zh": "en"}
-USUAL = '{"row":"@","symbol":"@","text":"@({0})","still":[],"listed":true}'  # of an operation that is called "@"
+# The usual facts about an operation that is called "@"; "#" is "/n" if these are its facts for n operands.
+USUAL = '{"row":"@#","symbol":"@","text":"@({0})","still":[],"listed":true}'
 
 
 def apart(page: str, short: str) -> dict[str, str]:
@@ -37,7 +38,9 @@ def apart(page: str, short: str) -> dict[str, str]:
     data["later"] = {name: f"playground.part.{name}.js" for name in parts}
     data["usual"] = USUAL
     data["operations"] = {
-        name: [_short(name, each) for each in facts] if isinstance(facts, list) else _short(name, facts)
+        name: [_short(name, f"/{n}", each) for n, each in enumerate(facts)]
+        if isinstance(facts, list)
+        else _short(name, "", facts)
         for name, facts in data["operations"].items()
     }
     body = re.sub(r"\n\s+", "\n", found["body"])  # without its indentation, which no element shows
@@ -54,9 +57,12 @@ def apart(page: str, short: str) -> dict[str, str]:
     return files
 
 
-def _short(name: str, facts: dict[str, object] | None) -> dict[str, object] | None:
-    """Return the facts of the operation `name` without the usual ones, which the script `page.js` fills in."""
-    usual = json.loads(USUAL.replace("@", name))
+def _short(name: str, count: str, facts: dict[str, object] | None) -> dict[str, object] | None:
+    """Return the facts of the operation `name` without the usual ones, which the script `page.js` fills in.
+
+    `count` is "/n" if these are the facts for n operands, and "" if the operation has one list of operands.
+    """
+    usual = json.loads(USUAL.replace("@", name).replace("#", count))
     return facts and {key: x for key, x in facts.items() if not (key in usual and x == usual[key])}
 
 

@@ -14,11 +14,14 @@ if (page.operations) {
   page.operations = JSON.parse(JSON.stringify(page.operations).replace(/\{(\d+)-(\d+)\}/g, written));
 }
 
-// A page that consists of several files leaves out what is usual for an operation.
+// A page that consists of several files leaves out what is usual for an operation. An operation that takes any number of
+// operands has facts for each number.
 if (page.usual) {
   for (const [name, listed] of Object.entries(page.operations)) {
-    for (const facts of [listed].flat())
-      if (facts) Object.assign(facts, { ...JSON.parse(page.usual.replaceAll("@", name)), ...facts });
+    for (const [count, facts] of [listed].flat().entries()) {
+      const usual = page.usual.replaceAll("@", name).replace("#", listed === facts ? "" : `/${count}`);
+      if (facts) Object.assign(facts, { ...JSON.parse(usual), ...facts });
+    }
   }
 }
 
