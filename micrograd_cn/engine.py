@@ -193,6 +193,7 @@ class Value(Node):
         node: Value | None = hooks.detached(self) if hooks else None
         if node is None:
             node = constant(self._data)
+            node._db = 0.0  # a model that keeps it tells it by this from a leaf that is not trained
         node.label = self.label
         return node
 

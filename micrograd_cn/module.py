@@ -45,7 +45,8 @@ class Module:
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
-    a call of the model computes and keeps in an attribute are no parameters either, and they are allowed.
+    a call of the model computes and keeps in an attribute are no parameters either, and they are allowed. This also
+    holds for constants, inside `no_grad()` or from `detach()`, in an attribute that had no parameters before.
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. One that
     was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an assignment
@@ -175,6 +176,8 @@ class Module:
                 if type(x) is Value or isinstance(x, Value):
                     if x.op is not None:
                         computed.append(path)
+                        continue
+                    if _is_kept(x):
                         continue
                     found.append((path, x))
                     if x._da is not None and x._is_constant_result:
@@ -981,6 +984,8 @@ def _assign(model: Module, name: str, x: Any) -> None:
                 _warn_of_argument(model, name, x)
         elif old.op is None and old.requires_grad and (x.op is not None or x._da is not None):
             _refuse_computed(model, name, old, x)
+        if (x.op is None if type(x) is Value else type(x) in _COLLECTIONS) and id(model) not in _beginning:
+            _note_kept(old, x)
     elif type(x) is not Value and id(model) not in _beginning:  # after `__init__`, or in that of a dataclass
         _note_new(model, name, x)
     elif type(x) is Value and x.op is None and id(model) not in _beginning and name not in held:
@@ -1000,6 +1005,8 @@ def _warn_of_argument(model: Module, name: str, x: Value) -> None:
     The leaf becomes a parameter, although the user probably wants to look at an input later. There is no warning if the
     leaf is a parameter of a model whose call is running, because this model has it anyway.
     """
+    if name not in model.__dict__:
+        _note_added(model, name, x)
     if x._is_constant_result or _names_its_parameters(type(model)):
         return
     level, frame = 1, sys._getframe()
@@ -1019,6 +1026,63 @@ def _warn_of_argument(model: Module, name: str, x: Value) -> None:
     )
 
 
+_COLLECTIONS = (list, tuple, dict, deque)
+
+
+def _is_no_leaf(x: Any) -> bool:
+    return type(x) is float or (type(x) is Value and x.op is not None)
+
+
+def _leaves_in(x: Any) -> list[Value]:
+    """Return the leaves in `x`, a `Value` or a collection, that are not in modules; [] for anything else.
+
+    For speed, a list whose first and last items are numbers or computed values counts as one without leaves.
+    """
+    if type(x) is Value:
+        return [x] if x.op is None else []
+    if type(x) is list and (not x or (_is_no_leaf(x[0]) and _is_no_leaf(x[-1]))):
+        return []
+    if type(x) not in _COLLECTIONS or not _may_hold_leaves(x):
+        return []
+    return [p for p in _values_in(x) if p.op is None]
+
+
+def _note_added(model: Module, name: str, x: Any) -> None:
+    """Take note of the states and inputs in `x`, the new attribute `name` of `model`, if a call adds it."""
+    if _leaves_in(x) and any(True for _ in _running_models()):
+        _note_kept(dict(_of_module(model)).get(name), x)  # the class may have __slots__
+
+
+def _note_kept(old: Any, x: Any) -> None:
+    """Take note of the states and inputs in `x`, which replaces the attribute `old` of a model after `__init__`.
+
+    A state is a constant that an operation or `detach` gave. It is no parameter, unless `old` has parameters, also such
+    that are not trained. An input is a leaf to train that a running call makes anew, as it has made those in `old`.
+    Somebody looks at its gradient, so `warn_of_replaced` must not take it for a lost parameter.
+    """
+    if not (leaves := _leaves_in(x)):
+        return
+    before = _leaves_in(old) if type(old) is Value or type(old) in _COLLECTIONS else _values_in(old)
+    constants = [p for p in leaves if p._da is not p._db and not p.requires_grad]
+    if constants and all(p.op is not None or _is_kept(p) for p in before):
+        for p in constants:
+            p._da = p._db = 0.0
+    inputs = [p for p in leaves if p.requires_grad]
+    if inputs and all(p._db is not None for p in before) and any(True for _ in _running_models()):
+        for p in inputs:
+            p._db = 1.0 if before else 0.0
+
+
+def is_input(leaf: Value) -> bool:
+    """Return whether each call of a model puts a new leaf in the place of `leaf` (see `_note_inputs`)."""
+    return leaf._db == 1.0
+
+
+def _is_kept(x: Value) -> bool:
+    """Return whether `x` is a constant that a model keeps as a state, so it is no parameter (see `_note_kept`)."""
+    return x.op is None and x._da is not None and x._db is not None and not x.requires_grad
+
+
 def _assign_with_slots(model: Module, name: str, x: Any) -> None:
     """Assign `x` to an attribute, as `_assign` does: the `__setattr__` of users' classes that have `__slots__`."""
     old: Any = dict(_of_module(model)).get(name, x)
@@ -1032,6 +1096,8 @@ def _assign_with_slots(model: Module, name: str, x: Any) -> None:
 def _note_new(model: Module, name: str, x: Any) -> None:
     """Take note of the places of the parameters in `x`, which becomes a new attribute of `model`."""
     members = _members_of_known(type(x))
+    if type(x) in _COLLECTIONS and name not in model.__dict__:
+        _note_added(model, name, x)
     if members is None or members is _of_leaf or isinstance(x, Module) or _names_its_parameters(type(model)):
         return
     if any((places := _places_in(x)).ids):
@@ -1162,8 +1228,9 @@ def _warn_of_computed(kind: type[Module], code: str, op: Op) -> None:
     warn_at_user(
         f"{where} was a parameter, and is now computed from it ({op.name}), so training the parameter no longer "
         f"changes {where}; for a state that calls compute, begin with a number, as in self{code} = 0.0; to compute "
-        f"with a weight, write y = ... for the result; to change its number, write self{code}.data = ...; to give the "
-        f"parameter up, write del model{code} first"
+        f"with a weight, write y = ... for the result; for fast weights, as in MAML, write a function that takes the "
+        f"weights as arguments, and call it with the new ones; to change its number, write self{code}.data = ...; to "
+        f"give the parameter up, write del model{code} first"
     )
 
 
@@ -1982,7 +2049,7 @@ def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
         around: the ids of the sequences that contain `x`. A sequence that contains itself is no entry.
     """
     if isinstance(x, Value):
-        return x.op is None
+        return x.op is None and not _is_kept(x)
     if isinstance(x, Module):  # its class may also be a list
         return False
     if isinstance(x, (list, tuple, deque)) and not getattr(x, "__dict__", None):

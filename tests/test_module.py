@@ -12,6 +12,7 @@ import stat
 import sys
 from collections import OrderedDict, UserDict, UserList, deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import FrozenInstanceError, dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -1315,6 +1316,39 @@ def test_what_a_model_keeps_inside_no_grad_is_no_mistake():
     assert model.w in model.parameters()
 
 
+class Recurrent(Module):
+    """A model whose calls keep states, a running mean that the state has, and values without a graph."""
+
+    def __init__(self):
+        self.w, self.h, self.out, self.cache = Value(0.5), 0.0, None, []
+        self.mean, self.means = Value(0.0, requires_grad=False), [Value(0.0, requires_grad=False)]
+
+    def forward(self, x):
+        self.h = self.out = (self.w * x + self.h).tanh()
+        self.cache, self.last, self.by_name = [self.h, self.h.detach()], self.h.detach(), {"h": self.h.detach()}
+        with no_grad():
+            self.mean, self.means = self.mean * 0.9 + self.h, [m * 0.9 + self.h for m in self.means]
+        return self.h
+
+
+def test_constants_that_a_call_keeps_are_no_parameters():
+    """A call computes them inside `no_grad()`, or `detach` gives them. Frozen parameters stay in the state."""
+    model, names = Recurrent(), ["w", "mean", "means"]
+    for evaluates in (True, False, True):
+        with no_grad() if evaluates else nullcontext():
+            model(1.0)
+        model.h = model.h.detach()
+        model.cache = [h.detach() for h in model.cache]
+        assert list(model.state_dict()) == names
+        assert [path for path, _ in model.named_parameters()] == ["w", "mean", "means.0"]
+        assert model.parameters()[0] is model.w
+    assert list(copy.deepcopy(model).state_dict()) == list(pickle.loads(pickle.dumps(model)).state_dict()) == names
+    Recurrent().load_state_dict(model.state_dict())
+    model.mean = model.mean.detach()
+    assert list(model.state_dict()) == names
+    assert SGD(model.parameters()[:1], lr=0.1).parameters == [model.w]
+
+
 @pytest.mark.parametrize("use", [Module.parameters, Module.zero_grad, Module.state_dict, Module.named_parameters])
 def test_a_weight_that_no_grad_made_a_constant_is_refused(use):
     """Python tells nobody of an assignment to an item, so the next use of the model refuses it."""
@@ -1442,7 +1476,10 @@ class State(Module):
         return self.h
 
 
-BECAME_COMPUTED = r"was a parameter, and is now computed from it \({}\).*begin with a number, as in self\.{} = 0\.0"
+BECAME_COMPUTED = (
+    r"was a parameter, and is now computed from it \({}\).*begin with a number, as in self\.{} = 0\.0"
+    r".*for fast weights, as in MAML, write a function"
+)
 
 
 def test_a_state_that_begins_as_a_parameter_is_answered_with_a_warning():

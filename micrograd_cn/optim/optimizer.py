@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from ..engine import Value
 from ..graph.callers import warn_at_user
 from ..graph.outdated import expect_backward, was_missed
-from ..module import Absent, Module, _is_of_this_package, models_in, refuse_lost_parameters
+from ..module import Absent, Module, _is_of_this_package, is_input, models_in, refuse_lost_parameters
 from ..ops import options as ops_options
 from ..ops.number import flag
 
@@ -675,7 +675,8 @@ def warn_of_replaced(optimizer: Optimizer) -> None:
             continue
         optimizers = [x for x in gc.get_objects() if issubclass(type(x), Optimizer)]
         held = {p for each in optimizers for p in vars(each).get("parameters", ())}
-        path = next((path for path, p in model.named_parameters() if p.requires_grad and p not in held), None)
+        added = [(path, p) for path, p in model.named_parameters() if p.requires_grad and p not in held]
+        path = next((path for path, p in added if not is_input(p)), None)
         if path is not None:
             where = f"{type(model).__name__}.{path}"
             warn_at_user(

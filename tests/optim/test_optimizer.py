@@ -539,6 +539,28 @@ def test_a_parameter_that_the_model_has_replaced_is_named(kind, replace, path, a
             optimizer.step()
 
 
+def test_inputs_that_each_call_keeps_as_leaves_are_no_lost_parameters():
+    class Saliency(Module):
+        def __init__(self, x=None):
+            self.w = Value(0.5)
+            if x is not None:
+                self.x = x
+
+        def forward(self, xs):
+            self.x = [Value(x) for x in xs]
+            self.first = Value(xs[0])
+            return self.x[0] * self.w
+
+    for model in (Saliency(), Saliency([]), Saliency(0)):
+        model([1.0])
+        optimizer = SGD(model.parameters(), lr=0.1)
+        for _ in range(3):  # the optimiser looks for lost parameters before its second step; warnings are errors
+            model.zero_grad()
+            model([1.0]).backward()
+            optimizer.step()
+        assert model.w.data == pytest.approx(0.2)
+
+
 def test_fit_names_a_parameter_that_the_model_has_replaced():
     model = Pair()
     optimizer = SGD(model.parameters())
