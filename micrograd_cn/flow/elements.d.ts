@@ -153,6 +153,7 @@ interface PageElements {
   painting: HTMLElement;
   passes: HTMLDivElement;
   plane: HTMLCanvasElement;
+  heading: HTMLElement;
   plane_hint: HTMLElement;
   play: HTMLButtonElement;
   plot: SVGSVGElement;

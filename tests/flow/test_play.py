@@ -100,6 +100,20 @@ def test_nudge_checks_the_gradient_by_finite_differences(opened):
     assert kink.page.locator("#message").inner_text().endswith("they differ, as they do at a kink.")
 
 
+def test_after_a_nudge_the_next_step_shows_its_formula(opened):
+    page = opened(playground("en"), replays=False, viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    scrolled = "document.querySelector('aside').scrollTop"
+    page.click("nudge")
+    assert page.page.evaluate(scrolled) > 0  # to the message
+    page.click("step")
+    assert page.page.evaluate(scrolled) == 0
+    page.page.evaluate("document.querySelector('aside').scrollTop = 400")
+    page.click("step")
+    assert page.page.evaluate(scrolled) == 400  # the reader has scrolled to the tables
+    page.page.locator("#example").select_option("twice")
+    assert page.page.evaluate(scrolled) == 0
+
+
 NUDGES = [
     (lambda x: x.log(), 0.001, "agree"),
     (lambda x: 1 / x, 0.001, "agree"),

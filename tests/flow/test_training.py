@@ -281,6 +281,8 @@ def test_the_plane_shows_what_the_neuron_gives_and_its_boundary(board):
     whole = board.page.evaluate(field)
     board.page.locator(".unit[aria-label='neuron 1 of hidden layer 1']").focus()
     assert board.page.evaluate(field) != whole
+    assert board.page.locator("#plane_hint").inner_text() == NETWORK["en"]["plane_neuron"]
+    assert NETWORK["en"]["plane_neuron"] in board.page.locator("#plane").get_attribute("aria-label")
     pieces = board.page.evaluate("levelLine(wiring.fields[0][0].values, GRID)")
     w1, w2, b = inside(board, "[...trainer.network.data.slice(0, 3)]")
     step = board.page.evaluate("2 * REACH / GRID")
@@ -288,6 +290,8 @@ def test_the_plane_shows_what_the_neuron_gives_and_its_boundary(board):
         x, y = (-1.6 + (end[0] + 0.5) * step, 1.6 - (end[1] + 0.5) * step)
         assert abs(w1 * x + w2 * y + b) < 0.02
     assert len(pieces) > 10
+    board.page.locator(".unit[aria-label='neuron 1 of hidden layer 1']").blur()
+    assert board.page.locator("#plane_hint").inner_text() == NETWORK["en"]["plane_hint"]
 
 
 def test_a_wire_tells_its_weight_and_gradient(board):

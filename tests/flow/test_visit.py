@@ -112,10 +112,12 @@ def test_another_expression_opens_at_its_start_and_back_returns_to_the_one_befor
     assert seen() == first
     page.page.locator("#example").select_option("twice")
     assert seen() == ("a + a", 1, 4)
+    assert page.page.locator("#example").input_value() == "twice"
     page.click("end")
     text.press("Control+a")
     text.press_sequentially("a*b")
     assert seen() == ("a*b", 1, 4)
+    assert page.page.locator("#example").input_value() == ""  # it is no example
     assert page.narration.splitlines()[1] == PAGE["en"]["forward_done"]
     page.click("end")
     text.press("End")
@@ -124,9 +126,10 @@ def test_another_expression_opens_at_its_start_and_back_returns_to_the_one_befor
     page.page.evaluate("location.hash = '#text=tanh(a)'")
     page.wait_for("byId('text').value === 'tanh(a)'")
     assert seen() == ("tanh(a)", 1, 3)
-    for expected in [("a*b*2", 6, 6), ("a + a", 4, 4), first]:
+    for expected, example in [(("a*b*2", 6, 6), ""), (("a + a", 4, 4), "twice"), (first, "neuron")]:
         page.page.go_back()
         assert seen() == expected
+        assert page.page.locator("#example").input_value() == example
     page.page.go_forward()
     assert seen() == ("a + a", 4, 4)
     page.requests[:] = [page.url]
@@ -272,10 +275,14 @@ def test_a_clicker_moves_one_step_in_a_graph_with_layers_and_shift_a_layer(opene
 
 def test_a_talk_shows_the_graph_and_its_caption_in_large_letters(opened):
     page = opened(playground("en"), viewport={"width": 1920, "height": 1080}, **REDUCED)
+    visible = """['header', '#entry', 'aside', '#graph', '#narration']
+        .map(e => document.querySelector(e).checkVisibility())"""
+    assert not page.page.locator("#heading").is_visible()
+    page.page.emulate_media(media="print")
+    assert page.page.locator("#heading").is_visible()  # a handout says which function it shows
+    page.page.emulate_media(media="screen")
     page.press("p")
-    visible = (
-        "['header', '#entry', 'aside', '#graph', '#narration'].map(e => document.querySelector(e).checkVisibility())"
-    )
+    assert page.page.locator("#heading").inner_text() == page.page.locator("#text").input_value()
     assert page.page.evaluate(visible) == [False, False, False, True, True]
     assert page.page.evaluate("parseFloat(getComputedStyle(byId('narration')).fontSize)") >= 40
     # On a screen that is 2.4 m wide, letters of 36 pixels have capitals of 3 cm, which can be read from ten metres.
@@ -351,7 +358,8 @@ def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):
         "['header', '#entry', '#graph', '#narration', '#step'].map(e => document.querySelector(e).checkVisibility())"
     )
     assert page.page.evaluate(visible) == [False, False, True, True, True]
-    for name in ("graph", "narration", "step"):
+    assert page.page.locator("#heading").inner_text() == "a*b"
+    for name in ("heading", "graph", "narration", "step"):
         box = page.page.locator(f"#{name}").bounding_box()
         assert box["y"] >= 0, name
         assert box["y"] + box["height"] <= 480, name
@@ -364,6 +372,8 @@ def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):
     assert not page.page.evaluate(scrolls, True)
     assert page.page.evaluate("viewport.zoom") != zoom
     assert "embed" in page.link
+    load(page, "embed")
+    assert page.page.locator("#heading").inner_text() == "tanh(w*x + b)"
 
 
 def test_an_embedded_page_that_asks_for_numbers_shows_the_question_and_goes_on(opened):

@@ -60,9 +60,22 @@ export function drawBoard(all) {
 export function drawWorld(same = false) {
   const { trainer, point: chosen } = session.board;
   const { points, held } = trainer;
-  const { lens } = wiring;
-  const field = lens && !session.chosen.hides.has("units") ? wiring.fields[lens.l][lens.j] : views.output;
+  const lens = shownNeuron();
+  const field = lens ? wiring.fields[lens.l][lens.j] : views.output;
   drawPlane(byId("plane"), field, { points, held, chosen }, same);
+}
+
+// The neuron that the plane shows, if it does not show the network's answer.
+const shownNeuron = () => (session.chosen.hides.has("units") ? null : wiring.lens);
+
+// Say what the plane shows.
+function tellPlane() {
+  const { words, board } = session;
+  const hint = byId("plane_hint");
+  hint.dataset.word = shownNeuron() ? "plane_neuron" : "plane_hint";
+  setText(hint, words[hint.dataset.word]);
+  const label = filled(words.plane_label, { number: board.point + 1, count: board.trainer.points.length });
+  byId("plane").setAttribute("aria-label", `${hint.textContent} ${label}`);
 }
 
 export const showsGradients = () => byId("show_grads").getAttribute("aria-pressed") === "true";
@@ -71,6 +84,7 @@ export const showsGradients = () => byId("show_grads").getAttribute("aria-presse
 function drawWires() {
   wiring.draw(showsGradients(), session.words);
   tellLens();
+  tellPlane();
 }
 
 // Draw the weights of the next layers, at least `count` of them.
@@ -102,7 +116,7 @@ export function tellLayers() {
 export function tellState() {
   const {
     words,
-    board: { trainer, running, settings, point: chosenPoint, dead },
+    board: { trainer, running, settings, dead },
   } = session;
   const { history: losses, steps, seen, points } = trainer;
   const loss = losses.at(-1);
@@ -122,8 +136,7 @@ export function tellState() {
   byId("painting").hidden = settings.data !== "own";
   byId("plane_hint").hidden = settings.data === "own"; // it would leave no room for the buttons
   byId("losses").setAttribute("aria-label", filled(words.curve, { root: "loss" }));
-  const label = filled(words.plane_label, { number: chosenPoint + 1, count: points.length });
-  byId("plane").setAttribute("aria-label", `${words.plane_hint} ${label}`);
+  tellPlane();
   setText(byId("warning"), warning(losses, points, dead.flat().filter(Boolean).length));
 }
 

@@ -38,10 +38,15 @@ function sayGoodbye() {
   keep("greeted", "yes");
 }
 
+// Show the expression that is shown at first, without a greeting.
+export function showFirst() {
+  setUpTyping(...SHOWN);
+}
+
 // A reader in a frame, or with a link, came for something else.
 export function greet() {
   if (location.hash.length > 1 || recall("greeted", ["yes"]) !== null || window.top !== window) return;
-  setUpTyping(...SHOWN);
+  showFirst();
   byId("hello").hidden = false;
   if (still()) return;
   byId("narration").setAttribute("aria-live", "off"); // nobody has asked for it

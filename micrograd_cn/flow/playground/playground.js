@@ -1,6 +1,6 @@
 // Start the playground: the room that the link names reads the link and is shown.
 
-import { greet } from "./hello.js";
+import { greet, showFirst } from "./hello.js";
 import { readLink, numberIn } from "./link.js";
 import { followHistory, quietly, remember, rooms, showRoom, showStep } from "./rooms.js";
 import { closeLesson, isLesson, partsOf, showLesson } from "../lessons/lesson.js";
@@ -68,6 +68,7 @@ function captionOf(link) {
 }
 
 for (const room of rooms.values()) room.begin();
+if (readLink().has("embed")) showFirst();
 arrive(readLink());
 followHistory(arrive);
 greet();

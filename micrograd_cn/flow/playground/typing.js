@@ -4,7 +4,7 @@ import { EXAMPLES } from "./examples.js";
 import { ReadError, readExpression } from "./expression.js";
 import { addRoom, isSeen, remember, rooms, situations, visiting } from "./rooms.js";
 import { dragNumber } from "../stepper/editing.js";
-import { byId, html } from "../stepper/elements.js";
+import { byId, html, setText } from "../stepper/elements.js";
 import { isEditable, isLeaf } from "../stepper/graph.js";
 import { columns } from "../stepper/labels.js";
 import { page } from "../stepper/page.js";
@@ -95,6 +95,9 @@ function tellResult() {
   const told = number === null && asksRoot ? "?" : shown(number ?? numbers.data[graph.root]);
   byId("result").textContent = error ? "" : `= ${told}`;
   byId("stage").classList.toggle("stale", !origin && (error !== null || number !== null));
+  byId("example").value = EXAMPLES.find(([, text]) => text === typed.text)?.[0] ?? "";
+  setText(byId("heading"), saved.heading() ?? "");
+  byId("heading").classList.toggle("typed", !origin);
 }
 
 const variableNames = () => {

@@ -27,8 +27,17 @@ function say(text) {
 // Say what the reader has asked for, where it is seen.
 function reply(text) {
   say(text);
-  byId("message").scrollIntoView({ block: "nearest" });
+  bring(byId("message"));
 }
+
+// Scroll to what the reader has asked for.
+function bring(element) {
+  element.scrollIntoView({ block: "nearest" });
+  broughtTo = panel.scrollTop;
+}
+
+const panel = byId("editing").parentElement;
+let broughtTo = 0; // how far the panel was scrolled by bring()
 
 /** @param {number} i */
 export function chooseLeaf(i) {
@@ -181,6 +190,8 @@ let leavesOf = null; // the graph whose leaves are listed
 
 session.watch(({ other, anew, changes }) => {
   if (["snapshot", "edits", "lang"].some(key => key in changes)) say(""); // the message was about other numbers
+  // A step is told at the top of the panel. A reader who has scrolled further down reads something else.
+  if (other || ("done" in changes && panel.scrollTop <= broughtTo)) panel.scrollTop = broughtTo = 0;
   if (other) byId("leaf").value = "";
   if (anew) listLeaves(byId("leaf").value === "" ? null : chosenLeaf());
   showLeaf();
@@ -193,7 +204,7 @@ byId("leaf").addEventListener("change", () => {
   showLeaf();
 });
 byId("change").addEventListener("input", showWays);
-byId("change").addEventListener("change", () => byId("ways").scrollIntoView({ block: "nearest" }));
+byId("change").addEventListener("change", () => bring(byId("ways")));
 byId("value").addEventListener("input", () => {
   const x = parsed(byId("value").value);
   byId("value").setAttribute("aria-invalid", String(x === null));

@@ -48,6 +48,7 @@ NETWORK = {
         "net_hint": "Each small picture shows a neuron's output over the plane. Point at a neuron to enlarge it, and "
         "click to keep it.",
         "plane_hint": "The network's answer at each point. Click a sample to step through its loss.",
+        "plane_neuron": "This neuron's output at each point. Click a sample to step through its loss.",
         "plane_label": "Chosen: sample {number} of {count}; the arrows choose another, Enter opens it.",
         "show_grads": "Gradients",
         "class0": "orange",
@@ -133,6 +134,7 @@ NETWORK = {
         "batch_0": "全部",
         "net_hint": "每个神经元显示它在平面各处的输出。指向一个可放大查看，点击则固定。",
         "plane_hint": "网络对平面上每一点的判断。点击一个样本，逐步查看它的损失。",
+        "plane_neuron": "该神经元在平面上每一点的输出。点击一个样本，逐步查看它的损失。",
         "plane_label": "已选中第 {number} 个样本，共 {count} 个；方向键选择，回车打开。",
         "show_grads": "显示梯度",
         "class0": "橙色",
