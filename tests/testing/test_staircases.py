@@ -133,6 +133,29 @@ def test_a_derivative_that_is_the_rounding_of_terms_that_cancel_is_right():
             is_not_called_wrong(lambda a, b: a @ b.T, a, np.zeros((2, 4)), vjp=vjp, seed=seed)
 
 
+def by_tanh(x):
+    """Return the gelu that is computed by a tanh with an error of one ulp, and its derivative.
+
+    Below -6.4, the factor 1 + tanh(...) has one or two digits.
+    """
+    inner, slope = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3), np.sqrt(2 / np.pi) * (1 + 0.134145 * x**2)
+    y = np.round(np.tanh(inner) * 2.0**52) / 2.0**52
+    return 0.5 * x * (1 + y), 0.5 * (1 + y) + 0.5 * x * (1 - y**2) * slope
+
+
+def test_a_curved_function_times_a_number_of_one_digit_is_not_called_wrong():
+    for x in (-6.5, -6.8, -7.0, -7.1):
+        is_not_called_wrong(lambda x: by_tanh(x)[0], np.array([x]), vjp=lambda x, u: u * by_tanh(x)[1])
+    for factor in (2.0, 0.0, -1.0):
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: by_tanh(x)[0], np.array([-5.8]), vjp=lambda x, u, k=factor: k * u * by_tanh(x)[1])
+    for above in (1e-3, 1e-5):  # beside a kink, which the roughness of points on both sides must not excuse
+        with pytest.raises(GradientMismatch):
+            gradcheck(
+                lambda x: x * np.clip(x + 3, 0, 6) / 6, np.array([above - 3]), vjp=lambda x, u: u * (2 * x + 3) / -6
+            )
+
+
 def test_a_tail_that_is_a_number_times_a_staircase_is_rounded():
     """Far below 0, gelu is computed as x times a number of few digits, which stays the same in small steps."""
 

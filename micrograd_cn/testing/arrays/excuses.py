@@ -289,15 +289,22 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
     """Return whether the mismatch vanishes in means over wide intervals, as if rounding made a staircase of f.
 
     Near the point, f does not change, since small steps stay on one tread of the staircase. Wide intervals have many
-    treads. `phi` is the weighted sum of the outputs of f along a direction, `analytic` is its derivative that is
-    checked, and `mismatch` is the distance of `analytic` from the numerical derivative at the point.
+    treads. The derivative at the point must belong to them: it is near to the mean, or, if f is curved, between the
+    derivatives at the ends of the interval. `phi` is the weighted sum of the outputs of f along a direction, `analytic`
+    is its derivative that is checked, and `mismatch` is the distance of `analytic` from the numerical derivative at the
+    point.
     """
-    means = [mean_over_interval(phi, h) for h in STAIRCASE_INTERVALS]
+
+    def belongs(mean: float, h: float) -> bool:
+        below, above = sorted((phi.analytic_at(-h), phi.analytic_at(h)))
+        return math.fabs(mean - analytic) < 0.5 * mismatch or below < analytic < above
+
+    means = [(h, mean_over_interval(phi, h)) for h in STAIRCASE_INTERVALS]
     return any(
         mean is not None
         and math.fabs(mean.mismatch) + mean.noise + mean.bias < 0.5 * mismatch
-        and math.fabs(mean.analytic - analytic) < 0.5 * mismatch
-        for mean in means
+        and belongs(mean.analytic, h)
+        for h, mean in means
     )
 
 
