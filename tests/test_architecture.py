@@ -50,11 +50,12 @@ INSIDE = {
         "linear",
     ),
     "graph": (
-        *("interrupts", "operators", "callers", "conversion", "plain_numbers", "nan_order", "unsupported", "groups"),
+        *("interrupts", "operators", "callers", "conversion", "plain_numbers", "nan_order", "groups"),
         *(
             "anomaly",
             "stepwise",
             "context",
+            "unsupported",
             "array_updates",
             "numpy_methods",
             "numpy_errors",

@@ -66,6 +66,9 @@ class Hooks:
     def read(self, x: Any, how: str) -> None:
         """Called before the data of a value is read. `how` names what reads it, such as ".data" or "a copy"."""
 
+    def refused(self, error: Exception) -> None:
+        """Called before `error` is raised, since code needs a plain number in the place of a value."""
+
     def before_write(self, x: Any) -> None:
         """Called before the data of a value is assigned."""
 
@@ -142,6 +145,13 @@ here: Callable[[], Context] = _context.get
 look_at_models: Callable[[Any, FrameType], Any] | None = None
 if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock that another thread holds at the fork
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+def refused(error: TypeError) -> TypeError:
+    """Return `error`, which says that code needs a plain number in the place of a value, and tell the hooks of it."""
+    if active and (hooks := here().hooks):
+        hooks.refused(error)
+    return error
 
 
 def enter(owner: object, **changes: Any) -> None:

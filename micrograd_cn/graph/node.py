@@ -21,6 +21,7 @@ from .groups import Group
 from .interrupts import at_once
 from .nan_order import asks_for_nan, holds_with_nan
 from .numpy_methods import NumpyMethods
+from .unsupported import no_operator
 
 __all__ = ["Node", "assign_data"]
 
@@ -55,18 +56,6 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
     return compare
 
 
-def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
-    """Return a method for Python's operator `sign`, such as "//", for which there is no operation.
-
-    The method raises an error that says to write `instead`.
-    """
-
-    def refuse(self: Any, *other: Any) -> NoReturn:
-        raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
-
-    return refuse
-
-
 def _before_read(x: Any, how: str) -> None:
     """Call the hook `read`, if hooks are installed, before the data of `x` is read; `how` names what reads it."""
     if context.active and (hooks := context.here().hooks):
@@ -88,7 +77,7 @@ def _refuse_conversion(conversion: str) -> NoReturn:
     """
     from .conversion import refusal  # imported here, because correct programs do not need it
 
-    raise refusal(conversion, sys._getframe(2), context.here().is_recorded) from None
+    raise context.refused(refusal(conversion, sys._getframe(2), context.here().is_recorded)) from None
 
 
 class Node(NumpyMethods):
@@ -445,11 +434,11 @@ class Node(NumpyMethods):
     __ge__ = _comparison(operator.ge, ">=")
 
     if not TYPE_CHECKING:  # a type checker shall go on saying that a Value has no such operators
-        __floordiv__ = __rfloordiv__ = _no_operator("//", "floor(x / y), whose derivative is 0")
-        __and__ = __rand__ = _no_operator("&", "a * b, which is 1 if both conditions are")
-        __or__ = __ror__ = _no_operator("|", "maximum(a, b), which is 1 if one of the conditions is")
-        __invert__ = _no_operator("~", "1 - a, which is 1 if the condition a is 0")
-        __xor__ = __rxor__ = _no_operator("^", "x ** y for a power")
+        __floordiv__ = __rfloordiv__ = no_operator("//", "floor(x / y), whose derivative is 0")
+        __and__ = __rand__ = no_operator("&", "a * b, which is 1 if both conditions are")
+        __or__ = __ror__ = no_operator("|", "maximum(a, b), which is 1 if one of the conditions is")
+        __invert__ = no_operator("~", "1 - a, which is 1 if the condition a is 0")
+        __xor__ = __rxor__ = no_operator("^", "x ** y for a power")
 
     def item(self) -> float:
         """Return the data, a float, like PyTorch's method of this name.

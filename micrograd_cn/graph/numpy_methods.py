@@ -191,7 +191,7 @@ def _refuse(name: str) -> Callable[..., NoReturn]:
     """Return a method for numpy's function `name`, which has no operation. It raises an error."""
 
     def refuse(self: Any, *other: Any) -> NoReturn:
-        raise _no_operation(name)
+        raise context.refused(_no_operation(name))
 
     refuse.__name__, refuse.__qualname__, refuse.__doc__ = name, f"Value.{name}", f"Refuse: write {INSTEAD[name]}."
     return refuse
@@ -265,7 +265,7 @@ class NumpyMethods(Unsupported):
                 boxes = result is not NotImplemented and _needs_array(sys._getframe(1))
                 return _boxed(result) if boxes else result
             if ufunc.__name__ in INSTEAD and how == "__call__":
-                raise _no_operation(ufunc.__name__)
+                raise context.refused(_no_operation(ufunc.__name__))
             if context.active:
                 arrays = operands[:1] if how == "at" else options.get("out", ())
                 refuse_results_in(arrays, ufunc.__name__, sys._getframe(1))

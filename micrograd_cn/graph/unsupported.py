@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from . import context
 from .callers import asked_by, is_call, is_numpys_code, logical_function, outside_numpy
 from .operators import Operators
 from .plain_numbers import stands_for_number, variables
 
-__all__ = ["INSTEAD", "Unsupported", "refuse_logical"]
+__all__ = ["INSTEAD", "Unsupported", "no_operator", "refuse_logical"]
 
 _variables, _modules, _getframe = variables.get, sys.modules, sys._getframe
 _ONE = "x itself, which is one number and has no axes"
@@ -177,14 +178,14 @@ class _Missing:
         del instance.__dict__[self.name]
 
 
-def _no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
-    """Return a method for Python's operator `sign`, such as "@", for which there is no operation.
+def no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
+    """Return a method for Python's operator `sign`, such as "@" or "//", for which there is no operation.
 
     The method raises an error that says to write `instead`.
     """
 
     def refuse(self: Any, *other: Any) -> NoReturn:
-        raise TypeError(f"there is no operation for {sign} of a Value; write {instead}")
+        raise context.refused(TypeError(f"there is no operation for {sign} of a Value; write {instead}"))
 
     return refuse
 
@@ -240,10 +241,10 @@ class Unsupported(Operators):
     _data: float
 
     if not TYPE_CHECKING:  # a type checker shall go on saying that a Value has no such operators
-        __matmul__ = __rmatmul__ = _no_operator("@", "dot(xs, ys) for lists of numbers, x * y for two numbers")
-        __lshift__ = __rlshift__ = _no_operator("<<", "x * 2 ** y")
-        __rshift__ = __rrshift__ = _no_operator(">>", "x / 2 ** y")
-        __divmod__ = __rdivmod__ = _no_operator("divmod()", "floor(x / y) and x % y")
+        __matmul__ = __rmatmul__ = no_operator("@", "dot(xs, ys) for lists of numbers, x * y for two numbers")
+        __lshift__ = __rlshift__ = no_operator("<<", "x * 2 ** y")
+        __rshift__ = __rrshift__ = no_operator(">>", "x / 2 ** y")
+        __divmod__ = __rdivmod__ = no_operator("divmod()", "floor(x / y) and x % y")
 
         def as_integer_ratio(self) -> NoReturn:
             """Raise TypeError, since a fraction would lose the graph. The module `statistics` calls this method."""

@@ -5,6 +5,7 @@ The program would repeat the number of one sample in all calls.
 
 import asyncio
 import math
+import re
 import threading
 from array import array
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,29 @@ def test_a_refusal_that_the_function_catches_is_raised_when_recording_ends(f, me
 
 
 helper = compile(lambda x: w * x)
+
+
+CONVERSIONS = [math.log, float, int, round, math.trunc, lambda x: x // 1, np.cbrt, lambda x: [1.0, 2.0, 3.0, 4.0][x]]
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS)
+def test_a_function_that_catches_the_error_of_a_conversion_is_warned_of_another_result(convert):
+    """It would go on with the handler for ever, although it computes something else for numbers."""
+
+    def f(x):
+        try:
+            y = convert(x)
+        except Exception:
+            y = -100.0
+        return w * y
+
+    compiled = compile(f)
+    place = rf"{re.escape(__file__)}, line \d+: TypeError"
+    with pytest.warns(UserWarning, match=rf"^f has caught .* instead of \[-\d.*{place}"):
+        assert compiled(3.0) == -100.0 * w.data
+    assert compiled(3.0) == -100.0 * w.data, "it warns once"
+    with pytest.raises(AssertionError, match="for numbers"):
+        compiled.check([(3,)])
 
 
 def test_an_error_that_the_plain_function_gets_too_may_be_caught():

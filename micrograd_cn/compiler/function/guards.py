@@ -50,6 +50,7 @@ INSTEAD_OF_EQUALITY = {
 }
 SIGNS_WITH_OPERATION = ("<", "<=", "==")  # those for which the table has an operation
 MANY_ROWS = 128  # for this many rows or more, a program that computes one number for all guards is worthwhile
+MAX_CONVERSIONS = 100  # errors whose tracebacks are looked at when the recording ends
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 
@@ -160,11 +161,12 @@ class Traced(Value):
         return False
 
     def __index__(self) -> int:  # where no index is needed, as in numpy, callers catch this error
-        raise refusal(
+        error = refusal(
             self,
             "an index or a plain number",
             "take(xs, index), x[m > 0] for a mask m of 0 and 1, or the table's operations, such as exp()",
         )
+        raise context.refused(error)
 
     def __repr__(self) -> str:
         """Return a text without the value's number, since this is the number for the recorded sample."""
@@ -378,11 +380,15 @@ class RecordingHooks(Hooks):
     Attributes:
         guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
             ends.
+        caught: a text with the first error that the function has caught where it needs a plain number, and its place;
+            "" if there is none. A plain function gets no such error, so it may compute something else.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
     """
 
     def __init__(self, kind: type[Value] = Traced) -> None:
         self._kind = kind
+        self.caught = ""
+        self._conversions: list[Exception] = []
         self.guards: list[Guard] = []
         self.made_elsewhere: set[int] = set()
         self._refusal: TypeError | None = None  # the first refusal, which the function may have caught
@@ -408,6 +414,7 @@ class RecordingHooks(Hooks):
             enter(self, hooks=self, no_grad=False)
             OTHER_THREADS.watch_for(self)
             result = call()
+            self._note_caught()
             self._finish()
             return result
         finally:
@@ -420,6 +427,7 @@ class RecordingHooks(Hooks):
     def _end(self) -> None:
         """Undo the changes of `record_call`. This may be called again if Ctrl-C has interrupted the first call."""
         OTHER_THREADS.forget(self)
+        self._conversions = []  # whose tracebacks refer to the function's variables
         if here().hooks is self:
             leave(self)
         for x in (*self._nodes, *self._inputs):
@@ -451,6 +459,23 @@ class RecordingHooks(Hooks):
         for x in self._constants:
             if x.requires_grad:
                 _refuse_changed_flag(x)
+
+    def refused(self, error: Exception) -> None:
+        """Store an error of a conversion to a plain number, which the function may catch."""
+        if len(self._conversions) < MAX_CONVERSIONS:
+            self._conversions.append(error)
+
+    def _note_caught(self) -> None:
+        """Set `caught` if code outside this package and numpy has caught an error of a conversion.
+
+        The traceback of an error begins with the frame that has caught it. C code that tries a conversion, as numpy
+        does, has no frame, so the traceback then begins in this package.
+        """
+        for error in self._conversions:
+            if (trace := error.__traceback__) and is_users_code(frame := trace.tb_frame) and not is_numpys_code(frame):
+                self.caught = f"{frame.f_code.co_filename}, line {trace.tb_lineno}: {type(error).__name__}: {error}"
+                break
+        self._conversions = []
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
         """Remember an error, so it is raised at the end of the recording even if the function catches it."""

@@ -9,22 +9,26 @@ from __future__ import annotations
 import copy
 import functools
 import re
+import reprlib
+import warnings
 from collections.abc import Callable, Container, Sequence
 from contextvars import copy_context
 from typing import Any
 
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
+from ...graph.callers import warn_at_user
 from ...graph.numpy_errors import numpy_advice
 from ...ops.number import is_of_numpy, number
 from ..data.captured import CapturedValue, describe, with_folded
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
-from ..data.samples import TreeDef, leaf_paths, unflatten
+from ..data.samples import TreeDef, leaf_paths, plain_argument, unflatten
 from ..derivatives import Program
+from ..program import close
 from ..runtime.executable import without_collector
 from .branch import Branch
-from .guards import CompiledGuards, Guard, RecordingHooks, Traced, TracedInput
+from .guards import CompiledGuards, Guard, RecordingHooks, Traced, TracedInput, inline_compiled
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
 PLAIN_NUMBER_ERRORS = (
@@ -111,6 +115,8 @@ class Recording:
                 advice = "; ".join([WRITE_INSTEAD, *also])
                 error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
             raise
+        if recorded.caught and not plain:
+            _compare_with_numbers(name, call, treedef, numbers, result, recorded.caught)
         leaves, self.rebuild = flatten(result)
         if not leaves:
             raise TypeError(f"{name} returned {result!r}, which contains no number")
@@ -283,6 +289,43 @@ class Recording:
             if not same(x, y):
                 return f"one of them returns {_shown(x)}, the other {_shown(y)}"
         return ""
+
+
+def _compare_with_numbers(
+    name: str, call: Callable[..., Any], treedef: TreeDef, numbers: Sequence[float], result: Any, caught: str
+) -> None:
+    """Warn if a function that has caught a refusal computes something else for the numbers of the recorded sample.
+
+    The function needs a plain number there, and gets none while it is recorded. It may have gone on in the same way by
+    an operation, as in `try: math.exp(x)`, `except TypeError: x.exp()`.
+
+    Args:
+        name: the function's name.
+        call: a function that takes the dict of the arguments, and calls the function.
+        treedef: describes how the arguments are nested.
+        numbers: the numbers of the sample.
+        result: what the function has returned while it was recorded.
+        caught: the error that it has caught, and its place.
+    """
+    index = "as an index" in caught
+    values = iter([int(x) if index and x.is_integer() else x for x in numbers])
+    arguments = {argument: plain_argument(unflatten(part, values)) for argument, part in treedef}
+    try:
+        with inline_compiled(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those that recording has given already
+            plain = flatten(copy_context().run(call, arguments))[0]
+        ours, theirs = [
+            [number(x.data if isinstance(x, Value) else x) for _, x in y] for y in (plain, flatten(result)[0])
+        ]
+    except Exception:  # the function was written for `Value`s
+        return
+    if len(ours) != len(theirs) or not all(map(close(1e-9, 1e-12), ours, theirs)):
+        warn_at_user(
+            f"{name} has caught an error of its recording, and computes something else for the numbers of this "
+            f"sample{', as integers' if index else ''}: "
+            f"{reprlib.repr(ours)} instead of {reprlib.repr(theirs)}. {caught}. Write the operation in the place of "
+            "the function that raises the error, or let the handler compute the same with operations"
+        )
 
 
 def _output(name: str, path: str, x: Any) -> Value:
