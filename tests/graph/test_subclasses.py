@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from micrograd_cn import Value
+from micrograd_cn import Value, dot, maximum
 from micrograd_cn.functional import grad
 from micrograd_cn.gradients import gradients
 
@@ -121,3 +121,43 @@ def test_values_that_compare_equal_are_still_two_nodes(own_hash):
     (x * y).backward()
     assert (x.grad, y.grad) == (3.0, 2.0)
     assert [g.data for g in grad(lambda a, b: a * b, (0, 1))(x, y)] == [3.0, 2.0]
+
+
+class Tenfold(Value):
+    """A class whose products are ten times as large, so a derivative would be wrong that is computed by them."""
+
+    def __mul__(self, other):
+        return super().__mul__(other) * 10.0
+
+    __rmul__ = __mul__
+
+    def __pow__(self, other):
+        return super().__pow__(other) * 10.0
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w, x: w * x,
+        lambda w, x: x * w * w,
+        lambda w, x: w**3 * x.exp(),
+        lambda w, x: x / w,
+        lambda w, x: dot([w, x], [x, w]).tanh(),
+        lambda w, x: maximum(w, x) * x * x,
+    ],
+)
+def test_derivatives_are_operations_of_the_table_where_a_class_has_operators_of_its_own(f):
+    w, x = Tenfold(3.0), Value(2.0)
+    y = f(w, x)
+    plain = gradients(y, [w, x])
+    first = gradients(y, [w, x], create_graph=True)
+    assert [g.data for g in first] == pytest.approx(plain, rel=1e-15)
+    step = 1e-6
+    second = gradients(first[1], [w, x])
+    for i, p in enumerate((w, x)):
+        p.data += step
+        above = gradients(f(w, x), [x])[0]
+        p.data -= 2 * step
+        below = gradients(f(w, x), [x])[0]
+        p.data += step
+        assert second[i] == pytest.approx((above - below) / (2 * step), rel=1e-6, abs=1e-6)
