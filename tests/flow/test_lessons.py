@@ -506,10 +506,14 @@ def test_the_graph_of_attention_can_be_read_beside_its_caption(lesson):
         .map(text => parseFloat(getComputedStyle(text).fontSize) * viewport.zoom)"""
     assert min(page.page.evaluate(sizes)) >= 12
     assert page.page.locator("#lesson_text").bounding_box()["height"] < 80
-    box = page.page.locator(".node.active").first.bounding_box()
     stage = page.page.locator("#graph").bounding_box()
-    assert stage["x"] <= box["x"]
-    assert box["x"] + box["width"] <= stage["x"] + stage["width"]
+    for caption, names in [(4, ["query", "key"]), (5, ["share0"])]:  # what the caption speaks of
+        for name in names:
+            box = page.page.locator(f".node[data-name$='.{name}']").bounding_box()
+            for start, size in [("x", "width"), ("y", "height")]:
+                assert stage[start] <= box[start], (caption, name)
+                assert box[start] + box[size] <= stage[start] + stage[size], (caption, name)
+        page.press("n")
 
 
 def open_link(page, link):

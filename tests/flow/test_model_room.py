@@ -288,12 +288,12 @@ def test_the_arcs_of_attention_are_as_wide_as_its_shares(model):
         if head != most:
             page.page.locator("#m_attention tr").nth(head + 1).locator("button").first.focus()
         widths, told = page.page.evaluate(arcs), page.page.locator("#m_reads .looked .long").inner_text()
-        assert told == f"What head {head + 1} reads at 'a':"
+        assert told == f"What head {head + 1} reads at 'a'"
         assert widths == [pytest.approx(0.6 + 11 * share, abs=0.01) for share in shares[head]]
     letters = page.page.locator("#m_reads .looked text").all_text_contents()
     assert letters == ["•", "a", "n", "n", "a"]
     told = page.page.locator("#m_reads .looked svg").get_attribute("aria-label")
-    assert told.startswith("What head 4 reads at 'a': • ")
+    assert told.startswith("What head 4 reads at 'a', • ")
 
 
 def test_a_number_deep_in_the_model_has_a_short_name_in_sentences(model):

@@ -25,7 +25,7 @@ from micrograd_cn.init import NAMED
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
-from .pages import same
+from .pages import DRAWN, same
 
 KINDS = {
     "SGD": (SGD, {}),
@@ -818,6 +818,14 @@ def test_losses_have_a_logarithmic_axis(draws, values, marks, board):
         board.page.locator("#tab_model").click()
     told = {text for text, _ in board.page.evaluate(f"({TEXTS_OF})(() => {draws})")}
     assert marks <= told
+
+
+def test_losses_of_one_size_have_a_plain_axis_so_that_their_curve_bends(board):
+    draws = "drawModelLosses(byId('m_curve'), [1, 0.64, 0.4096, 0.262144], session.words)"
+    board.page.locator("#tab_model").click()
+    points, _ = board.page.evaluate(f"({DRAWN})(byId('m_curve'), () => {draws})")["lines"]
+    falls = [b[1] - a[1] for a, b in itertools.pairwise(points)]
+    assert falls[1] == pytest.approx(0.64 * falls[0])
 
 
 AXES = """lows => {

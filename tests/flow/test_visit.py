@@ -297,6 +297,20 @@ def test_a_talk_shows_the_graph_and_its_caption_in_large_letters(opened):
     assert min(page.page.evaluate(SIZES)) >= 36
 
 
+def test_a_talk_shows_the_network_its_plane_and_its_losses_in_large_letters(opened):
+    page = opened(playground("en"), viewport={"width": 1920, "height": 1080}, **REDUCED).page
+    page.evaluate("showRoom('board')")
+    page.evaluate("commands.present()")
+    page.locator("#one_step").click()
+    page.evaluate("wiring.pin({ l: 0, j: 0 })")
+    seen = "[...document.querySelectorAll('#board {}')].filter(e => e.checkVisibility())"
+    sizes = page.evaluate(f"{seen.format('*')}.map(e => parseFloat(getComputedStyle(e).fontSize))")
+    assert min(sizes) >= 28
+    fields = page.evaluate(f"{seen.format(':is(button, select, input):not(.unit)')}.map(e => e.id)")
+    assert fields == ["run", "one_step"]
+    assert page.evaluate("byId('board').scrollHeight <= byId('board').clientHeight")
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_talk_ends_with_a_button_that_covers_no_other_or_with_escape(lang, opened):
     page = opened(playground(lang), viewport={"width": 360, "height": 740}, has_touch=True, **REDUCED)

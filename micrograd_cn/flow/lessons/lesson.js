@@ -82,6 +82,7 @@ function lookAtSubject() {
     measureBars();
     subject.scrollIntoView({ block: "start" });
   } else if (subject.closest("#model")) subject.scrollIntoView({ block: "nearest" });
+  if (!byId("stepping").hidden) LESSONS[name].looks?.[at]?.();
 }
 
 function tellLesson() {

@@ -4,7 +4,7 @@
 import { modelShares } from "../model/reading.js";
 import { learnTo, runModel, setUpModel } from "../model/room.js";
 import { model } from "../model/settings.js";
-import { openAttention } from "../model/stepping.js";
+import { lookAt, openAttention } from "../model/stepping.js";
 import { wiring } from "../playground/board.js";
 import { showRoom } from "../playground/rooms.js";
 import { runTraining, setUpTraining } from "../playground/training.js";
@@ -56,8 +56,9 @@ const typingLesson = states => ({ room: "typing", subjects: states.map(() => "st
 
 // The lessons by name: the caption that asks, the right choice (both counted from 1), what is hidden until the reader
 // has chosen, the states of all captions, and the element that each is about. `begins` is called when a lesson begins.
-// The captions in `trained` are about a model that has learned something. A state gets how many steps this is by the
-// link, and a function for a change of the state that must wait.
+// The captions in `trained` are about a model that has learned something. `looks` brings boxes into view that a caption
+// is about, if they are not the result. A state gets how many steps the model has learned by the link, and a function
+// for a change of the state that must wait.
 export const LESSONS = {
   adding: {
     asks: 2,
@@ -107,7 +108,7 @@ export const LESSONS = {
     right: 1,
     hides: ["units"],
     room: "board",
-    subjects: ["wires", "wires", "plane", "plane", "plane"],
+    subjects: ["wires", "wires", "plane", "wires", "plane"],
     states: [
       () => networkAt(CIRCLES),
       () => networkAt(CIRCLES),
@@ -140,6 +141,7 @@ export const LESSONS = {
     subjects: ["m_chances_title", "m_attention_title", "m_attention_title", "stage", "stage", "m_attention_title"],
     begins: () => (pupil.learned = null),
     trained: [4, 5, 6],
+    looks: { 4: () => lookAt(({ name }) => /\.(query|key)$/.test(name)) },
     states: [
       () => modelAt({ typed: "e" }),
       () => modelAt(NAME),

@@ -131,7 +131,7 @@ function showHeads(heads, letters) {
       const shares = letters.map((letter, i) => `${letter} ${inPercent(heads[h][i])}`).join(session.words.comma);
       setText(caption.firstChild, told);
       setText(caption.lastChild, headName(h));
-      drawing.setAttribute("aria-label", hidden ? told : `${told} ${shares}`);
+      drawing.setAttribute("aria-label", hidden ? told : told + session.words.comma + shares);
       drawArcs(drawing, letters, hidden ? letters.map(() => 0) : heads[h]);
     },
   );

@@ -25,7 +25,12 @@ function enterModel(make) {
   const origin = () => filled(session.words.m_origin, { told: tell(session.words), step });
   stepThrough(made, origin, () => session.choose({ open, anchor: null }));
   if (node !== graph.root) chooseLeaf(node);
-  viewport.bring(session.shape.boxes.filter(box => box.nodes.includes(node)));
+  lookAt(box => box.nodes.includes(node));
+}
+
+// Bring the boxes into view that `chosen` accepts.
+export function lookAt(chosen) {
+  viewport.bring(session.shape.boxes.filter(chosen));
   viewport.touched = true; // otherwise the window would move back when it gets its size
 }
 

@@ -6,7 +6,8 @@ import { colours, fitted } from "../stepper/canvas.js";
 import { html, targetOf } from "../stepper/elements.js";
 import { filled, shown } from "../stepper/text.js";
 
-const LEAST_INPUT = 32; // pixels that the name of an input needs
+// In heights of the frame's letters: what the name of an input needs, and how large a neuron is at most.
+const SIZES = { input: 2, most: 4.5 };
 
 /**
  * The weight `i` of neuron `j` in layer `l`.
@@ -113,14 +114,17 @@ export class Wiring {
     const across = this.units.length;
     this.frame.style.setProperty("--most", most);
     const { clientWidth: width, clientHeight: height } = this.frame;
-    const size = Math.max(16, Math.min(72, (height - 24) / most - 8, width / across / 1.7));
+    const letter = parseFloat(getComputedStyle(this.frame).fontSize);
+    const least = SIZES.input * letter;
+    const size = Math.max(16, Math.min(SIZES.most * letter, (height - 24) / most - 8, width / across / 1.7));
     this.size = size;
+    this.letter = letter;
     this.places = this.units.map((layer, l) =>
       layer.map((unit, j) => {
         const x = 24 + size / 2 + ((width - 48 - size) * l) / (across - 1);
-        const room = Math.min(Math.max(size, LEAST_INPUT) * 1.5, (height - 16) / layer.length);
+        const room = Math.min(Math.max(size, least) * 1.5, (height - 16) / layer.length);
         const y = height / 2 + (j - (layer.length - 1) / 2) * room;
-        const own = l ? size : Math.max(size, LEAST_INPUT);
+        const own = l ? size : Math.max(size, least);
         Object.assign(unit.style, {
           left: `${x}px`,
           top: `${y}px`,
@@ -215,7 +219,7 @@ export class Wiring {
     const looked = lens ? Array.from({ length: layers[lens.l].nin }, (_, i) => ({ ...lens, i })) : [];
     if (wire && !(lens && lens.l === wire.l && lens.j === wire.j)) looked.push(wire);
     Object.assign(context, {
-      font: "600 13px sans-serif",
+      font: `600 ${0.82 * this.letter}px sans-serif`,
       textAlign: "left",
       strokeStyle: colours.panel,
       lineWidth: 4,

@@ -6,7 +6,8 @@ import { largestOf, smallestOf } from "./lists.js";
 import { shown } from "./text.js";
 
 const CHART_RIM = 10; // pixels beside the curves
-const LEAST_RATIO = 1e-16; // of the smallest to the largest number on a logarithmic axis
+// Of the smallest to the largest number on a logarithmic axis. At a larger one, the ends would be its only marks.
+const RATIOS = [1e-16, 0.1];
 
 /**
  * A curve: its points, which are pairs of a step and a number, and its look. `ink` is the colour of its name.
@@ -78,18 +79,19 @@ export function drawValues(canvas, values, { name, mark, label }) {
  */
 
 /**
- * Return a logarithmic axis with the powers of ten, or a plain one if a number is below 0 or none is above.
+ * Return a logarithmic axis with the powers of ten. It is a plain one if a number is below 0, none is above, or all are
+ * of one size.
  * @param {number[]} numbers
  * @returns {Axis}
  */
 function axisOf(numbers) {
   const high = largestOf(numbers);
   const least = smallestOf(numbers);
-  if (least < 0 || high === 0) {
+  if (least < 0 || least > RATIOS[1] * high || high === 0) {
     const span = high - least || 1;
-    return { ends: [least, high], marks: high > 0 ? [0] : [], share: x => (x - least) / span };
+    return { ends: [least, high], marks: least < 0 && high > 0 ? [0] : [], share: x => (x - least) / span };
   }
-  const above = Math.max(smallestOf(numbers.filter(x => x > 0)), high * LEAST_RATIO);
+  const above = Math.max(smallestOf(numbers.filter(x => x > 0)), high * RATIOS[0]);
   const low = least > 0 ? above : above / 10; // 0 has no logarithm, so it is drawn one power of ten below the others
   const [from, to] = [low, Math.max(high, low * (1 + 1e-9))].map(Math.log10);
   const marks = [];
@@ -132,7 +134,7 @@ function tellLater(context, text, [width, height], size) {
 // Write the two ends of the axis and the numbers between them at their heights, with lines to the right. Return where
 // the curves may begin.
 function tellScale(context, { ends: [low, high], marks: between }, up, [right, top], size) {
-  const lowered = 4; // pixels from the middle of a number down to its base
+  const lowered = size / 3; // pixels from the middle of a number down to its base
   /** @type {[text: string, base: number][]} */
   const marks = [[shown(low), Math.max(up(low), top + 0.75 * size)]];
   if (high > low) marks.push([shown(high), Math.max(up(high), top + 0.75 * size) + lowered]);

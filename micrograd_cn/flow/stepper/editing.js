@@ -113,6 +113,7 @@ function showLeaf() {
   for (const id of ["leaf", "value", "nudge"])
     fieldById(id).disabled = Boolean(graph.fixed) || !byId("leaf").options.length;
   byId("undo").disabled = chosen.edits.size === 0;
+  byId("editing").hidden = !graph.fixed && !byId("leaf").options.length && !chosen.edits.size; // no leaf is drawn
   if (graph.fixed) say(filled(words.not_editable, { op: graph.fixed }));
   else if (document.activeElement !== byId("value")) {
     if (byId("value").getAttribute("aria-invalid") === "true") say("");

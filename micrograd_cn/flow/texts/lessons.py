@@ -61,7 +61,7 @@ LESSONS = {
         "it would be 0.0017. With a weight of 0.5 before each of the fifty, it would be 0.0000000000000007, and the "
         "first layers would not learn. That is a vanishing gradient.",
         "lesson_vanishing_4": "Here is the opposite: eight factors w = 3, and each triples what comes back. The "
-        "gradient of x is 3⁸ = 6,561, and that of w is 8·3⁷ = 17,496. This is an exploding gradient.",
+        "gradient of x is 3⁸ = 6,561, and that of w is 8·3⁷ = 17,496, or 1.75×10⁴. This is an exploding gradient.",
         "lesson_vanishing_5": "Try it: with w = 1 the gradient of x is exactly 1. Drag the name w beside its number "
         "a little to either side. How far may it move before the gradient of x is above 10, or below 0.1?",
         "lesson_saturated": "A saturated tanh",
@@ -120,7 +120,7 @@ LESSONS = {
         "lesson_attention_choice_3": "all of it to the first one",
         "lesson_attention_3": "About equally, because all numbers in the model are still small. Now it learns from "
         "4,000 names: watch the shares of the four heads drift apart, and the chances of the next letter with them.",
-        "lesson_attention_4": "Here is the largest share, opened. Read it from left to right. The last token asks with "
+        "lesson_attention_4": "Here is the largest share, opened. Follow the lines: the last token asks with "
         "four numbers, its query, and every token answers with four, its key. Query and key, multiplied and added up, "
         "give the fit of a token.",
         "lesson_attention_5": "Half of the fit is the score, and exp turns the scores into shares of 100 %. By its "
@@ -176,8 +176,8 @@ LESSONS = {
         "lesson_vanishing_choice_3": "约 0.02",
         "lesson_vanishing_3": "是 0.0168。从右往左，每经过一个 tanh，梯度就小一些；有五十个 tanh，就剩 0.0017。如果每"
         "个 tanh 之前还要乘一个权重 0.5，就只剩 0.0000000000000007，最前面的几层学不到东西。这就是梯度消失。",
-        "lesson_vanishing_4": "反过来也一样：八个因子 w = 3，每个都把传回来的梯度变成三倍。x 的梯度是 3⁸ = 6,561，w 的"
-        "梯度是 8·3⁷ = 17,496：这就是梯度爆炸。",
+        "lesson_vanishing_4": "相反的情形：八个因子 w = 3，每个都把传回来的梯度变成三倍。x 的梯度是 3⁸ = 6,561，w 的"
+        "梯度是 8·3⁷ = 17,496，即 1.75×10⁴：这就是梯度爆炸。",
         "lesson_vanishing_5": "试一试：w = 1 时，x 的梯度正好是 1。把数字旁的名字 w 往两边拖一点：w 变动多少，x 的梯度"
         "就会大于 10，或小于 0.1？",
         "lesson_saturated": "饱和的 tanh",
@@ -227,7 +227,7 @@ LESSONS = {
         "lesson_attention_choice_3": "全给第一个",
         "lesson_attention_3": "大致平分，因为模型里的数都还很小。现在它开始从 4,000 个名字中学习：看四个头的份额怎样"
         "逐渐拉开，下一个字母的概率又怎样随之变化。",
-        "lesson_attention_4": "这是最大的一份注意力的计算，请从左往右看。最后一个词元用四个数提问，叫查询；每个词元用四"
+        "lesson_attention_4": "这是最大的一份注意力的计算，请顺着连线看。最后一个词元用四个数提问，叫查询；每个词元用四"
         "个数应答，叫键。查询和键对应相乘再相加，就是这个词元的契合度 fit。",
         "lesson_attention_5": "契合度的一半是得分 score，exp 再把各个得分变成份额，合计 100%。头按份额把各词元的信息"
         "混合起来，模型根据各个头读到的内容猜下一个词元。点击灰色方框可以展开；点“前进”，开始反向传播。",
