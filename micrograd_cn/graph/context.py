@@ -66,6 +66,10 @@ class Hooks:
     def read(self, x: Any, how: str) -> None:
         """Called before the data of a value is read. `how` names what reads it, such as ".data" or "a copy"."""
 
+    def text(self, x: Any, text: str) -> str:
+        """Called for `repr(x)`, whose result `text` has the number of `x`. Return the text to use."""
+        return text
+
     def refused(self, error: Exception) -> None:
         """Called before `error` is raised, since code needs a plain number in the place of a value."""
 

@@ -533,7 +533,8 @@ class Node(NumpyMethods):
 
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
-        return f"Value(data={self._data}, grad={self.grad}{label})"
+        text = f"Value(data={self._data}, grad={self.grad}{label})"
+        return hooks.text(self, text) if context.active and (hooks := context.here().hooks) else text
 
     def __format__(self, spec: str) -> str:
         if spec:

@@ -6,6 +6,7 @@ The program would repeat the number of one sample in all calls.
 import asyncio
 import math
 import re
+import reprlib
 import threading
 from array import array
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,28 @@ def test_a_refusal_that_the_function_catches_is_raised_when_recording_ends(f, me
 
 
 helper = compile(lambda x: w * x)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: str(w).split("=")[1].split(",")[0],
+        lambda: f"{w}".partition("data=")[2].split(",")[0],
+        lambda: repr(w)[11:14],
+    ],
+)
+def test_the_number_in_the_text_of_a_parameter_is_not_read(read, capsys):
+    """A program would keep it. A text that is only printed has it, as in the plain function."""
+    with pytest.raises(TypeError, match=r"w as a part of a text would be the same number in all calls"):
+        compile(lambda x: x * float(read()))(3.0)
+
+    def shown(x):
+        print(w, str(w), f"w is {w}", reprlib.repr([w]), sep="; ")
+        return w * x
+
+    assert compile(shown)(3.0) == 6.0
+    assert capsys.readouterr().out == f"{w}; {w}; w is {w}; {reprlib.repr([w])}\n"
+    assert float(read()) == 2.0
 
 
 CONVERSIONS = [math.log, float, int, round, math.trunc, lambda x: x // 1, np.cbrt, lambda x: [1.0, 2.0, 3.0, 4.0][x]]

@@ -369,6 +369,38 @@ def inline_compiled() -> Iterator[None]:
         _inlining.set(before)
 
 
+class ParameterText(str):
+    """The text of a parameter, while a function is recorded. It may be printed, but it cannot be taken apart.
+
+    A part of the text may be the number, which would be the same in all calls.
+    """
+
+    parameter: Value
+
+    def __new__(cls, text: str, parameter: Value) -> ParameterText:
+        """Return `text`, the text of `parameter`, as an object of this class."""
+        made = super().__new__(cls, text)
+        made.parameter = parameter
+        return made
+
+
+def _refusing_parts(name: str) -> Callable[..., Any]:
+    """Return the method `name` of `str` such that it is refused while a function is recorded."""
+
+    def method(self: ParameterText, *args: Any, **options: Any) -> Any:
+        caller = sys._getframe(1)
+        is_library = caller.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES  # reprlib shortens texts
+        if (hooks := here().hooks) and is_users_code(caller) and not is_library:
+            hooks.read(self.parameter, "a part of a text")
+        return getattr(str, name)(self, *args, **options)
+
+    return method
+
+
+for _name in ("__getitem__", "__iter__", "partition", "removeprefix", "replace", "rpartition", "rsplit", "split"):
+    setattr(ParameterText, _name, _refusing_parts(_name))
+
+
 class RecordingHooks(Hooks):
     """Hooks that are called while a function is recorded. They collect guards, and refuse what no program can repeat.
 
@@ -459,6 +491,10 @@ class RecordingHooks(Hooks):
         for x in self._constants:
             if x.requires_grad:
                 _refuse_changed_flag(x)
+
+    def text(self, x: Value, text: str) -> str:
+        """Return a text that may be printed. If `x` may have another number in the next call, parts are refused."""
+        return ParameterText(text, x) if x.requires_grad else text
 
     def refused(self, error: Exception) -> None:
         """Store an error of a conversion to a plain number, which the function may catch."""
