@@ -470,3 +470,26 @@ def test_nothing_in_a_room_is_covered_in_a_low_window(room, more, size, lang, op
     for opens in (False, True):
         page.evaluate("([more, opens]) => (byId(more).open = opens)", [more, opens])
         assert page.locator(f"#{room}").evaluate(COVERED) == []
+
+
+@pytest.mark.parametrize("size", [(360, 740), (390, 844)])
+def test_on_a_phone_a_label_stands_beside_its_edge_and_meets_no_other(size, opened):
+    page = opened(playground("en"), viewport=window(size), **REDUCED).page
+    # The texts that their own edge crosses, and the pairs of texts of different edges that overlap.
+    found = """(() => {
+        const edges = viewport.picture.edges.map(({ line, texts }) => ({
+            points: Array.from({ length: 101 }, (_, k) => line.getPointAtLength((k * line.getTotalLength()) / 100)),
+            boxes: texts.filter(text => text.textContent).map(text => text.getBBox()),
+        }));
+        const crossed = edges.flatMap(({ points, boxes }) => boxes.filter(({ x, y, width, height }) =>
+            points.some(at => at.x > x && at.x < x + width && at.y > y + 3 && at.y < y + height - 3)));
+        const meet = (a, b) => a.x + 1 < b.x + b.width && b.x + 1 < a.x + a.width
+            && a.y + 4 < b.y + b.height && b.y + 4 < a.y + a.height;
+        const met = edges.flatMap(({ boxes }, i) => boxes.filter(a =>
+            edges.slice(i + 1).some(other => other.boxes.some(b => meet(a, b)))));
+        return [crossed.length, met.length];
+    })()"""
+    for name in page.evaluate(SHOWN):
+        page.evaluate(EXAMPLE, name)
+        page.evaluate("commands.end()")
+        assert page.evaluate(found) == [0, 0], name

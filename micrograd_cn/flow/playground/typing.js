@@ -97,7 +97,6 @@ function tellResult() {
   byId("stage").classList.toggle("stale", !origin && (error !== null || number !== null));
   byId("example").value = EXAMPLES.find(([, text]) => text === typed.text)?.[0] ?? "";
   setText(byId("heading"), saved.heading() ?? "");
-  byId("heading").classList.toggle("typed", !origin);
 }
 
 const variableNames = () => {

@@ -18,7 +18,8 @@ export const GAP = {
   tight: 4,
   port: 16,
   label: 36,
-  low: { label: 25, beside: 3 }, // in a vertical graph, which has to be low for the screen of a phone
+  // In a vertical graph, which has to be low for the screen of a phone. A text of a label stands on either side of its edge.
+  low: { label: 25, beside: 3, across: 1.7 },
   wire: 10,
   many: 70,
   rim: 14,
@@ -222,7 +223,7 @@ function bundled(part, layers, labelled, vertical) {
     for (let layer = first; layer < end; layer++) {
       const labelled = labels && layer === labelAt;
       const widest = Math.max(...bundle.wires.map(wire => wire.size ?? 0));
-      const [along, across] = vertical ? [GAP.low.label, widest + 6] : [widest, GAP.label];
+      const [along, across] = vertical ? [GAP.low.label, GAP.low.across * widest] : [widest, GAP.label];
       const each = labelled ? across : GAP.wire;
       const rows = bundle.trunk ? 1 : bundle.wires.length;
       const wide = bundle.wires.some(wire => wire.bare) ? GAP.many : 0;

@@ -12,6 +12,7 @@ import { titleOf } from "./parts.js";
 import { exact, filled, shown } from "./text.js";
 
 const LABEL = { beside: [-5, 14], low: [-1, 12] }; // pixels from an edge to the bases of its two texts
+const BESIDE = 4; // pixels between an edge that runs down and a text of its label
 const BESIDE_LOCK = 22; // pixels from the end of a title to the end of its box
 const EDGE_WIDTHS = [1.5, 5.5]; // pixels, for a contribution of 0 and for the largest one
 
@@ -67,9 +68,14 @@ export class Picture {
     const line = svg("path", { class: "line" });
     const head = svg("path", { class: "head" });
     const titles = [svg("title"), svg("title")];
+    const shifts = place && this.vertical ? besideLine(points, place) : [0, 0];
     const texts = place
       ? ["local", "sent"].map((kind, i) =>
-          svg("text", { class: kind, x: place[0], y: place[1] + LABEL[this.vertical ? "low" : "beside"][i] }),
+          svg("text", {
+            class: shifts[i] < 0 ? `${kind} left` : kind,
+            x: place[0] + shifts[i],
+            y: place[1] + LABEL[this.vertical ? "low" : "beside"][i],
+          }),
         )
       : [];
     const group = svg(
@@ -84,7 +90,8 @@ export class Picture {
       head,
     );
     const label = svg("g", {}, titles[1], ...texts);
-    return { group, label, titles, line, head, texts, points, constant, room: width, vertical: this.vertical };
+    const room = this.vertical ? (GAP.low.across * width) / 2 - BESIDE / 2 : width; // texts that face each other do not meet
+    return { group, label, titles, line, head, texts, points, constant, room, vertical: this.vertical };
   }
 
   /** @param {Box} box */
@@ -323,6 +330,15 @@ function pressable(element, act) {
     event.stopPropagation();
     act();
   });
+}
+
+// Return how far the two texts of a label stand to the left or right of a line that runs down, on the side that the line
+// does not come from or go to.
+function besideLine(points, [x, y]) {
+  const at = points.findIndex(point => point[0] === x && point[1] === y);
+  const from = points[at - 1][0];
+  const to = points[at + 1][0];
+  return [from > x + 1 ? -BESIDE : BESIDE, to > x + 1 ? -BESIDE : BESIDE];
 }
 
 // Return the text of a tooltip, which has the numbers with all their digits, and words as they are.

@@ -33,7 +33,7 @@ LESSONS = {
         "lesson_adding_3": "Both contributions arrive at a, and they are added: 3 + 1 = 4. If a grows by a little, the "
         "result grows by four times as much, because a acts on it in both ways at once.",
         "lesson_adding_4": "Try it: here a is used three times, in a·a·a. Work out its gradient at a = 2, then press "
-        "End. Drag the name a beside its number to change it.",
+        "End. Drag a beside its number to change it.",
         "lesson_dead": "A dead ReLU",
         "lesson_dead_about": "Why a neuron may stop learning altogether.",
         "lesson_dead_1": "Here is a neuron with one input: w·x + b is 1·2 − 3 = −1, and relu turns negative numbers "
@@ -45,7 +45,7 @@ LESSONS = {
         "lesson_dead_choice_3": "−1, the sum",
         "lesson_dead_3": "It is 0. Below 0 relu is flat, so its local derivative is 0, and so is every product with "
         "it. Neither w nor b learns that it should move. If this is so at every sample, the neuron is dead.",
-        "lesson_dead_4": "Try it: drag the name b beside its number to the right. At which b does a gradient come back "
+        "lesson_dead_4": "Try it: drag b beside its number to the right. At which b does a gradient come back "
         "to w, and how large is it then?",
         "lesson_vanishing": "Vanishing and exploding",
         "lesson_vanishing_about": "What a long chain of products does to a gradient.",
@@ -62,7 +62,7 @@ LESSONS = {
         "first layers would not learn. That is a vanishing gradient.",
         "lesson_vanishing_4": "Here is the opposite: eight factors w = 3, and each triples what comes back. The "
         "gradient of x is 3⁸ = 6,561, and that of w is 8·3⁷ = 17,496, or 1.75×10⁴. This is an exploding gradient.",
-        "lesson_vanishing_5": "Try it: with w = 1 the gradient of x is exactly 1. Drag the name w beside its number "
+        "lesson_vanishing_5": "Try it: with w = 1 the gradient of x is exactly 1. Drag w beside its number "
         "a little to either side. How far may it move before the gradient of x is above 10, or below 0.1?",
         "lesson_saturated": "A saturated tanh",
         "lesson_saturated_about": "A neuron that is too sure of itself.",
@@ -75,7 +75,7 @@ LESSONS = {
         "lesson_saturated_3": "It is 0.00000012. The curve of tanh is almost flat at 9, so its local derivative, 1 − "
         "tanh², is 0.00000006. Even if the neuron is quite wrong, it can hardly learn that. This is why weights begin "
         "small.",
-        "lesson_saturated_4": "Try it: drag the name w beside its number down to 0, and see the gradient of w wake "
+        "lesson_saturated_4": "Try it: drag w beside its number down to 0, and see the gradient of w wake "
         "up. For which w is it the largest?",
         "lesson_neuron": "What one neuron sees",
         "lesson_neuron_about": "How straight lines become a round border.",
@@ -153,7 +153,7 @@ LESSONS = {
         "lesson_adding_choice_3": "4，两项之和",
         "lesson_adding_3": "两项贡献都到达 a，并且相加：3 + 1 = 4。a 增加一点点，结果就增加它的四倍，因为两条路上同时"
         "在增加。",
-        "lesson_adding_4": "试一试：这里的 a·a·a 用了三次 a。先算出 a = 2 时的梯度，再点“结尾”核对。拖动数字旁的名字 "
+        "lesson_adding_4": "试一试：这里的 a·a·a 用了三次 a。先算出 a = 2 时的梯度，再点“结尾”核对。拖动数字旁的 "
         "a 可以改变它的值。",
         "lesson_dead": "“死掉”的 ReLU",
         "lesson_dead_about": "神经元为什么会完全停止学习。",
@@ -164,7 +164,7 @@ LESSONS = {
         "lesson_dead_choice_3": "−1，即那个和",
         "lesson_dead_3": "是 0：relu 在负数一侧是平的，局部导数为 0，与它相乘的一切也都是 0。w 和 b 都不知道自己该怎"
         "么动。如果在每个样本上都这样，这个神经元就“死掉”了。",
-        "lesson_dead_4": "试一试：向右拖动数字旁的名字 b。b 到多大时，w 重新得到梯度？那时梯度是多少？",
+        "lesson_dead_4": "试一试：向右拖动数字旁的 b。b 到多大时，w 重新得到梯度？那时梯度是多少？",
         "lesson_vanishing": "梯度消失与梯度爆炸",
         "lesson_vanishing_about": "一长串相乘会把梯度变成什么样。",
         "lesson_vanishing_1": "十个 tanh 一个套一个，好比十层的网络。tanh 把任何数压到 −1 和 1 之间，它的局部导数在 0 "
@@ -178,7 +178,7 @@ LESSONS = {
         "个 tanh 之前还要乘一个权重 0.5，就只剩 0.0000000000000007，最前面的几层学不到东西。这就是梯度消失。",
         "lesson_vanishing_4": "相反的情形：八个因子 w = 3，每个都把传回来的梯度变成三倍。x 的梯度是 3⁸ = 6,561，w 的"
         "梯度是 8·3⁷ = 17,496，即 1.75×10⁴：这就是梯度爆炸。",
-        "lesson_vanishing_5": "试一试：w = 1 时，x 的梯度正好是 1。把数字旁的名字 w 往两边拖一点：w 变动多少，x 的梯度"
+        "lesson_vanishing_5": "试一试：w = 1 时，x 的梯度正好是 1。把数字旁的 w 往两边拖一点：w 变动多少，x 的梯度"
         "就会大于 10，或小于 0.1？",
         "lesson_saturated": "饱和的 tanh",
         "lesson_saturated_about": "一个过于自信的神经元。",
@@ -189,7 +189,7 @@ LESSONS = {
         "lesson_saturated_choice_3": "几乎是 0",
         "lesson_saturated_3": "是 0.00000012：tanh 的曲线在 9 处几乎是平的，局部导数 1 − tanh² 只有 0.00000006。即使"
         "它错得离谱，也几乎得不到纠正：所以权重的初值要小。",
-        "lesson_saturated_4": "试一试：把数字旁的名字 w 往 0 拖，看 w 的梯度怎样“醒过来”。w 是多少时，这个梯度最大？",
+        "lesson_saturated_4": "试一试：把数字旁的 w 往 0 拖，看 w 的梯度怎样“醒过来”。w 是多少时，这个梯度最大？",
         "lesson_neuron": "一个神经元能看到什么",
         "lesson_neuron_about": "直线怎样拼成圆形的边界。",
         "lesson_neuron_1": "网络要把内圈的点和外圈的点分开。输入和输出之间有三个神经元；每个小方格将显示一个神经元在"
