@@ -1074,7 +1074,7 @@ def _note_kept(old: Any, x: Any) -> None:
 
 
 def is_input(leaf: Value) -> bool:
-    """Return whether each call of a model puts a new leaf in the place of `leaf` (see `_note_inputs`)."""
+    """Return whether each call of a model puts a new leaf in the place of `leaf` (see `_note_kept`)."""
     return leaf._db == 1.0
 
 
@@ -1446,7 +1446,9 @@ def models_in(parameters: Sequence[Value]) -> list[tuple[weakref.ref[Module], li
         known = _by_first.get(id(parameters[i]))
         first, last, count = _ends.get(known, (0, 0, 0)) if known else (0, 0, 0)
         part = parameters[i : i + count]
-        if known and part and (id(part[0]), id(part[-1]), len(part)) == (first, last, count):
+        ends = (id(part[0]), id(part[-1]), len(part)) if known and part else None
+        # A leaf may have the id of a former one, which the model has given up since
+        if known and ends == (first, last, count) and _has_leaf(_listed[known](), part[0]):
             found.append((_listed[known], [*part]))
             i += count
         else:
@@ -1455,6 +1457,10 @@ def models_in(parameters: Sequence[Value]) -> list[tuple[weakref.ref[Module], li
 
 
 MAX_OTHERS = 4
+
+
+def _has_leaf(model: Module | None, leaf: Value) -> bool:
+    return any(x is leaf for _, x in _walk(model, _descends_always))
 
 
 def _record_of(model: Module) -> _Record:

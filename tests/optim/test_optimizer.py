@@ -561,6 +561,24 @@ def test_inputs_that_each_call_keeps_as_leaves_are_no_lost_parameters():
         assert model.w.data == pytest.approx(0.2)
 
 
+def test_a_leaf_with_the_id_of_one_that_a_model_gave_up_is_none_of_the_model():
+    class Factor(Module):
+        def __init__(self):
+            self.w = Value(1.0)
+
+    model = Factor()
+    former = id(model.parameters()[0])
+    model.w = Value(2.0)
+    leaves = [Value(3.0) for _ in range(200)]  # one of them gets the memory of the former leaf
+    leaf = next((x for x in leaves if id(x) == former), leaves[0])
+    optimizer = SGD([leaf], lr=0.5)
+    for _ in range(2):  # warnings are errors
+        optimizer.zero_grad()
+        (leaf * 1.0).backward()
+        optimizer.step()
+    assert (leaf.data, model.w.data) == (2.0, 2.0)
+
+
 def test_fit_names_a_parameter_that_the_model_has_replaced():
     model = Pair()
     optimizer = SGD(model.parameters())
