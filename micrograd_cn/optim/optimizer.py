@@ -632,7 +632,7 @@ def refuse_misspelt_options(optimizer: Optimizer) -> None:
     options = [name for name in kind.options if len(name) >= SHORTEST_MISSPELT]
     for name in others:
         for meant in get_close_matches(name, options, n=1, cutoff=0.8):
-            if not hasattr(kind, name):
+            if meant not in name and not hasattr(kind, name):  # such as momentum0, where a schedule begins
                 raise AttributeError(f"{kind.__name__} has no {name}; read and set optimizer.{meant}")
 
 

@@ -299,7 +299,7 @@ def test_an_optimiser_may_have_attributes_of_the_users():
     class Own(SGD):
         pass
 
-    for kind, names in ((SGD, ("model", "reps", "lrs", "history")), (Own, ("momentun", "gamma"))):
+    for kind, names in ((SGD, ("model", "lrs", "history", "momentum0", "_momentum")), (Own, ("momentun", "gamma"))):
         p = Value(1.0)
         optimizer = kind([p], lr=0.5)
         p.grad = 1.0
