@@ -15,7 +15,7 @@ from . import ops
 from .engine import Value, constant, topological_order
 from .graph import context
 from .graph.anomaly import describe
-from .graph.subclasses import OVERRIDING
+from .graph.subclasses import OVERRIDING, without_operators
 from .ops.operation import Op
 
 __all__ = [
@@ -377,8 +377,8 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     assert op is not None
     parents, captured = node.parents, node._partials
     operands = tuple([x if x.requires_grad else x._data for x in parents])
-    if OVERRIDING:  # derivatives are operations of the table, also where a user's class has operators of its own
-        operands = tuple([ops.mul(x, 1.0) if type(x) in OVERRIDING else x for x in operands])
+    if OVERRIDING:
+        operands = (*map(without_operators, operands),)
     if op.selects:
         needed = [x in relevant and x.requires_grad and op.propagates_gradient_to(k) for k, x in enumerate(parents)]
         passing: Sequence[Any] = op.selection(operands)

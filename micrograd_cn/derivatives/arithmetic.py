@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import ops
 from ..engine import Value, constant
+from ..graph.subclasses import OVERRIDING, without_operators
 from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
 from .selected import Masked, Selected, unmasked_product
@@ -111,7 +112,9 @@ class DerivativeArithmetic:
                 coefficient = _times(coefficient, number)
             else:
                 break
-        return (_times(coefficient, node), None, element) if type(node) is float else (coefficient, node, element)
+        if type(node) is float:
+            return _times(coefficient, node), None, element
+        return coefficient, without_operators(node) if OVERRIDING else node, element
 
     def multiply(self, a: Derivative, b: Derivative) -> Derivative:
         """Return the product of two derivatives."""
@@ -252,9 +255,10 @@ class DerivativeArithmetic:
         needed = [x in relevant for x in xs]
         if True not in needed:
             return []
-        partials = node.op.needed_partials(node, xs, needed)
+        operands = [*map(without_operators, xs)] if OVERRIDING else xs
+        partials = node.op.needed_partials(node, operands, needed)
         if uniform and len({*xs}) == len(xs) and key not in self._factors:  # in x * x, a partial could be either x
-            self._factors[key] = _factors(xs, partials, needed)
+            self._factors[key] = _factors(operands, partials, needed)
         edges = self._nonzero(partials, needed)
         if not (node.op.selects and self._masked):
             return [(xs[slot], derivative) for slot, derivative in edges]

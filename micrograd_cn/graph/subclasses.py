@@ -14,7 +14,7 @@ from .. import ops
 from ..ops.number import number_or_none
 from .operators import Operators
 
-__all__ = ["OVERRIDING", "adapt"]
+__all__ = ["OVERRIDING", "adapt", "without_operators"]
 
 PRIMITIVES = ("__add__", "__mul__", "__neg__", "__pow__")
 INTERNAL = {
@@ -25,6 +25,14 @@ INTERNAL = {
 
 # All classes of users that override one of these operators. `Neuron` asks whether there are any, which takes no time.
 OVERRIDING: set[type] = set()
+
+
+def without_operators(x: Any) -> Any:
+    """Return `x`, or a node of the same number whose class has the table's operators if that of `x` has its own.
+
+    Derivatives are operations of the table, also where a user's class has operators of its own.
+    """
+    return ops.mul(x, 1.0) if type(x) in OVERRIDING else x
 
 
 class Derived:

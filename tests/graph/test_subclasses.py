@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value, dot, maximum
+from micrograd_cn.derivatives.sparse import sparse_gradient, sparse_hessian
 from micrograd_cn.functional import grad
 from micrograd_cn.gradients import gradients
 
@@ -152,6 +153,10 @@ def test_derivatives_are_operations_of_the_table_where_a_class_has_operators_of_
     plain = gradients(y, [w, x])
     first = gradients(y, [w, x], create_graph=True)
     assert [g.data for g in first] == pytest.approx(plain, rel=1e-15)
+    assert [g.data for g in sparse_gradient(y, [w, x])] == pytest.approx(plain, rel=1e-15)
+    entries = sparse_hessian(y, [w, x])
+    hessian = np.zeros((2, 2))
+    hessian[entries.rows, entries.columns] = [getattr(entry, "data", entry) for entry in entries.values]
     step = 1e-6
     second = gradients(first[1], [w, x])
     for i, p in enumerate((w, x)):
@@ -161,3 +166,4 @@ def test_derivatives_are_operations_of_the_table_where_a_class_has_operators_of_
         below = gradients(f(w, x), [x])[0]
         p.data += step
         assert second[i] == pytest.approx((above - below) / (2 * step), rel=1e-6, abs=1e-6)
+        assert hessian[1, i] == pytest.approx(second[i], rel=1e-12)
