@@ -1378,7 +1378,7 @@ class _Places(NamedTuple):
         return [(path, known) for path, known in zip(paths, self.ids, strict=True) if known]
 
 
-_Arrays: TypeAlias = list[tuple[str, Any, list[Any]]]
+_Arrays: TypeAlias = list[tuple[str, Any, list[Any], bytes]]
 
 
 class _Record:
@@ -1393,7 +1393,7 @@ class _Record:
         places: for each attribute, by name, the places of the parameters in it.
         items: for each attribute that is a list or an array, the list of its items, when its places were found.
         arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
-            it from the model, and the list of its items.
+            it from the model, the list of its items, and their addresses in memory, which are compared fast.
         lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
     """
 
@@ -1540,7 +1540,7 @@ def _refuse_lost(model: Module, root: Module) -> None:
         if type(x) is list or (_is_array(x) and x.dtype.kind == "O"):
             items[name] = x.copy() if type(x) is list else _elements(x)
             if _is_array(x):
-                arrays[name] = [(f".{name}", x, items[name])]
+                arrays[name] = [(f".{name}", x, items[name], x.tobytes())]
             if known and old and _are_same(known.items.get(name), items[name]) and _is_flat(old, x):
                 places[name] = old
                 continue
@@ -1575,7 +1575,7 @@ def _arrays_in(name: Any, x: Any) -> _Arrays:
         found = [(f"{code}[{key!r}]", item) for key, item in x.items() if _is_array(item)]
     elif isinstance(x, (list, tuple)) and _of_array in map(_members_of_known, {*map(type, x)}):
         found = [(f"{code}[{i}]", item) for i, item in enumerate(x) if _is_array(item)]
-    return [(code, array, _elements(array)) for code, array in found if array.dtype.kind == "O"]
+    return [(code, array, _elements(array), array.tobytes()) for code, array in found if array.dtype.kind == "O"]
 
 
 _with_arrays: dict[int, _Record] = {}  # the records of models with arrays, by the model's id, while the models exist
@@ -1601,7 +1601,9 @@ def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembe
         return remembered
     for record in [*_with_arrays.values()]:
         for arrays in record.arrays.values():
-            for code, array, items in arrays:
+            for code, array, items, addresses in arrays:
+                if array.tobytes() == addresses:
+                    continue
                 now = _elements(array)
                 if len(now) == len(items) and not all(map(is_, now, items)):
                     remembered = remembered or Remembered()
