@@ -1501,7 +1501,7 @@ def _places_in(x: Any) -> _Places:
 def _collections_of(model: Module, known: Collection[Any]) -> list[tuple[Any, Any]]:
     """Return the attributes of `model`, with their names, that are collections or objects which may have parameters.
 
-    `Value`s and modules are left out. If the class of `model` is also a list or a dict, its items are one such
+    `Value`s and modules are left out. If `model` is itself a list, tuple, deque or dict, its items are one such
     collection, whose name is None. A list or tuple of numbers is left out, unless its name is in `known`: these are the
     names of attributes that had parameters when they were last looked at.
     """
@@ -1583,7 +1583,7 @@ _have_arrays: dict[type[Module], None] = {}  # the classes of such models
 
 
 def _watch_arrays(model: Module, record: _Record) -> None:
-    """Make each `no_grad()` block look at its end whether it has filled the arrays in `record`, which is `model`'s."""
+    """Make each `no_grad()` block check at its end that it has not filled arrays in `record`, the record of `model`."""
     if id(model) in _records:
         _with_arrays[id(model)] = record
         _have_arrays[type(model)] = None

@@ -43,17 +43,18 @@ def make_tables(
     scalars: int,
     outputs: Sequence[int] = (),
 ) -> Tables:
-    """Find the loops among some instructions, and return their tables, with the plan of all stages.
+    """Find the loops among some instructions, and return the tables of the loops, which have the plan of all stages.
 
     Args:
         on: the machine.
-        code: the instructions. Totals may add further instructions.
+        code: the instructions. Instructions for `totals` may be added.
         roots: the numbers of the instructions to compute.
-        totals: the sums over the rows of a batch, see `Lowering.totals`.
+        totals: what is to be summed over the rows of a batch: pairs of instructions whose products are added, or a
+            `Scatter`.
         batched: whether several rows are computed at once, one in each lane of a vector. If not, rows are computed one
             at a time.
-        width: how many numbers a row has.
-        scalars: how many places at the beginning of the scalars are taken, by parameters for example.
+        width: how many inputs a row has.
+        scalars: the first free index in the memory for scalars; parameters, for example, have the indices before it.
         outputs: the numbers of the instructions whose values are outputs of each row. If rows are in lanes, such a
             value has a vector in each block, even if it is the same for all rows.
     """

@@ -64,7 +64,10 @@ OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
 
 
 class Playground:
-    """The page of the playground. `save` writes it, `html` is its text, and a notebook shows it in a frame."""
+    """An HTML page on which people type an expression, or train a network or a language model, without Python.
+
+    `save` writes it to a file, `html` is its text, and a notebook shows it in a frame.
+    """
 
     def __init__(self, lang: str | None = None) -> None:
         self.lang = language(lang)

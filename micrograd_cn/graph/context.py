@@ -31,9 +31,9 @@ T = TypeVar("T")
 
 
 class Hooks:
-    """Hooks for events that a graph cannot record, such as a comparison that Python code branches on.
+    """Hooks for events of a computation, such as a comparison that Python code branches on, which no graph records.
 
-    Each method is a no-op by default. A subclass overrides some of them, and `hooked` installs it.
+    By default, no method changes what happens. A subclass overrides some of them, and `hooked` installs an instance.
 
     >>> class Printer(Hooks):
     ...     def compared(self, a, symbol, b, holds):

@@ -198,7 +198,11 @@ def _refuse(name: str) -> Callable[..., NoReturn]:
 
 
 def _of_two(op: Op) -> Callable[[Any, Any], Any]:
-    """Return a method that numpy's function of two arrays calls on each element of the first. It applies `op`."""
+    """Return a method of `Value` that applies `op` to two operands.
+
+    For an array of objects, a numpy function such as `np.arctan2` calls the method of its own name on each element of
+    its first argument.
+    """
 
     def of_two(self: Any, other: Any) -> Any:
         if context.active and self.op is None and self.requires_grad:
@@ -333,7 +337,10 @@ def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> 
 
 
 def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
-    """Return the result of numpy's function `ufunc` for a `Value` and a number; for a `Value` and a list, an array."""
+    """Apply numpy's function `ufunc` to a `Value` and a number, and return the result.
+
+    If the other operand is a list or a tuple, the result is an array.
+    """
     np: Any = sys.modules["numpy"]
     if type(x) is np.ndarray:  # without dimensions
         x = x[()]

@@ -86,7 +86,8 @@ def _hashes_by_identity(cls: Any) -> bool:
 def adapt(cls: Any, base: Any) -> None:
     """Make the operators of `cls`, a user's new subclass of `base`, call the operators that it overrides.
 
-    If it overrides `__add__`, `__mul__`, `__neg__` or `__pow__`, it gets micrograd's other operators.
+    If it overrides `__add__`, `__mul__`, `__neg__` or `__pow__`, each operator that it does not define itself is
+    replaced by one that calls these four, as in the original micrograd: `x - y` then calls `+` and unary `-`.
 
     Raises:
         TypeError: the class overrides `data` or `grad`, which the engine reads and writes without calling a method; or

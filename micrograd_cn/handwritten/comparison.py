@@ -1,8 +1,8 @@
-"""Compare the gradients of a graph with the chain rule, one node at a time, and find where the first one differs.
+"""Compare the gradients of a graph with the chain rule, one node at a time, and find the first that differs.
 
-The nodes are `Value`s of this package, but their gradients were computed by somebody's own code. Usually this is a
-`Value` class of their own, whose graph reading.py has copied. It may also be a function `_backward` that they have
-assigned to a `Value`.
+The nodes are `Value`s of this package, but their gradients were computed by a user's own code. Usually this is the
+user's own `Value` class, whose graph reading.py has copied. It may also be a function that the user has assigned to
+`_backward` of a `Value`.
 
 A user of a node is a node that has it as an operand. By the chain rule, the gradient of a node is the sum of what its
 users send it: local derivative × the user's gradient. The users' gradients are taken as the code to be checked computed

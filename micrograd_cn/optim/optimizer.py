@@ -581,7 +581,7 @@ def _takes(function: Any, name: str) -> bool:
 
 
 def _is_given(x: Any, given: Any) -> bool:
-    """Return whether the option `x` of an optimiser is `given`, where a list counts as the tuple of its items."""
+    """Return whether `x`, the value of an optimiser's option, equals `given`. A list is compared as a tuple."""
     return bool(x == (tuple(given) if isinstance(given, list) else given))
 
 

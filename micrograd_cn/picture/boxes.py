@@ -39,7 +39,8 @@ class Box:
     def output(self) -> Value | None:
         """Return the computed node of `results`, such as the output of a neuron, if there is just one; else None.
 
-        Parameters are no outputs, although a penalty on weights uses them outside of their neuron.
+        Parameters are not outputs, even if they are in `results` because a penalty on weights uses them outside their
+        neuron.
         """
         computed = [node for node in self.results if node.op]
         return computed[0] if len(computed) == 1 else None

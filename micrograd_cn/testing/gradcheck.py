@@ -448,10 +448,10 @@ def _compare_values(
 def _compare_bound_values(
     subject: Subject, order: int, rtol: float, atol: float | None, surrogate: Callable[..., Any] | None
 ) -> tuple[list[Comparison], list[str]]:
-    """Compare all derivatives of a function of `Value`s with numerical ones, inside `values_as_numbers()`.
+    """Compare all derivatives of a function of `Value`s with numerical ones. Call it inside `values_as_numbers()`.
 
-    The numerical derivatives are those of `surrogate`, if there is one. The paths of the whole numbers among the
-    arguments that count as constants are returned, too.
+    The numerical derivatives are those of `surrogate`, if there is one. Also return the paths of those whole numbers in
+    the arguments that count as constants.
     """
     bound = bind(subject, _chosen_parameters(subject, order))
     _refuse_many_numbers(bound.without_whole_numbers())

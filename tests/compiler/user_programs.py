@@ -21,6 +21,7 @@ import random
 import sys
 import textwrap
 import types
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -589,7 +590,9 @@ class Comparison:
                 loss = mc.sum(ys) / len(batch)
                 if isinstance(loss, Value) and loss.requires_grad:
                     loss.backward()
-                optimizer.step()
+                with warnings.catch_warnings():  # a batch may take branches that use none of the parameters
+                    warnings.filterwarnings("ignore", r"backward\(\) has reached none of the parameters")
+                    optimizer.step()
                 optimizer.zero_grad()
         self._differ("fit", branches, [p.data for p in w], [p.data for p in u])
 

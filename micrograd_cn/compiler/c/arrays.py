@@ -172,7 +172,7 @@ class Arrays:
         return self._at(self.text.table(values), _contiguous(0, numbers), i, k) if others else literal
 
     def _strided_pointer(self, access: Access) -> str:
-        """Return two C expressions as one text: a pointer to the value with k = 0, and the stride of the values in `k`.
+        """Return two C expressions as one text: a pointer to a row's first value, and the distance to its next values.
 
         Return "" if the values are constants or in several arrays, or if the stride is not constant.
         """
@@ -289,7 +289,10 @@ def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "
 
 
 def columns(rows: Iterable[Sequence[int]], i: str = "i") -> list[Access]:
-    """Return an access for each column of a table of instruction numbers. `i` is the index of the row."""
+    """Return for each column of a table of instruction numbers how a loop accesses it.
+
+    `i` is the name of the C variable that is the index of the row.
+    """
     return [Access([[j] for j in column], i) for column in zip(*rows, strict=True)]
 
 

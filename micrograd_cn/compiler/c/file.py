@@ -229,7 +229,11 @@ class File:
         return element | {k: ("work", at) for k, at in zip(others, in_work, strict=True)}, in_work
 
     def step(self, optimizer: Optimizer) -> str:
-        """Return the text of the C function that takes one training step, as `update` of the optimiser does."""
+        """Return the text of the C function that takes one training step.
+
+        It computes the loss and its gradient, changes each parameter by the formula of the optimiser's `update`, and
+        returns the loss.
+        """
         code, results = self.update
         numbers = range(len(code.instructions))
         words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.state_names)))]

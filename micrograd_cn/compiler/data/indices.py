@@ -37,6 +37,8 @@ class Indices(NamedTuple):
 def indices_of(graph: Graph) -> Indices:
     """Return the indices by which operations of a graph, such as `take`, select one of several operands.
 
+    In the example, input 0 of two is an index that must be below 2, the smaller count of operands, and -100 is none.
+
     >>> from micrograd_cn import equal, take, where
     >>> i, x = Value(0), Value(5)
     >>> found = indices_of(Graph([take([x, 1, 2], i) + take([x, 1], i) + take([x, 1], 1 - i)], [x, i]))

@@ -154,7 +154,8 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
     """Return the numbers of a sequence of rows as one array, and the count of rows; each row has `width` numbers.
 
     Raises:
-        TypeError: `rows` is a dict, a set, a tuple of columns or no sequence, or a row has something else than numbers.
+        TypeError: `rows` is a dict, a set, a text, a tuple of columns or not iterable; or a row contains something
+            other than numbers.
         OverflowError: an integer or a fraction is too large for a float.
         ValueError: a row does not have `width` numbers.
     """

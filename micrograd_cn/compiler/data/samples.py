@@ -415,7 +415,9 @@ def _identity(x: Any, module_keys: dict[int, ModuleKey] | None = None) -> Any:
 
 
 def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
-    """Return the key for `x`, a part of a static value, without the contents of functions; see `_identity`.
+    """Return a key for `x`, a part of a static value. Values with equal keys are taken to be the same.
+
+    A function is in the key by its identity alone, and the caller adds what it refers to.
 
     Args:
         x: the part.

@@ -1651,7 +1651,7 @@ class CompiledFunction:
     def _refuse_clash(self, kind: str, wrt: str) -> None:
         """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument that is not static has this name.
 
-        There is no error if both mean the same.
+        There is no error if that makes no difference, because this argument is the only input.
         """
         if wrt not in ("inputs", "parameters") or wrt not in (self._positional or self._signature.parameters):
             return

@@ -168,7 +168,7 @@ class SparseMatrices:
         self._template = numbered
 
     def with_entries(self, entries: Any) -> Any:
-        """Return a matrix with these entries, which are in the order of the positions in `structure`."""
+        """Return a matrix with these entries, one for each position of the matrices' structure, in the same order."""
         import numpy as np
 
         made = copy.copy(self._template)  # skips the checks of the constructor

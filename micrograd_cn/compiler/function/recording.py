@@ -67,7 +67,8 @@ class Recording:
         plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
 
     Attributes:
-        outcomes: the `outcome` of each guard: whether its comparison held, the file and line, and a text.
+        outcomes: for each guard, whether its comparison held for the recorded sample, the file and line of the
+            comparison, and the comparison as text.
         single: whether the function returned one number, and not numbers nested in lists and dicts.
         result_paths: for each number that the function returned, the Python expression that reads it from the result,
             such as "[0]"; it is "" if the result is one number.

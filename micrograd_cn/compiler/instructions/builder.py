@@ -225,7 +225,7 @@ class CodeBuilder(Code):
     def instantiate(self, formula: FormulaSteps, xs: Sequence[int]) -> list[int]:
         """Append the instructions that compute a formula, and return the instruction numbers of its results.
 
-        If the formula is short and has few inputs, each result is one instruction where possible. If it is not, the
+        If the formula is short and has few inputs, each result is one instruction where possible. Otherwise, the
         instructions of the formula's steps are appended.
 
         Args:

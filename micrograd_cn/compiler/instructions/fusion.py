@@ -120,9 +120,10 @@ class _Trees:
             self.cost[i] = cost
 
     def _absorb(self, i: int, operands: tuple[int, ...], cost: int) -> int:
-        """Let instruction `i` absorb each operand with which its tree costs at most MAX_COST and has few inputs.
+        """Let instruction `i` absorb its operands, one after the other, as far as possible.
 
-        A tree may have at most MAX_INPUTS inputs.
+        An operand is absorbed if no other instruction uses it, and if the tree of `i` then still costs at most MAX_COST
+        and has at most MAX_INPUTS inputs.
 
         Args:
             i: the instruction's number.

@@ -146,8 +146,8 @@ class Graph:
     def changed_operation(self) -> str:
         """Return the name of a user's operation that computes something else now than when the graph was made.
 
-        Return "" if there is none. The functions of such an operation may read a variable, which can change. All code
-        for this graph computes what they computed at first.
+        Return "" if there is none. The functions of such an operation may read a variable, which can change. Code
+        for this graph would go on computing what they computed when the graph was made.
         """
         if not self.runs_users_code:
             return ""

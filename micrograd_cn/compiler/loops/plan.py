@@ -1,7 +1,8 @@
 """Turn a schedule into stages, and give places in memory to values.
 
 Stages run one after the other: straight-line code, sums, maps or gathers. Every scalar that is computed gets a place. A
-vector, which has one row in each lane, gets a place if a loop, another stage or the caller reads it.
+vector, which has a value for several rows, one in each lane, gets a place if a loop, another stage or the
+caller reads it.
 """
 
 from __future__ import annotations

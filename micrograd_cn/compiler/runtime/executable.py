@@ -606,9 +606,9 @@ class CompiledGraph:
 
 
 def copied_lowering(lowering: Lowering) -> Lowering:
-    """Return a copy of a `Lowering` that was not differentiated. The caller may differentiate the copy.
+    """Return a copy of a `Lowering`, which must not have been differentiated. The caller may differentiate the copy.
 
-    Changes of the copy do not change the original.
+    Changes to the copy do not affect the original.
     """
     found = copied(lowering)
     found.code = lowering.code.copy()

@@ -95,7 +95,10 @@ len(self.parameters) in __init__
 
 
 class RefusingParameters(Hooks):
-    """Hooks that refuse to read or assign the data of a real parameter while an update is traced."""
+    """Hooks that raise an error if an update that is traced reads or assigns the data of an actual parameter.
+
+    The update may use its argument `p` alone, which stands in for the parameters.
+    """
 
     owns_nodes = False
 

@@ -33,10 +33,10 @@ function reply(text) {
 // Scroll to what the reader has asked for.
 function bring(element) {
   element.scrollIntoView({ block: "nearest" });
-  broughtTo = panel.scrollTop;
+  broughtTo = sidePanel.scrollTop;
 }
 
-const panel = byId("editing").parentElement;
+const sidePanel = byId("editing").parentElement;
 let broughtTo = 0; // how far the panel was scrolled by bring()
 
 /** @param {number} i */
@@ -192,7 +192,7 @@ let leavesOf = null; // the graph whose leaves are listed
 session.watch(({ other, anew, changes }) => {
   if (["snapshot", "edits", "lang"].some(key => key in changes)) say(""); // the message was about other numbers
   // A step is told at the top of the panel. A reader who has scrolled further down reads something else.
-  if (other || ("done" in changes && panel.scrollTop <= broughtTo)) panel.scrollTop = broughtTo = 0;
+  if (other || ("done" in changes && sidePanel.scrollTop <= broughtTo)) sidePanel.scrollTop = broughtTo = 0;
   if (other) byId("leaf").value = "";
   if (anew) listLeaves(byId("leaf").value === "" ? null : chosenLeaf());
   showLeaf();

@@ -1,8 +1,9 @@
 """Look for a reason, other than a mistake, why a derivative along a direction differs from the numerical one.
 
-`EXCUSES` lists the functions that look for such a reason, in the order in which they are tried. They take a `Doubt`,
-and return the reason as a note for messages, or "" if it does not apply. The derivative that is checked is called
-analytic, and its difference from the numerical derivative is called the mismatch.
+`EXCUSES` lists the functions that look for such a reason, in the order in which they are tried, and
+`HALF_PRECISION_EXCUSES` lists those for half precision. They take a `Doubt`, and return the reason as a note for
+messages, or "" if it does not apply. The derivative that is checked is called analytic, and its difference from the
+numerical derivative is called the mismatch.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
 
 
 def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
-    """Yield zeros of a function in an interval: those on a grid, and one where its sign changes from point to point.
+    """Yield zeros of a function: points of a grid, and one between each two neighbours at which its signs are opposite.
 
     If the function jumps from one sign to the other, the float beside the jump at which it is positive is yielded.
 

@@ -164,7 +164,7 @@ def raise_or_warn(
 
 
 def raise_or_warn_of(failure: PartlyCompared | TooNoisy, stacklevel: int) -> None:
-    """Raise the exception, or give the warning; `stacklevel` is that of the warning, as for `warnings.warn`."""
+    """Raise `failure` if it is an error; otherwise give it as a warning, with `stacklevel` as for `warnings.warn`."""
     if isinstance(failure, TooNoisy):
         raise failure
     warnings.warn(failure, stacklevel=stacklevel + 1)
