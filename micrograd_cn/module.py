@@ -982,10 +982,13 @@ def _assign(model: Module, name: str, x: Any) -> None:
             _before_replacing(model, name, old, x)
             if type(x) is Value and x.op is None and id(model) not in _beginning:
                 _warn_of_argument(model, name, x)
-        elif old.op is None and old.requires_grad and (x.op is not None or x._da is not None):
-            _refuse_computed(model, name, old, x)
+        elif old.op is None and (x.op is not None or x._da is not None):
+            if old.requires_grad:
+                _refuse_computed(model, name, old, x)
+            elif x.op is not None and not _is_kept(old):
+                _record_of(model).frozen.add(name)
         if (x.op is None if type(x) is Value else type(x) in _COLLECTIONS) and id(model) not in _beginning:
-            _note_kept(old, x)
+            _note_kept(model, name, old, x)
     elif type(x) is not Value and id(model) not in _beginning:  # after `__init__`, or in that of a dataclass
         _note_new(model, name, x)
     elif type(x) is Value and x.op is None and id(model) not in _beginning and name not in held:
@@ -1050,21 +1053,24 @@ def _leaves_in(x: Any) -> list[Value]:
 def _note_added(model: Module, name: str, x: Any) -> None:
     """Take note of the states and inputs in `x`, the new attribute `name` of `model`, if a call adds it."""
     if _leaves_in(x) and any(True for _ in _running_models()):
-        _note_kept(dict(_of_module(model)).get(name), x)  # the class may have __slots__
+        _note_kept(model, name, dict(_of_module(model)).get(name), x)  # the class may have __slots__
 
 
-def _note_kept(old: Any, x: Any) -> None:
+def _note_kept(model: Module, name: str, old: Any, x: Any) -> None:
     """Take note of the states and inputs in `x`, which replaces the attribute `old` of a model after `__init__`.
 
     A state is a constant that an operation or `detach` gave. It is no parameter, unless `old` has parameters, also such
-    that are not trained. An input is a leaf to train that a running call makes anew, as it has made those in `old`.
-    Somebody looks at its gradient, so `warn_of_replaced` must not take it for a lost parameter.
+    that are not trained, or was computed in the place of a parameter that is not trained. An input is a leaf to train
+    that a running call makes anew, as it has made those in `old`. Somebody looks at its gradient, so `warn_of_replaced`
+    must not take it for a lost parameter.
     """
     if not (leaves := _leaves_in(x)):
         return
     before = _leaves_in(old) if type(old) is Value or type(old) in _COLLECTIONS else _values_in(old)
     constants = [p for p in leaves if p._da is not p._db and not p.requires_grad]
-    if constants and all(p.op is not None or _is_kept(p) for p in before):
+    record = _records.get(id(model)) if constants else None
+    was_frozen = record is not None and name in record.frozen
+    if constants and not was_frozen and all(p.op is not None or _is_kept(p) for p in before):
         for p in constants:
             p._da = p._db = 0.0
     inputs = [p for p in leaves if p.requires_grad]
@@ -1394,16 +1400,18 @@ class _Record:
         items: for each attribute that is a list or an array, the list of its items, when its places were found.
         arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
             it from the model, the list of its items, and their addresses in memory, which are compared fast.
+        frozen: the names of attributes in which a computed value took the place of a parameter that is not trained.
         lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
     """
 
-    __slots__ = ("arrays", "items", "lists", "model", "places")
+    __slots__ = ("arrays", "frozen", "items", "lists", "model", "places")
 
     def __init__(self) -> None:
         self.model: weakref.ref[Module] | None = None
         self.places: dict[Any, _Places] = {}
         self.items: dict[Any, list[Any]] = {}
         self.arrays: dict[Any, _Arrays] = {}
+        self.frozen: set[str] = set()
         self.lists: list[list[Any]] = []
 
 

@@ -1349,6 +1349,25 @@ def test_constants_that_a_call_keeps_are_no_parameters():
     assert SGD(model.parameters()[:1], lr=0.1).parameters == [model.w]
 
 
+def test_a_frozen_parameter_that_a_call_computes_is_in_the_state_again_once_it_is_detached():
+    class Net(Module):
+        def __init__(self):
+            self.w, self.h = Value(0.5), Value(0.0, requires_grad=False)
+
+        def __call__(self, x):
+            self.h = (self.w * x + self.h).tanh()
+            return self.h
+
+    model = Net()
+    for _ in range(2):
+        model(1.0)
+        model.h = model.h.detach()
+        assert list(model.state_dict()) == ["w", "h"]
+    other = Net()
+    other.load_state_dict(model.state_dict())
+    assert other.h.data == model.h.data
+
+
 @pytest.mark.parametrize("use", [Module.parameters, Module.zero_grad, Module.state_dict, Module.named_parameters])
 def test_a_weight_that_no_grad_made_a_constant_is_refused(use):
     """Python tells nobody of an assignment to an item, so the next use of the model refuses it."""
