@@ -2056,7 +2056,7 @@ class Squared(Module):
     def number(self):
         return self.factor * 2.0
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 -- as users write it
     def constant(self):
         return Value(self.factor, requires_grad=False) * 2.0
 

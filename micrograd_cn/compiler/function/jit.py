@@ -16,7 +16,6 @@ import inspect
 import operator
 import reprlib
 import sys
-import warnings
 import weakref
 from array import array
 from collections import OrderedDict
@@ -101,7 +100,7 @@ from .guards import (
     user_location,
 )
 from .merged import MergedRecordings, merged_results
-from .recording import Recording
+from .recording import Recording, numbers_from
 
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 F = TypeVar("F", bound=Callable[..., Any])
@@ -1429,12 +1428,9 @@ class CompiledFunction:
         columns = columns_of(samples)
         for i, sample in enumerate(zip(*columns, strict=True) if columns else samples):
             static, arguments = self._checked_split((i, sample))
-            try:
-                with inline_compiled(), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of numpy, if an integer overflows
-                    result = self._call(static, {name: plain_argument(x) for name, x in arguments.items()})
-                ours = [number(x.data if isinstance(x, Value) else x) for _, x in flatten(result)[0]]
-            except Exception:  # the function was written for `Value`s
+            plain = {name: plain_argument(x) for name, x in arguments.items()}
+            ours = numbers_from(functools.partial(self._call, static, plain))
+            if ours is None:
                 continue
             theirs = [number(x.data if isinstance(x, Value) else x) for x in results[i]]
             if len(ours) != len(theirs) or not all(map(agree, ours, theirs)):

@@ -316,7 +316,7 @@ def _text(x: Any) -> str:
     """Return `repr(x)`. If it reads the parameters, as that of a method of the optimiser does, say only which it is."""
     try:
         return repr(x)
-    except Exception:
+    except Exception:  # a user's `__repr__` may raise anything where it meets the refusal of a parameter
         return object.__repr__(x)
 
 
