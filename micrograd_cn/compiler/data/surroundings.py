@@ -491,12 +491,13 @@ class Surroundings:
         """Visit the attributes of an object, which are in its `__dict__`, the dict `held`."""
         self._namespaces.add(id(held))
         module = type(x).__module__  # a class may have a descriptor of this name, as those of Cython do
-        if isinstance(module, str) and module.partition(".")[0] == PACKAGE_NAME:
+        own = isinstance(module, str) and module.partition(".")[0] == PACKAGE_NAME
+        if own:
             self._own.add(id(held))
-        if self._attributes is None:
-            self._visit_items(held)
-        elif "_f" in held and type(x).__module__.partition(".")[0] == PACKAGE_NAME:  # a compiled function
+        if own and "_f" in held:  # a compiled function, whose programs are not what the function reads
             self._waiting.append(held["_f"])
+        elif self._attributes is None:
+            self._visit_items(held)
         elif isinstance(x, (FunctionType, SimpleNamespace)) or is_users_module(type(x).__module__):
             of_classes = {name for kind in type(x).__mro__[:-1] for name in vars(kind)}  # which x may come to hide
             for name in self._attributes & (held.keys() | of_classes):

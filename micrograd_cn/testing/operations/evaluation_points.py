@@ -120,7 +120,8 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
         for slot, other, reach in itertools.product(range(count), (0.5, 3.0), (NEAR_REACH, FAR_REACH)):
 
             def at(x: float, slot: int = slot, other: float = other, count: int = count) -> Point:
-                return tuple([x if i == slot else other for i in range(count)])
+                # The others differ: clip(x, 1.0, 1.0) has a kink at every x
+                return tuple([x if i == slot else other + 0.5 * i for i in range(count)])
 
             found = _zeros(lambda x, at=at: kink(*at(x)), *interior(operand_domain(op, slot), reach))  # type: ignore[misc]
             yield from map(at, found)
