@@ -121,7 +121,8 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
 
             def at(x: float, slot: int = slot, other: float = other, count: int = count) -> Point:
                 # The others differ: clip(x, 1.0, 1.0) has a kink at every x
-                return tuple([x if i == slot else other + 0.5 * i for i in range(count)])
+                others = iter([other + 0.5 * i for i in range(count)])
+                return tuple([x if i == slot else next(others) for i in range(count)])
 
             found = _zeros(lambda x, at=at: kink(*at(x)), *interior(operand_domain(op, slot), reach))  # type: ignore[misc]
             yield from map(at, found)
