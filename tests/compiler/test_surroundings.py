@@ -11,6 +11,7 @@ import functools
 import gc
 import heapq
 import itertools
+import logging
 import operator
 import queue
 import random
@@ -30,6 +31,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value, functional
 from micrograd_cn.compiler import CompiledFunction, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data.surroundings import ReachableCode, Surroundings
 from micrograd_cn.nn import MLP, Layer, Module
 from micrograd_cn.optim import SGD, Adam, Optimizer
 
@@ -1274,13 +1276,13 @@ def counted_through_a_proxy():
     return count
 
 
-kept_alive = []
+kept_seen = []
 
 
 def counted_through_a_weak_reference():
     made = SimpleHolder()
     made.n = 0
-    kept_alive.append(made)
+    kept_seen.append(made)
     weak = weakref.ref(made)
 
     def count():
@@ -1686,8 +1688,64 @@ def imported(made):
     return factor
 
 
+def of_compiled_function():
+    made = compile(lambda x: x)
+    made.factor = 2.0
+    return (lambda: made.factor), lambda: setattr(made, "factor", 3.0)
+
+
+class Settings(collections.UserDict):
+    pass
+
+
+def of_a_base_class():
+    made = Settings(factor=2.0)
+    return (lambda: made["factor"]), lambda: made.update(factor=3.0)
+
+
+class Network(MLP):
+    pass
+
+
+def layers_of_a_base_class():
+    made = Network(1, [1, 1])
+    for p in made.parameters():
+        p.data, p.requires_grad = 2.0, False
+    return (lambda: made([1.0])), made.layers.pop
+
+
+class Pair:
+    __match_args__ = ("factor",)
+
+
+def in_a_class_pattern(read):
+    def make():
+        made = Pair()
+        vars(made)["factor"] = 2.0
+        return (lambda: read(made)), lambda: vars(made).update(factor=3.0)
+
+    return make
+
+
+def by_name(made):
+    match made:
+        case Pair(factor=found):
+            return found
+
+
+def by_place(made):
+    match made:
+        case Pair(found):
+            return found
+
+
 @pytest.mark.parametrize(
-    "make", [variable, reference, memory, missing_attribute, module(imported), module(operator.attrgetter("factor"))]
+    "make",
+    [
+        *(variable, reference, memory, missing_attribute, module(imported), module(operator.attrgetter("factor"))),
+        *(of_compiled_function, of_a_base_class, layers_of_a_base_class),
+        *(in_a_class_pattern(by_name), in_a_class_pattern(by_place)),
+    ],
 )
 def test_fit_notices_what_is_read_in_unusual_ways(make, monkeypatch):
     monkeypatch.delitem(sys.modules, "micrograd_cn_settings_of_a_test", raising=False)
@@ -1743,7 +1801,7 @@ def test_a_callback_may_change_what_the_function_does_not_use():
     assert len(seen) == 9
 
 
-def test_fit_keeps_no_object_alive_that_a_weak_reference_is_to_and_reads_no_released_memory():
+def test_fit_keeps_no_object_seen_that_a_weak_reference_is_to_and_reads_no_released_memory():
     made, memory = Doubling(), memoryview(array.array("d", [2.0]))
     weak = weakref.ref(made)
     loss = compile(lambda x: (w * x * (2.0 if weak() else 3.0) * (memory.nbytes if x is None else 1.0)) ** 2)
@@ -1789,6 +1847,47 @@ def test_fit_records_nothing_again_for_what_the_function_does_not_read():
         if i == 1:
             calls.clear()
     assert calls == []
+
+
+class Trainer:
+    """A model with its compiled loss and all that a program for training may keep beside it."""
+
+    def __init__(self, read):
+        self.model, self.read = MLP(2, [2, 1]), read
+        self.loss = compile(self.error)
+        self.optimizer = SGD(self.model.parameters(), 0.0, momentum=0.5)
+
+    def error(self, x, y):
+        return (self.model([x, y]) - 1.0) ** 2 + self.read(self.model)
+
+    def keep(self):
+        inputs = [Value(1.0), Value(2.0)]
+        self.program = compile(self.model(inputs), inputs=inputs)
+        self.program.hessian([[1.0, 2.0]])
+        self.history = [self.loss.fit([(1.0, 2.0)], self.optimizer, 1) for _ in range(2)]
+        self.last = self.loss(1.0, 2.0)
+
+    def keep_others(self):
+        self.log, self.rows, self.rng = logging.getLogger(), [[i] for i in range(500)], random.Random(0)
+
+
+@pytest.mark.parametrize("read", [lambda model: 0.0, lambda model: sum(p * p for p in model.parameters())])
+def test_what_a_model_keeps_for_training_is_hardly_looked_at(read):
+    """A fit looks through all that a function can read, so it must not look through programs."""
+    trainer = Trainer(read)
+    whole = Surroundings([trainer])
+    code = ReachableCode([trainer.error])
+    named = Surroundings([trainer.error], code.attributes, code.names)
+    trainer.keep()
+    now = Surroundings([trainer])
+    assert (whole.complete, now.complete) == (True, True)
+    assert len(now._seen) < len(whole._seen) + 30
+    trainer.keep_others()
+    code = ReachableCode([trainer.error])
+    now = Surroundings([trainer.error], code.attributes, code.names)
+    assert (now.complete, code.writes) == (True, False)
+    assert len(now._seen) == len(named._seen)
+    assert {*trainer.model.parameters()} <= {*now.leaves}
 
 
 def test_fit_says_what_a_function_raises_that_worked_before():

@@ -13,6 +13,7 @@ import operator
 import random
 import sys
 import weakref
+from abc import ABC
 from array import array
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
@@ -39,7 +40,7 @@ from types import (
     SimpleNamespace,
     WrapperDescriptorType,
 )
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol
 
 from ...engine import Value
 from ...graph.callers import PACKAGE
@@ -87,6 +88,7 @@ WRITING_OPCODES = {
     for name in ("STORE_ATTR", "STORE_GLOBAL", "STORE_SUBSCR", "STORE_SLICE", "DELETE_ATTR", "DELETE_SUBSCR")
     if name in dis.opmap
 }
+MATCH_CLASS = dis.opmap["MATCH_CLASS"]
 # Methods that change a collection: those that a similar but immutable class does not have, as tuple is for list
 CHANGING_METHODS = {
     name
@@ -114,8 +116,13 @@ READING_ALL = {
     *("getattr", "hasattr", "vars", "dir", "eval", "exec", "attrgetter", "methodcaller", "getmembers"),
     *("format", "format_map"),
     *("__dict__", "__getattribute__", "asdict", "astuple", "fields", "replace", "__dataclass_fields__", "__slots__"),
-    *("parameters", "named_parameters", "modules", "named_modules", "children", "state_dict"),
+    "__match_args__",
 }
+# The names of methods that read all attributes of a module, and of the objects inside it
+READING_MODULES = {"parameters", "named_parameters", "modules", "named_modules", "children", "entries", "state_dict"}
+READING_IN_MODULES = READING_ALL | READING_MODULES
+# Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
+BASES = (object, ABC, Generic, Protocol, Module)
 NAMESPACES = {"globals", "vars", "__dict__"}  # code that uses one of these may read variables by texts
 METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
 DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
@@ -149,6 +156,10 @@ def facts_of(code: CodeType) -> Facts:
     if not NAMESPACES.isdisjoint(names):
         names = names.union([name for name in code.co_consts if type(name) is str and name.isidentifier()])
     opcodes = {*code.co_code[::2]}
+    if MATCH_CLASS in opcodes:  # `case Point(x=0)` has the names of attributes in a constant, and `case Point(0)` none
+        names = names.union([x for part in code.co_consts if type(part) is tuple for x in part if type(x) is str])
+        if any(code.co_code[i + 1] for i in range(0, len(code.co_code), 2) if code.co_code[i] == MATCH_CLASS):
+            names = names.union(["__match_args__"])
     writes = not opcodes.isdisjoint(WRITING_OPCODES) or not WRITING_NAMES.isdisjoint(names)
     writes |= any("out" in constant for constant in code.co_consts if type(constant) is tuple)  # f(x, out=array)
     rebinds = bool(code.co_freevars) and dis.opmap["STORE_DEREF"] in opcodes
@@ -183,15 +194,19 @@ class ReachableCode:
         self._seen: dict[Any, Any] = {}
         self._kinds: dict[type, list[Any]] = {}  # the classes whose methods have been looked at, and their slots
         self._counts: dict[type, int] = {}  # how many objects of a class have been looked at
-        self._classes: list[tuple[str, Any]] = []  # the methods that have not been looked at
+        # The methods and attributes that have not been looked at, each with its name, and with the names of what may
+        # read it without that name
+        self._unread: list[tuple[str, set[str], Any]] = []
         self._waiting = [*roots]
         while self._waiting and len(self._seen) < MAX_OBJECTS:
             self._visit(self._waiting.pop())
-            if not self._waiting and self._classes:
-                used = [method for method in self._classes if method[0] in self._names]
-                if used:
-                    self._classes = [method for method in self._classes if method[0] not in self._names]
-                    self._waiting = [method for _, method in used]
+            if not self._waiting:
+                unread, self._unread = self._unread, []
+                for part in unread:
+                    if part[0] in self._names or not self._names.isdisjoint(part[1]):
+                        self._waiting.append(part[2])
+                    else:
+                        self._unread.append(part)
 
     @property
     def names(self) -> frozenset[str]:
@@ -205,7 +220,7 @@ class ReachableCode:
         >>> model = Module()
         >>> sorted(ReachableCode([lambda x: model.w * x]).attributes)
         ['model', 'w']
-        >>> ReachableCode([lambda: sum(p * p for p in model.parameters())]).attributes is None
+        >>> ReachableCode([lambda name: getattr(model, name)]).attributes is None
         True
         """
         return frozenset(self._names) if READING_ALL.isdisjoint(self._names) else None
@@ -272,13 +287,18 @@ class ReachableCode:
             held = getattr(x, "__dict__", None)
             if module.partition(".")[0] != PACKAGE_NAME:
                 if isinstance(held, dict) and len(held) <= MAX_ATTRIBUTES:
-                    self._waiting += [part for part in held.values() if not isinstance(part, NO_CODE)]
+                    parts = {name: part for name, part in held.items() if not isinstance(part, NO_CODE)}
+                    if _reads_by_names(kind):
+                        others = READING_IN_MODULES if isinstance(x, Module) else READING_ALL
+                        self._unread += [(name, others, part) for name, part in parts.items()]
+                    else:
+                        self._waiting += parts.values()
                 if kind not in self._kinds:
                     self._visit_class(kind)
                 if slots := self._kinds[kind]:
                     self._waiting += [_content(x, slot) for slot in slots]
-            elif isinstance(held, dict) and "_f" in held:  # a compiled function
-                self._waiting.append(held["_f"])
+            elif isinstance(held, dict) and "_f" in held:
+                self._waiting += [held[name] for name in _names_in_compiled(held)]
 
     def _visit_type(self, kind: type) -> None:
         """Visit the code that makes an object of the class `kind`."""
@@ -302,7 +322,7 @@ class ReachableCode:
                     if runs and name not in SETUP:
                         self._waiting.append(part)
                     elif name not in SETUP:
-                        self._classes.append((name, part))
+                        self._unread.append((name, READING_ALL, part))
 
     def _visit_function(self, f: FunctionType) -> None:
         names, writes = facts_of(f.__code__)
@@ -393,15 +413,30 @@ class Surroundings:
         self._other_kinds: set[type] = set()  # classes of objects that have nothing but attributes
         self._own: set[int] = set()  # the ids of the `__dict__`s of objects of this package
         self.complete = True
-        seen: dict[int, Any] = {}
+        self._seen: dict[int, Any] = {}  # as long as this object exists, no other object has the id of one of these
         self._waiting: deque[Any] = deque(roots)
-        while self._waiting and len(seen) < MAX_SURROUNDING:
-            x = self._waiting.popleft()
-            if id(x) not in seen:
-                seen[id(x)] = x
-                self._visit(x)
+        reads_modules = attributes is not None and not READING_MODULES.isdisjoint(attributes)
+        # Modules whose attributes are all read, and the objects of which only the attributes with names were looked at
+        self._modules: list[Module] | None = [] if reads_modules else None
+        self._partly: list[Any] = []
+        self._visit_waiting()
+        if self._modules:
+            modules, self._modules, self._attributes = self._modules, None, None
+            for x in self._partly:
+                del self._seen[id(x)]
+            self._waiting += modules
+            self._visit_waiting()
         self.complete &= not self._waiting
-        self._alive = seen  # as long as this object exists, no other object has the id of one of these
+
+    def _visit_waiting(self) -> None:
+        while self._waiting and len(self._seen) < MAX_SURROUNDING:
+            x = self._waiting.popleft()
+            if id(x) not in self._seen:
+                if self._modules is not None and isinstance(x, Module):
+                    self._modules.append(x)
+                else:
+                    self._seen[id(x)] = x
+                    self._visit(x)
 
     def _visit(self, x: Any) -> None:
         if type(x) in self._other_kinds:  # a shortcut, for speed
@@ -494,19 +529,24 @@ class Surroundings:
         own = isinstance(module, str) and module.partition(".")[0] == PACKAGE_NAME
         if own:
             self._own.add(id(held))
-        if own and "_f" in held:  # a compiled function, whose programs are not what the function reads
-            self._waiting.append(held["_f"])
+        if own and ("_f" in held or "compiled" in held):  # whose programs are not what the function reads
+            self._visit_names(held, _names_in_compiled(held))
         elif self._attributes is None:
             self._visit_items(held)
-        elif isinstance(x, (FunctionType, SimpleNamespace)) or is_users_module(type(x).__module__):
+        elif isinstance(x, FunctionType) or type(x) is SimpleNamespace or _reads_by_names(type(x)):
             of_classes = {name for kind in type(x).__mro__[:-1] for name in vars(kind)}  # which x may come to hide
-            for name in self._attributes & (held.keys() | of_classes):
-                self._variables.append((held, name))
-                if name in held:
-                    self._add([held[name]])
-            self._growing.append(held)  # `try: y = x.attribute` reads an attribute that is not there yet
+            self._visit_names(held, self._attributes & (held.keys() | of_classes))
+            self._partly.append(x)
         else:  # the methods of another package read attributes that the user's code does not name
             self._visit_items(held)
+
+    def _visit_names(self, held: dict[str, Any], names: Iterable[str]) -> None:
+        """Visit those attributes in `held`, the `__dict__` of an object, that have one of the names."""
+        for name in names:
+            self._variables.append((held, name))
+            if name in held:
+                self._add([held[name]])
+        self._growing.append(held)  # `try: y = x.attribute` reads an attribute that is not there yet
 
     def _visit_class(self, kind: type) -> None:
         # Also names of the bases, which the class may come to hide
@@ -897,6 +937,26 @@ def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
             elif callable(x):
                 found[id(x)] = x
     return [*found.values()]
+
+
+def _reads_by_names(kind: type) -> bool:
+    """Return whether only users' code, which names the attributes, reads those of objects of the class `kind`.
+
+    The methods of a base class from elsewhere, such as `MLP`, read attributes that the user's code does not name.
+
+    >>> from micrograd_cn.nn import MLP
+    >>> _reads_by_names(Module), _reads_by_names(MLP)
+    (True, False)
+    """
+    return all(base in BASES or is_users_module(base.__module__) for base in kind.__mro__)
+
+
+def _names_in_compiled(held: dict[str, Any]) -> list[str]:
+    """Return the names of those attributes of a compiled function or a program that a function may read.
+
+    `held` is its `__dict__`. A user may have added some of the attributes. What holds machine code is left out.
+    """
+    return [name for name in held if name == "_f" or not (name.startswith("_") or name in ("compiled", "row"))]
 
 
 def _items(x: Any) -> list[Any]:
