@@ -1,4 +1,5 @@
 """Compile functions.
 
 A function is recorded again for arguments that are nested in a new way, for new static arguments, and for a new branch.
+The object that `compile` returns, a `CompiledFunction` (`jit`), reads samples with `arguments`.
 """

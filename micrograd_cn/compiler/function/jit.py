@@ -12,17 +12,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import inspect
 import operator
 import reprlib
 import sys
 import weakref
 from array import array
-from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import isnan
-from types import FunctionType, NoneType
+from types import FunctionType
 from typing import Any, NamedTuple, Never, NoReturn, TypeAlias, TypeVar, overload
 
 from ...derivatives.tree import flatten
@@ -32,7 +30,6 @@ from ...graph.interrupts import at_once
 from ...ops.number import flag, number, number_or_none
 from ...ops.options import refuse_options
 from ...optim import Optimizer
-from ..data.arrays import is_column
 from ..data.captured import CapturedValue
 from ..data.indices import rows_out_of_range
 from ..data.nodes import some_frozen
@@ -40,25 +37,12 @@ from ..data.parameters import Gradients, add_gradients
 from ..data.partition import at_indices
 from ..data.rows import as_result, row_numbers, writable_address
 from ..data.samples import (
-    INSTEAD_OF_VALUE,
     Bucket,
-    ModuleKey,
-    StaticValue,
-    TreeDef,
-    bucket_columns,
-    bucket_samples,
     columns_of,
     copy_numbers,
-    first_invalid,
-    leaf_paths,
     numpy_like,
     plain_argument,
-    refuse_lengths,
-    rows_of_columns,
     select_rows,
-    static_value,
-    treedef_of,
-    unflatten,
 )
 from ..data.surroundings import ReachableCode, Snapshot, Surroundings
 from ..derivatives import (
@@ -90,19 +74,16 @@ from ..training.epochs import (
 )
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
+from .arguments import Arguments, describe_argument
 from .branch import raise_guard_error
 from .gradients import BatchPart, GradientVariables, auxiliary, check_pair, mean_matrix, numpy_of, scattered
 from .guards import (
     Guard,
-    inline_compiled,
     is_inlining,
-    remembered,
-    user_location,
 )
 from .merged import MergedRecordings, merged_results
 from .recording import Recording, numbers_from
 
-POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -325,19 +306,6 @@ RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and th
 INPUTS = Default("inputs")
 
 
-def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
-    """Return the names of the arguments of a plain Python function whose arguments are all positional, else None.
-
-    `inspect.signature` gives the same names, but would make the first call of a small function take a tenth longer.
-    """
-    if type(f) is not FunctionType or f.__kwdefaults__ or "__wrapped__" in f.__dict__ or "__signature__" in f.__dict__:
-        return None
-    code = f.__code__
-    if code.co_kwonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
-        return None
-    return code.co_varnames[: code.co_argcount]
-
-
 class CompiledFunction:
     """A function that is recorded and compiled when it is called; see `compile`.
 
@@ -364,20 +332,8 @@ class CompiledFunction:
         functools.update_wrapper(self, f, updated=())
         self._f, self._branches = f, flag("compile(): branches", branches)
         self._name = getattr(f, "__name__", type(f).__name__)
-        self._static = _names(static)
-        self._known_signature: inspect.Signature | None = None
-        for argument in self._static:
-            if argument not in self._signature.parameters:
-                raise ValueError(f"static={argument!r} is not an argument of {self._name}{self._signature}")
-        self._positional: tuple[str, ...] = ()
-        if not self._static:
-            names = _positional_names(f)
-            if names is None:
-                parameters = [p for p in self._signature.parameters.values() if not _takes_nothing(p)]
-                names = tuple([p.name for p in parameters]) if {p.kind for p in parameters} <= POSITIONAL_KINDS else ()
-            self._positional = names
+        self._arguments = Arguments(f, self._name, static)
         self._recordings: dict[Any, Recordings] = {}
-        self._module_keys: dict[int, ModuleKey] = {}  # for `static_value`
         # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
         # of the calls before there is such code, or to None if there can be none
         self._array_runners: dict[Any, ReadyCall | int | None] = {}
@@ -396,18 +352,6 @@ class CompiledFunction:
         self._instance: Any = None
         self._attribute = self._name
         self._owner: type | None = None  # the class of which this is a method
-
-    @property
-    def _signature(self) -> inspect.Signature:
-        if self._known_signature is None:
-            try:
-                self._known_signature = inspect.signature(self._f)
-            except ValueError:  # of a function in C, such as max
-                raise TypeError(
-                    f"compile() needs to know the arguments of {self._name}, which Python does not tell; write "
-                    f"compile(lambda x, y: {self._name}(x, y))"
-                ) from None
-        return self._known_signature
 
     @property
     def parameters(self) -> list[Value]:
@@ -469,12 +413,12 @@ class CompiledFunction:
         key = f"_compiled_{getattr(self._f, '__qualname__', self._attribute)}"
         found = held.get(key)
         if not (isinstance(found, CompiledFunction) and found._method is self and found._instance is instance):
-            found = held[key] = CompiledFunction(bind(self._f, instance, owner), self._static, self._branches)
+            found = held[key] = CompiledFunction(bind(self._f, instance, owner), self._arguments.static, self._branches)
             found._method, found._instance = self, instance
         return found
 
     def __copy__(self) -> CompiledFunction:
-        return CompiledFunction(self._f, self._static, self._branches)
+        return CompiledFunction(self._f, self._arguments.static, self._branches)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
         """Return a deep copy, which is compiled anew.
@@ -483,7 +427,7 @@ class CompiledFunction:
         """
         if self._method:
             return self._method.__get__(copy.deepcopy(self._instance, memo))
-        return CompiledFunction(copy.deepcopy(self._f, memo), self._static, self._branches)
+        return CompiledFunction(copy.deepcopy(self._f, memo), self._arguments.static, self._branches)
 
     def __reduce__(self) -> Any:
         """Pickle the function by its name, as Python pickles functions. The loaded function is recorded anew.
@@ -504,10 +448,11 @@ class CompiledFunction:
                 return self._f.__qualname__
             if found is not self._f:
                 raise TypeError(
-                    f"cannot pickle compiled {self._name}{self._signature}: functions are pickled by their names, and "
-                    f"{self._f.__module__} has none named {self._f.__qualname__}; define it at the top of a module"
+                    f"cannot pickle compiled {self._name}{self._arguments.signature}: functions are pickled by their "
+                    f"names, and {self._f.__module__} has none named {self._f.__qualname__}; define it at the top of a "
+                    "module"
                 )
-        return CompiledFunction, (self._f, self._static, self._branches)
+        return CompiledFunction, (self._f, self._arguments.static, self._branches)
 
     # The public methods
 
@@ -536,7 +481,7 @@ class CompiledFunction:
                 if not (found.merged and isnan(result)):
                     return result
         try:
-            bucket = self._bucket_of(args, kwargs)
+            bucket = self._arguments.bucket_of(args, kwargs)
         except TypeError:
             if args and self._owner and isinstance(args[0], self._owner) and isinstance(self._f, FunctionType):
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
@@ -694,7 +639,7 @@ class CompiledFunction:
             mean = flag("hessian(): mean", mean)
         wrt = self._variables("hessian", wrt)
         if mean:
-            found, buckets = [], self._buckets("hessian", samples)
+            found, buckets = [], self._arguments.buckets_of("hessian", samples)
             self._check_unused("hessian", wrt, buckets)
             parts = self._parts("hessian", buckets, threads, wrt=wrt)
             for recording, bucket, rows, _ in parts:
@@ -749,7 +694,7 @@ class CompiledFunction:
             if not (isnan(mean) or (merged and (merged.may_spoil(gradients) or merged.leaves_gradients_out()))):
                 add_gradients([program.as_gradients(gradients)])
                 return mean
-        buckets = self._buckets("backward", samples)
+        buckets = self._arguments.buckets_of("backward", samples)
         if found := self._merged_gradient(buckets, threads):
             program, merged, mean, gradients = found
             if not merged.leaves_gradients_out():
@@ -816,7 +761,7 @@ class CompiledFunction:
         if is_default:
             wrt = "parameters"
         elif type(wrt) is str:
-            self._refuse_clash("value_and_grad", wrt)
+            self._arguments.refuse_clash("value_and_grad", wrt)
         if not (type(each) is type(has_aux) is bool):
             each, has_aux = flag("value_and_grad(): each", each), flag("value_and_grad(): has_aux", has_aux)
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
@@ -837,9 +782,9 @@ class CompiledFunction:
                 return mean, found
         if each and not has_aux and threads == 1 and (ready_pair := self._array_values_and_gradients(wrt, samples)):
             return ready_pair
-        variables = GradientVariables(wrt, self._signature.parameters)
+        variables = GradientVariables(wrt, self._arguments.signature.parameters)
         flat = "inputs" if variables.are_inputs else ()  # others are nested as the arguments are
-        buckets = self._buckets("value_and_grad", samples)
+        buckets = self._arguments.buckets_of("value_and_grad", samples)
         self._check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
         of_mean = not (variables.arguments or each)
@@ -1019,13 +964,13 @@ class CompiledFunction:
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
             clip_grad_norm, callback, patience,
         )  # fmt: skip
-        found = self._buckets("fit", samples)
+        found = self._arguments.buckets_of("fit", samples)
         if options.calls_users_code:
             copy_numbers(found)
         others: list[Bucket] = []
         if validation is not None:
             with naming_validation():
-                others = self._buckets("fit", validation)
+                others = self._arguments.buckets_of("fit", validation)
             if options.calls_users_code:
                 copy_numbers(others)
         for recording in chain.from_iterable([self._recordings.get((t.static, t.treedef), ()) for t in found]):
@@ -1150,7 +1095,7 @@ class CompiledFunction:
         """
         numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
         try:
-            self._flat_function(bucket)(*map(Value, numbers))
+            self._arguments.flat_function(bucket)(*map(Value, numbers))
         except (IndexError, TypeError, ValueError) as error:
             raise type(error)(f"{name}(): {kind} {bucket.samples[row]}: {error}") from error
 
@@ -1404,11 +1349,13 @@ class CompiledFunction:
         if isinstance(samples, Iterator):
             samples = list(samples)  # they are read twice
         results: dict[int, Sequence[Any]] = {}
-        for bucket in self._buckets("check", samples):
+        for bucket in self._arguments.buckets_of("check", samples):
             for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples))):
                 width = bucket.width
                 numbers = {bucket.samples[i]: list(bucket.numbers[i * width : (i + 1) * width]) for i in rows}
-                called = recording.program.check_named("sample", numbers, self._flat_function(bucket), rtol, atol)
+                called = recording.program.check_named(
+                    "sample", numbers, self._arguments.flat_function(bucket), rtol, atol
+                )
                 results |= zip(numbers, [outputs for _, _, outputs in called], strict=True)
         self._check_with_numbers(samples, results, close(rtol, atol))
 
@@ -1427,9 +1374,9 @@ class CompiledFunction:
         """
         columns = columns_of(samples)
         for i, sample in enumerate(zip(*columns, strict=True) if columns else samples):
-            static, arguments = self._checked_split((i, sample))
+            static, arguments = self._arguments.split_sample((i, sample))
             plain = {name: plain_argument(x) for name, x in arguments.items()}
-            ours = numbers_from(functools.partial(self._call, static, plain))
+            ours = numbers_from(functools.partial(self._arguments.call, static, plain))
             if ours is None:
                 continue
             theirs = [number(x.data if isinstance(x, Value) else x) for x in results[i]]
@@ -1480,15 +1427,15 @@ class CompiledFunction:
 
     def recording_of(self, *args: Any, **kwargs: Any) -> Recording:
         """Return the `Recording` for the arguments of a sample. It is made if there is none yet."""
-        return self._dispatch(self._bucket_of(args, kwargs), row_numbers(1))[0][0]
+        return self._dispatch(self._arguments.bucket_of(args, kwargs), row_numbers(1))[0][0]
 
     def __repr__(self) -> str:
         known = self._different()
         count = f"{len(known)} program{'s' * (len(known) != 1)}" if known else "not called yet"
-        lines = [f"compiled {self._name}{self._signature}: {count}"]
+        lines = [f"compiled {self._name}{self._arguments.signature}: {count}"]
         for (static, treedef), recording in known:
             values = [f"{name}={x.value!r}" for name, x in static]
-            lines.append(f"  ({', '.join([*map(_describe_argument, treedef), *values])}): {recording.program!r}")
+            lines.append(f"  ({', '.join([*map(describe_argument, treedef), *values])}): {recording.program!r}")
         return "\n".join(lines)
 
     def _different(self) -> list[tuple[Any, Recording]]:
@@ -1500,121 +1447,6 @@ class CompiledFunction:
         return [*found.values()]
 
     # The way from samples to recordings
-
-    def _split_static(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the static arguments as pairs of a name and a `StaticValue`, and the other arguments by name."""
-        if self._positional and len(args) == len(self._positional) and not kwargs:
-            return (), dict(zip(self._positional, args, strict=True))
-        bound = self._signature.bind(*args, **kwargs).arguments
-        static = tuple(
-            [(name, static_value(name, bound.pop(name), self._module_keys)) for name in self._static if name in bound]
-        )
-        return static, bound
-
-    def _bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
-        """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments.
-
-        Raises:
-            TypeError: an argument contains something that is not a number, or the function does not take them.
-        """
-        static, arguments = self._split_static(args, kwargs)
-        numbers = array("d")
-        try:
-            treedef = tuple([(name, treedef_of(x, numbers)) for name, x in arguments.items()])
-        except TypeError:
-            text = first_invalid(arguments).replace("write x.data for the number of a Value x", INSTEAD_OF_VALUE)
-            raise TypeError(f"{self._name}: {text}") from None
-        bucket = Bucket(treedef, static)
-        bucket.numbers, bucket.width, bucket.samples = numbers, len(numbers), [0]
-        return bucket
-
-    def _buckets(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
-        if is_inlining():
-            error = TypeError(
-                f"{user_location()}: {name}() of {self._name} as a part of another function would be the same number "
-                "for every sample; call it, or take its derivative by functional.grad"
-            )
-            raise remembered(error)
-        bucket = None
-        try:
-            if self._static and type(samples) is tuple:
-                self._refuse_single_static(samples)
-            if columns := columns_of(samples):
-                named = self._named_columns(columns)
-                bucket = bucket_columns(named) if named else None
-        except TypeError as error:
-            raise TypeError(f"{name}() of {self._name}{self._signature}: {error}") from error
-        if bucket:
-            found = [bucket]
-        else:
-            found = bucket_samples(rows_of_columns(columns) if columns else samples, self._checked_split)
-        found = [bucket for bucket in found if len(bucket.samples)]
-        if some and not found:
-            raise ValueError(f"{name}() was given no samples")
-        return found
-
-    def _named_columns(self, columns: Sequence[Any]) -> dict[str, Any]:
-        """Return a dict from the names of arguments to their values; {} if some of these arguments are static.
-
-        `columns` has the values of each argument in all samples.
-
-        Raises:
-            TypeError: the function does not take that many arguments, or it takes any number of them; or some of them
-                are static, and the values of an argument are in an array.
-            ValueError: some of them are static, and `columns` differ in length.
-        """
-        if len(self._positional) == len(columns):
-            return dict(zip(self._positional, columns, strict=True))
-        parameters = self._signature.parameters
-        if self._positional and any(map(_takes_nothing, parameters.values())):
-            raise TypeError(
-                f"it takes {', '.join(self._positional)}, but got {len(columns)} arguments; a tuple has one entry for "
-                "each argument, so write (X,), with an array X that has a sample in each row"
-            )
-        if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
-            raise TypeError("it takes any number of arguments; give a list of tuples, one for each sample")
-        try:
-            bound = self._signature.bind(*columns).arguments
-        except TypeError as error:
-            if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters.values()):
-                raise TypeError(f"{error}{self._arguments_instead()}") from error
-            if len(columns) == 1:
-                raise TypeError(
-                    f"{error}; an array has the values of one argument, so write (x[:, 0], x[:, 1]) for its columns, "
-                    "or ((X, Y), ...) for the values of two arguments"
-                ) from error
-            raise TypeError(
-                f"{error}; a tuple has one entry for each argument, so write a list, [(x, y), ...], of the samples"
-            ) from error
-        static = [argument for argument in self._static if argument in bound]
-        if static and any(map(is_column, columns)):
-            raise TypeError(f"{static[0]} is static; write a list of tuples, one for each sample")
-        if static:
-            refuse_lengths(bound, [*map(len, bound.values())])
-        return {} if static else bound
-
-    def _refuse_single_static(self, columns: tuple[Any, ...]) -> None:
-        """Raise TypeError if one of `columns` is a single value of a static argument, such as a text, and not a list.
-
-        `columns` has the values of each argument in all samples. A number is repeated for all samples, so it raises no
-        error.
-        """
-        names = list(self._signature.parameters)[: len(columns)]
-        listed = [isinstance(x, (list, range)) or is_column(x) for x in columns]
-        for name, x, is_list in zip(names, columns, listed, strict=False):
-            if name not in self._static or is_list or number_or_none(x) is not None:
-                continue
-            if not any(listed):
-                write = f"write [({', '.join(names)})] for one sample"
-            elif any(map(is_column, columns)):
-                write = "write a list of tuples, one for each sample"
-            else:
-                shown = repr(x) if isinstance(x, (str, NoneType)) else name
-                write = f"write [{shown}] * len({names[listed.index(True)]}) for the same value in all samples"
-            raise TypeError(
-                f"a tuple has one entry for each argument, a list of its values, but got a {type(x).__name__} for "
-                f"{name}, which is static; {write}"
-            )
 
     def _wrt(self, kind: str, wrt: Any, recording: Recording) -> Any:
         """Return the argument `wrt` for the method `kind` of the recording's program.
@@ -1640,27 +1472,9 @@ class CompiledFunction:
         if type(wrt) is Default:
             return "inputs"
         if isinstance(wrt, str):
-            self._refuse_clash(kind, wrt)
+            self._arguments.refuse_clash(kind, wrt)
             return wrt
         return _variables(kind, wrt)
-
-    def _refuse_clash(self, kind: str, wrt: str) -> None:
-        """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument that is not static has this name.
-
-        There is no error if that makes no difference, because this argument is the only input.
-        """
-        if wrt not in ("inputs", "parameters") or wrt not in (self._positional or self._signature.parameters):
-            return
-        names = [name for name in self._signature.parameters if name not in self._static]
-        # For the only argument, both mean the same, except that `value_and_grad` nests derivatives as the argument is
-        is_same = names == ["inputs"] and kind != "value_and_grad"
-        if wrt in names and not is_same:
-            others = f"wrt={names} for all arguments" if wrt == "inputs" else f"wrt={self._name}.parameters for these"
-            what = "all arguments" if wrt == "inputs" else "the parameters of the function"
-            raise ValueError(
-                f'{kind}(): wrt="{wrt}" means {what}, but an argument of {self._name} has this name; write '
-                f'wrt=["{wrt}"] for the argument, or {others}'
-            )
 
     def _map_samples(
         self,
@@ -1681,7 +1495,7 @@ class CompiledFunction:
             ValueError: `out` has another size than all results, or is given although the results differ in size.
         """
         check_threads(name, threads)
-        buckets = self._buckets(name, samples, some=False)
+        buckets = self._arguments.buckets_of(name, samples, some=False)
         self._check_unused(name, wrt, buckets)
         if len(buckets) > 1 and _depends_on_inputs(wrt):
             self._check_key_order(name, buckets)
@@ -1782,7 +1596,7 @@ class CompiledFunction:
         than Python needs to find the one program that computes both. Return None for other arguments, or if `wrt` is
         not the name of this argument.
         """
-        names, arrays = self._signature.parameters, as_tuple(samples)
+        names, arrays = self._arguments.signature.parameters, as_tuple(samples)
         if type(wrt) is not str or len(names) != 1 or wrt not in names or len(arrays) != 1:
             return None
         if getattr(arrays[0], "ndim", 0) not in (1, 2) or len(arrays[0]) > MAX_TWICE_ROWS:
@@ -1842,7 +1656,7 @@ class CompiledFunction:
         """
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
-        treedef = treedef_of_shapes(self._positional, shapes)
+        treedef = treedef_of_shapes(self._arguments.positional, shapes)
         recordings = self._recordings.get(((), treedef), ())
         if not recordings:
             return None
@@ -1875,54 +1689,6 @@ class CompiledFunction:
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
         return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged)
-
-    def _checked_split(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        i, sample = numbered
-        if not isinstance(sample, (tuple, list)):
-            raise TypeError(
-                f"sample {i} is {type(sample).__name__} {reprlib.repr(sample)}, not a tuple of arguments of "
-                f"{self._name}{self._signature}; {self._sample_instead(sample)}"
-            )
-        try:
-            return self._split_static(sample, {})
-        except TypeError as error:
-            raise TypeError(
-                f"sample {i} does not have the arguments of {self._name}{self._signature}: {error}"
-                f"{self._arguments_instead()}"
-            ) from None
-
-    def _arguments_instead(self) -> str:
-        """Return the end of an error message about the wrong number of arguments: what to write instead, or ""."""
-        parameters = self._signature.parameters.values()
-        if by_name := [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]:
-            names = ", ".join(self._signature.parameters)
-            given = ", ".join([f"{p.name}={p.name}" if p.name in by_name else p.name for p in parameters])
-            passed = "which is passed by name" if len(by_name) == 1 else "which are passed by name"
-            return (
-                f"; no sample can have {' or '.join(by_name)}, {passed}, so write compile(lambda {names}: f({given}))"
-            )
-        if len(parameters) == 1 and not self._static:
-            return "; write [(x,) for x in samples] if each x is a vector"
-        return ""
-
-    def _sample_instead(self, sample: Any) -> str:
-        """Return the end of an error message about `sample`, which is no tuple of arguments: what to write instead."""
-        if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in self._signature.parameters.values()):
-            return self._arguments_instead().removeprefix("; ")
-        wanted = [
-            name for name, p in self._signature.parameters.items() if not (name in self._static or _takes_nothing(p))
-        ]
-        if isinstance(sample, Mapping) and sample.keys() >= {*wanted}:
-            return f"write [({', '.join([f'x[{name!r}]' for name in wanted])},) for x in samples]"
-        if isinstance(sample, Mapping) and len(wanted) == 1:
-            return "write [(x,) for x in samples], since the dict is the one argument"
-        if isinstance(sample, Mapping):
-            return "write [tuple(x.values()) for x in samples], with the values in the order of the arguments"
-        if len(wanted) == 1:
-            return "write (x,) for one argument, [(x,) for x in samples]"
-        if is_column(sample):
-            return "write a tuple (X, y) of arrays"
-        return "write (x,) for one argument"
 
     def _dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
         """Return the recordings for some rows of a bucket (samples with the same structure), each with its rows.
@@ -2053,7 +1819,7 @@ class CompiledFunction:
         with the changed values, and the two recordings did not differ. Without this method, each call would find
         another count than the call before, and would record the function anew.
         """
-        static = tuple([(name, static_value(name, x.value, self._module_keys)) for name, x in bucket.static])
+        static = self._arguments.static_now(bucket)
         if static != bucket.static:
             self._recordings.setdefault((static, bucket.treedef), Recordings([made]))
 
@@ -2084,7 +1850,7 @@ class CompiledFunction:
 
     def _record(self, bucket: Bucket, row: int, plain: bool = False) -> Recording:
         numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-        call = functools.partial(self._call, bucket.static)
+        call = functools.partial(self._arguments.call, bucket.static)
         return Recording(self._name, call, bucket.treedef, numbers, self._captured, plain)
 
     def _record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
@@ -2121,30 +1887,6 @@ class CompiledFunction:
                     "functools.cached_property; and write isinstance(x, Value) for type(x) is Value"
                 ) from cause
         return made, is_twice
-
-    def _call(self, static: Iterable[tuple[str, StaticValue]], arguments: dict[str, Any]) -> Any:
-        """Call the plain function with the static arguments of a sample, and with the other arguments by name."""
-        if self._positional and len(arguments) == len(self._positional):
-            return self._f(*map(arguments.__getitem__, self._positional))
-        given = arguments | {name: x.value for name, x in static}
-        order = [name for name in self._signature.parameters if name in given]
-        bound = inspect.BoundArguments(self._signature, OrderedDict((name, given[name]) for name in order))
-        return self._f(*bound.args, **bound.kwargs)
-
-    def _flat_function(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return a function that takes the `Value`s in the place of a row's numbers, and calls the plain function.
-
-        It returns one result, or a list of all results.
-        """
-
-        def flat(*values: Value) -> Any:
-            numbers = iter(values)
-            with inline_compiled():
-                result = self._call(bucket.static, {name: unflatten(part, numbers) for name, part in bucket.treedef})
-            leaves = flatten(result)[0]
-            return leaves[0][1] if leaves and not leaves[0][0] else [x for _, x in leaves]
-
-        return flat
 
     def _raise_guard_error(self, bucket: Bucket, row: int, guard: Guard) -> NoReturn:
         raise_guard_error(self._name, f"sample {bucket.samples[row]}", guard)
@@ -2222,31 +1964,9 @@ def _variables(kind: str, wrt: Any) -> Any:
     return found
 
 
-def _takes_nothing(parameter: inspect.Parameter) -> bool:
-    """Return whether a parameter only collects wrong arguments, as `*others: Never` of a layer does."""
-    return parameter.kind is inspect.Parameter.VAR_POSITIONAL and parameter.annotation in ("Never", Never)
-
-
 def as_tuple(samples: Any) -> tuple[Any, ...]:
     """Return `samples`, a tuple of arrays or one array, as a tuple."""
     return samples if type(samples) is tuple else (samples,)
-
-
-def _names(static: Any) -> tuple[str, ...]:
-    """Return the names of the static arguments as a tuple. `static` is a single name or an iterable of names.
-
-    Raises:
-        TypeError: `static` is neither, or is a dict.
-    """
-    if isinstance(static, str):
-        return (static,)
-    if not isinstance(static, Iterable):
-        raise TypeError(f'static= must be a name or a list of names of arguments, such as ["x"], got {static!r}')
-    if isinstance(static, Mapping):
-        raise TypeError(
-            f"static= takes names alone, got {static!r}; write static={list(static)!r}, and pass the values"
-        )
-    return tuple(static)
 
 
 def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
@@ -2280,13 +2000,3 @@ def _dispatch_among(
         if not rows:
             break
     return found, rows
-
-
-def _describe_argument(argument: tuple[str, TreeDef]) -> str:
-    """Return the name of an argument, with the count of its numbers in brackets if it is not a single number.
-
-    >>> _describe_argument(("x", None)), _describe_argument(("image", (list, 784)))
-    ('x', 'image[784]')
-    """
-    name, treedef = argument
-    return name if treedef is None else f"{name}[{len(leaf_paths(treedef, name))}]"

@@ -1,0 +1,364 @@
+"""Define `Arguments`, which reads the arguments of a function as rows of numbers, and calls the function with a row.
+
+The arguments of one call are a sample. A `Bucket` has samples with the same static arguments and the same structure,
+which is how they are nested in lists, tuples, dicts and arrays.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import reprlib
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FunctionType, NoneType
+from typing import Any, Never
+
+from ...derivatives.tree import flatten
+from ...engine import Value
+from ...ops.number import number_or_none
+from ..data.arrays import is_column
+from ..data.samples import (
+    INSTEAD_OF_VALUE,
+    Bucket,
+    ModuleKey,
+    StaticValue,
+    TreeDef,
+    bucket_columns,
+    bucket_samples,
+    columns_of,
+    first_invalid,
+    leaf_paths,
+    refuse_lengths,
+    rows_of_columns,
+    static_value,
+    treedef_of,
+    unflatten,
+)
+from .guards import inline_compiled, is_inlining, remembered, user_location
+
+POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+class Arguments:
+    """The arguments that a function takes, as rows of numbers: calls and samples are read, and rows are passed.
+
+    Args:
+        f: the function.
+        name: its name, for messages.
+        static: the names of arguments that the function gets unchanged, without `Value`s in the place of numbers: one
+            name, or an iterable of names.
+
+    Attributes:
+        name: the name of the function, for messages.
+        static: the names of the static arguments.
+        positional: the names of all arguments, if all are positional and none is static; otherwise ().
+
+    Raises:
+        TypeError: `static` is neither a name nor an iterable of names, or Python does not tell which arguments `f` has.
+        ValueError: an entry of `static` is not the name of an argument.
+    """
+
+    def __init__(self, f: Callable[..., Any], name: str, static: Iterable[str]) -> None:
+        self._f, self.name = f, name
+        self.static = _names(static)
+        for argument in self.static:
+            if argument not in self.signature.parameters:
+                raise ValueError(f"static={argument!r} is not an argument of {self.name}{self.signature}")
+        self.positional: tuple[str, ...] = ()
+        if not self.static:
+            names = _positional_names(f)
+            if names is None:
+                parameters = [p for p in self.signature.parameters.values() if not _takes_nothing(p)]
+                names = tuple([p.name for p in parameters]) if {p.kind for p in parameters} <= POSITIONAL_KINDS else ()
+            self.positional = names
+        self._module_keys: dict[int, ModuleKey] = {}  # for `static_value`
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        """The signature of the function.
+
+        Raises:
+            TypeError: Python does not tell which arguments the function has.
+        """
+        try:
+            return inspect.signature(self._f)
+        except ValueError:  # of a function in C, such as max
+            raise TypeError(
+                f"compile() needs to know the arguments of {self.name}, which Python does not tell; write "
+                f"compile(lambda x, y: {self.name}(x, y))"
+            ) from None
+
+    def bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
+        """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments.
+
+        Raises:
+            TypeError: an argument contains something that is not a number, or the function does not take them.
+        """
+        static, arguments = self._split(args, kwargs)
+        numbers = array("d")
+        try:
+            treedef = tuple([(name, treedef_of(x, numbers)) for name, x in arguments.items()])
+        except TypeError:
+            text = first_invalid(arguments).replace("write x.data for the number of a Value x", INSTEAD_OF_VALUE)
+            raise TypeError(f"{self.name}: {text}") from None
+        bucket = Bucket(treedef, static)
+        bucket.numbers, bucket.width, bucket.samples = numbers, len(numbers), [0]
+        return bucket
+
+    def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the static arguments as pairs of a name and a `StaticValue`, and the other arguments by name."""
+        if self.positional and len(args) == len(self.positional) and not kwargs:
+            return (), dict(zip(self.positional, args, strict=True))
+        bound = self.signature.bind(*args, **kwargs).arguments
+        static = tuple(
+            [(name, static_value(name, bound.pop(name), self._module_keys)) for name in self.static if name in bound]
+        )
+        return static, bound
+
+    def buckets_of(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
+        """Return samples as `Bucket`s, one for each structure and each combination of static arguments.
+
+        Args:
+            name: the name of the method to which the samples were passed, for messages.
+            samples: the samples; `compile` has a table of the forms that they may have.
+            some: whether it is an error if there are no samples.
+
+        Raises:
+            TypeError: a sample does not have the arguments of the function, an argument contains something that is not
+                a number, or another function is being recorded.
+            ValueError: there are no samples, or the values of arguments differ in length.
+        """
+        if is_inlining():
+            error = TypeError(
+                f"{user_location()}: {name}() of {self.name} as a part of another function would be the same number "
+                "for every sample; call it, or take its derivative by functional.grad"
+            )
+            raise remembered(error)
+        bucket = None
+        try:
+            if self.static and type(samples) is tuple:
+                self._refuse_single_static(samples)
+            if columns := columns_of(samples):
+                named = self._named_columns(columns)
+                bucket = bucket_columns(named) if named else None
+        except TypeError as error:
+            raise TypeError(f"{name}() of {self.name}{self.signature}: {error}") from error
+        if bucket:
+            found = [bucket]
+        else:
+            found = bucket_samples(rows_of_columns(columns) if columns else samples, self.split_sample)
+        found = [bucket for bucket in found if len(bucket.samples)]
+        if some and not found:
+            raise ValueError(f"{name}() was given no samples")
+        return found
+
+    def _named_columns(self, columns: Sequence[Any]) -> dict[str, Any]:
+        """Return a dict from the names of arguments to their values; {} if some of these arguments are static.
+
+        `columns` has the values of each argument in all samples.
+
+        Raises:
+            TypeError: the function does not take that many arguments, or it takes any number of them; or some of them
+                are static, and the values of an argument are in an array.
+            ValueError: some of them are static, and `columns` differ in length.
+        """
+        if len(self.positional) == len(columns):
+            return dict(zip(self.positional, columns, strict=True))
+        parameters = self.signature.parameters
+        if self.positional and any(map(_takes_nothing, parameters.values())):
+            raise TypeError(
+                f"it takes {', '.join(self.positional)}, but got {len(columns)} arguments; a tuple has one entry for "
+                "each argument, so write (X,), with an array X that has a sample in each row"
+            )
+        if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
+            raise TypeError("it takes any number of arguments; give a list of tuples, one for each sample")
+        try:
+            bound = self.signature.bind(*columns).arguments
+        except TypeError as error:
+            if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters.values()):
+                raise TypeError(f"{error}{self._arguments_instead()}") from error
+            if len(columns) == 1:
+                raise TypeError(
+                    f"{error}; an array has the values of one argument, so write (x[:, 0], x[:, 1]) for its columns, "
+                    "or ((X, Y), ...) for the values of two arguments"
+                ) from error
+            raise TypeError(
+                f"{error}; a tuple has one entry for each argument, so write a list, [(x, y), ...], of the samples"
+            ) from error
+        static = [argument for argument in self.static if argument in bound]
+        if static and any(map(is_column, columns)):
+            raise TypeError(f"{static[0]} is static; write a list of tuples, one for each sample")
+        if static:
+            refuse_lengths(bound, [*map(len, bound.values())])
+        return {} if static else bound
+
+    def _refuse_single_static(self, columns: tuple[Any, ...]) -> None:
+        """Raise TypeError if one of `columns` is a single value of a static argument, such as a text, and not a list.
+
+        `columns` has the values of each argument in all samples. A number is repeated for all samples, so it raises no
+        error.
+        """
+        names = list(self.signature.parameters)[: len(columns)]
+        listed = [isinstance(x, (list, range)) or is_column(x) for x in columns]
+        for name, x, is_list in zip(names, columns, listed, strict=False):
+            if name not in self.static or is_list or number_or_none(x) is not None:
+                continue
+            if not any(listed):
+                write = f"write [({', '.join(names)})] for one sample"
+            elif any(map(is_column, columns)):
+                write = "write a list of tuples, one for each sample"
+            else:
+                shown = repr(x) if isinstance(x, (str, NoneType)) else name
+                write = f"write [{shown}] * len({names[listed.index(True)]}) for the same value in all samples"
+            raise TypeError(
+                f"a tuple has one entry for each argument, a list of its values, but got a {type(x).__name__} for "
+                f"{name}, which is static; {write}"
+            )
+
+    def split_sample(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the static arguments of a sample as pairs, and the other arguments by name.
+
+        `numbered` is a pair: the index of the sample, for messages, and the sample.
+
+        Raises:
+            TypeError: the sample is no tuple or list, or the function does not take these arguments.
+        """
+        i, sample = numbered
+        if not isinstance(sample, (tuple, list)):
+            raise TypeError(
+                f"sample {i} is {type(sample).__name__} {reprlib.repr(sample)}, not a tuple of arguments of "
+                f"{self.name}{self.signature}; {self._sample_instead(sample)}"
+            )
+        try:
+            return self._split(sample, {})
+        except TypeError as error:
+            raise TypeError(
+                f"sample {i} does not have the arguments of {self.name}{self.signature}: {error}"
+                f"{self._arguments_instead()}"
+            ) from None
+
+    def _arguments_instead(self) -> str:
+        """Return the end of an error message about the wrong number of arguments: what to write instead, or ""."""
+        parameters = self.signature.parameters.values()
+        if by_name := [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]:
+            names = ", ".join(self.signature.parameters)
+            given = ", ".join([f"{p.name}={p.name}" if p.name in by_name else p.name for p in parameters])
+            passed = "which is passed by name" if len(by_name) == 1 else "which are passed by name"
+            return (
+                f"; no sample can have {' or '.join(by_name)}, {passed}, so write compile(lambda {names}: f({given}))"
+            )
+        if len(parameters) == 1 and not self.static:
+            return "; write [(x,) for x in samples] if each x is a vector"
+        return ""
+
+    def _sample_instead(self, sample: Any) -> str:
+        """Return the end of an error message about `sample`, which is no tuple of arguments: what to write instead."""
+        if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in self.signature.parameters.values()):
+            return self._arguments_instead().removeprefix("; ")
+        wanted = [
+            name for name, p in self.signature.parameters.items() if not (name in self.static or _takes_nothing(p))
+        ]
+        if isinstance(sample, Mapping) and sample.keys() >= {*wanted}:
+            return f"write [({', '.join([f'x[{name!r}]' for name in wanted])},) for x in samples]"
+        if isinstance(sample, Mapping) and len(wanted) == 1:
+            return "write [(x,) for x in samples], since the dict is the one argument"
+        if isinstance(sample, Mapping):
+            return "write [tuple(x.values()) for x in samples], with the values in the order of the arguments"
+        if len(wanted) == 1:
+            return "write (x,) for one argument, [(x,) for x in samples]"
+        if is_column(sample):
+            return "write a tuple (X, y) of arrays"
+        return "write (x,) for one argument"
+
+    def static_now(self, bucket: Bucket) -> tuple[tuple[str, StaticValue], ...]:
+        """Return the static arguments of a bucket as they are now, since a call of the function may change them."""
+        return tuple([(name, static_value(name, x.value, self._module_keys)) for name, x in bucket.static])
+
+    def call(self, static: Iterable[tuple[str, StaticValue]], arguments: dict[str, Any]) -> Any:
+        """Call the plain function with the static arguments of a sample, and with the other arguments by name."""
+        if self.positional and len(arguments) == len(self.positional):
+            return self._f(*map(arguments.__getitem__, self.positional))
+        given = arguments | {name: x.value for name, x in static}
+        order = [name for name in self.signature.parameters if name in given]
+        bound = inspect.BoundArguments(self.signature, OrderedDict((name, given[name]) for name in order))
+        return self._f(*bound.args, **bound.kwargs)
+
+    def flat_function(self, bucket: Bucket) -> Callable[..., Any]:
+        """Return a function that takes the `Value`s in the place of a row's numbers, and calls the plain function.
+
+        It returns one result, or a list of all results.
+        """
+
+        def flat(*values: Value) -> Any:
+            numbers = iter(values)
+            with inline_compiled():
+                result = self.call(bucket.static, {name: unflatten(part, numbers) for name, part in bucket.treedef})
+            leaves = flatten(result)[0]
+            return leaves[0][1] if leaves and not leaves[0][0] else [x for _, x in leaves]
+
+        return flat
+
+    def refuse_clash(self, kind: str, wrt: str) -> None:
+        """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument that is not static has this name.
+
+        There is no error if that makes no difference, because this argument is the only input.
+        """
+        if wrt not in ("inputs", "parameters") or wrt not in (self.positional or self.signature.parameters):
+            return
+        names = [name for name in self.signature.parameters if name not in self.static]
+        # For the only argument, both mean the same, except that `value_and_grad` nests derivatives as the argument is
+        is_same = names == ["inputs"] and kind != "value_and_grad"
+        if wrt in names and not is_same:
+            others = f"wrt={names} for all arguments" if wrt == "inputs" else f"wrt={self.name}.parameters for these"
+            what = "all arguments" if wrt == "inputs" else "the parameters of the function"
+            raise ValueError(
+                f'{kind}(): wrt="{wrt}" means {what}, but an argument of {self.name} has this name; write '
+                f'wrt=["{wrt}"] for the argument, or {others}'
+            )
+
+
+def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
+    """Return the names of the arguments of a plain Python function whose arguments are all positional, else None.
+
+    `inspect.signature` gives the same names, but would make the first call of a small function take a tenth longer.
+    """
+    if type(f) is not FunctionType or f.__kwdefaults__ or "__wrapped__" in f.__dict__ or "__signature__" in f.__dict__:
+        return None
+    code = f.__code__
+    if code.co_kwonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        return None
+    return code.co_varnames[: code.co_argcount]
+
+
+def _takes_nothing(parameter: inspect.Parameter) -> bool:
+    """Return whether a parameter only collects wrong arguments, as `*others: Never` of a layer does."""
+    return parameter.kind is inspect.Parameter.VAR_POSITIONAL and parameter.annotation in ("Never", Never)
+
+
+def _names(static: Any) -> tuple[str, ...]:
+    """Return the names of the static arguments as a tuple. `static` is a single name or an iterable of names.
+
+    Raises:
+        TypeError: `static` is neither, or is a dict.
+    """
+    if isinstance(static, str):
+        return (static,)
+    if not isinstance(static, Iterable):
+        raise TypeError(f'static= must be a name or a list of names of arguments, such as ["x"], got {static!r}')
+    if isinstance(static, Mapping):
+        raise TypeError(
+            f"static= takes names alone, got {static!r}; write static={list(static)!r}, and pass the values"
+        )
+    return tuple(static)
+
+
+def describe_argument(argument: tuple[str, TreeDef]) -> str:
+    """Return the name of an argument, with the count of its numbers in brackets if it is not a single number.
+
+    >>> describe_argument(("x", None)), describe_argument(("image", (list, 784)))
+    ('x', 'image[784]')
+    """
+    name, treedef = argument
+    return name if treedef is None else f"{name}[{len(leaf_paths(treedef, name))}]"
