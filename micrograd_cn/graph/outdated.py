@@ -5,38 +5,73 @@ the gradient of the former parameters in every step. The same holds for a weight
 parameter, and for an array of parameters whose items were replaced by what is computed from them. PyTorch raises an
 error there, because its `backward` frees the graph.
 
-To be fast, `backward` looks for such nodes only once after some of an optimiser's steps, such as the first one. A node
-that an earlier `backward` went through has a gradient, and all others are left out.
+To be fast, `backward` looks for such nodes only once after some of an optimiser's steps, such as the first one, when it
+first reaches a parameter of the optimiser. A node that an earlier `backward` went through has a gradient, and all
+others are left out.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .callers import warn_at_user
 from .closures import Closure
 
-__all__ = ["expect_backward", "warn_of_outdated", "was_missed"]
+__all__ = ["expect_backward", "note_gradients", "warn_of_outdated", "was_missed"]
 
-MAX_CALLS = 10  # how many calls of `backward` are asked whether their graph has a parameter of the optimiser
 
-# What an optimiser asked: a reference to it, and for how many calls of `backward` it is kept; None if nothing was asked
-expected: tuple[weakref.ref[Any], int] | None = None
-unreached: weakref.ref[Any] | None = None  # the last optimiser that all these calls missed
+class Question:
+    """What an optimiser asks of the calls of `backward` that follow a step, until one of them reaches a parameter.
+
+    Attributes:
+        optimizer: a reference to the optimiser.
+        parameters: its parameters.
+        missed: whether a call of `backward` has reached none of them.
+        reached: whether a compiled function has added gradients to some of them.
+    """
+
+    __slots__ = ("missed", "optimizer", "parameters", "reached")
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = weakref.ref(optimizer, _forget)
+        self.parameters = {*optimizer.parameters}
+        self.missed = self.reached = False
+
+
+expected: Question | None = None  # what the last optimiser asked; None if nothing was asked, or it was answered
+
+
+def _forget(optimizer: weakref.ref[Any]) -> None:
+    """Keep no parameters of an optimiser that is gone."""
+    global expected
+    if expected and expected.optimizer is optimizer:
+        expected = None
 
 
 def expect_backward(optimizer: Any) -> None:
     """Let the next `backward` of a graph with parameters of `optimizer` look for nodes that the next step outdates."""
-    global expected, unreached
-    expected, unreached = (weakref.ref(optimizer), MAX_CALLS), None
+    global expected
+    expected = Question(optimizer)
 
 
 def was_missed(optimizer: Any) -> bool:
-    """Return whether `backward` was called since `expect_backward`, and reached no parameter of `optimizer`."""
-    missed = expected[0] if expected and expected[1] < MAX_CALLS else unreached
-    return missed is not None and missed() is optimizer
+    """Return whether `backward` was called since `expect_backward`, and nothing has reached a parameter of `optimizer`.
+
+    Calls of `backward` and gradients of compiled functions may reach parameters.
+    """
+    asked = expected
+    if asked is None or asked.optimizer() is not optimizer or not asked.missed or asked.reached:
+        return False
+    return asked.parameters == {*optimizer.parameters}  # users may have replaced items of the list
+
+
+def note_gradients(parameters: Iterable[Any]) -> None:
+    """Take note that gradients are added to `parameters` without `backward`."""
+    asked = expected
+    if asked and not asked.reached:
+        asked.reached = not asked.parameters.isdisjoint(parameters)
 
 
 def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
@@ -46,17 +81,15 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
         order: the interior nodes that `backward` will visit. They have the gradients of an earlier call.
         leaves: the leaves of their graph.
     """
-    global expected, unreached
-    asked, expected = expected, None
-    if asked is None or (optimizer := asked[0]()) is None:
+    global expected
+    asked = expected
+    if asked is None or (optimizer := asked.optimizer()) is None:
         return
-    changed = leaves.intersection(optimizer.parameters)
+    changed = leaves & asked.parameters
     if not changed:
-        if asked[1] > 1:
-            expected = asked[0], asked[1] - 1
-        else:
-            unreached = asked[0]
+        asked.missed = True
         return
+    expected = None
     for node in order:
         # A node that no `backward` has reached has the gradient 0.0, and users may have assigned None
         if not node._grad or changed.isdisjoint(node.operands) or isinstance(node.op, Closure):

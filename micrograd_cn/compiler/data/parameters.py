@@ -9,7 +9,7 @@ from sys import getrefcount
 from typing import Any, NamedTuple
 
 from ...engine import Value, traverse
-from ...graph import context
+from ...graph import context, outdated
 from ...graph.interrupts import at_once
 from ...ops.number import number
 from ...ops.operation import Op
@@ -268,6 +268,9 @@ def add_gradients(found: Iterable[Gradients]) -> None:
     (31.0, None)
     """
     parts = [*found]
+    if outdated.expected:
+        for part in parts:
+            outdated.note_gradients(part.parameters)
     if len(parts) == 1:
         [(parameters, gradients, weight, unreached, captured)] = parts
         if not (unreached or captured) and add_to_gradients(parameters, gradients, weight):
