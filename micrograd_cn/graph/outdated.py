@@ -62,9 +62,10 @@ def was_missed(optimizer: Any) -> bool:
     Calls of `backward` and gradients of compiled functions may reach parameters.
     """
     asked = expected
-    if asked is None or asked.optimizer() is not optimizer or not asked.missed or asked.reached:
+    if asked is None or asked.optimizer() is not optimizer:
         return False
-    return asked.parameters == {*optimizer.parameters}  # users may have replaced items of the list
+    # Users may have replaced items of the list of parameters
+    return asked.missed and not asked.reached and asked.parameters == set(vars(optimizer)["parameters"])
 
 
 def note_gradients(parameters: Iterable[Any]) -> None:
