@@ -156,6 +156,15 @@ def test_every_kink_of_many_is_found():
     assert touching == {0.0, 1.0}, "no sign changes there"
 
 
+def test_a_kink_is_found_once_and_a_stretch_of_kinks_has_its_ends():
+    found = [*kink_points(mc.maximum, lambda a, b: max(0.0, abs(a) - 2.0) + max(0.0, b - 2.5))]
+    on_grid = [a for a, b in found if b == 0.5 and abs(a) not in (0.0, 0.5, 1.0)]
+    assert sorted(on_grid) == [-2.0, 2.0]
+    assert len({*found}) == len(found) < 50
+    multiples = {x for (x,) in kink_points(mc.tanh, lambda x: math.remainder(x, 0.5))}
+    assert multiples >= {float(k) for k in range(-100, 101)}, "the function is 0 at half of them, too, not throughout"
+
+
 def test_a_jump_over_0_is_found_and_nothing_where_there_is_no_kink():
     [(x,)] = {*kink_points(mc.tanh, lambda x: math.copysign(1.0, x - 0.3))}
     assert x == pytest.approx(0.3)

@@ -111,12 +111,11 @@ def signed_zero_points(op: Op) -> Iterator[Point]:
 def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
     """Yield points at which the function `kink` of the operands is 0, since the operation has a kink there.
 
-    Simple points are tried first. Others are found by bisection along each operand.
+    Simple points are tried first. Others are found by bisection along each operand. No point is yielded twice.
     """
     for count in arities_among(op, FEW_ARITIES):
-        for xs in itertools.product(KINK_CANDIDATES, repeat=count):
-            if kink(*xs) == 0.0:
-                yield xs
+        yielded = dict.fromkeys(xs for xs in itertools.product(KINK_CANDIDATES, repeat=count) if kink(*xs) == 0.0)
+        yield from yielded
         for slot, other, reach in itertools.product(range(count), (0.5, 3.0), (NEAR_REACH, FAR_REACH)):
 
             def at(x: float, slot: int = slot, other: float = other, count: int = count) -> Point:
@@ -125,22 +124,33 @@ def kink_points(op: Op, kink: Callable[..., float]) -> Iterator[Point]:
                 return tuple([x if i == slot else next(others) for i in range(count)])
 
             found = _zeros(lambda x, at=at: kink(*at(x)), *interior(operand_domain(op, slot), reach))  # type: ignore[misc]
-            yield from map(at, found)
+            fresh = dict.fromkeys(xs for xs in map(at, found) if xs not in yielded)
+            yielded |= fresh
+            yield from fresh
 
 
 def _zeros(f: Callable[[float], float], low: float, high: float) -> Iterator[float]:
     """Yield zeros of a function: points of a grid, and one between each two neighbours at which its signs are opposite.
 
-    If the function jumps from one sign to the other, the float beside the jump at which it is positive is yielded.
+    If the function jumps from one sign to the other, the float beside the jump at which it is positive is yielded. Of a
+    stretch of the grid on which the function is 0 throughout, only the first and the last point are yielded.
 
     >>> [list(_zeros(f, 0.0, 4.0)) for f in (lambda x: (x - 1.0) * (x - 2.7), lambda x: 1.0 if x > 0.7 else -1.0)]
     [[1.0, 2.7], [0.7000000000000001]]
+    >>> list(_zeros(lambda x: 0.0 if 1.0 <= x <= 3.0 else x, 0.0, 4.0))
+    [0.0, 1.0, 3.0]
     """
     grid = [low + (high - low) * k / KINK_SEARCH_CELLS for k in range(KINK_SEARCH_CELLS + 1)]
-    yield from (x for x in grid if f(x) == 0.0)
-    for ends in itertools.pairwise(grid):
-        below, above = sorted(ends, key=f)
-        if f(below) < 0.0 < f(above):
+    values = [f(x) for x in grid]
+    cells = [*itertools.pairwise(zip(grid, values, strict=True))]
+    # Whether f is 0 throughout each cell: between the ends of one, too, and not just at each multiple of half a cell
+    is_zero = [y == z == f(x + 0.382 * (there - x)) == 0.0 for (x, y), (there, z) in cells]
+    for x, y, before, after in zip(grid, values, [False, *is_zero], [*is_zero, False], strict=True):
+        if y == 0.0 and not (before and after):
+            yield x
+    for ends in cells:
+        (below, least), (above, most) = sorted(ends, key=lambda end: end[1])
+        if least < 0.0 < most:
             while (middle := 0.5 * (below + above)) not in (below, above):
                 below, above = (middle, above) if f(middle) < 0.0 else (below, middle)
             yield above
