@@ -498,7 +498,7 @@ def _compare_binding(
         `slots` is empty, the output itself is returned.
         """
         result, inputs = called.call(xs)
-        y = _outputs(result)[output][1]
+        y = result if type(result) is Value and not output else _outputs(result)[output][1]
         for slot in slots:
             [y] = gradients(y, [inputs[slot]], create_graph=True)
         return y, inputs
@@ -526,6 +526,9 @@ def _compare_binding(
         valued = replace(bound, subject=replace(bound.subject, f=surrogate))
         _check_same_outputs(heading, _outputs(valued.call()[0]), outputs)
 
+    parameters = [*bound.parameters.values()]
+    own = [*zip(parameters, point[len(point) - len(parameters) :], strict=True)]
+
     @functools.cache
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
         """Return a list that begins with a derivative of output `k`, at the checked point with input `i` set to `t`.
@@ -536,9 +539,9 @@ def _compare_binding(
         """
         try:
             y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots, valued)
-            return [y.data, *(gradients(y, inputs) if order > 1 else ())]
+            return [y.data, *gradients(y, inputs)] if order > 1 else [y.data]
         finally:
-            for p, x in zip(bound.parameters.values(), point[len(point) - len(bound.parameters) :], strict=True):
+            for p, x in own:
                 p.data = x
 
     comparisons: list[Comparison] = []

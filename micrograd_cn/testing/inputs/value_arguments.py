@@ -192,22 +192,32 @@ class Binding:
         return found + own
 
     @functools.cached_property
-    def _slots(self) -> list[tuple[int, slice, Callable[..., Any]]]:
-        """For each part that is a variable: its index, the slice of its numbers, and a function that rebuilds the part.
+    def _places(self) -> tuple[list[tuple[int, int]], list[tuple[int, slice, Callable[..., Any]]]]:
+        """Where the variables belong: those of parts that are numbers, and those of parts that are arrays.
 
-        The slice is a slice of the list of all variables. The function takes a list of numbers or `Value`s.
+        For a number: the index of the part, and that of the variable. For an array: the index of the part, the slice of
+        its variables in the list of all variables, and a function that builds the array from a list of its numbers.
         """
-        found, start = [], 0
+        numbers, arrays, start = [], [], 0
         for i in sorted(self.chosen):
             leaves, unflatten = flatten(self.parts[i].given)
-            found.append((i, slice(start, start + len(leaves)), unflatten))
+            if is_array(self.parts[i].given):
+                arrays.append((i, slice(start, start + len(leaves)), unflatten))
+            else:
+                numbers.append((i, start))
             start += len(leaves)
-        return found
+        return numbers, arrays
 
     @functools.cached_property
     def _plain(self) -> list[tuple[int, str]]:
         """The index and the name of each variable that the user gave as a plain number, and not as a `Value`."""
         return [(k, v.name) for k, v in enumerate(self.variables) if v.is_plain and v.part is not None]
+
+    @functools.cached_property
+    def _parts_are_arguments(self) -> bool:
+        """Whether each argument is a part, so the list of the parts is that of the arguments and needs no `rebuild`."""
+        varying = [name for name in self.subject.names if name not in self.subject.static]
+        return [part.path for part in self.parts] == varying
 
     def call(self, xs: Sequence[float] | None = None) -> tuple[Any, list[Value]]:
         """Call the function; return its result, and the `Value`s that were its variables.
@@ -217,19 +227,25 @@ class Binding:
                 set to their numbers, and keep these after the call.
         """
         xs = [v.number for v in self.variables] if xs is None else xs
-        count = len(xs) - len(self.parameters)
-        for p, x in zip(self.parameters.values(), xs[count:], strict=True):
+        own = [*self.parameters.values()]
+        count = len(xs) - len(own)
+        for p, x in zip(own, xs[count:], strict=True):
             p.data = x
-        fresh = list(map(Value, xs[:count]))
+        fresh = [Value(x) for x in xs[:count]]
         variables.set(AskedVariables({fresh[k]: name for k, name in self._plain}))
-        given = [part.given for part in self.parts]
-        for i, place, unflatten in self._slots:
-            given[i] = unflatten(fresh[place], argument_array())
-        args, subject = self.rebuild(given), self.subject
+        args = [part.given for part in self.parts]
+        numbers, arrays = self._places
+        for i, k in numbers:
+            args[i] = fresh[k]
+        for i, place, unflatten in arrays:
+            args[i] = unflatten(fresh[place], argument_array())
+        if not self._parts_are_arguments:
+            args = self.rebuild(args)
+        subject = self.subject
         if subject.static:
             rebuilt, pairs = iter(args), zip(subject.names, subject.args, strict=True)
             args = [x if name in subject.static else next(rebuilt) for name, x in pairs]
-        return subject.f(*args), [*fresh, *self.parameters.values()]
+        return subject.f(*args), fresh + own
 
     def asked(self) -> set[str]:
         """Return the names of the variables that the last call compared with an equal number by `==`.

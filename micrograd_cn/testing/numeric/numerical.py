@@ -386,15 +386,21 @@ def _extrapolate(
             high, low = g(right), g(left)
         except OutOfCalls:
             break
-        row = [(high - low) / (right - left)]
-        noise = QUOTIENT_NOISE * max(math.ulp(max(math.fabs(high), math.fabs(low))), rounding) / (right - left)
-        for j, before in enumerate(previous, 1):
-            factor = 2.0 ** (order * j)
-            row.append((factor * row[j - 1] - before) / (factor - 1.0))
-            error = math.fabs(row[j] - before) + noise
-            if error < best.error:
-                best = Estimate(row[j], error, noise)
-        if previous and ERROR_GROWTH * best.error < math.fabs(row[-1] - previous[-1]) < inf:
+        width = right - left
+        quotient = (high - low) / width
+        row, least = [quotient], best.error
+        noise = QUOTIENT_NOISE * max(math.ulp(max(math.fabs(high), math.fabs(low))), rounding) / width
+        factor = 1.0
+        for before in previous:
+            factor *= 2.0**order
+            quotient = (factor * quotient - before) / (factor - 1.0)
+            row.append(quotient)
+            error = math.fabs(quotient - before) + noise
+            if error < least:
+                slope, least = quotient, error
+        if least < best.error:
+            best = Estimate(slope, least, noise)
+        if previous and ERROR_GROWTH * least < math.fabs(row[-1] - previous[-1]) < inf:
             break
         if steps.stops_early and (steps.suffice(best) or (accept and accept(best))):
             break
