@@ -30,6 +30,7 @@ __all__ = [
     "is_call",
     "is_numpys_code",
     "logical_function",
+    "only_logs",
     "outside_numpy",
     "warn_at_user",
 ]
@@ -286,6 +287,45 @@ def logical_function(frame: FrameType) -> str:
     function = getattr(function, "__self__", function)  # np.logical_or for np.logical_or.reduce
     name = getattr(function, "__name__", "") if type(function).__name__ == "ufunc" else ""
     return name if name in ("logical_and", "logical_or") else ""
+
+
+# The names of functions that show a text, or keep it for people to read, and so do nothing else with it
+LOGGING = {
+    *("print", "pprint", "pp", "write", "writelines", "log", "debug", "info", "warning", "warn", "error", "critical"),
+    *("exception", "echo", "secho", "add_scalar", "add_text", "set_description", "set_postfix", "set_postfix_str"),
+}
+# The beginnings of the names of instructions that only pass objects on, or make others of them
+PASSING = (
+    *("BINARY", "BUILD", "CALL", "CONVERT_VALUE", "DICT", "EXTENDED_ARG", "FORMAT", "KW_NAMES", "LIST", "LOAD", "NOP"),
+    *("PRECALL", "PUSH_NULL"),
+)
+
+
+def only_logs(frame: FrameType) -> bool:
+    """Return whether what `frame` makes at its present instruction goes to a call such as `print(...)`, and only there.
+
+    The result of this call must be dropped. An object that is made of what the instruction makes may be passed instead,
+    as in `log.info(f"x is {x}")`.
+    """
+    import dis  # imported here, because correct programs do not need it
+
+    code, at = frame.f_code, frame.f_lasti
+    while at > 0 and not code.co_code[at]:  # as in `_place`
+        at -= 2
+    above, last = 0, at  # how many objects lie above it on the stack, and the instruction that made it
+    following = [found for found in dis.get_instructions(code) if found.offset > at]
+    if code.co_code[at] == opmap.get("PRECALL"):
+        last = following.pop(0).offset
+    for found in following:
+        if found.opname == "POP_TOP" and not above:
+            return code.co_code[last] in CALLS and not LOGGING.isdisjoint(_read(code, last).names[-1:])
+        if not found.opname.startswith(PASSING):
+            return False
+        effect = dis.stack_effect(found.opcode, found.arg)
+        above = max(above + effect, 0)
+        if not above and found.opname not in ("EXTENDED_ARG", "KW_NAMES", "NOP"):
+            last = found.offset
+    return False
 
 
 def is_numpys_code(frame: FrameType) -> bool:

@@ -22,12 +22,13 @@ from . import anomaly
 from .groups import Group
 
 __all__ = [
-    *("Context", "Hooks", "Mode", "detect_anomaly", "enter", "here", "hook_other_threads", "hooked", "leave"),
-    *("no_grad", "note_change", "recording", "suppresses_recording", "with_anomaly_checks"),
+    *("FORMATTED", "Context", "Hooks", "Mode", "detect_anomaly", "enter", "here", "hook_other_threads", "hooked"),
+    *("leave", "no_grad", "note_change", "recording", "suppresses_recording", "with_anomaly_checks"),
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+FORMATTED = "a formatted text"  # how `format(x, spec)` reads the number of x
 
 
 class Hooks:
@@ -66,8 +67,12 @@ class Hooks:
     def read(self, x: Any, how: str) -> None:
         """Called before the data of a value is read. `how` names what reads it, such as ".data" or "a copy"."""
 
-    def text(self, x: Any, text: str) -> str:
-        """Called for `repr(x)`, whose result `text` has the number of `x`. Return the text to use."""
+    def text(self, x: Any, text: str, how: str) -> str:
+        """Called for `repr(x)` and `format(x, spec)`. Return the text to use; `text` has the number of `x`.
+
+        `how` is "a text" or `FORMATTED`. By default, this counts as reading the number.
+        """
+        self.read(x, how)
         return text
 
     def refused(self, error: Exception) -> None:

@@ -534,12 +534,13 @@ class Node(NumpyMethods):
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
         text = f"Value(data={self._data}, grad={self.grad}{label})"
-        return hooks.text(self, text) if context.active and (hooks := context.here().hooks) else text
+        return hooks.text(self, text, "a text") if context.active and (hooks := context.here().hooks) else text
 
     def __format__(self, spec: str) -> str:
-        if spec:
-            _before_read(self, "a formatted text")
-        return format(self._data, spec) if spec else str(self)
+        if not spec:
+            return str(self)
+        text = format(self._data, spec)
+        return hooks.text(self, text, context.FORMATTED) if context.active and (hooks := context.here().hooks) else text
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if plain_numbers.variables.get() is not None and plain_numbers.stands_for_number(self, sys._getframe(1)):

@@ -7,9 +7,11 @@ import asyncio
 import math
 import re
 import reprlib
+import sys
 import threading
 from array import array
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -77,20 +79,66 @@ helper = compile(lambda x: w * x)
         lambda: str(w).split("=")[1].split(",")[0],
         lambda: f"{w}".partition("data=")[2].split(",")[0],
         lambda: repr(w)[11:14],
+        lambda: re.search(r"data=([\d.]+)", f"w is {w}").group(1),
+        lambda: Decimal(("%s" % w)[11:14]),  # noqa: UP031 -- an old way to make a text
+        lambda: len(str(w).partition(",")[0]) - 12,
+        lambda: 1.0 + ("nan" not in str(w)),
+        lambda: attempt(lambda: float(str(w)[11:14]), 5.0),
+        lambda: f"{w:.3f}",
     ],
 )
-def test_the_number_in_the_text_of_a_parameter_is_not_read(read, capsys):
-    """A program would keep it. A text that is only printed has it, as in the plain function."""
-    with pytest.raises(TypeError, match=r"w as a part of a text would be the same number in all calls"):
+def test_the_number_in_the_text_of_a_parameter_is_not_read(read):
+    """A program would keep it."""
+    with pytest.raises(TypeError, match=r"w as a (formatted )?text would be the same number in all calls"):
         compile(lambda x: x * float(read()))(3.0)
-
-    def shown(x):
-        print(w, str(w), f"w is {w}", reprlib.repr([w]), sep="; ")
-        return w * x
-
-    assert compile(shown)(3.0) == 6.0
-    assert capsys.readouterr().out == f"{w}; {w}; w is {w}; {reprlib.repr([w])}\n"
     assert float(read()) == 2.0
+
+
+def printed(say):
+    print(w, str(w), f"w is {w:.2f}, {w}", reprlib.repr([w]), sep="; ")
+    print(", ".join(str(p) for p in [w, w]))
+    say.info("w is %s, %s", w, str(w).partition("=")[2])
+    print(Shown())
+    sys.stdout.write("%s\n" % w)  # noqa: UP031
+
+
+class Shown:
+    def __repr__(self):
+        return f"Shown({w}, {str(w).split()})"
+
+
+def kept(say):
+    text = f"w is {w:.2f}, {w}"
+    say.rows.append(text.split(", "))
+    say.rows[-1] += [str(p) for p in [w]]
+
+
+class Say:
+    def __init__(self):
+        self.rows = []
+
+    def info(self, *texts):
+        print(*texts)
+
+
+@pytest.mark.parametrize("log", [printed, kept])
+def test_the_text_of_a_parameter_may_go_to_a_log(log, capsys):
+    """It is the same as that of the plain function, and is written once."""
+    plain, say = Say(), Say()
+    log(plain)
+    expected = capsys.readouterr().out, plain.rows
+    f = compile(lambda x: (log(say), w * x)[1])
+    assert f(3.0) == 6.0
+    assert (capsys.readouterr().out, say.rows) == expected
+
+
+def test_a_constant_whose_number_was_read_from_a_text_is_watched():
+    c = Value(2.0, "c", requires_grad=False)
+    f = compile(lambda x: float(str(c)[11:14]) * w * x)
+    assert f(3.0) == 12.0
+    c.data = 4.0
+    with pytest.raises(ValueError, match="c is a constant of the program"):
+        f(3.0)
 
 
 CONVERSIONS = [math.log, float, int, round, math.trunc, lambda x: x // 1, np.cbrt, lambda x: [1.0, 2.0, 3.0, 4.0][x]]

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ...engine import Value, constant, record, traverse
 from ...graph import context
-from ...graph.callers import PACKAGE, is_numpys_code
-from ...graph.context import Hooks, enter, here, hook_other_threads, leave, recording
+from ...graph.callers import PACKAGE, is_numpys_code, only_logs
+from ...graph.context import FORMATTED, Hooks, enter, here, hook_other_threads, leave, recording
 from ...graph.plain_numbers import FOR_NUMPY, is_users_code, stands_for_number
 from ...graph.unsupported import refuse_logical
 from ...ops import dot, less, maximum
@@ -50,6 +50,9 @@ INSTEAD_OF_EQUALITY = {
 }
 SIGNS_WITH_OPERATION = ("<", "<=", "==")  # those for which the table has an operation
 MANY_ROWS = 128  # for this many rows or more, a program that computes one number for all guards is worthwhile
+HIDDEN = "?nan?-inf?"  # in the place of a number in a text: no number, and with all that a number may be recognised by
+# Functions that make texts, or a part of a text, for the code that calls them
+MAKING_TEXTS = ("<genexpr>", "<listcomp>", "__repr__", "__str__")
 MAX_CONVERSIONS = 100  # errors whose tracebacks are looked at when the recording ends
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
@@ -170,7 +173,14 @@ class Traced(Value):
 
     def __repr__(self) -> str:
         """Return a text without the value's number, since this is the number for the recorded sample."""
-        return f"Value({describe(self)})"
+        text = f"Value({describe(self)})"
+        return hooks.text(self, text, "a text") if (hooks := here().hooks) else text
+
+    def __format__(self, spec: str) -> str:
+        """Refuse to be formatted as a number; without a specification, return the text of `repr`."""
+        if spec:
+            self._refuse(FORMATTED, READ_INSTEAD)
+        return repr(self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse to be copied: the copy would be a constant."""
@@ -341,12 +351,12 @@ def user_location() -> str:
     return f"{frame.f_code.co_filename}, line {frame.f_lineno}"
 
 
-def _user_frame() -> FrameType:
+def _user_frame(frame: FrameType | None = None) -> FrameType:
     """Return the frame of the innermost call outside this package, numpy and the standard library.
 
-    If there is none, return the frame of the innermost call outside this package.
+    If there is none, return the frame of the innermost call outside this package. Calls inside `frame` are left out.
     """
-    frame = sys._getframe(1)
+    frame = frame or sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     user: FrameType | None = frame
@@ -369,36 +379,12 @@ def inline_compiled() -> Iterator[None]:
         _inlining.set(before)
 
 
-class ParameterText(str):
-    """The text of a parameter, while a function is recorded. It may be printed, but it cannot be taken apart.
-
-    A part of the text may be the number, which would be the same in all calls.
-    """
-
-    parameter: Value
-
-    def __new__(cls, text: str, parameter: Value) -> ParameterText:
-        """Return `text`, the text of `parameter`, as an object of this class."""
-        made = super().__new__(cls, text)
-        made.parameter = parameter
-        return made
-
-
-def _refusing_parts(name: str) -> Callable[..., Any]:
-    """Return the method `name` of `str` such that it is refused while a function is recorded."""
-
-    def method(self: ParameterText, *args: Any, **options: Any) -> Any:
-        caller = sys._getframe(1)
-        is_library = caller.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES  # reprlib shortens texts
-        if (hooks := here().hooks) and is_users_code(caller) and not is_library:
-            hooks.read(self.parameter, "a part of a text")
-        return getattr(str, name)(self, *args, **options)
-
-    return method
-
-
-for _name in ("__getitem__", "__iter__", "partition", "removeprefix", "replace", "rpartition", "rsplit", "split"):
-    setattr(ParameterText, _name, _refusing_parts(_name))
+def _goes_to_a_log() -> bool:
+    """Return whether the user's code makes a text of a `Value` only for a call such as `print(...)`."""
+    frame = _user_frame()
+    while frame.f_code.co_name in MAKING_TEXTS and frame.f_back:
+        frame = _user_frame(frame.f_back)
+    return only_logs(frame)
 
 
 class RecordingHooks(Hooks):
@@ -408,17 +394,21 @@ class RecordingHooks(Hooks):
 
     Args:
         kind: the class of the nodes that are made while the function is recorded.
+        hides_numbers: whether texts of parameters have `HIDDEN` in the place of their numbers, unless they go to a log.
 
     Attributes:
         guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
             ends.
         caught: a text with the first error that the function has caught where it needs a plain number, and its place;
             "" if there is none. A plain function gets no such error, so it may compute something else.
+        refused_text: the error to raise if the recording depends on the text of a value whose number may be another
+            one in the next call; None if no such text was made, except for a log.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
     """
 
-    def __init__(self, kind: type[Value] = Traced) -> None:
-        self._kind = kind
+    def __init__(self, kind: type[Value] = Traced, hides_numbers: bool = False) -> None:
+        self._kind, self._hides_numbers = kind, hides_numbers
+        self.refused_text: TypeError | None = None
         self.caught = ""
         self._conversions: list[Exception] = []
         self.guards: list[Guard] = []
@@ -492,9 +482,20 @@ class RecordingHooks(Hooks):
             if x.requires_grad:
                 _refuse_changed_flag(x)
 
-    def text(self, x: Value, text: str) -> str:
-        """Return a text that may be printed. If `x` may have another number in the next call, parts are refused."""
-        return ParameterText(text, x) if x.requires_grad else text
+    def text(self, x: Value, text: str, how: str) -> str:
+        """Note that a text has the number of `x`, which may have another one in the next call, unless it goes to a log.
+
+        In the place of the number, hide the number of a value that was not computed while the function was recorded.
+        """
+        if _goes_to_a_log():
+            return text
+        if not x.requires_grad:
+            self._constants[x] = None
+            return text
+        self.refused_text = self.refused_text or refusal(x, how, READ_INSTEAD)
+        if not self._hides_numbers or self.has_made(x):
+            return text
+        return HIDDEN if how == FORMATTED else text.replace(f"data={x._data}, grad={x.grad}", f"data={HIDDEN}")
 
     def refused(self, error: Exception) -> None:
         """Store an error of a conversion to a plain number, which the function may catch."""
@@ -664,6 +665,10 @@ class OtherThreads(Hooks):
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Refuse to compare a recorded value in this thread."""
         self._refuse_traced((a, b))
+
+    def text(self, x: Any, text: str, how: str) -> str:
+        """Return the text, since the text of a recorded value has no number."""
+        return text
 
     def read(self, x: Any, how: str) -> None:
         """Refuse to let this thread read the number of a recorded value."""

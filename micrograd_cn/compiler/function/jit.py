@@ -1848,37 +1848,31 @@ class CompiledFunction:
                 found.append((recording.program.compiled, holding))
         return found
 
-    def _record(self, bucket: Bucket, row: int, plain: bool = False) -> Recording:
+    def _record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
         numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
         call = functools.partial(self._arguments.call, bucket.static)
-        return Recording(self._name, call, bucket.treedef, numbers, self._captured, plain)
+        return Recording(self._name, call, bucket.treedef, numbers, self._captured, plain, hides_numbers)
 
     def _record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
         """Return a recording for a row, and whether the function was recorded twice.
 
-        It is recorded twice if it may do something else in each call, or has changed something.
+        It is recorded twice if it may do something else in each call, or has changed something. If it has made texts of
+        parameters, except for a log, it is also recorded with other texts.
 
         Raises:
-            TypeError: the two recordings differ, or the function raises an error when it is recorded again.
+            TypeError: the recordings differ, or the function raises an error when it is recorded again.
         """
         roots = (self._f, *[x.value for _, x in bucket.static])
         code, is_twice = ReachableCode(roots), False
         twice, around = code.may_change or code.has_iterators or code.asks_for_types, None
+        held = set[Value]()
         if code.writes or twice:
             around = Surroundings(roots)
             before, held = around.state(), {*around.leaves}
         made = self._record(bucket, row)
         if around and (twice or around.has_changed(before)):
             is_twice = True
-            around = Surroundings(roots)
-            after = around.state()
-            cause: Exception | None = None
-            try:
-                difference = made.difference(self._record(bucket, row, plain=True), held)
-            except Exception as error:  # whatever the function raises, since the first recording raised nothing
-                cause, difference = error, f"one of them raises {type(error).__name__}: {error}"
-            finally:
-                around.restore(after)
+            difference, cause = self._difference_if_again(made, bucket, row, roots, held)
             if difference:
                 raise TypeError(
                     f"{self._name} does not do the same in each call: of two recordings for the same arguments, "
@@ -1886,7 +1880,34 @@ class CompiledFunction:
                     "count, as an argument; compute a Value anew in each call, without a cache such as "
                     "functools.cached_property; and write isinstance(x, Value) for type(x) is Value"
                 ) from cause
+        if made.refused_text:
+            difference, cause = self._difference_if_again(made, bucket, row, roots, held, hides_numbers=True)
+            if difference:
+                raise made.refused_text from cause
         return made, is_twice
+
+    def _difference_if_again(
+        self,
+        made: Recording,
+        bucket: Bucket,
+        row: int,
+        roots: Iterable[Any],
+        held: Container[Value],
+        hides_numbers: bool = False,
+    ) -> tuple[str, Exception | None]:
+        """Record the function again, and return how the recording `made` differs, and an error that was raised, if any.
+
+        What the function changes meanwhile is put back. `held` contains the leaves that it could read before, and
+        `roots` are objects through which it reads others.
+        """
+        around = Surroundings(roots)
+        after = around.state()
+        try:
+            return made.difference(self._record(bucket, row, True, hides_numbers), held or {*around.leaves}), None
+        except Exception as error:  # whatever the function raises, since the first recording raised nothing
+            return f"one of them raises {type(error).__name__}: {error}", error
+        finally:
+            around.restore(after)
 
     def _raise_guard_error(self, bucket: Bucket, row: int, guard: Guard) -> NoReturn:
         raise_guard_error(self._name, f"sample {bucket.samples[row]}", guard)

@@ -65,8 +65,11 @@ class Recording:
         captured: a dict from captured values, which were computed before the function was called, to the leaves that
             stand for them. Leaves for further captured values are added to it.
         plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
+        hides_numbers: whether texts of parameters hide their numbers, unless they go to a log.
 
     Attributes:
+        refused_text: the error to raise if the recording depends on the text of a value whose number may be another
+            one in the next call; None if no such text was made, except for a log.
         outcomes: for each guard, whether its comparison held for the recorded sample, the file and line of the
             comparison, and the comparison as text.
         single: whether the function returned one number, and not numbers nested in lists and dicts.
@@ -90,6 +93,7 @@ class Recording:
         numbers: Sequence[float],
         captured: dict[Value, CapturedValue],
         plain: bool = False,
+        hides_numbers: bool = False,
     ) -> None:
         self._treedef = treedef
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
@@ -97,7 +101,7 @@ class Recording:
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(self._inputs)
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
-        recorded = RecordingHooks(Value if plain else Traced)
+        recorded = RecordingHooks(Value if plain else Traced, hides_numbers)
 
         try:
             run = functools.partial(
@@ -127,7 +131,7 @@ class Recording:
         self.result_paths, self._recorded = [path for path, _ in leaves], outputs
         self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
         self._captured = captured
-        self._constants = recorded.noted_constants()
+        self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
         self.outcomes = [guard.outcome for guard in self._guards]
 
     def compile(self, parameters: Sequence[Value]) -> None:
