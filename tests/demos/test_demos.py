@@ -17,8 +17,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import hypothesis
 import matplotlib.animation
 import matplotlib.image
+import numpy as np
 import pytest
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
@@ -39,13 +41,14 @@ PICTURES = {
     "taylor": {"taylor.png"},
     "yinyang": {"yinyang.png"},
 }
+PLANES = {"moons", "optimizers", "yinyang"}  # they draw a function of two numbers
 AS_A_PERSON = {"gradient_flow", "newton"}  # one of them imports matplotlib
 NOT_RANDOM = {"gradient_flow", "newton", "optimal_control", "optimizers", "taylor"}
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SAVE = Figure.savefig
+SAVE, LINSPACE = Figure.savefig, np.linspace
 
 
-STEPS = {"digits": 20, "even_odd": 20, "moons": 8, "newton": 7, "optimal_control": 12, "optimizers": 2000, "taylor": 6}
+STEPS = {"digits": 16, "even_odd": 10, "moons": 5, "newton": 7, "optimal_control": 12, "optimizers": 2000, "taylor": 6}
 STEPS |= {"gradient_flow": 3, "microgpt": 3, "yinyang": 50}
 
 
@@ -66,6 +69,12 @@ def coarse(figure: Figure, path: Path, **how: Any) -> None:
     SAVE(figure, path, **{"dpi": 50} | how)
 
 
+def sparse(start: Any, stop: Any, num: int = 50, *more: Any, **how: Any) -> Any:
+    """Return every third of the points at which a demo evaluates its model, and all points of matplotlib."""
+    mine = sys._getframe(1).f_code.co_filename.startswith(str(ROOT / "demos"))
+    return LINSPACE(start, stop, num // 3 if mine else num, *more, **how)
+
+
 def short(figure: Figure, show: Any, frames: int, **how: Any) -> FuncAnimation:
     return FuncAnimation(figure, show, frames=range(0, frames, 9), **how)
 
@@ -73,14 +82,16 @@ def short(figure: Figure, show: Any, frames: int, **how: Any) -> FuncAnimation:
 def started(name: str, *arguments: str, locale: str = "C.UTF-8") -> str:
     """Run the demo in this process, which spares importing libraries again, and return what it prints.
 
-    It imports the modules beside it anew, and the style of its figures ends with it. Pictures are coarse and films have
-    every ninth frame: to draw them would take longer than what is drawn.
+    It imports the modules beside it anew, and the style of its figures ends with it. Pictures are coarse, planes have
+    few points and films every ninth frame: to draw them would take longer than what is drawn.
     """
     printed, before = io.StringIO(), {*sys.modules}
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
         patch.syspath_prepend(ROOT / "demos")
         patch.setenv("LC_ALL", locale)
         patch.setattr(Figure, "savefig", coarse)
+        if name in PLANES:
+            patch.setattr(np, "linspace", sparse)
         patch.setattr(matplotlib.animation, "FuncAnimation", short)
         patch.setattr(sys, "argv", [name, *arguments])
         try:
@@ -273,7 +284,12 @@ LEARNS = {
 }
 
 
-def test_check_your_gradient_prints_the_smallest_counterexample() -> None:
+def test_check_your_gradient_prints_the_smallest_counterexample(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fewer(hypothesis.settings):
+        def __init__(self, *given: Any, max_examples: int, **how: Any) -> None:
+            super().__init__(*given, max_examples=min(max_examples, 50), **how)
+
+    monkeypatch.setattr("hypothesis.settings", Fewer)
     printed = started("check_your_gradient")
     assert "gradcheck of f at -1.0: 2 of 2 derivatives wrong\n# bump" in printed
     assert "def f(x0):\n    return bump(x0)\n\nf(-1.0)\n" in printed
@@ -425,15 +441,22 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-def test_the_benchmark_measures_the_tables_that_are_named() -> None:
-    names = [line.split()[0] for line in benchmark("--list").stdout.splitlines()]
+def test_the_benchmark_measures_the_tables_that_are_named(
+    measuring: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--list"])
+    measuring["main"]()
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert {"moons", "attention", "operation", "import"} <= set(names)
     heading, *tables = json.loads(benchmark("import", "--json").stdout)
     assert heading == "heading"
     assert tables == ["Import, beyond starting the interpreter"]
-    wrong = benchmark("import", "atention")
-    assert wrong.returncode == 2
-    assert f"no table 'atention'; the tables are {', '.join(names)}" in wrong.stderr
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "import", "atention"])
+    with pytest.raises(SystemExit) as refused:
+        measuring["main"]()
+    assert refused.value.code == 2
+    assert f"no table 'atention'; the tables are {', '.join(names)}" in capsys.readouterr().err
 
 
 def test_the_benchmark_measures_what_there_is() -> None:
