@@ -339,6 +339,8 @@ class Lowering:
         self._certain = {root}  # nodes that a gradient reaches, whatever the operations on the path select
         # For each other node, the users that may pass a gradient to it, each with the `slot` of `_spread`.
         self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
+        # The arguments of those calls of `_spread` that are not in `_sources` yet: few graphs ever need them there
+        self._spreads: list[tuple[Value, Sequence[Value], int | None]] = []
         self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
         self._reach_totals: dict[int, int] = {}  # the total of each of these numbers, where one is needed
         self._scatters: dict[tuple[Value, ...], Scatter] = {}  # by the operands from which `take` selects
@@ -378,11 +380,11 @@ class Lowering:
             if not flows[slot] or parent not in pairs:
                 continue
             if left_out[slot]:
-                self._spread(node, parent, slot)
+                self._spread(node, (parent,), slot)
                 if code.constant_value(chosen[slot]) != 0.0:
                     terms[parent].append(chosen[slot])
                 continue
-            self._spread(node, parent, None)
+            self._spread(node, (parent,), None)
             value = code.constant_value(partials[slot])
             if value == 1.0:
                 terms[parent].append(upstream)
@@ -443,7 +445,7 @@ class Lowering:
         self._scattered.add(node)
         for slot, x in enumerate(xs, 1):
             if x in terms:
-                self._spread(node, x, slot)
+                self._spread(node, (x,), slot)
         return True
 
     def _new_scatter(self, count: int) -> Scatter:
@@ -471,9 +473,8 @@ class Lowering:
         assert op.lowerings.summands
         pairs, terms = contributions
         products, added = op.lowerings.summands(*node.parents)
-        for x in (*chain.from_iterable(products), *added):
-            if x in terms:
-                self._spread(node, x, None)
+        reached = [x for x in chain(chain.from_iterable(products), added) if x in terms]
+        self._spread(node, reached, None)
         one, number_of = self.code.constant(1.0), self.number_of
         infinite = None if node in self._certain else self._infinite
         for sides in (products, [(b, a) for a, b in products]):
@@ -496,25 +497,29 @@ class Lowering:
         """
         return [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in operands]
 
-    def _spread(self, source: Value, target: Value, slot: int | None) -> None:
-        """Record that a gradient may flow from a node to one of its operands, for `_reach_of`.
+    def _spread(self, source: Value, targets: Sequence[Value], slot: int | None) -> None:
+        """Record that a gradient may flow from a node to some of its operands, for `_reach_of`.
 
         Args:
             source: the node.
-            target: the operand.
+            targets: the operands.
             slot: the index of the operand among the node's operands, if the node's operation may leave the operand
-                unselected; else None.
+                unselected; else None. If there are several operands, it may leave none unselected.
         """
         if slot is None and source in self._certain:
-            self._certain.add(target)
-        elif target not in self._certain:
-            self._sources.setdefault(target, []).append((source, slot))
+            self._certain.update(targets)
+        else:
+            self._spreads.append((source, targets, slot))
 
     def _reach_of(self, node: Value) -> int:
         """Append a value that is 0 if no gradient reaches the node, else positive. Return its instruction number.
 
         No gradient reaches a node if, on every path from the root to it, an operation has selected another operand.
         """
+        for source, targets, slot in self._spreads:
+            for target in targets:
+                self._sources.setdefault(target, []).append((source, slot))
+        self._spreads.clear()
         stack = [] if node in self._reach else [node]
         while stack:
             sources = self._sources[stack[-1]]

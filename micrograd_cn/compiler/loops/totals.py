@@ -36,11 +36,14 @@ class Totals:
         rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
         left: tuple[int, ...]
         right: tuple[int, ...]
-        self.scatters = [*dict.fromkeys(total for total in totals if isinstance(total, Scatter))]
-        products = {k: total for k, total in enumerate(totals) if not isinstance(total, Scatter)}
-        for k, pairs in products.items():
-            left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
-            rows.setdefault(left, []).append((k, right))
+        scatters: dict[Scatter, None] = {}
+        for k, pairs in enumerate(totals):
+            if isinstance(pairs, Scatter):
+                scatters[pairs] = None
+            else:
+                left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
+                rows.setdefault(left, []).append((k, right))
+        self.scatters = [*scatters]
         outer: dict[tuple[tuple[int, ...], ...], OuterProduct] = {}
         self.single: list[tuple[int, Pair]] = []
         one = code.constant(1.0)
@@ -51,8 +54,8 @@ class Totals:
                 group.totals.append([k for k, _ in found])
                 group.lefts.append(left)
                 continue
-            for k, _ in found:
-                pair, *more = products[k]
+            for k, right in found:
+                pair, *more = zip(left, right, strict=True)
                 self.single.append((k, (code.dot([pair, *more], []), one) if more else pair))
         self.single.sort()
         self.outer_products = list(outer.values())
