@@ -74,11 +74,11 @@ class Value(Node):
         hooks = context.here().hooks
         if context.suppresses_recording(op, xs, y):
             node: Value | None = hooks.suppressed(op, xs) if hooks else None
-            return Value._constant_result(y) if node is None else node
+            return Value._constant_result(y, of_parameters=True) if node is None else node
         if not any(needed):
             if hooks:
                 hooks.made_constant(xs)
-            return Value._constant_result(y)
+            return Value._constant_result(y, any(isinstance(x, Value) and x._is_of_parameters for x in xs))
         return Value._made_by(op, y, xs, op.needed_partials(y, inputs, needed))
 
     @staticmethod

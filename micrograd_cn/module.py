@@ -46,7 +46,8 @@ class Module:
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
     a call of the model computes and keeps in an attribute are no parameters either, and they are allowed. This also
-    holds for constants, inside `no_grad()` or from `detach()`, in an attribute that had no parameters before.
+    holds for constants, inside `no_grad()` or from `detach()`, in an attribute that had no parameters before, and for
+    constants that are computed from constants alone, as in `self.k = self.c * 3`.
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. One that
     was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an assignment
@@ -951,11 +952,14 @@ def _refuse_untrainable(model: Module) -> None:
 
     Such leaves can never be trained, and the computed value was probably meant to be a parameter. In contrast, values
     that were computed from the parameters of another model (a hypernetwork, or a step of an inner loop) are no mistake.
+    Constants that were computed from constants alone are none either, and become no parameters.
     """
-    if not _may_hold_computed(model):
+    if not _may_hold_computed(model, constants=True):
         return
     inside = _walk(model, lambda x: x is model or not isinstance(x, Module))  # modules inside have been checked
-    computed = [(path, x) for path, x in inside if isinstance(x, Value) and x.op is not None and x.requires_grad]
+    values = [(path, x) for path, x in inside if isinstance(x, Value)]
+    _keep([x for _, x in values if _is_of_constants(x)])
+    computed = [(path, x) for path, x in values if x.op is not None and x.requires_grad]
     for path, x in with_unheld_leaves(computed):
         assert x.op
         raise TypeError(
@@ -1051,9 +1055,16 @@ def _leaves_in(x: Any) -> list[Value]:
 
 
 def _note_added(model: Module, name: str, x: Any) -> None:
-    """Take note of the states and inputs in `x`, the new attribute `name` of `model`, if a call adds it."""
-    if _leaves_in(x) and any(True for _ in _running_models()):
+    """Take note of the states and inputs in `x`, the new attribute `name` of `model`, if a call adds it.
+
+    Otherwise, take note of constants that were computed from constants alone.
+    """
+    if not (leaves := _leaves_in(x)):
+        return
+    if any(True for _ in _running_models()):
         _note_kept(model, name, dict(_of_module(model)).get(name), x)  # the class may have __slots__
+    elif name not in dict(_of_module(model)):
+        _keep(filter(_is_of_constants, leaves))
 
 
 def _note_kept(model: Module, name: str, old: Any, x: Any) -> None:
@@ -1071,12 +1082,25 @@ def _note_kept(model: Module, name: str, old: Any, x: Any) -> None:
     record = _records.get(id(model)) if constants else None
     was_frozen = record is not None and name in record.frozen
     if constants and not was_frozen and all(p.op is not None or _is_kept(p) for p in before):
-        for p in constants:
-            p._da = p._db = 0.0
+        _keep(constants)
+    elif not any(p.requires_grad for p in before):
+        for p in constants:  # in the place of parameters that are not trained, such as a running mean
+            p._da = None
     inputs = [p for p in leaves if p.requires_grad]
     if inputs and all(p._db is not None for p in before) and any(True for _ in _running_models()):
         for p in inputs:
             p._db = 1.0 if before else 0.0
+
+
+def _keep(constants: Iterable[Value]) -> None:
+    """Mark constants that a model has as no parameters of it; see `_is_kept`."""
+    for x in constants:
+        x._da = x._db = 0.0
+
+
+def _is_of_constants(x: Value) -> bool:
+    """Return whether an operation has computed the constant `x` from constants alone."""
+    return bool(x._is_constant_result and not x._is_of_parameters)
 
 
 def is_input(leaf: Value) -> bool:
@@ -1085,7 +1109,7 @@ def is_input(leaf: Value) -> bool:
 
 
 def _is_kept(x: Value) -> bool:
-    """Return whether `x` is a constant that a model keeps as a state, so it is no parameter (see `_note_kept`)."""
+    """Return whether `x` is a constant that is no parameter of its model (see `_note_kept` and `_note_added`)."""
     return x.op is None and x._da is not None and x._db is not None and not x.requires_grad
 
 
@@ -1817,23 +1841,26 @@ def _users(leaves: list[Value]) -> list[Value]:
 _ONLY_VALUES, _ONLY_LISTS = {Value}, {list}
 
 
-def _may_hold_computed(model: Module, in_modules: bool = False, modules: list[Module] | None = None) -> bool:
+def _may_hold_computed(
+    model: Module, in_modules: bool = False, modules: list[Module] | None = None, constants: bool = False
+) -> bool:
     """Return whether `model` contains a computed value, counting the modules inside it only if `in_modules` is true.
 
-    This is faster than a search with `_walk`. The modules that were entered are added to the list `modules`.
+    This is faster than a search with `_walk`. The modules that were entered are added to the list `modules`. Constants
+    that an operation computed count only if `constants` is true.
     """
     entered: set[int] = set()
     waiting: list[Iterable[Any]] = [[model]]
     while waiting:
         items = waiting.pop()
         if _ONLY_VALUES.issuperset(map(type, items)):
-            if [x for x in items if x.op is not None]:
+            if [x for x in items if x.op is not None] or (constants and [x for x in items if x._da is not None]):
                 return True
             continue
         for x in items:
             cls = type(x)
             if cls is Value:
-                if x.op is not None:
+                if x.op is not None or (constants and x._da is not None):
                     return True
             elif cls is list or cls is tuple:
                 if id(x) not in entered:
@@ -1841,7 +1868,7 @@ def _may_hold_computed(model: Module, in_modules: bool = False, modules: list[Mo
                     waiting.append(x)
             elif (members := _members[cls] if cls in _members else _members_of(cls)) and id(x) not in entered:
                 entered.add(id(x))
-                if isinstance(x, Value) and x.op is not None:
+                if isinstance(x, Value) and (x.op is not None or (constants and x._da is not None)):
                     return True
                 if modules is not None and isinstance(x, Module):
                     modules.append(x)

@@ -63,12 +63,13 @@ def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: fl
     return node
 
 
-def _constant_result(y: float) -> Value:
+def _constant_result(y: float, of_parameters: float = 1.0) -> Value:
+    """Return a constant with a result `y`; `of_parameters` is 0.0 if it was computed from constants alone."""
     node: Value = _new(Value)
     node._data = y
     node._grad = 0.0
     node.op = node._a = node._b = node._db = node.group = None
-    node._da = 0.0
+    node._da = of_parameters
     node.label = ""
     node.requires_grad = False
     return node
@@ -85,7 +86,10 @@ def _constant_of_operands(y: float, *operands: Any) -> Value:
     """Return a constant for the result `y` of an operation, none of whose operands requires a gradient."""
     if context.active and (hooks := _here().hooks):
         hooks.made_constant(operands)
-    return _constant_result(y)
+    for x in operands:
+        if type(x) is not float and (x.op is not None or x._da == 1.0):
+            return _constant_result(y)
+    return _constant_result(y, 0.0)
 
 
 def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:

@@ -200,10 +200,13 @@ class Node(NumpyMethods):
         return leaf
 
     @classmethod
-    def _constant_result(cls, y: float) -> Self:
-        """Return a constant with the result `y` of an operation. `+=` and the like never change it in place."""
+    def _constant_result(cls, y: float, of_parameters: bool = False) -> Self:
+        """Return a constant with the result `y` of an operation. `+=` and the like never change it in place.
+
+        `of_parameters` says whether it may have been computed from parameters, as inside `no_grad()`.
+        """
         node = cls._constant(y)
-        node._da = 0.0
+        node._da = 1.0 if of_parameters else 0.0
         return node
 
     @classmethod
@@ -226,6 +229,11 @@ class Node(NumpyMethods):
             node._a = tuple([x if isinstance(x, Node) else cls._constant(x) for x in operands])
             node._b = tuple(partials)
         return node
+
+    @property
+    def _is_of_parameters(self) -> bool:
+        """Whether this node is computed, and may have been computed from parameters, also inside `no_grad()`."""
+        return self.op is not None or self._da == 1.0
 
     @property
     def _is_constant_result(self) -> bool:

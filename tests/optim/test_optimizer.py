@@ -11,7 +11,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, compiler, no_grad
+import micrograd_cn as mc
+from micrograd_cn import Value, compiler, no_grad, quick
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP, Layer
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, RMSprop, clip_grad_norm, step_lr
@@ -331,6 +332,58 @@ def test_constants_that_have_taken_the_place_of_parameters_are_refused():
         p.requires_grad = True
     assert SGD(weights, lr=0.1).parameters == weights
     assert SGD([Value(1.0, requires_grad=False), Value(1.0).detach()], lr=0.1).parameters  # frozen, not computed
+
+
+class OfConstants(Module):
+    def __init__(self):
+        self.w, self.c = Value(1.0), Value(2.0, requires_grad=False)
+        self.k, self.ks = self.c * 3.0, [self.c + 1.0, mc.exp(self.c * 2.0).detach() * 2.0]
+        self.mean = Value(0.0, requires_grad=False)
+
+    def __call__(self, x):
+        self.mean = 0.5 * self.mean + 0.5 * Value(x, requires_grad=False)
+        return self.w * self.k * x
+
+
+def test_constants_that_a_model_computes_from_constants_are_no_parameters():
+    model = OfConstants()
+    model.later = model.c * 4.0
+    assert SGD(model.parameters()).parameters == [model.w, model.c, model.mean]
+    model(4.0)
+    assert SGD(model.parameters()).parameters == [model.w, model.c, model.mean]
+    assert model.state_dict() == {"w": 1.0, "c": 2.0, "mean": 2.0}
+    model.k.requires_grad = True
+    assert model.k in model.parameters()
+
+
+class OfParameters(Module):
+    def __init__(self, make):
+        self.v = Value(1.0)
+        with no_grad():
+            scaled = self.v * 0.5
+        self.w = make(scaled, self.v)
+
+
+def scaled_again(scaled, v):
+    return [scaled * 2.0]
+
+
+def frozen_sum(scaled, v):
+    y = v + 1.0
+    y.requires_grad = False
+    return y * 2.0
+
+
+@pytest.mark.parametrize("make", [lambda scaled, v: scaled, scaled_again, frozen_sum])
+@pytest.mark.parametrize("engine", [quick.PLAIN, quick.QUICK])
+def test_constants_that_a_model_computes_from_parameters_are_refused(make, engine):
+    before = {name: vars(Value).get(name, quick.PLAIN[name]) for name in engine}
+    quick.install(engine)
+    try:
+        with pytest.raises(ValueError, match=r"parameters\[1\], Value.* is a constant that an operation computed"):
+            SGD(OfParameters(make).parameters())
+    finally:
+        quick.install(before)
 
 
 class WithoutInit(Optimizer):
