@@ -31,7 +31,6 @@ from ...ops.number import flag, number, number_or_none
 from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.captured import CapturedValue
-from ..data.indices import rows_out_of_range
 from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
 from ..data.partition import at_indices
@@ -82,6 +81,7 @@ from .guards import (
     is_inlining,
 )
 from .merged import MergedRecordings, merged_results
+from .plain_errors import PlainErrors
 from .recording import Recording, numbers_from
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -333,6 +333,7 @@ class CompiledFunction:
         self._f, self._branches = f, flag("compile(): branches", branches)
         self._name = getattr(f, "__name__", type(f).__name__)
         self._arguments = Arguments(f, self._name, static)
+        self._plain_errors = PlainErrors(self._arguments)
         self._recordings: dict[Any, Recordings] = {}
         # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
         # of the calls before there is such code, or to None if there can be none
@@ -828,7 +829,7 @@ class CompiledFunction:
                 else:
                     self._check_single(name, recording)
                 if name != "backward" and recording.indices.columns:
-                    self._refuse_missing_classes(name, recording, bucket, rows)
+                    self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
                 found.append(BatchPart(recording, bucket, rows))
         self._check_gradient(name, [part.recording.loss for part in found])
         return found
@@ -900,9 +901,9 @@ class CompiledFunction:
             recording.loss.check_frozen(name)
             loss, gradients = recording.loss.gradient_of(bucket.numbers, rows, threads)
             if isnan(loss):
-                self._refuse_missing_classes(name, recording, bucket, rows)
+                self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
                 if recording.indices.computed and recording.single:
-                    self._call_where_nan(name, recording, bucket, rows)
+                    self._plain_errors.call_where_nan(name, recording, bucket, rows)
             yield recording.loss, len(rows) / n, loss, gradients
 
     @refuse_split_samples
@@ -1033,71 +1034,19 @@ class CompiledFunction:
                     for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                         recording.program.check_indices("validation sample", bucket, rows)
                         if recording.program.compiled.graph.has_checks:
-                            self._call_where_nan("fit", recording, bucket, rows, "validation sample")
+                            self._plain_errors.call_where_nan("fit", recording, bucket, rows, "validation sample")
 
         def explain_nan() -> None:
             for bucket in found:
                 known, _ = self._dispatch_known(bucket, row_numbers(len(bucket.samples)), threads)
                 for recording, rows in known:
                     recording.program.check_indices("sample", bucket, rows)
-                    self._call_where_nan("fit", recording, bucket, rows)
+                    self._plain_errors.call_where_nan("fit", recording, bucket, rows)
 
         history = TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
         if epochs and (made := [x.program for t in found for x in self._recordings.get((t.static, t.treedef), ())]):
             self._check_trainable("fit", made)  # those of other structures and branches are known only now
         return history
-
-    def _call_where_nan(
-        self, name: str, recording: Recording, bucket: Bucket, rows: array[int], kind: str = "sample"
-    ) -> None:
-        """Call the plain function with the first row whose result is nan, since its error may say why.
-
-        `rows` has the indices of some rows of the bucket, which the recording computes.
-
-        Raises:
-            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
-                the sample; `kind` is its word for a sample.
-        """
-        results = array("d", bytes(8 * len(rows)))
-        recording.program.outputs_of(bucket.numbers, rows, 1, results)
-        for row, result in zip(rows, results, strict=True):
-            if isnan(result):
-                return self._call_with_row(name, bucket, row, kind)
-
-    def _refuse_missing_classes(self, name: str, recording: Recording, bucket: Bucket, rows: array[int]) -> None:
-        """Raise the plain function's IndexError if a row has a class label that is out of range for `cross_entropy`.
-
-        The loss is nan then, but its derivatives are not. Nothing is raised for other indices that are out of range,
-        since the plain function raises nothing: `take` gives nan. A label that the function computes from arguments is
-        not checked. A label that is an argument is checked, unless it equals the `ignore_index`.
-
-        Raises:
-            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
-                the sample.
-        """
-        columns, _, ignored = recording.indices
-        for place, count in columns.items():
-            first = bucket.numbers[rows[0] * bucket.width + place]
-            if len(rows) == 1 and 0.0 <= first < count and first.is_integer():  # a shortcut, for speed
-                continue
-            wrong = rows_out_of_range({place: count}, bucket.numbers, bucket.width, rows)
-            if place in ignored:
-                wrong = {row for row in wrong if bucket.numbers[row * bucket.width + place] != ignored[place]}
-            if wrong:
-                self._call_with_row(name, bucket, min(wrong))
-
-    def _call_with_row(self, name: str, bucket: Bucket, row: int, kind: str = "sample") -> None:
-        """Call the plain function with the numbers of a row, since it may raise an error that explains a nan.
-
-        Raises:
-            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
-                the sample; `kind` is its word for a sample.
-        """
-        numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-        try:
-            self._arguments.flat_function(bucket)(*map(Value, numbers))
-        except (IndexError, TypeError, ValueError) as error:
-            raise type(error)(f"{name}(): {kind} {bucket.samples[row]}: {error}") from error
 
     def _check_parameters_are_in_place(
         self, buckets: Sequence[Bucket], optimizer: Optimizer, uncompared: set[Program]
@@ -1511,7 +1460,7 @@ class CompiledFunction:
         if name != "forward":  # which gives nan
             for bucket, recording, rows in groups:
                 if recording.indices.columns:
-                    self._refuse_missing_classes(name, recording, bucket, rows)
+                    self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
         if len(groups) == 1:
             [(bucket, recording, rows)] = groups
             return compute(recording, numpy_like(samples, select_rows(bucket, rows)), out)
