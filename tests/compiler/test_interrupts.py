@@ -547,7 +547,7 @@ PROBLEMS = [
 # The functions whose lines are tried by default, because they change what later calls read
 CHANGING = {
     Backward: (
-        "_record_missing",
+        "record_missing",
         "_record_rows",
         "_publish",
         "at_once",

@@ -1024,7 +1024,7 @@ def test_a_compiled_function_is_freed_at_once(use, branches):
     gc.disable()
     try:
         use(f, data if branches else data[:1])
-        programs = [weakref.ref(x) for x in (f, *f._programs)]
+        programs = [weakref.ref(x) for x in (f, *f._store.programs)]
         del f
         assert programs[1:]
         assert not any(program() for program in programs)

@@ -364,13 +364,13 @@ def test_a_function_whose_surroundings_have_changed_is_another_static_value(monk
     functions = [closed, of_table, by_default, recoded, scaled_by_global, functools.partial(closed), of_weight]
     for _ in range(2):
         assert [f(1.0, h) for h in functions] == [2.0] * 7
-    assert len(f._recordings) == 7
+    assert len(f._store.recordings) == 7
     k, table[0], weight.data = 5.0, 5.0, 5.0
     by_default.__defaults__, recoded.__code__ = (5.0,), (lambda z: 5.0 * z).__code__
     monkeypatch.setitem(globals(), "FACTOR", 5.0)
     for _ in range(2):
         assert [f(1.0, h) for h in functions] == [5.0] * 7
-    assert len(f._recordings) == 7 + 6  # a parameter is read at each call
+    assert len(f._store.recordings) == 7 + 6  # a parameter is read at each call
     by_default.__kwdefaults__["more"] = 1.0
     assert f(1.0, by_default) == 6.0
 
@@ -426,7 +426,7 @@ def test_the_contents_of_a_function_are_read_once_for_each_static_value(monkeypa
         reads.clear()
         assert f(1.0, functions[-1]) == k
         assert len(reads) == len({*reads}) == 7
-    assert len(f._recordings) == 2
+    assert len(f._store.recordings) == 2
 
 
 def test_the_attributes_of_an_object_are_read_once_for_each_static_value(monkeypatch):
@@ -450,7 +450,7 @@ def test_the_attributes_of_an_object_are_read_once_for_each_static_value(monkeyp
         assert len(read) == len({*read}) == 6
         assert key == samples.static_value("node", nodes[5])
         assert f(1.0, nodes[5]) == k
-    assert len(f._recordings) == 3
+    assert len(f._store.recordings) == 3
 
 
 scale = 2.0
@@ -526,11 +526,11 @@ def test_a_static_function_that_counts_its_calls_is_recorded_once(function):
     f = compile(lambda x, h: h(x), static=["h"])
     for _ in range(10):
         assert f(3.0, function) == 6.0
-    assert len(f._programs) == 1
+    assert len(f._store.programs) == 1
     assert "1 program\n" in repr(f)
     assert "2.0" in f.source("python")
     assert f.gradient([(3.0, function)] * 2, wrt="inputs") == [[2.0]] * 2
-    assert len(f._programs) == 1
+    assert len(f._store.programs) == 1
 
 
 def test_a_static_function_that_counts_and_compares_has_the_right_branch_for_each_sample():
@@ -583,8 +583,8 @@ def test_a_static_function_that_counts_has_one_program_for_each_structure_and_br
         assert f(1.0, function) == 2.0
         assert f([1.0, 2.0], function) == 8.0
         assert not branches or f(-1.0, function) == -10.0
-    assert len(f._programs) == 2 + branches
-    assert len(f._recordings) < 60
+    assert len(f._store.programs) == 2 + branches
+    assert len(f._store.recordings) < 60
     assert f.parameters == [w]
 
 
@@ -600,7 +600,7 @@ def test_a_static_function_that_counts_is_not_taken_for_what_it_was_in_another_s
         state["scale"] = scale
         for x in (1.0, [1.0], 1.0, [1.0]):
             assert f(x, function) == 2.0 * scale
-    assert len(f._programs) == 6
+    assert len(f._store.programs) == 6
     weights.reverse()
     for x in (1.0, [1.0], 1.0, [1.0]):
         samples = [(x, function)]

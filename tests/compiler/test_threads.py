@@ -236,11 +236,11 @@ def test_a_recording_that_another_thread_published_does_not_count_as_published_a
     f = compile(lambda x, h: h(x), static=["h"], branches=True)
     for x in (1.0, -1.0):
         f(x, abs_with_branches)
-    [known] = f._recordings.values()
+    [known] = f._store.recordings.values()
     first, second = known
-    assert not f._publish(second, known, 0)
+    assert not f._store._publish(second, known, 0)
     assert [*known] == [first, second]
-    assert f._publish(second, others := [first], 1)
+    assert f._store._publish(second, others := [first], 1)
     assert others == [first, second]
 
 

@@ -539,7 +539,8 @@ class Comparison:
         n, place = len(rows), {p: i for i, p in enumerate(program.parameters)}
         chosen = [k for k, p in enumerate(w) if p in place]
         of_mean = [sum(e[1][k] for e in eager) / n for k in chosen]
-        if not program._captured:  # the gradient of a value that was computed before the call goes to other parameters
+        # The gradient of a value that was computed before the call goes to other parameters
+        if not program._recorder.captured:
             ours = [found[1][place[w[k]]] for k in chosen]
             self._differ("value_and_grad", branches, [found[0], *ours], [sum(e[0] for e in eager) / n, *of_mean])
         for _ in range(2):

@@ -33,7 +33,7 @@ def test_a_compiled_solution_chooses_its_pivots_again():
     f = compile(lambda a, b: mc.solve(a, b))
     for a in ([[0.0, 2.0], [3.0, 1.0]], [[4.0, 1.0], [0.0, 2.0]], [[1e-20, 1.0], [1.0, 1.0]], [[1.0, 2.0], [2.0, 1.0]]):
         assert f(a, [1.0, 2.0]) == pytest.approx(np.linalg.solve(a, [1.0, 2.0]).tolist(), rel=1e-14)
-    assert len(f._recordings) == 1
+    assert len(f._store.recordings) == 1
 
 
 def test_solutions_have_derivatives():

@@ -51,6 +51,7 @@ class Arguments:
             name, or an iterable of names.
 
     Attributes:
+        function: the function.
         name: the name of the function, for messages.
         static: the names of the static arguments.
         positional: the names of all arguments, if all are positional and none is static; otherwise ().
@@ -61,7 +62,7 @@ class Arguments:
     """
 
     def __init__(self, f: Callable[..., Any], name: str, static: Iterable[str]) -> None:
-        self._f, self.name = f, name
+        self.function, self.name = f, name
         self.static = _names(static)
         for argument in self.static:
             if argument not in self.signature.parameters:
@@ -83,7 +84,7 @@ class Arguments:
             TypeError: Python does not tell which arguments the function has.
         """
         try:
-            return inspect.signature(self._f)
+            return inspect.signature(self.function)
         except ValueError:  # of a function in C, such as max
             raise TypeError(
                 f"compile() needs to know the arguments of {self.name}, which Python does not tell; write "
@@ -279,11 +280,11 @@ class Arguments:
     def call(self, static: Iterable[tuple[str, StaticValue]], arguments: dict[str, Any]) -> Any:
         """Call the plain function with the static arguments of a sample, and with the other arguments by name."""
         if self.positional and len(arguments) == len(self.positional):
-            return self._f(*map(arguments.__getitem__, self.positional))
+            return self.function(*map(arguments.__getitem__, self.positional))
         given = arguments | {name: x.value for name, x in static}
         order = [name for name in self.signature.parameters if name in given]
         bound = inspect.BoundArguments(self.signature, OrderedDict((name, given[name]) for name in order))
-        return self._f(*bound.args, **bound.kwargs)
+        return self.function(*bound.args, **bound.kwargs)
 
     def flat_function(self, bucket: Bucket) -> Callable[..., Any]:
         """Return a function that takes the `Value`s in the place of a row's numbers, and calls the plain function.

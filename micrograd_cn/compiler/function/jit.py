@@ -15,22 +15,19 @@ import functools
 import operator
 import reprlib
 import sys
-import weakref
 from array import array
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import isnan
 from types import FunctionType
-from typing import Any, NamedTuple, Never, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, NamedTuple, Never, TypeVar, overload
 
 from ...derivatives.tree import flatten
 from ...engine import Value
 from ...graph import context
-from ...graph.interrupts import at_once
 from ...ops.number import flag, number, number_or_none
 from ...ops.options import refuse_options
 from ...optim import Optimizer
-from ..data.captured import CapturedValue
 from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
 from ..data.partition import at_indices
@@ -50,7 +47,6 @@ from ..derivatives import (
     Default,
     Kind,
     Program,
-    Programs,
     Variables,
     unfrozen,
     zero_frozen,
@@ -60,7 +56,6 @@ from ..python import ParameterNames
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph
 from ..runtime.prepared import prepare_or_count
-from ..threads.forks import ForkSafeLock
 from ..threads.tasks import check_threads
 from ..training.epochs import (
     Callback,
@@ -74,15 +69,15 @@ from ..training.epochs import (
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .arguments import Arguments, describe_argument
-from .branch import raise_guard_error
 from .gradients import BatchPart, GradientVariables, auxiliary, check_pair, mean_matrix, numpy_of, scattered
 from .guards import (
-    Guard,
     is_inlining,
 )
 from .merged import MergedRecordings, merged_results
 from .plain_errors import PlainErrors
+from .recorder import Recorder
 from .recording import Recording, numbers_from
+from .store import RecordingRows, RecordingStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -256,31 +251,7 @@ def compile(  # noqa: A001 -- the field's name
     return CompiledFunction(f, static, branches)
 
 
-class Recordings(list[Recording]):
-    """The recordings for samples with the same structure.
-
-    Attributes:
-        merged: these recordings as `MergedRecordings`; None until they are first needed.
-    """
-
-    merged: MergedRecordings | None = None
-    _some: Recordings | None = None  # what `without` returned last
-
-    def without(self, programs: Container[Program]) -> Recordings:
-        """Return these recordings without those that have one of `programs`.
-
-        If the next call leaves the same recordings, it returns the same list, and not a copy.
-        """
-        left = [recording for recording in self if recording.program not in programs]
-        if len(left) == len(self):
-            return self
-        if self._some is None or self._some != left:
-            self._some = Recordings(left)
-        return self._some
-
-
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
-MAX_STATES = 16  # how many states of a static function, which all have the same programs, are remembered
 MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_values_and_gradients`
 
 
@@ -300,7 +271,6 @@ class ReadyCall(NamedTuple):
 
 
 MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
-RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
 
 
 INPUTS = Default("inputs")
@@ -334,16 +304,12 @@ class CompiledFunction:
         self._name = getattr(f, "__name__", type(f).__name__)
         self._arguments = Arguments(f, self._name, static)
         self._plain_errors = PlainErrors(self._arguments)
-        self._recordings: dict[Any, Recordings] = {}
+        self._recorder = Recorder(self._arguments)
+        self._store = RecordingStore(self._arguments, self._recorder, self._branches)
         # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
         # of the calls before there is such code, or to None if there can be none
         self._array_runners: dict[Any, ReadyCall | int | None] = {}
-        self._parameters: list[Value] = []
-        self._programs = Programs()
-        self._captured: dict[Value, CapturedValue] = {}
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # `parameters`, and a set of them
-        self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
-        self._turn = ForkSafeLock()  # held while the function is recorded, see `_record_missing`
         self._has_fitted = False  # whether `fit` has been called
         # What the function can read, and the programs whose recordings have been compared since this is known
         self._compared: tuple[Snapshot, frozenset[Program]] | None = None
@@ -370,12 +336,12 @@ class CompiledFunction:
         >>> f.parameters == [w]
         True
         """
-        if not self._programs:
+        if not self._store.programs:
             raise AttributeError(
                 f"{self._name} has not been called yet, so its parameters are not known; read {self._name}.parameters "
                 "after the first call, or write model.parameters() for those of a model"
             )
-        return self._parameters
+        return self._store.parameters
 
     # Attributes of classes, copies and pickles
 
@@ -488,8 +454,8 @@ class CompiledFunction:
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
         if not (context.active and context.here().detect_anomaly):
-            known = self._recordings.get((bucket.static, bucket.treedef), ())
-            if (merged := self._merged_of(known)) and (program := merged.call()):
+            known = self._store.known(bucket)
+            if (merged := self._store.merged_of(known)) and (program := merged.call()):
                 numbers = program.row(bucket.numbers)
                 if not isnan(numbers[0]):
                     first = merged.recordings[0]
@@ -498,7 +464,7 @@ class CompiledFunction:
                 if recording.guards.hold(bucket.numbers):
                     numbers = recording.program.row(bucket.numbers)
                     return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
-        [(recording, rows)] = self._dispatch(bucket, row_numbers(1))
+        [(recording, rows)] = self._store.dispatch(bucket, row_numbers(1))
         out = array("d", bytes(8 * recording.output_count))
         recording.program.outputs_of(bucket.numbers, rows, 1, out)
         return out[0] if recording.single else recording.rebuild(out.tolist())
@@ -702,7 +668,7 @@ class CompiledFunction:
                 add_gradients([program.as_gradients(gradients)])
                 return mean
         parts = self._parts("backward", buckets, threads)
-        if not self._parameters:
+        if not self._store.parameters:
             for part in parts:
                 part.recording.loss.check_frozen("backward")
             raise RuntimeError(
@@ -768,7 +734,7 @@ class CompiledFunction:
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
         if (
             is_mean
-            and not (is_default and self._captured)
+            and not (is_default and self._recorder.captured)
             and (ready := self._gradient_runner("value_and_grad", arrays := as_tuple(samples)))
         ):
             computed = ready.runner.computed(arrays)
@@ -776,10 +742,10 @@ class CompiledFunction:
             mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
             ready.runner.release(computed)
             if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(array("d", found.tobytes())))):
-                if missing := len(self._parameters) - len(found):  # parameters that only other recordings have
+                if missing := len(self._store.parameters) - len(found):  # parameters that only other recordings have
                     found = numpy.append(found, numpy.zeros(missing))
-                if some_frozen(self._parameters):
-                    found = numpy.asarray(zero_frozen(found, self._parameters))
+                if some_frozen(self._store.parameters):
+                    found = numpy.asarray(zero_frozen(found, self._store.parameters))
                 return mean, found
         if each and not has_aux and threads == 1 and (ready_pair := self._array_values_and_gradients(wrt, samples)):
             return ready_pair
@@ -789,25 +755,25 @@ class CompiledFunction:
         self._check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
         of_mean = not (variables.arguments or each)
-        may_merge = not (has_aux or (is_default and self._captured))
+        may_merge = not (has_aux or (is_default and self._recorder.captured))
         if of_mean and may_merge and (merged := self._merged_gradient(buckets, threads)):
             first = merged[1].recordings[0].program
-            return merged[2], variables.of_mean(merged[3], first, self._parameters, numpy)
+            return merged[2], variables.of_mean(merged[3], first, self._store.parameters, numpy)
         parts = self._merged_derivatives(variables, buckets, threads) if may_merge and not of_mean else None
         parts = parts or self._parts("value_and_grad", buckets, threads, has_aux, flat)
-        if is_default and self._captured:
+        if is_default and self._recorder.captured:
             for part in parts:
                 part.recording.loss.check_no_captured("value_and_grad")
         value: Any
         if not of_mean:
-            value, gradient = variables.of_samples(parts, self._parameters, threads, each, numpy)
+            value, gradient = variables.of_samples(parts, self._store.parameters, threads, each, numpy)
         else:
-            value, gradient = 0.0, array("d", bytes(8 * len(self._parameters)))
+            value, gradient = 0.0, array("d", bytes(8 * len(self._store.parameters)))
             for _, weight, loss, gradients in self._gradients("value_and_grad", parts, threads):
                 value += weight * loss
                 for i, x in enumerate(gradients):
                     gradient[i] += weight * x
-            gradient = variables.of_mean(gradient, parts[0].recording.loss, self._parameters, numpy)
+            gradient = variables.of_mean(gradient, parts[0].recording.loss, self._store.parameters, numpy)
         return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
 
     def _parts(
@@ -823,7 +789,7 @@ class CompiledFunction:
         if len(buckets) > 1 and _depends_on_inputs(wrt):
             self._check_key_order(name, buckets)
         for bucket in buckets:
-            for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
+            for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                 if has_aux:
                     check_pair(self._name, recording)
                 else:
@@ -834,26 +800,6 @@ class CompiledFunction:
         self._check_gradient(name, [part.recording.loss for part in found])
         return found
 
-    def _merged_of(self, known: Recordings | tuple[()]) -> MergedRecordings | None:
-        """Return `known` as `MergedRecordings`; None if it is empty, or if its recordings have no guards.
-
-        `known` has recordings for samples with the same structure.
-        """
-        if not known or not known[0].guards.program:  # without guards there is no other recording
-            return None
-        if not (known.merged and known.merged.is_current(self._parameters)):
-            known.merged = MergedRecordings(known, self._parameters)
-        return known.merged
-
-    def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
-        """Return the merged recordings that may compute all samples. Return None if there are none.
-
-        There are none if the samples have several structures, inside `no_grad()`, or inside `detect_anomaly()`.
-        """
-        if len(buckets) != 1 or context.active:
-            return None
-        return self._merged_of(self._recordings.get((buckets[0].static, buckets[0].treedef), ()))
-
     def _merged_gradient(
         self, buckets: Sequence[Bucket], threads: int
     ) -> tuple[Program, MergedRecordings, float, array[float]] | None:
@@ -863,7 +809,7 @@ class CompiledFunction:
         if the mean is nan, if a branch that was not selected may have made the gradient nan, or if a constant requires
         a gradient now, so the gradient may have to be refused.
         """
-        merged = self._merged_where(buckets)
+        merged = self._store.merged_where(buckets)
         n = len(buckets[0].samples)
         if not (merged and (program := merged.loss(n))) or merged.has_unfrozen_constant():
             return None
@@ -878,13 +824,13 @@ class CompiledFunction:
         A merged program computes all branches. Return None if there is no such program, if a value is nan, or if a
         constant requires a gradient now, so the gradient may have to be refused.
         """
-        merged = self._merged_where(buckets)
+        merged = self._store.merged_where(buckets)
         if not merged or (not variables.arguments and merged.has_unfrozen_constant()):
             return None
         [bucket], first = buckets, merged.recordings[0]
         rows = row_numbers(len(bucket.samples))
-        wrt = functools.partial(variables.in_program, parameters=self._parameters)
-        program = merged.derivative("value_and_grad", wrt, variables.key_for(self._parameters), len(rows))
+        wrt = functools.partial(variables.in_program, parameters=self._store.parameters)
+        program = merged.derivative("value_and_grad", wrt, variables.key_for(self._store.parameters), len(rows))
         if not program or (numbers := merged_results(program, bucket, threads)) is None:
             return None
         return [BatchPart(first, bucket, rows, numbers)]
@@ -974,26 +920,26 @@ class CompiledFunction:
                 others = self._arguments.buckets_of("fit", validation)
             if options.calls_users_code:
                 copy_numbers(others)
-        for recording in chain.from_iterable([self._recordings.get((t.static, t.treedef), ()) for t in found]):
+        for recording in chain.from_iterable([self._store.known(t) for t in found]):
             for program in (recording.program, recording.guards.program):
                 if program:
                     check_trainable(optimizer, program.compiled)
                     program.compiled.data.check_constants()
         uncompared = set[Program]()
-        if self._programs:
+        if self._store.programs:
             self._check_parameters_are_in_place([*found, *others], optimizer, uncompared)
         self._has_fitted = True
         if options.callback:
             options = self._with_checks_after_callback(options, [*found, *others], uncompared)
         if len(found) == 1:  # every program can be checked before the first step
-            groups = self._dispatch(found[0], row_numbers(len(found[0].samples)), threads)
+            groups = self._store.dispatch(found[0], row_numbers(len(found[0].samples)), threads)
             self._graphs_for_fit(groups)
             if all(recording.guards.parameter_free for recording, _ in groups):
                 self._check_gradient("fit", [recording.program for recording, _ in groups])
                 self._check_trainable("fit", [recording.program for recording, _ in groups])
 
         def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
-            assigned, left = self._dispatch_known(bucket, rows, threads, parameters)
+            assigned, left = self._store.dispatch_known(bucket, rows, threads, parameters)
             if uncompared and (first := [part for part in assigned if part[0].program in uncompared]):
                 assigned = [part for part in assigned if part not in first]
                 left = array("q", chain(left, *[reached for _, reached in first]))
@@ -1001,13 +947,13 @@ class CompiledFunction:
 
         def recorded(bucket: Bucket, rows: array[int]) -> Dispatched:
             if uncompared:
-                self._compare_reached(bucket, self._dispatch_known(bucket, rows, threads)[0], uncompared)
-            return self._graphs_for_fit(self._record_missing(bucket, rows, threads))
+                self._compare_reached(bucket, self._store.dispatch_known(bucket, rows, threads)[0], uncompared)
+            return self._graphs_for_fit(self._store.record_missing(bucket, rows, threads))
 
         merged_programs = set[Program]()
 
         def merged(bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
-            recordings = self._recordings.get((bucket.static, bucket.treedef), ())
+            recordings = self._store.known(bucket)
             if not recordings or not recordings[0].guards.program or context.active:
                 return None
             is_fixed = all(made.guards.parameter_free for made in recordings)
@@ -1016,12 +962,12 @@ class CompiledFunction:
             if not is_fixed:  # if a row takes a branch later that is left out, the merged program gives nan for it
                 recordings = recordings.without(uncompared)
                 merged_programs.update([made.program for made in recordings])
-            merged = self._merged_of(recordings)
+            merged = self._store.merged_of(recordings)
             program = merged.loss(rows, steps) if merged else None
             return program.compiled if program else None
 
         dispatcher = Dispatcher(
-            known, recorded, self._parameter_free_rows, lambda: self._parameters, merged,
+            known, recorded, self._store.parameter_free_rows, lambda: self._store.parameters, merged,
             lambda: uncompared.isdisjoint(merged_programs),
         )  # fmt: skip
         validate = None
@@ -1031,20 +977,20 @@ class CompiledFunction:
                 loss = validate()  # so samples that the function cannot take are refused before the first step
             if isnan(loss):
                 for bucket in others:
-                    for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads):
+                    for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                         recording.program.check_indices("validation sample", bucket, rows)
                         if recording.program.compiled.graph.has_checks:
                             self._plain_errors.call_where_nan("fit", recording, bucket, rows, "validation sample")
 
         def explain_nan() -> None:
             for bucket in found:
-                known, _ = self._dispatch_known(bucket, row_numbers(len(bucket.samples)), threads)
+                known, _ = self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), threads)
                 for recording, rows in known:
                     recording.program.check_indices("sample", bucket, rows)
                     self._plain_errors.call_where_nan("fit", recording, bucket, rows)
 
         history = TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
-        if epochs and (made := [x.program for t in found for x in self._recordings.get((t.static, t.treedef), ())]):
+        if epochs and (made := [x.program for t in found for x in self._store.known(t)]):
             self._check_trainable("fit", made)  # those of other structures and branches are known only now
         return history
 
@@ -1068,7 +1014,7 @@ class CompiledFunction:
         uncompared.clear()
         if self._branches:
             for bucket in buckets:
-                known = self._recordings.get((bucket.static, bucket.treedef), ())
+                known = self._store.known(bucket)
                 uncompared.update([recording.program for recording in known if recording.program not in compared])
         for i, p in enumerate(optimizer.parameters if self._made_inside else ()):
             if p in self._made_inside:
@@ -1096,11 +1042,11 @@ class CompiledFunction:
         if compared and not compared[0].is_outdated():
             in_place = compared[1]
         found = []
-        if len(in_place) < len(self._programs):
+        if len(in_place) < len(self._store.programs):
             found = [
                 (bucket, recording, rows[0])
                 for bucket in buckets
-                for recording, rows in self._dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
+                for recording, rows in self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
                 if recording.program not in in_place
             ]
         whole = [
@@ -1172,8 +1118,8 @@ class CompiledFunction:
         if not isinstance(wrt, list):
             return
         parameters, known = self._known_leaves
-        if parameters is not self._parameters:
-            self._known_leaves = parameters, known = self._parameters, {*self._parameters}
+        if parameters is not self._store.parameters:
+            self._known_leaves = parameters, known = self._store.parameters, {*self._store.parameters}
         try:
             if known.issuperset(wrt):
                 return
@@ -1182,8 +1128,8 @@ class CompiledFunction:
         if not all(isinstance(x, Value) for x in wrt) or all(x in known or x.op for x in wrt):
             return
         for bucket in buckets:
-            self._dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
-        known = {*self._parameters}  # with those of the recordings that have just been made
+            self._store.dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
+        known = {*self._store.parameters}  # with those of the recordings that have just been made
         if not all(x in known or x.op for x in wrt):
             self._compare_moved(name, buckets)
 
@@ -1237,7 +1183,7 @@ class CompiledFunction:
         before = around.state() if around else []
         held = set[Value]()
         try:
-            made = self._record(bucket, row, plain=True)
+            made = self._recorder.record(bucket, row, plain=True)
             if around and find_held:
                 held = {*around.leaves}.intersection(Surroundings(roots).leaves)
         except Exception as error:  # whatever the function raises
@@ -1252,7 +1198,7 @@ class CompiledFunction:
 
     def _roots(self) -> tuple[Any, ...]:
         """Return the function and the values of its static arguments, through which it finds its parameters."""
-        return (self._f, *[x.value for static, _ in self._recordings for _, x in static])
+        return (self._f, *[x.value for static, _ in self._store.recordings for _, x in static])
 
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int, uncompared: set[Program]) -> Callable[[], float]:
         """Return a function without arguments that computes the mean result for the samples of some buckets.
@@ -1264,7 +1210,7 @@ class CompiledFunction:
         def mean() -> float:
             losses = array("d")
             for bucket in buckets:
-                groups = self._dispatch(bucket, row_numbers(len(bucket.samples)), threads)
+                groups = self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads)
                 if uncompared:
                     self._compare_reached(bucket, groups, uncompared)
                 for recording, rows in groups:
@@ -1299,7 +1245,7 @@ class CompiledFunction:
             samples = list(samples)  # they are read twice
         results: dict[int, Sequence[Any]] = {}
         for bucket in self._arguments.buckets_of("check", samples):
-            for recording, rows in self._dispatch(bucket, row_numbers(len(bucket.samples))):
+            for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples))):
                 width = bucket.width
                 numbers = {bucket.samples[i]: list(bucket.numbers[i * width : (i + 1) * width]) for i in rows}
                 called = recording.program.check_named(
@@ -1357,7 +1303,7 @@ class CompiledFunction:
         Raises:
             ValueError: the function has no program yet, or several. `.program(...)` returns the program for a sample.
         """
-        known = [recording for _, recording in self._different()]
+        known = [recording for _, recording in self._store.different()]
         if len(known) != 1:
             raise ValueError(
                 f"{self._name} has {len(known) or 'no'} programs; write {self._name}.program(...).source({language!r}) "
@@ -1376,24 +1322,16 @@ class CompiledFunction:
 
     def recording_of(self, *args: Any, **kwargs: Any) -> Recording:
         """Return the `Recording` for the arguments of a sample. It is made if there is none yet."""
-        return self._dispatch(self._arguments.bucket_of(args, kwargs), row_numbers(1))[0][0]
+        return self._store.dispatch(self._arguments.bucket_of(args, kwargs), row_numbers(1))[0][0]
 
     def __repr__(self) -> str:
-        known = self._different()
+        known = self._store.different()
         count = f"{len(known)} program{'s' * (len(known) != 1)}" if known else "not called yet"
         lines = [f"compiled {self._name}{self._arguments.signature}: {count}"]
         for (static, treedef), recording in known:
             values = [f"{name}={x.value!r}" for name, x in static]
             lines.append(f"  ({', '.join([*map(describe_argument, treedef), *values])}): {recording.program!r}")
         return "\n".join(lines)
-
-    def _different(self) -> list[tuple[Any, Recording]]:
-        """Return each recording once, with its first key. It has several if the function changes a static value."""
-        found: dict[Program, tuple[Any, Recording]] = {}
-        for key, recordings in self._recordings.items():
-            for recording in recordings:
-                found.setdefault(recording.program, (key, recording))
-        return [*found.values()]
 
     # The way from samples to recordings
 
@@ -1407,8 +1345,8 @@ class CompiledFunction:
             ValueError: this list is needed, and a `Value` that was a constant when the function was recorded requires a
                 gradient now.
         """
-        if wrt == "parameters" and len(recording.program.parameters) < len(self._parameters):
-            return recording.program.all_parameters(kind, self._parameters)
+        if wrt == "parameters" and len(recording.program.parameters) < len(self._store.parameters):
+            return recording.program.all_parameters(kind, self._store.parameters)
         return wrt
 
     def _variables(self, kind: str, wrt: Any) -> Any:
@@ -1448,14 +1386,14 @@ class CompiledFunction:
         self._check_unused(name, wrt, buckets)
         if len(buckets) > 1 and _depends_on_inputs(wrt):
             self._check_key_order(name, buckets)
-        if (merged := self._merged_where(buckets)) and (
+        if (merged := self._store.merged_where(buckets)) and (
             ready := self._merged_results(merged, name, wrt, buckets[0], samples, threads, out)
         ) is not None:
             return ready
         groups = [
             (bucket, *group)
             for bucket in buckets
-            for group in self._dispatch(bucket, row_numbers(len(bucket.samples)), threads)
+            for group in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads)
         ]
         if name != "forward":  # which gives nan
             for bucket, recording, rows in groups:
@@ -1504,8 +1442,8 @@ class CompiledFunction:
         elif name == "gradient":
             if wrt != "inputs" and merged.has_unfrozen_constant():
                 return None
-            if wrt == "parameters" and some_frozen(self._parameters):
-                wrt = unfrozen(self._parameters)
+            if wrt == "parameters" and some_frozen(self._store.parameters):
+                wrt = unfrozen(self._store.parameters)
             elif not isinstance(wrt, str) and any(isinstance(x, Value) and not x.requires_grad for x in wrt):
                 return None  # the code that sorts the rows by their branches raises the error
             key = wrt if isinstance(wrt, str) else tuple(wrt)
@@ -1550,7 +1488,8 @@ class CompiledFunction:
             return None
         if getattr(arrays[0], "ndim", 0) not in (1, 2) or len(arrays[0]) > MAX_TWICE_ROWS:
             return None
-        if len(self._programs) != 1 or len(self._programs[0].compiled.graph.operations) > MAX_TWICE_OPERATIONS:
+        programs = self._store.programs
+        if len(programs) != 1 or len(programs[0].compiled.graph.operations) > MAX_TWICE_OPERATIONS:
             return None
         gradients = self._array_results("gradient", samples, None)
         if gradients is None or (values := self._array_results("forward", samples, None)) is None:
@@ -1571,7 +1510,7 @@ class CompiledFunction:
         key = method, shapes
         found = self._array_runners.get(key, 0)
         if not isinstance(found, int):
-            if found is None or found.merged is None or found.merged.is_current(self._parameters):
+            if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
                 return found
             found = 0
         prepare = functools.partial(self._make_array_runner, method, shapes)
@@ -1606,10 +1545,10 @@ class CompiledFunction:
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
         treedef = treedef_of_shapes(self._arguments.positional, shapes)
-        recordings = self._recordings.get(((), treedef), ())
+        recordings = self._store.recordings.get(((), treedef), ())
         if not recordings:
             return None
-        first, merged = recordings[0], self._merged_of(recordings)
+        first, merged = recordings[0], self._store.merged_of(recordings)
         if kind_of_matrix := MATRICES.get(method):
             return None if merged or first.indices.columns else _ready_matrix(kind_of_matrix, first.program, shapes)
         if not first.single:
@@ -1633,144 +1572,11 @@ class CompiledFunction:
                 return None
             derivative = first.program.derivative_for_calls("gradient")
             program, nan_stride = derivative.program, int(not derivative.masked)
-        if program is None or (method == "backward" and not (program.has_gradient and self._parameters)):
+        if program is None or (method == "backward" and not (program.has_gradient and self._store.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
         return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged)
-
-    def _dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
-        """Return the recordings for some rows of a bucket (samples with the same structure), each with its rows.
-
-        Recordings that are missing are made.
-        """
-        found, left = self._dispatch_known(bucket, rows, threads)
-        return [*found, *self._record_missing(bucket, left, threads)] if left else found
-
-    def _dispatch_known(
-        self, bucket: Bucket, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
-    ) -> tuple[list[RecordingRows], array[int]]:
-        """Return the existing recordings for some rows, each with its rows, and the rows that have no recording yet.
-
-        `parameters` returns the address of the parameters' current values while `fit` trains them, or 0 if these are
-        the data of the `Value`s.
-        """
-        known = tuple(self._recordings.get((bucket.static, bucket.treedef), ()))
-        address = parameters()  # after `known`, since another thread may bring new parameters with new recordings
-        return _dispatch_among(known, bucket, rows, threads, address)
-
-    def _record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
-        """Make recordings for rows that have none yet. Return the recordings for all rows, each with its rows.
-
-        If several threads need a recording, one of them makes it, and the others wait and find it. If a thread has
-        waited for long, several threads record the function at once, and all but the first of equal recordings are
-        dropped.
-        """
-        return self._turn.in_turn(functools.partial(self._record_rows, bucket, rows, threads))
-
-    def _record_rows(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
-        """Make recordings for rows that have none yet, without waiting for other threads that record the function, too.
-
-        Return the recordings for all rows, each with its rows.
-
-        Raises:
-            GuardError: a row takes another branch than the recorded samples, and `branches` is not set.
-            RuntimeError: the function takes another branch when it is called again for the row that was just recorded.
-        """
-        known = self._recordings.setdefault((bucket.static, bucket.treedef), Recordings())
-        found: list[RecordingRows] = []
-        tried = 0  # how many of the recordings in `known` are known not to be recordings for the rows that are left
-        while rows:
-            if others := known[tried:]:
-                more, rows = _dispatch_among(others, bucket, rows, threads)
-                found += more
-                tried += len(others)
-                continue
-            first = rows[0]
-            made, is_twice = self._record_repeatable(bucket, first)
-            if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
-                found.append((alike[0], rows[:1]))
-                rows = rows[1:]  # near a tie, a program's rounding may give a comparison the other outcome
-                continue
-            if known and not self._branches:
-                self._raise_guard_error(bucket, first, known[-1].guard_broken_by(made))
-            if is_twice and bucket.static and (same := self._same_in_other_state(made, bucket)):
-                made = same
-            if not self._publish(made, known, tried):
-                continue
-            tried += 1
-            if is_twice and bucket.static:
-                self._publish_where_moved(made, bucket)
-            holding, broken = made.guards.split(bucket.numbers, rows, threads)
-            if first in broken[:1]:
-                if self._record(bucket, first).outcomes != made.outcomes:
-                    raise RuntimeError(
-                        f"{self._name} takes another branch for the sample that was just recorded; does it change a "
-                        "parameter?"
-                    )
-                holding, broken = rows[:1] + holding, broken[1:]
-            found.append((made, holding))
-            rows = broken
-        return found
-
-    def _publish(self, made: Recording, known: list[Recording], count: int) -> bool:
-        """Compile a recording, and add it to `known`, the list of recordings for the same structure of arguments.
-
-        Return whether this was done. It is not done if the list has more than `count` recordings, since then another
-        thread has added some, which have to be tried first.
-        """
-        if hasattr(made, "program"):  # it was compiled for another state of the static values
-            with self._lock():
-                if is_next := len(known) == count:
-                    known.append(made)
-            return is_next
-        while len(known) == count:
-            parameters = self._parameters
-            made.compile(parameters)
-            made.program.siblings = weakref.ref(self._programs)
-            publish: list[Callable[[], None]] = [
-                functools.partial(setattr, self, "_parameters", made.program.parameters),
-                functools.partial(self._programs.append, made.program),
-                functools.partial(known.append, made),
-            ]
-            with self._lock():
-                if self._parameters is parameters and len(known) == count:
-                    return at_once(map(operator.call, publish))
-        return False
-
-    def _same_in_other_state(self, made: Recording, bucket: Bucket) -> Recording | None:
-        """Return a compiled recording that is the same as `made`, but was made for another state of the static values.
-
-        Return None if there is none. A static value may be, for example, a function that counts its calls. Its state is
-        then another one after each recording. The program is used for all of these states, and only the last
-        `MAX_STATES` states are remembered.
-        """
-        values = [id(x.value) for _, x in bucket.static]
-        others = {
-            key: list(recordings)
-            for key, recordings in [*self._recordings.items()]
-            if key[1] == bucket.treedef and [id(x.value) for _, x in key[0]] == values
-        }
-        same = next((known for known in chain.from_iterable(others.values()) if known.is_same(made)), None)
-        if same is None:
-            return None
-        programs = {key: {known.program for known in recordings} for key, recordings in others.items()}
-        for key in [*others][:-MAX_STATES]:
-            found = programs.pop(key)
-            if found <= set[Program]().union(*programs.values()):
-                self._recordings.pop(key, None)
-        return same
-
-    def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
-        """Let a recording also be found by its static values as they are now, if the function changed them.
-
-        For example, a static value may be a function that counts its calls. The compiled function was recorded again
-        with the changed values, and the two recordings did not differ. Without this method, each call would find
-        another count than the call before, and would record the function anew.
-        """
-        static = self._arguments.static_now(bucket)
-        if static != bucket.static:
-            self._recordings.setdefault((static, bucket.treedef), Recordings([made]))
 
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
         """Return, for each recording, its compiled graph and the indices of the rows that it computes.
@@ -1781,85 +1587,6 @@ class CompiledFunction:
         for recording, _ in found:
             self._check_single("fit", recording)
         return [(recording.program.compiled, rows) for recording, rows in found]
-
-    def _parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return compiled graphs, each with its rows, for rows whose recording never changes.
-
-        The recording of such a row does not depend on the values of the parameters, since no comparison does.
-        """
-        found = []
-        rows = row_numbers(len(bucket.samples))
-        for recording in self._recordings.get((bucket.static, bucket.treedef), ()):
-            if not (rows and recording.single and recording.guards.parameter_free):
-                break
-            holding, rows = recording.guards.split(bucket.numbers, rows)
-            if holding:
-                found.append((recording.program.compiled, holding))
-        return found
-
-    def _record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
-        numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-        call = functools.partial(self._arguments.call, bucket.static)
-        return Recording(self._name, call, bucket.treedef, numbers, self._captured, plain, hides_numbers)
-
-    def _record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
-        """Return a recording for a row, and whether the function was recorded twice.
-
-        It is recorded twice if it may do something else in each call, or has changed something. If it has made texts of
-        parameters, except for a log, it is also recorded with other texts.
-
-        Raises:
-            TypeError: the recordings differ, or the function raises an error when it is recorded again.
-        """
-        roots = (self._f, *[x.value for _, x in bucket.static])
-        code, is_twice = ReachableCode(roots), False
-        twice, around = code.may_change or code.has_iterators or code.asks_for_types, None
-        held = set[Value]()
-        if code.writes or twice:
-            around = Surroundings(roots)
-            before, held = around.state(), {*around.leaves}
-        made = self._record(bucket, row)
-        if around and (twice or around.has_changed(before)):
-            is_twice = True
-            difference, cause = self._difference_if_again(made, bucket, row, roots, held)
-            if difference:
-                raise TypeError(
-                    f"{self._name} does not do the same in each call: of two recordings for the same arguments, "
-                    f"{difference}. Pass whatever changes from call to call, such as random numbers, a time or a "
-                    "count, as an argument; compute a Value anew in each call, without a cache such as "
-                    "functools.cached_property; and write isinstance(x, Value) for type(x) is Value"
-                ) from cause
-        if made.refused_text:
-            difference, cause = self._difference_if_again(made, bucket, row, roots, held, hides_numbers=True)
-            if difference:
-                raise made.refused_text from cause
-        return made, is_twice
-
-    def _difference_if_again(
-        self,
-        made: Recording,
-        bucket: Bucket,
-        row: int,
-        roots: Iterable[Any],
-        held: Container[Value],
-        hides_numbers: bool = False,
-    ) -> tuple[str, Exception | None]:
-        """Record the function again, and return how the recording `made` differs, and an error that was raised, if any.
-
-        What the function changes meanwhile is put back. `held` contains the leaves that it could read before, and
-        `roots` are objects through which it reads others.
-        """
-        around = Surroundings(roots)
-        after = around.state()
-        try:
-            return made.difference(self._record(bucket, row, True, hides_numbers), held or {*around.leaves}), None
-        except Exception as error:  # whatever the function raises, since the first recording raised nothing
-            return f"one of them raises {type(error).__name__}: {error}", error
-        finally:
-            around.restore(after)
-
-    def _raise_guard_error(self, bucket: Bucket, row: int, guard: Guard) -> NoReturn:
-        raise_guard_error(self._name, f"sample {bucket.samples[row]}", guard)
 
     def _check_single(self, name: str, recording: Recording) -> None:
         if not recording.single:
@@ -1951,22 +1678,3 @@ def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyC
     return ReadyCall(
         ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape, nan_stride), whole, None
     )
-
-
-def _dispatch_among(
-    known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
-) -> tuple[list[RecordingRows], array[int]]:
-    """Find, for each of some rows, a recording in `known` whose guards hold for the row.
-
-    A guard is a comparison that must have the same outcome as for the recorded sample. Return the recordings that were
-    found, each with its rows, and the rows for which there is none. `address` is the address of the parameters' current
-    values, or 0 if these are the data of the `Value`s.
-    """
-    found: list[RecordingRows] = []
-    for recording in known:
-        holding, rows = recording.guards.split(bucket.numbers, rows, threads, address)
-        if holding:
-            found.append((recording, holding))
-        if not rows:
-            break
-    return found, rows

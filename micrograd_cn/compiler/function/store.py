@@ -1,0 +1,283 @@
+"""Define `RecordingStore`, which finds for each row the recording that computes it, and makes those that are missing.
+
+A function has a recording for each structure of its arguments, for each combination of static arguments, and for each
+branch. A row is computed by the recording that was made for its structure and its static arguments, and whose
+comparisons all have the recorded outcome for the row.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import weakref
+from array import array
+from collections.abc import Callable, Container, Sequence
+from itertools import chain
+from typing import Any, TypeAlias
+
+from ...engine import Value
+from ...graph import context
+from ...graph.interrupts import at_once
+from ..data.rows import row_numbers
+from ..data.samples import Bucket
+from ..derivatives import Program, Programs
+from ..runtime.executable import CompiledGraph
+from ..threads.forks import ForkSafeLock
+from .arguments import Arguments
+from .branch import raise_guard_error
+from .merged import MergedRecordings
+from .recorder import Recorder
+from .recording import Recording
+
+MAX_STATES = 16  # how many states of a static function, which all have the same programs, are remembered
+RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
+
+
+class Recordings(list[Recording]):
+    """The recordings for samples with the same structure.
+
+    Attributes:
+        merged: these recordings as `MergedRecordings`; None until they are first needed.
+    """
+
+    merged: MergedRecordings | None = None
+    _some: Recordings | None = None  # what `without` returned last
+
+    def without(self, programs: Container[Program]) -> Recordings:
+        """Return these recordings without those that have one of `programs`.
+
+        If the next call leaves the same recordings, it returns the same list, and not a copy.
+        """
+        left = [recording for recording in self if recording.program not in programs]
+        if len(left) == len(self):
+            return self
+        if self._some is None or self._some != left:
+            self._some = Recordings(left)
+        return self._some
+
+
+class RecordingStore:
+    """The recordings of a function: it finds those that compute the rows of a bucket, and makes those that are missing.
+
+    Several threads may use it at once.
+
+    Args:
+        arguments: the function and its arguments.
+        recorder: records the function.
+        branches: whether the function is recorded again for rows that take another branch. Otherwise such a row is an
+            error.
+
+    Attributes:
+        recordings: a dict from pairs of static arguments and a treedef to the recordings for samples that have them.
+        programs: the programs of all recordings.
+        parameters: the leaves that require a gradient in these programs, apart from the arguments. The list is replaced
+            when a recording brings further parameters.
+    """
+
+    def __init__(self, arguments: Arguments, recorder: Recorder, branches: bool) -> None:
+        self._arguments, self._recorder, self._branches = arguments, recorder, branches
+        self.recordings: dict[Any, Recordings] = {}
+        self.programs = Programs()
+        self.parameters: list[Value] = []
+        self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
+        self._turn = ForkSafeLock()  # held while the function is recorded, see `record_missing`
+
+    def known(self, bucket: Bucket) -> Recordings | tuple[()]:
+        """Return the recordings for samples with the structure and the static arguments of a bucket."""
+        return self.recordings.get((bucket.static, bucket.treedef), ())
+
+    def dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
+        """Return the recordings for some rows of a bucket (samples with the same structure), each with its rows.
+
+        Recordings that are missing are made.
+        """
+        found, left = self.dispatch_known(bucket, rows, threads)
+        return [*found, *self.record_missing(bucket, left, threads)] if left else found
+
+    def dispatch_known(
+        self, bucket: Bucket, rows: array[int], threads: int, parameters: Callable[[], int] = lambda: 0
+    ) -> tuple[list[RecordingRows], array[int]]:
+        """Return the existing recordings for some rows, each with its rows, and the rows that have no recording yet.
+
+        `parameters` returns the address of the parameters' current values while `fit` trains them, or 0 if these are
+        the data of the `Value`s.
+        """
+        known = tuple(self.known(bucket))
+        address = parameters()  # after `known`, since another thread may bring new parameters with new recordings
+        return _dispatch_among(known, bucket, rows, threads, address)
+
+    def record_missing(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
+        """Make recordings for rows that have none yet. Return the recordings for all rows, each with its rows.
+
+        If several threads need a recording, one of them makes it, and the others wait and find it. If a thread has
+        waited for long, several threads record the function at once, and all but the first of equal recordings are
+        dropped.
+        """
+        return self._turn.in_turn(functools.partial(self._record_rows, bucket, rows, threads))
+
+    def _record_rows(self, bucket: Bucket, rows: array[int], threads: int) -> list[RecordingRows]:
+        """Make recordings for rows that have none yet, without waiting for other threads that record the function, too.
+
+        Return the recordings for all rows, each with its rows.
+
+        Raises:
+            GuardError: a row takes another branch than the recorded samples, and `branches` is not set.
+            RuntimeError: the function takes another branch when it is called again for the row that was just recorded.
+        """
+        known = self.recordings.setdefault((bucket.static, bucket.treedef), Recordings())
+        found: list[RecordingRows] = []
+        tried = 0  # how many of the recordings in `known` are known not to be recordings for the rows that are left
+        while rows:
+            if others := known[tried:]:
+                more, rows = _dispatch_among(others, bucket, rows, threads)
+                found += more
+                tried += len(others)
+                continue
+            first = rows[0]
+            made, is_twice = self._recorder.record_repeatable(bucket, first)
+            if alike := [recording for recording in known if recording.outcomes == made.outcomes]:
+                found.append((alike[0], rows[:1]))
+                rows = rows[1:]  # near a tie, a program's rounding may give a comparison the other outcome
+                continue
+            if known and not self._branches:
+                guard = known[-1].guard_broken_by(made)
+                raise_guard_error(self._arguments.name, f"sample {bucket.samples[first]}", guard)
+            if is_twice and bucket.static and (same := self._same_in_other_state(made, bucket)):
+                made = same
+            if not self._publish(made, known, tried):
+                continue
+            tried += 1
+            if is_twice and bucket.static:
+                self._publish_where_moved(made, bucket)
+            holding, broken = made.guards.split(bucket.numbers, rows, threads)
+            if first in broken[:1]:
+                if self._recorder.record(bucket, first).outcomes != made.outcomes:
+                    raise RuntimeError(
+                        f"{self._arguments.name} takes another branch for the sample that was just recorded; does it "
+                        "change a parameter?"
+                    )
+                holding, broken = rows[:1] + holding, broken[1:]
+            found.append((made, holding))
+            rows = broken
+        return found
+
+    def _publish(self, made: Recording, known: list[Recording], count: int) -> bool:
+        """Compile a recording, and add it to `known`, the list of recordings for the same structure of arguments.
+
+        Return whether this was done. It is not done if the list has more than `count` recordings, since then another
+        thread has added some, which have to be tried first.
+        """
+        if hasattr(made, "program"):  # it was compiled for another state of the static values
+            with self._lock():
+                if is_next := len(known) == count:
+                    known.append(made)
+            return is_next
+        while len(known) == count:
+            parameters = self.parameters
+            made.compile(parameters)
+            made.program.siblings = weakref.ref(self.programs)
+            publish: list[Callable[[], None]] = [
+                functools.partial(setattr, self, "parameters", made.program.parameters),
+                functools.partial(self.programs.append, made.program),
+                functools.partial(known.append, made),
+            ]
+            with self._lock():
+                if self.parameters is parameters and len(known) == count:
+                    return at_once(map(operator.call, publish))
+        return False
+
+    def _same_in_other_state(self, made: Recording, bucket: Bucket) -> Recording | None:
+        """Return a compiled recording that is the same as `made`, but was made for another state of the static values.
+
+        Return None if there is none. A static value may be, for example, a function that counts its calls. Its state is
+        then another one after each recording. The program is used for all of these states, and only the last
+        `MAX_STATES` states are remembered.
+        """
+        values = [id(x.value) for _, x in bucket.static]
+        others = {
+            key: list(recordings)
+            for key, recordings in [*self.recordings.items()]
+            if key[1] == bucket.treedef and [id(x.value) for _, x in key[0]] == values
+        }
+        same = next((known for known in chain.from_iterable(others.values()) if known.is_same(made)), None)
+        if same is None:
+            return None
+        programs = {key: {known.program for known in recordings} for key, recordings in others.items()}
+        for key in [*others][:-MAX_STATES]:
+            found = programs.pop(key)
+            if found <= set[Program]().union(*programs.values()):
+                self.recordings.pop(key, None)
+        return same
+
+    def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
+        """Let a recording also be found by its static values as they are now, if the function changed them.
+
+        For example, a static value may be a function that counts its calls. The compiled function was recorded again
+        with the changed values, and the two recordings did not differ. Without this method, each call would find
+        another count than the call before, and would record the function anew.
+        """
+        static = self._arguments.static_now(bucket)
+        if static != bucket.static:
+            self.recordings.setdefault((static, bucket.treedef), Recordings([made]))
+
+    def merged_of(self, known: Recordings | tuple[()]) -> MergedRecordings | None:
+        """Return `known` as `MergedRecordings`; None if it is empty, or if its recordings have no guards.
+
+        `known` has recordings for samples with the same structure.
+        """
+        if not known or not known[0].guards.program:  # without guards there is no other recording
+            return None
+        if not (known.merged and known.merged.is_current(self.parameters)):
+            known.merged = MergedRecordings(known, self.parameters)
+        return known.merged
+
+    def merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
+        """Return the merged recordings that may compute all samples. Return None if there are none.
+
+        There are none if the samples have several structures, inside `no_grad()`, or inside `detect_anomaly()`.
+        """
+        if len(buckets) != 1 or context.active:
+            return None
+        return self.merged_of(self.known(buckets[0]))
+
+    def parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
+        """Return compiled graphs, each with its rows, for rows whose recording never changes.
+
+        The recording of such a row does not depend on the values of the parameters, since no comparison does.
+        """
+        found = []
+        rows = row_numbers(len(bucket.samples))
+        for recording in self.known(bucket):
+            if not (rows and recording.single and recording.guards.parameter_free):
+                break
+            holding, rows = recording.guards.split(bucket.numbers, rows)
+            if holding:
+                found.append((recording.program.compiled, holding))
+        return found
+
+    def different(self) -> list[tuple[Any, Recording]]:
+        """Return each recording once, with its first key. It has several if the function changes a static value."""
+        found: dict[Program, tuple[Any, Recording]] = {}
+        for key, recordings in self.recordings.items():
+            for recording in recordings:
+                found.setdefault(recording.program, (key, recording))
+        return [*found.values()]
+
+
+def _dispatch_among(
+    known: Sequence[Recording], bucket: Bucket, rows: array[int], threads: int, address: int = 0
+) -> tuple[list[RecordingRows], array[int]]:
+    """Find, for each of some rows, a recording in `known` whose guards hold for the row.
+
+    A guard is a comparison that must have the same outcome as for the recorded sample. Return the recordings that were
+    found, each with its rows, and the rows for which there is none. `address` is the address of the parameters' current
+    values, or 0 if these are the data of the `Value`s.
+    """
+    found: list[RecordingRows] = []
+    for recording in known:
+        holding, rows = recording.guards.split(bucket.numbers, rows, threads, address)
+        if holding:
+            found.append((recording, holding))
+        if not rows:
+            break
+    return found, rows
