@@ -74,7 +74,7 @@ def test_code_for_arrays_is_made_anew_with_masks(kind):
     plain, special = np.array(PLAIN), np.array(SPECIAL)
     for rows in [plain] * 60 + [special] * 60 + [plain] * 2:
         assert np.array_equal(compute(f, (rows,)), expected(kind, rows.tolist()))
-    [ready] = f._array_runners.values()
+    [ready] = f._arrays.runners.values()
     made = f._store.programs[0].derivative(kind)
     assert ready.program in (made.program, made.whole)
 

@@ -322,7 +322,7 @@ def test_matrices_of_arrays_are_the_same_in_prepared_calls(kind, n):
         assert found.shape == (n, 2 if kind == "jacobian" else 3, 3)
         assert found.tolist() == out.tolist() == expected
         found[:] = 0.0  # the result of this call alone
-    assert any(method == kind and ready for (method, _), ready in compiled._array_runners.items())
+    assert any(method == kind and ready for (method, _), ready in compiled._arrays.runners.items())
 
 
 def test_matrices_of_a_function_that_branches_and_sparse_ones_are_not_prepared():
@@ -345,8 +345,8 @@ def test_arrays_of_other_numbers_take_the_way_of_arrays_of_doubles(dtype):
         expected, of_doubles = f.value_and_grad((x.astype(float), k.astype(float)))
         assert (value, gradient.tolist()) == (expected, of_doubles.tolist())
         assert f.forward((x.astype(dtype), k)).tolist() == f.forward((x.astype(float), k.astype(float))).tolist()
-    assert len(f._array_runners) == 2  # `value_and_grad` and `forward`, each with code for these shapes
-    assert all(f._array_runners.values())
+    assert len(f._arrays.runners) == 2  # `value_and_grad` and `forward`, each with code for these shapes
+    assert all(f._arrays.runners.values())
 
 
 @pytest.mark.parametrize("method", ["gradient", "jacobian", "hessian", "value_and_grad"])

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import isnan
 from types import FunctionType
-from typing import Any, NamedTuple, Never, TypeVar, overload
+from typing import Any, Never, TypeVar, overload
 
 from ...derivatives.tree import flatten
 from ...engine import Value
@@ -45,7 +45,6 @@ from ..derivatives import (
     NO_ARGNUMS,
     PARAMETERS,
     Default,
-    Kind,
     Program,
     Variables,
     unfrozen,
@@ -53,9 +52,7 @@ from ..derivatives import (
 )
 from ..program import Mismatch, close
 from ..python import ParameterNames
-from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.executable import CompiledGraph
-from ..runtime.prepared import prepare_or_count
 from ..threads.tasks import check_threads
 from ..training.epochs import (
     Callback,
@@ -69,10 +66,9 @@ from ..training.epochs import (
 from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .arguments import Arguments, describe_argument
+from .array_calls import ArrayCalls, as_tuple
 from .gradients import BatchPart, GradientVariables, auxiliary, check_pair, mean_matrix, numpy_of, scattered
-from .guards import (
-    is_inlining,
-)
+from .guards import is_inlining
 from .merged import MergedRecordings, merged_results
 from .plain_errors import PlainErrors
 from .recorder import Recorder
@@ -252,25 +248,6 @@ def compile(  # noqa: A001 -- the field's name
 
 
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
-MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `CompiledFunction._array_values_and_gradients`
-
-
-class ReadyCall(NamedTuple):
-    """Code that is ready to compute a method, such as `forward`, for samples in arrays of known shapes.
-
-    Attributes:
-        runner: the code and its memory.
-        program: the program that runs.
-        merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
-            a program is nan, the rows have to be sorted by their branches, and computed by other programs.
-    """
-
-    runner: ArrayRunner
-    program: Program
-    merged: MergedRecordings | None
-
-
-MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
 
 
 INPUTS = Default("inputs")
@@ -306,9 +283,7 @@ class CompiledFunction:
         self._plain_errors = PlainErrors(self._arguments)
         self._recorder = Recorder(self._arguments)
         self._store = RecordingStore(self._arguments, self._recorder, self._branches)
-        # A dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a count
-        # of the calls before there is such code, or to None if there can be none
-        self._array_runners: dict[Any, ReadyCall | int | None] = {}
+        self._arrays = ArrayCalls(self._arguments, self._store)
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # `parameters`, and a set of them
         self._has_fitted = False  # whether `fit` has been called
         # What the function can read, and the programs whose recordings have been compared since this is known
@@ -440,7 +415,7 @@ class CompiledFunction:
             return self._f(*args, **kwargs)
         kind = type(args[0]) if args and not kwargs else float
         if kind is not float and kind is not list:
-            found = self._array_runner("call", args)
+            found = self._arrays.runner("call", args)
             if found:
                 rows = found.runner.computed(args)
                 result = rows.out[0]
@@ -493,7 +468,7 @@ class CompiledFunction:
         if (
             type(threads) is int
             and threads == 1
-            and (ready := self._array_results("forward", samples, out)) is not None
+            and (ready := self._arrays.results("forward", samples, out)) is not None
         ):
             return ready
 
@@ -535,7 +510,7 @@ class CompiledFunction:
         if wrong:
             refuse_options("gradient()", wrong, NO_ARGNUMS)
         wrt = self._variables("gradient", wrt)
-        if threads == 1 and wrt == "inputs" and (ready := self._array_results("gradient", samples, out)) is not None:
+        if threads == 1 and wrt == "inputs" and (ready := self._arrays.results("gradient", samples, out)) is not None:
             return ready
         return self._map_samples(
             "gradient",
@@ -565,7 +540,7 @@ class CompiledFunction:
             dense = flag("jacobian(): dense", dense)
         wrt = self._variables("jacobian", wrt)
         if dense and threads == 1 and wrt == "inputs":
-            ready = self._array_results("jacobian", samples, out)
+            ready = self._arrays.results("jacobian", samples, out)
             if ready is not None:
                 return ready
         return self._map_samples(
@@ -616,7 +591,7 @@ class CompiledFunction:
                 found.append((len(rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
         if dense and not lower and threads == 1 and wrt == "inputs":
-            ready = self._array_results("hessian", samples, out)
+            ready = self._arrays.results("hessian", samples, out)
             if ready is not None:
                 return ready
         return self._map_samples(
@@ -650,7 +625,7 @@ class CompiledFunction:
         """
         check_threads("backward", threads)
         is_array = threads == 1 and type(samples) is not list
-        if is_array and (ready := self._gradient_runner("backward", as_tuple(samples))):
+        if is_array and (ready := self._arrays.gradient_runner("backward", as_tuple(samples))):
             runner, program, merged = ready
             if not program.has_trainable:
                 self._check_trainable("backward", [program])
@@ -735,7 +710,7 @@ class CompiledFunction:
         if (
             is_mean
             and not (is_default and self._recorder.captured)
-            and (ready := self._gradient_runner("value_and_grad", arrays := as_tuple(samples)))
+            and (ready := self._arrays.gradient_runner("value_and_grad", arrays := as_tuple(samples)))
         ):
             computed = ready.runner.computed(arrays)
             numpy = sys.modules["numpy"]
@@ -747,7 +722,7 @@ class CompiledFunction:
                 if some_frozen(self._store.parameters):
                     found = numpy.asarray(zero_frozen(found, self._store.parameters))
                 return mean, found
-        if each and not has_aux and threads == 1 and (ready_pair := self._array_values_and_gradients(wrt, samples)):
+        if each and not has_aux and threads == 1 and (ready_pair := self._arrays.values_and_gradients(wrt, samples)):
             return ready_pair
         variables = GradientVariables(wrt, self._arguments.signature.parameters)
         flat = "inputs" if variables.are_inputs else ()  # others are nested as the arguments are
@@ -1459,125 +1434,6 @@ class CompiledFunction:
         found = numpy_like(samples, rows)
         return rows.tolist() if found is rows else found
 
-    def _array_results(self, method: str, samples: Any, out: Any) -> Any:
-        """Return the results of a method for samples in numpy arrays.
-
-        Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see
-        `_array_runner`), or if a result is nan.
-        """
-        if type(samples) is list or not (found := self._array_runner(method, as_tuple(samples))):
-            return None
-        rows = found.runner.computed(as_tuple(samples))
-        results = None
-        if not rows.finds_nan():
-            results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
-        elif not found.merged:
-            self._array_runners.clear()  # the next ones are made with masked derivatives
-        found.runner.release(rows)
-        return results
-
-    def _array_values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:
-        """Return what `value_and_grad` with `each` returns, if the only argument is a small array of a known shape.
-
-        The values and the gradients are computed by two programs. For few rows and a small graph, this takes less time
-        than Python needs to find the one program that computes both. Return None for other arguments, or if `wrt` is
-        not the name of this argument.
-        """
-        names, arrays = self._arguments.signature.parameters, as_tuple(samples)
-        if type(wrt) is not str or len(names) != 1 or wrt not in names or len(arrays) != 1:
-            return None
-        if getattr(arrays[0], "ndim", 0) not in (1, 2) or len(arrays[0]) > MAX_TWICE_ROWS:
-            return None
-        programs = self._store.programs
-        if len(programs) != 1 or len(programs[0].compiled.graph.operations) > MAX_TWICE_OPERATIONS:
-            return None
-        gradients = self._array_results("gradient", samples, None)
-        if gradients is None or (values := self._array_results("forward", samples, None)) is None:
-            return None
-        return values, gradients if arrays[0].ndim == 2 else gradients[:, 0]
-
-    def _array_runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
-        """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
-
-        Return None if the samples are not in such arrays, if the method was called only a few times with arrays of
-        these shapes, or if the function has branches that cannot be merged.
-
-        `method` is "call", "forward", "gradient", "jacobian", "hessian" or "backward". In a "call", the arrays are the
-        arguments of one sample, and numbers may be among them. The matrices of a Jacobian or a Hessian are dense.
-        """
-        if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
-            return None
-        key = method, shapes
-        found = self._array_runners.get(key, 0)
-        if not isinstance(found, int):
-            if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
-                return found
-            found = 0
-        prepare = functools.partial(self._make_array_runner, method, shapes)
-        made = prepare_or_count(self._array_runners, key, found, MAX_SHAPES, prepare)
-        return None if isinstance(made, int) else made
-
-    def _gradient_runner(self, name: str, arrays: Sequence[Any]) -> ReadyCall | None:
-        """Return code that computes the mean result and its gradient for samples in numpy arrays.
-
-        `name` is the method that needs the gradient, for messages. Return None if there is no such code (see
-        `_array_runner`), or if the program is merged from several branches, and a constant of a branch requires a
-        gradient now: not all rows may take this branch.
-
-        Raises:
-            ValueError: the program is not merged, and one of its constants requires a gradient now.
-        """
-        found = self._array_runner("backward", arrays)
-        if found and found.merged:
-            return None if found.program.unfrozen_constant() else found
-        if found:
-            found.program.check_frozen(name)
-        return found
-
-    def _make_array_runner(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
-        """Make code that computes a method for samples in arrays of some shapes; see `_array_runner`.
-
-        Return None if the method cannot be computed in this way, or if there is no recording for such arrays.
-
-        Return 0 if a merged program, which computes all branches, is not ready yet. The calls are then counted from 0
-        again before the next attempt.
-        """
-        if method == "call":
-            shapes = tuple([(1, *shape) for shape in shapes])
-        treedef = treedef_of_shapes(self._arguments.positional, shapes)
-        recordings = self._store.recordings.get(((), treedef), ())
-        if not recordings:
-            return None
-        first, merged = recordings[0], self._store.merged_of(recordings)
-        if kind_of_matrix := MATRICES.get(method):
-            return None if merged or first.indices.columns else _ready_matrix(kind_of_matrix, first.program, shapes)
-        if not first.single:
-            return None
-        program: Program | None = first.program
-        nan_stride = 0
-        if merged:
-            n = shapes[0][0]
-            if method == "gradient":
-                wrt = functools.partial(self._wrt, "gradient", "inputs")
-                program = merged.derivative("gradient", wrt, "inputs", n)
-            elif method == "backward":
-                program = merged.loss(n)
-            else:
-                program = merged.call() if method == "call" else merged.forward(n)
-            if program is None:
-                return 0
-            nan_stride = len(program.outputs)  # the first output of a row is nan if there is no program for its branch
-        elif method == "gradient":
-            if first.indices.columns:  # they are checked in each call
-                return None
-            derivative = first.program.derivative_for_calls("gradient")
-            program, nan_stride = derivative.program, int(not derivative.masked)
-        if program is None or (method == "backward" and not (program.has_gradient and self._store.parameters)):
-            return None
-        kind = "gradient" if method == "backward" else "forward"
-        of_result = () if program.has_one_output else (len(program.outputs),)
-        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged)
-
     def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
         """Return, for each recording, its compiled graph and the indices of the rows that it computes.
 
@@ -1659,22 +1515,3 @@ def _variables(kind: str, wrt: Any) -> Any:
             "of two arguments"
         )
     return found
-
-
-def as_tuple(samples: Any) -> tuple[Any, ...]:
-    """Return `samples`, a tuple of arrays or one array, as a tuple."""
-    return samples if type(samples) is tuple else (samples,)
-
-
-def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
-    """Return code that is ready to compute Jacobians or Hessians for samples in arrays of some shapes.
-
-    `kind` is "jacobian" or "hessian". Return None if most entries are always 0, or if all are constants.
-    """
-    derivative = program.derivative_for_calls(kind)
-    if not (whole := derivative.whole):
-        return None
-    nan_stride = int(not derivative.masked)
-    return ReadyCall(
-        ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape, nan_stride), whole, None
-    )

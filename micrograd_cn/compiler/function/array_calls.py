@@ -1,0 +1,193 @@
+"""Define `ArrayCalls`, which computes the methods of a function for samples in arrays in one call of machine code.
+
+The first axis of an array runs over the samples. If a method was called a few times with arrays of the same shapes,
+code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...graph import context
+from ..data.rows import as_result
+from ..derivatives import Kind, Program
+from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
+from ..runtime.prepared import prepare_or_count
+from .arguments import Arguments
+from .guards import is_inlining
+from .merged import MergedRecordings
+from .store import RecordingStore
+
+MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `ArrayCalls.values_and_gradients`
+MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
+
+
+class ReadyCall(NamedTuple):
+    """Code that is ready to compute a method, such as `forward`, for samples in arrays of known shapes.
+
+    Attributes:
+        runner: the code and its memory.
+        program: the program that runs.
+        merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
+            a program is nan, the rows have to be sorted by their branches, and computed by other programs.
+    """
+
+    runner: ArrayRunner
+    program: Program
+    merged: MergedRecordings | None
+
+
+class ArrayCalls:
+    """Calls of a function's methods with arrays of shapes for which code is ready.
+
+    Args:
+        arguments: the function and its arguments.
+        store: the recordings of the function.
+
+    Attributes:
+        runners: a dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a
+            count of the calls before there is such code, or to None if there can be none.
+    """
+
+    def __init__(self, arguments: Arguments, store: RecordingStore) -> None:
+        self._arguments, self._store = arguments, store
+        self.runners: dict[Any, ReadyCall | int | None] = {}
+
+    def results(self, method: str, samples: Any, out: Any) -> Any:
+        """Return the results of a method for samples in numpy arrays.
+
+        Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
+        if a result is nan.
+        """
+        if type(samples) is list or not (found := self.runner(method, as_tuple(samples))):
+            return None
+        rows = found.runner.computed(as_tuple(samples))
+        results = None
+        if not rows.finds_nan():
+            results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
+        elif not found.merged:
+            self.runners.clear()  # the next ones are made with masked derivatives
+        found.runner.release(rows)
+        return results
+
+    def values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:
+        """Return what `value_and_grad` with `each` returns, if the only argument is a small array of a known shape.
+
+        The values and the gradients are computed by two programs. For few rows and a small graph, this takes less time
+        than Python needs to find the one program that computes both. Return None for other arguments, or if `wrt` is
+        not the name of this argument.
+        """
+        names, arrays = self._arguments.signature.parameters, as_tuple(samples)
+        if type(wrt) is not str or len(names) != 1 or wrt not in names or len(arrays) != 1:
+            return None
+        if getattr(arrays[0], "ndim", 0) not in (1, 2) or len(arrays[0]) > MAX_TWICE_ROWS:
+            return None
+        programs = self._store.programs
+        if len(programs) != 1 or len(programs[0].compiled.graph.operations) > MAX_TWICE_OPERATIONS:
+            return None
+        gradients = self.results("gradient", samples, None)
+        if gradients is None or (values := self.results("forward", samples, None)) is None:
+            return None
+        return values, gradients if arrays[0].ndim == 2 else gradients[:, 0]
+
+    def runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
+        """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
+
+        Return None if the samples are not in such arrays, if the method was called only a few times with arrays of
+        these shapes, or if the function has branches that cannot be merged.
+
+        `method` is "call", "forward", "gradient", "jacobian", "hessian" or "backward". In a "call", the arrays are the
+        arguments of one sample, and numbers may be among them. The matrices of a Jacobian or a Hessian are dense.
+        """
+        if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
+            return None
+        key = method, shapes
+        found = self.runners.get(key, 0)
+        if not isinstance(found, int):
+            if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
+                return found
+            found = 0
+        prepare = functools.partial(self._make, method, shapes)
+        made = prepare_or_count(self.runners, key, found, MAX_SHAPES, prepare)
+        return None if isinstance(made, int) else made
+
+    def gradient_runner(self, name: str, arrays: Sequence[Any]) -> ReadyCall | None:
+        """Return code that computes the mean result and its gradient for samples in numpy arrays.
+
+        `name` is the method that needs the gradient, for messages. Return None if there is no such code (see
+        `runner`), or if the program is merged from several branches, and a constant of a branch requires a
+        gradient now: not all rows may take this branch.
+
+        Raises:
+            ValueError: the program is not merged, and one of its constants requires a gradient now.
+        """
+        found = self.runner("backward", arrays)
+        if found and found.merged:
+            return None if found.program.unfrozen_constant() else found
+        if found:
+            found.program.check_frozen(name)
+        return found
+
+    def _make(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
+        """Make code that computes a method for samples in arrays of some shapes; see `runner`.
+
+        Return None if the method cannot be computed in this way, or if there is no recording for such arrays.
+
+        Return 0 if a merged program, which computes all branches, is not ready yet. The calls are then counted from 0
+        again before the next attempt.
+        """
+        if method == "call":
+            shapes = tuple([(1, *shape) for shape in shapes])
+        treedef = treedef_of_shapes(self._arguments.positional, shapes)
+        recordings = self._store.recordings.get(((), treedef), ())
+        if not recordings:
+            return None
+        first, merged = recordings[0], self._store.merged_of(recordings)
+        if kind_of_matrix := MATRICES.get(method):
+            return None if merged or first.indices.columns else _ready_matrix(kind_of_matrix, first.program, shapes)
+        if not first.single:
+            return None
+        program: Program | None = first.program
+        nan_stride = 0
+        if merged:
+            n = shapes[0][0]
+            if method == "gradient":
+                program = merged.derivative("gradient", lambda _: "inputs", "inputs", n)
+            elif method == "backward":
+                program = merged.loss(n)
+            else:
+                program = merged.call() if method == "call" else merged.forward(n)
+            if program is None:
+                return 0
+            nan_stride = len(program.outputs)  # the first output of a row is nan if there is no program for its branch
+        elif method == "gradient":
+            if first.indices.columns:  # they are checked in each call
+                return None
+            derivative = first.program.derivative_for_calls("gradient")
+            program, nan_stride = derivative.program, int(not derivative.masked)
+        if program is None or (method == "backward" and not (program.has_gradient and self._store.parameters)):
+            return None
+        kind = "gradient" if method == "backward" else "forward"
+        of_result = () if program.has_one_output else (len(program.outputs),)
+        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged)
+
+
+def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
+    """Return code that is ready to compute Jacobians or Hessians for samples in arrays of some shapes.
+
+    `kind` is "jacobian" or "hessian". Return None if most entries are always 0, or if all are constants.
+    """
+    derivative = program.derivative_for_calls(kind)
+    if not (whole := derivative.whole):
+        return None
+    nan_stride = int(not derivative.masked)
+    return ReadyCall(
+        ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape, nan_stride), whole, None
+    )
+
+
+def as_tuple(samples: Any) -> tuple[Any, ...]:
+    """Return `samples`, a tuple of arrays or one array, as a tuple."""
+    return samples if type(samples) is tuple else (samples,)
