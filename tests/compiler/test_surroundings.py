@@ -30,8 +30,9 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value, functional
-from micrograd_cn.compiler import CompiledFunction, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data.surroundings import ReachableCode, Surroundings
+from micrograd_cn.compiler.function.stale import StaleCheck
 from micrograd_cn.nn import MLP, Layer, Module
 from micrograd_cn.optim import SGD, Adam, Optimizer
 
@@ -993,13 +994,13 @@ def test_fit_notices_changes_in_large_collections_and_among_many_objects(make, f
 
 def test_fit_records_a_function_again_only_where_that_is_needed(monkeypatch):
     """A large list is compared if the function adds it up, and a list that was too large may become smaller."""
-    compared, compare = [], CompiledFunction._compare_with_new_recording
+    compared, compare = [], StaleCheck._compare_with_new_recording
 
     def counted(self, *arguments):
         compared.append(self)
         return compare(self, *arguments)
 
-    monkeypatch.setattr(CompiledFunction, "_compare_with_new_recording", counted)
+    monkeypatch.setattr(StaleCheck, "_compare_with_new_recording", counted)
     numbers = [0.001] * 10_001
 
     def fits(read, count):

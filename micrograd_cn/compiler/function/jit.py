@@ -10,7 +10,6 @@ recorded outcome for the sample.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import operator
 import reprlib
@@ -40,7 +39,6 @@ from ..data.samples import (
     plain_argument,
     select_rows,
 )
-from ..data.surroundings import ReachableCode, Snapshot, Surroundings
 from ..derivatives import (
     NO_ARGNUMS,
     PARAMETERS,
@@ -73,6 +71,7 @@ from .merged import MergedRecordings, merged_results
 from .plain_errors import PlainErrors
 from .recorder import Recorder
 from .recording import Recording, numbers_from
+from .stale import StaleCheck
 from .store import RecordingRows, RecordingStore
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -247,9 +246,6 @@ def compile(  # noqa: A001 -- the field's name
     return CompiledFunction(f, static, branches)
 
 
-ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
-
-
 INPUTS = Default("inputs")
 
 
@@ -284,12 +280,7 @@ class CompiledFunction:
         self._recorder = Recorder(self._arguments)
         self._store = RecordingStore(self._arguments, self._recorder, self._branches)
         self._arrays = ArrayCalls(self._arguments, self._store)
-        self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # `parameters`, and a set of them
-        self._has_fitted = False  # whether `fit` has been called
-        # What the function can read, and the programs whose recordings have been compared since this is known
-        self._compared: tuple[Snapshot, frozenset[Program]] | None = None
-        self._incomplete_calls = 0  # how often `fit` was called while that was not known completely
-        self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
+        self._stale = StaleCheck(self._arguments, self._recorder, self._store)
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
         self._attribute = self._name
@@ -582,7 +573,7 @@ class CompiledFunction:
         wrt = self._variables("hessian", wrt)
         if mean:
             found, buckets = [], self._arguments.buckets_of("hessian", samples)
-            self._check_unused("hessian", wrt, buckets)
+            self._stale.check_unused("hessian", wrt, buckets)
             parts = self._parts("hessian", buckets, threads, wrt=wrt)
             for recording, bucket, rows, _ in parts:
                 numbers = numpy_like(samples, select_rows(bucket, rows))
@@ -727,7 +718,7 @@ class CompiledFunction:
         variables = GradientVariables(wrt, self._arguments.signature.parameters)
         flat = "inputs" if variables.are_inputs else ()  # others are nested as the arguments are
         buckets = self._arguments.buckets_of("value_and_grad", samples)
-        self._check_unused("value_and_grad", variables.values, buckets)
+        self._stale.check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
         of_mean = not (variables.arguments or each)
         may_merge = not (has_aux or (is_default and self._recorder.captured))
@@ -902,10 +893,10 @@ class CompiledFunction:
                     program.compiled.data.check_constants()
         uncompared = set[Program]()
         if self._store.programs:
-            self._check_parameters_are_in_place([*found, *others], optimizer, uncompared)
-        self._has_fitted = True
+            self._stale.check_before_training([*found, *others], optimizer, uncompared)
+        self._stale.has_fitted = True
         if options.callback:
-            options = self._with_checks_after_callback(options, [*found, *others], uncompared)
+            options = self._stale.with_checks_after_callback(options, [*found, *others], uncompared)
         if len(found) == 1:  # every program can be checked before the first step
             groups = self._store.dispatch(found[0], row_numbers(len(found[0].samples)), threads)
             self._graphs_for_fit(groups)
@@ -922,7 +913,7 @@ class CompiledFunction:
 
         def recorded(bucket: Bucket, rows: array[int]) -> Dispatched:
             if uncompared:
-                self._compare_reached(bucket, self._store.dispatch_known(bucket, rows, threads)[0], uncompared)
+                self._stale.compare_reached(bucket, self._store.dispatch_known(bucket, rows, threads)[0], uncompared)
             return self._graphs_for_fit(self._store.record_missing(bucket, rows, threads))
 
         merged_programs = set[Program]()
@@ -969,212 +960,6 @@ class CompiledFunction:
             self._check_trainable("fit", made)  # those of other structures and branches are known only now
         return history
 
-    def _check_parameters_are_in_place(
-        self, buckets: Sequence[Bucket], optimizer: Optimizer, uncompared: set[Program]
-    ) -> None:
-        """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
-
-        The recordings for the samples are compared with new recordings. From the second call of `fit` on, the
-        variables, collections and arrays that the function can read are remembered, and a recording is not compared
-        again until one of them has changed.
-
-        Args:
-            buckets: the samples. Recordings for other samples are not compared.
-            optimizer: the optimiser.
-            uncompared: a set. Its contents are replaced by the programs that were made for the same structure as the
-                samples have, but for branches that no sample takes now. They have to be compared before a sample uses
-                them.
-        """
-        compared = self._compare_moved("fit", buckets)
-        uncompared.clear()
-        if self._branches:
-            for bucket in buckets:
-                known = self._store.known(bucket)
-                uncompared.update([recording.program for recording in known if recording.program not in compared])
-        for i, p in enumerate(optimizer.parameters if self._made_inside else ()):
-            if p in self._made_inside:
-                raise ValueError(
-                    f"fit(): {self._name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
-                    "training would not change it; make it outside of the function"
-                )
-
-    def _compare_moved(self, name: str, buckets: Sequence[Bucket]) -> frozenset[Program]:
-        """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
-
-        Return the programs of all recordings that are known to agree with the function as it is now.
-
-        The variables, collections and arrays that the function can read are remembered, except in the first call of
-        `fit`. A recording is not compared again until one of them has changed.
-
-        Args:
-            name: the name of the method, for messages.
-            buckets: the samples. Recordings for other samples are not compared.
-
-        Raises:
-            ValueError: the function is not what it was when its program was made.
-        """
-        compared, in_place = self._compared, frozenset[Program]()
-        if compared and not compared[0].is_outdated():
-            in_place = compared[1]
-        found = []
-        if len(in_place) < len(self._store.programs):
-            found = [
-                (bucket, recording, rows[0])
-                for bucket in buckets
-                for recording, rows in self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
-                if recording.program not in in_place
-            ]
-        whole = [
-            recording.program
-            for bucket, recording, row in found
-            if self._compare_with_new_recording(bucket, recording, row, name)
-        ]
-        programs = in_place.union([recording.program for _, recording, _ in found])
-        is_due = True
-        if compared and not compared[0].complete:  # the next one may be, but to try takes time
-            self._incomplete_calls += 1
-            is_due = self._incomplete_calls.bit_count() == 1  # the first, second, fourth, eighth and so on
-        if found and is_due and (self._has_fitted or name != "fit"):
-            roots = self._roots()
-            code = ReachableCode(roots)
-            graphs = [recording.program.compiled.graph for _, recording, _ in found]
-            operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
-            snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
-            self._compared = snapshot, in_place.union(whole)
-        return programs
-
-    def _compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows], uncompared: set[Program]) -> None:
-        """Compare recordings with new ones, if `fit` has not done this yet because no row took their branch before.
-
-        Args:
-            bucket: the samples.
-            reached: recordings, each with its rows. Those that have been compared are left out.
-            uncompared: the programs of the recordings that have not been compared. Those that are compared are removed.
-
-        Raises:
-            ValueError: the function is not what it was when its program was made.
-        """
-        found = [(recording, rows[0]) for recording, rows in reached if recording.program in uncompared]
-        whole = [
-            recording.program for recording, row in found if self._compare_with_new_recording(bucket, recording, row)
-        ]
-        uncompared.difference_update([recording.program for recording, _ in found])
-        if whole and self._compared and not self._compared[0].is_outdated():
-            self._compared = self._compared[0], self._compared[1].union(whole)
-
-    def _with_checks_after_callback(
-        self, options: TrainingOptions, buckets: Sequence[Bucket], uncompared: set[Program]
-    ) -> TrainingOptions:
-        """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
-
-        The check is whether the function still uses the same parameters. It is left out if no epoch follows.
-        """
-
-        def callback(number: int, *losses: float) -> Any:
-            assert options.callback
-            answer = options.callback(number, *losses)
-            if number + 1 < options.epochs and (answer is None or answer is False):
-                self._check_parameters_are_in_place(buckets, options.optimizer, uncompared)
-            return answer
-
-        return dataclasses.replace(options, callback=callback)
-
-    def _check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
-        """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
-
-        The program's derivative with respect to a leaf that it does not use is 0. This is wrong if the function uses
-        the leaf now. The recordings for the samples are therefore compared with new ones.
-
-        Args:
-            name: the name of the method, for messages.
-            wrt: the variables. Anything but a list of `Value`s is not looked at.
-            buckets: the samples.
-        """
-        if not isinstance(wrt, list):
-            return
-        parameters, known = self._known_leaves
-        if parameters is not self._store.parameters:
-            self._known_leaves = parameters, known = self._store.parameters, {*self._store.parameters}
-        try:
-            if known.issuperset(wrt):
-                return
-        except TypeError:  # something in it is not hashable, so it is no Value, and is refused later
-            return
-        if not all(isinstance(x, Value) for x in wrt) or all(x in known or x.op for x in wrt):
-            return
-        for bucket in buckets:
-            self._store.dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
-        known = {*self._store.parameters}  # with those of the recordings that have just been made
-        if not all(x in known or x.op for x in wrt):
-            self._compare_moved(name, buckets)
-
-    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
-        """Record the function again for a row of a bucket, and compare the new recording with `recording`.
-
-        A bucket has samples with the same structure, as rows of numbers. Return whether everything was compared. A
-        value that is computed from frozen parameters alone is not compared, since the new recording has only its
-        number. `name` is the name of the method, for messages.
-
-        What the function changes in variables, collections, arrays and gradients is put back.
-
-        Raises:
-            ValueError: the two recordings differ, the function raises an error, or a user's operation has changed.
-        """
-        again, _ = self._recorded_and_restored(bucket, row, name)
-        folded = recording.folded()
-        leaves, others = folded.leaves(), again.leaves()
-        known = leaves & others
-        if leaves != others:  # it makes some of them itself, and may store them, or they have been replaced
-            third, held = self._recorded_and_restored(bucket, row, name, find_held=True)
-            known |= held | (others & third.leaves())  # what it makes itself is another `Value` in each recording
-        if difference := folded.difference(again, known):
-            raise ValueError(
-                f"{name}(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
-                "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
-            )
-        for program in (recording.program, recording.guards.program):
-            if program:
-                program.check_operations(f"{name}(): ")
-        self._made_inside |= leaves - others
-        return folded is recording
-
-    def _recorded_and_restored(
-        self, bucket: Bucket, row: int, name: str, find_held: bool = False
-    ) -> tuple[Recording, set[Value]]:
-        """Return a new recording for a row of a bucket, and put back what the function changed while it was recorded.
-
-        Args:
-            bucket: the bucket, which has samples with the same structure, as rows of numbers.
-            row: the index of the row.
-            name: the name of the method, for messages.
-            find_held: whether to find the leaves that the function can reach both before and after the recording. The
-                second result is the set of these leaves; without `find_held` it is empty.
-
-        Raises:
-            ValueError: the function raises an error.
-        """
-        roots = self._roots()
-        around = Surroundings(roots) if find_held or ReachableCode(roots).writes else None
-        before = around.state() if around else []
-        held = set[Value]()
-        try:
-            made = self._recorder.record(bucket, row, plain=True)
-            if around and find_held:
-                held = {*around.leaves}.intersection(Surroundings(roots).leaves)
-        except Exception as error:  # whatever the function raises
-            raise ValueError(
-                f"{name}(): {self._name} is not what it was when its program was made, since it raises "
-                f"{type(error).__name__} now: {error}"
-            ) from error
-        finally:
-            if around:
-                around.restore(before)
-        return made, held
-
-    def _roots(self) -> tuple[Any, ...]:
-        """Return the function and the values of its static arguments, through which it finds its parameters."""
-        return (self._f, *[x.value for static, _ in self._store.recordings for _, x in static])
-
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int, uncompared: set[Program]) -> Callable[[], float]:
         """Return a function without arguments that computes the mean result for the samples of some buckets.
 
@@ -1187,7 +972,7 @@ class CompiledFunction:
             for bucket in buckets:
                 groups = self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads)
                 if uncompared:
-                    self._compare_reached(bucket, groups, uncompared)
+                    self._stale.compare_reached(bucket, groups, uncompared)
                 for recording, rows in groups:
                     self._check_single("fit", recording)
                     out = array("d", bytes(8 * len(rows)))
@@ -1358,7 +1143,7 @@ class CompiledFunction:
         """
         check_threads(name, threads)
         buckets = self._arguments.buckets_of(name, samples, some=False)
-        self._check_unused(name, wrt, buckets)
+        self._stale.check_unused(name, wrt, buckets)
         if len(buckets) > 1 and _depends_on_inputs(wrt):
             self._check_key_order(name, buckets)
         if (merged := self._store.merged_where(buckets)) and (

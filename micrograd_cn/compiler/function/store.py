@@ -68,6 +68,7 @@ class RecordingStore:
             error.
 
     Attributes:
+        branches: the argument.
         recordings: a dict from pairs of static arguments and a treedef to the recordings for samples that have them.
         programs: the programs of all recordings.
         parameters: the leaves that require a gradient in these programs, apart from the arguments. The list is replaced
@@ -75,7 +76,7 @@ class RecordingStore:
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, branches: bool) -> None:
-        self._arguments, self._recorder, self._branches = arguments, recorder, branches
+        self._arguments, self._recorder, self.branches = arguments, recorder, branches
         self.recordings: dict[Any, Recordings] = {}
         self.programs = Programs()
         self.parameters: list[Value] = []
@@ -139,7 +140,7 @@ class RecordingStore:
                 found.append((alike[0], rows[:1]))
                 rows = rows[1:]  # near a tie, a program's rounding may give a comparison the other outcome
                 continue
-            if known and not self._branches:
+            if known and not self.branches:
                 guard = known[-1].guard_broken_by(made)
                 raise_guard_error(self._arguments.name, f"sample {bucket.samples[first]}", guard)
             if is_twice and bucket.static and (same := self._same_in_other_state(made, bucket)):

@@ -1,0 +1,254 @@
+"""Define `StaleCheck`, which finds recordings that are stale: the function would be recorded otherwise now.
+
+The function's parameters, or numbers that it reads, may have been replaced since it was recorded. To find this, the
+function is recorded again, and the two recordings are compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...engine import Value
+from ...optim import Optimizer
+from ..data.rows import row_numbers
+from ..data.samples import Bucket
+from ..data.surroundings import ReachableCode, Snapshot, Surroundings
+from ..derivatives import Program
+from ..training.epochs import TrainingOptions
+from .arguments import Arguments
+from .recorder import Recorder
+from .recording import Recording
+from .store import RecordingRows, RecordingStore
+
+ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
+
+
+class StaleCheck:
+    """Check that the recordings of a function are not stale: they are what the function would be recorded as now.
+
+    A recording is not compared again until something that the function can read has changed.
+
+    Args:
+        arguments: the function and its arguments.
+        recorder: records the function again.
+        store: the recordings of the function.
+
+    Attributes:
+        has_fitted: whether `fit` has been called.
+    """
+
+    def __init__(self, arguments: Arguments, recorder: Recorder, store: RecordingStore) -> None:
+        self._function, self._name = arguments.function, arguments.name
+        self._recorder, self._store = recorder, store
+        self.has_fitted = False
+        # What the function can read, and the programs whose recordings have been compared since this is known
+        self._compared: tuple[Snapshot, frozenset[Program]] | None = None
+        self._incomplete_calls = 0  # how often `fit` was called while that was not known completely
+        self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
+        self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
+
+    def check_before_training(self, buckets: Sequence[Bucket], optimizer: Optimizer, uncompared: set[Program]) -> None:
+        """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
+
+        The recordings for the samples are compared with new recordings. From the second call of `fit` on, the
+        variables, collections and arrays that the function can read are remembered, and a recording is not compared
+        again until one of them has changed.
+
+        Args:
+            buckets: the samples. Recordings for other samples are not compared.
+            optimizer: the optimiser.
+            uncompared: a set. Its contents are replaced by the programs that were made for the same structure as the
+                samples have, but for branches that no sample takes now. They have to be compared before a sample uses
+                them.
+        """
+        compared = self._compare_moved("fit", buckets)
+        uncompared.clear()
+        if self._store.branches:
+            for bucket in buckets:
+                known = self._store.known(bucket)
+                uncompared.update([recording.program for recording in known if recording.program not in compared])
+        for i, p in enumerate(optimizer.parameters if self._made_inside else ()):
+            if p in self._made_inside:
+                raise ValueError(
+                    f"fit(): {self._name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
+                    "training would not change it; make it outside of the function"
+                )
+
+    def with_checks_after_callback(
+        self, options: TrainingOptions, buckets: Sequence[Bucket], uncompared: set[Program]
+    ) -> TrainingOptions:
+        """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
+
+        The check is whether the function still uses the same parameters. It is left out if no epoch follows.
+        """
+
+        def callback(number: int, *losses: float) -> Any:
+            assert options.callback
+            answer = options.callback(number, *losses)
+            if number + 1 < options.epochs and (answer is None or answer is False):
+                self.check_before_training(buckets, options.optimizer, uncompared)
+            return answer
+
+        return dataclasses.replace(options, callback=callback)
+
+    def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
+        """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
+
+        The program's derivative with respect to a leaf that it does not use is 0. This is wrong if the function uses
+        the leaf now. The recordings for the samples are therefore compared with new ones.
+
+        Args:
+            name: the name of the method, for messages.
+            wrt: the variables. Anything but a list of `Value`s is not looked at.
+            buckets: the samples.
+        """
+        if not isinstance(wrt, list):
+            return
+        parameters, known = self._known_leaves
+        if parameters is not self._store.parameters:
+            self._known_leaves = parameters, known = self._store.parameters, {*self._store.parameters}
+        try:
+            if known.issuperset(wrt):
+                return
+        except TypeError:  # something in it is not hashable, so it is no Value, and is refused later
+            return
+        if not all(isinstance(x, Value) for x in wrt) or all(x in known or x.op for x in wrt):
+            return
+        for bucket in buckets:
+            self._store.dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
+        known = {*self._store.parameters}  # with those of the recordings that have just been made
+        if not all(x in known or x.op for x in wrt):
+            self._compare_moved(name, buckets)
+
+    def compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows], uncompared: set[Program]) -> None:
+        """Compare recordings with new ones, if `fit` has not done this yet because no row took their branch before.
+
+        Args:
+            bucket: the samples.
+            reached: recordings, each with its rows. Those that have been compared are left out.
+            uncompared: the programs of the recordings that have not been compared. Those that are compared are removed.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
+        """
+        found = [(recording, rows[0]) for recording, rows in reached if recording.program in uncompared]
+        whole = [
+            recording.program for recording, row in found if self._compare_with_new_recording(bucket, recording, row)
+        ]
+        uncompared.difference_update([recording.program for recording, _ in found])
+        if whole and self._compared and not self._compared[0].is_outdated():
+            self._compared = self._compared[0], self._compared[1].union(whole)
+
+    def _compare_moved(self, name: str, buckets: Sequence[Bucket]) -> frozenset[Program]:
+        """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
+
+        Return the programs of all recordings that are known to agree with the function as it is now.
+
+        The variables, collections and arrays that the function can read are remembered, except in the first call of
+        `fit`. A recording is not compared again until one of them has changed.
+
+        Args:
+            name: the name of the method, for messages.
+            buckets: the samples. Recordings for other samples are not compared.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
+        """
+        compared, in_place = self._compared, frozenset[Program]()
+        if compared and not compared[0].is_outdated():
+            in_place = compared[1]
+        found = []
+        if len(in_place) < len(self._store.programs):
+            found = [
+                (bucket, recording, rows[0])
+                for bucket in buckets
+                for recording, rows in self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
+                if recording.program not in in_place
+            ]
+        whole = [
+            recording.program
+            for bucket, recording, row in found
+            if self._compare_with_new_recording(bucket, recording, row, name)
+        ]
+        programs = in_place.union([recording.program for _, recording, _ in found])
+        is_due = True
+        if compared and not compared[0].complete:  # the next one may be, but to try takes time
+            self._incomplete_calls += 1
+            is_due = self._incomplete_calls.bit_count() == 1  # the first, second, fourth, eighth and so on
+        if found and is_due and (self.has_fitted or name != "fit"):
+            roots = self._roots()
+            code = ReachableCode(roots)
+            graphs = [recording.program.compiled.graph for _, recording, _ in found]
+            operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
+            snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
+            self._compared = snapshot, in_place.union(whole)
+        return programs
+
+    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
+        """Record the function again for a row of a bucket, and compare the new recording with `recording`.
+
+        A bucket has samples with the same structure, as rows of numbers. Return whether everything was compared. A
+        value that is computed from frozen parameters alone is not compared, since the new recording has only its
+        number. `name` is the name of the method, for messages.
+
+        What the function changes in variables, collections, arrays and gradients is put back.
+
+        Raises:
+            ValueError: the two recordings differ, the function raises an error, or a user's operation has changed.
+        """
+        again, _ = self._recorded_and_restored(bucket, row, name)
+        folded = recording.folded()
+        leaves, others = folded.leaves(), again.leaves()
+        known = leaves & others
+        if leaves != others:  # it makes some of them itself, and may store them, or they have been replaced
+            third, held = self._recorded_and_restored(bucket, row, name, find_held=True)
+            known |= held | (others & third.leaves())  # what it makes itself is another `Value` in each recording
+        if difference := folded.difference(again, known):
+            raise ValueError(
+                f"{name}(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
+                "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
+            )
+        for program in (recording.program, recording.guards.program):
+            if program:
+                program.check_operations(f"{name}(): ")
+        self._made_inside |= leaves - others
+        return folded is recording
+
+    def _recorded_and_restored(
+        self, bucket: Bucket, row: int, name: str, find_held: bool = False
+    ) -> tuple[Recording, set[Value]]:
+        """Return a new recording for a row of a bucket, and put back what the function changed while it was recorded.
+
+        Args:
+            bucket: the bucket, which has samples with the same structure, as rows of numbers.
+            row: the index of the row.
+            name: the name of the method, for messages.
+            find_held: whether to find the leaves that the function can reach both before and after the recording. The
+                second result is the set of these leaves; without `find_held` it is empty.
+
+        Raises:
+            ValueError: the function raises an error.
+        """
+        roots = self._roots()
+        around = Surroundings(roots) if find_held or ReachableCode(roots).writes else None
+        before = around.state() if around else []
+        held = set[Value]()
+        try:
+            made = self._recorder.record(bucket, row, plain=True)
+            if around and find_held:
+                held = {*around.leaves}.intersection(Surroundings(roots).leaves)
+        except Exception as error:  # whatever the function raises
+            raise ValueError(
+                f"{name}(): {self._name} is not what it was when its program was made, since it raises "
+                f"{type(error).__name__} now: {error}"
+            ) from error
+        finally:
+            if around:
+                around.restore(before)
+        return made, held
+
+    def _roots(self) -> tuple[Any, ...]:
+        """Return the function and the values of its static arguments, through which it finds its parameters."""
+        return (self._function, *[x.value for static, _ in self._store.recordings for _, x in static])
