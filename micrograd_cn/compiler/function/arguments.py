@@ -36,6 +36,7 @@ from ..data.samples import (
     treedef_of,
     unflatten,
 )
+from ..derivatives import Default
 from .guards import inline_compiled, is_inlining, remembered, user_location
 
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
@@ -301,6 +302,20 @@ class Arguments:
 
         return flat
 
+    def variables(self, kind: str, wrt: Any) -> Any:
+        """Return `wrt`, the argument of the method `kind`, as a text or a list; the default is "inputs".
+
+        Raises:
+            TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
+            ValueError: `wrt` is "inputs" or "parameters", and an argument of the function has this name.
+        """
+        if type(wrt) is Default:
+            return "inputs"
+        if isinstance(wrt, str):
+            self.refuse_clash(kind, wrt)
+            return wrt
+        return _variables(kind, wrt)
+
     def refuse_clash(self, kind: str, wrt: str) -> None:
         """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument that is not static has this name.
 
@@ -353,6 +368,27 @@ def _names(static: Any) -> tuple[str, ...]:
             f"static= takes names alone, got {static!r}; write static={list(static)!r}, and pass the values"
         )
     return tuple(static)
+
+
+def _variables(kind: str, wrt: Any) -> Any:
+    """Return `wrt`, the argument of the method `kind`, as a list, since it is read more than once.
+
+    Raises:
+        TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
+    """
+    if isinstance(wrt, Value):
+        raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
+    if not isinstance(wrt, Iterable):
+        raise TypeError(
+            f'{kind}(): wrt must be "inputs", "parameters", names of arguments, or a list of Values, got {wrt!r}'
+        )
+    found = list(wrt)
+    if found and not isinstance(found[0], (str, Value)) and number_or_none(found[0]) is not None:
+        raise TypeError(
+            f"{kind}(): wrt has numbers, and no Values; samples are one argument: write {kind}((X, Y)) for the values "
+            "of two arguments"
+        )
+    return found
 
 
 def describe_argument(argument: tuple[str, TreeDef]) -> str:

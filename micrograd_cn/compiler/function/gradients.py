@@ -239,15 +239,6 @@ def _with_doubles(x: Any) -> Any:
     return x.astype(float).view(sys.modules["numpy"].ndarray) if is_array(x) else x
 
 
-def check_pair(name: str, recording: Recording) -> None:
-    """Raise TypeError unless the function `name` returned a pair of a number and something else."""
-    example = recording.rebuild([0.0] * len(recording.program.outputs))
-    if recording.single or not isinstance(example, (tuple, list)) or len(example) != 2 or type(example[0]) is not float:
-        raise TypeError(
-            f"value_and_grad(): with has_aux, {name} returns a pair: the number to differentiate, and auxiliary results"
-        )
-
-
 def auxiliary(parts: Sequence[BatchPart], threads: int) -> list[Any]:
     """Return the auxiliary results of all samples: the second items of the pairs that the function returns."""
     found: list[Any] = [None] * sum(len(part.rows) for part in parts)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import operator
 import reprlib
 import sys
 from array import array
@@ -24,7 +23,7 @@ from typing import Any, Never, TypeVar, overload
 from ...derivatives.tree import flatten
 from ...engine import Value
 from ...graph import context
-from ...ops.number import flag, number, number_or_none
+from ...ops.number import flag, number
 from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.nodes import some_frozen
@@ -65,12 +64,20 @@ from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .arguments import Arguments, describe_argument
 from .array_calls import ArrayCalls, as_tuple
-from .gradients import BatchPart, GradientVariables, auxiliary, check_pair, mean_matrix, numpy_of, scattered
+from .gradients import BatchPart, GradientVariables, auxiliary, mean_matrix, numpy_of, scattered
 from .guards import is_inlining
 from .merged import MergedRecordings, merged_results
 from .plain_errors import PlainErrors
 from .recorder import Recorder
 from .recording import Recording, numbers_from
+from .refusals import (
+    check_has_gradient,
+    check_has_trainable,
+    check_key_order,
+    check_pair,
+    check_single,
+    depends_on_inputs,
+)
 from .stale import StaleCheck
 from .store import RecordingRows, RecordingStore
 
@@ -500,7 +507,7 @@ class CompiledFunction:
         """
         if wrong:
             refuse_options("gradient()", wrong, NO_ARGNUMS)
-        wrt = self._variables("gradient", wrt)
+        wrt = self._arguments.variables("gradient", wrt)
         if threads == 1 and wrt == "inputs" and (ready := self._arrays.results("gradient", samples, out)) is not None:
             return ready
         return self._map_samples(
@@ -529,7 +536,7 @@ class CompiledFunction:
         """
         if type(dense) is not bool:
             dense = flag("jacobian(): dense", dense)
-        wrt = self._variables("jacobian", wrt)
+        wrt = self._arguments.variables("jacobian", wrt)
         if dense and threads == 1 and wrt == "inputs":
             ready = self._arrays.results("jacobian", samples, out)
             if ready is not None:
@@ -570,7 +577,7 @@ class CompiledFunction:
         if not (type(lower) is type(dense) is type(mean) is bool):
             lower, dense = flag("hessian(): lower", lower, "wrt"), flag("hessian(): dense", dense)
             mean = flag("hessian(): mean", mean)
-        wrt = self._variables("hessian", wrt)
+        wrt = self._arguments.variables("hessian", wrt)
         if mean:
             found, buckets = [], self._arguments.buckets_of("hessian", samples)
             self._stale.check_unused("hessian", wrt, buckets)
@@ -619,7 +626,7 @@ class CompiledFunction:
         if is_array and (ready := self._arrays.gradient_runner("backward", as_tuple(samples))):
             runner, program, merged = ready
             if not program.has_trainable:
-                self._check_trainable("backward", [program])
+                check_has_trainable("backward", self._name, [program])
             computed = runner.computed(as_tuple(samples))
             mean, gradients = float(computed.out[0]), array("d", computed.gradients.tobytes())
             runner.release(computed)
@@ -642,7 +649,7 @@ class CompiledFunction:
                 "derivatives with respect to the arguments, or forward() for the results"
             )
         if not parts[0].recording.loss.has_trainable:
-            self._check_trainable("backward", [part.recording.loss for part in parts])
+            check_has_trainable("backward", self._name, [part.recording.loss for part in parts])
         total, sums = 0.0, list[Gradients]()
         for program, weight, loss, gradients in self._gradients("backward", parts, threads):
             total += weight * loss
@@ -752,18 +759,18 @@ class CompiledFunction:
         the order of a dict's keys.
         """
         found = []
-        if len(buckets) > 1 and _depends_on_inputs(wrt):
-            self._check_key_order(name, buckets)
+        if len(buckets) > 1 and depends_on_inputs(wrt):
+            check_key_order(name, self._name, buckets)
         for bucket in buckets:
             for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                 if has_aux:
                     check_pair(self._name, recording)
                 else:
-                    self._check_single(name, recording)
+                    check_single(name, self._name, recording)
                 if name != "backward" and recording.indices.columns:
                     self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
                 found.append(BatchPart(recording, bucket, rows))
-        self._check_gradient(name, [part.recording.loss for part in found])
+        check_has_gradient(name, self._name, [part.recording.loss for part in found])
         return found
 
     def _merged_gradient(
@@ -901,8 +908,8 @@ class CompiledFunction:
             groups = self._store.dispatch(found[0], row_numbers(len(found[0].samples)), threads)
             self._graphs_for_fit(groups)
             if all(recording.guards.parameter_free for recording, _ in groups):
-                self._check_gradient("fit", [recording.program for recording, _ in groups])
-                self._check_trainable("fit", [recording.program for recording, _ in groups])
+                check_has_gradient("fit", self._name, [recording.program for recording, _ in groups])
+                check_has_trainable("fit", self._name, [recording.program for recording, _ in groups])
 
         def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
             assigned, left = self._store.dispatch_known(bucket, rows, threads, parameters)
@@ -957,7 +964,7 @@ class CompiledFunction:
 
         history = TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
         if epochs and (made := [x.program for t in found for x in self._store.known(t)]):
-            self._check_trainable("fit", made)  # those of other structures and branches are known only now
+            check_has_trainable("fit", self._name, made)  # those of other structures and branches are known only now
         return history
 
     def _mean_loss(self, buckets: Sequence[Bucket], threads: int, uncompared: set[Program]) -> Callable[[], float]:
@@ -974,7 +981,7 @@ class CompiledFunction:
                 if uncompared:
                     self._stale.compare_reached(bucket, groups, uncompared)
                 for recording, rows in groups:
-                    self._check_single("fit", recording)
+                    check_single("fit", self._name, recording)
                     out = array("d", bytes(8 * len(rows)))
                     recording.program.outputs_of(bucket.numbers, rows, threads, out)
                     losses.extend(out)
@@ -1109,20 +1116,6 @@ class CompiledFunction:
             return recording.program.all_parameters(kind, self._store.parameters)
         return wrt
 
-    def _variables(self, kind: str, wrt: Any) -> Any:
-        """Return `wrt`, the argument of the method `kind`, as a text or a list; the default is "inputs".
-
-        Raises:
-            TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
-            ValueError: `wrt` is "inputs" or "parameters", and an argument of the function has this name.
-        """
-        if type(wrt) is Default:
-            return "inputs"
-        if isinstance(wrt, str):
-            self._arguments.refuse_clash(kind, wrt)
-            return wrt
-        return _variables(kind, wrt)
-
     def _map_samples(
         self,
         name: str,
@@ -1144,8 +1137,8 @@ class CompiledFunction:
         check_threads(name, threads)
         buckets = self._arguments.buckets_of(name, samples, some=False)
         self._stale.check_unused(name, wrt, buckets)
-        if len(buckets) > 1 and _depends_on_inputs(wrt):
-            self._check_key_order(name, buckets)
+        if len(buckets) > 1 and depends_on_inputs(wrt):
+            check_key_order(name, self._name, buckets)
         if (merged := self._store.merged_where(buckets)) and (
             ready := self._merged_results(merged, name, wrt, buckets[0], samples, threads, out)
         ) is not None:
@@ -1226,77 +1219,5 @@ class CompiledFunction:
             ValueError: the function returned more than one number for a recording.
         """
         for recording, _ in found:
-            self._check_single("fit", recording)
+            check_single("fit", self._name, recording)
         return [(recording.program.compiled, rows) for recording, rows in found]
-
-    def _check_single(self, name: str, recording: Recording) -> None:
-        if not recording.single:
-            labels = [x.label for x in recording.program.inputs]
-            columns = [x[:-3] for x in labels if x[-3:] == "[0]" and f"{x[:-3]}[1]" not in labels]
-            write = f"; if {columns[0]} is an array of shape (n, 1), pass {columns[0]}.ravel()" if columns else ""
-            raise ValueError(f"{name}() needs a function that returns one Value; {self._name} returns several{write}")
-
-    def _check_trainable(self, name: str, programs: Iterable[Program]) -> None:
-        if not any(program.has_trainable for program in programs):
-            raise RuntimeError(
-                f"{name}() of {self._name}, whose result depends on no parameter that requires a gradient: there is "
-                "none, or all are frozen, detached or used inside no_grad()"
-            )
-
-    def _check_key_order(self, name: str, buckets: Sequence[Bucket]) -> None:
-        """Raise ValueError if samples have the same keys in different orders.
-
-        A column of the derivatives would then stand for different keys in different samples.
-        """
-        seen: dict[Any, Bucket] = {}
-        for bucket in buckets:
-            first = seen.setdefault((bucket.static, _without_order(bucket.treedef)), bucket)
-            if first is not bucket:
-                raise ValueError(
-                    f"{name}() of {self._name}: samples {first.samples[0]} and {bucket.samples[0]} have the keys of a "
-                    "dict in another order, and so would the derivatives; write dict(sorted(x.items())) for each dict x"
-                )
-
-    def _check_gradient(self, name: str, programs: Iterable[Program]) -> None:
-        if not any(program.has_gradient for program in programs):
-            raise RuntimeError(f"{name}() of {self._name}, which is a constant for these samples: it has no gradient")
-
-
-def _depends_on_inputs(wrt: Any) -> bool:
-    """Return whether some of the variables that `wrt` names are numbers of the arguments."""
-    return wrt != "parameters" if isinstance(wrt, str) else any(isinstance(name, str) for name in wrt)
-
-
-def _without_order(treedef: Any) -> Any:
-    """Return a treedef, nested in tuples, in which the keys of each dict are sorted by their texts."""
-    if (
-        isinstance(treedef, tuple)
-        and len(treedef) == 3
-        and isinstance(treedef[0], type)
-        and issubclass(treedef[0], dict)
-    ):
-        kind, keys, parts = treedef
-        pairs = sorted(zip(map(repr, keys), map(_without_order, parts), strict=True), key=operator.itemgetter(0))
-        return kind, tuple(pairs)
-    return tuple(map(_without_order, treedef)) if type(treedef) is tuple else treedef
-
-
-def _variables(kind: str, wrt: Any) -> Any:
-    """Return `wrt`, the argument of the method `kind`, as a list, since it is read more than once.
-
-    Raises:
-        TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
-    """
-    if isinstance(wrt, Value):
-        raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
-    if not isinstance(wrt, Iterable):
-        raise TypeError(
-            f'{kind}(): wrt must be "inputs", "parameters", names of arguments, or a list of Values, got {wrt!r}'
-        )
-    found = list(wrt)
-    if found and not isinstance(found[0], (str, Value)) and number_or_none(found[0]) is not None:
-        raise TypeError(
-            f"{kind}(): wrt has numbers, and no Values; samples are one argument: write {kind}((X, Y)) for the values "
-            "of two arguments"
-        )
-    return found
