@@ -49,7 +49,6 @@ from ..derivatives import (
 )
 from ..program import Mismatch, close
 from ..python import ParameterNames
-from ..runtime.executable import CompiledGraph
 from ..threads.tasks import check_threads
 from ..training.epochs import (
     Callback,
@@ -60,10 +59,9 @@ from ..training.epochs import (
     naming_validation,
     refuse_split_samples,
 )
-from ..training.run import Dispatched, Dispatcher, TrainingRun
-from ..training.state import check_trainable
 from .arguments import Arguments, describe_argument
 from .array_calls import ArrayCalls, as_tuple
+from .fitting import FunctionFit
 from .gradients import BatchPart, GradientVariables, auxiliary, mean_matrix, numpy_of, scattered
 from .guards import is_inlining
 from .merged import MergedRecordings, merged_results
@@ -79,7 +77,7 @@ from .refusals import (
     depends_on_inputs,
 )
 from .stale import StaleCheck
-from .store import RecordingRows, RecordingStore
+from .store import RecordingStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -887,107 +885,13 @@ class CompiledFunction:
         found = self._arguments.buckets_of("fit", samples)
         if options.calls_users_code:
             copy_numbers(found)
-        others: list[Bucket] = []
+        others: list[Bucket] | None = None
         if validation is not None:
             with naming_validation():
                 others = self._arguments.buckets_of("fit", validation)
             if options.calls_users_code:
                 copy_numbers(others)
-        for recording in chain.from_iterable([self._store.known(t) for t in found]):
-            for program in (recording.program, recording.guards.program):
-                if program:
-                    check_trainable(optimizer, program.compiled)
-                    program.compiled.data.check_constants()
-        uncompared = set[Program]()
-        if self._store.programs:
-            self._stale.check_before_training([*found, *others], optimizer, uncompared)
-        self._stale.has_fitted = True
-        if options.callback:
-            options = self._stale.with_checks_after_callback(options, [*found, *others], uncompared)
-        if len(found) == 1:  # every program can be checked before the first step
-            groups = self._store.dispatch(found[0], row_numbers(len(found[0].samples)), threads)
-            self._graphs_for_fit(groups)
-            if all(recording.guards.parameter_free for recording, _ in groups):
-                check_has_gradient("fit", self._name, [recording.program for recording, _ in groups])
-                check_has_trainable("fit", self._name, [recording.program for recording, _ in groups])
-
-        def known(bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
-            assigned, left = self._store.dispatch_known(bucket, rows, threads, parameters)
-            if uncompared and (first := [part for part in assigned if part[0].program in uncompared]):
-                assigned = [part for part in assigned if part not in first]
-                left = array("q", chain(left, *[reached for _, reached in first]))
-            return self._graphs_for_fit(assigned), left
-
-        def recorded(bucket: Bucket, rows: array[int]) -> Dispatched:
-            if uncompared:
-                self._stale.compare_reached(bucket, self._store.dispatch_known(bucket, rows, threads)[0], uncompared)
-            return self._graphs_for_fit(self._store.record_missing(bucket, rows, threads))
-
-        merged_programs = set[Program]()
-
-        def merged(bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
-            recordings = self._store.known(bucket)
-            if not recordings or not recordings[0].guards.program or context.active:
-                return None
-            is_fixed = all(made.guards.parameter_free for made in recordings)
-            if is_fixed and shuffle is None and rows == len(bucket.samples):
-                return None  # the rows are sorted once
-            if not is_fixed:  # if a row takes a branch later that is left out, the merged program gives nan for it
-                recordings = recordings.without(uncompared)
-                merged_programs.update([made.program for made in recordings])
-            merged = self._store.merged_of(recordings)
-            program = merged.loss(rows, steps) if merged else None
-            return program.compiled if program else None
-
-        dispatcher = Dispatcher(
-            known, recorded, self._store.parameter_free_rows, lambda: self._store.parameters, merged,
-            lambda: uncompared.isdisjoint(merged_programs),
-        )  # fmt: skip
-        validate = None
-        if validation is not None:
-            with naming_validation():
-                validate = self._mean_loss(others, threads, uncompared)
-                loss = validate()  # so samples that the function cannot take are refused before the first step
-            if isnan(loss):
-                for bucket in others:
-                    for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
-                        recording.program.check_indices("validation sample", bucket, rows)
-                        if recording.program.compiled.graph.has_checks:
-                            self._plain_errors.call_where_nan("fit", recording, bucket, rows, "validation sample")
-
-        def explain_nan() -> None:
-            for bucket in found:
-                known, _ = self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), threads)
-                for recording, rows in known:
-                    recording.program.check_indices("sample", bucket, rows)
-                    self._plain_errors.call_where_nan("fit", recording, bucket, rows)
-
-        history = TrainingRun(found, dispatcher, options, validate, explain_nan).fit()
-        if epochs and (made := [x.program for t in found for x in self._store.known(t)]):
-            check_has_trainable("fit", self._name, made)  # those of other structures and branches are known only now
-        return history
-
-    def _mean_loss(self, buckets: Sequence[Bucket], threads: int, uncompared: set[Program]) -> Callable[[], float]:
-        """Return a function without arguments that computes the mean result for the samples of some buckets.
-
-        A bucket has samples with the same structure. The programs in the set `uncompared` are compared with the
-        function before they are used.
-        """
-
-        def mean() -> float:
-            losses = array("d")
-            for bucket in buckets:
-                groups = self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads)
-                if uncompared:
-                    self._stale.compare_reached(bucket, groups, uncompared)
-                for recording, rows in groups:
-                    check_single("fit", self._name, recording)
-                    out = array("d", bytes(8 * len(rows)))
-                    recording.program.outputs_of(bucket.numbers, rows, threads, out)
-                    losses.extend(out)
-            return sum(losses) / len(losses)
-
-        return mean
+        return FunctionFit(self._store, self._stale, self._plain_errors, self._name, options, found, others).run()
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.
@@ -1211,13 +1115,3 @@ class CompiledFunction:
         rows = memoryview(numbers).cast("B").cast("d", (n,) if program.has_one_output else (n, width))
         found = numpy_like(samples, rows)
         return rows.tolist() if found is rows else found
-
-    def _graphs_for_fit(self, found: Sequence[RecordingRows]) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return, for each recording, its compiled graph and the indices of the rows that it computes.
-
-        Raises:
-            ValueError: the function returned more than one number for a recording.
-        """
-        for recording, _ in found:
-            check_single("fit", self._name, recording)
-        return [(recording.program.compiled, rows) for recording, rows in found]

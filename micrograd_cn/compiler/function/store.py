@@ -18,10 +18,8 @@ from typing import Any, TypeAlias
 from ...engine import Value
 from ...graph import context
 from ...graph.interrupts import at_once
-from ..data.rows import row_numbers
 from ..data.samples import Bucket
 from ..derivatives import Program, Programs
-from ..runtime.executable import CompiledGraph
 from ..threads.forks import ForkSafeLock
 from .arguments import Arguments
 from .branch import raise_guard_error
@@ -240,21 +238,6 @@ class RecordingStore:
         if len(buckets) != 1 or context.active:
             return None
         return self.merged_of(self.known(buckets[0]))
-
-    def parameter_free_rows(self, bucket: Bucket) -> list[tuple[CompiledGraph, array[int]]]:
-        """Return compiled graphs, each with its rows, for rows whose recording never changes.
-
-        The recording of such a row does not depend on the values of the parameters, since no comparison does.
-        """
-        found = []
-        rows = row_numbers(len(bucket.samples))
-        for recording in self.known(bucket):
-            if not (rows and recording.single and recording.guards.parameter_free):
-                break
-            holding, rows = recording.guards.split(bucket.numbers, rows)
-            if holding:
-                found.append((recording.program.compiled, holding))
-        return found
 
     def different(self) -> list[tuple[Any, Recording]]:
         """Return each recording once, with its first key. It has several if the function changes a static value."""

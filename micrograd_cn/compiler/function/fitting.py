@@ -1,0 +1,195 @@
+"""Define `FunctionFit`, one call of `fit` of a compiled function, which finds the program for each row that is trained.
+
+A recording that may be stale is compared with the function before its program is used; see `StaleCheck`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from itertools import chain
+from math import isnan
+
+from ...graph import context
+from ..data.rows import row_numbers
+from ..data.samples import Bucket
+from ..derivatives import Program
+from ..runtime.executable import CompiledGraph
+from ..training.epochs import History, TrainingOptions, naming_validation
+from ..training.run import Dispatched, Dispatcher, TrainingRun
+from ..training.state import check_trainable
+from .plain_errors import PlainErrors
+from .refusals import check_has_gradient, check_has_trainable, check_single
+from .stale import StaleCheck
+from .store import RecordingRows, RecordingStore
+
+
+class FunctionFit:
+    """A call of `fit` of a compiled function, which lets `TrainingRun` train with the program of each row.
+
+    Args:
+        store: the recordings of the function.
+        stale: the check that they are what the function would be recorded as now.
+        plain_errors: calls the function where a loss is nan.
+        name: the name of the function, for messages.
+        options: how to train.
+        buckets: the samples. Each bucket has samples with the same structure, as rows of numbers.
+        validation: the samples for the validation after each epoch; None if there is no validation.
+    """
+
+    def __init__(
+        self,
+        store: RecordingStore,
+        stale: StaleCheck,
+        plain_errors: PlainErrors,
+        name: str,
+        options: TrainingOptions,
+        buckets: Sequence[Bucket],
+        validation: Sequence[Bucket] | None,
+    ) -> None:
+        self._store, self._stale, self._plain_errors, self._name = store, stale, plain_errors, name
+        self._options, self._buckets, self._validation = options, buckets, validation
+        # The programs that have to be compared with the function before they are used, see `StaleCheck`
+        self._uncompared = set[Program]()
+        self._merged_programs = set[Program]()  # the programs of the recordings that were merged, if guards may change
+
+    def run(self) -> History:
+        """Train, and return the mean losses.
+
+        Raises:
+            TypeError, RuntimeError, GuardError, ValueError: as for `CompiledFunction.fit`.
+        """
+        options, store = self._options, self._store
+        for recording in chain.from_iterable([store.known(bucket) for bucket in self._buckets]):
+            for program in (recording.program, recording.guards.program):
+                if program:
+                    check_trainable(options.optimizer, program.compiled)
+                    program.compiled.data.check_constants()
+        samples = [*self._buckets, *(self._validation or ())]
+        if store.programs:
+            self._stale.check_before_training(samples, options.optimizer, self._uncompared)
+        self._stale.has_fitted = True
+        if options.callback:
+            options = self._stale.with_checks_after_callback(options, samples, self._uncompared)
+        if len(self._buckets) == 1:  # every program can be checked before the first step
+            self._check_programs(self._buckets[0])
+        dispatcher = Dispatcher(
+            self._known, self._recorded, self._parameter_free_rows, lambda: store.parameters, self._merged,
+            lambda: self._uncompared.isdisjoint(self._merged_programs),
+        )  # fmt: skip
+        validate = None
+        if self._validation is not None:
+            validate = self._mean_loss
+            self._check_validation(self._validation)
+        history = TrainingRun(self._buckets, dispatcher, options, validate, self._explain_nan).fit()
+        if options.epochs and (made := [x.program for bucket in self._buckets for x in store.known(bucket)]):
+            # Those of other structures and branches are known only now
+            check_has_trainable("fit", self._name, made)
+        return history
+
+    # Before the first step
+
+    def _check_programs(self, bucket: Bucket) -> None:
+        """Refuse to train, before the first step, what has no gradient, or several results."""
+        groups = self._store.dispatch(bucket, row_numbers(len(bucket.samples)), self._options.threads)
+        self._graphs(groups)
+        if all(recording.guards.parameter_free for recording, _ in groups):
+            programs = [recording.program for recording, _ in groups]
+            check_has_gradient("fit", self._name, programs)
+            check_has_trainable("fit", self._name, programs)
+
+    def _check_validation(self, buckets: Sequence[Bucket]) -> None:
+        """Compute the mean loss of the validation data, so samples that the function cannot take are refused now.
+
+        Raises:
+            IndexError, TypeError, ValueError: the loss is nan, and the plain function raises an error for a sample.
+        """
+        with naming_validation():
+            loss = self._mean_loss()
+        if isnan(loss):
+            for bucket in buckets:
+                rows = row_numbers(len(bucket.samples))
+                for recording, reached in self._store.dispatch(bucket, rows, self._options.threads):
+                    recording.program.check_indices("validation sample", bucket, reached)
+                    if recording.program.compiled.graph.has_checks:
+                        self._plain_errors.call_where_nan("fit", recording, bucket, reached, "validation sample")
+
+    # While it trains
+
+    def _known(self, bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
+        """Return the existing programs for rows, and the rows that have none, or one that has to be compared first."""
+        assigned, left = self._store.dispatch_known(bucket, rows, self._options.threads, parameters)
+        if self._uncompared and (first := [part for part in assigned if part[0].program in self._uncompared]):
+            assigned = [part for part in assigned if part not in first]
+            left = array("q", chain(left, *[reached for _, reached in first]))
+        return self._graphs(assigned), left
+
+    def _recorded(self, bucket: Bucket, rows: array[int]) -> Dispatched:
+        """Make or compare the programs for rows for which `_known` found none."""
+        threads = self._options.threads
+        if self._uncompared:
+            reached, _ = self._store.dispatch_known(bucket, rows, threads)
+            self._stale.compare_reached(bucket, reached, self._uncompared)
+        return self._graphs(self._store.record_missing(bucket, rows, threads))
+
+    def _merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
+        """Return a merged program, which computes all branches, for `steps` steps with `rows` rows each, or None."""
+        recordings = self._store.known(bucket)
+        if not recordings or not recordings[0].guards.program or context.active:
+            return None
+        is_fixed = all(made.guards.parameter_free for made in recordings)
+        if is_fixed and self._options.shuffle is None and rows == len(bucket.samples):
+            return None  # the rows are sorted once
+        if not is_fixed:  # if a row takes a branch later that is left out, the merged program gives nan for it
+            recordings = recordings.without(self._uncompared)
+            self._merged_programs.update([made.program for made in recordings])
+        merged = self._store.merged_of(recordings)
+        program = merged.loss(rows, steps) if merged else None
+        return program.compiled if program else None
+
+    def _parameter_free_rows(self, bucket: Bucket) -> Dispatched:
+        """Return compiled graphs, each with its rows, for rows whose recording never changes.
+
+        The recording of such a row does not depend on the values of the parameters, since no comparison does.
+        """
+        found = []
+        rows = row_numbers(len(bucket.samples))
+        for recording in self._store.known(bucket):
+            if not (rows and recording.single and recording.guards.parameter_free):
+                break
+            holding, rows = recording.guards.split(bucket.numbers, rows)
+            if holding:
+                found.append((recording.program.compiled, holding))
+        return found
+
+    def _graphs(self, found: Sequence[RecordingRows]) -> Dispatched:
+        """Return, for each recording, its compiled graph and the indices of the rows that it computes.
+
+        Raises:
+            ValueError: the function returned more than one number for a recording.
+        """
+        for recording, _ in found:
+            check_single("fit", self._name, recording)
+        return [(recording.program.compiled, rows) for recording, rows in found]
+
+    def _mean_loss(self) -> float:
+        """Return the mean result for the samples of the validation, with the parameters' current data."""
+        losses, threads = array("d"), self._options.threads
+        for bucket in self._validation or ():
+            groups = self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads)
+            if self._uncompared:
+                self._stale.compare_reached(bucket, groups, self._uncompared)
+            for recording, rows in groups:
+                check_single("fit", self._name, recording)
+                out = array("d", bytes(8 * len(rows)))
+                recording.program.outputs_of(bucket.numbers, rows, threads, out)
+                losses.extend(out)
+        return sum(losses) / len(losses)
+
+    def _explain_nan(self) -> None:
+        """Raise an error if it says why a loss is nan, such as an index that is out of range."""
+        for bucket in self._buckets:
+            known, _ = self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), self._options.threads)
+            for recording, rows in known:
+                recording.program.check_indices("sample", bucket, rows)
+                self._plain_errors.call_where_nan("fit", recording, bucket, rows)
