@@ -29,7 +29,7 @@ from ...optim import Optimizer
 from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
 from ..data.partition import at_indices
-from ..data.rows import as_result, row_numbers, writable_address
+from ..data.rows import row_numbers, writable_address
 from ..data.samples import (
     Bucket,
     columns_of,
@@ -44,7 +44,6 @@ from ..derivatives import (
     Default,
     Program,
     Variables,
-    unfrozen,
     zero_frozen,
 )
 from ..program import Mismatch, close
@@ -64,7 +63,7 @@ from .array_calls import ArrayCalls, as_tuple
 from .fitting import FunctionFit
 from .gradients import BatchPart, GradientVariables, auxiliary, mean_matrix, numpy_of, scattered
 from .guards import is_inlining
-from .merged import MergedRecordings, merged_results
+from .merged_calls import MergedCalls
 from .plain_errors import PlainErrors
 from .recorder import Recorder
 from .recording import Recording, numbers_from
@@ -285,6 +284,7 @@ class CompiledFunction:
         self._recorder = Recorder(self._arguments)
         self._store = RecordingStore(self._arguments, self._recorder, self._branches)
         self._arrays = ArrayCalls(self._arguments, self._store)
+        self._merged = MergedCalls(self._store)
         self._stale = StaleCheck(self._arguments, self._recorder, self._store)
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
@@ -514,7 +514,7 @@ class CompiledFunction:
             threads,
             out,
             lambda recording, rows, to: recording.program.gradient(
-                rows, self._wrt("gradient", wrt, recording), threads, to
+                rows, self._store.wrt_of("gradient", wrt, recording), threads, to
             ),
             wrt,
         )
@@ -542,7 +542,7 @@ class CompiledFunction:
         return self._map_samples(
             "jacobian", samples, threads, out,
             lambda recording, rows, to: recording.program.jacobian(
-                rows, self._wrt("jacobian", wrt, recording), dense, threads, to
+                rows, self._store.wrt_of("jacobian", wrt, recording), dense, threads, to
             ),
             wrt,
         )  # fmt: skip
@@ -582,7 +582,7 @@ class CompiledFunction:
             parts = self._parts("hessian", buckets, threads, wrt=wrt)
             for recording, bucket, rows, _ in parts:
                 numbers = numpy_like(samples, select_rows(bucket, rows))
-                variables = self._wrt("hessian", wrt, recording)
+                variables = self._store.wrt_of("hessian", wrt, recording)
                 matrix = recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
                 found.append((len(rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
@@ -596,7 +596,7 @@ class CompiledFunction:
             threads,
             out,
             lambda recording, rows, to: recording.program.hessian(
-                rows, lower, self._wrt("hessian", wrt, recording), dense, threads, to
+                rows, lower, self._store.wrt_of("hessian", wrt, recording), dense, threads, to
             ),
             wrt,
         )
@@ -633,7 +633,7 @@ class CompiledFunction:
                 add_gradients([program.as_gradients(gradients)])
                 return mean
         buckets = self._arguments.buckets_of("backward", samples)
-        if found := self._merged_gradient(buckets, threads):
+        if found := self._merged.gradient(buckets, threads):
             program, merged, mean, gradients = found
             if not merged.leaves_gradients_out():
                 add_gradients([program.as_gradients(gradients)])
@@ -727,10 +727,10 @@ class CompiledFunction:
         numpy = numpy_of(samples)
         of_mean = not (variables.arguments or each)
         may_merge = not (has_aux or (is_default and self._recorder.captured))
-        if of_mean and may_merge and (merged := self._merged_gradient(buckets, threads)):
+        if of_mean and may_merge and (merged := self._merged.gradient(buckets, threads)):
             first = merged[1].recordings[0].program
             return merged[2], variables.of_mean(merged[3], first, self._store.parameters, numpy)
-        parts = self._merged_derivatives(variables, buckets, threads) if may_merge and not of_mean else None
+        parts = self._merged.derivatives(variables, buckets, threads) if may_merge and not of_mean else None
         parts = parts or self._parts("value_and_grad", buckets, threads, has_aux, flat)
         if is_default and self._recorder.captured:
             for part in parts:
@@ -770,41 +770,6 @@ class CompiledFunction:
                 found.append(BatchPart(recording, bucket, rows))
         check_has_gradient(name, self._name, [part.recording.loss for part in found])
         return found
-
-    def _merged_gradient(
-        self, buckets: Sequence[Bucket], threads: int
-    ) -> tuple[Program, MergedRecordings, float, array[float]] | None:
-        """Let a merged program, which computes all branches, compute the mean result and its gradient for all samples.
-
-        Return the program, the merged recordings, the mean and the gradient. Return None if there is no such program,
-        if the mean is nan, if a branch that was not selected may have made the gradient nan, or if a constant requires
-        a gradient now, so the gradient may have to be refused.
-        """
-        merged = self._store.merged_where(buckets)
-        n = len(buckets[0].samples)
-        if not (merged and (program := merged.loss(n))) or merged.has_unfrozen_constant():
-            return None
-        mean, gradients = program.gradient_of(buckets[0].numbers, row_numbers(n), threads)
-        return None if isnan(mean) or merged.may_spoil(gradients) else (program, merged, mean, gradients)
-
-    def _merged_derivatives(
-        self, variables: GradientVariables, buckets: Sequence[Bucket], threads: int
-    ) -> list[BatchPart] | None:
-        """Let a merged program compute the value and the gradient of every sample. Return them in one `BatchPart`.
-
-        A merged program computes all branches. Return None if there is no such program, if a value is nan, or if a
-        constant requires a gradient now, so the gradient may have to be refused.
-        """
-        merged = self._store.merged_where(buckets)
-        if not merged or (not variables.arguments and merged.has_unfrozen_constant()):
-            return None
-        [bucket], first = buckets, merged.recordings[0]
-        rows = row_numbers(len(bucket.samples))
-        wrt = functools.partial(variables.in_program, parameters=self._store.parameters)
-        program = merged.derivative("value_and_grad", wrt, variables.key_for(self._store.parameters), len(rows))
-        if not program or (numbers := merged_results(program, bucket, threads)) is None:
-            return None
-        return [BatchPart(first, bucket, rows, numbers)]
 
     def _gradients(
         self, name: str, parts: Sequence[BatchPart], threads: int = 1
@@ -1006,20 +971,6 @@ class CompiledFunction:
 
     # The way from samples to recordings
 
-    def _wrt(self, kind: str, wrt: Any, recording: Recording) -> Any:
-        """Return the argument `wrt` for the method `kind` of the recording's program.
-
-        Instead of "parameters", it is a list of all parameters of the function if another program of the function, for
-        another branch, has parameters that this program does not have.
-
-        Raises:
-            ValueError: this list is needed, and a `Value` that was a constant when the function was recorded requires a
-                gradient now.
-        """
-        if wrt == "parameters" and len(recording.program.parameters) < len(self._store.parameters):
-            return recording.program.all_parameters(kind, self._store.parameters)
-        return wrt
-
     def _map_samples(
         self,
         name: str,
@@ -1043,9 +994,7 @@ class CompiledFunction:
         self._stale.check_unused(name, wrt, buckets)
         if len(buckets) > 1 and depends_on_inputs(wrt):
             check_key_order(name, self._name, buckets)
-        if (merged := self._store.merged_where(buckets)) and (
-            ready := self._merged_results(merged, name, wrt, buckets[0], samples, threads, out)
-        ) is not None:
+        if (ready := self._merged.results(name, wrt, buckets, samples, threads, out)) is not None:
             return ready
         groups = [
             (bucket, *group)
@@ -1082,36 +1031,3 @@ class CompiledFunction:
         if writable_address(out, sum(map(len, numbers))):
             memoryview(out).cast("B")[:] = array("d", chain.from_iterable(numbers)).tobytes()
         return out
-
-    def _merged_results(
-        self, merged: MergedRecordings, name: str, wrt: Any, bucket: Bucket, samples: Any, threads: int, out: Any
-    ) -> Any:
-        """Return the results of `forward` or `gradient` that a merged program computes for all rows of a bucket.
-
-        A merged program computes all branches, and a bucket has samples with the same structure. `name` is the method,
-        and `wrt`, `samples`, `threads` and `out` are its arguments. Return None if there is no such program, if a
-        result is nan, or if a gradient may have to be refused because a constant requires one now.
-        """
-        n = len(bucket.samples)
-        program = None
-        if name == "forward":
-            program = merged.forward(n)
-        elif name == "gradient":
-            if wrt != "inputs" and merged.has_unfrozen_constant():
-                return None
-            if wrt == "parameters" and some_frozen(self._store.parameters):
-                wrt = unfrozen(self._store.parameters)
-            elif not isinstance(wrt, str) and any(isinstance(x, Value) and not x.requires_grad for x in wrt):
-                return None  # the code that sorts the rows by their branches raises the error
-            key = wrt if isinstance(wrt, str) else tuple(wrt)
-            program = merged.derivative("gradient", functools.partial(self._wrt, "gradient", wrt), key, n)
-        if not program or (numbers := merged_results(program, bucket, threads)) is None:
-            return None
-        width, first = len(program.outputs), merged.recordings[0]
-        if out is not None:
-            return as_result(numbers, (), None, out)
-        if name == "forward" and not first.single:
-            return [first.rebuild(numbers[i : i + width].tolist()) for i in range(0, len(numbers), width)]
-        rows = memoryview(numbers).cast("B").cast("d", (n,) if program.has_one_output else (n, width))
-        found = numpy_like(samples, rows)
-        return rows.tolist() if found is rows else found

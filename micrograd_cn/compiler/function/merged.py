@@ -21,11 +21,9 @@ from ... import ops
 from ...engine import Value, constant
 from ...graph.context import recording
 from ...ops.operation import Op
-from ..data.arrays import FlatNumbers
 from ..data.captured import with_kept_constants, with_leaves
 from ..data.parameters import visited_nodes
 from ..data.partition import compile_kernels, has_nan
-from ..data.samples import Bucket
 from ..derivatives import Kind, Program
 from ..instructions.lowering import evaluation_order
 from ..llvm.lanes import ARITHMETIC
@@ -373,12 +371,3 @@ def _is_cheap(op: Op) -> bool:
     opcode = op.lowerings.machine
     cheap = opcode in (*ARITHMETIC, "fneg", "select", "llvm.fabs", "llvm.sqrt") or opcode.startswith("fcmp")
     return cheap or op.lowerings.summands is not None
-
-
-def merged_results(program: Program, bucket: Bucket, threads: int) -> FlatNumbers | None:
-    """Return the outputs of a merged program for all rows of a bucket, or None if the first output of a row is nan.
-
-    A merged program computes all branches of a function, and a bucket has samples with the same structure.
-    """
-    numbers = program.flat(bucket.numbers, len(bucket.samples), threads)
-    return None if has_nan(numbers, len(program.outputs)) else numbers

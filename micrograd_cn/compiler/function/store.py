@@ -16,7 +16,6 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 from ...engine import Value
-from ...graph import context
 from ...graph.interrupts import at_once
 from ..data.samples import Bucket
 from ..derivatives import Program, Programs
@@ -219,6 +218,20 @@ class RecordingStore:
         if static != bucket.static:
             self.recordings.setdefault((static, bucket.treedef), Recordings([made]))
 
+    def wrt_of(self, kind: str, wrt: Any, recording: Recording) -> Any:
+        """Return the argument `wrt` for the method `kind` of the recording's program.
+
+        Instead of "parameters", it is a list of all parameters of the function if another program of the function, for
+        another branch, has parameters that this program does not have.
+
+        Raises:
+            ValueError: this list is needed, and a `Value` that was a constant when the function was recorded requires a
+                gradient now.
+        """
+        if wrt == "parameters" and len(recording.program.parameters) < len(self.parameters):
+            return recording.program.all_parameters(kind, self.parameters)
+        return wrt
+
     def merged_of(self, known: Recordings | tuple[()]) -> MergedRecordings | None:
         """Return `known` as `MergedRecordings`; None if it is empty, or if its recordings have no guards.
 
@@ -229,15 +242,6 @@ class RecordingStore:
         if not (known.merged and known.merged.is_current(self.parameters)):
             known.merged = MergedRecordings(known, self.parameters)
         return known.merged
-
-    def merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
-        """Return the merged recordings that may compute all samples. Return None if there are none.
-
-        There are none if the samples have several structures, inside `no_grad()`, or inside `detect_anomaly()`.
-        """
-        if len(buckets) != 1 or context.active:
-            return None
-        return self.merged_of(self.known(buckets[0]))
 
     def different(self) -> list[tuple[Any, Recording]]:
         """Return each recording once, with its first key. It has several if the function changes a static value."""
