@@ -359,6 +359,8 @@ def _names(static: Any) -> tuple[str, ...]:
     Raises:
         TypeError: `static` is neither, or is a dict.
     """
+    if type(static) is tuple:
+        return static
     if isinstance(static, str):
         return (static,)
     if not isinstance(static, Iterable):

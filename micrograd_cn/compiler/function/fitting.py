@@ -49,8 +49,7 @@ class FunctionFit:
     ) -> None:
         self._store, self._stale, self._plain_errors, self._name = store, stale, plain_errors, name
         self._options, self._buckets, self._validation = options, buckets, validation
-        # The programs that have to be compared with the function before they are used, see `StaleCheck`
-        self._uncompared = set[Program]()
+        self._uncompared = set[Program]()  # those that have to be compared with the function before they are used
         self._merged_programs = set[Program]()  # the programs of the recordings that were merged, if guards may change
 
     def run(self) -> History:
@@ -66,9 +65,7 @@ class FunctionFit:
                     check_trainable(options.optimizer, program.compiled)
                     program.compiled.data.check_constants()
         samples = [*self._buckets, *(self._validation or ())]
-        if store.programs:
-            self._stale.check_before_training(samples, options.optimizer, self._uncompared)
-        self._stale.has_fitted = True
+        self._uncompared = self._stale.before_training(samples, options.optimizer)
         if options.callback:
             options = self._stale.with_checks_after_callback(options, samples, self._uncompared)
         if len(self._buckets) == 1:  # every program can be checked before the first step

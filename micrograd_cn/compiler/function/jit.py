@@ -73,7 +73,6 @@ from .refusals import (
     check_key_order,
     check_pair,
     check_single,
-    depends_on_inputs,
 )
 from .stale import StaleCheck
 from .store import RecordingStore
@@ -757,8 +756,7 @@ class CompiledFunction:
         the order of a dict's keys.
         """
         found = []
-        if len(buckets) > 1 and depends_on_inputs(wrt):
-            check_key_order(name, self._name, buckets)
+        check_key_order(name, self._name, wrt, buckets)
         for bucket in buckets:
             for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                 if has_aux:
@@ -992,8 +990,7 @@ class CompiledFunction:
         check_threads(name, threads)
         buckets = self._arguments.buckets_of(name, samples, some=False)
         self._stale.check_unused(name, wrt, buckets)
-        if len(buckets) > 1 and depends_on_inputs(wrt):
-            check_key_order(name, self._name, buckets)
+        check_key_order(name, self._name, wrt, buckets)
         if (ready := self._merged.results(name, wrt, buckets, samples, threads, out)) is not None:
             return ready
         groups = [

@@ -47,11 +47,14 @@ def check_has_trainable(method: str, name: str, programs: Iterable[Program]) -> 
         )
 
 
-def check_key_order(method: str, name: str, buckets: Sequence[Bucket]) -> None:
+def check_key_order(method: str, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
     """Raise ValueError if samples have the same keys in different orders.
 
-    A column of the derivatives would then stand for different keys in different samples.
+    A column of the derivatives would then stand for different keys in different samples. Nothing is raised if `wrt`,
+    the variables to differentiate with respect to, names no arguments.
     """
+    if len(buckets) < 2 or not _depends_on_inputs(wrt):
+        return
     seen: dict[Any, Bucket] = {}
     for bucket in buckets:
         first = seen.setdefault((bucket.static, _without_order(bucket.treedef)), bucket)
@@ -76,6 +79,6 @@ def _without_order(treedef: Any) -> Any:
     return tuple(map(_without_order, treedef)) if type(treedef) is tuple else treedef
 
 
-def depends_on_inputs(wrt: Any) -> bool:
+def _depends_on_inputs(wrt: Any) -> bool:
     """Return whether some of the variables that `wrt` names are numbers of the arguments."""
     return wrt != "parameters" if isinstance(wrt, str) else any(isinstance(name, str) for name in wrt)

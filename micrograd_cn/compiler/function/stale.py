@@ -34,22 +34,40 @@ class StaleCheck:
         arguments: the function and its arguments.
         recorder: records the function again.
         store: the recordings of the function.
-
-    Attributes:
-        has_fitted: whether `fit` has been called.
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, store: RecordingStore) -> None:
         self._function, self._name = arguments.function, arguments.name
         self._recorder, self._store = recorder, store
-        self.has_fitted = False
+        self._has_fitted = False  # whether `fit` has been called
         # What the function can read, and the programs whose recordings have been compared since this is known
         self._compared: tuple[Snapshot, frozenset[Program]] | None = None
         self._incomplete_calls = 0  # how often `fit` was called while that was not known completely
         self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
-    def check_before_training(self, buckets: Sequence[Bucket], optimizer: Optimizer, uncompared: set[Program]) -> None:
+    def before_training(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> set[Program]:
+        """Check, when `fit` is called, that the function still uses the same parameters, and makes none itself.
+
+        Args:
+            buckets: the samples. Recordings for other samples are not compared.
+            optimizer: the optimiser.
+
+        Returns:
+            the programs that have to be compared before a sample uses them; see `compare_reached`.
+
+        Raises:
+            ValueError: the function uses other parameters now, or makes the optimiser's parameters itself.
+        """
+        uncompared = set[Program]()
+        if self._store.programs:
+            self._check_parameters_are_in_place(buckets, optimizer, uncompared)
+        self._has_fitted = True
+        return uncompared
+
+    def _check_parameters_are_in_place(
+        self, buckets: Sequence[Bucket], optimizer: Optimizer, uncompared: set[Program]
+    ) -> None:
         """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
 
         The recordings for the samples are compared with new recordings. From the second call of `fit` on, the
@@ -88,7 +106,7 @@ class StaleCheck:
             assert options.callback
             answer = options.callback(number, *losses)
             if number + 1 < options.epochs and (answer is None or answer is False):
-                self.check_before_training(buckets, options.optimizer, uncompared)
+                self._check_parameters_are_in_place(buckets, options.optimizer, uncompared)
             return answer
 
         return dataclasses.replace(options, callback=callback)
@@ -177,7 +195,7 @@ class StaleCheck:
         if compared and not compared[0].complete:  # the next one may be, but to try takes time
             self._incomplete_calls += 1
             is_due = self._incomplete_calls.bit_count() == 1  # the first, second, fourth, eighth and so on
-        if found and is_due and (self.has_fitted or name != "fit"):
+        if found and is_due and (self._has_fitted or name != "fit"):
             roots = self._roots()
             code = ReachableCode(roots)
             graphs = [recording.program.compiled.graph for _, recording, _ in found]
