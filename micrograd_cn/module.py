@@ -27,7 +27,7 @@ from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
 from .graph import context
 from .graph.array_updates import Remembered, may_fill_arrays
-from .graph.callers import PACKAGE, warn_at_user
+from .graph.callers import PACKAGE, local_variables, warn_at_user
 from .graph.node import assign_data
 from .ops.number import flag, number
 from .ops.operation import Op
@@ -1020,7 +1020,8 @@ def _warn_of_argument(model: Module, name: str, x: Value) -> None:
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         level, frame = level + 1, frame.f_back
     code = frame.f_code
-    given = [frame.f_locals.get(variable) for variable in code.co_varnames[: code.co_argcount]]
+    held = local_variables(frame)
+    given = [held.get(variable) for variable in code.co_varnames[: code.co_argcount]]
     if code.co_name not in NAMES_OF_CALLS or not given or given[0] is not model or not any(y is x for y in given):
         return
     if any(x in _leaves_to_train(running) for running in _running_models()):
@@ -1270,7 +1271,7 @@ def _running_models() -> Iterator[Module]:
     while frame is not None:
         code = frame.f_code
         if code.co_name in NAMES_OF_CALLS and code.co_argcount:
-            model = frame.f_locals.get(code.co_varnames[0])
+            model = local_variables(frame).get(code.co_varnames[0])
             if isinstance(model, Module):
                 yield model
         frame = frame.f_back
@@ -1285,7 +1286,7 @@ def _is_in_a_variable(parameters: Sequence[Value]) -> bool:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and wanted:
         if not frame.f_code.co_filename.startswith(PACKAGE):
-            for x in [*frame.f_locals.values()]:
+            for x in [*local_variables(frame).values()]:
                 if isinstance(x, Value):
                     wanted.discard(id(x))
                 elif type(x) is dict and len(x) <= len(parameters) + 100:

@@ -29,7 +29,7 @@ from typing import Any
 from ..ops.number import number_or_none
 from ..ops.operation import Op
 from . import context
-from .callers import CALLS, PACKAGE, called_function, calls_builtin, is_numpys_code
+from .callers import CALLS, PACKAGE, called_function, calls_builtin, is_numpys_code, local_variables
 from .operators import Operators
 from .plain_numbers import variables
 
@@ -123,7 +123,8 @@ def may_fill_arrays(caller: FrameType, classes: Collection[type]) -> bool:
     if known is None or known[0] is not code or known[1] != len(classes):
         if len(_filling) >= MAX_PLACES:
             _filling.clear()
-        local = {} if caller.f_locals is caller.f_globals else caller.f_locals
+        local = local_variables(caller)
+        local = {} if local is caller.f_globals else local
         owners = [*classes, *[type(local.get(name)) for name in code.co_varnames[: min(code.co_argcount, 1)]]]
         fills = FunctionType in map(type, local.values())
         fills = fills or _reaches_filling(code, caller.f_globals, owners, set())
@@ -250,7 +251,7 @@ class Remembered:
         seen: set[int] = set()
         while frame is not None and functions:
             if not is_numpys_code(frame) and not frame.f_code.co_filename.startswith(PACKAGE):
-                held, local = frame.f_globals, frame.f_locals
+                held, local = frame.f_globals, local_variables(frame)
                 if local is held:
                     self._search(held, seen)
                     break

@@ -11,7 +11,7 @@ from __future__ import annotations
 import builtins
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial, reduce
 from itertools import chain
 from opcode import opmap
@@ -29,6 +29,7 @@ __all__ = [
     "calls_builtin",
     "is_call",
     "is_numpys_code",
+    "local_variables",
     "logical_function",
     "only_logs",
     "outside_numpy",
@@ -55,6 +56,11 @@ def warn_at_user(message: str) -> None:
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
+
+
+OF_FUNCTIONS = 1  # the flag of code whose variables are not in a dict; see `inspect.CO_OPTIMIZED`
+ADDING = {"exec", "eval", "locals", "vars"}  # functions by which code may add variables to the dict of its frame
+REFERENCES = 3  # how many references a dict has if only a frame, a variable and the call that counts them refer to it
 
 
 class Question(NamedTuple):
@@ -180,20 +186,42 @@ def _loaded_variables(kind: str, argument: Any) -> tuple[str, ...]:
 _MISSING = object()
 
 
+def local_variables(frame: FrameType) -> Mapping[str, Any]:
+    """Return the local variables of `frame` by name. The frame does not keep them for longer than its code does.
+
+    Before CPython 3.13, `frame.f_locals` of a function is a dict that the frame keeps until the function returns, so
+    the objects would live on after their variables are deleted. The dict is emptied, unless somebody has it, as the
+    result of `locals()`, or it may have variables that `exec` has added.
+
+    >>> import sys
+    >>> def f(x):
+    ...     return local_variables(sys._getframe())
+    >>> f(3)["x"]
+    3
+    """
+    code, held = frame.f_code, frame.f_locals
+    if sys.version_info >= (3, 13) or not code.co_flags & OF_FUNCTIONS:
+        return held
+    found = dict(held)
+    if sys.getrefcount(held) <= REFERENCES and ADDING.isdisjoint(code.co_names):
+        held.clear()
+    return found
+
+
 def _value(frame: FrameType, place: _Place) -> Any:
     """Return the function that `frame` calls at its present instruction, `place`; None if it is not known."""
     names = place.names
     if not names or not names[0]:
         return None
     first, *rest = names
-    found: Any = _MISSING if place.is_global else frame.f_locals.get(first, _MISSING)
+    found: Any = _MISSING if place.is_global else local_variables(frame).get(first, _MISSING)
     if found is _MISSING:
         found = frame.f_globals.get(first, _MISSING)
     if found is _MISSING:
         found = getattr(builtins, first, None)
     try:
         for name in rest:
-            found = getattr(found, frame.f_locals[name[1:-1]] if name.startswith("{") else name)
+            found = getattr(found, local_variables(frame)[name[1:-1]] if name.startswith("{") else name)
     except Exception:  # whatever a user's class raises when its attributes are read
         return None
     return found

@@ -14,7 +14,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from .callers import NOT_NUMPY, Question, asked_by, is_numpys_code
+from .callers import NOT_NUMPY, Question, asked_by, is_numpys_code, local_variables
 from .plain_numbers import FOR_NUMPY
 
 __all__ = ["asks_for_nan", "holds_with_nan"]
@@ -115,7 +115,7 @@ def _refuse_functions(both: bool, caller: FrameType) -> None:
                 f"np.{name}() of Values among which is nan: numpy would take it for the largest of them; write "
                 f"np.nan{name} to leave it out"
             )
-        if name == "unique" and both and frame.f_locals.get("equal_nan"):
+        if name == "unique" and both and local_variables(frame).get("equal_nan"):
             raise ValueError(
                 "np.unique() of Values among which nan is more than once: numpy would not find that they are the same; "
                 "write np.unique([x.data for x in xs]) for the numbers"
@@ -130,7 +130,7 @@ def _check_clip(a: Any, b: Any, caller: FrameType) -> None:
     float, or if the class of low is a subclass of the class of x, Python calls a method of low instead, for low <= x.
     The same holds for high.
     """
-    known = caller.f_locals
+    known = local_variables(caller)
     operands = known["operands"] if "operands" in known else [known.get(name) for name in ("a", "min", "max")]
     kinds = [set(map(type, sys.modules["numpy"].asarray(x, dtype=object).flat)) for x in operands]
     is_value = [any(hasattr(kind, "_data") for kind in found) for found in kinds]

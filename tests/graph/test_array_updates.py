@@ -4,6 +4,9 @@ import functools
 import math
 import operator
 import re
+import sys
+import warnings
+import weakref
 from contextlib import nullcontext
 
 import numpy as np
@@ -538,3 +541,63 @@ def test_an_operation_of_this_package_puts_no_constants_in_an_array_of_leaves():
     w = leaves()
     with pytest.raises(TypeError, match="in the array w, which"), no_grad():
         w[:] = mc.tanh(w)
+
+
+def does_nothing(model, xs):
+    pass
+
+
+def computes_in_a_block(model, xs):
+    with no_grad():
+        ys = np.multiply(model.w, 2.0)
+        ys[0] = 0.0
+
+
+def compares(model, xs):
+    np.sort(xs)
+
+
+def replaces_a_parameter(model, xs):
+    model.b = Value(1.0)
+    state = model.b
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.b = state * 2.0
+
+
+class Large:
+    pass
+
+
+@pytest.mark.parametrize("work", [does_nothing, computes_in_a_block, compares, replaces_a_parameter])
+def test_no_object_lives_longer_than_its_variable(work, monkeypatch):
+    """`frame.f_locals` of CPython 3.11 and 3.12 refers to all variables until the function returns."""
+    monkeypatch.setattr(array_updates, "_filling", {})
+    monkeypatch.setattr(array_updates, "_kinds", {})
+
+    def f(model, xs):
+        large = Large()
+        known = weakref.ref(large)
+        work(model, xs)
+        with no_grad():
+            model.w[0, 0].data = 1.0
+        del large
+        return known()
+
+    assert f(Model(), np.array([Value(2.0), Value(1.0)])) is None
+
+
+def test_variables_that_a_function_has_made_by_exec_or_keeps_as_locals_stay():
+    held = {}
+
+    def f(model, keeps):
+        exec("added = 2.0")
+        kept = held.setdefault("kept", locals()) if keeps else None
+        with no_grad():
+            model.w[0, 0].data = 1.0
+        return kept, (eval("added") if sys.version_info < (3, 13) else 2.0)
+
+    for keeps in (False, True):
+        kept, added = f(Model(), keeps)
+        assert added == 2.0
+    assert kept["model"]
