@@ -1640,7 +1640,9 @@ def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembe
                 now = _elements(array)
                 if len(now) == len(items) and not all(map(is_, now, items)):
                     remembered = remembered or Remembered()
-                    remembered.arrays.setdefault(id(array), (f"model{code}", array, items))
+                    if id(array) not in remembered.arrays:
+                        remembered.arrays[id(array)] = f"model{code}", array, items
+                        remembered.of_models.add(id(array))
     return remembered
 
 

@@ -232,12 +232,15 @@ class Remembered:
             the instruction's offset.
         arrays: the arrays by id, each with the code that leads to it, such as "model.W", and the list of its items.
         held: the ids of leaves that are attributes of objects.
+        of_models: the ids of arrays whose copies were made before the block, when a model was made or its parameters
+            were listed, so the array may have been filled before the block.
     """
 
     def __init__(self) -> None:
         self.places: dict[int, CodeType] = {}
         self.arrays: dict[int, tuple[str, Any, list[Any]]] = {}
         self.held: set[int] = set()
+        self.of_models: set[int] = set()
 
     def look(self, caller: FrameType, functions: int = 3) -> None:
         """Keep copies of the arrays in the variables of `caller` and of the functions that called it.
@@ -300,7 +303,7 @@ class Remembered:
             TypeError: a leaf was put back, and `raises` is true.
         """
         now = {known: array.ravel().tolist() for known, (_, array, _) in self.arrays.items()}
-        replaced = ""
+        replaced = where = ""
         kept: set[int] | None = None
         for known, (name, array, items) in self.arrays.items():
             if len(items) != len(now[known]) or all(map(is_, items, now[known])):
@@ -314,9 +317,10 @@ class Remembered:
                 if x is not y and id(x) not in kept and _is_trained(x) and _is_constant(y):
                     array.flat[i] = x
                     replaced = name
+                    where = "inside this no_grad() block" + " or before it" * (known in self.of_models)
         if replaced and raises:
             raise TypeError(
-                f"inside this no_grad() block, constants replaced the leaves in the array {replaced}, which "
+                f"{where}, constants replaced the leaves in the array {replaced}, which "
                 f"nothing would train, so the leaves were put back: to change their numbers, write for w, y in "
                 f"zip({replaced}.flat, Y.flat): w.data = y.data for an array Y of Values (w.data = y for numbers); for "
                 f"a new array, write Y = ... without out={replaced}"

@@ -514,6 +514,18 @@ def test_an_array_of_a_model_is_filled_with_no_numbers(function, decorated):
     assert model.parameters() == before
 
 
+def test_an_array_of_a_model_that_was_filled_before_the_block_is_not_said_to_be_filled_in_it():
+    model, w = Model(), leaves()
+    model.w[:] = 0.0
+    with (
+        pytest.raises(TypeError, match=r"^inside this no_grad\(\) block or before it, .* in the array model\.w,"),
+        no_grad(),
+    ):
+        w.flat[0].data = 1.0
+    with pytest.raises(TypeError, match=r"^inside this no_grad\(\) block, .* in the array w,"), no_grad():
+        w[:] = mc.tanh(w)
+
+
 def test_an_array_of_a_model_may_get_other_leaves_and_its_numbers_may_change():
     model = Model()
     with no_grad():
