@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..engine import Value
+from ..engine import Value, graph_nodes
 from ..ops import ieee
 from .comparison import Comparison, Contribution
 
@@ -217,19 +217,7 @@ def _is_tangled(comparison: Comparison, node: Value) -> bool:
 def _are_first(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> bool:
     """Return whether the contributions `there` arrive at `node` before all others, in every topological order."""
     others = {c.user for c in comparison.received[node] if c not in there}
-    return all(others <= _below(user) for user in {c.user for c in there})
-
-
-def _below(node: Value) -> set[Value]:
-    """Return all nodes that `node` depends on."""
-    found: set[Value] = set()
-    waiting = [node]
-    while waiting:
-        for x in waiting.pop().parents:
-            if x not in found:
-                found.add(x)
-                waiting.append(x)
-    return found
+    return all(others.issubset(graph_nodes(user)[:-1]) for user in {c.user for c in there})
 
 
 def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str], int, int]:

@@ -200,27 +200,9 @@ def reached_nodes(outputs: Iterable[Value], unselected: bool = True) -> set[Valu
     >>> reached_nodes([node]) >= {y, z}, {x, z}.isdisjoint(reached_nodes([node], unselected=False))
     (True, True)
     """
-    waiting = [*outputs]
-    found = set(waiting)
-    blocks: dict[Op, bool] = {}  # whether an operation passes no gradient to some of its operands
-    for node in waiting:
-        if not (op := node.op):
-            continue
-        operands: Iterable[Any] = node.operands
-        if op not in blocks:
-            blocks[op] = not all(map(op.propagates_gradient_to, range(op.arity or 1)))
-            blocks[op] |= op.lowerings.is_gather or (op.selects and not unselected)
-        if blocks[op]:
-            operands = [
-                x
-                for slot, x in enumerate(operands)
-                if op.propagates_gradient_to(slot) and (unselected or not op.may_leave_out(slot))
-            ]
-        for x in operands:
-            if isinstance(x, Value) and x not in found:
-                found.add(x)
-                waiting.append(x)
-    return found
+    return _nodes_below(
+        outputs, lambda op, slot: op.propagates_gradient_to(slot) and (unselected or not op.may_leave_out(slot))
+    )
 
 
 def visited_nodes(outputs: Iterable[Value]) -> set[Value]:
@@ -234,14 +216,28 @@ def visited_nodes(outputs: Iterable[Value]) -> set[Value]:
     >>> k in visited_nodes([less(k, x)]), k in reached_nodes([less(k, x)])
     (True, False)
     """
+    return _nodes_below(outputs, lambda op, slot: op is not DETACH)
+
+
+def _nodes_below(outputs: Iterable[Value], leads_to: Callable[[Op, int], bool]) -> set[Value]:
+    """Return `outputs` and the nodes from which they are computed, without operands to which `leads_to` is false.
+
+    `leads_to` gets an operation and the index of an operand.
+    """
     waiting = [*outputs]
     found = set(waiting)
+    whole: dict[Op, bool] = {}  # whether an operation leads to all of its operands
     for node in waiting:
-        if node.op and node.op is not DETACH:
-            for x in node.operands:
-                if isinstance(x, Value) and x not in found:
-                    found.add(x)
-                    waiting.append(x)
+        if not (op := node.op):
+            continue
+        if op not in whole:
+            alike = op.arity is not None or not (op.lowerings.is_gather or op.selects)
+            whole[op] = alike and all(leads_to(op, slot) for slot in range(op.arity or 1))
+        operands = node.operands if whole[op] else [x for i, x in enumerate(node.operands) if leads_to(op, i)]
+        for x in operands:
+            if isinstance(x, Value) and x not in found:
+                found.add(x)
+                waiting.append(x)
     return found
 
 
