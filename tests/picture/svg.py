@@ -41,7 +41,8 @@ def boxes(picture):
 
 def parsed(picture):
     """Return the texts of each box and each edge of the rendered picture."""
-    return [[texts(g) for g in elements(picture, kind)] for kind in ("node", "edge")]
+    groups = [*ET.fromstring(picture.pipe("svg")).iter(f"{SVG}g")]
+    return [[texts(g) for g in groups if g.get("class") == kind] for kind in ("node", "edge")]
 
 
 def arrows(picture):

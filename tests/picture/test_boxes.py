@@ -11,7 +11,7 @@ from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.picture.boxes import readable_flow
 
-from .svg import elements, parsed, points, shapes, texts
+from .svg import boxes, elements, parsed, points, shapes, texts
 
 
 @pytest.mark.parametrize("f", [lambda a: a + a, lambda a: a * a, lambda a: a - a, lambda a: a / a])
@@ -92,9 +92,9 @@ def test_a_folded_neuron_shows_at_each_step_the_gradient_that_its_output_has_the
         node.label = label
     loss = y * y
     grads = {label: set() for label in hidden}
-    for step in range(len(parsed(draw_dot(loss, fold=None))[1]) + 1):
-        unfolded = {lines[0].split()[0]: lines for lines in parsed(draw_dot(loss, fold=None, step=step))[0]}
-        folded = {lines[0]: lines for lines in parsed(draw_dot(loss, fold="neuron", step=step))[0]}
+    for step in range(draw_dot(loss, fold=None).source.count("->") + 1):
+        unfolded = {lines[0].split()[0]: lines for lines, _ in boxes(draw_dot(loss, fold=None, step=step)).values()}
+        folded = {lines[0]: lines for lines, _ in boxes(draw_dot(loss, fold="neuron", step=step)).values()}
         for i, label in enumerate(hidden):
             assert folded[f"layers.0.neurons.{i}"][1:3] == unfolded[label][1:3]
             grads[label].add(unfolded[label][2])
