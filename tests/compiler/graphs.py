@@ -353,11 +353,20 @@ def graph_of(outputs: Sequence[Value], xs: Sequence[Value]) -> Graph:
     )
 
 
-def draw(seed: str) -> tuple[str, Case]:
-    """Return the name of a random family and a case of it, always the same for the same seed."""
+def _begun(seed: str) -> tuple[random.Random, Pen, Callable[[Pen], Value]]:
     rng = random.Random(seed)
     pen = Pen(rng)
-    family = rng.choice(FAMILIES)
+    return rng, pen, rng.choice(FAMILIES)
+
+
+def family_of(seed: str) -> str:
+    """Return the name of the family of which `draw(seed)` draws a case."""
+    return _begun(seed)[-1].__name__
+
+
+def draw(seed: str) -> tuple[str, Case]:
+    """Return the name of a random family and a case of it, always the same for the same seed."""
+    rng, pen, family = _begun(seed)
     y = family(pen)
     if rng.random() < 0.15 and family is not large:
         other = rng.choice(FAMILIES[:10])(pen)
