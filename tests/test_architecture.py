@@ -1,6 +1,7 @@
 """Imports in the package run one way, public names have docstrings, and only the table asks for one operation."""
 
 import ast
+import gc
 import importlib
 import inspect
 import re
@@ -30,7 +31,11 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 @cache
 def trees() -> dict[str, ast.Module]:
     """Return the syntax tree of each module."""
-    return {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
+    gc.disable()  # it would visit all trees again and again
+    try:
+        return {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
+    finally:
+        gc.enable()
 
 
 # Imports
@@ -95,26 +100,28 @@ def absolute(module: str, node: ast.ImportFrom) -> str | None:
     return ".".join([*parts, *([name] if name else [])])
 
 
-def is_lazy(block: ast.AST) -> bool:
-    """Return whether imports in a block do not run when the module is imported."""
-    return isinstance(block, ast.FunctionDef) or (
-        isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
-    )
+def statements(block: ast.AST, lazy: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """Yield the statements in a block, and whether each does not run when the module is imported."""
+    for node in (
+        node for field in ("body", "orelse", "finalbody", "handlers", "cases") for node in getattr(block, field, ())
+    ):
+        yield node, lazy
+        types_alone = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        yield from statements(node, lazy or types_alone or isinstance(node, ast.FunctionDef))
 
 
 def imported(module: str, tree: ast.AST) -> Iterator[tuple[str, bool]]:
     """Yield each module of the package that a module imports, and whether it does so lazily."""
-    inside = {node for block in ast.walk(tree) if is_lazy(block) for node in ast.walk(block)}
-    for node in ast.walk(tree):
+    for node, lazy in statements(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first, _, rest = alias.name.partition(".")
                 if first == "micrograd_cn":
-                    yield rest, node in inside
+                    yield rest, lazy
         elif isinstance(node, ast.ImportFrom) and (source := absolute(module, node)) is not None:
             for alias in node.names:
                 name = f"{source}.{alias.name}".removeprefix(".")
-                yield (name if name in MODULES else source), node in inside
+                yield (name if name in MODULES else source), lazy
 
 
 @cache
@@ -331,10 +338,13 @@ def is_word(node: ast.expr) -> bool:
 
 def placed(node: ast.AST, place: str) -> Iterator[tuple[ast.AST, str]]:
     """Yield all nodes below a node, and the name of the function that each is in."""
-    for child in ast.iter_child_nodes(node):
-        yield child, place
-        named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
-        yield from placed(child, f"{place}.{child.name}" if named else place)
+    stack = [(node, place)]
+    while stack:
+        node, place = stack.pop()
+        for child in ast.iter_child_nodes(node):
+            yield child, place
+            named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
+            stack.append((child, f"{place}.{child.name}" if named else place))
 
 
 def scan(module: str, tree: ast.AST) -> list[Hit]:
