@@ -555,11 +555,18 @@ def test_formulas_take_any_number_of_operands_that_their_row_does():
 
 def elementary(term):
     """Return the rows that a formula consists of in the end."""
-    if not isinstance(term, Term) or term.op is None:
-        return set()
-    if term.op.lowerings.machine:
-        return {term.op}.union(*map(elementary, term.operands))
-    return elementary(expand(term.op, *term.operands))
+    found, visited, stack = set(), {}, [term]
+    while stack:
+        term = stack.pop()
+        if not isinstance(term, Term) or term.op is None or id(term) in visited:
+            continue
+        visited[id(term)] = term  # it stays alive, so no other term gets its id
+        if term.op.lowerings.machine:
+            found.add(term.op)
+            stack += term.operands
+        else:
+            stack.append(expand(term.op, *term.operands))
+    return found
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
