@@ -923,7 +923,7 @@ def _check_partials_are_repeatable(program: Program) -> None:
     """Raise TypeError if a partial derivative of a user's operation differs between two calls for the same operands."""
     nodes = {op: node for node, op in program.compiled.graph.operations if not is_of_the_table(op)}
     for op, node in nodes.items():
-        numbers = [x._data for x in node.parents]
+        numbers = [x._data if isinstance(x, Value) else x for x in node.operands]
         first, second = (op.local_derivatives(node._data, *numbers) for _ in range(2))
         if repr(first) != repr(second):
             raise TypeError(

@@ -378,7 +378,7 @@ def source(
     names: dict[Value, Name] = {**constants, **leaves}
     for node in evaluation_order(outputs):
         if node.op and node not in names:
-            operands = [names.get(x, x._data) for x in node.parents]
+            operands = [names.get(x, x._data) if isinstance(x, Value) else x for x in node.operands]
             names[node] = writer.apply(node.op, operands)
     results = ", ".join([writer.text(names[output]) for output in outputs])
     converted, helpers = writer.converted, writer.helpers

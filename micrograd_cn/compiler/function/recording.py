@@ -267,7 +267,12 @@ class Recording:
         ]
         indices = [{node: i for i, node in enumerate(nodes)} | inputs for nodes, _, inputs in (ours, theirs)]
 
+        def plain(x: Any) -> Any:  # reading `parents` makes a constant node of a number
+            is_number = isinstance(x, Value) and not (x.op or x.requires_grad or x in known)
+            return x._data if is_number else x
+
         def same(a: Any, b: Any) -> bool:
+            a, b = plain(a), plain(b)
             if a is b:
                 return True
             if isinstance(a, Value) and isinstance(b, Value):
