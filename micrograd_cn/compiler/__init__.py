@@ -4,7 +4,7 @@ A function is recorded for one sample, and the machine code of the recorded grap
 call passes through these folders and modules in this order, and ends in `runtime` again, which runs the code:
 
     function       records the function as a graph of `Value`s, and records it again for another structure of the
-                   arguments, for other static arguments, and for another branch
+                   arguments, for other static arguments, and for another branch; its docstring lists its modules
     derivatives    defines `Program`, a `Runnable` that adds derivatives for each row: gradient, Jacobian and Hessian
     program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
@@ -104,7 +104,8 @@ These are the ideas of this package, each with the words that belong to it:
     guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and
                     a merged program computes all branches and selects
     snapshot        the variables, collections and arrays that a function can read besides its arguments, with what they
-                    held; `fit` records the function again, and compares, if they hold something else now
+                    held; `fit` records the function again, and compares, if they hold something else now; see
+                    `function.stale`
     program         a recorded graph, compiled: a `Runnable` with its `CompiledGraph`; a `CompiledDerivative` has a
                     further program, and its `Structure` the positions of a matrix's entries
     executable      the code of a program for one kind of work ("forward", "gradient" or "gated"), for lanes or for
@@ -112,7 +113,7 @@ These are the ideas of this package, each with the words that belong to it:
                     `Buffers`
     prepared call   a call whose code and memory are ready, so Python does little in it; `Runnable.row` and
                     `Runnable.prepare` make it, and so does a call after 50 others with equally many rows or equal
-                    shapes of arrays
+                    shapes of arrays; see `function.array_calls`
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
                     once, and an instruction is live if a wanted value depends on it
     formula         an operation, its derivatives or an optimiser's update in simpler steps, which are found by running
@@ -186,7 +187,8 @@ code, each with a test for nan of its own:
     without masks   a derivative for each row, whose entries are searched for nan; see `Program.derivative_for_calls`
     merged          a program that computes all branches that were recorded; its first output is nan for a row of
                     another branch, and a gradient of a mean is nan if a branch that was not selected has an infinite
-                    factor. Then the rows are sorted by their branches; see `function.merged`
+                    factor. Then the rows are sorted by their branches; see `function.merged` and
+                    `function.merged_calls`
 
 When a function is called with arrays, `finds_nan` (`runtime.arrays`) looks for the nan of merged programs, and of
 derivatives without masks.

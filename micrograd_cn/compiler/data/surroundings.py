@@ -1,8 +1,8 @@
 """Find what a function can read besides its arguments: variables outside of it, and the objects that these hold.
 
 A compiled program does not read them again. So a function that changes them while it is recorded, or that draws random
-numbers or reads a clock, may do something else in each call. The module `function.jit` records such a function twice,
-and compares the recordings.
+numbers or reads a clock, may do something else in each call. The module `function.recorder` records such a function
+twice, and compares the recordings.
 """
 
 from __future__ import annotations

@@ -424,7 +424,7 @@ class CompiledFunction:
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
         if not (context.active and context.here().detect_anomaly):
-            known = self._store.known(bucket)
+            known = self._store.recordings.get((bucket.static, bucket.treedef), ())
             if (merged := self._store.merged_of(known)) and (program := merged.call()):
                 numbers = program.row(bucket.numbers)
                 if not isnan(numbers[0]):
@@ -756,7 +756,8 @@ class CompiledFunction:
         the order of a dict's keys.
         """
         found = []
-        check_key_order(name, self._name, wrt, buckets)
+        if len(buckets) > 1:
+            check_key_order(name, self._name, wrt, buckets)
         for bucket in buckets:
             for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
                 if has_aux:
@@ -990,7 +991,8 @@ class CompiledFunction:
         check_threads(name, threads)
         buckets = self._arguments.buckets_of(name, samples, some=False)
         self._stale.check_unused(name, wrt, buckets)
-        check_key_order(name, self._name, wrt, buckets)
+        if len(buckets) > 1:
+            check_key_order(name, self._name, wrt, buckets)
         if (ready := self._merged.results(name, wrt, buckets, samples, threads, out)) is not None:
             return ready
         groups = [

@@ -1,7 +1,7 @@
 """Record a function: call it with `Value`s, and compile the graph and the comparisons that the call has made.
 
 A `Recording` is for one structure of the arguments, which is how they are nested, for fixed static arguments, and for
-one branch. `jit` finds the recording for a sample, or makes it.
+one branch. `store` finds the recording for a sample, or has it made.
 """
 
 from __future__ import annotations

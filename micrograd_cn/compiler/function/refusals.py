@@ -53,7 +53,7 @@ def check_key_order(method: str, name: str, wrt: Any, buckets: Sequence[Bucket])
     A column of the derivatives would then stand for different keys in different samples. Nothing is raised if `wrt`,
     the variables to differentiate with respect to, names no arguments.
     """
-    if len(buckets) < 2 or not _depends_on_inputs(wrt):
+    if not _depends_on_inputs(wrt):
         return
     seen: dict[Any, Bucket] = {}
     for bucket in buckets:

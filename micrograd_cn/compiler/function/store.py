@@ -100,7 +100,7 @@ class RecordingStore:
         `parameters` returns the address of the parameters' current values while `fit` trains them, or 0 if these are
         the data of the `Value`s.
         """
-        known = tuple(self.known(bucket))
+        known = tuple(self.recordings.get((bucket.static, bucket.treedef), ()))
         address = parameters()  # after `known`, since another thread may bring new parameters with new recordings
         return _dispatch_among(known, bucket, rows, threads, address)
 
