@@ -113,7 +113,8 @@ class MergedCalls:
         """
         if len(buckets) != 1 or context.active:
             return None
-        return self._store.merged_of(self._store.known(buckets[0]))
+        store, bucket = self._store, buckets[0]
+        return store.merged_of(store.recordings.get((bucket.static, bucket.treedef), ()))
 
 
 def _numbers(program: Program, bucket: Bucket, threads: int) -> FlatNumbers | None:
