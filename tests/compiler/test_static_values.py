@@ -636,3 +636,25 @@ def test_columns_of_different_lengths_are_named_if_one_is_static():
     f = compile(lambda x, k: x if k == "a" else -x, static="k")
     with pytest.raises(ValueError, match="of equal length, but got 2 of x, 3 of k"):
         f.forward(([1.0, 2.0], list("abc")))
+
+
+class Holder:
+    def __init__(self, function, program):
+        self.function, self.program = function, program
+
+
+def test_what_compiled_code_holds_is_no_part_of_a_static_value():
+    """A compiled function, or a program, is the same static value after it has run, alone or held by an object."""
+    w, x = Value(2.0), Value(1.0)
+    program = compile(w * x, inputs=[x])
+    function = compile(lambda z: w * z)
+    f = compile(lambda z, held: held.function(z) * len(held.program.inputs), static=["held"])
+    g = compile(lambda z, h: h(z), static=["h"])
+    held = Holder(function, program)
+    for k in range(3):
+        assert f(3.0, held) == g(3.0, function) == 6.0
+        assert function(float(k)) == program.forward([[k]])[0] == 2.0 * k
+    assert len(f._store.recordings) == len(g._store.recordings) == 1
+    function.scale = 3.0
+    assert f(3.0, held) == 6.0
+    assert len(f._store.recordings) == 2

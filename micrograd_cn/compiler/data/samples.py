@@ -37,7 +37,7 @@ from .arrays import (
 )
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, together
 from .partition import gather_rows
-from .surroundings import DESCRIPTORS, METHOD_TYPES, PACKAGE_NAME, facts_of, is_users_module
+from .surroundings import DESCRIPTORS, METHOD_TYPES, PACKAGE_NAME, facts_of, is_users_module, names_in_compiled
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a pair: the type, and
 # either the count of items, if all are numbers, or the treedefs of the items. For a dict, it is a tuple of the type,
@@ -679,13 +679,17 @@ def _is_number_or_text(x: Any) -> bool:
 def attributes_of(x: object) -> Iterator[tuple[str, Any]]:
     """Yield the name and the value of each attribute of the object `x`, except for methods compiled for this object.
 
+    Of a compiled function or a program, yield only what a function may read, and not its machine code.
+
     >>> from types import SimpleNamespace
     >>> [*attributes_of(SimpleNamespace(a=1))]
     [('a', 1)]
     """
-    for name, part in getattr(x, "__dict__", {}).items():
+    held = getattr(x, "__dict__", {})
+    is_compiled = ("_f" in held or "compiled" in held) and str(type(x).__module__).partition(".")[0] == PACKAGE_NAME
+    for name in names_in_compiled(held) if is_compiled else held:
         if not name.startswith("_compiled_"):
-            yield name, part
+            yield name, held[name]
     for kind in type(x).__mro__:
         slots = vars(kind).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:

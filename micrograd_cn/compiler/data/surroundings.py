@@ -298,7 +298,7 @@ class ReachableCode:
                 if slots := self._kinds[kind]:
                     self._waiting += [_content(x, slot) for slot in slots]
             elif isinstance(held, dict) and "_f" in held:
-                self._waiting += [held[name] for name in _names_in_compiled(held)]
+                self._waiting += [held[name] for name in names_in_compiled(held)]
 
     def _visit_type(self, kind: type) -> None:
         """Visit the code that makes an object of the class `kind`."""
@@ -530,7 +530,7 @@ class Surroundings:
         if own:
             self._own.add(id(held))
         if own and ("_f" in held or "compiled" in held):  # whose programs are not what the function reads
-            self._visit_names(held, _names_in_compiled(held))
+            self._visit_names(held, names_in_compiled(held))
         elif self._attributes is None:
             self._visit_items(held)
         elif isinstance(x, FunctionType) or type(x) is SimpleNamespace or _reads_by_names(type(x)):
@@ -951,7 +951,7 @@ def _reads_by_names(kind: type) -> bool:
     return all(base in BASES or is_users_module(base.__module__) for base in kind.__mro__)
 
 
-def _names_in_compiled(held: dict[str, Any]) -> list[str]:
+def names_in_compiled(held: dict[str, Any]) -> list[str]:
     """Return the names of those attributes of a compiled function or a program that a function may read.
 
     `held` is its `__dict__`. A user may have added some of the attributes. What holds machine code is left out.
