@@ -30,22 +30,8 @@ from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
 from ..data.partition import at_indices
 from ..data.rows import row_numbers, writable_address
-from ..data.samples import (
-    Bucket,
-    columns_of,
-    copy_numbers,
-    numpy_like,
-    plain_argument,
-    select_rows,
-)
-from ..derivatives import (
-    NO_ARGNUMS,
-    PARAMETERS,
-    Default,
-    Program,
-    Variables,
-    zero_frozen,
-)
+from ..data.samples import Bucket, columns_of, copy_numbers, numpy_like, plain_argument, select_rows
+from ..derivatives import NO_ARGNUMS, PARAMETERS, Default, Program, Variables, zero_frozen
 from ..program import Mismatch, close
 from ..python import ParameterNames
 from ..threads.tasks import check_threads
@@ -67,13 +53,7 @@ from .merged_calls import MergedCalls
 from .plain_errors import PlainErrors
 from .recorder import Recorder
 from .recording import Recording, numbers_from
-from .refusals import (
-    check_has_gradient,
-    check_has_trainable,
-    check_key_order,
-    check_pair,
-    check_single,
-)
+from .refusals import check_has_gradient, check_has_trainable, check_key_order, check_pair, check_single
 from .stale import StaleCheck
 from .store import RecordingStore
 
