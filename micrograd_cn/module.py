@@ -47,7 +47,8 @@ class Module:
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
     a call of the model computes and keeps in an attribute are no parameters either, and they are allowed. This also
     holds for constants, inside `no_grad()` or from `detach()`, in an attribute that had no parameters before, and for
-    constants that are computed from constants alone, as in `self.k = self.c * 3`.
+    constants that are computed from constants alone, as in `self.k = self.c * 3`. A call may also put constants that it
+    computes inside `no_grad()` into a collection that had no parameters at the end of `__init__`.
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. One that
     was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an assignment
@@ -115,7 +116,7 @@ class Module:
         for name, x in (slots or {}).items():  # the class may have __slots__
             _set_attribute(self, name, x)
         if type(self) not in _of_this_package:
-            _refuse_lost(self, self)
+            _refuse_lost(self, self, is_new=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `forward` returns. A model may define either `__call__` or `forward`.
@@ -217,6 +218,8 @@ class Module:
         if objects:
             _refuse_shared(objects, self)
         _refuse_dotted(self)
+        if computed:  # `_refuse_lost` may have found states among them
+            found = [(path, p) for path, p in found if not _is_kept(p)]
         if found:
             _note_listed(self, found[0][1], found[-1][1], len(found))
         return found
@@ -310,7 +313,8 @@ class Module:
         {'weight': [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]], 'bias': [0.0, 0.0, 0.0]}
         """
         state, entries = {}, self.entries()
-        _refuse_unsaved(self, entries)
+        if _refuse_unsaved(self, entries):
+            entries = self.entries()
         _refuse_dotted(self)
         for name, entry in entries.items():
             state[name] = _data_of(entry)
@@ -345,6 +349,9 @@ class Module:
                 write = "; write for p, x in zip(model.parameters(), xs): p.data = x for a list xs of numbers"
             raise TypeError(f"load_state_dict takes a dict, got {type(state).__name__}{write}")
         entries = self.entries()
+        if strict and entries.keys() != state.keys():
+            self.parameters()  # which may find states among the constants in collections
+            entries = self.entries()
         if strict:
             missing, unexpected = entries.keys() - state.keys(), state.keys() - entries.keys()
             for kind, names in (("missing", missing), ("unexpected", unexpected)):
@@ -913,10 +920,15 @@ def _check_after(init: Callable[..., None]) -> Callable[..., None]:
                 _beginning.discard(id(self))
         if outermost and not _names_its_parameters(type(self)):
             _refuse_untrainable(self)
-            _refuse_lost(self, self)
+            _refuse_lost(self, self, is_new=True)
             _refuse_shared([self], self)
 
     return initialise
+
+
+def _is_checked(cls: type[Module]) -> bool:
+    """Return whether `_check_after` looks at each object of the class `cls` after its `__init__`."""
+    return hasattr(cls.__init__, "__wrapped__")
 
 
 _beginning: set[int] = set()  # the ids of the modules whose `__init__` is running, after which `_check_after` looks
@@ -929,7 +941,7 @@ def _note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
     def copied(self: Any, *args: Any) -> Any:
         found = copy(self, *args)
         if isinstance(found, Module) and type(found) not in _of_this_package:
-            _refuse_lost(found, found)
+            _refuse_lost(found, found, is_new=True)
         return found
 
     return copied
@@ -942,7 +954,7 @@ def _note_after(set_state: Callable[..., None]) -> Callable[..., None]:
     def restore(self: Any, *args: Any) -> None:
         set_state(self, *args)
         if type(self) not in _of_this_package:
-            _refuse_lost(self, self)
+            _refuse_lost(self, self, is_new=True)
 
     return restore
 
@@ -1425,7 +1437,8 @@ class _Record:
         items: for each attribute that is a list or an array, the list of its items, when its places were found.
         arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
             it from the model, the list of its items, and their addresses in memory, which are compared fast.
-        frozen: the names of attributes in which a computed value took the place of a parameter that is not trained.
+        frozen: the names of attributes in which a computed value took the place of a parameter that is not trained, and
+            of collections without parameters to train that have, or had, others, such as running means.
         lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
     """
 
@@ -1552,15 +1565,18 @@ def _collections_of(model: Module, known: Collection[Any]) -> list[tuple[Any, An
     return found
 
 
-def _refuse_lost(model: Module, root: Module) -> None:
+def _refuse_lost(model: Module, root: Module, is_new: bool = False) -> None:
     """Raise TypeError if a place in a collection of `model` had a parameter, and now has something never trained.
 
     That is a number, a constant that an operation computed, or a value whose only leaves are those that were replaced.
-    Warn if it is a value that also depends on other leaves. Otherwise, take note of the places of the parameters.
+    Warn if it is a value that also depends on other leaves. Otherwise, take note of the places of the parameters, and
+    of constants that calls have put into a collection that had no parameters at the end of `__init__`: these are
+    states, and no parameters.
 
     Args:
         model: a module of a user's class. Its attributes are looked at, and not the modules inside it.
         root: the model whose parameters are listed.
+        is_new: whether `model` has just been made, by `__init__` or as a copy.
     """
     if _names_its_parameters(type(model)):
         return
@@ -1568,6 +1584,7 @@ def _refuse_lost(model: Module, root: Module) -> None:
     places: dict[Any, _Places] = {}
     items: dict[Any, list[Any]] = {}
     arrays: dict[Any, _Arrays] = {}
+    frozen: set[Any] = set()
     for name, x in _collections_of(model, known.places if known else ()):
         old = known.places.get(name) if known is not None else None
         if type(x) is list or (_is_array(x) and x.dtype.kind == "O"):
@@ -1584,8 +1601,18 @@ def _refuse_lost(model: Module, root: Module) -> None:
             _compare_places(model, name, x, old, new.numbers, root)
         if any(new.ids):
             places[name] = new
-    if places or known is not None:
+        elif old is not None or new.ids:
+            constants = [p for p in _values_in(x) if p.op is None and not _is_kept(p)]
+            if old is not None or (is_new and constants):
+                frozen.add(name)
+            elif known is not None and name in known.frozen:
+                for p in filter(_is_of_constants, constants):  # as in `_note_kept`
+                    p._da = None
+            elif not is_new and _is_checked(type(model)):
+                _keep([p for p in constants if p._is_constant_result])
+    if places or frozen or known is not None:
         record = _record_of(model)
+        record.frozen |= frozen
         record.places, record.items, record.arrays = places, items, arrays
         if arrays:
             _watch_arrays(model, record)
@@ -1764,8 +1791,10 @@ def _refuse_constants(model: Module, name: str, old: Any, x: Any) -> None:
         )
 
 
-def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
+def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> bool:
     """Raise TypeError if `model` has a computed value that was probably meant to be a parameter.
+
+    Return whether there are constants that operations have computed, some of which may have been found to be states.
 
     The `entries` of the model's state would lack its number. A value was probably meant to be a parameter if nothing
     but graphs refers to its leaves, as after `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also
@@ -1773,7 +1802,8 @@ def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
     """
     modules: list[Module] = []
     computed: list[tuple[str, Value]] = []
-    if _may_hold_computed(model, in_modules=True, modules=modules):
+    constants = False
+    if _may_hold_computed(model, in_modules=True, modules=modules, constants=True):
         seen: set[int] = set()
         modules.clear()
         for path, x in _walk(model, lambda x: id(x) not in seen):
@@ -1781,12 +1811,14 @@ def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
                 modules.append(x)
             elif id(x) not in seen and isinstance(x, Value) and x.op is not None and x.requires_grad:
                 computed.append((path, x))
+            elif isinstance(x, Value) and x._is_constant_result:
+                constants = True
             seen.add(id(x))
     for module in modules:
         if type(module) not in _of_this_package:
             _refuse_lost(module, model)
     if not computed:
-        return
+        return constants
     saved = {id(x) for entry in entries.values() for x in leaves_of(entry)}
     computed = [(path, x) for path, x in computed if saved.isdisjoint(map(id, traverse(x)[1]))]
     for path, x in with_unheld_leaves(computed, in_any_graph=True):
@@ -1798,6 +1830,7 @@ def _refuse_unsaved(model: Module, entries: Mapping[str, Any]) -> None:
             f"parameter, change its number, as in {code}.data -= lr * {code}.grad; for a result that the model keeps, "
             "write .detach() after it; for a state that it computes, begin with a number, as in self.h = 0.0"
         )
+    return constants
 
 
 def with_unheld_leaves(

@@ -1349,6 +1349,49 @@ def test_constants_that_a_call_keeps_are_no_parameters():
     assert SGD(model.parameters()[:1], lr=0.1).parameters == [model.w]
 
 
+class Filling(Module):
+    """A model whose calls put constants into collections that it has from the start."""
+
+    def __init__(self):
+        self.w, self.states, self.by_name, self.rows = Value(0.5), [], {}, [[0.0, 0.0]]
+        self.means = [Value(0.0, requires_grad=False)]
+
+    def forward(self, x):
+        with no_grad():
+            h = self.w * x
+            self.states.append(h)
+            self.by_name["h"] = self.rows[0][1] = h * 2.0
+        self.means[0] = self.means[0] * 0.5 + Value(x, requires_grad=False)
+        return self.w * x
+
+
+@pytest.mark.parametrize("look", [Module.parameters, Module.state_dict])
+def test_constants_that_a_call_puts_into_a_collection_are_no_parameters(look):
+    model = Filling()
+    for x, mean in ((1.0, 1.0), (2.0, 2.5)):
+        model(x)
+        look(model)
+        assert model.state_dict() == {"w": 0.5, "means": [mean]}
+        assert SGD(model.parameters()).parameters == [model.w, model.means[0]]
+    assert copy.deepcopy(model).state_dict() == model.state_dict()
+    model(3.0)
+    model.load_state_dict(Filling().state_dict())
+    assert model.means[0].data == 0.0
+
+
+def test_constants_that_init_puts_into_a_collection_in_place_of_parameters_stay_refused():
+    class Wrong(Module):
+        def __init__(self):
+            self.b = Value(0.0)
+            with no_grad():
+                self.ws = [Value(2.0) * 0.1]
+
+    model = Wrong()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"parameters\[1\], .* is a constant that an operation computed"):
+            SGD(model.parameters())
+
+
 def test_a_frozen_parameter_that_a_call_computes_is_in_the_state_again_once_it_is_detached():
     class Net(Module):
         def __init__(self):
