@@ -182,6 +182,12 @@ def test_threads_that_call_a_function_for_the_first_time_at_once_make_its_progra
     assert [w.data for w in ws] == [*range(1, 8), pytest.approx(7.9)]
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let a thread that waits for code of the user's go on soon."""
+    monkeypatch.setattr(forks, "MAX_SECONDS_OF_WAITING", 0.05)
+
+
 def elsewhere(f, *args):
     """Call `f` in another thread, and return what it returns. The thread does not keep the process from ending."""
     found = []
@@ -192,6 +198,7 @@ def elsewhere(f, *args):
     return found[0]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_function_may_wait_for_a_thread_that_calls_it():
     """A function that is recorded may wait for another thread that calls it with other arguments."""
     w = Value(2.0)
@@ -206,6 +213,7 @@ def test_a_function_may_wait_for_a_thread_that_calls_it():
     assert repr(f).count("operation") == 2
 
 
+@pytest.mark.usefixtures("impatient")
 def test_two_functions_may_wait_for_threads_that_call_the_other():
     """Two threads may each record a function that waits for a thread that calls the other of the two functions."""
     w, f_has_begun, g_has_begun = Value(2.0), threading.Event(), threading.Event()
@@ -285,6 +293,7 @@ def slope_by(call):
     return Op("square", lambda x: x * x, (lambda y, x: 2.0 * x if type(x) is float else elsewhere(call) * x,))
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_derivative_of_an_own_operation_may_wait_for_a_thread_that_differentiates_another_function():
     """While a program is differentiated, the user's code runs. It may need a derivative that another thread makes."""
     cube = compile(lambda x: x * x * x)
@@ -293,6 +302,7 @@ def test_a_derivative_of_an_own_operation_may_wait_for_a_thread_that_differentia
     assert elsewhere(f.gradient, [(3.0,)]) == [[6.0]]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("of_graph", [False, True])
 def test_a_derivative_of_an_own_operation_may_wait_for_a_thread_that_calls_its_program(of_graph):
     """While a program is lowered, the user's code runs. It may need the result of this program."""
@@ -315,6 +325,7 @@ def test_a_derivative_of_an_own_operation_may_wait_for_a_thread_that_calls_its_p
     assert elsewhere(f.gradient, [(3.0,)]) == [[6.0]]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_threads_that_wait_for_each_other_s_derivatives_get_them():
     """Two threads may each differentiate a program with an operation that needs the other's derivative."""
     begun = [threading.Event(), threading.Event()]
