@@ -203,7 +203,7 @@ def _as_floats(tree: Any) -> Any:
 
 
 def _static_names(compiled: Any) -> tuple[str, ...]:
-    return tuple(compiled._static)
+    return tuple(compiled._arguments.static)
 
 
 def _positional_names(compiled: Any, args: Collection[Any]) -> list[str]:
