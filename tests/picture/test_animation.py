@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from micrograd_cn.nn import MLP
 from micrograd_cn.picture.animation import Animation, expressions, merged
 from micrograd_cn.picture.steps import BackwardPass
 
-from .svg import SVG, box, elements, parsed, points, shapes, texts
+from .svg import SVG, elements, parsed, points, shapes
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +35,12 @@ def gate():
 
 def saved(y, folder, lang="en"):
     return draw_flow(y, lang).save(folder / "pass.svg").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def animated_neuron(tmp_path_factory):
+    """Return a function that gives the animation of a neuron in a language, which is made once."""
+    return cache(lambda lang: saved(neuron(), tmp_path_factory.mktemp("neuron"), lang))
 
 
 def visible(svg, second):
@@ -60,13 +67,16 @@ def test_a_step_shows_what_the_edges_up_to_it_have_carried():
     steps = BackwardPass(y).steps
     x = next(step.operand for step in steps if step.operand.label == "x")
     assert [step.operand is x for step in steps] == [False, True, False, False, True]
-    grads = [next(line for line in texts(box(draw_dot(y, step=k), "x")) if "grad" in line) for k in range(6)]
+    pictures = [parsed(draw_dot(y, step=k)) for k in range(6)]
+    lines_of_x = [next(lines for lines in boxes if lines[0] == "x") for boxes, _ in pictures]
+    grads = [next(line for line in lines if "grad" in line) for lines in lines_of_x]
     assert grads == ["grad -", "grad -", "grad 0.7616", "grad 0.7616", "grad 0.7616", "grad 1.182"]
-    sums = [texts(box(draw_dot(y, step=k), "x"))[-1] for k in (4, 5)]
-    assert sums == ["", "= 0.42 + 0.7616"]  # the sum has its place before it is known
-    for k in range(6):
-        carried = sum(any(line.startswith(("+", "-")) for line in edge) for edge in parsed(draw_dot(y, step=k))[1])
-        assert carried == k
+    assert [lines[-1] for lines in lines_of_x[4:]] == [
+        "",
+        "= 0.42 + 0.7616",
+    ]  # the sum has its place before it is known
+    for k, (_, edges) in enumerate(pictures):
+        assert sum(any(line.startswith(("+", "-")) for line in edge) for edge in edges) == k
     assert y.grad == x.grad == 0.0
 
 
@@ -137,8 +147,8 @@ def test_a_wrong_step_is_refused(lang):
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_the_animation_shows_each_moment_in_turn(tmp_path, lang):
-    svg = saved(neuron(), tmp_path, lang)
+def test_the_animation_shows_each_moment_in_turn(animated_neuron, lang):
+    svg = animated_neuron(lang)
     scenes = Animation(neuron(), lang).scenes
     start, shown = 0.0, []
     for scene in scenes:
@@ -156,8 +166,8 @@ def test_the_animation_shows_each_moment_in_turn(tmp_path, lang):
 
 
 @pytest.mark.parametrize(("lang", "title"), [("en", "Backpropagation through {}"), ("zh", "{} 的反向传播")])
-def test_the_animation_has_a_title_and_no_script_and_is_still_for_those_who_prefer_that(tmp_path, lang, title):
-    svg = saved(neuron(), tmp_path, lang)
+def test_the_animation_has_a_title_and_no_script_and_is_still_for_those_who_prefer_that(animated_neuron, lang, title):
+    svg = animated_neuron(lang)
     root = ET.fromstring(svg)
     assert root[0].tag == f"{SVG}title"
     assert root[0].text == title.format("y = tanh(w * x + b)")
@@ -196,8 +206,9 @@ def test_a_folded_network_is_animated_and_a_graph_that_cannot_be_read_is_refused
     assert not list(tmp_path.iterdir())
 
 
-def test_two_animations_in_one_page_do_not_share_a_class(tmp_path):
-    names = [set(re.findall(r"@keyframes (\S+?)\{", saved(y, tmp_path))) for y in (neuron(), gate())]
+def test_two_animations_in_one_page_do_not_share_a_class(animated_neuron, tmp_path):
+    svgs = animated_neuron("en"), saved(gate(), tmp_path)
+    names = [set(re.findall(r"@keyframes (\S+?)\{", svg)) for svg in svgs]
     assert names[0]
     assert not names[0] & names[1]
 
