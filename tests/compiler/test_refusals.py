@@ -132,6 +132,15 @@ def test_the_text_of_a_parameter_may_go_to_a_log(log, capsys):
     assert (capsys.readouterr().out, say.rows) == expected
 
 
+def test_a_log_shows_which_argument_it_has_and_not_the_number_of_one_sample(capsys):
+    def f(x):
+        print(x, f"{x:.2f}, {x * w:6}")
+        return w * x
+
+    assert compile(f)(3.0) == 6.0
+    assert capsys.readouterr().out == "Value(x) Value(x), Value(mul(...))\n"
+
+
 def test_a_constant_whose_number_was_read_from_a_text_is_watched():
     c = Value(2.0, "c", requires_grad=False)
     f = compile(lambda x: float(str(c)[11:14]) * w * x)

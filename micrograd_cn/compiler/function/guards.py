@@ -177,8 +177,8 @@ class Traced(Value):
         return hooks.text(self, text, "a text") if (hooks := here().hooks) else text
 
     def __format__(self, spec: str) -> str:
-        """Refuse to be formatted as a number; without a specification, return the text of `repr`."""
-        if spec:
+        """Refuse to be formatted as a number, unless it goes to a log: then, return the text of `repr`."""
+        if spec and not _goes_to_a_log():
             self._refuse(FORMATTED, READ_INSTEAD)
         return repr(self)
 
