@@ -191,7 +191,8 @@ def local_variables(frame: FrameType) -> Mapping[str, Any]:
 
     Before CPython 3.13, `frame.f_locals` of a function is a dict that the frame keeps until the function returns, so
     the objects would live on after their variables are deleted. The dict is emptied, unless somebody has it, as the
-    result of `locals()`, or it may have variables that `exec` has added.
+    result of `locals()`, or it may have variables that `exec` has added. A dict that is empty when a trace function
+    returns would empty the variables, so nothing is emptied while there is such a function, as in a debugger.
 
     >>> import sys
     >>> def f(x):
@@ -203,7 +204,8 @@ def local_variables(frame: FrameType) -> Mapping[str, Any]:
     if sys.version_info >= (3, 13) or not code.co_flags & OF_FUNCTIONS:
         return held
     found = dict(held)
-    if sys.getrefcount(held) <= REFERENCES and ADDING.isdisjoint(code.co_names):
+    is_traced = sys.gettrace() or sys.getprofile()
+    if sys.getrefcount(held) <= REFERENCES and ADDING.isdisjoint(code.co_names) and not is_traced:
         held.clear()
     return found
 

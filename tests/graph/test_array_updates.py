@@ -15,6 +15,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, compiler, functional, no_grad, quick
 from micrograd_cn.graph import array_updates
+from micrograd_cn.graph.callers import local_variables
 from micrograd_cn.module import Module
 
 
@@ -597,6 +598,26 @@ def test_no_object_lives_longer_than_its_variable(work, monkeypatch):
         return known()
 
     assert f(Model(), np.array([Value(2.0), Value(1.0)])) is None
+
+
+@pytest.mark.parametrize("kind", ["trace", "profile"])
+def test_a_trace_function_may_use_a_model(kind):
+    """What it leaves in `frame.f_locals` becomes the variables of the function, before CPython 3.13."""
+    install, before = getattr(sys, f"set{kind}"), getattr(sys, f"get{kind}")()
+
+    def trace(frame, event, argument):
+        local_variables(frame)
+        return trace
+
+    def f(x):
+        return x
+
+    try:
+        install(trace)
+        found = f(2.0)
+    finally:
+        install(before)
+    assert found == 2.0
 
 
 def test_variables_that_a_function_has_made_by_exec_or_keeps_as_locals_stay():
