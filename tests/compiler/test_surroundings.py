@@ -1925,6 +1925,16 @@ def test_fit_goes_on_if_a_parameter_only_has_another_place():
         f.fit(samples, optimizer, 1)
 
 
+def test_a_function_that_reads_no_leaf_at_first_may_store_one_that_it_makes():
+    made = []
+
+    def f(x):
+        made[:] = [Value(2.0)]
+        return x * made[0]
+
+    assert compile(f)(3.0) == 6.0
+
+
 def test_a_parameter_that_the_function_makes_is_not_trained():
     """A value that is made in each call cannot be trained, although the program has it as a parameter."""
     f = compile(lambda x: Value(1.0) * x * w)

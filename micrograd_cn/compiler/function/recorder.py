@@ -51,7 +51,7 @@ class Recorder:
         roots = (self._arguments.function, *[x.value for _, x in bucket.static])
         code, is_twice = ReachableCode(roots), False
         twice, around = code.may_change or code.has_iterators or code.asks_for_types, None
-        held = set[Value]()
+        held: set[Value] | None = None
         if code.writes or twice:
             around = Surroundings(roots)
             before, held = around.state(), {*around.leaves}
@@ -78,18 +78,19 @@ class Recorder:
         bucket: Bucket,
         row: int,
         roots: Iterable[Any],
-        held: Container[Value],
+        held: Container[Value] | None,
         hides_numbers: bool = False,
     ) -> tuple[str, Exception | None]:
         """Record the function again, and return how the recording `made` differs, and an error that was raised, if any.
 
-        What the function changes meanwhile is put back. `held` contains the leaves that it could read before, and
-        `roots` are objects through which it reads others.
+        What the function changes meanwhile is put back. `held` contains the leaves that it could read before; it is
+        None if the function changes nothing. `roots` are objects through which it reads others.
         """
         around = Surroundings(roots)
         after = around.state()
         try:
-            return made.difference(self.record(bucket, row, True, hides_numbers), held or {*around.leaves}), None
+            known = {*around.leaves} if held is None else held
+            return made.difference(self.record(bucket, row, True, hides_numbers), known), None
         except Exception as error:  # whatever the function raises, since the first recording raised nothing
             return f"one of them raises {type(error).__name__}: {error}", error
         finally:
