@@ -6,7 +6,6 @@ which is how they are nested in lists, tuples, dicts and arrays.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import reprlib
 from array import array
@@ -65,6 +64,7 @@ class Arguments:
     def __init__(self, f: Callable[..., Any], name: str, static: Iterable[str]) -> None:
         self.function, self.name = f, name
         self.static = _names(static)
+        self._known_signature: inspect.Signature | None = None
         for argument in self.static:
             if argument not in self.signature.parameters:
                 raise ValueError(f"static={argument!r} is not an argument of {self.name}{self.signature}")
@@ -77,20 +77,22 @@ class Arguments:
             self.positional = names
         self._module_keys: dict[int, ModuleKey] = {}  # for `static_value`
 
-    @functools.cached_property
+    @property  # a cached property would make the __dict__ of the object, which slows all its attributes down
     def signature(self) -> inspect.Signature:
         """The signature of the function.
 
         Raises:
             TypeError: Python does not tell which arguments the function has.
         """
-        try:
-            return inspect.signature(self.function)
-        except ValueError:  # of a function in C, such as max
-            raise TypeError(
-                f"compile() needs to know the arguments of {self.name}, which Python does not tell; write "
-                f"compile(lambda x, y: {self.name}(x, y))"
-            ) from None
+        if self._known_signature is None:
+            try:
+                self._known_signature = inspect.signature(self.function)
+            except ValueError:  # of a function in C, such as max
+                raise TypeError(
+                    f"compile() needs to know the arguments of {self.name}, which Python does not tell; write "
+                    f"compile(lambda x, y: {self.name}(x, y))"
+                ) from None
+        return self._known_signature
 
     def bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
         """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments.

@@ -404,8 +404,9 @@ class CompiledFunction:
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
         if not (context.active and context.here().detect_anomaly):
-            known = self._store.recordings.get((bucket.static, bucket.treedef), ())
-            if (merged := self._store.merged_of(known)) and (program := merged.call()):
+            store = self._store
+            known = store.recordings.get((bucket.static, bucket.treedef), ())
+            if (merged := store.merged_of(known)) and (program := merged.call()):
                 numbers = program.row(bucket.numbers)
                 if not isnan(numbers[0]):
                     first = merged.recordings[0]
