@@ -112,7 +112,7 @@ These are the ideas of this package, each with the words that belong to it:
                     single rows, in one tier: threaded code or native code; each thread that runs it has its own
                     `Buffers`
     prepared call   a call whose code and memory are ready, so Python does little in it; `Runnable.row` and
-                    `Runnable.prepare` make it, and so does a call after 50 others with equally many rows or equal
+                    `Runnable.prepare` make it, and so does a call after about 50 with equally many rows or equal
                     shapes of arrays; see `function.array_calls`
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
                     once, and an instruction is live if a wanted value depends on it

@@ -1,7 +1,9 @@
 """The program of a function that branched refuses rows that take another branch, also as a text."""
 
+import gc
 import math
 import re
+import weakref
 from array import array
 
 import numpy as np
@@ -25,6 +27,20 @@ def branching(w):
 
     f(1.0)
     return f
+
+
+def test_the_program_of_a_branch_is_freed_by_reference_counting():
+    """Nothing waits for the garbage collector, which compiled programs promise."""
+    gc.collect()
+    gc.disable()
+    try:
+        f = branching(Value(3.0))
+        program = weakref.ref(f.program(2.0))
+        assert f.program(2.0).row(array("d", [2.0]))[0] == 12.0
+        del f
+        assert program() is None
+    finally:
+        gc.enable()
 
 
 def test_every_method_of_a_branch_refuses_rows_that_take_another_branch():

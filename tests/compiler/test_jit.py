@@ -1030,3 +1030,18 @@ def test_a_compiled_function_is_freed_at_once(use, branches):
         assert not any(program() for program in programs)
     finally:
         gc.enable()
+
+
+def test_a_function_is_shown_while_another_thread_records_it():
+    """The text lists the recordings that there were, whatever is added while it is written."""
+    f = compile(lambda x: 2.0 * mc.sum(x))
+    f([1.0])
+    shown, [key] = repr(f), f._store.recordings
+
+    class Growing(type(f._store.recordings[key])):
+        def __iter__(self):
+            f._store.recordings["added meanwhile"] = []
+            return super().__iter__()
+
+    f._store.recordings[key] = Growing(f._store.recordings[key])
+    assert repr(f) == shown

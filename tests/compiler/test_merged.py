@@ -13,6 +13,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import partition
+from micrograd_cn.compiler.runtime.executable import CompiledGraph
 from micrograd_cn.optim import SGD
 
 from .common import code_of, settings, trained
@@ -486,3 +487,20 @@ def test_fit_asks_guards_about_each_parameter_by_its_own_data():
         loss.backward()
         other.step()
     assert [a.data, b.data, losses[-1]] == pytest.approx([c.data, d.data, loss.data], rel=1e-12)
+
+
+def test_backward_of_one_row_makes_no_code_for_many(monkeypatch):
+    """The code that is made in advance is that which the call then runs."""
+    made = []
+    tables = CompiledGraph.tables
+    monkeypatch.setattr(CompiledGraph, "tables", lambda self, *kind: made.append((self, kind)) or tables(self, *kind))
+    w = [Value(0.5), Value(2.0), Value(1.0), Value(3.0)]
+    with settings(MERGED):
+        f = compile(brackets(w), branches=True)
+        f.forward([(0.0, 1.0), (1.0, 1.0)])
+        for _ in range(5):
+            f.backward([(0.0, 1.0)])
+    programs = {x.program.compiled for x in f._store.recordings[next(iter(f._store.recordings))]}
+    merged = {kind for graph, kind in made if graph not in programs}
+    assert ("gradient", False) in merged
+    assert ("gradient", True) not in merged

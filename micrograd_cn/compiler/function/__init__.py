@@ -1,21 +1,24 @@
 """Compile functions.
 
 A function is recorded again for arguments that are nested in a new way, for new static arguments, and for a new branch.
-A call passes through these modules in this order:
+A call passes through these modules in this order, but skips those that it does not need:
 
     jit             defines `compile`, and `CompiledFunction`, the object that it returns, with its public methods
     array_calls     computes samples in arrays at once, if it has code for arrays of these shapes
     arguments       reads the arguments of a call, or samples, as rows of numbers; also calls the function with a row
     merged_calls    computes all branches at once, if `merged` has made a program that does this
+    merged          makes such programs from the recordings of all branches
     store           finds for each row the recording that computes it, and has missing ones made
     recorder        records the function for a row, twice if it may do something else in each call
-    recording       defines `Recording`, the graph of one call, whose comparisons are in `guards`
+    recording       defines `Recording`, the graph of one call
+    guards          records the call: guards its comparisons, and refuses what a program could not repeat
     gradients       returns values and gradients of samples that several recordings compute
 
 These are the other modules:
 
     fitting         finds the program for each row while `fit` trains
-    stale           checks that the function is still what it was when it was recorded, before `fit` trains
+    stale           checks that the function is still what it was when it was recorded: before `fit` trains, after each
+                    of its callbacks, and before a derivative with respect to a leaf that no recording uses
     plain_errors    calls the plain function if a result is nan, since its error may say why
     refusals        raises errors that several methods have in common
     branch          defines the program of one branch, which refuses rows of other branches

@@ -59,7 +59,8 @@ class ArrayCalls:
         """Return the results of a method for samples in numpy arrays.
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
-        if a result is nan.
+        if a result is nan that other code may compute otherwise: with masked derivatives, or with the program of one
+        branch.
         """
         if type(samples) is list or not (found := self.runner(method, as_tuple(samples))):
             return None

@@ -6,7 +6,7 @@ import re
 from array import array
 from collections.abc import Callable
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from math import nan
 from typing import Any, NoReturn
 
@@ -40,24 +40,12 @@ class Branch(Program):
     def __init__(self, program: Program, guards: CompiledGuards, name: str) -> None:
         vars(self).update(vars(program))
         self._program, self._guards, self._name = program, guards, name
-        self.row: Any = self._checked_row
-
-    def _checked_row(self, numbers: Numbers) -> array[float]:
-        if not self._guards.hold(numbers):
-            self._refuse_broken(numbers, row_numbers(1))
-        return self._program.row(numbers)
+        self.row: Any = partial(_checked_row, program, guards, name)  # no bound method, which would be a cycle
 
     def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
         data, n = super()._read_rows(rows)
-        self._refuse_broken(data, row_numbers(n))
+        _refuse_broken(self._program, self._guards, self._name, data, n)
         return data, n
-
-    def _refuse_broken(self, data: Numbers, index: array[int]) -> None:
-        _, broken = self._guards.split(data, index)
-        if broken:
-            row, width = broken[0], len(self.inputs)
-            guard = self._guards.first_broken(array("d", data[row * width : (row + 1) * width]))
-            raise_guard_error(self._name, f"row {row}", guard)
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs, as `Program.prepare` does. Each call checks the rows first.
@@ -74,7 +62,7 @@ class Branch(Program):
         def checked() -> Any:
             compare()
             if found != expected:
-                self._refuse_broken(data, row_numbers(n))
+                _refuse_broken(self._program, self._guards, self._name, data, n)
             return run()
 
         return checked
@@ -147,6 +135,25 @@ class Branch(Program):
                 factor = ops.where(guard.node, *((factor, nan) if guard.held else (nan, factor)))
             outputs: list[Any] = [factor * y for y in self.outputs]
         return Program(outputs[0] if self._single else outputs, self.inputs, self.parameters)
+
+
+def _checked_row(program: Program, guards: CompiledGuards, name: str, numbers: Numbers) -> array[float]:
+    """Return the outputs of a program for one row; see `_refuse_broken`, which may raise GuardError."""
+    if not guards.hold(numbers):
+        _refuse_broken(program, guards, name, numbers, 1)
+    return program.row(numbers)
+
+
+def _refuse_broken(program: Program, guards: CompiledGuards, name: str, data: Numbers, n: int) -> None:
+    """Raise `GuardError` if a guard is broken in one of `n` rows: the function `name` takes another branch for it.
+
+    `data` has the numbers of the rows, which are inputs of `program`.
+    """
+    _, broken = guards.split(data, row_numbers(n))
+    if broken:
+        row, width = broken[0], len(program.inputs)
+        guard = guards.first_broken(array("d", data[row * width : (row + 1) * width]))
+        raise_guard_error(name, f"row {row}", guard)
 
 
 def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:

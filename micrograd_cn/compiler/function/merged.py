@@ -110,7 +110,7 @@ class MergedRecordings:
                 return None
         if isinstance(count := self._programs.get("loss", 0), int):
             self._programs["loss"] = count + calls - 1
-        return self._program("loss", 3 * rows, _of_results)
+        return self._program("loss", rows, _of_results, work=3)
 
     def may_spoil(self, gradient: array[float]) -> bool:
         """Return whether `gradient`, computed by the program of `loss`, has a nan that an unselected branch may cause.
@@ -164,23 +164,24 @@ class MergedRecordings:
             return None
         return self._program((kind, key), rows, outputs)
 
-    def _program(self, key: Any, rows: int, outputs: Callable[[Any], Outputs]) -> Program | None:
+    def _program(self, key: Any, rows: int, outputs: Callable[[Any], Outputs], work: int = 1) -> Program | None:
         """Return a merged program once it was asked for often enough, otherwise None; see `MergedRecordings`.
 
         A merged program computes all branches.
 
         Args:
             key: a key for the program, by which it is found again.
-            rows: about how many rows the program is going to compute at each call. `loss` counts each row as three.
+            rows: about how many rows the program is going to compute at each call.
             outputs: a function that takes a recording, and returns a program for it and the outputs to merge.
+            work: how many times as long as the results of a row the program takes for the row.
         """
         found = self._programs.get(key, 0)
         if not isinstance(found, int):
             return found
         if not self._can_be_merged:
             return None
-        self._programs[key] = found + 1 + rows // ROWS_PER_CALL
-        make = partial(self._make, key, "gradient" if key == "loss" else "forward", rows, outputs)
+        self._programs[key] = found + 1 + work * rows // ROWS_PER_CALL
+        make = partial(self._make, key, "gradient" if key == "loss" else "forward", rows, outputs, work)
         if is_worth_preparing(found // 2):
             if begun := self._background.begun.pop(key, None):
                 begun.wait()
@@ -193,7 +194,7 @@ class MergedRecordings:
             self._background.do(key, make)
         return None
 
-    def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs]) -> None:
+    def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs], work: int) -> None:
         """Make a merged program, or note that it is not worthwhile or not possible.
 
         A merged program computes all branches.
@@ -203,11 +204,12 @@ class MergedRecordings:
             kind: the kind of code to make, "forward" or "gradient".
             rows: about how many rows the program is going to compute at each call.
             outputs: a function that takes a recording, and returns a program for it and the outputs to merge.
+            work: how many times as long as the results of a row the program takes for the row.
         """
         made: Program | None = None
         try:
             merged = _Merger([(recorded, *outputs(recorded)) for recorded in self.recordings], self.parameters)
-            if merged.is_worthwhile(rows, key == "call"):
+            if merged.is_worthwhile(work * rows, key == "call"):
                 made = merged.program(isinstance(key, str) and self.recordings[0].single)
                 made.compiled.select_tier(kind, rows)
                 compile_kernels()  # which look for nan in the results

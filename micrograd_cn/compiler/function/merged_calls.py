@@ -1,7 +1,7 @@
 """Define `MergedCalls`, which lets one program that computes all branches compute the methods of a function.
 
 Such a program is merged from several recordings; see `MergedRecordings`. Where it cannot give the right result, its
-first output is nan, and the rows have to be sorted by their branches.
+first output or its gradient is nan, and the rows have to be sorted by their branches.
 """
 
 from __future__ import annotations

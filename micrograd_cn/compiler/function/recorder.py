@@ -40,10 +40,10 @@ class Recorder:
         return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, plain, hides_numbers)
 
     def record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
-        """Return a recording for a row, and whether the function was recorded twice.
+        """Return a recording for a row, and whether a second recording, in the same way, was compared with it.
 
-        It is recorded twice if it may do something else in each call, or has changed something. If it has made texts of
-        parameters, except for a log, it is also recorded with other texts.
+        This is done if the function may do something else in each call, or has changed something. If it has made texts
+        of parameters, except for a log, it is also recorded with other texts.
 
         Raises:
             TypeError: the recordings differ, or the function raises an error when it is recorded again.

@@ -269,4 +269,4 @@ class StaleCheck:
 
     def _roots(self) -> tuple[Any, ...]:
         """Return the function and the values of its static arguments, through which it finds its parameters."""
-        return (self._function, *[x.value for static, _ in self._store.recordings for _, x in static])
+        return (self._function, *[x.value for static, _ in [*self._store.recordings] for _, x in static])

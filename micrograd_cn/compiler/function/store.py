@@ -246,8 +246,8 @@ class RecordingStore:
     def different(self) -> list[tuple[Any, Recording]]:
         """Return each recording once, with its first key. It has several if the function changes a static value."""
         found: dict[Program, tuple[Any, Recording]] = {}
-        for key, recordings in self.recordings.items():
-            for recording in recordings:
+        for key, recordings in [*self.recordings.items()]:  # a copy, since another thread may record the function
+            for recording in [*recordings]:
                 found.setdefault(recording.program, (key, recording))
         return [*found.values()]
 

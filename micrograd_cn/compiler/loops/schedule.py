@@ -39,8 +39,8 @@ class Layer(NamedTuple):
 
     Attributes:
         numbers: the numbers of all instructions but the gathers, in order.
-        levels: a dict from each level to the numbers of its instructions. Instructions of one level do not depend on
-            each other.
+        levels: a dict from each depth to the numbers of its instructions, which do not depend on each other. The depth
+            stands for the layer and for a level inside it; see LEVELS_PER_LAYER.
         sums: the long sums of the layer, grouped by how they are computed.
         gathers: the numbers of the gathers.
     """
