@@ -18,7 +18,7 @@ import random
 import sys
 import time
 import weakref
-from collections import ChainMap, deque
+from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from datetime import datetime
 from os import urandom
 from secrets import randbelow
@@ -2208,3 +2208,99 @@ def test_fit_notices_a_global_variable_by_its_text_and_an_attribute_of_a_metacla
     loss = compile(lambda x: (weight * x * read() - 1.0) ** 2)
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         loss.fit([(1.0,)], SGD([weight], 0.01), epochs=4, callback=change)
+
+
+def _without_attribute(self, *args, **kwargs):
+    raise AttributeError
+
+
+def _noting(name, method, called):
+    """Return a method that notes its name in a list, unless the code of this file calls it."""
+
+    def noted(self, *args, **kwargs):
+        if sys._getframe(1).f_code.co_filename != __file__:
+            called.append(name)
+        return method(self, *args, **kwargs)
+
+    return noted
+
+
+def _user_class(base, called):
+    """Return a subclass of `base` in which every method, and properties that other code asks for, are noted."""
+    inherited = {name: part for kind in reversed(base.__mro__) for name, part in vars(kind).items()}
+    setup = ("__init__", "__setattr__", "__delattr__", "update")  # which make the object
+    methods = {
+        name: getattr(base, name)
+        for name, part in inherited.items()
+        if callable(part) and not isinstance(part, (staticmethod, classmethod, type)) and name not in setup
+    }
+    own = {"__eq__": operator.is_, "__hash__": id, "__bool__": callable, "__getattr__": _without_attribute}
+    namespace = {name: _noting(name, method, called) for name, method in (methods | own).items()}
+    for name in ("default_factory", "shape", "dtype", "tolist", "keys", "items", "__wrapped__", "func", "__self__"):
+        if name not in inherited:
+            namespace[name] = property(_noting(name, _without_attribute, called))
+    return type(base.__name__, (base,), namespace)
+
+
+class _Plain:
+    pass
+
+
+USERS_BASES = [
+    *(_Plain, dict, OrderedDict, defaultdict, Counter, list, tuple, set, frozenset, deque),
+    *(float, int, str, bytes, bytearray, Module, np.ndarray),
+]
+
+
+@pytest.mark.parametrize("base", USERS_BASES)
+def test_looking_around_calls_no_method_of_the_users_objects(base):
+    """Such a method may change the object: `__missing__` of a nested dict adds keys to it."""
+    called = []
+    settings = _user_class(base, called)(*[2] * (base is np.ndarray))
+    called.clear()
+
+    class Slotted:
+        __slots__ = ("held",)
+
+    slotted, w = Slotted(), Value(0.5)
+    slotted.held = settings
+    named, listed, keyed = {"a": settings, "b": 1.0}, [settings, 1.0], {settings: 1.0} if base is not np.ndarray else {}
+
+    def loss(x, y, default=settings):
+        used = (settings, slotted.held, named, listed, keyed, default)
+        return (w * x - y) ** 2 if all(x is not None for x in used) else x
+
+    f, samples = compile(loss), [(1.0, 2.0), (3.0, 1.0)]
+    for _ in range(3):
+        f.fit(samples, SGD([w], lr=0.01), epochs=1)
+    f.gradient(samples, wrt=[w, Value(1.0)])
+    f.check(samples)
+    assert called == []
+
+
+@pytest.mark.parametrize(
+    "kind", [dict, OrderedDict, type("Frozen", (dict,), {"__setitem__": None, "__delitem__": None})]
+)
+def test_the_order_of_a_dict_is_put_back_without_methods_of_its_class(kind):
+    settings = kind(a=1.0, b=2.0)
+    around = Surroundings([lambda x: settings["a"] * x])
+    before = around.state()
+    base = OrderedDict if kind is OrderedDict else dict
+    base.__delitem__(settings, "a")
+    base.__setitem__(settings, "a", 3.0)
+    around.restore(before)
+    assert [*settings.items()] == [("a", 1.0), ("b", 2.0)]
+
+
+def test_an_item_that_moves_to_the_next_collection_is_noticed():
+    """The collections are compared one after the other, so their ends matter."""
+
+    class Users(list):
+        pass
+
+    for kind in (list, Users):
+        first, second = kind([1.0, 2.0]), kind([3.0])
+        snapshot = Surroundings([lambda x, a=first, b=second: a, first, second]).snapshot()
+        assert not snapshot.is_outdated()
+        first[:], second[:] = [first[0]], [first[1], *second]
+        assert snapshot.is_outdated()

@@ -3,6 +3,10 @@
 A compiled program does not read them again. So a function that changes them while it is recorded, or that draws random
 numbers or reads a clock, may do something else in each call. The module `function.recorder` records such a function
 twice, and compares the recordings.
+
+To look at an object must not run code of the user, which could change the object or raise an error. So this module asks
+for `type(x)`, since `isinstance(x, dict)` may call a method `__getattribute__` of `x`. It calls the methods of built-in
+classes, such as `dict.items(x)`, since a subclass may override them.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import sys
 import weakref
 from abc import ABC
 from array import array
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from copy import copy
@@ -124,6 +128,9 @@ READING_IN_MODULES = READING_ALL | READING_MODULES
 # Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
 BASES = (object, ABC, Generic, Protocol, Module)
 NAMESPACES = {"globals", "vars", "__dict__"}  # code that uses one of these may read variables by texts
+# Collections that may be compared by ==, and copied: their methods are not the user's
+COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
+FACTORY: Any = defaultdict.__dict__["default_factory"]
 METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
 DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
 # Methods that make an object. A function that names the class may call them.
@@ -151,7 +158,7 @@ def facts_of(code: CodeType) -> Facts:
     >>> facts_of((lambda x: x.append(1)).__code__)
     Facts(names=frozenset({'append'}), writes=True)
     """
-    inner = [facts_of(part) for part in code.co_consts if isinstance(part, CodeType)]
+    inner = [facts_of(part) for part in code.co_consts if issubclass(type(part), CodeType)]
     names = frozenset(code.co_names).union(*[each.names for each in inner])
     if not NAMESPACES.isdisjoint(names):
         names = names.union([name for name in code.co_consts if type(name) is str and name.isidentifier()])
@@ -226,21 +233,20 @@ class ReachableCode:
         return frozenset(self._names) if READING_ALL.isdisjoint(self._names) else None
 
     def _visit(self, x: Any) -> None:
-        if isinstance(x, NO_CODE):
+        kind = type(x)
+        if issubclass(kind, NO_CODE):
             return
         key: Any = id(x)
-        kind = type(x)
-        if isinstance(x, COLLECTIONS):
+        if issubclass(kind, COLLECTIONS):
             if key not in self._seen:
                 self._seen[key] = x
-                items = x.values() if isinstance(x, dict) else x
-                self._waiting += [item for item in islice(items, MAX_ALIKE) if not isinstance(item, NO_CODE)]
+                self._waiting += [item for item in islice(_values(x), MAX_ALIKE) if not issubclass(type(item), NO_CODE)]
             return
         if key in self._seen:
             return
         module = kind.__module__
         if module not in ("builtins", "functools"):
-            if isinstance(x, Module) and module.partition(".")[0] == PACKAGE_NAME:
+            if issubclass(kind, Module) and module.partition(".")[0] == PACKAGE_NAME:
                 self._seen[key] = x
                 self._waiting += _unlike_parts(vars(x).values())
                 return
@@ -248,48 +254,48 @@ class ReachableCode:
             if count > MAX_OF_A_CLASS:
                 return
         self._seen[key] = x
-        if isinstance(x, FunctionType):
+        if issubclass(kind, FunctionType):
             self.may_change |= x.__module__ in DRAWING or _is_changing(x.__module__, x.__name__)
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
             else:
                 self._waiting += _wrapped_by(x)
-        elif isinstance(x, MethodType):
+        elif issubclass(kind, MethodType):
             self._waiting += [x.__func__, x.__self__]
-        elif isinstance(x, partial):
+        elif issubclass(kind, partial):
             self._waiting += [x.func, *x.args, *x.keywords.values()]
-        elif isinstance(x, BUILT_IN_METHODS):
+        elif issubclass(kind, BUILT_IN_METHODS):
             owner = getattr(x, "__self__", None)
-            holder = owner if isinstance(owner, type) else x  # datetime.now belongs to a class
+            holder = owner if issubclass(type(owner), type) else x  # datetime.now belongs to a class
             self.asks_for_identity |= x is id  # under another name
             self._names.add(x.__name__)  # such as getattr in partial(getattr, x)
             self.writes |= x.__name__ in WRITING_NAMES
             self.may_change |= _is_changing(getattr(holder, "__module__", None), x.__name__) or is_generator(owner)
-            if isinstance(owner, COLLECTIONS):
+            if issubclass(type(owner), COLLECTIONS):
                 self._waiting.append(owner)
         elif is_generator(x):
             self.writes = True
-            self.may_change |= isinstance(x, random.SystemRandom)
-        elif isinstance(x, CACHING):
+            self.may_change |= issubclass(kind, random.SystemRandom)
+        elif issubclass(kind, CACHING):
             self.writes = True
             self._waiting += [getattr(x, "func", None) or getattr(x, "__wrapped__", None)]
-        elif isinstance(x, (property, classmethod, staticmethod)):
+        elif issubclass(kind, (property, classmethod, staticmethod)):
             self._waiting += [getattr(x, "fget", None) or getattr(x, "__func__", None)]
-        elif isinstance(x, type):
+        elif issubclass(kind, type):
             self._visit_type(x)
-        elif isinstance(x, Op):
+        elif issubclass(kind, Op):
             self._waiting += _functions_of(x)
-        elif not isinstance(x, ModuleType):
+        elif not issubclass(kind, ModuleType):
             self.has_iterators |= hasattr(kind, "__next__")  # next(x) returns something else in each call
             self.may_change |= module in QUEUES
             if module == "operator":
                 self._names.add(kind.__name__)  # such as attrgetter
-            held = getattr(x, "__dict__", None)
+            held = attributes_of(x)
             if module.partition(".")[0] != PACKAGE_NAME:
-                if isinstance(held, dict) and len(held) <= MAX_ATTRIBUTES:
-                    parts = {name: part for name, part in held.items() if not isinstance(part, NO_CODE)}
+                if issubclass(type(held), dict) and len(held) <= MAX_ATTRIBUTES:
+                    parts = {name: part for name, part in held.items() if not issubclass(type(part), NO_CODE)}
                     if _reads_by_names(kind):
-                        others = READING_IN_MODULES if isinstance(x, Module) else READING_ALL
+                        others = READING_IN_MODULES if issubclass(kind, Module) else READING_ALL
                         self._unread += [(name, others, part) for name, part in parts.items()]
                     else:
                         self._waiting += parts.values()
@@ -297,7 +303,7 @@ class ReachableCode:
                     self._visit_class(kind)
                 if slots := self._kinds[kind]:
                     self._waiting += [_content(x, slot) for slot in slots]
-            elif isinstance(held, dict) and "_f" in held:
+            elif issubclass(type(held), dict) and "_f" in held:
                 self._waiting += [held[name] for name in names_in_compiled(held)]
 
     def _visit_type(self, kind: type) -> None:
@@ -333,11 +339,11 @@ class ReachableCode:
         variables = zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)
         # super() has the class in a variable, but makes no object
         cells = [_cell_content(cell) for cell, name in variables if not (name == "__class__" and "super" in names)]
-        cells = [x for x in cells if not isinstance(x, NO_CODE)]
+        cells = [x for x in cells if not issubclass(type(x), NO_CODE)]
         for x in [*cells, *[f.__globals__[name] for name in sorted(names & f.__globals__.keys())]]:
-            if isinstance(x, (ModuleType, type)):
+            if issubclass(type(x), (ModuleType, type)):
                 self._visit_namespace(x, names)
-            if not isinstance(x, ModuleType):
+            if not issubclass(type(x), ModuleType):
                 self._waiting.append(x)
         if f.__dict__:
             self._waiting += f.__dict__.values()
@@ -350,7 +356,7 @@ class ReachableCode:
 
     def _visit_namespace(self, x: ModuleType | type, names: frozenset[str]) -> None:
         """Visit those attributes of a module or class whose names are among `names`, the names in a function's code."""
-        module = x.__name__ if isinstance(x, ModuleType) else x.__module__
+        module = x.__name__ if issubclass(type(x), ModuleType) else x.__module__
         changing = CHANGING.get(module, set())
         self.may_change |= changing is None or not changing.isdisjoint(names)
         if is_users_module(module):
@@ -432,81 +438,87 @@ class Surroundings:
         while self._waiting and len(self._seen) < MAX_SURROUNDING:
             x = self._waiting.popleft()
             if id(x) not in self._seen:
-                if self._modules is not None and isinstance(x, Module):
+                if self._modules is not None and issubclass(type(x), Module):
                     self._modules.append(x)
                 else:
                     self._seen[id(x)] = x
                     self._visit(x)
 
     def _visit(self, x: Any) -> None:
-        if type(x) in self._other_kinds:  # a shortcut, for speed
+        kind = type(x)
+        if kind in self._other_kinds:  # a shortcut, for speed
             self._visit_object(x)
-        elif isinstance(x, FunctionType):
+        elif issubclass(kind, FunctionType):
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
             else:
                 self._waiting += _wrapped_by(x)
             self._visit_attributes(x, x.__dict__)
             self._code += [(x, name) for name in self._naming]
-        elif isinstance(x, COLLECTIONS):
+        elif issubclass(kind, COLLECTIONS):
             self._visit_items(x)
-            if isinstance(x, dict) and len(x) <= MAX_COMPARED and {*map(type, x)} - {str}:
+            if issubclass(kind, dict) and dict.__len__(x) <= MAX_COMPARED and _has_other_keys(x):
                 # Not a `Value`: those in the dicts of recordings are not held by the function
-                self._waiting += [y for y in x if is_users_module(type(y).__module__) and not isinstance(y, Value)]
-            if type(x) not in COLLECTIONS:
-                self._add([getattr(x, "default_factory", None)])
-                if is_users_module(type(x).__module__) or getattr(x, "__dict__", None):
+                self._waiting += [
+                    y
+                    for y in dict.__iter__(x)
+                    if is_users_module(type(y).__module__) and not issubclass(type(y), Value)
+                ]
+            if kind not in COLLECTIONS:
+                if issubclass(kind, defaultdict):
+                    self._add([FACTORY.__get__(x)])
+                if is_users_module(kind.__module__) or attributes_of(x):
                     self._visit_object(x)
         elif _is_array(x):
-            self._arrays.append(x.view(sys.modules["numpy"].ndarray) if hasattr(x, "view") else x)  # without a mask
-            if type(x).__name__ not in ("ndarray", "bytearray", "array"):
+            self._arrays.append(_plain_array(x))
+            if kind.__name__ not in ("ndarray", "bytearray", "array"):
                 self._visit_object(x)
         elif _is_object_array(x):
-            self._object_arrays.append(x)
-            self._add(x.flat)
-        elif isinstance(x, MethodType):
+            self._object_arrays.append(_plain_array(x))
+            self._add(self._object_arrays[-1].flat)
+        elif issubclass(kind, MethodType):
             self._add([x.__func__, x.__self__])
-        elif isinstance(x, partial):
+        elif issubclass(kind, partial):
             self._add([x.func, x.args, x.keywords])
-        elif isinstance(x, BUILT_IN_METHODS):  # such as d.get of a dict d
+        elif issubclass(kind, BUILT_IN_METHODS):  # such as d.get of a dict d
             self._add([getattr(x, "__self__", None)])
-        elif isinstance(x, VIEWS):
+        elif issubclass(kind, VIEWS):
             self._add(gc.get_referents(x))
         elif is_generator(x):
             self._generators.append(x)
-        elif isinstance(x, LRU_CACHE):
+        elif issubclass(kind, LRU_CACHE):
             self._caches.append(x)
             self._visit_object(x)
-        elif isinstance(x, type):
-            metaclass: type = type(x)
+        elif issubclass(kind, type):
+            metaclass: type = kind
             kinds = *x.__mro__[1:-1], *metaclass.__mro__[:-1]
             self._waiting += [kind for kind in kinds if is_users_module(kind.__module__)]
             if is_users_module(x.__module__):
                 self._visit_class(x)
-        elif isinstance(x, Op):
+        elif issubclass(kind, Op):
             self._waiting += _functions_of(x)
-        elif isinstance(x, ContextVar):
+        elif issubclass(kind, ContextVar):
             self._readers.append(partial(x.get, None))
             self._add([x.get(None)])
-        elif isinstance(x, weakref.ref):
+        elif issubclass(kind, weakref.ref):
             self.weak.append(x)
             self._readers.append(partial(_attributes_of, x))  # x() is not visited, since this would keep it alive
-        elif isinstance(x, memoryview):
+        elif issubclass(kind, memoryview):
             self._readers.append(partial(_bytes_if_any, x))
             self._add([_shown_by(x)])
-        elif not isinstance(x, ModuleType):
-            if hasattr(type(x), "__next__") and not isinstance(x, IOBase):  # a log file is written, not read
+        elif not issubclass(kind, ModuleType):
+            if hasattr(kind, "__next__") and not issubclass(kind, IOBase):  # a log file is written, not read
                 self.iterators.append(x)
             else:
-                self._other_kinds.add(type(x))
+                self._other_kinds.add(kind)
             self._visit_object(x)
 
     def _visit_object(self, x: Any) -> None:
         """Visit the attributes of an object, and those classes of users that are its class or bases of its class."""
-        held = getattr(x, "__dict__", None)
-        if isinstance(held, dict):
+        held = attributes_of(x)
+        if issubclass(type(held), dict):
             self._visit_attributes(x, held)
-            if isinstance(x, Module):  # also those whose attributes the code does not name
+            if issubclass(type(x), Module):  # also those whose attributes the code does not name
                 self._waiting += _unlike_parts(held.values())
         kind = type(x)
         if kind not in self._kinds:
@@ -533,7 +545,7 @@ class Surroundings:
             self._visit_names(held, names_in_compiled(held))
         elif self._attributes is None:
             self._visit_items(held)
-        elif isinstance(x, FunctionType) or type(x) is SimpleNamespace or _reads_by_names(type(x)):
+        elif issubclass(type(x), FunctionType) or type(x) is SimpleNamespace or _reads_by_names(type(x)):
             of_classes = {name for kind in type(x).__mro__[:-1] for name in vars(kind)}  # which x may come to hide
             self._visit_names(held, self._attributes & (held.keys() | of_classes))
             self._partly.append(x)
@@ -561,9 +573,9 @@ class Surroundings:
         for name, part in vars(kind).items():
             if name not in names:
                 continue
-            if isinstance(part, METHOD_TYPES):
+            if issubclass(type(part), METHOD_TYPES):
                 self._waiting.append(getattr(part, "fget", None) or getattr(part, "__func__", part))
-            elif not name.startswith("__") and not isinstance(part, DESCRIPTORS):
+            elif not name.startswith("__") and not issubclass(type(part), DESCRIPTORS):
                 self._variables.append((kind, name))
                 self._add([part])
 
@@ -572,23 +584,23 @@ class Surroundings:
             kind = type(x)
             if kind in EXACTLY_PLAIN:
                 continue
-            if isinstance(x, Value):
+            if issubclass(kind, Value):
                 if x.op is None:
                     self.leaves.append(x)
                 if self._of_values:
                     self._variables += [(x, slot) for slot in self._of_values]
                 if kind is not Value and is_users_module(kind.__module__):
                     self._waiting.append(x)
-            elif not isinstance(x, PLAIN) or is_users_module(kind.__module__):
+            elif not issubclass(kind, PLAIN) or is_users_module(kind.__module__):
                 self._waiting.append(x)
 
     def _visit_items(self, x: Any) -> None:
-        if len(x) > MAX_COMPARED:
+        if _length(x) > MAX_COMPARED:
             self._large.append(x)
             return
-        if not isinstance(x, tuple):
+        if not issubclass(type(x), tuple):
             self._collections.append(x)
-        self._add(x.values() if isinstance(x, dict) else x)
+        self._add(_values(x))
 
     def _visit_function(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
@@ -606,7 +618,7 @@ class Surroundings:
 
     def _visit_module(self, x: Any, names: frozenset[str]) -> None:
         """If `x` is a user's module, visit those of its variables whose names a function's code uses."""
-        if isinstance(x, ModuleType) and is_users_module(x.__name__):
+        if issubclass(type(x), ModuleType) and is_users_module(x.__name__):
             for name in names.union(vars(x)) if self._attributes is None else names:
                 self._variables.append((x, name))
                 self._add([vars(x).get(name)])
@@ -626,7 +638,7 @@ class Surroundings:
         variables = [_content(holder, name, MISSING) for holder, name in self._variables]
         gradients = [x.grad for x in self.leaves]
         generators = [generator_state(x) for x in self._generators]
-        generators += [repr(held) for held in [read() for read in self._readers] if isinstance(held, PLAIN)]
+        generators += [repr(held) for held in [read() for read in self._readers] if _is_plain(held)]
         generators += [str(x.cache_info().misses) for x in self._caches]  # how many results were added
         arrays = [*map(_bytes_of, self._arrays)]
         return [generators, arrays, variables, gradients, *map(_items, self._collections)]
@@ -654,9 +666,9 @@ class Surroundings:
             if _content(holder, name, MISSING) is not x:
                 if x is MISSING:
                     _remove(holder, name)
-                elif isinstance(holder, CellType):
+                elif issubclass(type(holder), CellType):
                     holder.cell_contents = x
-                elif isinstance(holder, dict):
+                elif issubclass(type(holder), dict):
                     holder[name] = x
                 elif isinstance(name, MemberDescriptorType):
                     name.__set__(holder, x)
@@ -665,19 +677,21 @@ class Surroundings:
         for collection, items in zip(self._collections, collections, strict=True):
             if _are_same(_items(collection), items):
                 continue
-            if isinstance(collection, dict):
-                kind = OrderedDict if isinstance(collection, OrderedDict) else dict  # it keeps the order itself
+            if issubclass(type(collection), dict):
+                kind = OrderedDict if issubclass(type(collection), OrderedDict) else dict  # it keeps the order itself
                 keys, values = items[::2], items[1::2]
-                for key in [key for key, _ in [*dict.items(collection)] if key not in keys]:
+                kept = {*map(id, keys)}
+                for key in [key for key, _ in [*dict.items(collection)] if id(key) not in kept]:
                     kind.__delitem__(collection, key)
+                moved = id(collection) not in self._namespaces and not _are_same([*kind.__iter__(collection)], keys)
                 for key, x in zip(keys, values, strict=True):
+                    if moved and dict.__contains__(collection, key):  # a key that is set again stays where it is
+                        kind.__delitem__(collection, key)
                     kind.__setitem__(collection, key, x)
-                    if isinstance(collection, OrderedDict):
-                        OrderedDict.move_to_end(collection, key)
-            elif isinstance(collection, set):
+            elif issubclass(type(collection), set):
                 set.clear(collection)
                 set.update(collection, items)
-            elif isinstance(collection, list):
+            elif issubclass(type(collection), list):
                 list.__setitem__(collection, slice(None), items)
             else:
                 deque.clear(collection)
@@ -690,10 +704,10 @@ class Surroundings:
         most `most` items together, and the items are numbers, texts and `Value`s, which need not be looked into.
         """
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
-        complete = self.complete and sum(map(len, self._large)) <= most
+        complete = self.complete and sum(map(_length, self._large)) <= most
         complete = complete and all({*map(type, _items(x))} <= simple for x in self._large)
-        collections = [*self._collections, *[x for x in self._large if not isinstance(x, tuple)]]
-        ordered = [x for x in collections if isinstance(x, dict) and id(x) not in self._namespaces]
+        collections = [*self._collections, *[x for x in self._large if not issubclass(type(x), tuple)]]
+        ordered = [x for x in collections if issubclass(type(x), dict) and id(x) not in self._namespaces]
         return Snapshot(
             self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
             self._readers, self._own, complete,
@@ -735,9 +749,9 @@ class Snapshot:
         self.complete = complete
         if not complete:
             return
-        of_dicts = [place for place in variables if isinstance(place[0], dict)]
+        of_dicts = [place for place in variables if issubclass(type(place[0]), dict)]
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
-        self._variables = [place for place in variables if not isinstance(place[0], dict)]
+        self._variables = [place for place in variables if not issubclass(type(place[0]), dict)]
         self._arrays, self._object_arrays, self._code, self._readers = arrays, object_arrays, code, readers
         self._growing = growing
         may_equal: dict[type, bool] = {}
@@ -745,23 +759,35 @@ class Snapshot:
         # identity, too: those of dicts by their keys, and others in whole lists
         self._collections, self._exact = list[Any](), list[Any]()
         self._holders, self._indices = list[Any](), list[Any]()
+        # Collections whose own methods, or those of their items, would run a user's code if they were compared by ==
+        self._users = list[Any]()
         for x in collections:
             items = _values(x)
+            if type(x) not in COMPARABLE:
+                self._users.append(x)
+                continue
             kinds = {*map(type, items)}
             for kind in kinds - may_equal.keys():
                 may_equal[kind] = _may_equal_another(kind)
             equal = {kind for kind in kinds if may_equal[kind]}
-            if isinstance(x, dict):
+            keys = {*map(type, x)} - {str} if issubclass(type(x), dict) else kinds & equal
+            if any(is_users_module(kind.__module__) for kind in equal | keys):
+                self._users.append(x)
+                continue
+            if issubclass(type(x), dict):
                 if id(x) in own:
                     equal -= {bool, str}
-                keys = [key for key, item in dict.items(x) if type(item) in equal] if equal else []
-                self._holders += [x] * len(keys)
-                self._indices += keys
-                if {*map(type, x)} - {str}:
+                compared = [key for key, item in dict.items(x) if type(item) in equal] if equal else []
+                self._holders += [x] * len(compared)
+                self._indices += compared
+                if keys:
                     self._exact.append(x)  # its keys
-            (self._exact if isinstance(x, set) or (equal and items is x) else self._collections).append(x)
-        self._copies = [dict(x) if isinstance(x, dict) else copy(x) for x in self._collections]
-        self._ordered, self._order = ordered, [*chain.from_iterable(ordered)]
+            (self._exact if issubclass(type(x), set) or (equal and items is x) else self._collections).append(x)
+        self._copies = [dict(x) if issubclass(type(x), dict) else copy(x) for x in self._collections]
+        by_items = {*map(id, self._users)}  # in their order
+        self._ordered = [x for x in ordered if id(x) not in by_items]
+        self._order = [*chain.from_iterable(self._ordered)]
+        self._lengths = [*map(len, self._exact)]
         self._held, self._bytes = self._objects(), [*map(_bytes_of, self._arrays)]
 
     def _objects(self) -> list[Any]:
@@ -772,9 +798,10 @@ class Snapshot:
         found = [
             *map(dict.get, self._dicts, self._keys, repeat(MISSING)),
             *chain.from_iterable(self._exact),
+            *[y for x in self._users for y in (*_items(x), MISSING)],  # which says where the next collection begins
             *map(dict.get, self._holders, self._indices),
             *[_content(holder, name, MISSING) for holder, name in self._variables],
-            *[vars(x).get(name) if isinstance(x, type) else getattr(x, name) for x, name in self._code],
+            *[_deciding(x, name) for x, name in self._code],
             *[read() for read in self._readers],
             *chain.from_iterable(self._growing),
         ]
@@ -806,6 +833,8 @@ class Snapshot:
             if self._collections != self._copies or [*chain.from_iterable(self._ordered)] != self._order:
                 return True
             held = self._objects()
+            if [*map(len, self._exact)] != self._lengths:  # an item may have moved from one to the next
+                return True
             if self._arrays and [*map(_bytes_of, self._arrays)] != self._bytes:
                 return True
         except Exception:  # from a comparison that the user has defined, or since another thread has changed a dict
@@ -813,6 +842,13 @@ class Snapshot:
         if len(held) != len(self._held):
             return True
         return not all(map(is_, held, self._held)) and not all(map(_is_same, held, self._held))
+
+
+def _deciding(x: Any, name: str) -> Any:
+    """Return the attribute `name` of a function, a class or another object, which decides which code runs."""
+    if name == "__class__":
+        return type(x)
+    return type.__getattribute__(x, "__dict__").get(name) if issubclass(type(x), type) else getattr(x, name)
 
 
 def _may_equal_another(kind: type) -> bool:
@@ -825,13 +861,25 @@ def _is_same(x: Any, y: Any) -> bool:
     """Return whether `x` is `y`, or a plain number or text of the same type that prints as `y` does."""
     if x is y:
         return True
+    return type(x) is type(y) and _is_plain(x) and MISSING not in (x, y) and repr(x) == repr(y)
+
+
+def _is_plain(x: Any) -> bool:
+    """Return whether `x` is a plain number or text, whose `repr` runs no code of the user."""
     kind = type(x)
-    is_plain = kind in EXACTLY_PLAIN or (isinstance(x, PLAIN) and not is_users_module(kind.__module__))
-    return kind is type(y) and is_plain and MISSING not in (x, y) and repr(x) == repr(y)
+    return kind in EXACTLY_PLAIN or (issubclass(kind, PLAIN) and not is_users_module(kind.__module__))
 
 
 def _bytes_of(x: Any) -> bytes:
-    return x.tobytes() if hasattr(x, "tobytes") else bytes(x)
+    return memoryview(x).tobytes() if isinstance(x, (bytearray, array, CTYPES)) else x.tobytes()
+
+
+def _plain_array(x: Any) -> Any:
+    """Return an array without the methods of its class, and without a mask. It has the same memory."""
+    if not issubclass(type(x), (bytearray, array, CTYPES)):
+        ndarray = sys.modules["numpy"].ndarray
+        return ndarray.view(x, ndarray)
+    return x
 
 
 def _bytes_if_any(x: memoryview) -> bytes | None:
@@ -853,20 +901,20 @@ def _shown_by(x: memoryview) -> Any:
 def _attributes_of(x: weakref.ref[Any]) -> str:
     """Return a text that changes if an attribute of the object that `x` refers to is replaced, or the object dies."""
     found = x()
-    held = [(name, repr(y) if isinstance(y, PLAIN) else id(y)) for name, y in getattr(found, "__dict__", {}).items()]
+    held = [(name, repr(y) if _is_plain(y) else id(y)) for name, y in (attributes_of(found) or {}).items()]
     return str(None if found is None else held)
 
 
 def _content(holder: Any, name: Any, missing: Any = None) -> Any:
     """Return the value of the variable `name` of `holder`; `missing` if it has no value."""
-    if isinstance(holder, dict):
+    if issubclass(type(holder), dict):
         return holder.get(name, missing)
     if isinstance(name, MemberDescriptorType):
         try:
             return name.__get__(holder)
         except AttributeError:
             return missing
-    if not isinstance(holder, CellType):
+    if not issubclass(type(holder), CellType):
         return vars(holder).get(name, missing)
     try:
         return holder.cell_contents
@@ -876,9 +924,9 @@ def _content(holder: Any, name: Any, missing: Any = None) -> Any:
 
 def _remove(holder: Any, name: Any) -> None:
     """Delete the variable `name` of `holder`; a cell of a closure becomes empty."""
-    if isinstance(holder, CellType):
+    if issubclass(type(holder), CellType):
         del holder.cell_contents
-    elif isinstance(holder, dict):
+    elif issubclass(type(holder), dict):
         del holder[name]
     elif isinstance(name, MemberDescriptorType):
         name.__delete__(holder)
@@ -904,7 +952,7 @@ def _wrapped_by(f: FunctionType) -> list[Any]:
     """
     held = [vars(f).get("__wrapped__"), *map(_cell_content, f.__closure__ or ())]
     held = [getattr(x, "func", x) if type(x).__module__ == "contextlib" else x for x in held]
-    return [x for x in held if callable(x) and not isinstance(x, (Value, type))]
+    return [x for x in held if callable(x) and not issubclass(type(x), (Value, type))]
 
 
 def _functions_of(op: Op) -> list[Any]:
@@ -930,7 +978,7 @@ def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
     found: dict[Any, Any] = {}
     for attribute in attributes:
         for x in attribute if type(attribute) is list else (attribute,):
-            if isinstance(x, Module):
+            if issubclass(type(x), Module):
                 kind, activation = type(x), x.__dict__.get("_activation", x)
                 if type(activation) is not str or kind.__module__.partition(".")[0] != PACKAGE_NAME:
                     found[kind, id(activation)] = x
@@ -961,16 +1009,44 @@ def names_in_compiled(held: dict[str, Any]) -> list[str]:
 
 def _items(x: Any) -> list[Any]:
     """Return the items of a collection. Those of a dict are its keys and values, except for compiled methods in it."""
-    if isinstance(x, dict):
+    if issubclass(type(x), dict):
         # At once, since another thread may change the dict. An OrderedDict has an order that `dict.items` does not know
-        items = [*(OrderedDict.items(x) if isinstance(x, OrderedDict) else dict.items(x))]
+        items = [*(OrderedDict.items(x) if issubclass(type(x), OrderedDict) else dict.items(x))]
         return [y for key, z in items if not (type(key) is str and key.startswith("_compiled_")) for y in (key, z)]
-    return [*list.__iter__(x)] if isinstance(x, list) else [*x]
+    return [*_values(x)]
 
 
 def _values(x: Any) -> Any:
     """Return the items of a collection, without the keys of a dict."""
-    return dict.values(x) if isinstance(x, dict) else x
+    kind = type(x)
+    if issubclass(kind, dict):
+        return dict.values(x)
+    return x if kind in COLLECTIONS else _base(kind).__iter__(x)
+
+
+def _length(x: Any) -> int:
+    """Return the number of the items of a collection."""
+    kind = type(x)
+    length: int = len(x) if kind in COLLECTIONS else _base(kind).__len__(x)
+    return length
+
+
+def _base(kind: type) -> Any:
+    """Return the built-in class of a collection of the class `kind`."""
+    return next(base for base in COLLECTIONS if issubclass(kind, base))
+
+
+def _has_other_keys(x: dict[Any, Any]) -> bool:
+    """Return whether a dict has keys that are no texts."""
+    return not {*map(type, dict.__iter__(x))} <= {str}
+
+
+def attributes_of(x: Any) -> Any:
+    """Return the `__dict__` of an object; None if it has none. No method `__getattr__` of the object is called."""
+    try:
+        return object.__getattribute__(x, "__dict__")
+    except AttributeError:
+        return None
 
 
 def _slots(kind: type) -> list[Any]:
@@ -984,12 +1060,16 @@ def _is_array(x: Any) -> bool:
 
     A numpy array that cannot be written to counts, too, since it may show another array, which can.
     """
-    if isinstance(x, CTYPES):
+    if issubclass(type(x), CTYPES):
         return sizeof(x) <= 8 * MAX_NUMBERS
-    if isinstance(x, (bytearray, array)):
-        return len(x) <= MAX_NUMBERS
+    if issubclass(type(x), (bytearray, array)):
+        length: int = (bytearray if issubclass(type(x), bytearray) else array).__len__(x)
+        return length <= MAX_NUMBERS
     numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(x, numpy.ndarray) and not x.dtype.hasobject and x.size <= MAX_NUMBERS
+    if numpy is None or not issubclass(type(x), numpy.ndarray):
+        return False
+    plain = _plain_array(x)
+    return not plain.dtype.hasobject and plain.size <= MAX_NUMBERS
 
 
 def _is_closed(kind: type) -> bool:
@@ -1013,16 +1093,19 @@ def _is_closed(kind: type) -> bool:
 def _is_object_array(x: Any) -> bool:
     """Return whether `x` is a numpy array of objects, and is not large."""
     numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(x, numpy.ndarray) and x.dtype == object and x.size <= MAX_COMPARED
+    if numpy is None or not issubclass(type(x), numpy.ndarray):
+        return False
+    plain = _plain_array(x)
+    return plain.dtype.kind == "O" and bool(plain.size <= MAX_COMPARED)
 
 
 def _refill(x: Any, content: bytes) -> None:
     """Write the bytes `content`, which were read from the array `x` before, to this array."""
-    if isinstance(x, bytearray):
+    if issubclass(type(x), bytearray):
         x[:] = content
-    elif isinstance(x, CTYPES):
+    elif issubclass(type(x), CTYPES):
         memmove(addressof(x), content, len(content))
-    elif isinstance(x, array):
+    elif issubclass(type(x), array):
         held = array(x.typecode)
         held.frombytes(content)
         x[:] = held
@@ -1060,7 +1143,7 @@ def is_users_module(name: str) -> bool:
 
 def is_generator(x: Any) -> bool:
     """Return whether `x` is a generator of random numbers."""
-    if isinstance(x, random.Random):
+    if issubclass(type(x), random.Random):
         return True
     module = type(x).__module__  # a class may have a descriptor of this name, as those of Cython do
     return isinstance(module, str) and module.startswith("numpy.random")
@@ -1068,9 +1151,9 @@ def is_generator(x: Any) -> bool:
 
 def generator_state(x: Any) -> str:
     """Return a text that says in which state a generator of random numbers is; "" if it has no state."""
-    if isinstance(x, random.SystemRandom):
+    if issubclass(type(x), random.SystemRandom):
         return ""
-    if isinstance(x, random.Random):
+    if issubclass(type(x), random.Random):
         return repr(x.getstate())
     if hasattr(x, "bit_generator"):
         return repr(x.bit_generator.state)
