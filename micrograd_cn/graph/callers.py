@@ -364,7 +364,14 @@ def is_numpys_code(frame: FrameType) -> bool:
 
 
 def outside_numpy(frame: FrameType) -> FrameType:
-    """Return `frame`, or if it belongs to numpy, the innermost frame that called numpy."""
-    while is_numpys_code(frame) and frame.f_back:
+    """Return `frame`, or if it belongs to numpy, the innermost frame that called numpy.
+
+    The method `__array_function__` of this package's arrays, to which numpy passes a call on, counts as numpy's.
+    """
+    while frame.f_back and (is_numpys_code(frame) or _passes_on(frame.f_code)):
         frame = frame.f_back
     return frame
+
+
+def _passes_on(code: CodeType) -> bool:
+    return code.co_name == "__array_function__" and code.co_filename.startswith(PACKAGE)

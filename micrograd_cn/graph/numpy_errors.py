@@ -15,9 +15,14 @@ NO_SHAPE = r"'(float|int)' object has no attribute 'shape'"  # the user's own co
 NUMPY_ERRORS = {
     r"ufunc '(isnan|isfinite|isinf|signbit)'": "for a question about an array of Values x, such as np.isnan(x), write "
     "x != x for nan, or abs(x) < np.inf for what is finite",
-    r"Cannot cast ufunc '(solve|inv|det|cholesky\w*|lstsq|eig\w*|svd\w*|qr\w*)|does not support type object|"
+    r"Cannot cast ufunc '(slogdet|det)": "np.linalg has no derivatives: write the determinant as a formula, such as "
+    "a * d - b * c, or as the product of the pivots of Gauss's elimination",
+    r"Cannot cast ufunc '(solve|inv|cholesky\w*|lstsq|eig\w*|svd\w*|qr\w*)|does not support type object|"
     r"array type object is unsupported in linalg": "np.linalg has no derivatives: write micrograd_cn.solve(A, b) for "
     "the solution of A x = b, and solve it for the columns of the unit matrix for the inverse",
+    r"'matrix' and '\w+'|'\w+' and 'matrix'": "np.matrix takes no Values: write np.asarray(m) * x for a matrix m",
+    r"returned a result with an exception set": "np.add.at(a, i, x), and the like, add Values only to an array of "
+    "objects: make it by a = np.zeros(n, dtype=object)",
     NO_SHAPE: "for np.cov(x, y) write ((x - x.mean()) * (y - y.mean())).sum() / "
     "(len(x) - 1), and divide it by the standard deviations for np.corrcoef",
     r"loop of ufunc does not support .* no callable \w+ method": "in an array of Values and numbers, numpy asks each "

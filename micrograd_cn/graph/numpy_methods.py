@@ -150,6 +150,7 @@ METHODS = {
     **{"less": ("__lt__", "__gt__"), "less_equal": ("__le__", "__ge__")},
     **{"greater": ("__gt__", "__lt__"), "greater_equal": ("__ge__", "__le__")},
 }
+ROUNDING = {"round", "around"}  # numpy's functions that round by np.rint
 COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
 
 
@@ -184,7 +185,8 @@ def _no_operation(name: str) -> TypeError:
     if user is caller:
         return TypeError(f"np.{public}() of a Value: there is no operation for it; write {INSTEAD[name]}")
     called = called_in(user) or f"np.{public}"
-    return TypeError(f"{called}() of a Value: there is no operation for it; write x.data for the number")
+    instead = INSTEAD[name] if called.rpartition(".")[2] in ROUNDING else "x.data for the number"
+    return TypeError(f"{called}() of a Value: there is no operation for it; write {instead}")
 
 
 def _refuse(name: str) -> Callable[..., NoReturn]:

@@ -605,7 +605,8 @@ def at_least_0(name: str, x: float) -> float:
         if callable(x):
             write = f"; write {SET_RATE}"
         raise TypeError(f"{name} must be 0 or more, got {x!r}{write}") from None
-    raise ValueError(f"{name} must be 0 or more, got {x!r}")
+    kind = f", a {type(x).__name__}, which is no number" if isinstance(x, (str, bool)) else ""
+    raise ValueError(f"{name} must be 0 or more, got {x!r}{kind}")
 
 
 def refuse_misspelt_options(optimizer: Optimizer) -> None:

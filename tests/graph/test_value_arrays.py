@@ -294,7 +294,13 @@ ADVICE = {
     "np.isin": (lambda x: x[0] * np.isin(x, [1.0, 2.0]).sum(), r"write \(x == a\) \| \(x == b\)"),
     "np.cov": (lambda x: np.cov(np.stack([x, x]))[0, 0], r"for np.cov\(x, y\) write"),
     "np.linalg.inv": (lambda x: np.linalg.inv(np.outer(x, x)).sum(), r"micrograd_cn.solve\(A, b\)"),
-    "np.linalg.det": (lambda x: np.linalg.det(np.outer(x, x)), r"micrograd_cn.solve\(A, b\)"),
+    "np.linalg.det": (lambda x: np.linalg.det(np.outer(x, x)), r"such as a \* d - b \* c"),
+    "np.round": (lambda x: np.round(x).sum(), r"^np.round\(\) of a Value: there is no operation for it; write round"),
+    "np.histogram": (lambda x: np.histogram(x)[0].sum(), r"^np.histogram\(\) of a Value: there is no operation for it"),
+    "np.gradient": (lambda x: np.gradient(x).sum(), r"np.gradient\(\) of a Value .* \(x\[2:\] - x\[:-2\]\) / 2"),
+    "np.matrix": (lambda x: (np.ones((1, 2)).view(np.matrix) * x[0]).sum(), r"write np.asarray\(m\) \* x"),
+    "np.add.at": (lambda x: np.add.at(A.copy(), [0, 1, 0], x), r"a = np.zeros\(n, dtype=object\)"),
+    "a mask": (lambda x: A[x > 0].sum() * x[0], r"write np.where\(x > 0, b, 0.0\), or b\[np.array\(x > 0, dtype=bool"),
     "np.interp": (lambda x: np.interp(x, [0.0, 1.0], [2.0, 3.0]).sum(), "write the formula, for np.interp as a sum"),
     "np.bincount": (lambda x: np.bincount([0, 1, 0], weights=x).sum(), "for np.bincount a loop"),
     "np.exp of a list": (lambda x: np.exp([x[0], 1.0]).sum(), r"write micrograd_cn.exp\(xs\)"),
@@ -307,7 +313,7 @@ ADVICE = {
 @pytest.mark.parametrize("name", ADVICE)
 def test_errors_of_numpy_come_with_what_to_write(name):
     f, advice = ADVICE[name]
-    with pytest.raises((TypeError, IndexError, AttributeError)) as caught:
+    with pytest.raises((TypeError, IndexError, AttributeError, SystemError)) as caught:
         compile(f)(np.array([1.0, 2.0, 0.0]))
     assert re.search(advice, "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())]))
 

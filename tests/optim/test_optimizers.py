@@ -138,7 +138,7 @@ def test_zero_grad_and_frozen_parameters(name):
         (lambda p: SGD(p, lr=math.nan), "SGD: lr must be 0 or more, got nan"),
         (lambda p: SGD(p, lr=math.inf), "SGD: lr must be 0 or more, got inf"),
         (lambda p: SGD(p, lr=float("inf")), "SGD: lr must be 0 or more, got inf"),  # not the object math.inf
-        (lambda p: SGD(p, lr=True), "SGD: lr must be 0 or more, got True"),
+        (lambda p: SGD(p, lr=True), "SGD: lr must be 0 or more, got True, a bool, which is no number"),
         (lambda p: Adam(p, betas=("0.9", 0.9)), r"Adam: betas\[0\] must be .*, got '0.9'"),
         (lambda p: Adam(p, betas=(0.9, False)), r"Adam: betas\[1\] must be .*, got False"),
         (lambda p: SGD(p, momentum=-1), "SGD: momentum must be 0 or more, got -1"),

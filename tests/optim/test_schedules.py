@@ -155,7 +155,11 @@ def test_a_schedule_is_its_numbers():
         (lambda: step_lr(0.1, 1, -1), ValueError, "step_lr: gamma must be 0 or more, got -1"),
         (lambda: linear_lr(0.1, -1), ValueError, "linear_lr: steps must be an int of at least 1, got -1"),
         (lambda: linear_lr(None, 1), TypeError, "linear_lr: lr must be 0 or more, got None"),
-        (lambda: linear_lr(0.1, 1, "0"), ValueError, "linear_lr: lr_end must be 0 or more, got '0'"),
+        (
+            lambda: linear_lr(0.1, 1, "0"),
+            ValueError,
+            "linear_lr: lr_end must be 0 or more, got '0', a str, which is no number",
+        ),
         (
             lambda: warmup(0.1, 1),
             TypeError,

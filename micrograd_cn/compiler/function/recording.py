@@ -40,6 +40,8 @@ WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations
 FURTHER_ADVICE = {
     r"\.data": "a number that is read by .data would be the same for every sample: write where(condition, a, b), or "
     'compile(f, static=["x"]) for a program for each value of x',
+    r"must be of integer \(or boolean\) type": "x > 0 is an array of Values, which is no index of an array b that "
+    "is no argument: write np.where(x > 0, b, 0.0), or b[np.array(x > 0, dtype=bool)], by which the program branches",
     r"indices|integer array|dtype\('O'\) to dtype\('int64'": "an array in an index would be the same for every sample: "
     "write [take(xs, i) for i in index] for integers, and np.array(m > 0, dtype=bool) for a mask m of 0 and 1",
     r"(array|astype|float)\(": "an array that holds Values is made with dtype=object",
@@ -108,7 +110,7 @@ class Recording:
                 copy_context().run, recorded.record_call, functools.partial(call, arguments), self._inputs
             )
             result = without_collector(run)
-        except (TypeError, IndexError, AttributeError) as error:
+        except (TypeError, IndexError, AttributeError, SystemError) as error:
             if re.search(NO_COLLECTION, str(error)):
                 raise TypeError(
                     f"{error}: a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}"
