@@ -17,6 +17,7 @@ from ..numeric.thresholds import (
     BISECTIONS,
     CHANGING_SHARE,
     CONTINUED_STEPS,
+    CROSSED_TREADS,
     FAR,
     FAR_STEP,
     GROWTH,
@@ -237,7 +238,8 @@ def _may_jump(line: _Line, heights: Vector) -> bool:
     """Return whether at least half of the outputs may be those of a step function that jumps by `heights`.
 
     In growing steps from the last bits of the point on, such an output stays the same, or first changes by about as
-    much, or by a few of its own last bits if these are larger than the height.
+    much, or by a few of its own last bits if these are larger than the height. Growing steps may cross several treads
+    at once, both here and where `heights` were found.
     """
     problem, moving = line.problem, heights > 0.0
     first = np.zeros(heights.size)
@@ -248,7 +250,7 @@ def _may_jump(line: _Line, heights: Vector) -> bool:
             first = np.where(first == 0.0, change, first)
     last_bits = problem.eps * np.abs(line.outputs)
     highest = SAME_HEIGHT * np.maximum(heights, last_bits)
-    lowest = np.where(heights > SAME_HEIGHT * last_bits, 0.5 * heights, 0.0)
+    lowest = np.where(heights > SAME_HEIGHT * last_bits, heights / CROSSED_TREADS, 0.0)
     same = moving & ((first == 0.0) | (first >= lowest) & (first <= highest))
     return bool(2 * np.count_nonzero(same) >= np.count_nonzero(moving))
 
@@ -258,7 +260,7 @@ def _first_jumps(line: _Line) -> tuple[Vector, Vector]:
     problem, half = line.problem, line.problem.half_precision
     jumps, farthest = np.zeros(line.outputs.size), np.zeros(line.outputs.size)
     first = -problem.bits if half else math.log2(problem.steps.finest) + 1.0
-    for k, h in enumerate((2.0 ** np.arange(first, 4.0, 1.0 if half else 2.0)).tolist()):
+    for k, h in enumerate((2.0 ** np.arange(first, 4.0, 1.0 if half else math.log2(CROSSED_TREADS))).tolist()):
         change = line.changes((h if k % 2 else -h) * line.v)
         jumps = np.where(jumps == 0.0, change, jumps)
         farthest = np.maximum(farthest, change)

@@ -341,6 +341,9 @@ to 0 by the factor above. From 1e16, they reach 2e6."""
 SAME_HEIGHT = 8.0
 """1: the first change of an output in growing steps, over the height of a jump. It is at most this, since the growing
 step may cross several treads. Jumps that exceed the last bits of the output by no more are not seen."""
+CROSSED_TREADS = 4.0
+"""1: the ratio of the growing steps in which the first jump of an output is looked for. Such a step may cross as many
+treads at once, so the height of a jump may be found this much too large."""
 LEAST_SUBNORMALS = 2.0**10
 """The smallest number of the type. Numbers that are smaller than so many of it are all rounded."""
 NEXT_STEPS = (3.0, -5.0, 7.0, -11.0, 13.0, -17.0, 19.0, -23.0)
