@@ -14,6 +14,8 @@ from micrograd_cn.testing.arrays.directional_comparison import compare_along
 from micrograd_cn.testing.arrays.directional_function import DirectionalFunction
 from micrograd_cn.testing.arrays.problem import Problem
 
+from .test_staircases import by_tanh
+
 half = np.float16
 
 
@@ -182,6 +184,7 @@ EXCUSES = {  # for each excuse, a comparison that it takes back
     "narrow_features": Along(lambda x: (3 * x + 1e9) - 1e9, lambda x: 3.06, np.float32([0.0]), [2.0**20]),
     "staircase": Along(lambda x: 1 + ERF(x), lambda x: np.exp(-x * x) * 2 / math.sqrt(math.pi), [-5.4]),
     "treads": ON_A_STAIRCASE,
+    "treads_of_a_factor": Along(lambda x: by_tanh(x, True)[0], lambda x: by_tanh(x, True)[1], [-7.3]),
     "tied_kink": Along(lambda x: np.sort(x) @ [1.0, 2.0], lambda x: np.array([2.0, 2.0]), [0.3, 0.3]),
     "features_as_narrow_as_finest_steps": Along(with_poles, its_poles, np.float32([-1100.0164]), [600.0]),
     "rounding_in_half_precision": ROUNDED_ONE_WAY,

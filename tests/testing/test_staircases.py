@@ -133,13 +133,16 @@ def test_a_derivative_that_is_the_rounding_of_terms_that_cancel_is_right():
             is_not_called_wrong(lambda a, b: a @ b.T, a, np.zeros((2, 4)), vjp=vjp, seed=seed)
 
 
-def by_tanh(x):
+def by_tanh(x, clipped=False):
     """Return the gelu that is computed by a tanh with an error of one ulp, and its derivative.
 
-    Below -6.4, the factor 1 + tanh(...) has one or two digits.
+    Below -6.4, the factor 1 + tanh(...) has one or two digits. XLA's tanh is `clipped`: it stays the same between -17.8
+    and -20, and is -1 below, where its own derivative, 1 - tanh(...)**2, has jumped to 0.
     """
     inner, slope = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3), np.sqrt(2 / np.pi) * (1 + 0.134145 * x**2)
     y = np.round(np.tanh(inner) * 2.0**52) / 2.0**52
+    if clipped:
+        y = np.where(inner < -17.8, np.where(inner < -20, -1, -1 + 7 * 2.0**-53), y)
     return 0.5 * x * (1 + y), 0.5 * (1 + y) + 0.5 * x * (1 - y**2) * slope
 
 
@@ -153,6 +156,16 @@ def test_a_curved_function_times_a_number_of_one_digit_is_not_called_wrong():
         with pytest.raises(GradientMismatch):
             gradcheck(
                 lambda x: x * np.clip(x + 3, 0, 6) / 6, np.array([above - 3]), vjp=lambda x, u: u * (2 * x + 3) / -6
+            )
+
+
+def test_a_tail_that_ends_in_a_wide_tread_of_a_factor_is_not_called_wrong():
+    for x in (-7.01, -7.05, -7.1, -7.2, -7.3, -7.34):
+        is_not_called_wrong(lambda x: by_tanh(x, True)[0], np.array([x]), vjp=lambda x, u: u * by_tanh(x, True)[1])
+    for x, factor in ((-6.0, 2.0), (-6.0, -1.0), (-6.0, 0.0), (-7.2, -10.0), (-7.2, 10.0)):
+        with pytest.raises(GradientMismatch):
+            gradcheck(
+                lambda x: by_tanh(x, True)[0], np.array([x]), vjp=lambda x, u, k=factor: k * u * by_tanh(x, True)[1]
             )
 
 
@@ -318,6 +331,26 @@ def test_kinks_nearer_than_the_finest_steps_are_no_mistakes():
         is_not_called_wrong(largest, x, vjp=vjp)
         with pytest.raises(GradientMismatch):
             gradcheck(largest, x, vjp=lambda x, u: 1.3 * vjp(x, u))
+
+
+def poles(x):
+    """Return a function of float32 that is as steep as lgamma far below 0, and has poles at whole numbers, too."""
+    x = x.astype(float)
+    return np.float32(12.0 * x + np.log(np.abs(np.sin(np.pi * x))))
+
+
+def of_poles(x, u):
+    return np.float32(u * (12.0 + np.pi / np.tan(np.pi * x.astype(float))))
+
+
+@pytest.mark.parametrize("x", [-258651.875, -200123.4, -296976.34375, -82595.0234375, -16230.9990234375])
+def test_poles_that_are_as_close_as_the_steps_make_no_derivative_wrong(x):
+    with pytest.raises(NothingCompared, match="narrow"):
+        gradcheck(poles, np.float32([x]), vjp=of_poles)
+    with pytest.raises(GradientMismatch):
+        gradcheck(poles, np.float32([x]), vjp=none)
+    with pytest.raises((GradientMismatch, NothingCompared)):
+        gradcheck(poles, np.float32([x]), vjp=lambda x, u: 2.0 * of_poles(x, u))
 
 
 N = np.float32([0.0336, 0.505, 1.6534, 2.01, 0.9319, 0.1524])

@@ -21,16 +21,26 @@ from ..numeric.thresholds import (
     ABSORBED_SHARE,
     DOUBLE_PRECISION_BITS,
     ESTIMATED_ERRORS,
+    FACTOR_INTERVALS,
     FAR_STEP,
     FEATURE,
+    FEATURE_SHARE,
     FEATURE_SLOPE,
     FEATURE_STEPS,
+    LEAST_CHANGE,
     LONG_STEP,
     MAX_ANALYTIC_NOISE,
     MAX_TREADS,
     MIN_SIGNAL_TO_NOISE,
+    ON_TREAD,
+    OSCILLATION_POINTS,
+    OSCILLATION_REACH,
+    OSCILLATIONS,
     ROUGH_SHARE,
+    SMOOTH_SHARE,
     STAIRCASE_INTERVALS,
+    SURE_MEAN,
+    TREAD_SEARCH,
     VISIBLE_MISMATCH,
     WIDE_INTERVALS,
 )
@@ -39,7 +49,7 @@ from .directional_function import DirectionalFunction
 from .directional_stages import Attempt, compare_in_stages, compare_within_limit
 from .interval_means import mean_over_interval
 from .problem import Problem, floor_power_of_2, norm
-from .staircases import tread_of
+from .staircases import largest_jump, tread_of
 from .tied_kinks import has_tied_kink
 from .vectors import Vector
 
@@ -142,30 +152,39 @@ def narrow_features(doubt: Doubt) -> str:
 
     They are no excuse if a comparison with shorter steps has called the derivative wrong, too.
     """
-    return NARROW_FEATURES if not doubt.confirmed and _has_narrow_features(doubt.phi, doubt.mismatch) else ""
+    phi = doubt.phi
+    narrow = not doubt.confirmed and _takes_long_steps(phi)
+    if narrow and (_has_narrow_features(phi, doubt.mismatch) or _oscillates(phi, doubt.comparison.numeric.slope)):
+        return NARROW_FEATURES
+    return ""
 
 
 def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
     """Return a note if f has a feature about as narrow as the finest steps, as beside a pole of lgamma; else "".
 
     Larger steps miss such a feature. It explains the mismatch under three conditions. The difference quotients in the
-    finest steps differ by about as much from the numerical derivative, unlike those of a smooth function whose
-    derivative is noisy. The analytic derivative changes by about as much within a few finest steps, unlike that of a
-    staircase. In the mean over some interval of that length, it agrees.
+    finest steps differ visibly from the numerical derivative, unlike those of a smooth function whose derivative is
+    noisy. The analytic derivative changes by about as much as the mismatch within a few finest steps, unlike that of a
+    staircase. In the mean over some interval of about that length, or shorter, it agrees. It may change by half as much
+    if that mean is so exact that it contradicts the numerical derivative, and confirms the analytic one.
     """
-    phi, finest, least = doubt.phi, doubt.problem.steps.finest, 0.5 * doubt.mismatch
+    phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
     if doubt.confirmed or doubt.is_kink:
         return ""
-    visible = max(0.5 * least, VISIBLE_MISMATCH * phi.rounding / finest)
+    visible = max(FEATURE_SHARE * mismatch, VISIBLE_MISMATCH * phi.rounding / finest)
     if all(math.fabs(phi(t) / t - doubt.comparison.numeric.slope) < visible for t in (finest, -finest)):
         return ""
     steps = [part * finest for part in FEATURE_STEPS]
     slopes = [phi.analytic_at(sign * h) for h in steps for sign in (1.0, -1.0)]
-    if not any(least <= math.fabs(slope - phi.analytic) < math.inf for slope in slopes):
+    change = max((off for slope in slopes if (off := math.fabs(slope - phi.analytic)) < math.inf), default=0.0)
+    if change < LEAST_CHANGE * mismatch:
         return ""
-    means = (mean_over_interval(phi, h) for h in steps)
-    agrees = any(mean and math.fabs(mean.mismatch) + mean.noise + mean.bias < least for mean in means)
-    return "no numerical derivative: a feature that is about as narrow as the finest steps" if agrees else ""
+    for mean in (mean_over_interval(phi, h) for h in steps):
+        error = math.fabs(mean.mismatch) + mean.noise + mean.bias if mean else math.inf
+        sure = mean and error < SURE_MEAN * mismatch and math.fabs(mean.analytic - phi.analytic) < 0.5 * mismatch
+        if sure or (error < 0.5 * mismatch <= change):
+            return "no numerical derivative: a feature that is about as narrow as the finest steps"
+    return ""
 
 
 def staircase(doubt: Doubt) -> str:
@@ -203,6 +222,32 @@ def treads(doubt: Doubt) -> str:
     return noise_note(around.height) if excused else ""
 
 
+def treads_of_a_factor(doubt: Doubt) -> str:
+    """Return a note if f has a factor that stands still around the point and then jumps by rounding; else "".
+
+    XLA's tanh is an example: below -17.8, it is -1 and some last bits, and below -20 it is -1 exactly. A function such
+    as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its derivative there lacks the part
+    of tanh. Four conditions must hold. As far as the next jump, f has the slope of the numerical derivative. The jump
+    is too high for rounding of f's outputs, but not for rounding of a factor. It is so high that treads of this width
+    may cause the mismatch. Relative to the derivative, the mismatch vanishes in the mean over some wider interval.
+    """
+    phi, numeric = doubt.phi, doubt.comparison.numeric.slope
+    rounding = max(phi.rounding_beside_largest, phi.intermediate_rounding())
+    reach = min(MAX_TREADS * rounding / doubt.mismatch, doubt.problem.steps.first_steps[0])
+    if rounding <= FEATURE * phi.rounding or reach <= doubt.problem.steps.finest:
+        return ""
+    for t in (sign * part * reach for part in TREAD_SEARCH for sign in (1.0, -1.0)):
+        end, height = largest_jump(phi, t, numeric)
+        if (
+            FEATURE * phi.rounding < height <= rounding
+            and doubt.mismatch * math.fabs(end) <= MAX_TREADS * height
+            and all(math.fabs(phi(part * end) - part * end * numeric) < 0.5 * height for part in ON_TREAD)
+            and any(_vanishes_relatively(phi, doubt, h) for h in FACTOR_INTERVALS)
+        ):
+            return noise_note(height)
+    return ""
+
+
 def tied_kink(doubt: Doubt) -> str:
     """Return a note if f has a kink because some elements are equal to each other, as sorting has; else ""."""
     kink = has_tied_kink(doubt.phi, doubt.mismatch)
@@ -217,6 +262,7 @@ EXCUSES: tuple[Excuse, ...] = (
     narrow_features,
     staircase,
     treads,
+    treads_of_a_factor,
     tied_kink,
     features_as_narrow_as_finest_steps,
 )
@@ -245,17 +291,18 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
     return rounding
 
 
+def _takes_long_steps(phi: DirectionalFunction) -> bool:
+    """Return whether even the finest steps of `phi` move some element by at least `LONG_STEP`."""
+    return float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0)) * phi.problem.steps.finest >= LONG_STEP
+
+
 def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
     """Return whether `phi` has features that are narrower than the steps, and large enough to explain the mismatch.
 
     For example, between its poles at whole numbers, lgamma is steeper or flatter than over the long steps that suit
     large numbers. Values at points that are far apart then look like noise, and values at points that are close do not.
-    Rounding would look like noise at close points, too. If the finest steps are shorter than `LONG_STEP`, the result is
-    False.
+    Rounding would look like noise at close points, too.
     """
-    steps = phi.problem.steps
-    if float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0)) * steps.finest < LONG_STEP:
-        return False
     quiet: float | None = None
     bits = phi.problem.bits
     nearest = [bits - 1.0] if bits < DOUBLE_PRECISION_BITS else []
@@ -265,6 +312,29 @@ def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
             return quiet is not None and mismatch * quiet <= FEATURE_SLOPE * level
         quiet = 2.0**-exponent
     return False
+
+
+def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
+    """Return whether the derivative that is checked oscillates around the slope `numeric` in short steps, as `phi` may.
+
+    The numerical derivative is then a mean of it, as that of lgamma between its poles is, and says nothing about the
+    derivative at the point. `_has_narrow_features` does not see such features if rounding of f hides them. If the
+    values of `phi` scatter less around a parabola than such a derivative predicts, `phi` is smooth, and the derivative
+    is wrong.
+    """
+    random = np.random.default_rng(0)  # evenly spaced points may all lie at the same distance from a pole
+    reach = OSCILLATION_REACH * phi.problem.steps.finest
+    ts = np.sort(random.uniform(-reach, reach, OSCILLATION_POINTS))
+    slopes, values = np.array([(phi.analytic_at(t), phi(t)) for t in ts.tolist()]).T
+    finite = np.isfinite(slopes) & np.isfinite(values)
+    off = slopes[finite] - numeric
+    crossings = np.count_nonzero(np.diff(off > 0.0))
+    if crossings < OSCILLATIONS:
+        return False
+    powers = np.vander(ts[finite] / reach, 3)
+    rest = values[finite] - powers @ np.linalg.lstsq(powers, values[finite], rcond=None)[0]
+    predicted = float(np.median(np.abs(off))) * 0.5 * reach / crossings  # half the change in a quarter of a period
+    return bool(norm(rest) / math.sqrt(rest.size) >= SMOOTH_SHARE * predicted)
 
 
 def _roughness(phi: DirectionalFunction, step: float) -> float:
@@ -307,6 +377,15 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
         and belongs(mean.analytic, h)
         for h, mean in means
     )
+
+
+def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
+    """Return whether the mismatch, relative to the derivative, is less than half as large in the mean over [-h, h]."""
+    mean = mean_over_interval(phi, h)
+    if mean is None:
+        return False
+    off = math.fabs(mean.mismatch) + mean.noise + mean.bias
+    return off * math.fabs(doubt.comparison.analytic) < 0.5 * doubt.mismatch * math.fabs(mean.analytic)
 
 
 def _is_off_over_intervals(phi: DirectionalFunction, mismatch: float) -> bool:

@@ -100,6 +100,24 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
     return Tread(changed, height, highest > TREADS_SEEN * treads * height, is_mask)
 
 
+def largest_jump(phi: DirectionalFunction, t: float, slope: float) -> tuple[float, float]:
+    """Return where between 0 and `t` the function jumps, and how far, less a straight line with this `slope`.
+
+    The interval is halved again and again, and the half with the larger change is kept. A function that is continuous
+    there changes by hardly anything in the last interval.
+    """
+    near, far = 0.0, t
+    before, after = 0.0, phi(t) - slope * t
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (near + far)
+        between = phi(middle) - slope * middle
+        if math.fabs(between - before) > math.fabs(after - between):
+            far, after = middle, between
+        else:
+            near, before = middle, between
+    return far, math.fabs(after - before)
+
+
 def _total_change(phi: DirectionalFunction, t: float) -> float:
     """Return the sum of |u_j| times |change of output j| in the step t, divided by the divisor of `phi`.
 

@@ -283,17 +283,47 @@ ABSORBED_SHARE = 1e-6
 """Mismatches. If the rest of the derivative is off by less, rounding that absorbs changes explains the mismatch."""
 MAX_TREADS = 4.0
 """Treads of a staircase. A mismatch that changes φ by at most so many, in the width of a tread, may be rounding."""
+TREAD_SEARCH = (1.0, 0.25, 0.0625)
+"""1: the parts of the longest distance at which a jump may explain a mismatch. A jump is looked for within each; the
+largest jump within the whole distance may be farther than the nearest one, which ends the tread."""
+ON_TREAD = (0.25, 0.5, 0.75)
+"""1: parts of the distance to the end of a tread. There, a function that is smooth on the tread has no other jump."""
+FACTOR_INTERVALS = (1.0, 0.5, 0.25, 0.125, 0.0625)
+"""Steps: half widths of intervals. Over some of them, the derivative of a tail changes by about its own size."""
 FEATURE = 8.0
 """Rounding. What looks like more noise, between far points only, is a feature of the function."""
 LONG_STEP = 2.0**-7
 """Move of an element. Where even the finest steps are as long, features at whole numbers are not seen."""
+OSCILLATION_POINTS = 48
+"""Points. At so many near the point, a derivative is compared with the numerical one."""
+OSCILLATION_REACH = 16.0
+"""The finest steps. These points are at most so far away. If the finest step is about the distance of two poles, there
+are about 32 poles, and if it is a quarter of a period, as of a sine that the steps still resolve, there are 8 periods
+with 16 crossings."""
+OSCILLATIONS = 14
+"""Times. If the derivative crosses the numerical one as often between these points, it oscillates around it, which
+takes 24 crossings on average. A curved one crosses it once or twice, and twice the derivative of lgamma about 12
+times."""
+SMOOTH_SHARE = 0.1
+"""The scatter around a parabola that an oscillating derivative predicts. If the values scatter less, f is smooth. The
+prediction is up to seven times too large, since few points show every crossing."""
 ROUGH_SHARE = 0.4
 """Distances from a parabola. A smooth function is nearer than this to a polynomial of degree 6."""
 FEATURE_SLOPE = 4.0
 """Heights of a feature, over the distance of near points. The slope of a feature is at most this."""
-FEATURE_STEPS = (0.618, 1.618, 2.618, 4.236)
-"""The finest steps: half widths of intervals. Over some of them, a feature that is hardly wider shows. They are powers
-of the golden ratio, since steps of whole numbers may all end at the same distance from a pole."""
+FEATURE_STEPS = (0.09, 0.146, 0.236, 0.382, 0.618, 1.618, 2.618, 4.236)
+"""The finest steps: half widths of intervals. Over some of them, a feature that is hardly wider shows, or the slope
+beside a pole that is nearer. They are powers of the golden ratio, since steps of whole numbers may all end at the same
+distance from a pole."""
+FEATURE_SHARE = 0.05
+"""Mismatches. If the difference quotients in the finest steps differ by more from the numerical derivative, a feature
+is about as narrow as these steps. Beside a pole, the mismatch is up to 15 times as large as that difference."""
+LEAST_CHANGE = 0.25
+"""Mismatches. Beside a feature that is about as narrow as the finest steps, the derivative changes by at least so much
+within a few of them."""
+SURE_MEAN = 0.1
+"""Mismatches. If a mean over some finest steps agrees with an error that is smaller, it contradicts the numerical
+derivative, which comes from longer steps."""
 STAIRCASE_INTERVALS = (0.25, 2.0**-4, 2.0**-6)
 """Steps: half widths of intervals. They are so wide that they have many treads of a staircase."""
 WIDE_INTERVALS = (1.0, 0.25, 2.0**-4)
