@@ -67,7 +67,7 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
         return scipys_refusal()
     if name not in OPS and name not in OTHER_NAMES and called != conversion and call and (inner := _function_in(call)):
         called, name, call = inner, inner.rpartition(".")[2], None
-    if _stores_element(caller) and not inside_package:
+    if not inside_package and (_stores_element(caller) or _method_of(call) == "at"):  # np.add.at(a, i, x)
         alone = "" if recorded else ", or write x.data for the number alone"
         return TypeError(
             f"a Value in an array of numbers would lose its graph; make the array with dtype=object{alone}"

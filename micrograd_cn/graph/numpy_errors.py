@@ -21,8 +21,9 @@ NUMPY_ERRORS = {
     r"array type object is unsupported in linalg": "np.linalg has no derivatives: write micrograd_cn.solve(A, b) for "
     "the solution of A x = b, and solve it for the columns of the unit matrix for the inverse",
     r"'matrix' and '\w+'|'\w+' and 'matrix'": "np.matrix takes no Values: write np.asarray(m) * x for a matrix m",
-    r"returned a result with an exception set": "np.add.at(a, i, x), and the like, add Values only to an array of "
-    "objects: make it by a = np.zeros(n, dtype=object)",
+    # numpy goes on after the error of a conversion, and Python raises one of these at the next occasion
+    r"returned a result with an exception set|for \S+: 'float' and 'Value'": "np.add.at(a, i, x), and the like, add "
+    "Values only to an array of objects: make it by a = np.zeros(n, dtype=object)",
     NO_SHAPE: "for np.cov(x, y) write ((x - x.mean()) * (y - y.mean())).sum() / "
     "(len(x) - 1), and divide it by the standard deviations for np.corrcoef",
     r"loop of ufunc does not support .* no callable \w+ method": "in an array of Values and numbers, numpy asks each "
