@@ -13,6 +13,7 @@ import heapq
 import itertools
 import logging
 import operator
+import os
 import queue
 import random
 import sys
@@ -2304,3 +2305,33 @@ def test_an_item_that_moves_to_the_next_collection_is_noticed():
         assert not snapshot.is_outdated()
         first[:], second[:] = [first[0]], [first[1], *second]
         assert snapshot.is_outdated()
+
+
+@pytest.mark.parametrize("read", [lambda: os.environ["SCALE_OF_TEST"], lambda: os.getenv("SCALE_OF_TEST"), None])
+def test_fit_notices_an_environment_variable(read, monkeypatch):
+    monkeypatch.setenv("SCALE_OF_TEST", "1.0")
+    if read is None:
+        from os import getenv
+
+        read = functools.partial(getenv, "SCALE_OF_TEST")
+    weight = Value(0.5)
+    loss = compile(lambda x: (weight * x * float(read()) - 1.0) ** 2)
+    for _ in range(3):
+        loss.fit([(1.0,)], SGD([weight], 0.01), epochs=1)
+    monkeypatch.setenv("SCALE_OF_TEST", "2.0")
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], SGD([weight], 0.01), epochs=1)
+
+
+def test_fit_puts_back_a_label_that_the_function_assigns():
+    weight = Value(0.5, "before")
+
+    def loss(x):
+        weight.label = "inside"
+        return (weight * x - 1.0) ** 2
+
+    f = compile(loss)
+    f(1.0)
+    weight.label = "after"
+    f.fit([(1.0,)], SGD([weight], 0.01), epochs=1)
+    assert weight.label == "after"

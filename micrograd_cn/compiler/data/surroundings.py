@@ -14,6 +14,7 @@ from __future__ import annotations
 import dis
 import gc
 import operator
+import os
 import random
 import sys
 import weakref
@@ -127,6 +128,7 @@ READING_MODULES = {"parameters", "named_parameters", "modules", "named_modules",
 READING_IN_MODULES = READING_ALL | READING_MODULES
 # Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
 BASES = (object, ABC, Generic, Protocol, Module)
+ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
 NAMESPACES = {"globals", "vars", "__dict__"}  # code that uses one of these may read variables by texts
 # Collections that may be compared by ==, and copied: their methods are not the user's
 COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
@@ -453,6 +455,8 @@ class Surroundings:
                 self._visit_function(x)
             else:
                 self._waiting += _wrapped_by(x)
+                if x is os.getenv:  # under another name, or in a `partial`
+                    self._add([os.environ])
             self._visit_attributes(x, x.__dict__)
             self._code += [(x, name) for name in self._naming]
         elif issubclass(kind, COLLECTIONS):
@@ -615,6 +619,8 @@ class Surroundings:
         for name in names & sys.modules.keys() - f.__globals__.keys():  # which the function may import
             self._visit_module(sys.modules[name], names)
         self._add([*(f.__defaults__ or ()), f.__kwdefaults__])
+        if not names.isdisjoint(ENVIRONMENT):  # the module `os` is not looked into
+            self._add([os.environ])
 
     def _visit_module(self, x: Any, names: frozenset[str]) -> None:
         """If `x` is a user's module, visit those of its variables whose names a function's code uses."""

@@ -14,7 +14,7 @@ from ...engine import Value
 from ...optim import Optimizer
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
-from ..data.surroundings import ReachableCode, Snapshot, Surroundings
+from ..data.surroundings import OF_VALUES, ReachableCode, Snapshot, Surroundings
 from ..derivatives import Program
 from ..training.epochs import TrainingOptions
 from .arguments import Arguments
@@ -250,7 +250,8 @@ class StaleCheck:
             ValueError: the function raises an error.
         """
         roots = self._roots()
-        around = Surroundings(roots) if find_held or ReachableCode(roots).writes else None
+        names = frozenset(OF_VALUES)  # so labels are put back, too
+        around = Surroundings(roots, names=names) if find_held or ReachableCode(roots).writes else None
         before = around.state() if around else []
         held = set[Value]()
         try:
