@@ -326,6 +326,9 @@ class Program(Runnable):
     ) -> list[list[float]] | Any:
         """Return the gradient of the output for every row of `rows`: a number for each variable, even if it is 0.
 
+        An entry that is 0 at all numbers, as for sqrt(x - x), is 0. `backward` multiplies local derivatives instead,
+        and gives nan where one of them is infinite.
+
         Args:
             rows: rows with a number for each input, as for `forward`.
             wrt: the variables to differentiate with respect to: "inputs", or the name of an argument, or a list of
@@ -472,7 +475,8 @@ class Program(Runnable):
     ) -> list[list[float]] | Any:
         """Return the second derivatives that can be nonzero, for every row of `rows`.
 
-        The derivatives are in the order of `hessian_structure`.
+        The derivatives are in the order of `hessian_structure`. Two entries that mirror each other are computed once.
+        At a singular point, such as (0, 0.5) of x**y, `functional.hessian` may give two different numbers there.
 
         To get the Hessian of a Lagrangian f + l * g with respect to x alone, while the multiplier l is an input too,
         write `wrt=[x]`.

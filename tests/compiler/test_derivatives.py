@@ -414,3 +414,15 @@ def test_a_whole_matrix_is_the_same_whether_it_is_computed_or_scattered(count):
         for out in (np.full(n * count**2, 7.0), array("d", [7.0] * n * count**2)):
             assert program.hessian(points, dense=True, out=out) is out
             assert (np.frombuffer(out) == expected.ravel()).all()
+
+
+def test_derivatives_at_singular_points_are_what_their_methods_say():
+    """`Program.gradient` and `Program.hessian` say where they differ from `backward` and from `functional.hessian`."""
+    w = Value(1.0)
+    f = compile_graph(lambda x: mc.sqrt(w * x - w * x))
+    f.backward([(1.0,)])
+    assert math.isnan(w.grad)
+    assert f.gradient([(1.0,)], wrt=[w]) == f.gradient([(1.0,)]) == [[0.0]]
+    assert compile_graph(lambda x, y: x**y).hessian([(0.0, 0.5)], dense=True) == [
+        [[-math.inf, -math.inf], [-math.inf, 0.0]]
+    ]

@@ -2258,19 +2258,19 @@ def test_looking_around_calls_no_method_of_the_users_objects(base):
     """Such a method may change the object: `__missing__` of a nested dict adds keys to it."""
     called = []
     settings = _user_class(base, called)(*[2] * (base is np.ndarray))
-    called.clear()
 
     class Slotted:
         __slots__ = ("held",)
 
-    slotted, w = Slotted(), Value(0.5)
-    slotted.held = settings
+    slotted, w, model = Slotted(), Value(0.5), Module()
+    slotted.held = model.held = settings
     named, listed, keyed = {"a": settings, "b": 1.0}, [settings, 1.0], {settings: 1.0} if base is not np.ndarray else {}
 
     def loss(x, y, default=settings):
-        used = (settings, slotted.held, named, listed, keyed, default)
+        used = (settings, slotted.held, model.held, named, listed, keyed, default)
         return (w * x - y) ** 2 if all(x is not None for x in used) else x
 
+    called.clear()
     f, samples = compile(loss), [(1.0, 2.0), (3.0, 1.0)]
     for _ in range(3):
         f.fit(samples, SGD([w], lr=0.01), epochs=1)

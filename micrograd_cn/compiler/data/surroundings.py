@@ -985,7 +985,7 @@ def _unlike_parts(attributes: Iterable[Any]) -> list[Any]:
     for attribute in attributes:
         for x in attribute if type(attribute) is list else (attribute,):
             if issubclass(type(x), Module):
-                kind, activation = type(x), x.__dict__.get("_activation", x)
+                kind, activation = type(x), attributes_of(x).get("_activation", x)
                 if type(activation) is not str or kind.__module__.partition(".")[0] != PACKAGE_NAME:
                     found[kind, id(activation)] = x
             elif callable(x):
