@@ -502,8 +502,8 @@ WRONG_RATES = {
     "negative": (-0.5, ValueError, "must be 0 or more, got -0.5"),
     "nan": (math.nan, ValueError, "must be 0 or more, got nan"),
     "inf": (math.inf, ValueError, "must be 0 or more, got inf"),
-    "a bool": (True, ValueError, "must be 0 or more, got True"),
-    "a text": ("0.1", ValueError, "must be 0 or more, got '0.1'"),
+    "a bool": (True, ValueError, "must be 0 or more, got True, a bool, which is no number"),
+    "a text": ("0.1", ValueError, "must be 0 or more, got '0.1', a str, which is no number"),
     "nothing": (None, TypeError, "must be 0 or more, got None"),
 }
 
