@@ -555,7 +555,7 @@ def test_a_derivative_of_what_does_not_depend_on_an_argument_is_wrong_in_few_cal
 def test_what_is_off_in_float32_by_less_than_noise_in_the_finest_steps_takes_few_calls_too():
     f = Counted(lambda x: np.sin(x).sum())
     assert compared(f, np.linspace(0.5, 2.0, 24, dtype=np.float32), lambda x, g: 1.2 * g * np.cos(x)).agrees is False
-    assert len(f.points) <= 14
+    assert len(f.points) <= 16
 
 
 @pytest.mark.parametrize("size", [1e-290, 1e-301, 1e-308, 1e-315])

@@ -27,6 +27,7 @@ from ..numeric.thresholds import (
     FEATURE_SHARE,
     FEATURE_SLOPE,
     FEATURE_STEPS,
+    FIRST_POINTS,
     LEAST_CHANGE,
     LONG_STEP,
     MAX_ANALYTIC_NOISE,
@@ -236,7 +237,8 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     reach = min(MAX_TREADS * rounding / doubt.mismatch, doubt.problem.steps.first_steps[0])
     if rounding <= FEATURE * phi.rounding or reach <= doubt.problem.steps.finest:
         return ""
-    for t in (sign * part * reach for part in TREAD_SEARCH for sign in (1.0, -1.0)):
+    far = [t for t in (reach, -reach) if math.fabs(phi(t) - numeric * t) > 0.5 * FEATURE * phi.rounding]  # after a jump
+    for t in (part * t for part in TREAD_SEARCH for t in far):
         end, height = largest_jump(phi, t, numeric)
         if (
             FEATURE * phi.rounding < height <= rounding
@@ -324,15 +326,21 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
     """
     random = np.random.default_rng(0)  # evenly spaced points may all lie at the same distance from a pole
     reach = OSCILLATION_REACH * phi.problem.steps.finest
-    ts = np.sort(random.uniform(-reach, reach, OSCILLATION_POINTS))
-    slopes, values = np.array([(phi.analytic_at(t), phi(t)) for t in ts.tolist()]).T
-    finite = np.isfinite(slopes) & np.isfinite(values)
-    off = slopes[finite] - numeric
+    ts = random.uniform(-reach, reach, OSCILLATION_POINTS)
+    first = np.array([phi.analytic_at(t) for t in ts[:FIRST_POINTS].tolist()]) - numeric
+    if np.all(first > 0.0) or np.all(first < 0.0):  # most wrong derivatives need no further calls
+        return False
+    ts.sort()
+    slopes = np.array([phi.analytic_at(t) for t in ts.tolist()])
+    ts = ts[np.isfinite(slopes)]
+    off = slopes[np.isfinite(slopes)] - numeric
     crossings = np.count_nonzero(np.diff(off > 0.0))
     if crossings < OSCILLATIONS:
         return False
-    powers = np.vander(ts[finite] / reach, 3)
-    rest = values[finite] - powers @ np.linalg.lstsq(powers, values[finite], rcond=None)[0]
+    values = np.array([phi(t) for t in ts.tolist()])
+    ts, values = ts[np.isfinite(values)], values[np.isfinite(values)]
+    powers = np.vander(ts / reach, 3)
+    rest = values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
     predicted = float(np.median(np.abs(off))) * 0.5 * reach / crossings  # half the change in a quarter of a period
     return bool(norm(rest) / math.sqrt(rest.size) >= SMOOTH_SHARE * predicted)
 

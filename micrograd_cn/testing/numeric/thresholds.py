@@ -296,6 +296,8 @@ LONG_STEP = 2.0**-7
 """Move of an element. Where even the finest steps are as long, features at whole numbers are not seen."""
 OSCILLATION_POINTS = 48
 """Points. At so many near the point, a derivative is compared with the numerical one."""
+FIRST_POINTS = 16
+"""Points. If the derivative is above the numerical one at so many of these, or below it, it does not oscillate."""
 OSCILLATION_REACH = 16.0
 """The finest steps. These points are at most so far away. If the finest step is about the distance of two poles, there
 are about 32 poles, and if it is a quarter of a period, as of a sine that the steps still resolve, there are 8 periods
