@@ -24,7 +24,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from copy import copy
-from ctypes import _SimpleCData, addressof, memmove, sizeof
+from ctypes import _SimpleCData, addressof, memmove, sizeof, string_at
 from functools import cached_property, lru_cache, partial
 from io import IOBase
 from itertools import chain, islice, repeat
@@ -877,7 +877,12 @@ def _is_plain(x: Any) -> bool:
 
 
 def _bytes_of(x: Any) -> bytes:
-    return memoryview(x).tobytes() if isinstance(x, (bytearray, array, CTYPES)) else x.tobytes()
+    """Return the bytes of an array. No method of its class is called, such as `__buffer__`, of Python 3.12 or later."""
+    if issubclass(type(x), bytearray):
+        return bytes(bytearray.copy(x))
+    if issubclass(type(x), array):
+        return array.tobytes(x)
+    return string_at(addressof(x), sizeof(x)) if issubclass(type(x), CTYPES) else x.tobytes()
 
 
 def _plain_array(x: Any) -> Any:
@@ -1108,13 +1113,13 @@ def _is_object_array(x: Any) -> bool:
 def _refill(x: Any, content: bytes) -> None:
     """Write the bytes `content`, which were read from the array `x` before, to this array."""
     if issubclass(type(x), bytearray):
-        x[:] = content
+        bytearray.__setitem__(x, slice(None), content)
     elif issubclass(type(x), CTYPES):
         memmove(addressof(x), content, len(content))
     elif issubclass(type(x), array):
         held = array(x.typecode)
         held.frombytes(content)
-        x[:] = held
+        array.__setitem__(x, slice(None), held)
     elif x.flags.writeable:  # otherwise the array that it shows is refilled
         x[...] = sys.modules["numpy"].frombuffer(content, x.dtype).reshape(x.shape)
 
