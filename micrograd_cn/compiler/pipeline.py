@@ -12,7 +12,7 @@ read, see `runtime.drivers`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import chain
 
 from .instructions.code import AFTER, BATCH, SAMPLE, Code, Pair, Scatter
@@ -99,27 +99,33 @@ class CallLists:
         Each piece of straight-line code is compiled to a native function, which may include neighbouring stages.
         """
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
+        storing = set[str]()  # the names of functions that store outputs
         for part in chain(*parts.values()):
             if not part.kernel_call:
-                self.functions.append(
-                    write_part(self.plan, part, f"part{len(self.functions)}", self.tables.machine.fused)
-                )
-                self.stored = self.stored or bool(part.outputs)
+                name = f"part{len(self.functions)}"
+                self.functions.append(write_part(self.plan, part, name, self.tables.machine.fused))
+                if part.outputs:
+                    self.stored = True
+                    storing.add(name)
         in_vectors = self.plan.lanes > 1 and outputs and not self.plan.schedule.is_large
-        level = VECTOR_LEVEL if in_vectors else SCALAR_LEVEL
-        addresses = iter(self._compile(on, level))
+        addresses = iter(self._compile(on, None if in_vectors else storing))
         for phase, found in parts.items():
             calls[phase] = [part.kernel_call or (next(addresses), 0) for part in found]
         return calls
 
-    def _compile(self, on: Machine, level: int) -> Iterator[int]:
-        """Compile the native functions at one of LLVM's levels of code generation, and yield their addresses.
+    def _compile(self, on: Machine, vectors: Container[str] | None) -> Iterator[int]:
+        """Compile the native functions, and yield their addresses.
+
+        `vectors` has the names of those that LLVM compiles at `VECTOR_LEVEL`, if not all; the others are compiled at
+        `SCALAR_LEVEL`. At that level, LLVM 22 aborts the process for some functions that store outputs as vectors, on
+        processors with AVX-512 such as emeraldrapids.
 
         They are compiled in modules of limited size. So LLVM needs little memory at a time, and another thread that
         needs LLVM waits only for one module.
         """
         self._compiled = []
         for group in split_by_cost(self.functions, lambda f: len(f.lines), LINES_PER_MODULE):
+            level = VECTOR_LEVEL if vectors is None or any(f.name in vectors for f in group) else SCALAR_LEVEL
             self._compiled.append(on.compile(group, self.plan.code.op_names, level))
             for f in group:
                 yield self._compiled[-1].address(f.name)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import micrograd_cn as mc
 from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.llvm.machine import VECTOR_LEVEL, Machine
 from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.runtime.executable import CompiledGraph
 from micrograd_cn.engine import constant
@@ -299,3 +300,24 @@ def test_threads_compile_at_the_same_time(code):
         sys.setswitchinterval(interval)
     assert len(found) == 16
     assert all(found.values())
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_functions_that_store_outputs_as_vectors_are_optimised(monkeypatch, large):
+    """LLVM 22 aborts the process on some of them at its lowest level, on processors with AVX-512."""
+    levels, compiled = [], Machine.compile
+
+    def noted(self, functions, op_names, level):
+        levels.append((level, any("store <" in line and "%a" in str(f) for f in functions for line in f.lines)))
+        return compiled(self, functions, op_names, level)
+
+    monkeypatch.setattr(Machine, "compile", noted)
+    x, w = Value(0.5), Value(2.0)
+    outputs = [mc.sin(x * k) + w for k in range(1, 10)]
+    with kept({"loops.schedule.MAX_UNFUSED_COST": -1 if large else 10**9}):
+        program = compile(outputs, [x])
+        program.compiled.get("forward", batched=True, native=True)
+    assert levels
+    assert all(level == VECTOR_LEVEL for level, stores in levels if stores)
+    rows = [[0.1 * k] for k in range(20)]
+    assert program.forward(rows)[3][2] == pytest.approx(math.sin(0.3 * 3) + 2.0, rel=1e-14)
