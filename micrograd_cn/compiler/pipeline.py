@@ -99,33 +99,30 @@ class CallLists:
         Each piece of straight-line code is compiled to a native function, which may include neighbouring stages.
         """
         parts, calls, on = parts_of(self.plan, outputs), dict[int, list[Call]](), self.tables.machine
-        storing = set[str]()  # the names of functions that store outputs
+        in_vectors = self.plan.lanes > 1 and outputs and not self.plan.schedule.is_large
+        optimised = set[str]()  # the names of the functions to compile at VECTOR_LEVEL
         for part in chain(*parts.values()):
             if not part.kernel_call:
                 name = f"part{len(self.functions)}"
                 self.functions.append(write_part(self.plan, part, name, self.tables.machine.fused))
-                if part.outputs:
-                    self.stored = True
-                    storing.add(name)
-        in_vectors = self.plan.lanes > 1 and outputs and not self.plan.schedule.is_large
-        addresses = iter(self._compile(on, None if in_vectors else storing))
+                self.stored = self.stored or bool(part.outputs)
+                if in_vectors or part.outputs:
+                    optimised.add(name)
+        addresses = iter(self._compile(on, optimised))
         for phase, found in parts.items():
             calls[phase] = [part.kernel_call or (next(addresses), 0) for part in found]
         return calls
 
-    def _compile(self, on: Machine, vectors: Container[str] | None) -> Iterator[int]:
+    def _compile(self, on: Machine, optimised: Container[str]) -> Iterator[int]:
         """Compile the native functions, and yield their addresses.
 
-        `vectors` has the names of those that LLVM compiles at `VECTOR_LEVEL`, if not all; the others are compiled at
-        `SCALAR_LEVEL`. At that level, LLVM 22 aborts the process for some functions that store outputs as vectors, on
-        processors with AVX-512 such as emeraldrapids.
-
-        They are compiled in modules of limited size. So LLVM needs little memory at a time, and another thread that
-        needs LLVM waits only for one module.
+        They are compiled in modules of limited size. LLVM generates code at `VECTOR_LEVEL` for a module with a function
+        whose name is in `optimised`, and at `SCALAR_LEVEL` for the others. Modules of limited size need little memory
+        at a time, and another thread that needs LLVM waits only for one of them.
         """
         self._compiled = []
         for group in split_by_cost(self.functions, lambda f: len(f.lines), LINES_PER_MODULE):
-            level = VECTOR_LEVEL if vectors is None or any(f.name in vectors for f in group) else SCALAR_LEVEL
+            level = VECTOR_LEVEL if any(f.name in optimised for f in group) else SCALAR_LEVEL
             self._compiled.append(on.compile(group, self.plan.code.op_names, level))
             for f in group:
                 yield self._compiled[-1].address(f.name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import builtins
 import sys
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial, reduce
 from itertools import chain
 from opcode import opmap
@@ -331,11 +331,12 @@ PASSING = (
 )
 
 
-def only_logs(frame: FrameType) -> bool:
+def only_logs(frame: FrameType, only_shows: Callable[[Any], bool]) -> bool:
     """Return whether what `frame` makes at its present instruction goes to a call such as `print(...)`, and only there.
 
     The result of this call must be dropped. An object that is made of what the instruction makes may be passed instead,
-    as in `log.info(f"x is {x}")`.
+    as in `log.info(f"x is {x}")`. `only_shows` is asked whether the function that is called does nothing else with a
+    text. A call that names a file counts as no log, since the code may read the file.
     """
     import dis  # imported here, because correct programs do not need it
 
@@ -348,7 +349,9 @@ def only_logs(frame: FrameType) -> bool:
         last = following.pop(0).offset
     for found in following:
         if found.opname == "POP_TOP" and not above:
-            return code.co_code[last] in CALLS and not LOGGING.isdisjoint(_read(code, last).names[-1:])
+            place = _read(code, last)
+            logs = place.is_call and not LOGGING.isdisjoint(place.names[-1:]) and "file" not in place.passed
+            return logs and only_shows(_value(frame, place))
         if not found.opname.startswith(PASSING):
             return False
         effect = dis.stack_effect(found.opcode, found.arg)

@@ -4,6 +4,9 @@ The program would repeat the number of one sample in all calls.
 """
 
 import asyncio
+import contextlib
+import io
+import logging
 import math
 import re
 import reprlib
@@ -94,12 +97,15 @@ def test_the_number_in_the_text_of_a_parameter_is_not_read(read):
     assert float(read()) == 2.0
 
 
+LOG = logging.getLogger(__name__)
+
+
 def printed(say):
     print(w, str(w), f"w is {w:.2f}, {w}", reprlib.repr([w]), sep="; ")
     print(", ".join(str(p) for p in [w, w]))
-    say.info("w is %s, %s", w, str(w).partition("=")[2])
+    LOG.warning("w is %s, %s", w, str(w).partition("=")[2])
     print(Shown())
-    sys.stdout.write("%s\n" % w)  # noqa: UP031
+    sys.stdout.write("%s\n" % w)  # noqa: UP031 -- an old way to make a text
 
 
 class Shown:
@@ -116,9 +122,6 @@ def kept(say):
 class Say:
     def __init__(self):
         self.rows = []
-
-    def info(self, *texts):
-        print(*texts)
 
 
 @pytest.mark.parametrize("log", [printed, kept])
@@ -578,3 +581,41 @@ def test_an_option_that_is_true_or_false_refuses_another_object():
     with pytest.raises(TypeError, match=r"set_to_none must be True or False, got 'no'"):
         Neuron(1).zero_grad("no")
     assert w.data == 2.0
+
+
+class Keeping:
+    last = 0.0
+
+    def info(self, text):
+        self.last = float(text)
+
+
+def written_and_read():
+    file = io.StringIO()
+    file.write(f"{w:.3f}")
+    return float(file.getvalue())
+
+
+def printed_and_read():
+    file = io.StringIO()
+    print(f"{w:.3f}", file=file)
+    return float(file.getvalue())
+
+
+def redirected_and_read():
+    with contextlib.redirect_stdout(io.StringIO()) as file:
+        print(f"{w:.3f}")
+    return float(file.getvalue())
+
+
+def kept_by_a_users_log():
+    log = Keeping()
+    log.info(f"{w:.3f}")
+    return log.last
+
+
+@pytest.mark.parametrize("read", [written_and_read, printed_and_read, redirected_and_read, kept_by_a_users_log])
+def test_a_text_that_something_like_a_log_keeps_is_no_way_to_a_number(read):
+    """What is called `write`, `print` or `info` may keep the text, and the code may read the number from it."""
+    with pytest.raises(TypeError, match="a formatted text"):
+        compile(lambda x: x * read())(3.0)

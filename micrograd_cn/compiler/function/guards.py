@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property, partial
+from io import StringIO
 from operator import is_not
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -31,6 +32,7 @@ from ...ops.registry import OPS
 from ..data.captured import CapturedValue, capture, describe, with_kept_constants
 from ..data.parameters import held_elsewhere
 from ..data.partition import split_by_outcome
+from ..data.surroundings import is_users_module
 from ..derivatives import Program
 from ..instructions.lowering import DETACH, check_gradient_flow
 from ..threads.forks import ForkSafeLock
@@ -384,7 +386,15 @@ def _goes_to_a_log() -> bool:
     frame = _user_frame()
     while frame.f_code.co_name in MAKING_TEXTS and frame.f_back:
         frame = _user_frame(frame.f_back)
-    return only_logs(frame)
+    return only_logs(frame, _only_shows)
+
+
+def _only_shows(function: Any) -> bool:
+    """Return whether `function`, such as `print`, only shows a text. A user's function, or a StringIO, may keep it."""
+    owner = sys.stdout if function is print else getattr(function, "__self__", None)
+    parts = [x for x in (function, owner) if x is not None]
+    modules = [x.__module__ if hasattr(x, "__code__") else type(x).__module__ for x in parts]
+    return bool(parts) and not isinstance(owner, StringIO) and not any(map(is_users_module, modules))
 
 
 class RecordingHooks(Hooks):

@@ -88,10 +88,12 @@ class Recorder:
         """
         around = Surroundings(roots)
         after = around.state()
+        known = {*around.leaves} if held is None else held
         try:
-            known = {*around.leaves} if held is None else held
-            return made.difference(self.record(bucket, row, True, hides_numbers), known), None
+            again = self.record(bucket, row, True, hides_numbers)
         except Exception as error:  # whatever the function raises, since the first recording raised nothing
             return f"one of them raises {type(error).__name__}: {error}", error
+        else:
+            return made.difference(again, known), None
         finally:
             around.restore(after)

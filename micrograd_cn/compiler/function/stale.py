@@ -256,13 +256,14 @@ class StaleCheck:
         held = set[Value]()
         try:
             made = self._recorder.record(bucket, row, plain=True)
-            if around and find_held:
-                held = {*around.leaves}.intersection(Surroundings(roots).leaves)
         except Exception as error:  # whatever the function raises
             raise ValueError(
                 f"{name}(): {self._name} is not what it was when its program was made, since it raises "
                 f"{type(error).__name__} now: {error}"
             ) from error
+        else:
+            if around and find_held:
+                held = {*around.leaves}.intersection(Surroundings(roots).leaves)
         finally:
             if around:
                 around.restore(before)

@@ -26,6 +26,7 @@ except ImportError as error:
 # LLVM's levels of code generation for the functions of one program. Those that compute single numbers run no faster at
 # level 1, and take twice as long to compile. So it is with those that train, in which most work is done by kernels. But
 # functions that compute outputs as vectors are up to 1.6 times as fast, since level 1 keeps more values in registers.
+# And at level 0, LLVM 22 aborts the process on some functions that store outputs as vectors, on emeraldrapids.
 SCALAR_LEVEL, VECTOR_LEVEL = 0, 1
 SPLIT_512 = ("znver4",)  # these processors split vectors of 512 bits in halves; vectors of 256 bits are stored faster
 # The types of ctypes for those of LLVM
