@@ -6,8 +6,8 @@ The program would repeat the number of one sample in all calls.
 import asyncio
 import contextlib
 import io
-import logging
 import math
+import pprint
 import re
 import reprlib
 import sys
@@ -97,13 +97,10 @@ def test_the_number_in_the_text_of_a_parameter_is_not_read(read):
     assert float(read()) == 2.0
 
 
-LOG = logging.getLogger(__name__)
-
-
 def printed(say):
     print(w, str(w), f"w is {w:.2f}, {w}", reprlib.repr([w]), sep="; ")
     print(", ".join(str(p) for p in [w, w]))
-    LOG.warning("w is %s, %s", w, str(w).partition("=")[2])
+    pprint.pprint(str(w).partition("=")[2])
     print(Shown())
     sys.stdout.write("%s\n" % w)  # noqa: UP031 -- an old way to make a text
 
