@@ -83,7 +83,8 @@ INSIDE = {
         *("training", "c", "program", "derivatives", "function"),
     ),
     "compiler.function": (
-        *("guards", "branch", "recording", "arguments", "plain_errors", "refusals", "gradients", "merged", "recorder"),
+        *("guards", "traced", "hooks", "branch", "recording", "arguments", "plain_errors", "refusals", "gradients"),
+        *("merged", "recorder"),
         *("store", "array_calls", "merged_calls", "stale", "fitting", "jit", "minimize"),
     ),
 }

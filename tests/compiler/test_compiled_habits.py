@@ -14,7 +14,7 @@ import pytest
 
 from micrograd_cn import OPS, Op, Value, define, less, take, where
 from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.function.guards import PACKAGE
+from micrograd_cn.graph.callers import PACKAGE
 from micrograd_cn.nn import MLP
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.optim import SGD, Adam, Optimizer, clip_grad_norm

@@ -28,7 +28,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import parameters as parameter_cache
-from micrograd_cn.compiler.function.guards import _inlining, is_inlining
+from micrograd_cn.compiler.function.hooks import _inlining, is_inlining
 from micrograd_cn.compiler.llvm import machine as machine_module
 from micrograd_cn.compiler.threads.forks import ForkSafeLock
 from micrograd_cn.derivatives import argument_binding

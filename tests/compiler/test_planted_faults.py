@@ -20,7 +20,7 @@ from micrograd_cn.compiler.c import loops as c_loops
 from micrograd_cn.compiler.c.text import Text
 from micrograd_cn.compiler.data import parameters, rows
 from micrograd_cn.compiler.function import jit
-from micrograd_cn.compiler.function.guards import RecordingHooks
+from micrograd_cn.compiler.function.hooks import RecordingHooks
 from micrograd_cn.compiler.instructions import fusion
 from micrograd_cn.compiler.instructions.builder import CodeBuilder
 from micrograd_cn.compiler.instructions.code import SAMPLE

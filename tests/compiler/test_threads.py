@@ -410,7 +410,7 @@ import os, signal, threading, warnings
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile
 from micrograd_cn.compiler.data import parameters
-from micrograd_cn.compiler.function.guards import OTHER_THREADS
+from micrograd_cn.compiler.function.hooks import OTHER_THREADS
 
 warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork while there are threads
 w, held, go_on = Value(2.0), threading.Event(), threading.Event()

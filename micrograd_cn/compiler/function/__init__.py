@@ -11,7 +11,9 @@ A call passes through these modules in this order, but skips those that it does 
     store           finds for each row the recording that computes it, and has missing ones made
     recorder        records the function for a row, twice if it may do something else in each call
     recording       defines `Recording`, the graph of one call
-    guards          records the call: guards its comparisons, and refuses what a program could not repeat
+    hooks           note the comparisons of the call, and refuse what a program could not repeat
+    traced          defines the values that the function computes, whose numbers it cannot read
+    guards          checks for rows whether comparisons have their recorded outcome
     gradients       returns values and gradients of samples that several recordings compute
 
 These are the other modules:

@@ -36,7 +36,8 @@ from ..data.samples import (
     unflatten,
 )
 from ..derivatives import Default
-from .guards import inline_compiled, is_inlining, remembered, user_location
+from .hooks import inline_compiled, is_inlining
+from .traced import remembered, user_location
 
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 

@@ -16,7 +16,7 @@ from ..derivatives import Kind, Program
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.prepared import prepare_or_count
 from .arguments import Arguments
-from .guards import is_inlining
+from .hooks import is_inlining
 from .merged import MergedRecordings
 from .store import RecordingStore
 

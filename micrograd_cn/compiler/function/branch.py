@@ -8,14 +8,14 @@ from collections.abc import Callable
 from copy import copy
 from functools import cached_property, partial
 from math import nan
-from typing import Any, NoReturn
+from typing import Any
 
 from ... import ops
 from ...graph.context import recording
 from ..data.columns import Numbers
 from ..data.rows import row_numbers
 from ..derivatives import CompiledDerivative, Kind, Program, Variables
-from .guards import CompiledGuards, Guard, GuardError
+from .guards import CompiledGuards, raise_guard_error
 
 
 class Branch(Program):
@@ -154,23 +154,3 @@ def _refuse_broken(program: Program, guards: CompiledGuards, name: str, data: Nu
         row, width = broken[0], len(program.inputs)
         guard = guards.first_broken(array("d", data[row * width : (row + 1) * width]))
         raise_guard_error(name, f"row {row}", guard)
-
-
-def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:
-    """Raise `GuardError`, since the function `name` takes another branch for `sample`, such as "row 2".
-
-    The comparison of `guard` has another outcome for it than for the sample that was recorded.
-    """
-    if guard.asks_for_nan:
-        x = guard.text.partition(" == ")[0]
-        now, recorded = ("is nan", "was not") if guard.held else ("is not nan", "was")
-        raise GuardError(
-            f"{name}, {sample}: {guard.location}: {x} {now}, but {recorded} in the sample that was recorded; write "
-            f"where(equal(a, a), x, y) instead of a branch, or compile({name}, branches=True)"
-        )
-    condition = "equal(a, b)" if guard.is_equality else "less(a, b)"
-    raise GuardError(
-        f"{name}, {sample}: {guard.location}: {guard.text} "
-        f"{'does not hold, but held' if guard.held else 'holds, but did not'} in the sample that was recorded; "
-        f"write where({condition}, x, y) instead of a branch, or compile({name}, branches=True)"
-    )

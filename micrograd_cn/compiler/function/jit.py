@@ -48,7 +48,7 @@ from .arguments import Arguments, describe_argument
 from .array_calls import ArrayCalls, as_tuple
 from .fitting import FunctionFit
 from .gradients import BatchPart, GradientVariables, auxiliary, mean_matrix, numpy_of, scattered
-from .guards import is_inlining
+from .hooks import is_inlining
 from .merged_calls import MergedCalls
 from .plain_errors import PlainErrors
 from .recorder import Recorder

@@ -28,7 +28,9 @@ from ..derivatives import Program
 from ..program import close
 from ..runtime.executable import without_collector
 from .branch import Branch
-from .guards import CompiledGuards, Guard, RecordingHooks, Traced, TracedInput, inline_compiled
+from .guards import CompiledGuards, Guard
+from .hooks import RecordingHooks, inline_compiled
+from .traced import Traced, TracedInput
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
 PLAIN_NUMBER_ERRORS = (

@@ -21,7 +21,7 @@ from ..data.samples import Bucket
 from ..derivatives import Program, Programs
 from ..threads.forks import ForkSafeLock
 from .arguments import Arguments
-from .branch import raise_guard_error
+from .guards import raise_guard_error
 from .merged import MergedRecordings
 from .recorder import Recorder
 from .recording import Recording

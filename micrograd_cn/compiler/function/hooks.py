@@ -1,0 +1,421 @@
+"""Define the hooks of a recording, which notice where Python code could do something else for another sample.
+
+`RecordingHooks` are called in the thread that records a function. They keep its comparisons, which become guards, and
+refuse what no program could repeat for another sample. `OtherThreads` refuses every use of its values elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from operator import is_not
+from typing import Any, NoReturn, TypeVar
+
+from ...engine import Value, record
+from ...graph import context
+from ...graph.callers import is_numpys_code
+from ...graph.context import FORMATTED, Hooks, enter, here, hook_other_threads, leave, recording
+from ...graph.plain_numbers import is_users_code
+from ...ops.operation import Op
+from ...ops.registry import OPS
+from ..data.captured import CapturedValue, capture, describe
+from ..data.parameters import held_elsewhere
+from ..instructions.lowering import DETACH, check_gradient_flow
+from ..threads.forks import ForkSafeLock
+from .guards import Guard
+from .traced import (
+    READ_INSTEAD,
+    RefusingHooks,
+    Traced,
+    TracedCondition,
+    goes_to_a_log,
+    refusal,
+    refuse,
+    remembered,
+    user_location,
+)
+
+T = TypeVar("T")
+_inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
+HIDDEN = "?nan?-inf?"  # in the place of a number in a text: no number, and with all that a number may be recognised by
+MAX_CONVERSIONS = 100  # errors whose tracebacks are looked at when the recording ends
+MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
+
+
+def is_inlining() -> bool:
+    """Return whether compiled functions run as plain functions here.
+
+    They do while a function is recorded, and inside `inline_compiled()`.
+    """
+    return _inlining.get()
+
+
+@contextmanager
+def inline_compiled() -> Iterator[None]:
+    """Inside the `with` block, run compiled functions as plain functions, which become parts of the recording."""
+    before = _inlining.get()
+    try:
+        _inlining.set(True)
+        yield
+    finally:
+        _inlining.set(before)
+
+
+class RecordingHooks(RefusingHooks):
+    """Hooks that are called while a function is recorded. They collect guards, and refuse what no program can repeat.
+
+    A guard is a comparison that must have the same outcome for other samples.
+
+    Args:
+        kind: the class of the nodes that are made while the function is recorded.
+        hides_numbers: whether texts of parameters have `HIDDEN` in the place of their numbers, unless they go to a log.
+
+    Attributes:
+        guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
+            ends.
+        caught: a text with the first error that the function has caught where it needs a plain number, and its place;
+            "" if there is none. A plain function gets no such error, so it may compute something else.
+        refused_text: the error to raise if the recording depends on the text of a value whose number may be another
+            one in the next call; None if no such text was made, except for a log.
+        made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
+    """
+
+    def __init__(self, kind: type[Value] = Traced, hides_numbers: bool = False) -> None:
+        self._kind, self._hides_numbers = kind, hides_numbers
+        self.refused_text: TypeError | None = None
+        self.caught = ""
+        self._conversions: list[Exception] = []
+        self.guards: list[Guard] = []
+        self.made_elsewhere: set[int] = set()
+        self._refusal: TypeError | None = None  # the first refusal, which the function may have caught
+        self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
+        self._not_nan: set[int] = set()  # the addresses of compared objects that cannot be nan if the guards hold
+        self._nodes: list[Value] = []
+        self._constants: dict[Value, None] = {}  # leaves whose numbers were read or used as constants
+        self._inputs: Sequence[Value] = ()
+        self._self_contained = True  # whether all operands of the new nodes are new too, or leaves
+
+    def record_call(self, call: Callable[[], T], inputs: Sequence[Value]) -> T:
+        """Record the function that `call()` calls, and return its result. `inputs` stand for the function's arguments.
+
+        This must run in a copy of the context, by `contextvars.copy_context().run`, since it leaves some context
+        variables changed.
+
+        Raises:
+            TypeError: the function does something that no program can repeat for another sample.
+        """
+        self._inputs = inputs
+        try:
+            _inlining.set(True)
+            enter(self, hooks=self, no_grad=False)
+            OTHER_THREADS.watch_for(self)
+            result = call()
+            self._note_caught()
+            self._finish()
+            return result
+        finally:
+            try:
+                self._end()
+            except BaseException:  # Ctrl-C may come after any call
+                self._end()
+                raise
+
+    def _end(self) -> None:
+        """Undo the changes of `record_call`. This may be called again if Ctrl-C has interrupted the first call."""
+        OTHER_THREADS.forget(self)
+        self._conversions = []  # whose tracebacks refer to the function's variables
+        if here().hooks is self:
+            leave(self)
+        for x in (*self._nodes, *self._inputs):
+            x.__class__ = Value  # Traced has the same slots
+        vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
+
+    def _finish(self) -> None:
+        """Make guards from the comparisons.
+
+        Raises:
+            TypeError: an error was remembered, or a `requires_grad` has changed while the function was recorded.
+        """
+        if self._refusal:
+            raise self._refusal
+        for a, symbol, b, held, place in self._comparisons.values():
+            same = MIRRORED.get(symbol, symbol)
+            op = next(op for op in OPS.values() if op.lowerings.array == same)
+            node = record(op, (b, a) if symbol in MIRRORED else (a, b))
+            if node.requires_grad:
+                left, right = describe(a), describe(b)
+                text = f"{left} {symbol} {right}"
+                canonical = f"{right} {same} {left}" if symbol in MIRRORED else text
+                self.guards.append(Guard(node, held, place, text, canonical))
+        self._self_contained = not _read_captured(self._nodes)
+        check_gradient_flow(self._nodes)
+        for x in (*self._inputs, *self._nodes, *_frozen_since(self._nodes)):
+            if not x.requires_grad:
+                _refuse_changed_flag(x)
+        for x in self._constants:
+            if x.requires_grad:
+                _refuse_changed_flag(x)
+
+    def text(self, x: Value, text: str, how: str) -> str:
+        """Note that a text has the number of `x`, which may have another one in the next call, unless it goes to a log.
+
+        In the place of the number, hide the number of a value that was not computed while the function was recorded.
+        """
+        if goes_to_a_log():
+            return text
+        if not x.requires_grad:
+            self._constants[x] = None
+            return text
+        self.refused_text = self.refused_text or refusal(x, how, READ_INSTEAD)
+        if not self._hides_numbers or self.has_made(x):
+            return text
+        return HIDDEN if how == FORMATTED else text.replace(f"data={x._data}, grad={x.grad}", f"data={HIDDEN}")
+
+    def refused(self, error: Exception) -> None:
+        """Store an error of a conversion to a plain number, which the function may catch."""
+        if len(self._conversions) < MAX_CONVERSIONS:
+            self._conversions.append(error)
+
+    def _note_caught(self) -> None:
+        """Set `caught` if code outside this package and numpy has caught an error of a conversion.
+
+        The traceback of an error begins with the frame that has caught it. C code that tries a conversion, as numpy
+        does, has no frame, so the traceback then begins in this package.
+        """
+        for error in self._conversions:
+            if (trace := error.__traceback__) and is_users_code(frame := trace.tb_frame) and not is_numpys_code(frame):
+                self.caught = f"{frame.f_code.co_filename}, line {trace.tb_lineno}: {type(error).__name__}: {error}"
+                break
+        self._conversions = []
+
+    def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
+        """Remember an error, so it is raised at the end of the recording even if the function catches it."""
+        self._refusal = self._refusal or error
+
+    def has_made(self, x: Any) -> bool:
+        """Return whether `x` stands for a number of an argument, or was computed while the function was recorded."""
+        return any(x is y for y in (*self._inputs, *self._nodes))
+
+    def with_captured_leaves(
+        self, outputs: Sequence[Value], known: dict[Value, CapturedValue]
+    ) -> tuple[list[Value], list[Guard]]:
+        """Return the outputs and the guards of the recording, with leaves in the place of captured values.
+
+        A captured value is a node that was computed before the function was called. `known` is a dict from captured
+        values to the leaves that stand for them. Leaves for further captured values are added to it.
+        """
+        made = set(self._nodes)
+        if self._self_contained and made.issuperset([x for x in outputs if x.op]):
+            return list(outputs), self.guards
+        nodes = capture([*outputs, *[guard.node for guard in self.guards]], made, known, self.made_elsewhere)
+        checks = [guard._replace(node=x) for guard, x in zip(self.guards, nodes[len(outputs) :], strict=True)]
+        return nodes[: len(outputs)], checks
+
+    def noted_constants(self) -> dict[Value, float]:
+        """Return a dict from the constants whose numbers the function has used, to their data.
+
+        The function has read the number of such a constant, has compared it with other constants, or has computed
+        another constant from it, so the constant need not be an operand of the recorded graph. Constants that the
+        function made itself are left out.
+        """
+        self._comparisons = {}  # which refer to constants, too
+        return {x: x._data for x in held_elsewhere(self._constants, in_graph=False) if x.op is None}
+
+    def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
+        """Remember a comparison of `a` and `b`. It becomes a guard when the recording ends.
+
+        `symbol` is the comparison's operator in Python, and `holds` its outcome.
+        """
+        key = (MIRRORED[symbol], id(b), id(a)) if symbol in MIRRORED else (symbol, id(a), id(b))
+        if key not in self._comparisons:
+            self._comparisons[key] = a, symbol, b, holds, user_location()
+            if holds:
+                self._not_nan |= {id(a), id(b)}
+
+    def asked_for_nan(self, a: Any, b: Any) -> None:
+        """Remember which of `a` and `b` are nan. This becomes a guard unless another guard says that they are not."""
+        for x in (a, b):
+            if isinstance(x, Value) and id(x) not in self._not_nan:
+                self.compared(x, "==", x, x._data == x._data)
+
+    def read(self, x: Value, how: str) -> None:
+        """Refuse to let code read the number of `x` if `x` may have another number in the next call.
+
+        `how` says in the error message how the number would be read.
+        """
+        if x.requires_grad or isinstance(x, Traced):
+            refuse(x, how, READ_INSTEAD)
+        self._constants[x] = None
+
+    def before_write(self, x: Value) -> None:
+        """Refuse to set the data of the value `x`: later calls run the compiled program, which would not set them."""
+        error = TypeError(
+            f"{user_location()}: {describe(x)} is given data while a function is recorded, but later calls would not "
+            "give it; set .data outside the function"
+        )
+        raise remembered(error)
+
+    def made_condition(self, x: Value) -> Value:
+        """Return `x`, an element of the result of a comparison of arrays, such that Python code can branch on it."""
+        if type(x) is self._kind:
+            x.__class__ = TracedCondition  # it has the same slots
+        return x
+
+    def detached(self, x: Value) -> Value | None:
+        """Return a node that copies `x` and passes no gradient on, so a program detaches the value for every sample.
+
+        Return None if `x` requires no gradient.
+        """
+        if not x.requires_grad:
+            self.made_constant((x,))
+            return None
+        with recording():
+            return record(DETACH, (x,))
+
+    def suppressed(self, op: Op, operands: Sequence[Any]) -> Value | None:
+        """Return the detached result of an operation inside `no_grad()`, so a program computes it for every sample.
+
+        Return None if no operand requires a gradient.
+        """
+        with recording():
+            return self.detached(record(op, operands))
+
+    def made_constant(self, operands: Sequence[Any]) -> None:
+        """Note the operands of an operation whose result is a constant because none of them requires a gradient.
+
+        The function might switch on the `requires_grad` of an operand later. `record_call` therefore checks the noted
+        operands at the end. If an operand is a recorded node, it required a gradient when it was made, so the function
+        has switched this off. Then TypeError is raised at once.
+        """
+        for x in operands:
+            if isinstance(x, Traced):
+                _refuse_changed_flag(x)
+            if isinstance(x, Value):
+                self._constants[x] = None
+
+    def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
+        """Refuse a node with a `_backward` that the user has written, since no program could call this `_backward`."""
+        raise remembered(TypeError(f"{user_location()}: {op.refusal(len(operands))}"))
+
+    def new_node(self, kind: Any, a: Any, b: Any) -> Value:
+        """Return an empty object, which becomes the new node. Its class is the one given to the hooks, not `kind`."""
+        node = object.__new__(self._kind)
+        self._nodes.append(node)
+        return node
+
+
+class OtherThreads(RefusingHooks):
+    """Hooks for threads that record nothing while another thread records a function.
+
+    They refuse every use of a recorded value in these threads, since what another thread computes or compares is no
+    part of the recording. A thread that uses no recorded value is not affected.
+    """
+
+    owns_nodes = False
+
+    def __init__(self) -> None:
+        self._recordings: tuple[RecordingHooks, ...] = ()
+        self._lock = ForkSafeLock()
+
+    def watch_for(self, hooks: RecordingHooks) -> None:
+        """From now on, refuse what other threads do with the values that `hooks` records, until `forget(hooks)`."""
+        with self._lock():
+            self._recordings = (*self._recordings, hooks)
+            hook_other_threads(self)
+            context.note_change()  # so programs that the function calls read parameters, and are refused
+
+    def forget(self, hooks: RecordingHooks) -> None:
+        """Undo `watch_for(hooks)`; a no-op if this was not called. Other threads may use the values again."""
+        with self._lock():
+            self._recordings = tuple(filter(partial(is_not, hooks), self._recordings))
+            hook_other_threads(self if self._recordings else None)
+
+    def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
+        """Store `error` in each recording that has made one of `values`. The recording raises it at its end."""
+        for hooks in self._recordings:
+            if any(hooks.has_made(x) for x in values):
+                hooks.remember(error)
+
+    def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
+        """Refuse to compare a recorded value in this thread."""
+        self._refuse_traced((a, b))
+
+    def text(self, x: Any, text: str, how: str) -> str:
+        """Return the text, since the text of a recorded value has no number."""
+        return text
+
+    def read(self, x: Any, how: str) -> None:
+        """Refuse to let this thread read the number of a recorded value."""
+        self._refuse_traced((x,))
+
+    def before_write(self, x: Any) -> None:
+        """Refuse to let this thread set the data of a recorded value."""
+        self._refuse_traced((x,))
+
+    def detached(self, x: Any) -> None:
+        """Refuse to detach a recorded value in this thread."""
+        self._refuse_traced((x,))
+
+    def suppressed(self, op: Op, operands: Sequence[Any]) -> None:
+        """Refuse to compute a constant from a recorded value."""
+        self._refuse_traced(operands)
+
+    def made_constant(self, operands: Sequence[Any]) -> None:
+        """Refuse to compute a constant from a recorded value."""
+        self._refuse_traced(operands)
+
+    def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
+        """Refuse a node with a `_backward` of the user's own that is made from a recorded value."""
+        self._refuse_traced(operands)
+
+    def new_node(self, kind: Any, a: Any, b: Any) -> Any:
+        """Refuse to compute a node from a recorded value in this thread; note the addresses of all other new nodes."""
+        self._refuse_traced(a if type(a) is tuple else (a, b))
+        node = object.__new__(kind)
+        for hooks in self._recordings:
+            hooks.made_elsewhere.add(id(node))
+        return node
+
+    def _refuse_traced(self, operands: Sequence[Any]) -> None:
+        for x in operands:
+            if isinstance(x, Traced):
+                error = TypeError(
+                    f"{user_location()}: {describe(x)} is used in another thread, where nothing is recorded; use it in "
+                    "the thread that calls the function"
+                )
+                raise remembered(error, [x])
+
+
+OTHER_THREADS = OtherThreads()
+_NO_HOOKS = {name: getattr(Hooks(), name) for name in vars(Hooks) if name in vars(RecordingHooks) and name[0] != "_"}
+
+
+def _refuse_changed_flag(x: Value) -> NoReturn:
+    error = TypeError(
+        f"{user_location()}: requires_grad of {describe(x)} changes while the function is recorded; write .detach() "
+        "where no gradient is to flow to it"
+    )
+    raise remembered(error)
+
+
+def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
+    """Yield the leaves that require no gradient now, but did when they became operands of one of `nodes`.
+
+    Such a node has kept a partial derivative for the leaf. An n-ary operation may compute partial derivatives for its
+    constants, too, so nodes of n-ary operations are left out.
+    """
+    for node in nodes:
+        for x, derivative in ((node._a, node._da), (node._b, node._db)):
+            if derivative is not None and isinstance(x, Value) and x.op is None and not x.requires_grad:
+                yield x
+
+
+def _read_captured(nodes: Iterable[Value]) -> bool:
+    """Return whether one of `nodes` has an operand that was computed before recording began."""
+    for node in nodes:
+        for x in node.operands:
+            if type(x) is Value and x.op is not None:
+                return True
+    return False
