@@ -83,9 +83,8 @@ INSIDE = {
         *("training", "c", "program", "derivatives", "function"),
     ),
     "compiler.function": (
-        *("guards", "traced", "hooks", "branch", "recording", "arguments", "plain_errors", "refusals", "gradients"),
-        *("merged", "recorder"),
-        *("store", "array_calls", "merged_calls", "stale", "fitting", "jit", "minimize"),
+        *("guards", "traced", "hooks", "branch", "arguments", "recording", "plain_errors", "refusals", "gradients"),
+        *("merged", "store", "array_calls", "merged_calls", "stale", "fitting", "jit", "minimize"),
     ),
 }
 ENTRIES = 24  # files and folders in the package's own folder, at most; a newcomer reads them as a table of contents

@@ -33,9 +33,9 @@ such as `f.forward([(1.0,), (2.0,), (3.0,)])`, leads through these files in this
     1 function.jit            `forward` calls `CompiledFunction._map_samples`. `Arguments.buckets_of` (in
                               `function.arguments`) makes a `Bucket` of the samples, with a row of numbers for each.
                               `RecordingStore.dispatch` (in `function.store`) finds no recording for these rows. So
-                              `Recorder.record` (in `function.recorder`) makes a `Recording` (in `function.recording`),
-                              which calls the lambda with a `Value` for `x`. The engine (the module `quick`) multiplies,
-                              and a hook makes the node: `RecordingHooks.new_node` (in `function.hooks`).
+                              `Recorder.record` (in `function.recording`) makes a `Recording`, which calls the lambda
+                              with a `Value` for `x`. The engine (the module `quick`) multiplies, and a hook makes the
+                              node: `RecordingHooks.new_node` (in `function.hooks`).
                               `Recording.compile` makes a `Program`. Then `Runnable.forward` is called with the rows.
     2 program                 `Runnable` makes a `CompiledGraph`. `Runnable.forward` calls `_write_outputs`,
                               which asks `CompiledGraph.select_tier` for code, and runs it by `Executable.forward`.

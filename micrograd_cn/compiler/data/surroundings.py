@@ -1,8 +1,8 @@
 """Find what a function can read besides its arguments: variables outside of it, and the objects that these hold.
 
 A compiled program does not read them again. So a function that changes them while it is recorded, or that draws random
-numbers or reads a clock, may do something else in each call. The module `function.recorder` records such a function
-twice, and compares the recordings.
+numbers or reads a clock, may do something else in each call. A `Recorder` (in `function.recording`) records such a
+function twice, and compares the recordings.
 
 To look at an object must not run code of the user, which could change the object or raise an error. So this module asks
 for `type(x)`, since `isinstance(x, dict)` may call a method `__getattribute__` of `x`. It calls the methods of built-in
@@ -21,7 +21,8 @@ import weakref
 from abc import ABC
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from ctypes import _SimpleCData, addressof, memmove, sizeof, string_at
@@ -653,6 +654,15 @@ class Surroundings:
         """Return whether anything has changed since the method `state` returned the list `state`."""
         now = self.state()
         return now[:2] != state[:2] or not all(map(_are_same, now[2:], state[2:]))
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Put back, at the end of the `with` block, what code in the block has changed; see `restore`."""
+        before = self.state()
+        try:
+            yield
+        finally:
+            self.restore(before)
 
     def restore(self, state: list[list[Any]]) -> None:
         """Put back the contents that variables, collections, arrays and gradients had when `state` was returned.

@@ -9,8 +9,8 @@ A call passes through these modules in this order, but skips those that it does 
     merged_calls    computes all branches at once, if `merged` has made a program that does this
     merged          makes such programs from the recordings of all branches
     store           finds for each row the recording that computes it, and has missing ones made
-    recorder        records the function for a row, twice if it may do something else in each call
-    recording       defines `Recording`, the graph of one call
+    recording       records the function for a row, twice if it may do something else in each call: a `Recording` is the
+                    graph of one call
     hooks           note the comparisons of the call, and refuse what a program could not repeat
     traced          defines the values that the function computes, whose numbers it cannot read
     guards          checks for rows whether comparisons have their recorded outcome

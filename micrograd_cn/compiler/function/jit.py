@@ -51,8 +51,7 @@ from .gradients import BatchPart, GradientVariables, auxiliary, mean_matrix, num
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
 from .plain_errors import PlainErrors
-from .recorder import Recorder
-from .recording import Recording, numbers_from
+from .recording import Recorder, Recording, numbers_from
 from .refusals import check_has_gradient, check_has_trainable, check_key_order, check_pair, check_single
 from .stale import StaleCheck
 from .store import RecordingStore

@@ -1,7 +1,8 @@
 """Record a function: call it with `Value`s, and compile the graph and the comparisons that the call has made.
 
 A `Recording` is for one structure of the arguments, which is how they are nested, for fixed static arguments, and for
-one branch. `store` finds the recording for a sample, or has it made.
+one branch. `store` finds the recording for a sample, or has it made by the function's `Recorder`, which records the
+function twice if it may do something else in each call.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import re
 import reprlib
 import warnings
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -23,10 +24,12 @@ from ...ops.number import is_of_numpy, number
 from ..data.captured import CapturedValue, describe, with_folded
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
-from ..data.samples import TreeDef, leaf_paths, plain_argument, unflatten
+from ..data.samples import Bucket, TreeDef, leaf_paths, plain_argument, unflatten
+from ..data.surroundings import ReachableCode, Surroundings
 from ..derivatives import Program
 from ..program import close
 from ..runtime.executable import without_collector
+from .arguments import Arguments
 from .branch import Branch
 from .guards import CompiledGuards, Guard
 from .hooks import RecordingHooks, inline_compiled
@@ -54,6 +57,88 @@ VECTOR_INSTEAD = (
     "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
     "sample in each row, or as [(x,)] for the one vector x"
 )
+
+
+class Recorder:
+    """Record a function for rows of numbers. All recordings share the leaves that stand for captured values.
+
+    Args:
+        arguments: the function and its arguments.
+
+    Attributes:
+        captured: a dict from values that were computed before the function was called to the leaves that stand for
+            them in recordings.
+    """
+
+    def __init__(self, arguments: Arguments) -> None:
+        self._arguments = arguments
+        self.captured: dict[Value, CapturedValue] = {}
+
+    def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
+        """Return a new recording for a row of a bucket.
+
+        If `plain` is set, the function gets plain `Value`s, whose numbers it can read and whose type is `Value`. If
+        `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
+        """
+        numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
+        call = functools.partial(self._arguments.call, bucket.static)
+        return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, plain, hides_numbers)
+
+    def record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
+        """Return a recording for a row, and whether a second recording, in the same way, was compared with it.
+
+        This is done if the function may do something else in each call, or has changed something. If it has made texts
+        of parameters, except for a log, it is also recorded with other texts.
+
+        Raises:
+            TypeError: the recordings differ, or the function raises an error when it is recorded again.
+        """
+        roots = (self._arguments.function, *[x.value for _, x in bucket.static])
+        code, is_twice = ReachableCode(roots), False
+        twice, around = code.may_change or code.has_iterators or code.asks_for_types, None
+        held: set[Value] | None = None
+        if code.writes or twice:
+            around = Surroundings(roots)
+            before, held = around.state(), {*around.leaves}
+        made = self.record(bucket, row)
+        if around and (twice or around.has_changed(before)):
+            is_twice = True
+            difference, cause = self._difference_if_again(made, bucket, row, roots, held)
+            if difference:
+                raise TypeError(
+                    f"{self._arguments.name} does not do the same in each call: of two recordings for the same "
+                    f"arguments, {difference}. Pass whatever changes from call to call, such as random numbers, a time "
+                    "or a count, as an argument; compute a Value anew in each call, without a cache such as "
+                    "functools.cached_property; and write isinstance(x, Value) for type(x) is Value"
+                ) from cause
+        if made.refused_text:
+            difference, cause = self._difference_if_again(made, bucket, row, roots, held, hides_numbers=True)
+            if difference:
+                raise made.refused_text from cause
+        return made, is_twice
+
+    def _difference_if_again(
+        self,
+        made: Recording,
+        bucket: Bucket,
+        row: int,
+        roots: Iterable[Any],
+        held: Container[Value] | None,
+        hides_numbers: bool = False,
+    ) -> tuple[str, Exception | None]:
+        """Record the function again, and return how the recording `made` differs, and an error that was raised, if any.
+
+        What the function changes meanwhile is put back. `held` contains the leaves that it could read before; it is
+        None if the function changes nothing. `roots` are objects through which it reads others.
+        """
+        around = Surroundings(roots)
+        known = {*around.leaves} if held is None else held
+        with around.restored():
+            try:
+                again = self.record(bucket, row, True, hides_numbers)
+            except Exception as error:  # whatever the function raises, since the first recording raised nothing
+                return f"one of them raises {type(error).__name__}: {error}", error
+            return made.difference(again, known), None
 
 
 class Recording:

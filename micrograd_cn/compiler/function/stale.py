@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from ...engine import Value
@@ -18,8 +19,7 @@ from ..data.surroundings import OF_VALUES, ReachableCode, Snapshot, Surroundings
 from ..derivatives import Program
 from ..training.epochs import TrainingOptions
 from .arguments import Arguments
-from .recorder import Recorder
-from .recording import Recording
+from .recording import Recorder, Recording
 from .store import RecordingRows, RecordingStore
 
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
@@ -252,21 +252,15 @@ class StaleCheck:
         roots = self._roots()
         names = frozenset(OF_VALUES)  # so labels are put back, too
         around = Surroundings(roots, names=names) if find_held or ReachableCode(roots).writes else None
-        before = around.state() if around else []
-        held = set[Value]()
-        try:
-            made = self._recorder.record(bucket, row, plain=True)
-        except Exception as error:  # whatever the function raises
-            raise ValueError(
-                f"{name}(): {self._name} is not what it was when its program was made, since it raises "
-                f"{type(error).__name__} now: {error}"
-            ) from error
-        else:
-            if around and find_held:
-                held = {*around.leaves}.intersection(Surroundings(roots).leaves)
-        finally:
-            if around:
-                around.restore(before)
+        with around.restored() if around else nullcontext():
+            try:
+                made = self._recorder.record(bucket, row, plain=True)
+            except Exception as error:  # whatever the function raises
+                raise ValueError(
+                    f"{name}(): {self._name} is not what it was when its program was made, since it raises "
+                    f"{type(error).__name__} now: {error}"
+                ) from error
+            held = {*around.leaves}.intersection(Surroundings(roots).leaves) if around and find_held else set[Value]()
         return made, held
 
     def _roots(self) -> tuple[Any, ...]:

@@ -23,8 +23,7 @@ from ..threads.forks import ForkSafeLock
 from .arguments import Arguments
 from .guards import raise_guard_error
 from .merged import MergedRecordings
-from .recorder import Recorder
-from .recording import Recording
+from .recording import Recorder, Recording
 
 MAX_STATES = 16  # how many states of a static function, which all have the same programs, are remembered
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket
