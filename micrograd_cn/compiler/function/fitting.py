@@ -1,6 +1,6 @@
 """Define `FunctionFit`, one call of `fit` of a compiled function, which finds the program for each row that is trained.
 
-A recording that may be stale is compared with the function before its program is used; see `StaleCheck`.
+A recording that may be stale is compared with the function before its program is used; see `FitCheck`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..training.run import Dispatched, Dispatcher, TrainingRun
 from ..training.state import check_trainable
 from .plain_errors import PlainErrors
 from .refusals import check_has_gradient, check_has_trainable, check_single
-from .stale import StaleCheck
+from .stale import FitCheck, StaleCheck
 from .store import RecordingRows, RecordingStore
 
 
@@ -47,9 +47,10 @@ class FunctionFit:
         buckets: Sequence[Bucket],
         validation: Sequence[Bucket] | None,
     ) -> None:
-        self._store, self._stale, self._plain_errors, self._name = store, stale, plain_errors, name
+        self._store, self._plain_errors, self._name = store, plain_errors, name
         self._options, self._buckets, self._validation = options, buckets, validation
-        self._uncompared = set[Program]()  # those that have to be compared with the function before they are used
+        self._check = FitCheck(stale, [*buckets, *(validation or ())], options.optimizer)
+        self._uncompared = self._check.uncompared
         self._merged_programs = set[Program]()  # the programs of the recordings that were merged, if guards may change
 
     def run(self) -> History:
@@ -64,10 +65,9 @@ class FunctionFit:
                 if program:
                     check_trainable(options.optimizer, program.compiled)
                     program.compiled.data.check_constants()
-        samples = [*self._buckets, *(self._validation or ())]
-        self._uncompared = self._stale.before_training(samples, options.optimizer)
+        self._check.before_training()
         if options.callback:
-            options = self._stale.with_checks_after_callback(options, samples, self._uncompared)
+            options = self._check.with_checks_after_callback(options)
         if len(self._buckets) == 1:  # every program can be checked before the first step
             self._check_programs(self._buckets[0])
         dispatcher = Dispatcher(
@@ -126,7 +126,7 @@ class FunctionFit:
         threads = self._options.threads
         if self._uncompared:
             reached, _ = self._store.dispatch_known(bucket, rows, threads)
-            self._stale.compare_reached(bucket, reached, self._uncompared)
+            self._check.compare_reached(bucket, reached)
         return self._graphs(self._store.record_missing(bucket, rows, threads))
 
     def _merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
@@ -175,7 +175,7 @@ class FunctionFit:
         for bucket in self._validation or ():
             groups = self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads)
             if self._uncompared:
-                self._stale.compare_reached(bucket, groups, self._uncompared)
+                self._check.compare_reached(bucket, groups)
             for recording, rows in groups:
                 check_single("fit", self._name, recording)
                 out = array("d", bytes(8 * len(rows)))

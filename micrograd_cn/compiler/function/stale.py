@@ -1,4 +1,4 @@
-"""Define `StaleCheck`, which finds recordings that are stale: the function would be recorded otherwise now.
+"""Define `StaleCheck` and `FitCheck`, which find stale recordings: the function would be recorded otherwise now.
 
 The function's parameters, or numbers that it reads, may have been replaced since it was recorded. To find this, the
 function is recorded again, and the two recordings are compared.
@@ -34,82 +34,22 @@ class StaleCheck:
         arguments: the function and its arguments.
         recorder: records the function again.
         store: the recordings of the function.
+
+    Attributes:
+        name: the name of the function, for messages.
+        store: the recordings of the function.
+        made_inside: the leaves that the function makes anew in each call, as far as recordings were compared.
+        has_fitted: whether `fit` has been called.
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, store: RecordingStore) -> None:
-        self._function, self._name = arguments.function, arguments.name
-        self._recorder, self._store = recorder, store
-        self._has_fitted = False  # whether `fit` has been called
+        self._function, self.name = arguments.function, arguments.name
+        self._recorder, self.store = recorder, store
+        self.made_inside, self.has_fitted = set[Value](), False
         # What the function can read, and the programs whose recordings have been compared since this is known
         self._compared: tuple[Snapshot, frozenset[Program]] | None = None
         self._incomplete_calls = 0  # how often `fit` was called while that was not known completely
-        self._made_inside: set[Value] = set()  # the leaves that the function makes anew in each call
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
-
-    def before_training(self, buckets: Sequence[Bucket], optimizer: Optimizer) -> set[Program]:
-        """Check, when `fit` is called, that the function still uses the same parameters, and makes none itself.
-
-        Args:
-            buckets: the samples. Recordings for other samples are not compared.
-            optimizer: the optimiser.
-
-        Returns:
-            the programs that have to be compared before a sample uses them; see `compare_reached`.
-
-        Raises:
-            ValueError: the function uses other parameters now, or makes the optimiser's parameters itself.
-        """
-        uncompared = set[Program]()
-        if self._store.programs:
-            self._check_parameters_are_in_place(buckets, optimizer, uncompared)
-        self._has_fitted = True
-        return uncompared
-
-    def _check_parameters_are_in_place(
-        self, buckets: Sequence[Bucket], optimizer: Optimizer, uncompared: set[Program]
-    ) -> None:
-        """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
-
-        The recordings for the samples are compared with new recordings. From the second call of `fit` on, the
-        variables, collections and arrays that the function can read are remembered, and a recording is not compared
-        again until one of them has changed.
-
-        Args:
-            buckets: the samples. Recordings for other samples are not compared.
-            optimizer: the optimiser.
-            uncompared: a set. Its contents are replaced by the programs that were made for the same structure as the
-                samples have, but for branches that no sample takes now. They have to be compared before a sample uses
-                them.
-        """
-        compared = self._compare_moved("fit", buckets)
-        uncompared.clear()
-        if self._store.branches:
-            for bucket in buckets:
-                known = self._store.known(bucket)
-                uncompared.update([recording.program for recording in known if recording.program not in compared])
-        for i, p in enumerate(optimizer.parameters if self._made_inside else ()):
-            if p in self._made_inside:
-                raise ValueError(
-                    f"fit(): {self._name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
-                    "training would not change it; make it outside of the function"
-                )
-
-    def with_checks_after_callback(
-        self, options: TrainingOptions, buckets: Sequence[Bucket], uncompared: set[Program]
-    ) -> TrainingOptions:
-        """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
-
-        The check is whether the function still uses the same parameters. It is left out if no epoch follows.
-        """
-
-        def callback(number: int, *losses: float) -> Any:
-            assert options.callback
-            answer = options.callback(number, *losses)
-            if number + 1 < options.epochs and (answer is None or answer is False):
-                self._check_parameters_are_in_place(buckets, options.optimizer, uncompared)
-            return answer
-
-        return dataclasses.replace(options, callback=callback)
 
     def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
@@ -125,8 +65,8 @@ class StaleCheck:
         if not isinstance(wrt, list):
             return
         parameters, known = self._known_leaves
-        if parameters is not self._store.parameters:
-            self._known_leaves = parameters, known = self._store.parameters, {*self._store.parameters}
+        if parameters is not self.store.parameters:
+            self._known_leaves = parameters, known = self.store.parameters, {*self.store.parameters}
         try:
             if known.issuperset(wrt):
                 return
@@ -135,31 +75,24 @@ class StaleCheck:
         if not all(isinstance(x, Value) for x in wrt) or all(x in known or x.op for x in wrt):
             return
         for bucket in buckets:
-            self._store.dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
-        known = {*self._store.parameters}  # with those of the recordings that have just been made
+            self.store.dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
+        known = {*self.store.parameters}  # with those of the recordings that have just been made
         if not all(x in known or x.op for x in wrt):
-            self._compare_moved(name, buckets)
+            self.compare_moved(name, buckets)
 
-    def compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows], uncompared: set[Program]) -> None:
-        """Compare recordings with new ones, if `fit` has not done this yet because no row took their branch before.
-
-        Args:
-            bucket: the samples.
-            reached: recordings, each with its rows. Those that have been compared are left out.
-            uncompared: the programs of the recordings that have not been compared. Those that are compared are removed.
+    def compare_first(self, bucket: Bucket, found: Sequence[tuple[Recording, int]]) -> None:
+        """Compare recordings with new ones, each for a row of a bucket, although nothing may have changed.
 
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
-        found = [(recording, rows[0]) for recording, rows in reached if recording.program in uncompared]
         whole = [
             recording.program for recording, row in found if self._compare_with_new_recording(bucket, recording, row)
         ]
-        uncompared.difference_update([recording.program for recording, _ in found])
         if whole and self._compared and not self._compared[0].is_outdated():
             self._compared = self._compared[0], self._compared[1].union(whole)
 
-    def _compare_moved(self, name: str, buckets: Sequence[Bucket]) -> frozenset[Program]:
+    def compare_moved(self, name: str, buckets: Sequence[Bucket]) -> frozenset[Program]:
         """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
 
         Return the programs of all recordings that are known to agree with the function as it is now.
@@ -178,11 +111,11 @@ class StaleCheck:
         if compared and not compared[0].is_outdated():
             in_place = compared[1]
         found = []
-        if len(in_place) < len(self._store.programs):
+        if len(in_place) < len(self.store.programs):
             found = [
                 (bucket, recording, rows[0])
                 for bucket in buckets
-                for recording, rows in self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
+                for recording, rows in self.store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
                 if recording.program not in in_place
             ]
         whole = [
@@ -195,7 +128,7 @@ class StaleCheck:
         if compared and not compared[0].complete:  # the next one may be, but to try takes time
             self._incomplete_calls += 1
             is_due = self._incomplete_calls.bit_count() == 1  # the first, second, fourth, eighth and so on
-        if found and is_due and (self._has_fitted or name != "fit"):
+        if found and is_due and (self.has_fitted or name != "fit"):
             roots = self._roots()
             code = ReachableCode(roots)
             graphs = [recording.program.compiled.graph for _, recording, _ in found]
@@ -225,13 +158,13 @@ class StaleCheck:
             known |= held | (others & third.leaves())  # what it makes itself is another `Value` in each recording
         if difference := folded.difference(again, known):
             raise ValueError(
-                f"{name}(): {self._name} is not what it was when its program was made: {difference}; compile it anew "
+                f"{name}(): {self.name} is not what it was when its program was made: {difference}; compile it anew "
                 "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
             )
         for program in (recording.program, recording.guards.program):
             if program:
                 program.check_operations(f"{name}(): ")
-        self._made_inside |= leaves - others
+        self.made_inside |= leaves - others
         return folded is recording
 
     def _recorded_and_restored(
@@ -257,7 +190,7 @@ class StaleCheck:
                 made = self._recorder.record(bucket, row, plain=True)
             except Exception as error:  # whatever the function raises
                 raise ValueError(
-                    f"{name}(): {self._name} is not what it was when its program was made, since it raises "
+                    f"{name}(): {self.name} is not what it was when its program was made, since it raises "
                     f"{type(error).__name__} now: {error}"
                 ) from error
             held = {*around.leaves}.intersection(Surroundings(roots).leaves) if around and find_held else set[Value]()
@@ -265,4 +198,82 @@ class StaleCheck:
 
     def _roots(self) -> tuple[Any, ...]:
         """Return the function and the values of its static arguments, through which it finds its parameters."""
-        return (self._function, *[x.value for static, _ in [*self._store.recordings] for _, x in static])
+        return (self._function, *[x.value for static, _ in [*self.store.recordings] for _, x in static])
+
+
+class FitCheck:
+    """The checks of one call of `fit`: the function still uses the same parameters, and makes none itself.
+
+    Args:
+        stale: compares the recordings of the function.
+        buckets: the samples. Recordings for other samples are not compared.
+        optimizer: the optimiser.
+
+    Attributes:
+        uncompared: the programs that were made for the same structure as the samples have, but for branches that no
+            sample takes now. They have to be compared before a sample uses them; see `compare_reached`.
+    """
+
+    def __init__(self, stale: StaleCheck, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:
+        self._stale, self._buckets, self._optimizer = stale, buckets, optimizer
+        self.uncompared = set[Program]()
+
+    def before_training(self) -> None:
+        """Check the function if it has been recorded already.
+
+        Raises:
+            ValueError: the function uses other parameters now, or makes the optimiser's parameters itself.
+        """
+        if self._stale.store.programs:
+            self._check()
+        self._stale.has_fitted = True
+
+    def _check(self) -> None:
+        """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
+
+        The recordings for the samples are compared with new recordings. From the second call of `fit` on, the
+        variables, collections and arrays that the function can read are remembered, and a recording is not compared
+        again until one of them has changed.
+        """
+        stale, buckets = self._stale, self._buckets
+        compared = stale.compare_moved("fit", buckets)
+        self.uncompared.clear()
+        if stale.store.branches:
+            for bucket in buckets:
+                known = stale.store.known(bucket)
+                self.uncompared.update([made.program for made in known if made.program not in compared])
+        for i, p in enumerate(self._optimizer.parameters if stale.made_inside else ()):
+            if p in stale.made_inside:
+                raise ValueError(
+                    f"fit(): {stale.name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
+                    "training would not change it; make it outside of the function"
+                )
+
+    def with_checks_after_callback(self, options: TrainingOptions) -> TrainingOptions:
+        """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
+
+        The check is left out if no epoch follows.
+        """
+
+        def callback(number: int, *losses: float) -> Any:
+            assert options.callback
+            answer = options.callback(number, *losses)
+            if number + 1 < options.epochs and (answer is None or answer is False):
+                self._check()
+            return answer
+
+        return dataclasses.replace(options, callback=callback)
+
+    def compare_reached(self, bucket: Bucket, reached: Iterable[RecordingRows]) -> None:
+        """Compare recordings with new ones, if this has not been done yet because no row took their branch before.
+
+        Args:
+            bucket: the samples.
+            reached: recordings, each with its rows. Those that have been compared are left out.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
+        """
+        found = [(recording, rows[0]) for recording, rows in reached if recording.program in self.uncompared]
+        self._stale.compare_first(bucket, found)
+        self.uncompared.difference_update([recording.program for recording, _ in found])
