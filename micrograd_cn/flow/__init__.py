@@ -9,7 +9,7 @@ the boxes, picture.js draws them, and narration.js tells the step in a sentence.
 tabs of the page: to type an expression (grammar.py), to train a network (playground/), to train a language model
 (model/), and lessons (lessons/). A room opens its computations in the stepper, the part of the page that steps through
 a graph. The computation of a network or model is written once, and playground/recorder.js records it: the stepper shows
-the recording as a graph, and playground/program.js computes it again and again for training. rooms.js shows the rooms,
+the recording as a graph, and playground/sweeps.js computes it again and again for training. rooms.js shows the rooms,
 writes what they show into the address, and follows the browser's history.
 """
 

@@ -369,7 +369,7 @@ interface Measured {
   right: number;
 }
 
-/** Equal operations of a program that trains; playground/program.js says what the parts are. */
+/** Equal operations that are computed together; playground/sweeps.js says what the parts are. */
 interface OperationRun {
   name: string;
   kind: string;

@@ -412,7 +412,7 @@ def test_a_lesson_gives_back_a_trained_network_and_a_trained_model(opened):
     page.press("ArrowRight", "ArrowRight")
     state = """[session.room, origin_text.textContent, session.chosen.done, [...session.board.trainer.network.data],
         session.board.trainer.steps, session.board.settings, model.learner.done, model.learner.losses, model.settings,
-        [...model.learner.program.data.subarray(0, model.learner.count)]]"""
+        [...model.learner.sweeps.data.subarray(0, model.learner.count)]]"""
     before = page.page.evaluate(state)
     for name in ("xor", "attention"):
         page.page.evaluate(f"showLesson('{name}', 3)")

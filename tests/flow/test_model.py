@@ -14,11 +14,11 @@ from micrograd_cn.optim import Adam
 DEMOS = Path(micrograd_cn.__file__).parents[1] / "demos"
 GIVEN = {"width": 16, "heads": 4, "layers": 1, "block": 16, "seed": 42, "rate": 0.01, "batch": 1, "steps": 1000}
 TRAIN = """([words, given, steps]) => {
-    const learner = new Learner(words ?? page.names.split(" "), given), { program, count } = learner;
+    const learner = new Learner(words ?? page.names.split(" "), given), { sweeps, count } = learner;
     learner.step();
-    const grads = [...program.grad.subarray(0, count)];
+    const grads = [...sweeps.grad.subarray(0, count)];
     while (learner.done < steps) learner.step();
-    return { grads, weights: [...program.data.subarray(0, count)], losses: learner.losses };
+    return { grads, weights: [...sweeps.data.subarray(0, count)], losses: learner.losses };
 }"""
 
 
@@ -89,12 +89,12 @@ def test_the_original_s_thousand_steps_end_at_its_weights(room, demo):
     assert apart(got["weights"], [p.data for p in demo.flat(weights)]) < 1e-6
 
 
-# The same lines record the program that trains and the graph that a reader opens, which the stepper computes by the
+# The same lines record what trains and the graph that a reader opens, which the stepper computes by the
 # table's rows. Both give the same gradients for all settings, alphabets and lengths of words.
 OPENED = """([words, given, word]) => {
-    const learner = new Learner(words, { ...given, rate: 0.01, batch: 1, steps: 10 }), { program, count } = learner;
+    const learner = new Learner(words, { ...given, rate: 0.01, batch: 1, steps: 10 }), { sweeps, count } = learner;
     for (let i = 0; i < 3; i++) learner.step();
-    program.grad.fill(0, 0, count);
+    sweeps.grad.fill(0, 0, count);
     const loss = learner.gradient(word, 1);
     const made = lossGraph(learner, word), { graph } = made, moves = movesOf(graph, ["backward"]);
     const state = replayed(graph, made, moves, moves.length), shown = {};
@@ -102,7 +102,7 @@ OPENED = """([words, given, word]) => {
     const own = {};
     for (const [matrix, rows] of Object.entries(learner.weights)) rows.forEach((row, j) => row.forEach((place, i) => {
         const name = matrix === "wte" || matrix === "lm_head" ? learner.letters[j] : j;
-        own[`${matrix}.${name}.${i}`] = program.grad[place];
+        own[`${matrix}.${name}.${i}`] = sweeps.grad[place];
     }));
     return { loss, root: made.data[graph.root], shown, own };
 }"""

@@ -12,7 +12,7 @@ from .pages import new_page
 
 pytestmark = pytest.mark.browser
 
-WEIGHTS = "[...model.learner.program.data.subarray(0, model.learner.count)]"
+WEIGHTS = "[...model.learner.sweeps.data.subarray(0, model.learner.count)]"
 REDUCED = {"replays": False, "reduced_motion": "reduce"}
 
 
@@ -176,7 +176,7 @@ def test_the_table_of_embeddings_is_read_and_opened_by_keys(model):
     page.page.locator("#m_table").focus()
     page.press("ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")  # the first key chooses the first number
     place = "model.learner.weights.wte[2][1]"
-    value = page.page.evaluate(f"shown(model.learner.program.data[{place}])")
+    value = page.page.evaluate(f"shown(model.learner.sweeps.data[{place}])")
     assert page.page.locator("#m_cell").inner_text().startswith(f"'c', number 2: {value}.")
     page.press("Enter")
     opened = page.page.locator("#origin_text").inner_text()
@@ -385,10 +385,10 @@ NUMBERS = """(opens) => {
     for (let i = 0; i < 30; i++) model.learner.work();
     const halfway = model.learner.ready;
     ({ word: () => byId("m_open_loss").click(), chance: () => openChance(3) })[opens]();
-    const { graph, numbers } = session, { weights, letters, program, done } = model.learner;
+    const { graph, numbers } = session, { weights, letters, sweeps, done } = model.learner;
     const differ = weights.wte.flatMap((row, j) => row.filter((place, i) => {
         const node = graph.nodes.findIndex(({ name }) => name === `wte.${letters[j]}.${i}`);
-        return node >= 0 && numbers.data[node] !== program.data[place];
+        return node >= 0 && numbers.data[node] !== sweeps.data[place];
     }));
     return [halfway > 0, differ.length, byId("origin_text").textContent.includes(`after ${done} training step`)];
 }"""

@@ -161,11 +161,11 @@ def test_a_program_of_the_model_room_passes_nothing_to_what_was_not_selected(roo
         """() => [["relu", x => [x]], ["maximum", x => [x, new Constant(0)]],
             ["where", x => [new Constant(0), x, new Constant(0)]]].map(([name, operands]) => {
             const to = new Recorder([], true), x = to.leaf(null, 1, -1);
-            const y = to.apply("sqrt", [to.apply(name, operands(x))]), program = new Program(to);
-            program.forward(0, program.runs.length);
-            program.begin(y.i, 1, 0);
-            program.backward(0, program.runs.length);
-            return String(program.grad[x.i]);
+            const y = to.apply("sqrt", [to.apply(name, operands(x))]), sweeps = new Sweeps(to);
+            sweeps.forward(0, sweeps.runs.length);
+            sweeps.begin(y.i, 1, 0);
+            sweeps.backward(0, sweeps.runs.length);
+            return String(sweeps.grad[x.i]);
         })"""
     )
     assert got == ["0", "0", "0"]

@@ -32,7 +32,7 @@ export function drawModelLosses(canvas, losses, words) {
 
 // Draw a row for each token and a column for each number of its embedding. The letters of the tokens in `read` stand
 // out.
-export function drawEmbeddings(canvas, { letters, width: numbers, weights, program }, cell, read) {
+export function drawEmbeddings(canvas, { letters, width: numbers, weights, sweeps }, cell, read) {
   const tall = rowHeight(canvas, letters.length);
   canvas.style.height = `${tall * letters.length}px`;
   const { context, width } = fitted(canvas);
@@ -41,14 +41,14 @@ export function drawEmbeddings(canvas, { letters, width: numbers, weights, progr
   let largest = 1e-12;
   for (const row of weights.wte)
     for (const place of row)
-      if (Number.isFinite(program.data[place])) largest = Math.max(largest, Math.abs(program.data[place]));
+      if (Number.isFinite(sweeps.data[place])) largest = Math.max(largest, Math.abs(sweeps.data[place]));
   Object.assign(context, { textAlign: "center", textBaseline: "middle" });
   letters.forEach((letter, j) => {
     context.font = `${read.has(j) ? 700 : 400} ${Math.min(15, tall)}px "DejaVu Sans Mono", Menlo, Consolas, "Noto Sans CJK SC", monospace`;
     context.fillStyle = read.has(j) ? colours.plus : colours.ink;
     context.fillText(letter === " " ? "␣" : letter, CELL.letter / 2, (j + 0.5) * tall);
     weights.wte[j].forEach((place, i) => {
-      const x = program.data[place] / largest;
+      const x = sweeps.data[place] / largest;
       context.globalAlpha = Number.isFinite(x) ? Math.min(1, Math.abs(x)) : 0;
       context.fillStyle = x > 0 ? colours.plus : colours.minus;
       context.fillRect(CELL.letter + i * wide, j * tall, wide - 1, tall - 1);

@@ -1,4 +1,4 @@
-// The language model. The same lines record the program that trains and the graphs that the reader opens.
+// The language model. The same lines record what trains and the graphs that the reader opens.
 //
 // `to` records the operations (playground/recorder.js). The model and the order of its random numbers are those of
 // Andrej Karpathy's microgpt (2026), as in demos/microgpt.py.

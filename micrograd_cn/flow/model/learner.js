@@ -2,7 +2,7 @@
 
 import { crossEntropy, gpt, meanOf, shapesOf } from "./gpt.js";
 import { updateModel } from "./update.js";
-import { Program } from "../playground/program.js";
+import { Sweeps } from "../playground/sweeps.js";
 import { Random } from "../playground/random.js";
 import { Recorder, placesOf } from "../playground/recorder.js";
 
@@ -58,7 +58,7 @@ export class Learner {
     this.tokens = placesOf(this.inputs.tokens);
     this.targets = placesOf(this.inputs.targets);
     this.read = gpt(recorder, weights, this);
-    this.program = new Program(recorder);
+    this.sweeps = new Sweeps(recorder);
     this.places = []; // what was recorded at each position, such as logits, attention, and the mean loss up to there
     this.mean = new Float64Array(this.count);
     this.square = new Float64Array(this.count);
@@ -66,17 +66,17 @@ export class Learner {
 
   // Return what is recorded for a position. Positions are recorded when a word is long enough for the first time.
   at(position) {
-    const { program, recorder, places, inputs } = this;
+    const { sweeps, recorder, places, inputs } = this;
     while (places.length <= position) {
       const n = places.length;
       const value = this.read(inputs.tokens[n]);
-      const logitsEnd = program.extend();
+      const logitsEnd = sweeps.extend();
       const entropy = crossEntropy(recorder, value.logits, inputs.targets[n]);
       const loss = meanOf(recorder, [...places.map(each => each.entropy), entropy]).i;
       const logits = placesOf(value.logits);
       const attention = value.attention.map(placesOf);
       const begin = n ? places[n - 1].end : 0;
-      places.push({ logits, attention, begin, logitsEnd, entropy, loss, end: program.extend() });
+      places.push({ logits, attention, begin, logitsEnd, entropy, loss, end: sweeps.extend() });
     }
     return places[position];
   }
@@ -88,18 +88,18 @@ export class Learner {
 
   // Return the mean loss of a word. Its gradient times `share` is added to the gradients of the parameters.
   gradient(word, share) {
-    const { program } = this;
+    const { sweeps } = this;
     const tokens = this.tokensOf(word);
     const length = tokens.length - 1;
     const { end, loss } = this.at(length - 1);
-    const { data } = program;
+    const { data } = sweeps;
     for (let i = 0; i < length; i++) {
       data[this.tokens[i]] = tokens[i];
       data[this.targets[i]] = tokens[i + 1];
     }
-    program.forward(0, end);
-    program.begin(loss, share, this.count);
-    program.backward(0, end);
+    sweeps.forward(0, end);
+    sweeps.begin(loss, share, this.count);
+    sweeps.backward(0, end);
     return data[loss];
   }
 
@@ -111,7 +111,7 @@ export class Learner {
   // Do a part of a step: record a new position, or add the gradient of the next word. After the last word of the batch,
   // update the weights and return the loss of the batch. Before that, return null.
   work() {
-    const { program, batch, done } = this;
+    const { sweeps, batch, done } = this;
     const word = this.words[(done * batch + this.ready) % this.words.length];
     const length = this.tokensOf(word).length - 1;
     if (this.places.length < length) {
@@ -119,7 +119,7 @@ export class Learner {
       return null;
     }
     if (this.ready === 0) {
-      program.grad.fill(0, 0, this.count);
+      sweeps.grad.fill(0, 0, this.count);
       this.total = 0;
     }
     this.total += this.gradient(word, 1 / batch);
@@ -127,7 +127,7 @@ export class Learner {
     const rate = this.rate * Math.max(0, 1 - done / this.steps);
     this.done++;
     this.ready = 0;
-    updateModel(rate, this.done, program.data.subarray(0, this.count), program.grad, this.mean, this.square);
+    updateModel(rate, this.done, sweeps.data.subarray(0, this.count), sweeps.grad, this.mean, this.square);
     const loss = this.total / batch;
     this.losses.push(loss);
     return loss;
@@ -141,19 +141,19 @@ export class Learner {
 
   // Return what training has changed.
   get made() {
-    const { program, count, mean, square, losses, done } = this;
-    const [data, grad] = [program.data, program.grad].map(numbers => numbers.subarray(0, count));
-    return { program: { data, grad }, mean, square, losses, done };
+    const { sweeps, count, mean, square, losses, done } = this;
+    const [data, grad] = [sweeps.data, sweeps.grad].map(numbers => numbers.subarray(0, count));
+    return { sweeps: { data, grad }, mean, square, losses, done };
   }
 
   // Return what the model says after some tokens: the chances of the next token at a temperature, and the attention of
   // each head at each token.
   look(tokens, temperature = 1) {
-    const { program } = this;
+    const { sweeps } = this;
     const last = this.at(tokens.length - 1);
-    const { data } = program;
+    const { data } = sweeps;
     tokens.forEach((token, i) => (data[this.tokens[i]] = token));
-    program.forward(0, last.logitsEnd);
+    sweeps.forward(0, last.logitsEnd);
     const attention = tokens.map((_, i) => this.places[i].attention.map(shares => shares.map(place => data[place])));
     return {
       chances: chancesOf(
@@ -168,11 +168,11 @@ export class Learner {
   invent(rng, temperature) {
     const tokens = [this.end];
     while (tokens.length <= this.block) {
-      const { program } = this;
+      const { sweeps } = this;
       const now = this.at(tokens.length - 1);
-      const { data } = program;
+      const { data } = sweeps;
       data[this.tokens[tokens.length - 1]] = tokens.at(-1);
-      program.forward(now.begin, now.logitsEnd); // the results at the positions before are still there
+      sweeps.forward(now.begin, now.logitsEnd); // the results at the positions before are still there
       const next = drawnFrom(
         rng,
         chancesOf(

@@ -12,14 +12,14 @@ import { Recorder } from "../playground/recorder.js";
  * @returns {Recorded}
  */
 function openedGraph(learner, tokens, ask) {
-  const { program, weights, letters } = learner;
+  const { sweeps, weights, letters } = learner;
   const recorder = new Recorder(letters);
   const leaves = Object.fromEntries(
     Object.entries(weights).map(([name, rows]) => {
       const named = j => (name === "wte" || name === "lm_head" ? letters[j] : String(j));
       const row = (places, j) =>
         recorder.within(named(j), () =>
-          places.map((place, i) => recorder.leaf(recorder.path(String(i)), 3, program.data[place])),
+          places.map((place, i) => recorder.leaf(recorder.path(String(i)), 3, sweeps.data[place])),
         );
       return [name, insideOf(recorder, name.split("."), () => rows.map(row))];
     }),

@@ -111,7 +111,7 @@ function tellCell() {
   // In the middle of a batch, the gradients are not complete.
   const place = learner.weights.wte[cell.token][cell.column];
   const whole = learner.done > 0 && learner.ready === 0;
-  const { data, grad } = learner.program;
+  const { data, grad } = learner.sweeps;
   const told = { token: letterOf(cell.token), number: cell.column + 1, value: shown(data[place]) };
   setText(byId("m_cell"), filled(words.m_cell, { ...told, grad: whole ? shown(grad[place]) : "–" }));
 }

@@ -10,7 +10,7 @@ import { ReadError, readExpression } from "./expression.js";
 import { REST } from "./link.js";
 import { Network } from "./network.js";
 import { Field, GRID, Survey } from "./plane.js";
-import { Program } from "./program.js";
+import { Sweeps } from "./sweeps.js";
 import { Random } from "./random.js";
 import { Constant, Recorder } from "./recorder.js";
 import { showRoom } from "./rooms.js";
@@ -50,7 +50,7 @@ openDoor({
     views,
     wiring,
   },
-  ...{ Constant, Program, Random, Recorder, slopesOf },
+  ...{ Constant, Sweeps, Random, Recorder, slopesOf },
   ...{ Learner, MODEL_DEFAULTS, attentionGraph, chanceGraph, drawModelLosses, letterOf, lossGraph },
   ...{ invent, model, modelShares, openAttention, openChance, setModel, showModel, typedTokens },
 });

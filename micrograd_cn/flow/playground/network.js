@@ -1,9 +1,9 @@
 // A multi-layer perceptron and its losses. The parameters are in the order of the library.
 //
-// The same lines record the program that trains and the graph that the reader opens. tests/flow/test_training.py proves
+// The same lines record what trains and the graph that the reader opens. tests/flow/test_training.py proves
 // that the weights are the library's, and that both give the same gradients.
 
-import { Program } from "./program.js";
+import { Sweeps } from "./sweeps.js";
 import { Random } from "./random.js";
 import { Constant, Recorder, placesOf } from "./recorder.js";
 import { partials } from "../rows.js";
@@ -114,53 +114,53 @@ export class Network {
     const recorded = recordNetwork(recorder, weights, inputs, this);
     const [output] = recorded.at(-1).out;
     this.output = output.i;
-    const program = new Program(recorder);
-    this.program = program;
-    this.end = program.runs.length;
+    const sweeps = new Sweeps(recorder);
+    this.sweeps = sweeps;
+    this.end = sweeps.runs.length;
     this.losses = losses.map(steps => {
-      const begin = program.runs.length;
+      const begin = sweeps.runs.length;
       const place = recordLoss(recorder, steps, output).i;
-      return { begin, place, end: program.extend() };
+      return { begin, place, end: sweeps.extend() };
     });
     // The arrays are no longer replaced, and the results of a layer are side by side.
-    this.data = program.data.subarray(0, this.count);
-    this.grad = program.grad.subarray(0, this.count);
+    this.data = sweeps.data.subarray(0, this.count);
+    this.grad = sweeps.grad.subarray(0, this.count);
     /** @param {Ref[]} nodes */
-    const side = ([first], { nout }, numbers = program.data) => numbers.subarray(first.i, first.i + nout);
+    const side = ([first], { nout }, numbers = sweeps.data) => numbers.subarray(first.i, first.i + nout);
     this.layers.forEach((layer, l) => {
       const { sums, out } = recorded[l];
-      Object.assign(layer, { sums: side(sums, layer), out: side(out, layer), back: side(out, layer, program.grad) });
+      Object.assign(layer, { sums: side(sums, layer), out: side(out, layer), back: side(out, layer, sweeps.grad) });
     });
   }
 
-  // Return the output for these inputs. The program keeps what gradient() needs.
+  // Return the output for these inputs. The sweeps keep what gradient() needs.
   forward(inputs) {
-    const { program } = this;
-    for (let i = 0; i < inputs.length; i++) program.data[this.inputs[i]] = inputs[i];
-    program.forward(0, this.end);
-    return program.data[this.output];
+    const { sweeps } = this;
+    for (let i = 0; i < inputs.length; i++) sweeps.data[this.inputs[i]] = inputs[i];
+    sweeps.forward(0, this.end);
+    return sweeps.data[this.output];
   }
 
   // After forward(inputs), return the loss for a class.
   loss(label) {
     const { begin, place, end } = this.losses[label];
-    this.program.forward(begin, end);
-    return this.program.data[place];
+    this.sweeps.forward(begin, end);
+    return this.sweeps.data[place];
   }
 
   // After loss(label), add `share` times its gradient to the gradients of the parameters.
   backward(label, share) {
-    const { program, output } = this;
+    const { sweeps, output } = this;
     const { begin, place, end } = this.losses[label];
-    program.begin(place, 1, this.count);
-    program.backward(begin, end);
-    program.grad[output] *= share;
-    program.backward(0, this.end);
+    sweeps.begin(place, 1, this.count);
+    sweeps.backward(begin, end);
+    sweeps.grad[output] *= share;
+    sweeps.backward(0, this.end);
   }
 
   // After forward(inputs), add the gradients of something whose derivative with respect to the output is `upstream`.
   backwardFrom(upstream) {
-    this.program.begin(this.output, upstream, this.count);
-    this.program.backward(0, this.end);
+    this.sweeps.begin(this.output, upstream, this.count);
+    this.sweeps.backward(0, this.end);
   }
 }

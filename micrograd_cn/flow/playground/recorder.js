@@ -1,5 +1,5 @@
 // Record operations, for one of two uses. `finish` makes a graph of them for the stepper, with names and parts, which has
-// only what its root depends on. A recording that `trains` has no names, and program.js computes it again and again.
+// only what its root depends on. A recording that `trains` has no names, and sweeps.js computes it again and again.
 //
 // There is `apply` for any operation, `dot`, `logsumexp` and `take` for sequences, `within` for what belongs to a part,
 // and `alike` for parts that have the same stages.
@@ -18,7 +18,7 @@ export class Ref {
 }
 
 /**
- * Return the places that nodes have in a program.
+ * Return the places that nodes have in `Sweeps`.
  * @param {Ref[]} nodes
  */
 export const placesOf = nodes => nodes.map(({ i }) => i);
@@ -37,7 +37,7 @@ const constantIn = x => (x instanceof Constant ? x.value : x);
 export class Recorder {
   /**
    * @param {string[]} letters the names of a language model's tokens
-   * @param {boolean} trains whether the operations are for a program that trains
+   * @param {boolean} trains whether the operations are for `Sweeps`, which train
    */
   constructor(letters = [], trains = false) {
     this.letters = letters;
@@ -87,8 +87,8 @@ export class Recorder {
 
   /**
    * Record `count` parts, each with all stages. A stage is given the index of the part and the result of the stage
-   * before. Return the last results. For a program that trains, each stage is recorded for all parts, because a program
-   * computes equal operations faster that stand together.
+   * before. Return the last results. For `Sweeps`, each stage is recorded for all parts, because they
+   * compute equal operations faster that stand together.
    * @param {number} count
    * @param {(j: number) => string} name
    * @param {((j: number, before: any) => any)[]} stages
@@ -148,7 +148,7 @@ export class Recorder {
     return this.constants.get(value);
   }
 
-  // Record an operation of sequences. A program computes it without a row, and a page that only trains has none for it.
+  // Record an operation of sequences. `Sweeps` compute it without a row, and a page that only trains has none for it.
   sequences(op, operands, name = null) {
     return this.operation(op, this.trains ? WITHOUT_ROW : factsFor(op, operands.length), operands, name);
   }
@@ -161,8 +161,8 @@ export class Recorder {
     return this.sequences("logsumexp", xs, name);
   }
 
-  // Return the member of a sequence at an index. If the index is a known number, nothing needs to be recorded. A program
-  // that trains is told the index later: it is the number in the place `index`.
+  // Return the member of a sequence at an index. If the index is a known number, nothing needs to be recorded. To
+  // `Sweeps` the index is told later: it is the number in the place `index`.
   take(index, xs) {
     return index instanceof Ref ? this.sequences("take", [index, ...xs]) : xs[index];
   }

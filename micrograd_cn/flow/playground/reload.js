@@ -42,7 +42,7 @@ export function giveBack(name, state) {
   return true;
 }
 
-// Typed arrays stay where they are, because programs refer to them. JSON has null in the place of nan and inf.
+// Typed arrays stay where they are, because `Sweeps` refer to them. JSON has null in the place of nan and inf.
 function adopt(state, had) {
   for (const [key, x] of Object.entries(had)) {
     if (ArrayBuffer.isView(state[key])) /** @type {any} */ (state[key]).set(x.map(number => number ?? NaN));

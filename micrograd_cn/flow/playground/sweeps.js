@@ -1,7 +1,8 @@
-// A recording that is computed again and again, as runs of equal operations on one array of numbers.
+// The forward and the reverse sweep over a recording, again and again, as runs of equal operations on one array of
+// numbers.
 //
 // This is the page's backward pass for training. That of stepper/engine.js does the same in the plainest form, one edge
-// at a time, and tests/flow/test_program.py proves that both give the same gradients. Here, too, a node that no
+// at a time, and tests/flow/test_sweeps.py proves that both give the same gradients. Here, too, a node that no
 // gradient reaches sends nothing, and an operation sends nothing to an operand that it did not select. Slopes are those
 // of the table's rows. For speed, sums of products and logarithms of sums are added up in one pass; the rows round
 // their sums correctly, so the two may differ by the rounding of a sum.
@@ -21,7 +22,7 @@ import { sendsTo } from "../stepper/graph.js";
 // object inherits from it. Without this line a step of the largest network takes 1.2 to 1.6 times as long.
 Object.create(forward);
 
-export class Program {
+export class Sweeps {
   /** @param {Recorder} recorder a recording that trains */
   constructor(recorder) {
     this.recorder = recorder;

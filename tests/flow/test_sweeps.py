@@ -12,7 +12,7 @@ from .pages import new_page, same
 
 pytestmark = pytest.mark.browser
 
-# Record the same random computation for a graph or for a program: operations of the rows of one to three operands, sums
+# Record the same random computation for a graph or for `Sweeps`: operations of the rows of one to three operands, sums
 # of products, neurons, and logarithms of sums. Some numbers are infinite, and many operands are not selected.
 COMPUTATION = """const computation = (to, seed) => {
     const rng = new Random(seed), numbers = [], leaves = [];
@@ -46,18 +46,18 @@ COMPARED = (
     "seed => {"
     + COMPUTATION
     + """
-    const trains = new Recorder([], true), one = computation(trains, seed), program = new Program(trains);
-    program.forward(0, program.runs.length);
-    program.begin(one.root.i, 1, 0);
-    program.backward(0, program.runs.length);
+    const trains = new Recorder([], true), one = computation(trains, seed), sweeps = new Sweeps(trains);
+    sweeps.forward(0, sweeps.runs.length);
+    sweeps.begin(one.root.i, 1, 0);
+    sweeps.backward(0, sweeps.runs.length);
     const recorder = new Recorder(), other = computation(recorder, seed);
     const made = recorder.finish(other.root), { graph } = made;
     const moves = movesOf(graph, ["backward"]), state = replayed(graph, made, moves, moves.length);
     const place = name => graph.nodes.findIndex(node => node.name === name);
     const plain = one.leaves.map((_, i) => (place(`x${i}`) < 0 ? 0 : gradient(state, place(`x${i}`))));
-    const quick = one.leaves.map(x => program.grad[x.i]), sizes = made.partials.flat().concat(made.data).map(Math.abs);
+    const quick = one.leaves.map(x => sweeps.grad[x.i]), sizes = made.partials.flat().concat(made.data).map(Math.abs);
     const texts = xs => xs.map(x => String(x));
-    return { value: texts([program.data[one.root.i], made.data[graph.root]]), plain: texts(plain), quick: texts(quick),
+    return { value: texts([sweeps.data[one.root.i], made.data[graph.root]]), plain: texts(plain), quick: texts(quick),
         idle: graph.order.some(i => !state.reached[i]), finite: sizes.every(Number.isFinite) };
 }"""
 )
@@ -88,11 +88,11 @@ def test_what_is_not_reached_sends_nothing_in_the_program_either(room, biased):
         const to = new Recorder([], true), [x, w, b] = [0, -1, -1].map(x => to.leaf(null, 1, x));
         const y = to.apply("sqrt", [x]); // its slope is infinite
         const root = to.apply("relu", [to.dot([y], [w], null, biased ? b : null)]); // it selects 0
-        const program = new Program(to);
-        program.forward(0, program.runs.length);
-        program.begin(root.i, 1, 0);
-        program.backward(0, program.runs.length);
-        return [x, w, b].map(({ i }) => program.grad[i]);
+        const sweeps = new Sweeps(to);
+        sweeps.forward(0, sweeps.runs.length);
+        sweeps.begin(root.i, 1, 0);
+        sweeps.backward(0, sweeps.runs.length);
+        return [x, w, b].map(({ i }) => sweeps.grad[i]);
     }"""
     assert room.evaluate(script, biased) == [0, 0, 0]
 
@@ -147,9 +147,9 @@ def test_values_of_sequences_are_those_of_the_rows_up_to_the_rounding_of_a_sum(r
         const xs = places.slice(0, count), ys = places.slice(count, 2 * count), few = xs.slice(0, count >> 1);
         const some = ys.slice(0, few.length), biases = [null, places.at(-1)];
         const dots = biases.map(bias => to.dot(few, some, null, bias));
-        const all = [...dots, to.logsumexp(xs), to.take(at, xs)], program = new Program(to);
-        program.forward(0, program.runs.length);
-        const data = operands => operands.map(({ i }) => program.data[i]), pairs = [...few, ...some];
+        const all = [...dots, to.logsumexp(xs), to.take(at, xs)], sweeps = new Sweeps(to);
+        sweeps.forward(0, sweeps.runs.length);
+        const data = operands => operands.map(({ i }) => sweeps.data[i]), pairs = [...few, ...some];
         const row = (name, operands) => forward[page.operations[name][operands.length].row](...data(operands));
         return [data(all),
             [row("dot", pairs), row("dot", [...pairs, places.at(-1)]), row("logsumexp", xs), row("take", [at, ...xs])]];
