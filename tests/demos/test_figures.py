@@ -254,7 +254,7 @@ def test_points_are_dragged_with_the_mouse_and_with_a_finger(opened: Any, browse
     ):
         client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     moved = "Number(w.value) > 1 && Number(b.value) < 0.5"
-    wait = f"(look => look(look, 0))((look, n) => {moved} || (n < 50 ? after(() => look(look, n + 1)) : false))"
+    wait = f"(look => look(look, 0))((look, n) => {moved} || (n < 600 ? after(() => look(look, n + 1)) : false))"
     assert phone.evaluate(f"(after => {wait})(next => new Promise(go => setTimeout(go, 100)).then(next))")
 
 

@@ -333,8 +333,7 @@ def test_the_third_caption_ends_where_its_number_arrives(name, about, lesson):
 @pytest.mark.browser
 def test_a_lesson_plays_up_to_what_it_tells_and_pauses(opened):
     page = opened(playground("en"), replays=False)
-    page.page.evaluate("showLesson('adding', 3)")
-    assert page.page.evaluate("session.chosen.timer !== null")
+    assert page.page.evaluate("(showLesson('adding', 3), session.chosen.timer !== null)")  # before time goes on
     page.wait_for("session.chosen.timer === null")
     assert gradients(page)["a"] == 4
     assert page.page.evaluate("session.position < session.steps.length")
@@ -558,7 +557,7 @@ def test_a_link_to_a_caption_opens_what_its_sender_saw(opened):
 def test_an_impatient_reader_s_model_learns_before_its_attention_is_opened(opened):
     page = opened(playground("en"), replays=False, reduced_motion="reduce")
     open_link(page, "lesson=attention")
-    page.press("n", "n", "n")
+    page.page.evaluate("for (let i = 0; i < 3; i++) byId('lesson_next').click()")  # no time to learn in between
     page.wait_for(SHOWN)
     assert page.page.evaluate("[session.lesson.at, model.learner.done, model.running]") == [4, 300, None]
     page.press("n", "n")

@@ -325,12 +325,12 @@ def test_charts_are_drawn_in_the_size_in_which_they_are_shown(room, charts, open
     page.goto("about:blank")
     page.goto(f"{playing.url}#room={room}")
     playing.requests[:] = [playing.url]
-    right = f"""() => [...document.querySelectorAll("{charts}")].every(
+    right = f"""[...document.querySelectorAll("{charts}")].every(
         ({{ width, height, clientWidth, clientHeight }}) =>
             clientWidth > 50 && clientHeight > 0 && width === clientWidth && height === clientHeight)"""
     for size in ((1300, 900), (1100, 800)):
         page.set_viewport_size(window(size))
-        page.wait_for_function(right, timeout=5000)
+        playing.wait_for(right)
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
