@@ -75,8 +75,8 @@ INSIDE = {
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("words", "public_names", "expression", "formula"),
     "testing": (
-        *("numeric", "inputs", "report", "arrays", "gradcheck", "drawing", "strategies", "checks_gradient"),
-        *("operations", "find_functions", "pytest_plugin"),
+        *("numeric", "inputs", "report", "value_checks", "arrays", "gradcheck", "drawing", "strategies"),
+        *("checks_gradient", "operations", "find_functions", "pytest_plugin"),
     ),
     "compiler": (
         *("threads", "instructions", "llvm", "data", "python", "loops", "tables", "native", "pipeline", "runtime"),

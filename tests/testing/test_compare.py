@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from micrograd_cn.testing.arrays.tolerance import ArrayTolerance
-from micrograd_cn.testing.numeric.compare import Claim, ValueTolerance, compare, compare_value
+from micrograd_cn.testing.numeric.compare import Claim, compare
 from micrograd_cn.testing.numeric.numerical import Estimate, Steps, derivative
+from micrograd_cn.testing.value_checks.value_stages import ValueTolerance, compare_value
 
 SIDES = pytest.mark.parametrize("sign", [-1.0, 1.0])
 

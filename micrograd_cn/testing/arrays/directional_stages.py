@@ -2,24 +2,25 @@
 
 `STAGES` lists the stages, and `HALF_PRECISION_STAGES` those for float16 and bfloat16. They are tried in order, and each
 costs more than those before it. A stage returns a comparison if it can tell whether the derivative is right or wrong,
-or that nobody could tell. Otherwise it returns None. If no stage decides, noise hides the derivative. φ is the weighted
-sum of the outputs of a function along a direction (see `DirectionalFunction`). Its derivative at 0, which is checked,
-is called analytic, and its difference from a numerical derivative is called the mismatch.
+or that nobody could tell. Otherwise it returns None. Some of the last stages are those of functions of `Value`s, too
+(`numeric.stages`). φ is the weighted sum of the outputs of a function along a direction (see `DirectionalFunction`).
+Its derivative at 0, which is checked, is called analytic, and its difference from a numerical derivative is called the
+mismatch.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 
 from ..numeric.call_budget import OutOfCalls
-from ..numeric.compare import Claim, Comparison, compare, noise_note
+from ..numeric.compare import Claim, Comparison, Stage, compare, first_verdict, noise_note
 from ..numeric.numerical import Estimate, central_quotient, noise_level, two_step_estimate
+from ..numeric.stages import agrees_by_known_rounding, measured_rounding_decides, noise_hides_it
 from ..numeric.thresholds import (
     ALL_NOISE,
     BEYOND_NOISE,
@@ -110,10 +111,7 @@ def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float
         OutOfCalls: the running comparison may not call the user's function any more.
     """
     case = Case(title, phi, typical_slope)
-    for stage in HALF_PRECISION_STAGES if case.half_precision else STAGES:
-        if comparison := stage(case):
-            return comparison
-    return noise_hides_it(case)
+    return first_verdict(HALF_PRECISION_STAGES if case.half_precision else STAGES, case)
 
 
 class Case:
@@ -190,6 +188,16 @@ class Case:
         """The comparison at the point after rounding has been measured, and the tolerance that it used."""
         rounding = self._measured_rounding()
         return self._allowing_for_analytic_noise(self.compare_at_point(rounding, self.tolerance), rounding)
+
+    @property
+    def by_known_rounding(self) -> Comparison:
+        """The comparison at the point, as if only the last bits of the outputs were rounded."""
+        return self.compare_at_point(self.phi.rounding, self.tolerance)
+
+    @property
+    def by_measured_rounding(self) -> Comparison:
+        """The comparison at the point after rounding has been measured."""
+        return self.at_point[0]
 
     def compare_at_point(self, rounding: float, tolerance: ArrayTolerance) -> Comparison:
         """Compare the derivative of `phi` at 0 with numerical derivatives there, which are extrapolated to steps of 0.
@@ -342,24 +350,10 @@ def first_look_decides(case: Case) -> Comparison | None:
     return seen
 
 
-def agrees_by_last_bits(case: Case) -> Comparison | None:
-    """Compare at the point, as if only the last bits of the outputs were rounded.
-
-    The comparison is returned if the derivative agrees, and the point is not special, as a kink is.
-    """
-    comparison = case.compare_at_point(case.phi.rounding, case.tolerance)
-    return comparison if comparison.agrees and not comparison.note else None
-
-
-def measured_rounding_decides(case: Case) -> Comparison | None:
-    """Compare at the point with the rounding that is measured there; return the comparison unless noise hides it."""
-    return None if case.at_point[0].noisy else case.at_point[0]
-
-
 def first_look_is_more_exact(case: Case) -> Comparison | None:
     """Return the cheapest comparison, `Case.first_look`, if it is more exact than the one at the point."""
     seen = case.first_look
-    return seen if seen and seen.numeric.error < case.at_point[0].numeric.error else None
+    return seen if seen and seen.numeric.error < case.by_measured_rounding.numeric.error else None
 
 
 def interval_means_decide(case: Case) -> Comparison | None:
@@ -368,32 +362,28 @@ def interval_means_decide(case: Case) -> Comparison | None:
     return None if over is None or over.agrees is None else over
 
 
-def noise_hides_it(case: Case) -> Comparison:
-    """Return the comparison at the point, which says that noise hides the derivative. It is the last resort."""
-    return case.at_point[0]
-
-
-Stage: TypeAlias = Callable[[Case], Comparison | None]
-STAGES: tuple[Stage, ...] = (
+STAGES: tuple[Stage[Case], ...] = (
     leaves_domain,
     nothing_changes,
     rounding_hides_all,
     agrees_at_first_look,
     is_step,
     first_look_decides,
-    agrees_by_last_bits,
+    agrees_by_known_rounding,
     measured_rounding_decides,
     interval_means_decide,
+    noise_hides_it,
 )
-HALF_PRECISION_STAGES: tuple[Stage, ...] = (
+HALF_PRECISION_STAGES: tuple[Stage[Case], ...] = (
     nothing_changes,
     rounding_hides_both,
     agrees_at_first_look,
     is_step,
     first_look_decides,
-    agrees_by_last_bits,
+    agrees_by_known_rounding,
     measured_rounding_decides,
     first_look_is_more_exact,
+    noise_hides_it,
 )
 
 

@@ -1,38 +1,33 @@
 """Compare one derivative with a numerical one: it is right, wrong, or not comparable.
 
-A `Claim` holds the derivative that is checked, the function, and the point. A `Comparison` is the verdict. The
-derivative that is checked is called analytic.
+A `Claim` holds the derivative that is checked, the function, and the point. A `Comparison` is the verdict. It is
+reached in stages: `STAGES_AT_POINT` lists them, and the first one that can decide does (`first_verdict`). Functions of
+`Value`s and functions of arrays have further stages, which come before these. The derivative that is checked is called
+analytic.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import inf, nan
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
-from .numerical import Estimate, Steps, agree, derivative, is_off_in_first_order, noise_level, taylor_order
+from .numerical import Estimate, Steps, agree, derivative, is_off_in_first_order, taylor_order
 from .thresholds import (
-    ESTIMATED_ERRORS,
-    EXCUSED_ERROR,
     FINEST_JUMP,
     FIRST_ORDER,
-    HIDDEN_VALUE_CHANGE,
     JUMP_ROUNDING,
     KNOWN_ROUGHLY,
-    KNOWN_WELL,
     MAX_JUMP,
-    MAX_ZERO_ERROR,
     NEARER_SLOPE,
     NOISE_SHARE,
     OUTSIDE,
     SAME_SLOPE,
     SURE_IN_FINEST,
-    TELLING_SHARE,
     WIDER_THAN_FINEST,
-    ZERO_SHARE,
 )
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
@@ -73,6 +68,10 @@ class Comparison:
         return math.fabs(self.analytic - self.numeric.slope)
 
 
+C = TypeVar("C")
+Stage: TypeAlias = Callable[[C], Comparison | None]
+
+
 class Tolerance(Protocol):
     """Tells how exact a numerical derivative must be, and how far from it the derivative that is checked may be."""
 
@@ -85,39 +84,14 @@ class Tolerance(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class ValueTolerance:
-    """The tolerance for functions of `Value`s, whose rounding errors are known from their graphs.
+def first_verdict(stages: Iterable[Stage[C]], case: C) -> Comparison:
+    """Return the comparison of the first stage that decides. The last stage of a list always decides.
 
-    Attributes:
-        rtol: relative tolerance.
-        atol: absolute tolerance.
-        typical_slope: |y| / max(|x|, 1) for the point x and the value y. With this slope, the function changes by about
-            its own value in a step of max(|x|, 1).
+    Args:
+        stages: functions that take the case, and return a comparison, or None if they cannot decide.
+        case: what the stages look at: the derivative that is compared, and what earlier stages have found out.
     """
-
-    rtol: float
-    atol: float
-    typical_slope: float
-
-    def is_exact_enough(self, e: Estimate) -> bool:
-        """Return whether the numerical derivative `e` is exact enough to compare another derivative with it."""
-        # An estimate with a larger error would excuse any derivative.
-        telling = max(
-            self.atol, min(ZERO_SHARE * self.typical_slope, MAX_ZERO_ERROR), TELLING_SHARE * math.fabs(e.slope)
-        )
-        return (
-            e.error <= max(self.atol, self.rtol * max(math.fabs(e.slope), self.typical_slope))
-            and ESTIMATED_ERRORS * e.error <= telling
-        )
-
-    def allowed_error(self, analytic: float, *estimates: Estimate) -> float:
-        """Return how far `analytic`, the derivative that is checked, may be from the numerical ones in `estimates`."""
-        larger = math.fabs(analytic) if math.isfinite(analytic) else 0.0
-        return max(
-            self.atol,
-            *(max(self.rtol * max(math.fabs(e.slope), larger), ESTIMATED_ERRORS * e.error) for e in estimates),
-        )
+    return next(comparison for stage in stages if (comparison := stage(case)))
 
 
 @dataclass(frozen=True)
@@ -154,6 +128,16 @@ class Claim:
         """The numerical derivative that uses values of `g` on both sides of `x`."""
         return self.derivative(0)
 
+    @functools.cached_property
+    def left(self) -> Estimate:
+        """The numerical derivative that uses values of `g` on the left of `x`."""
+        return self.derivative(-1)
+
+    @functools.cached_property
+    def right(self) -> Estimate:
+        """The numerical derivative that uses values of `g` on the right of `x`."""
+        return self.derivative(1)
+
     @property
     def looks_wrong(self) -> bool:
         """Whether the analytic derivative is not finite, or farther from the numerical one than is allowed."""
@@ -164,6 +148,22 @@ class Claim:
         """Return the numerical derivative of `g`: central for side 0, from the right for 1, from the left for -1."""
         accept = None if side else self.accept
         return derivative(self.g, self.x, side, self.rounding, self.steps, accept)
+
+    def allowed_error(self, *estimates: Estimate) -> float:
+        """Return how far the analytic derivative may be from the numerical ones in `estimates`."""
+        return self.tolerance.allowed_error(self.analytic, *estimates)
+
+    def is_near(self, e: Estimate) -> bool:
+        """Return whether the analytic derivative is as near to the numerical one in `e` as the tolerance allows."""
+        return math.fabs(self.analytic - e.slope) <= self.allowed_error(e)
+
+    def knows(self, *estimates: Estimate) -> bool:
+        """Return whether all these numerical derivatives are exact enough to compare the analytic one with them."""
+        return all(map(self.tolerance.is_exact_enough, estimates))
+
+    def verdict(self, numeric: Estimate, agrees: bool | None, note: str = "", noisy: bool = False) -> Comparison:
+        """Return the comparison of the analytic derivative with the numerical one in `numeric`."""
+        return Comparison(self.title, self.analytic, numeric, agrees, note, noisy)
 
     def remainder_order(self) -> float:
         """Return the order of the Taylor remainder (see `taylor_order`); it is about 1 for a wrong derivative.
@@ -190,51 +190,8 @@ class Claim:
         return is_off_in_first_order(self.g, self.x, self.analytic, self.rounding, first, mismatch)
 
 
-def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: Callable[[], bool]) -> Comparison:
-    """Compare the derivative of a function of `Value`s with a numerical one.
-
-    A difference counts as a mistake only if it exceeds the measured rounding noise of the function. A derivative that
-    agrees only because of the default absolute tolerance is still wrong if the numerical one is known to four digits
-    and no intermediate value has lost digits.
-
-    Args:
-        claim: the derivative, the function and the point.
-        rtol: relative tolerance.
-        atol: the absolute tolerance that the user gave; None for the default.
-        loses_digits: tells whether an intermediate value has lost digits, for example by cancellation.
-    """
-    title, analytic, g, x = claim.title, claim.analytic, claim.g, claim.x
-    if not math.isfinite(claim.y):
-        return Comparison(
-            title, analytic, Estimate(nan, inf), None, f"not finite at the point: the function is {claim.y}"
-        )
-    comparison, rounding = compare(claim), claim.rounding
-    if comparison.agrees is None:
-        return comparison
-    if comparison.agrees is False or comparison.note:
-        measured = max(rounding, noise_level(g, x))
-        unseen = comparison.agrees is False and comparison.numeric.slope == 0.0
-        if unseen and math.fabs(analytic) * max(math.fabs(x), 1.0) <= HIDDEN_VALUE_CHANGE * measured:
-            return replace(comparison, agrees=None, note=noise_note(measured), noisy=True)
-        return compare(replace(claim, rounding=measured)) if measured > rounding else comparison
-    enough = max(EXCUSED_ERROR, rtol)
-    if atol is not None or _is_close(analytic, comparison.numeric.slope, enough) or loses_digits():
-        return comparison
-    measured = max(rounding, noise_level(g, x))
-    again = derivative(g, x, 0, measured)
-    is_exact_enough = again.slope != 0.0 and again.error <= KNOWN_WELL * math.fabs(again.slope)
-    if is_exact_enough and not _is_close(analytic, again.slope, enough):
-        return Comparison(title, analytic, again, False, remainder_order=taylor_order(g, x, analytic, measured))
-    return comparison
-
-
-def _is_close(analytic: float, slope: float, part: float) -> bool:
-    """Return whether `analytic` differs from `slope` by at most `part` times the size of `slope`."""
-    return math.fabs(analytic - slope) <= part * math.fabs(slope)
-
-
 def compare(claim: Claim) -> Comparison:
-    """Compare the derivative in a claim with a numerical one.
+    """Compare the derivative in a claim with a numerical one, by the first stage in `STAGES_AT_POINT` that decides.
 
     At a kink, the derivative is right if it lies between the two one-sided derivatives. At the edge of the domain, it
     is right if it is the one-sided derivative. A derivative that differs may still count as not compared. It does if
@@ -242,7 +199,7 @@ def compare(claim: Claim) -> Comparison:
     `Claim.steps`. If `needs_first_order` is set, it also does if neither the order of the Taylor remainder nor
     `is_off_in_first_order` shows a mistake.
     """
-    comparison = _compare_once(claim)
+    comparison = first_verdict(STAGES_AT_POINT, claim)
     if comparison.noisy and claim.needs_first_order and _is_off_though_noisy(claim):
         return replace(comparison, agrees=False, note="", noisy=False)
     if comparison.agrees is not False:
@@ -265,7 +222,7 @@ def _is_off_though_noisy(claim: Claim) -> bool:
     """Return whether the central numerical derivative shows a mistake, even if noise hides the one-sided ones."""
     central = claim.central
     return (
-        claim.tolerance.is_exact_enough(central)
+        claim.knows(central)
         and claim.looks_wrong
         and math.isfinite(claim.analytic)
         and claim.is_off_in_first_order(central.slope)
@@ -287,50 +244,94 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
     return (nearer or jumps) and SURE_IN_FINEST * rounding < mismatch * finest
 
 
-def _compare_once(claim: Claim) -> Comparison:
-    """Compare the claimed derivative with the central numerical one or, if that is not exact, with one-sided ones."""
-    title, analytic, rounding = claim.title, claim.analytic, claim.rounding
-    is_exact_enough, allowed_error = claim.tolerance.is_exact_enough, claim.tolerance.allowed_error
+def agrees_on_both_sides(claim: Claim) -> Comparison | None:
+    """Call the derivative right if it agrees with the central numerical one."""
     central = claim.central
-    if is_exact_enough(central) and math.fabs(analytic - central.slope) <= allowed_error(analytic, central):
-        return Comparison(title, analytic, central, True)
-    left, right = claim.derivative(-1), claim.derivative(1)
-    if is_exact_enough(left) and is_exact_enough(right):
-        kink = f"kink: {left.slope:.6g} on the left, {right.slope:.6g} on the right"
-        apart = math.fabs(left.slope - right.slope)
-        if apart <= SAME_SLOPE * allowed_error(analytic, left, right):
-            sides = (left, right)
-            near = [math.fabs(analytic - side.slope) <= allowed_error(analytic, side) for side in sides]
-            if any(near) and apart > sum(allowed_error(analytic, side) for side in sides):
-                # The derivative is that of one side, hardly by coincidence: this is a kink, so it is not called wrong.
-                return Comparison(title, analytic, central, None, kink)
-            agrees = all(near)
-            return Comparison(title, analytic, central if is_exact_enough(central) and not agrees else right, agrees)
-        lower, upper = sorted((left, right), key=lambda side: side.slope)
-        inside = (
-            lower.slope - allowed_error(analytic, lower) <= analytic <= upper.slope + allowed_error(analytic, upper)
-        )
-        return Comparison(title, analytic, central, None if math.isnan(analytic) else inside, kink)
-    if is_exact_enough(left) or is_exact_enough(right):
-        side, where = (left, "left") if is_exact_enough(left) else (right, "right")
-        agrees = math.fabs(analytic - side.slope) <= allowed_error(analytic, side)
-        if not agrees and is_exact_enough(central) and agree(central, side):  # it is smooth on the other side, too
-            return Comparison(title, analytic, central, False)
-        y = beyond = claim.y
-        if not claim.steps:  # a function along a direction is the same at neighbouring floats
-            beyond = claim.g(math.nextafter(claim.x, inf if where == "left" else -inf))
-        jump = math.fabs(beyond - y) > max(MAX_JUMP * max(math.fabs(beyond), math.fabs(y)), JUMP_ROUNDING * rounding)
-        if math.isfinite(beyond) and (jump or not agrees):
-            return Comparison(title, analytic, side, None, f"a jump or a pole nearby: smooth on the {where} only")
-        return Comparison(title, analytic, side, agrees, f"edge of the domain: compared on the {where}")
-    known = [side for side in (central, left, right) if side.error <= KNOWN_ROUGHLY * math.fabs(side.slope)]
-    if len(known) == 3:  # at a kink, the derivative may be anywhere between those of the two sides
-        ends = [side.slope + sign * OUTSIDE * side.error for side in known for sign in (1.0, -1.0)]
-        if not min(ends) <= analytic <= max(ends):
-            return Comparison(title, analytic, central, False)
+    return claim.verdict(central, True) if claim.knows(central) and claim.is_near(central) else None
+
+
+def has_one_slope(claim: Claim) -> Comparison | None:
+    """Compare the derivative with those of both sides if these are known, and are so near that there is no kink.
+
+    If the derivative agrees with one side alone, and the two sides differ by more than they may, nothing is said: it is
+    the derivative of that side, hardly by coincidence, so there is a small kink.
+    """
+    left, right = claim.left, claim.right
+    if not claim.knows(left, right):
+        return None
+    apart = math.fabs(left.slope - right.slope)
+    if not apart <= SAME_SLOPE * claim.allowed_error(left, right):
+        return None
+    near = claim.is_near(left), claim.is_near(right)
+    if any(near) and apart > claim.allowed_error(left) + claim.allowed_error(right):
+        return claim.verdict(claim.central, None, _kink_note(claim))
+    agrees = all(near)
+    return claim.verdict(claim.central if claim.knows(claim.central) and not agrees else right, agrees)
+
+
+def lies_at_kink(claim: Claim) -> Comparison | None:
+    """If the derivatives of both sides are known and differ, ask whether the derivative lies between them."""
+    if not claim.knows(claim.left, claim.right):
+        return None
+    lower, upper = sorted((claim.left, claim.right), key=lambda side: side.slope)
+    low, high = lower.slope - claim.allowed_error(lower), upper.slope + claim.allowed_error(upper)
+    agrees = None if math.isnan(claim.analytic) else low <= claim.analytic <= high
+    return claim.verdict(claim.central, agrees, _kink_note(claim))
+
+
+def lies_at_edge(claim: Claim) -> Comparison | None:
+    """Compare the derivative with that of one side if only this is known, as at the edge of the domain.
+
+    If there is a jump or a pole on the other side, nothing is said.
+    """
+    sides = {"left": claim.left, "right": claim.right}
+    known = [where for where, side in sides.items() if claim.knows(side)]
+    if not known:
+        return None
+    where = known[0]
+    side, central, y = sides[where], claim.central, claim.y
+    agrees = claim.is_near(side)
+    if not agrees and claim.knows(central) and agree(central, side):  # it is smooth on the other side, too
+        return claim.verdict(central, False)
+    beyond = y
+    if not claim.steps:  # a function along a direction is the same at neighbouring floats
+        beyond = claim.g(math.nextafter(claim.x, inf if where == "left" else -inf))
+    jump = math.fabs(beyond - y) > max(MAX_JUMP * max(math.fabs(beyond), math.fabs(y)), JUMP_ROUNDING * claim.rounding)
+    if math.isfinite(beyond) and (jump or not agrees):
+        return claim.verdict(side, None, f"a jump or a pole nearby: smooth on the {where} only")
+    return claim.verdict(side, agrees, f"edge of the domain: compared on the {where}")
+
+
+def lies_far_outside(claim: Claim) -> Comparison | None:
+    """Call the derivative wrong if it is far from all that a kink allows, though both sides are known but roughly."""
+    estimates = claim.central, claim.left, claim.right
+    if not all(e.error <= KNOWN_ROUGHLY * math.fabs(e.slope) for e in estimates):
+        return None
+    ends = [e.slope + sign * OUTSIDE * e.error for e in estimates for sign in (1.0, -1.0)]
+    return None if min(ends) <= claim.analytic <= max(ends) else claim.verdict(claim.central, False)
+
+
+def is_unknown(claim: Claim) -> Comparison:
+    """Say that nobody can tell, and whether noise is the reason. It is the last resort."""
+    central = claim.central
     if central.noise > NOISE_SHARE * central.error:
-        return Comparison(title, analytic, central, None, noise_note(rounding), noisy=True)
-    return Comparison(title, analytic, central, None, "no numerical derivative: a jump, a pole, or too much noise")
+        return claim.verdict(central, None, noise_note(claim.rounding), noisy=True)
+    return claim.verdict(central, None, "no numerical derivative: a jump, a pole, or too much noise")
+
+
+STAGES_AT_POINT: tuple[Stage[Claim], ...] = (
+    agrees_on_both_sides,
+    has_one_slope,
+    lies_at_kink,
+    lies_at_edge,
+    lies_far_outside,
+    is_unknown,
+)
+
+
+def _kink_note(claim: Claim) -> str:
+    """Return a note with the slopes of both sides."""
+    return f"kink: {claim.left.slope:.6g} on the left, {claim.right.slope:.6g} on the right"
 
 
 def noise_note(rounding: float) -> str:
