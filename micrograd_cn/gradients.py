@@ -171,9 +171,12 @@ def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: Reac
     is_node = type(upstream) is not float
     for x, edge in edges:
         _, partial, selection = edge
-        if selection is None and (certain or (in_sum and isinstance(partial, Value))):
-            quick = is_node and type(partial) is not float  # skips a call, for speed
-            terms[x].append(upstream * partial if quick else _product(upstream, partial))
+        is_number = type(partial) is float
+        # What `contribution_through` finds for these edges, too, without a call for each, for speed.
+        if selection is None and (
+            certain or (math.isfinite(partial) if is_number else in_sum and isinstance(partial, Value))
+        ):
+            terms[x].append(upstream * partial if is_node and not is_number else _product(upstream, partial))
         elif (contribution := contribution_through(edge, upstream, reach, node)) is not None:
             terms[x].append(contribution)
 
