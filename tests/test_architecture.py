@@ -83,7 +83,18 @@ INSIDE = {
         *("training", "c", "program", "derivatives", "function"),
     ),
     "compiler.function": (
-        *("guards", "traced", "hooks", "branch", "arguments", "recording", "plain_errors", "refusals", "gradients"),
+        *(
+            "guards",
+            "traced",
+            "hooks",
+            "branch",
+            "arguments",
+            "number_calls",
+            "recording",
+            "plain_errors",
+            "refusals",
+            "gradients",
+        ),
         *("merged", "store", "array_calls", "merged_calls", "stale", "fitting", "jit", "minimize"),
     ),
 }

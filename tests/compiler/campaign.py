@@ -77,7 +77,8 @@ class Noisy(Operators):
             pairs, terms = op.lowerings.summands(*xs)
             finite = [(a, b) for a, b in (*pairs, *((1.0, t) for t in terms)) if math.isfinite(a) and math.isfinite(b)]
             if sum([abs(a * b) for a, b in finite]) == inf:  # some order of the terms overflows
-                return Noisy(Noisy.rng.choice([y, 1e308, inf, -inf, nan]))
+                # Compiled code does not round products, so it adds a finite one to inf where the engine adds -inf
+                return Noisy(Noisy.rng.choice([1e308, inf, -inf, nan, *([y] if y == y else [])]))
         if op.name in EXACT or not math.isfinite(y):
             return Noisy(y)
         bits = 1.0 if op.name in ("add", "sub", "mul", "div") else 8.0

@@ -1,7 +1,9 @@
 """`check` calls a function with the numbers of its samples, too, and finds what it does differently for `Value`s."""
 
+import math
 from fractions import Fraction
 from functools import singledispatch
+from numbers import Number
 
 import numpy as np
 import pytest
@@ -59,6 +61,61 @@ OF_NUMBERS = {
 }
 
 
+class Reversed(Value):
+    def __rsub__(self, other):
+        return other * 7.0
+
+
+class Larger(Value):
+    def __gt__(self, other):
+        return True
+
+
+REVERSED, LARGER = Reversed(2.0), Larger(2.0)
+# Functions that may tell a `Value` from a number: the first call calls them with numbers, too, and compares
+ASKING = {name: f for name, (f, _) in [*OF_NUMBERS.items()][:8]} | {
+    "isinstance of a Value": lambda x: W * x if isinstance(x, Value) else W,
+    "an abstract class": lambda x: W * x if isinstance(x, Number) else W,
+    "__class__": lambda x: W * x if x.__class__ is float else W,
+    "hasattr": lambda x: W * x if hasattr(x, "backward") else W,
+    "getattr": lambda x: W if getattr(x, "is_integer", None) else W * x,
+    "an int": lambda x: W * x if isinstance(x, int) else W,
+    "items": lambda xs: sum(W * x if isinstance(x, float) else W for x in xs),
+    "a reversed operator": lambda x: x - REVERSED,
+    "a comparison of a subclass": lambda x: W * x if x < LARGER else W,
+}
+ARGUMENTS = {"dtype": np.ones(3), "numbers in a dict": {"a": (1,)}, "items": [3.0, 4.0]}
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_a_first_call_warns_of_a_function_that_gives_something_else_for_numbers(name):
+    f = compile(ASKING[name])
+    with pytest.warns(UserWarning, match=r"computes \[.*\] for the numbers .* instead of .*: write (isin|v \* x)"):
+        f(ARGUMENTS.get(name, 3.0))
+
+
+def test_a_first_call_puts_back_what_a_call_with_numbers_changes():
+    seen, before = [], W.grad
+
+    def f(x):
+        seen.append(type(x).__name__ == "float")
+        if isinstance(x, float):
+            (W * x).backward()
+        return W * x
+
+    compile(f)(3.0)
+    assert seen == [False]
+    assert W.grad == before
+
+
+def test_a_first_call_does_not_warn_of_a_function_that_computes_the_same_in_another_way():
+    compile(lambda x: W * (x.exp() if isinstance(x, Value) else math.exp(x)))(1.0)
+    compile(lambda x: W * (x if isinstance(x, (float, Value)) else x[0]))(1.0)
+    compile(lambda x: W * (math.tanh(x) if isinstance(x, float) else x.tanh()))(1.0)
+    compile(lambda x: SQUARED * x)(1.0)
+
+
+@pytest.mark.filterwarnings("ignore:.* for the numbers of this sample")
 @pytest.mark.parametrize("name", OF_NUMBERS)
 def test_check_finds_a_function_that_gives_something_else_for_numbers_than_for_values(name):
     f, column = OF_NUMBERS[name]

@@ -129,6 +129,7 @@ READING_MODULES = {"parameters", "named_parameters", "modules", "named_modules",
 READING_IN_MODULES = READING_ALL | READING_MODULES
 # Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
 BASES = (object, ABC, Generic, Protocol, Module)
+ASKING = {"hasattr", "getattr"}  # names by which code asks for an attribute whose name is a text
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
 NAMESPACES = {"globals", "vars", "__dict__"}  # code that uses one of these may read variables by texts
 # Collections that may be compared by ==, and copied: their methods are not the user's
@@ -148,10 +149,13 @@ class Facts(NamedTuple):
     Attributes:
         names: the names of the global variables, attributes and methods that the code uses.
         writes: whether the code may change a variable or an object outside of the function.
+        asks: whether the code asks for an attribute by which a `Value` differs from a number, as `hasattr(x, "grad")`
+            does, or for the dtype of an array.
     """
 
     names: frozenset[str]
     writes: bool
+    asks: bool
 
 
 @lru_cache(4096)
@@ -159,7 +163,7 @@ def facts_of(code: CodeType) -> Facts:
     """Return the facts that are found in the code of a function, and in that of the functions defined inside it.
 
     >>> facts_of((lambda x: x.append(1)).__code__)
-    Facts(names=frozenset({'append'}), writes=True)
+    Facts(names=frozenset({'append'}), writes=True, asks=False)
     """
     inner = [facts_of(part) for part in code.co_consts if issubclass(type(part), CodeType)]
     names = frozenset(code.co_names).union(*[each.names for each in inner])
@@ -173,7 +177,11 @@ def facts_of(code: CodeType) -> Facts:
     writes = not opcodes.isdisjoint(WRITING_OPCODES) or not WRITING_NAMES.isdisjoint(names)
     writes |= any("out" in constant for constant in code.co_consts if type(constant) is tuple)  # f(x, out=array)
     rebinds = bool(code.co_freevars) and dis.opmap["STORE_DEREF"] in opcodes
-    return Facts(names, writes or rebinds or any(each.writes for each in inner))
+    texts = [x for x in code.co_consts if type(x) is str] if not ASKING.isdisjoint(names) else []
+    asks = "dtype" in names or any(hasattr(Value, name) is not hasattr(float, name) for name in texts)
+    return Facts(
+        names, writes or rebinds or any(each.writes for each in inner), asks or any(each.asks for each in inner)
+    )
 
 
 class ReachableCode:
@@ -199,7 +207,7 @@ class ReachableCode:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
-        self.has_iterators = False
+        self.has_iterators = self._asks = self._has_value_class = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
         self._kinds: dict[type, list[Any]] = {}  # the classes whose methods have been looked at, and their slots
@@ -222,6 +230,16 @@ class ReachableCode:
     def names(self) -> frozenset[str]:
         """The names of the global variables, attributes and methods that the code uses."""
         return frozenset(self._names)
+
+    @property
+    def asks_for_kinds(self) -> bool:
+        """Whether the code may tell a `Value` from a number in a way that runs no code of the `Value`.
+
+        >>> ReachableCode([lambda x: x if isinstance(x, Value) else 0.0]).asks_for_kinds
+        True
+        """
+        asks_for_value = self._has_value_class and "isinstance" in self._names
+        return self._asks or self.asks_for_types or asks_for_value
 
     @property
     def attributes(self) -> frozenset[str] | None:
@@ -312,6 +330,7 @@ class ReachableCode:
     def _visit_type(self, kind: type) -> None:
         """Visit the code that makes an object of the class `kind`."""
         self.asks_for_types |= kind is type  # under another name
+        self._has_value_class |= issubclass(kind, Value)
         self.may_change |= kind.__module__ in DRAWING  # a new layer draws its weights from a generator
         for base in kind.__mro__[:-1]:
             if is_users_module(base.__module__):
@@ -334,8 +353,10 @@ class ReachableCode:
                         self._unread.append((name, READING_ALL, part))
 
     def _visit_function(self, f: FunctionType) -> None:
-        names, writes = facts_of(f.__code__)
+        names, writes, asks = facts_of(f.__code__)
         self.writes |= writes
+        self._asks |= asks
+        self._has_value_class |= "Value" in names  # an attribute of a module
         self._names |= names
         self.asks_for_identity |= "id" in names
         self.asks_for_types |= "type" in names or "__class__" in names

@@ -11,6 +11,7 @@ A call passes through these modules in this order, but skips those that it does 
     store           finds for each row the recording that computes it, and has missing ones made
     recording       records the function for a row, twice if it may do something else in each call: a `Recording` is the
                     graph of one call
+    number_calls    calls it with numbers, too, if it may tell a `Value` from a number, and warns of another result
     hooks           note the comparisons of the call, and refuse what a program could not repeat
     traced          defines the values that the function computes, whose numbers it cannot read
     guards          checks for rows whether comparisons have their recorded outcome

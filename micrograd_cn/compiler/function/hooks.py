@@ -18,6 +18,7 @@ from ...graph import context
 from ...graph.callers import is_numpys_code
 from ...graph.context import FORMATTED, Hooks, enter, here, hook_other_threads, leave, recording
 from ...graph.plain_numbers import is_users_code
+from ...ops.number import OPERATORS
 from ...ops.operation import Op
 from ...ops.registry import OPS
 from ..data.captured import CapturedValue, capture, describe
@@ -30,6 +31,7 @@ from .traced import (
     RefusingHooks,
     Traced,
     TracedCondition,
+    TracedInput,
     goes_to_a_log,
     refusal,
     refuse,
@@ -41,6 +43,8 @@ T = TypeVar("T")
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 HIDDEN = "?nan?-inf?"  # in the place of a number in a text: no number, and with all that a number may be recognised by
 MAX_CONVERSIONS = 100  # errors whose tracebacks are looked at when the recording ends
+BUILT_IN = {float, int, Value, Traced, TracedCondition, TracedInput}  # classes of operands without users' operators
+_set_class: Any = vars(object)["__class__"].__set__  # without the property of `Traced`
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
 
@@ -77,6 +81,8 @@ class RecordingHooks(RefusingHooks):
             ends.
         caught: a text with the first error that the function has caught where it needs a plain number, and its place;
             "" if there is none. A plain function gets no such error, so it may compute something else.
+        asked: by what the function may have told a value from a plain number, and what to write instead; "" if by
+            nothing.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
             one in the next call; None if no such text was made, except for a log.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
@@ -85,7 +91,7 @@ class RecordingHooks(RefusingHooks):
     def __init__(self, kind: type[Value] = Traced, hides_numbers: bool = False) -> None:
         self._kind, self._hides_numbers = kind, hides_numbers
         self.refused_text: TypeError | None = None
-        self.caught = ""
+        self.caught = self.asked = ""
         self._conversions: list[Exception] = []
         self.guards: list[Guard] = []
         self.made_elsewhere: set[int] = set()
@@ -129,7 +135,7 @@ class RecordingHooks(RefusingHooks):
         if here().hooks is self:
             leave(self)
         for x in (*self._nodes, *self._inputs):
-            x.__class__ = Value  # Traced has the same slots
+            _set_class(x, Value)  # Traced has the same slots
         vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def _finish(self) -> None:
@@ -149,7 +155,14 @@ class RecordingHooks(RefusingHooks):
                 text = f"{left} {symbol} {right}"
                 canonical = f"{right} {same} {left}" if symbol in MIRRORED else text
                 self.guards.append(Guard(node, held, place, text, canonical))
-        self._self_contained = not _read_captured(self._nodes)
+        compared = [x for a, _, b, *_ in self._comparisons.values() for x in (a, b)]
+        kinds = {type(x) for node in self._nodes for x in node.operands}.union(map(type, compared))
+        self._self_contained = Value not in kinds or not _read_captured(self._nodes)
+        for kind in filter(_overrides_operators, kinds - BUILT_IN):
+            self.asked = self.asked or (
+                f"An operand v is a {kind.__name__}, whose operators are not called where v is on the right of an "
+                "argument x: write v * x for x * v"
+            )
         check_gradient_flow(self._nodes)
         for x in (*self._inputs, *self._nodes, *_frozen_since(self._nodes)):
             if not x.requires_grad:
@@ -189,6 +202,13 @@ class RecordingHooks(RefusingHooks):
                 self.caught = f"{frame.f_code.co_filename}, line {trace.tb_lineno}: {type(error).__name__}: {error}"
                 break
         self._conversions = []
+
+    def asked_for_class(self) -> None:
+        """Note that the function has asked for the class of a value, and got another answer than for a number."""
+        self.asked = self.asked or (
+            f"{user_location()} asks for the class of a Value that is in the place of a number: write "
+            "isinstance(x, (int, float, Value)) for isinstance(x, (int, float))"
+        )
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
         """Remember an error, so it is raised at the end of the recording even if the function catches it."""
@@ -260,7 +280,7 @@ class RecordingHooks(RefusingHooks):
     def made_condition(self, x: Value) -> Value:
         """Return `x`, an element of the result of a comparison of arrays, such that Python code can branch on it."""
         if type(x) is self._kind:
-            x.__class__ = TracedCondition  # it has the same slots
+            _set_class(x, TracedCondition)  # it has the same slots
         return x
 
     def detached(self, x: Value) -> Value | None:
@@ -410,6 +430,10 @@ def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
         for x, derivative in ((node._a, node._da), (node._b, node._db)):
             if derivative is not None and isinstance(x, Value) and x.op is None and not x.requires_grad:
                 yield x
+
+
+def _overrides_operators(kind: type) -> bool:
+    return issubclass(kind, Value) and any(getattr(kind, name) is not getattr(Value, name) for name in OPERATORS)
 
 
 def _read_captured(nodes: Iterable[Value]) -> bool:

@@ -50,8 +50,9 @@ from .fitting import FunctionFit
 from .gradients import BatchPart, GradientVariables, auxiliary, mean_matrix, numpy_of, scattered
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
+from .number_calls import numbers_from
 from .plain_errors import PlainErrors
-from .recording import Recorder, Recording, numbers_from
+from .recording import Recorder, Recording
 from .refusals import check_has_gradient, check_has_trainable, check_key_order, check_pair, check_single
 from .stale import StaleCheck
 from .store import RecordingStore
@@ -123,35 +124,42 @@ def compile(  # noqa: A001 -- the field's name
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
       changed since.
     - If a parameter, or a number outside the function that it reads, is replaced after the function was recorded, `fit`
-      raises an error, and so does a derivative with respect to a list that has the new parameter. A call and the other
-      methods do not check this: they go on with what was recorded, and a structure or a branch that is recorded later
-      uses the new one. So compile anew after something was replaced, or change a parameter's `data` instead. A number
-      that the functions of a user-defined operation read is such a number, too. If it has changed, a `gradient`,
-      `jacobian` or `hessian` that no call has needed before raises an error, while `backward` goes on with the old one.
+      raises an error. This includes the number that an object's `__float__` returns. An error is also raised by a
+      derivative with respect to a list that has the new parameter. A call and the other methods do not check this: they
+      go on with what was recorded, and a structure or a branch that is recorded later uses the new one. So compile anew
+      after something was replaced, or change a parameter's `data` instead. A number that the functions of a
+      user-defined operation read is such a number, too. If it has changed, a `gradient`, `jacobian` or `hessian` that
+      no call has needed before raises an error, while `backward` goes on with the old one.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function. So `isinstance(x, float)` of an argument is False, and
-      `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. And x * v, where v belongs to a
-      subclass of `Value` with a `__mul__` of its own, is the product of two `Value`s: write v * x. `check` finds this,
-      and integers whose results overflow, since it calls the function with numbers, too.
+      `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass
+      of `Value` with a `__mul__` of its own, is the product of two `Value`s: write v * x. If a function may tell a
+      `Value` from a number in such a way, it is also called with the numbers of the recorded sample, and a warning says
+      whether it computes something else for them. `check` does this for other samples, and finds integers whose results
+      overflow, too.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
       recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from
-      an iterator stays taken. It is an error if the two recordings differ. That a function does something else in each
-      call is not noticed if this happens in the code of other packages, in objects that the function reaches only in a
-      way that its code does not show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond
-      the first 8 items of a collection or the first 50 objects of a class, in a collection of more than 10000 items, in
-      an array of more than 100000 numbers, beyond the first 20000 objects, in an array of another library than numpy,
-      in a `ContextVar`, in memory that a ctypes pointer points to, in an attribute of a class that the function
-      makes, or if both recordings happen to be the same, as with a count of calls that only matters in the tenth call.
-      Nor is it noticed if another thread reads a parameter, or if code reads attributes that begin with an underscore.
-      The label of a recorded argument is its name, and the text of a recorded value has no number.
+      an iterator stays taken, and what it prints, or writes to a file or a log, is written again. A function that gives
+      the text of a parameter to an object of the user's class, such as a log, is recorded again, too, with texts that
+      have `?nan?-inf?` in the place of numbers: write print(...), or use `logging`, for a single text. It is an error
+      if the two recordings differ. That a function does something else in each call is not noticed if this happens in
+      the code of other packages, in objects that the function reaches only in a way that its code does not show (such
+      as `getattr` with a computed name, or `eval`), in the code of objects beyond the first 8 items of a collection or
+      the first 50 objects of a class, in a collection of more than 10000 items, in an array of more than 100000
+      numbers, beyond the first 20000 objects, in an array of another library than numpy, in a `ContextVar`, in memory
+      that a ctypes pointer points to, in an attribute of a class that the function makes, or if both recordings happen
+      to be the same, as with a count of calls that only matters in the tenth call. Nor is it noticed if another thread
+      reads a parameter, or if code reads attributes that begin with an underscore. The label of a recorded argument is
+      its name, and the text of a recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
     - A sum is added up term by term, not rounded once. In `dot` and in sums of gradients, products are not rounded
       before they are added, and gradients are added up in another order than in `backward()`. So a compiled sum may
-      overflow although its result is finite. The engine, which rounds a sum once, gives the finite result. `check`
-      finds such a sum.
+      overflow although its result is finite. The engine, which rounds a sum once, gives the finite result. And if
+      rounded products would be inf and -inf, a compiled sum may be inf or -inf, while the engine gives nan. `check`
+      finds such sums.
     - An elementary function that is computed for many rows at once has an error of at most 4 units in the last place;
       `compiler.llvm.functions.ULPS` has the bound for each function. Code for single rows calls the functions of C's
       library, unless several calls of one function are computed together as a vector. x**2 is computed as x * x.

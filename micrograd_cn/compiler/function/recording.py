@@ -10,29 +10,26 @@ from __future__ import annotations
 import copy
 import functools
 import re
-import reprlib
-import warnings
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextvars import copy_context
 from typing import Any
 
 from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
-from ...graph.callers import warn_at_user
 from ...graph.numpy_errors import numpy_advice
 from ...ops.number import is_of_numpy, number
 from ..data.captured import CapturedValue, describe, with_folded
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
-from ..data.samples import Bucket, TreeDef, leaf_paths, plain_argument, unflatten
+from ..data.samples import Bucket, TreeDef, leaf_paths, unflatten
 from ..data.surroundings import ReachableCode, Surroundings
 from ..derivatives import Program
-from ..program import close
 from ..runtime.executable import without_collector
 from .arguments import Arguments
 from .branch import Branch
 from .guards import CompiledGuards, Guard
-from .hooks import RecordingHooks, inline_compiled
+from .hooks import RecordingHooks
+from .number_calls import warn_if_numbers_differ
 from .traced import Traced, TracedInput
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
@@ -56,6 +53,10 @@ NO_COLLECTION = r"'Value' object is not (subscriptable|iterable)|'Value' has no 
 VECTOR_INSTEAD = (
     "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
     "sample in each row, or as [(x,)] for the one vector x"
+)
+ASKS_FOR_KINDS = (
+    "It may ask what an argument is, by isinstance, type, hasattr or dtype: write isinstance(x, (int, float, Value)), "
+    "so it does the same for both"
 )
 
 
@@ -88,7 +89,8 @@ class Recorder:
         """Return a recording for a row, and whether a second recording, in the same way, was compared with it.
 
         This is done if the function may do something else in each call, or has changed something. If it has made texts
-        of parameters, except for a log, it is also recorded with other texts.
+        of parameters, except for a log, it is also recorded with other texts. If it may tell a `Value` from a number,
+        it is also called with numbers, and a warning says whether it computes something else for them.
 
         Raises:
             TypeError: the recordings differ, or the function raises an error when it is recorded again.
@@ -115,6 +117,14 @@ class Recorder:
             difference, cause = self._difference_if_again(made, bucket, row, roots, held, hides_numbers=True)
             if difference:
                 raise made.refused_text from cause
+        asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds else "")
+        if asked or made.caught:
+            numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
+            call = functools.partial(self._arguments.call, bucket.static)
+            with Surroundings(roots).restored():
+                warn_if_numbers_differ(
+                    self._arguments.name, call, bucket.treedef, numbers, made.results, made.caught, asked
+                )
         return made, is_twice
 
     def _difference_if_again(
@@ -157,6 +167,8 @@ class Recording:
         hides_numbers: whether texts of parameters hide their numbers, unless they go to a log.
 
     Attributes:
+        caught: the error that the function has caught where it needs a plain number, and its place; "" if none.
+        asked: by what the function may have told a `Value` from a number, and what to write instead; "" if by nothing.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
             one in the next call; None if no such text was made, except for a log.
         outcomes: for each guard, whether its comparison held for the recorded sample, the file and line of the
@@ -209,8 +221,7 @@ class Recording:
                 advice = "; ".join([WRITE_INSTEAD, *also])
                 error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
             raise
-        if recorded.caught and not plain:
-            _compare_with_numbers(name, call, treedef, numbers, result, recorded.caught)
+        self.caught, self.asked = recorded.caught, recorded.asked
         leaves, self.rebuild = flatten(result)
         if not leaves:
             raise TypeError(f"{name} returned {result!r}, which contains no number")
@@ -222,6 +233,11 @@ class Recording:
         self._captured = captured
         self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
         self.outcomes = [guard.outcome for guard in self._guards]
+
+    @property
+    def results(self) -> list[float]:
+        """The numbers that the function returned."""
+        return [x._data for x in self._recorded]
 
     def compile(self, parameters: Sequence[Value]) -> None:
         """Make the programs that compute the guards (comparisons that must have the same outcome) and the outputs.
@@ -388,51 +404,6 @@ class Recording:
             if not same(x, y):
                 return f"one of them returns {_shown(x)}, the other {_shown(y)}"
         return ""
-
-
-def numbers_from(call: Callable[[], Any]) -> list[float] | None:
-    """Call a user's function with numbers by `call()`, and return the numbers in its result; None if it fails.
-
-    No warning is given. Recording has given those of the function, and numpy warns where an integer overflows.
-    """
-    try:
-        with inline_compiled(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            result = copy_context().run(call)
-        return [number(x.data if isinstance(x, Value) else x) for _, x in flatten(result)[0]]
-    except Exception:  # code that was written for `Value`s alone, such as `x.exp()`, may raise anything for a number
-        return None
-
-
-def _compare_with_numbers(
-    name: str, call: Callable[..., Any], treedef: TreeDef, numbers: Sequence[float], result: Any, caught: str
-) -> None:
-    """Warn if a function that has caught a refusal computes something else for the numbers of the recorded sample.
-
-    The function needs a plain number there, and gets none while it is recorded. It may have gone on in the same way by
-    an operation, as in `try: math.exp(x)`, `except TypeError: x.exp()`.
-
-    Args:
-        name: the function's name.
-        call: a function that takes the dict of the arguments, and calls the function.
-        treedef: describes how the arguments are nested.
-        numbers: the numbers of the sample.
-        result: what the function has returned while it was recorded.
-        caught: the error that it has caught, and its place.
-    """
-    index = "as an index" in caught
-    values = iter([int(x) if index and x.is_integer() else x for x in numbers])
-    arguments = {argument: plain_argument(unflatten(part, values)) for argument, part in treedef}
-    ours, theirs = numbers_from(lambda: call(arguments)), numbers_from(lambda: result)
-    if ours is None or theirs is None:
-        return
-    if len(ours) != len(theirs) or not all(map(close(1e-9, 1e-12), ours, theirs)):
-        warn_at_user(
-            f"{name} has caught an error of its recording, and computes something else for the numbers of this "
-            f"sample{', as integers' if index else ''}: "
-            f"{reprlib.repr(ours)} instead of {reprlib.repr(theirs)}. {caught}. Write the operation in the place of "
-            "the function that raises the error, or let the handler compute the same with operations"
-        )
 
 
 def _output(name: str, path: str, x: Any) -> Value:

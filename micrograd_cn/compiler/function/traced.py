@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import dis
 import sys
+from abc import ABCMeta
 from collections.abc import Iterable
 from io import StringIO
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...engine import Value, constant, traverse
 from ...graph import context
@@ -41,6 +42,9 @@ SIGNS_WITH_OPERATION = ("<", "<=", "==")  # those for which the table has an ope
 # Functions that make texts, or a part of a text, for the code that calls them
 MAKING_TEXTS = ("<genexpr>", "<listcomp>", "__repr__", "__str__")
 
+# The file of the function by which `isinstance` asks an abstract class
+ABC_FILE = ABCMeta.__instancecheck__.__code__.co_filename
+
 
 class Traced(Value):
     """A value that is computed while a function is recorded. Python code can neither read nor copy its number.
@@ -50,6 +54,26 @@ class Traced(Value):
     """
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> Any:
+            """The class. The hooks are told if code outside this package asks for it, as `isinstance(x, float)` does.
+
+            `isinstance` asks for it if the answer is no. So do `case float()`, `functools.singledispatch` and
+            `isinstance(x, numbers.Number)`. numpy's functions often ask for the class of a result, which changes
+            nothing. But a function such as `np.isscalar` asks on behalf of the user's code.
+            """
+            caller = sys._getframe(1)
+            if caller.f_code.co_filename == ABC_FILE and caller.f_back:
+                caller = caller.f_back
+            is_numpys_own = is_numpys_code(caller) and not caller.f_code.co_name.startswith("is")
+            if not (caller.f_code.co_filename.startswith(PACKAGE) or is_numpys_own):
+                hooks = here().hooks
+                if isinstance(hooks, RefusingHooks):
+                    hooks.asked_for_class()
+            return type(self)
 
     @classmethod
     def _constant(cls, x: Any) -> Any:  # called for a number among the operands
@@ -229,6 +253,9 @@ class RefusingHooks(Hooks):
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
         """Remember `error`, which refuses a use of `values`, so it is raised when the recording ends."""
 
+    def asked_for_class(self) -> None:
+        """Called when code outside this package asks for the class of a value."""
+
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
     """Raise TypeError, since code reads the number of the value `x`, which may be different for another sample.
@@ -288,7 +315,7 @@ def _user_frame(frame: FrameType | None = None) -> FrameType:
     user: FrameType | None = frame
     while user and (
         user.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES
-        or user.f_code.co_filename in FOR_NUMPY  # numpy calls methods of an array, which call numpy again
+        or user.f_code.co_filename.startswith(PACKAGE)  # such as the methods of an array that numpy calls
     ):
         user = user.f_back
     return user or frame

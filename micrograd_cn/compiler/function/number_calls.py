@@ -1,0 +1,84 @@
+"""Call a function with plain numbers, and warn if it computes something else for them than for `Value`s.
+
+A function is recorded with `Value`s in the place of the numbers. It may ask what its arguments are, as by
+`isinstance(x, float)`, or catch an error that only a `Value` raises. So it may take another way than for a number.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import warnings
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from ...derivatives.tree import flatten
+from ...engine import Value
+from ...graph.callers import warn_at_user
+from ...ops.number import number
+from ..data.samples import TreeDef, plain_argument, unflatten
+from ..program import close
+from .hooks import inline_compiled
+
+INSTEAD_OF_HANDLER = (
+    "Write the operation in the place of the function that raises the error, or let the handler compute the same with "
+    "operations"
+)
+
+
+def numbers_from(call: Callable[[], Any]) -> list[float] | None:
+    """Call a user's function with numbers by `call()`, and return the numbers in its result; None if it fails.
+
+    No warning is given. Recording has given those of the function, and numpy warns where an integer overflows.
+    """
+    try:
+        with inline_compiled(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = copy_context().run(call)
+        return [number(x.data if isinstance(x, Value) else x) for _, x in flatten(result)[0]]
+    except Exception:  # code that was written for `Value`s alone, such as `x.exp()`, may raise anything for a number
+        return None
+
+
+def warn_if_numbers_differ(
+    name: str,
+    call: Callable[[dict[str, Any]], Any],
+    treedef: TreeDef,
+    numbers: Sequence[float],
+    results: Sequence[float],
+    caught: str,
+    asked: str,
+) -> None:
+    """Warn if a function computes something else for the numbers of the recorded sample than it did for `Value`s.
+
+    Nothing is said if it computes the same in another way, as in `try: math.exp(x)`, `except TypeError: x.exp()`, or if
+    it raises an error for numbers, since it was then written for `Value`s. It is called with floats, and again with
+    integers if some of the numbers are integers and it needs them, or may ask for them.
+
+    Args:
+        name: the function's name.
+        call: a function that takes the dict of the arguments, and calls the function.
+        treedef: describes how the arguments are nested.
+        numbers: the numbers of the sample.
+        results: the numbers that the function returned while it was recorded.
+        caught: the error that it has caught, and its place; "" if there is none.
+        asked: by what it may tell a `Value` from a number, and what to write instead; "" if by nothing.
+    """
+    integers = [int(x) if x.is_integer() else x for x in numbers]
+    tried = [integers] if "as an index" in caught else [list(numbers)]
+    if asked and any(type(x) is int for x in integers):
+        tried.append(integers)
+    for given in tried:
+        values = iter(given)
+        arguments = {argument: plain_argument(unflatten(part, values)) for argument, part in treedef}
+        found = numbers_from(partial(call, arguments))
+        if found is None or (len(found) == len(results) and all(map(close(1e-9, 1e-12), found, results))):
+            continue
+        does = "has caught an error of its recording, and computes" if caught else "computes"
+        warn_at_user(
+            f"{name} {does} {reprlib.repr(found)} for the numbers of this sample"
+            f"{', as integers' if given is integers else ''}, instead of {reprlib.repr(list(results))}, which the "
+            f"program gives. {f'{caught}. {INSTEAD_OF_HANDLER}' if caught else asked}"
+        )
+        return
