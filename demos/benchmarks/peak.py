@@ -23,7 +23,7 @@ def sums() -> int:
 def _compiled() -> tuple[Any, Any]:
     on = machine()
     f = Function("peak", "i64 %n, double %x", "double")
-    lanes = Lanes(f, on.simd, on.fused)
+    lanes = Lanes(f, on.simd, on.fma)
     x = lanes.splat("%x")
     with f.loop("%n", [(lanes.type, lanes.constant(0.0))] * sums()) as loop:
         loop.next = [lanes.multiply_add(total, x, x) for total in loop.carried]

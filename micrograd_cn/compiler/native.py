@@ -135,23 +135,39 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     return len(stage.numbers) <= MAX_UNROLLED_VECTORS * plan.simd
 
 
-def write_part(plan: Plan, part: Part, name: str, fused: bool) -> Function:
+def write_part(plan: Plan, part: Part, name: str, fma: bool) -> Function:
     """Write the LLVM function that computes a part of a plan, and return it.
 
     Args:
         plan: the stages, and the places of values in memory.
         part: the part.
         name: the function's name.
-        fused: whether the machine has FMA, which multiplies and adds with one rounding.
+        fma: whether the machine has FMA, which multiplies and adds with one rounding.
+
+    >>> from micrograd_cn.compiler.instructions.code import Code
+    >>> from micrograd_cn.compiler.loops.schedule import Schedule
+    >>> code = Code()
+    >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
+    >>> product = code.emit("fmul", x, y)
+    >>> plan = Plan(Schedule(code, [product], [], batched=False), 4, 8, 2, 0)
+    >>> [part] = parts_of(plan, [product])[SAMPLE]
+    >>> lines = write_part(plan, part, "product", fma=False).lines
+    >>> for line in lines:
+    ...     if "double" in line:
+    ...         print(line.strip())
+    %v0 = load double, ptr %s, align 8
+    %v2 = load double, ptr %v1, align 8
+    %v3 = fmul double %v0, %v2
+    store double %v3, ptr %a, align 8
     """
     f = Function(name, KERNEL_ARGUMENTS)
     if part.batched:
         with each_block(f, [("ptr", "%a")]) as (block, [to], after):
-            lanes = StraightLineLanes(f, plan.lanes, fused, WORD * plan.simd)
+            lanes = StraightLineLanes(f, plan.lanes, fma, WORD * plan.simd)
             _write_stages(PartWriter(plan, lanes, str(block), part.stored), part, to)
             after.append(f.at(to, plan.lanes * len(part.outputs)))
     else:
-        _write_stages(PartWriter(plan, StraightLineLanes(f, 1, fused), "%s", part.stored), part, "%a")
+        _write_stages(PartWriter(plan, StraightLineLanes(f, 1, fma), "%s", part.stored), part, "%a")
     f.do("ret void")
     return f
 
@@ -215,7 +231,7 @@ class PartWriter(StraightLineWriter):
         width = self.plan.simd
         if len(outputs) % width:  # rows are not aligned, so a store of 64 bytes would often cross two cache lines
             width = min(width, HALF_CACHE_LINE)
-        simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fused)
+        simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fma)
         for k in range(0, len(outputs), simd.count):
             k = max(0, min(k, len(outputs) - simd.count))  # the last group overlaps the one before, not to be short
             chosen = outputs[k : k + simd.count]
@@ -278,7 +294,7 @@ class PartWriter(StraightLineWriter):
     def write_map(self, stage: Map) -> None:
         """Write LLVM code that computes the SIMD vectors of a map one after the other, without a loop."""
         simd = self.plan.simd
-        lanes = StraightLineLanes(self.f, simd, self.lanes.fused)
+        lanes = StraightLineLanes(self.f, simd, self.lanes.fma)
         firsts = [column[0] for column in self.plan.operands(stage)]
         fixed = [
             lanes.splat(self.name_of(i)) if letter == "s" else ""

@@ -26,10 +26,10 @@ from .tables.tables import Tables
 from .tables.threaded import Threaded
 
 LINES_PER_MODULE = 20_000  # of LLVM text, which LLVM compiles in about a tenth of a second
-# In code for single rows, operands are gathered into vectors if a level has on average at least MIN_ALIKE_PER_LEVEL
+# In code for single rows, operands are gathered into vectors if a rank has on average at least MIN_ALIKE_PER_RANK
 # instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
 # keep values in registers. In programs that are so large that they are fused, operands are always gathered.
-MIN_ALIKE_PER_LEVEL, MIN_GATHERED_SIZE = 8.0, 200
+MIN_ALIKE_PER_RANK, MIN_GATHERED_SIZE = 8.0, 200
 
 
 def make_tables(
@@ -57,10 +57,18 @@ def make_tables(
         scalars: the first free index in the memory for scalars; parameters, for example, have the indices before it.
         outputs: the numbers of the instructions whose values are outputs of each row. If rows are in lanes, such a
             value has a vector in each block, even if it is the same for all rows.
+
+    >>> from micrograd_cn.compiler.llvm.machine import machine
+    >>> code = Code()
+    >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
+    >>> product = code.emit("fmul", x, y)
+    >>> plan = make_tables(machine(), code, [product], [], batched=False, width=2, scalars=0).plan
+    >>> plan.stages[SAMPLE], [plan.scalar[i] for i in (x, y, product)]
+    ([StraightLine(numbers=[2])], [0, 1, 2])
     """
     schedule = Schedule(code, roots, totals, batched)
     gather = schedule.is_large or (
-        schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_LEVEL
+        schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_RANK
     )
     return Tables(Plan(schedule, on.simd, on.width, width, scalars, gather, outputs), on)
 
@@ -104,7 +112,7 @@ class CallLists:
         for part in chain(*parts.values()):
             if not part.kernel_call:
                 name = f"part{len(self.functions)}"
-                self.functions.append(write_part(self.plan, part, name, self.tables.machine.fused))
+                self.functions.append(write_part(self.plan, part, name, self.tables.machine.fma))
                 self.stored = self.stored or bool(part.outputs)
                 if in_vectors or part.outputs:
                     optimised.add(name)

@@ -24,7 +24,7 @@ from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 
 SETTINGS = (
     "runtime.executable.SECONDS_BEFORE_NATIVE",
-    "pipeline.MIN_ALIKE_PER_LEVEL",
+    "pipeline.MIN_ALIKE_PER_RANK",
     "pipeline.MIN_GATHERED_SIZE",
     "loops.schedule.MAX_UNFUSED_COST",
     "instructions.fusion.MIN_OCCURRENCES",

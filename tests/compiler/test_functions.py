@@ -56,9 +56,9 @@ def case(request):
 
 
 @cache
-def of_width(name, native, fused=WAY, found=None):
+def of_width(name, native, fma=WAY, found=None):
     """Return a function for vectors of `native` doubles, compiled once for all tests."""
-    return Functions(name, machine_of(native, fused, found), 2 * native)
+    return Functions(name, machine_of(native, fma, found), 2 * native)
 
 
 def all_of(name):
@@ -66,7 +66,7 @@ def all_of(name):
 
     Only polynomials use multiply-add, so the other functions have no unfused version.
     """
-    other = [of_width(name, WIDTHS[0], fused) for fused in WAYS[:-1] if name in POLYNOMIALS]
+    other = [of_width(name, WIDTHS[0], fma) for fma in WAYS[:-1] if name in POLYNOMIALS]
     return [*[of_width(name, native) for native in WIDTHS], *other, of_width(name, WIDTHS[-1], WAY, lane_by_lane)]
 
 
@@ -188,7 +188,7 @@ def test_the_library_is_loaded_where_there_is_one():
     except OSError:
         pytest.skip(f"this system has no {LIBRARY}")
     this = machine()
-    symbol = Library(this.triple, this.simd, this.fused, lambda symbol: True).symbol("sin", 1)
+    symbol = Library(this.triple, this.simd, this.fma, lambda symbol: True).symbol("sin", 1)
     assert this.library.symbol("sin", 1) == symbol * hasattr(of_c, symbol)
 
 

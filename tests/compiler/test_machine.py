@@ -107,7 +107,7 @@ def test_vectors_are_as_wide_as_the_processor_computes():
         on = Machine(name, triple, dict.fromkeys(features.split(), True))
         assert (on.simd, on.width) == (native, 2 * native)
         assert on.registers == (32 if "neon" in features or "avx512vl" in features else 16)
-        assert on.fused == ("fma" in features or "neon" in features)
+        assert on.fma == ("fma" in features or "neon" in features)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
 def test_this_process_has_the_processor_that_was_asked_for():
     on = machine()
     expected = next(rest for features, *rest in PROCESSORS.values() if features == os.environ[FEATURES])
-    assert [on.simd, on.registers, on.fused] == expected
+    assert [on.simd, on.registers, on.fma] == expected
 
 
 @pytest.mark.skipif(FEATURES in os.environ, reason="this is the process that it starts")

@@ -189,7 +189,7 @@ def no_order_of_layers(patch):
     def one_layer(self, phase):
         found = [*layers(self, phase)]
         numbers = sorted(i for layer in found for i in layer.numbers)
-        return [found[0]._replace(numbers=numbers, levels={0: numbers})] if found else []
+        return [found[0]._replace(numbers=numbers, ranks={0: numbers})] if found else []
 
     patch.setattr(Schedule, "_layers", one_layer)
 

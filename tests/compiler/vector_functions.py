@@ -40,18 +40,18 @@ SPECIAL += [-x for x in SPECIAL]
 def widths():
     """Return the widths, in doubles, that this machine's vectors may have, and the ways it can compute a * b + c.
 
-    The ways are values of `Machine.fused`: False rounds the product and the sum, True rounds once.
+    The ways are values of `Machine.fma`: False rounds the product and the sum, True rounds once.
     """
     wide = [n for n, feature in ((4, "+avx,"), (8, "+avx512f,")) if feature in f"{machine().features},"]
-    return [2, *wide], [False, True][: 1 + machine().fused]
+    return [2, *wide], [False, True][: 1 + machine().fma]
 
 
 @cache
-def machine_of(native, fused, found=None):
+def machine_of(native, fma, found=None):
     """Return this machine with `native` doubles in a vector, another way to compute a * b + c, or another library."""
     on = Machine()
-    on.simd, on.width, on.fused = native, 2 * native, fused
-    on.library = Library(on.triple, native, fused, found or _has_function)
+    on.simd, on.width, on.fma = native, 2 * native, fma
+    on.library = Library(on.triple, native, fma, found or _has_function)
     return on
 
 
@@ -226,13 +226,13 @@ def main():
         xs = operands(name, chosen.points, rng)
         right = exact(name, *xs)
         native_widths, ways = widths()
-        for native, fused in itertools.product(native_widths, ways if name in POLYNOMIALS else ways[-1:]):
-            run = Functions(name, machine_of(native, fused), 2 * native)
+        for native, fma in itertools.product(native_widths, ways if name in POLYNOMIALS else ways[-1:]):
+            run = Functions(name, machine_of(native, fma), 2 * native)
             error, where = worst(name, run, xs, right, rng, chosen.rounds)
             wrong = error > limit(name)
             mixed = not is_independent(run, xs, rng)
             failed |= wrong | mixed
-            text = f"{name:6} {native} {'fused' if fused else '     '} {len(right)} points: {error:.3f} ulp at {where}"
+            text = f"{name:6} {native} {'FMA' if fma else '   '} {len(right)} points: {error:.3f} ulp at {where}"
             print(text, "OVER THE LIMIT" * wrong, "DEPENDS ON OTHER LANES" * mixed, flush=True)
     sys.exit(failed)
 

@@ -75,7 +75,7 @@ class File:
         trains = passed and not others and output.requires_grad and bool(self.parameters)
         optimizer = options.optimizer
         self.update: tuple[Code, list[int]] = (
-            (Code(), []) if optimizer is None else lower_update(optimizer, masked=False)
+            (Code(), []) if optimizer is None else lower_update(optimizer, some_fixed=False)
         )
         self.interface = Interface(
             name=options.name,
@@ -166,7 +166,7 @@ class File:
         schedule, code = loops.schedule, loops.code
         sums, phase = schedule.totals, code.phase
         instructions = code.instructions
-        totals = {i: instructions[i][1] for i in schedule.leaves if instructions[i][0] == "total"}
+        totals = {i: instructions[i][1] for i in schedule.leaves if instructions[i][0] == "mean"}
         totals_at, in_work = self._totals(loops, sums, totals)
         loops.assign({i: totals_at[k] for i, k in totals.items()})
         kept = {*schedule.roots, *sums.factors()}
@@ -210,7 +210,7 @@ class File:
         Args:
             loops: the writer of loops, in whose `work` elements are allocated.
             sums: the totals, grouped into matrices of totals, scatters and single totals.
-            totals: a dict from the instruction number of each instruction "total" to the total's index in
+            totals: a dict from the instruction number of each instruction "mean" to the total's index in
                 `Lowering.totals`.
         """
         lowering, element = self.lowering, dict[int, Element]()

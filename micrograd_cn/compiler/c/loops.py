@@ -31,7 +31,7 @@ ARRAY_ORDER = {
     "constant": 0,
     "seed": 0,
     "parameter": 1,
-    "total": 1,
+    "mean": 1,
     "input": 2,
 }  # of two factors, that with the lower rank here is made the left one; all other opcodes have rank 3
 
@@ -70,7 +70,7 @@ class Loops(Arrays):
     def write(self, phases: Iterable[int], kept: Container[int]) -> None:
         """Write the instructions of some phases of a program. Instructions of one opcode become a loop if possible.
 
-        They are written level by level: instructions of one level do not depend on each other.
+        They are written rank by rank: instructions of one rank do not depend on each other.
 
         Args:
             phases: the phases, such as BATCH, of the instructions that are written.
@@ -78,12 +78,12 @@ class Loops(Arrays):
                 once no instruction of these phases needs the value.
         """
         layers = [layer for phase in phases for layer in self.schedule.layers[phase]]
-        levels = [level for layer in layers for level in (*layer.levels.values(), layer.gathers)]
+        ranks = [rank for layer in layers for rank in (*layer.ranks.values(), layer.gathers)]
         operands = self.code.operands
-        here = {i for level in levels for i in level}
-        unused = dead_after((n, operands[i]) for n, level in enumerate(levels) for i in level)
-        for n, level in enumerate(levels):
-            maps, rest = self._vectorizer.find(level)
+        here = {i for rank in ranks for i in rank}
+        unused = dead_after((n, operands[i]) for n, rank in enumerate(ranks) for i in rank)
+        for n, rank in enumerate(ranks):
+            maps, rest = self._vectorizer.find(rank)
             for members in [*(stage.numbers for stage in maps), *([i] for i in rest)]:
                 self.add(self._loop(members))
             self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])

@@ -181,6 +181,11 @@ class Recording:
             function.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
+
+    >>> from micrograd_cn.compiler import compile
+    >>> [product] = compile(lambda x, y: x * y).recording_of(2.0, 3.0).program.outputs
+    >>> product.op.name, [x.label for x in product.operands]
+    ('mul', ['x', 'y'])
     """
 
     program: Program

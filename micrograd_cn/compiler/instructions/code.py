@@ -6,7 +6,7 @@ operands are given by the numbers of earlier instructions:
     ("constant", x)                 a float
     ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th number of a row
     ("seed",)                       the gradient of the output for a row, with which backpropagation starts
-    ("total", k)                    a mean: the k-th total (a sum over the rows of a batch) divided by the count of rows
+    ("mean", k)                     the k-th total (a sum over the rows of a batch) divided by the count of rows
     (opcode, *operands)             an LLVM instruction or intrinsic, a function of C's library, or a formula
     ("gather", index, *operands)    the operand at this index, which is known at run time; nan if there is none
     ("dot", pairs, terms)           the terms plus the products of the pairs; FMA may be used
@@ -39,7 +39,7 @@ Pair: TypeAlias = tuple[int, int]
 T = TypeVar("T")
 
 CONSTANT, BATCH, SAMPLE, AFTER = range(4)
-LEAF_OPCODES = ("constant", "parameter", "input", "seed", "total")
+LEAF_OPCODES = ("constant", "parameter", "input", "seed", "mean")
 SUM_OPCODES = ("sum", "dot")  # a "sum" rounds its products; a "dot" may compute them by FMA
 IRREGULAR_OPCODES = frozenset([*LEAF_OPCODES, *SUM_OPCODES])  # their operands are not simply instruction[1:]
 GATHER = "gather"

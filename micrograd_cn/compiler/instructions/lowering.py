@@ -246,6 +246,11 @@ class Lowering:
         gradients: the instruction number of each parameter's gradient, in the order of `parameters`. `differentiate`
             fills this list.
         omits_gates: whether `differentiate` has omitted gates, so totals may be nan that should not be.
+
+    >>> x, y = Value(2), Value(3)
+    >>> lowering = Lowering(Graph([x * y], [x, y]))
+    >>> lowering.code.instructions[:3], lowering.outputs
+    ([('input', 0), ('input', 1), ('fmul', 0, 1)], [2])
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -440,7 +445,7 @@ class Lowering:
             self._scatters[key] = self._new_scatter(len(xs))
             for total, x in zip(self._scatters[key].totals, xs, strict=True):
                 if x in terms:
-                    terms[x].append(self.code.append(("total", total), AFTER))
+                    terms[x].append(self.code.append(("mean", total), AFTER))
         self._scatters[key].sources.append((self.number_of[index], upstream))
         self._scattered.add(node)
         for slot, x in enumerate(xs, 1):
@@ -546,7 +551,7 @@ class Lowering:
             if source not in self._reach_scatters:
                 self._reach_scatters[source] = self._new_scatter(len(source.operands) - 1)
                 self._reach_scatters[source].sources.append((self.number_of[source.operands[0]], reach))
-            return self.code.append(("total", self._reach_scatters[source].totals[slot - 1]), AFTER)
+            return self.code.append(("mean", self._reach_scatters[source].totals[slot - 1]), AFTER)
         if slot is not None:
             assert source.op
             chosen = self.code.contributions(source.op, reach, self._numbers(source.operands))[slot]
@@ -585,7 +590,7 @@ class Lowering:
         Return the instruction number of the mean, which is the total divided by the count of rows.
         """
         self.totals.append(products)
-        return self.code.append(("total", len(self.totals) - 1), AFTER)
+        return self.code.append(("mean", len(self.totals) - 1), AFTER)
 
 
 def _any_propagates(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:

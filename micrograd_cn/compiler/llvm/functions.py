@@ -38,15 +38,15 @@ class Library:
     Args:
         triple: LLVM's name of the machine and system.
         simd: the count of doubles in a SIMD vector.
-        fused: whether the machine has FMA, which multiplies and adds with one rounding.
+        fma: whether the machine has FMA, which multiplies and adds with one rounding.
         found: a function that takes a name, and returns whether the process has a C function with this name. If the
             system has libmvec, glibc's library of vector functions, the process must have loaded it before.
     """
 
-    def __init__(self, triple: str, simd: int, fused: bool, found: Callable[[str], bool]) -> None:
+    def __init__(self, triple: str, simd: int, fma: bool, found: Callable[[str], bool]) -> None:
         self.triple = triple
         self.simd = simd
-        self.fused = fused
+        self.fma = fma
         self.found = found
 
     def symbol(self, name: str, operands: int) -> str:
@@ -77,7 +77,7 @@ class Library:
         type_ = vector(count)
         parameters = [f"%x{k}" for k in range(operands)]
         f = Function(vector_function_name(name, count), ", ".join([f"{type_} {x}" for x in parameters]), type_)
-        lanes = Lanes(f, count, self.fused)
+        lanes = Lanes(f, count, self.fma)
         symbol = self.symbol(name, operands)
         if name in POLYNOMIALS and operands == 1:
             result = POLYNOMIALS[name](Vector(lanes, "%x0")).name

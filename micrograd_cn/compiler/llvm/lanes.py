@@ -21,7 +21,7 @@ class Lanes(OpcodeWriter):
     Args:
         f: the LLVM function that is being written.
         count: the count of lanes of a vector. If it is 1, operations are on scalars.
-        fused: whether the machine can multiply and add with one rounding (FMA).
+        fma: whether the machine can multiply and add with one rounding (FMA).
         align: the alignment in bytes of vectors in memory, where `load` and `store` get no other. For scalars it is 8.
 
     Attributes:
@@ -30,14 +30,14 @@ class Lanes(OpcodeWriter):
         scalar: whether `count` is 1.
 
     >>> f = Function("twice", "<4 x double> %x", "<4 x double>")
-    >>> Lanes(f, 4, fused=False).apply("fadd", ["%x", "%x"])
+    >>> Lanes(f, 4, fma=False).apply("fadd", ["%x", "%x"])
     '%v0'
     """
 
-    def __init__(self, f: Function, count: int, fused: bool, align: int = 8) -> None:
+    def __init__(self, f: Function, count: int, fma: bool, align: int = 8) -> None:
         self.f = f
         self.count = count
-        self.fused = fused
+        self.fma = fma
         self.type = vector(count)
         self.scalar = count == 1
         self.align = 8 if self.scalar else align
@@ -131,7 +131,7 @@ class Lanes(OpcodeWriter):
 
     def multiply_add(self, a: str, b: str, total: str, opcode: str = "dot") -> str:
         """Return the name of a * b + total. The product is rounded if the opcode is "sum" or the machine has no FMA."""
-        if opcode != "sum" and self.fused:
+        if opcode != "sum" and self.fma:
             type_, name = self.type, self._fma
             self.f.called[name] = type_, (type_, type_, type_)
             return self.f.op(f"call {type_} @{name}({type_} {a}, {type_} {b}, {type_} {total})")
@@ -200,13 +200,13 @@ class StraightLineLanes(Lanes):
     The instructions of formulas are written one after the other, so formulas share common subexpressions.
 
     >>> f = Function("f", "double %x", "double")
-    >>> lanes = StraightLineLanes(f, 1, fused=False)
+    >>> lanes = StraightLineLanes(f, 1, fma=False)
     >>> lanes.apply("fneg", ["%x"]), lanes.apply("fneg", ["%x"])
     ('%v0', '%v0')
     """
 
-    def __init__(self, f: Function, count: int, fused: bool, align: int = 8) -> None:
-        super().__init__(f, count, fused, align)
+    def __init__(self, f: Function, count: int, fma: bool, align: int = 8) -> None:
+        super().__init__(f, count, fma, align)
         self._computed: dict[tuple[str, ...], str] = {}
 
     def compare(self, opcode: str, xs: Sequence[str]) -> str:

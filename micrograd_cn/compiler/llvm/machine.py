@@ -68,7 +68,7 @@ class Machine:
         width: the count of lanes of a block, which is memory for that many rows. The lanes fill two SIMD
             vectors: while an addition to one vector waits for an earlier addition, the processor adds to the other
             vector.
-        fused: whether the processor has FMA: it multiplies and adds with one rounding.
+        fma: whether the processor has FMA: it multiplies and adds with one rounding.
         library: an object that writes the LLVM code of elementary functions, such as exp, of vectors.
         kernels: a dict from names to the kernels that are compiled.
         addresses: a pair of dicts from a kernel's name to its address. The first dict has kernels that were compiled
@@ -94,8 +94,8 @@ class Machine:
                     llvm.load_library_permanently(LIBRARY)
                 for name, address in builtin.addresses().items():
                     llvm.add_symbol(name, address)
-        self.fused: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
-        self.library = Library(self.triple, self.simd, self.fused, _has_function)
+        self.fma: bool = bool(found.get("fma")) or not self.triple.startswith(("x86", "i"))
+        self.library = Library(self.triple, self.simd, self.fma, _has_function)
         self.kernels: dict[str, Function] = {}
         self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._compiled: list[Compiled] = []

@@ -18,7 +18,7 @@ class Vector:
 
     >>> from .text import Function
     >>> f = Function("f", "<4 x double> %x", "<4 x double>")
-    >>> x = Vector(Lanes(f, 4, fused=True), "%x")
+    >>> x = Vector(Lanes(f, 4, fma=True), "%x")
     >>> print((x * x + x).name, *f.lines, sep="\\n")
     %v1
       %v0 = fmul <4 x double> %x, %x

@@ -93,7 +93,7 @@ class Plan:
             opcode = instruction[0]
             if opcode == "parameter":
                 scalars[i] = instruction[1]
-            elif opcode == "total":
+            elif opcode == "mean":
                 scalars[i] = self.totals_at + self.total_place[instruction[1]]
             elif opcode == "input" and self.schedule.batched:
                 self.vector[i] = self.row_at + instruction[1]
@@ -153,8 +153,8 @@ class Plan:
         for layer in schedule.layers[phase]:
             if schedule.phase_in_lanes(phase):
                 yield from schedule.straight_lines_in_lanes(layer)
-            for level in () if schedule.phase_in_lanes(phase) else layer.levels.values():
-                found, rest = vectorizer.find(level)
+            for rank in () if schedule.phase_in_lanes(phase) else layer.ranks.values():
+                found, rest = vectorizer.find(rank)
                 if found:
                     yield from schedule.straight_lines(waiting)
                     yield from found

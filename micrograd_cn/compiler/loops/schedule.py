@@ -1,4 +1,4 @@
-"""Group a program's live instructions into layers, and the instructions of a layer into levels.
+"""Group a program's live instructions into layers, and the instructions of a layer into ranks.
 
 An instruction is live if a wanted value depends on it. A long sum is a sum that a loop computes: it has at least
 MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such sum has the same right factors. If
@@ -8,7 +8,7 @@ is known at run time.
 The layer of an instruction is the largest count of long sums and gathers of the same phase on a path to an operand of
 the instruction. In a layer, the long sums are computed after the straight-line code and the maps, and the gathers come
 last. Long sums with the same right factors are computed as a matrix times a vector. But if all factors are in lanes,
-the sums are computed one by one, as inner products. Instructions of one level do not depend on each other.
+the sums are computed one by one, as inner products. Instructions of one rank do not depend on each other.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .totals import Totals
 
 T = TypeVar("T")
 MIN_LONE_LOOP_PRODUCTS = 32  # a sum of at least so many products is a loop even if no other sum has its right factors
-MIN_GROUPED_LEVEL = 4  # in a level with fewer instructions, each of these counts as a group by itself
-LEVELS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its level in it
+MIN_GROUPED_RANK = 4  # in a rank with fewer instructions, each of these counts as a group by itself
+RANKS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its rank in it
 MAX_UNFUSED_COST = 10_000  # a larger program is fused: it runs as threaded code for long before native code is made
 MAX_NATIVE_COST = 200_000  # at most so many machine instructions become native code, in some seconds and 80 MB
 MAX_STRAIGHT_LINE_COST = 300  # machine instructions in one piece of straight-line code; long ones compile slowly
@@ -39,14 +39,14 @@ class Layer(NamedTuple):
 
     Attributes:
         numbers: the numbers of all instructions but the gathers, in order.
-        levels: a dict from each depth to the numbers of its instructions, which do not depend on each other. The depth
-            stands for the layer and for a level inside it; see LEVELS_PER_LAYER.
+        ranks: a dict from each depth to the numbers of its instructions, which do not depend on each other. The depth
+            stands for the layer and for a rank inside it; see RANKS_PER_LAYER.
         sums: the long sums of the layer, grouped by how they are computed.
         gathers: the numbers of the gathers.
     """
 
     numbers: list[int]
-    levels: dict[int, list[int]]
+    ranks: dict[int, list[int]]
     sums: list[Sums]
     gathers: list[int]
 
@@ -135,16 +135,16 @@ class Schedule:
         self.computed = [i for i in self.live if operands[i]]
 
     def mean_group_size(self) -> float:
-        """Return the mean count of instructions with the same opcode in a level; 0 if the schedule is `batched`.
+        """Return the mean count of instructions with the same opcode in a rank; 0 if the schedule is `batched`.
 
-        Instructions of one level do not depend on each other. In a level with fewer than MIN_GROUPED_LEVEL
+        Instructions of one rank do not depend on each other. In a rank with fewer than MIN_GROUPED_RANK
         instructions, each instruction counts as the only one with its opcode.
         """
         steps = groups = 0
         for layer in chain(*self.layers.values()):
-            for level in () if self.batched else layer.levels.values():
-                steps += (count := len(level))
-                opcodes = [self.code.instructions[i][0] for i in level] if count >= MIN_GROUPED_LEVEL else ()
+            for rank in () if self.batched else layer.ranks.values():
+                steps += (count := len(rank))
+                opcodes = [self.code.instructions[i][0] for i in rank] if count >= MIN_GROUPED_RANK else ()
                 groups += len({*opcodes}) or count
         return steps / max(groups, 1)
 
@@ -181,15 +181,15 @@ class Schedule:
         has to be stored for them.
         """
         if self.is_large:
-            return self.straight_lines(self._by_opcode(layer.levels.values()))
+            return self.straight_lines(self._by_opcode(layer.ranks.values()))
         return self.straight_lines(self._depth_first([i for i in layer.numbers if i not in self.zero_starts]))
 
     def _layers(self, phase: int) -> list[Layer]:
         """Return the layers of a phase.
 
         A long sum is a sum that a loop computes. An instruction is in the highest layer of its operands, or in the next
-        layer if the operand in the highest layer is a long sum or a gather. The level of the instruction is one more
-        than the highest level of those of its operands that are in the same layer. For the level of a long sum, only
+        layer if the operand in the highest layer is a long sum or a gather. The rank of the instruction is one more
+        than the highest rank of those of its operands that are in the same layer. For the rank of a long sum, only
         the operand counts to which the loop adds products.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
@@ -198,21 +198,21 @@ class Schedule:
         for i in self.computed:
             if code.phase[i] != phase:
                 continue
-            level = max(map(above.__getitem__, code.operands[i]))
-            number = level // LEVELS_PER_LAYER
+            rank = max(map(above.__getitem__, code.operands[i]))
+            number = rank // RANKS_PER_LAYER
             if i in long:
-                level = max([above[j] for j in self.operands_in_registers(i)], default=0)
-                level = max(level, number * LEVELS_PER_LAYER)
-                above[i] = (number + 1) * LEVELS_PER_LAYER
+                rank = max([above[j] for j in self.operands_in_registers(i)], default=0)
+                rank = max(rank, number * RANKS_PER_LAYER)
+                above[i] = (number + 1) * RANKS_PER_LAYER
             else:
-                above[i] = (number + 1) * LEVELS_PER_LAYER if i in gathers else level + 1
+                above[i] = (number + 1) * RANKS_PER_LAYER if i in gathers else rank + 1
             if number not in layers:
                 layers[number] = Layer([], defaultdict(list), [], [])
             if i in gathers:
                 layers[number].gathers.append(i)
             else:
                 layers[number].numbers.append(i)
-                layers[number].levels[level].append(i)
+                layers[number].ranks[rank].append(i)
         for layer in layers.values():
             layer.sums.extend(self._group_sums([i for i in layer.numbers if i in long]))
         return [*layers.values()]
@@ -237,15 +237,15 @@ class Schedule:
                 stack += reversed(users[i])
         return [*done]
 
-    def _by_opcode(self, levels: Iterable[Sequence[int]]) -> Iterator[int]:
-        """Yield instructions level by level, sorted by opcode within a level.
+    def _by_opcode(self, ranks: Iterable[Sequence[int]]) -> Iterator[int]:
+        """Yield instructions rank by rank, sorted by opcode within a rank.
 
         Threaded code jumps to a kernel, a ready-made function, for each instruction. In this order, a processor can
         predict the jumps.
         """
-        for level in levels:
+        for rank in ranks:
             yield from sorted(
-                [i for i in level if i not in self.zero_starts], key=lambda i: self.code.instructions[i][0]
+                [i for i in rank if i not in self.zero_starts], key=lambda i: self.code.instructions[i][0]
             )
 
     def straight_lines(self, numbers: Iterable[int]) -> Iterator[StraightLine]:

@@ -116,7 +116,7 @@ class Drivers:
             self.name["load"],
             "ptr %rows, i64 %width, ptr %index, i64 %valid, double %each, double %other, ptr %to, ptr %seed",
         )
-        lanes = Lanes(f, self.lanes, self.machine.fused)
+        lanes = Lanes(f, self.lanes, self.machine.fma)
         all_rows, width, index = Doubles(f, "%rows"), Integer(f, "%width"), Words(f, "%index")
         valid, to, seed = Integer(f, "%valid"), Doubles(f, "%to"), Doubles(f, "%seed")
         last = valid - 1
@@ -133,7 +133,7 @@ class Drivers:
             f.copy(to, rows[0], width)
             f.do("ret void")
             return f
-        simd = Lanes(f, self.machine.simd, self.machine.fused)
+        simd = Lanes(f, self.machine.simd, self.machine.fma)
         self._end_if_contiguous(f, lanes)
         with self._simd_steps(f, width) as (first, rest):
             for half in range(0, self.lanes, simd.count):
@@ -327,7 +327,7 @@ class Drivers:
         `table` is the address of the table of the outputs' offsets in a block, in bytes.
         """
         outputs = _field(f, "outputs")
-        simd = Lanes(f, self.machine.simd, self.machine.fused)
+        simd = Lanes(f, self.machine.simd, self.machine.fma)
         with self._simd_steps(f, outputs) as (number, rest):
             places = [block.bytes(table[number + k]) for k in range(simd.count)]
             for half in range(0, self.lanes, simd.count):
@@ -402,7 +402,7 @@ class Drivers:
         A total is a sum over the rows of a batch. Each thread adds up a part of the rows.
         """
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
-        lanes = Lanes(f, self.machine.simd, self.machine.fused)
+        lanes = Lanes(f, self.machine.simd, self.machine.fma)
         totals, others = Doubles(f, "%a"), Doubles(f, "%others")
         with f.repeat(_field(f, "count") // lanes.count) as loop:
             place = loop.index * lanes.count
@@ -448,7 +448,7 @@ class Drivers:
         Return the LLVM value that is nan if a mean is not finite, and 0 otherwise. If the header's field `spoiled_at`
         is not 0, the value is stored at this offset among the scalars, too.
         """
-        lanes = Lanes(f, self.machine.simd, self.machine.fused)
+        lanes = Lanes(f, self.machine.simd, self.machine.fma)
         scalars, totals = Doubles(f, "%s"), Doubles(f, "%a")
         factor, to = lanes.splat(scale), scalars.bytes(_field(f, "totals_at"))
         with f.repeat(_field(f, "count") // lanes.count, [(lanes.type, lanes.constant(0.0))]) as loop:
@@ -509,7 +509,7 @@ class Drivers:
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
         )
         width = self.machine.width
-        lanes, align = Lanes(f, width, self.machine.fused), WORD * self.machine.simd
+        lanes, align = Lanes(f, width, self.machine.fma), WORD * self.machine.simd
         stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "update_table")
         own_blocks, all_blocks = Integer(f, "%own"), Integer(f, "%all")
         trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")
@@ -599,13 +599,13 @@ class Drivers:
     def accumulate(self) -> Function:
         """Write the driver that adds `%n` doubles at address `%from`, times `%weight`, to those at address `%to`."""
         f = Function(self.name["accumulate"], "ptr %to, ptr %from, double %weight, i64 %n")
-        simd = Lanes(f, self.machine.simd, self.machine.fused)
+        simd = Lanes(f, self.machine.simd, self.machine.fma)
         n, to, added = Integer(f, "%n"), Doubles(f, "%to"), Doubles(f, "%from")
         whole = n // simd.count
         done = whole * simd.count
         for lanes, count, first in (
             (simd, whole, Integer(f, "0")),
-            (Lanes(f, 1, self.machine.fused), n - done, done),
+            (Lanes(f, 1, self.machine.fma), n - done, done),
         ):
             weight = lanes.splat("%weight")
             with f.repeat(count) as loop:
@@ -629,7 +629,7 @@ class Drivers:
         all gradients are 0.
         """
         f = Function(self.name["clip"], "ptr %gradients, ptr %places, i64 %n, ptr %norms")
-        one = Lanes(f, 1, self.machine.fused)
+        one = Lanes(f, 1, self.machine.fma)
         gradients, places, norms = Doubles(f, "%gradients"), Words(f, "%places"), Doubles(f, "%norms")
 
         with f.repeat("%n", [("double", "0.0")]) as loop:

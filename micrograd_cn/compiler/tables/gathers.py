@@ -32,7 +32,7 @@ def gather(machine: Machine, opcode: str) -> Function:
     offsets of the operands and of a nan.
     """
     f = Kernel(KERNEL_PREFIX + "gather")
-    lanes = Lanes(f, machine.width, machine.fused, WORD * machine.simd)
+    lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
     with _groups(f, 3) as (index, count, results, first), each_block(f) as (block, _, _):
         indices = _indices(lanes, lanes.load(block.bytes(index)), count)
         with f.loop(results) as loop:
@@ -55,7 +55,7 @@ def gather_scalars(machine: Machine, opcode: str) -> Function:
     """
     f = Kernel(KERNEL_PREFIX + "gather_scalars")
     with _groups(f, 3) as (index, count, results, first):
-        [number] = _indices(Lanes(f, 1, machine.fused), f.scalars.bytes(index)[0], count)
+        [number] = _indices(Lanes(f, 1, machine.fma), f.scalars.bytes(index)[0], count)
         with f.loop(results) as loop:
             result = first + loop.index * 3
             x = f.scalars.bytes(result.words(2)[number])[0]
@@ -76,7 +76,7 @@ def scatter(machine: Machine, opcode: str) -> Function:
     total.
     """
     f = Kernel(KERNEL_PREFIX + "scatter")
-    lanes = Lanes(f, machine.width, machine.fused, WORD * machine.simd)
+    lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
     with _groups(f, 2) as (index, count, scatters, first), each_block(f) as (block, _, _):
         numbers = _indices(lanes, lanes.load(block.bytes(index)), count)
         with f.loop(scatters) as loop:
@@ -93,7 +93,7 @@ def scatter_scalars(machine: Machine, opcode: str) -> Function:
     """Write the kernel of scatters whose index and value are scalars. Its table is the same as that of `scatter`."""
     f = Kernel(KERNEL_PREFIX + "scatter_scalars")
     with _groups(f, 2) as (index, count, scatters, first):
-        [number] = _indices(Lanes(f, 1, machine.fused), f.scalars.bytes(index)[0], count)
+        [number] = _indices(Lanes(f, 1, machine.fma), f.scalars.bytes(index)[0], count)
         with f.loop(scatters) as loop:
             item = first + loop.index * 2
             x = f.scalars.bytes(item[0])[0]

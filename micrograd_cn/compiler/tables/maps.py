@@ -68,7 +68,7 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
 
     def make(machine: Machine, _: str) -> Function:
         f = Kernel(f"{KERNEL_PREFIX}mapped_{word(opcode)}_{pattern}")
-        lanes = StraightLineLanes(f, machine.simd, machine.fused)
+        lanes = StraightLineLanes(f, machine.simd, machine.fma)
         operands, result = _Operands(f, lanes, pattern), f.scalars.bytes(f.table[1])
         with f.loop(f.table[0]) as loop:
             first = loop.index * machine.simd
@@ -95,7 +95,7 @@ def gathered_sums(machine: Machine, opcode: str) -> Function:
     """
     simd = machine.simd
     f = Kernel(kernel_name("gathered_sums", opcode))
-    lanes = Lanes(f, simd, machine.fused)
+    lanes = Lanes(f, simd, machine.fma)
     result, products = f.scalars.bytes(f.table[1]), f.table[2]
     with f.loop(f.table[0], [f.table + 3]) as item:
         start, [pairs] = lanes.constant(-0.0), item.carried

@@ -167,7 +167,7 @@ def tile(m: int) -> KernelWriter:
             kernel_name(f"tile{m}", opcode),
             "ptr %sums, i64 %first, ptr %values, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
         )
-        lanes = Lanes(f, machine.width, machine.fused, WORD * machine.simd)
+        lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
         sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
         first, products, step = Integer(f, "%first"), Integer(f, "%products"), Integer(f, "%step")
         results = [sums[k] for k in range(0, 2 * m, 2)]
@@ -230,7 +230,7 @@ def inner(machine: Machine, opcode: str) -> Function:
     """
     f = Kernel(kernel_name("inner", opcode))
     first = f.table[1]
-    lanes = Lanes(f, machine.width, machine.fused, WORD * machine.simd)
+    lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
     with f.loop(f.table[0], [f.table + 2]) as item:
         [at] = item.carried
         result, count, pairs = at[0], at[1], at + 2
@@ -305,7 +305,7 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
             "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
         )
         simd = machine.simd
-        lanes, align = Lanes(f, simd, machine.fused), WORD * simd
+        lanes, align = Lanes(f, simd, machine.fma), WORD * simd
         all_lefts, rows, all_rights = Words(f, "%lefts"), Integer(f, "%rows"), Words(f, "%rights")
         columns, pairs, to = Integer(f, "%columns"), Integer(f, "%pairs"), Doubles(f, "%to")
 
@@ -359,7 +359,7 @@ def single_totals(machine: Machine, opcode: str) -> Function:
     """
     f = Kernel(KERNEL_PREFIX + "single_totals")
     simd = machine.simd
-    lanes, align = Lanes(f, simd, machine.fused), WORD * simd
+    lanes, align = Lanes(f, simd, machine.fma), WORD * simd
     to, pairs = f.totals.bytes(f.table[1]), f.table + 2
     with f.loop(f.table[0], step=simd) as loop:
         chosen = pairs + loop.index * 2
@@ -386,7 +386,7 @@ def broadcast(machine: Machine, opcode: str) -> Function:
     a block, and the offset of the scalar.
     """
     f = Kernel(KERNEL_PREFIX + "broadcast")
-    lanes = Lanes(f, machine.width, machine.fused)
+    lanes = Lanes(f, machine.width, machine.fma)
     pairs = f.table + 1
     with f.loop(f.table[0]) as loop:
         pair = pairs + loop.index * 2
@@ -412,7 +412,7 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     """
     f = Kernel(kernel_name("row_sums", opcode))
     simd = machine.simd
-    lanes = Lanes(f, simd, machine.fused)
+    lanes = Lanes(f, simd, machine.fma)
     count, products = f.table[0], f.table[1]
     right, results, lefts = f.scalars.bytes(f.table[2]), f.scalars.bytes(f.table[3]), f.table + 4
     vectors = products // simd
@@ -472,7 +472,7 @@ def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Functio
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
     """
     simd = machine.simd
-    lanes = Lanes(f, simd, machine.fused)
+    lanes = Lanes(f, simd, machine.fma)
     with f.loop(f.table[0], [f.table + 1]) as row:
         [at] = row.carried
         count, products, results, factors = at[0], at[1], base.bytes(at[2]), at + 3
@@ -526,7 +526,7 @@ def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
     """
-    one = Lanes(f, 1, machine.fused)
+    one = Lanes(f, 1, machine.fma)
     with f.loop(f.table[0], [f.table + 1]) as item:
         [at] = item.carried
         result, count, pairs = base.bytes(at[0]), at[1], at + 2

@@ -88,6 +88,7 @@ class Threaded:
         return self._names[key]
 
     def _entry(self, i: int, count: int, offset: Callable[[int], int]) -> list[str | int]:
+        """Return the entry of instruction `i`: the name of its kernel, and the offsets of its result and operands."""
         opcode, *rest = self.code.instructions[i]
         if opcode not in SUM_OPCODES:
             return [self._entry_kernel(opcode, count, len(rest)), offset(i), *map(offset, rest)]
@@ -135,7 +136,7 @@ class _EntryWriter:
     def __init__(self, machine: Machine, name: str, count: int) -> None:
         self.f = Function(name, ENTRY_ARGUMENTS)
         self.f.stack = False  # an aligned stack, which hardly any entry needs, would cost each of them a register
-        self.lanes = StraightLineLanes(self.f, count, machine.fused, WORD * machine.simd)
+        self.lanes = StraightLineLanes(self.f, count, machine.fma, WORD * machine.simd)
         self.entry, self.memory = Words(self.f, "%pc"), Doubles(self.f, "%s" if self.lanes.scalar else "%w")
 
     def load(self, words: Words, k: int) -> str:
@@ -159,6 +160,18 @@ class _EntryWriter:
 
 
 def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands: int) -> Function:
+    """Write the kernel for the entries with an opcode that is no sum.
+
+    >>> from micrograd_cn.compiler.llvm.machine import machine
+    >>> lines = _write_entry(machine(), "product", "fmul", 1, 2).lines
+    >>> for line in lines:
+    ...     if "double" in line:
+    ...         print(line.strip())
+    %v3 = load double, ptr %v2, align 8
+    %v7 = load double, ptr %v6, align 8
+    %v8 = fmul double %v3, %v7
+    store double %v8, ptr %v12, align 8
+    """
     writer = _EntryWriter(machine, name, count)
     result = writer.lanes.apply(opcode, [writer.load(writer.entry, k) for k in range(2, 2 + operands)])
     return writer.end(result, writer.entry + (2 + operands))

@@ -340,8 +340,8 @@ class TrainingState:
     """The memory that the compiled loop works on: parameters, gradients and optimiser state.
 
     The panel is the memory of `ParameterBlocks`. Their columns are: the data, the gradient, the numbers of the state,
-    the count of steps that skipped the parameter (if any parameter was skipped), and a mask that is 0 for each
-    parameter that must not change (if not all parameters are trained).
+    the count of steps that skipped the parameter (if any parameter was skipped), and 0 for each parameter that must not
+    change, and 1 for all others (if not all parameters are trained).
 
     Args:
         options: how to train.
@@ -376,10 +376,10 @@ class TrainingState:
         optimizer.match_state()
         self._layout = layout = parameter_layout(parameters, optimizer)
         self._trainable = trainable = [p.requires_grad for p in layout.trained]
-        masked = not (all(trainable) and layout.trains_all_read)
+        some_fixed = not (all(trainable) and layout.trains_all_read)
         skipped = [optimizer.skipped.get(k, 0) for k in layout.order] if optimizer.skipped else []
         counts_skipped = any(compress(skipped, trainable))
-        self.update = update = compiled_update(optimizer, masked, counts_skipped)
+        self.update = update = compiled_update(optimizer, some_fixed, counts_skipped)
         data = layout.read_data()
         self.parameter_data = Memory(padded_count(len(parameters)))
         self.parameter_data.view[: len(data)] = data
@@ -399,8 +399,8 @@ class TrainingState:
         if counts_skipped:
             layout.scatter(array("d", skipped), numbers)
             self._blocks.write_column(2 + len(optimizer.state_names), numbers)
-        if masked:
-            numbers = array("d", bytes(WORD * len(numbers)))  # the mask: 0 for a parameter that must not change
+        if some_fixed:
+            numbers = array("d", bytes(WORD * len(numbers)))  # 0 for a parameter that must not change
             layout.scatter(array("d", trainable), numbers)
             self._blocks.write_column(update.columns - 1, numbers)
         self._copied = Copied(options, layout, packed) if options.called_between_steps else None

@@ -42,7 +42,7 @@ class CompiledUpdate:
 
     Args:
         optimizer: the optimiser.
-        masked: whether some of the parameters must not be changed. Each sample then has a further input, which says
+        some_fixed: whether some of the parameters must not be changed. Each sample then has a further input, which says
             whether its parameter is changed.
         counts_skipped: whether some earlier steps have skipped a parameter, because it was frozen. Each sample then has
             a further input: the count of the steps that skipped its parameter.
@@ -57,10 +57,10 @@ class CompiledUpdate:
         outputs: how many outputs the program has.
     """
 
-    def __init__(self, optimizer: Optimizer, masked: bool, counts_skipped: bool) -> None:
-        code, outputs = lower_update(optimizer, masked, counts_skipped)
+    def __init__(self, optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> None:
+        code, outputs = lower_update(optimizer, some_fixed, counts_skipped)
         self.used_state_indices = used_state_indices(code, outputs)
-        self.columns = 2 + len(optimizer.state_names) + counts_skipped + masked
+        self.columns = 2 + len(optimizer.state_names) + counts_skipped + some_fixed
         tables = make_tables(machine(), code, outputs, [], batched=True, width=self.columns, scalars=2)
         plan = tables.plan
         self._calls = calls = CallLists(tables, native=True)
@@ -87,17 +87,17 @@ class CompiledUpdate:
         return found
 
 
-def compiled_update(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> CompiledUpdate:
+def compiled_update(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> CompiledUpdate:
     """Return the compiled update of an optimiser. Optimisers that differ only in learning rate and state share one.
 
-    `masked` says whether some of the parameters must not be changed, and `counts_skipped` whether some earlier steps
-    have skipped a parameter. The last `MAX_CACHED` updates are kept. If all updates were kept, a user who tries
+    `some_fixed` says whether some of the parameters must not be changed, and `counts_skipped` whether some earlier
+    steps have skipped a parameter. The last `MAX_CACHED` updates are kept. If all updates were kept, a user who tries
     thousands of options would fill the memory with machine code.
     """
-    key = update_key(optimizer, masked, counts_skipped)
+    key = update_key(optimizer, some_fixed, counts_skipped)
     if key is None:
-        return CompiledUpdate(optimizer, masked, counts_skipped)
-    found = _cache.pop(key, None) or CompiledUpdate(optimizer, masked, counts_skipped)
+        return CompiledUpdate(optimizer, some_fixed, counts_skipped)
+    found = _cache.pop(key, None) or CompiledUpdate(optimizer, some_fixed, counts_skipped)
     _cache[key] = found  # at the end of the dict, where the updates are that were used last
     while len(_cache) > MAX_CACHED:
         with suppress(KeyError):  # another thread may have taken the last one
@@ -110,19 +110,19 @@ def is_compiled(key: Any) -> bool:
     return key in _cache
 
 
-def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = False) -> tuple[Code, list[int]]:
+def lower_update(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool = False) -> tuple[Code, list[int]]:
     """Return the update of one parameter as instructions, and the instruction numbers of its new data and state.
 
     The inputs are, in this order: the data, the gradient, the numbers of the state, the count of steps that have
-    skipped the parameter (only if `counts_skipped` is set), and a mask, which is 0 if the parameter must not be changed
-    (only if `masked` is set). The program's parameters are the learning rate and the count of steps, including the step
-    that is being taken.
+    skipped the parameter (only if `counts_skipped` is set), and a number that is 0 if the parameter must not be changed
+    (only if `some_fixed` is set). The program's parameters are the learning rate and the count of steps, including the
+    step that is being taken.
 
     Raises:
         TypeError: as for `tracing.trace_update`; or the class has its own `step` or `zero_grad`.
     """
     name = type(optimizer).__name__
-    key = update_key(optimizer, masked, counts_skipped)  # None for a class of the user's
+    key = update_key(optimizer, some_fixed, counts_skipped)  # None for a class of the user's
     own = [name for name in ("step", "zero_grad") if name in vars(optimizer) or _overridden(type(optimizer), name)]
     if own:
         raise TypeError(f"only the update() of {name} can be compiled, and it has its own {own[0]}(); {INSTEAD}")
@@ -137,7 +137,7 @@ def lower_update(optimizer: Optimizer, masked: bool, counts_skipped: bool = Fals
         column += 1
     old_numbers = [numbers[2], *numbers[4:]]
     results = code.instantiate(formula, numbers)
-    if masked:
+    if some_fixed:
         changed_at_all = code.append(("input", column), SAMPLE)
         results = [
             result if result == old else code.emit("select", changed_at_all, result, old)
@@ -191,11 +191,11 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
     return getattr(kind, method) not in OUR_METHODS
 
 
-def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
+def update_key(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> Any:
     """Return a key that is equal for optimisers with the same update, even if their learning rates and states differ.
 
     The key is None if the options of the optimiser do not determine the update: that of a user-defined class may depend
-    on anything. `masked` says whether some of the parameters must not be changed, and `counts_skipped` whether some
+    on anything. `some_fixed` says whether some of the parameters must not be changed, and `counts_skipped` whether some
     earlier steps have skipped a parameter.
     """
     kind = type(optimizer)
@@ -207,4 +207,4 @@ def update_key(optimizer: Optimizer, masked: bool, counts_skipped: bool) -> Any:
         for value in options.values()
         for x in (value if isinstance(value, tuple) else [value])
     )
-    return (type(optimizer), masked, counts_skipped, repr(options)) if plain else None
+    return (type(optimizer), some_fixed, counts_skipped, repr(options)) if plain else None
