@@ -20,6 +20,8 @@ NUMPY_ERRORS = {
     r"Cannot cast ufunc '(solve|inv|cholesky\w*|lstsq|eig\w*|svd\w*|qr\w*)|does not support type object|"
     r"array type object is unsupported in linalg": "np.linalg has no derivatives: write micrograd_cn.solve(A, b) for "
     "the solution of A x = b, and solve it for the columns of the unit matrix for the inverse",
+    r"ufunc 'i?r?c?fft\w*' not supported": "np.fft takes no Values: for the real and the imaginary part of "
+    "np.fft.fft(x) write np.cos(a) @ x and -np.sin(a) @ x, with k = np.arange(n), a = 2 * np.pi * np.outer(k, k) / n",
     r"'matrix' and '\w+'|'\w+' and 'matrix'": "np.matrix takes no Values: write np.asarray(m) * x for a matrix m",
     # numpy goes on after the error of a conversion, and Python raises one of these at the next occasion
     r"returned a result with an exception set|for \S+: 'float' and 'Value'": "np.add.at(a, i, x), and the like, add "
@@ -43,6 +45,7 @@ def numpy_advice(error: BaseException) -> str:
             name = code.co_name
             return f"scipy's {name} takes no Values: write micrograd_cn.{name}({operand_names(OPS[name].arity)})"
     module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
+    innermost = traceback.tb_frame.f_code.co_name if traceback else ""
     in_python = module.startswith("numpy.")  # other errors are those of numpy's C code, or of the user's own code
     if unsupported := re.search(r"ufunc '(\w+)' not supported for the input types", text):
         name = unsupported[1]
@@ -54,4 +57,7 @@ def numpy_advice(error: BaseException) -> str:
         return advice
     if unsupported and unsupported[1] in INSTEAD:
         return f"there is no {unsupported[1]} of Values: for each Value x of an array write {INSTEAD[unsupported[1]]}"
+    if unsupported or (in_python and "'object'" in text):
+        name = unsupported[1] if unsupported else innermost
+        return f"numpy's {name} takes numbers alone: write its formula with operators and operations, such as exp()"
     return ""

@@ -43,9 +43,10 @@ operations; see `value_arrays`.)
 - `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
   quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how.
 - `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,
-  `np.interp` and others raise numpy's own error, which is about arrays of objects and does not say what to write,
-  because they call no method of the elements. For a question about numbers, write `np.isnan([x.data for x in a])`. For
-  a result with a gradient, write its formula, as in `x * w - y * z` for the determinant of `[[x, y], [z, w]]`.
+  `np.interp`, `np.fft` and others raise numpy's own error, which is about arrays of objects and does not say what to
+  write, because they call no method of the elements. For a question about numbers, write
+  `np.isnan([x.data for x in a])`. For a result with a gradient, write its formula, as in `x * w - y * z` for the
+  determinant of `[[x, y], [z, w]]`.
 - `np.linalg.norm` of zeros and `np.std` of equal numbers have the gradient nan, since they take the square root of 0,
   whose slope is infinite. PyTorch gives 0 there. For `np.std(xs)`, write
   `np.sqrt(np.mean((xs - xs.mean())**2) + 1e-12)`.

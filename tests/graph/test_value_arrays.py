@@ -1,6 +1,7 @@
 """In the arrays that a compiled function gets, numpy's functions are operations where they mean the same."""
 
 import copy
+import io
 import math
 import operator
 import pickle
@@ -306,6 +307,9 @@ ADVICE = {
     "np.exp of a list": (lambda x: np.exp([x[0], 1.0]).sum(), r"write micrograd_cn.exp\(xs\)"),
     "np.take": (lambda x: np.take(x, x).sum(), r"write \[take\(xs, i\) for i in index\]"),
     "np.take_along_axis": (lambda x: np.take_along_axis(x, x, 0).sum(), r"write \[take\(xs, i\) for i in index\]"),
+    "np.fft.fft": (lambda x: abs(np.fft.fft(x)[0]), r"write np.cos\(a\) @ x and -np.sin\(a\) @ x"),
+    "np.fft.rfft": (lambda x: abs(np.fft.rfft(x)[0]), r"write np.cos\(a\) @ x and -np.sin\(a\) @ x"),
+    "np.savetxt": (lambda x: np.savetxt(io.StringIO(), x), "numpy's savetxt takes numbers alone: write its formula"),
     "an index of numbers": (lambda x: A[x].sum(), r"write \[take\(xs, i\) for i in index\]"),
 }
 

@@ -315,7 +315,7 @@ def _user_frame(frame: FrameType | None = None) -> FrameType:
     user: FrameType | None = frame
     while user and (
         user.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES
-        or user.f_code.co_filename.startswith(PACKAGE)  # such as the methods of an array that numpy calls
+        or user.f_code.co_filename in FOR_NUMPY  # numpy calls methods of an array, which call numpy again
     ):
         user = user.f_back
     return user or frame
