@@ -1,5 +1,6 @@
 """The results of an operation's lowerings at single points: how near they must be, and what a failure says."""
 
+import contextlib
 import math
 import re
 import shutil
@@ -19,14 +20,12 @@ from micrograd_cn.testing.operations.lowerings import (
     NotAvailable,
     _complexity,
     _field,
-    _is_near,
     _javascript,
     _literal,
     _machine_code,
     _numpy,
     _parsed,
     _rounding_on_the_way,
-    _scale,
     _summands,
     compare_lowerings,
     lowerings,
@@ -86,7 +85,19 @@ def test_a_long_field_is_not_shown():
 # How near is near enough.
 
 
-def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded():
+def agrees(row, lowered, xs=(0.0,), partials=(0.0,), rounding=None):
+    """Return whether a formula that gives the number `lowered` agrees with a row that gives the number `row`."""
+    smoothness = Smoothness(rounding=rounding)
+    lowerings = Lowerings(formula=lambda *xs: lowered)
+    op = Op("own", lambda *xs: row, lambda y, *xs: partials, smoothness=smoothness, lowerings=lowerings)
+    try:
+        compare_lowerings(op, [xs])
+    except AssertionError as error:
+        return f"the formula gives {lowered!r}, not {row!r}" not in str(error)
+    return True
+
+
+def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded(alone):
     for a, b in (
         (1000.0, 1000.0 + 0.9e-9),
         (-1000.0, -1000.0 - 0.9e-9),
@@ -94,7 +105,7 @@ def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded(
         (inf, inf),
         (nan, nan),
     ):
-        assert _is_near(a, b, 0.0, 0.0)
+        assert agrees(a, b)
     for a, b in (
         (1000.0, 1000.0 + 1.1e-9),
         (1000.0 + 1.1e-9, 1000.0),
@@ -104,30 +115,39 @@ def test_numbers_are_near_to_twelve_digits_of_the_largest_or_of_what_is_rounded(
         (1.0, inf),
         (inf, 1.0),
     ):
-        assert not _is_near(a, b, 0.0, 0.0)
+        assert not agrees(a, b)
     for large in (1e200, 1.7e308):
-        assert _is_near(large, large * (1.0 + 1e-14), 0.0, 0.0)
-    assert _is_near(0.0, 0.9e-9, 1000.0, 0.0)
-    assert not _is_near(0.0, 1.1e-9, 1000.0, 0.0)
-    assert _is_near(0.0, 0.9e-300, 0.0, 0.0)
-    assert not _is_near(0.0, 1.2e-300, 0.0, 0.0)
+        assert agrees(large, large * (1.0 + 1e-14))
+    assert agrees(0.0, 0.9e-300)
+    assert not agrees(0.0, 1.2e-300)
 
 
-def test_numbers_are_as_near_as_the_row_says_that_it_is_exact():
-    assert _is_near(1.0, 1.0 + 0.9e-11, 0.0, 9e3)
-    assert not _is_near(1.0, 1.0 + 1.1e-11, 0.0, 9e3)
-    assert _is_near(1.0, 2.0, 0.0, inf)
-    assert not _is_near(1.0, 1.0 + 1.1e-12, 0.0, nan)
-    assert _is_near(1.0, 1.0 + 0.9e-12, 0.0, nan)
+def test_what_each_operand_adds_to_the_value_may_be_rounded(alone):
+    for xs, partials, size in (
+        ((1000.0,), (1.0,), 1000.0),
+        ((2.0, -3.0), (10.0, 100.0), 320.0),
+        ((2.0, -3.0), (inf, 100.0), 300.0),
+    ):
+        assert agrees(0.0, 0.99e-12 * size, xs, partials)
+        assert not agrees(0.0, 1.01e-12 * size, xs, partials)
 
 
-def test_what_is_rounded_is_what_each_operand_adds_to_the_value():
-    row = Op("own", lambda a, b: a + b, (None, None), smoothness=Smoothness(rounding=lambda y, a, b: (y, 7.0, 9.0)))
-    assert _scale(row, (2.0, -3.0), (5.0, 10.0, 100.0), 0) == (320.0, 5.0)
-    assert _scale(row, (2.0, -3.0), (5.0, inf, 100.0), 0) == (300.0, 5.0)
-    assert _scale(row, (2.0, -3.0), (5.0, 10.0, 100.0), 1) == (0.0, 7.0)
-    assert _scale(row, (2.0, -3.0), (5.0, 10.0, 100.0), 2) == (0.0, 9.0)
-    assert _scale(line(), (2.0,), (2.0, 1.0), 0) == (2.0, 0.0)
+def test_numbers_are_as_near_as_the_row_says_that_it_is_exact(alone):
+    for stated, allowed in ((9e3, 1e-11), (nan, 1e-12), (inf, inf)):
+        for off in (0.9e-12, 1.1e-12, 0.9e-11, 1.1e-11, 1.0):
+            found = agrees(1.0, 1.0 + off, rounding=lambda y, x, stated=stated: (stated, 0.0))
+            assert found is (off < allowed)
+
+
+def test_a_partial_is_as_near_as_the_row_says_that_the_partial_is_exact(alone, monkeypatch):
+    smoothness = Smoothness(rounding=lambda y, x: (0.0, 9e3))
+    op = Op("own", lambda x: 1.0, (lambda y, x: 1.0,), smoothness=smoothness)
+    for value, partial in ((1.0, 1.0 + 0.9e-11), (1.0, 1.0 + 1.1e-11), (1.0 + 1.1e-12, 1.0)):
+        engine = "micrograd_cn.testing.operations.lowerings.javascript_engine"
+        monkeypatch.setattr(engine, lambda found=f"{value!r} {partial!r}": lambda program: found)
+        found = contextlib.nullcontext() if partial == 1.0 + 0.9e-11 else pytest.raises(AssertionError, match="gives")
+        with found:
+            compare_lowerings(op, [(0.0,)])
 
 
 def test_what_is_lost_on_the_way_that_a_row_computes_is_known_of_its_formula_and_partials():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ...ops.operation import Op
 from ...ops.traits import Interval
+from ..numeric.numerical import stated_rounding
 from .float_strategies import MARGIN
 
 __all__ = ["NudgedValue", "fits_domain", "is_smooth", "nudged_input", "smooth_step"]
@@ -131,7 +132,7 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
     nudged = [y if there == xs else op.forward(*there) for there in near]
     if not all(math.isfinite(z) and (z == 0.0 or math.fabs(z) >= MIN_RESULT) for z in (y, *nudged)):
         return None
-    noise = math.ulp(y) + (1e-15 * op.smoothness.rounding(y, *xs)[0] * math.fabs(y) if op.smoothness.rounding else 0.0)
+    noise = math.ulp(y) + stated_rounding(op, y, xs) * math.fabs(y)
     for i, error in errors.items():
         noise += max(math.fabs(_forward_with(op, xs, i, xs[i] + e) - y) for e in (-error, error))
     above = functools.reduce(operator.or_, [x.input_mask for x in moving.values()])

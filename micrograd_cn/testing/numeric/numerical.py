@@ -466,6 +466,18 @@ def _has_stated_rounding(node: Value) -> bool:
     return node.op.smoothness.rounding is not None or OPS.get(node.op.name) is node.op
 
 
+def stated_rounding(op: Op, y: float, xs: Sequence[float], slot: int = 0) -> float:
+    """Return the relative rounding error that an operation states; 0.0 if it states none.
+
+    Args:
+        op: the operation.
+        y: its value.
+        xs: the operands.
+        slot: 0 for the error of the value, and i + 1 for that of partial i.
+    """
+    return STATED_ROUNDING * op.smoothness.rounding(y, *xs)[slot] if op.smoothness.rounding else 0.0
+
+
 def _operation_rounding(node: Value, moved: Value | None = None) -> float:
     """Return the absolute rounding error of a node's operation.
 
@@ -478,7 +490,7 @@ def _operation_rounding(node: Value, moved: Value | None = None) -> float:
     last_bit = math.ulp(node.data)
     xs = [parent.data for parent in node.parents]
     if op.smoothness.rounding is not None:
-        stated = STATED_ROUNDING * op.smoothness.rounding(node.data, *xs)[0] * math.fabs(node.data)
+        stated = stated_rounding(op, node.data, xs) * math.fabs(node.data)
         return max(last_bit, stated) if math.isfinite(stated) else last_bit
     if _has_stated_rounding(node):
         return last_bit

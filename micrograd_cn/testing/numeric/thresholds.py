@@ -82,6 +82,8 @@ DOUBLE_PRECISION_BITS = 40
 """Fraction bits. With so many or more, rounding is far below the tolerance."""
 MIN_EXACT_SQUARE_SUM = 1e-280
 """1: a sum of squares of doubles. A smaller sum has lost digits by underflow."""
+UNDERFLOW = 1e-300
+"""Doubles. Smaller numbers may have lost digits by underflow."""
 REPEATED_BITS = 8.0
 """Last bits of the largest entry. Two calls at the same point may differ by so much, since sums may be computed in
 another order."""
@@ -454,8 +456,6 @@ EQUAL_VALUE_BITS = 1024.0
 """Last bits of 1. A value that a function returns with its gradient may be off by so much, however small it is."""
 LINEAR_RTOL = 1e-9
 """Relative to a term of `_backward`. A term that is linear in the upstream gradient is off by less."""
-LINEAR_ATOL = 1e-300
-"""A term of `_backward`. Smaller terms may have lost digits by underflow."""
 SAME_DERIVATIVE = 1e-6
 """Relative to the largest derivative. Derivatives that differ by more are computed in another way."""
 NEGLIGIBLE_DIFFERENCE = 1e-12
@@ -464,3 +464,16 @@ EQUAL_RTOL = 1e-3
 """Relative to a number. Two numbers that differ by less count as equal in the search for a cause."""
 EQUAL_ATOL = 1e-9
 """Derivatives. Two that differ by less count as equal in the search for derivatives in the wrong places."""
+
+# Checks of operations.
+
+MANY_OPERANDS = 6
+"""Operands. With so many or more, derivatives are compared along one direction, since each alone would take long."""
+LARGE_VALUE = 1e6
+"""A value or partial of an operation. If one is larger, rounding hides too much of second derivatives to compare
+them."""
+SAME_VALUE = 1e-12
+"""Relative to a value or partial. Two ways to compute it round differently, but hardly differ by more."""
+INTERMEDIATE_ROUNDING = 8.0
+"""Rounding of intermediate results. A lowering may differ from the row by so much, since it rounds others than the row
+does."""

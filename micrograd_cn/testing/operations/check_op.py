@@ -13,6 +13,8 @@ from ...ops.operation import Op
 from ..drawing.float_strategies import floats_between, import_strategies, interior
 from ..drawing.smooth_steps import is_smooth
 from ..drawing.suspicious_intervals import arities_among
+from ..numeric.numerical import stated_rounding
+from ..numeric.thresholds import LARGE_VALUE, MANY_OPERANDS, SAME_VALUE, STATED_ROUNDING, UNDERFLOW
 from ..report import PartlyCompared
 from . import lowerings
 from .evaluation_points import (
@@ -29,14 +31,13 @@ from .evaluation_points import (
     special_points,
     spread_points,
 )
-from .op_derivatives import MANY_OPERANDS, check_along, check_shared, compare_derivatives, comparison_code
+from .op_derivatives import check_along, check_shared, compare_derivatives, comparison_code
 from .op_failures import Point, op_failure, reraise_as_failure
 from .op_recording import LOCAL_CODE, check_recording, evaluate, same_number
 from .op_selection import check_selection
 
 FIXED_INDICES = (0.0, 2.0)  # indices at which a gather, which picks an operand by its index, is checked
 SEED = 30  # with which Hypothesis draws points; without it, they would depend on the source text of `check_drawn`
-LARGE_VALUE = 1e6  # if a value or partial is larger, second derivatives are not compared
 
 PICTURE_CODE = """\
 from micrograd_cn import Value, draw_dot
@@ -264,7 +265,7 @@ def _check_reference(op: Op, xs: Point, y: float, partials: Sequence[float], exp
     The partials of the operation at `xs` tell how far rounding of the operands may change the value.
     """
     moved = [math.fabs(x * p) for x, p in zip(xs, partials, strict=True)]
-    stated = op.smoothness.rounding(y, *xs)[0] if op.smoothness.rounding else 0.0
-    allowed = (1e-12 + 1e-15 * stated) * math.fabs(expected) + 1e-15 * math.fsum(filter(math.isfinite, moved))
-    if not (same_number(y, expected) or (math.isfinite(expected) and math.fabs(y - expected) <= allowed + 1e-300)):
+    allowed = (SAME_VALUE + stated_rounding(op, y, xs)) * math.fabs(expected)
+    allowed += STATED_ROUNDING * math.fsum(filter(math.isfinite, moved))
+    if not (same_number(y, expected) or (math.isfinite(expected) and math.fabs(y - expected) <= allowed + UNDERFLOW)):
         raise op_failure(op, xs, f"its value is {y}, the reference gives {expected}", "OP.forward(XS)")

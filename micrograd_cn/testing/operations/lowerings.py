@@ -21,7 +21,8 @@ from ...flow.sheet import scripts
 from ...ops.number import number
 from ...ops.operation import Op
 from ...text.formula import FormulaError, expand
-from ..numeric.numerical import rounding_error
+from ..numeric.numerical import rounding_error, stated_rounding
+from ..numeric.thresholds import INTERMEDIATE_ROUNDING, SAME_VALUE, UNDERFLOW
 from .javascript import javascript_engine
 from .op_failures import Point, op_failure
 from .op_recording import same_number
@@ -97,7 +98,7 @@ def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
             for xs, got, true in zip(chosen, results, expected, strict=True)
             for slot in range(len(got))
             if not _is_near(got[slot], true[slot], *_scale(op, xs, true, slot))
-            and not math.fabs(got[slot] - true[slot]) <= 8.0 * _rounding_on_the_way(op, xs, slot)
+            and not math.fabs(got[slot] - true[slot]) <= INTERMEDIATE_ROUNDING * _rounding_on_the_way(op, xs, slot)
         ]
         if wrong:
             xs, slot, given, true = min(wrong, key=lambda found: _complexity(found[0]))
@@ -312,8 +313,7 @@ def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float
     The allowed difference is relative to the largest of `size` and the two numbers that are compared (see `_is_near`).
     For the value, `size` is the sum of |operand * partial|, since a relative rounding error r of the operands changes
     the value by up to r * `size`. For a partial derivative, `size` is 0.0, so the difference is relative to the
-    compared numbers alone. `stated` is the relative rounding error that `op.smoothness.rounding` states, in units of
-    1e-15; 0.0 if it states none.
+    compared numbers alone. `stated` is the relative rounding error that the operation states; 0.0 if it states none.
 
     Args:
         op: the operation.
@@ -322,8 +322,7 @@ def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float
         slot: 0 for the value, and i + 1 for partial i.
     """
     moved = [] if slot else map(math.fabs, map(mul, xs, true[1:]))
-    stated = op.smoothness.rounding(true[0], *xs)[slot] if op.smoothness.rounding else 0.0
-    return math.fsum(filter(math.isfinite, moved)), stated
+    return math.fsum(filter(math.isfinite, moved)), stated_rounding(op, true[0], xs, slot)
 
 
 def _complexity(xs: Point) -> tuple[int, bool, int]:
@@ -348,11 +347,11 @@ def _is_near(a: float, b: float, size: float, stated: float) -> bool:
     """Return whether two numbers are equal, or both nan, or as near as rounding allows.
 
     The allowed difference is relative to the largest of |a|, |b| and `size`. `stated` is the relative rounding error
-    that the operation states, in units of 1e-15. If it is inf, any two numbers are near.
+    that the operation states. If it is inf, any two numbers are near.
     """
     if same_number(a, b) or stated == math.inf:
         return True
     if not math.isfinite(a - b):
         return False
     stated = stated if math.isfinite(stated) else 0.0
-    return math.fabs(a - b) <= (1e-12 + 1e-15 * stated) * max(math.fabs(a), math.fabs(b), size) + 1e-300
+    return math.fabs(a - b) <= (SAME_VALUE + stated) * max(math.fabs(a), math.fabs(b), size) + UNDERFLOW

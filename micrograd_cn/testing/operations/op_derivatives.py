@@ -22,7 +22,6 @@ from .evaluation_points import FAR_REACH, FEW_ARITIES, PRIMES
 from .op_failures import Point, op_failure
 from .op_recording import RECORDED_SHARED_CODE, compare_recorded, evaluate
 
-MANY_OPERANDS = 6  # with this many operands or more, derivatives are compared along one direction
 COMPARE_CODE = """\
 from micrograd_cn.testing import gradcheck
 gradcheck(OP, XS, order=ORDER)"""

@@ -13,11 +13,12 @@ from typing import Any
 
 from ...engine import Value
 from ...ops.operation import Op
+from ..numeric.thresholds import SAME_VALUE
 from .op_failures import Point, op_failure, reraise_as_failure
 from .op_recording import same_number
 
 # Gradients of the result. The first two show whether a contribution is linear, and inf shows whether it selects.
-UPSTREAM = (1.0, -3.0, math.inf)
+UPSTREAM_GRADIENTS = (1.0, -3.0, math.inf)
 CODE = """\
 from math import inf
 xs = [XS]
@@ -53,7 +54,7 @@ def check_selection(op: Op, xs: Point, y: float) -> None:
         return
     with reraise_as_failure(op, xs, f"the weight of a partial of {op.name}", CODE.replace("G", "1.0")):
         weights = op.needed_partials(y, xs, [True] * len(xs))
-    for g in UPSTREAM:
+    for g in UPSTREAM_GRADIENTS:
         code = CODE.replace("G", repr(g))
         inputs = [Value(x) for x in xs]
         with reraise_as_failure(op, xs, f"the contribution of a partial of {op.name}", code):
@@ -80,4 +81,4 @@ def _contributions(op: Op, operands: Sequence[Any], g: float) -> list[float | No
 
 
 def _is_near(a: float, b: float) -> bool:
-    return same_number(a, b) or math.isclose(a, b, rel_tol=1e-12)
+    return same_number(a, b) or math.isclose(a, b, rel_tol=SAME_VALUE)

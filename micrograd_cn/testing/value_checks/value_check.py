@@ -26,10 +26,10 @@ from ..numeric.compare import Claim, Comparison
 from ..numeric.numerical import DOMAIN_ERRORS, loses_digits, rounding_error
 from ..numeric.thresholds import (
     DEFAULT_ATOL,
-    LINEAR_ATOL,
     LINEAR_RTOL,
     MAX_NUMBERS,
     MAX_PARAMETERS_TWICE,
+    UNDERFLOW,
     UPSTREAM,
 )
 from ..report import GradientMismatch, NotDeterministic, NothingCompared
@@ -227,7 +227,7 @@ def _check_closures(y: Value, heading: str) -> None:
             continue
         for one, part in zip(node.op.sent(node, 1.0), node.op.sent(node, UPSTREAM), strict=True):
             one, part = one or 0.0, part or 0.0
-            if math.isfinite(one) and not math.isclose(part, UPSTREAM * one, rel_tol=LINEAR_RTOL, abs_tol=LINEAR_ATOL):
+            if math.isfinite(one) and not math.isclose(part, UPSTREAM * one, rel_tol=LINEAR_RTOL, abs_tol=UNDERFLOW):
                 name = node.op.notation.symbol or "a node"
                 raise GradientMismatch(
                     f"{heading}: not linear in the upstream gradient: _backward of {name} adds {one:.6g} if out.grad "
