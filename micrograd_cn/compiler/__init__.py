@@ -41,9 +41,9 @@ call `f(2.0, 3.0)`. The files 2 and 5 to 8 have examples of what they make of th
                              0, 1), since "fmul" is the opcode in the row of `mul` in the table of operations.
     6 pipeline               `make_tables` puts the instruction into a stage of straight-line code, and gives its value
                              a place in memory. `CallLists` writes the stage as threaded code or as native code.
-    7 tables.threaded        Threaded code is a table. The entry for the multiplication names a kernel, a function that
-                             all programs share, with LLVM's instruction `fmul`. LLVM compiles the kernel (by
-                             `Machine.compile_kernels`) unless another program has used it before.
+    7 tables.threaded        `Threaded` writes a table. Its entry for the multiplication names a kernel, a function that
+                             all programs share, in which `_write_entry` writes LLVM's instruction `fmul`. LLVM compiles
+                             the kernel (by `Machine.compile_kernels`) unless another program has used it before.
     8 native                 After many calls, a background thread makes another `Executable`. Now `write_part` writes a
                              function for this program alone, with the same instruction `fmul`, and LLVM compiles it
                              (by `Machine.compile`).
