@@ -737,12 +737,34 @@ def test_a_function_of_a_models_own_parameters_is_no_function_of_its_argument():
         for derive in (grad, value_and_grad):
             with pytest.raises(ValueError, match=rf"^{derive.__name__}: the function does not use its argument, but"):
                 derive(f)(argument)
-    assert grad(lambda z: z * x)(x).data == 2.0  # one factor is the argument
+    assert grad(lambda z: z * x)(x * 1.0).data == 2.0  # one factor is the argument
     assert grad(lambda z: y * 2)(x).data == 0.0
     assert [g.data for g in grad(lambda z: 0.0 * z[0])([x, y])] == [0.0, 0.0]
     assert grad(lambda x: x * grad(lambda z: x * x)(x))(3.0) == 0.0  # the inner function is constant
     with no_grad(), pytest.raises(ValueError, match="does not use its argument"):
         grad(lambda z: x * 2)(x)
+
+
+def test_a_function_that_uses_its_argument_and_the_leaves_in_it_is_refused():
+    model = MLP(1, [1], seed=0)
+    parameters = model.parameters()
+
+    def loss(ps):
+        return (model([2.0]) - 1) ** 2 + 0.01 * sum(p * p for p in ps)
+
+    for derive in (grad, jacobian, hessian, value_and_grad, sparse_hessian):
+        with pytest.raises(ValueError, match=r"also the leaf .*label='w0'.* that was passed in it, .*pass x"):
+            derive(loss)(parameters)
+    for derive in (hvp, jvp):
+        with pytest.raises(ValueError, match="also the leaf"):
+            derive(loss, parameters, [1.0, 1.0])
+    x = Value(2)
+    y = x * 3
+    assert grad(lambda a, b: a * b)(x, x).data == 2.0  # the other argument is constant
+    assert hessian(lambda a, b: a * a * b)(x, x).data == 4.0
+    assert grad(lambda a, b: grad(lambda c: c * c * b)(a))(x, x).data == 4.0
+    assert [g.data for g in grad(lambda a, b: a * b, (0, 1))(x, y)] == [6.0, 2.0]
+    assert grad(lambda a: a * y)(y).data == 6.0  # y is no leaf
 
 
 def test_a_model_as_an_argument_is_answered_with_what_to_write():

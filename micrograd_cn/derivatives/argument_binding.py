@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from itertools import chain
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -137,6 +138,15 @@ class BoundCall:
         # variables. Results must stay in the graph, too, while a function is being recorded for the compiler, since
         # they may depend on parameters.
         self.returns_values = depth > 0 or here().is_recorded or contains_values([*args, *kwargs.values()])
+        # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.
+        self._given = given if self.returns_values and not depth and not here().hooks else []
+        self._passed: list[Any] = [*[x for i, x in enumerate(args) if i not in named], *kwargs.values()]
+        known = variables.get()
+        assert known is not None, "a level is around each call"
+        if self._given:
+            values = [x for leaves in given for _, x in leaves if isinstance(x, Value)]
+            known.given = [x for x in values if x.op is None and x.requires_grad]
+            known.passed = self._passed
         try:
             self.output = f(*bound, **kwargs)
         except (TypeError, AttributeError) as error:
@@ -156,8 +166,6 @@ class BoundCall:
                         )
             raise
         self._order: list[Value] | None = None  # the topological order of the one output, if it is known
-        # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.
-        self._given = given if self.returns_values and not depth and not here().hooks else []
         if not (self.returns_values or self.no_grad):
             self.returns_values = self._uses_parameters()
 
@@ -189,7 +197,9 @@ class BoundCall:
         Raises:
             TypeError: the output is neither a `Value` nor a number.
         """
-        return _as_value(self.name, "the function returned", self.output)
+        y = _as_value(self.name, "the function returned", self.output)
+        self._refuse_beside(y)
+        return y
 
     def scalar_and_aux(self) -> tuple[Value, Any]:
         """Return the two items of the output: the first as a `Value`, and the second as the user gets it.
@@ -207,7 +217,9 @@ class BoundCall:
             if leaves
             else self.output[1]
         )
-        return _as_value(self.name, "output[0] of the function is", self.output[0]), aux
+        y = _as_value(self.name, "output[0] of the function is", self.output[0])
+        self._refuse_beside(y)
+        return y, aux
 
     def outputs(self) -> tuple[list[Value], Callable[[list[Any]], Any]]:
         """Return a list of the `Value`s in the output, and a function that nests other items in the same way.
@@ -218,7 +230,9 @@ class BoundCall:
             TypeError: an item of the output is neither a `Value` nor a number.
         """
         leaves, unflatten = flatten(self.output, "output")
-        return [_as_value(self.name, f"{path} of the function is", y) for path, y in leaves], unflatten
+        ys = [_as_value(self.name, f"{path} of the function is", y) for path, y in leaves]
+        self._refuse_beside(*ys)
+        return ys, unflatten
 
     def as_result(self, x: Any) -> Any:
         """Return `x` as a `Value` if `returns_values` is set (detached inside `no_grad()`), otherwise as a float."""
@@ -256,6 +270,45 @@ class BoundCall:
             raise ValueError(
                 f"{self.name}: the function does not use its argument, but the values that were passed as the "
                 "argument, so the gradient would be 0; compute the result from the argument, or write gradients(y, xs)"
+            )
+
+    def _refuse_beside(self, *outputs: Value) -> None:
+        """Raise ValueError if `outputs` are computed from the argument and also from the leaves passed in it.
+
+        A function reaches such leaves through its closure, as a model's method does that is called with none of the
+        model's parameters. Their part of the derivative would be missing. The leaves are those that the outermost call
+        got. What other arguments contain is no mistake: `grad(f)(x, x)` is a partial derivative.
+        """
+        known = variables.get()
+        if known is None or not known.given or here().hooks:
+            return
+        order = topological_order(*outputs)
+        if len(outputs) == 1:
+            self._order = order
+        ids = {id(x) for x in known.given}
+        around = order if known.isdisjoint(order) else [node for node in order if node not in known]
+        if ids.isdisjoint(map(id, outputs)) and ids.isdisjoint(map(id, chain(*[node.operands for node in around]))):
+            return  # for speed
+        passed, _ = flatten([known.passed, self._passed])
+        entered = {id(x) for _, x in passed if isinstance(x, Value) and x not in known}
+        waiting = [*outputs]
+        uses_variables = False
+        found: Value | None = None
+        while waiting:
+            x = waiting.pop()
+            if x in known:
+                uses_variables = True
+            elif id(x) in ids and id(x) not in entered:
+                found = x
+            elif id(x) not in entered:
+                entered.add(id(x))
+                waiting += [operand for operand in x.operands if isinstance(operand, Value)]
+        if found is not None and uses_variables:
+            raise ValueError(
+                f"{self.name}: the function uses its argument and also the leaf {found!r} that was passed in it, for "
+                "example by a call of a model with this parameter, so the gradient would lack a part; compute all from "
+                "the argument, or write gradients(y, xs) for the result y without a function; if the leaf counts as "
+                "constant, pass x * 1.0 instead of each leaf x"
             )
 
     def unflatten(self, flat: list[Any], many: bool) -> Any:

@@ -11,6 +11,7 @@ function, and gives the same result whether the function is called, differentiat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
@@ -42,10 +43,14 @@ class Variables(set[Any]):
     Attributes:
         plain: nodes that are known to stand for plain numbers.
         others: nodes that are known not to stand for plain numbers.
+        given: the leaves in the arguments with respect to which the outermost derivative is computed.
+        passed: the other arguments of the outermost derivative.
     """
 
     plain: set[Any] | None = None  # made when the first node is compared, since most functions compare none
     others: set[Any] | None = None
+    given: Sequence[Any] = ()
+    passed: Sequence[Any] = ()
 
     def include(self, root: Any) -> bool:
         """Return whether the node `root` depends on variables and constants alone, so it stands for a plain number.
