@@ -20,6 +20,21 @@ def of_match(x):
             return W * x * 2.0
 
 
+def of_match_of_value(x):
+    match x:
+        case Value():
+            return W * x
+        case _:
+            return W * x * 2.0
+
+
+def of_an_error(x):
+    try:
+        return W * x.real
+    except AttributeError:
+        return W * x * 2.0
+
+
 @singledispatch
 def dispatched(x):
     return W * x * 2.0
@@ -80,6 +95,10 @@ ASKING = {name: f for name, (f, _) in [*OF_NUMBERS.items()][:8]} | {
     "hasattr": lambda x: W * x if hasattr(x, "backward") else W,
     "getattr": lambda x: W if getattr(x, "is_integer", None) else W * x,
     "an int": lambda x: W * x if isinstance(x, int) else W,
+    "a pattern of Value": of_match_of_value,
+    "an error": of_an_error,
+    "dir": lambda x: W * x if "backward" in dir(x) else W,
+    "a text": lambda x: W * x if "Value" in str(x) else W,
     "items": lambda xs: sum(W * x if isinstance(x, float) else W for x in xs),
     "a reversed operator": lambda x: x - REVERSED,
     "a comparison of a subclass": lambda x: W * x if x < LARGER else W,

@@ -95,6 +95,7 @@ WRITING_OPCODES = {
     if name in dis.opmap
 }
 MATCH_CLASS = dis.opmap["MATCH_CLASS"]
+PUSH_EXC_INFO, WITH_EXCEPT_START = dis.opmap["PUSH_EXC_INFO"], dis.opmap["WITH_EXCEPT_START"]
 # Methods that change a collection: those that a similar but immutable class does not have, as tuple is for list
 CHANGING_METHODS = {
     name
@@ -149,8 +150,8 @@ class Facts(NamedTuple):
     Attributes:
         names: the names of the global variables, attributes and methods that the code uses.
         writes: whether the code may change a variable or an object outside of the function.
-        asks: whether the code asks for an attribute by which a `Value` differs from a number, as `hasattr(x, "grad")`
-            does, or for the dtype of an array.
+        asks: whether the code may tell a `Value` from a number: by an attribute, as `hasattr(x, "grad")` does, by the
+            dtype of an array, by a class pattern, or by an error that it catches.
     """
 
     names: frozenset[str]
@@ -169,7 +170,8 @@ def facts_of(code: CodeType) -> Facts:
     names = frozenset(code.co_names).union(*[each.names for each in inner])
     if not NAMESPACES.isdisjoint(names):
         names = names.union([name for name in code.co_consts if type(name) is str and name.isidentifier()])
-    opcodes = {*code.co_code[::2]}
+    instructions = code.co_code[::2]
+    opcodes = {*instructions}
     if MATCH_CLASS in opcodes:  # `case Point(x=0)` has the names of attributes in a constant, and `case Point(0)` none
         names = names.union([x for part in code.co_consts if type(part) is tuple for x in part if type(x) is str])
         if any(code.co_code[i + 1] for i in range(0, len(code.co_code), 2) if code.co_code[i] == MATCH_CLASS):
@@ -178,7 +180,9 @@ def facts_of(code: CodeType) -> Facts:
     writes |= any("out" in constant for constant in code.co_consts if type(constant) is tuple)  # f(x, out=array)
     rebinds = bool(code.co_freevars) and dis.opmap["STORE_DEREF"] in opcodes
     texts = [x for x in code.co_consts if type(x) is str] if not ASKING.isdisjoint(names) else []
-    asks = "dtype" in names or any(hasattr(Value, name) is not hasattr(float, name) for name in texts)
+    asks = not {"dtype", "dir", "suppress"}.isdisjoint(names) or MATCH_CLASS in opcodes
+    asks |= any(hasattr(Value, name) is not hasattr(float, name) for name in texts)
+    asks |= instructions.count(PUSH_EXC_INFO) > instructions.count(WITH_EXCEPT_START)  # as in except, but not in with
     return Facts(
         names, writes or rebinds or any(each.writes for each in inner), asks or any(each.asks for each in inner)
     )

@@ -55,8 +55,8 @@ VECTOR_INSTEAD = (
     "sample in each row, or as [(x,)] for the one vector x"
 )
 ASKS_FOR_KINDS = (
-    "It may ask what an argument is, by isinstance, type, hasattr or dtype: write isinstance(x, (int, float, Value)), "
-    "so it does the same for both"
+    "It may ask what an argument is, by isinstance, type, hasattr or dtype, by its text, or by an error that it "
+    "catches: write isinstance(x, (int, float, Value)), so it does the same for both"
 )
 
 
@@ -117,7 +117,7 @@ class Recorder:
             difference, cause = self._difference_if_again(made, bucket, row, roots, held, hides_numbers=True)
             if difference:
                 raise made.refused_text from cause
-        asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds else "")
+        asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds or made.refused_text else "")
         if asked or made.caught:
             numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
             call = functools.partial(self._arguments.call, bucket.static)
