@@ -93,9 +93,19 @@ INSIDE = {
             "recording",
             "plain_errors",
             "refusals",
-            "gradients",
         ),
-        *("merged", "store", "array_calls", "merged_calls", "stale", "fitting", "jit", "minimize"),
+        *(
+            "merged",
+            "store",
+            "batch",
+            "gradients",
+            "array_calls",
+            "merged_calls",
+            "stale",
+            "fitting",
+            "jit",
+            "minimize",
+        ),
     ),
 }
 ENTRIES = 24  # files and folders in the package's own folder, at most; a newcomer reads them as a table of contents

@@ -15,7 +15,8 @@ A call passes through these modules in this order, but skips those that it does 
     hooks           note the comparisons of the call, and refuse what a program could not repeat
     traced          defines the values that the function computes, whose numbers it cannot read
     guards          checks for rows whether comparisons have their recorded outcome
-    gradients       returns values and gradients of samples that several recordings compute
+    batch           divides a batch into parts, each computed by one recording, and puts their results together
+    gradients       returns values and gradients of samples, nested as the variables are
 
 These are the other modules:
 

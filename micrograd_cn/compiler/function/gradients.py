@@ -5,68 +5,16 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
-from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...derivatives.tree import flatten, is_array
 from ...engine import Value
 from ...ops.number import number_or_none
-from ..data.arrays import FlatNumbers
 from ..data.nodes import some_frozen
-from ..data.partition import at_indices, scatter_rows
-from ..data.rows import writable_address
-from ..data.samples import ArrayDef, Bucket, select_rows, unflatten
+from ..data.samples import ArrayDef, unflatten
 from ..derivatives import Program, as_list, frozen_variable, split, unfrozen, zero_frozen
+from .batch import BatchPart, scattered
 from .recording import Recording
-
-
-class BatchPart(NamedTuple):
-    """The samples of a batch that one recording computes.
-
-    Attributes:
-        recording: the recording.
-        bucket: the bucket of these samples. A bucket has samples with the same structure, as rows of numbers.
-        rows: the indices of the rows of the bucket that the recording computes.
-        computed: the value and the gradient of each row, one row after the other, if a merged program has computed
-            them already; otherwise None.
-    """
-
-    recording: Any
-    bucket: Bucket
-    rows: array[int]
-    computed: FlatNumbers | None = None
-
-
-def numpy_of(samples: Any) -> Any:
-    """Return the module numpy if all samples are in numpy arrays, one for each argument, and otherwise None."""
-    numpy = sys.modules.get("numpy")
-    arrays = samples if isinstance(samples, tuple) else (samples,)
-    return numpy if numpy and arrays and all(isinstance(x, numpy.ndarray) for x in arrays) else None
-
-
-def scattered(parts: Sequence[tuple[array[int], Any]], n: int, out: Any, numpy: Any) -> Any:
-    """Return the results of n samples in the order of the samples, as one array, or return None.
-
-    Args:
-        parts: pairs of the indices of some samples, and the results of these.
-        n: how many samples there are.
-        out: a buffer of doubles for the results, which is returned; None for a new numpy array.
-        numpy: the module numpy.
-
-    Returns:
-        the results; None if there are no parts, or if some results are no numpy arrays or differ in shape.
-    """
-    if not parts or not all(isinstance(found, numpy.ndarray) for _, found in parts):
-        return None
-    [shape, *others] = {found.shape[1:] for _, found in parts}
-    if others:
-        return None
-    width = prod(shape)
-    result = numpy.empty((n, *shape)) if out is None else out
-    writable_address(result, n * width)
-    for places, found in parts:
-        scatter_rows(result, found, places, width)
-    return result
 
 
 class GradientVariables:
@@ -165,14 +113,14 @@ class GradientVariables:
         found: Any
         recordings: list[Any] = [None] * n
         blocks = []
-        for recording, bucket, rows, computed in parts:
-            wrt, places = self.in_program(recording, parameters), at_indices(bucket.samples, rows)
-            if computed is not None:
-                matrix = memoryview(computed).cast("B").cast("d", (n, len(computed) // n))
+        for part in parts:
+            recording, places = part.recording, part.places
+            wrt = self.in_program(recording, parameters)
+            if part.computed is not None:
+                matrix = memoryview(part.computed).cast("B").cast("d", (n, len(part.computed) // n))
                 found = split(numpy.asarray(matrix) if numpy else matrix.tolist(), numpy)
             else:
-                numbers = select_rows(bucket, rows)
-                numbers = numpy.asarray(numbers).reshape(len(rows), -1) if numpy else numbers
+                numbers = numpy.asarray(part.numbers).reshape(len(part.rows), -1) if numpy else part.numbers
                 found = recording.loss.value_and_grad(numbers, wrt, each=True, threads=threads)
             if numpy:
                 blocks.append((places, *map(numpy.ascontiguousarray, found)))
@@ -193,17 +141,17 @@ class GradientVariables:
         nested, end = [], [0] * n
         for name in self.arguments:
             if numpy:
-                places, part = parts[0].recording.arguments[name]
-                width = places.stop - places.start
+                where, treedef = parts[0].recording.arguments[name]
+                width = where.stop - where.start
                 block = flat[:, end[0] : end[0] + width]
-                nested.append(block.reshape(n, *part.shape) if isinstance(part, ArrayDef) else block[:, 0])
+                nested.append(block.reshape(n, *treedef.shape) if isinstance(treedef, ArrayDef) else block[:, 0])
                 end[0] += width
                 continue
             of_name = []
             for i, (row, recording) in enumerate(zip(flat, recordings, strict=True)):
-                places, part = recording.arguments[name]
-                width = places.stop - places.start
-                of_name.append(_with_doubles(unflatten(part, iter(row[end[i] : end[i] + width]))))
+                where, treedef = recording.arguments[name]
+                width = where.stop - where.start
+                of_name.append(_with_doubles(unflatten(treedef, iter(row[end[i] : end[i] + width]))))
                 end[i] += width
             nested.append(of_name)
         return values, tuple(nested) if self._many else nested[0]
@@ -237,40 +185,3 @@ def _with_doubles(x: Any) -> Any:
         return [_with_doubles(item) for item in x]
     # A view as a plain numpy array, since operations on a `ValueArray` give arrays of objects, even if it has doubles
     return x.astype(float).view(sys.modules["numpy"].ndarray) if is_array(x) else x
-
-
-def auxiliary(parts: Sequence[BatchPart], threads: int) -> list[Any]:
-    """Return the auxiliary results of all samples: the second items of the pairs that the function returns."""
-    found: list[Any] = [None] * sum(len(part.rows) for part in parts)
-    for recording, bucket, rows, _ in parts:
-        for row, numbers in zip(rows, recording.program.forward(select_rows(bucket, rows), threads), strict=True):
-            found[bucket.samples[row]] = recording.rebuild(numbers)[1]
-    return found
-
-
-def mean_matrix(found: Sequence[tuple[int, Any]], dense: bool, out: Any) -> Any:
-    """Return the mean of the Hessians that several programs computed, weighted by the counts of their samples.
-
-    `found` has a pair for each program: the count of its samples, and the mean of their Hessians. `dense` says whether
-    the Hessians are whole matrices, and `out` is the buffer for the result that the user has passed, or None.
-
-    Raises:
-        ValueError: the Hessians are not dense or have different shapes, or there is an `out`.
-    """
-    if not dense or out is not None:
-        raise ValueError(
-            "hessian(): the samples have several programs, whose entries differ; with mean=True, write dense=True "
-            "without out="
-        )
-    n = sum(count for count, _ in found)
-    matrices = [(count / n, [list(row) for row in matrix]) for count, matrix in found]
-    if len({(len(matrix), *map(len, matrix)) for _, matrix in matrices}) > 1:
-        raise ValueError(
-            "hessian(): the samples have different numbers of variables, so their Hessians have no mean; write "
-            'wrt="parameters"'
-        )
-    total = [
-        [sum(weight * matrix[i][j] for weight, matrix in matrices) for j in range(len(row))]
-        for i, row in enumerate(matrices[0][1])
-    ]
-    return total if isinstance(found[0][1], list) else sys.modules["numpy"].array(total)

@@ -15,12 +15,10 @@ import reprlib
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from math import isnan
 from types import FunctionType
 from typing import Any, Never, TypeVar, overload
 
-from ...derivatives.tree import flatten
 from ...engine import Value
 from ...graph import context
 from ...ops.number import flag, number
@@ -28,9 +26,8 @@ from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
-from ..data.partition import at_indices
-from ..data.rows import row_numbers, writable_address
-from ..data.samples import Bucket, columns_of, copy_numbers, numpy_like, plain_argument, select_rows
+from ..data.rows import row_numbers
+from ..data.samples import Bucket, columns_of, copy_numbers, numpy_like, plain_argument
 from ..derivatives import NO_ARGNUMS, PARAMETERS, Default, Program, Variables, zero_frozen
 from ..program import Mismatch, close
 from ..python import ParameterNames
@@ -46,8 +43,9 @@ from ..training.epochs import (
 )
 from .arguments import Arguments, describe_argument
 from .array_calls import ArrayCalls, as_tuple
+from .batch import BatchPart, auxiliary, joined, mean_matrix, numpy_of, parts_of
 from .fitting import FunctionFit
-from .gradients import BatchPart, GradientVariables, auxiliary, mean_matrix, numpy_of, scattered
+from .gradients import GradientVariables
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
 from .number_calls import numbers_from
@@ -567,11 +565,11 @@ class CompiledFunction:
             found, buckets = [], self._arguments.buckets_of("hessian", samples)
             self._stale.check_unused("hessian", wrt, buckets)
             parts = self._parts("hessian", buckets, threads, wrt=wrt)
-            for recording, bucket, rows, _ in parts:
-                numbers = numpy_like(samples, select_rows(bucket, rows))
-                variables = self._store.wrt_of("hessian", wrt, recording)
-                matrix = recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
-                found.append((len(rows), matrix))
+            for part in parts:
+                numbers = numpy_like(samples, part.numbers)
+                variables = self._store.wrt_of("hessian", wrt, part.recording)
+                matrix = part.recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
+                found.append((len(part.rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
         if dense and not lower and threads == 1 and wrt == "inputs":
             ready = self._arrays.results("hessian", samples, out)
@@ -746,15 +744,14 @@ class CompiledFunction:
         found = []
         if len(buckets) > 1:
             check_key_order(name, self._name, wrt, buckets)
-        for bucket in buckets:
-            for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
-                if has_aux:
-                    check_pair(self._name, recording)
-                else:
-                    check_single(name, self._name, recording)
-                if name != "backward" and recording.indices.columns:
-                    self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
-                found.append(BatchPart(recording, bucket, rows))
+        for part in parts_of(self._store, buckets, threads):
+            if has_aux:
+                check_pair(self._name, part.recording)
+            else:
+                check_single(name, self._name, part.recording)
+            if name != "backward" and part.recording.indices.columns:
+                self._plain_errors.refuse_missing_classes(name, part.recording, part.bucket, part.rows)
+            found.append(part)
         check_has_gradient(name, self._name, [part.recording.loss for part in found])
         return found
 
@@ -983,38 +980,17 @@ class CompiledFunction:
             check_key_order(name, self._name, wrt, buckets)
         if (ready := self._merged.results(name, wrt, buckets, samples, threads, out)) is not None:
             return ready
-        groups = [
-            (bucket, *group)
-            for bucket in buckets
-            for group in self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads)
-        ]
+        parts = [*parts_of(self._store, buckets, threads)]
         if name != "forward":  # which gives nan
-            for bucket, recording, rows in groups:
-                if recording.indices.columns:
-                    self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
-        if len(groups) == 1:
-            [(bucket, recording, rows)] = groups
-            return compute(recording, numpy_like(samples, select_rows(bucket, rows)), out)
+            for part in parts:
+                if part.recording.indices.columns:
+                    self._plain_errors.refuse_missing_classes(name, part.recording, part.bucket, part.rows)
+        if len(parts) == 1:
+            [part] = parts
+            return compute(part.recording, numpy_like(samples, part.numbers), out)
         numpy = numpy_of(samples) or (sys.modules.get("numpy") if out is not None else None)
-        parts = []
-        for bucket, recording, rows in groups:
-            chosen = select_rows(bucket, rows)
-            found = compute(recording, numpy.asarray(chosen) if numpy else chosen, None)
-            parts.append((at_indices(bucket.samples, rows), found))
-        n = sum(len(places) for places, _ in parts)
-        if numpy and (made := scattered(parts, n, out, numpy)) is not None:
-            return made
-        results: list[Any] = [None] * n
-        for places, found in parts:
-            for place, result in zip(places, found, strict=True):
-                results[place] = result
-        if out is None:
-            return numpy_like(samples, results)
-        numbers = [[x for _, x in flatten(result)[0]] for result in results]
-        if len({*map(len, numbers)}) > 1:
-            raise ValueError(
-                f"{name}(): the results of {self._name} have different sizes, so they cannot be rows of out"
-            )
-        if writable_address(out, sum(map(len, numbers))):
-            memoryview(out).cast("B")[:] = array("d", chain.from_iterable(numbers)).tobytes()
-        return out
+        found = []
+        for part in parts:
+            numbers = numpy.asarray(part.numbers) if numpy else part.numbers
+            found.append((part.places, compute(part.recording, numbers, None)))
+        return joined(name, self._name, found, samples, out, numpy)

@@ -20,7 +20,8 @@ from ..data.partition import has_nan
 from ..data.rows import as_result, row_numbers
 from ..data.samples import Bucket, numpy_like
 from ..derivatives import Program, unfrozen
-from .gradients import BatchPart, GradientVariables
+from .batch import BatchPart
+from .gradients import GradientVariables
 from .merged import MergedRecordings
 from .store import RecordingStore
 
