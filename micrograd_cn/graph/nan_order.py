@@ -14,13 +14,14 @@ import sys
 from types import FrameType
 from typing import Any
 
-from .callers import NOT_NUMPY, Question, asked_by, is_numpys_code, local_variables
+from .callers import NOT_NUMPY, Question, asked_by, called_function, is_numpys_code, local_variables
 from .plain_numbers import FOR_NUMPY
 
 __all__ = ["asks_for_nan", "holds_with_nan"]
 
 # The numpy functions and methods that order elements
 ORDERS = {"sort", "argsort", "partition", "argpartition", "lexsort", "searchsorted", "argmax", "argmin"}
+MAX_ORDERED = 1000  # the elements of a larger array are not looked at, since each comparison with nan looks at them all
 # The numpy functions that choose one of two elements
 EXTREMA = {"maximum": "max", "fmax": "fmax", "minimum": "min", "fmin": "fmin", "clip": "both"}
 
@@ -57,7 +58,7 @@ def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: Fram
     if question is NOT_NUMPY:
         return False
     if symbol in ("<", ">"):
-        return _sorts_nan(question, symbol, x, y, caller)
+        return _sorts_nan(question, symbol, b, x, y, caller)
     kind = EXTREMA.get(question.name, "")
     if not kind:
         _refuse_unknown(question)
@@ -70,8 +71,8 @@ def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: Fram
     return decisive != decisive
 
 
-def _sorts_nan(question: Question, symbol: str, x: float, y: float, caller: FrameType) -> bool:
-    """Return the result of x < y or x > y, where at least one of the two numbers is nan.
+def _sorts_nan(question: Question, symbol: str, b: Any, x: float, y: float, caller: FrameType) -> bool:
+    """Return the result of x < y or x > y, where at least one of the two numbers is nan. `b` is the operand of y.
 
     With this result, numpy sorts nan to the end, and `np.argmax` and `np.argmin` return the index of the first nan.
     """
@@ -88,8 +89,26 @@ def _sorts_nan(question: Question, symbol: str, x: float, y: float, caller: Fram
             "ways; give x a name, or write np.sort(x)"
         )
     _refuse_functions(x != x and y != y, caller)
+    if not hasattr(b, "_data"):
+        _refuse_mixed(name, caller)
     later, earlier = (y, x) if (symbol == "<") is (name != "argmin") else (x, y)
     return later != later and earlier == earlier
+
+
+def _refuse_mixed(name: str, caller: FrameType) -> None:
+    """Raise an error if an array that numpy orders has Values, nan that is a plain number, and another plain number.
+
+    Python compares the last two, and says that neither is less than the other.
+    """
+    x = getattr(called_function(caller), "__self__", None)
+    if not isinstance(x, sys.modules["numpy"].ndarray) or not x.dtype.hasobject or x.size > MAX_ORDERED:
+        return
+    numbers = [item for item in x.flat if not hasattr(item, "_data")]
+    if len({item == item for item in numbers}) == 2:
+        raise ValueError(
+            f"np.{name}() of Values and plain numbers, among which is nan: Python compares two plain numbers, and "
+            "finds no order of nan; write Value(y, requires_grad=False) for each plain number y"
+        )
 
 
 def _refuse_unknown(question: Question) -> None:

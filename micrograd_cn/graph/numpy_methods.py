@@ -41,7 +41,9 @@ operations; see `value_arrays`.)
   `a > 0`, or take the numbers first, as in `np.array([x.data for x in a])`. Only in a function that `functional`
   differentiates, truth and `==` of its arguments go by the numbers.
 - `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
-  quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how.
+  quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how. Two
+  plain numbers are compared by Python, which finds no order of nan. So an array of at most 1000 elements is refused if
+  numpy compares a `Value` with a nan that is a plain number, and there is another plain number in the array.
 - `np.isnan`, `np.isfinite`, `np.allclose`, `np.logaddexp`, `np.linalg.inv`, `det` and `solve`, `np.cov`, `np.angle`,
   `np.interp`, `np.fft` and others raise numpy's own error, which is about arrays of objects and does not say what to
   write, because they call no method of the elements. For a question about numbers, write

@@ -325,3 +325,12 @@ def test_code_of_every_form_is_understood(f, expected):
 def test_a_function_of_numpy_that_another_function_calls_is_not_taken_for_one_of_python(f):
     with pytest.raises(ValueError, match="not called by its name"):
         f()
+
+
+@pytest.mark.parametrize("order", [np.sort, np.argsort, np.argmax, np.argmin, lambda x: x.sort()])
+def test_a_plain_number_and_a_plain_nan_are_refused_beside_values(order):
+    """Python compares them, and finds no order."""
+    with pytest.raises(ValueError, match=r"np\.\w+\(\) of Values and plain numbers, among which is nan"):
+        order(np.array([Value(1.0), math.nan, 2.0], dtype=object))
+    order(np.array([Value(1.0), math.nan, Value(2.0)], dtype=object))
+    order(np.array([Value(1.0), Value(math.nan), 2.0, 3.0], dtype=object))
