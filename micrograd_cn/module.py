@@ -1193,17 +1193,56 @@ def _before_replacing(model: Module, name: str, old: Any, x: Any) -> None:
     places = _places_in(x) if type(x) is list or known else None
     if places is None or places.numbers or not places.ids or not all(places.ids):
         if _has_number(x):
-            _refuse_numbers(model, name, old, x)
+            _refuse_numbers(model, name, old, x, _assignment(f"model.{name}", old, "x"))
         _refuse_computed(model, name, old, x)
+        if id(model) not in _beginning:
+            _compare_objects(model, name, old, x)
     if known:
         record.places[name] = places
         _renew_arrays(model, record, name, x)
 
 
-def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
+def _compare_objects(model: Module, name: str, old: Any, x: Any) -> None:
+    """Raise TypeError, or warn, if an object in `x` has something never trained where one in `old` has a parameter.
+
+    `old` is the attribute `name` of `model`, and `x` is the new one. The objects are those of users' classes, such as
+    dataclasses, and modules. A module of another class may have a number where the old one has a parameter.
+    """
+    if isinstance(old, Module) and type(x) is not type(old):
+        return
+    before = [(path, p) for path, p in _contents(old, in_modules=True) if isinstance(p, Value)]
+    trained = {path: p for path, p in before if p.op is None and p.requires_grad}
+    if not trained:
+        return
+    now = dict(_contents(x, in_modules=True))
+    kept = {id(p) for p in now.values()}
+    looked_at = {id(p) for p in _values_in(x)}
+    for path, p in trained.items():
+        place = next((path[:k] for k in range(len(path), 0, -1) if path[:k] in now), None)
+        if place is None or id(p) in kept or id(item := now[place]) in looked_at or not _are_alike(old, x, place):
+            continue
+        code = _in_code(old, path)
+        if not isinstance(item, Value):
+            number = "x" if _is_array(item) else repr(item)
+            _refuse_numbers(model, name, old, x, _assignment(f"model.{name}{code}", p, number))
+        elif place == path:
+            _refuse_computed(model, name, p, item, code)
+
+
+def _are_alike(old: Any, x: Any, path: tuple[Any, ...]) -> bool:
+    """Return whether the modules on the way along `path` in `x` are of the classes of those in `old`."""
+    for key in path:
+        if isinstance(old, Module) and type(x) is not type(old):
+            return False
+        old, x = (dict(members(y))[key] if (members := _members_of_known(type(y))) else None for y in (old, x))
+    return True
+
+
+def _refuse_numbers(model: Module, name: str, old: Any, x: Any, write: str) -> None:
     """Raise TypeError if `x`, which has numbers, would replace parameters in `old`, the attribute `name` of `model`.
 
     It is no error if the rest of the model still has these parameters, or if `x` has as many parameters as `old`.
+    `write` is the code, for the message, that changes the numbers of parameters instead.
     """
     held = _leaves_to_train(old)
     if len(_leaves_to_train(x)) >= len(held) or held <= _leaves_beside(model, name):
@@ -1211,15 +1250,16 @@ def _refuse_numbers(model: Module, name: str, old: Any, x: Any) -> None:
     path = f"model.{name}"
     raise TypeError(
         f"{type(model).__name__}.{name} = ... would replace parameters by numbers, which are neither trained nor "
-        f"saved; change the numbers of the parameters, as in {_assignment(path, old, 'x')}, or write del {path} first; "
+        f"saved; change the numbers of the parameters, as in {write}, or write del {path} first; "
         "for a Value that is no parameter, write Value(x, requires_grad=False)"
     )
 
 
-def _refuse_computed(model: Module, name: str, old: Any, x: Any) -> None:
+def _refuse_computed(model: Module, name: str, old: Any, x: Any, inside: str = "") -> None:
     """Raise TypeError if values in `x` were computed from parameters in `old`, which `model` would lose.
 
-    `old` is the attribute `name` of `model`, and `x` is the new one. It is a warning if the value may be a state: in a
+    `old` is the attribute `name` of `model`, and `x` is the new one; or they are parts of them, to which the code
+    `inside` leads, such as ".w". It is a warning if the value may be a state: in a
     call of a model, if it also depends on another leaf that something refers to, or if a variable has the old
     parameter. In `__init__`, whose end is checked anyway, there is no error. A value that does not depend on the lost
     parameters is refused only if it is a constant, or nothing but its graph refers to its leaves.
@@ -1249,13 +1289,13 @@ def _refuse_computed(model: Module, name: str, old: Any, x: Any) -> None:
             by = f"what is computed ({item.op.name})" if item.op else "a constant that an operation computed"
             raise TypeError(
                 f"{type(model).__name__}.{name} = ... would replace parameters by {by}, which nothing trains; change "
-                f"their numbers, as in {_assignment(f'model.{name}', x, 'x.data')}, or assign leaves, as in "
+                f"their numbers, as in {_assignment(f'model.{name}{inside}', x, 'x.data')}, or assign leaves, as in "
                 f"Value(x.data); for a state that the model computes, begin with a number, as in self.{name} = 0.0; to "
                 f"give the parameters up, write del model.{name} first"
             )
         if depends and not (in_init and id(item) in wrong):
             assert item.op
-            _warn_of_computed(type(model), f".{name}", item.op)
+            _warn_of_computed(type(model), f".{name}{inside}", item.op)
             return
 
 

@@ -1258,6 +1258,65 @@ def test_other_collections_of_numbers_are_refused_too():
         model.inside = {"a": 1.0}
 
 
+@dataclass
+class Gains:
+    p: object
+    d: object
+
+
+class GainsModule(Module):
+    def __init__(self, p, d):
+        self.p, self.d = p, d
+
+
+class GainsInSlots:
+    __slots__ = ("d", "p")
+
+    def __init__(self, p, d):
+        self.p, self.d = p, d
+
+
+@pytest.mark.parametrize("kind", [Gains, GainsModule, GainsInSlots, lambda p, d: SimpleNamespace(p=p, d=d)])
+@pytest.mark.parametrize("around", [lambda x: x, lambda x: [x], lambda x: {"a": x}])
+def test_an_object_with_parameters_is_not_replaced_by_one_with_numbers(kind, around):
+    class Controller(Module):
+        def __init__(self, p, d):
+            self.p, self.gains = Value(0.0), around(kind(p, d))
+
+    p, d = Value(0.5), Value(0.1)
+    for make in (lambda: p, lambda: [p, Value(1.0)]):
+        model = Controller(make(), d)
+        for new, code in ((2.0, " = 2.0"), (np.ones(2), " = x")):
+            with pytest.raises(
+                TypeError, match=rf"gains.* by numbers, .*\.data{code}, or write del model\.gains first"
+            ):
+                model.gains = around(kind(new, d))
+    model = Controller(p, d)
+    with no_grad():
+        constant = p * 2
+    with pytest.raises(TypeError, match=r"gains = .* by a constant that an operation computed, .*\.data = x\.data"):
+        model.gains = around(kind(constant, d))
+    model.gains = around(kind(Value(2.0), d))
+    model.gains = around(kind(Value(3.0), Value(1.0)))
+    assert len(model.parameters()) == 3
+
+
+def test_a_module_may_be_replaced_by_one_of_another_kind():
+    class Fixed(Module):
+        def __init__(self, p):
+            self.p = p
+
+    class Model(Module):
+        def __init__(self):
+            self.a, self.b, self.c = GainsModule(Value(0.5), Value(1.0)), [GainsModule(Value(0.5), 1.0)], MLP(2, [3, 1])
+
+    model = Model()
+    w = model.a.p
+    model.a = GainsModule([w * 2, w], model.a.d)
+    model.a, model.b, model.c = Fixed(0.5), [Fixed(0.5)], MLP(2, [2, 1])
+    assert len(model.parameters()) == 9
+
+
 def test_assigning_what_has_no_numbers_does_not_look_for_parameters(monkeypatch):
     """A model may have many parameters, and a loop may assign it in each step."""
     model = Kept()
