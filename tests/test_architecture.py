@@ -80,7 +80,7 @@ INSIDE = {
     ),
     "compiler": (
         *("threads", "instructions", "llvm", "data", "python", "loops", "tables", "native", "pipeline", "runtime"),
-        *("training", "c", "program", "derivatives", "function"),
+        *("training", "c", "program", "variables", "derivatives", "function"),
     ),
     "compiler.function": (
         *(
@@ -98,7 +98,7 @@ INSIDE = {
             "merged",
             "store",
             "batch",
-            "gradients",
+            "variables",
             "array_calls",
             "merged_calls",
             "stale",

@@ -6,6 +6,7 @@ call passes through these folders and modules in this order, and ends in `runtim
     function       records the function as a graph of `Value`s, and records it again for another structure of the
                    arguments, for other static arguments, and for another branch; its docstring lists its modules
     derivatives    defines `Program`, a `Runnable` that adds derivatives for each row: gradient, Jacobian and Hessian
+    variables      reads `wrt`, the variables that a method differentiates with respect to
     program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
     instructions   lowers the graph, and its gradient, to instructions, without duplicates; has `StraightLineWriter`,

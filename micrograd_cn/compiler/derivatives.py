@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import cached_property
 from itertools import chain
@@ -34,66 +34,21 @@ from .instructions.lowering import DETACH
 from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
 from .threads.tasks import check_threads
+from .variables import (
+    NO_ARGNUMS,
+    PARAMETERS,
+    Default,
+    StandIn,
+    Variables,
+    frozen_variable,
+    listed,
+    reusable,
+    unfrozen,
+    zero_frozen,
+)
 
 Kind = Literal["gradient", "jacobian", "hessian", "value_and_grad"]
-NO_ARGNUMS = {"argnums": "write wrt=['name'], with the names of arguments"}
-Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
 MAX_SPARSITY = 4  # a matrix is computed whole if it has at most this many times as many entries as can be nonzero
-
-
-class StandIn(Value):
-    """A variable that takes the place of a frozen parameter in a list of variables to differentiate with respect to.
-
-    Nothing depends on it, so the derivative with respect to it is 0.
-    """
-
-    __slots__ = ()
-
-
-_stand_ins: list[StandIn] = []
-
-
-def unfrozen(parameters: Sequence[Value]) -> list[Value]:
-    """Return parameters as variables to differentiate with respect to, with a stand-in for each that is frozen.
-
-    Nothing depends on a stand-in, so the derivative with respect to it is 0. The stand-in at an index is the same
-    object in all calls.
-
-    >>> w, c = Value(1), Value(2, requires_grad=False)
-    >>> found = unfrozen([w, c])
-    >>> found[0] is w, found[1] is c, found == unfrozen([w, c])
-    (True, False, True)
-    """
-    while len(_stand_ins) < len(parameters):
-        _stand_ins.append(StandIn(0.0))
-    return [p if p.requires_grad else other for p, other in zip(parameters, _stand_ins, strict=False)]
-
-
-def zero_frozen(gradients: Any, parameters: Sequence[Value]) -> Any:
-    """Return the derivatives with respect to parameters, with 0 for each parameter that is frozen now."""
-    if some_frozen(parameters):
-        return array("d", [g if p.requires_grad else 0.0 for g, p in zip(gradients, parameters, strict=True)])
-    return gradients
-
-
-def frozen_variable(kind: str, path: str, x: Value) -> ValueError:
-    """Return the error that the method `kind` raises if `x`, one of the variables in `wrt`, requires no gradient.
-
-    `path` is the text of the index, or the nested indices, of `x` in `wrt`, such as "[0]".
-    """
-    return ValueError(
-        f"{kind}(): wrt{path}, {x!r}, requires no gradient; write "
-        "wrt=[p for p in model.parameters() if p.requires_grad]"
-    )
-
-
-class Default(str):
-    """A text that is the default of an argument. It can be told apart from an equal text that a user passes."""
-
-    __slots__ = ()
-
-
-PARAMETERS = Default("parameters")
 
 
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
@@ -393,7 +348,7 @@ class Program(Runnable):
         if type(wrt) is Default:
             wrt = "parameters"
             self.check_no_captured("value_and_grad")
-        numpy, wrt = numpy_if_array(rows), _reusable(wrt)
+        numpy, wrt = numpy_if_array(rows), reusable(wrt)
         if each:
             return split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
         data, n = self._read_batch("value_and_grad", rows)
@@ -726,11 +681,7 @@ class Program(Runnable):
             if wrt in ("inputs", "parameters"):
                 return list(self.inputs if wrt == "inputs" else self.parameters)
             wrt = [wrt]
-        if isinstance(wrt, Value):
-            raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
-        if not isinstance(wrt, Iterable):
-            raise TypeError(f'{kind}(): wrt must be "inputs", "parameters", or a list of Values, got {wrt!r}')
-        wrt = [*wrt]  # it may be an iterator
+        wrt = listed(kind, wrt)
         if wrt and all(isinstance(x, str) for x in wrt):
             wrt = [x for name in wrt for x in self._inputs_of(kind, name)]
         count, known = self._known
@@ -833,7 +784,7 @@ class Program(Runnable):
             ValueError: `mean` is set, and there are no rows.
         """
         check_threads(kind, threads)
-        wrt = _reusable(wrt)
+        wrt = reusable(wrt)
         data, n = self._read_rows(rows)
         if mean and not n:
             raise ValueError(f"{kind}(): there are no rows, so they have no mean")
@@ -847,11 +798,6 @@ class Program(Runnable):
             if derivative.masked or not has_nan(found):
                 return (derivative.shaped_mean if mean else derivative.shaped)(found, n, numpy, out, dense)
             derivative = self.derivative(kind, wrt, lower)
-
-
-def _reusable(wrt: Variables) -> Variables:
-    """Return an iterator as a list, since it can be read only once; return all else unchanged."""
-    return wrt if isinstance(wrt, (str, list)) or not isinstance(wrt, Iterator) else [*wrt]
 
 
 def split(found: Any, numpy: Any) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ A call passes through these modules in this order, but skips those that it does 
     traced          defines the values that the function computes, whose numbers it cannot read
     guards          checks for rows whether comparisons have their recorded outcome
     batch           divides a batch into parts, each computed by one recording, and puts their results together
-    gradients       returns values and gradients of samples, nested as the variables are
+    variables       reads `wrt`, and returns values and gradients of samples, nested as the variables in it are
 
 These are the other modules:
 

@@ -35,7 +35,6 @@ from ..data.samples import (
     treedef_of,
     unflatten,
 )
-from ..derivatives import Default
 from .hooks import inline_compiled, is_inlining
 from .traced import remembered, user_location
 
@@ -305,38 +304,6 @@ class Arguments:
 
         return flat
 
-    def variables(self, kind: str, wrt: Any) -> Any:
-        """Return `wrt`, the argument of the method `kind`, as a text or a list; the default is "inputs".
-
-        Raises:
-            TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
-            ValueError: `wrt` is "inputs" or "parameters", and an argument of the function has this name.
-        """
-        if type(wrt) is Default:
-            return "inputs"
-        if isinstance(wrt, str):
-            self.refuse_clash(kind, wrt)
-            return wrt
-        return _variables(kind, wrt)
-
-    def refuse_clash(self, kind: str, wrt: str) -> None:
-        """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument that is not static has this name.
-
-        There is no error if that makes no difference, because this argument is the only input.
-        """
-        if wrt not in ("inputs", "parameters") or wrt not in (self.positional or self.signature.parameters):
-            return
-        names = [name for name in self.signature.parameters if name not in self.static]
-        # For the only argument, both mean the same, except that `value_and_grad` nests derivatives as the argument is
-        is_same = names == ["inputs"] and kind != "value_and_grad"
-        if wrt in names and not is_same:
-            others = f"wrt={names} for all arguments" if wrt == "inputs" else f"wrt={self.name}.parameters for these"
-            what = "all arguments" if wrt == "inputs" else "the parameters of the function"
-            raise ValueError(
-                f'{kind}(): wrt="{wrt}" means {what}, but an argument of {self.name} has this name; write '
-                f'wrt=["{wrt}"] for the argument, or {others}'
-            )
-
 
 def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
     """Return the names of the arguments of a plain Python function whose arguments are all positional, else None.
@@ -373,27 +340,6 @@ def _names(static: Any) -> tuple[str, ...]:
             f"static= takes names alone, got {static!r}; write static={list(static)!r}, and pass the values"
         )
     return tuple(static)
-
-
-def _variables(kind: str, wrt: Any) -> Any:
-    """Return `wrt`, the argument of the method `kind`, as a list, since it is read more than once.
-
-    Raises:
-        TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
-    """
-    if isinstance(wrt, Value):
-        raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
-    if not isinstance(wrt, Iterable):
-        raise TypeError(
-            f'{kind}(): wrt must be "inputs", "parameters", names of arguments, or a list of Values, got {wrt!r}'
-        )
-    found = list(wrt)
-    if found and not isinstance(found[0], (str, Value)) and number_or_none(found[0]) is not None:
-        raise TypeError(
-            f"{kind}(): wrt has numbers, and no Values; samples are one argument: write {kind}((X, Y)) for the values "
-            "of two arguments"
-        )
-    return found
 
 
 def describe_argument(argument: tuple[str, TreeDef]) -> str:

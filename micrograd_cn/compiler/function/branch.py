@@ -14,7 +14,8 @@ from ... import ops
 from ...graph.context import recording
 from ..data.columns import Numbers
 from ..data.rows import row_numbers
-from ..derivatives import CompiledDerivative, Kind, Program, Variables
+from ..derivatives import CompiledDerivative, Kind, Program
+from ..variables import Variables
 from .guards import CompiledGuards, raise_guard_error
 
 

@@ -28,7 +28,7 @@ from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers
 from ..data.samples import Bucket, columns_of, copy_numbers, numpy_like, plain_argument
-from ..derivatives import NO_ARGNUMS, PARAMETERS, Default, Program, Variables, zero_frozen
+from ..derivatives import Program
 from ..program import Mismatch, close
 from ..python import ParameterNames
 from ..threads.tasks import check_threads
@@ -41,19 +41,20 @@ from ..training.epochs import (
     naming_validation,
     refuse_split_samples,
 )
+from ..variables import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables, zero_frozen
 from .arguments import Arguments, describe_argument
 from .array_calls import ArrayCalls, as_tuple
 from .batch import BatchPart, auxiliary, joined, mean_matrix, numpy_of, parts_of
 from .fitting import FunctionFit
-from .gradients import GradientVariables
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
 from .number_calls import numbers_from
 from .plain_errors import PlainErrors
 from .recording import Recorder, Recording
-from .refusals import check_has_gradient, check_has_trainable, check_key_order, check_pair, check_single
+from .refusals import check_has_gradient, check_has_trainable, check_pair, check_single
 from .stale import StaleCheck
 from .store import RecordingStore
+from .variables import GradientVariables, check_key_order, refuse_clash, variables_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -232,9 +233,6 @@ def compile(  # noqa: A001 -- the field's name
         )
         raise TypeError(f"compile() takes a function, or a recorded graph and its inputs=; it was given {what}")
     return CompiledFunction(f, static, branches)
-
-
-INPUTS = Default("inputs")
 
 
 class CompiledFunction:
@@ -490,7 +488,7 @@ class CompiledFunction:
         """
         if wrong:
             refuse_options("gradient()", wrong, NO_ARGNUMS)
-        wrt = self._arguments.variables("gradient", wrt)
+        wrt = variables_of(self._arguments, "gradient", wrt)
         if threads == 1 and wrt == "inputs" and (ready := self._arrays.results("gradient", samples, out)) is not None:
             return ready
         return self._map_samples(
@@ -519,7 +517,7 @@ class CompiledFunction:
         """
         if type(dense) is not bool:
             dense = flag("jacobian(): dense", dense)
-        wrt = self._arguments.variables("jacobian", wrt)
+        wrt = variables_of(self._arguments, "jacobian", wrt)
         if dense and threads == 1 and wrt == "inputs":
             ready = self._arrays.results("jacobian", samples, out)
             if ready is not None:
@@ -560,7 +558,7 @@ class CompiledFunction:
         if not (type(lower) is type(dense) is type(mean) is bool):
             lower, dense = flag("hessian(): lower", lower, "wrt"), flag("hessian(): dense", dense)
             mean = flag("hessian(): mean", mean)
-        wrt = self._arguments.variables("hessian", wrt)
+        wrt = variables_of(self._arguments, "hessian", wrt)
         if mean:
             found, buckets = [], self._arguments.buckets_of("hessian", samples)
             self._stale.check_unused("hessian", wrt, buckets)
@@ -684,7 +682,7 @@ class CompiledFunction:
         if is_default:
             wrt = "parameters"
         elif type(wrt) is str:
-            self._arguments.refuse_clash("value_and_grad", wrt)
+            refuse_clash(self._arguments, "value_and_grad", wrt)
         if not (type(each) is type(has_aux) is bool):
             each, has_aux = flag("value_and_grad(): each", each), flag("value_and_grad(): has_aux", has_aux)
         is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)

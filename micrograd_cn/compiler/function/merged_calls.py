@@ -19,11 +19,12 @@ from ..data.nodes import some_frozen
 from ..data.partition import has_nan
 from ..data.rows import as_result, row_numbers
 from ..data.samples import Bucket, numpy_like
-from ..derivatives import Program, unfrozen
+from ..derivatives import Program
+from ..variables import unfrozen
 from .batch import BatchPart
-from .gradients import GradientVariables
 from .merged import MergedRecordings
 from .store import RecordingStore
+from .variables import GradientVariables
 
 
 class MergedCalls:

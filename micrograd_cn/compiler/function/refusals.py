@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-from ..data.samples import Bucket
 from ..derivatives import Program
 from .recording import Recording
 
@@ -45,40 +42,3 @@ def check_has_trainable(method: str, name: str, programs: Iterable[Program]) -> 
             f"{method}() of {name}, whose result depends on no parameter that requires a gradient: there is "
             "none, or all are frozen, detached or used inside no_grad()"
         )
-
-
-def check_key_order(method: str, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
-    """Raise ValueError if samples have the same keys in different orders.
-
-    A column of the derivatives would then stand for different keys in different samples. Nothing is raised if `wrt`,
-    the variables to differentiate with respect to, names no arguments.
-    """
-    if not _depends_on_inputs(wrt):
-        return
-    seen: dict[Any, Bucket] = {}
-    for bucket in buckets:
-        first = seen.setdefault((bucket.static, _without_order(bucket.treedef)), bucket)
-        if first is not bucket:
-            raise ValueError(
-                f"{method}() of {name}: samples {first.samples[0]} and {bucket.samples[0]} have the keys of a "
-                "dict in another order, and so would the derivatives; write dict(sorted(x.items())) for each dict x"
-            )
-
-
-def _without_order(treedef: Any) -> Any:
-    """Return a treedef, nested in tuples, in which the keys of each dict are sorted by their texts."""
-    if (
-        isinstance(treedef, tuple)
-        and len(treedef) == 3
-        and isinstance(treedef[0], type)
-        and issubclass(treedef[0], dict)
-    ):
-        kind, keys, parts = treedef
-        pairs = sorted(zip(map(repr, keys), map(_without_order, parts), strict=True), key=operator.itemgetter(0))
-        return kind, tuple(pairs)
-    return tuple(map(_without_order, treedef)) if type(treedef) is tuple else treedef
-
-
-def _depends_on_inputs(wrt: Any) -> bool:
-    """Return whether some of the variables that `wrt` names are numbers of the arguments."""
-    return wrt != "parameters" if isinstance(wrt, str) else any(isinstance(name, str) for name in wrt)

@@ -1,7 +1,8 @@
-"""Return values and gradients of a compiled function. A gradient is nested as the variables are."""
+"""Read `wrt` for a compiled function, and return its gradients, which are nested as the variables in `wrt` are."""
 
 from __future__ import annotations
 
+import operator
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,89 @@ from ...derivatives.tree import flatten, is_array
 from ...engine import Value
 from ...ops.number import number_or_none
 from ..data.nodes import some_frozen
-from ..data.samples import ArrayDef, unflatten
-from ..derivatives import Program, as_list, frozen_variable, split, unfrozen, zero_frozen
+from ..data.samples import ArrayDef, Bucket, unflatten
+from ..derivatives import Program, as_list, split
+from ..variables import Default, frozen_variable, listed, unfrozen, zero_frozen
+from .arguments import Arguments
 from .batch import BatchPart, scattered
 from .recording import Recording
+
+
+def variables_of(arguments: Arguments, kind: str, wrt: Any) -> Any:
+    """Return `wrt`, the argument of the method `kind` of a function, as a text or a list; the default is "inputs".
+
+    Raises:
+        TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
+        ValueError: `wrt` is "inputs" or "parameters", and an argument of the function has this name.
+    """
+    if type(wrt) is Default:
+        return "inputs"
+    if isinstance(wrt, str):
+        refuse_clash(arguments, kind, wrt)
+        return wrt
+    found = listed(kind, wrt)
+    if found and not isinstance(found[0], (str, Value)) and number_or_none(found[0]) is not None:
+        raise TypeError(
+            f"{kind}(): wrt has numbers, and no Values; samples are one argument: write {kind}((X, Y)) for the values "
+            "of two arguments"
+        )
+    return found
+
+
+def refuse_clash(arguments: Arguments, kind: str, wrt: str) -> None:
+    """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument that is not static has this name.
+
+    There is no error if that makes no difference, because this argument is the only input.
+    """
+    if wrt not in ("inputs", "parameters") or wrt not in (arguments.positional or arguments.signature.parameters):
+        return
+    names = [name for name in arguments.signature.parameters if name not in arguments.static]
+    # For the only argument, both mean the same, except that `value_and_grad` nests derivatives as the argument is
+    is_same = names == ["inputs"] and kind != "value_and_grad"
+    if wrt in names and not is_same:
+        others = f"wrt={names} for all arguments" if wrt == "inputs" else f"wrt={arguments.name}.parameters for these"
+        what = "all arguments" if wrt == "inputs" else "the parameters of the function"
+        raise ValueError(
+            f'{kind}(): wrt="{wrt}" means {what}, but an argument of {arguments.name} has this name; write '
+            f'wrt=["{wrt}"] for the argument, or {others}'
+        )
+
+
+def check_key_order(method: str, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
+    """Raise ValueError if samples have the same keys in different orders.
+
+    A column of the derivatives would then stand for different keys in different samples. Nothing is raised if `wrt`,
+    the variables to differentiate with respect to, names no arguments.
+    """
+    if not _depends_on_inputs(wrt):
+        return
+    seen: dict[Any, Bucket] = {}
+    for bucket in buckets:
+        first = seen.setdefault((bucket.static, _without_order(bucket.treedef)), bucket)
+        if first is not bucket:
+            raise ValueError(
+                f"{method}() of {name}: samples {first.samples[0]} and {bucket.samples[0]} have the keys of a "
+                "dict in another order, and so would the derivatives; write dict(sorted(x.items())) for each dict x"
+            )
+
+
+def _without_order(treedef: Any) -> Any:
+    """Return a treedef, nested in tuples, in which the keys of each dict are sorted by their texts."""
+    if (
+        isinstance(treedef, tuple)
+        and len(treedef) == 3
+        and isinstance(treedef[0], type)
+        and issubclass(treedef[0], dict)
+    ):
+        kind, keys, parts = treedef
+        pairs = sorted(zip(map(repr, keys), map(_without_order, parts), strict=True), key=operator.itemgetter(0))
+        return kind, tuple(pairs)
+    return tuple(map(_without_order, treedef)) if type(treedef) is tuple else treedef
+
+
+def _depends_on_inputs(wrt: Any) -> bool:
+    """Return whether some of the variables that `wrt` names are numbers of the arguments."""
+    return wrt != "parameters" if isinstance(wrt, str) else any(isinstance(name, str) for name in wrt)
 
 
 class GradientVariables:

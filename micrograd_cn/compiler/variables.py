@@ -1,0 +1,91 @@
+"""Read `wrt`, the variables that a method differentiates with respect to: inputs, parameters, or a list of leaves.
+
+A `Program` and a compiled function share these functions; see `function.variables` for the latter.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+from ..engine import Value
+from .data.nodes import some_frozen
+
+NO_ARGNUMS = {"argnums": "write wrt=['name'], with the names of arguments"}
+Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
+
+
+class Default(str):
+    """A text that is the default of an argument. It can be told apart from an equal text that a user passes."""
+
+    __slots__ = ()
+
+
+INPUTS, PARAMETERS = Default("inputs"), Default("parameters")
+
+
+def listed(kind: str, wrt: Any) -> list[Any]:
+    """Return `wrt`, which is no text, as a list, since it is read more than once. `kind` is the method, for messages.
+
+    Raises:
+        TypeError: `wrt` is a single `Value`, or not iterable.
+    """
+    if isinstance(wrt, Value):
+        raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
+    if not isinstance(wrt, Iterable):
+        raise TypeError(
+            f'{kind}(): wrt must be "inputs", "parameters", names of arguments, or a list of Values, got {wrt!r}'
+        )
+    return list(wrt)
+
+
+def reusable(wrt: Variables) -> Variables:
+    """Return an iterator as a list, since it can be read only once; return all else unchanged."""
+    return wrt if isinstance(wrt, (str, list)) or not isinstance(wrt, Iterator) else [*wrt]
+
+
+class StandIn(Value):
+    """A variable that takes the place of a frozen parameter in a list of variables to differentiate with respect to.
+
+    Nothing depends on it, so the derivative with respect to it is 0.
+    """
+
+    __slots__ = ()
+
+
+_stand_ins: list[StandIn] = []
+
+
+def unfrozen(parameters: Sequence[Value]) -> list[Value]:
+    """Return parameters as variables to differentiate with respect to, with a stand-in for each that is frozen.
+
+    Nothing depends on a stand-in, so the derivative with respect to it is 0. The stand-in at an index is the same
+    object in all calls.
+
+    >>> w, c = Value(1), Value(2, requires_grad=False)
+    >>> found = unfrozen([w, c])
+    >>> found[0] is w, found[1] is c, found == unfrozen([w, c])
+    (True, False, True)
+    """
+    while len(_stand_ins) < len(parameters):
+        _stand_ins.append(StandIn(0.0))
+    return [p if p.requires_grad else other for p, other in zip(parameters, _stand_ins, strict=False)]
+
+
+def zero_frozen(gradients: Any, parameters: Sequence[Value]) -> Any:
+    """Return the derivatives with respect to parameters, with 0 for each parameter that is frozen now."""
+    if some_frozen(parameters):
+        return array("d", [g if p.requires_grad else 0.0 for g, p in zip(gradients, parameters, strict=True)])
+    return gradients
+
+
+def frozen_variable(kind: str, path: str, x: Value) -> ValueError:
+    """Return the error that the method `kind` raises if `x`, one of the variables in `wrt`, requires no gradient.
+
+    `path` is the text of the index, or the nested indices, of `x` in `wrt`, such as "[0]".
+    """
+    return ValueError(
+        f"{kind}(): wrt{path}, {x!r}, requires no gradient; write "
+        "wrt=[p for p in model.parameters() if p.requires_grad]"
+    )
