@@ -51,7 +51,7 @@ def test_equal_logits_of_any_size_have_the_loss_log_n(count, size):
     assert smoothed == pytest.approx(math.log(count), rel=1e-15)
 
 
-@pytest.mark.parametrize("examples", [12, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_the_operation_of_cross_entropy_is_right(examples):
     """`log_sum_above(x, *xs)` is logsumexp(xs) - x, with right derivatives, and inf or nan where these are."""
     for xs in ([0.5, -1.0, 0.25], [2.0, 2.0], [30.0, 0.0, -30.0, 1.0]):

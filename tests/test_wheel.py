@@ -96,6 +96,7 @@ def test_a_users_file_names_every_public_name():
     assert missing == []
 
 
+@pytest.mark.thorough
 def test_mypy_knows_every_type_that_a_user_meets(environment, tmp_path):
     """mypy --strict accepts a user's file with the installed wheel, and finds the mistakes in a wrong file."""
     pytest.importorskip("mypy", reason="mypy, of the extra test, is asked")
@@ -110,6 +111,7 @@ def test_mypy_knows_every_type_that_a_user_meets(environment, tmp_path):
     assert places == ["wrong.py:2", "wrong.py:3", "wrong.py:4"], caught.value
 
 
+@pytest.mark.thorough
 def test_a_users_file_runs(environment, tmp_path):
     python, packages = environment
     code = f"import pathlib, sys; sys.path.append({str(USER.parent)!r}); import a_user; a_user.main(pathlib.Path())"

@@ -55,8 +55,10 @@ def numbers(parameters, optimizer):
 
 
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
-@pytest.mark.parametrize(("batch", "threads"), [(37, 1), (10, 1), (1, 1), (10, 2)])
-@pytest.mark.parametrize("norm", [0.05, 1.0, 0.0])
+@pytest.mark.parametrize(
+    ("norm", "batch", "threads"),
+    [(0.05, 37, 1), (0.05, 10, 1), (0.05, 1, 1), (0.05, 10, 2), (1.0, 10, 1), (0.0, 37, 1)],
+)
 def test_clipped_steps_are_those_of_the_loop(make, batch, threads, norm):
     """`fit` with `clip_grad_norm` trains as a loop that calls `optim.clip_grad_norm` before each step.
 

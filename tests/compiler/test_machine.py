@@ -167,6 +167,7 @@ def test_this_process_has_the_processor_that_was_asked_for():
 
 
 @pytest.mark.skipif(FEATURES in os.environ, reason="this is the process that it starts")
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "processor", [pytest.param(name, marks=[pytest.mark.slow] * (name != "SSE2")) for name in PROCESSORS]
 )

@@ -29,7 +29,11 @@ def cases(family):
 
 
 COUNT = 3
-CASES = [(family.__name__, k) for family in dict.fromkeys(FAMILIES) for k in range(COUNT)]
+CASES = [
+    pytest.param(family.__name__, k, marks=[pytest.mark.thorough] * (k > 0))
+    for family in dict.fromkeys(FAMILIES)
+    for k in range(COUNT)
+]
 
 
 @pytest.mark.parametrize(("family", "number"), CASES)

@@ -43,6 +43,7 @@ PICTURES = {
 }
 PLANES = {"moons", "optimizers", "yinyang"}  # they draw a function of two numbers
 AS_A_PERSON = {"gradient_flow", "newton"}  # one of them imports matplotlib
+WITH_THOROUGH = {"digits", "even_odd", "microgpt", "optimal_control", "yinyang"}
 NOT_RANDOM = {"gradient_flow", "newton", "optimal_control", "optimizers", "taylor"}
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 SAVE, LINSPACE = Figure.savefig, np.linspace
@@ -122,7 +123,9 @@ def results(output: str) -> list[str]:
     return [line for line in output.splitlines() if not timed.match(line)]
 
 
-@pytest.fixture(scope="module", params=PICTURES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(x, marks=[pytest.mark.thorough] * (x in WITH_THOROUGH)) for x in PICTURES]
+)
 def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     name = request.param
     start = run if name in AS_A_PERSON else run_here
@@ -370,6 +373,7 @@ def test_a_stage_of_microgpt_takes_the_steps_of_the_original(stage: int, tmp_pat
     assert invented(output)[:8] == ["orhx", "pdi", "zoqnadn", "kdri", "zueiia", "oas", "hry", "qdi"]
 
 
+@pytest.mark.thorough
 def test_the_stages_of_microgpt_take_the_same_steps(tmp_path: Path) -> None:
     output = run_here("microgpt", tmp_path, 2, 42, "--samples", "1", "--stage", "1", "2", "3")
     found = re.findall(r"^weights of stages (\d) and (\d) differ by at most (\S+)$", output, re.MULTILINE)
@@ -441,6 +445,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.thorough
 def test_the_benchmark_measures_the_tables_that_are_named(
     measuring: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -434,7 +434,7 @@ def test_the_maximum_of_an_array_is_an_operation_with_a_kink_that_messages_call_
     assert node.op.smoothness.kink(2.0, 2.0) == 0.0 != node.op.smoothness.kink(2.0, 1.0)
     assert "the first operand has derivative 1" in node.op.smoothness.convention
     assert (node.op.text("x", "0.0"), node.op.notation.symbol) == (f"np.{name}(x, 0.0)", name)
-    check_op(node.op)
+    check_op(node.op, examples=8)
     with (
         mc.detect_anomaly(),
         pytest.raises(FloatingPointError, match=rf"np_{name}\(x=inf, 2.0\) gave|np_{name}\(x=-inf"),

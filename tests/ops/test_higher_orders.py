@@ -192,7 +192,9 @@ def test_references_have_the_first_derivatives_of_those_of_the_rows_themselves(o
                     assert mp.almosteq(jet.derivative(more((0,) * len(xs), i)), first, 1e-60, 1e-60), (xs, i)
 
 
-@pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "share", [0.2, pytest.param(0.5, marks=pytest.mark.thorough), pytest.param(1.0, marks=pytest.mark.slow)]
+)
 @every_row
 def test_second_and_third_derivatives_are_accurate_near_0_near_ends_and_far_out(op, share):
     with mp.workprec(BITS[op.arity]):

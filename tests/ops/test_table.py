@@ -115,7 +115,9 @@ def test_reference_partials_are_the_derivatives_of_reference_values(op):
                 assert mp.almosteq(claimed[slot], derivative, 1e-12, 1e-12), (point, slot)
 
 
-@pytest.mark.parametrize("share", [0.3, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "share", [0.1, pytest.param(0.3, marks=pytest.mark.thorough), pytest.param(1.0, marks=pytest.mark.slow)]
+)
 @every_row
 def test_value_and_partials_are_accurate_over_the_whole_domain(op, share):
     rng = random.Random(op.name)

@@ -45,7 +45,9 @@ def run(folder, *options):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).stdout
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "with xdist"])
+@pytest.mark.parametrize(
+    "workers", [[], pytest.param(["-n", "2"], marks=pytest.mark.thorough)], ids=["alone", "with xdist"]
+)
 def test_a_run_sums_up_what_was_checked(tmp_path, workers):
     out = run(tmp_path, "--gradcheck-table", "table.csv", *workers)
     assert "1 failed, 3 passed" in out
