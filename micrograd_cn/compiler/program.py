@@ -413,14 +413,16 @@ class Runnable:
                 None keeps the rows in order.
             schedule: a function from the index of a step, which is `optimizer.steps` before the step, to the learning
                 rate, such as `cosine_lr(0.1, steps)` of `optim`. The function is called once for each step, in order,
-                but some steps ahead of the training, so it neither sees nor changes the gradients. Afterwards the
-                optimiser has the learning rate of the last step. Without a schedule the learning rate does not change.
+                before the gradients of the step are computed. Usually it is called some steps ahead of the training. If
+                it can reach the optimiser or one of its parameters, `fit` takes one step at a time, which is slower,
+                and the function sees what the steps before have left. If it may read gradients, an error is raised.
+                Afterwards the optimiser has the learning rate of the last step. Without a schedule the learning rate
+                does not change.
             threads: how many threads compute. Sums over the rows are rounded differently with another count. More than
                 one thread is worthwhile if a step takes some hundred microseconds or longer.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
-                second with the losses of the steps since its last call. While this function runs, the parameters may
-                still have old data: they get their new data only when `fit` ends and, if there is `callback` or
-                `validation`, at the end of each epoch.
+                second with the losses of the steps since its last call. As for `schedule`, it sees what these steps
+                have left in the optimiser and its parameters, and so does `shuffle`.
             each_step: whether to return the loss of every batch instead of the mean loss of each epoch. The loss of a
                 batch is computed with the parameters before its step.
             clip_grad_norm: the largest norm that the gradients of the optimiser's parameters may have. Before each step
@@ -447,12 +449,12 @@ class Runnable:
                 `patience` is passed without `validation`; a parameter of the optimiser is an input, or was a constant
                 when the graph was compiled; the optimiser has none of the program's parameters; a constant of the
                 program has other data now; `schedule`, `shuffle` or `progress` changes the optimiser or its parameters;
-                `shuffle` does not permute the list; `schedule` returns a number that is negative, inf or nan; or the
-                norm of gradients to be clipped is inf or nan. In the last two cases the message names the step, and the
-                steps before it have been taken.
+                `schedule` may read gradients; `shuffle` does not permute the list; `schedule` returns a number that is
+                negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two cases the
+                message names the step, and the steps before it have been taken.
             IndexError: an index of `take`, or a class label of a loss, is out of range in a row, so the output is nan.
                 Parameters and optimiser are as they were before the call, or after the last epoch if there is
-                `callback` or `validation`.
+                `callback` or `validation`, or when `schedule`, `shuffle` or `progress` last saw them.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. All steps before this
                 step have been taken.
 

@@ -3,6 +3,8 @@
 import json
 import math
 import random
+import weakref
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -547,3 +549,109 @@ def test_data_that_a_schedule_changes_in_place_are_those_of_the_call(columns, ma
 
     expected = losses(lambda step: 1e-6)
     assert losses(clear) == expected
+
+
+class HeldRate:
+    """A schedule that is an object, and one whose method is a schedule."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    def __call__(self, step):
+        return self.optimizer.lr * 0.9
+
+
+def generated(optimizer):
+    while True:
+        yield optimizer.lr * 0.9
+
+
+def reading_later(w, optimizer):
+    """Return schedules that reach the optimiser or the parameter w, each in another way."""
+    inner, weak, rates = lambda: optimizer.lr * 0.9, weakref.ref(optimizer), generated(optimizer)
+    held = SimpleNamespace(found=optimizer)
+    return {
+        "closure": lambda step: optimizer.lr * 0.9,
+        "count of steps": lambda step: 0.1 / (1 + optimizer.steps),
+        "parameter": lambda step: 0.1 if w.data < 0.3 else 0.01,
+        "nested": lambda step: inner(),
+        "object": HeldRate(optimizer),
+        "method": HeldRate(optimizer).__call__,
+        "partial": partial(lambda held, step: held.lr * 0.9, optimizer),
+        "default": lambda step, held=optimizer: held.lr * 0.9,
+        "weak reference": lambda step: weak().lr * 0.9,
+        "proxy": partial(lambda held, step: held.lr * 0.9, weakref.proxy(optimizer)),
+        "generator": lambda step: next(rates),
+        "computed name": lambda step: getattr(held, "fou" + "nd").lr * 0.9,
+        "inside warm-up": warmup(lambda step: optimizer.lr * 0.9, 3),
+        "many functions": partial(lambda fs, step: fs[9]().lr * 0.9, [*[lambda: None] * 9, lambda: held.found]),
+        "global variable": lambda step: globals()["SHOWN"][-1].lr * 0.9,
+    }
+
+
+SHOWN = []  # the optimiser of the last test, for a schedule that reads a global variable
+
+
+@pytest.mark.parametrize("way", reading_later(Value(0.0), SGD([Value(0.0)])))
+def test_a_schedule_sees_what_the_steps_before_have_left(way):
+    """It is then called at each step, and not ahead of the steps, which would show it an old optimiser."""
+
+    def trained(fit):
+        w = Value(0.0)
+        optimizer = SGD([w], lr=0.1)
+        SHOWN[:] = [optimizer]
+        fit(w, optimizer, reading_later(w, optimizer)[way])
+        return w.data, optimizer.lr
+
+    def compiled(w, optimizer, schedule):
+        compile(lambda x: (w * x - 1.0) ** 2).fit([(1.0,)], optimizer, 5, schedule=schedule)
+
+    def eager(w, optimizer, schedule):
+        for _ in range(5):
+            optimizer.lr = schedule(optimizer.steps)
+            optimizer.zero_grad()
+            ((w - 1.0) ** 2).backward()
+            optimizer.step()
+
+    assert trained(compiled) == pytest.approx(trained(eager), rel=1e-12)
+
+
+def test_a_schedule_that_may_read_gradients_is_refused():
+    w = Value(0.0)
+    with pytest.raises(ValueError, match=r"schedule may read gradients.*; write a loop of optimizer.zero_grad\(\)"):
+        compile(lambda x: w * x).fit([(1.0,)], SGD([w]), 2, schedule=lambda step: 0.1 if w.grad else 0.01)
+
+
+def test_a_schedule_that_the_progress_function_tells_the_losses_knows_them_at_each_step():
+    """Otherwise the rates would depend on how often the progress function is called, and so on the time."""
+    w, losses, asked = Value(0.0), [1.0], []
+    rates = dict(enumerate([0.1] * 99))
+
+    def schedule(step):
+        asked.append(len(losses))
+        return 0.1 * losses[-1]
+
+    compile(lambda x: (w * x - 1.0) ** 2).fit([(1.0,)], SGD([w]), 9, schedule=schedule, progress=losses.extend)
+    assert asked == list(range(1, 10))
+    sizes = []
+    compile(lambda x: w * x).fit([(1.0,)], SGD([w]), 9, schedule=rates.get, progress=lambda x: sizes.append(len(x)))
+    assert len(sizes) < 9  # it tells this schedule nothing
+
+
+@pytest.mark.parametrize("base", [object, random.Random])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_shuffle_and_a_progress_function_see_what_the_steps_before_have_left(base, threads):
+    w, shown = Value(0.0), []
+    optimizer = SGD([w], lr=0.1)
+
+    class Sorting(base):
+        def __init__(self, optimizer):
+            self.optimizer, self.seen = optimizer, []
+
+        def shuffle(self, order):
+            self.seen.append((self.optimizer.steps, w.data))
+
+    shuffle, f = Sorting(optimizer), compile(lambda x: (w * x - 1.0) ** 2)
+    f.fit([(1.0,), (1.0,)], optimizer, 2, 1, shuffle, threads=threads, progress=lambda _: shown.append(w.data))
+    assert shuffle.seen == [(0, 0.0), (2, pytest.approx(0.36))]
+    assert shown[-1] == w.data

@@ -21,7 +21,7 @@ import weakref
 from abc import ABC
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
@@ -405,6 +405,7 @@ class Surroundings:
         leaves: the `Value`s that the functions can reach and that no operation computed.
         weak: the weak references that they can reach; the objects to which these refer are not looked at.
         iterators: the iterators that they can reach, such as generators, except files.
+        has_computed: whether they can reach a `Value` that an operation has computed.
         complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items. It is
             False if there are more than `MAX_SURROUNDING` objects, if an array is too large, or if an object holds
             something that Python code cannot find, as PyTorch tensors do.
@@ -423,6 +424,7 @@ class Surroundings:
         self.leaves: list[Value] = []
         self.weak: list[weakref.ref[Any]] = []
         self.iterators: list[Any] = []
+        self.has_computed = False
         self._attributes = attributes
         self._naming = [name for name in NAMING if name in names]
         self._of_values = [getattr(Value, name) for name in OF_VALUES if name in names]
@@ -516,6 +518,8 @@ class Surroundings:
             self._add(gc.get_referents(x))
         elif is_generator(x):
             self._generators.append(x)
+            if is_users_module(kind.__module__):
+                self._visit_object(x)
         elif issubclass(kind, LRU_CACHE):
             self._caches.append(x)
             self._visit_object(x)
@@ -617,6 +621,8 @@ class Surroundings:
             if issubclass(kind, Value):
                 if x.op is None:
                     self.leaves.append(x)
+                else:
+                    self.has_computed = True
                 if self._of_values:
                     self._variables += [(x, slot) for slot in self._of_values]
                 if kind is not Value and is_users_module(kind.__module__):
@@ -661,6 +667,21 @@ class Surroundings:
         return bool(self.leaves) or any(
             issubclass(kind, Value) for x in self._large for kind in {*map(type, _items(x))}
         )
+
+    @property
+    def objects(self) -> list[Any]:
+        """The objects that were looked at, except `Value`s, numbers and texts."""
+        return [*self._seen.values()]
+
+    @property
+    def large_are_plain(self) -> bool:
+        """Whether all items of the collections that were not looked into are numbers and texts."""
+        return all({*map(type, _items(x))} <= EXACTLY_PLAIN for x in self._large)
+
+    def places(self, assigned: Container[str]) -> set[Any]:
+        """Return keys for the collections and arrays, and for the variables whose names are among `assigned`."""
+        found = {(id(holder), str(getattr(name, "__name__", name))) for holder, name in self._variables}
+        return {place for place in found if place[1] in assigned}.union(map(id, [*self._collections, *self._arrays]))
 
     def state(self) -> list[list[Any]]:
         """Return the present contents of variables, collections and arrays, gradients, and the states of generators.

@@ -223,6 +223,7 @@ def train(
     report_pace: Callable[[float, float], None],
     set_order: Callable[[array[int]], None],
     end_epoch: Callable[[int, float], bool] | None = None,
+    publish: Callable[[str], object] = lambda _: None,
 ) -> History:
     """Take the training steps of `options.epochs` epochs, or of fewer if `end_epoch` says so.
 
@@ -244,6 +245,8 @@ def train(
             `options.shuffle` is None.
         end_epoch: a function that is called after each epoch with the epoch's index and mean loss, and returns whether
             to stop. If it is None, training does not stop early.
+        publish: a function that is called with "shuffle" or "progress" before the argument of this name is. It copies
+            the results of the steps back to the parameters and the optimiser if that argument can see them.
     """
     losses, batch = array("d"), min(options.batch_size or n, n)
     order = list(range(n)) if options.shuffle is not None else []
@@ -257,6 +260,7 @@ def train(
             if options.shuffle is not None or end_epoch:
                 left = steps_per_epoch - first
                 if options.shuffle is not None and not first:
+                    publish("shuffle")
                     options.shuffle.shuffle(order)
                     set_order(checked_order(order, n))
             start = time.perf_counter()
@@ -273,6 +277,7 @@ def train(
             in_time = int(steps * POLL_SECONDS / seconds) if seconds else inf
             steps_per_call = max(1, int(min(2 * steps_per_call, in_time)))
             if callable(report):
+                publish("progress")
                 report(step_losses)
             if end_epoch and done % steps_per_epoch == 0:
                 epoch = losses

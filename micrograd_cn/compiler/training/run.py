@@ -29,6 +29,7 @@ from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Executable, driver, driver_address
 from .epochs import History, TrainingOptions, asks_to_stop, train
+from .observers import observers_of
 from .state import AskedRates, Batches, TrainingState, check_trainable
 
 T = TypeVar("T")
@@ -220,6 +221,7 @@ class TrainingRun:
         self._checked, self._frozen = [*options.optimizer.parameters] if options.callback else [], list[Value]()
         self._gradients = Memory(0)
         self._seconds, self._asked = 0.0, AskedRates()
+        self._observers = observers_of(options)  # the arguments that may see how training goes
         self._set_order(row_numbers(self._n))
 
     def fit(self) -> History:
@@ -231,7 +233,10 @@ class TrainingRun:
             if self._only_program:
                 self._gradient_call(self._only_program, 0, self._batch)
                 self._current_state()
-            history = train(self._options, self._n, self._take_checked_steps, self._upgrade, self._set_order, end_epoch)
+            history = train(
+                self._options, self._n, self._take_checked_steps, self._upgrade, self._set_order, end_epoch,
+                self._publish,
+            )  # fmt: skip
             if self._state:
                 self._state.check_parameters()
                 self._check_copied()
@@ -288,6 +293,11 @@ class TrainingRun:
         if self._state:
             self._state.write_back()
             self._state = None  # last, since Ctrl-C may come between two lines
+
+    def _publish(self, observer: str) -> None:
+        """Copy the results of training back if the argument of the name `observer` may see how training goes."""
+        if self._state and observer in self._observers:
+            self._state.publish()
 
     def _current_state(self) -> TrainingState:
         """Return the `TrainingState`; make one if there is none, or if new programs have further parameters."""
@@ -365,6 +375,9 @@ class TrainingRun:
         batch of step `step`, missing programs are made, and only this step is taken.
         """
         self._check_copied()
+        if "schedule" in self._observers:  # it is asked for each step when all steps before have been taken
+            self._publish("schedule")
+            steps = 1
         if here().detect_anomaly:  # each step is checked with the parameters that it starts from
             self._detect_anomaly(self._sub_batches(self._batch_samples(step)))
             steps = 1
@@ -617,7 +630,7 @@ class TrainingRun:
     def _detect_anomaly(self, sub_batches: Sequence[SubBatch]) -> None:
         """Inside `detect_anomaly()`, raise FloatingPointError if a value or gradient of a batch is not finite."""
         if self._state:
-            self._state.write_back()
+            self._state.publish()
         for program, bucket, rows in sub_batches:
             detect_anomaly(program.graph, self._buckets[bucket].numbers, rows, backward=True)
 

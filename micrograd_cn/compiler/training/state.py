@@ -403,6 +403,7 @@ class TrainingState:
             numbers = array("d", bytes(WORD * len(numbers)))  # 0 for a parameter that must not change
             layout.scatter(array("d", trainable), numbers)
             self._blocks.write_column(update.columns - 1, numbers)
+        self._options = options
         self._copied = Copied(options, layout, packed) if options.called_between_steps else None
         self.driver_name, self._clipped = "fit", array("q")
         self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
@@ -533,6 +534,14 @@ class TrainingState:
             driver("clip")(gradients, *clips)
             self._check_norm()
         driver("update")(header, self.parameter_data.address, gradients, address(rate), *rest)
+
+    def publish(self) -> None:
+        """Copy the results of the steps back, and go on with this memory; a function of the user's runs next."""
+        self.write_back()
+        if self._copied:
+            names = [self.optimizer.state_names[k] for k in self.update.used_state_indices]
+            packed = packed_state(self.optimizer, self._layout, names).arrays if names else {}
+            self._copied = Copied(self._options, self._layout, packed)
 
     def write_back(self) -> None:
         """Copy data, gradients and the optimiser's state back to Python's objects.

@@ -1,0 +1,145 @@
+"""Find the functions of the user's that run between training steps and can see, or be told, how training goes.
+
+The compiled loop of `fit` takes many steps before it returns to Python, and calls a schedule ahead of these steps. That
+gives the right learning rates only if the schedule computes them from the index of the step. Where a schedule, a
+`shuffle` or a function for `progress` can reach the optimiser or one of its parameters, `fit` copies its results back
+before it calls this function; see `TrainingRun`.
+"""
+
+from __future__ import annotations
+
+import dis
+import gc
+import sys
+import weakref
+from collections.abc import Sequence
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType, NoneType
+from typing import Any
+
+from ...optim import Optimizer, warmup
+from ..data.surroundings import (
+    EXACTLY_PLAIN,
+    READING_ALL,
+    SETUP,
+    ReachableCode,
+    Surroundings,
+    facts_of,
+    is_users_module,
+)
+from .epochs import TrainingOptions
+
+# Code with one of these names may reach any object
+OPAQUE = {
+    *("eval", "exec", "globals", "locals", "_getframe", "currentframe", "get_objects", "get_referrers"),
+    *("modules", "import_module", "__import__"),
+}
+PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
+STORING = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR"}
+GRADIENTS = {"grad", "clip_grad_norm"}  # names by which code reads gradients
+
+
+class Sight:
+    """What a function can see, besides its arguments.
+
+    Args:
+        function: the function, or another object that can be called.
+    """
+
+    def __init__(self, function: Any) -> None:
+        roots = [function]
+        self._names = frozenset[str]()
+        while True:
+            self.code = ReachableCode(roots)
+            names = self._names | self.code.names
+            self._around = around = Surroundings(roots, names if READING_ALL.isdisjoint(names) else None, names)
+            functions = [x for x in around.objects if type(x) is FunctionType and is_users_module(x.__module__)]
+            self.functions: Sequence[FunctionType] = [f for f in functions if f.__name__ not in SETUP]
+            self._names = names.union(*[facts_of(f.__code__).names for f in self.functions])
+            further = [x for x in [ref() for ref in around.weak] if x is not None]
+            for iterator in around.iterators:  # a generator refers to its function and its variables
+                further += [x for x in gc.get_referents(iterator) if not isinstance(x, dict) or "__name__" not in x]
+            known = {*map(id, roots)}
+            further = [x for x in further if id(x) not in known]
+            if not further and self._names == names:
+                break
+            roots += further
+
+    def reaches(self, optimizer: Optimizer) -> bool:
+        """Return whether the function may reach an optimiser or one of its parameters."""
+        around = self._around
+        return (
+            not (around.complete and around.large_are_plain and OPAQUE.isdisjoint(self._names))
+            or around.has_computed
+            or any(x is optimizer or type(x) in PROXIES for x in around.objects)
+            or not {*around.leaves}.isdisjoint(optimizer.parameters)
+        )
+
+    def reads_gradients(self) -> bool:
+        """Return whether the code of the function has a name by which code reads gradients."""
+        return not GRADIENTS.isdisjoint(self._names)
+
+    def is_told_by(self, other: Sight) -> bool:
+        """Return whether another function may change something that this function can read."""
+        if not other.code.writes:
+            return False
+        stored = {name for f in other.functions for name in _stored_names(f.__code__)}
+        return not self._around.places(stored).isdisjoint(other._around.places(stored))
+
+
+def _sees_numbers_alone(f: Any) -> bool:
+    """Return whether a function reads nothing but its arguments, numbers, texts and modules that are not the user's.
+
+    This is a quick test for common schedules. It may return False although the function reads nothing else.
+    """
+    if type(f) is not FunctionType or f.__dict__ or f.__kwdefaults__:
+        return False
+    names = facts_of(f.__code__).names
+    if not OPAQUE.isdisjoint(names) or any(is_users_module(name) for name in names & sys.modules.keys()):
+        return False
+    known = f.__globals__
+    try:
+        held = [cell.cell_contents for cell in f.__closure__ or ()]
+    except ValueError:  # a variable that has no value yet
+        return False
+    held += [*(f.__defaults__ or ()), *[known[name] for name in names if name in known]]
+    return all(
+        type(x) in EXACTLY_PLAIN
+        or (type(x) is ModuleType and not is_users_module(x.__name__))
+        or (type(x) is BuiltinFunctionType and type(x.__self__) in (ModuleType, NoneType))
+        for x in held
+    )
+
+
+def _stored_names(code: CodeType) -> set[str]:
+    """Return the names of the attributes, global variables and variables of closures that a function assigns."""
+    found = {str(each.argval) for each in dis.get_instructions(code) if each.opname in STORING}
+    return found.union(*[_stored_names(part) for part in code.co_consts if isinstance(part, CodeType)])
+
+
+def observers_of(options: TrainingOptions) -> frozenset[str]:
+    """Return the names of those arguments of `fit` that may see how training goes.
+
+    They are "schedule", "shuffle" and "progress". "schedule" is also in the result if the function for `progress` may
+    tell it the losses, which the schedule would otherwise learn at a time that depends on the speed of the machine.
+
+    Raises:
+        ValueError: the schedule may read gradients.
+    """
+    names = options.called_between_steps
+    if not names:
+        return frozenset()
+    schedule: Any = options.schedule
+    while type(schedule) is warmup:
+        schedule = schedule.schedule
+    shuffle = getattr(options.shuffle, "shuffle", None)
+    functions = {"schedule": schedule, "shuffle": shuffle, "progress": options.progress}
+    sights = {name: Sight(functions[name]) for name in names.split(" or ") if not _sees_numbers_alone(functions[name])}
+    found = {name for name, sight in sights.items() if sight.reaches(options.optimizer)}
+    if "schedule" in found and sights["schedule"].reads_gradients():
+        raise ValueError(
+            "fit(): the schedule may read gradients, and is called before those of its step are computed; write a loop "
+            "of optimizer.zero_grad(), f.backward(batch), optimizer.lr = schedule(optimizer.steps) and optimizer.step()"
+        )
+    if "schedule" in sights and "progress" in sights and sights["schedule"].is_told_by(sights["progress"]):
+        found.add("schedule")
+    return frozenset(found)
