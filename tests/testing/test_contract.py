@@ -2,19 +2,14 @@
 
 import math
 import random
+import re
 import warnings
 
 import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NotDeterministic, PartlyCompared, gradcheck
-from micrograd_cn.testing.arrays.contract import (
-    _first_difference,
-    _upstream_variants,
-    check_contract,
-    check_no_stale_state,
-    random_cotangent,
-)
+from micrograd_cn.testing.arrays.contract import check_contract, check_no_stale_state, random_cotangent
 from micrograd_cn.testing.arrays.problem import Problem
 
 
@@ -321,20 +316,24 @@ def test_of_upstream_gradients_those_of_arrays_alone_are_spread_among_nan():
     def f(x):
         return [2.0 * x, np.array(x.sum()), 3.0 * float(x[0, 0]), x[:0]]
 
-    problem = problem_of(f, np.ones((2, 3)), vjp=lambda x, g: 2.0 * g[0] + g[1] + 3.0 * g[2] * (x * 0.0))
-    u = np.arange(1.0, 9.0)
-    [(form, (spread, *others), expected)] = _upstream_variants(problem, u, u)
-    assert form.startswith("not contiguous")
-    assert expected is u
-    assert spread.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
-    across, along = spread.strides
-    assert along > spread.itemsize
-    assert across > 3 * along
-    assert np.isnan(spread.base).sum() == spread.base.size - 6
-    assert [np.shape(x) for x in others] == [(), (), (0, 3)]
-    assert (others[0], others[1], others[2].flags.c_contiguous) == (7.0, 8.0, True)
-    numbers = problem_of(lambda x: [x.sum(), x[:0]], np.ones(3), vjp=lambda x, g: g[0] + 0.0 * x)
-    assert list(_upstream_variants(numbers, np.ones(1), np.ones(3))) == []
+    def vjp(x, g):
+        seen.append(g)
+        return 2.0 * g[0] + g[1] + 3.0 * g[2] * first
+
+    seen, first = [], np.eye(2, 3) * [1.0, 0.0, 0.0]
+    gradcheck(f, np.ones((2, 3)), vjp=vjp)
+    spread = [g for g in seen if not g[0].flags.c_contiguous]
+    assert spread
+    for array, *others in spread:
+        across, along = array.strides
+        assert along > array.itemsize
+        assert across > 3 * along
+        assert np.isnan(array.base).sum() == array.base.size - 6
+        assert [np.shape(x) for x in others] == [(), (), (0, 3)]
+        assert others[2].flags.c_contiguous
+    seen.clear()
+    gradcheck(lambda x: [x.sum(), x[:0]], np.ones(3), vjp=lambda x, g: (seen.append(g), g[0] + 0.0 * x)[1])
+    assert all(np.shape(g[0]) == () and g[1].flags.c_contiguous for g in seen)
 
 
 def test_an_upstream_gradient_that_is_changed_where_it_is_contiguous_alone_is_seen():
@@ -347,30 +346,49 @@ def test_an_upstream_gradient_that_is_changed_where_it_is_contiguous_alone_is_se
         gradcheck(lambda x: 2.0 * x, np.ones((5, 4)), vjp=doubled)
 
 
-def test_gradients_are_the_same_up_to_64_last_bits_of_the_largest_of_their_array():
-    x, w = np.zeros(3), np.zeros(4)
-    problem = problem_of(lambda x, w: x.sum() + w.sum(), x, w, rtol=0.0, vjp=lambda x, w, g: (g + x, g + w))
+def difference(change, of_x=(8.0, 1.0, 1.0), of_w=(1.0, -4.0, 1.0, 1.0), rtol=0.0):
+    """Return which derivative a vjp is told to get wrong, which changes its gradients for some upstream gradients.
 
-    def differs(change, at, expected, usual=None):
-        expected = np.array(expected)
-        found = expected.copy()
-        found[at] += change
-        return _first_difference(problem, found, expected, usual)
+    The result is "" if it is not told. The gradients are `of_x` and `of_w` times the upstream gradients, and `change`
+    is called with both if these are not contiguous.
+    """
 
-    large, small, bit = [8.0, 1.0, 1.0, 1.0, -4.0, 1.0, 1.0], [1.0] * 7, 2.0**-52
-    for sign in (-1.0, 1.0):
-        assert differs(sign * 510.0 * bit, 1, large) is None
-        assert differs(sign * 514.0 * bit, 1, large) == ("x0", 1)
-        assert differs(sign * 254.0 * bit, 5, large) is None
-        assert differs(sign * 258.0 * bit, 5, large) == ("x1", 5)
-        assert differs(sign * 70.0 * bit, 5, small) == ("x1", 5)
-        assert differs(sign * 510.0 * bit, 1, small, np.array(large)) is None
-        assert differs(sign * 514.0 * bit, 1, small, np.array(large)) == ("x0", 1)
-        assert differs(sign * 510.0 * bit, 1, large, np.array(small)) is None
-    assert differs(1.0, [4, 6], small) == ("x1", 4), "the first of them"
-    assert differs(0.0, 0, small) is None
-    assert differs(1e-310, 1, [0.0] * 7) is None, "what no type holds to all its digits"
-    assert differs(1e-300, 1, [0.0] * 7) == ("x0", 1)
+    def vjp(x, w, g):
+        found = [np.array(slopes) * part for slopes, part in zip((of_x, of_w), g, strict=True)]
+        if not g[0].flags.c_contiguous:
+            change(*found)
+        return tuple(found)
+
+    problem = problem_of(lambda x, w: (1.0 * x, 1.0 * w), np.ones(3), np.ones(4), rtol=rtol, vjp=vjp)
+    try:
+        with np.errstate(all="ignore"):
+            check_contract(problem, seeded())
+    except GradientMismatch as error:
+        [found] = re.findall(r"not contiguous.*: d/d(\S+) is", str(error))
+        return found
+    return ""
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_gradients_are_the_same_up_to_64_last_bits_of_the_largest_of_their_array(sign):
+    def off(part, array, *at):
+        def change(*gradients):
+            gradients[array][[*at]] += sign * part * np.max(np.abs(gradients[array]))
+
+        return change
+
+    bit = 2.0**-52
+    for array, at, name in ((0, 1, "x0[1]"), (1, 2, "x1[2]")):
+        assert difference(off(62.0 * bit, array, at)) == ""
+        assert difference(off(66.0 * bit, array, at)) == name
+        assert difference(off(0.99e-6, array, at), rtol=1e-6) == ""
+        assert difference(off(1.01e-6, array, at), rtol=1e-6) == name
+    assert difference(off(1.0, 1, 1, 3)) == "x1[1]", "the first of them"
+
+
+def test_a_gradient_of_0_may_be_off_by_what_no_type_holds_to_all_its_digits():
+    for off, found in ((1e-310, ""), (1e-300, "x0[1]")):
+        assert difference(lambda x, w, off=off: x.__setitem__(1, off), of_x=np.zeros(3)) == found
 
 
 def test_linearity_is_asked_to_the_tolerance():
@@ -387,18 +405,17 @@ def test_linearity_is_asked_to_the_tolerance():
 
 
 def test_what_is_not_finite_differs_from_nothing_and_hides_no_other_element():
-    x, w = np.zeros(3), np.zeros(4)
-    problem = problem_of(lambda x, w: x.sum() + w.sum(), x, w, vjp=lambda x, w, g: (g + x, g + w))
-    some, none = np.array([np.nan, 1.0, 2.0, 1.0, 1.0, np.inf, 1.0]), np.array([np.nan] * 3 + [1.0] * 4)
-    assert _first_difference(problem, some.copy(), some) is None
-    assert _first_difference(problem, some + 1.0, some) == ("x0", 1)
-    assert _first_difference(problem, none + 1.0, none) == ("x1", 3)
-    assert _first_difference(problem, np.where(np.arange(7) == 6, np.nan, some), some) == ("x1", 6)
-    ones = np.ones(7)
-    assert _first_difference(problem, ones + 2.0**-50, ones, np.full(7, np.inf)) == ("x0", 0), (
-        "an infinite one allows nothing"
-    )
-    assert _first_difference(problem, ones, ones, np.full(7, np.inf)) is None
+    def wrong(*places, by=1.0):
+        def change(*gradients):
+            for array, at in places:
+                gradients[array][at] += by
+
+        return difference(change, of_x=(np.nan, 1.0, 2.0), of_w=(1.0, 1.0, np.inf, 1.0), rtol=None)
+
+    assert wrong((0, 0), (1, 2)) == wrong((1, 3), by=1e-8) == ""
+    assert wrong((0, 0), (0, 1)) == "x0[1]"
+    assert wrong((1, 3)) == wrong((1, 3), by=np.nan) == "x1[3]"
+    assert difference(lambda x, w: w.__setitem__(0, 7.0), of_x=[np.nan] * 3) == "x1[0]"
 
 
 # PyTorch.
@@ -478,31 +495,57 @@ def test_a_derivative_along_tangents_is_linear_in_each_of_them():
             gradcheck(np.tanh, draw(1), jvp=lambda x, t: abs(t) * (1 - np.tanh(x) ** 2), seed=k)
 
 
-def test_of_several_results_of_torch_three_upstream_gradients_are_each_tried_alone(torch):
+def upstreams(torch, slopes, f):
+    """Return the upstream gradients that a check gives to the backward pass of several multiples of a tensor.
+
+    `f` takes a tensor of two numbers, and a function that returns a tuple of its multiples by `slopes`.
+    """
+    seen = []
+
+    class Multiples(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.set_materialize_grads(False)
+            return tuple([slope * x for slope in slopes])
+
+        @staticmethod
+        def backward(ctx, *upstream):
+            seen.append(upstream)
+            terms = [(slope * w).nan_to_num() for slope, w in zip(slopes, upstream, strict=True) if w is not None]
+            return sum(terms[1:], terms[0]) if terms else None
+
     x = torch.tensor([0.5, 1.5], dtype=torch.float64)
-    problem = problem_of(lambda x: (x * x, x.detach(), 3 * x, 5 * x, 7 * x), x)
-    u = np.arange(1.0, 11.0)
-    strided, expanded, *alone = _upstream_variants(problem, u, problem.derivative.gradient(problem.x, u))
-    assert [w.tolist() for w in strided[1]] == [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0], [9.0, 10.0]]
-    assert not any(w.is_contiguous() for w in strided[1])
-    assert [form for form, *_ in alone] == [f"None but for f[{k}]" for k in (0, 2, 3)]
-    for (_, weights, expected), (k, slope) in zip(alone, [(0, 2 * problem.x), (2, 3.0), (3, 5.0)], strict=True):
-        assert [i for i, w in enumerate(weights) if w is not None] == [k]
-        assert (expected == slope * u[2 * k : 2 * k + 2]).all()
-    assert [w.stride() for w in expanded[1]] == [(0,)] * 5
-    assert (expanded[2] == 0.5 * (2 * problem.x + 15.0)).all()
-    single = problem_of(lambda x: x * x, x)
-    assert [form.split(" ")[0] for form, *_ in _upstream_variants(single, np.ones(2), 2 * problem.x)] == [
-        "not",
-        "expanded,",
-    ]
-    masked = problem_of(lambda x: x * torch.tensor([1.0, torch.inf]), x)
-    assert [form.split(" ")[0] for form, *_ in _upstream_variants(masked, np.ones(2), problem.x)] == ["not"]
-    number = problem_of(lambda x: (x.sum(), 2 * x.sum()), x)
-    assert [form for form, *_ in _upstream_variants(number, np.ones(2), problem.x)] == [
-        "None but for f[0]",
-        "None but for f[1]",
-    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(lambda x: f(x, Multiples.apply), x)
+    return seen
+
+
+def is_expanded(upstream):
+    return all(w is not None and set(w.stride()) == {0} for w in upstream)
+
+
+def test_of_several_results_of_torch_three_upstream_gradients_are_each_tried_alone(torch):
+    def between(x, multiples):
+        first, *others = multiples(x)
+        return (first, 0.0 * x.detach(), *others)
+
+    seen = upstreams(torch, (2.0, 3.0, 5.0, 7.0), between)
+    given = [tuple([i for i, w in enumerate(upstream) if w is not None]) for upstream in seen]
+    assert {some for some in given if len(some) == 1} == {(0,), (1,), (2,)}, "of four, beside one that is a constant"
+    assert any(not any(w is None or w.is_contiguous() for w in upstream) for upstream in seen)
+    assert any(map(is_expanded, seen))
+    seen = upstreams(torch, (2.0, 3.0), lambda x, multiples: tuple([y.sum() for y in multiples(x)]))
+    given = {tuple([i for i, w in enumerate(upstream) if w is not None]) for upstream in seen}
+    assert given >= {(0,), (1,)}
+
+
+def test_an_upstream_gradient_of_torch_is_expanded_if_all_outputs_are_finite(torch):
+    for factor in (1.0, torch.inf):
+        slopes = torch.tensor([1.0, factor], dtype=torch.float64)
+        seen = upstreams(torch, (slopes,), lambda x, multiples: multiples(x)[0])
+        assert any(map(is_expanded, seen)) is (factor == 1.0)
+        assert not any(w is None for upstream in seen for w in upstream)
 
 
 def norm_of(sign):

@@ -9,12 +9,11 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import Smoothness
+from micrograd_cn.testing import NothingCompared, gradcheck
 from micrograd_cn.testing.numeric.call_budget import OutOfCalls
 from micrograd_cn.testing.numeric.numerical import (
     Estimate,
     Steps,
-    _noise_in_differences,
-    _predicts_neighbours,
     agree,
     derivative,
     loses_digits,
@@ -217,18 +216,19 @@ def test_noise_on_a_polynomial_is_twice_its_standard_deviation(n):
     assert missed < 0.05
 
 
+def noise_of(values):
+    """Return the measured rounding error of a function that has these values at the points of the only spacing."""
+    step = 0.7 * 2.0**-3
+    return noise_level(lambda t: values[round(math.fabs(t) / step - 0.3)], 0.0, steps=[3])
+
+
 def test_a_staircase_is_rounded_by_half_of_its_largest_step_and_a_single_step_is_a_jump():
-    assert _noise_in_differences([0.0, 0.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 4.0]) == 1.0
-    assert _noise_in_differences([0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]) == 0.5, "four of eight stand still"
-    assert _noise_in_differences([0.0, 0.0, 1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 5.0]) != 0.5, "three of eight"
-    assert (
-        _noise_in_differences([0.0] * 8 + [1.0])
-        == _noise_in_differences([2.0] * 4 + [1.0] * 5)
-        == _noise_in_differences([1.0] * 9)
-        == 0.0
-    )
-    assert _noise_in_differences([0.0] * 7 + [1.0, 2.0]) == 0.5
-    assert _noise_in_differences([math.inf, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0]) == 0.0
+    assert noise_of([0.0, 0.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 4.0]) == 1.0
+    assert noise_of([0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]) == 0.5, "four of eight stand still"
+    assert noise_of([0.0, 0.0, 1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 5.0]) != 0.5, "three of eight"
+    assert noise_of([0.0] * 8 + [1.0]) == noise_of([2.0] * 4 + [1.0] * 5) == noise_of([1.0] * 9) == 0.0
+    assert noise_of([0.0] * 7 + [1.0, 2.0]) == 0.5
+    assert noise_of([math.inf, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0]) == 0.0
 
 
 def test_what_is_smooth_has_no_noise():
@@ -246,11 +246,11 @@ def test_the_rounding_of_a_larger_part_is_seen(x, part):
 
 
 def test_what_oscillates_in_seven_steps_and_a_half_is_no_noise():
-    assert _noise_in_differences([float(i * i) for i in range(-4, 5)]) == 0.0
+    assert noise_of([float(i * i) for i in range(-4, 5)]) == 0.0
     for phase in (0.0, 1.0, 2.0, 3.0, 4.0):
         slow, fast = ([math.cos(2.0 * math.pi * i / period + phase) for i in range(9)] for period in (7.5, 6.5))
-        assert _noise_in_differences(slow) == 0.0
-        assert _noise_in_differences(fast) > 0.1
+        assert noise_of(slow) == 0.0
+        assert noise_of(fast) > 0.1
 
 
 def test_noise_is_looked_for_on_the_other_side_where_the_domain_ends():
@@ -292,26 +292,38 @@ def test_beside_what_is_seen_near_the_point_only_large_noise_counts_further_away
 # Far from 0.
 
 
-def test_a_slope_is_foretold_if_it_leads_to_the_neighbouring_floats():
-    x, gap = 2.0**60, 2.0**8
-    assert _predicts_neighbours(Estimate(3.0, 0.0), lambda t: 3.0 * (t - x), x, 0.0)
-    for k in (-2, -1, 1, 2):
-        for off, foretold in ((0.09, True), (-0.09, True), (0.11, False), (-0.11, False)):
-
-            def f(t, k=k, off=off):
-                return 3.0 * (t - x) * (1.0 + off * (t == x + k * gap))
-
-            assert _predicts_neighbours(Estimate(3.0, 0.0), f, x, 0.0) is foretold
-            assert _predicts_neighbours(Estimate(3.0, 0.0), f, x, 0.01 * 3.0 * 2 * gap)
-    assert not _predicts_neighbours(Estimate(math.nan, math.inf), lambda t: t - x, x, 0.0)
+DISTANT = 2.0**60  # the floats beside it are 2.0**7 and 2.0**8 away
 
 
-@pytest.mark.parametrize(("off", "foretold"), [(3.9, True), (-3.9, True), (4.1, False), (-4.1, False)])
-def test_neighbouring_floats_may_be_off_by_what_rounding_does(off, foretold):
-    x = 2.0**60
-    assert _predicts_neighbours(Estimate(0.0, 0.0), lambda t: 1.0 + off * 2.0**-20 * (t != x), x, 2.0**-20) is foretold
-    last_bits = round(off) * 2.0**-52 * (1.0 if foretold else 1.25)
-    assert _predicts_neighbours(Estimate(0.0, 0.0), lambda t: 1.5 + last_bits * (t != x), x, 0.0) is foretold
+def foretold(g, value, slope, rounding=0.0):
+    """Return whether a right derivative at `DISTANT` can be compared with those of g, a function of floats.
+
+    It is that of a function with this value and slope there. `rounding` is its stated rounding error, in units of
+    1e-15.
+    """
+    smoothness = Smoothness(rounding=lambda y, x: (rounding, 0.0))
+    f = Op("own", lambda x: value + slope * (x - DISTANT), (lambda y, x: slope,), smoothness=smoothness)
+    try:
+        gradcheck(f, DISTANT, like=lambda v: g(v.data), rtol=0.01)
+    except NothingCompared:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("k", [-2, -1, 1, 2])
+def test_a_slope_is_foretold_if_it_leads_to_the_neighbouring_floats(k):
+    neighbour = DISTANT + k * math.ulp(DISTANT)
+    for off in (0.0, 0.09, -0.09, 0.11, -0.11):
+
+        def g(t, off=off):
+            return 3.0 * (t - DISTANT) * (1.0 + rough(0, 1e-4)(t) + off * (t == neighbour))
+
+        assert foretold(g, 0.0, 3.0) is (math.fabs(off) < 0.1)
+
+
+@pytest.mark.parametrize("off", [3.9, -3.9, 4.1, -4.1])
+def test_neighbouring_floats_may_be_off_by_what_rounding_does(off):
+    assert foretold(lambda t: 1.0 + off * 1e-6 * (t != DISTANT), 1.0, 0.0, rounding=1e9) is (math.fabs(off) < 4.0)
 
 
 def test_between_distant_floats_a_derivative_must_foretell_the_neighbours():
