@@ -1,15 +1,18 @@
 """Fixtures that start a real browser and open pages in it."""
 
+import functools
 import itertools
 import os
 import shutil
+from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from micrograd_cn import playground
+from micrograd_cn.flow.playground import Playground
 
-from .pages import Opened, new_page
+from .pages import USUAL, Opened, new_page
 
 
 @pytest.fixture(scope="package")
@@ -38,7 +41,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def blank(browser):
     """Give an empty page, in which a test runs JavaScript."""
     page = browser.new_page()
@@ -46,34 +49,43 @@ def blank(browser):
     page.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tab(browser):
-    """Give a context manager that opens a file. It asserts that no error was seen and no request was made.
+    """Give a context manager that opens a file. It asserts that no error was seen and nothing else was requested.
 
-    Opening a tab takes longer than most of the tests, so tabs without options are used again, unless a test has stopped
-    their clock.
+    Opening a tab takes longer than most of the tests, so a tab is used again, unless a test has stopped its clock.
+    There is a tab for each set of options that an open tab cannot change.
     """
-    free = []
+    free = defaultdict(list)
 
     @contextmanager
-    def tab(path, **options):
-        opened = free.pop() if free and not options else Opened(browser, **options)
+    def tab(path, replays=True, link="", **options):
+        look = {name: options.pop(name) for name in USUAL if name in options}
+        waiting = free[tuple(sorted(options.items()))]
+        opened = waiting.pop() if waiting else Opened(browser, **options)
         try:
-            opened.show(path)
+            opened.show(path, replays, link, **look)
             yield opened
             assert opened.errors == []
-            assert opened.requests == [opened.url]
+            assert opened.requests == {opened.url}
         except BaseException:
             opened.context.close()
             raise
-        if options or opened.clock_stopped:
+        if opened.clock_stopped:
             opened.context.close()
         else:
-            free.append(opened)
+            opened.leave()
+            waiting.append(opened)
 
     yield tab
-    for opened in free:
+    for opened in itertools.chain.from_iterable(free.values()):
         opened.context.close()
+
+
+@functools.cache
+def text_of_the_playground(*given):
+    """Return the text of a playground, which takes longer to make than many tests do."""
+    return playground(*given).html
 
 
 @pytest.fixture
@@ -83,13 +95,17 @@ def opened(tab, tmp_path):
     with ExitStack() as tabs:
 
         def open_page(page, **options):
-            page.save(path := next(paths))
+            path = next(paths)
+            if type(page) is Playground:
+                path.write_text(text_of_the_playground(page._chosen), "utf-8")
+            else:
+                page.save(path)
             return tabs.enter_context(tab(path, **options))
 
         yield open_page
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def room(browser, tmp_path_factory):
     """Give the playground in a tab, for tests that compute with its functions and do not change it."""
     page = new_page(browser)

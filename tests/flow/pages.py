@@ -36,32 +36,58 @@ def new_page(browser):
     return page
 
 
+# The window and the wishes of most readers. A tab can change these; for other options there is a tab of its own.
+USUAL = {
+    "viewport": {"width": 1280, "height": 900},
+    "reduced_motion": "no-preference",
+    "color_scheme": "light",
+    "forced_colors": "none",
+}
+
+
 class Opened:
     """A page in the browser, which records errors and requests. Its reader is new, or has been here before."""
 
-    def __init__(self, browser, replays=True, new=False, **options):
-        self.replays = replays
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
-        self.context.set_default_timeout(10_000)
+    def __init__(self, browser, new=False, **options):
+        self.context = browser.new_context(**options)
+        self.context.set_default_timeout(60_000)  # a busy machine may take ten seconds to load a page
         self.context.add_init_script(STORAGE)
         self.context.add_init_script(DOOR)
         if not new:
             self.context.add_init_script(SEEN)
         self.page = self.context.new_page()
-        self.errors, self.requests = [], []
+        self.errors, self.requests = [], set()
         self.clock_stopped = False
         self.page.on("console", lambda message: self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("request", lambda request: self.requests.add(request.url.partition("#")[0]))
 
-    def show(self, path):
+    def show(self, path, replays=True, link="", **look):
+        """Open a file by a link, in a window and for a reader as `look` says, which may have the keys of `USUAL`."""
+        viewport, *wishes = (look.get(name, usual) for name, usual in USUAL.items())
+        if self.page.viewport_size != viewport:
+            self.page.set_viewport_size(viewport)
+        self.page.emulate_media(media="screen", **dict(zip([*USUAL][1:], wishes, strict=True)))
         self.page.mouse.move(0, 0)
         self.errors.clear()
         self.requests.clear()
         self.url = path.as_uri()
-        self.page.goto(self.url)
-        if self.replays:
+        self.page.goto(f"{self.url}#{link}" if link else self.url)
+        if replays:
             self.press("Home")  # tests begin at the first step; a page begins after the forward pass
+
+    def load(self, link):
+        """Load the page by a link, as if it came from somewhere else: an address, or what follows its "#"."""
+        self.page.goto("about:blank")
+        self.page.goto(link if link.startswith("file:") else f"{self.url}#{link}")
+
+    def leave(self):
+        """Show nothing, and keep nothing of the page.
+
+        A page that plays would cost time. All files share the browser's storage, which ends at 5 MB.
+        """
+        self.page.evaluate("sessionStorage.clear(), Storage.prototype.setItem = () => {}, window.name = ''")
+        self.page.goto("about:blank")
 
     def stop_clock(self):
         """Stop the page's clock until the tab is closed: time passes only where a test calls `clock.run_for`.

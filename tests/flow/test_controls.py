@@ -299,13 +299,12 @@ def test_at_360_pixels_the_graph_moves_in_its_own_window_to_where_something_happ
 LABELS = ["一个很长的中文标签用来检查框的宽度", "W" * 40, "a label of some length", "权重", "﷽﷽﷽﷽", "x"]
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("label", LABELS)
-def test_no_text_leaves_its_box(lang, label, opened):
+def test_no_text_leaves_its_box(label, opened):
     x = Value(-1.234567e-200, label)
     y = (x * -9.87654e-50 + x) * x
-    page = opened(draw_flow(y, lang))
-    for key in ("End", "Home", "ArrowRight", "End"):
+    page = opened(draw_flow(y, "en"))
+    for key in ("End", "Home", "ArrowRight", "End", "l", "Home", "ArrowRight", "End"):  # "l" changes the language
         page.press(key)
         widest = page.page.evaluate(
             """[...document.querySelectorAll(".node text:not(:empty)")].map(text => {
@@ -313,7 +312,7 @@ def test_no_text_leaves_its_box(lang, label, opened):
                 return Math.max(outer.x - inner.x, inner.x + inner.width - outer.x - outer.width);
             })"""
         )
-        assert max(widest) <= 0
+        assert max(widest) <= 0, key
 
 
 def test_a_label_of_10_000_characters_is_cut_in_its_box_and_whole_in_its_name(opened):

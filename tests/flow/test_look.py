@@ -1,6 +1,7 @@
 """Text can be read, a graph fits into its window, a thumb can press the controls, and paper shows everything."""
 
 import functools
+import itertools
 
 import pytest
 
@@ -15,6 +16,7 @@ EXAMPLE = """name => {
     byId("example").value = name;
     byId("example").dispatchEvent(new Event("change"));
 }"""
+SPEAK = "lang => session.choose({ lang })"
 ABOUT = """(() => {
     const { lastStep: step, shape, graph } = session;
     return shape.boxes[step.kind === "send" ? shape.boxOf[receiver(graph, step.moves[0])] : step.box].name;
@@ -50,7 +52,6 @@ def window(size):
     return {"width": size[0], "height": size[1]}
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize(
     "size",
     [
@@ -60,13 +61,15 @@ def window(size):
         *(pytest.param(x, marks=pytest.mark.slow) for x in ((390, 844), (1920, 1080))),
     ],
 )
-def test_at_first_all_text_of_the_graph_has_at_least_twelve_pixels(size, lang, opened):
-    page = opened(playground(lang), replays=False, viewport=window(size)).page
+def test_at_first_all_text_of_the_graph_has_at_least_twelve_pixels(size, opened):
+    page = opened(playground("en"), replays=False, viewport=window(size)).page
     assert page.evaluate("viewport.vertical") == (size[0] < 640)
-    for name in page.evaluate(SHOWN):
-        page.evaluate(EXAMPLE, name)
-        sizes = page.evaluate(SIZES)
-        assert min(sizes) >= 12, name
+    for lang in ("en", "zh"):
+        page.evaluate(SPEAK, lang)
+        for name in page.evaluate(SHOWN):
+            page.evaluate(EXAMPLE, name)
+            sizes = page.evaluate(SIZES)
+            assert min(sizes) >= 12, (lang, name)
 
 
 @pytest.mark.parametrize("size", [(390, 844), (768, 1024), (1280, 800), (1000, 500)])
@@ -85,7 +88,7 @@ def test_the_first_graph_is_whole_before_and_after_its_pass(size, new, opened):
     page = opened(playground("en"), replays=False, new=new, viewport=window(size), reduced_motion="reduce").page
     formula = "byId('formula').scrollWidth - byId('formula').clientWidth"
     for lang in ("en", "zh"):
-        page.evaluate("lang => session.choose({ lang })", lang)
+        page.evaluate(SPEAK, lang)
         for done in ("session.graph.order.length", "session.moves.length"):
             page.evaluate(f"session.choose({{ done: {done} }})")
             assert page.evaluate(OUTSIDE) == [], (lang, done)
@@ -142,15 +145,16 @@ def test_at_1280_by_800_nothing_that_the_page_tells_is_cut(lang, opened):
     assert not page.evaluate(cut, "lens")
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("size", [(360, 740), (390, 844)])
-def test_on_a_phone_the_first_graph_is_whole(size, new, lang, opened):
-    page = opened(playground(lang), replays=False, new=new, viewport=window(size), reduced_motion="reduce").page
+def test_on_a_phone_the_first_graph_is_whole(size, new, opened):
+    page = opened(playground("en"), replays=False, new=new, viewport=window(size), reduced_motion="reduce").page
     for step in range(page.evaluate("session.steps.length + 1 - session.position")):
-        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        assert page.evaluate(OUTSIDE) == [], step
-        assert min(page.evaluate(SIZES)) >= 12, step
+        for lang in ("zh", "en"):
+            page.evaluate(SPEAK, lang)
+            page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            assert page.evaluate(OUTSIDE) == [], (step, lang)
+            assert min(page.evaluate(SIZES)) >= 12, (step, lang)
         page.evaluate("commands.step()")
     if new:
         page.locator("#try_own").click()
@@ -230,10 +234,9 @@ def test_the_page_knows_the_bars_of_each_window_and_where_its_graph_begins(opene
     assert page.evaluate(known, "--start") == before
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("size", [(360, 800), (390, 844)])
-def test_on_a_phone_what_a_step_does_is_told_above_the_controls(size, lang, opened):
-    page = opened(playground(lang), viewport=window(size), reduced_motion="reduce").page
+def test_on_a_phone_what_a_step_does_is_told_above_the_controls(size, opened):
+    page = opened(playground("en"), viewport=window(size), reduced_motion="reduce").page
     hidden = """(() => {
         const text = document.createRange();
         text.selectNodeContents(byId("narration"));
@@ -241,7 +244,9 @@ def test_on_a_phone_what_a_step_does_is_told_above_the_controls(size, lang, open
     })()"""
     for step in range(page.evaluate("session.steps.length")):
         page.evaluate("commands.step()")
-        assert page.evaluate(hidden) <= 0, step
+        for lang in ("zh", "en"):
+            page.evaluate(SPEAK, lang)
+            assert page.evaluate(hidden) <= 0, (step, lang)
 
 
 @pytest.mark.parametrize("opens", ["", "showLesson('vanishing', 1)"])
@@ -302,9 +307,8 @@ def test_nothing_moves_while_one_steps(opened):
         assert page.evaluate(places) == pytest.approx(at_start, abs=1)
 
 
-@pytest.mark.parametrize("width", [360, 768, 980])
-def test_every_control_is_large_enough_for_a_finger(opened, width):
-    page = opened(playground("en"), replays=False, viewport={"width": width, "height": 800}).page
+def test_every_control_is_large_enough_for_a_finger(opened):
+    page = opened(playground("en"), replays=False).page
     small = """[...document.querySelectorAll("button, input:not([type=range]), select, summary")]
         .filter(each => each.checkVisibility() && !each.matches(".unit") && each.getBoundingClientRect().height < 43.9)
         .map(each => each.id)"""
@@ -312,7 +316,9 @@ def test_every_control_is_large_enough_for_a_finger(opened, width):
     for room in ("typing", "board", "model"):
         page.evaluate(f"showRoom('{room}')")
         page.evaluate("document.querySelector('footer').classList.add('all')")
-        assert page.evaluate(small) == [], room
+        for width in (360, 768, 980):
+            page.set_viewport_size(window((width, 800)))
+            assert page.evaluate(small) == [], (room, width)
 
 
 @pytest.mark.parametrize(
@@ -320,11 +326,8 @@ def test_every_control_is_large_enough_for_a_finger(opened, width):
 )
 def test_charts_are_drawn_in_the_size_in_which_they_are_shown(room, charts, opened):
     """They are not stretched: not at first, and not when the window has changed."""
-    playing = opened(playground("en"), replays=False, viewport=window((1300, 900)))
+    playing = opened(playground("en"), replays=False, link=f"room={room}", viewport=window((1300, 900)))
     page = playing.page
-    page.goto("about:blank")
-    page.goto(f"{playing.url}#room={room}")
-    playing.requests[:] = [playing.url]
     right = f"""[...document.querySelectorAll("{charts}")].every(
         ({{ width, height, clientWidth, clientHeight }}) =>
             clientWidth > 50 && clientHeight > 0 && width === clientWidth && height === clientHeight)"""
@@ -333,10 +336,9 @@ def test_charts_are_drawn_in_the_size_in_which_they_are_shown(room, charts, open
         playing.wait_for(right)
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("width", [360, 390, 768, 1280, 1920])
-def test_what_has_the_focus_is_under_no_bar(width, lang, opened):
-    page = opened(playground(lang), viewport={"width": width, "height": 740}, reduced_motion="reduce").page
+def test_what_has_the_focus_is_under_no_bar(width, opened):
+    page = opened(playground("en"), viewport={"width": width, "height": 740}, reduced_motion="reduce").page
     page.evaluate("showLesson('adding', 1)")
     page.evaluate("document.querySelector('footer').classList.remove('all')")
     hidden = """selector => [...document.querySelectorAll(selector)].filter(each => {
@@ -350,9 +352,13 @@ def test_what_has_the_focus_is_under_no_bar(width, lang, opened):
             return !bar.contains(each) && meets && box.top >= top - 1 && box.bottom <= bottom + 1;
         });
     }).map(each => each.id || each.outerHTML.slice(0, 60))"""
-    assert page.evaluate(hidden, "aside :is(button, input, select, summary, [tabindex])") == []
+    for lang in ("en", "zh"):
+        page.evaluate(SPEAK, lang)
+        assert page.evaluate(hidden, "aside :is(button, input, select, summary, [tabindex])") == [], lang
     page.evaluate("showRoom('board')")
-    assert page.evaluate(hidden, "#board :is(button:not(.unit), input, select, canvas[tabindex])") == []
+    for lang in ("en", "zh"):
+        page.evaluate(SPEAK, lang)
+        assert page.evaluate(hidden, "#board :is(button:not(.unit), input, select, canvas[tabindex])") == [], lang
 
 
 @pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
@@ -461,15 +467,16 @@ COVERED = """panel => [...panel.querySelectorAll("button, input, select, summary
     .map(each => each.id || each.className || each.innerText)"""
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("size", [(1000, 600), (1024, 768), (1280, 640)])
 @pytest.mark.parametrize(("room", "more"), [("board", "b_more"), ("model", "m_more")])
-def test_nothing_in_a_room_is_covered_in_a_low_window(room, more, size, lang, opened):
-    page = opened(playground(lang), viewport=window(size), reduced_motion="reduce").page
+def test_nothing_in_a_room_is_covered_in_a_low_window(room, more, opened):
+    page = opened(playground("en"), viewport=window((1000, 600)), reduced_motion="reduce").page
     page.locator(f"#tab_{room}").click()
-    for opens in (False, True):
-        page.evaluate("([more, opens]) => (byId(more).open = opens)", [more, opens])
-        assert page.locator(f"#{room}").evaluate(COVERED) == []
+    for size, lang in itertools.product([(1000, 600), (1024, 768), (1280, 640)], ["en", "zh"]):
+        page.set_viewport_size(window(size))
+        page.evaluate(SPEAK, lang)
+        for opens in (False, True):
+            page.evaluate("([more, opens]) => (byId(more).open = opens)", [more, opens])
+            assert page.locator(f"#{room}").evaluate(COVERED) == [], (size, lang, opens)
 
 
 @pytest.mark.parametrize("size", [(360, 740), (390, 844)])

@@ -331,10 +331,7 @@ def test_a_link_opens_a_model_that_has_learned_as_much(model):
         page.page.locator("#m_step").click()
     before, link = page.page.evaluate(f"[model.learner.done, {WEIGHTS}]"), page.link
     assert f"learned={before[0]}" in link
-    page.page.goto("about:blank")
-    page.page.goto(link)
-    page.requests[:] = [link]
-    page.url = link
+    page.load(link)
     page.wait_for(f"model.learner.done === {before[0]} && model.running === null")
     assert page.page.evaluate(f"[model.learner.done, {WEIGHTS}]") == before
     page.page.locator("#m_reset").click()

@@ -119,11 +119,8 @@ def test_the_link_that_is_copied_has_what_was_typed_just_before(opened):
 
 
 def test_a_strange_language_in_a_link_is_no_language(opened):
-    page = opened(playground("en"))
-    page.page.goto("about:blank")
-    page.page.goto(page.url + "#lang=__proto__")
+    page = opened(playground("en"), link="lang=__proto__")
     assert page.page.evaluate("session.chosen.lang") == "en"
-    page.requests[:] = [page.url]
 
 
 def test_language_and_theme_are_kept(opened):
@@ -131,4 +128,3 @@ def test_language_and_theme_are_kept(opened):
     page.press("d", "l")
     page.come_back()
     assert page.page.evaluate("[session.chosen.lang, document.documentElement.dataset.theme]") == ["zh", "dark"]
-    page.requests[:] = [page.url]

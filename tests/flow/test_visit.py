@@ -21,13 +21,6 @@ def shown(page):
     return page.page.evaluate("[session.room, session.origin !== null, session.chosen.done]")
 
 
-def load(page, link):
-    """Load the page by a link, as if it came from somewhere else."""
-    page.page.goto("about:blank")
-    page.page.goto(link if link.startswith("file:") else f"{page.url}#{link}")
-    page.requests[:] = [page.url]
-
-
 def test_on_a_first_visit_a_backward_pass_plays_by_itself_until_the_reader_does_something(opened):
     page = opened(playground("en"), replays=False, new=True)
     assert not page.page.locator("dialog[open]").count()
@@ -46,7 +39,6 @@ def test_on_a_first_visit_a_backward_pass_plays_by_itself_until_the_reader_does_
     assert not page.page.locator("#hello").is_visible()
     page.come_back()
     assert not page.page.locator("#hello").is_visible()
-    page.requests[:] = [page.url]
 
 
 def test_who_wants_no_motion_gets_none(opened):
@@ -89,7 +81,6 @@ def test_back_and_forward_go_through_rooms_and_what_they_open(opened):
     page.page.go_forward()
     assert shown(page) == opened_at  # at the same step
     assert page.page.locator("#return").is_visible()
-    page.requests[:] = [page.url]
 
 
 def test_after_an_example_is_chosen_the_keys_of_the_stepper_work(opened):
@@ -132,7 +123,6 @@ def test_another_expression_opens_at_its_start_and_back_returns_to_the_one_befor
         assert page.page.locator("#example").input_value() == example
     page.page.go_forward()
     assert seen() == ("a + a", 4, 4)
-    page.requests[:] = [page.url]
 
 
 @pytest.mark.parametrize(("room", "opens"), [("board", "open_loss"), ("model", "m_open_loss")])
@@ -164,7 +154,6 @@ def test_another_address_is_shown_without_loading_the_page_again(opened):
     page.page.evaluate("location.hash = '#text=p*q&%3Dp=4'")
     page.wait_for("session.room === 'typing'")
     assert page.page.evaluate("session.numbers.data[session.graph.root]") == 4 * -3
-    page.requests[:] = [page.url]
 
 
 def test_a_link_carries_the_step_the_parts_and_what_is_asked(opened):
@@ -177,9 +166,9 @@ def test_a_link_carries_the_step_the_parts_and_what_is_asked(opened):
     state = "[session.chosen.done, session.chosen.actions, session.chosen.predict, session.typed.text]"
     link, before = page.link, page.page.evaluate(state)
     assert before[:3] == [8, ["backward", "backward"], True]
-    load(page, link)
+    page.load(link)
     assert page.page.evaluate(state) == before
-    load(page, "text=a*b&step=4&hide=grad%20local")
+    page.load("text=a*b&step=4&hide=grad%20local")
     assert page.nodes()["a"]["grad"] == ""
     assert {edge["contribution"] for edge in page.edges()} == {""}
     assert page.page.locator(".label .local").all_text_contents() == ["× ?", "× ?"]
@@ -187,8 +176,7 @@ def test_a_link_carries_the_step_the_parts_and_what_is_asked(opened):
 
 
 def test_an_answer_to_what_a_link_asks_is_not_in_the_link(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "text=a*b&%3Da=3&%3Db=5&predict=1&step=2")
+    page = opened(playground("en"), link="text=a*b&%3Da=3&%3Db=5&predict=1&step=2", **REDUCED)
     page.press("ArrowRight")
     before = page.link
     assert "predict=1" in before
@@ -202,44 +190,39 @@ def test_an_answer_to_what_a_link_asks_is_not_in_the_link(opened):
     "link", ["text=a*b&step=x&passes=q&open=9", "lesson=none", "lesson=adding&at=0", "room=none&step=-1", "at=3"]
 )
 def test_rubbish_in_a_link_is_passed_over(link, opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, link)
+    page = opened(playground("en"), link=link, **REDUCED)
     assert shown(page)[0] == "typing"
     assert page.nodes()
 
 
 def test_a_link_of_a_lesson_has_its_caption_and_what_the_reader_has_changed(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "lesson=dead&at=4")
+    page = opened(playground("en"), link="lesson=dead&at=4", **REDUCED)
     assert page.page.locator("#lesson_at").inner_text() == "4 / 4"
     assert page.link.endswith("#lesson=dead&at=4&lang=en")
     page.page.locator("#numbers input").nth(2).fill("-1.5")
     link = page.link
-    load(page, link)
+    page.load(link)
     assert page.page.locator("#lesson_at").inner_text() == "4 / 4"
     assert page.nodes()["b"]["value"] == "-1.5"
-    load(page, "lesson=xor&at=5")
+    page.load("lesson=xor&at=5")
     page.page.locator("#b_layers").fill("5")
-    load(page, page.link)
+    page.load(page.link)
     settings = page.page.evaluate("session.board.settings")
     assert [settings[key] for key in ("data", "layers", "rate")] == ["xor", "5", "0.03"]
     assert page.page.locator("#lesson_at").inner_text() == "5 / 5"
 
 
 def test_a_tab_leaves_a_lesson(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "lesson=adding")
+    page = opened(playground("en"), link="lesson=adding", **REDUCED)
     page.page.locator("#tab_board").click()
     assert not page.page.locator("#lesson").is_visible()
     assert "#room=board" in page.link
     page.page.go_back()
     assert page.page.locator("#lesson_title").inner_text() == "Gradients add up"
-    page.requests[:] = [page.url]
 
 
 def test_back_in_a_lesson_keeps_the_answer(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "lesson=adding&at=2")
+    page = opened(playground("en"), link="lesson=adding&at=2", **REDUCED)
     page.page.locator("#lesson_choices button").nth(0).click()
     page.press("n", "b")
     assert page.page.locator("#lesson_choices .right").count() == 1
@@ -256,7 +239,7 @@ def test_a_clicker_steps_wherever_the_focus_is(opened):
     page.press("PageDown")
     assert page.page.evaluate("session.board.trainer.steps") == 1
     page.page.locator("#tab_typing").click()
-    load(page, "lesson=adding")
+    page.load("lesson=adding")
     page.page.locator("#text").focus()
     before = position(page)
     page.press("PageDown")
@@ -337,7 +320,6 @@ def test_a_talk_ends_with_a_button_that_covers_no_other_or_with_escape(lang, ope
         page.press("Escape")
         assert not page.page.evaluate(presents)
     assert page.page.evaluate("session.lesson.name") == "adding"
-    page.requests[:] = [page.url]
 
 
 @pytest.mark.parametrize("name", ["newton", "vanishing"])
@@ -366,8 +348,7 @@ def test_in_a_talk_a_graph_is_whole_if_its_letters_stay_large_and_fades_where_it
 
 
 def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):
-    page = opened(playground("en"), viewport={"width": 700, "height": 480}, **REDUCED)
-    load(page, "embed&text=a*b")
+    page = opened(playground("en"), link="embed&text=a*b", viewport={"width": 700, "height": 480}, **REDUCED)
     visible = (
         "['header', '#entry', '#graph', '#narration', '#step'].map(e => document.querySelector(e).checkVisibility())"
     )
@@ -386,13 +367,17 @@ def test_an_embedded_page_is_compact_and_lets_the_outer_page_scroll(opened):
     assert not page.page.evaluate(scrolls, True)
     assert page.page.evaluate("viewport.zoom") != zoom
     assert "embed" in page.link
-    load(page, "embed")
+    page.load("embed")
     assert page.page.locator("#heading").inner_text() == "tanh(w*x + b)"
 
 
 def test_an_embedded_page_that_asks_for_numbers_shows_the_question_and_goes_on(opened):
-    page = opened(playground("en"), viewport={"width": 700, "height": 480}, **REDUCED)
-    load(page, "embed&text=x*x%2By&=x=3&=y=2&predict=1")
+    page = opened(
+        playground("en"),
+        link="embed&text=x*x%2By&=x=3&=y=2&predict=1",
+        viewport={"width": 700, "height": 480},
+        **REDUCED,
+    )
     page.press(*["ArrowRight"] * 4)
     answer = page.page.locator("#answer")
     assert answer.is_visible()
@@ -446,7 +431,7 @@ def test_a_link_from_a_sample_opens_it_in_a_network_that_was_trained_as_long(ope
     )
     before, link = page.page.evaluate(state), page.link
     assert before[0] == "Sample 3 after 25 training steps"
-    load(page, link)
+    page.load(link)
     assert page.page.evaluate(state) == before
     page.page.locator("#return").click()
     page.page.locator("#one_sample").click()
@@ -455,15 +440,13 @@ def test_a_link_from_a_sample_opens_it_in_a_network_that_was_trained_as_long(ope
 
 @pytest.mark.parametrize("link", ["text=a*b&%3Da=7&%3Db=-0.5", "text=a*b&=a=7&=b=-0.5", "text=a*b&=a=7&%3Db=-0.5&x"])
 def test_a_link_keeps_its_numbers_if_a_program_has_decoded_it(link, opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, link)
+    page = opened(playground("en"), link=link, **REDUCED)
     assert page.page.evaluate("[...session.typed.values]") == [["a", 7], ["b", -0.5]]
     assert "text=a*b&%3Da=7&%3Db=-0.5" in page.link
 
 
 def test_a_link_of_a_lesson_opens_the_sample_that_was_open(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "lesson=xor&at=5")
+    page = opened(playground("en"), link="lesson=xor&at=5", **REDUCED)
     page.page.locator("#plane").focus()
     page.press("ArrowRight", "ArrowRight", "Enter", "ArrowRight")
     state = (
@@ -472,18 +455,17 @@ def test_a_link_of_a_lesson_opens_the_sample_that_was_open(opened):
     before, link = page.page.evaluate(state), page.link
     assert "lesson=xor&at=5&" in link
     assert before[2].startswith("Sample 3 after ")
-    load(page, link)
+    page.load(link)
     assert page.page.evaluate(state) == before
 
 
 def test_back_leaves_a_page_that_a_link_has_opened_in_a_computation(opened):
     page = opened(playground("en"), **REDUCED)
-    load(page, "lesson=attention&at=4")
+    page.load("lesson=attention&at=4")
     page.page.locator("#return").wait_for()
     page.page.go_back()
     assert page.page.url == "about:blank"
     page.page.go_forward()
-    page.requests[:] = [page.url]
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -527,8 +509,7 @@ def test_in_a_notebook_the_wheel_scrolls_the_notebook(browser):
     ],
 )
 def test_a_link_opens_what_was_open_of_the_language_model(opens, opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "room=model&typed=anna&width=8")
+    page = opened(playground("en"), link="room=model&typed=anna&width=8", **REDUCED)
     for _ in range(3):
         page.page.locator("#m_step").click()
     page.page.locator("#m_tokens button").nth(2).click()
@@ -537,7 +518,7 @@ def test_a_link_opens_what_was_open_of_the_language_model(opens, opened):
     state = "[origin_text.textContent, session.chosen.done, model.learner.done, model.at, session.numbers.data]"
     before, link = page.page.evaluate(state), page.link
     assert before[0].endswith("after 3 training steps")
-    load(page, link.split("#")[1])
+    page.load(link)
     page.page.locator("#return").wait_for()
     assert page.page.evaluate(state) == before
     page.page.locator("#return").click()
@@ -545,14 +526,13 @@ def test_a_link_opens_what_was_open_of_the_language_model(opens, opened):
 
 
 def test_a_link_opens_the_batch_that_was_open(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "room=board&layers=3")
+    page = opened(playground("en"), link="room=board&layers=3", **REDUCED)
     page.page.locator("#one_step").click()
     page.page.locator("#open_loss").click()
     page.press("ArrowRight", "ArrowRight")
     state = "[origin_text.textContent, session.chosen.done, session.numbers.data]"
     before, link = page.page.evaluate(state), page.link
-    load(page, link.split("#")[1])
+    page.load(link)
     assert page.page.evaluate(state) == before
 
 
@@ -560,8 +540,7 @@ def test_a_link_opens_the_batch_that_was_open(opened):
     "opens", ["attention.99.0", "attention.0.99", "chance.99", "chance.", "word.é", "word.", "embedding.2.99", "x", ""]
 )
 def test_a_link_that_opens_nothing_shows_the_room(opens, opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, f"room=model&width=8&opens={opens}&step=3&token=99")
+    page = opened(playground("en"), link=f"room=model&width=8&opens={opens}&step=3&token=99", **REDUCED)
     assert page.page.locator("#m_run").is_visible()
     assert not page.page.locator("#return").is_visible()
 
@@ -577,8 +556,7 @@ def lists(page, expression):
 
 
 def test_a_reload_gives_back_the_network_as_it_was(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "room=board&layers=3")
+    page = opened(playground("en"), link="room=board&layers=3", **REDUCED)
     page.page.locator("#run").click()
     page.wait_for("session.board.trainer.curve.length > 3")
     page.page.locator("#run").click()
@@ -593,14 +571,12 @@ def test_a_reload_gives_back_the_network_as_it_was(opened):
     assert lists(page, BOARD) == before
     page.page.locator("#one_step").click()
     assert page.page.evaluate("session.board.trainer.steps") == before[0]["steps"] + 1
-    load(page, "room=board&layers=3")  # a link is no reload
+    page.load("room=board&layers=3")  # a link is no reload
     assert page.page.evaluate("session.board.trainer.steps") == 0
-    page.requests[:] = [page.url]
 
 
 def test_a_reload_gives_back_what_was_learned_from_points_that_were_drawn_meanwhile(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "room=board&data=own&layers=2&own=0.50,0.50,0;-0.50,-0.50,1")
+    page = opened(playground("en"), link="room=board&data=own&layers=2&own=0.50,0.50,0;-0.50,-0.50,1", **REDUCED)
     for _ in range(5):
         page.page.locator("#one_step").click()
     page.page.locator("#plane").click(position={"x": 33, "y": 57})
@@ -610,12 +586,10 @@ def test_a_reload_gives_back_what_was_learned_from_points_that_were_drawn_meanwh
     assert page.link
     page.page.reload()
     assert lists(page, BOARD) == before
-    page.requests[:] = [page.url]
 
 
 def test_the_curves_of_a_link_s_network_are_those_of_a_run(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "room=board&layers=3&trained=250&grads=1")
+    page = opened(playground("en"), link="room=board&layers=3&trained=250&grads=1", **REDUCED)
     steps = page.page.evaluate("session.board.trainer.curve.map(each => each.step)")
     assert steps == [0, *range(3, 250, 3), 250]
     assert page.page.evaluate("session.board.trainer.history.length") == 250
@@ -627,8 +601,7 @@ def test_the_curves_of_a_link_s_network_are_those_of_a_run(opened):
 
 
 def test_a_reload_gives_back_the_language_model_in_the_middle_of_its_training(opened):
-    page = opened(playground("en"), **REDUCED)
-    load(page, "room=model&width=8&batch=4&steps=10000")
+    page = opened(playground("en"), link="room=model&width=8&batch=4&steps=10000", **REDUCED)
     page.page.locator("#m_run").click()
     page.wait_for("model.learner.done > 5 && model.invented.length > 0")
     page.page.reload()
@@ -636,4 +609,3 @@ def test_a_reload_gives_back_the_language_model_in_the_middle_of_its_training(op
     assert had["made"]["learner"]["done"] > 5
     now = "({ learner: model.learner.made, rng: model.rng, invented: model.invented })"
     assert lists(page, now) == had["made"]
-    page.requests[:] = [page.url]
