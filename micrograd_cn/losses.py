@@ -11,6 +11,7 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn
 
 from . import ops
@@ -156,6 +157,31 @@ def _refuse_unordered(name: str, what: str, given: Any) -> None:
             raise TypeError(f"{name}: {what}: {error}") from None
     if hasattr(given, "__iter__") and not (isinstance(given, (list, tuple, str)) or hasattr(given, "tolist")):
         raise TypeError(f"{name}: {what} must be a list, got a {type(given).__name__}; write list(...)")
+
+
+def _refuse_labels(name: str, option: str, weight: Any) -> None:
+    """Raise ValueError if `weight` is a pandas Series with classes as its labels, in another order than 0, 1 and so on.
+
+    Weights are read by their positions, but `y.value_counts()` has the most frequent class first. Labels that are no
+    numbers may be in the order of the user's classes, so they are refused only if they are not sorted.
+    """
+    index: Any = getattr(weight, "index", None)
+    if not (hasattr(weight, "sort_index") and hasattr(index, "tolist")):
+        return
+    labels = index.tolist()
+    if labels == [*range(len(labels))]:
+        return
+    if option != "weight":  # such labels may be anything, unless they are the positions in another order
+        unsorted = {*labels} == {*range(len(labels))}
+    else:
+        unsorted = all(isinstance(x, Real) for x in labels) or not index.is_monotonic_increasing
+    if unsorted:
+        shown = f"{', '.join(map(repr, labels[:3]))}{', ...' if len(labels) > 3 else ''}"
+        raise ValueError(
+            f"{name}: {option} has the labels {shown}, but is read by position, beginning with class 0; write "
+            f"{option}={option}.sort_index() for labels from 0 to n - 1, or {option}={option}.tolist() if it is in the "
+            "order of the classes"
+        )
 
 
 def _as_lists(tree: Any) -> Any:
@@ -522,6 +548,7 @@ def binary_cross_entropy_with_logits(
 
     if pos_weight is None:
         return _elementwise(name, term, input, target, reduction, "from 0 to 1", weight)
+    _refuse_labels(name, "pos_weight", pos_weight)
     factors = iter(_spread(name, "pos_weight", pos_weight, input))
 
     def weighted(x: Any, t: Any) -> Any:
@@ -570,6 +597,7 @@ def _class_options(
     weights = None
     if weight is not None:
         _refuse_other_engine(name, weight)
+        _refuse_labels(name, "weight", weight)
         for i, w in enumerate(weights := [*_as_lists(weight)]):
             if isinstance(w, Value):
                 raise TypeError(

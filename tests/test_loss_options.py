@@ -495,3 +495,45 @@ def test_the_codes_for_a_margin_for_weights_and_for_probabilities_compute_what_w
 def test_a_dict_of_weights_is_refused_since_its_order_says_nothing(loss):
     with pytest.raises(TypeError, match="weight must have the shape of the input, got a dict; write a list"):
         loss([0.75, 0.25], [1, 0], weight={0: 1.0, 1: 2.0})
+
+
+class Labels:
+    """It has what is read of an index of pandas."""
+
+    def __init__(self, labels):
+        self.labels = labels
+        self.is_monotonic_increasing = labels == sorted(labels)
+
+    def tolist(self):
+        return self.labels
+
+
+class Labelled:
+    """It has what is read of a Series of pandas."""
+
+    def __init__(self, numbers, labels):
+        self.numbers, self.index = numbers, Labels(labels)
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def tolist(self):
+        return self.numbers
+
+    def sort_index(self):
+        pairs = sorted(zip(self.index.labels, self.numbers, strict=True))
+        return Labelled([x for _, x in pairs], [label for label, _ in pairs])
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
+def test_class_weights_with_labels_in_another_order_are_refused(loss):
+    row, weights = [-1.0, -2.0], Labelled([4.0, 1.5], [1, 0])
+    for wrong in (weights, Labelled([4.0, 1.5], [1, 2]), Labelled([4.0, 1.5], ["b", "a"])):
+        with pytest.raises(ValueError, match=rf"^{loss.__name__}: weight has the labels .*; write weight=weight\.sort"):
+            loss([row, row], [0, 1], weight=wrong)
+    expected = loss([row, row], [0, 1], weight=[1.5, 4.0])
+    for right in (weights.sort_index(), Labelled([1.5, 4.0], ["a", "b"])):
+        assert loss([row, row], [0, 1], weight=right) == expected
+    with pytest.raises(ValueError, match="pos_weight has the labels 1, 0, but"):
+        binary_cross_entropy_with_logits([row, row], [[0, 1], [1, 0]], pos_weight=weights)
+    binary_cross_entropy_with_logits([row, row], [[0, 1], [1, 0]], weight=weights)  # labels of samples may be shuffled
