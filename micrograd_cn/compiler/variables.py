@@ -25,8 +25,10 @@ class Default(str):
 INPUTS, PARAMETERS = Default("inputs"), Default("parameters")
 
 
-def listed(kind: str, wrt: Any) -> list[Any]:
-    """Return `wrt`, which is no text, as a list, since it is read more than once. `kind` is the method, for messages.
+def listed(kind: str, wrt: Any, others: str = "") -> list[Any]:
+    """Return `wrt`, which is no text, as a list, since it is read more than once.
+
+    For messages, `kind` is the name of the method, and `others` says what else than "inputs" and a list `wrt` may be.
 
     Raises:
         TypeError: `wrt` is a single `Value`, or not iterable.
@@ -34,9 +36,7 @@ def listed(kind: str, wrt: Any) -> list[Any]:
     if isinstance(wrt, Value):
         raise TypeError(f"{kind}(): wrt is a list of Values; write [x] for one")
     if not isinstance(wrt, Iterable):
-        raise TypeError(
-            f'{kind}(): wrt must be "inputs", "parameters", names of arguments, or a list of Values, got {wrt!r}'
-        )
+        raise TypeError(f'{kind}(): wrt must be "inputs", "parameters", {others}or a list of Values, got {wrt!r}')
     return list(wrt)
 
 

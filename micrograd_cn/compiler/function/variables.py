@@ -32,7 +32,7 @@ def variables_of(arguments: Arguments, kind: str, wrt: Any) -> Any:
     if isinstance(wrt, str):
         refuse_clash(arguments, kind, wrt)
         return wrt
-    found = listed(kind, wrt)
+    found = listed(kind, wrt, "names of arguments, ")
     if found and not isinstance(found[0], (str, Value)) and number_or_none(found[0]) is not None:
         raise TypeError(
             f"{kind}(): wrt has numbers, and no Values; samples are one argument: write {kind}((X, Y)) for the values "
