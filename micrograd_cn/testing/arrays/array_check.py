@@ -48,7 +48,7 @@ from ..numeric.thresholds import (
 )
 from .analytic import GradientFunction
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent
-from .directional_comparison import Compared, can_tell_one_percent, compare_along
+from .directional_comparison import ComparedAlong, can_tell_one_percent, compare_along
 from .directional_function import DirectionalFunction
 from .directional_stages import TOO_FEW_CALLS
 from .excuses import NARROW_FEATURES
@@ -200,7 +200,7 @@ def compare_singly(problem: Problem) -> list[Comparison]:
                 u: Vector = u,
                 typical_slope: float = typical_slope,
                 gradient_norm: float = gradient_norm,
-            ) -> Compared:
+            ) -> ComparedAlong:
                 return compare_along(
                     problem,
                     problem.derivative_name(j, i),
@@ -236,11 +236,11 @@ def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) 
 
 def compare_within_budget(
     problem: Problem,
-    jobs: Sequence[Callable[[], Compared]],
+    jobs: Sequence[Callable[[], ComparedAlong]],
     reserved: int = 0,
     max_wrong: float = math.inf,
     once: bool = False,
-) -> list[Compared]:
+) -> list[ComparedAlong]:
     """Run comparisons that share the remaining calls of the user's function equally; return the results.
 
     A comparison whose share was too small runs once more at the end, with the calls that other comparisons did not
@@ -254,7 +254,7 @@ def compare_within_budget(
         max_wrong: the count of wrong derivatives after which no further comparison runs; by default, all run.
         once: whether no comparison runs a second time.
     """
-    found: list[Compared] = []
+    found: list[ComparedAlong] = []
     budget = problem.budget
     reserved_calls = min(budget.left * reserved / (len(jobs) + reserved), reserved * KEPT_CALLS) if jobs else 0.0
     wrong = 0
@@ -380,12 +380,12 @@ class SampledCheck:
 
     def _compare_again(
         self,
-        jobs: Sequence[Callable[[], Compared]],
-        of_arrays: list[Compared],
+        jobs: Sequence[Callable[[], ComparedAlong]],
+        of_arrays: list[ComparedAlong],
         u: Vector,
         g: Vector | None,
         gradient_norm: float,
-    ) -> list[Compared]:
+    ) -> list[ComparedAlong]:
         """Compare arrays again whose share of the calls was too small, with the calls that elements did not need.
 
         Args:
@@ -408,7 +408,7 @@ class SampledCheck:
 
     def _compare_elements(
         self, functions: list[DirectionalFunction], u: Vector, g: Vector | None, gradient_norm: float
-    ) -> list[Compared]:
+    ) -> list[ComparedAlong]:
         """Compare derivatives with respect to single elements, beginning with those that are likely to be wrong.
 
         Args:
@@ -432,7 +432,7 @@ class SampledCheck:
             max_wrong=MAX_WRONG_ELEMENTS,
         )
 
-    def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> Compared:
+    def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> ComparedAlong:
         """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.
 
         If it is wrong, a single output whose own derivative is wrong is looked for, and that derivative is compared
@@ -474,7 +474,7 @@ class SampledCheck:
         is_there = g is not None and math.isclose(g[at], comparison.numeric.slope, rel_tol=EQUAL_RTOL)
         return "a transposed matrix" if is_there and at != i else ""
 
-    def _compare_informative_direction(self, k: int) -> Compared:
+    def _compare_informative_direction(self, k: int) -> ComparedAlong:
         """Compare along up to three random directions, until a comparison is exact enough to show an error of 1 %.
 
         If none is exact enough, the last one is returned or, in half precision, one in which both derivatives are equal
@@ -485,7 +485,7 @@ class SampledCheck:
         even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill would cancel
         # With all elements uphill, the slope is largest, but a mistake in one of many elements is lost in it.
         first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5
-        close: Compared | None = None
+        close: ComparedAlong | None = None
         for part in (first, UPHILL_SHARES[0 if even else 1], 1.0):
             comparison, phi = self._compare_along(f"direction {k + 1}", part)
             array, *others = [path for path, _ in self._arrays]
@@ -538,7 +538,7 @@ class SampledCheck:
             return norm(g, problem.scale)
         return math.fabs(problem.derivative.slope(problem.x, u, random_direction(problem, self._random, None, 0.0)))
 
-    def _compare_output(self, path: str, u: Vector) -> Compared:
+    def _compare_output(self, path: str, u: Vector) -> ComparedAlong:
         """Compare, along a random direction, the derivative of the weighted sum of the outputs of one array.
 
         `path` is the path of this array in the result. The weights `u` are 0 for the outputs of all other arrays.
@@ -547,7 +547,7 @@ class SampledCheck:
         array, *others = [path for path, _ in self._arrays]
         return replace(comparison, argument="" if others else array), phi
 
-    def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> Compared:
+    def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> ComparedAlong:
         """Compare the derivative along a random direction that moves one group of arrays.
 
         If the comparison is not exact enough to show an error of 1 %, a second random direction is tried.
@@ -578,7 +578,7 @@ class SampledCheck:
 
     def _compare_along(
         self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, gradient_norm: float = 0.0
-    ) -> Compared:
+    ) -> ComparedAlong:
         """Compare the derivative along a random direction; if the point is at a kink, compare next to it instead.
 
         Args:
@@ -604,7 +604,9 @@ class SampledCheck:
             self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / typical_slope)
         return comparison, phi
 
-    def _compare_nearby(self, found: Compared, title: str, u: Vector, v: Vector, typical_slope: float) -> Compared:
+    def _compare_nearby(
+        self, found: ComparedAlong, title: str, u: Vector, v: Vector, typical_slope: float
+    ) -> ComparedAlong:
         """Compare a derivative at a random point near the problem's point, and return the comparison.
 
         If it cannot tell whether the derivative is right or wrong, up to two points farther away are tried.

@@ -41,7 +41,7 @@ from .vectors import Vector
 
 __tracebackhide__ = True
 
-Compared: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and which function was compared
+ComparedAlong: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and which function was compared
 
 JUMP_OR_POLE = "a jump or a pole", "no numerical derivative: a jump"  # how notes begin
 NEGLIGIBLE = "negligible beside the other derivatives"  # a note
@@ -55,7 +55,7 @@ def compare_along(
     typical_slope: float,
     x: Vector | None = None,
     gradient_norm: float = 0.0,
-) -> Compared:
+) -> ComparedAlong:
     """Compare the derivative of u · f, the weighted sum of the outputs, along the direction `v` with a numerical one.
 
     Unless the first comparison shows that the derivative is right, the elements are moved by steps of other sizes, and
