@@ -139,13 +139,15 @@ class BoundCall:
         # they may depend on parameters.
         self.returns_values = depth > 0 or here().is_recorded or contains_values([*args, *kwargs.values()])
         # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.
-        self._given = given if self.returns_values and not depth and not here().hooks else []
+        is_outermost, hooks = self.returns_values and not depth, here().hooks
+        self._given = given if is_outermost and not hooks else []
         self._passed: list[Any] = [*[x for i, x in enumerate(args) if i not in named], *kwargs.values()]
         known = variables.get()
         assert known is not None, "a level is around each call"
-        if self._given:
+        if is_outermost:
             values = [x for leaves in given for _, x in leaves if isinstance(x, Value)]
-            known.given = [x for x in values if x.op is None and x.requires_grad]
+            found = [x for x in values if x.op is None and x.requires_grad]
+            known.given = [x for x in found if not hooks.has_made(x)] if hooks else found
             known.passed = self._passed
         try:
             self.output = f(*bound, **kwargs)
@@ -280,7 +282,7 @@ class BoundCall:
         got. What other arguments contain is no mistake: `grad(f)(x, x)` is a partial derivative.
         """
         known = variables.get()
-        if known is None or not known.given or here().hooks:
+        if known is None or not known.given:
             return
         order = topological_order(*outputs)
         if len(outputs) == 1:

@@ -58,6 +58,10 @@ class Hooks:
         `symbol` is "<", "<=", ">", ">=", or "==" of a value with itself, which asks whether it is nan.
         """
 
+    def has_made(self, x: Any) -> bool:
+        """Return whether the leaf `x` may stand for a number that the function which is recorded was given."""
+        return True
+
     def asked_for_nan(self, a: Any, b: Any) -> None:
         """Called after a comparison of `a` with `b` that does not hold, if it may hold where one of them is nan.
 

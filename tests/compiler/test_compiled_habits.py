@@ -14,6 +14,7 @@ import pytest
 
 from micrograd_cn import OPS, Op, Value, define, less, take, where
 from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
+from micrograd_cn.functional import grad
 from micrograd_cn.graph.callers import PACKAGE
 from micrograd_cn.nn import MLP
 from micrograd_cn.ops.traits import Lowerings
@@ -276,3 +277,12 @@ def test_an_operation_of_one_s_own_may_look_like_a_comparison():
         assert compile(lambda x: x if x > 0 else -x)(2.0) == 2.0
     finally:
         del OPS[looks_alike.name]
+
+
+def test_a_derivative_in_a_compiled_function_refuses_a_leaf_that_the_function_uses_besides():
+    """As it does in the plain function. A number of an argument, and what it is computed from, is no leaf there."""
+    v = Value(2.0)
+    with pytest.raises(ValueError, match="also the leaf"):
+        compile(lambda x: grad(lambda z: z * v * x)(v))(3.0)
+    assert compile(lambda x: grad(lambda z: z * x)(x) * v)(3.0) == 6.0
+    assert compile(lambda x: grad(lambda z: grad(lambda u: u * z * x)(z))(x * v))(3.0) == 3.0
