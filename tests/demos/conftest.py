@@ -1,7 +1,9 @@
 """Fixtures for the tests of the site: the site itself, a browser, and a server that serves the site."""
 
+import fcntl
 import functools
 import http.server
+import json
 import os
 import runpy
 import shutil
@@ -27,9 +29,16 @@ def made() -> Any:
 
 @pytest.fixture(scope="session")
 def written(made: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """Give the folder of the site, and what is missing here for cells that run."""
-    out = tmp_path_factory.mktemp("site")
-    return out, made["write"](out)
+    """Give the folder of the site, and what is missing here for cells that run. One process writes it for all."""
+    base = tmp_path_factory.getbasetemp()
+    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site_of_all"
+    told = out.with_suffix(".json")
+    with out.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            out.mkdir(exist_ok=True)
+            told.write_text(json.dumps(made["write"](out)), "utf-8")
+    return out, json.loads(told.read_text("utf-8"))
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ def told(said: list[dict[str, Any]]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("lang", "long"), [("en", True), ("zh", False), pytest.param("zh", True, marks=pytest.mark.slow)]
+    ("lang", "long"), [("en", False), *(pytest.param(lang, True, marks=pytest.mark.slow) for lang in ("en", "zh"))]
 )
 def test_all_cells_show_what_is_stored_and_all_right_answers_are_right(
     lang: str, long: bool, browser: Any, address: str, made: Any
