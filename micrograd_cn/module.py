@@ -20,7 +20,7 @@ from itertools import product
 from numbers import Number
 from operator import is_
 from pathlib import Path
-from types import FrameType, MappingProxyType, MemberDescriptorType
+from types import FrameType, MappingProxyType, MemberDescriptorType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
@@ -41,7 +41,9 @@ class Module:
     Parameters are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes,
     however nested, in attributes and `__slots__`. They are not found in closures of functions, nor in iterators and
     other objects of the standard library. A set has no order, so it is an error if a parameter is in a set and nowhere
-    else.
+    else. It is also an error if `__init__`, or an assignment to a new attribute, puts a parameter only into the keys or
+    a view of a dict, a `functools.partial`, a pandas Series or DataFrame, an attribute of a class or of a `Value`, or
+    the object of a bound method.
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
@@ -710,7 +712,7 @@ def _usual_parameters(model: Module) -> list[Value] | None:
                 waiting += x[::-1]
         else:
             members = _members[cls] if cls in _members else _members_of(cls)
-            if members is None:
+            if members is None or members is _of_hiding:
                 continue
             if members is not _of_module or (x is not model and _lists_its_parameters(x)):
                 return None
@@ -828,6 +830,8 @@ def _refuse_class_attributes(cls: type[Module]) -> None:
         if owner is not cls and issubclass(owner, Module):  # it may have instances and a list of them by now
             continue
         descends = _descends_always if name in own else _is_builtin_or_module
+        if name in own and not name.startswith("__") and (hidden := _hidden_leaves(held, cls)):
+            raise TypeError(_in_class(cls, name, f"{name}{hidden[0][0]}"))
         for path, x in () if name.startswith("__") else _walk(held, descends):
             if isinstance(x, Value) and x.requires_grad:
                 raise TypeError(_in_class(cls, name, f"{name}.{path}".removesuffix(".")))
@@ -920,6 +924,7 @@ def _check_after(init: Callable[..., None]) -> Callable[..., None]:
                 _beginning.discard(id(self))
         if outermost and not _names_its_parameters(type(self)):
             _refuse_untrainable(self)
+            _refuse_hidden(self, _of_module(self))
             _refuse_lost(self, self, is_new=True)
             _refuse_shared([self], self)
 
@@ -1014,6 +1019,100 @@ def _assign(model: Module, name: str, x: Any) -> None:
 
 if not TYPE_CHECKING:  # see `requires_grad`
     Module.__setattr__ = _assign
+
+
+def _refuse_hidden(model: Module, attributes: Iterable[tuple[Any, Any]]) -> None:
+    """Raise TypeError if there are parameters in `attributes` where none are looked for, such as the keys of a dict.
+
+    It is no error if the model has some of the parameters in the same object also elsewhere.
+
+    Args:
+        model: the model.
+        attributes: its attributes, with their names, or the new one of them.
+    """
+    entered = {id(model)}
+    waiting = [(f"{name}", x) for name, x in attributes]
+    while waiting:
+        path, x = waiting.pop()
+        members = _members_of_known(type(x))
+        if members is None or type(x) is Value or id(x) in entered:
+            continue
+        entered.add(id(x))
+        if (hidden := _hidden_leaves(x, model)) and _leaves_to_train(model).isdisjoint([p for _, p in hidden]):
+            kind, write = _what_hides(x)
+            raise TypeError(
+                f"{type(model).__name__}.{path} is {kind}, where no parameters are looked for, but it has "
+                f"{hidden[0][1]!r}, which would be neither trained nor saved; {write}"
+            )
+        if not isinstance(x, Module) and _may_hold_leaves(x) and _items_if_values(x) is None:
+            waiting += [(f"{path}.{key}", item) for key, item in members(x)]
+
+
+def _hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
+    """Return the leaves to train to which `x` refers where no parameters are looked for, each with the code behind x.
+
+    `owner` is the model or the class that has `x`.
+    """
+    held: list[tuple[str, Any]] = []
+    if isinstance(x, dict):
+        held = [("", p) for p in x if isinstance(p, Value)]
+    elif isinstance(x, Value):
+        held = [(f".{name}", p) for name, p in getattr(x, "__dict__", {}).items() if type(x) is not Value]
+    elif _members_of_known(type(x)) is not _of_hiding:
+        return []
+    elif isinstance(x, type):
+        if not _is_of_this_package(x) and not issubclass(x, (Module, Value)):
+            held = [(f".{name}", p) for name, p in [*vars(x).items()] if isinstance(p, Value)]
+    elif isinstance(x, partial):
+        if isinstance(x.func, MethodType):
+            return _hidden_leaves(x.func, owner)
+        held = [(".args", x.args), (".keywords", x.keywords)]
+    elif isinstance(x, MethodType):
+        held = [(".__self__", _leaves_of_bound(x.__self__, owner))]
+    elif hasattr(x, "iloc"):
+        held = [("", x.iloc[:FIRST_ROWS].to_numpy())]
+    else:
+        held = [("", [*x])]
+    return [(code, p) for code, y in held for p in _values_in(y) if p.op is None and p.requires_grad]
+
+
+def _leaves_of_bound(x: Any, owner: object) -> list[Value]:
+    """Return the leaves to train of `x`, the object of a bound method that `owner` has.
+
+    The list is empty if `x` contains `owner`, or is a model that is being made and may contain it. Of an object that is
+    no module, only leaves and collections of leaves in its attributes count, because it may be a program that has
+    several models.
+    """
+    if x is owner or id(x) in _beginning or isinstance(x, type) or _members_of_known(type(x)) is None:
+        return []
+    if isinstance(x, Module):
+        found = [*_leaves_to_train(x)]
+    else:
+        held = [[y] if isinstance(y, Value) else _items_if_values(y) for _, y in _of_module(x)]
+        found = [p for items in held if items is not None for p in items]
+    return found if found and not any(y is owner for _, y in _walk(x, _descends_always)) else []
+
+
+FIRST_ROWS = 100  # of a table are searched for parameters, since a table of texts may be long
+
+
+def _what_hides(x: Any) -> tuple[str, str]:
+    """Return words for `x`, an object in which no parameters are looked for, and what to write instead."""
+    if isinstance(x, dict):
+        return "a dict with a parameter as a key", "keep the parameters as its values"
+    if isinstance(x, type):
+        return f"the class {x.__name__}", f"assign an object, {x.__name__}(), whose __init__ makes the parameters"
+    if isinstance(x, partial):
+        return "a functools.partial", "keep the parameter in an attribute of its own, and pass it in the call"
+    if isinstance(x, MethodType):
+        kind = type(x.__self__).__name__
+        return f"a method of a {kind}", f"keep the {kind} itself in an attribute, and call its method"
+    if hasattr(x, "iloc"):
+        return f"a pandas {type(x).__name__}", "write x.to_numpy() or a dict for x"
+    if isinstance(x, Value):
+        return f"a {type(x).__name__}, with a parameter in an attribute", "keep it in an attribute of the model"
+    return f"a {type(x).__name__}", "write list(...), or keep the dict"
+
 
 NAMES_OF_CALLS = ("__call__", "forward", "call")
 
@@ -1143,6 +1242,7 @@ def _note_new(model: Module, name: str, x: Any) -> None:
         _note_added(model, name, x)
     if members is None or members is _of_leaf or isinstance(x, Module) or _names_its_parameters(type(model)):
         return
+    _refuse_hidden(model, [(name, x)])
     if any((places := _places_in(x)).ids):
         record = _record_of(model)
         record.places[name] = places
@@ -1365,7 +1465,8 @@ def _may_hold_leaves(x: Any) -> bool:
     """Return whether there may be `Value`s in `x`. There are none in numbers, nor in lists and arrays of numbers."""
     if isinstance(x, (list, tuple)) and type(x) in (list, tuple):
         return any(_members_of_known(cls) for cls in {*map(type, x)})
-    return bool(_members_of_known(type(x))) and not (_is_array(x) and x.dtype.kind not in "OV")
+    members = _members_of_known(type(x))
+    return bool(members) and members is not _of_hiding and not (members is _of_array and x.dtype.kind not in "OV")
 
 
 def _members_of_known(cls: type) -> Members | None:
@@ -1407,7 +1508,7 @@ def _contents(x: Any, in_modules: bool = False) -> Iterator[tuple[tuple[Any, ...
     while waiting:
         path, x = waiting.pop()
         members = _members_of_known(type(x))
-        numeric = _is_number(x) if members is None else members is _of_array and x.dtype.kind in "iufc"
+        numeric = _is_number(x) if members is None else members in _OF_ARRAYS and x.dtype.kind in "iufc"
         if numeric or isinstance(x, Value):
             yield path, x
         elif members and id(x) not in entered and (in_modules or not isinstance(x, Module)):
@@ -1673,7 +1774,7 @@ def _arrays_in(name: Any, x: Any) -> _Arrays:
         found = [(code, x)]
     elif isinstance(x, dict):
         found = [(f"{code}[{key!r}]", item) for key, item in x.items() if _is_array(item)]
-    elif isinstance(x, (list, tuple)) and _of_array in map(_members_of_known, {*map(type, x)}):
+    elif isinstance(x, (list, tuple)) and not _OF_ARRAYS.isdisjoint(map(_members_of_known, {*map(type, x)})):
         found = [(f"{code}[{i}]", item) for i, item in enumerate(x) if _is_array(item)]
     return [(code, array, _elements(array), array.tobytes()) for code, array in found if array.dtype.kind == "O"]
 
@@ -2022,6 +2123,19 @@ def _of_object(x: Any) -> Iterable[tuple[Any, Any]]:
     return _of_module(x)
 
 
+def _of_users_array(x: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the elements of an array whose class is a user's, and then its attributes."""
+    return [*_of_array(x), *_of_module(x)]
+
+
+_OF_ARRAYS = frozenset([_of_array, _of_users_array])
+
+
+def _of_hiding(x: object) -> Iterable[tuple[Any, Any]]:
+    """Return no members: parameters are not looked for in such an object, and `_refuse_hidden` refuses them there."""
+    return ()
+
+
 def _with_attributes(items: Members) -> Members:
     """Return a function that lists an object's items, as the function `items` does, and then its attributes.
 
@@ -2029,6 +2143,10 @@ def _with_attributes(items: Members) -> Members:
     """
     return lambda x: [*items(x), *_of_module(x)]
 
+
+# The classes of objects that may refer to parameters, but in which none are looked for: classes, functions with some of
+# their arguments, methods of an object, and views of dicts
+_HIDING: tuple[type, ...] = (type, partial, MethodType, type({}.keys()), type({}.values()), type({}.items()))
 
 # For each class, the function that lists an object's members with their names, keys or indices. It is None for a class
 # whose objects are not searched for parameters.
@@ -2055,15 +2173,19 @@ def _members_of(cls: type) -> Members | None:
     elif issubclass(cls, deque):
         found = _of_deque
     elif "numpy" in origins:
-        found = _of_array if hasattr(cls, "tolist") and hasattr(cls, "ndim") else None
-    elif __name__.partition(".")[0] in origins or issubclass(cls, type):
+        own = origin not in ("numpy", __name__.partition(".")[0])
+        found = (_of_users_array if own else _of_array) if hasattr(cls, "tolist") and hasattr(cls, "ndim") else None
+    elif issubclass(cls, _HIDING) or ("pandas" in origins and hasattr(cls, "iloc")):
+        found = _of_hiding
+    elif __name__.partition(".")[0] in origins:
         found = None  # an optimiser or a program only refers to the parameters of a model
     elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
         found = _of_object
-    if found in (_of_mapping, _of_sequence, _of_deque) and found is not None and cls.__dictoffset__:
-        found = _with_attributes(found)
     in_class = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
     _slots[cls] = [(k, slot) for k, slot in in_class if isinstance(slot, MemberDescriptorType) and k != "__dict__"]
+    has_attributes = cls.__dictoffset__ or any(vars(base).get("__slots__") for base in cls.__mro__)
+    if found in (_of_mapping, _of_sequence, _of_deque) and found is not None and has_attributes:
+        found = _with_attributes(found)
     _members[cls] = found
     return found
 
@@ -2072,7 +2194,7 @@ _members_of(Module)
 
 
 def _is_array(x: object) -> bool:
-    return _members_of_known(type(x)) is _of_array
+    return _members_of_known(type(x)) in _OF_ARRAYS
 
 
 def _leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
@@ -2171,9 +2293,9 @@ def _is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
         return x.op is None and not _is_kept(x)
     if isinstance(x, Module):  # its class may also be a list
         return False
-    if isinstance(x, (list, tuple, deque)) and not getattr(x, "__dict__", None):
+    if isinstance(x, (list, tuple, deque)) and (type(x) in _COLLECTIONS or not _of_module(x)):
         items: Any = x
-    elif _is_array(x) and x.dtype == object:
+    elif _is_array(x) and x.dtype == object and (type(x).__module__ == "numpy" or not _leaves_to_train(_of_module(x))):
         items = x.reshape(-1).tolist()
     else:
         return False
