@@ -5,6 +5,7 @@ while all programs that it needs exist, and while no parameter can change a bran
 """
 
 import random
+from array import array
 from math import inf
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import executable
+from micrograd_cn.compiler.training.epochs import TrainingOptions, take_epoch_means, train
 from micrograd_cn.compiler.training.run import GradientRunner
 from micrograd_cn.optim import SGD, linear_lr
 
@@ -177,3 +179,31 @@ def test_a_learning_rate_that_is_computed_when_it_is_read_is_refused():
     with pytest.raises(TypeError, match=r"Halving, whose lr is computed when it is read; write fit\(..., schedule=f"):
         compile(lambda x: (w - x) ** 2).fit(([0.0],), Halving([w]), epochs=3)
     assert w.data == 10.0
+
+
+def test_the_mean_losses_do_not_depend_on_how_many_steps_are_taken_at_a_time():
+    """The compiled loop takes as many steps at a time as take about 50 ms, so that depends on the machine."""
+    draw, found = random.Random(0), []
+    of_steps = [draw.random() for _ in range(5 * 100)]
+    for size in (1, 3, 500):
+        means = array("d")
+        losses = array("d")
+        for start in range(0, 500, size):
+            losses.extend(of_steps[start : start + size])
+            take_epoch_means(losses, means, n=41, batch=9)
+        found.append(means)
+    assert found == [found[0]] * 3
+
+    def losses_of(each_step, sizes, end_epoch=None):
+        options = TrainingOptions(SGD([Value(0.0)]), 100, 9, each_step=each_step)
+        draw = random.Random(0)
+
+        def take_steps(first, most):
+            return [draw.random() for _ in range(min(most, sizes.randint(1, 7)))]
+
+        return train(options, 41, take_steps, lambda *_: None, lambda _: None, end_epoch)
+
+    seen = []
+    histories = [losses_of(False, random.Random(k)) for k in range(5)]
+    losses_of(True, random.Random(9), lambda _, loss: seen.append(loss))
+    assert histories == [[*found[0]]] * 5 and seen == [*found[0]]

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial, wraps
 from inspect import signature
+from itertools import repeat
 from math import inf
 from operator import mul
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -249,6 +250,7 @@ def train(
             the results of the steps back to the parameters and the optimiser if that argument can see them.
     """
     losses, batch = array("d"), min(options.batch_size or n, n)
+    means = array("d")  # the mean losses of finished epochs, if `losses` has only the losses of the unfinished epoch
     order = list(range(n)) if options.shuffle is not None else []
     steps_per_epoch = -(-n // batch)
     total, done, steps_per_call, pace = options.epochs * steps_per_epoch, 0, 1, inf
@@ -266,10 +268,9 @@ def train(
             start = time.perf_counter()
             step_losses = take_steps(first, min(steps_per_call, left))
             steps = len(step_losses)
-            if options.each_step or steps_per_epoch == 1:
-                losses.extend(step_losses)
-            else:
-                add_epoch_means(losses, step_losses, first, n, batch)
+            losses.extend(step_losses)
+            if not options.each_step and steps_per_epoch > 1:
+                take_epoch_means(losses, means, n, batch)
             seconds = time.perf_counter() - start
             pace = min(pace, seconds / steps) if done else inf
             report_pace(seconds, pace * (total - done - steps) if done else 0.0)
@@ -280,39 +281,34 @@ def train(
                 publish("progress")
                 report(step_losses)
             if end_epoch and done % steps_per_epoch == 0:
-                epoch = losses
                 if options.each_step:
-                    add_epoch_means(epoch := array("d"), losses[-steps_per_epoch:], 0, n, batch)
-                if end_epoch(done // steps_per_epoch - 1, epoch[-1]):
+                    take_epoch_means(losses[-steps_per_epoch:], means, n, batch)
+                if end_epoch(done // steps_per_epoch - 1, (means or losses)[-1]):
                     break
     finally:
         if bar is not None:
             bar.close()
-    return History(losses)
+    return History(losses if options.each_step or steps_per_epoch == 1 else means)
 
 
-def add_epoch_means(losses: array[float], of_steps: Sequence[float], first: int, n: int, batch: int) -> None:
-    """Add the losses of some steps to the mean losses of the epochs that the steps belong to.
+def take_epoch_means(losses: array[float], means: array[float], n: int, batch: int) -> None:
+    """Take the losses of whole epochs from the front of `losses`, and append the mean loss of each epoch to `means`.
 
-    `losses` has the mean loss of each epoch that has begun. The last epoch may be unfinished: its entry is then the sum
-    of the losses of those rows that were used already, divided by n. `of_steps` has the losses of further steps,
-    beginning with the step with index `first` of an epoch. An epoch has n rows, and each batch has `batch` rows, except
-    that the last batch of an epoch may have fewer.
+    An epoch has n rows, and each batch has `batch` rows, except that the last batch of an epoch may have fewer. A mean
+    is computed when its epoch has ended, so it does not depend on how many steps were taken at a time.
 
-    >>> losses = array("d", [0.5])
-    >>> add_epoch_means(losses, [1.0, 2.0, 4.0], first=1, n=3, batch=2)  # epochs of two steps: 2 rows, 1 row
-    >>> [round(loss, 6) for loss in losses]
-    [0.833333, 2.666667]
+    >>> losses, means = array("d", [0.5, 1.0, 2.0]), array("d")
+    >>> take_epoch_means(losses, means, n=3, batch=2)  # epochs of two steps: 2 rows, 1 row
+    >>> [round(mean, 6) for mean in means], losses
+    ([0.666667], array('d', [2.0]))
     """
     steps = -(-n // batch)
-    for start in range(-first, len(of_steps), steps):
-        part = of_steps[max(start, 0) : start + steps]
-        counts = [batch] * (len(part) - 1) + [min(batch, n - (max(start, 0) - start + len(part) - 1) * batch)]
-        mean = sum(map(mul, part, counts)) / n
-        if start < 0:
-            losses[-1] += mean
-        else:
-            losses.append(mean)
+    if len(losses) < steps:
+        return
+    counts = [*repeat(batch, steps - 1), n - (steps - 1) * batch]
+    ends = range(steps, len(losses) + 1, steps)
+    means.extend([sum(map(mul, losses[end - steps : end], counts)) / n for end in ends])
+    del losses[: steps * len(ends)]
 
 
 def progress_bar(steps: int) -> Any:
