@@ -398,6 +398,12 @@ class Runnable:
         gradients and the optimiser's state are what that loop would have left, even if Ctrl-C interrupts `fit`.
         Gradients of parameters that the optimiser does not have are left alone.
 
+        `fit` works on a copy of the parameters, which it writes back when it ends and, if there is `callback` or
+        `validation`, after each epoch. Another thread may read the parameters meanwhile, and sees the numbers that were
+        last written back. If it changes the data of a parameter, `optimizer.lr` or `optimizer.steps`, `fit` goes on
+        with the old number, and gives a warning. A second `fit` of the same parameters in another thread is refused. A
+        call of `callback` may change everything, also by another `fit`.
+
         Args:
             rows: the samples to train on, as for `forward`. `fit` reads them once: if the callback changes an array in
                 place, `fit` does not notice.
@@ -446,12 +452,13 @@ class Runnable:
                 something that is not a number, `progress` is neither a bool nor a function, or `callback` is not a
                 function or returns something other than a bool or None.
             ValueError: as for `backward`; or `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range;
-                `patience` is passed without `validation`; a parameter of the optimiser is an input, or was a constant
-                when the graph was compiled; the optimiser has none of the program's parameters; a constant of the
-                program has other data now; `schedule`, `shuffle` or `progress` changes the optimiser or its parameters;
-                `schedule` may read gradients; `shuffle` does not permute the list; `schedule` returns a number that is
-                negative, inf or nan; or the norm of gradients to be clipped is inf or nan. In the last two cases the
-                message names the step, and the steps before it have been taken.
+                `patience` is passed without `validation`; another thread is training one of the parameters by `fit`; a
+                parameter of the optimiser is an input, or was a constant when the graph was compiled; the optimiser has
+                none of the program's parameters; a constant of the program has other data now; `schedule`, `shuffle` or
+                `progress` changes the optimiser or its parameters; `schedule` may read gradients; `shuffle` does not
+                permute the list; `schedule` returns a number that is negative, inf or nan; or the norm of gradients to
+                be clipped is inf or nan. In the last two cases the message names the step, and the steps before it have
+                been taken.
             IndexError: an index of `take`, or a class label of a loss, is out of range in a row, so the output is nan.
                 Parameters and optimiser are as they were before the call, or after the last epoch if there is
                 `callback` or `validation`, or when `schedule`, `shuffle` or `progress` last saw them.

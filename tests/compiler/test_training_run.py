@@ -5,6 +5,7 @@ while all programs that it needs exist, and while no parameter can change a bran
 """
 
 import random
+import threading
 from array import array
 from math import inf
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.training.epochs import TrainingOptions, take_epoch_means, train
 from micrograd_cn.compiler.training.run import GradientRunner
+from micrograd_cn.compiler.training.state import TrainingState
 from micrograd_cn.optim import SGD, linear_lr
 
 from .common import OPTIMISERS, branching, code_of, everything, is_native, mixed, settings, trained
@@ -206,4 +208,64 @@ def test_the_mean_losses_do_not_depend_on_how_many_steps_are_taken_at_a_time():
     seen = []
     histories = [losses_of(False, random.Random(k)) for k in range(5)]
     losses_of(True, random.Random(9), lambda _, loss: seen.append(loss))
-    assert histories == [[*found[0]]] * 5 and seen == [*found[0]]
+    assert histories == [[*found[0]]] * 5
+    assert seen == [*found[0]]
+
+
+def in_other_thread(work):
+    """Call `work` in another thread, and return what it returns or the error that it raises."""
+    found = []
+
+    def run():
+        try:
+            found.append(work())
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_two_threads_do_not_train_one_parameter_at_once():
+    """`fit` writes its copy of the parameters back, so one of the two trainings would be lost without a word."""
+    w, v, found = Value(0.0), Value(0.0), []
+
+    def fit(p, **options):
+        return compile(lambda x: (p * x - 1.0) ** 2).fit([(1.0,)], SGD([p], lr=0.1), 2, **options)
+
+    def other_fits(_):
+        if not found:
+            found.extend([in_other_thread(lambda: fit(w)), in_other_thread(lambda: fit(v))])
+
+    assert len(fit(w, progress=other_fits)) == 2
+    assert "another thread is training a parameter of this optimizer by fit" in str(found[0])
+    assert len(found[1]) == 2
+    assert w.data == v.data == pytest.approx(0.36)
+    fit(w, callback=lambda *_: found.append(in_other_thread(lambda: fit(w))))  # not at once: the callback waits
+    assert w.data == pytest.approx(1 - 0.8**8)
+    assert in_other_thread(lambda: len(fit(w))) == 2
+
+
+@pytest.mark.parametrize("changed", ["the data of a parameter", "lr of the optimizer", "steps of the optimizer"])
+def test_a_change_in_another_thread_is_not_lost_without_a_word(changed):
+    w = Value(0.0)
+    optimizer = SGD([w], lr=0.1)
+    changes = {"the data": lambda: setattr(w, "data", 5.0), "lr of": lambda: setattr(optimizer, "lr", 0.0)}
+    change = changes.get(" ".join(changed.split()[:2]), lambda: setattr(optimizer, "steps", 7))
+
+    f = compile(lambda x: (w * x - 1.0) ** 2)
+    f(1.0)
+    before = TrainingState.run
+    with pytest.MonkeyPatch.context() as patch:
+
+        def run(*arguments):
+            taken = before(*arguments)
+            in_other_thread(change)
+            return taken
+
+        patch.setattr(TrainingState, "run", run)
+        with pytest.warns(UserWarning, match=f"another thread has changed {changed} while fit trained"):
+            f.fit([(1.0,)], optimizer, 1)
+    assert w.data == pytest.approx(0.2)

@@ -9,12 +9,15 @@ step, and machine code only computes the gradients and the update.
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import isnan, nan
+from threading import get_ident
 from typing import NamedTuple, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from ...engine import Value
 from ...graph.context import here
@@ -28,6 +31,7 @@ from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Executable, driver, driver_address
+from ..threads.forks import ForkSafeLock
 from .epochs import History, TrainingOptions, asks_to_stop, train
 from .observers import observers_of
 from .state import AskedRates, Batches, TrainingState, check_trainable
@@ -78,6 +82,11 @@ class SubBatch(NamedTuple):
     program: CompiledGraph
     bucket: int
     rows: array[int]
+
+
+# Each call of `fit` that runs, with its process and its thread. A child process has none of its parent's threads
+_runs: WeakKeyDictionary[TrainingRun, tuple[int, int]] = WeakKeyDictionary()
+_lock = ForkSafeLock()
 
 
 class GradientRunner:
@@ -308,12 +317,29 @@ class TrainingRun:
             self._check_constants()
             if self._options.callback:
                 self._check_unfrozen()
-            self._state = TrainingState(self._options, parameters, self._check_constants, self._asked)
+            state = TrainingState(self._options, parameters, self._check_constants, self._asked)
+            with _lock():
+                self._refuse_other_threads(state)
+                _runs[self], self._state = (os.getpid(), get_ident()), state
             if self._only_program and not self._merged:  # others, not made yet, may read other parameters
                 self._state.check_parameters()
             self._gradients = Memory(len(self._state.parameter_data.view))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
+
+    def _refuse_other_threads(self, state: TrainingState) -> None:
+        """Raise ValueError if another thread trains one of the parameters, and works on a copy, which it writes back.
+
+        While it runs a callback, it has no such copy.
+        """
+        here_and_now = os.getpid(), get_ident()
+        for run, (process, thread) in [*_runs.items()]:
+            other = run._state
+            if other and process == here_and_now[0] and thread != here_and_now[1] and state.shares_parameters(other):
+                raise ValueError(
+                    "fit(): another thread is training a parameter of this optimizer by fit, so the result of one of "
+                    "them would be lost; write one fit after the other, or call the other one in a callback"
+                )
 
     def _check_copied(self) -> None:
         """Raise ValueError if a function other than `callback` has changed the optimiser or its parameters."""

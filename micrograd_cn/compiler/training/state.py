@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import compress, repeat
 from math import isfinite
-from operator import attrgetter, call
+from operator import attrgetter, call, is_
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from ...engine import Value
 from ...graph import context
+from ...graph.callers import warn_at_user
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.optimizer import States, at_least_0, copy_states, warn_of_replaced
@@ -381,6 +382,7 @@ class TrainingState:
         counts_skipped = any(compress(skipped, trainable))
         self.update = update = compiled_update(optimizer, some_fixed, counts_skipped)
         data = layout.read_data()
+        self._begun_with = self._seen_by_others()
         self.parameter_data = Memory(padded_count(len(parameters)))
         self.parameter_data.view[: len(data)] = data
         self.scalars = update.new_scalars()
@@ -422,6 +424,38 @@ class TrainingState:
             )
         if not self._layout.trains_all_read:
             warn_of_replaced(self.optimizer)
+
+    def shares_parameters(self, other: TrainingState) -> bool:
+        """Return whether this training and another one, in another thread, work on the same parameter or optimiser."""
+        optimized = self._layout.optimized_set
+        return self.optimizer is other.optimizer or not optimized.isdisjoint(other._layout.optimized_set)
+
+    def _seen_by_others(self) -> tuple[Any, ...]:
+        """Return what other threads may change while this object works on copies of it."""
+        optimizer = self.optimizer
+        return self._layout.read_data(), self._layout.unread_data(), optimizer.lr, optimizer.steps
+
+    def _warn_of_lost_changes(self) -> None:
+        """Warn if another thread has changed parameters or the optimiser since they were copied to this memory."""
+        *_, lr, steps = now = self._seen_by_others()
+        # The arrays are the same objects if no data were assigned. If functions run between steps, `Copied` compares
+        if self._copied or all(map(is_, now, self._begun_with)):
+            return
+        before, unread, lr_before, steps_before = self._begun_with
+        for x, y in zip(now[:2], (before, unread), strict=True):
+            if x is not y and x.tobytes() != y.tobytes():
+                self._warn_of_lost("the data of a parameter")
+                return
+        if self.schedule is None and lr != lr_before:  # a schedule may set it, too
+            self._warn_of_lost("lr of the optimizer")
+        elif steps != steps_before:
+            self._warn_of_lost("steps of the optimizer")
+
+    def _warn_of_lost(self, what: str) -> None:
+        warn_at_user(
+            f"fit(): another thread has changed {what} while fit trained, and fit went on with what it was "
+            "before; change it in a function that you pass as callback=, or after fit has ended"
+        )
 
     def check_copied(self) -> None:
         """Raise ValueError if a user's function has changed the optimiser or its parameters since they were copied."""
@@ -538,6 +572,7 @@ class TrainingState:
     def publish(self) -> None:
         """Copy the results of the steps back, and go on with this memory; a function of the user's runs next."""
         self.write_back()
+        self._begun_with = self._seen_by_others()
         if self._copied:
             names = [self.optimizer.state_names[k] for k in self.update.used_state_indices]
             packed = packed_state(self.optimizer, self._layout, names).arrays if names else {}
@@ -551,6 +586,7 @@ class TrainingState:
         optimizer = self.optimizer
         # Machine code counts the steps, since Ctrl-C may interrupt Python between any two lines.
         steps = int(self.scalars.view[1])
+        self._warn_of_lost_changes()
         if steps == optimizer.steps:
             return
         layout, every = self._layout, all(self._trainable)
