@@ -101,6 +101,7 @@ class RecordingHooks(RefusingHooks):
         self._nodes: list[Value] = []
         self._constants: dict[Value, None] = {}  # leaves whose numbers were read or used as constants
         self._inputs: Sequence[Value] = ()
+        self._input_ids: set[int] = set()  # the addresses of the inputs
         self._self_contained = True  # whether all operands of the new nodes are new too, or leaves
 
     def record_call(self, call: Callable[[], T], inputs: Sequence[Value]) -> T:
@@ -112,7 +113,7 @@ class RecordingHooks(RefusingHooks):
         Raises:
             TypeError: the function does something that no program can repeat for another sample.
         """
-        self._inputs = inputs
+        self._inputs, self._input_ids = inputs, {*map(id, inputs)}
         try:
             _inlining.set(True)
             enter(self, hooks=self, no_grad=False)
@@ -216,7 +217,7 @@ class RecordingHooks(RefusingHooks):
 
     def has_made(self, x: Any) -> bool:
         """Return whether `x` stands for a number of an argument, or was computed while the function was recorded."""
-        return any(x is y for y in (*self._inputs, *self._nodes))
+        return id(x) in self._input_ids or (x.op is not None and any(x is y for y in self._nodes))
 
     def with_captured_leaves(
         self, outputs: Sequence[Value], known: dict[Value, CapturedValue]
