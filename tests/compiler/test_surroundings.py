@@ -17,6 +17,7 @@ import os
 import queue
 import random
 import sys
+import threading
 import time
 import weakref
 from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
@@ -1759,6 +1760,155 @@ def test_fit_notices_what_is_read_in_unusual_ways(make, monkeypatch):
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         loss.fit([(1.0,)], optimizer, 1)
     sys.modules.pop("micrograd_cn_settings_of_a_test", None)
+
+
+FACTOR = 2.0
+
+
+@functools.singledispatch
+def by_kind(kind):
+    raise TypeError
+
+
+@by_kind.register
+def _(kind: str):
+    return FACTOR
+
+
+@by_kind.register
+def _(kind: int):
+    return random.random()
+
+
+class Dispatching:
+    factor = 2.0
+
+    @functools.singledispatchmethod
+    def by_kind(self, kind):
+        raise TypeError
+
+    @by_kind.register
+    def _(self, kind: str):
+        return self.factor
+
+    @by_kind.register
+    def _(self, kind: int):
+        return random.random()
+
+
+class Meta(type):
+    @property
+    def factor(cls):
+        return FACTOR
+
+    @property
+    def noise(cls):
+        return random.random()
+
+    def __getitem__(cls, key):
+        return FACTOR
+
+    def __call__(cls):
+        return random.random()
+
+
+class OfMeta(metaclass=Meta):
+    pass
+
+
+class Unit(float):
+    factor = 2.0
+
+    def __mul__(self, x):
+        return x * self.factor
+
+    def __add__(self, x):
+        return x + random.random()
+
+
+class Row(list):
+    def __matmul__(self, x):
+        return x * FACTOR
+
+
+class Worker(threading.Thread):
+    def __init__(self, found):
+        super().__init__()
+        self.found = found
+
+    def run(self):
+        self.found.append(random.random())
+
+
+def worked():
+    found = []
+    worker = Worker(found)
+    worker.start()
+    worker.join()
+    return found[0]
+
+
+unit, row, dispatching = Unit(1.0), Row([1.0]), Dispatching()
+vectorized, noise_vectorized = np.frompyfunc(lambda x: x * FACTOR, 1, 1), np.frompyfunc(noise, 1, 1)
+referred = Doubling()
+referred.factor = 2.0
+proxy = weakref.proxy(referred)
+computing = ModuleType("computing_of_a_test")
+computing.__getattr__ = lambda name: FACTOR
+
+
+def set_factor(monkeypatch):
+    monkeypatch.setitem(globals(), "FACTOR", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("f", "change"),
+    [
+        (lambda x: x * by_kind("a"), set_factor),
+        (lambda x: x * dispatching.by_kind("a"), lambda patch: patch.setattr(Dispatching, "factor", 3.0)),
+        (lambda x: x * OfMeta.factor, set_factor),
+        (lambda x: x * OfMeta["a"], set_factor),
+        (lambda x: unit * x, lambda patch: patch.setattr(Unit, "factor", 3.0)),
+        (lambda x: row @ x, set_factor),
+        (lambda x: vectorized(x), set_factor),
+        (lambda x: x * proxy.factor, lambda patch: patch.setattr(referred, "factor", 3.0)),
+        (lambda x: x * computing.factor, set_factor),
+    ],
+)
+def test_fit_notices_what_code_reads_that_is_called_indirectly(f, change, monkeypatch):
+    loss, optimizer = compile(lambda x: w * f(x)), SGD([w], 0.0)
+    for _ in range(3):
+        assert loss.fit([(1.0,)], optimizer, 1) == [4.0]
+    change(monkeypatch)
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], optimizer, 1)
+
+
+def test_fit_notices_a_function_that_is_registered_for_another_class():
+    chosen = functools.singledispatch(lambda kind: 2.0)
+    loss, optimizer = compile(lambda x: w * x * chosen("a")), SGD([w], 0.0)
+    for _ in range(3):
+        loss.fit([(1.0,)], optimizer, 1)
+    chosen.register(str, lambda kind: 3.0)
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], optimizer, 1)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda: by_kind(1),
+        lambda: dispatching.by_kind(1),
+        lambda: OfMeta.noise,
+        lambda: OfMeta(),
+        lambda: unit + 0.0,
+        lambda: noise_vectorized(1.0),
+        worked,
+    ],
+)
+def test_random_numbers_are_noticed_in_code_that_is_called_indirectly(f):
+    with pytest.raises(TypeError, match=DIFFERS):
+        compile(lambda x: w * x * f())(1.0)
 
 
 @pytest.mark.parametrize("earlier", [0, 1, 3])

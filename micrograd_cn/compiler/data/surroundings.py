@@ -26,11 +26,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from ctypes import _SimpleCData, addressof, memmove, sizeof, string_at
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache, partial, singledispatch
 from io import IOBase
 from itertools import chain, islice, repeat
 from operator import is_
 from pathlib import Path
+from threading import Thread
 from types import (
     BuiltinMethodType,
     CellType,
@@ -80,7 +81,6 @@ CHANGING: dict[str, set[str] | None] = {
 DRAWING = {f"{PACKAGE_NAME}.nn", f"{PACKAGE_NAME}.init"}  # our own modules that draw random numbers
 PLAIN = (float, int, str, bytes, type(None))
 EXACTLY_PLAIN = {*PLAIN, bool}  # objects of these classes have no attributes of the user's
-NO_CODE = (Value, *PLAIN)  # objects that hold no code of the user's
 COLLECTIONS = (list, tuple, dict, set, deque)
 BUILT_IN_METHODS = (BuiltinMethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
 # Objects whose contents are found through the garbage collector, since other ways would make copies
@@ -116,6 +116,7 @@ WRITING_NAMES = {
     *("insort", "insort_left", "insort_right"),
 }
 LRU_CACHE: Any = type(lru_cache(len))
+DISPATCHER: Any = singledispatch(len)  # all functions that `singledispatch` makes have its code
 CACHING = (cached_property, LRU_CACHE)  # decorators that keep results, by code that is not the user's
 QUEUES = ("queue", "_queue", "multiprocessing.queues")
 # The names of functions and methods that may read attributes whose names are not in the code that calls them
@@ -259,15 +260,19 @@ class ReachableCode:
 
     def _visit(self, x: Any) -> None:
         kind = type(x)
-        if issubclass(kind, NO_CODE):
+        if _has_no_code(x):
             return
         key: Any = id(x)
         if issubclass(kind, COLLECTIONS):
             if key not in self._seen:
                 self._seen[key] = x
-                self._waiting += [item for item in islice(_values(x), MAX_ALIKE) if not issubclass(type(item), NO_CODE)]
+                self._waiting += [item for item in islice(_values(x), MAX_ALIKE) if not _has_no_code(item)]
+                self._visit_class_if_users(kind)
             return
         if key in self._seen:
+            return
+        if issubclass(kind, PLAIN):
+            self._visit_class_if_users(kind)  # its operators
             return
         module = kind.__module__
         if module not in ("builtins", "functools"):
@@ -284,7 +289,7 @@ class ReachableCode:
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
             else:
-                self._waiting += _wrapped_by(x)
+                self._waiting += [*_wrapped_by(x), *_registry_of(x).values()]
         elif issubclass(kind, MethodType):
             self._waiting += [x.__func__, x.__self__]
         elif issubclass(kind, partial):
@@ -301,6 +306,8 @@ class ReachableCode:
         elif is_generator(x):
             self.writes = True
             self.may_change |= issubclass(kind, random.SystemRandom)
+        elif _is_made_ufunc(x):
+            self.writes = self.may_change = True  # since it shows nobody the function that it calls
         elif issubclass(kind, CACHING):
             self.writes = True
             self._waiting += [getattr(x, "func", None) or getattr(x, "__wrapped__", None)]
@@ -318,7 +325,7 @@ class ReachableCode:
             held = attributes_of(x)
             if module.partition(".")[0] != PACKAGE_NAME:
                 if issubclass(type(held), dict) and len(held) <= MAX_ATTRIBUTES:
-                    parts = {name: part for name, part in held.items() if not issubclass(type(part), NO_CODE)}
+                    parts = {name: part for name, part in held.items() if not _has_no_code(part)}
                     if _reads_by_names(kind):
                         others = READING_IN_MODULES if issubclass(kind, Module) else READING_ALL
                         self._unread += [(name, others, part) for name, part in parts.items()]
@@ -342,6 +349,10 @@ class ReachableCode:
                 self._waiting += [
                     field.default_factory for field in vars(base).get("__dataclass_fields__", {}).values()
                 ]
+        self._visit_class_if_users(kind)
+        self._visit_class_if_users(type(kind))  # its metaclass
+
+    def _visit_class_if_users(self, kind: type) -> None:
         if kind not in self._kinds and is_users_module(kind.__module__):
             self._visit_class(kind)
 
@@ -351,6 +362,7 @@ class ReachableCode:
             if is_users_module(base.__module__):
                 for name, part in vars(base).items():
                     runs = name.startswith("__") or (name == "forward" and issubclass(kind, Module))
+                    runs |= name == "run" and issubclass(kind, Thread)
                     if runs and name not in SETUP:
                         self._waiting.append(part)
                     elif name not in SETUP:
@@ -367,7 +379,7 @@ class ReachableCode:
         variables = zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)
         # super() has the class in a variable, but makes no object
         cells = [_cell_content(cell) for cell, name in variables if not (name == "__class__" and "super" in names)]
-        cells = [x for x in cells if not issubclass(type(x), NO_CODE)]
+        cells = [x for x in cells if not _has_no_code(x)]
         for x in [*cells, *[f.__globals__[name] for name in sorted(names & f.__globals__.keys())]]:
             if issubclass(type(x), (ModuleType, type)):
                 self._visit_namespace(x, names)
@@ -389,6 +401,8 @@ class ReachableCode:
         self.may_change |= changing is None or not changing.isdisjoint(names)
         if is_users_module(module):
             self._waiting += [vars(x)[name] for name in names & vars(x).keys()]
+            if issubclass(type(x), ModuleType) and "__getattr__" in vars(x):  # it makes what the module does not have
+                self._waiting.append(vars(x)["__getattr__"])
 
 
 class Surroundings:
@@ -482,7 +496,7 @@ class Surroundings:
             if _is_users(x.__code__.co_filename):
                 self._visit_function(x)
             else:
-                self._waiting += _wrapped_by(x)
+                self._waiting += [*_wrapped_by(x), _registry_of(x)]
                 if x is os.getenv:  # under another name, or in a `partial`
                     self._add([os.environ])
             self._visit_attributes(x, x.__dict__)
@@ -540,6 +554,8 @@ class Surroundings:
         elif issubclass(kind, memoryview):
             self._readers.append(partial(_bytes_if_any, x))
             self._add([_shown_by(x)])
+        elif _is_made_ufunc(x) or issubclass(kind, weakref.ProxyTypes):  # what these lead to cannot be looked at
+            self.complete = False
         elif not issubclass(kind, ModuleType):
             if hasattr(kind, "__next__") and not issubclass(kind, IOBase):  # a log file is written, not read
                 self.iterators.append(x)
@@ -657,7 +673,7 @@ class Surroundings:
     def _visit_module(self, x: Any, names: frozenset[str]) -> None:
         """If `x` is a user's module, visit those of its variables whose names a function's code uses."""
         if issubclass(type(x), ModuleType) and is_users_module(x.__name__):
-            for name in names.union(vars(x)) if self._attributes is None else names:
+            for name in names.union(vars(x)) if self._attributes is None else names | {"__getattr__"}:
                 self._variables.append((x, name))
                 self._add([vars(x).get(name)])
 
@@ -1022,6 +1038,18 @@ def _wrapped_by(f: FunctionType) -> list[Any]:
     return [x for x in held if callable(x) and not issubclass(type(x), (Value, type))]
 
 
+def _registry_of(f: FunctionType) -> Any:
+    """Return the functions by class among which `f` chooses if `functools.singledispatch` made it; else an empty dict.
+
+    >>> from functools import singledispatch
+    >>> _registry_of(singledispatch(len)), _registry_of(lambda x: x)
+    (mappingproxy({<class 'object'>: <built-in function len>}), {})
+    """
+    registry = f.__dict__.get("registry")
+    is_dispatcher = f.__code__ is DISPATCHER.__code__ and issubclass(type(registry), MappingProxyType)
+    return registry if is_dispatcher else {}
+
+
 def _functions_of(op: Op) -> list[Any]:
     """Return the functions of a user's operation, which run when it is applied; [] for an operation of the table.
 
@@ -1137,6 +1165,28 @@ def _is_array(x: Any) -> bool:
         return False
     plain = _plain_array(x)
     return not plain.dtype.hasobject and plain.size <= MAX_NUMBERS
+
+
+def _is_made_ufunc(x: Any) -> bool:
+    """Return whether `numpy.frompyfunc` made `x` from a function, which nobody can look at.
+
+    >>> import numpy as np
+    >>> _is_made_ufunc(np.frompyfunc(lambda x: x, 1, 1)), _is_made_ufunc(np.exp), _is_made_ufunc(len)
+    (True, False, False)
+    """
+    return type(x).__name__ == "ufunc" and type(x).__module__ == "numpy" and x.__name__.endswith("(vectorized)")
+
+
+def _has_no_code(x: Any) -> bool:
+    """Return whether `x` is a `Value`, a number, a text or None, and its class is not a user's subclass of a number's.
+
+    >>> _has_no_code(1.0), _has_no_code(Value(1.0)), _has_no_code([1.0])
+    (True, True, False)
+    """
+    kind = type(x)
+    if kind in EXACTLY_PLAIN or issubclass(kind, Value):
+        return True
+    return issubclass(kind, PLAIN) and not is_users_module(kind.__module__)
 
 
 def _is_closed(kind: type) -> bool:
