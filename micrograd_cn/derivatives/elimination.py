@@ -59,7 +59,7 @@ class _CountingArithmetic:
 
 
 def add_nonlinear_edge(nonlinear: list[Edges], j: int, k: int, derivative: Derivative) -> None:
-    """Add the term `derivative` to the second derivative of the output with respect to the nodes number j and k.
+    """Add the term `derivative` to the second derivative of the output with respect to the nodes j and k.
 
     That second derivative is the sum of the terms in `nonlinear[j][k]`, which is the same list as `nonlinear[k][j]`.
 

@@ -21,8 +21,9 @@ operations; see `value_arrays`.)
   and a bound that is a `Value` gets nothing there. A compiled function does the same. To give each operand
   half of the gradient at a tie, as PyTorch and jax do, write `maximum(x, 0)`, which takes arrays, too. `np.maximum` and
   `np.minimum` do this if an operand is a single `Value`, and so does `np.clip` if it has only one bound, and this bound
-  is a `Value`. The functions treat nan as they do in arrays of floats: an element that is nan looks for the function's
-  name in the code that calls it. If this code has no name, as in `[np.maximum][0](x, y)`, the element raises an error.
+  is a `Value`. The functions treat nan as they do in arrays of floats: `np.maximum` returns it, and `np.fmax` leaves it
+  out. numpy only asks the elements to compare themselves, so an element that is nan finds out from the code that calls
+  numpy which function it is. If that code calls it by no name, as in `[np.maximum][0](x, y)`, an error is raised.
   Two plain numbers in an array of `Value`s are compared as Python does.
 - `np.exp` and the like call a method of each element, and raise an error if an element is a plain number. They meet
   such numbers in the results of `np.maximum`, `np.clip`, `np.where`, `np.pad`, `np.append`, `np.tril` and

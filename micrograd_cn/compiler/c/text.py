@@ -117,7 +117,7 @@ class Text(OpcodeWriter):
         Raises:
             ValueError: C99 has no function for the opcode.
 
-        >>> Text("f", "float", {}).apply("llvm.sqrt", ["x"])
+        >>> Text("f", "float", {}).operation("llvm.sqrt", ["x"])
         'sqrtf(x)'
         """
         if opcode == "fmul":

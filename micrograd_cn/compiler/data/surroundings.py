@@ -162,7 +162,9 @@ class Facts(NamedTuple):
 
 @lru_cache(4096)
 def facts_of(code: CodeType) -> Facts:
-    """Return the facts that are found in the code of a function, and in that of the functions defined inside it.
+    """Return which names the code of a function uses, whether it writes, and whether it asks for numbers, as `Facts`.
+
+    The code of functions that are defined inside it is included.
 
     >>> facts_of((lambda x: x.append(1)).__code__)
     Facts(names=frozenset({'append'}), writes=True, asks=False)

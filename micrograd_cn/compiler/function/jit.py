@@ -352,8 +352,8 @@ class CompiledFunction:
     def __reduce__(self) -> Any:
         """Pickle the function by its name, as Python pickles functions. The loaded function is recorded anew.
 
-        The compiled method of an instance is pickled together with the instance, and a compiled object that is no plain
-        function, such as a partial, together with that object.
+        If it was made from a method of an instance, the instance is pickled with it. If it was made from a callable
+        object that is no plain function, such as a partial, that object is pickled and not a name.
 
         Raises:
             TypeError: the function is a lambda or local to another function, so it cannot be found by its name.

@@ -1,6 +1,6 @@
-"""The texts of the room in which you train a language model.
+"""The texts of the language model's room, the part of the page in which you train a small GPT.
 
-A key `name_...` names a part of the model's graph, such as one head, where the stepper shows it as a box.
+The text of a key `name_...` is the name of a part of the model's graph, such as one head, on its box in the stepper.
 """
 
 MODEL = {

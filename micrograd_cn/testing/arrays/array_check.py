@@ -277,10 +277,11 @@ def compare_within_budget(
 def _without_hidden_elements(
     problem: Problem, random: np.random.Generator, comparisons: list[Comparison]
 ) -> list[Comparison]:
-    """Return the comparisons, in half precision without those that noise hides, if directions tell enough.
+    """Return the comparisons. In half precision, directions may take the place of elements that noise hides.
 
-    If an output such as a loss depends on many elements, noise may hide the derivative with respect to one of them. Two
-    directions that move all elements by their sizes then stand for it, if their derivatives agree.
+    If an output such as a loss depends on many elements, noise may hide the derivative with respect to one of them.
+    Then two directions are compared that change each element in proportion to its size. If the analytic and the
+    numerical derivatives agree along both, the hidden elements are left out.
     """
     hidden = any(comparison.agrees is None and comparison.noisy for comparison in comparisons)
     if not (problem.half_precision and hidden) or any(comparison.agrees is False for comparison in comparisons):

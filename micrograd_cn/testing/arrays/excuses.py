@@ -301,9 +301,9 @@ def _takes_long_steps(phi: DirectionalFunction) -> bool:
 def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
     """Return whether `phi` has features that are narrower than the steps, and large enough to explain the mismatch.
 
-    For example, between its poles at whole numbers, lgamma is steeper or flatter than over the long steps that suit
-    large numbers. Values at points that are far apart then look like noise, and values at points that are close do not.
-    Rounding would look like noise at close points, too.
+    For example, lgamma has a pole at every negative whole number. At a large negative number the steps are long, since
+    they grow with the number, and span several poles. Values at points that are far apart then look like noise, and
+    values at points that are close do not. Rounding would look like noise at close points, too.
     """
     quiet: float | None = None
     bits = phi.problem.bits

@@ -1,7 +1,7 @@
 """The thresholds of gradient checks in one table: the numbers that decide what is tried, and which verdict is given.
 
 The text below each number says its unit in the first sentence, and then the reason for it. Where the unit is "1", the
-number is a ratio of two quantities, which the reason names. Halves and doubles are written where they are used.
+number is a ratio of two quantities, which the reason names. Code that needs half or twice a threshold says so itself.
 
 The words in the table: The derivative that is checked is called analytic. φ is the function of one number that is
 differentiated, such as a weighted sum of outputs along a direction. The mismatch is the distance of the analytic
