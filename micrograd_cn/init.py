@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
@@ -158,14 +159,19 @@ def generator(seed: int | Generator | None) -> Generator:
 
     Raises:
         TypeError: `seed` is not an int, a generator or None.
+        ValueError: `seed` is negative, and would draw the weights that the seed `-seed` draws.
 
     >>> generator(None) is random
     True
     """
     if seed is None:
         return random
-    if isinstance(seed, int):
-        return random.Random(seed)
+    if isinstance(seed, (int, Integral)):  # numpy's integers are such numbers, too
+        if seed < 0:
+            raise ValueError(
+                f"seed must be 0 or more, got {seed!r}: random.Random draws the same numbers for {-seed!r}"
+            )
+        return random.Random(int(seed))
     if not hasattr(seed, "uniform"):
         raise TypeError(f"seed must be an int, a random.Random or None, got {seed!r}")
     return seed

@@ -6,6 +6,7 @@ import functools
 import gc
 import json
 import math
+import operator
 import os
 import stat
 import sys
@@ -21,7 +22,7 @@ from numbers import Number
 from operator import is_
 from pathlib import Path
 from types import FrameType, MappingProxyType, MemberDescriptorType, MethodType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeAlias
 
 from .derivatives.tree import arrays_to_lists, flatten, flatten_like
 from .engine import Value, traverse
@@ -110,6 +111,9 @@ class Module:
             kind.__setattr__ = _assign_with_slots if _slots[cls] else _assign
         if cls.__delattr__ is object.__delattr__:
             kind.__delattr__ = _delete
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        return super().__reduce_ex__(max(2, operator.index(protocol)))  # older protocols do not store slots
 
     def __setstate__(self, state: Any) -> None:
         """Set the attributes of a copy or an unpickled module, and take note of its parameters."""
@@ -260,7 +264,7 @@ class Module:
         if type(set_to_none) is not bool:
             set_to_none = flag("zero_grad(): set_to_none", set_to_none)
         grad: Any = None if set_to_none else 0.0
-        for parameter in self.parameters():
+        for parameter in _call_parameters(self):
             parameter._grad = grad
 
     def entries(self) -> dict[str, Any]:
@@ -481,7 +485,7 @@ class Module:
             inside = _walk(module, partial(_is_part_of, module))
             parts = [(path, x) for path, x in inside if isinstance(x, Module) and id(x) not in around]
             waiting += [(depth + 1, path, part, around) for path, part in parts if module.expands_in_repr][::-1]
-        count = len(self.parameters())
+        count = len(_call_parameters(self))
         return "\n".join([f"{lines[0]}, {count} parameter{'s' * (count != 1)}", *lines[1:]])
 
     if not TYPE_CHECKING:  # a type checker shall go on saying that a module has no such attributes
@@ -783,7 +787,7 @@ def _listed_parameters(module: Module) -> list[tuple[str, Value]]:
     try:
         if type(module).named_parameters is not Module.named_parameters and "parameters" not in vars(module):
             return list(module.named_parameters())
-        listed = list(module.parameters())
+        listed = _call_parameters(module)
     finally:
         _asked.reset(token)
     for p in listed:
@@ -791,6 +795,19 @@ def _listed_parameters(module: Module) -> list[tuple[str, Value]]:
             raise TypeError(f"{type(module).__name__}.parameters() must return Values, got {type(p).__name__} {p!r}")
     paths = {id(x): path for path, x in _walk(module, lambda _: True) if isinstance(x, Value)}
     return [(paths.get(id(p), f"parameters.{i}"), p) for i, p in enumerate(listed)]
+
+
+def _call_parameters(module: Module) -> list[Value]:
+    """Return what `parameters`, which may be a user's method, returns, as a list.
+
+    Raises:
+        TypeError: a user's class has a property of this name instead.
+    """
+    method = module.parameters
+    if not callable(method):
+        name = type(module).__name__
+        raise TypeError(f"{name}.parameters is a {type(method).__name__}; make it a method, without @property")
+    return list(method())
 
 
 def _in_class(cls: type, name: str, path: str) -> str:
@@ -901,7 +918,8 @@ def _refuse_shared(objects: Sequence[Any], model: Module) -> None:
                 continue
             inside = _walk(held, partial(_is_no_instance, base))
             lost = [(path, x) for path, x in inside if isinstance(x, Value) and x.op is None and x.requires_grad]
-            if not lost or getattr(cls, name, None) is not held:
+            in_class = next(vars(each)[name] for each in cls.__mro__ if name in vars(each))  # runs no descriptor
+            if not lost or in_class is not held:
                 continue
             if not _leaves_to_train(model).isdisjoint([x for _, x in lost]):
                 continue
@@ -2075,7 +2093,10 @@ def _of_deque(x: deque[Any]) -> Iterable[tuple[Any, Any]]:
 
 
 def _of_mapping(x: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
-    return [*x.items()]
+    items = [*x.items()]
+    if any(isinstance(key, Module) for key, _ in items):  # whose text says how many parameters it has
+        return [(f"{i}" if isinstance(key, Module) else key, item) for i, (key, item) in enumerate(items)]
+    return items
 
 
 def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:

@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 
 from micrograd_cn.nn import MLP, Layer, Neuron, init
@@ -53,7 +54,7 @@ def test_one_seed_gives_one_network_and_leaves_the_module_random_alone():
 
     state = random.getstate()
     assert weights(1) == weights(1) == weights(random.Random(1))
-    assert weights(0) == weights(0)
+    assert weights(0) == weights(0) == weights(np.int64(0)) == weights(np.uint8(0))
     assert weights(1) != weights(2)
     assert random.getstate() == state
     assert len(set(weights(1))) == 3 * 4 + 4 * 2 + 1, "all weights differ, and all biases are 0"
@@ -66,13 +67,15 @@ def test_refused_initialisers_and_seeds():
         MLP(2, [1], init=3)
     with pytest.raises(TypeError, match=r"seed must be an int, a random.Random or None, got 'x'"):
         MLP(2, [1], seed="x")
+    with pytest.raises(
+        ValueError, match=r"seed must be 0 or more, got -1: random\.Random draws the same numbers for 1"
+    ):
+        Layer(2, 1, seed=-1)
 
 
 @pytest.mark.parametrize("name", ["xavier_normal", "kaiming_normal"])
 def test_a_generator_of_numpy_draws_normal_weights(name):
     """Its method is called `normal`, not `gauss`."""
-    import numpy as np
-
     for made in (np.random.default_rng, np.random.RandomState):
         model, rng = MLP(3, [2], init=name, seed=made(5)), made(5)
         deviation = math.sqrt(2 / 5) if name == "xavier_normal" else math.sqrt(2 / 3)

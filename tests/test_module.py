@@ -2155,3 +2155,63 @@ def test_a_class_in_a_class_has_no_parameters():
     for held in (Namespace, partial(max, Value(1.0)), {Value(1.0): 2}):
         with pytest.raises(TypeError, match=r"^Model\.held\S* is an attribute of the class, where no parameters are"):
             type("Model", (Module,), {"held": held})
+
+
+def test_a_descriptor_that_needs_an_object_is_not_asked_for_the_class():
+    class Kept:
+        def __init__(self):
+            self.values = {}
+
+        def __get__(self, instance, owner=None):
+            return self.values[self.key(instance)]
+
+        def __set__(self, instance, x):
+            self.values[self.key(instance)] = x
+
+    for key in (id, lambda instance: instance):
+
+        class Model(Module):
+            w = Kept()
+            w.key = key
+
+            def __init__(self):
+                self.b, self.w = Value(0.0), Value(0.3)
+
+        with pytest.raises(TypeError, match=r"^Model\.w\.values\.\d+ is an attribute of the class"):
+            Model()
+
+
+def test_a_model_that_is_a_key_of_its_own_dict_is_shown_and_saved():
+    class Model(Module):
+        def __init__(self):
+            self.d = {self: Value(0.3), "a": Value(0.4)}
+
+    model = Model()
+    assert [name for name, _ in model.named_parameters()] == ["d.0", "d.a"]
+    assert repr(model) == "Model(), 2 parameters"
+    assert model.state_dict() == {"d.0": 0.3, "d.a": 0.4}
+
+
+def test_models_are_pickled_by_every_protocol():
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        for model in (MLP(2, [2, 1]), SlottedModule(Value(1.0), Value(2.0))):
+            again = pickle.loads(pickle.dumps(model, protocol))
+            assert [p.data for p in again.parameters()] == [p.data for p in model.parameters()]
+
+
+def test_a_property_named_parameters_is_answered_with_what_to_write():
+    class Part(Module):
+        def __init__(self):
+            self.w = Value(0.3)
+
+        @property
+        def parameters(self):
+            return [self.w]
+
+    class Model(Module):
+        def __init__(self):
+            self.part = Part()
+
+    for use in (Part().zero_grad, Part().__repr__, Model().parameters):
+        with pytest.raises(TypeError, match=r"^Part\.parameters is a list; make it a method, without @property"):
+            use()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from typing import Any, SupportsIndex
+
 __all__ = ["Group"]
 
 
@@ -23,6 +26,9 @@ class Group:
     """
 
     __slots__ = ("name", "of", "outer", "parts", "scope")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        return object.__reduce_ex__(self, max(2, operator.index(protocol)))  # older protocols do not store slots
 
     def __init__(self, name: str, outer: Group | None = None, scope: bool = False, of: Group | None = None) -> None:
         self.name = name
