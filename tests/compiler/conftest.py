@@ -1,5 +1,6 @@
 """Fixtures: `code` repeats a test for each kind of code, `sorts` counts sorted rows, and `processor` is another one."""
 
+import math
 import os
 
 import llvmlite.binding as llvm
@@ -38,9 +39,10 @@ def processor():
 def compile_at_once():
     """Make native code in the call that decides to make it, so tests know when it is there.
 
-    The tests in test_background.py make it in the background, as users do.
+    The tests in test_background.py make it in the background, as users do. The compiler does not ask whether objects
+    are frozen for the garbage collector: all tests are (see tests/conftest.py), and counting them takes long.
     """
-    with settings({"threads.background.IN_BACKGROUND": False}):
+    with settings({"threads.background.IN_BACKGROUND": False, "runtime.executable.MANY_OBJECTS": math.inf}):
         yield
 
 
