@@ -16,8 +16,8 @@ from functools import cached_property, partial, wraps
 from inspect import signature
 from itertools import repeat
 from math import inf
-from operator import mul
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from operator import index, mul
+from typing import Any, Concatenate, ParamSpec, Protocol, SupportsIndex, TypeVar
 
 from ... import optim
 from ...ops.number import flag
@@ -131,8 +131,9 @@ class TrainingOptions:
         for name, count, least in counts:
             if count is None and name != "epochs":
                 continue
-            if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            if isinstance(count, bool) or not isinstance(count, SupportsIndex) or index(count) < least:
                 raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
+            object.__setattr__(self, name, index(count))  # an integer of numpy, too
         if shuffle is not None and not hasattr(shuffle, "shuffle"):
             raise TypeError(f"fit(): shuffle must be a random.Random, or None, got {shuffle!r}")
         check_threads("fit", self.threads)

@@ -249,7 +249,7 @@ def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
         if vars(traced).get(attribute) is not term:  # a property, or a __setattr__ of the class
             raise TypeError(
                 f"cannot compile the update of {type(optimizer).__name__}, whose {attribute} is computed when it is "
-                f"read; write fit(..., schedule=f) with a function f(epoch) for the learning rate, or {INSTEAD}"
+                f"read; write fit(..., schedule=f) with a function f(step) for the learning rate, or {INSTEAD}"
             )
 
 
