@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,7 +52,8 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
             unflattened.append(unflatten_part(leaves[start : start + len(inside)], kind))
             start += len(inside)
         if isinstance(tree, dict):
-            return dict(zip(tree, unflattened, strict=True))
+            kind_of_dict = OrderedDict if isinstance(tree, OrderedDict) else dict
+            return kind_of_dict(zip(tree, unflattened, strict=True))
         if isinstance(tree, tuple):
             return type(tree)(*unflattened) if hasattr(tree, "_fields") else tuple(unflattened)
         return unflattened

@@ -13,13 +13,14 @@ import reprlib
 import sys
 import threading
 from array import array
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from micrograd_cn import Op, Value, exp, functional, no_grad
+from micrograd_cn import Op, Value, exp, functional, no_grad, sin
 from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
@@ -616,3 +617,63 @@ def test_a_text_that_something_like_a_log_keeps_is_no_way_to_a_number(read):
     """What is called `write`, `print` or `info` may keep the text, and the code may read the number from it."""
     with pytest.raises(TypeError, match="a formatted text"):
         compile(lambda x: x * read())(3.0)
+
+
+def relax(u):
+    u[1:-1] = (u[:-2] + u[2:]) / 2
+    return u.sum()
+
+
+def add_key(d):
+    d["y"] = d["x"] * 2
+    return d["y"]
+
+
+@pytest.mark.parametrize(
+    ("f", "argument"),
+    [
+        (relax, np.ones(4)),
+        (lambda v: v.append(3.0) or v[0], [1.0]),
+        (lambda v: v.reverse() or v[0], [1.0, 2.0]),
+        (lambda v: v[0].pop(), ([1.0],)),
+        (add_key, {"x": 1.0}),
+    ],
+    ids=["array", "append", "reverse", "inside", "dict"],
+)
+def test_a_function_that_changes_its_argument_is_refused(f, argument):
+    """A program does not change the array or the list of its caller, which the plain function does."""
+    name = f.__code__.co_varnames[0]
+    with pytest.raises(TypeError, match=rf"changes its argument {name}.*write {name} = {name}.copy\(\) at its begin"):
+        compile(f)(argument)
+
+
+def test_a_function_may_change_a_copy_of_its_argument():
+    assert compile(lambda u: relax(u.copy()))(np.array([1.0, 5.0, 5.0, 1.0])) == 8.0
+
+
+def test_results_keep_ordered_dicts_and_integers_that_no_data_change():
+    """Row indices that are floats are of no use, so `dense()` of a compiled sparse matrix failed."""
+    found = compile(functional.sparse_hessian(lambda v: v[0] ** 2 * v[1]))([1.0, 2.0])
+    assert found.dense() == [[4.0, 2.0], [2.0, 0.0]]
+    assert {*map(type, [*found.rows, *found.columns, *found.shape])} == {int}
+    results = compile(lambda x: OrderedDict(b=x, a=(2, True))).forward([(1.0,), (3.0,)])
+    assert repr(results[1]) == repr(OrderedDict(b=3.0, a=(2, True)))
+    f = compile(lambda x: [x, 1 if x > 0 else 2], branches=True)
+    for _ in range(200):  # so often that a merged program would compute both branches
+        assert [f(1.0), f(-1.0)] == [[1.0, 1], [-1.0, 2]]
+
+
+@pytest.mark.parametrize("result", [None, "text"])
+def test_a_result_that_is_no_number_is_refused_with_what_to_write(result):
+    w = Value(1.0)
+    with pytest.raises(TypeError, match=r"at \[1\].*; or leave it out, and return numbers alone"):
+        compile(lambda x: (w * x, result)).value_and_grad([(1.0,)], has_aux=True)
+
+
+def test_parameters_are_in_the_order_in_which_the_program_reads_them():
+    w, b, c = Value(2.0), Value(5.0), Value(7.0)
+    f, g = compile(lambda x: w * x + b * x + c * x), compile(lambda x: sin(w * x) + sin(b * x) + c)
+    assert f(1.0) == 14.0
+    assert g(0.0) == 7.0
+    assert (f.parameters, g.parameters) == ([c, b, w], [b, w, c])
+    assert compile(lambda x: w * x + b * x).value_and_grad([(3.0,)], [w, b])[1] == [3.0, 3.0]

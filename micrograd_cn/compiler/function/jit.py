@@ -129,6 +129,9 @@ def compile(  # noqa: A001 -- the field's name
       after something was replaced, or change a parameter's `data` instead. A number that the functions of a
       user-defined operation read is such a number, too. If it has changed, a `gradient`, `jacobian` or `hessian` that
       no call has needed before raises an error, while `backward` goes on with the old one.
+    - A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a program does not
+      change what its caller has: copy the argument first, and return what the caller needs. Ints and bools in a nested
+      result that are no `Value`s stay as they are.
     - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
       recorded. `check` compares the program with the function. So `isinstance(x, float)` of an argument is False, and
       `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass
@@ -468,9 +471,11 @@ class CompiledFunction:
             samples: the samples; `compile` has a table of the forms that they may have.
             wrt: the variables to differentiate with respect to: "inputs", the default, which are the numbers of the
                 arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", in the
-                order of `.parameters`, which is the order in which the function first uses them; or a list of some of
-                `.parameters`. For the order of a model's parameters, write `wrt=model.parameters()`. For an argument
-                that is called inputs or parameters, write a list, such as `wrt=["inputs"]`.
+                order of `.parameters`; or a list of some of `.parameters`. The order of `.parameters` is that in which
+                the program reads them. It computes the operands of an operation from the last to the first, so it is c,
+                b, w for w * x + b * x + c * x. For an order that you choose, write a list such as `wrt=[w, b, c]` or
+                `wrt=model.parameters()`. For an argument that is called inputs or parameters, write a list, such as
+                `wrt=["inputs"]`.
             threads: how many threads compute.
             out: a buffer of doubles for the numbers of all gradients, one sample after the other; it is returned.
 
@@ -652,14 +657,14 @@ class CompiledFunction:
         Args:
             samples: the samples; `compile` has a table of the forms that they may have.
             wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one list
-                or array in the order of `.parameters`, which exist after the call. A value computed from a parameter
-                before the call is one of the variables if you pass "parameters"; by default it is an error. For a list
-                of `Value`s, such as `model.parameters()`, it is in the order of the list. For any other nesting of
-                lists, tuples and dicts of `Value`s, it has the same nesting. For the name of an argument, it has the
-                derivatives with respect to this argument in every sample, nested as the argument is. For a tuple of
-                names it is a tuple. For "inputs", it has for each sample the derivatives with respect to all numbers of
-                the arguments. For an argument that is called inputs or parameters, write a tuple, such as
-                `wrt=("inputs",)`.
+                or array in the order of `.parameters`, which exist after the call, and whose order `gradient` explains.
+                A value computed from a parameter before the call is one of the variables if you pass "parameters"; by
+                default it is an error. For a list of `Value`s, such as `model.parameters()`, it is in the order of the
+                list. For any other nesting of lists, tuples and dicts of `Value`s, it has the same nesting. For the
+                name of an argument, it has the derivatives with respect to this argument in every sample, nested as the
+                argument is. For a tuple of names it is a tuple. For "inputs", it has for each sample the derivatives
+                with respect to all numbers of the arguments. For an argument that is called inputs or parameters, write
+                a tuple, such as `wrt=("inputs",)`.
             each: whether to return the result and the gradient of every sample.
             has_aux: whether the function returns a pair: the number to differentiate, and auxiliary results. The value
                 that is returned is then a pair, too: the value, and a list of the auxiliary results of all samples.

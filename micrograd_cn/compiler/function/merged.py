@@ -74,7 +74,8 @@ class MergedRecordings:
         self._programs: dict[Any, Program | int | None] = {}  # or a count of the calls until now; see ROWS_PER_CALL
         programs = [recorded.program for recorded in recordings]
         self._can_be_merged = not any(program.compiled.graph.runs_users_code for program in programs) and all(
-            recorded.result_paths == recordings[0].result_paths for recorded in recordings
+            recorded.result_paths == recordings[0].result_paths and recorded.integers == recordings[0].integers
+            for recorded in recordings
         )
 
     def is_current(self, parameters: Sequence[Value]) -> bool:

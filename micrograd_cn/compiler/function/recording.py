@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
+from operator import is_
 from typing import Any
 
 from ...derivatives.tree import flatten
@@ -177,6 +178,7 @@ class Recording:
         result_paths: for each number that the function returned, the Python expression that reads it from the result,
             such as "[0]"; it is "" if the result is one number.
         output_count: how many numbers the function returned.
+        integers: those of the results, by index, that are plain ints and bools, and so do not depend on the arguments.
         rebuild: a function that takes a list of numbers, and returns them nested as in the result of the recorded
             function.
         program: the program that computes the outputs; `compile` makes it.
@@ -207,6 +209,7 @@ class Recording:
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(self._inputs)
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
+        given = [(argument, x, [*_leaves_in(x)]) for argument, x in arguments.items()]
         recorded = RecordingHooks(Value if plain else Traced, hides_numbers)
 
         try:
@@ -227,7 +230,10 @@ class Recording:
                 error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
             raise
         self.caught, self.asked = recorded.caught, recorded.asked
-        leaves, self.rebuild = flatten(result)
+        _refuse_changed_arguments(name, given)
+        leaves, rebuild = flatten(result)
+        self.integers = {i: x for i, (path, x) in enumerate(leaves) if path and type(x) in (int, bool)}
+        self.rebuild = functools.partial(_with_integers, rebuild, self.integers) if self.integers else rebuild
         if not leaves:
             raise TypeError(f"{name} returned {result!r}, which contains no number")
         outputs = [_output(name, path, x) for path, x in leaves]
@@ -411,14 +417,48 @@ class Recording:
         return ""
 
 
+def _with_integers(rebuild: Callable[..., Any], integers: Mapping[int, int], numbers: Sequence[float]) -> Any:
+    """Return `rebuild(numbers)` with ints in the place of the numbers with these indices."""
+    leaves: list[Any] = [*numbers]
+    for i, x in integers.items():
+        leaves[i] = x
+    return rebuild(leaves)
+
+
+def _leaves_in(x: Any) -> Iterator[Any]:
+    """Yield the leaves of nested lists, tuples, dicts and numpy arrays."""
+    if isinstance(x, (list, tuple, dict)):
+        for item in x.values() if isinstance(x, dict) else x:
+            yield from _leaves_in(item)
+    elif is_of_numpy(x) and x.shape:
+        yield from x.flat
+    else:
+        yield x
+
+
+def _refuse_changed_arguments(name: str, given: Iterable[tuple[str, Any, list[Any]]]) -> None:
+    """Raise TypeError if the function `name` has changed an argument. A program leaves those of its caller as they are.
+
+    `given` has the name of each argument, the argument, and the leaves that it had before the call.
+    """
+    for argument, x, before in given:
+        now = [*_leaves_in(x)]
+        if len(now) != len(before) or not all(map(is_, now, before)):
+            raise TypeError(
+                f"{name} changes its argument {argument}, and a program would not change that of its caller; write "
+                f"{argument} = {argument}.copy() at its beginning, and return what the caller needs of it"
+            )
+
+
 def _output(name: str, path: str, x: Any) -> Value:
     if is_of_numpy(x) and x.shape == ():  # what np.squeeze and np.where make of one Value
         x = x.item()
     try:
         return x if isinstance(x, Value) else constant(number(x))
     except TypeError as error:
+        instead = "; or leave it out, and return numbers alone" if path and (x is None or isinstance(x, str)) else ""
         raise TypeError(
-            f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}"
+            f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}{instead}"
         ) from None
 
 
