@@ -290,6 +290,38 @@ def test_a_missing_gradient_is_found_where_rounding_makes_steps(f, x):
         gradcheck(f, np.array(x), vjp=none)
 
 
+def sawtooth(x):
+    """Return a sawtooth whose slope is 1 between its jumps."""
+    return np.fmod(x, x.dtype.type(3))
+
+
+@pytest.mark.parametrize("x", [[1e5], [123456.78], [4e5, -2e5], [1e6], [3e6], [2e5, -3e5, 7e5], [1e8, -3e7]])
+def test_a_sawtooth_is_no_step_function_where_floats_hardly_resolve_its_teeth(x):
+    x = np.float32(x)
+    is_not_called_wrong(sawtooth, x, vjp=lambda x, u: u)
+    with pytest.raises((GradientMismatch, TooNoisy, PartlyCompared)):
+        passes(sawtooth, x, vjp=none)
+
+
+def test_a_missing_gradient_is_found_where_the_largest_steps_are_whole_periods():
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: x - np.floor(x), np.array([9.25]), vjp=none)
+
+
+@pytest.mark.parametrize("x", [[1e-6], [1e-6, -2e-6], [3e-7, 1e-8]])
+def test_a_factor_that_absorbs_most_of_the_point_makes_no_derivative_wrong(x):
+    def f(x):
+        return np.log(1 + x * x) * x
+
+    def vjp(x, u):
+        return u * (np.log1p(x * x) + 2 * x * x / (1 + x * x))
+
+    is_not_called_wrong(f, np.array(x), vjp=vjp)
+    for factor in (0.0, -1.0, 2.0):
+        with pytest.raises(GradientMismatch):
+            gradcheck(f, np.array(x), vjp=lambda x, u, factor=factor: factor * vjp(x, u))
+
+
 def test_a_step_function_is_told_in_five_calls_from_one_that_changes_in_the_smallest_steps():
     phi = phi_of(np.tanh, [0.3])
     before = phi.problem.budget.calls

@@ -8,7 +8,9 @@ numerical derivative is called the mismatch.
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,12 +18,13 @@ from typing import TypeAlias
 import numpy as np
 
 from ..numeric.compare import Comparison, noise_note
-from ..numeric.numerical import noise_level
+from ..numeric.numerical import central_quotient, noise_level
 from ..numeric.thresholds import (
     ABSORBED_SHARE,
     DOUBLE_PRECISION_BITS,
     ESTIMATED_ERRORS,
     FACTOR_INTERVALS,
+    FAR,
     FAR_STEP,
     FEATURE,
     FEATURE_SHARE,
@@ -30,18 +33,22 @@ from ..numeric.thresholds import (
     FIRST_POINTS,
     LEAST_CHANGE,
     LONG_STEP,
+    MANY_TREADS,
     MAX_ANALYTIC_NOISE,
     MAX_TREADS,
     MIN_SIGNAL_TO_NOISE,
+    NEIGHBOURING,
     ON_TREAD,
     OSCILLATION_POINTS,
     OSCILLATION_REACH,
     OSCILLATIONS,
     ROUGH_SHARE,
+    SAME_HEIGHT,
+    SMOOTH_SCATTER,
     SMOOTH_SHARE,
     STAIRCASE_INTERVALS,
     SURE_MEAN,
-    TREAD_SEARCH,
+    TELLING_SCATTER,
     VISIBLE_MISMATCH,
     WIDE_INTERVALS,
 )
@@ -50,7 +57,7 @@ from .directional_function import DirectionalFunction
 from .directional_stages import Attempt, compare_in_stages, compare_within_limit
 from .interval_means import mean_over_interval
 from .problem import Problem, floor_power_of_2, norm
-from .staircases import largest_jump, tread_of
+from .staircases import first_jumps, tread_of
 from .tied_kinks import has_tied_kink
 from .vectors import Vector
 
@@ -155,7 +162,10 @@ def narrow_features(doubt: Doubt) -> str:
     """
     phi = doubt.phi
     narrow = not doubt.confirmed and _takes_long_steps(phi)
-    if narrow and (_has_narrow_features(phi, doubt.mismatch) or _oscillates(phi, doubt.comparison.numeric.slope)):
+    numeric = doubt.comparison.numeric.slope
+    if narrow and (
+        _has_narrow_features(phi, doubt.mismatch) or _oscillates(phi, numeric) or _is_unresolved(phi, numeric)
+    ):
         return NARROW_FEATURES
     return ""
 
@@ -228,23 +238,27 @@ def treads_of_a_factor(doubt: Doubt) -> str:
 
     XLA's tanh is an example: below -17.8, it is -1 and some last bits, and below -20 it is -1 exactly. A function such
     as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its derivative there lacks the part
-    of tanh. Four conditions must hold. As far as the next jump, f has the slope of the numerical derivative. The jump
-    is too high for rounding of f's outputs, but not for rounding of a factor. It is so high that treads of this width
-    may cause the mismatch. Relative to the derivative, the mismatch vanishes in the mean over some wider interval.
+    of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. Four conditions must hold. As far as the
+    next jump, f has the slope of the numerical derivative. The jump is too high for rounding of f's outputs, but not
+    for rounding of a factor, or it is so near that f has as many treads as rounding makes. It is so high that treads of
+    this width may cause the mismatch. Relative to the derivative, the mismatch vanishes in the mean over some wider
+    interval.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric.slope
     rounding = max(phi.rounding_beside_largest, phi.intermediate_rounding())
-    reach = min(MAX_TREADS * rounding / doubt.mismatch, doubt.problem.steps.first_steps[0])
-    if rounding <= FEATURE * phi.rounding or reach <= doubt.problem.steps.finest:
-        return ""
-    far = [t for t in (reach, -reach) if math.fabs(phi(t) - numeric * t) > 0.5 * FEATURE * phi.rounding]  # after a jump
-    for t in (part * t for part in TREAD_SEARCH for t in far):
-        end, height = largest_jump(phi, t, numeric)
+    of_factor = numeric != 0.0 and rounding > FEATURE * phi.rounding  # `staircase` looks at what stands still itself
+    reach = min(MAX_TREADS * rounding / doubt.mismatch, doubt.problem.steps.first_steps[0]) if of_factor else 0.0
+    narrow = min(_narrow_tread(phi), FAR)
+    wide = doubt.problem.steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
+    if absorbed := wide and reach < narrow and _vanishes_between_ends(phi, doubt, narrow):
+        reach = narrow
+    for end, height in first_jumps(phi, reach, numeric, doubt.mismatch):
         if (
-            FEATURE * phi.rounding < height <= rounding
+            FEATURE * phi.rounding < height
+            and (height <= rounding or math.fabs(end) <= narrow)
             and doubt.mismatch * math.fabs(end) <= MAX_TREADS * height
             and all(math.fabs(phi(part * end) - part * end * numeric) < 0.5 * height for part in ON_TREAD)
-            and any(_vanishes_relatively(phi, doubt, h) for h in FACTOR_INTERVALS)
+            and (absorbed or any(_vanishes_relatively(phi, doubt, h) for h in FACTOR_INTERVALS))
         ):
             return noise_note(height)
     return ""
@@ -322,7 +336,8 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
     The numerical derivative is then a mean of it, as that of lgamma between its poles is, and says nothing about the
     derivative at the point. `_has_narrow_features` does not see such features if rounding of f hides them. If the
     values of `phi` scatter less around a parabola than such a derivative predicts, `phi` is smooth, and the derivative
-    is wrong.
+    is wrong. Where even the finest steps reach the next pole, some points miss most of the poles, and the prediction is
+    too large. There, `phi` is smooth only if it scatters by no more than rounding, and the prediction is far more.
     """
     random = np.random.default_rng(0)  # evenly spaced points may all lie at the same distance from a pole
     reach = OSCILLATION_REACH * phi.problem.steps.finest
@@ -342,7 +357,28 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
     powers = np.vander(ts / reach, 3)
     rest = values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
     predicted = float(np.median(np.abs(off))) * 0.5 * reach / crossings  # half the change in a quarter of a period
-    return bool(norm(rest) / math.sqrt(rest.size) >= SMOOTH_SHARE * predicted)
+    scatter = norm(rest) / math.sqrt(rest.size)
+    if float(np.max(np.abs(phi.v))) * phi.problem.steps.finest < 1.0:
+        return bool(scatter >= SMOOTH_SHARE * predicted)
+    return bool(scatter > SMOOTH_SCATTER * phi.rounding or predicted < TELLING_SCATTER * phi.rounding)
+
+
+def _is_unresolved(phi: DirectionalFunction, numeric: float) -> bool:
+    """Return whether `phi` changes as much between neighbouring numbers as over far larger steps, and not by rounding.
+
+    A sawtooth does at points so large that a tooth is hardly wider than the distance of neighbouring numbers. Then
+    nothing tells how steep it is between its jumps. `numeric` is the slope of `phi` over larger steps.
+    """
+    problem = phi.problem
+    rounding = max(phi.rounding, phi.rounding_beside_largest)
+    last_bits = 2.0 ** (1.0 - problem.bits)
+    near = [phi(k * last_bits) for k in NEIGHBOURING]
+    changes = [math.fabs(b - a) for a, b in itertools.pairwise(near)]
+    if not all(map(math.isfinite, near)) or statistics.median(changes) <= FEATURE * rounding:
+        return False
+    far = [phi(t) - numeric * t for h in problem.steps.first_steps for t in (h, -h)]
+    height = max(near) - min(near)
+    return height > FEATURE * phi.intermediate_rounding() and max(map(math.fabs, far)) <= SAME_HEIGHT * height
 
 
 def _roughness(phi: DirectionalFunction, step: float) -> float:
@@ -385,6 +421,23 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
         and belongs(mean.analytic, h)
         for h, mean in means
     )
+
+
+def _narrow_tread(phi: DirectionalFunction) -> float:
+    """Return a step. If the treads of f are narrower, they are so many that rounding may have made them."""
+    moved = phi.moved_elements
+    longest, largest = (float(np.max(np.abs(each[moved]), initial=0.0)) for each in (phi.v, phi.x))
+    return 2.0 ** (-MANY_TREADS * phi.problem.bits) * max(1.0, largest) / longest if longest else 0.0
+
+
+def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
+    """Return whether the mismatch, relative to the derivative, is less than half as large in the mean over [-h, h].
+
+    Two values of `phi` and Simpson's rule give the means of both derivatives, so this is cheap, but not exact.
+    """
+    mean = (phi.analytic_at(-h) + 4 * phi.analytic + phi.analytic_at(h)) / 6
+    off = math.fabs(mean - central_quotient(phi, 0.0, h))
+    return off * math.fabs(phi.analytic) < 0.5 * doubt.mismatch * math.fabs(mean)
 
 
 def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:

@@ -7,7 +7,9 @@ of a tread does. A step function such as floor looks similar, but it has few tre
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +22,15 @@ from ..numeric.thresholds import (
     CROSSED_TREADS,
     FAR,
     FAR_STEP,
+    FEATURE,
     GROWTH,
     HALF_PRECISION_JUMP,
+    LAST_BITS,
     LEAST_SUBNORMALS,
     LOW_STEP_BITS,
     MANY_TREADS,
     MAX_CONTINUOUS_START,
+    MAX_TREADS,
     MUCH_SMALLER,
     NEARER_POINTS,
     NEXT_STEPS,
@@ -100,22 +105,32 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
     return Tread(changed, height, highest > TREADS_SEEN * treads * height, is_mask)
 
 
-def largest_jump(phi: DirectionalFunction, t: float, slope: float) -> tuple[float, float]:
-    """Return where between 0 and `t` the function jumps, and how far, less a straight line with this `slope`.
+def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float) -> Iterator[tuple[float, float]]:
+    """Yield, for each side on which the function jumps off a straight line within `reach`, where it does, and how far.
 
-    The interval is halved again and again, and the half with the larger change is kept. A function that is continuous
-    there changes by hardly anything in the last interval.
+    The line has the slope `slope`. On the treads of a staircase, the function has this slope, and its slope over many
+    treads differs by `off`. It has left the line where it is farther away than rounding explains, and than a small part
+    of what `off` explains. A function that is continuous there changes by hardly anything in the last interval of the
+    bisection.
     """
-    near, far = 0.0, t
-    before, after = 0.0, phi(t) - slope * t
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (near + far)
-        between = phi(middle) - slope * middle
-        if math.fabs(between - before) > math.fabs(after - between):
-            far, after = middle, between
-        else:
-            near, before = middle, between
-    return far, math.fabs(after - before)
+
+    def away(t: float) -> float:
+        return phi(t) - slope * t
+
+    def has_left(t: float) -> bool:
+        return math.fabs(away(t)) > max(0.5 * FEATURE * phi.rounding, 0.5 * off * math.fabs(t) / MAX_TREADS)
+
+    for sign in (1.0, -1.0):
+        on_line, left = sign * phi.problem.steps.finest, sign * reach
+        if not math.fabs(on_line) < math.fabs(left) or has_left(on_line) or not has_left(left):
+            continue
+        for _ in range(BISECTIONS):
+            middle = sign * math.sqrt(on_line * left)
+            if has_left(middle):
+                left = middle
+            else:
+                on_line = middle
+        yield left, math.fabs(away(left) - away(on_line))
 
 
 def _total_change(phi: DirectionalFunction, t: float) -> float:
@@ -156,12 +171,18 @@ class _Line(NamedTuple):
         return found
 
     @property
-    def smallest_move(self) -> Vector:
-        """How far each element moves in the smallest step. In half precision, it is the element's last bit."""
+    def last_bits(self) -> Vector:
+        """The last bit of each element that moves, as a move along the direction. No move is shorter."""
         problem = self.problem
-        if problem.half_precision:
-            return problem.eps * np.abs(self.x) * np.sign(self.v)
-        return problem.steps.finest * self.v
+        eps = problem.eps if problem.half_precision else problem.arguments.eps
+        found: Vector = eps * np.abs(self.x) * np.sign(self.v)
+        return found
+
+    @property
+    def smallest_move(self) -> Vector:
+        """How far each element moves in the smallest step: by at least its last bit, and in half precision by that."""
+        last_bits, move = self.last_bits, self.problem.steps.finest * self.v
+        return last_bits if self.problem.half_precision else np.where(np.abs(move) > np.abs(last_bits), move, last_bits)
 
     def changes(self, move: Vector) -> Vector:
         """Return how far each output changes if x is moved by `move`; 0 for an output that is not finite there."""
@@ -211,9 +232,10 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     """Return how far each output jumps; None if f does not look like a step function at the point of the line.
 
     The outputs of a step function stay the same in the smallest steps, or jump at the point itself. At least half of
-    them jump by far more than rounding could explain. In half precision, rounding may change some outputs in the
-    smallest steps, but at least half must stay the same. An output that does not jump has the height 0.
-    So has one that jumps by at most so many `subnormals`, the smallest numbers of the type.
+    them jump by far more than rounding could explain. They do not change with each last bit of the point, unlike those
+    of a sawtooth. In half precision, rounding may change some outputs in the smallest steps, but at least half must
+    stay the same. An output that does not jump has the height 0. So has one that jumps by at most so many `subnormals`,
+    the smallest numbers of the type.
     """
     problem, half = line.problem, line.problem.half_precision
     here, weighted, smallest = np.abs(line.outputs), line.weighted, line.smallest_move
@@ -234,6 +256,8 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     count = np.count_nonzero(moving)
     if not count or (half and 2 * np.count_nonzero(~moved_at_once & moving) < count):
         return None
+    if not half and np.count_nonzero(_changes_with_each_bit(line) & moving) > CHANGING_SHARE * count:
+        return None
     if half:
         high = np.count_nonzero((jumps >= HALF_PRECISION_JUMP * problem.eps * here) & moving)
         return jumps if 2 * high >= count else None
@@ -250,6 +274,18 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     # rounding in a coarser type makes lower treads at a point that is nearer to 0
     others, _ = _first_jumps(line.nearer(MUCH_SMALLER)._replace(v=line.v))
     return jumps if 2 * np.count_nonzero((others >= 0.5 * jumps) & moving) >= count else None
+
+
+def _changes_with_each_bit(line: _Line) -> NDArray[np.bool_]:
+    """Return a mask of the outputs that change with most of the last bits by which the point is moved.
+
+    An output whose treads are several last bits wide changes at most once between these points.
+    """
+    bits = line.last_bits
+    changes = [line.changes(k * bits) if k else np.zeros(line.outputs.size) for k in LAST_BITS]
+    count = sum((before != after).astype(int) for before, after in itertools.pairwise(changes))
+    found: NDArray[np.bool_] = 2 * np.asarray(count) > len(changes) - 1
+    return found
 
 
 def _may_jump(line: _Line, heights: Vector) -> bool:

@@ -230,8 +230,9 @@ give levels that are closer to each other."""
 TYPICAL_MOVE = 1e4
 """1: the typical slope over the slope of φ over the largest step. A gradient that says more is wrong, or the point is
 stationary, and the change of the outputs bounds what is typical."""
-FAR_STEP = 8.0
-"""Steps. In a step this large, every output changes that depends on the moved elements at all."""
+FAR_STEP = 23.0 / 3.0
+"""Steps. In a step this large, every output changes that depends on the moved elements at all. Even times a power of 2,
+it is no whole number, since a periodic function may return to its value after whole steps."""
 BEYOND_OWN_SIZE = 4.0
 """1: the move of an element over its size. If it is larger, smaller steps may stay in the domain."""
 MIN_SIGNAL_TO_NOISE = 1000.0
@@ -285,9 +286,6 @@ ABSORBED_SHARE = 1e-6
 """Mismatches. If the rest of the derivative is off by less, rounding that absorbs changes explains the mismatch."""
 MAX_TREADS = 4.0
 """Treads of a staircase. A mismatch that changes φ by at most so many, in the width of a tread, may be rounding."""
-TREAD_SEARCH = (1.0, 0.25, 0.0625)
-"""1: the parts of the longest distance at which a jump may explain a mismatch. A jump is looked for within each; the
-largest jump within the whole distance may be farther than the nearest one, which ends the tread."""
 ON_TREAD = (0.25, 0.5, 0.75)
 """1: parts of the distance to the end of a tread. There, a function that is smooth on the tread has no other jump."""
 FACTOR_INTERVALS = (1.0, 0.5, 0.25, 0.125, 0.0625)
@@ -311,6 +309,13 @@ times."""
 SMOOTH_SHARE = 0.1
 """The scatter around a parabola that an oscillating derivative predicts. If the values scatter less, f is smooth. The
 prediction is up to seven times too large, since few points show every crossing."""
+SMOOTH_SCATTER = 2.0
+"""Rounding. Where the finest steps reach the next pole, values of a smooth function scatter by at most so much."""
+TELLING_SCATTER = 20.0
+"""Rounding. If an oscillating derivative predicts a smaller scatter there, rounding hides whether f is smooth."""
+NEIGHBOURING = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+"""Twice the last bit of the point. If a function changes as much between these points as over far larger steps, no step
+is short enough."""
 ROUGH_SHARE = 0.4
 """Distances from a parabola. A smooth function is nearer than this to a polynomial of degree 6."""
 FEATURE_SLOPE = 4.0
@@ -384,6 +389,8 @@ NEXT_STEPS = (3.0, -5.0, 7.0, -11.0, 13.0, -17.0, 19.0, -23.0)
 """The finest step. Rounding alone changes an output between these steps, and a step function hardly does."""
 CHANGING_SHARE = 0.25
 """Share of the outputs. If more of them change between these steps, rounding changes them."""
+LAST_BITS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+"""Last bits of the point. Between these points, a step function changes at most once, and a sawtooth all the time."""
 HALF_PRECISION_JUMP = 1.5
 """Last bits of the output. A step function in half precision jumps by at least so much."""
 
