@@ -649,6 +649,7 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
         AttributeError: the user has set an attribute that is spelt like an option.
     """
     refuse_misspelt_options(optimizer)
+    warn_of_added(optimizer)
     if optimizer.steps:  # before the first step, `__init__` of the models has looked
         refuse_lost_parameters(optimizer.parameters)
         warn_of_replaced(optimizer)
@@ -674,18 +675,64 @@ def warn_of_replaced(optimizer: Optimizer) -> None:
         now = before if model is None else model.parameters()
         if now == before or model is None or {*before} <= {*now}:
             continue
-        optimizers = [x for x in gc.get_objects() if issubclass(type(x), Optimizer)]
-        held = {p for each in optimizers for p in vars(each).get("parameters", ())}
-        added = [(path, p) for path, p in model.named_parameters() if p.requires_grad and p not in held]
-        path = next((path for path, p in added if not is_input(p)), None)
+        path = next((path for path, p in _without_optimizer(model) if not is_input(p)), None)
         if path is not None:
-            where = f"{type(model).__name__}.{path}"
-            warn_at_user(
-                f"{where} has come into the model since {type(optimizer).__name__} was made, which does not train it, "
-                "and goes on with a parameter that the model has no longer; make the optimizer anew after a parameter "
-                "or a layer was replaced; to change the number of a parameter, write p.data = x; for a state that "
-                "calls compute, begin with a number, as in self.h = 0.0"
+            _warn_of_added(
+                f"{type(model).__name__}.{path}",
+                optimizer,
+                ", and goes on with a parameter that the model has no longer; make the optimizer anew after a parameter"
+                " or a layer was replaced; to change the number of a parameter, write p.data = x; for a state that "
+                "calls compute, begin with a number, as in self.h = 0.0",
             )
+
+
+def warn_of_added(optimizer: Optimizer) -> None:
+    """Warn if a model has got a parameter since the optimiser was made, and no optimiser has this parameter.
+
+    The parameter counts only if it was there when the optimiser last looked, has got another gradient since then, and
+    has still the same number. So an input that each call keeps as a new leaf does not count, and neither does a
+    parameter that the user's code trains.
+    """
+    if not (models := _models.get(optimizer, ())):
+        return
+    last = _added.pop(optimizer, {})
+    added: dict[Value, tuple[float | None, float]] = {}
+    for reference, before in models:
+        model = reference()
+        try:
+            if model is None or not {*before} < {*model.parameters()}:
+                continue
+        except TypeError:  # the model has lost parameters, and the next step raises this error
+            continue
+        for path, p in _without_optimizer(model):
+            if p in last and p._grad and last[p][0] != p._grad and last[p][1] == p._data:
+                _warn_of_added(
+                    f"{type(model).__name__}.{path}",
+                    optimizer,
+                    "; make the optimizer anew after a parameter or a layer was added, or write "
+                    "Value(x, requires_grad=False) for a constant",
+                )
+                return
+            added[p] = p._grad, p._data
+    if added:
+        _added[optimizer] = added
+
+
+# For each optimiser the parameters that its models had got when it last looked, with their gradients and numbers then
+_added: WeakKeyDictionary[Optimizer, dict[Value, tuple[float | None, float]]] = WeakKeyDictionary()
+
+
+def _without_optimizer(model: Module) -> list[tuple[str, Value]]:
+    """Return the parameters of `model` that are trained but in no optimiser, each with its path."""
+    optimizers = [x for x in gc.get_objects() if issubclass(type(x), Optimizer)]
+    held = {p for each in optimizers for p in vars(each).get("parameters", ())}
+    return [(path, p) for path, p in model.named_parameters() if p.requires_grad and p not in held]
+
+
+def _warn_of_added(where: str, optimizer: Optimizer, rest: str) -> None:
+    warn_at_user(
+        f"{where} has come into the model since {type(optimizer).__name__} was made, which does not train it{rest}"
+    )
 
 
 def copy_states(states: States) -> States:

@@ -6,7 +6,7 @@ import math
 import pickle
 from contextlib import nullcontext
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import pytest
@@ -638,6 +638,54 @@ def test_fit_names_a_parameter_that_the_model_has_replaced():
     replace_an_attribute(model)
     with pytest.warns(UserWarning, match=r"Pair\.head\.0 has come into the model"):
         compiler.compile(lambda x: model(x) ** 2).fit([(1.0,)], optimizer, epochs=1)
+
+
+class Lazy(Module):
+    def __init__(self):
+        self.b, self.gain, self.inputs = Value(0.0), None, []
+
+    @cached_property
+    def w(self):
+        return Value(0.5)
+
+    def forward(self, x):
+        self.gain = self.gain or Value(2.0)
+        self.x = Value(x)
+        self.inputs.append(Value(x))  # inputs are new leaves in each call
+        return self.w * self.x * self.gain + self.inputs[-1] * 0.1 + self.b
+
+
+def by_hand(model):
+    for p in (model.w, model.gain):
+        p.data -= 0.01 * p.grad
+
+
+def freeze(model):
+    model.w.requires_grad = model.gain.requires_grad = False
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (lambda m: None, lambda m: None, r"Lazy\.gain has come into the model since SGD was made, .*; make the opt"),
+        (lambda m: SGD([m.w, m.gain], lr=0.1), lambda m: None, None),
+        (lambda m: None, by_hand, None),
+        (freeze, lambda m: None, None),
+    ],
+)
+@pytest.mark.parametrize("clear", [Module.zero_grad, lambda model: None])
+def test_a_parameter_that_comes_later_and_that_nothing_trains_is_warned_of_once(before, after, message, clear):
+    model = Lazy()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    model(1.0)
+    other = before(model)
+    for i in range(32):
+        clear(model)
+        (model(1.0 + i % 3) - 3.0).backward()
+        with pytest.warns(UserWarning, match=message) if message and i == 1 else nullcontext():
+            optimizer.step()
+        after(model)
+    assert other is None or len(other.parameters) == 2
 
 
 def test_a_model_may_grow_shrink_and_be_trained_by_several_optimisers():
