@@ -400,6 +400,10 @@ class Module:
         The file has the numbers of the parameters alone, and not the structure or the activation functions: build the
         model in the same way before you load them. A number that is not finite is written as NaN or Infinity.
 
+        To save a model together with its optimiser, write `pickle.dump((model, optimizer), file)`, or save both states.
+        `joblib` copies every numpy array apart, so parameters in arrays are no longer those that the loaded optimiser
+        has; after `joblib.load` or in `joblib.Parallel`, make the optimiser anew.
+
         Raises:
             OSError: the file cannot be written, or `path` leads to something other than a regular file.
             ValueError: two entries of this module have the same name.
