@@ -17,7 +17,7 @@ from inspect import signature
 from itertools import repeat
 from math import inf
 from operator import index, mul
-from typing import Any, Concatenate, ParamSpec, Protocol, SupportsIndex, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ... import optim
 from ...ops.number import flag
@@ -127,13 +127,15 @@ class TrainingOptions:
         if not isinstance(optimizer, Optimizer):
             raise no_optimizer(optimizer)
         refuse_misspelt_options(optimizer)
+        count: Any
         counts = (("epochs", self.epochs, 0), ("batch_size", self.batch_size, 1), ("patience", self.patience, 1))
         for name, count, least in counts:
             if count is None and name != "epochs":
                 continue
-            if isinstance(count, bool) or not isinstance(count, SupportsIndex) or index(count) < least:
+            if type(count) is not int and hasattr(type(count), "__index__") and not isinstance(count, bool):
+                object.__setattr__(self, name, count := index(count))  # of an integer of numpy
+            if type(count) is not int or count < least:
                 raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
-            object.__setattr__(self, name, index(count))  # an integer of numpy, too
         if shuffle is not None and not hasattr(shuffle, "shuffle"):
             raise TypeError(f"fit(): shuffle must be a random.Random, or None, got {shuffle!r}")
         check_threads("fit", self.threads)

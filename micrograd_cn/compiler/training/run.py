@@ -17,7 +17,6 @@ from functools import cached_property
 from math import isnan, nan
 from threading import get_ident
 from typing import NamedTuple, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
 
 from ...engine import Value
 from ...graph.context import here
@@ -85,7 +84,7 @@ class SubBatch(NamedTuple):
 
 
 # Each call of `fit` that runs, with its process and its thread. A child process has none of its parent's threads
-_runs: WeakKeyDictionary[TrainingRun, tuple[int, int]] = WeakKeyDictionary()
+_runs: dict[TrainingRun, tuple[int, int]] = {}
 _lock = ForkSafeLock()
 
 
@@ -267,6 +266,7 @@ class TrainingRun:
         self._write_back()
         if self._stopping:
             self._stopping.restore()
+        _runs.pop(self, None)
         while self._runners:
             self._runners.popitem()[1].release()
 
@@ -319,7 +319,8 @@ class TrainingRun:
                 self._check_unfrozen()
             state = TrainingState(self._options, parameters, self._check_constants, self._asked)
             with _lock():
-                self._refuse_other_threads(state)
+                if len(_runs) > (self in _runs):  # others run, too
+                    self._refuse_other_threads(state)
                 _runs[self], self._state = (os.getpid(), get_ident()), state
             if self._only_program and not self._merged:  # others, not made yet, may read other parameters
                 self._state.check_parameters()
