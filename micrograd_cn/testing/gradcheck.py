@@ -219,6 +219,7 @@ def gradcheck(
 
     >>> gradcheck(lambda x, w: (x * w).tanh(), 0.5, -2.0, order=2)
     <6 derivatives agree>
+    >>> import math
     >>> assert gradcheck(lambda x: math.exp(-x * x), 0.5, gradient=lambda x: -2.0 * x * math.exp(-x * x))
     """
     for name in others:
