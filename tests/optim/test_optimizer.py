@@ -165,7 +165,7 @@ def test_what_a_compiled_loop_keeps_is_copied_and_loaded_without_the_nodes_that_
     assert again.state == other.state == saved["state"] != RMSprop([w]).state
     assert set(saved["state"][0]) == set(RMSprop.state_names)
     held = optimizer.state  # another state is loaded in the middle of training
-    f.fit([(1.0,), (2.0,)], optimizer, 2, progress=lambda losses: optimizer.load_state_dict(saved))
+    f.fit([(1.0,), (2.0,)], optimizer, 2, callback=lambda epoch, loss: optimizer.load_state_dict(saved))
     assert set(optimizer.state[0]) == set(RMSprop.state_names)
     assert held is not optimizer.state
 
