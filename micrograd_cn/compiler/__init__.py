@@ -1,27 +1,28 @@
 """Compile a function, or a recorded graph, to machine code. This needs llvmlite.
 
 A function is recorded for one sample, and the machine code of the recorded graph then computes all samples. A first
-call passes through these folders and modules in this order, and ends in `runtime` again, which runs the code:
+call reaches these folders and modules in this order, apart from a few helpers, and ends in `runtime`, which runs the
+code:
 
     function       records the function as a graph of `Value`s, and records it again for another structure of the
                    arguments, for other static arguments, and for another branch; its docstring lists its modules
+    data           reads samples and parameters into flat arrays of doubles, returns results, and finds what a function
+                   can read besides its arguments
     derivatives    defines `Program`, a `Runnable` that adds derivatives for each row: gradient, Jacobian and Hessian
-    variables      reads `wrt`, the variables that a method differentiates with respect to
     program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
-    instructions   lowers the graph, and its gradient, to instructions, without duplicates; has `StraightLineWriter`,
-                   which walks straight-line code, for LLVM and for C
-    pipeline       composes the steps from instructions to code: `loops`, `tables`, then threaded or native code
-    loops          finds loops among the instructions, orders the stages, and gives values places in memory
-    tables         writes loops as tables, and the kernels that read them; `tables.threaded` does this for straight-line
-                   code
+    instructions   checks the graph when a program is made (`Graph`), and lowers it, and its gradient, to instructions
+                   without duplicates; has `StraightLineWriter`, which walks straight-line code, for LLVM and for C
+    pipeline       makes code of instructions in four steps. Each is a class that takes an object of the one before:
+                   `Schedule`, `Plan`, `Tables`, and `CallLists`, which adds threaded or native code and lists the calls
+    loops          has `Schedule`, which finds loops and orders the instructions, and `Plan`; see "plan" below
+    tables         writes loops (`Tables`) and straight-line code (`tables.threaded`) as tables, and their kernels
     llvm           writes LLVM text, and compiles it, for all folders and modules that need machine code
 
 These are the other folders and modules:
 
     native         writes native code, which replaces threaded code once a program has run for long
-    data           reads samples and parameters into flat arrays of doubles, returns results, and finds what a function
-                   can read besides its arguments
+    variables      reads `wrt`, the variables that a method differentiates with respect to
     threads        runs tasks in parallel or in the background, and has locks that a fork does not leave locked
     training       implements `fit`, which splits a batch into sub-batches if several programs compute its samples, and
                    takes single steps in machine code
@@ -31,23 +32,25 @@ These are the other folders and modules:
 A multiplication passes through eight files on its way to machine code. Take `f = compile(lambda x, y: x * y)` and the
 call `f(2.0, 3.0)`. The files 2 and 5 to 8 have examples of what they make of the multiplication.
 
-    1 function.jit           `CompiledFunction.__call__` reads the arguments as a row of numbers. It finds no recording
-                             for them, and so has its `RecordingStore` make one. Then the recording's program computes
-                             the row, by `Runnable.outputs_of`.
+    1 function.jit           `CompiledFunction.__call__` reads the arguments as a row of numbers. It calls
+                             `RecordingStore.dispatch`, which finds no recording for the row, and so has one made (file
+                             2). `_publish` calls `Recording.compile`, and adds the recording to those that later calls
+                             find. Then the recording's program computes the row, by `Runnable.outputs_of` (file 3).
     2 function.recording     `Recorder.record` makes a `Recording`, which calls the lambda with two `Value`s. The engine
                              makes a node, whose operation is `mul`. `Recording.compile` makes a `Program` of it.
     3 program                `Runnable` makes a `CompiledGraph`. `outputs_of` asks this for code, and runs the code.
     4 runtime.executable     `CompiledGraph.select_tier` finds no code, so `get` makes an `Executable`, in steps 5 to 7.
-    5 instructions.lowering  `Lowering` makes an instruction of each node, by `CodeBuilder.apply`. Here it is ("fmul",
-                             0, 1), since "fmul" is the opcode in the row of `mul` in the table of operations.
-    6 pipeline               `make_tables` puts the instruction into a stage of straight-line code, and gives its value
-                             a place in memory. `CallLists` writes the stage as threaded code or as native code.
+    5 instructions.lowering  `Lowering` calls `CodeBuilder.apply` for each node. In the table of operations, `mul` has
+                             the opcode "fmul". So `apply` calls `Code.emit`, which appends the instruction ("fmul", 0,
+                             1), if there is no equal one; 0 and 1 are the numbers of the operands.
+    6 pipeline               `make_tables` makes a `Plan`, which puts the multiplication into a stage of straight-line
+                             code, and gives its value a place in memory. `CallLists` has file 7 or 8 write the stage.
     7 tables.threaded        `Threaded` writes a table. Its entry for the multiplication names a kernel, a function that
-                             all programs share, in which `_write_entry` writes LLVM's instruction `fmul`. LLVM compiles
-                             the kernel (by `Machine.compile_kernels`) unless another program has used it before.
+                             all programs share, in which `_write_entry` writes LLVM's instruction `fmul`. At last, file
+                             4 calls `Tables.link`. Unless another program has used the kernel before, this has LLVM
+                             compile it (`Machine.compile_kernels`). Then it puts the kernel's address into the table.
     8 native                 After many calls, a background thread makes another `Executable`. Now `write_part` writes a
-                             function for this program alone, with the same instruction `fmul`, and LLVM compiles it
-                             (by `Machine.compile`).
+                             function for this program alone, again with `fmul`, and `Machine.compile` compiles it.
 
 A second call finds the recording, checks its guards, and calls `program.row`, a `FlatRunner` (`runtime.prepared`). The
 runner takes a prepared call that no other thread uses, or makes one: a function in machine code, with memory of its
@@ -56,7 +59,7 @@ own. The runner copies the numbers of the arguments into this memory, and calls 
 A batch, as in `f.forward([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)])`, goes the same way. But `CompiledFunction._map_samples`
 takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples, and `RecordingStore.dispatch` finds the
 recording for each row. One or two rows are computed one at a time, so all values are scalars. From three rows on, they
-are computed in the lanes of vectors. A parameter is then copied to all lanes of a vector before the rows.
+are computed in the lanes of vectors.
 
 Native code is made once the threaded code has run for about as long as native code takes to compile: `select_tier` then
 begins a background task, and returns native code when it exists. `fit` also has it made if training will probably go on
@@ -65,9 +68,10 @@ native code is slower. Native code is made at once by `Runnable.prepare` if the 
 `fastest_tier`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
 An `Executable` has five lists of calls (of kernels or native code), which the drivers `forward` and `gradient` run; see
-`runtime.drivers`. They begin with "batch", for what depends on parameters alone, and "broadcast", which copies scalars
-to lanes. For each panel of rows, they load the numbers of the rows, and run "sample" and, for a gradient, "totals". For
-a gradient, "after" comes last. If rows are computed one at a time, a panel is a single row.
+`runtime.drivers`. They begin with "batch", for what depends on parameters alone, and "broadcast", which copies to all
+lanes of a vector each scalar, such as a parameter, that threaded code or a loop reads as a vector. Native code does
+this when it loads the scalar. For each panel of rows, the drivers load the numbers of the rows, and run "sample" and,
+for a gradient, "totals". For a gradient, "after" comes last. If rows are computed one at a time, a panel is one row.
 
 Many products are computed by loops instead. If `x * y` is a term of `sum`, or one of the products of `dot`, it becomes
 one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. If values are not in
@@ -79,8 +83,8 @@ computation of integers or addresses, they use the operators of `llvm.operands`,
 These are the ideas of this package, each with the words that belong to it:
 
     sample          the arguments of one call; its numbers, one after the other, are a row, and a batch has several
-                    rows. Their numbers may be in columns, which are arrays such as one for each argument; machine code
-                    then gets the address of a table of these arrays, in which `TABLE_BIT` is set
+                    rows. Their numbers may be in columns, which are arrays such as one for each argument. Machine code
+                    then gets the address of a table of these arrays, and the bit `TABLE_BIT` of the address says so
     structure       how arguments are nested in lists, tuples, dicts and arrays; a treedef describes it, and a `Bucket`
                     has the rows of samples with the same structure and the same static arguments
     recording       the graph of one call; its leaves are inputs, parameters and constants, and a `CapturedValue` stands
@@ -95,6 +99,11 @@ These are the ideas of this package, each with the words that belong to it:
                     each with the address of a kernel and the offsets in bytes of its result and operands; each kernel
                     jumps to the next. Native code is functions for one program alone, which keep values in registers
                     and also compute short maps. Both use the same kernels for other loops
+    gate            if an operation such as `where` does not select a node, the node's gradient is 0, and its product
+                    with an infinite partial derivative would be nan. A gate is an instruction that replaces the partial
+                    derivative by 0 where no gradient reaches the node; a mask is a node that does this in the graph of
+                    a derivative for each row. Optimistic code leaves out gates or masks, since they are rarely needed
+                    and cost time. If it gives nan, careful code, which has them all, computes the result anew
     executable      the code of a program in one tier for one kind of work ("forward", "gradient" or "gated"), for lanes
                     or for single rows; each thread that runs it has its own `Buffers`
     prepared call   a call whose code and memory are ready, so Python does little in it; `Runnable.row` and
@@ -102,20 +111,21 @@ These are the ideas of this package, each with the words that belong to it:
                     shapes of arrays; see `function.array_calls`
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
                     once, and an instruction is live if a wanted value depends on it
-    formula         several instructions that one opcode computes. An operation, its derivatives or an optimiser's
-                    update become formulas, which are found by running their Python code with symbols. In a large
-                    program, an instruction and operands that nothing else reads are fused into a formula, too
+    formula         a computation as a list of simpler steps. Formulas of operations, of their derivatives and of an
+                    optimiser's update are found by running their Python code with symbols. If a formula has few steps
+                    and operands, it becomes one opcode, else (as the updates of SGD, RMSprop and Adam) the instructions
+                    of its steps. In a large program, an instruction in phase SAMPLE and operands that nothing else
+                    reads form a tree. `MIN_OCCURRENCES` or more trees of one shape get an opcode that is a formula
     phase           when an instruction is computed: when the program is compiled (CONSTANT), before the rows (BATCH),
                     for each row (SAMPLE), or after all rows (AFTER). The value of an instruction in phase SAMPLE is a
                     row value, and all others are scalars; if rows are computed one at a time, all values are scalars.
                     An instruction that is taken out of phase SAMPLE is hoisted
     total           a sum over the rows of a batch, from which gradients of parameters are computed; many totals form an
                     `OuterProduct`, or a `Scatter`, in which each row adds a value to one of them by an index
-    gate            an instruction that replaces a partial derivative by 0 where no gradient reaches the node; a mask is
-                    a node that does this in the graph of a derivative for each row
     layer           instructions of a phase, none of which depends on a long sum or a gather of the same layer, so the
                     long sums and then the gathers are computed last; a rank has instructions of a layer that do not
                     depend on each other
+    plan            the stages of a program, and the places of its values in memory, which `Plan` finds for a `Schedule`
     stage           a part of a phase: straight-line code (instructions one after the other, without a loop), or a loop.
                     A loop computes long sums (of many products, as a matrix times a vector where they have the same
                     right factors), a map (instructions of one opcode on values that are not in lanes), or gathers (each
@@ -126,44 +136,39 @@ These are the ideas of this package, each with the words that belong to it:
     table           64-bit words that machine code reads: the operands of a loop, the entries of threaded code, a list
                     of calls, or the header of an executable
     kernel          a machine-code function that all programs share; the kernel of a stage reads in a table where its
-                    operands are, and a driver (`runtime.drivers`) runs lists of calls; a kernel may be compiled twice,
-                    quickly and then with optimisations
+                    operands are. It may be compiled twice, quickly and then with optimisations
     update          the `update` of an optimiser, whose formula `training.tracing` finds, compiled as code whose rows
                     are the parameters; single steps and `fit` share it
     node access     machine code that reads or writes the data or the gradients of many nodes in one call, which other
                     threads and Ctrl-C cannot interrupt; see `data.nodes`
 
-Three of these words are also used in a second meaning, which is that of numpy, of LLVM or of mathematics: the class
-`Structure` has the positions of those entries of a Jacobian or Hessian that can be nonzero, a row is also a row of such
-a matrix or of the table of operations, and a mask is also the result of a comparison of vectors (in `llvm`).
+Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
+matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A layer may be one of a
+neural network, and a mask the result of a comparison of vectors (in `llvm`). A part may be some stages that become a
+native function (`native.Part`), the samples of a batch that have the same recording (`BatchPart`, whose `places` are
+positions in the batch), or rows that one thread computes.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `program.Runnable.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language
 writes an opcode, a `StraightLineWriter` writes formulas and the update as `c` does.
 
-A compiled sum is added up term by term, so it may overflow on the way to a finite result. `Runnable.check` finds such a
-sum.
+A compiled sum is added up term by term, so it may overflow on the way to a finite result; `Runnable.check` finds this.
+If an operation such as `where` did not select a sum of products, as of `dot`, an infinite factor in the sum makes a
+gradient nan, even in careful code, as in the matrix products of PyTorch and jax, while `backward` of the engine gives
+0. For these factors have no gates, except constants that are infinite or nan.
 
-If an operation such as `where` did not select a sum of products, the gradient of that sum is 0, and compiled code
-multiplies this 0 by the factors of the products. So an infinite factor that is no constant makes a gradient nan, as in
-the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
+A multiplication of two nodes can have gates and masks, but the first code is optimistic. There are three kinds of
+optimistic code, each with a test for nan of its own. Careful code has all gates and masks, and computes one branch.
 
-In single multiplications, gates and masks prevent this. But they are rarely needed, and cost time. So the first code is
-optimistic: it leaves them out, and gives nan where one was needed. Whoever finds a nan lets careful code compute the
-result anew. Careful code has all gates and masks, and computes a single branch. There are three kinds of optimistic
-code, each with a test for nan of its own:
-
-    without gates   the gradient of a mean; gates are left out in multiplications that are computed for each row. If a
-                    total is not finite, the driver `finish` leaves nan in a number among the scalars, which
+    without gates   the gradient of a mean; multiplications for each row have no gates for their factors, but all other
+                    gates are there. If a total is not finite, the driver `finish` leaves nan in a number that
                     `Executable.mend` reads, and in training the driver `fit`; see `Lowering.differentiate`
-    without masks   a derivative for each row, whose entries are searched for nan; see `Program.derivative_for_calls`
+    without masks   a derivative for each row, whose entries are searched for nan (in calls with arrays, by `finds_nan`,
+                    as are the results of merged programs); see `Program.derivative_for_calls`
     merged          a program that computes all branches that were recorded; its first output is nan for a row of
                     another branch, and a gradient of a mean is nan if a branch that was not selected has an infinite
                     factor. Then the rows are sorted by their branches; see `function.merged` and
                     `function.merged_calls`
-
-When a function is called with arrays, `finds_nan` (`runtime.arrays`) looks for the nan of merged programs, and of
-derivatives without masks.
 """
 
 from ..optim import optimizer as _optimizer

@@ -45,6 +45,9 @@ def make_tables(
 ) -> Tables:
     """Find the loops among some instructions, and return the tables of the loops, which have the plan of all stages.
 
+    A `Schedule` orders the instructions. A `Plan` makes stages of them, and gives their values places in memory.
+    `Tables` writes the stages that are loops.
+
     Args:
         on: the machine.
         code: the instructions. Instructions for `totals` may be added.

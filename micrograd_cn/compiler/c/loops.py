@@ -33,7 +33,7 @@ ARRAY_ORDER = {
     "parameter": 1,
     "mean": 1,
     "input": 2,
-}  # of two factors, that with the lower rank here is made the left one; all other opcodes have rank 3
+}  # of two factors, that with the lower number here is made the left one; all other opcodes have the number 3
 
 
 class Loops(Arrays):
@@ -150,14 +150,14 @@ class Loops(Arrays):
 
 
 def _in_order(code: Code, pair: Pair) -> Pair:
-    """Return two factors, or two terms, sorted by the ranks of their opcodes in `ARRAY_ORDER`."""
+    """Return two factors, or two terms, sorted by the numbers of their opcodes in `ARRAY_ORDER`."""
     a, b = pair
     left, right = [ARRAY_ORDER.get(code.instructions[i][0], 3) for i in pair]
     return (b, a) if right < left else pair
 
 
 def _order_factors(code: Code) -> None:
-    """Bring the factors of all products, and the terms of additions, into the order of their ranks in `ARRAY_ORDER`.
+    """Bring the factors of all products, and the terms of additions, into the order of `ARRAY_ORDER`.
 
     More loops then have constant strides.
     """

@@ -141,7 +141,7 @@ class RecordingStore:
                 raise_guard_error(self._arguments.name, f"sample {bucket.samples[first]}", guard)
             if is_twice and bucket.static and (same := self._same_in_other_state(made, bucket)):
                 made = same
-            if not self._publish(made, known, tried):
+            if not self._publish(made, known, tried):  # which compiles it, and adds it to `known`
                 continue
             tried += 1
             if is_twice and bucket.static:

@@ -2,8 +2,8 @@
 
 A formula is a list of steps, which are simpler operations. The formula of an operation is traced when a program first
 uses the operation: its Python code is run with symbols as operands. If the formula is short, it becomes an opcode of
-its own: one kernel then computes the whole formula, and intermediate values stay in registers. A formula with long sums
-or too many steps is expanded into the instructions of its steps.
+its own: one kernel then computes the whole formula, and intermediate values stay in registers. A formula with long
+sums, too many steps or too many operands is expanded into the instructions of its steps.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ class CodeBuilder(Code):
 
     def apply(self, op: Op, xs: Sequence[int], expand: bool = False) -> int:
         """Append the instructions that apply an operation, and return the instruction number of the result.
+
+        An operation with an opcode, such as `mul` with "fmul", becomes one instruction, by `Code.emit`.
 
         Args:
             op: the operation.

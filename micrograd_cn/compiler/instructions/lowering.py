@@ -277,6 +277,11 @@ class Lowering:
         self._slots: dict[tuple[Op, int], tuple[list[bool], list[bool]]] = {}  # the results of `_slots_of`
 
     def _lower(self, node: Value, op: Op) -> None:
+        """Append the instructions of a node, by `CodeBuilder.apply`.
+
+        But a node that only adds its operands, such as a `sum`, becomes a sum here. If an operand is a product, the sum
+        has the product's factors instead.
+        """
         number_of, operands = self.number_of, node.parents if op.lowerings.summands else node.operands
         xs = self._numbers(operands)
         products, addends = op.lowerings.summands(*operands) if op.lowerings.summands else (True, ())

@@ -170,7 +170,7 @@ class Executable:
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
-        tables.link(fast=native)
+        tables.link(fast=native)  # compiles missing kernels, and writes the addresses of kernels into the tables
 
     def compile_fast_kernels(self) -> None:
         """Compile the optimised versions of the kernels and of the driver that this code needs."""

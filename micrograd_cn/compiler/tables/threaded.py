@@ -61,6 +61,7 @@ class Threaded:
 
         Returns:
             the name of the kernel that runs the table, for each block if `batched` is set, and the table's address.
+            `Tables.link` later replaces the names of kernels in the table by their addresses.
         """
         table: list[str | int] = []
         count, offset = (self.places.lanes, self.places.block_offset) if batched else (1, self.places.offset)
