@@ -153,12 +153,12 @@ It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `
 writes an opcode, a `StraightLineWriter` writes formulas and the update as `c` does.
 
 A compiled sum is added up term by term, so it may overflow on the way to a finite result; `Runnable.check` finds this.
-If an operation such as `where` did not select a sum of products, as of `dot`, an infinite factor in the sum makes a
-gradient nan, even in careful code, as in the matrix products of PyTorch and jax, while `backward` of the engine gives
-0. For these factors have no gates, except constants that are infinite or nan.
+The factors in a sum of products, such as `dot`, have no gates, except constants that are infinite or nan. So if an
+operation such as `where` did not select the sum, an infinite factor that is no constant makes a gradient nan even in
+careful code, as in the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
 
 A multiplication of two nodes can have gates and masks, but the first code is optimistic. There are three kinds of
-optimistic code, each with a test for nan of its own. Careful code has all gates and masks, and computes one branch.
+optimistic code, each with a test for nan of its own. Careful code also computes one branch, and not all of them.
 
     without gates   the gradient of a mean; multiplications for each row have no gates for their factors, but all other
                     gates are there. If a total is not finite, the driver `finish` leaves nan in a number that
