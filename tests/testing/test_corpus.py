@@ -11,7 +11,7 @@ from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
 
 np = pytest.importorskip("numpy")
 PATH = Path(__file__).parents[2] / "demos/benchmarks/backward_passes.py"
-CALLS = 300
+CALLS = 310
 
 
 def loaded():
