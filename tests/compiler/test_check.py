@@ -1,6 +1,7 @@
 """`check` calls a function with the numbers of its samples, too, and finds what it does differently for `Value`s."""
 
 import math
+import sys
 from fractions import Fraction
 from functools import singledispatch
 from numbers import Number
@@ -98,6 +99,7 @@ ASKING = {name: f for name, (f, _) in [*OF_NUMBERS.items()][:8]} | {
     "a pattern of Value": of_match_of_value,
     "an error": of_an_error,
     "dir": lambda x: W * x if "backward" in dir(x) else W,
+    "its size": lambda x: W * x if sys.getsizeof(x) == sys.getsizeof(W) else W,
     "a text": lambda x: W * x if "Value" in str(x) else W,
     "items": lambda xs: sum(W * x if isinstance(x, float) else W for x in xs),
     "a reversed operator": lambda x: x - REVERSED,

@@ -219,7 +219,7 @@ def in_other_thread(work):
     def run():
         try:
             found.append(work())
-        except Exception as error:
+        except Exception as error:  # whatever it is, the test compares it with what it expects
             found.append(error)
 
     thread = threading.Thread(target=run)

@@ -132,6 +132,8 @@ READING_IN_MODULES = READING_ALL | READING_MODULES
 # Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
 BASES = (object, ABC, Generic, Protocol, Module)
 ASKING = {"hasattr", "getattr"}  # names by which code asks for an attribute whose name is a text
+# Names by which code may tell a `Value` from a number without a look at its class, or leave out an error of a `Value`
+ASKING_FOR_KINDS = {"dtype", "dir", "getsizeof", "__sizeof__", "suppress"}
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
 NAMESPACES = {"globals", "vars", "__dict__"}  # code that uses one of these may read variables by texts
 # Collections that may be compared by ==, and copied: their methods are not the user's
@@ -152,7 +154,7 @@ class Facts(NamedTuple):
         names: the names of the global variables, attributes and methods that the code uses.
         writes: whether the code may change a variable or an object outside of the function.
         asks: whether the code may tell a `Value` from a number: by an attribute, as `hasattr(x, "grad")` does, by the
-            dtype of an array, by a class pattern, or by an error that it catches.
+            dtype of an array, by its size in bytes, by a class pattern, or by an error that it catches.
     """
 
     names: frozenset[str]
@@ -183,7 +185,7 @@ def facts_of(code: CodeType) -> Facts:
     writes |= any("out" in constant for constant in code.co_consts if type(constant) is tuple)  # f(x, out=array)
     rebinds = bool(code.co_freevars) and dis.opmap["STORE_DEREF"] in opcodes
     texts = [x for x in code.co_consts if type(x) is str] if not ASKING.isdisjoint(names) else []
-    asks = not {"dtype", "dir", "suppress"}.isdisjoint(names) or MATCH_CLASS in opcodes
+    asks = not ASKING_FOR_KINDS.isdisjoint(names) or MATCH_CLASS in opcodes
     asks |= any(hasattr(Value, name) is not hasattr(float, name) for name in texts)
     asks |= instructions.count(PUSH_EXC_INFO) > instructions.count(WITH_EXCEPT_START)  # as in except, but not in with
     return Facts(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dis
 import gc
 import sys
-import weakref
 from collections.abc import Sequence
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType, NoneType
 from typing import Any
@@ -33,7 +32,6 @@ OPAQUE = {
     *("eval", "exec", "globals", "locals", "_getframe", "currentframe", "get_objects", "get_referrers"),
     *("modules", "import_module", "__import__"),
 }
-PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
 STORING = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR"}
 GRADIENTS = {"grad", "clip_grad_norm"}  # names by which code reads gradients
 
@@ -70,7 +68,7 @@ class Sight:
         return (
             not (around.complete and around.large_are_plain and OPAQUE.isdisjoint(self._names))
             or around.has_computed
-            or any(x is optimizer or type(x) in PROXIES for x in around.objects)
+            or any(x is optimizer for x in around.objects)
             or not {*around.leaves}.isdisjoint(optimizer.parameters)
         )
 
