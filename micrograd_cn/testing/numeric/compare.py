@@ -91,7 +91,7 @@ def first_verdict(stages: Iterable[Stage[C]], case: C) -> Comparison:
         stages: functions that take the case, and return a comparison, or None if they cannot decide.
         case: what the stages look at: the derivative that is compared, and what earlier stages have found out.
     """
-    return next(comparison for stage in stages if (comparison := stage(case)))
+    return next(comparison for stage in stages if (comparison := stage(case)) is not None)
 
 
 @dataclass(frozen=True)
