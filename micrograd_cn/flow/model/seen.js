@@ -9,9 +9,10 @@ import { filled, parsed, shown } from "../stepper/text.js";
 
 const MOST_INVENTED = 60; // new words that stay on the page
 
-// Show the present state of everything.
+// Show the present state of everything. A hidden room is drawn when it is entered.
 export function showModel() {
   const { learner } = model;
+  if (byId("model").hidden) return;
   for (const id of ["m_run", "m_step", "m_open_loss", "m_open_text", "m_invent", "m_text"])
     fieldById(id).disabled = !learner;
   byId("m_views").hidden = !learner;

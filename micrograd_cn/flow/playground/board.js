@@ -34,10 +34,10 @@ export function showTrainer() {
   refresh();
 }
 
-// Show the present state of everything.
+// Show the present state of everything. A hidden room is drawn when it is entered.
 export function refresh() {
   const { trainer } = session.board;
-  if (!trainer) return;
+  if (!trainer || byId("board").hidden) return;
   if (trainer.points.length && !trainer.history.length) trainer.gradient([...trainer.points.keys()]);
   views.survey.whole();
   findDead();

@@ -119,6 +119,7 @@ export const stopTraining = () => runner.stop();
 function retrain(count) {
   const { trainer } = session.board;
   const every = Math.ceil(count / MEASURED);
+  trainer.take(); // before the first step
   for (let i = 1; i <= count; i++) {
     trainer.step();
     if (i % every === 0) trainer.take();
