@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, gradients, take, tanh
+from micrograd_cn import Value, gradients, relu, sqrt, take, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.functional import grad, value_and_grad
@@ -279,26 +279,51 @@ def test_arrays_of_a_shape_that_was_seen_are_checked_as_before():
             guarded.forward(-x)
 
 
-@pytest.mark.parametrize("shape", [(1, 4), (3, 4), (5,), (1,), (2, 3, 2), (9, 2)])
-def test_each_call_with_an_array_of_a_known_shape_gives_what_the_first_gave(shape):
-    """Small arrays are served by other programs from the third call or so on."""
-    f = compile(lambda q: (q * q * q).sum() if hasattr(q, "sum") else q * q * q)
-    xs = np.random.default_rng(0).normal(size=shape)
-    first = f.value_and_grad((xs,), "q", each=True)
-    for k in range(6):
-        values, gradients = f.value_and_grad((xs + k,), "q", each=True)
-        assert values.shape == first[0].shape
-        assert gradients.shape == first[1].shape
-        assert values == pytest.approx(((xs + k) ** 3).reshape(len(xs), -1).sum(1))
-        assert gradients == pytest.approx(3 * (xs + k) ** 2)
+W = Value(0.7)
 
 
-def test_derivatives_with_respect_to_another_argument_are_not_those_of_all():
-    f = compile(lambda q, r: (q * q).sum() * r)
-    q, r = np.ones((1, 3)), np.array([2.0])
-    for _ in range(6):
-        _, gradients = f.value_and_grad((q, r), "r", each=True)
-        assert gradients.tolist() == [3.0]
+def smooth(x, y):
+    return (W * x[0, 1]).exp() * y + x[1, 0] * x[1, 0]
+
+
+def branching(x, y):
+    return W * y * x[0, 0] if x[0, 1] > y else x[1, 1] * x[0, 1]
+
+
+def masked(x, y):  # where y is 0, relu does not select its operand, whose derivative is infinite
+    return relu(x[0, 0] * sqrt(y) - 1.0) + x[1, 0] * y
+
+
+@pytest.mark.parametrize(
+    ("f", "wrt"),
+    [(smooth, "x"), (smooth, "y"), (smooth, ["y", "x"]), (smooth, "inputs"), (branching, "x"), (masked, ("x", "y"))],
+)
+def test_prepared_calls_give_the_gradients_of_arguments_in_arrays_as_others_do(f, wrt):
+    """Arrays of a shape that was seen before are served without a `Bucket`, and other samples never are."""
+    f = compile(f, branches=True)
+    for k in range(4):
+        W.data = 0.7 + k
+        for n in (1, 5):
+            x, y = RANDOM.standard_normal((n, 2, 2)), RANDOM.random(n) * (k != 2)
+            for each in (True, False):
+                values, gradients = f.value_and_grad([*zip(x, y, strict=True)], wrt, each)
+                found, of_arrays = f.value_and_grad((x, y), wrt, each)
+                assert np.asarray(found).tolist() == np.asarray(values).tolist()
+                listed = [(of_arrays, gradients)] if isinstance(wrt, str) else zip(of_arrays, gradients, strict=True)
+                for of_array, expected in listed:
+                    assert of_array.tolist() == np.array(expected).tolist()
+                    of_array[...] = 0.0  # the result of this call alone
+    assert any(ready for ready in f._arrays.runners.values())
+
+
+def test_every_call_with_an_array_raises_the_same_error():
+    f, constant = compile(lambda x, *, y=1.0: x * y), compile(lambda x: 3.0)
+    for _ in range(3):
+        f.value_and_grad(np.ones(4), "x")
+        with pytest.raises(ValueError, match="wrt has 'y', which is a static argument or not passed"):
+            f.value_and_grad(np.ones(4), "y")
+        with pytest.raises(RuntimeError, match="which is a constant for these samples"):
+            constant.value_and_grad(np.ones(4), "x")
 
 
 @pytest.mark.parametrize("kind", ["jacobian", "hessian"])

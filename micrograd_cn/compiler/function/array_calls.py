@@ -18,9 +18,11 @@ from ..runtime.prepared import prepare_or_count
 from .arguments import Arguments
 from .hooks import is_inlining
 from .merged import MergedRecordings
+from .recording import Recording
 from .store import RecordingStore
+from .variables import GradientVariables
 
-MAX_TWICE_ROWS, MAX_TWICE_OPERATIONS = 8, 1000  # see `ArrayCalls.values_and_gradients`
+GRADIENTS: dict[str, Kind] = {"gradient": "gradient", "value_and_grad": "value_and_grad"}
 MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
 
 
@@ -55,14 +57,14 @@ class ArrayCalls:
         self._arguments, self._store = arguments, store
         self.runners: dict[Any, ReadyCall | int | None] = {}
 
-    def results(self, method: str, samples: Any, out: Any) -> Any:
+    def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
         """Return the results of a method for samples in numpy arrays.
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
         if a result is nan that other code may compute otherwise: with masked derivatives, or with the program of one
         branch.
         """
-        if type(samples) is list or not (found := self.runner(method, as_tuple(samples))):
+        if type(samples) is list or not (found := self.runner(method, as_tuple(samples), variables)):
             return None
         rows = found.runner.computed(as_tuple(samples))
         results = None
@@ -73,44 +75,39 @@ class ArrayCalls:
         found.runner.release(rows)
         return results
 
-    def values_and_gradients(self, wrt: Any, samples: Any) -> tuple[Any, Any] | None:
-        """Return what `value_and_grad` with `each` returns, if the only argument is a small array of a known shape.
+    def values_and_gradients(self, variables: GradientVariables, samples: Any, each: bool) -> tuple[Any, Any] | None:
+        """Return what `value_and_grad` returns for samples in numpy arrays if the variables are arguments.
 
-        The values and the gradients are computed by two programs. For few rows and a small graph, this takes less time
-        than Python needs to find the one program that computes both. Return None for other arguments, or if `wrt` is
-        not the name of this argument.
+        Return None where `results` returns None.
         """
-        names, arrays = self._arguments.signature.parameters, as_tuple(samples)
-        if type(wrt) is not str or len(names) != 1 or wrt not in names or len(arrays) != 1:
+        found = self.results("value_and_grad", samples, None, variables)
+        if found is None:
             return None
-        if getattr(arrays[0], "ndim", 0) not in (1, 2) or len(arrays[0]) > MAX_TWICE_ROWS:
-            return None
-        programs = self._store.programs
-        if len(programs) != 1 or len(programs[0].compiled.graph.operations) > MAX_TWICE_OPERATIONS:
-            return None
-        gradients = self.results("gradient", samples, None)
-        if gradients is None or (values := self.results("forward", samples, None)) is None:
-            return None
-        return values, gradients if arrays[0].ndim == 2 else gradients[:, 0]
+        arrays = zip(self._arguments.positional, as_tuple(samples), strict=True)
+        return variables.of_arrays(found[:, 0].copy(), found[:, 1:], {name: x.shape[1:] for name, x in arrays}, each)
 
-    def runner(self, method: str, arrays: Sequence[Any]) -> ReadyCall | None:
+    def runner(
+        self, method: str, arrays: Sequence[Any], variables: GradientVariables | None = None
+    ) -> ReadyCall | None:
         """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
 
         Return None if the samples are not in such arrays, if the method was called only a few times with arrays of
         these shapes, or if the function has branches that cannot be merged.
 
-        `method` is "call", "forward", "gradient", "jacobian", "hessian" or "backward". In a "call", the arrays are the
-        arguments of one sample, and numbers may be among them. The matrices of a Jacobian or a Hessian are dense.
+        `method` is "call", "forward", "gradient", "jacobian", "hessian", "backward" or "value_and_grad". In a "call",
+        the arrays are the arguments of one sample, and numbers may be among them. The matrices of a Jacobian or a
+        Hessian are dense. For "value_and_grad", `variables` must be arguments of the function. All other derivatives
+        for each sample are with respect to all arguments.
         """
         if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
             return None
-        key = method, shapes
+        key = method if variables is None else variables.key, shapes
         found = self.runners.get(key, 0)
         if not isinstance(found, int):
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
                 return found
             found = 0
-        prepare = functools.partial(self._make, method, shapes)
+        prepare = functools.partial(self._make, method, shapes, variables)
         made = prepare_or_count(self.runners, key, found, MAX_SHAPES, prepare)
         return None if isinstance(made, int) else made
 
@@ -131,7 +128,9 @@ class ArrayCalls:
             found.program.check_frozen(name)
         return found
 
-    def _make(self, method: str, shapes: tuple[Any, ...]) -> ReadyCall | int | None:
+    def _make(
+        self, method: str, shapes: tuple[Any, ...], variables: GradientVariables | None
+    ) -> ReadyCall | int | None:
         """Make code that computes a method for samples in arrays of some shapes; see `runner`.
 
         Return None if the method cannot be computed in this way, or if there is no recording for such arrays.
@@ -151,11 +150,13 @@ class ArrayCalls:
         if not first.single:
             return None
         program: Program | None = first.program
-        nan_stride = 0
+        nan_stride, kind_of_gradient, wrt = 0, GRADIENTS.get(method), _all_inputs
+        if variables:
+            wrt = functools.partial(variables.in_program, parameters=self._store.parameters)
         if merged:
             n = shapes[0][0]
-            if method == "gradient":
-                program = merged.derivative("gradient", lambda _: "inputs", "inputs", n)
+            if kind_of_gradient:
+                program = merged.derivative(kind_of_gradient, wrt, variables.key if variables else "inputs", n)
             elif method == "backward":
                 program = merged.loss(n)
             else:
@@ -163,16 +164,21 @@ class ArrayCalls:
             if program is None:
                 return 0
             nan_stride = len(program.outputs)  # the first output of a row is nan if there is no program for its branch
-        elif method == "gradient":
-            if first.indices.columns:  # they are checked in each call
+        elif kind_of_gradient:
+            if first.indices.columns or not first.program.has_gradient:  # what is wrong is said at each call
                 return None
-            derivative = first.program.derivative_for_calls("gradient")
+            derivative = first.program.derivative_for_calls(kind_of_gradient, wrt(first))
             program, nan_stride = derivative.program, int(not derivative.masked)
         if program is None or (method == "backward" and not (program.has_gradient and self._store.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
         return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged)
+
+
+def _all_inputs(recording: Recording) -> Any:
+    """Return the default of `wrt` in methods that differentiate with respect to arguments."""
+    return "inputs"
 
 
 def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:

@@ -706,9 +706,10 @@ class CompiledFunction:
                 if some_frozen(self._store.parameters):
                     found = numpy.asarray(zero_frozen(found, self._store.parameters))
                 return mean, found
-        if each and not has_aux and threads == 1 and (ready_pair := self._arrays.values_and_gradients(wrt, samples)):
-            return ready_pair
         variables = GradientVariables(wrt, self._arguments.signature.parameters)
+        may_be_ready = variables.arguments and threads == 1 and not has_aux
+        if may_be_ready and (ready_pair := self._arrays.values_and_gradients(variables, samples, each)):
+            return ready_pair
         flat = "inputs" if variables.are_inputs else ()  # others are nested as the arguments are
         buckets = self._arguments.buckets_of("value_and_grad", samples)
         self._stale.check_unused("value_and_grad", variables.values, buckets)

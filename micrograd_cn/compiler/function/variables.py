@@ -6,6 +6,7 @@ import operator
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from ...derivatives.tree import flatten, is_array
@@ -211,6 +212,11 @@ class GradientVariables:
             [(_, values, flat)] = blocks
         elif numpy:
             values, flat = (scattered([(block[0], block[k]) for block in blocks], n, None, numpy) for k in (1, 2))
+        if numpy and self.arguments:
+            arguments = parts[0].recording.arguments
+            treedefs = {name: arguments[name][1] for name in self.arguments if not self.are_inputs}
+            shapes = {name: t.shape if isinstance(t, ArrayDef) else () for name, t in treedefs.items()}
+            return self.of_arrays(values, flat, shapes, each)
         if not each:
             values = float(sum(values)) / n
             flat = flat / n if numpy else [[x / n for x in row] for row in flat]
@@ -220,13 +226,6 @@ class GradientVariables:
             return values, flat
         nested, end = [], [0] * n
         for name in self.arguments:
-            if numpy:
-                where, treedef = parts[0].recording.arguments[name]
-                width = where.stop - where.start
-                block = flat[:, end[0] : end[0] + width]
-                nested.append(block.reshape(n, *treedef.shape) if isinstance(treedef, ArrayDef) else block[:, 0])
-                end[0] += width
-                continue
             of_name = []
             for i, (row, recording) in enumerate(zip(flat, recordings, strict=True)):
                 where, treedef = recording.arguments[name]
@@ -234,6 +233,26 @@ class GradientVariables:
                 of_name.append(_with_doubles(unflatten(treedef, iter(row[end[i] : end[i] + width]))))
                 end[i] += width
             nested.append(of_name)
+        return values, tuple(nested) if self._many else nested[0]
+
+    def of_arrays(self, values: Any, flat: Any, shapes: Mapping[str, tuple[int, ...]], each: bool) -> tuple[Any, Any]:
+        """Return the result and the derivatives with respect to arguments of each sample, all as numpy arrays.
+
+        Args:
+            values: the result of each sample.
+            flat: a matrix with a row for each sample, which has the derivatives in the order of `arguments`.
+            shapes: the shape of each argument of a sample; () for a number.
+            each: as for `of_samples`.
+        """
+        n, numpy = len(values), sys.modules["numpy"]
+        if not each:
+            values, flat = float(sum(values)) / n, flat / n
+        if self.are_inputs:
+            return values, numpy.ascontiguousarray(flat)
+        nested, end = [], 0
+        for name in self.arguments:
+            start, end = end, end + prod(shapes[name])
+            nested.append(numpy.ascontiguousarray(flat[:, start:end]).reshape(n, *shapes[name]))
         return values, tuple(nested) if self._many else nested[0]
 
     def in_program(self, recording: Recording, parameters: Sequence[Value]) -> Any:
