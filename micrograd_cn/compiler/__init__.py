@@ -13,15 +13,15 @@ code:
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
     instructions   checks the graph when a program is made (`Graph`), and lowers it, and its gradient, to instructions
                    without duplicates; has `StraightLineWriter`, which walks straight-line code, for LLVM and for C
-    pipeline       makes code of instructions in four steps. Each is a class that takes an object of the one before:
-                   `Schedule`, `Plan`, `Tables`, and `CallLists`, which adds threaded or native code and lists the calls
-    loops          has `Schedule`, which finds loops and orders the instructions, and `Plan`; see "plan" below
-    tables         writes loops (`Tables`) and straight-line code (`tables.threaded`) as tables, and their kernels
+    loops          has `Schedule`, which finds loops and orders the instructions, and `Plan`; see "plan" below. In four
+                   steps, instructions become code: each of the classes `Schedule`, `Plan` and `Tables` takes an object
+                   of the one before, and `Threaded` or `NativeCode` adds straight-line code to the last
+    tables         writes loops (`Tables`) and straight-line code (`Threaded`) as tables, and their kernels
     llvm           writes LLVM text, and compiles it, for all folders and modules that need machine code
 
 These are the other folders and modules:
 
-    native         writes native code, which replaces threaded code once a program has run for long
+    native         writes native code (`NativeCode`), which replaces threaded code once a program has run for long
     variables      reads `wrt`, the variables that a method differentiates with respect to
     threads        runs tasks in parallel or in the background, and has locks that a fork does not leave locked
     training       implements `fit`, which splits a batch into sub-batches if several programs compute its samples, and
@@ -43,14 +43,16 @@ call `f(2.0, 3.0)`. The files 2 and 5 to 8 have examples of what they make of th
     5 instructions.lowering  `Lowering` calls `CodeBuilder.apply` for each node. In the table of operations, `mul` has
                              the opcode "fmul". So `apply` calls `Code.emit`, which appends the instruction ("fmul", 0,
                              1), if there is no equal one; 0 and 1 are the numbers of the operands.
-    6 pipeline               `make_tables` makes a `Plan`, which puts the multiplication into a stage of straight-line
-                             code, and gives its value a place in memory. `CallLists` has file 7 or 8 write the stage.
-    7 tables.threaded        `Threaded` writes a table. Its entry for the multiplication names a kernel, a function that
-                             all programs share, in which `_write_entry` writes LLVM's instruction `fmul`. At last, file
-                             4 calls `Tables.link`. Unless another program has used the kernel before, this has LLVM
-                             compile it (`Machine.compile_kernels`). Then it puts the kernel's address into the table.
-    8 native                 After many calls, a background thread makes another `Executable`. Now `write_part` writes a
-                             function for this program alone, again with `fmul`, and `Machine.compile` compiles it.
+    6 loops.plan             `Plan` puts the multiplication into a stage of straight-line code, and gives its value a
+                             place in memory.
+    7 tables.threaded        `Threaded` writes the stage as a table. Its entry for the multiplication names a kernel, a
+                             function that all programs share, in which `_write_entry` writes LLVM's instruction `fmul`.
+                             At last, file 4 calls `Tables.link`. Unless another program has used the kernel before,
+                             this has LLVM compile it (`Machine.compile_kernels`). Then it puts the kernel's address
+                             into the table.
+    8 native                 After many calls, a background thread makes another `Executable`. Now `NativeCode` writes a
+                             function for this program alone (`write_part`), again with `fmul`, and has it compiled by
+                             `Machine.compile`.
 
 A second call finds the recording, checks its guards, and calls `program.row`, a `FlatRunner` (`runtime.prepared`). The
 runner takes a prepared call that no other thread uses, or makes one: a function in machine code, with memory of its

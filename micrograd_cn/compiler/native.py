@@ -6,7 +6,7 @@ code (tables that shared kernels read, see `tables.threaded`). Unless the progra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeGuard
@@ -14,15 +14,65 @@ from typing import TypeGuard
 from .instructions.code import SAMPLE
 from .instructions.straight_line import StraightLineWriter
 from .llvm.lanes import Lanes, StraightLineLanes
+from .llvm.machine import SCALAR_LEVEL, VECTOR_LEVEL, Machine
 from .llvm.text import BYTE, Function
 from .loops.places import WORD
 from .loops.plan import Plan
-from .loops.schedule import MAX_STRAIGHT_LINE_COST
-from .loops.stages import Map, Stage, StraightLine
+from .loops.schedule import MAX_STRAIGHT_LINE_COST, split_by_cost
+from .loops.stages import Call, Map, Stage, StraightLine
 from .tables.sums import KERNEL_ARGUMENTS, each_block
+from .tables.tables import Tables
 
 MAX_UNROLLED_VECTORS = 16  # SIMD vectors in a map that is unrolled here, at most; kernels compute longer maps
 HALF_CACHE_LINE = 4  # doubles in half a cache line
+LINES_PER_MODULE = 20_000  # of LLVM text, which LLVM compiles in about a tenth of a second
+
+
+class NativeCode:
+    """The native code of a plan: functions that are compiled for its straight-line code and short maps.
+
+    Args:
+        tables: the plan's tables, for the stages that kernels compute.
+        outputs: the instruction numbers of the outputs, if the code may store them row by row, else an empty sequence.
+
+    Attributes:
+        calls: for each phase, the calls of kernels and native functions that compute its stages.
+        places: the plan's places in memory.
+        functions: the LLVM functions.
+        stored: whether the code stores the outputs row by row. If not, the driver `forward` copies them.
+    """
+
+    def __init__(self, tables: Tables, outputs: Sequence[int] = ()) -> None:
+        self._plan, self.places = tables.plan, tables.places
+        self.functions: list[Function] = []
+        parts = parts_of(tables.plan, outputs)
+        in_vectors = tables.plan.lanes > 1 and outputs and not tables.schedule.is_large
+        optimised = set[str]()  # the names of the functions to compile at VECTOR_LEVEL
+        for part in chain(*parts.values()):
+            if not part.kernel_call:
+                name = f"part{len(self.functions)}"
+                self.functions.append(write_part(tables.plan, part, name, tables.machine.fma))
+                if in_vectors or part.outputs:
+                    optimised.add(name)
+        self.stored = any(part.outputs for part in chain(*parts.values()))
+        addresses = iter(self._compile(tables.machine, optimised))
+        self.calls: dict[int, list[Call]] = {
+            phase: [part.kernel_call or (next(addresses), 0) for part in found] for phase, found in parts.items()
+        }
+
+    def _compile(self, on: Machine, optimised: Container[str]) -> Iterator[int]:
+        """Compile the functions, and yield their addresses.
+
+        They are compiled in modules of limited size. LLVM generates code at `VECTOR_LEVEL` for a module with a function
+        whose name is in `optimised`, and at `SCALAR_LEVEL` for the others. Modules of limited size need little memory
+        at a time, and another thread that needs LLVM waits only for one of them.
+        """
+        self._compiled = []
+        for group in split_by_cost(self.functions, lambda f: len(f.lines), LINES_PER_MODULE):
+            level = VECTOR_LEVEL if any(f.name in optimised for f in group) else SCALAR_LEVEL
+            self._compiled.append(on.compile(group, self._plan.code.op_names, level))
+            for f in group:
+                yield self._compiled[-1].address(f.name)
 
 
 @dataclass

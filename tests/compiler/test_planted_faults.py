@@ -237,7 +237,7 @@ def lost_value(patch):
             part.stored.discard(max(part.stored & plan.vector.keys(), default=None))
         return found
 
-    patch.setattr(f"{COMPILER}.pipeline.parts_of", without_one)
+    patch.setattr(f"{COMPILER}.native.parts_of", without_one)
 
 
 def wrong_coefficient(patch):
@@ -356,7 +356,7 @@ CHANGES = {
     "gathered_without_order": (Vectorizer, "_map", lambda found, *_: Map(found.opcode, found.numbers[::-1])),
     "wrong_distance": (Tables, "_strided", lambda found, *_: (found[0], found[1] + WORD)),
     "wrong_copies": (Tables, "_pack", lambda place, *_: place - WORD),
-    "no_scalars_in_lanes": (Tables, "broadcast_calls", lambda *_: []),
+    "no_scalars_in_lanes": (Tables, "_broadcast_calls", lambda *_: []),
     "wrong_neighbour": (
         gathers,
         "_indices",

@@ -149,7 +149,7 @@ def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
 def test_a_large_program_gets_the_faster_of_native_and_threaded_code(threaded_is_faster, monkeypatch):
     """Native code of a large program is compiled in several modules, and used if it is faster than threaded code."""
     _, program, rows, _ = problem()
-    large = {"loops.schedule.MAX_UNFUSED_COST": 10, "pipeline.LINES_PER_MODULE": 20}
+    large = {"loops.schedule.MAX_UNFUSED_COST": 10, "native.LINES_PER_MODULE": 20}
     with kept(large | {"runtime.executable.SECONDS_BEFORE_NATIVE": inf}):
         expected = [program.forward(rows), program.forward(rows[:2]), program.backward(rows)]
         measured, original = [], CompiledGraph._seconds
@@ -167,7 +167,7 @@ def test_a_large_program_gets_the_faster_of_native_and_threaded_code(threaded_is
     assert is_native(program) != threaded_is_faster
     every = [(kind, lanes) for kind, lanes in (("forward", True), ("forward", False), ("gradient", True))]
     assert sorted(measured) == sorted([(*key, native, True) for key in every for native in (False, True)])
-    modules = program.compiled.get("gradient", True, True).calls
+    modules = program.compiled.get("gradient", True, True).code
     assert threaded_is_faster or len(modules._compiled) > 1
 
 

@@ -21,6 +21,11 @@ L2_BYTES = 1 << 20  # a panel that loops read several times has at most so many 
 L1_BYTES = 1 << 13  # a panel that is read once has at most so many bytes, to stay in the L1 cache
 MAX_BLOCKS = 16  # blocks in a panel, at most
 
+# In code for single rows, operands are gathered into vectors if a rank has on average at least MIN_ALIKE_PER_RANK
+# instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
+# keep values in registers. In programs that are so large that they are fused, operands are always gathered.
+MIN_ALIKE_PER_RANK, MIN_GATHERED_SIZE = 8.0, 200
+
 
 class Plan:
     """The stages of a schedule, and the places of its values.
@@ -31,8 +36,6 @@ class Plan:
         lanes: the count of lanes of a block, see the module `places`. It is ignored if rows are computed one at a time.
         width: the length of a row of numbers, which is the count of inputs.
         scalars: the first free place among the scalars. The places before it are those of the parameters.
-        gather: whether scalar instructions become maps even if their operands are not contiguous, and must be loaded
-            one by one.
         outputs: the instruction numbers of values that need a vector in a block, even if they do not depend on the row.
 
     Attributes:
@@ -49,6 +52,14 @@ class Plan:
         outer_products: the matrices of totals. Each of them is a sum of outer products, see `OuterProduct`.
         copied_inputs: for each input that is copied, the input's own place among the scalars, and the place of the
             copy. The copies are contiguous, so a map can load them as SIMD vectors.
+
+    >>> from micrograd_cn.compiler.instructions.code import Code
+    >>> code = Code()
+    >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
+    >>> product = code.emit("fmul", x, y)
+    >>> plan = Plan(Schedule(code, [product], [], batched=False), simd=4, lanes=8, width=2, scalars=0)
+    >>> plan.stages[SAMPLE], [plan.scalar[i] for i in (x, y, product)]
+    ([StraightLine(numbers=[2])], [0, 1, 2])
     """
 
     def __init__(
@@ -58,7 +69,6 @@ class Plan:
         lanes: int,
         width: int,
         scalars: int,
-        gather: bool = False,
         outputs: Iterable[int] = (),
     ) -> None:
         self.schedule, self.simd = schedule, simd
@@ -72,6 +82,7 @@ class Plan:
         self._place_totals()
         self.totals_at = self.places.allocate(self.total_count)
         self.copied_inputs: list[tuple[int, int]] = []
+        gather = self._gathers_operands()
         if gather and not schedule.batched:
             self._copy_strided_inputs()
         self._place_leaves()
@@ -85,6 +96,16 @@ class Plan:
         for i in outputs:
             self.places.block_offset(i)
         self.blocks = self._blocks_per_panel()
+
+    def _gathers_operands(self) -> bool:
+        """Return whether scalar instructions become maps even if their operands must be loaded one by one.
+
+        Such operands are not contiguous in memory.
+        """
+        schedule = self.schedule
+        return schedule.is_large or (
+            schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_RANK
+        )
 
     def _place_leaves(self) -> None:
         scalars: dict[int, int] = {}

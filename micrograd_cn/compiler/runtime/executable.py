@@ -31,9 +31,12 @@ from ..instructions.lowering import Graph, Lowering
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
 from ..loops.places import WORD
+from ..loops.plan import Plan
+from ..loops.schedule import Schedule
 from ..loops.strides import contiguous_spans
-from ..pipeline import CallLists, make_tables
+from ..native import NativeCode
 from ..tables.tables import Tables
+from ..tables.threaded import Threaded
 from ..threads.background import BackgroundTasks, in_background
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import divide_rows, run_parallel
@@ -118,7 +121,7 @@ class Executable:
         native: whether the code is native code.
         lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
         seconds: for about how many seconds the code has run until now.
-        calls: the lists of calls that compute the stages.
+        code: the code of the stages, in the tier.
         header: the address of the executable's header; see `drivers`.
         outputs: how many outputs there are.
         sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.
@@ -139,23 +142,28 @@ class Executable:
         self._gradients_at, self._checks = padded_count, lowering.omits_gates and kind == "gradient"
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
-        schedule, code = plan.schedule, plan.code
+        schedule = plan.schedule
         copied = contiguous_spans([plan.offset(i) for i in lowering.gradients] if kind != "forward" else [], WORD)
-        self.calls = calls = CallLists(tables, native, lowering.outputs if kind == "forward" else ())
-        places = calls.places
+        self.code: Threaded | NativeCode
+        if native:
+            self.code = NativeCode(tables, lowering.outputs if kind == "forward" else ())
+        else:
+            self.code = Threaded(tables)
+        places, stored = self.code.places, self.code.stored
+        self._lists = tables.call_lists(self.code.calls, places)
         block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
         outputs = [*map(places.block_offset, lowering.outputs)]
         self.header = tables.table(
             drivers.header(
-                **calls.addresses(),
+                **self._lists,
                 width=lowering.width,
                 row_at=WORD * self.lanes * plan.row_at,
-                seed_at=next((plan.offset(i) for i in schedule.leaves if code.instructions[i] == ("seed",)), -1),
+                seed_at=next((plan.offset(i) for i in schedule.leaves if plan.code.instructions[i] == ("seed",)), -1),
                 block=block,
                 panel=plan.blocks,
                 outputs=len(lowering.outputs),
                 output_table=tables.table(outputs),
-                stored=int(calls.stored),
+                stored=int(stored),
                 count=plan.total_count,
                 totals_at=WORD * plan.totals_at,
                 gradients=len(copied) // 3,
@@ -166,11 +174,15 @@ class Executable:
         )
         self.outputs = len(lowering.outputs)
         # The last block may have lanes without a row; their outputs are stored after the panel.
-        unused = self.lanes * self.outputs if calls.stored and schedule.batched else 0
+        unused = self.lanes * self.outputs if stored and schedule.batched else 0
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
         tables.link(fast=native)  # compiles missing kernels, and writes the addresses of kernels into the tables
+
+    def kernel_names(self) -> list[str]:
+        """Return the names of the kernels that this code needs."""
+        return self.tables.kernel_names(self._lists.values())
 
     def compile_fast_kernels(self) -> None:
         """Compile the optimised versions of the kernels and of the driver that this code needs."""
@@ -345,7 +357,7 @@ class Buffers:
     def __init__(self, executable: Executable) -> None:
         scalars, panel, totals = executable.sizes
         self.scalars, self.panel, self.totals = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
-        executable.calls.places.fill(self.scalars.view)
+        executable.code.places.fill(self.scalars.view)
         panel_at = self.panel.address if executable.lanes > 1 else self.scalars.address
         self.addresses = (self.scalars.address, panel_at, self.totals.address)
 
@@ -423,11 +435,9 @@ class CompiledGraph:
             if kind != "forward":
                 roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
                 code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
+            schedule, on = Schedule(code, roots, totals, batched), self.machine
             taken = 2 * self.padded_parameters + PARAMETER_ALIGNMENT * lowering.omits_gates
-            return make_tables(
-                self.machine, code, roots, totals,
-                batched=batched, width=lowering.width, scalars=taken, outputs=lowering.outputs,
-            )  # fmt: skip
+            return Tables(Plan(schedule, on.simd, on.width, lowering.width, taken, lowering.outputs), on)
 
         return self._make_once(kind, (kind, batched), make)
 
@@ -550,10 +560,10 @@ class CompiledGraph:
 
         The text does not depend on what the program has computed before.
         """
-        calls = self.get(kind, batched=True, native=True).calls
+        found = self.get(kind, batched=True, native=True)
         driver(kind, self.machine.width, fast=True)
-        shared = [drivers.driver_names(self.machine.width)[kind], *calls.kernels]
-        return self.machine.text(self.machine.with_kernels(calls.functions, shared))
+        shared = [drivers.driver_names(self.machine.width)[kind], *found.kernel_names()]
+        return self.machine.text(self.machine.with_kernels(found.code.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
         """Return `write(lowering)`, the result of a function of the graph's instructions.

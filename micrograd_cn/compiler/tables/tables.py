@@ -7,18 +7,18 @@ tables, too, and native code by functions that are compiled for one program.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from math import nan
 from typing import Any
 
-from ..instructions.code import SUM_OPCODES, Pair
+from ..instructions.code import AFTER, BATCH, SAMPLE, SUM_OPCODES, Pair
 from ..llvm.machine import Machine
 from ..llvm.text import Function, KernelWriters
 from ..loops.places import WORD, Places
 from ..loops.plan import Plan
-from ..loops.stages import Call, Gathers, Map, OuterProduct, Sums
+from ..loops.stages import END_OF_CALLS, Call, Gathers, Map, OuterProduct, Sums
 from ..loops.strides import stride
 from . import gathers, maps, sums
 
@@ -98,11 +98,29 @@ class Tables:
         self.kernels[f.name] = lambda: f
         return f.name
 
-    def kernel_names(self, calls: Sequence[Call]) -> list[str]:
-        """Return the names of the kernels that these calls name, and of the kernels that the calls' tables name."""
-        tables = {address for _, address in calls}
-        names = [name for name, _ in calls if isinstance(name, str)]
-        return [*dict.fromkeys([*names, *(name for t, _, name in self._links if t.buffer_info()[0] in tables)])]
+    def call_lists(self, calls: Mapping[int, Sequence[Call]], places: Places) -> dict[str, int]:
+        """Store the lists of calls that the drivers run, and return a dict with the address of each list.
+
+        The keys are the names that these lists have in the header, see `runtime.drivers.FIELDS`.
+
+        Args:
+            calls: for each phase, the calls that compute its stages.
+            places: the places of all values.
+        """
+        lists = {
+            "batch": [*calls[BATCH], *self.pack_calls],
+            "broadcast": self._broadcast_calls(places),
+            "sample": [*self._input_copies(), *calls[SAMPLE]],
+            "totals": self.totals,
+            "after": calls[AFTER],
+        }
+        return {name: self.table([*chain(*found, END_OF_CALLS)]) for name, found in lists.items()}
+
+    def kernel_names(self, lists: Container[int]) -> list[str]:
+        """Return the names of the kernels in the lists of calls at these addresses, and in the tables of the calls."""
+        tables = {address for t in self.all if t.buffer_info()[0] in lists for address in t[1::2]}
+        named = [[name for t, _, name in self._links if t.buffer_info()[0] in found] for found in (lists, tables)]
+        return [*dict.fromkeys(chain(*named))]
 
     def _call(self, make: sums.KernelWriter, words: Sequence[str | int], opcode: str = "dot") -> Call:
         return self.kernel(make, opcode), self.table(words)
@@ -283,7 +301,7 @@ class Tables:
             words += [self.places.block_offset(index), count, len(items) // 2, *items]
         return [self._call(gathers.scatter if self.schedule.batched else gathers.scatter_scalars, words)]
 
-    def input_copies(self) -> list[Call]:
+    def _input_copies(self) -> list[Call]:
         """Return a list with the call that copies the inputs in `Plan.copied_inputs` to contiguous places.
 
         The list is empty if there are no such inputs.
@@ -294,7 +312,7 @@ class Tables:
         (_, first), *_ = copied
         return [self._call(sums.copy, [len(copied), WORD * first, *(WORD * place for place, _ in copied)])]
 
-    def broadcast_calls(self, places: Places) -> list[Call]:
+    def _broadcast_calls(self, places: Places) -> list[Call]:
         """Return a list with the call that copies each scalar in `places.broadcasts` to all lanes of a vector.
 
         The list is empty if there are no such scalars.

@@ -16,7 +16,7 @@ time, from the beginning of the scalars.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 
@@ -35,24 +35,33 @@ END = KERNEL_PREFIX + "threaded_end"
 
 
 class Threaded:
-    """Write the tables with which a plan's straight-line code runs as threaded code.
-
-    Such a table lists the kernels that compute the instructions, one after the other.
+    """The threaded code of a plan: tables for its straight-line code, which list the kernels of the instructions.
 
     Args:
         tables: the plan's tables, to which the new ones are added.
 
     Attributes:
+        calls: for each phase, the calls of kernels that compute its stages.
         places: a copy of the plan's places in memory, to which a place for every value of the straight-line code is
             added.
+        functions: there are no native functions.
+        stored: False, since the driver `forward` copies the outputs, see `native.NativeCode`.
     """
+
+    functions: Sequence[Function] = ()
+    stored = False
 
     def __init__(self, tables: Tables) -> None:
         self.tables, self.code, self.machine = tables, tables.code, tables.machine
         self.places = tables.places.copy()
         self._names: dict[tuple[str, int, int], str] = {}
+        self.calls = {phase: self._calls(phase) for phase in tables.plan.stages}
 
-    def call(self, stage: StraightLine, batched: bool) -> Call:
+    def _calls(self, phase: int) -> list[Call]:
+        in_lanes, stages = self.tables.schedule.phase_in_lanes(phase), self.tables.plan.stages[phase]
+        return [self._call(s, in_lanes) if isinstance(s, StraightLine) else s.call for s in stages]
+
+    def _call(self, stage: StraightLine, batched: bool) -> Call:
         """Add the table of a piece of straight-line code, and return the call that computes it.
 
         Args:

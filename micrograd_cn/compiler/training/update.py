@@ -18,8 +18,11 @@ from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..llvm.machine import Memory, machine
 from ..loops.places import WORD
-from ..pipeline import CallLists, make_tables
+from ..loops.plan import Plan
+from ..loops.schedule import Schedule
+from ..native import NativeCode
 from ..runtime import drivers
+from ..tables.tables import Tables
 from .tracing import INSTEAD, trace_update
 
 # The attributes in which optimisers with the same update may differ
@@ -61,11 +64,11 @@ class CompiledUpdate:
         code, outputs = lower_update(optimizer, some_fixed, counts_skipped)
         self.used_state_indices = used_state_indices(code, outputs)
         self.columns = 2 + len(optimizer.state_names) + counts_skipped + some_fixed
-        tables = make_tables(machine(), code, outputs, [], batched=True, width=self.columns, scalars=2)
-        plan = tables.plan
-        self._calls = calls = CallLists(tables, native=True)
-        places = calls.places
-        self.lanes, self.block = plan.lanes, places.vector_count * plan.lanes
+        on, schedule = machine(), Schedule(code, outputs, [], batched=True)
+        plan = Plan(schedule, on.simd, on.width, width=self.columns, scalars=2)
+        self._tables = tables = Tables(plan, on)  # whose memory is freed with it
+        self._code, self._places = NativeCode(tables), plan.places
+        self.lanes, self.block = plan.lanes, plan.places.vector_count * plan.lanes
         self.outputs = len(outputs)
         table = []
         for column, i in zip(
@@ -73,7 +76,7 @@ class CompiledUpdate:
         ):  # column 1, the gradient, does not change
             table += [int(plan.schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
         fields = {"block": WORD * self.block, "outputs": len(outputs), "update_table": tables.table(table)}
-        self.header = tables.table(drivers.header(**calls.addresses(), **fields))
+        self.header = tables.table(drivers.header(**tables.call_lists(self._code.calls, plan.places), **fields))
         tables.link(fast=True)
 
     def new_scalars(self) -> Memory:
@@ -81,9 +84,8 @@ class CompiledUpdate:
 
         Its first two numbers, which are not set yet, are for the learning rate and the count of steps.
         """
-        places = self._calls.places
-        found = Memory(places.scalar_count)
-        places.fill(found.view)
+        found = Memory(self._places.scalar_count)
+        self._places.fill(found.view)
         return found
 
 
