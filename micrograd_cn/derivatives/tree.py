@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,8 +17,9 @@ __all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     """Return the leaves of `tree` with their paths, and a function that builds the same structure with other leaves.
 
-    That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves. A second argument
-    is optional: the class of the arrays of `Value`s that it makes. By default, they are numpy arrays.
+    That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves, or an `array` of
+    doubles. A second argument is optional: the class of the arrays of `Value`s that it makes. By default, they are
+    numpy arrays.
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of bools if all new leaves are bools, of doubles if all are numbers, and of objects if
@@ -44,6 +46,8 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
         return _flatten_array(tree, path)
     else:
         return [(path, tree)], lambda leaves, kind=None: leaves[0]
+    if type(tree) is list and all(map(_is_leaf, {*map(type, tree)})):  # quicker, for long lists
+        return [(f"{path}[{i}]", x) for i, x in enumerate(tree)], lambda leaves, kind=None: list(leaves)
     parts = [flatten(item, f"{path}[{key!r}]", arrays) for key, item in items]
 
     def unflatten(leaves: list[Any], kind: type | None = None) -> Any:
@@ -59,6 +63,16 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
         return unflattened
 
     return [leaf for inside, _ in parts for leaf in inside], unflatten
+
+
+def _is_leaf(kind: type) -> bool:
+    """Return whether all objects of the class `kind` are leaves, because none of them can have a `tolist`."""
+    if kind in (float, int):
+        return True
+    if kind.__dictoffset__ or issubclass(kind, (dict, list, tuple)):
+        return False
+    getattribute: Any = kind.__getattribute__
+    return getattribute is object.__getattribute__ and not (hasattr(kind, "tolist") or hasattr(kind, "__getattr__"))
 
 
 def is_array(x: object) -> bool:
@@ -104,6 +118,8 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
     """
     import numpy as np  # it is installed, since it made the array that was flattened
 
+    if type(leaves) is array:
+        return np.array(leaves).reshape(shape)
     if all(isinstance(x, (float, int)) for x in leaves):
         kind = np.bool_ if leaves and all(isinstance(x, bool) for x in leaves) else np.float64
         return np.array(leaves, dtype=kind).reshape(shape)

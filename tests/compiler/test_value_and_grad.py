@@ -6,6 +6,7 @@ import pytest
 from micrograd_cn import Value, gradients, relu, sqrt, take, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
+from micrograd_cn.derivatives.tree import flatten
 from micrograd_cn.functional import grad, value_and_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
@@ -324,6 +325,31 @@ def test_every_call_with_an_array_raises_the_same_error():
             f.value_and_grad(np.ones(4), "y")
         with pytest.raises(RuntimeError, match="which is a constant for these samples"):
             constant.value_and_grad(np.ones(4), "x")
+
+
+def test_known_variables_are_taken_again_only_if_they_are_the_same():
+    w, f = np.array([[Value(2.0), Value(3.0)], [Value(4.0), Value(5.0)]]), Value(7.0)
+    loss = compile(lambda x: (w @ x).sum() * x[0] + w[0, 1] * w[1, 0])
+    x = np.array([[1.0, 10.0], [2.0, 20.0]])
+    slopes = {w[0, 0]: 2.5, w[0, 1]: 29.0, w[1, 0]: 5.5, w[1, 1]: 25.0, f: 0.0}
+    nestings = [[w, f], [w.T, f], [w[0], [w[1, 1]]], [w[0], (w[1, 1],)], {"a": [f, w[0, 0]]}, {"b": [f, w[0, 0]]}]
+    for nesting in nestings * 4 + nestings:
+        for _ in range(2):
+            value, found = loss.value_and_grad(x, nesting)
+            assert value == 227.0
+            leaves, nested = flatten(nesting)
+            expected = nested([slopes[p] for _, p in leaves])
+            assert repr(found) == repr(expected)
+    changing = [w[0, 0], w[1, 1]]
+    for _ in range(3):
+        assert loss.value_and_grad(x, changing)[1].tolist() == [2.5, 25.0]
+    changing[0] = w[0, 1]
+    assert loss.value_and_grad(x, changing)[1].tolist() == [29.0, 25.0]
+    w[1, 1].requires_grad = False
+    with pytest.raises(ValueError, match=r"wrt\[1\].* requires no gradient"):
+        loss.value_and_grad(x, changing)
+    w[1, 1].requires_grad = True
+    assert loss.value_and_grad(x, changing)[1].tolist() == [29.0, 25.0]
 
 
 @pytest.mark.parametrize("kind", ["jacobian", "hessian"])

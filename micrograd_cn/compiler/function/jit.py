@@ -24,7 +24,6 @@ from ...graph import context
 from ...ops.number import flag, number
 from ...ops.options import refuse_options
 from ...optim import Optimizer
-from ..data.nodes import some_frozen
 from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers
 from ..data.samples import Bucket, columns_of, copy_numbers, numpy_like, plain_argument
@@ -41,7 +40,7 @@ from ..training.epochs import (
     naming_validation,
     refuse_split_samples,
 )
-from ..variables import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables, zero_frozen
+from ..variables import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables
 from .arguments import Arguments, describe_argument
 from .array_calls import ArrayCalls, as_tuple
 from .batch import BatchPart, auxiliary, joined, mean_matrix, numpy_of, parts_of
@@ -271,6 +270,7 @@ class CompiledFunction:
         self._arrays = ArrayCalls(self._arguments, self._store)
         self._merged = MergedCalls(self._store)
         self._stale = StaleCheck(self._arguments, self._recorder, self._store)
+        self._variables: GradientVariables | None = None  # those of the last `value_and_grad`
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
         self._attribute = self._name
@@ -690,32 +690,27 @@ class CompiledFunction:
             refuse_clash(self._arguments, "value_and_grad", wrt)
         if not (type(each) is type(has_aux) is bool):
             each, has_aux = flag("value_and_grad(): each", each), flag("value_and_grad(): has_aux", has_aux)
-        is_mean = type(wrt) is str and wrt == "parameters" and threads == 1 and not (each or has_aux)
-        if (
-            is_mean
-            and not (is_default and self._recorder.captured)
-            and (ready := self._arrays.gradient_runner("value_and_grad", arrays := as_tuple(samples)))
-        ):
+        variables = self._variables
+        if variables is None or not variables.is_for(wrt):
+            variables = self._variables = GradientVariables(wrt, self._arguments.signature.parameters)
+        of_mean = not (variables.arguments or each)
+        may_merge = not (has_aux or (is_default and self._recorder.captured))
+        is_mean_alone = of_mean and may_merge and threads == 1
+        if is_mean_alone and (ready := self._arrays.gradient_runner("value_and_grad", arrays := as_tuple(samples))):
             computed = ready.runner.computed(arrays)
-            numpy = sys.modules["numpy"]
-            mean, found = float(computed.out[0]), numpy.frombuffer(computed.gradients).copy()
+            mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
             ready.runner.release(computed)
-            if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(array("d", found.tobytes())))):
-                if missing := len(self._store.parameters) - len(found):  # parameters that only other recordings have
-                    found = numpy.append(found, numpy.zeros(missing))
-                if some_frozen(self._store.parameters):
-                    found = numpy.asarray(zero_frozen(found, self._store.parameters))
-                return mean, found
-        variables = GradientVariables(wrt, self._arguments.signature.parameters)
-        may_be_ready = variables.arguments and threads == 1 and not has_aux
+            if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(found))):
+                found.frombytes(bytes(8 * (len(self._store.parameters) - len(found))))  # those of other recordings
+                first = ready.merged.recordings[0].program if ready.merged else ready.program
+                return mean, variables.of_mean(found, first, self._store.parameters, sys.modules["numpy"])
+        may_be_ready = variables.arguments and not has_aux and threads == 1
         if may_be_ready and (ready_pair := self._arrays.values_and_gradients(variables, samples, each)):
             return ready_pair
         flat = "inputs" if variables.are_inputs else ()  # others are nested as the arguments are
         buckets = self._arguments.buckets_of("value_and_grad", samples)
         self._stale.check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
-        of_mean = not (variables.arguments or each)
-        may_merge = not (has_aux or (is_default and self._recorder.captured))
         if of_mean and may_merge and (merged := self._merged.gradient(buckets, threads)):
             first = merged[1].recordings[0].program
             return merged[2], variables.of_mean(merged[3], first, self._store.parameters, numpy)

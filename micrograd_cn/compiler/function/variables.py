@@ -11,7 +11,7 @@ from typing import Any
 
 from ...derivatives.tree import flatten, is_array
 from ...engine import Value
-from ...ops.number import number_or_none
+from ...ops.number import is_of_numpy, number_or_none
 from ..data.nodes import some_frozen
 from ..data.samples import ArrayDef, Bucket, unflatten
 from ..derivatives import Program, as_list, split
@@ -121,13 +121,17 @@ class GradientVariables:
         given = (wrt,) if isinstance(wrt, str) else tuple(wrt) if isinstance(wrt, (tuple, list)) else ()
         self._many = not isinstance(wrt, str)
         self._are_parameters = isinstance(wrt, str) and wrt == "parameters"
-        self.are_inputs = given == ("inputs",) and "inputs" not in names
+        are_names = bool(given) and all(isinstance(name, str) for name in given)
+        self.are_inputs = are_names and given == ("inputs",) and "inputs" not in names
         self.arguments: tuple[str, ...] = ()
         self.key: tuple[Any, ...] = ("parameters",)
         self.values: list[Any] = []
+        self._written = wrt if type(wrt) is str or (are_names and type(wrt) is tuple) else None
+        self._contents = None if are_names else contents(wrt)
+        self._places: tuple[Program, int, array[int]] | None = None  # see `_places_in`
         if self._are_parameters:
             return
-        if given and all(isinstance(name, str) for name in given):
+        if are_names:
             for name in given:
                 if name not in names and not self.are_inputs:
                     known = ", ".join([repr(name) for name in names])
@@ -172,10 +176,38 @@ class GradientVariables:
         """
         if self._are_parameters:
             return as_list(zero_frozen(gradient, parameters), numpy)
-        place = {p: i for i, p in enumerate(parameters)}
+        places = self._places_in(program, parameters)
+        if numpy:
+            found = array("d", numpy.append(gradient, 0.0)[numpy.frombuffer(places, "q")].tobytes())
+        else:
+            found = array("d", [gradient[place] if place >= 0 else 0.0 for place in places])
+        return as_list(found, numpy) if self._is_flat else self._nested(found)
+
+    def _places_in(self, program: Program, parameters: Sequence[Value]) -> array[int]:
+        """Return, for each variable, its index in `parameters`, or -1 if it is not among them; see `of_mean`.
+
+        The indices are kept for the next call if all variables are parameters of `program`. `is_for` has then looked
+        whether one of them is frozen, and nothing else can be wrong with them.
+        """
+        if self._places and self._places[:2] == (program, len(parameters)):
+            return self._places[2]
         program.check_variables("value_and_grad", self.values)
-        found = array("d", [gradient[place[x]] if x in place else 0.0 for x in self.values])
-        return as_list(found, numpy) if self._is_flat else self._nested(found.tolist())
+        place = {p: i for i, p in enumerate(parameters)}
+        found = array("q", [place.get(x, -1) for x in self.values])
+        if all(0 <= i < len(program.parameters) for i in found):
+            self._places = program, len(parameters), found
+        return found
+
+    def is_for(self, wrt: Any) -> bool:
+        """Return whether these are the variables `wrt`: the same names, or `Value`s of which none is frozen now."""
+        if self._written is not None:
+            is_text = type(wrt) is str or (type(wrt) is tuple and all(isinstance(name, str) for name in wrt))
+            return is_text and bool(wrt == self._written)
+        if self._contents is None or (now := contents(wrt)) is None:
+            return False
+        (structure, leaves), (known, values) = now, self._contents
+        same = structure == known and len(leaves) == len(values) and all(map(operator.is_, leaves, values))
+        return same and not some_frozen(values)
 
     def of_samples(
         self, parts: Sequence[BatchPart], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
@@ -272,6 +304,40 @@ class GradientVariables:
             if name not in recording.arguments:
                 raise ValueError(f"value_and_grad(): wrt has {name!r}, which is a static argument or not passed")
         return [x for name in self.arguments for x in recording.loss.inputs[recording.arguments[name][0]]]
+
+
+def contents(wrt: Any) -> tuple[Any, list[Value]] | None:
+    """Return how `wrt`, a nesting of `Value`s, is nested, and its leaves; None if it is something else.
+
+    Two nestings of the same classes, shapes and keys have equal first items. Unlike `flatten`, this makes no paths.
+
+    >>> x, y = Value(1), Value(2)
+    >>> contents({"w": [x, y]}) == contents({"w": (x, y)}), contents({"w": [x, y]}) == contents({"w": [x, y]})
+    (False, True)
+    """
+    found: list[Value] = []
+
+    def is_value(kind: type) -> bool:
+        return issubclass(kind, Value)
+
+    def structure_of(x: Any) -> Any:
+        kind: Any = type(x)
+        if is_of_numpy(x) and x.ndim:
+            x, extra = x.ravel().tolist(), x.shape
+        elif kind is dict:
+            x, extra = [*x.values()], (*x,)
+        elif kind is list or kind is tuple:
+            extra = len(x)
+        else:
+            found.append(x)
+            return kind
+        if all(map(is_value, {*map(type, x)})):
+            found.extend(x)
+            return kind, extra
+        return kind, extra, [*map(structure_of, x)]
+
+    structure = structure_of(wrt)
+    return (structure, found) if all(map(is_value, {*map(type, found)})) else None
 
 
 def _with_doubles(x: Any) -> Any:
