@@ -11,8 +11,9 @@ code:
     derivatives    defines `Program`, a `Runnable` that adds derivatives for each row: gradient, Jacobian and Hessian
     program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
-    instructions   checks the graph when a program is made (`Graph`), and lowers it, and its gradient, to instructions
-                   without duplicates; has `StraightLineWriter`, which walks straight-line code, for LLVM and for C
+    instructions   checks the graph when a program is made (`Graph`), and lowers it (`Lowering`), and its gradient
+                   (`differentiate`), to instructions without duplicates (`Code`); has `StraightLineWriter`, which walks
+                   straight-line code, for LLVM and for C
     loops          has `Schedule`, which finds loops and orders the instructions, and `Plan`; see "plan" below. In four
                    steps, instructions become code: each of the classes `Schedule`, `Plan` and `Tables` takes an object
                    of the one before, and `Threaded` or `NativeCode` adds straight-line code to the last
@@ -164,7 +165,7 @@ optimistic code, each with a test for nan of its own. Careful code also computes
 
     without gates   the gradient of a mean; multiplications for each row have no gates for their factors, but all other
                     gates are there. If a total is not finite, the driver `finish` leaves nan in a number that
-                    `Executable.mend` reads, and in training the driver `fit`; see `Lowering.differentiate`
+                    `Executable.mend` reads, and in training the driver `fit`; see `instructions.gradient.differentiate`
     without masks   a derivative for each row, whose entries are searched for nan (in calls with arrays, by `finds_nan`,
                     as are the results of merged programs); see `Program.derivative_for_calls`
     merged          a program that computes all branches that were recorded; its first output is nan for a row of

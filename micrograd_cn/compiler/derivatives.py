@@ -29,8 +29,8 @@ from .data.nodes import some_frozen
 from .data.parameters import reached_nodes
 from .data.partition import has_nan
 from .data.rows import as_result, numpy_if_array, row_numbers, writable_address
-from .instructions.builder import is_of_the_table
-from .instructions.lowering import DETACH
+from .instructions.formulas import is_of_the_table
+from .instructions.graph import DETACH
 from .program import Mismatch, Runnable, close
 from .runtime.executable import without_collector
 from .threads.tasks import check_threads

@@ -26,7 +26,7 @@ from .data.nodes import first_unfrozen
 from .data.parameters import Gradients, add_gradients, reached_nodes, visited_nodes
 from .data.rows import as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket, copy_numbers
-from .instructions.lowering import DETACH
+from .instructions.graph import DETACH
 from .llvm.machine import Memory
 from .loops.places import WORD
 from .python import ParameterNames, source

@@ -21,8 +21,8 @@ from ..module import Module
 from ..ops import table
 from ..ops.operation import Op
 from ..text.formula import FormulaSteps
-from .instructions.builder import CodeBuilder
-from .instructions.lowering import DETACH, evaluation_order
+from .instructions.formulas import Formulas
+from .instructions.graph import DETACH, evaluation_order
 
 COMPARISON_SIGNS = ("<", "<=", ">", ">=", "==", "!=")
 NUMERIC = ("abs",)  # functions that accept both numbers and arrays
@@ -151,7 +151,7 @@ class PythonWriter:
 
     Args:
         leaves: the names of the leaves, which begin with their origin, such as "w0" and "x1".
-        code: the builder that traces the formula of an operation, so the operation is written as simpler operations.
+        formulas: the formulas of operations, so an operation is written as simpler operations.
 
     Attributes:
         origins: a dict from the name of each variable to the origins of its value.
@@ -162,14 +162,14 @@ class PythonWriter:
         name_of: a dict from each expression to the name of the variable that has its value.
     """
 
-    def __init__(self, leaves: Iterable[str], code: CodeBuilder) -> None:
+    def __init__(self, leaves: Iterable[str], formulas: Formulas) -> None:
         self.origins = {name: frozenset(name[0]) for name in leaves}
         self.all_origins = frozenset[str]().union(*self.origins.values())
         self.converted: set[str] = set()
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
         self.name_of: dict[str, str] = {}
-        self._code = code
+        self._formulas = formulas
 
     def assign(self, expression: str, names: Iterable[Name]) -> str:
         """Return the name of the variable that has an expression's value. Add an assignment if there is none yet.
@@ -245,7 +245,7 @@ class PythonWriter:
             names: the operands, as names, constants or comparisons.
         """
         known = [name if isinstance(name, float) else None for name in names]
-        formula = self._code.formula((printed, "formula"), known, printed)
+        formula = self._formulas.of(printed, "formula", known)
         [result] = formula.run(names, lambda row, operands: self.apply(row, operands, op in SMOOTH), float)
         return result
 
@@ -258,7 +258,7 @@ class PythonWriter:
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:
             return
-        inside = PythonWriter(operands, self._code)
+        inside = PythonWriter(operands, self._formulas)
         result = inside.text(inside._formula(op, op, operands))
         self.helpers |= inside.helpers
         lines = textwrap.indent("\n".join([*inside.lines, f"return {result}"]), 8 * " ")
@@ -360,7 +360,7 @@ def source(
         single: whether the function returns one number instead of a list of numbers.
         named: the parameters by name, if the function shall take its parameters as a dict. If this is None, the
             function takes a list.
-        users_formulas: the formulas of users' operations that were traced before, see `CodeBuilder`.
+        users_formulas: the formulas of users' operations that were traced before, see `Formulas`.
 
     Raises:
         TypeError: `named` is neither a module nor a dict, or has an entry that is no `Value`; or an operation cannot be
@@ -373,7 +373,7 @@ def source(
         read = traverse(*outputs)[1].union(outputs)
         parameters = in_order_of_names(entries, parameters, read)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
-    writer = PythonWriter([*ws, *xs], CodeBuilder(users_formulas))
+    writer = PythonWriter([*ws, *xs], Formulas(users_formulas))
     leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
     names: dict[Value, Name] = {**constants, **leaves}
     for node in evaluation_order(outputs):

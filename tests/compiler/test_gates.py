@@ -11,7 +11,9 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, log, relu, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.instructions.lowering import Graph, Lowering
+from micrograd_cn.compiler.instructions.gradient import differentiate
+from micrograd_cn.compiler.instructions.graph import Graph
+from micrograd_cn.compiler.instructions.lowering import Lowering
 from micrograd_cn.optim import SGD
 
 ROWS = [1, 2, 5, 40]  # rows one at a time, an unfinished block, and several blocks
@@ -40,7 +42,7 @@ def _samples(n):
 def _selects(y, inputs, gated):
     """Return how many selections the code has that computes the gradient of a graph."""
     lowering = Lowering(Graph([y], inputs))
-    lowering.differentiate(gated)
+    differentiate(lowering, gated)
     return sum(opcode == "select" for opcode, *_ in lowering.code.instructions)
 
 

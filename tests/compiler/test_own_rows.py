@@ -10,7 +10,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.instructions import builder
+from micrograd_cn.compiler.instructions import formulas
 from micrograd_cn.compiler.instructions.code import FORMULAS, MAX_INLINED
 from micrograd_cn.compiler.llvm.machine import machine
 from micrograd_cn.compiler.runtime import executable
@@ -225,8 +225,8 @@ def test_formulas_of_helpers_of_the_table_are_traced_once_in_a_process(monkeypat
     w = Value(2.0)
     compile(lambda x: (w * x - 1.0) ** 2).backward([(3.0,)])
     traced = []
-    trace_formula = builder._trace_formula
-    monkeypatch.setattr(builder, "_trace_formula", lambda *args: traced.append(args) or trace_formula(*args))
+    trace_formula = formulas._trace_formula
+    monkeypatch.setattr(formulas, "_trace_formula", lambda *args: traced.append(args) or trace_formula(*args))
     compile(lambda x: (w * x - 1.0) ** 2).backward([(3.0,)])
     assert not traced
     cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))

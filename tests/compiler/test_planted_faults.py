@@ -22,9 +22,10 @@ from micrograd_cn.compiler.data import parameters, rows
 from micrograd_cn.compiler.function import jit
 from micrograd_cn.compiler.function.hooks import RecordingHooks
 from micrograd_cn.compiler.instructions import fusion
-from micrograd_cn.compiler.instructions.builder import CodeBuilder
 from micrograd_cn.compiler.instructions.code import SAMPLE
-from micrograd_cn.compiler.instructions.lowering import Lowering
+from micrograd_cn.compiler.instructions.formulas import Formulas
+from micrograd_cn.compiler.instructions.gradient import _ReverseMode
+from micrograd_cn.compiler.instructions.lowering import CodeBuilder
 from micrograd_cn.compiler.llvm import elementary
 from micrograd_cn.compiler.llvm import machine as machines
 from micrograd_cn.compiler.llvm.lanes import Lanes, StraightLineLanes
@@ -144,14 +145,14 @@ def change_result(patch, kind, name, change):
 
 
 def lost_contribution(patch):
-    gradient = Lowering._gradient_of
+    gradient = _ReverseMode._gradient_of
 
     def of_one_less(self, node, received):
         pairs = received.pairs
         pairs[node] = pairs[node][: max(len(pairs[node]) - 1, 1)]
         return gradient(self, node, received)
 
-    patch.setattr(Lowering, "_gradient_of", of_one_less)
+    patch.setattr(_ReverseMode, "_gradient_of", of_one_less)
 
 
 def lost_product(patch):
@@ -165,13 +166,13 @@ def lost_product(patch):
 
 
 def stale_constant(patch):
-    formula, first = CodeBuilder.formula, {}
+    formula, first = Formulas.of, {}
 
-    def of_the_first_constants(self, key, known, op):
+    def of_the_first_constants(self, op, kind, known):
         kinds = tuple([x is None for x in known])
-        return first.setdefault((key, kinds), formula(self, key, known, op))
+        return first.setdefault((op, kind, kinds), formula(self, op, kind, known))
 
-    patch.setattr(CodeBuilder, "formula", of_the_first_constants)
+    patch.setattr(Formulas, "of", of_the_first_constants)
 
 
 def lost_last_product(patch):

@@ -13,6 +13,7 @@ from ...derivatives.tree import flatten
 from ...engine import Value
 from ...optim import Optimizer
 from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair, Scatter
+from ..instructions.gradient import differentiate
 from ..instructions.lowering import Lowering
 from ..loops.schedule import Schedule
 from ..loops.totals import Totals
@@ -161,7 +162,7 @@ class File:
         """Return the text of the C function that computes the mean output of some rows and this mean's gradient."""
         lowering = self.lowering
         if not lowering.gradients:
-            lowering.differentiate()
+            differentiate(lowering)
         loops = self.make_loops([*lowering.outputs, *lowering.gradients], lowering.totals)
         schedule, code = loops.schedule, loops.code
         sums, phase = schedule.totals, code.phase

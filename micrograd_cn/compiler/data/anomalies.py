@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ...engine import Value
 from ...graph.context import here, recording
-from ..instructions.lowering import Graph
+from ..instructions.graph import Graph
 from .columns import Numbers
 from .replay import copied_leaves, replay
 

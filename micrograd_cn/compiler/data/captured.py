@@ -12,7 +12,7 @@ from typing import Any
 
 from ...engine import Value, constant, traverse
 from ...graph.node import Node
-from ..instructions.lowering import evaluation_order
+from ..instructions.graph import evaluation_order
 
 
 class CapturedValue(Value):

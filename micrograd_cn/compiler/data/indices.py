@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ...engine import Value
 from ...graph.context import recording
-from ..instructions.lowering import Graph, is_check, is_nan
+from ..instructions.graph import Graph, is_check, is_nan
 from .arrays import FlatNumbers
 from .columns import Numbers
 from .replay import copied_leaves, replay

@@ -14,7 +14,7 @@ from ...graph.interrupts import at_once
 from ...ops.number import number
 from ...ops.operation import Op
 from ...optim.optimizer import list_of_parameters
-from ..instructions.lowering import DETACH
+from ..instructions.graph import DETACH
 from ..threads.forks import ForkSafeLock
 from .arrays import flat_doubles, is_column
 from .captured import CapturedValue

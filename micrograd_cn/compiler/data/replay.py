@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ...engine import Value, record
 from ...ops.operation import Op
-from ..instructions.lowering import Graph
+from ..instructions.graph import Graph
 
 
 def copied_leaves(graph: Graph, numbers: Sequence[float]) -> dict[Value, Value]:

@@ -23,7 +23,7 @@ from ...ops.operation import Op
 from ...ops.registry import OPS
 from ..data.captured import CapturedValue, capture, describe
 from ..data.parameters import held_elsewhere
-from ..instructions.lowering import DETACH, check_gradient_flow
+from ..instructions.graph import DETACH, check_gradient_flow
 from ..threads.forks import ForkSafeLock
 from .guards import Guard
 from .traced import (

@@ -25,7 +25,7 @@ from ..data.captured import with_kept_constants, with_leaves
 from ..data.parameters import visited_nodes
 from ..data.partition import compile_kernels, has_nan
 from ..derivatives import Kind, Program
-from ..instructions.lowering import evaluation_order
+from ..instructions.graph import evaluation_order
 from ..llvm.lanes import ARITHMETIC
 from ..llvm.machine import machine
 from ..runtime.executable import MAX_SCALAR_ROWS

@@ -27,7 +27,9 @@ from ..data.columns import address
 from ..data.parameters import CachedData
 from ..data.rows import row_numbers
 from ..instructions.code import copied
-from ..instructions.lowering import Graph, Lowering
+from ..instructions.gradient import differentiate
+from ..instructions.graph import Graph
+from ..instructions.lowering import Lowering
 from ..llvm.builtin import builtin_function
 from ..llvm.machine import Machine, Memory, machine
 from ..loops.places import WORD
@@ -296,7 +298,7 @@ class Executable:
     def spoiled_address(self, buffers: Buffers) -> int:
         """Return the address of a number that is nan if the gradient in `buffers` has to be computed again, with gates.
 
-        A gate is an instruction that keeps a gradient from being nan; see `Lowering.differentiate`.
+        A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`.
         """
         return buffers.scalars.address + 2 * WORD * self._gradients_at if self._checks else NEVER_SPOILED.address
 
@@ -304,7 +306,7 @@ class Executable:
         """Compute the gradient in `buffers` anew by code with gates, if this code has none and a total is not finite.
 
         A total is a sum over the rows of a batch. A gate is an instruction that keeps a gradient from being nan; see
-        `Lowering.differentiate`. The other arguments are those with which the gradient was computed.
+        `instructions.gradient.differentiate`. The other arguments are those with which the gradient was computed.
         """
         if not self._checks or not isnan(buffers.scalars.view[2 * self._gradients_at]):
             return
@@ -410,7 +412,7 @@ class CompiledGraph:
         def make() -> Lowering:
             known: Lowering | None = self._cache.get("lowering")
             lowering = copied_lowering(known) if known else Lowering(self.graph)  # an interrupt may leave it half done
-            lowering.differentiate(gated)
+            differentiate(lowering, gated)
             return lowering
 
         return self._lower_once("gated" if gated else "differentiated", make)
@@ -426,7 +428,7 @@ class CompiledGraph:
 
         `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. "gated" is
         like "gradient", but the code has all gates. It is used where the gradient is nan without them; see
-        `Lowering.differentiate`.
+        `instructions.gradient.differentiate`.
         """
 
         def make() -> Tables:

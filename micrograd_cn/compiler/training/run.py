@@ -117,7 +117,7 @@ class GradientRunner:
             self._use(self.compiled.select_tier(self.executable.kind, self._rows, left))
 
     def use_gates(self) -> None:
-        """Switch to code whose gradients have gates; see `Lowering.differentiate`.
+        """Switch to code whose gradients have gates; see `instructions.gradient.differentiate`.
 
         Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite.
         """

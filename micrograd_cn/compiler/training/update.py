@@ -14,8 +14,8 @@ from typing import Any
 from ... import optim
 from ...optim import Optimizer
 from ..data.surroundings import ReachableCode, Snapshot, Surroundings
-from ..instructions.builder import CodeBuilder
 from ..instructions.code import BATCH, SAMPLE, Code
+from ..instructions.lowering import CodeBuilder
 from ..llvm.machine import Memory, machine
 from ..loops.places import WORD
 from ..loops.plan import Plan

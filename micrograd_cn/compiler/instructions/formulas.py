@@ -1,0 +1,209 @@
+"""Trace the formulas of operations: lists of steps, which are simpler operations.
+
+The formula of an operation is traced when it is first needed: the operation's Python code is run with symbols as
+operands. In the same way, the formulas of its partial derivatives are found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from ...ops import OPS
+from ...ops.operation import Op
+from ...ops.registry import is_known
+from ...text.formula import FormulaError, FormulaSteps, Term, expand, formula_steps, trace
+from .code import ARITY, FCMP_CONDITIONS, GATHER, LEAF_OPCODES, START, SUM_OPCODES, bits
+
+FUNCTION_OR_COMPARISON = re.compile(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*")  # an opcode that an operation may have
+MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for other constant inputs, at most
+MAX_FORMULA_OPERANDS = 4  # a formula with more operands is neither specialised for constants nor made one opcode
+INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # always part of a formula's opcode; other constants may be operands
+MAX_TRACED = 1000  # at most so many formulas of the operations in `OPS` are kept for all programs of the process
+
+
+class Formulas:
+    """The formulas of operations that code uses. Each is traced when it is first needed.
+
+    Args:
+        of_users: a dict that becomes the attribute of this name. All code for one graph shares a dict, so a user's
+            operation is the same in all of it, even if the operation's functions read something that changes.
+
+    Attributes:
+        of_users: the formulas of users' operations. A key has the operation, the kind of formula ("formula", "partials"
+            or "contributions", see `_trace_formula`), and the bits of the inputs that are constants.
+        op_names: for each opcode that a checked operation is lowered to, the operation's name, for error messages.
+    """
+
+    def __init__(self, of_users: dict[Any, FormulaSteps] | None = None) -> None:
+        self.of_users = {} if of_users is None else of_users
+        self.op_names: dict[str, str] = {}
+        self._traced: dict[Any, FormulaSteps] = {}  # with keys like those of `of_users`
+        # For each operation and kind of formula, how many formulas with constant inputs have been requested that were
+        # not traced yet. Once there are MAX_SPECIALIZATIONS, later requests get the formula without constants.
+        self._specializations: defaultdict[tuple[Op, str], int] = defaultdict(int)
+        self._inline_constants: dict[int, set[str]] = {}
+        self._ids_of_users: set[int] = set()
+        self._checked: set[tuple[Op, int]] = set()
+
+    def check(self, op: Op, count: int) -> None:
+        """Raise TypeError if the operation cannot be compiled with `count` operands.
+
+        If the operation is lowered to an opcode, its name is recorded in `op_names` under this opcode.
+        """
+        if op.lowerings.summands or op.lowerings.is_gather or (op, count) in self._checked:
+            return
+        if op.lowerings.machine:
+            _check_opcode(op, count)
+            self.op_names[op.lowerings.machine] = op.name
+        else:
+            for row, used in self.of(op, "formula", [None] * count).steps:
+                self.check(row, len(used))
+        self._checked.add((op, count))
+
+    def of(self, op: Op, kind: str, known: Sequence[float | None]) -> FormulaSteps:
+        """Return a formula of an operation. The formula is traced when it is first needed.
+
+        Args:
+            op: the operation.
+            kind: "formula", "partials" or "contributions", see `_trace_formula`.
+            known: for each input of the formula, its value if it is a constant, else None. A formula may be simpler if
+                some inputs are constants.
+
+        Raises:
+            TypeError: the operation's own code raises an error, or uses functions that are not operations of
+                `micrograd_cn.ops`.
+        """
+        general: list[float | None] = [None] * len(known)
+        if len(known) > MAX_FORMULA_OPERANDS:
+            known = general
+        key = op, kind, tuple([x if x is None else bits(x) for x in known])
+        if key in self._traced:
+            return self._traced[key]
+        is_special = known.count(None) < len(known)
+        if is_special:
+            self._specializations[op, kind] += 1
+            if self._specializations[op, kind] > MAX_SPECIALIZATIONS:
+                return self.of(op, kind, general)
+        try:
+            if is_known(op):
+                found = _traced(key, known)
+            elif key in self.of_users:
+                found = self.of_users[key]
+            else:
+                # One trace serves for all constants, since the functions may read something that has changed since
+                found = _specialized(self.of(op, kind, general), known) if is_special else _traced(key, known)
+                self.of_users[key] = found
+            self._traced[key] = found
+            steps = self.of(op, kind, general).steps if is_special else found.steps
+        except FormulaError:
+            raise
+        except Exception as error:  # from the code of a user-defined operation
+            what = f"{type(error).__name__} in its {kind}: {error}"
+            raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
+        self._inline_constants[id(found)] = self._constants_in(steps) | INLINE_CONSTANTS
+        if not is_of_the_table(op):
+            self._ids_of_users.add(id(found))
+        return found
+
+    def _constants_in(self, steps: Sequence[tuple[Op, list[int | float]]]) -> set[str]:
+        """Return, as text, the constants that occur in the steps of a formula.
+
+        A step may be an operation that has a formula of its own. If this operation has no derivatives, like a
+        polynomial that only the formula uses, the constants of the operation's formula are included.
+        """
+        found = set()
+        for op, xs in steps:
+            found |= {repr(x) for x in xs if isinstance(x, float)}
+            if not op.lowerings.machine and type(op.partials) is tuple and not any(op.partials):
+                found |= self._constants_in(self.of(op, "formula", [None] * len(xs)).steps)
+        return found
+
+    def inline_constants(self, formula: FormulaSteps) -> set[str]:
+        """Return, as text, the constants that are part of the opcode of a formula. Other constants may be operands."""
+        return self._inline_constants.get(id(formula), INLINE_CONSTANTS)
+
+    def is_of_user(self, formula: FormulaSteps) -> bool:
+        """Return whether a formula is that of a user's operation."""
+        return id(formula) in self._ids_of_users
+
+
+def _check_opcode(op: Op, count: int) -> None:
+    opcode = op.lowerings.machine
+    if opcode in (GATHER, START, *SUM_OPCODES, *LEAF_OPCODES) or not FUNCTION_OR_COMPARISON.fullmatch(opcode):
+        raise TypeError(f"the operation {op.name!r} has lowerings.machine={opcode!r}, which cannot name a function")
+    if opcode.startswith("fcmp") and opcode not in ARITY:
+        raise TypeError(
+            f"the operation {op.name!r} has lowerings.machine={opcode!r}; a comparison is 'fcmp' and one of "
+            + ", ".join(FCMP_CONDITIONS)
+        )
+    if ARITY.get(opcode, count) != count:
+        raise TypeError(
+            f"the operation {op.name!r} has {count} operands, but its lowerings.machine={opcode!r} takes "
+            f"{ARITY[opcode]}"
+        )
+
+
+def is_of_the_table(op: Op) -> bool:
+    """Return whether `op` is an operation of the package's table, and not a user's own."""
+    return OPS.get(op.name) is op
+
+
+_of_the_table: dict[Any, FormulaSteps] = {}
+
+
+def _traced(key: tuple[Op, str, tuple[Any, ...]], known: Sequence[float | None]) -> FormulaSteps:
+    """Return the formula with a key like those of `Formulas.of_users`, see `_trace_formula`.
+
+    The formulas of operations in `micrograd_cn.ops` are kept for the whole process, at most MAX_TRACED of them. A
+    formula of a user's operation is traced for each graph, since the functions of this operation may depend on
+    variables that change.
+    """
+    op, kind, _ = key
+    if not is_known(op):
+        return _trace_formula(kind, known, op)
+    key_of_functions = key, op.partials, op.lowerings
+    if (found := _of_the_table.get(key_of_functions)) is None:
+        if len(_of_the_table) >= MAX_TRACED:
+            _of_the_table.clear()
+        found = _of_the_table[key_of_functions] = _trace_formula(kind, known, op)
+    return found
+
+
+def _specialized(formula: FormulaSteps, known: Sequence[float | None]) -> FormulaSteps:
+    """Return a formula with constants in the place of some inputs.
+
+    For each input, `known` has its value if it is a constant, else None.
+    """
+    terms = [Term() if x is None else x for x in known]
+
+    def apply(op: Op, xs: list[Any]) -> Any:
+        return Term("", op, tuple(xs)) if Term in map(type, xs) else op.forward(*xs)
+
+    return formula_steps(terms, formula.run(list[Any](terms), apply, float))
+
+
+def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> FormulaSteps:
+    """Trace one of an operation's formulas, and return its steps and results.
+
+    Args:
+        kind: which formula to trace. "formula" is the operation itself; its inputs are the operands. "partials"
+            computes the partial derivatives; its first input is the operation's result, and the operands follow.
+            "contributions" computes the numbers that an operation that selects, such as `where`, adds to the gradients
+            of its operands; its first input is the gradient of the operation's result, and the operands follow.
+        known: for each input, its value if it is a constant, else None. Constants are built into the formula.
+        op: the operation.
+    """
+    terms = [Term() if x is None else x for x in known]
+    if kind == "formula":
+        return formula_steps(terms, (expand(op, *terms),))
+    if kind == "contributions":
+        return formula_steps(terms, trace(lambda g, *xs: _contributions(op, g, xs), *terms, of=op))
+    return formula_steps(terms, trace(op.local_derivatives, *terms, of=op))
+
+
+def _contributions(op: Op, g: Any, xs: Sequence[Any]) -> tuple[Any, ...]:
+    found = [contribution(g) if contribution else None for contribution in op.selection(xs)]
+    return tuple([0.0 if x is None else x for x in found])

@@ -1,0 +1,328 @@
+"""Append the instructions of a gradient by the chain rule: reverse mode, as in `Value.backward`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from ... import ops
+from ...engine import Value
+from ...ops.operation import Op
+from .code import AFTER, SAMPLE, Pair, Scatter
+from .formulas import is_of_the_table
+from .lowering import Lowering
+
+# The gradient of a `take` from at most so many operands is made of selects instead of a `Scatter`. `CodeBuilder.apply`
+# takes one of 4 operands by a gather, but for their gradients, selects are faster in threaded and in native code.
+MAX_SELECTED_GRADIENTS = 4
+
+
+def differentiate(lowering: Lowering, gated: bool = True) -> None:
+    """Append instructions for the gradient of the only output's mean over the rows of a batch.
+
+    The gradient is with respect to every parameter. The chain rule is applied as in `Value.backward`. If a node
+    does not depend on the row, but the nodes that have it as an operand do, their contributions to its gradient are
+    added up over the rows of a batch, in a total. The total divided by the count of rows is then propagated to the
+    operands of the node.
+
+    If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
+    derivative would be nan. A gate prevents this: it replaces the partial derivative by 0 where no gradient
+    reaches the node. A layer of a network would have a gate for each weight, although factors are rarely
+    infinite. So if `gated` is not set, gates are omitted for the factors of multiplications that are computed for
+    each row. If a factor is infinite after all, a total may be nan. If all totals are finite, all gradients are
+    equal to those that code with gates computes. Code without gates is called optimistic; see
+    `micrograd_cn.compiler`.
+    """
+    _ReverseMode(lowering, gated).run()
+
+
+class _Contributions(NamedTuple):
+    """The summands of each node's gradient, which the backward pass collects.
+
+    Attributes:
+        pairs: for each node, the summands that are products, each as the instruction numbers of two factors.
+        terms: for each node, the instruction numbers of the other summands.
+    """
+
+    pairs: dict[Value, list[Pair]]
+    terms: dict[Value, list[int]]
+
+
+class _ReverseMode:
+    """One pass of reverse mode through a lowered graph, see `differentiate`."""
+
+    def __init__(self, lowering: Lowering, gated: bool) -> None:
+        self._lowering, self._gated, self._graph = lowering, gated, lowering.graph
+        self.code, self.number_of, self._numbers = lowering.code, lowering.number_of, lowering.numbers
+        lowering.totals, lowering.omits_gates = [], False  # an earlier call may have been interrupted
+        self.totals = lowering.totals
+        # Phases do not tell which nodes depend on the row: one folded to a constant may have a gradient for each row.
+        self.per_sample = {*self._graph.inputs}
+        [self._root] = self._graph.outputs
+        self._certain = {self._root}  # nodes that a gradient reaches, whatever the operations on the path select
+        # For each other node, the users that may pass a gradient to it, each with the `slot` of `_spread`.
+        self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
+        # The arguments of those calls of `_spread` that are not in `_sources` yet: few graphs ever need them there
+        self._spreads: list[tuple[Value, Sequence[Value], int | None]] = []
+        self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
+        self._reach_totals: dict[int, int] = {}  # the total of each of these numbers, where one is needed
+        self._scatters: dict[tuple[Value, ...], Scatter] = {}  # by the operands from which `take` selects
+        self._scattered: set[Value] = set()  # the nodes of `take` whose gradients are scattered
+        self._reach_scatters: dict[Value, Scatter] = {}  # for some of them, in which rows a gradient is scattered
+        self._slots: dict[tuple[Op, int], tuple[list[bool], list[bool]]] = {}  # the results of `_slots_of`
+
+    def run(self) -> None:
+        """Append the instructions, and set the lowering's attributes `totals`, `gradients` and `omits_gates`."""
+        wanted = self._find_wanted()
+        contributions = _Contributions({node: [] for node in wanted}, {node: [] for node in wanted})
+        if self._root in wanted:
+            contributions.terms[self._root].append(self.code.append(("seed",), SAMPLE))
+        for node, op in reversed(self._graph.operations):
+            if node in wanted and (contributions.pairs[node] or contributions.terms[node]):
+                upstream = self._gradient_of(node, contributions)
+                if op.lowerings.summands:
+                    self._propagate_through_sum(op, node, upstream, contributions)
+                else:
+                    self._propagate(op, node, upstream, contributions)
+        self._lowering.gradients = [self._gradient_of(leaf, contributions) for leaf in self._graph.parameters]
+
+    def _find_wanted(self) -> set[Value]:
+        """Return the parameters and the nodes through which gradients flow to them. Find `per_sample`, too."""
+        wanted = set(self._graph.parameters)
+        for node, op in self._graph.operations:
+            parents = node.operands
+            if not self.per_sample.isdisjoint(parents):
+                self.per_sample.add(node)
+            if not wanted.isdisjoint(parents) and (op.lowerings.summands or _any_propagates(op, parents, wanted)):
+                wanted.add(node)
+        return wanted
+
+    def _propagate(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
+        """Append instructions for a node's contributions to the gradients of its operands.
+
+        A contribution is the node's gradient times the partial derivative.
+
+        Args:
+            op: the node's operation.
+            node: the node.
+            upstream: the instruction number of the node's gradient.
+            contributions: the summands of all gradients, to which this method adds the products.
+        """
+        pairs, terms = contributions
+        parents, code, certain = node.operands, self.code, node in self._certain
+        xs = self._numbers(parents)
+        flows, left_out = self._slots_of(op, len(parents))
+        if op.lowerings.is_gather and op.selects and self._scatter(op, node, upstream, terms):
+            return
+        chosen = code.contributions(op, upstream, xs) if op.selects else []
+        partials = chosen if op.selects and all(left_out) else code.partials(op, self.number_of[node], xs)
+        for slot, parent in enumerate(parents):
+            if not flows[slot] or parent not in pairs:
+                continue
+            if left_out[slot]:
+                self._spread(node, (parent,), slot)
+                if code.constant_value(chosen[slot]) != 0.0:
+                    terms[parent].append(chosen[slot])
+                continue
+            self._spread(node, (parent,), None)
+            value = code.constant_value(partials[slot])
+            if value == 1.0:
+                terms[parent].append(upstream)
+            elif certain or (value is not None and math.isfinite(value)):
+                pairs[parent].append((upstream, partials[slot]))
+            elif not self._gated and partials[slot] in xs and value is None and node in self.per_sample:
+                self._lowering.omits_gates = True
+                pairs[parent].append((upstream, partials[slot]))
+            else:
+                pairs[parent].append((upstream, self._if_reached(node, partials[slot])))
+
+    def _slots_of(self, op: Op, count: int) -> tuple[list[bool], list[bool]]:
+        """Return two lists: for each operand, whether a gradient may flow to it, and whether it may be left unselected.
+
+        `count` is the count of the operation's operands.
+        """
+        if (known := self._slots.get((op, count))) is None:
+            flows = [op.propagates_gradient_to(slot) for slot in range(count)]
+            known = self._slots[op, count] = flows, [op.may_leave_out(slot) for slot in range(count)]
+        return known
+
+    def _if_reached(self, node: Value, partial: int) -> int:
+        """Append a value that is `partial`, or 0 if no gradient reaches the node. Return its instruction number.
+
+        `partial` is the instruction number of a partial derivative of the node.
+
+        If no gradient reaches the node, the node's gradient is 0, and the product of this 0 and an infinite partial
+        derivative would be nan.
+        """
+        return self.code.apply(ops.where, [self._reach_of(node), partial, self.code.constant(0.0)])
+
+    def _scatter(self, op: Op, node: Value, upstream: int, terms: dict[Value, list[int]]) -> bool:
+        """Scatter the gradient of a `take`: in each row it is added to the total of the operand that the index selects.
+
+        Args:
+            op: the operation of the node. A user's own gather is left alone, since it may pass only a part of the
+                gradient to the operand that it loads.
+            node: the node of the `take`.
+            upstream: the instruction number of the node's gradient.
+            terms: the summands of all gradients, to which this method adds the totals.
+
+        Returns:
+            whether the gradient is scattered. It is not if the operation is a user's own, if it selects one of at most
+            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if another operand does.
+        """
+        index, *xs = node.parents
+        if not is_of_the_table(op):
+            return False
+        if len(xs) <= MAX_SELECTED_GRADIENTS or index not in self.per_sample or not self.per_sample.isdisjoint(xs):
+            return False
+        key = tuple(xs)
+        if key not in self._scatters:
+            self._scatters[key] = self._new_scatter(len(xs))
+            for total, x in zip(self._scatters[key].totals, xs, strict=True):
+                if x in terms:
+                    terms[x].append(self.code.append(("mean", total), AFTER))
+        self._scatters[key].sources.append((self.number_of[index], upstream))
+        self._scattered.add(node)
+        for slot, x in enumerate(xs, 1):
+            if x in terms:
+                self._spread(node, (x,), slot)
+        return True
+
+    def _new_scatter(self, count: int) -> Scatter:
+        """Append `count` totals, sums over the rows of a batch, to `totals`. Return a `Scatter` that has them.
+
+        It has no sources yet.
+        """
+        first = len(self.totals)
+        scatter = Scatter(range(first, first + count), [])
+        self.totals += [scatter] * count
+        return scatter
+
+    def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
+        """Append instructions for the contributions of a sum of products to the gradients of its operands.
+
+        The operands are the factors of the products, and the terms that are added without a factor. The partial
+        derivative with respect to a factor is the other factor of the product, and with respect to a term it is 1.
+
+        Args:
+            op: the operation that computes the sum.
+            node: the node of the sum.
+            upstream: the instruction number of the node's gradient.
+            contributions: the summands of all gradients, to which this method adds those of the operands.
+        """
+        assert op.lowerings.summands
+        pairs, terms = contributions
+        products, added = op.lowerings.summands(*node.parents)
+        reached = [x for x in chain(chain.from_iterable(products), added) if x in terms]
+        self._spread(node, reached, None)
+        one, number_of = self.code.constant(1.0), self.number_of
+        infinite = None if node in self._certain else self._lowering.infinite
+        for sides in (products, [(b, a) for a, b in products]):
+            for a, b in sides:
+                if a in pairs:
+                    if (factor := number_of[b]) == one:
+                        terms[a].append(upstream)
+                    elif infinite and factor in infinite:
+                        pairs[a].append((upstream, self._if_reached(node, factor)))
+                    else:
+                        pairs[a].append((upstream, factor))
+        for x in added:
+            if x in terms:
+                terms[x].append(upstream)
+
+    def _spread(self, source: Value, targets: Sequence[Value], slot: int | None) -> None:
+        """Record that a gradient may flow from a node to some of its operands, for `_reach_of`.
+
+        Args:
+            source: the node.
+            targets: the operands.
+            slot: the index of the operand among the node's operands, if the node's operation may leave the operand
+                unselected; else None. If there are several operands, it may leave none unselected.
+        """
+        if slot is None and source in self._certain:
+            self._certain.update(targets)
+        else:
+            self._spreads.append((source, targets, slot))
+
+    def _reach_of(self, node: Value) -> int:
+        """Append a value that is 0 if no gradient reaches the node, else positive. Return its instruction number.
+
+        No gradient reaches a node if, on every path from the root to it, an operation has selected another operand.
+        """
+        for source, targets, slot in self._spreads:
+            for target in targets:
+                self._sources.setdefault(target, []).append((source, slot))
+        self._spreads.clear()
+        stack = [] if node in self._reach else [node]
+        while stack:
+            sources = self._sources[stack[-1]]
+            waiting = [x for x, _ in sources if x not in self._certain and x not in self._reach]
+            if waiting:
+                stack += waiting
+                continue
+            target = stack.pop()
+            terms = dict.fromkeys(self._reach_through(*source, target) for source in sources)  # often only one
+            self._reach[target] = self.code.dot([], [*terms])
+        return self._reach[node]
+
+    def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
+        """Append a value that is 0 if no gradient reaches `target` from `source`, a node that has it as an operand.
+
+        Return the value's instruction number. `slot` is the index of `target` among the operands if the operation of
+        `source` may leave it unselected, else None.
+
+        If `source` depends on the row, and `target` does not, the value is a total over the rows of a batch. It is 0 if
+        no gradient reaches `target` in any row.
+        """
+        reach = self._reach.get(source, self.code.constant(1.0))
+        if slot is not None and source in self._scattered:
+            if source not in self._reach_scatters:
+                self._reach_scatters[source] = self._new_scatter(len(source.operands) - 1)
+                self._reach_scatters[source].sources.append((self.number_of[source.operands[0]], reach))
+            return self.code.append(("mean", self._reach_scatters[source].totals[slot - 1]), AFTER)
+        if slot is not None:
+            assert source.op
+            chosen = self.code.contributions(source.op, reach, self._numbers(source.operands))[slot]
+            zero, (opcode, *used) = self.code.constant(0.0), self.code.instructions[chosen]
+            if opcode == "select" and {*used[1:]} == {reach, zero}:
+                reach = chosen
+            else:  # contributions of a user's own operation may cancel, or underflow, but what reaches a node may not
+                reach = self.code.apply(ops.where, [chosen, reach, zero])
+        if target in self.per_sample or reach not in self.code.per_sample:
+            return reach
+        if reach not in self._reach_totals:
+            self._reach_totals[reach] = self._total(((reach, self.code.constant(1.0)),))
+        return self._reach_totals[reach]
+
+    def _gradient_of(self, node: Value, contributions: _Contributions) -> int:
+        """Append a node's gradient, the sum of the contributions to it, and return its instruction number."""
+        code, pairs, terms = self.code, contributions.pairs[node], contributions.terms[node]
+        if node in self.per_sample:
+            return code.dot(pairs, terms)
+        per_sample = code.per_sample
+        if (
+            len(pairs) == 1 and not terms and pairs[0][0] in per_sample
+        ):  # a shortcut, since every weight of a layer is like this
+            return self._total(tuple(pairs))
+        products = [pair for pair in pairs if pair[0] in per_sample]
+        others = [pair for pair in pairs if pair[0] not in per_sample]
+        products += [(t, code.constant(1.0)) for t in terms if t in per_sample]
+        rest = [t for t in terms if t not in per_sample]
+        if products:
+            rest.append(self._total(tuple(products)))
+        return code.dot(others, rest)
+
+    def _total(self, products: tuple[Pair, ...]) -> int:
+        """Add a total: the sum of these products over the rows of a batch.
+
+        Return the instruction number of the mean, which is the total divided by the count of rows.
+        """
+        self.totals.append(products)
+        return self.code.append(("mean", len(self.totals) - 1), AFTER)
+
+
+def _any_propagates(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
+    """Return whether an operation with the operands `parents` propagates a gradient to an operand in `wanted`."""
+    return any(x in wanted and op.propagates_gradient_to(k) for k, x in enumerate(parents))

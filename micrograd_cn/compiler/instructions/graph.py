@@ -1,0 +1,209 @@
+"""Sort the nodes of a recorded graph into operations, parameters and constants, and check that they can be compiled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+from ...engine import Value, topological_order, traverse
+from ...ops.operation import Op, Selection
+from ...ops.registry import is_known
+from ...text.formula import FormulaSteps
+from .formulas import Formulas, is_of_the_table
+
+
+class _Detach(Op):
+    """The operation that `detach()` records in a compiled function: the identity, but no gradient flows through it."""
+
+    is_step = False
+
+
+DETACH = _Detach("detach", lambda x: x, (None,))
+
+
+def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
+    """Return the interior nodes from which outputs are computed, followed by the outputs.
+
+    Each interior node is in the first part once, after its operands. The outputs are added at the end because an output
+    may be a leaf.
+
+    >>> x = Value(1)
+    >>> a = x.exp(); b = a * a
+    >>> evaluation_order([a, b]) == [a, b, a, b]
+    True
+    """
+    return [*reversed(topological_order(*reversed(outputs))), *outputs]
+
+
+def is_check(operation: tuple[Value, Op]) -> bool:
+    """Return whether an operation of a graph, given with its node, is a `where` that chooses between a value and nan.
+
+    >>> from micrograd_cn.ops import where
+    >>> x = Value(1)
+    >>> is_check((x, where)), [is_check((y, y.op)) for y in (where(x, x, math.nan), where(x, x, 0.0))]
+    (False, [True, False])
+    """
+    node, op = operation
+    return op.lowerings.machine == "select" and any(map(is_nan, node.operands))
+
+
+def is_nan(x: Any) -> bool:
+    """Return whether an operand is the constant nan, and not a node whose data are nan only at the moment."""
+    return math.isnan(x._data) and not (x.op or x.requires_grad) if isinstance(x, Value) else math.isnan(x)
+
+
+class Graph:
+    """The operations of a recorded graph in order, and its leaves, sorted into inputs, parameters and constants.
+
+    Attributes:
+        operations: the interior nodes with their operations, operands first.
+        parameters: the nodes in `first_parameters`, followed by the other leaves that require a gradient and are no
+            inputs, in the order in which the graph uses them first.
+        constants: a dict from each leaf that is neither an input nor a parameter to its value.
+        has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
+        runs_users_code: whether an operation is a user's own. Its functions are called when the graph is lowered or
+            differentiated.
+        users_formulas: the traced formulas of users' operations, which all code for this graph shares.
+        has_checks: whether an operation is a `where` that chooses between a number and nan, as losses do to check their
+            targets.
+
+    Args:
+        outputs: the nodes whose values are computed.
+        inputs: the leaves that are inputs.
+        first_parameters: leaves that are the first parameters, whether the graph uses them or not.
+
+    Raises:
+        TypeError: an operation cannot be compiled.
+        ValueError: a node requires a gradient now, but did not when it became an operand of another node, see
+            `check_gradient_flow`.
+
+    >>> x, w = Value(2), Value(3)
+    >>> graph = Graph([w * x + w], [x])
+    >>> len(graph.operations), graph.parameters == [w], graph.constants
+    (2, True, {})
+    """
+
+    def __init__(
+        self, outputs: Sequence[Value], inputs: Sequence[Value], first_parameters: Sequence[Value] = ()
+    ) -> None:
+        self.outputs, self.inputs = outputs, inputs
+        interior, leaves = traverse(*reversed(outputs))
+        interior.reverse()
+        self.operations = [(node, node.op) for node in interior if node.op]
+        others = _in_order_of_use(interior, outputs, leaves.difference(inputs, first_parameters))
+        self.parameters = [*first_parameters, *(x for x in others if x.requires_grad)]
+        self.constants = {x: x.data for x in others if not x.requires_grad}
+        self._kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
+        self.users_formulas: dict[Any, FormulaSteps] = {}
+        self._formulas = self._checked_formulas(self.users_formulas)
+        self.runs_users_code = not all(is_of_the_table(op) for op, _ in self._kinds)
+        self._traced = self._trace_users_operations(self._formulas) if self.runs_users_code else {}
+        self.has_gathers = any(op.lowerings.is_gather for op, _ in self._kinds)
+        choosing = {op for op, _ in self._kinds if op.lowerings.machine == "select"}
+        self.has_checks = any(map(is_check, [pair for pair in self.operations if pair[1] in choosing]))
+        check_gradient_flow(interior, first_parameters)  # first parameters may be frozen while the graph is recorded
+
+    def _checked_formulas(self, users_formulas: dict[Any, FormulaSteps]) -> Formulas:
+        formulas = Formulas(users_formulas)
+        for op, count in self._kinds:
+            formulas.check(op, count)
+        return formulas
+
+    def _trace_users_operations(self, formulas: Formulas) -> dict[Any, FormulaSteps]:
+        """Trace the partials of users' operations. Return all formulas of these operations that `formulas` has.
+
+        The partials are left out if no output requires a gradient. If the partials of an operation cannot be traced,
+        the error is raised only when they are needed, which may be never.
+        """
+        for op, count in self._kinds if any(y.requires_grad for y in self.outputs) else ():
+            if not is_known(op):
+                for kind in ("partials", "contributions") if op.selects else ("partials",):
+                    with suppress(TypeError):  # of a partial that no formula can stand for
+                        for row, used in formulas.of(op, kind, [None] * (count + 1)).steps:
+                            formulas.check(row, len(used))
+        return dict(formulas.of_users)
+
+    def changed_operation(self) -> str:
+        """Return the name of a user's operation that computes something else now than when the graph was made.
+
+        Return "" if there is none. The functions of such an operation may read a variable, which can change. Code
+        for this graph would go on computing what they computed when the graph was made.
+        """
+        if not self.runs_users_code:
+            return ""
+        now: dict[tuple[str, str, int], set[str]] = {}
+        with suppress(TypeError):  # if an operation cannot be traced any more, it counts as changed
+            now = _texts(self._trace_users_operations(self._checked_formulas({})))
+        return next((key[0] for key, texts in _texts(self._traced).items() if now.get(key) != texts), "")
+
+    def take_formulas(self) -> Formulas:
+        """Return `Formulas` whose method `check` has checked all operations of the graph.
+
+        Each call returns another object, even if several threads call the method at the same time.
+        """
+        found: Formulas | None = vars(self).pop("_formulas", None)  # one call into C, so one thread alone gets it
+        return found or self._checked_formulas(self.users_formulas)
+
+
+def _texts(formulas: Mapping[Any, FormulaSteps]) -> dict[tuple[str, str, int], set[str]]:
+    """Return formulas of users' operations as texts, without the formulas in which an input is a constant.
+
+    The keys of the result have the name of the operation, the kind of formula, and the count of its inputs.
+    """
+    found: dict[tuple[str, str, int], set[str]] = {}
+    for (op, kind, known), steps in formulas.items():
+        if {*known} <= {None}:
+            found.setdefault((op.name, kind, len(known)), set()).add(str(steps))
+    return found
+
+
+def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
+    """Return `leaves` in the order in which `nodes` have them as operands; leaves that are only outputs come last."""
+    if not leaves:
+        return []
+    met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
+    return [x for x in dict.fromkeys(met) if x in leaves]
+
+
+def check_gradient_flow(nodes: Iterable[Value], exempt: Collection[Value] = ()) -> None:
+    """Raise ValueError if an operand of a node requires a gradient now, but did not when the node was recorded.
+
+    Such a node kept no partial derivative for the operand, so no gradient would flow to the operand. No error is raised
+    for operands in `exempt`, and for operands to which the node's operation would pass no gradient anyway.
+
+    >>> x, w = Value(2), Value(3, "w")
+    >>> w.requires_grad = False
+    >>> y = w * x
+    >>> check_gradient_flow([y])
+    >>> w.requires_grad = True
+    >>> check_gradient_flow([y])
+    Traceback (most recent call last):
+    ValueError: compile(): Value(data=3.0, grad=0.0, label='w') requires a gradient, but did not when mul(...) was \
+recorded with it, so it would get none there; record the graph again, and write .detach() where no gradient is wanted
+    """
+    for node in nodes:
+        if node._da is None:
+            _check_operand(node, 0, node._a, exempt)
+        if node._db is None and node._b is not None:
+            _check_operand(node, 1, node._b, exempt)
+
+
+def _check_operand(node: Value, slot: int, x: Any, exempt: Collection[Value]) -> None:
+    """Raise ValueError if the operand `x` in `slot` requires a gradient, since `node` has no partial derivative for it.
+
+    No error is raised if x is in `exempt`, or if the operation of `node` passes no gradient to x in any case.
+    """
+    if not isinstance(x, Value) or not x.requires_grad:
+        return
+    op: Any = node.op
+    partial = op.partials[slot]
+    if type(partial) is Selection:  # which may not select x, so it sends nothing to x whether x is frozen or not
+        partial = partial.weight(*[each._data if isinstance(each, Value) else each for each in node.operands])
+    if partial and x not in exempt:
+        raise ValueError(
+            f"compile(): {x!r} requires a gradient, but did not when {op.name}(...) was recorded with it, so it would "
+            "get none there; record the graph again, and write .detach() where no gradient is wanted"
+        )
