@@ -31,16 +31,17 @@ These are the other folders and modules:
                    `Vectorizer`, but with other settings; and the graph as a Python function of arrays
 
 A multiplication passes through eight files on its way to machine code. Take `f = compile(lambda x, y: x * y)` and the
-call `f(2.0, 3.0)`. The files 2 and 5 to 8 have examples of what they make of the multiplication.
+call `f(2.0, 3.0)`. The files 3 and 5 to 8 have examples of what they make of the multiplication.
 
-    1 function.jit           `CompiledFunction.__call__` reads the arguments as a row of numbers. It calls
-                             `RecordingStore.dispatch`, which finds no recording for the row, and so has one made (file
-                             2). `_publish` calls `Recording.compile`, and adds the recording to those that later calls
-                             find. Then the recording's program computes the row, by `Runnable.outputs_of` (file 3).
-    2 function.recording     `Recorder.record` makes a `Recording`, which calls the lambda with two `Value`s. The engine
+    1 function.jit           `CompiledFunction.__call__` reads the arguments as a row of numbers. File 2 finds a
+                             recording for the row. Then the recording's program computes the row: its attribute
+                             `compiled` is a `CompiledGraph`, whose method `outputs_of` is called (file 4).
+    2 function.store         `RecordingStore.dispatch` finds no recording for the row, and so has one made (file 3).
+                             `_publish` has it compiled, and adds it to the recordings that later calls find.
+    3 function.recording     `Recorder.record` makes a `Recording`, which calls the lambda with two `Value`s. The engine
                              makes a node, whose operation is `mul`. `Recording.compile` makes a `Program` of it.
-    3 program                `Runnable` makes a `CompiledGraph`. `outputs_of` asks this for code, and runs the code.
-    4 runtime.executable     `CompiledGraph.select_tier` finds no code, so `get` makes an `Executable`, in steps 5 to 7.
+    4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `get` makes an `Executable`,
+                             in steps 5 to 7. `Executable.forward` runs it.
     5 instructions.lowering  `Lowering` calls `CodeBuilder.apply` for each node. In the table of operations, `mul` has
                              the opcode "fmul". So `apply` calls `Code.emit`, which appends the instruction ("fmul", 0,
                              1), if there is no equal one; 0 and 1 are the numbers of the operands.

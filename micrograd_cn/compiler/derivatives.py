@@ -206,7 +206,7 @@ class CompiledDerivative:
         if not self.program:
             return self._constants * 1
         program, places = self._mean
-        _, means = program.gradient_of(data, row_numbers(n), threads)
+        _, means = program.compiled.gradient_of(data, row_numbers(n), threads)
         constants = [x._data for x in self.program.outputs]
         return array("d", [means[k] if k >= 0 else x for k, x in zip(places, constants, strict=True)])
 
@@ -358,7 +358,7 @@ class Program(Runnable):
             slopes = [[x / n for x in row] for row in found]
             return sum(values) / n, numpy.array(slopes) if numpy else slopes
         self.check_frozen("value_and_grad")
-        loss, gradients = self.gradient_of(data, row_numbers(n), threads)
+        loss, gradients = self.compiled.gradient_of(data, row_numbers(n), threads)
         return loss, as_list(self.in_order("value_and_grad", zero_frozen(gradients, self.parameters), wrt), numpy)
 
     def are_inputs(self, kind: str, wrt: Variables) -> bool:
@@ -603,7 +603,7 @@ class Program(Runnable):
         """Return, for each output, the compiled derivatives with respect to all inputs, then to all parameters."""
         if self._single:
             found = self.gradient([row])[0] if self.inputs else []
-            return [[*found, *self.gradient_of(array("d", row), row_numbers(1), threads=1)[1]]]
+            return [[*found, *self.compiled.gradient_of(array("d", row), row_numbers(1), threads=1)[1]]]
         inputs, parameters = (self.jacobian([row], wrt, dense=True)[0] for wrt in ("inputs", "parameters"))
         return [[*a, *b] for a, b in zip(inputs, parameters, strict=True)]
 
@@ -791,7 +791,7 @@ class Program(Runnable):
         derivative = self._derivative(kind, wrt, lower, masked=False, data=data)
         self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
         if context.active:  # for speed, before `row_numbers`
-            self.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
+            self.compiled.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
         numpy = numpy_if_array(rows) if out is None else None
         while True:
             found = derivative.mean(data, n, threads) if mean else derivative.flat(data, n, threads, dense, out)

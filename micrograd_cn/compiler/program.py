@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import sys
 from array import array
@@ -17,7 +16,6 @@ from ..ops.number import number
 from ..optim import Optimizer
 from .c import file as c
 from .c.file import Options
-from .data.anomalies import detect_anomaly
 from .data.arrays import FlatNumbers
 from .data.captured import CapturedValue, with_kept_constants
 from .data.columns import MAX_NUMBERS, Numbers, address
@@ -28,9 +26,8 @@ from .data.rows import as_result, numpy_if_array, overlaps, read_rows, row_numbe
 from .data.samples import Bucket, copy_numbers
 from .instructions.graph import DETACH
 from .llvm.machine import Memory
-from .loops.places import WORD
 from .python import ParameterNames, source
-from .runtime.executable import CompiledGraph, no_collector
+from .runtime.executable import CompiledGraph
 from .runtime.prepared import FlatRunner, PreparedCall, prepare_or_count
 from .threads.tasks import check_threads
 from .training.epochs import (
@@ -155,7 +152,8 @@ class Runnable:
             flat = to.view[width * first : width * (first + count)].tolist()
             return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
-        outputs, *others = self.outputs_of(data, row_numbers(n), threads, to.view, collect=collect) or [[]]
+        parts = self.compiled.write_outputs(data, row_numbers(n), threads, to.address, collect=collect)
+        outputs, *others = parts or [[]]
         for more in others:
             outputs += more
         return outputs
@@ -170,7 +168,7 @@ class Runnable:
         """
         if threads == 1 and (run := self.row if n == 1 else self._runner(n)):
             if context.active:  # for speed, before `row_numbers`
-                self.detect_anomaly(data, row_numbers(n), backward=False)
+                self.compiled.detect_anomaly(data, row_numbers(n), backward=False)
             return run(data)
         numpy, count = sys.modules.get("numpy"), n * len(self.outputs)
         found: FlatNumbers
@@ -179,7 +177,7 @@ class Runnable:
         else:
             found = memoryview(numpy.empty(count)) if numpy and count else array("d", bytes(8 * count))  # without zeros
             to = address(found)
-        self._write_outputs(data, row_numbers(n), threads, to)
+        self.compiled.write_outputs(data, row_numbers(n), threads, to)
         return found
 
     def _runner(self, n: int) -> FlatRunner | None:
@@ -248,54 +246,6 @@ class Runnable:
 
         return with_parameters
 
-    def outputs_of(
-        self,
-        data: Numbers,
-        index: array[int],
-        threads: int,
-        out: Any,
-        parameters: int = 0,
-        collect: Callable[[int, int], object] = no_collector,
-    ) -> list[Any]:
-        """Write the outputs of some rows to a buffer.
-
-        Args:
-            data: the numbers of all rows, one row after the other.
-            index: the indices of the rows to compute.
-            threads: how many threads compute.
-            out: a buffer of doubles with room for exactly the outputs of the rows to compute, one row after the other.
-            parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
-                of the `Value`s.
-            collect: a function that is called for each part of the rows as soon as the outputs of this part are
-                written, as `collect(first, count)`: the index of the part's first row in `index`, and its count of
-                rows.
-
-        Returns:
-            the results of `collect` for all parts, in the order of the rows.
-        """
-        to = writable_address(out, len(index) * len(self.outputs))
-        return self._write_outputs(data, index, threads, to, parameters, collect)
-
-    def _write_outputs(
-        self,
-        data: Numbers,
-        index: array[int],
-        threads: int,
-        to: int,
-        parameters: int = 0,
-        collect: Callable[[int, int], object] = no_collector,
-    ) -> list[Any]:
-        """Write the outputs of some rows to the address `to`, as `outputs_of` writes them to a buffer."""
-        if not index:
-            return []
-        self.detect_anomaly(data, index, backward=False)
-        executable = self.compiled.select_tier("forward", len(index))
-        now = array("d") if parameters else self.compiled.data()
-        with executable.acquired(now, threads) as buffers:
-            for each in buffers if parameters else ():
-                ctypes.memmove(each.scalars.address, parameters, WORD * len(self.parameters))
-            return executable.forward(buffers, address(data), address(index), len(index), to, collect)
-
     def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output over the rows, and add the gradient of this mean to every parameter's `grad`.
 
@@ -315,7 +265,7 @@ class Runnable:
         check_threads("backward", threads)
         data, n = self._read_batch("backward", rows)
         self.check_frozen("backward")
-        loss, gradients = self.gradient_of(data, row_numbers(n), threads)
+        loss, gradients = self.compiled.gradient_of(data, row_numbers(n), threads)
         add_gradients([self.as_gradients(gradients)])
         return loss
 
@@ -359,19 +309,6 @@ class Runnable:
     def _held_constants(self) -> Sequence[Value]:
         """The constants that code outside of this program may change: those that are watched or, for a graph, all."""
         return [*(self.compiled.data.watched if self.compiled.data.watches else self.compiled.graph.constants)]
-
-    def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
-        """Return the mean output over some rows, and the derivatives of this mean with respect to the parameters.
-
-        `data` has the numbers of all rows, one row after the other. `index` has the indices of the rows to compute.
-        """
-        self.detect_anomaly(data, index, backward=True)
-        executable = self.compiled.select_tier("gradient", len(index))
-        first = self.compiled.padded_parameters
-        with executable.acquired(self.compiled.data(), threads) as buffers:
-            loss = executable.gradient(buffers, address(data), address(index), len(index))
-            gradients = array("d", buffers[0].scalars.view[first : first + len(self.parameters)].tobytes())
-        return float(loss), gradients
 
     @refuse_split_samples
     def fit(
@@ -540,14 +477,12 @@ class Runnable:
         if computed and len(rows):
             kept = with_kept_constants([*computed], self.compiled.graph.constants)
             nodes = Runnable(kept, self.inputs, self.parameters)
-            numbers = array("d", bytes(8 * len(computed) * len(rows)))
-            nodes.outputs_of(bucket.numbers, array("q", rows), 1, numbers)
+            numbers = nodes.compiled.outputs_of(bucket.numbers, array("q", rows))
             places = dict(enumerate(computed.values()))
             found.update([rows[k] for k in rows_out_of_range(places, numbers, len(places), range(len(rows)))])
         if not found:
             return
-        outputs = array("d", bytes(8 * len(found)))
-        self.outputs_of(bucket.numbers, array("q", sorted(found)), 1, outputs)
+        outputs = self.compiled.outputs_of(bucket.numbers, array("q", sorted(found)))
         for row, output in zip(sorted(found), outputs, strict=True):
             numbers = array("d", bucket.numbers[row * width : (row + 1) * width])
             if isnan(output) and (text := out_of_range(self.compiled.graph, numbers)):
@@ -558,8 +493,7 @@ class Runnable:
 
         `name` is the word for a row in the message, such as "row".
         """
-        outputs = array("d", bytes(8 * len(rows)))
-        self.outputs_of(bucket.numbers, array("q", rows), 1, outputs)
+        outputs = self.compiled.outputs_of(bucket.numbers, array("q", rows))
         width = len(self.inputs)
         for row, output in zip(rows, outputs, strict=True):
             numbers = array("d", bucket.numbers[row * width : (row + 1) * width])
@@ -792,18 +726,6 @@ class Runnable:
         exec(self.source("python", parameters), names)
         f: Callable[[Any, Any, Any], Any] = names["f"]
         return f
-
-    def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
-        """Inside `micrograd_cn.detect_anomaly()`, let the engine compute some rows and check the value of every node.
-
-        `data` has the numbers of all rows, and `index` the indices of the rows to check. `backward` says whether the
-        gradient is checked, too.
-
-        Raises:
-            FloatingPointError: a value or a gradient is not finite.
-        """
-        if context.active:
-            detect_anomaly(self.compiled.graph, data, index, backward)
 
     def __repr__(self) -> str:
         return self.compiled.description()

@@ -178,9 +178,7 @@ class FunctionFit:
                 self._check.compare_reached(bucket, groups)
             for recording, rows in groups:
                 check_single("fit", self._name, recording)
-                out = array("d", bytes(8 * len(rows)))
-                recording.program.outputs_of(bucket.numbers, rows, threads, out)
-                losses.extend(out)
+                losses.extend(recording.program.compiled.outputs_of(bucket.numbers, rows, threads))
         return sum(losses) / len(losses)
 
     def _explain_nan(self) -> None:

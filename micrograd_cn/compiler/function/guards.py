@@ -126,8 +126,7 @@ class CompiledGuards:
         program, expected = self.program, self.expected
         if len(self.guards) > 1 and len(index) >= MANY_ROWS:
             program, expected = self._holds, _one
-        outcomes = array("d", bytes(8 * len(expected) * len(index)))
-        program.outputs_of(data, index, threads, outcomes, parameters)
+        outcomes = program.compiled.outputs_of(data, index, threads, parameters)
         return split_by_outcome(index, outcomes, expected)
 
     def first_broken(self, numbers: Any) -> Guard:

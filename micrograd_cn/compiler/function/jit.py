@@ -422,8 +422,7 @@ class CompiledFunction:
                     numbers = recording.program.row(bucket.numbers)
                     return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
         [(recording, rows)] = self._store.dispatch(bucket, row_numbers(1))
-        out = array("d", bytes(8 * recording.output_count))
-        recording.program.outputs_of(bucket.numbers, rows, 1, out)
+        out = recording.program.compiled.outputs_of(bucket.numbers, rows)
         return out[0] if recording.single else recording.rebuild(out.tolist())
 
     def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
@@ -764,7 +763,7 @@ class CompiledFunction:
         n = sum(len(part.rows) for part in parts)
         for recording, bucket, rows, _ in parts:  # a program whose output is a constant has gradient 0
             recording.loss.check_frozen(name)
-            loss, gradients = recording.loss.gradient_of(bucket.numbers, rows, threads)
+            loss, gradients = recording.loss.compiled.gradient_of(bucket.numbers, rows, threads)
             if isnan(loss):
                 self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
                 if recording.indices.computed and recording.single:

@@ -52,7 +52,7 @@ class MergedCalls:
         n = len(buckets[0].samples)
         if not (merged and (program := merged.loss(n))) or merged.has_unfrozen_constant():
             return None
-        mean, gradients = program.gradient_of(buckets[0].numbers, row_numbers(n), threads)
+        mean, gradients = program.compiled.gradient_of(buckets[0].numbers, row_numbers(n), threads)
         return None if isnan(mean) or merged.may_spoil(gradients) else (program, merged, mean, gradients)
 
     def derivatives(

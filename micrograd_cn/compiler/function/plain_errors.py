@@ -33,8 +33,7 @@ class PlainErrors:
             IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
                 the sample; `kind` is its word for a sample.
         """
-        results = array("d", bytes(8 * len(rows)))
-        recording.program.outputs_of(bucket.numbers, rows, 1, results)
+        results = recording.program.compiled.outputs_of(bucket.numbers, rows)
         for row, result in zip(rows, results, strict=True):
             if isnan(result):
                 return self._call_with_row(name, bucket, row, kind)

@@ -22,8 +22,10 @@ from typing import Any, TypeVar
 from weakref import WeakMethod
 
 from ...engine import Value
+from ...graph import context
+from ..data.anomalies import detect_anomaly
 from ..data.captured import CapturedValue
-from ..data.columns import address
+from ..data.columns import Numbers, address
 from ..data.parameters import CachedData
 from ..data.rows import row_numbers
 from ..instructions.code import copied
@@ -367,8 +369,9 @@ class Buffers:
 class CompiledGraph:
     """The code of one program: the executables that compute the outputs of its graph, and the gradient.
 
-    There are two tiers of executables: threaded code, which consists of tables that kernels read, and native code. An
-    executable is made when it is first needed. The methods `select_tier` and `fastest_tier` choose one.
+    The methods `outputs_of` and `gradient_of` run them. There are two tiers of executables: threaded code, which
+    consists of tables that kernels read, and native code. An executable is made when it is first needed. The methods
+    `select_tier` and `fastest_tier` choose one.
 
     Args:
         outputs: the nodes to compute.
@@ -397,6 +400,73 @@ class CompiledGraph:
         self.data = CachedData(self.graph.parameters)
         self.captured = [p for p in self.graph.parameters if isinstance(p, CapturedValue)]
         self.padded_parameters = padded_count(len(self.graph.parameters))
+
+    def outputs_of(self, data: Numbers, index: array[int], threads: int = 1, parameters: int = 0) -> array[float]:
+        """Return the outputs of some rows, one row after the other.
+
+        Args:
+            data: the numbers of all rows, one row after the other.
+            index: the indices of the rows to compute.
+            threads: how many threads compute.
+            parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
+                of the `Value`s.
+        """
+        out = array("d", bytes(WORD * len(self.graph.outputs) * len(index)))
+        self.write_outputs(data, index, threads, address(out), parameters)
+        return out
+
+    def write_outputs(
+        self,
+        data: Numbers,
+        index: array[int],
+        threads: int,
+        to: int,
+        parameters: int = 0,
+        collect: Callable[[int, int], object] = no_collector,
+    ) -> list[Any]:
+        """Write the outputs of some rows, one row after the other, from the address `to` on.
+
+        The first four arguments, and `parameters`, are those of `outputs_of`. As soon as the outputs of a part of the
+        rows are written, `collect(first, count)` is called with the index of the part's first row in `index`, and its
+        count of rows.
+
+        Returns:
+            the results of `collect` for all parts, in the order of the rows.
+        """
+        if not index:
+            return []
+        self.detect_anomaly(data, index, backward=False)
+        executable = self.select_tier("forward", len(index))
+        now = array("d") if parameters else self.data()
+        with executable.acquired(now, threads) as buffers:
+            for each in buffers if parameters else ():
+                ctypes.memmove(each.scalars.address, parameters, WORD * len(self.graph.parameters))
+            return executable.forward(buffers, address(data), address(index), len(index), to, collect)
+
+    def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
+        """Return the mean output over some rows, and the derivatives of this mean with respect to the parameters.
+
+        `data` has the numbers of all rows, one row after the other. `index` has the indices of the rows to compute.
+        """
+        self.detect_anomaly(data, index, backward=True)
+        executable = self.select_tier("gradient", len(index))
+        first = self.padded_parameters
+        with executable.acquired(self.data(), threads) as buffers:
+            loss = executable.gradient(buffers, address(data), address(index), len(index))
+            gradients = array("d", buffers[0].scalars.view[first : first + len(self.graph.parameters)].tobytes())
+        return float(loss), gradients
+
+    def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
+        """Inside `micrograd_cn.detect_anomaly()`, let the engine compute some rows and check the value of every node.
+
+        `data` has the numbers of all rows, and `index` the indices of the rows to check. `backward` says whether the
+        gradient is checked, too.
+
+        Raises:
+            FloatingPointError: a value or a gradient is not finite.
+        """
+        if context.active:
+            detect_anomaly(self.graph, data, index, backward)
 
     @property
     def lowering(self) -> Lowering:
