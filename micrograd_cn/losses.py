@@ -18,10 +18,10 @@ from . import ops
 from .derivatives.tree import flatten, is_array
 from .engine import Value
 from .graph.context import here
-from .module import shape_in_words
 from .ops.number import is_table, mixed_engines, number, number_or_none, numbers_in
 from .ops.options import refuse_options
 from .ops.table import log_sum_above
+from .parameters.entries import shape_in_words
 
 __all__ = [
     "binary_cross_entropy",

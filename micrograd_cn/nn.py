@@ -19,11 +19,15 @@ from .graph.groups import Group
 from .graph.operators import method
 from .graph.subclasses import OVERRIDING
 from .init import Generator, Initialiser, generator, initialiser
-from .module import Absent, Module, _names_its_parameters, leaves_of, with_unheld_leaves
+from .module import Module
 from .ops.number import numbers_in
 from .ops.operation import Op
 from .ops.options import refuse_options
 from .ops.registry import OPS
+from .parameters.entries import leaves_of
+from .parameters.model import names_its_parameters
+from .parameters.unheld import with_unheld_leaves
+from .text.absent import Absent
 
 __all__ = ["MLP", "Activation", "Layer", "Module", "Neuron", "init"]
 
@@ -380,7 +384,7 @@ class Neuron(Module):
         w, b = getattr(self, "w", None), getattr(self, "b", None)
         if not computed and type(w) is list and _ONLY_VALUES.issuperset(map(type, w)) and type(b) is Value:
             return
-        if not _has_weights(self) or _names_its_parameters(type(self)):
+        if not _has_weights(self) or names_its_parameters(type(self)):
             return
         prefix = f"{path}." if path else ""
         made: list[tuple[str, Value]] = []

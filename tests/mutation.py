@@ -62,6 +62,7 @@ TESTS = {  # files and folders of tests/ that the layout does not give to a modu
     "derivatives": "test_functional.py test_saved_files.py",
     "losses": "test_loss_options.py",
     **dict.fromkeys(("module", "moved", "nn", "optim"), "test_saved_files.py"),
+    "parameters": "test_module.py test_nn.py test_saved_files.py",
     "text/expression": "test_cli.py",
     "text/words": "test_cli.py picture",
 }

@@ -44,7 +44,19 @@ def trees() -> dict[str, ast.Module]:
 # the rooms in this order knows all names that a room uses.
 ROOMS = (
     *("ops", "graph", "engine", "sequences", "quick", "gradients", "text", "derivatives"),
-    *("module", "init", "nn", "losses", "optim", "functional", "handwritten", "picture", "flow", "compiler"),
+    *(
+        "parameters",
+        "module",
+        "init",
+        "nn",
+        "losses",
+        "optim",
+        "functional",
+        "handwritten",
+        "picture",
+        "flow",
+        "compiler",
+    ),
     "",  # the package itself, which imports the pictures when they are asked for
     *("testing", "__main__", "moved"),
 )
@@ -72,8 +84,12 @@ INSIDE = {
         *("node", "value_arrays"),
     ),
     "derivatives": ("tree", "argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
+    "parameters": (
+        *("model", "members", "records", "states", "unheld", "lost", "hidden", "class_attributes", "assignment"),
+        *("listing", "construction", "entries", "files"),
+    ),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
-    "text": ("words", "public_names", "expression", "formula"),
+    "text": ("absent", "words", "public_names", "expression", "formula"),
     "testing": (
         *("numeric", "inputs", "report", "value_checks", "arrays", "gradcheck", "drawing", "strategies"),
         *("checks_gradient", "operations", "find_functions", "pytest_plugin"),

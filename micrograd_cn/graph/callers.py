@@ -378,3 +378,9 @@ def outside_numpy(frame: FrameType) -> FrameType:
 
 def _passes_on(code: CodeType) -> bool:
     return code.co_name == "__array_function__" and code.co_filename.startswith(PACKAGE)
+
+
+def is_of_this_package(x: object) -> bool:
+    """Return whether `x`, a class or function, is defined in this package."""
+    defined_in = getattr(x, "__module__", None) or ""  # None for a class that exec() makes
+    return defined_in.partition(".")[0] == __name__.partition(".")[0]

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
 from ..engine import Value
-from ..graph.callers import warn_at_user
+from ..graph.callers import is_of_this_package, warn_at_user
 from ..graph.outdated import expect_backward, was_missed
-from ..module import Absent, Module, _is_of_this_package, is_input, models_in, refuse_lost_parameters
 from ..ops import options as ops_options
 from ..ops.number import flag
+from ..parameters.listing import models_in, refuse_lost_parameters
+from ..parameters.model import Model
+from ..parameters.states import is_input
+from ..text.absent import Absent
 
 __all__ = ["Optimizer"]
 
@@ -192,7 +195,7 @@ class Optimizer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let a class of this package refuse assignments to options that it does not have."""
         super().__init_subclass__(**kwargs)
-        if _is_of_this_package(cls) and "options" in vars(cls):
+        if is_of_this_package(cls) and "options" in vars(cls):
             for name in {*SOME_OPTIONS, *MEANT, *ELSEWHERE} - {*cls.options}:
                 meant = MEANT.get(name)
                 write = f"read and set optimizer.{meant}" if meant in cls.options else ELSEWHERE.get(name)
@@ -494,7 +497,7 @@ maximize=False>
 
     def _check_options(self) -> None:
         """Raise the error of the constructor for an option that users have set to something wrong, such as a text."""
-        if _is_of_this_package(type(self)):
+        if is_of_this_package(type(self)):
             self._with_options({name: getattr(self, name) for name in self.options})
 
     def _with_options(self, options: Mapping[str, Any]) -> Self:
@@ -626,7 +629,7 @@ def refuse_misspelt_options(optimizer: Optimizer) -> None:
     if len(gc.get_referents(optimizer)) == 1 + len(ATTRIBUTES.union(stored)):
         return  # it refers to its class and these attributes alone, and `vars` would make attributes slower in CPython
     others = [name for name in vars(optimizer) if name not in ATTRIBUTES and name not in kind.options]
-    if not others or not _is_of_this_package(kind):
+    if not others or not is_of_this_package(kind):
         return
     from difflib import get_close_matches  # imported here, because correct programs do not need it
 
@@ -665,7 +668,7 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
 
 
 # For each optimiser, the models whose parameters it got when it was made, each with the list of these parameters
-_models: WeakKeyDictionary[Optimizer, list[tuple[weakref.ref[Module], list[Value]]]] = WeakKeyDictionary()
+_models: WeakKeyDictionary[Optimizer, list[tuple[weakref.ref[Model], list[Value]]]] = WeakKeyDictionary()
 
 
 def warn_of_replaced(optimizer: Optimizer) -> None:
@@ -722,7 +725,7 @@ def warn_of_added(optimizer: Optimizer) -> None:
 _added: WeakKeyDictionary[Optimizer, dict[Value, tuple[float | None, float]]] = WeakKeyDictionary()
 
 
-def _without_optimizer(model: Module) -> list[tuple[str, Value]]:
+def _without_optimizer(model: Model) -> list[tuple[str, Value]]:
     """Return the parameters of `model` that are trained but in no optimiser, each with its path."""
     optimizers = [x for x in gc.get_objects() if issubclass(type(x), Optimizer)]
     held = {p for each in optimizers for p in vars(each).get("parameters", ())}

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ..module import Absent
 from ..ops.options import refuse_options
+from ..text.absent import Absent
 from .optimizer import SET_RATE, Optimizer, at_least_0
 
 __all__ = ["cosine_lr", "linear_lr", "step_lr", "warmup"]

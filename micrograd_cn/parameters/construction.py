@@ -1,0 +1,85 @@
+"""Look at a model after its `__init__`, or after it was copied or unpickled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..engine import Value
+from .class_attributes import refuse_shared
+from .hidden import refuse_hidden
+from .lost import refuse_lost
+from .members import of_module, walk
+from .model import Model, beginning, names_its_parameters, of_this_package
+from .states import is_of_constants, mark_kept
+from .unheld import may_hold_computed, with_unheld_leaves
+
+
+def check_after(init: Callable[..., None]) -> Callable[..., None]:
+    """Return an `__init__` that runs `init`, the `__init__` of a user's class, and then checks the whole model."""
+
+    @functools.wraps(init)
+    def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
+        outermost = type(self).__init__ is initialise
+        if outermost:
+            beginning.add(id(self))
+        try:
+            init(self, *args, **kwargs)
+        finally:
+            if outermost:
+                beginning.discard(id(self))
+        if outermost and not names_its_parameters(type(self)):
+            _refuse_untrainable(self)
+            refuse_hidden(self, of_module(self))
+            refuse_lost(self, self, is_new=True)
+            refuse_shared([self], self)
+
+    return initialise
+
+
+def note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that runs `copy`, a user's `__copy__` or `__deepcopy__`, and notes the parameters of the copy."""
+
+    @functools.wraps(copy)
+    def copied(self: Any, *args: Any) -> Any:
+        found = copy(self, *args)
+        if isinstance(found, Model) and type(found) not in of_this_package:
+            refuse_lost(found, found, is_new=True)
+        return found
+
+    return copied
+
+
+def note_after(set_state: Callable[..., None]) -> Callable[..., None]:
+    """Return a `__setstate__` that runs `set_state`, that of a user's class, and takes note of the parameters."""
+
+    @functools.wraps(set_state)
+    def restore(self: Any, *args: Any) -> None:
+        set_state(self, *args)
+        if type(self) not in of_this_package:
+            refuse_lost(self, self, is_new=True)
+
+    return restore
+
+
+def _refuse_untrainable(model: Model) -> None:
+    """Raise TypeError if `model` has a computed value whose leaves are found nowhere but in its own graph.
+
+    Such leaves can never be trained, and the computed value was probably meant to be a parameter. In contrast, values
+    that were computed from the parameters of another model (a hypernetwork, or a step of an inner loop) are no mistake.
+    Constants that were computed from constants alone are none either, and become no parameters.
+    """
+    if not may_hold_computed(model, constants=True):
+        return
+    inside = walk(model, lambda x: x is model or not isinstance(x, Model))  # modules inside have been checked
+    values = [(path, x) for path, x in inside if isinstance(x, Value)]
+    mark_kept([x for _, x in values if is_of_constants(x)])
+    computed = [(path, x) for path, x in values if x.op is not None and x.requires_grad]
+    for path, x in with_unheld_leaves(computed):
+        assert x.op
+        raise TypeError(
+            f"{type(model).__name__}.{path} is computed ({x.op.name}), so it is no parameter and would never be "
+            "trained; for a parameter, compute the number first, as in Value(0.1 * x); for a constant, write "
+            ".detach() after it"
+        )

@@ -1,0 +1,158 @@
+"""The entries of a model's state: their names and numbers, and why one is missing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from ..derivatives.tree import arrays_to_lists, flatten
+from ..engine import Value, traverse
+from .lost import refuse_lost
+from .members import (
+    COLLECTIONS,
+    ONLY_VALUES,
+    code_of,
+    contents,
+    is_array,
+    leaves_to_train,
+    members_of_known,
+    of_module,
+    walk,
+)
+from .model import Model, of_this_package, overrides
+from .states import is_kept
+from .unheld import may_hold_computed, with_unheld_leaves
+
+
+def as_lists(entry: Any) -> Any:
+    """Return `entry`, an entry of a module's `entries`, with lists in place of arrays and deques."""
+    if is_array(entry):
+        entry = entry.tolist()
+    if isinstance(entry, (list, deque)):
+        return [as_lists(x) for x in entry]
+    if isinstance(entry, dict):
+        return {key: as_lists(x) for key, x in entry.items()}
+    if isinstance(entry, tuple):
+        items = [as_lists(x) for x in entry]
+        return type(entry)(*items) if hasattr(entry, "_fields") else tuple(items)
+    return entry
+
+
+def data_of(entry: Any) -> Any:
+    """Return `entry`, an entry of a module's `entries`, with the data of each leaf in its place."""
+    if isinstance(entry, Value):
+        return entry.data
+    if type(entry) is list:
+        return [data_of(x) for x in entry]
+    leaves, unflatten = flatten(as_lists(entry))
+    return unflatten([leaf.data for _, leaf in leaves])
+
+
+def leaves_of(entry: Any) -> list[Value]:
+    """Return the leaves of `entry`, an entry of a module's `entries`."""
+    if type(entry) is list:
+        return entry if ONLY_VALUES.issuperset(map(type, entry)) else [p for x in entry for p in leaves_of(x)]
+    return [x for _, x in flatten(as_lists(entry))[0]]
+
+
+def is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
+    """Return whether `x` is one entry of `entries`: a leaf, or a sequence or array that has entries, and nothing else.
+
+    Args:
+        x: any object.
+        around: the ids of the sequences that contain `x`. A sequence that contains itself is no entry.
+    """
+    if isinstance(x, Value):
+        return x.op is None and not is_kept(x)
+    if isinstance(x, Model):  # its class may also be a list
+        return False
+    if isinstance(x, (list, tuple, deque)) and (type(x) in COLLECTIONS or not of_module(x)):
+        items: Any = x
+    elif is_array(x) and x.dtype == object and (type(x).__module__ == "numpy" or not leaves_to_train(of_module(x))):
+        items = x.reshape(-1).tolist()
+    else:
+        return False
+    around |= {id(x)}
+    return bool(items) and all(id(item) not in around and is_entry(item, around) for item in items)
+
+
+def defines_entries(x: object) -> bool:
+    """Return whether `x` is a module that overrides `entries`."""
+    return isinstance(x, Model) and overrides(type(x), "entries")
+
+
+def shape_in_words(tree: object) -> str:
+    """Return the shape of the nested lists or arrays `tree` in words, for error messages."""
+    lengths, tree = [], arrays_to_lists(tree)
+    while isinstance(tree, (list, tuple)):
+        lengths.append(str(len(tree)))
+        if len({len(item) if isinstance(item, (list, tuple)) else -1 for item in tree}) > 1:
+            lengths.append("ragged")
+            break
+        tree = tree[0] if tree else None
+    return f"a list of {' x '.join(lengths)}" if lengths else "a number" if not isinstance(tree, dict) else "a dict"
+
+
+def why_no_entry(model: Model, entries: Mapping[str, Any], names: list[str]) -> str:
+    """Return the end of the message for entries that only `model` or only a state has, if calls may be the reason.
+
+    `names` are the names of these entries. A call of a recurrent model may replace its first state, which is a leaf, by
+    a value that it computes. The leaf is an entry of the model's state, but a computed value is not.
+    """
+    for name in names:
+        owner: Any = model
+        *around, last = name.split(".")
+        for key in around:
+            members = members_of_known(type(owner))
+            owner = {str(each): x for each, x in members(owner)}.get(key) if members else None
+        if isinstance(owner, Model) and type(owner) not in of_this_package and last in vars(owner):
+            held, where = vars(owner)[last], f"{type(owner).__name__}.{last}"
+            if isinstance(held, Value) or name not in entries:
+                why = f"if calls of the saved model assigned {where}" if name in entries else f"{where} is no parameter"
+                return (
+                    f"; {why}: for a state that calls compute, write self.{last} = 0.0 in __init__ and before you save"
+                )
+    return ""
+
+
+def refuse_unsaved(model: Model, entries: Mapping[str, Any]) -> bool:
+    """Raise TypeError if `model` has a computed value that was probably meant to be a parameter.
+
+    Return whether there are constants that operations have computed, some of which may have been found to be states.
+
+    The `entries` of the model's state would lack its number. A value was probably meant to be a parameter if nothing
+    but graphs refers to its leaves, as after `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also
+    raised if an item of a collection was a parameter, and is now something that is never trained.
+    """
+    modules: list[Model] = []
+    computed: list[tuple[str, Value]] = []
+    constants = False
+    if may_hold_computed(model, in_modules=True, modules=modules, constants=True):
+        seen: set[int] = set()
+        modules.clear()
+        for path, x in walk(model, lambda x: id(x) not in seen):
+            if id(x) not in seen and isinstance(x, Model):
+                modules.append(x)
+            elif id(x) not in seen and isinstance(x, Value) and x.op is not None and x.requires_grad:
+                computed.append((path, x))
+            elif isinstance(x, Value) and x._is_constant_result:
+                constants = True
+            seen.add(id(x))
+    for module in modules:
+        if type(module) not in of_this_package:
+            refuse_lost(module, model)
+    if not computed:
+        return constants
+    saved = {id(x) for entry in entries.values() for x in leaves_of(entry)}
+    computed = [(path, x) for path, x in computed if saved.isdisjoint(map(id, traverse(x)[1]))]
+    for path, x in with_unheld_leaves(computed, in_any_graph=True):
+        assert x.op
+        name = f"{type(model).__name__}.{path}"
+        code = next(f"model{code_of(model, keys)}" for keys, held in contents(model, in_modules=True) if held is x)
+        raise TypeError(
+            f"{name} is computed ({x.op.name}), so it is no parameter, and the state would lack it; to train a "
+            f"parameter, change its number, as in {code}.data -= lr * {code}.grad; for a result that the model keeps, "
+            "write .detach() after it; for a state that it computes, begin with a number, as in self.h = 0.0"
+        )
+    return constants

@@ -1,0 +1,116 @@
+"""Refuse parameters where none are looked for: keys of dicts, partial functions, bound methods, classes, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from types import MethodType
+from typing import Any
+
+from ..engine import Value
+from ..graph.callers import is_of_this_package
+from .members import (
+    descends_always,
+    items_if_values,
+    leaves_to_train,
+    may_hold_leaves,
+    members_of_known,
+    of_hiding,
+    of_module,
+    values_in,
+    walk,
+)
+from .model import Model, beginning
+
+
+def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
+    """Raise TypeError if there are parameters in `attributes` where none are looked for, such as the keys of a dict.
+
+    It is no error if the model has some of the parameters in the same object also elsewhere.
+
+    Args:
+        model: the model.
+        attributes: its attributes, with their names, or the new one of them.
+    """
+    entered = {id(model)}
+    waiting = [(f"{name}", x) for name, x in attributes]
+    while waiting:
+        path, x = waiting.pop()
+        members = members_of_known(type(x))
+        if members is None or type(x) is Value or id(x) in entered:
+            continue
+        entered.add(id(x))
+        if (hidden := hidden_leaves(x, model)) and leaves_to_train(model).isdisjoint([p for _, p in hidden]):
+            kind, write = _what_hides(x)
+            raise TypeError(
+                f"{type(model).__name__}.{path} is {kind}, where no parameters are looked for, but it has "
+                f"{hidden[0][1]!r}, which would be neither trained nor saved; {write}"
+            )
+        if not isinstance(x, Model) and may_hold_leaves(x) and items_if_values(x) is None:
+            waiting += [(f"{path}.{key}", item) for key, item in members(x)]
+
+
+def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
+    """Return the leaves to train to which `x` refers where no parameters are looked for, each with the code behind x.
+
+    `owner` is the model or the class that has `x`.
+    """
+    held: list[tuple[str, Any]] = []
+    if isinstance(x, dict):
+        held = [("", p) for p in x if isinstance(p, Value)]
+    elif isinstance(x, Value):
+        held = [(f".{name}", p) for name, p in getattr(x, "__dict__", {}).items() if type(x) is not Value]
+    elif members_of_known(type(x)) is not of_hiding:
+        return []
+    elif isinstance(x, type):
+        if not is_of_this_package(x) and not issubclass(x, (Model, Value)):
+            held = [(f".{name}", p) for name, p in [*vars(x).items()] if isinstance(p, Value)]
+    elif isinstance(x, partial):
+        if isinstance(x.func, MethodType):
+            return hidden_leaves(x.func, owner)
+        held = [(".args", x.args), (".keywords", x.keywords)]
+    elif isinstance(x, MethodType):
+        held = [(".__self__", _leaves_of_bound(x.__self__, owner))]
+    elif hasattr(x, "iloc"):
+        held = [("", x.iloc[:FIRST_ROWS].to_numpy())]
+    else:
+        held = [("", [*x])]
+    return [(code, p) for code, y in held for p in values_in(y) if p.op is None and p.requires_grad]
+
+
+def _leaves_of_bound(x: Any, owner: object) -> list[Value]:
+    """Return the leaves to train of `x`, the object of a bound method that `owner` has.
+
+    The list is empty if `x` contains `owner`, or is a model that is being made and may contain it. Of an object that is
+    no module, only leaves and collections of leaves in its attributes count, because it may be a program that has
+    several models.
+    """
+    if x is owner or id(x) in beginning or isinstance(x, type) or members_of_known(type(x)) is None:
+        return []
+    if isinstance(x, Model):
+        found = [*leaves_to_train(x)]
+    else:
+        held = [[y] if isinstance(y, Value) else items_if_values(y) for _, y in of_module(x)]
+        found = [p for items in held if items is not None for p in items]
+    return found if found and not any(y is owner for _, y in walk(x, descends_always)) else []
+
+
+FIRST_ROWS = 100  # of a table are searched for parameters, since a table of texts may be long
+
+
+def _what_hides(x: Any) -> tuple[str, str]:
+    """Return words for `x`, an object in which no parameters are looked for, and what to write instead."""
+    if isinstance(x, dict):
+        return "a dict with a parameter as a key", "keep the parameters as its values"
+    if isinstance(x, type):
+        return f"the class {x.__name__}", f"assign an object, {x.__name__}(), whose __init__ makes the parameters"
+    if isinstance(x, partial):
+        return "a functools.partial", "keep the parameter in an attribute of its own, and pass it in the call"
+    if isinstance(x, MethodType):
+        kind = type(x.__self__).__name__
+        return f"a method of a {kind}", f"keep the {kind} itself in an attribute, and call its method"
+    if hasattr(x, "iloc"):
+        return f"a pandas {type(x).__name__}", "write x.to_numpy() or a dict for x"
+    if isinstance(x, Value):
+        return f"a {type(x).__name__}, with a parameter in an attribute", "keep it in an attribute of the model"
+    return f"a {type(x).__name__}", "write list(...), or keep the dict"

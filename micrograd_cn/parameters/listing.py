@@ -1,0 +1,286 @@
+"""List the parameters of a model, each with its path, and know which models were listed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from ..engine import Value
+from .class_attributes import has_holders, message_of_class, parameters_in_class, refuse_shared
+from .lost import refuse_lost
+from .members import (
+    ONLY_VALUES,
+    descends_always,
+    known_members,
+    leaves_in_set,
+    members_of,
+    of_hiding,
+    of_module,
+    of_object,
+    walk,
+)
+from .model import Model, lists_its_parameters, of_this_package, overrides
+from .records import record_of, records
+from .states import is_kept
+
+
+def find_parameters(model: Model) -> list[tuple[str, Value]]:
+    """Return a list of the parameters that `named_parameters` yields, each with its path."""
+    found: list[tuple[str, Value]] = []
+    seen: set[int] = set()
+    sets: list[tuple[str, Any]] = []
+    modules: list[tuple[str, Model]] = []
+    objects: list[Any] = []  # those that are neither modules nor containers
+    computed: list[str] = []  # the paths of values that an operation computed
+    asked: set[int] = set()
+
+    def descends(x: object) -> bool:
+        if id(x) in seen:
+            return False
+        if isinstance(x, Model) and x is not model and lists_its_parameters(x):
+            asked.add(id(x))
+            return False
+        return True
+
+    for path, x in walk(model, descends):
+        if (known := id(x)) not in seen:
+            seen.add(known)
+            if type(x) is Value or isinstance(x, Value):
+                if x.op is not None:
+                    computed.append(path)
+                    continue
+                if is_kept(x):
+                    continue
+                found.append((path, x))
+                if x._da is not None and x._is_constant_result:
+                    computed.append(path)
+            elif isinstance(x, Model):
+                if known not in asked:
+                    modules.append((path, x))
+                    continue
+                for name, p in listed_parameters(x):
+                    if id(p) not in seen:
+                        seen.add(id(p))
+                        found.append((f"{path}.{name}", p))
+            elif isinstance(x, (set, frozenset)):
+                sets.append((path, x))
+            elif known_members[type(x)] is of_object:
+                objects.append(x)
+    for path, x in sets:
+        if any(id(leaf) not in seen for leaf in leaves_in_set(x)):
+            raise TypeError(
+                f"{type(model).__name__}.{path} is a set with parameters, and a set has no order; keep them in "
+                "a list, a tuple or a dict"
+            )
+    in_class: dict[type, list[tuple[str, Value]]] = {}
+    for path, module in modules:
+        cls = type(module)
+        if cls not in in_class:
+            in_class[cls] = parameters_in_class(cls)
+        for name, held in in_class[cls]:
+            if vars(module).get(name, held) is held:
+                raise TypeError(message_of_class(cls, name, name))
+        module._refuse_untrained(path, seen, bool(computed))
+        if cls not in of_this_package:
+            refuse_lost(module, model)
+            if has_holders(cls):  # `parameters_in_class` has just looked
+                objects.append(module)
+    if objects:
+        refuse_shared(objects, model)
+    refuse_dotted(model)
+    if computed:  # `refuse_lost` may have found states among them
+        found = [(path, p) for path, p in found if not is_kept(p)]
+    if found:
+        note_listed(model, found[0][1], found[-1][1], len(found))
+    return found
+
+
+def usual_parameters(model: Model) -> list[Value] | None:
+    """Return the parameters of a model that consists of modules, lists and leaves alone; None for any other model.
+
+    This function is faster than `named_parameters`, because it makes no paths. If it returns None, call that method,
+    which may also raise an error about the model.
+    """
+    if "." in "".join(model.__dict__):
+        return None
+    found: dict[Value, None] = {}
+    modules: list[Model] = []
+    lists: list[list[Any]] = []
+    entered: set[int] = set()
+    waiting: list[Any] = [model]
+    while waiting:
+        x = waiting.pop()
+        cls = type(x)
+        if cls is Value:
+            if x.op is not x._da:
+                return None
+            found[x] = None
+        elif cls is list:
+            if ONLY_VALUES.issuperset(map(type, x)):
+                for p in x:
+                    if p.op is not p._da:  # both are None for a leaf that no operation computed
+                        return None
+                    found[p] = None
+                lists.append(x)
+            elif id(x) not in entered:
+                entered.add(id(x))
+                lists.append(x)
+                waiting += x[::-1]
+        else:
+            members = known_members[cls] if cls in known_members else members_of(cls)
+            if members is None or members is of_hiding:
+                continue
+            if members is not of_module or (x is not model and lists_its_parameters(x)):
+                return None
+            if id(x) not in entered:
+                entered.add(id(x))
+                modules.append(x)
+                waiting += [item for _, item in of_module(x)][::-1]
+    try:
+        for module in modules:
+            module._refuse_untrained("", entered, computed=False)
+    except TypeError:  # `named_parameters` raises it with the path
+        return None
+    users = {type(module) for module in modules} - of_this_package
+    if users:
+        if any(map(parameters_in_class, users)):
+            return None
+        record = records.get(id(model))
+        if record is None or record.lists != lists:
+            for module in modules:
+                if type(module) in users:
+                    refuse_lost(module, model)
+            refuse_shared(modules, model)
+            record_of(model).lists = [x.copy() for x in lists]
+    listed = list(found)
+    if listed:
+        note_listed(model, listed[0], listed[-1], len(listed))
+    return listed
+
+
+def refuse_dotted(model: Model) -> None:
+    """Raise TypeError if an attribute of `model` has the path of a parameter as its name.
+
+    `setattr(model, path, p)` makes such an attribute: it adds a parameter p, and leaves the one at this path as it was.
+    """
+    held = vars(model)
+    for name, x in held.items():
+        if "." in name and isinstance(x, Value) and (keys := name.split("."))[0] in held:
+            code = "".join(f"[{key}]" if key.isdecimal() else f".{key}" for key in keys)
+            raise TypeError(
+                f"{type(model).__name__} has an attribute whose name is the path {name!r}, which changes nothing at "
+                f"this path; write model{code} = p for a parameter p, model{code}.data = p.data for its number, or "
+                "model.load_state_dict(other.state_dict()) for the numbers of all parameters"
+            )
+
+
+# The ids of the modules whose own method `parameters` is running. Two such modules may refer to each other.
+_asked: ContextVar[frozenset[int]] = ContextVar("micrograd_cn_asked", default=frozenset())
+
+
+def listed_parameters(module: Model) -> list[tuple[str, Value]]:
+    """Return the parameters that a user's method of `module` returns, each with its path in `module`.
+
+    The method is `named_parameters` if the class overrides it, and `parameters` otherwise. If it is running already, as
+    where it asks for the parameters of another module that contains `module`, the list is empty.
+
+    Raises:
+        TypeError: `parameters` returns something other than `Value`s.
+    """
+    asked = _asked.get()
+    if id(module) in asked:  # the caller is this module's own method, which will list these parameters
+        return []
+    token = _asked.set(asked | {id(module)})
+    try:
+        if overrides(type(module), "named_parameters") and "parameters" not in vars(module):
+            return list(module.named_parameters())
+        listed = call_parameters(module)
+    finally:
+        _asked.reset(token)
+    for p in listed:
+        if not isinstance(p, Value):
+            raise TypeError(f"{type(module).__name__}.parameters() must return Values, got {type(p).__name__} {p!r}")
+    paths = {id(x): path for path, x in walk(module, lambda _: True) if isinstance(x, Value)}
+    return [(paths.get(id(p), f"parameters.{i}"), p) for i, p in enumerate(listed)]
+
+
+def call_parameters(module: Model) -> list[Value]:
+    """Return what `parameters`, which may be a user's method, returns, as a list.
+
+    Raises:
+        TypeError: a user's class has a property of this name instead.
+    """
+    method = module.parameters
+    if not callable(method):
+        name = type(module).__name__
+        raise TypeError(f"{name}.parameters is a {type(method).__name__}; make it a method, without @property")
+    return list(method())
+
+
+# The models whose parameters were listed, by id, while they exist, and for each the ids of its first and its last
+# parameter then, and the count of its parameters
+_listed: dict[int, weakref.ref[Model]] = {}
+_ends: dict[int, tuple[int, int, int]] = {}
+_by_first: dict[int, int] = {}  # for the id of each such first parameter, the id of the model that was listed last
+
+
+def note_listed(model: Model, first: Value, last: Value, count: int) -> None:
+    """Take note of the first and the last parameter that `model` had when it was listed, and of their count."""
+    known = id(model)
+    if known not in _listed:
+        if isinstance(model, tuple):  # as for `record_of`
+            return
+
+        def forget(_: object) -> None:
+            _listed.pop(known, None)
+            first, _, _ = _ends.pop(known, (0, 0, 0))
+            if _by_first.get(first) == known:
+                del _by_first[first]
+
+        _listed[known] = weakref.ref(model, forget)
+    begin = id(first)
+    _ends[known] = begin, id(last), count
+    _by_first[begin] = known
+
+
+def models_in(parameters: Sequence[Value]) -> list[tuple[weakref.ref[Model], list[Value]]]:
+    """Return references to the models whose parameters are in `parameters`, each with a list of its parameters.
+
+    These are models whose parameters stand there in the order in which they were last listed. To be fast, the search
+    ends after MAX_OTHERS parameters at which no model begins.
+    """
+    found, i, others = [], 0, 0
+    while i < len(parameters) and others < MAX_OTHERS:
+        known = _by_first.get(id(parameters[i]))
+        first, last, count = _ends.get(known, (0, 0, 0)) if known else (0, 0, 0)
+        part = parameters[i : i + count]
+        ends = (id(part[0]), id(part[-1]), len(part)) if known and part else None
+        # A leaf may have the id of a former one, which the model has given up since
+        if known and ends == (first, last, count) and _has_leaf(_listed[known](), part[0]):
+            found.append((_listed[known], [*part]))
+            i += count
+        else:
+            i, others = i + 1, others + 1
+    return found
+
+
+MAX_OTHERS = 4
+
+
+def _has_leaf(model: Model | None, leaf: Value) -> bool:
+    return any(x is leaf for _, x in walk(model, descends_always))
+
+
+def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
+    """Raise TypeError, or warn, if a model has lost some of its parameters.
+
+    The models are those whose first parameter was one of `parameters` when their parameters were last listed. A model
+    with a method `parameters` of its own is left out.
+    """
+    wanted = {*map(id, parameters)}
+    for known in [known for known, (first, _, _) in [*_ends.items()] if first in wanted]:
+        model = _listed[known]()
+        if model is not None and not lists_its_parameters(model):
+            model.parameters()

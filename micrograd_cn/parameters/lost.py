@@ -1,0 +1,154 @@
+"""Raise an error, or warn, where an item of a collection was a parameter, and is now something that nothing trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engine import Value, traverse
+from ..graph.callers import warn_at_user
+from ..ops.operation import Op
+from .members import code_of, contents, elements, is_array, leaves_to_train, values_in
+from .model import Model, is_checked, names_its_parameters
+from .records import (
+    Arrays,
+    Places,
+    are_same,
+    arrays_in,
+    collections_of,
+    is_flat,
+    places_in,
+    record_of,
+    records,
+    watch_arrays,
+)
+from .states import is_kept, is_of_constants, mark_kept
+from .unheld import with_unheld_leaves
+
+
+def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
+    """Raise TypeError if a place in a collection of `model` had a parameter, and now has something never trained.
+
+    That is a number, a constant that an operation computed, or a value whose only leaves are those that were replaced.
+    Warn if it is a value that also depends on other leaves. Otherwise, take note of the places of the parameters, and
+    of constants that calls have put into a collection that had no parameters at the end of `__init__`: these are
+    states, and no parameters.
+
+    Args:
+        model: a module of a user's class. Its attributes are looked at, and not the modules inside it.
+        root: the model whose parameters are listed.
+        is_new: whether `model` has just been made, by `__init__` or as a copy.
+    """
+    if names_its_parameters(type(model)):
+        return
+    known = records.get(id(model))
+    places: dict[Any, Places] = {}
+    items: dict[Any, list[Any]] = {}
+    arrays: dict[Any, Arrays] = {}
+    frozen: set[Any] = set()
+    for name, x in collections_of(model, known.places if known else ()):
+        old = known.places.get(name) if known is not None else None
+        if type(x) is list or (is_array(x) and x.dtype.kind == "O"):
+            items[name] = x.copy() if type(x) is list else elements(x)
+            if is_array(x):
+                arrays[name] = [(f".{name}", x, items[name], x.tobytes())]
+            if known and old and are_same(known.items.get(name), items[name]) and is_flat(old, x):
+                places[name] = old
+                continue
+        if name not in arrays and (found := arrays_in(name, x)):
+            arrays[name] = found
+        new = places_in(x)
+        if old is not None and old[:2] != new[:2]:
+            _compare_places(model, name, x, old, new.numbers, root)
+        if any(new.ids):
+            places[name] = new
+        elif old is not None or new.ids:
+            constants = [p for p in values_in(x) if p.op is None and not is_kept(p)]
+            if old is not None or (is_new and constants):
+                frozen.add(name)
+            elif known is not None and name in known.frozen:
+                for p in filter(is_of_constants, constants):  # as in `note_kept`
+                    p._da = None
+            elif not is_new and is_checked(type(model)):
+                mark_kept([p for p in constants if p._is_constant_result])
+    if places or frozen or known is not None:
+        record = record_of(model)
+        record.frozen |= frozen
+        record.places, record.items, record.arrays = places, items, arrays
+        if arrays:
+            watch_arrays(model, record)
+
+
+def _compare_places(model: Model, name: Any, x: Any, old: Places, numbers: int, root: Model) -> None:
+    """Raise TypeError, or warn, if a place in `x` that had a parameter now has something never trained.
+
+    Args:
+        model: the module that has the collection.
+        name: the name of the attribute, or None if the module itself is the collection.
+        x: the collection.
+        old: the places of the parameters in it before.
+        numbers: how many plain numbers are in it now.
+        root: the model whose parameters are listed.
+    """
+    now = dict(contents(x))
+    made: list[tuple[str, Value]] = []
+    for path, _ in old.trained():
+        item = now.get(path)
+        if item is None:
+            around = [path[:k] for k in range(1, len(path)) if is_array(now.get(path[:k]))]
+            if around:  # an array of numbers, whose elements have no places
+                code = f"model{'' if name is None else f'.{name}'}{code_of(x, around[0])}"
+                raise TypeError(
+                    f"{type(model).__name__}{code.removeprefix('model')} is an array of numbers, where an array of "
+                    f"parameters was, and numbers are neither trained nor saved; keep the array, and write for w, x in "
+                    f"zip({code}.flat, new.flat): w.data = x"
+                )
+            continue  # the collection is shorter, or has something other than a number in this place
+        code = code_of(x, path) if name is None else f".{name}{code_of(x, path)}"
+        where = f"{type(model).__name__}{code}"
+        if not isinstance(item, Value):
+            if numbers > old.numbers:
+                raise TypeError(
+                    f"{where} is {item!r}, where a parameter was, and a number is neither trained nor saved; write "
+                    f"model{code} = Value({item!r}), with requires_grad=False for a constant; to change the number of "
+                    f"a parameter, write model{code}.data = {item!r}"
+                )
+        elif item._is_constant_result:
+            raise TypeError(
+                f"{where} is a constant that an operation computed, where a parameter was, so nothing trains it; "
+                f"change the number of the parameter, as in model{code}.data *= 0.5, or write Value(x.data) for a new "
+                "parameter x, with requires_grad=False for a constant"
+            )
+        elif item.op is not None and item.requires_grad:
+            made.append((code, item))
+    del now
+    lost = {*old.ids} - {id(p) for p in leaves_to_train(root)} if made else set[int]()
+    wrong = with_unheld_leaves(made, lost=lost)
+    for code, item in wrong:
+        assert item.op
+        raise TypeError(
+            f"{type(model).__name__}{code} is computed ({item.op.name}) from the parameter that was there, so nothing "
+            f"trains it; change the number of the parameter, as in model{code}.data *= 0.5, or assign a new leaf, as "
+            "in Value(x.data); for a state that the model computes, begin with numbers"
+        )
+    for code, item in made:
+        if item.op and not lost.isdisjoint(map(id, traverse(item)[1])):
+            warn_of_computed(type(model), code, item.op)
+            return
+
+
+def warn_of_computed(kind: type[Model], code: str, op: Op) -> None:
+    """Warn that a parameter was replaced by a value that is computed from it, and that may be a state.
+
+    Args:
+        kind: the class of the model.
+        code: the code, behind the name of the model, for the attribute or item that had the parameter, as in ".h".
+        op: the operation that computed the value.
+    """
+    where = f"{kind.__name__}{code}"
+    warn_at_user(
+        f"{where} was a parameter, and is now computed from it ({op.name}), so training the parameter no longer "
+        f"changes {where}; for a state that calls compute, begin with a number, as in self{code} = 0.0; to compute "
+        f"with a weight, write y = ... for the result; for fast weights, as in MAML, write a function that takes the "
+        f"weights as arguments, and call it with the new ones; to change its number, write self{code}.data = ...; to "
+        f"give the parameter up, write del model{code} first"
+    )

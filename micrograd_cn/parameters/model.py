@@ -1,0 +1,93 @@
+"""What the functions of this folder know of a model: the base class of `Module`, and what users' classes override."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, TypeVar
+
+from ..engine import Value
+from ..graph.callers import local_variables
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Model:
+    """The base class of `Module`, with what the functions of this folder use of it."""
+
+    expands_in_repr = True  # whether `repr` also shows the modules inside this one
+
+    def parameters(self) -> list[Value]:
+        """Return every parameter once."""
+        raise NotImplementedError
+
+    def named_parameters(self) -> Iterator[tuple[str, Value]]:
+        """Yield every parameter once, with its path."""
+        raise NotImplementedError
+
+    def entries(self) -> dict[str, Any]:
+        """Return the entries of the model's state by name."""
+        raise NotImplementedError
+
+    def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
+        """Do nothing. `Neuron` overrides this method, and raises TypeError if nothing would train one of its weights.
+
+        It is called for the modules of a model when the parameters of the model are listed.
+
+        Args:
+            path: the path of this module in the model whose parameters are listed.
+            found: the ids of the objects that were found in this model.
+            computed: whether computed values were found in this model.
+        """
+
+
+of_this_package: set[type] = set()  # the classes of modules that this package defines
+_defined: dict[str, Any] = {}  # the methods that `Module` defines and users' classes may override, by their names
+
+
+def overridable(method: Method) -> Method:
+    """Decorate a method of `Module` for which `overrides` will be asked."""
+    _defined[method.__name__] = method
+    return method
+
+
+def overrides(cls: type[Model], name: str) -> bool:
+    """Return whether a class has another method with this name than `Module`."""
+    return getattr(cls, name) is not _defined[name]
+
+
+def names_its_parameters(cls: type[Model]) -> bool:
+    """Return whether a class overrides `parameters` or `named_parameters`.
+
+    A model that was written for micrograd does, because micrograd's own `Module.parameters` finds no parameters.
+    """
+    return cls.parameters is not _defined["parameters"] or cls.named_parameters is not _defined["named_parameters"]
+
+
+def lists_its_parameters(x: Model) -> bool:
+    """Return whether the module `x` has a method `parameters` or `named_parameters` of its own."""
+    return names_its_parameters(type(x)) or callable(vars(x).get("parameters"))
+
+
+beginning: set[int] = set()  # the ids of the modules whose `__init__` is running, after which `check_after` looks
+
+
+def is_checked(cls: type[Model]) -> bool:
+    """Return whether `check_after` looks at each object of the class `cls` after its `__init__`."""
+    return hasattr(cls.__init__, "__wrapped__")
+
+
+NAMES_OF_CALLS = ("__call__", "forward", "call")
+
+
+def running_models() -> Iterator[Model]:
+    """Yield the models whose `__call__`, `forward` or `call` is running; the innermost call comes first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in NAMES_OF_CALLS and code.co_argcount:
+            model = local_variables(frame).get(code.co_varnames[0])
+            if isinstance(model, Model):
+                yield model
+        frame = frame.f_back

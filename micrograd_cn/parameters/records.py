@@ -1,0 +1,216 @@
+"""Where a model had its parameters when they were last looked at, and which arrays it has."""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Collection, Iterable
+from itertools import product
+from operator import is_
+from types import FrameType
+from typing import Any, NamedTuple, TypeAlias
+
+from ..engine import Value
+from ..graph import context
+from ..graph.array_updates import Remembered, may_fill_arrays
+from .members import (
+    OF_ARRAYS,
+    ONLY_LISTS,
+    ONLY_VALUES,
+    contents,
+    elements,
+    is_array,
+    items_if_values,
+    may_hold_leaves,
+    members_of_known,
+    of_leaf,
+    of_module,
+    of_sequence,
+)
+from .model import Model
+
+
+class Places(NamedTuple):
+    """The places of the trainable leaves in a collection that a model has.
+
+    Attributes:
+        paths: the path of each `Value`, as `contents` yields it. For speed, it is None if the collection is a list of
+            `Value`s, the lengths of the rows if it is a list of lists of `Value`s, and the shape if it is an array of
+            `Value`s.
+        ids: for each `Value`, its id if it is a leaf that is trained, and 0 otherwise.
+        numbers: how many plain numbers are in the collection.
+    """
+
+    paths: list[tuple[Any, ...]] | list[int] | tuple[int, ...] | None
+    ids: list[int]
+    numbers: int
+
+    def trained(self) -> list[tuple[tuple[Any, ...], int]]:
+        """Return the path and the id of each leaf that is trained."""
+        paths: Iterable[Any] = self.paths if self.paths is not None else [(i,) for i in range(len(self.ids))]
+        if isinstance(self.paths, tuple):
+            paths = [(".".join(map(str, place)) or "0",) for place in product(*map(range, self.paths))]
+        elif self.paths and isinstance(self.paths[0], int):
+            paths = [(i, j) for i, length in enumerate(paths) for j in range(length)]
+        return [(path, known) for path, known in zip(paths, self.ids, strict=True) if known]
+
+
+Arrays: TypeAlias = list[tuple[str, Any, list[Any], bytes]]
+
+
+class _Record:
+    """Where a model had parameters when they were last listed.
+
+    Python tells nobody of an assignment to an item of a collection, so `refuse_lost` compares the places afterwards.
+    To be fast, it first asks whether the lists still equal the copies that are kept here. `with_unheld_leaves` forgets
+    the copies, because they refer to parameters.
+
+    Attributes:
+        model: a reference to the model.
+        places: for each attribute, by name, the places of the parameters in it.
+        items: for each attribute that is a list or an array, the list of its items, when its places were found.
+        arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
+            it from the model, the list of its items, and their addresses in memory, which are compared fast.
+        frozen: the names of attributes in which a computed value took the place of a parameter that is not trained, and
+            of collections without parameters to train that have, or had, others, such as running means.
+        lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
+    """
+
+    __slots__ = ("arrays", "frozen", "items", "lists", "model", "places")
+
+    def __init__(self) -> None:
+        self.model: weakref.ref[Model] | None = None
+        self.places: dict[Any, Places] = {}
+        self.items: dict[Any, list[Any]] = {}
+        self.arrays: dict[Any, Arrays] = {}
+        self.frozen: set[str] = set()
+        self.lists: list[list[Any]] = []
+
+
+records: dict[int, _Record] = {}  # by the id of each model, for as long as the model exists
+
+
+def record_of(model: Model) -> _Record:
+    """Return the record of `model`. If it has none, make one.
+
+    Nothing is stored about a module that is also a tuple, because Python does not tell when such an object is gone.
+    """
+    known = id(model)
+    if (record := records.get(known)) is None:
+        record = _Record()
+        if not isinstance(model, tuple):
+
+            def forget(_: object) -> None:
+                records.pop(known, None)
+                if _with_arrays.pop(known, None) and not _with_arrays:
+                    context.look_at_models = None
+
+            record.model = weakref.ref(model, forget)
+            records[known] = record
+    return record
+
+
+def places_in(x: Any) -> Places:
+    """Return the places of the leaves to train in a collection or object."""
+    if type(x) is list:
+        if ONLY_VALUES.issuperset(map(type, x)):
+            return Places(None, [id(p) if p.requires_grad and p.op is None else 0 for p in x], 0)
+        if ONLY_LISTS.issuperset(map(type, x)) and all(map(ONLY_VALUES.issuperset, [map(type, row) for row in x])):
+            ids = [id(p) if p.requires_grad and p.op is None else 0 for row in x for p in row]
+            return Places([*map(len, x)], ids, 0)
+    if is_array(x) and (items := items_if_values(x)) is not None:
+        return Places(x.shape, [id(p) if p.requires_grad and p.op is None else 0 for p in items], 0)
+    held = [*contents(x)]
+    values = [(path, p) for path, p in held if isinstance(p, Value)]
+    ids = [id(p) if p.requires_grad and p.op is None else 0 for _, p in values]
+    return Places([path for path, _ in values], ids, len(held) - len(values))
+
+
+def collections_of(model: Model, known: Collection[Any]) -> list[tuple[Any, Any]]:
+    """Return the attributes of `model`, with their names, that are collections or objects which may have parameters.
+
+    `Value`s and modules are left out. If `model` is itself a list, tuple, deque or dict, its items are one such
+    collection, whose name is None. A list or tuple of numbers is left out, unless its name is in `known`: these are the
+    names of attributes that had parameters when they were last looked at.
+    """
+    found: list[tuple[Any, Any]] = []
+    if isinstance(model, (list, tuple, deque)):
+        found.append((None, [*model]))
+    elif isinstance(model, dict):
+        found.append((None, dict(model)))
+    for name, x in of_module(model):
+        members = members_of_known(type(x))
+        if members is None or members is of_leaf or isinstance(x, Model):
+            continue
+        if members is not of_sequence or name in known or may_hold_leaves(x):  # a list of numbers has no places
+            found.append((name, x))
+    return found
+
+
+def is_flat(places: Places, x: Any) -> bool:
+    """Return whether `places` are those of a list or an array of `Value`s alone, with the shape of `x`."""
+    return places.paths == (None if type(x) is list else x.shape)
+
+
+def are_same(a: list[Any] | None, b: list[Any]) -> bool:
+    """Return whether two lists are equal; False if Python cannot say, as for lists of arrays, or if `a` is None."""
+    try:
+        return a == b
+    except ValueError:  # numpy arrays are compared item by item
+        return False
+
+
+def arrays_in(name: Any, x: Any) -> Arrays:
+    """Return the arrays of objects in `x`, the attribute `name` of a model, also in a list, tuple or dict."""
+    code, found = "" if name is None else f".{name}", []
+    if is_array(x):
+        found = [(code, x)]
+    elif isinstance(x, dict):
+        found = [(f"{code}[{key!r}]", item) for key, item in x.items() if is_array(item)]
+    elif isinstance(x, (list, tuple)) and not OF_ARRAYS.isdisjoint(map(members_of_known, {*map(type, x)})):
+        found = [(f"{code}[{i}]", item) for i, item in enumerate(x) if is_array(item)]
+    return [(code, array, elements(array), array.tobytes()) for code, array in found if array.dtype.kind == "O"]
+
+
+_with_arrays: dict[int, _Record] = {}  # the records of models with arrays, by the model's id, while the models exist
+_have_arrays: dict[type[Model], None] = {}  # the classes of such models
+
+
+def watch_arrays(model: Model, record: _Record) -> None:
+    """Make each `no_grad()` block check at its end that it has not filled arrays in `record`, the record of `model`."""
+    if id(model) in records:
+        _with_arrays[id(model)] = record
+        _have_arrays[type(model)] = None
+        context.look_at_models = _look_at_arrays
+
+
+def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembered | None:
+    """Return an object with the arrays that a `no_grad()` block may have filled, or None if there are none.
+
+    Args:
+        remembered: the object that the block has made; None if there is none.
+        caller: the frame of the code of the block.
+    """
+    if not _with_arrays or not may_fill_arrays(caller, _have_arrays):
+        return remembered
+    for record in [*_with_arrays.values()]:
+        for arrays in record.arrays.values():
+            for code, array, items, addresses in arrays:
+                if array.tobytes() == addresses:
+                    continue
+                now = elements(array)
+                if len(now) == len(items) and not all(map(is_, now, items)):
+                    remembered = remembered or Remembered()
+                    if id(array) not in remembered.arrays:
+                        remembered.arrays[id(array)] = f"model{code}", array, items
+                        remembered.of_models.add(id(array))
+    return remembered
+
+
+def renew_arrays(model: Model, record: _Record, name: str, x: Any) -> None:
+    """Forget the items of the attribute `name` of `model`, which becomes `x`, and take note of the arrays in `x`."""
+    record.items.pop(name, None)
+    record.arrays.pop(name, None)
+    if arrays := arrays_in(name, x):
+        record.arrays[name] = arrays
+        watch_arrays(model, record)

@@ -1,0 +1,88 @@
+"""Leaves in a model that are no parameters: states and constants that calls compute, and inputs that they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..engine import Value
+from .members import COLLECTIONS, may_hold_leaves, of_module, values_in
+from .model import Model, running_models
+from .records import records
+
+
+def mark_kept(constants: Iterable[Value]) -> None:
+    """Mark constants that a model has as no parameters of it; see `is_kept`."""
+    for x in constants:
+        x._da = x._db = 0.0
+
+
+def is_of_constants(x: Value) -> bool:
+    """Return whether an operation has computed the constant `x` from constants alone."""
+    return bool(x._is_constant_result and not x._is_of_parameters)
+
+
+def is_input(leaf: Value) -> bool:
+    """Return whether each call of a model puts a new leaf in the place of `leaf` (see `note_kept`)."""
+    return leaf._db == 1.0
+
+
+def is_kept(x: Value) -> bool:
+    """Return whether `x` is a constant that is no parameter of its model (see `note_kept` and `note_added`)."""
+    return x.op is None and x._da is not None and x._db is not None and not x.requires_grad
+
+
+def _is_no_leaf(x: Any) -> bool:
+    return type(x) is float or (type(x) is Value and x.op is not None)
+
+
+def _leaves_in(x: Any) -> list[Value]:
+    """Return the leaves in `x`, a `Value` or a collection, that are not in modules; [] for anything else.
+
+    For speed, a list whose first and last items are numbers or computed values counts as one without leaves.
+    """
+    if type(x) is Value:
+        return [x] if x.op is None else []
+    if type(x) is list and (not x or (_is_no_leaf(x[0]) and _is_no_leaf(x[-1]))):
+        return []
+    if type(x) not in COLLECTIONS or not may_hold_leaves(x):
+        return []
+    return [p for p in values_in(x) if p.op is None]
+
+
+def note_added(model: Model, name: str, x: Any) -> None:
+    """Take note of the states and inputs in `x`, the new attribute `name` of `model`, if a call adds it.
+
+    Otherwise, take note of constants that were computed from constants alone.
+    """
+    if not (leaves := _leaves_in(x)):
+        return
+    if any(True for _ in running_models()):
+        note_kept(model, name, dict(of_module(model)).get(name), x)  # the class may have __slots__
+    elif name not in dict(of_module(model)):
+        mark_kept(filter(is_of_constants, leaves))
+
+
+def note_kept(model: Model, name: str, old: Any, x: Any) -> None:
+    """Take note of the states and inputs in `x`, which replaces the attribute `old` of a model after `__init__`.
+
+    A state is a constant that an operation or `detach` gave. It is no parameter, unless `old` has parameters, also such
+    that are not trained, or was computed in the place of a parameter that is not trained. An input is a leaf to train
+    that a running call makes anew, as it has made those in `old`. Somebody looks at its gradient, so `warn_of_replaced`
+    must not take it for a lost parameter.
+    """
+    if not (leaves := _leaves_in(x)):
+        return
+    before = _leaves_in(old) if type(old) is Value or type(old) in COLLECTIONS else values_in(old)
+    constants = [p for p in leaves if p._da is not p._db and not p.requires_grad]
+    record = records.get(id(model)) if constants else None
+    was_frozen = record is not None and name in record.frozen
+    if constants and not was_frozen and all(p.op is not None or is_kept(p) for p in before):
+        mark_kept(constants)
+    elif not any(p.requires_grad for p in before):
+        for p in constants:  # in the place of parameters that are not trained, such as a running mean
+            p._da = None
+    inputs = [p for p in leaves if p.requires_grad]
+    if inputs and all(p._db is not None for p in before) and any(True for _ in running_models()):
+        for p in inputs:
+            p._db = 1.0 if before else 0.0

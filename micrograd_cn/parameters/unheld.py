@@ -1,0 +1,95 @@
+"""Computed values whose leaves nothing but a graph refers to, so that nothing will ever train these leaves."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from ..engine import Value, traverse
+from .members import ONLY_VALUES, known_members, members_of
+from .model import Model
+from .records import records
+
+
+def with_unheld_leaves(
+    computed: list[tuple[str, Value]], in_any_graph: bool = False, lost: Collection[int] = ()
+) -> list[tuple[str, Value]]:
+    """Return the items of `computed`, pairs of a path and a computed value, whose leaves only the graph refers to.
+
+    The graph is that of the values in `computed`. If `in_any_graph` is true, references from other graphs, such as that
+    of an old loss, do not count either; to find these graphs, the function looks at all objects of the program. Leaves
+    whose ids are in `lost` count as if only the graph referred to them.
+
+    >>> x = Value(2)
+    >>> [path for path, _ in with_unheld_leaves([("kept", x * 3), ("lost", Value(2) * 3)])]
+    ['lost']
+    """
+    if not computed or not hasattr(sys, "getrefcount"):
+        return []
+    for record in records.values():
+        record.items, record.arrays, record.lists = {}, {}, []
+    order, leaves = traverse(*[x for _, x in computed])
+    held = [leaf for leaf in leaves if leaf.requires_grad]
+    del leaves
+    if in_any_graph:
+        uses = Counter([id(x) for node in _users(held) for x in node.operands])
+    else:
+        uses = Counter([id(x) for node in order for x in node.operands])
+    # How many references a leaf has if only this function refers to it; this depends on the version of Python.
+    base = _reference_counts([Value(0.0)])[0]
+    counts = _reference_counts(held)
+    reachable = {id(x) for x, count in zip(held, counts, strict=True) if count > base + uses[id(x)]}
+    reachable.difference_update(lost)
+    if len(reachable) == len(held):
+        return []
+    return [(path, x) for path, x in computed if reachable.isdisjoint(map(id, traverse(x)[1]))]
+
+
+def _users(leaves: list[Value]) -> list[Value]:
+    """Return all nodes that have one of `leaves` as an operand."""
+    referrers = gc.get_referrers(*leaves)
+    around = gc.get_referrers(*[x for x in referrers if type(x) is tuple])  # a node may keep operands in a tuple
+    return list({x: None for x in [*referrers, *around] if isinstance(x, Value)})
+
+
+def _reference_counts(values: list[Value]) -> list[int]:
+    return [sys.getrefcount(x) for x in values]
+
+
+def may_hold_computed(
+    model: Model, in_modules: bool = False, modules: list[Model] | None = None, constants: bool = False
+) -> bool:
+    """Return whether `model` contains a computed value, counting the modules inside it only if `in_modules` is true.
+
+    This is faster than a search with `walk`. The modules that were entered are added to the list `modules`. Constants
+    that an operation computed count only if `constants` is true.
+    """
+    entered: set[int] = set()
+    waiting: list[Iterable[Any]] = [[model]]
+    while waiting:
+        items = waiting.pop()
+        if ONLY_VALUES.issuperset(map(type, items)):
+            if [x for x in items if x.op is not None] or (constants and [x for x in items if x._da is not None]):
+                return True
+            continue
+        for x in items:
+            cls = type(x)
+            if cls is Value:
+                if x.op is not None or (constants and x._da is not None):
+                    return True
+            elif cls is list or cls is tuple:
+                if id(x) not in entered:
+                    entered.add(id(x))
+                    waiting.append(x)
+            elif (members := known_members[cls] if cls in known_members else members_of(cls)) and id(x) not in entered:
+                entered.add(id(x))
+                if isinstance(x, Value) and (x.op is not None or (constants and x._da is not None)):
+                    return True
+                if modules is not None and isinstance(x, Model):
+                    modules.append(x)
+                if in_modules or x is model or not isinstance(x, Model):
+                    waiting.append([item for _, item in members(x)])
+    return False

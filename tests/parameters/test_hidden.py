@@ -1,0 +1,132 @@
+"""Parameters where none are looked for are refused."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.nn import Layer, Module, Neuron
+
+from .models import Noted
+
+
+class Namespace:
+    w = Value(0.3)
+
+
+class Unit:
+    def __init__(self):
+        self.w = Value(0.3)
+
+    def act(self, x):
+        return self.w * x
+
+
+class Frame:
+    """It has what is read of a pandas Series."""
+
+    __module__ = "pandas"
+
+    def __init__(self, items):
+        self.iloc, self.items = self, items
+
+    def __getitem__(self, index):
+        return self
+
+    def to_numpy(self):
+        return np.array(self.items, dtype=object)
+
+
+Frame.iloc = None
+
+
+def noted():
+    x = Noted(1.0)
+    x.extra = Value(0.3)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Frame([Value(0.3)]), r"is a pandas Frame, .*; write x\.to_numpy"),
+        (lambda: {Value(0.3): 1}, "is a dict with a parameter as a key, .*; keep the parameters as its values"),
+        (lambda: [{"a": Value(0.3)}.items()], r"is a dict_items, .*; write list\("),
+        ({"a": Value(0.3)}.values, r"is a dict_values, .*; write list\("),
+        (lambda: Namespace, r"is the class Namespace, .*; assign an object, Namespace\(\)"),
+        (lambda: partial(max, x=Value(0.3)), r"is a functools\.partial, .*; keep the parameter in an attribute"),
+        (lambda: Neuron(1).__call__, "is a method of a Neuron, .*; keep the Neuron itself"),
+        (lambda: partial(Unit().act, 2.0), r"is a functools\.partial, "),
+        (lambda: Unit().act, "is a method of a Unit, .*; keep the Unit itself"),
+        (noted, "is a Noted, with a parameter in an attribute, .*; keep it in an attribute of the model"),
+    ],
+)
+def test_parameters_where_none_are_looked_for_are_refused(make, message):
+    class Model(Module):
+        def __init__(self, held=None):
+            self.b = Value(0.0)
+            if held is not None:
+                self.held = held
+
+    with pytest.raises(TypeError, match=rf"^Model\.held.* {message}"):
+        Model(make())
+    if not isinstance(make(), Value):
+        with pytest.raises(TypeError, match=rf"^Model\.held.* {message}"):
+            Model().held = make()
+
+
+def test_what_refers_to_parameters_that_the_model_has_anyway_is_no_mistake():
+    class Parent(Module):
+        def __init__(self):
+            self.w, self.cell = Value(1.0), Child(self.notify, self)
+
+        def notify(self, x):
+            return self.w * x
+
+    class Child(Module):
+        def __init__(self, notify, parent):
+            self.w, self.notify, self.own = Value(2.0), notify, self.run
+            self.names = {self.w: "w"}
+            self.kinds, self.loss = [Layer, dict, Unit], partial(max, self.w)
+            self.teacher = frozen.__call__
+
+        def run(self, x):
+            return self.w * x
+
+    frozen = Neuron(1)
+    for p in frozen.parameters():
+        p.requires_grad = False
+    model = Parent()
+    model.cell.again = model.notify
+    assert [p.data for p in model.parameters()] == [1.0, 2.0]
+
+
+def test_a_class_in_a_class_has_no_parameters():
+    for held in (Namespace, partial(max, Value(1.0)), {Value(1.0): 2}):
+        with pytest.raises(TypeError, match=r"^Model\.held\S* is an attribute of the class, where no parameters are"):
+            type("Model", (Module,), {"held": held})
+
+
+def test_a_descriptor_that_needs_an_object_is_not_asked_for_the_class():
+    class Kept:
+        def __init__(self):
+            self.values = {}
+
+        def __get__(self, instance, owner=None):
+            return self.values[self.key(instance)]
+
+        def __set__(self, instance, x):
+            self.values[self.key(instance)] = x
+
+    for key in (id, lambda instance: instance):
+
+        class Model(Module):
+            w = Kept()
+            w.key = key
+
+            def __init__(self):
+                self.b, self.w = Value(0.0), Value(0.3)
+
+        with pytest.raises(TypeError, match=r"^Model\.w\.values\.\d+ is an attribute of the class"):
+            Model()

@@ -1,0 +1,144 @@
+"""Constants that calls keep in a model are states, and no parameters."""
+
+import copy
+import inspect
+import pickle
+from contextlib import nullcontext
+
+import pytest
+
+from micrograd_cn import Value, no_grad
+from micrograd_cn.nn import Module
+from micrograd_cn.optim import SGD
+
+from .models import BECAME_COMPUTED, State
+
+
+class Recurrent(Module):
+    """A model whose calls keep states, a running mean that the state has, and values without a graph."""
+
+    def __init__(self):
+        self.w, self.h, self.out, self.cache = Value(0.5), 0.0, None, []
+        self.mean, self.means = Value(0.0, requires_grad=False), [Value(0.0, requires_grad=False)]
+
+    def forward(self, x):
+        self.h = self.out = (self.w * x + self.h).tanh()
+        self.cache, self.last, self.by_name = [self.h, self.h.detach()], self.h.detach(), {"h": self.h.detach()}
+        with no_grad():
+            self.mean, self.means = self.mean * 0.9 + self.h, [m * 0.9 + self.h for m in self.means]
+        return self.h
+
+
+def test_constants_that_a_call_keeps_are_no_parameters():
+    """A call computes them inside `no_grad()`, or `detach` gives them. Frozen parameters stay in the state."""
+    model, names = Recurrent(), ["w", "mean", "means"]
+    for evaluates in (True, False, True):
+        with no_grad() if evaluates else nullcontext():
+            model(1.0)
+        model.h = model.h.detach()
+        model.cache = [h.detach() for h in model.cache]
+        assert list(model.state_dict()) == names
+        assert [path for path, _ in model.named_parameters()] == ["w", "mean", "means.0"]
+        assert model.parameters()[0] is model.w
+    assert list(copy.deepcopy(model).state_dict()) == list(pickle.loads(pickle.dumps(model)).state_dict()) == names
+    Recurrent().load_state_dict(model.state_dict())
+    model.mean = model.mean.detach()
+    assert list(model.state_dict()) == names
+    assert SGD(model.parameters()[:1], lr=0.1).parameters == [model.w]
+
+
+class Filling(Module):
+    """A model whose calls put constants into collections that it has from the start."""
+
+    def __init__(self):
+        self.w, self.states, self.by_name, self.rows = Value(0.5), [], {}, [[0.0, 0.0]]
+        self.means = [Value(0.0, requires_grad=False)]
+
+    def forward(self, x):
+        with no_grad():
+            h = self.w * x
+            self.states.append(h)
+            self.by_name["h"] = self.rows[0][1] = h * 2.0
+        self.means[0] = self.means[0] * 0.5 + Value(x, requires_grad=False)
+        return self.w * x
+
+
+@pytest.mark.parametrize("look", [Module.parameters, Module.state_dict])
+def test_constants_that_a_call_puts_into_a_collection_are_no_parameters(look):
+    model = Filling()
+    for x, mean in ((1.0, 1.0), (2.0, 2.5)):
+        model(x)
+        look(model)
+        assert model.state_dict() == {"w": 0.5, "means": [mean]}
+        assert SGD(model.parameters()).parameters == [model.w, model.means[0]]
+    assert copy.deepcopy(model).state_dict() == model.state_dict()
+    model(3.0)
+    model.load_state_dict(Filling().state_dict())
+    assert model.means[0].data == 0.0
+
+
+def test_constants_that_init_puts_into_a_collection_in_place_of_parameters_stay_refused():
+    class Wrong(Module):
+        def __init__(self):
+            self.b = Value(0.0)
+            with no_grad():
+                self.ws = [Value(2.0) * 0.1]
+
+    model = Wrong()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"parameters\[1\], .* is a constant that an operation computed"):
+            SGD(model.parameters())
+
+
+def test_a_frozen_parameter_that_a_call_computes_is_in_the_state_again_once_it_is_detached():
+    class Net(Module):
+        def __init__(self):
+            self.w, self.h = Value(0.5), Value(0.0, requires_grad=False)
+
+        def __call__(self, x):
+            self.h = (self.w * x + self.h).tanh()
+            return self.h
+
+    model = Net()
+    for _ in range(2):
+        model(1.0)
+        model.h = model.h.detach()
+        assert list(model.state_dict()) == ["w", "h"]
+    other = Net()
+    other.load_state_dict(model.state_dict())
+    assert other.h.data == model.h.data
+
+
+def test_a_state_that_begins_as_a_parameter_is_answered_with_a_warning():
+    """A state and a weight look alike, as in `self.w = self.w / norm`, which training no longer changes."""
+    for use in (State.__call__, State.forward, State.step):
+        model = State()
+        with pytest.warns(UserWarning, match=BECAME_COMPUTED.format("add|tanh", r"h(s\[0\])?")) as record:
+            found = [use(model, 1.0), *model.parameters()]
+        assert found[1:] == [model.w, model.u]
+        assert {warning.filename for warning in record} <= {inspect.getfile(State), __file__}
+        use(model, 1.0)
+        assert model.parameters() == [model.w, model.u], "nothing is lost the second time"
+        model.h, model.hs = 0.0, [0.0]
+        use(model, 1.0)
+        model.h, model.hs = Value(0.0), [Value(0.0)]
+        assert len(model.parameters()) == 4
+    with pytest.warns(UserWarning, match="was a parameter"):
+        found = [model.step(1.0), *model.state_dict()]
+    assert found[1:] == ["w", "u"]
+
+
+def test_a_state_that_is_missing_or_unexpected_in_a_file_says_how_to_begin(tmp_path):
+    """A call replaces the first state, a leaf, by a computed value, which is no entry."""
+    first, called = State(), State()
+    with pytest.warns(UserWarning, match="was a parameter"):
+        assert [called.step(1.0), *called.parameters()][1:] == [called.w, called.u]
+    first.save(tmp_path / "first.json")
+    called.save(tmp_path / "called.json")
+    write = r"write self\.h = 0\.0 in __init__ and before you save"
+    with pytest.raises(
+        ValueError, match=rf"'h', 'hs' are missing; if calls of the saved model assigned State\.h: .*{write}"
+    ):
+        State().load(tmp_path / "called.json")
+    with pytest.raises(ValueError, match=rf"'h', 'hs' are unexpected; State\.h is no parameter: .*{write}"):
+        called.load(tmp_path / "first.json")
