@@ -352,6 +352,28 @@ def test_known_variables_are_taken_again_only_if_they_are_the_same():
     assert loss.value_and_grad(x, changing)[1].tolist() == [29.0, 25.0]
 
 
+@pytest.mark.parametrize("branches", [False, True])
+def test_results_that_are_no_numbers_are_nested_alike_in_prepared_calls(branches):
+    w = Value(2.0)
+
+    def f(x, t):
+        if branches and x[0] > 0.0:
+            t = -t
+        return {"list": [w * x[0], x[1]], "array": np.array([x[0] * t, x[1]]), "count": 3, "pair": (t, [t * t])}
+
+    compiled = compile(f, branches=branches)
+    rng = np.random.default_rng(5)
+    for k in range(8):  # a merged program is made after some calls
+        w.data = float(k)
+        x, t = rng.normal(size=(3, 2)), rng.normal(size=3)
+        expected = [compiled(row.tolist(), float(y)) for row, y in zip(x, t, strict=True)]
+        assert repr([compiled(row, y) for row, y in zip(x, t, strict=True)]) == repr(expected)
+        assert repr([compiled(row, float(y)) for row, y in zip(x, t, strict=True)]) == repr(expected)
+        assert repr(compiled.forward((x, t))) == repr(expected)
+    ready = {method for (method, _), found in compiled._arrays.runners.items() if found}
+    assert ready == {"call", "forward"}
+
+
 @pytest.mark.parametrize("kind", ["jacobian", "hessian"])
 @pytest.mark.parametrize("n", [1, 2, 5, 20])
 def test_matrices_of_arrays_are_the_same_in_prepared_calls(kind, n):

@@ -149,6 +149,9 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
     if kind in PYTHON_NUMBERS:
         numbers.append(number(x))
         return None
+    if isinstance(x, float) and kind.__module__ == "numpy":
+        numbers.append(x)
+        return None
     if kind not in NESTINGS and isinstance(x, (list, tuple, dict)):
         refuse_subclass(x)
     if isinstance(x, (list, tuple)):

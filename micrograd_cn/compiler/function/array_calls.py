@@ -7,7 +7,7 @@ code is prepared that reads the numbers from the arrays. Python then makes no `B
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ...graph import context
@@ -34,11 +34,14 @@ class ReadyCall(NamedTuple):
         program: the program that runs.
         merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
+        rebuild: if the method returns what the function returns, and that is no number, a function that takes the list
+            of a sample's numbers, and returns them nested as in the function's result; otherwise None.
     """
 
     runner: ArrayRunner
     program: Program
     merged: MergedRecordings | None
+    rebuild: Callable[[list[float]], Any] | None = None
 
 
 class ArrayCalls:
@@ -69,7 +72,12 @@ class ArrayCalls:
         rows = found.runner.computed(as_tuple(samples))
         results = None
         if not rows.finds_nan():
-            results = rows.results.copy() if out is None else as_result(rows.out, (), None, out)
+            if out is not None:
+                results = as_result(rows.out, (), None, out)
+            elif found.rebuild:
+                results = [*map(found.rebuild, rows.results.tolist())]
+            else:
+                results = rows.results.copy()
         elif not found.merged:
             self.runners.clear()  # the next ones are made with masked derivatives
         found.runner.release(rows)
@@ -147,7 +155,7 @@ class ArrayCalls:
         first, merged = recordings[0], self._store.merged_of(recordings)
         if kind_of_matrix := MATRICES.get(method):
             return None if merged or first.indices.columns else _ready_matrix(kind_of_matrix, first.program, shapes)
-        if not first.single:
+        if not (first.single or method in ("call", "forward")):
             return None
         program: Program | None = first.program
         nan_stride, kind_of_gradient, wrt = 0, GRADIENTS.get(method), _all_inputs
@@ -173,7 +181,8 @@ class ArrayCalls:
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
-        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged)
+        rebuild = None if first.single else first.rebuild
+        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged, rebuild)
 
 
 def _all_inputs(recording: Recording) -> Any:

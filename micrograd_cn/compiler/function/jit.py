@@ -55,6 +55,7 @@ from .stale import StaleCheck
 from .store import RecordingStore
 from .variables import GradientVariables, check_key_order, refuse_clash, variables_of
 
+NO_ARRAYS = frozenset([float, list, dict, tuple])
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -394,14 +395,14 @@ class CompiledFunction:
         """
         if is_inlining():
             return self._f(*args, **kwargs)
-        kind = type(args[0]) if args and not kwargs else float
-        if kind is not float and kind is not list:
+        if args and not kwargs and not (type(args[0]) in NO_ARRAYS and type(args[-1]) in NO_ARRAYS):
             found = self._arrays.runner("call", args)
             if found:
                 rows = found.runner.computed(args)
-                result = rows.out[0]
+                first = rows.out[0]
+                result = found.rebuild(rows.out.tolist()) if found.rebuild else first
                 found.runner.release(rows)
-                if not (found.merged and isnan(result)):
+                if not (found.merged and isnan(first)):
                     return result
         try:
             bucket = self._arguments.bucket_of(args, kwargs)
@@ -609,7 +610,7 @@ class CompiledFunction:
         check_threads("backward", threads)
         is_array = threads == 1 and type(samples) is not list
         if is_array and (ready := self._arrays.gradient_runner("backward", as_tuple(samples))):
-            runner, program, merged = ready
+            runner, program, merged, _ = ready
             if not program.has_trainable:
                 check_has_trainable("backward", self._name, [program])
             computed = runner.computed(as_tuple(samples))
