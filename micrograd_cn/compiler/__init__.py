@@ -62,8 +62,8 @@ own. The runner copies the numbers of the arguments into this memory, and calls 
 
 A batch, as in `f.forward([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)])`, goes the same way. But `CompiledFunction._map_samples`
 takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples, and `RecordingStore.dispatch` finds the
-recording for each row. One or two rows are computed one at a time, so all values are scalars. From three rows on, they
-are computed in the lanes of vectors.
+recording for each row. Its program's method `Runnable.forward` calls `CompiledGraph.write_outputs`. One or two rows are
+computed one at a time, so all values are scalars. From three rows on, they are computed in the lanes of vectors.
 
 Native code is made once the threaded code has run for about as long as native code takes to compile: `select_tier` then
 begins a background task, and returns native code when it exists. `fit` also has it made if training will probably go on
@@ -104,10 +104,10 @@ These are the ideas of this package, each with the words that belong to it:
                     jumps to the next. Native code is functions for one program alone, which keep values in registers
                     and also compute short maps. Both use the same kernels for other loops
     gate            if an operation such as `where` does not select a node, the node's gradient is 0, and its product
-                    with an infinite partial derivative would be nan. A gate is an instruction that replaces the partial
-                    derivative by 0 where no gradient reaches the node; a mask is a node that does this in the graph of
-                    a derivative for each row. Optimistic code leaves out gates or masks, since they are rarely needed
-                    and cost time. If it gives nan, careful code, which has them all, computes the result anew
+                    with an infinite partial derivative would be nan. A gate is an instruction, or in the graph of a
+                    derivative for each row a node, that has 0 instead where no gradient reaches the node. Optimistic
+                    code leaves out gates, since they are rarely needed and cost time. If it gives nan, careful code,
+                    which has them all, computes the result anew
     executable      the code of a program in one tier for one kind of work ("forward", "gradient" or "gated"), for lanes
                     or for single rows; each thread that runs it has its own `Buffers`
     prepared call   a call whose code and memory are ready, so Python does little in it; `Runnable.row` and
@@ -148,9 +148,8 @@ These are the ideas of this package, each with the words that belong to it:
 
 Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
 matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A layer may be one of a
-neural network, and a mask the result of a comparison of vectors (in `llvm`). A part may be some stages that become a
-native function (`native.Part`), the samples of a batch that have the same recording (`BatchPart`, whose `places` are
-positions in the batch), or rows that one thread computes.
+neural network. A part may be some stages that become a native function (`native.Part`), the samples of a batch that
+have the same recording (`BatchPart`, whose `places` are positions in the batch), or rows that one thread computes.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `program.Runnable.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language
@@ -161,14 +160,14 @@ The factors in a sum of products, such as `dot`, have no gates, except constants
 operation such as `where` did not select the sum, an infinite factor that is no constant makes a gradient nan even in
 careful code, as in the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
 
-A multiplication of two nodes can have gates and masks, but the first code is optimistic. There are three kinds of
-optimistic code, each with a test for nan of its own. Careful code also computes one branch, and not all of them.
+The derivatives of a multiplication of two nodes can have gates, but the first code is optimistic. There are three kinds
+of optimistic code, each with a test for nan of its own. Careful code also computes one branch, and not all of them.
 
-    without gates   the gradient of a mean; multiplications for each row have no gates for their factors, but all other
+    mean            the gradient of a mean; multiplications for each row have no gates for their factors, but all other
                     gates are there. If a total is not finite, the driver `finish` leaves nan in a number that
                     `Executable.mend` reads, and in training the driver `fit`; see `instructions.gradient.differentiate`
-    without masks   a derivative for each row, whose entries are searched for nan (in calls with arrays, by `finds_nan`,
-                    as are the results of merged programs); see `Program.derivative_for_calls`
+    each row        a derivative for each row without gates, whose entries are searched for nan (in calls with arrays,
+                    by `finds_nan`, as are the results of merged programs); see `Program.derivative_for_calls`
     merged          a program that computes all branches that were recorded; its first output is nan for a row of
                     another branch, and a gradient of a mean is nan if a branch that was not selected has an infinite
                     factor. Then the rows are sorted by their branches; see `function.merged` and

@@ -91,11 +91,11 @@ class CompiledDerivative:
         entries: the entries (of a Jacobian or Hessian, those that can be nonzero), and their positions. An entry is a
             `Value` or, if it is a constant, a float.
         of: the program that was differentiated.
-        masked: False if an entry may be nan where it should be a number, because 0 is multiplied by an infinite factor;
-            see `Program.derivative_for_calls`.
+        gated: whether the program has gates. If not, an entry may be nan where it should be a number, because 0 is
+            multiplied by an infinite factor; see `Program.derivative_for_calls`.
 
     Attributes:
-        masked: the argument.
+        gated: the argument.
         structure: the row and column indices of the entries, as a `Structure`.
         outputs: the entries as `Value`s.
         program: a program that computes all entries, including constants, from rows of the original program. It is None
@@ -108,9 +108,9 @@ class CompiledDerivative:
     (((0, 1), (0, 0)), [[10.0, 6.0]])
     """
 
-    def __init__(self, entries: Sparse, of: Program, masked: bool = True) -> None:
+    def __init__(self, entries: Sparse, of: Program, gated: bool = True) -> None:
         values, rows, columns, shape = entries
-        self.masked = masked
+        self.gated = gated
         constants = [isinstance(x, float) for x in values]
         self.structure = Structure(rows, columns, shape, constants)
         self._constants = array("d", values) if all(constants) else array("d")
@@ -518,7 +518,7 @@ class Program(Runnable):
             return [v2]
         <BLANKLINE>
         """
-        return self._derivative(kind, wrt, flag("derivative(): lower", lower), masked=True)
+        return self._derivative(kind, wrt, flag("derivative(): lower", lower), gated=True)
 
     def derivative_for_calls(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
         """Return a derivative as `derivative` does, but one whose entries may be nan where they should not be.
@@ -532,19 +532,19 @@ class Program(Runnable):
 
         The arguments and the errors are those of `derivative`.
         """
-        return self._derivative(kind, wrt, lower, masked=False)
+        return self._derivative(kind, wrt, lower, gated=False)
 
     @cached_property
     def _selects(self) -> bool:
         return any(op.selects for _, op in self.compiled.graph.operations)
 
     def _derivative(
-        self, kind: Kind, wrt: Variables, lower: bool, masked: bool, data: Numbers | None = None
+        self, kind: Kind, wrt: Variables, lower: bool, gated: bool, data: Numbers | None = None
     ) -> CompiledDerivative:
-        """Return a derivative, as `derivative` does if `masked` is set, and otherwise as `derivative_for_calls` does.
+        """Return a derivative, as `derivative` does if `gated` is set, and otherwise as `derivative_for_calls` does.
 
         `data` has the numbers of the rows for which the derivative is going to be computed. If the derivative does not
-        exist yet, and its entries are probably nan for these rows, it is made as if `masked` were set. Otherwise a
+        exist yet, and its entries are probably nan for these rows, it is made as if `gated` were set. Otherwise a
         second one would probably be needed at once.
         """
         if wrt == "parameters":
@@ -553,7 +553,7 @@ class Program(Runnable):
         of = wrt if variables is None else tuple(variables)
         known = self._derivatives
         found = known.get((kind, of, lower, True))
-        if found is None and not masked:
+        if found is None and not gated:
             found = known.get((kind, of, lower, False))
         if found is not None:
             return found
@@ -563,13 +563,13 @@ class Program(Runnable):
         if kind != "jacobian" and not (self._single and any(program.has_gradient for program in self.siblings() or ())):
             self._check_gradient(kind)
         wanted = variables
-        masked = masked or not self._selects or (data is not None and self._gives_nan(data))
-        key = kind, of, lower, masked
+        gated = gated or not self._selects or (data is not None and self._gives_nan(data))
+        key = kind, of, lower, gated
 
         def derived() -> CompiledDerivative:
             found = known.get(key)
             if found is None:  # in an empty context: the first caller may be inside `no_grad()`
-                made = Context().run(_derive, self, kind, wanted, lower, masked)
+                made = Context().run(_derive, self, kind, wanted, lower, gated)
                 found = known.setdefault(key, made)
             return found
 
@@ -788,14 +788,14 @@ class Program(Runnable):
         data, n = self._read_rows(rows)
         if mean and not n:
             raise ValueError(f"{kind}(): there are no rows, so they have no mean")
-        derivative = self._derivative(kind, wrt, lower, masked=False, data=data)
+        derivative = self._derivative(kind, wrt, lower, gated=False, data=data)
         self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
         if context.active:  # for speed, before `row_numbers`
             self.compiled.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
         numpy = numpy_if_array(rows) if out is None else None
         while True:
             found = derivative.mean(data, n, threads) if mean else derivative.flat(data, n, threads, dense, out)
-            if derivative.masked or not has_nan(found):
+            if derivative.gated or not has_nan(found):
                 return (derivative.shaped_mean if mean else derivative.shaped)(found, n, numpy, out, dense)
             derivative = self.derivative(kind, wrt, lower)
 
@@ -840,10 +840,10 @@ def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, flo
     return found
 
 
-def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, masked: bool) -> CompiledDerivative:
+def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, gated: bool) -> CompiledDerivative:
     """Return a derivative of a program. The derivative reads the parameters at each call, like the program.
 
-    If `masked` is not set, an entry may be nan where it should be a number; see `Program.derivative_for_calls`.
+    If `gated` is not set, an entry may be nan where it should be a number; see `Program.derivative_for_calls`.
 
     A parameter that the user has frozen since the program was recorded must not become a constant of the derivative.
     While the graph is differentiated, a new leaf that requires a gradient therefore takes the place of each frozen
@@ -857,16 +857,16 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, m
     outputs, inner = with_leaves(kept, instead), [instead.get(x, x) for x in variables]
 
     def derive() -> CompiledDerivative:
-        found = _entries(outputs, kind, inner, lower, masked)
+        found = _entries(outputs, kind, inner, lower, gated)
         nodes = [x for x in found.values if isinstance(x, Value)]
         replaced = iter(with_leaves(nodes, {other: x for x, other in instead.items()}))
         values = [next(replaced) if isinstance(x, Value) else x for x in found.values]
-        return CompiledDerivative(found._replace(values=values), program, masked)
+        return CompiledDerivative(found._replace(values=values), program, gated)
 
     derivative = without_collector(derive)
     if all(x.requires_grad or x in instead for x in leaves):
         return derivative
-    return _derive(program, kind, variables, lower, masked)  # another thread has frozen a parameter in the meantime
+    return _derive(program, kind, variables, lower, gated)  # another thread has frozen a parameter in the meantime
 
 
 def _check_partials_are_repeatable(program: Program) -> None:
@@ -882,13 +882,13 @@ def _check_partials_are_repeatable(program: Program) -> None:
             )
 
 
-def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool, masked: bool) -> Sparse:
+def _entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool, gated: bool) -> Sparse:
     if kind == "jacobian":
-        return sparse_jacobian(outputs, variables, masked)
+        return sparse_jacobian(outputs, variables, gated)
     [output] = outputs
     if kind == "hessian":
-        return sparse_hessian(output, variables, lower, masked)
-    values, n = sparse_gradient(output, variables, masked), len(variables)
+        return sparse_hessian(output, variables, lower, gated)
+    values, n = sparse_gradient(output, variables, gated), len(variables)
     if kind == "value_and_grad":  # the output comes first
         values, n = [output, *values], n + 1
     return Sparse(values, [0] * n, list(range(n)), (1, n))

@@ -419,25 +419,17 @@ class Runnable:
             raise ValueError(
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program; leave it out"
             )
-        bucket = Bucket(())
-        bucket.numbers, n = self._read_batch("fit", rows)
-        bucket.samples = range(n)
-        if options.calls_users_code:
-            copy_numbers([bucket])
+        bucket = self._bucket_of(rows, options)
 
         def parameter_free(_: Bucket) -> Any:
-            return [(self.compiled, row_numbers(n))]
+            return [(self.compiled, row_numbers(len(bucket.samples)))]
 
         dispatcher = Dispatcher(lambda *_: ((), array("q")), lambda *_: (), parameter_free, lambda: self.parameters)
         validate = None
         if validation is not None:
             with naming_validation():
-                other = Bucket(())
-                other.numbers, count = self._read_batch("fit", validation)
-                other.samples = range(count)
-                if options.calls_users_code:
-                    copy_numbers([other])
-                validate = self._mean_loss(other.numbers, count, threads)
+                other = self._bucket_of(validation, options)
+                validate = self._mean_loss(other.numbers, len(other.samples), threads)
             if self.compiled.graph.has_gathers and isnan(validate()):
                 self.check_indices("validation row", other, other.samples)
             if self.compiled.graph.has_checks and isnan(validate()):
@@ -449,6 +441,15 @@ class Runnable:
                 self._raise_for_refused("row", bucket, bucket.samples)
 
         return TrainingRun([bucket], dispatcher, options, validate, explain_nan).fit()
+
+    def _bucket_of(self, rows: Any, options: TrainingOptions) -> Bucket:
+        """Return rows for `fit` as a bucket. They are copied if the options call code that could change them."""
+        bucket = Bucket(())
+        bucket.numbers, n = self._read_batch("fit", rows)
+        bucket.samples, bucket.width = range(n), len(self.inputs)
+        if options.calls_users_code:
+            copy_numbers([bucket])
+        return bucket
 
     def check_operations(self, name: str = "") -> None:
         """Raise ValueError if a user's operation computes something else now than when the program was made.
@@ -472,8 +473,7 @@ class Runnable:
             IndexError: an index is out of range, or is no integer.
         """
         columns, computed, _ = indices_of(self.compiled.graph)
-        width = len(self.inputs)
-        found = rows_out_of_range(columns, bucket.numbers, width, rows)
+        found = rows_out_of_range(columns, bucket.numbers, len(self.inputs), rows)
         if computed and len(rows):
             kept = with_kept_constants([*computed], self.compiled.graph.constants)
             nodes = Runnable(kept, self.inputs, self.parameters)
@@ -484,7 +484,7 @@ class Runnable:
             return
         outputs = self.compiled.outputs_of(bucket.numbers, array("q", sorted(found)))
         for row, output in zip(sorted(found), outputs, strict=True):
-            numbers = array("d", bucket.numbers[row * width : (row + 1) * width])
+            numbers = array("d", bucket.row(row))
             if isnan(output) and (text := out_of_range(self.compiled.graph, numbers)):
                 raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
 
@@ -494,9 +494,8 @@ class Runnable:
         `name` is the word for a row in the message, such as "row".
         """
         outputs = self.compiled.outputs_of(bucket.numbers, array("q", rows))
-        width = len(self.inputs)
         for row, output in zip(rows, outputs, strict=True):
-            numbers = array("d", bucket.numbers[row * width : (row + 1) * width])
+            numbers = array("d", bucket.row(row))
             if isnan(output) and is_refused(self.compiled.graph, numbers):
                 raise ValueError(
                     f"fit(): {name} {bucket.samples[row]}: a target or probability is out of the range that the loss "

@@ -21,7 +21,7 @@ from ..engine import Value, constant
 from ..graph.subclasses import OVERRIDING, without_operators
 from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
-from .selected import Masked, Selected, unmasked_product
+from .selected import Gated, Selected, ungated_product
 
 if TYPE_CHECKING:
     from fractions import Fraction  # functions import it when they need it: importing it takes milliseconds
@@ -30,7 +30,7 @@ __all__ = ["ONE", "Derivative", "DerivativeArithmetic", "SumFactor"]
 
 Coefficient: TypeAlias = "float | Fraction"
 # A coefficient, a node (None for 1), and a value in the finite field
-Derivative: TypeAlias = "tuple[Coefficient, Value | Masked | None, FieldElement]"
+Derivative: TypeAlias = "tuple[Coefficient, Value | Gated | None, FieldElement]"
 ONE: Derivative = (1.0, None, 1)
 LEAST, MOST = sys.float_info.min, sys.float_info.max  # the sizes of the smallest and largest float with all its digits
 STEP = 2.0**900  # a node is multiplied by this number, or its inverse, until the rest of a fraction is a float
@@ -62,7 +62,7 @@ class DerivativeArithmetic:
         variables: nodes to treat as leaves, even if they were computed.
         graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. All
             other nodes were made for derivatives, and their constant factors become part of the coefficient.
-        masked: whether a derivative is 0 where an operation did not select an operand, even if a later factor is
+        gated: whether a derivative is 0 where an operation did not select an operand, even if a later factor is
             infinite or nan. If not, such a derivative is nan, and all others are the same apart from the sign of 0.
             This takes fewer nodes.
 
@@ -79,17 +79,17 @@ class DerivativeArithmetic:
     5.0
     """
 
-    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = (), masked: bool = True) -> None:
-        self._masked = masked
+    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = (), gated: bool = True) -> None:
+        self._gated = gated
         self.field = FieldEvaluator(variables)
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by the operation, and what each operand is
         self.multiplications = 0
-        # For each node and each `Masked` that is 0 where an operation did not select an operand: whether it did. The
+        # For each node and each `Gated` that is 0 where an operation did not select an operand: whether it did. The
         # node itself cannot tell, since it may be 0 all the same.
-        self._selected: dict[Value | Masked, Selected] = {}
+        self._selected: dict[Value | Gated, Selected] = {}
         self._zero = constant(0.0)
-        self._masked_factors: dict[tuple[Selected, Value], Value] = {}  # the results of `_where`
+        self._gated_factors: dict[tuple[Selected, Value], Value] = {}  # the results of `_where`
         self._combined: dict[
             tuple[Selected | None, ...], Selected
         ] = {}  # the units of a layer, for example, share theirs
@@ -128,7 +128,7 @@ class DerivativeArithmetic:
         else:
             self.multiplications += 1
             if not self._selected:
-                node = x * y  # type: ignore[operator]  # nothing is `Masked` without selections
+                node = x * y  # type: ignore[operator]  # nothing is `Gated` without selections
             elif type(a) is type(b) is SumFactor:
                 found: Any = SumFactor((coefficient, self._product(x, y, True, True), element))
                 return found
@@ -138,7 +138,7 @@ class DerivativeArithmetic:
             return 1.0, self._product(node, coefficient), element
         return coefficient, node, element
 
-    def _product(self, x: Any, y: Any, in_sum: bool = False, y_in_sum: bool = False) -> Value | Masked:
+    def _product(self, x: Any, y: Any, in_sum: bool = False, y_in_sum: bool = False) -> Value | Gated:
         """Return x * y, or 0 if x or y is 0 because an operand was unselected, even if the other factor is inf.
 
         x is a derivative with respect to a node, and y a derivative of this node. `in_sum` and `y_in_sum` say whether
@@ -150,27 +150,27 @@ class DerivativeArithmetic:
                 product: Value = x * y
                 return product
             if in_sum and y is not second.partial:  # x is a factor on each of several ways, for which it gets one 0
-                product = self._where(second, x) * (y.node() if type(y) is Masked else y)
+                product = self._where(second, x) * (y.node() if type(y) is Gated else y)
                 self._selected[product] = second
                 return product
             both = second
         elif second is None:
             if y_in_sum:
-                product = (x.node() if type(x) is Masked else x) * y
+                product = (x.node() if type(x) is Gated else x) * y
                 self._selected[product] = first
                 return product
             both = first
         else:
             both = first if second is first else self._both(first, second)
-        masked = Masked(unmasked_product(x, y, first, second), both)
-        self._selected[masked] = both
-        return masked
+        gated = Gated(ungated_product(x, y, first, second), both)
+        self._selected[gated] = both
+        return gated
 
     def _where(self, selected: Selected, x: Value) -> Value:
         """Return `selected.where(x)`. Calls with the same arguments return the same node."""
-        found = self._masked_factors.get((selected, x))
+        found = self._gated_factors.get((selected, x))
         if found is None:
-            found = self._masked_factors[selected, x] = selected.where(x)
+            found = self._gated_factors[selected, x] = selected.where(x)
         return found
 
     def _both(self, first: Selected, second: Selected) -> Selected:
@@ -215,7 +215,7 @@ class DerivativeArithmetic:
         if len(factors) == 1 and not bias:
             [(c, x)] = factors
             return c, x, element
-        added = [_scaled(c, x.node() if type(x) is Masked else x) for c, x in factors]
+        added = [_scaled(c, x.node() if type(x) is Gated else x) for c, x in factors]
         if bias:
             added.append(_as_float(bias))
         total: Value = ops.sum(added) if len(added) > 3 else sum(added[1:], added[0])
@@ -231,7 +231,7 @@ class DerivativeArithmetic:
         coefficient, node, element = found
         if node is None:
             return _as_float(coefficient)
-        value: Value = _scaled(coefficient, node.node() if isinstance(node, Masked) else node)
+        value: Value = _scaled(coefficient, node.node() if isinstance(node, Gated) else node)
         constant = element is not None and element == field_element(value._data)
         return value._data if constant else value
 
@@ -260,7 +260,7 @@ class DerivativeArithmetic:
         if uniform and len({*xs}) == len(xs) and key not in self._factors:  # in x * x, a partial could be either x
             self._factors[key] = _factors(operands, partials, needed)
         edges = self._nonzero(partials, needed)
-        if not (node.op.selects and self._masked):
+        if not (node.op.selects and self._gated):
             return [(xs[slot], derivative) for slot, derivative in edges]
         for slot, (_, partial, _) in edges:
             if isinstance(partial, Value) and node.op.may_leave_out(slot) and partial not in self._selected:

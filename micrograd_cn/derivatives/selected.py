@@ -15,7 +15,7 @@ from .. import ops
 from ..engine import Value
 from .finite_field import SELECT
 
-__all__ = ["Masked", "Selected", "unmasked_product"]
+__all__ = ["Gated", "Selected", "ungated_product"]
 
 
 class Selected:
@@ -89,7 +89,7 @@ class Selected:
         return found
 
 
-class Masked:
+class Gated:
     """A product of derivatives that is 0 where an operand was not selected, and `raw` elsewhere.
 
     `raw` may be any number where the operand was not selected. In a long product, each factor changes `raw` or
@@ -113,19 +113,19 @@ class Masked:
         return self._node
 
 
-def unmasked_product(x: Any, y: Any, first: Selected | None, second: Selected | None) -> Any:
+def ungated_product(x: Any, y: Any, first: Selected | None, second: Selected | None) -> Any:
     """Return a number or node that is x * y where all operands were selected, and any number elsewhere.
 
     If x or y is a local derivative that is 1 wherever its operand was selected, return the other factor alone. If it is
     chosen from other constants, multiply the other factor by each of them, and choose from the products.
 
     Args:
-        x: a derivative: a node, a number, or a `Masked`.
-        y: another derivative: a node, a number, or a `Masked`.
+        x: a derivative: a node, a number, or a `Gated`.
+        y: another derivative: a node, a number, or a `Gated`.
         first: says where x is 0 because an operation did not select an operand; None if x is never 0 for this reason.
         second: says the same about y.
     """
-    a, b = [z.raw if type(z) is Masked else z for z in (x, y)]
+    a, b = [z.raw if type(z) is Gated else z for z in (x, y)]
     for selected, chosen, factor in ((second, b, a), (first, a, b)):
         if selected is not None and selected.constants and chosen is selected.partial:
             return factor if {*selected.constants} <= {0.0, 1.0} else _times_choices(chosen, factor, selected.zero)

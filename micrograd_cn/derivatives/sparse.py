@@ -58,7 +58,7 @@ class LinearisedGraph:
     Args:
         outputs: the nodes to differentiate.
         variables: the nodes to differentiate with respect to.
-        masked: whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
+        gated: whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
             factor is infinite.
 
     Attributes:
@@ -70,9 +70,9 @@ class LinearisedGraph:
             constant, each with the number of the operand.
     """
 
-    def __init__(self, outputs: Sequence[Value], variables: Sequence[Value], masked: bool = True) -> None:
+    def __init__(self, outputs: Sequence[Value], variables: Sequence[Value], gated: bool = True) -> None:
         order = topological_order(*outputs)
-        self.arithmetic = DerivativeArithmetic(variables, order, masked)
+        self.arithmetic = DerivativeArithmetic(variables, order, gated)
         self.index = {x: i for i, x in enumerate(variables)}
         self.incoming: list[Edges] = [{} for _ in variables]
         self.varying: list[list[tuple[int, Derivative]]] = [[] for _ in variables]
@@ -170,11 +170,11 @@ def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[
     return gradients[partial]
 
 
-def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], masked: bool = True) -> Sparse:
+def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], gated: bool = True) -> Sparse:
     """Return the matrix of the derivatives of each output (row) with respect to each variable (column).
 
     An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
-    left out. `masked` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even
+    left out. `gated` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even
     if a later factor is infinite.
 
     >>> x, y = Value(2), Value(3)
@@ -182,7 +182,7 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], masked
     >>> found.rows, found.columns, [getattr(v, "data", v) for v in found.values]
     ([0, 0, 1], [0, 1, 1], [3.0, 2.0, 5.0])
     """
-    graph = LinearisedGraph(outputs, variables, masked)
+    graph = LinearisedGraph(outputs, variables, gated)
     nodes = len(graph.incoming)
     copies: list[Edges] = [{graph.index[y]: [ONE]} if y in graph.index else {} for y in outputs]
     incoming = [*graph.incoming, *copies]  # an output may be an interior node, or a variable, or there twice
@@ -191,7 +191,7 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], masked
     return _as_sparse(graph.arithmetic, found, (len(outputs), len(variables)))
 
 
-def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = False, masked: bool = True) -> Sparse:
+def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = False, gated: bool = True) -> Sparse:
     """Return the matrix of the second derivatives of `output` with respect to `variables`.
 
     An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
@@ -201,7 +201,7 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
         output: the node to differentiate.
         variables: the nodes to differentiate with respect to.
         lower: whether to return only the lower triangle, which includes the diagonal.
-        masked: whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
+        gated: whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
             factor is infinite.
 
     >>> x, y = Value(2), Value(3)
@@ -209,7 +209,7 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
     >>> found.rows, found.columns, [getattr(v, "data", v) for v in found.values]
     ([0, 0, 1], [0, 1, 0], [6.0, 4.0, 4.0])
     """
-    graph = LinearisedGraph([output], variables, masked)
+    graph = LinearisedGraph([output], variables, gated)
     n = len(variables)
     adjoints = graph.adjoints(output, first=n)
     nonlinear: list[Edges] = [{} for _ in graph.incoming]
@@ -223,17 +223,17 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
     return entries if lower else _symmetric(entries)
 
 
-def sparse_gradient(output: Value, variables: Sequence[Value], masked: bool = True) -> list[Value | float]:
+def sparse_gradient(output: Value, variables: Sequence[Value], gated: bool = True) -> list[Value | float]:
     """Return the derivative of `output` with respect to every variable: a `Value`, or a float if it is constant.
 
-    `masked` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
+    `gated` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
     factor is infinite.
 
     >>> x, y, z = Value(2), Value(3), Value(4)
     >>> [getattr(v, "data", v) for v in sparse_gradient(x * y + 5 * x, [x, y, z])]
     [8.0, 2.0, 0.0]
     """
-    graph = LinearisedGraph([output], variables, masked)
+    graph = LinearisedGraph([output], variables, gated)
     found = graph.adjoints(output)[: len(variables)]
     values = [graph.arithmetic.sum_as_value([x]) if x else None for x in found]
     return [0.0 if value is None else value for value in values]

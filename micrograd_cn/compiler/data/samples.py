@@ -86,6 +86,10 @@ class Bucket:
         self.samples: Sequence[int] = []
         self.width = 0
 
+    def row(self, i: int) -> Numbers:
+        """Return the numbers of a row."""
+        return self.numbers[i * self.width : (i + 1) * self.width]
+
 
 def select_rows(bucket: Bucket, rows: array[int]) -> Any:
     """Return some rows of a bucket as a two-dimensional buffer, or as `Columns`, for a program.

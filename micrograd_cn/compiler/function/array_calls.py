@@ -64,7 +64,7 @@ class ArrayCalls:
         """Return the results of a method for samples in numpy arrays.
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
-        if a result is nan that other code may compute otherwise: with masked derivatives, or with the program of one
+        if a result is nan that other code may compute otherwise: with gated derivatives, or with the program of one
         branch.
         """
         if type(samples) is list or not (found := self.runner(method, as_tuple(samples), variables)):
@@ -79,7 +79,7 @@ class ArrayCalls:
             else:
                 results = rows.results.copy()
         elif not found.merged:
-            self.runners.clear()  # the next ones are made with masked derivatives
+            self.runners.clear()  # the next ones are made with gated derivatives
         found.runner.release(rows)
         return results
 
@@ -176,7 +176,7 @@ class ArrayCalls:
             if first.indices.columns or not first.program.has_gradient:  # what is wrong is said at each call
                 return None
             derivative = first.program.derivative_for_calls(kind_of_gradient, wrt(first))
-            program, nan_stride = derivative.program, int(not derivative.masked)
+            program, nan_stride = derivative.program, int(not derivative.gated)
         if program is None or (method == "backward" and not (program.has_gradient and self._store.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
@@ -198,7 +198,7 @@ def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyC
     derivative = program.derivative_for_calls(kind)
     if not (whole := derivative.whole):
         return None
-    nan_stride = int(not derivative.masked)
+    nan_stride = int(not derivative.gated)
     return ReadyCall(
         ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape, nan_stride), whole, None
     )

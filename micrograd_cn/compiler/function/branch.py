@@ -83,10 +83,10 @@ class Branch(Program):
         return super().fit(rows, *arguments, **options)
 
     def _derivative(
-        self, kind: Kind, wrt: Variables, lower: bool, masked: bool, data: Numbers | None = None
+        self, kind: Kind, wrt: Variables, lower: bool, gated: bool, data: Numbers | None = None
     ) -> CompiledDerivative:
         """Return a derivative of this program. The program of the derivative refuses the same rows as this one."""
-        found = copy(super()._derivative(kind, wrt, lower, masked, data))
+        found = copy(super()._derivative(kind, wrt, lower, gated, data))
         if found.program:
             found.program = Branch(found.program, self._guards, self._name)
         return found

@@ -865,8 +865,7 @@ class CompiledFunction:
         results: dict[int, Sequence[Any]] = {}
         for bucket in self._arguments.buckets_of("check", samples):
             for recording, rows in self._store.dispatch(bucket, row_numbers(len(bucket.samples))):
-                width = bucket.width
-                numbers = {bucket.samples[i]: list(bucket.numbers[i * width : (i + 1) * width]) for i in rows}
+                numbers = {bucket.samples[i]: list(bucket.row(i)) for i in rows}
                 called = recording.program.check_named(
                     "sample", numbers, self._arguments.flat_function(bucket), rtol, atol
                 )

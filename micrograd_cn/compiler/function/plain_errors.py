@@ -67,8 +67,7 @@ class PlainErrors:
             IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
                 the sample; `kind` is its word for a sample.
         """
-        numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
         try:
-            self._arguments.flat_function(bucket)(*map(Value, numbers))
+            self._arguments.flat_function(bucket)(*map(Value, bucket.row(row)))
         except (IndexError, TypeError, ValueError) as error:
             raise type(error)(f"{name}(): {kind} {bucket.samples[row]}: {error}") from error

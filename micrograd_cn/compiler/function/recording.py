@@ -82,9 +82,12 @@ class Recorder:
         If `plain` is set, the function gets plain `Value`s, whose numbers it can read and whose type is `Value`. If
         `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
         """
-        numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-        call = functools.partial(self._arguments.call, bucket.static)
+        call, numbers = self._call_of(bucket), bucket.row(row)
         return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, plain, hides_numbers)
+
+    def _call_of(self, bucket: Bucket) -> Callable[..., Any]:
+        """Return a function that calls the recorded function with a dict of arguments, and with the bucket's own."""
+        return functools.partial(self._arguments.call, bucket.static)
 
     def record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
         """Return a recording for a row, and whether a second recording, in the same way, was compared with it.
@@ -120,8 +123,7 @@ class Recorder:
                 raise made.refused_text from cause
         asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds or made.refused_text else "")
         if asked or made.caught:
-            numbers = bucket.numbers[row * bucket.width : (row + 1) * bucket.width]
-            call = functools.partial(self._arguments.call, bucket.static)
+            call, numbers = self._call_of(bucket), bucket.row(row)
             with Surroundings(roots).restored():
                 warn_if_numbers_differ(
                     self._arguments.name, call, bucket.treedef, numbers, made.results, made.caught, asked

@@ -1,6 +1,6 @@
-"""Compiled derivatives are first made without masks, and with masks once an entry is nan without them.
+"""Compiled derivatives are first made without gates, and with gates once an entry is nan without them.
 
-A mask chooses 0 where an operation did not select an operand, although a later factor is infinite.
+A gate chooses 0 where an operation did not select an operand, although a later factor is infinite.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ def test_a_derivative_is_that_of_the_engine_with_and_without_infinite_factors(ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_masks_are_used_from_the_first_nan_on(kind):
+def test_gates_are_used_from_the_first_nan_on(kind):
     compute, program = KINDS[kind], compile(function).program(PLAIN[0])
     for _ in range(8):
         assert np.array_equal(compute(program, PLAIN), expected(kind, PLAIN))
-        assert not program.derivative_for_calls(kind).masked
+        assert not program.derivative_for_calls(kind).gated
     assert np.array_equal(compute(program, SPECIAL), expected(kind, SPECIAL))
     assert program.derivative_for_calls(kind) is program.derivative(kind)
-    assert program.derivative(kind).masked
+    assert program.derivative(kind).gated
     assert np.array_equal(compute(program, SPECIAL), expected(kind, SPECIAL))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_code_for_arrays_is_made_anew_with_masks(kind):
+def test_code_for_arrays_is_made_anew_with_gates(kind):
     compute, f = KINDS[kind], compile(function)
     plain, special = np.array(PLAIN), np.array(SPECIAL)
     for rows in [plain] * 60 + [special] * 60 + [plain] * 2:
@@ -110,12 +110,12 @@ def test_many_results_are_written_where_they_belong(kind):
 
 
 def made_derivatives(monkeypatch, compute):
-    """Return what `compute` returns, and whether each derivative that it has made has masks."""
+    """Return what `compute` returns, and whether each derivative that it has made has gates."""
     found, derive = [], derivatives._derive
 
-    def counted(program, kind, variables, lower, masked):
-        found.append(masked)
-        return derive(program, kind, variables, lower, masked)
+    def counted(program, kind, variables, lower, gated):
+        found.append(gated)
+        return derive(program, kind, variables, lower, gated)
 
     monkeypatch.setattr(derivatives, "_derive", counted)
     return compute(), found
@@ -127,22 +127,22 @@ def test_rows_whose_derivative_is_rightly_nan_make_one_derivative(monkeypatch, k
     compute = KINDS[kind]
     f = compile(function)
     rows = [*PLAIN, [nan, 2.0]]
-    found, masked = made_derivatives(monkeypatch, lambda: compute(f, (np.array(rows),)))
-    assert masked == [True]
+    found, gated = made_derivatives(monkeypatch, lambda: compute(f, (np.array(rows),)))
+    assert gated == [True]
     assert np.isnan(found[2]).any()
     assert np.array_equal(found[:2], expected(kind, PLAIN))
 
     columns = Columns([array("d", [1.0, 0.5, 1.0]), array("d", [2.0, 2.0, nan])], 3)
     program = compile(function).program(PLAIN[0])
-    _, masked = made_derivatives(monkeypatch, lambda: compute(program, columns))
-    assert masked == [True]
+    _, gated = made_derivatives(monkeypatch, lambda: compute(program, columns))
+    assert gated == [True]
 
     root = compile(lambda x: relu(x) * sqrt(x - 2.0))
-    _, masked = made_derivatives(monkeypatch, lambda: compute(root, [(1.0,)]))
-    assert masked == [True]
+    _, gated = made_derivatives(monkeypatch, lambda: compute(root, [(1.0,)]))
+    assert gated == [True]
     program = compile(lambda x: relu(x) * sqrt(x - 2.0)).program(1.0)
-    _, masked = made_derivatives(monkeypatch, lambda: compute(program, [[3.0]]))
-    assert masked == [False]
+    _, gated = made_derivatives(monkeypatch, lambda: compute(program, [[3.0]]))
+    assert gated == [False]
 
 
 def test_variables_may_be_an_iterator_when_a_derivative_is_computed_again():
@@ -170,14 +170,14 @@ def test_scipys_functions_are_right_at_infinite_factors():
         assert np.array_equal(functions["jac"](np.array(row)), expected("gradient", [row])[0])
 
 
-def test_a_printed_derivative_has_masks():
+def test_a_printed_derivative_has_gates():
     program = compile(function).program(PLAIN[0])
     program.gradient(PLAIN)
-    assert program.derivative("gradient").masked
+    assert program.derivative("gradient").gated
     assert program.derivative("gradient").program.forward(SPECIAL) == expected("gradient", SPECIAL).tolist()
 
 
-def test_a_branch_checks_its_guards_with_and_without_masks():
+def test_a_branch_checks_its_guards_with_and_without_gates():
     f = compile(lambda x: function(x) if x[0] < 2.0 else x[1])
     program = f.program(PLAIN[0])
     assert np.array_equal(program.gradient(SPECIAL), expected("gradient", SPECIAL))
