@@ -55,12 +55,12 @@ from .derivatives.argument_binding import BoundCall, argument_positions, contain
 from .derivatives.sparse import Sparse
 from .derivatives.sparse import sparse_hessian as hessian_entries
 from .derivatives.sparse import sparse_jacobian as jacobian_entries
-from .derivatives.tree import flatten, flatten_like
 from .engine import Value, topological_order
 from .gradients import Reach, contribution_through, symbolic_edges
 from .graph import anomaly, context
 from .ops.number import flag, number
 from .ops.options import refuse_options
+from .parameters.tree import flatten, flatten_like
 
 __all__ = [
     "Sparse",

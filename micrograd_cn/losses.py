@@ -15,13 +15,13 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn
 
 from . import ops
-from .derivatives.tree import flatten, is_array
 from .engine import Value
 from .graph.context import here
 from .ops.number import is_table, mixed_engines, number, number_or_none, numbers_in
 from .ops.options import refuse_options
 from .ops.table import log_sum_above
 from .parameters.entries import shape_in_words
+from .parameters.tree import flatten, is_array
 
 __all__ = [
     "binary_cross_entropy",

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from .derivatives.tree import flatten, flatten_like
 from .engine import Value
 from .graph.callers import is_of_this_package
 from .graph.node import assign_data
@@ -34,6 +33,7 @@ from .parameters.listing import call_parameters, find_parameters, refuse_dotted,
 from .parameters.lost import refuse_lost
 from .parameters.members import is_part_of, known_slots, members_of, walk
 from .parameters.model import Model, beginning, of_this_package, overridable
+from .parameters.tree import flatten, flatten_like
 
 __all__ = ["Module"]
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeAlias, cast
 
 from . import init, ops
-from .derivatives.tree import is_array
 from .engine import Number, Value, constant, traverse
 from .graph import context
 from .graph.groups import Group
@@ -26,6 +25,7 @@ from .ops.options import refuse_options
 from .ops.registry import OPS
 from .parameters.entries import leaves_of
 from .parameters.model import names_its_parameters
+from .parameters.tree import is_array
 from .parameters.unheld import with_unheld_leaves
 from .text.absent import Absent
 

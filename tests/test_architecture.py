@@ -43,20 +43,8 @@ def trees() -> dict[str, ast.Module]:
 # A room is a file or a folder of the package. It imports only rooms that come before it in this list, so whoever reads
 # the rooms in this order knows all names that a room uses.
 ROOMS = (
-    *("ops", "graph", "engine", "sequences", "quick", "gradients", "text", "derivatives"),
-    *(
-        "parameters",
-        "module",
-        "init",
-        "nn",
-        "losses",
-        "optim",
-        "functional",
-        "handwritten",
-        "picture",
-        "flow",
-        "compiler",
-    ),
+    *("ops", "graph", "engine", "sequences", "quick", "gradients", "text", "parameters", "derivatives"),
+    *("module", "init", "nn", "losses", "optim", "functional", "handwritten", "picture", "flow", "compiler"),
     "",  # the package itself, which imports the pictures when they are asked for
     *("testing", "__main__", "moved"),
 )
@@ -83,10 +71,10 @@ INSIDE = {
         ),
         *("node", "value_arrays"),
     ),
-    "derivatives": ("tree", "argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
+    "derivatives": ("argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "parameters": (
-        *("model", "members", "records", "states", "unheld", "lost", "hidden", "class_attributes", "assignment"),
-        *("listing", "construction", "entries", "files"),
+        *("tree", "model", "members", "records", "states", "unheld", "lost", "hidden", "class_attributes"),
+        *("assignment", "listing", "construction", "entries", "files"),
     ),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("absent", "words", "public_names", "expression", "formula"),

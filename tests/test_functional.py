@@ -18,7 +18,6 @@ from mpmath import mp, mpf
 
 import micrograd_cn as mc
 from micrograd_cn import OPS, Value, compiler, no_grad
-from micrograd_cn.derivatives.tree import flatten
 from micrograd_cn.engine import record, topological_order
 from micrograd_cn.functional import (
     grad,
@@ -33,6 +32,7 @@ from micrograd_cn.functional import (
 )
 from micrograd_cn.losses import binary_cross_entropy_with_logits
 from micrograd_cn.nn import MLP
+from micrograd_cn.parameters.tree import flatten
 from micrograd_cn.testing import gradcheck
 
 from .ops.references import REFERENCES

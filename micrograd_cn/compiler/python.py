@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from ..derivatives.tree import flatten
 from ..engine import Value, traverse
 from ..module import Module
 from ..ops import table
 from ..ops.operation import Op
+from ..parameters.tree import flatten
 from ..text.formula import FormulaSteps
 from .instructions.formulas import Formulas
 from .instructions.graph import DETACH, evaluation_order

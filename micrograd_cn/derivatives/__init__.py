@@ -1,9 +1,8 @@
 """Differentiate Python functions: put variables into the arguments, record a graph, and differentiate the graph.
 
-`tree` flattens nested lists, dicts and arrays, and nests results in the same way. `argument_binding` puts fresh
-variables in the place of the numbers in the arguments. Dense derivatives then come from `micrograd_cn.gradients`. For
-sparse derivatives, `sparse` turns the recorded graph into edges with local derivatives, and `elimination` removes the
-interior nodes until only edges between variables and outputs are left. `arithmetic` multiplies and adds the derivatives
-on the edges, `selected` makes them 0 where an operation such as `relu` did not select an operand, and `finite_field`
-finds the derivatives that are zero whatever numbers the variables have.
+`argument_binding` puts fresh variables in the place of the numbers in the arguments. Dense derivatives then come from
+`micrograd_cn.gradients`. For sparse derivatives, `sparse` turns the recorded graph into edges with local derivatives,
+and `elimination` removes the interior nodes until only edges between variables and outputs are left. `arithmetic`
+multiplies and adds the derivatives on the edges, `selected` makes them 0 where an operation such as `relu` did not
+select an operand, and `finite_field` finds the derivatives that are zero whatever numbers the variables have.
 """

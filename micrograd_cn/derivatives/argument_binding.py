@@ -21,7 +21,7 @@ from ..gradients import gradients_in_order
 from ..graph.context import here, recording
 from ..graph.plain_numbers import Variables, variables
 from ..ops.number import is_of_numpy, is_table, own_operator
-from .tree import arrays_to_lists, flatten, is_array
+from ..parameters.tree import arrays_to_lists, flatten, is_array
 
 CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *args; `inspect` takes long to import
 

@@ -1,4 +1,7 @@
-"""Find the parameters of a model, and notice when the model would lose one.
+"""Find `Value`s in nested structures: the parameters of a model, and the arguments of a function.
+
+`tree` flattens nested lists, dicts and arrays, and nests other leaves in the same way. All other modules are about
+models: they find the parameters of a model, and notice when the model would lose one.
 
 A parameter is a leaf `Value` in an attribute of a model, however deep inside other objects. `members` says what an
 object holds, and walks through it. `model` is the base class of `Module`, as far as this folder needs it. `listing`

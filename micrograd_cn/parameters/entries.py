@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from ..derivatives.tree import arrays_to_lists, flatten
 from ..engine import Value, traverse
 from .lost import refuse_lost
 from .members import (
@@ -22,6 +21,7 @@ from .members import (
 )
 from .model import Model, of_this_package, overrides
 from .states import is_kept
+from .tree import arrays_to_lists, flatten
 from .unheld import may_hold_computed, with_unheld_leaves
 
 

@@ -12,12 +12,12 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import OPS, Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.derivatives.tree import flatten
 from micrograd_cn.engine import constant, record
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.optim import Adam, Optimizer
+from micrograd_cn.parameters.tree import flatten
 
 from .c_files import HAS_C, KINDS, File, compiled, files, library
 from .common import ACTIVATIONS, OPTIMISERS, close, code_of, problem

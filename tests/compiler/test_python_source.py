@@ -11,10 +11,10 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import OPS, Value, gradients, losses
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.derivatives.tree import flatten
 from micrograd_cn.engine import constant, record
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP, Layer
+from micrograd_cn.parameters.tree import flatten
 
 from .common import python
 

@@ -6,11 +6,11 @@ import pytest
 from micrograd_cn import Value, gradients, relu, sqrt, take, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
-from micrograd_cn.derivatives.tree import flatten
 from micrograd_cn.functional import grad, value_and_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 from micrograd_cn.ops.number import number
+from micrograd_cn.parameters.tree import flatten
 
 
 @pytest.fixture(autouse=True)

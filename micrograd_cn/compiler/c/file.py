@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...derivatives.tree import flatten
 from ...engine import Value
 from ...optim import Optimizer
+from ...parameters.tree import flatten
 from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair, Scatter
 from ..instructions.gradient import differentiate
 from ..instructions.lowering import Lowering

@@ -8,8 +8,8 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from ...derivatives.tree import flatten
 from ...ops.number import DATES, number
+from ...parameters.tree import flatten
 
 FlatNumbers: TypeAlias = "array[float] | memoryview[Any]"
 DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the texts with which buffers describe the format of doubles

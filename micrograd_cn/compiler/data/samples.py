@@ -20,10 +20,10 @@ from operator import is_
 from types import FunctionType, MethodType, ModuleType, NoneType
 from typing import Any, NamedTuple, TypeAlias
 
-from ...derivatives.tree import flatten
 from ...engine import Value
 from ...module import Module
 from ...ops.number import number, number_or_none, own_operator
+from ...parameters.tree import flatten
 from .alike import group_alike
 from .arrays import (
     FlatNumbers,

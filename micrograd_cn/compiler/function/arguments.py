@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FunctionType, NoneType
 from typing import Any, Never
 
-from ...derivatives.tree import flatten
 from ...engine import Value
 from ...ops.number import number_or_none
+from ...parameters.tree import flatten
 from ..data.arrays import is_column
 from ..data.samples import (
     INSTEAD_OF_VALUE,

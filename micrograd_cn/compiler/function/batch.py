@@ -9,7 +9,7 @@ from itertools import chain
 from math import prod
 from typing import Any, NamedTuple
 
-from ...derivatives.tree import flatten
+from ...parameters.tree import flatten
 from ..data.arrays import FlatNumbers
 from ..data.partition import at_indices, scatter_rows
 from ..data.rows import row_numbers, writable_address

@@ -13,10 +13,10 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from ...derivatives.tree import flatten
 from ...engine import Value
 from ...graph.callers import warn_at_user
 from ...ops.number import number
+from ...parameters.tree import flatten
 from ..data.samples import TreeDef, plain_argument, unflatten
 from ..program import close
 from .hooks import inline_compiled

@@ -15,10 +15,10 @@ from contextvars import copy_context
 from operator import is_
 from typing import Any
 
-from ...derivatives.tree import flatten
 from ...engine import Value, constant, traverse
 from ...graph.numpy_errors import numpy_advice
 from ...ops.number import is_of_numpy, number
+from ...parameters.tree import flatten
 from ..data.captured import CapturedValue, describe, with_folded
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen

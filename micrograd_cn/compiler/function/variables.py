@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from ...derivatives.tree import flatten, is_array
 from ...engine import Value
 from ...ops.number import is_of_numpy, number_or_none
+from ...parameters.tree import flatten, is_array
 from ..data.nodes import some_frozen
 from ..data.samples import ArrayDef, Bucket, unflatten
 from ..derivatives import Program, as_list, split

@@ -13,10 +13,10 @@ import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
-from ...derivatives.tree import flatten, is_array
 from ...engine import Value
 from ...module import Module
 from ...ops.operation import Op
+from ...parameters.tree import flatten, is_array
 
 __tracebackhide__ = True
 

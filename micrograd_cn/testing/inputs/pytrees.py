@@ -3,7 +3,7 @@
 A pytree, also called a structure, is nested from lists, tuples, dicts, dataclasses, and objects of classes that are
 registered with jax. A complex or sparse array counts as a structure, too: it is taken apart into dense arrays of real
 numbers (`array_parts`). Everything else is a leaf. A path is a text that says where in the structure a leaf is, such as
-"['w'][0]". The module `derivatives.tree` does the same for functions of `Value`s. It treats an array as a nested list,
+"['w'][0]". The module `parameters.tree` does the same for functions of `Value`s. It treats an array as a nested list,
 but here a dense array of real numbers is a leaf.
 """
 

@@ -20,11 +20,11 @@ from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ...derivatives.argument_binding import argument_array, differentiation_level
-from ...derivatives.tree import flatten, is_array
 from ...engine import Value, traverse
 from ...gradients import gradients
 from ...graph.plain_numbers import Variables, variables
 from ...ops.number import number
+from ...parameters.tree import flatten, is_array
 from ..numeric.thresholds import CALLS_TO_COMPARE, NEGLIGIBLE_DIFFERENCE, SAME_DERIVATIVE
 from .subject import Subject
 

@@ -12,12 +12,12 @@ from math import nan
 from numbers import Real
 from typing import Any
 
-from ...derivatives.tree import flatten
 from ...engine import Value, constant, graph_nodes
 from ...gradients import gradients
 from ...graph.closures import Closure
 from ...graph.numpy_errors import numpy_advice
 from ...ops.number import number
+from ...parameters.tree import flatten
 from ..inputs import pytrees
 from ..inputs.libraries import LIBRARIES, is_any_array
 from ..inputs.subject import VALUE_AND_GRADIENT, Subject

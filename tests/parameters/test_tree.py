@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value
-from micrograd_cn.derivatives.tree import flatten, flatten_like, is_array
+from micrograd_cn.parameters.tree import flatten, flatten_like, is_array
 
 
 class Pair(NamedTuple):
