@@ -94,6 +94,8 @@ INSIDE = {
             "branch",
             "arguments",
             "number_calls",
+            "advice",
+            "differences",
             "recording",
             "plain_errors",
             "refusals",

@@ -20,6 +20,8 @@ A call passes through these modules in this order, but skips those that it does 
 
 These are the other modules:
 
+    advice          says what to write instead, in an error that the function raises while it is recorded
+    differences     says how two recordings differ
     fitting         finds the program for each row while `fit` trains
     stale           checks that the function is still what it was when it was recorded: before `fit` trains, after each
                     of its callbacks, and before a derivative with respect to a leaf that no recording uses

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import copy
 import functools
-import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from operator import is_
 from typing import Any
 
 from ...engine import Value, constant, traverse
-from ...graph.numpy_errors import numpy_advice
 from ...ops.number import is_of_numpy, number
 from ...parameters.tree import flatten
 from ..data.captured import CapturedValue, describe, with_folded
@@ -26,35 +24,15 @@ from ..data.samples import Bucket, TreeDef, leaf_paths, unflatten
 from ..data.surroundings import ReachableCode, Surroundings
 from ..derivatives import Program
 from ..runtime.executable import without_collector
+from .advice import add_advice
 from .arguments import Arguments
 from .branch import Branch
+from .differences import RecordedGraph, graph_difference
 from .guards import CompiledGuards, Guard
 from .hooks import RecordingHooks
 from .number_calls import warn_if_numbers_differ
 from .traced import Traced, TracedInput
 
-# The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
-PLAIN_NUMBER_ERRORS = (
-    r"not '?Value\b|cannot be interpreted|doesn't define|for (//|divmod\(\))|indices|non-int"
-    r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would|there is no operation"
-    r"|has no attribute .*; write .*\.data"
-)
-WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
-FURTHER_ADVICE = {
-    r"\.data": "a number that is read by .data would be the same for every sample: write where(condition, a, b), or "
-    'compile(f, static=["x"]) for a program for each value of x',
-    r"must be of integer \(or boolean\) type": "x > 0 is an array of Values, which is no index of an array b that "
-    "is no argument: write np.where(x > 0, b, 0.0), or b[np.array(x > 0, dtype=bool)], by which the program branches",
-    r"indices|integer array|dtype\('O'\) to dtype\('int64'": "an array in an index would be the same for every sample: "
-    "write [take(xs, i) for i in index] for integers, and np.array(m > 0, dtype=bool) for a mask m of 0 and 1",
-    r"(array|astype|float)\(": "an array that holds Values is made with dtype=object",
-}
-# The errors of Python for a number in the place of a list
-NO_COLLECTION = r"'Value' object is not (subscriptable|iterable)|'Value' has no len"
-VECTOR_INSTEAD = (
-    "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
-    "sample in each row, or as [(x,)] for the one vector x"
-)
 ASKS_FOR_KINDS = (
     "It may ask what an argument is, by isinstance, type, hasattr or dtype, by its text, or by an error that it "
     "catches: write isinstance(x, (int, float, Value)), so it does the same for both"
@@ -205,47 +183,50 @@ class Recording:
         plain: bool = False,
         hides_numbers: bool = False,
     ) -> None:
-        self._treedef = treedef
+        self._name, self._treedef, self._captured = name, treedef, captured
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
         kind = Value if plain else TracedInput
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(self._inputs)
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
-        given = [(argument, x, [*_leaves_in(x)]) for argument, x in arguments.items()]
         recorded = RecordingHooks(Value if plain else Traced, hides_numbers)
-
-        try:
-            run = functools.partial(
-                copy_context().run, recorded.record_call, functools.partial(call, arguments), self._inputs
-            )
-            result = without_collector(run)
-        except (TypeError, IndexError, AttributeError, SystemError) as error:
-            if re.search(NO_COLLECTION, str(error)):
-                raise TypeError(
-                    f"{error}: a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}"
-                ) from error
-            if advice := numpy_advice(error):
-                error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
-            elif re.search(PLAIN_NUMBER_ERRORS, str(error)):
-                also = [text for found, text in FURTHER_ADVICE.items() if re.search(found, str(error))]
-                advice = "; ".join([WRITE_INSTEAD, *also])
-                error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")
-            raise
+        result = self._result_of(call, arguments, recorded)
+        self._read_result(result)
+        self._outputs, self._guards = recorded.with_captured_leaves(self._recorded, captured)
+        self.outcomes = [guard.outcome for guard in self._guards]
         self.caught, self.asked = recorded.caught, recorded.asked
-        _refuse_changed_arguments(name, given)
+        self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
+
+    def _result_of(self, call: Callable[..., Any], arguments: dict[str, Any], recorded: RecordingHooks) -> Any:
+        """Call the function with `Value`s while `recorded` notes what the graph does not show. Return the result.
+
+        Raises:
+            TypeError: the function has changed an argument.
+        """
+        given = [(argument, x, [*_leaves_in(x)]) for argument, x in arguments.items()]
+        try:
+            called = functools.partial(recorded.record_call, functools.partial(call, arguments), self._inputs)
+            result = without_collector(functools.partial(copy_context().run, called))
+        except (TypeError, IndexError, AttributeError, SystemError) as error:
+            add_advice(self._name, error)
+            raise
+        _refuse_changed_arguments(self._name, given)
+        return result
+
+    def _read_result(self, result: Any) -> None:
+        """Find the numbers in the result of the function, and how they are nested.
+
+        Raises:
+            TypeError: the result contains no number, or something that is not a number.
+        """
         leaves, rebuild = flatten(result)
+        if not leaves:
+            raise TypeError(f"{self._name} returned {result!r}, which contains no number")
         self.integers = {i: x for i, (path, x) in enumerate(leaves) if path and type(x) in (int, bool)}
         self.rebuild = functools.partial(_with_integers, rebuild, self.integers) if self.integers else rebuild
-        if not leaves:
-            raise TypeError(f"{name} returned {result!r}, which contains no number")
-        outputs = [_output(name, path, x) for path, x in leaves]
-        self._name = name
         self.single, self.output_count = not leaves[0][0], len(leaves)
-        self.result_paths, self._recorded = [path for path, _ in leaves], outputs
-        self._outputs, self._guards = recorded.with_captured_leaves(outputs, captured)
-        self._captured = captured
-        self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
-        self.outcomes = [guard.outcome for guard in self._guards]
+        self.result_paths = [path for path, _ in leaves]
+        self._recorded = [_output(self._name, path, x) for path, x in leaves]
 
     @property
     def results(self) -> list[float]:
@@ -379,44 +360,10 @@ class Recording:
             paths, other_paths = ", ".join(self.result_paths), ", ".join(other.result_paths)
             return f"one of them returns {paths or 'a number'}, the other {other_paths}"
         ours, theirs = [
-            (traverse(*roots)[0], roots, {x: k for k, x in enumerate(recording._inputs)})
-            for recording, guards in zip((self, other), ordered, strict=True)
-            for roots in ([*recording._recorded, *[guard.node for guard in guards]],)
+            RecordedGraph([*made._recorded, *[guard.node for guard in guards]], made._inputs)
+            for made, guards in zip((self, other), ordered, strict=True)
         ]
-        indices = [{node: i for i, node in enumerate(nodes)} | inputs for nodes, _, inputs in (ours, theirs)]
-
-        def plain(x: Any) -> Any:  # reading `parents` makes a constant node of a number
-            is_number = isinstance(x, Value) and not (x.op or x.requires_grad or x in known)
-            return x._data if is_number else x
-
-        def same(a: Any, b: Any) -> bool:
-            a, b = plain(a), plain(b)
-            if a is b:
-                return True
-            if isinstance(a, Value) and isinstance(b, Value):
-                i, j = indices[0].get(a), indices[1].get(b)
-                if i is not None or j is not None:
-                    return i == j and (a.op is None) == (b.op is None)
-                if a in known or b in known:
-                    return False
-                return a.requires_grad == b.requires_grad and repr(a._data) == repr(b._data)
-            return type(a) is type(b) and repr(a) == repr(b)
-
-        for a, b in zip(ours[0], theirs[0], strict=False):
-            if a is not b and (a.op is not b.op or len(a.operands) != len(b.operands)):
-                return f"one of them has {describe(a)}, where the other has {describe(b)}"
-            for x, y in zip(a.operands, b.operands, strict=True):
-                if not same(x, y):
-                    shown, other_shown = _shown(x), _shown(y)
-                    if shown == other_shown:
-                        return f"an operand of {describe(a)} is {shown}, but not the same Value in both of them"
-                    return f"an operand of {describe(a)} is {shown} in one of them, and {other_shown} in the other"
-        if len(ours[0]) != len(theirs[0]):
-            return f"one of them has {len(ours[0])} operations, the other {len(theirs[0])}"
-        for x, y in zip(ours[1], theirs[1], strict=True):
-            if not same(x, y):
-                return f"one of them returns {_shown(x)}, the other {_shown(y)}"
-        return ""
+        return graph_difference(ours, theirs, known)
 
 
 def _with_integers(rebuild: Callable[..., Any], integers: Mapping[int, int], numbers: Sequence[float]) -> Any:
@@ -462,7 +409,3 @@ def _output(name: str, path: str, x: Any) -> Value:
         raise TypeError(
             f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}{instead}"
         ) from None
-
-
-def _shown(x: Any) -> str:
-    return describe(x) if isinstance(x, Value) and (x.op or x.requires_grad) else str(getattr(x, "_data", x))

@@ -1,0 +1,48 @@
+"""Say what to write instead, in errors that a function raises while it is recorded, with `Value`s as its arguments."""
+
+from __future__ import annotations
+
+import re
+
+from ...graph.numpy_errors import numpy_advice
+
+# The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
+PLAIN_NUMBER_ERRORS = (
+    r"not '?Value\b|cannot be interpreted|doesn't define|for (//|divmod\(\))|indices|non-int"
+    r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would|there is no operation"
+    r"|has no attribute .*; write .*\.data"
+)
+WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
+FURTHER_ADVICE = {
+    r"\.data": "a number that is read by .data would be the same for every sample: write where(condition, a, b), or "
+    'compile(f, static=["x"]) for a program for each value of x',
+    r"must be of integer \(or boolean\) type": "x > 0 is an array of Values, which is no index of an array b that "
+    "is no argument: write np.where(x > 0, b, 0.0), or b[np.array(x > 0, dtype=bool)], by which the program branches",
+    r"indices|integer array|dtype\('O'\) to dtype\('int64'": "an array in an index would be the same for every sample: "
+    "write [take(xs, i) for i in index] for integers, and np.array(m > 0, dtype=bool) for a mask m of 0 and 1",
+    r"(array|astype|float)\(": "an array that holds Values is made with dtype=object",
+}
+# The errors of Python for a number in the place of a list
+NO_COLLECTION = r"'Value' object is not (subscriptable|iterable)|'Value' has no len"
+VECTOR_INSTEAD = (
+    "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
+    "sample in each row, or as [(x,)] for the one vector x"
+)
+
+
+def add_advice(name: str, error: Exception) -> None:
+    """Add a note to an error that the function `name` has raised, if it needs numbers where it got `Value`s.
+
+    Raises:
+        TypeError: the function needs a collection in the place of a number.
+    """
+    text = str(error)
+    if re.search(NO_COLLECTION, text):
+        raise TypeError(
+            f"{text}: a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}"
+        ) from error
+    advice = numpy_advice(error)
+    if not advice and re.search(PLAIN_NUMBER_ERRORS, text):
+        advice = "; ".join([WRITE_INSTEAD, *[also for found, also in FURTHER_ADVICE.items() if re.search(found, text)]])
+    if advice:
+        error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")

@@ -1,0 +1,80 @@
+"""Say how the graphs of two recordings of a function differ."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from ...engine import Value, traverse
+from ..data.captured import describe
+
+
+class RecordedGraph:
+    """The graph of one recording.
+
+    Args:
+        roots: the results of the function, followed by the nodes of its comparisons.
+        inputs: the leaves that stand for the numbers of the arguments.
+
+    Attributes:
+        roots: the argument.
+        nodes: the interior nodes from which the roots are computed.
+        index_of: a dict from each of these nodes, and from each input, to its index among them.
+    """
+
+    def __init__(self, roots: Sequence[Value], inputs: Sequence[Value]) -> None:
+        self.roots, (self.nodes, _) = roots, traverse(*roots)
+        self.index_of = {x: i for i, x in enumerate(self.nodes)} | {x: k for k, x in enumerate(inputs)}
+
+
+def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Container[Value]) -> str:
+    """Return a text that says how a graph differs from another; "" if it does not.
+
+    Leaves that were made while the function was recorded count as the same if they have the same data, and both or
+    neither require a gradient. `known` has the other leaves.
+    """
+
+    def same(a: Any, b: Any) -> bool:
+        return _is_same(_plain(a, known), _plain(b, known), ours, theirs, known)
+
+    for a, b in zip(ours.nodes, theirs.nodes, strict=False):
+        if a is not b and (a.op is not b.op or len(a.operands) != len(b.operands)):
+            return f"one of them has {describe(a)}, where the other has {describe(b)}"
+        for x, y in zip(a.operands, b.operands, strict=True):
+            if not same(x, y):
+                shown, other_shown = _shown(x), _shown(y)
+                if shown == other_shown:
+                    return f"an operand of {describe(a)} is {shown}, but not the same Value in both of them"
+                return f"an operand of {describe(a)} is {shown} in one of them, and {other_shown} in the other"
+    if len(ours.nodes) != len(theirs.nodes):
+        return f"one of them has {len(ours.nodes)} operations, the other {len(theirs.nodes)}"
+    for x, y in zip(ours.roots, theirs.roots, strict=True):
+        if not same(x, y):
+            return f"one of them returns {_shown(x)}, the other {_shown(y)}"
+    return ""
+
+
+def _plain(x: Any, known: Container[Value]) -> Any:
+    """Return the number of a constant that was made while the function was recorded, and anything else unchanged.
+
+    The engine makes a node of such a number when the operands of another node are read.
+    """
+    is_number = isinstance(x, Value) and not (x.op or x.requires_grad or x in known)
+    return x._data if is_number else x
+
+
+def _is_same(a: Any, b: Any, ours: RecordedGraph, theirs: RecordedGraph, known: Container[Value]) -> bool:
+    if a is b:
+        return True
+    if not (isinstance(a, Value) and isinstance(b, Value)):
+        return type(a) is type(b) and repr(a) == repr(b)
+    i, j = ours.index_of.get(a), theirs.index_of.get(b)
+    if i is not None or j is not None:
+        return i == j and (a.op is None) == (b.op is None)
+    if a in known or b in known:
+        return False
+    return a.requires_grad == b.requires_grad and repr(a._data) == repr(b._data)
+
+
+def _shown(x: Any) -> str:
+    return describe(x) if isinstance(x, Value) and (x.op or x.requires_grad) else str(getattr(x, "_data", x))
