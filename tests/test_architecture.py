@@ -83,7 +83,7 @@ INSIDE = {
         *("checks_gradient", "operations", "find_functions", "pytest_plugin"),
     ),
     "compiler": (
-        *("threads", "instructions", "llvm", "data", "python", "loops", "tables", "native", "runtime"),
+        *("threads", "instructions", "llvm", "surroundings", "data", "python", "loops", "tables", "native", "runtime"),
         *("training", "c", "program", "variables", "derivatives", "function"),
     ),
     "compiler.function": (

@@ -33,8 +33,9 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.data.surroundings import ReachableCode, Surroundings
 from micrograd_cn.compiler.function.stale import StaleCheck
+from micrograd_cn.compiler.surroundings.reachable_code import ReachableCode
+from micrograd_cn.compiler.surroundings.surroundings import Surroundings
 from micrograd_cn.nn import MLP, Layer, Module
 from micrograd_cn.optim import SGD, Adam, Optimizer
 

@@ -24,6 +24,8 @@ from ...engine import Value
 from ...module import Module
 from ...ops.number import number, number_or_none, own_operator
 from ...parameters.tree import flatten
+from ..surroundings.facts import PACKAGE_NAME, facts_of, is_users_module, names_in_compiled
+from ..surroundings.objects import DESCRIPTORS, METHOD_TYPES
 from .alike import group_alike
 from .arrays import (
     FlatNumbers,
@@ -37,7 +39,6 @@ from .arrays import (
 )
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, together
 from .partition import gather_rows
-from .surroundings import DESCRIPTORS, METHOD_TYPES, PACKAGE_NAME, facts_of, is_users_module, names_in_compiled
 
 # The treedef of a number is None, and that of an array is an ArrayDef. For a list or tuple, it is a pair: the type, and
 # either the count of items, if all are numbers, or the treedefs of the items. For a dict, it is a tuple of the type,

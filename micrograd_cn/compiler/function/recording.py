@@ -21,9 +21,10 @@ from ..data.captured import CapturedValue, describe, with_folded
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
 from ..data.samples import Bucket, TreeDef, leaf_paths, unflatten
-from ..data.surroundings import ReachableCode, Surroundings
 from ..derivatives import Program
 from ..runtime.executable import without_collector
+from ..surroundings.reachable_code import ReachableCode
+from ..surroundings.surroundings import Surroundings
 from .advice import add_advice
 from .arguments import Arguments
 from .branch import Branch

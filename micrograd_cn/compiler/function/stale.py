@@ -15,8 +15,10 @@ from ...engine import Value
 from ...optim import Optimizer
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
-from ..data.surroundings import OF_VALUES, ReachableCode, Snapshot, Surroundings
 from ..derivatives import Program
+from ..surroundings.reachable_code import ReachableCode
+from ..surroundings.snapshot import Snapshot
+from ..surroundings.surroundings import OF_VALUES, Surroundings
 from ..training.epochs import TrainingOptions
 from .arguments import Arguments
 from .recording import Recorder, Recording

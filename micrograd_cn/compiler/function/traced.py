@@ -25,7 +25,7 @@ from ...ops import maximum
 from ...ops.number import number_or_none
 from ...ops.registry import OPS
 from ..data.captured import describe
-from ..data.surroundings import is_users_module
+from ..surroundings.facts import is_users_module
 
 READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"

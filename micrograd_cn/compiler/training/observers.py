@@ -16,15 +16,10 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType, NoneT
 from typing import Any
 
 from ...optim import Optimizer, warmup
-from ..data.surroundings import (
-    EXACTLY_PLAIN,
-    READING_ALL,
-    SETUP,
-    ReachableCode,
-    Surroundings,
-    facts_of,
-    is_users_module,
-)
+from ..surroundings.facts import facts_of, is_users_module
+from ..surroundings.objects import EXACTLY_PLAIN
+from ..surroundings.reachable_code import READING_ALL, SETUP, ReachableCode
+from ..surroundings.surroundings import Surroundings
 from .epochs import TrainingOptions
 
 # Code with one of these names may reach any object

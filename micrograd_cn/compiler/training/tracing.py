@@ -25,7 +25,9 @@ from ...text.formula import (
     formula_steps,
     remembered,
 )
-from ..data.surroundings import ReachableCode, Surroundings, is_users_module
+from ..surroundings.facts import is_users_module
+from ..surroundings.reachable_code import ReachableCode
+from ..surroundings.surroundings import Surroundings
 
 HELD_PARAMETERS = ("parameters", "lazy_state", "skipped", "_owners", "_list")  # attributes that an update must not read
 INSTEAD = "use backward(rows) and its step()"

@@ -13,7 +13,6 @@ from typing import Any
 
 from ... import optim
 from ...optim import Optimizer
-from ..data.surroundings import ReachableCode, Snapshot, Surroundings
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..instructions.lowering import CodeBuilder
 from ..llvm.machine import Memory, machine
@@ -22,6 +21,9 @@ from ..loops.plan import Plan
 from ..loops.schedule import Schedule
 from ..native import NativeCode
 from ..runtime import drivers
+from ..surroundings.reachable_code import ReachableCode
+from ..surroundings.snapshot import Snapshot
+from ..surroundings.surroundings import Surroundings
 from ..tables.tables import Tables
 from .tracing import INSTEAD, trace_update
 

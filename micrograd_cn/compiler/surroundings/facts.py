@@ -1,0 +1,122 @@
+"""What a function's code says of itself by its opcodes and names, and whose code it is."""
+
+from __future__ import annotations
+
+import dis
+import operator
+import random
+import sys
+from array import array
+from collections import Counter, OrderedDict, deque
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, MappingProxyType
+from typing import Any, NamedTuple
+
+from ...engine import Value
+from ...graph.callers import PACKAGE
+
+PACKAGE_NAME = __name__.partition(".")[0]
+STDLIB = str(Path(random.__file__).parent)  # the folder of Python's own modules
+WRITING_OPCODES = {
+    dis.opmap[name]
+    for name in ("STORE_ATTR", "STORE_GLOBAL", "STORE_SUBSCR", "STORE_SLICE", "DELETE_ATTR", "DELETE_SUBSCR")
+    if name in dis.opmap
+}
+MATCH_CLASS = dis.opmap["MATCH_CLASS"]
+PUSH_EXC_INFO, WITH_EXCEPT_START = dis.opmap["PUSH_EXC_INFO"], dis.opmap["WITH_EXCEPT_START"]
+# Methods that change a collection: those that a similar but immutable class does not have, as tuple is for list
+CHANGING_METHODS = {
+    name
+    for changes, does_not in (
+        *((list, tuple), (deque, tuple), (set, frozenset), (bytearray, bytes), (array, tuple)),
+        *((dict, MappingProxyType), (OrderedDict, MappingProxyType), (Counter, MappingProxyType)),
+    )
+    for name in {*dir(changes)}.difference(dir(does_not))
+    if not name.startswith("_") or name in ("__setitem__", "__delitem__") or name.startswith("__i")
+}
+WRITING_NAMES = {
+    *CHANGING_METHODS.difference(("copy", "tolist", "tobytes", "elements", "most_common", "total", "maxlen")),
+    *("next", "send", "setattr", "delattr", "__setattr__", "__delattr__"),
+    *("fill", "partition", "resize", "setfield", "put", "at"),  # of numpy's arrays and functions
+    *("copyto", "place", "putmask", "fill_diagonal", "put_along_axis"),
+    *[f"i{name.strip('_')}" for name in dir(operator) if f"__i{name.strip('_')}__" in dir(operator)],  # such as iadd
+    *("setitem", "delitem", "heappush", "heappop", "heapify", "heapreplace", "heappushpop", "shuffle"),
+    *("insort", "insort_left", "insort_right"),
+}
+ASKING = {"hasattr", "getattr"}  # names by which code asks for an attribute whose name is a text
+# Names by which code may tell a `Value` from a number without a look at its class, or leave out an error of a `Value`
+ASKING_FOR_KINDS = {"dtype", "dir", "getsizeof", "__sizeof__", "suppress"}
+NAMESPACES = {"globals", "vars", "__dict__"}  # code that uses one of these may read variables by texts
+
+
+class Facts(NamedTuple):
+    """Facts about a function that are found in its code, without running it.
+
+    Attributes:
+        names: the names of the global variables, attributes and methods that the code uses.
+        writes: whether the code may change a variable or an object outside of the function.
+        asks: whether the code may tell a `Value` from a number: by an attribute, as `hasattr(x, "grad")` does, by the
+            dtype of an array, by its size in bytes, by a class pattern, or by an error that it catches.
+    """
+
+    names: frozenset[str]
+    writes: bool
+    asks: bool
+
+
+@lru_cache(4096)
+def facts_of(code: CodeType) -> Facts:
+    """Return which names the code of a function uses, whether it writes, and whether it asks for numbers, as `Facts`.
+
+    The code of functions that are defined inside it is included.
+
+    >>> facts_of((lambda x: x.append(1)).__code__)
+    Facts(names=frozenset({'append'}), writes=True, asks=False)
+    """
+    inner = [facts_of(part) for part in code.co_consts if issubclass(type(part), CodeType)]
+    names = frozenset(code.co_names).union(*[each.names for each in inner])
+    if not NAMESPACES.isdisjoint(names):
+        names = names.union([name for name in code.co_consts if type(name) is str and name.isidentifier()])
+    instructions = code.co_code[::2]
+    opcodes = {*instructions}
+    if MATCH_CLASS in opcodes:  # `case Point(x=0)` has the names of attributes in a constant, and `case Point(0)` none
+        names = names.union([x for part in code.co_consts if type(part) is tuple for x in part if type(x) is str])
+        if any(code.co_code[i + 1] for i in range(0, len(code.co_code), 2) if code.co_code[i] == MATCH_CLASS):
+            names = names.union(["__match_args__"])
+    writes = not opcodes.isdisjoint(WRITING_OPCODES) or not WRITING_NAMES.isdisjoint(names)
+    writes |= any("out" in constant for constant in code.co_consts if type(constant) is tuple)  # f(x, out=array)
+    rebinds = bool(code.co_freevars) and dis.opmap["STORE_DEREF"] in opcodes
+    texts = [x for x in code.co_consts if type(x) is str] if not ASKING.isdisjoint(names) else []
+    asks = not ASKING_FOR_KINDS.isdisjoint(names) or MATCH_CLASS in opcodes
+    asks |= any(hasattr(Value, name) is not hasattr(float, name) for name in texts)
+    asks |= instructions.count(PUSH_EXC_INFO) > instructions.count(WITH_EXCEPT_START)  # as in except, but not in with
+    return Facts(
+        names, writes or rebinds or any(each.writes for each in inner), asks or any(each.asks for each in inner)
+    )
+
+
+def names_in_compiled(held: dict[str, Any]) -> list[str]:
+    """Return the names of those attributes of a compiled function or a program that a function may read.
+
+    `held` is its `__dict__`. A user may have added some of the attributes. What holds machine code is left out.
+    """
+    return [name for name in held if name == "_f" or not (name.startswith("_") or name in ("compiled", "row"))]
+
+
+def is_users(file: str) -> bool:
+    """Return whether `file` belongs neither to Python, nor to an installed package, nor to this package."""
+    return not (file.startswith((PACKAGE, STDLIB, "<frozen")) or "site-packages" in file or "dist-packages" in file)
+
+
+@lru_cache(1024)
+def is_users_module(name: str) -> bool:
+    """Return whether the module `name` belongs neither to Python, nor to an installed package, nor to this package.
+
+    The module of a notebook or of the interactive interpreter has no file, but is the user's. Cython's module has no
+    file, either, and is not the user's.
+    """
+    if not isinstance(name, str) or name.startswith("_cython_"):
+        return False
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return is_users(file) if file else name.partition(".")[0] not in sys.stdlib_module_names

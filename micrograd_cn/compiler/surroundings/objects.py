@@ -1,0 +1,281 @@
+"""Look at an object without running code of the user, which could change the object or raise an error.
+
+So this module asks for `type(x)`, since `isinstance(x, dict)` may call a method `__getattribute__` of `x`. It calls the
+methods of built-in classes, such as `dict.items(x)`, since a subclass may override them.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import weakref
+from abc import ABC
+from array import array
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from functools import lru_cache, singledispatch
+from operator import is_
+from types import (
+    BuiltinMethodType,
+    CellType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
+from typing import Any, Generic, Protocol
+
+from ...engine import Value
+from ...module import Module
+from ...ops.operation import Op, Selection
+from ...ops.registry import OPS
+from .facts import PACKAGE_NAME, is_users_module
+
+PLAIN = (float, int, str, bytes, type(None))
+EXACTLY_PLAIN = {*PLAIN, bool}  # objects of these classes have no attributes of the user's
+COLLECTIONS = (list, tuple, dict, set, deque)
+BUILT_IN_METHODS = (BuiltinMethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
+# Objects whose contents are found through the garbage collector, since other ways would make copies
+VIEWS: tuple[type, ...] = (MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), frozenset)
+MISSING = "a variable without a value, " + PACKAGE_NAME  # compared by identity
+LRU_CACHE: Any = type(lru_cache(len))
+DISPATCHER: Any = singledispatch(len)  # all functions that `singledispatch` makes have its code
+# Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
+BASES = (ABC, Generic, Protocol, *Module.__mro__)
+METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
+DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
+
+
+def is_plain(x: Any) -> bool:
+    """Return whether `x` is a plain number or text, whose `repr` runs no code of the user."""
+    kind = type(x)
+    return kind in EXACTLY_PLAIN or (issubclass(kind, PLAIN) and not is_users_module(kind.__module__))
+
+
+def plain_attributes_of(x: weakref.ref[Any]) -> str:
+    """Return a text that changes if an attribute of the object that `x` refers to is replaced, or the object dies."""
+    found = x()
+    held = [(name, repr(y) if is_plain(y) else id(y)) for name, y in (attributes_of(found) or {}).items()]
+    return str(None if found is None else held)
+
+
+def content_of(holder: Any, name: Any, missing: Any = None) -> Any:
+    """Return the value of the variable `name` of `holder`; `missing` if it has no value."""
+    if issubclass(type(holder), dict):
+        return holder.get(name, missing)
+    if isinstance(name, MemberDescriptorType):
+        try:
+            return name.__get__(holder)
+        except AttributeError:
+            return missing
+    if not issubclass(type(holder), CellType):
+        return vars(holder).get(name, missing)
+    try:
+        return holder.cell_contents
+    except ValueError:
+        return missing
+
+
+def remove_content(holder: Any, name: Any) -> None:
+    """Delete the variable `name` of `holder`; a cell of a closure becomes empty."""
+    if issubclass(type(holder), CellType):
+        del holder.cell_contents
+    elif issubclass(type(holder), dict):
+        del holder[name]
+    elif isinstance(name, MemberDescriptorType):
+        name.__delete__(holder)
+    else:
+        delattr(holder, name)
+
+
+def cell_content(cell: CellType) -> Any:
+    """Return the value of a variable that a closure has; None if it has none yet."""
+    return content_of(cell, "")
+
+
+def wrapped_by(f: FunctionType) -> list[Any]:
+    """Return the functions that `f`, a function of some package, may call because `f` was made from them.
+
+    For example, `no_grad()(g)` and `functional.grad(g)` are functions that were made from g, and call g. If `f` was
+    made by a decorator from `contextlib`, the result also has the function from which this decorator was made.
+
+    >>> from micrograd_cn import no_grad
+    >>> def g(x):
+    ...     return x
+    >>> g in wrapped_by(no_grad()(g))
+    True
+    """
+    held = [vars(f).get("__wrapped__"), *map(cell_content, f.__closure__ or ())]
+    held = [getattr(x, "func", x) if type(x).__module__ == "contextlib" else x for x in held]
+    return [x for x in held if callable(x) and not issubclass(type(x), (Value, type))]
+
+
+def registry_of(f: FunctionType) -> Any:
+    """Return the functions by class among which `f` chooses if `functools.singledispatch` made it; else an empty dict.
+
+    >>> from functools import singledispatch
+    >>> registry_of(singledispatch(len)), registry_of(lambda x: x)
+    (mappingproxy({<class 'object'>: <built-in function len>}), {})
+    """
+    registry = f.__dict__.get("registry")
+    is_dispatcher = f.__code__ is DISPATCHER.__code__ and issubclass(type(registry), MappingProxyType)
+    return registry if is_dispatcher else {}
+
+
+def functions_of(op: Op) -> list[Any]:
+    """Return the functions of a user's operation, which run when it is applied; [] for an operation of the table.
+
+    >>> square = Op("square", lambda x: x * x, (lambda y, x: 2.0 * x,))
+    >>> functions_of(square) == [square.forward, *square.partials]
+    True
+    """
+    if OPS.get(op.name) is op:
+        return []
+    partials = op.partials if isinstance(op.partials, tuple) else (op.partials,)
+    parts = [x for p in partials for x in ((p.contribution, p.weight) if isinstance(p, Selection) else (p,))]
+    return [x for x in (op.forward, op.signature, op.lowerings.formula, *parts) if x]
+
+
+def unlike_parts(attributes: Iterable[Any]) -> list[Any]:
+    """Return those modules and functions in the attributes of a layer or a network that may run a user's code.
+
+    Of the neurons of a layer that have the same activation function, only one is in the result. Neurons of this
+    package whose activation function is given by a text, such as "relu", are left out.
+    """
+    found: dict[Any, Any] = {}
+    for attribute in attributes:
+        for x in attribute if type(attribute) is list else (attribute,):
+            if issubclass(type(x), Module):
+                kind, activation = type(x), attributes_of(x).get("_activation", x)
+                if type(activation) is not str or kind.__module__.partition(".")[0] != PACKAGE_NAME:
+                    found[kind, id(activation)] = x
+            elif callable(x):
+                found[id(x)] = x
+    return [*found.values()]
+
+
+def reads_by_names(kind: type) -> bool:
+    """Return whether only users' code, which names the attributes, reads those of objects of the class `kind`.
+
+    The methods of a base class from elsewhere, such as `MLP`, read attributes that the user's code does not name.
+
+    >>> from micrograd_cn.nn import MLP
+    >>> reads_by_names(Module), reads_by_names(MLP)
+    (True, False)
+    """
+    return all(base in BASES or is_users_module(base.__module__) for base in kind.__mro__)
+
+
+def items_of(x: Any) -> list[Any]:
+    """Return the items of a collection. Those of a dict are its keys and values, except for compiled methods in it."""
+    if issubclass(type(x), dict):
+        # At once, since another thread may change the dict. An OrderedDict has an order that `dict.items` does not know
+        items = [*(OrderedDict.items(x) if issubclass(type(x), OrderedDict) else dict.items(x))]
+        return [y for key, z in items if not (type(key) is str and key.startswith("_compiled_")) for y in (key, z)]
+    return [*values_of(x)]
+
+
+def values_of(x: Any) -> Any:
+    """Return the items of a collection, without the keys of a dict."""
+    kind = type(x)
+    if issubclass(kind, dict):
+        return dict.values(x)
+    return x if kind in COLLECTIONS else _base(kind).__iter__(x)
+
+
+def length_of(x: Any) -> int:
+    """Return the number of the items of a collection."""
+    kind = type(x)
+    length: int = len(x) if kind in COLLECTIONS else _base(kind).__len__(x)
+    return length
+
+
+def _base(kind: type) -> Any:
+    """Return the built-in class of a collection of the class `kind`."""
+    return next(base for base in COLLECTIONS if issubclass(kind, base))
+
+
+def has_other_keys(x: dict[Any, Any]) -> bool:
+    """Return whether a dict has keys that are no texts."""
+    return not {*map(type, dict.__iter__(x))} <= {str}
+
+
+def attributes_of(x: Any) -> Any:
+    """Return the `__dict__` of an object; None if it has none. No method `__getattr__` of the object is called."""
+    try:
+        return object.__getattribute__(x, "__dict__")
+    except AttributeError:
+        return None
+
+
+def slots_of(kind: type) -> list[Any]:
+    """Return the descriptors of the slots that users' classes among the bases of `kind` define."""
+    bases = [base for base in kind.__mro__[:-1] if "__slots__" in vars(base) and is_users_module(base.__module__)]
+    return [part for base in bases for part in vars(base).values() if type(part) is MemberDescriptorType]
+
+
+def is_made_ufunc(x: Any) -> bool:
+    """Return whether `numpy.frompyfunc` made `x` from a function, which nobody can look at.
+
+    >>> import numpy as np
+    >>> is_made_ufunc(np.frompyfunc(lambda x: x, 1, 1)), is_made_ufunc(np.exp), is_made_ufunc(len)
+    (True, False, False)
+    """
+    return type(x).__name__ == "ufunc" and type(x).__module__ == "numpy" and x.__name__.endswith("(vectorized)")
+
+
+def has_no_code(x: Any) -> bool:
+    """Return whether `x` is a `Value`, a number, a text or None, and its class is not a user's subclass of a number's.
+
+    >>> has_no_code(1.0), has_no_code(Value(1.0)), has_no_code([1.0])
+    (True, True, False)
+    """
+    kind = type(x)
+    if kind in EXACTLY_PLAIN or issubclass(kind, Value):
+        return True
+    return issubclass(kind, PLAIN) and not is_users_module(kind.__module__)
+
+
+def is_closed(kind: type) -> bool:
+    """Return whether an object of the class `kind` may hold something that this module cannot find.
+
+    This is so for arrays of other libraries than numpy, such as PyTorch's, and for other objects that are written in C.
+    It is also so for numpy's arrays, since those that this module can read are looked at elsewhere.
+
+    >>> is_closed(object), is_closed(range), is_closed(bytearray)
+    (False, False, True)
+    """
+    module = kind.__module__ if isinstance(kind.__module__, str) else ""
+    root = module.partition(".")[0]
+    if kind in (bytearray, array) or (kind.__name__ == "ndarray" and root == "numpy"):
+        return True
+    if root in ("numpy", PACKAGE_NAME) or root in sys.stdlib_module_names or is_users_module(module):
+        return False
+    return hasattr(kind, "__array__") or not kind.__dictoffset__
+
+
+def are_same(xs: list[Any], ys: list[Any]) -> bool:
+    """Return whether two lists have the same objects in the same order."""
+    return len(xs) == len(ys) and all(map(is_, xs, ys))
+
+
+def is_generator(x: Any) -> bool:
+    """Return whether `x` is a generator of random numbers."""
+    if issubclass(type(x), random.Random):
+        return True
+    module = type(x).__module__  # a class may have a descriptor of this name, as those of Cython do
+    return isinstance(module, str) and module.startswith("numpy.random")
+
+
+def generator_state(x: Any) -> str:
+    """Return a text that says in which state a generator of random numbers is; "" if it has no state."""
+    if issubclass(type(x), random.SystemRandom):
+        return ""
+    if issubclass(type(x), random.Random):
+        return repr(x.getstate())
+    if hasattr(x, "bit_generator"):
+        return repr(x.bit_generator.state)
+    return repr(x.get_state() if hasattr(x, "get_state") else getattr(x, "state", None))

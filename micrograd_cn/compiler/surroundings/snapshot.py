@@ -1,0 +1,169 @@
+"""`Snapshot`: the content of collections and objects, to see later whether it has changed."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable
+from copy import copy
+from itertools import chain, repeat
+from operator import is_
+from typing import Any
+
+from ...engine import Value
+from .facts import is_users_module
+from .memory import bytes_of
+from .objects import COLLECTIONS, MISSING, content_of, is_plain, items_of, values_of
+
+# Collections that may be compared by ==, and copied: their methods are not the user's
+COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
+
+
+class Snapshot:
+    """Variables, collections and arrays, with what they hold when this object is made.
+
+    Args:
+        variables: pairs of a holder and a name. The holder is a cell of a closure, a dict, a module or a class, and the
+            name is that of a variable in it. Or the holder is an object, and the name is one of its slots, a
+            descriptor.
+        collections: dicts, lists, sets and the like.
+        ordered: those dicts among the collections whose order matters.
+        arrays: arrays of numbers.
+        object_arrays: numpy arrays of objects.
+        code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
+        growing: dicts whose keys are compared.
+        readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
+        own: the ids of the `__dict__`s of objects of this package. The package's code does not ask for the types of
+            numbers and texts there, so a True that is replaced by 1 counts as unchanged.
+        complete: whether these are all places that can be read; see `Surroundings`.
+    """
+
+    def __init__(
+        self,
+        variables: list[tuple[Any, Any]],
+        collections: list[Any],
+        ordered: list[Any],
+        arrays: list[Any],
+        object_arrays: list[Any],
+        code: list[tuple[Any, str]],
+        growing: list[dict[str, Any]],
+        readers: list[Callable[[], Any]],
+        own: set[int],
+        complete: bool,
+    ) -> None:
+        self.complete = complete
+        if not complete:
+            return
+        of_dicts = [place for place in variables if issubclass(type(place[0]), dict)]
+        self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
+        self._variables = [place for place in variables if not issubclass(type(place[0]), dict)]
+        self._arrays, self._object_arrays, self._code, self._readers = arrays, object_arrays, code, readers
+        self._growing = growing
+        may_equal: dict[type, bool] = {}
+        # For speed, most collections are compared by ==. The items that may be equal to others are compared by
+        # identity, too: those of dicts by their keys, and others in whole lists
+        self._collections, self._exact = list[Any](), list[Any]()
+        self._holders, self._indices = list[Any](), list[Any]()
+        # Collections whose own methods, or those of their items, would run a user's code if they were compared by ==
+        self._users = list[Any]()
+        for x in collections:
+            items = values_of(x)
+            if type(x) not in COMPARABLE:
+                self._users.append(x)
+                continue
+            kinds = {*map(type, items)}
+            for kind in kinds - may_equal.keys():
+                may_equal[kind] = _may_equal_another(kind)
+            equal = {kind for kind in kinds if may_equal[kind]}
+            keys = {*map(type, x)} - {str} if issubclass(type(x), dict) else kinds & equal
+            if any(is_users_module(kind.__module__) for kind in equal | keys):
+                self._users.append(x)
+                continue
+            if issubclass(type(x), dict):
+                if id(x) in own:
+                    equal -= {bool, str}
+                compared = [key for key, item in dict.items(x) if type(item) in equal] if equal else []
+                self._holders += [x] * len(compared)
+                self._indices += compared
+                if keys:
+                    self._exact.append(x)  # its keys
+            (self._exact if issubclass(type(x), set) or (equal and items is x) else self._collections).append(x)
+        self._copies = [dict(x) if issubclass(type(x), dict) else copy(x) for x in self._collections]
+        by_items = {*map(id, self._users)}  # in their order
+        self._ordered = [x for x in ordered if id(x) not in by_items]
+        self._order = [*chain.from_iterable(self._ordered)]
+        self._lengths = [*map(len, self._exact)]
+        self._held, self._bytes = self._objects(), [*map(bytes_of, self._arrays)]
+
+    def _objects(self) -> list[Any]:
+        """Return those objects in variables, collections and other places that are compared by identity.
+
+        For speed, most of them are read by loops that run in C.
+        """
+        found = [
+            *map(dict.get, self._dicts, self._keys, repeat(MISSING)),
+            *chain.from_iterable(self._exact),
+            *[y for x in self._users for y in (*items_of(x), MISSING)],  # which says where the next collection begins
+            *map(dict.get, self._holders, self._indices),
+            *[content_of(holder, name, MISSING) for holder, name in self._variables],
+            *[_deciding(x, name) for x, name in self._code],
+            *[read() for read in self._readers],
+            *chain.from_iterable(self._growing),
+        ]
+        for x in self._object_arrays:
+            found += x.flat
+        return found
+
+    def is_outdated(self) -> bool:
+        """Return whether a variable, a collection or another place may hold something else than in the snapshot.
+
+        Return True if the snapshot is not complete.
+
+        Plain numbers are compared by type and text, other objects by identity.
+
+        >>> from micrograd_cn.compiler.surroundings.surroundings import Surroundings
+        >>> weights, beta = [Value(1.0), Value(2.0)], 1.0
+        >>> snapshot = Surroundings([lambda x: beta * weights[0] * x]).snapshot()
+        >>> before = snapshot.is_outdated()
+        >>> weights.reverse()
+        >>> before, snapshot.is_outdated()
+        (False, True)
+        >>> weights.reverse(); before = snapshot.is_outdated()
+        >>> beta = 0.5
+        >>> before, snapshot.is_outdated()
+        (False, True)
+        """
+        if not self.complete:
+            return True
+        try:
+            if self._collections != self._copies or [*chain.from_iterable(self._ordered)] != self._order:
+                return True
+            held = self._objects()
+            if [*map(len, self._exact)] != self._lengths:  # an item may have moved from one to the next
+                return True
+            if self._arrays and [*map(bytes_of, self._arrays)] != self._bytes:
+                return True
+        except Exception:  # from a comparison that the user has defined, or since another thread has changed a dict
+            return True
+        if len(held) != len(self._held):
+            return True
+        return not all(map(is_, held, self._held)) and not all(map(_is_same, held, self._held))
+
+
+def _deciding(x: Any, name: str) -> Any:
+    """Return the attribute `name` of a function, a class or another object, which decides which code runs."""
+    if name == "__class__":
+        return type(x)
+    return type.__getattribute__(x, "__dict__").get(name) if issubclass(type(x), type) else getattr(x, name)
+
+
+def _may_equal_another(kind: type) -> bool:
+    """Return whether an object of the class `kind` may be equal to another object, as 2 is to 2.0."""
+    equal: Any = kind.__eq__
+    return not (equal is object.__eq__ or equal is Value.__eq__ or kind is type(None))
+
+
+def _is_same(x: Any, y: Any) -> bool:
+    """Return whether `x` is `y`, or a plain number or text of the same type that prints as `y` does."""
+    if x is y:
+        return True
+    return type(x) is type(y) and is_plain(x) and MISSING not in (x, y) and repr(x) == repr(y)

@@ -1,0 +1,448 @@
+"""`Surroundings`: the variables outside of a function and the objects in them, before and after it is recorded."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import weakref
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from io import IOBase
+from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType, SimpleNamespace
+from typing import Any
+
+from ...engine import Value
+from ...module import Module
+from ...ops.operation import Op
+from .facts import PACKAGE_NAME, facts_of, is_users, is_users_module, names_in_compiled
+from .memory import MAX_COMPARED, bytes_if_any, bytes_of, is_array, is_object_array, plain_array, refill, shown_by
+from .objects import (
+    BUILT_IN_METHODS,
+    COLLECTIONS,
+    DESCRIPTORS,
+    EXACTLY_PLAIN,
+    LRU_CACHE,
+    METHOD_TYPES,
+    MISSING,
+    PLAIN,
+    VIEWS,
+    are_same,
+    attributes_of,
+    content_of,
+    functions_of,
+    generator_state,
+    has_other_keys,
+    is_closed,
+    is_generator,
+    is_made_ufunc,
+    is_plain,
+    items_of,
+    length_of,
+    plain_attributes_of,
+    reads_by_names,
+    registry_of,
+    remove_content,
+    slots_of,
+    unlike_parts,
+    values_of,
+    wrapped_by,
+)
+from .reachable_code import READING_MODULES
+from .snapshot import Snapshot
+
+MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a function can read
+# Attributes of functions and classes, and of a `Value`, that are compared if the code has their names
+NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
+ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
+FACTORY: Any = defaultdict.__dict__["default_factory"]
+
+
+class Surroundings:
+    """The variables outside of some functions that these functions can read, and the objects that the variables hold.
+
+    Functions of other packages are not looked into. Nor are collections of more than `MAX_COMPARED` items.
+
+    Args:
+        roots: the functions, and other objects that they can reach.
+        attributes: the names of the attributes of users' objects to look at; None for all attributes.
+        names: the names in the functions' code. If `label` is among them, for example, labels are looked at.
+
+    Attributes:
+        leaves: the `Value`s that the functions can reach and that no operation computed.
+        weak: the weak references that they can reach; the objects to which these refer are not looked at.
+        iterators: the iterators that they can reach, such as generators, except files.
+        has_computed: whether they can reach a `Value` that an operation has computed.
+        complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items. It is
+            False if there are more than `MAX_SURROUNDING` objects, if an array is too large, or if an object holds
+            something that Python code cannot find, as PyTorch tensors do.
+
+    >>> weights, count = [Value(1.0)], 0
+    >>> found = Surroundings([lambda x: weights[count] * x])
+    >>> before = found.state()
+    >>> count += 1
+    >>> found.leaves == weights, found.has_changed(before)
+    (True, True)
+    """
+
+    def __init__(
+        self, roots: Iterable[Any], attributes: frozenset[str] | None = None, names: frozenset[str] = frozenset()
+    ) -> None:
+        self.leaves: list[Value] = []
+        self.weak: list[weakref.ref[Any]] = []
+        self.iterators: list[Any] = []
+        self.has_computed = False
+        self._attributes = attributes
+        self._naming = [name for name in NAMING if name in names]
+        self._of_values = [getattr(Value, name) for name in OF_VALUES if name in names]
+        # Pairs of a holder and a name. The holder is a cell, the globals of a module, a module or a class, and the name
+        # is that of a variable. Or the holder is an object, and the name is one of its slots, a descriptor. Or the
+        # holder is the `__dict__` of an object, and the name is that of an attribute.
+        self._variables: list[tuple[Any, Any]] = []
+        self._collections: list[Any] = []
+        self._large: list[Any] = []  # collections of more than `MAX_COMPARED` items
+        self._namespaces: set[int] = set()  # the ids of those collections that are the `__dict__` of an object
+        self._arrays: list[Any] = []
+        self._generators: list[Any] = []
+        self._caches: list[Any] = []  # functions with an `lru_cache`
+        self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
+        # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
+        # a class and the name of a method; and of another object and "__class__"
+        self._code: list[tuple[Any, str]] = []
+        self._growing: list[dict[str, Any]] = []  # dicts to which an attribute may be added
+        self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
+        # For each class of an object: those of its bases that are the user's, their slots, and whether it is closed
+        self._kinds: dict[type, tuple[list[type], list[Any], bool]] = {}
+        self._other_kinds: set[type] = set()  # classes of objects that have nothing but attributes
+        self._own: set[int] = set()  # the ids of the `__dict__`s of objects of this package
+        self.complete = True
+        self._seen: dict[int, Any] = {}  # as long as this object exists, no other object has the id of one of these
+        self._waiting: deque[Any] = deque(roots)
+        reads_modules = attributes is not None and not READING_MODULES.isdisjoint(attributes)
+        # Modules whose attributes are all read, and the objects of which only the attributes with names were looked at
+        self._modules: list[Module] | None = [] if reads_modules else None
+        self._partly: list[Any] = []
+        self._visit_waiting()
+        if self._modules:
+            modules, self._modules, self._attributes = self._modules, None, None
+            for x in self._partly:
+                del self._seen[id(x)]
+            self._waiting += modules
+            self._visit_waiting()
+        self.complete &= not self._waiting
+
+    def _visit_waiting(self) -> None:
+        while self._waiting and len(self._seen) < MAX_SURROUNDING:
+            x = self._waiting.popleft()
+            if id(x) not in self._seen:
+                if self._modules is not None and issubclass(type(x), Module):
+                    self._modules.append(x)
+                else:
+                    self._seen[id(x)] = x
+                    self._visit(x)
+
+    def _visit(self, x: Any) -> None:
+        kind = type(x)
+        if kind in self._other_kinds:  # a shortcut, for speed
+            self._visit_object(x)
+        elif issubclass(kind, FunctionType):
+            if is_users(x.__code__.co_filename):
+                self._visit_function(x)
+            else:
+                self._waiting += [*wrapped_by(x), registry_of(x)]
+                if x is os.getenv:  # under another name, or in a `partial`
+                    self._add([os.environ])
+            self._visit_attributes(x, x.__dict__)
+            self._code += [(x, name) for name in self._naming]
+        elif issubclass(kind, COLLECTIONS):
+            self._visit_items(x)
+            if issubclass(kind, dict) and dict.__len__(x) <= MAX_COMPARED and has_other_keys(x):
+                # Not a `Value`: those in the dicts of recordings are not held by the function
+                self._waiting += [
+                    y
+                    for y in dict.__iter__(x)
+                    if is_users_module(type(y).__module__) and not issubclass(type(y), Value)
+                ]
+            if kind not in COLLECTIONS:
+                if issubclass(kind, defaultdict):
+                    self._add([FACTORY.__get__(x)])
+                if is_users_module(kind.__module__) or attributes_of(x):
+                    self._visit_object(x)
+        elif is_array(x):
+            self._arrays.append(plain_array(x))
+            if kind.__name__ not in ("ndarray", "bytearray", "array"):
+                self._visit_object(x)
+        elif is_object_array(x):
+            self._object_arrays.append(plain_array(x))
+            self._add(self._object_arrays[-1].flat)
+        elif issubclass(kind, MethodType):
+            self._add([x.__func__, x.__self__])
+        elif issubclass(kind, partial):
+            self._add([x.func, x.args, x.keywords])
+        elif issubclass(kind, BUILT_IN_METHODS):  # such as d.get of a dict d
+            self._add([getattr(x, "__self__", None)])
+        elif issubclass(kind, VIEWS):
+            self._add(gc.get_referents(x))
+        elif is_generator(x):
+            self._generators.append(x)
+            if is_users_module(kind.__module__):
+                self._visit_object(x)
+        elif issubclass(kind, LRU_CACHE):
+            self._caches.append(x)
+            self._visit_object(x)
+        elif issubclass(kind, type):
+            metaclass: type = kind
+            kinds = *x.__mro__[1:-1], *metaclass.__mro__[:-1]
+            self._waiting += [kind for kind in kinds if is_users_module(kind.__module__)]
+            if is_users_module(x.__module__):
+                self._visit_class(x)
+        elif issubclass(kind, Op):
+            self._waiting += functions_of(x)
+        elif issubclass(kind, ContextVar):
+            self._readers.append(partial(x.get, None))
+            self._add([x.get(None)])
+        elif issubclass(kind, weakref.ref):
+            self.weak.append(x)
+            self._readers.append(partial(plain_attributes_of, x))  # x() is not visited, since this would keep it alive
+        elif issubclass(kind, memoryview):
+            self._readers.append(partial(bytes_if_any, x))
+            self._add([shown_by(x)])
+        elif is_made_ufunc(x) or issubclass(kind, weakref.ProxyTypes):  # what these lead to cannot be looked at
+            self.complete = False
+        elif not issubclass(kind, ModuleType):
+            if hasattr(kind, "__next__") and not issubclass(kind, IOBase):  # a log file is written, not read
+                self.iterators.append(x)
+            else:
+                self._other_kinds.add(kind)
+            self._visit_object(x)
+
+    def _visit_object(self, x: Any) -> None:
+        """Visit the attributes of an object, and those classes of users that are its class or bases of its class."""
+        held = attributes_of(x)
+        if issubclass(type(held), dict):
+            self._visit_attributes(x, held)
+            if issubclass(type(x), Module):  # also those whose attributes the code does not name
+                self._waiting += unlike_parts(held.values())
+        kind = type(x)
+        if kind not in self._kinds:
+            users = [base for base in kind.__mro__[:-1] if is_users_module(base.__module__)]
+            self._kinds[kind] = users, slots_of(kind) if users else [], any(map(is_closed, kind.__mro__[:-1]))
+            self._waiting += users
+        users, slots, closed = self._kinds[kind]
+        self.complete &= not closed
+        if users:
+            self._code.append((x, "__class__"))
+        for slot in slots:
+            if self._attributes is None or slot.__name__ in self._attributes:
+                self._variables.append((x, slot))
+                self._add([content_of(x, slot)])
+
+    def _visit_attributes(self, x: Any, held: dict[str, Any]) -> None:
+        """Visit the attributes of an object, which are in its `__dict__`, the dict `held`."""
+        self._namespaces.add(id(held))
+        module = type(x).__module__  # a class may have a descriptor of this name, as those of Cython do
+        own = isinstance(module, str) and module.partition(".")[0] == PACKAGE_NAME
+        if own:
+            self._own.add(id(held))
+        if own and ("_f" in held or "compiled" in held):  # whose programs are not what the function reads
+            self._visit_names(held, names_in_compiled(held))
+        elif self._attributes is None:
+            self._visit_items(held)
+        elif issubclass(type(x), FunctionType) or type(x) is SimpleNamespace or reads_by_names(type(x)):
+            of_classes = {name for kind in type(x).__mro__[:-1] for name in vars(kind)}  # which x may come to hide
+            self._visit_names(held, self._attributes & (held.keys() | of_classes))
+            self._partly.append(x)
+        else:  # the methods of another package read attributes that the user's code does not name
+            self._visit_items(held)
+
+    def _visit_names(self, held: dict[str, Any], names: Iterable[str]) -> None:
+        """Visit those attributes in `held`, the `__dict__` of an object, that have one of the names."""
+        for name in names:
+            self._variables.append((held, name))
+            if name in held:
+                self._add([held[name]])
+        self._growing.append(held)  # `try: y = x.attribute` reads an attribute that is not there yet
+
+    def _visit_class(self, kind: type) -> None:
+        # Also names of the bases, which the class may come to hide
+        names = {name for base in kind.__mro__[:-1] for name in vars(base)}
+        if self._attributes is not None:
+            names = {name for name in names if name in self._attributes or name.startswith("__")}
+        self._code += [(kind, name) for name in [*names, *self._naming]]
+        for base in kind.__mro__[1:-1]:  # numbers such as a counter of a base, which `type(self).n += 1` hides
+            if is_users_module(base.__module__):
+                hidden = [name for name, part in vars(base).items() if type(part) in EXACTLY_PLAIN]
+                self._variables += [(kind, name) for name in names.intersection(hidden) - vars(kind).keys()]
+        for name, part in vars(kind).items():
+            if name not in names:
+                continue
+            if issubclass(type(part), METHOD_TYPES):
+                self._waiting.append(getattr(part, "fget", None) or getattr(part, "__func__", part))
+            elif not name.startswith("__") and not issubclass(type(part), DESCRIPTORS):
+                self._variables.append((kind, name))
+                self._add([part])
+
+    def _add(self, items: Iterable[Any]) -> None:
+        for x in items:
+            kind = type(x)
+            if kind in EXACTLY_PLAIN:
+                continue
+            if issubclass(kind, Value):
+                if x.op is None:
+                    self.leaves.append(x)
+                else:
+                    self.has_computed = True
+                if self._of_values:
+                    self._variables += [(x, slot) for slot in self._of_values]
+                if kind is not Value and is_users_module(kind.__module__):
+                    self._waiting.append(x)
+            elif not issubclass(kind, PLAIN) or is_users_module(kind.__module__):
+                self._waiting.append(x)
+
+    def _visit_items(self, x: Any) -> None:
+        if length_of(x) > MAX_COMPARED:
+            self._large.append(x)
+            return
+        if not issubclass(type(x), tuple):
+            self._collections.append(x)
+        self._add(values_of(x))
+
+    def _visit_function(self, f: FunctionType) -> None:
+        names = facts_of(f.__code__).names
+        self._code += [(f, name) for name in ("__code__", "__defaults__", "__kwdefaults__")]
+        variables: list[tuple[Any, Any]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
+        variables += [(f.__globals__, name) for name in names]  # also those without a value, which may get one
+        for variable in variables:
+            self._variables.append(variable)
+            x = content_of(*variable)
+            self._add([x])
+            self._visit_module(x, names)
+        for name in names & sys.modules.keys() - f.__globals__.keys():  # which the function may import
+            self._visit_module(sys.modules[name], names)
+        self._add([*(f.__defaults__ or ()), f.__kwdefaults__])
+        if not names.isdisjoint(ENVIRONMENT):  # the module `os` is not looked into
+            self._add([os.environ])
+
+    def _visit_module(self, x: Any, names: frozenset[str]) -> None:
+        """If `x` is a user's module, visit those of its variables whose names a function's code uses."""
+        if issubclass(type(x), ModuleType) and is_users_module(x.__name__):
+            for name in names.union(vars(x)) if self._attributes is None else names | {"__getattr__"}:
+                self._variables.append((x, name))
+                self._add([vars(x).get(name)])
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the functions can reach a `Value`: a leaf, or any one in a collection that is not looked into."""
+        return bool(self.leaves) or any(
+            issubclass(kind, Value) for x in self._large for kind in {*map(type, items_of(x))}
+        )
+
+    @property
+    def objects(self) -> list[Any]:
+        """The objects that were looked at, except `Value`s, numbers and texts."""
+        return [*self._seen.values()]
+
+    @property
+    def large_are_plain(self) -> bool:
+        """Whether all items of the collections that were not looked into are numbers and texts."""
+        return all({*map(type, items_of(x))} <= EXACTLY_PLAIN for x in self._large)
+
+    def places(self, assigned: Container[str]) -> set[Any]:
+        """Return keys for the collections and arrays, and for the variables whose names are among `assigned`."""
+        found = {(id(holder), str(getattr(name, "__name__", name))) for holder, name in self._variables}
+        return {place for place in found if place[1] in assigned}.union(map(id, [*self._collections, *self._arrays]))
+
+    def state(self) -> list[list[Any]]:
+        """Return the present contents of variables, collections and arrays, gradients, and the states of generators.
+
+        Of each `lru_cache`, the count of its results is returned.
+        """
+        variables = [content_of(holder, name, MISSING) for holder, name in self._variables]
+        gradients = [x.grad for x in self.leaves]
+        generators = [generator_state(x) for x in self._generators]
+        generators += [repr(held) for held in [read() for read in self._readers] if is_plain(held)]
+        generators += [str(x.cache_info().misses) for x in self._caches]  # how many results were added
+        arrays = [*map(bytes_of, self._arrays)]
+        return [generators, arrays, variables, gradients, *map(items_of, self._collections)]
+
+    def has_changed(self, state: list[list[Any]]) -> bool:
+        """Return whether anything has changed since the method `state` returned the list `state`."""
+        now = self.state()
+        return now[:2] != state[:2] or not all(map(are_same, now[2:], state[2:]))
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Put back, at the end of the `with` block, what code in the block has changed; see `restore`."""
+        before = self.state()
+        try:
+            yield
+        finally:
+            self.restore(before)
+
+    def restore(self, state: list[list[Any]]) -> None:
+        """Put back the contents that variables, collections, arrays and gradients had when `state` was returned.
+
+        Generators of random numbers and each `lru_cache` keep their present states. Collections are changed by the
+        methods of `dict`, `list`, `set` and `deque`, since a subclass such as `Counter` may have an `update` that does
+        something else.
+        """
+        _, arrays, variables, gradients, *collections = state
+        for x, held in zip(self._arrays, arrays, strict=True):
+            if bytes_of(x) != held:
+                refill(x, held)
+        for x, grad in zip(self.leaves, gradients, strict=True):
+            if x.grad is not grad:
+                x.grad = grad
+        for (holder, name), x in zip(self._variables, variables, strict=True):
+            if content_of(holder, name, MISSING) is not x:
+                if x is MISSING:
+                    remove_content(holder, name)
+                elif issubclass(type(holder), CellType):
+                    holder.cell_contents = x
+                elif issubclass(type(holder), dict):
+                    holder[name] = x
+                elif isinstance(name, MemberDescriptorType):
+                    name.__set__(holder, x)
+                else:
+                    setattr(holder, name, x)
+        for collection, items in zip(self._collections, collections, strict=True):
+            if are_same(items_of(collection), items):
+                continue
+            if issubclass(type(collection), dict):
+                kind = OrderedDict if issubclass(type(collection), OrderedDict) else dict  # it keeps the order itself
+                keys, values = items[::2], items[1::2]
+                kept = {*map(id, keys)}
+                for key in [key for key, _ in [*dict.items(collection)] if id(key) not in kept]:
+                    kind.__delitem__(collection, key)
+                moved = id(collection) not in self._namespaces and not are_same([*kind.__iter__(collection)], keys)
+                for key, x in zip(keys, values, strict=True):
+                    if moved and dict.__contains__(collection, key):  # a key that is set again stays where it is
+                        kind.__delitem__(collection, key)
+                    kind.__setitem__(collection, key, x)
+            elif issubclass(type(collection), set):
+                set.clear(collection)
+                set.update(collection, items)
+            elif issubclass(type(collection), list):
+                list.__setitem__(collection, slice(None), items)
+            else:
+                deque.clear(collection)
+                deque.extend(collection, items)
+
+    def snapshot(self, most: int = 0) -> Snapshot:
+        """Return the variables, collections and arrays that the functions can read, with what they hold now.
+
+        The snapshot is not complete if there are collections of more than `MAX_COMPARED` items, unless these have at
+        most `most` items together, and the items are numbers, texts and `Value`s, which need not be looked into.
+        """
+        simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
+        complete = self.complete and sum(map(length_of, self._large)) <= most
+        complete = complete and all({*map(type, items_of(x))} <= simple for x in self._large)
+        collections = [*self._collections, *[x for x in self._large if not issubclass(type(x), tuple)]]
+        ordered = [x for x in collections if issubclass(type(x), dict) and id(x) not in self._namespaces]
+        return Snapshot(
+            self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
+            self._readers, self._own, complete,
+        )  # fmt: skip
