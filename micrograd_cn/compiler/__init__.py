@@ -6,8 +6,8 @@ code:
 
     function       records the function as a graph of `Value`s, and records it again for another structure of the
                    arguments, for other static arguments, and for another branch; its docstring lists its modules
-    surroundings   finds what the function can read besides its arguments, and sees whether this has changed
     data           reads samples and parameters into flat arrays of doubles, and returns results
+    surroundings   finds what the function can read besides its arguments, and sees whether this has changed
     derivatives    defines `Program`, a `Runnable` that adds derivatives for each row: gradient, Jacobian and Hessian
     program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
