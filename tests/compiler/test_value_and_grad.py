@@ -1,5 +1,7 @@
 """`value_and_grad` gives what `backward` gives, as arrays, for parameters and for arguments, and changes no grad."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -350,6 +352,27 @@ def test_known_variables_are_taken_again_only_if_they_are_the_same():
         loss.value_and_grad(x, changing)
     w[1, 1].requires_grad = True
     assert loss.value_and_grad(x, changing)[1].tolist() == [29.0, 25.0]
+
+
+def test_calls_that_leave_arguments_to_their_defaults_are_prepared():
+    w = Value(2.0)
+
+    def f(x, t, scale=w, shift=1.0):
+        return scale * x[0] * t + shift
+
+    compiled, bound = compile(f), compile(functools.partial(f, shift=3.0))
+    x, t = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([5.0, 6.0])
+    for _ in range(3):
+        assert [compiled(x[1], 6.0), bound(x[1], 6.0), compiled([3], 2, 1)] == [37.0, 39.0, 7.0]
+        assert compiled.forward((x, t)).tolist() == [11.0, 37.0]
+        assert [*compiled.value_and_grad((x, t))[1]] == [11.5]
+        assert compiled.value_and_grad((x, t), "t", each=True)[1].tolist() == [2.0, 6.0]
+        for wrong in ((x,), (x, t, t, t, t)):
+            with pytest.raises(TypeError, match=r"missing a required argument: 't'|too many positional arguments"):
+                compiled.forward(wrong)
+    assert {method for (method, _), found in compiled._arrays.runners.items() if found} == {
+        "call", "forward", "backward", ("t",),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("branches", [False, True])

@@ -70,11 +70,15 @@ class Arguments:
             if argument not in self.signature.parameters:
                 raise ValueError(f"static={argument!r} is not an argument of {self.name}{self.signature}")
         self.positional: tuple[str, ...] = ()
+        self._required = 0  # how many of these have no default
         if not self.static:
             names = _positional_names(f)
             if names is None:
                 parameters = [p for p in self.signature.parameters.values() if not _takes_nothing(p)]
                 names = tuple([p.name for p in parameters]) if {p.kind for p in parameters} <= POSITIONAL_KINDS else ()
+                self._required = sum(p.default is p.empty for p in parameters)
+            else:
+                self._required = len(names) - len(getattr(f, "__defaults__", None) or ())
             self.positional = names
         self._treedef_of_floats = tuple([(name, None) for name in self.positional])
         self._module_keys: dict[int, ModuleKey] = {}  # for `static_value`
@@ -96,14 +100,24 @@ class Arguments:
                 ) from None
         return self._known_signature
 
+    def names_of(self, count: int) -> tuple[str, ...]:
+        """Return the names of the first `count` arguments if the function takes these alone, by position; otherwise ().
+
+        >>> arguments = Arguments(lambda x, y, k=2: x, "f", ())
+        >>> [arguments.names_of(count) for count in (1, 2, 3, 4)]
+        [(), ('x', 'y'), ('x', 'y', 'k'), ()]
+        """
+        return self.positional[:count] if self._required <= count <= len(self.positional) else ()
+
     def bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
         """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments.
 
         Raises:
             TypeError: an argument contains something that is not a number, or the function does not take them.
         """
-        if not kwargs and len(args) == len(self.positional) and _FLOAT.issuperset(map(type, args)):
-            static, treedef, numbers = (), self._treedef_of_floats, array("d", args)  # as below, but faster
+        if not kwargs and args and _FLOAT.issuperset(map(type, args)) and self.names_of(len(args)):
+            # as below, but faster
+            static, treedef, numbers = (), self._treedef_of_floats[: len(args)], array("d", args)
         else:
             static, arguments = self._split(args, kwargs)
             numbers = array("d")
@@ -118,8 +132,8 @@ class Arguments:
 
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the static arguments as pairs of a name and a `StaticValue`, and the other arguments by name."""
-        if self.positional and len(args) == len(self.positional) and not kwargs:
-            return (), dict(zip(self.positional, args, strict=True))
+        if not kwargs and (names := self.names_of(len(args))):
+            return (), dict(zip(names, args, strict=True))
         bound = self.signature.bind(*args, **kwargs).arguments
         static = tuple(
             [(name, static_value(name, bound.pop(name), self._module_keys)) for name in self.static if name in bound]
@@ -173,8 +187,8 @@ class Arguments:
                 are static, and the values of an argument are in an array.
             ValueError: some of them are static, and `columns` differ in length.
         """
-        if len(self.positional) == len(columns):
-            return dict(zip(self.positional, columns, strict=True))
+        if names := self.names_of(len(columns)):
+            return dict(zip(names, columns, strict=True))
         parameters = self.signature.parameters
         if self.positional and any(map(_takes_nothing, parameters.values())):
             raise TypeError(

@@ -91,7 +91,8 @@ class ArrayCalls:
         found = self.results("value_and_grad", samples, None, variables)
         if found is None:
             return None
-        arrays = zip(self._arguments.positional, as_tuple(samples), strict=True)
+        given = as_tuple(samples)
+        arrays = zip(self._arguments.names_of(len(given)), given, strict=True)
         return variables.of_arrays(found[:, 0].copy(), found[:, 1:], {name: x.shape[1:] for name, x in arrays}, each)
 
     def runner(
@@ -148,7 +149,7 @@ class ArrayCalls:
         """
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
-        treedef = treedef_of_shapes(self._arguments.positional, shapes)
+        treedef = treedef_of_shapes(self._arguments.names_of(len(shapes)), shapes)
         recordings = self._store.recordings.get(((), treedef), ())
         if not recordings:
             return None
