@@ -15,7 +15,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.data import samples
+from micrograd_cn.compiler.data import static_values
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
 
@@ -418,8 +418,8 @@ def test_the_contents_of_a_function_are_read_once_for_each_static_value(monkeypa
     functions = [function for function, _ in pairs]
     for _, others in pairs:
         others += functions
-    reads, read = [], samples._function_identity
-    monkeypatch.setattr(samples, "_function_identity", lambda f, *more: reads.append(f) or read(f, *more))
+    reads, read = [], static_values._function_identity
+    monkeypatch.setattr(static_values, "_function_identity", lambda f, *more: reads.append(f) or read(f, *more))
     f = compile(lambda x, h: h(x), static=["h"])
     for k in (2.0, 5.0):
         table[0] = k
@@ -439,16 +439,16 @@ def test_the_attributes_of_an_object_are_read_once_for_each_static_value(monkeyp
     nodes = [Node(float(k)) for k in range(6)]
     for node in nodes:
         node.others = [other for other in nodes if other is not node]
-    read, attributes_of = [], samples.attributes_of
-    monkeypatch.setattr(samples, "attributes_of", lambda x: read.append(x) or attributes_of(x))
+    read, attributes_of = [], static_values.attributes_of
+    monkeypatch.setattr(static_values, "attributes_of", lambda x: read.append(x) or attributes_of(x))
     f = compile(lambda x, node: node.others[0].others[1].k * x, static=["node"])
     assert f(1.0, nodes[5]) == 2.0
     for k in (5.0, 7.0):
         nodes[2].k = k
         read.clear()
-        key = samples.static_value("node", nodes[5])
+        key = static_values.static_value("node", nodes[5])
         assert len(read) == len({*read}) == 6
-        assert key == samples.static_value("node", nodes[5])
+        assert key == static_values.static_value("node", nodes[5])
         assert f(1.0, nodes[5]) == k
     assert len(f._store.recordings) == 3
 
@@ -477,10 +477,10 @@ def test_a_long_chain_of_functions_is_a_static_value():
     chain = last = lambda z: scale[0] * z
     for _ in range(2000):
         chain = twice(chain)
-    before = samples.static_value("h", chain)
-    assert before == samples.static_value("h", chain)
+    before = static_values.static_value("h", chain)
+    assert before == static_values.static_value("h", chain)
     scale[0] = 5.0
-    assert before != samples.static_value("h", chain)
+    assert before != static_values.static_value("h", chain)
     assert hash(before) == hash(before)  # it is not too deep, either
     assert last(1.0) == 5.0
 

@@ -18,23 +18,9 @@ from ...engine import Value
 from ...ops.number import number_or_none
 from ...parameters.tree import flatten
 from ..data.arrays import is_column
-from ..data.samples import (
-    INSTEAD_OF_VALUE,
-    Bucket,
-    ModuleKey,
-    StaticValue,
-    TreeDef,
-    bucket_columns,
-    bucket_samples,
-    columns_of,
-    first_invalid,
-    leaf_paths,
-    refuse_lengths,
-    rows_of_columns,
-    static_value,
-    treedef_of,
-    unflatten,
-)
+from ..data.samples import Bucket, bucket_columns, bucket_samples, columns_of, refuse_lengths, rows_of_columns
+from ..data.static_values import ModuleKey, StaticValue, static_value
+from ..data.treedef import INSTEAD_OF_VALUE, TreeDef, first_invalid, leaf_paths, treedef_of, unflatten
 from .hooks import inline_compiled, is_inlining
 from .traced import remembered, user_location
 

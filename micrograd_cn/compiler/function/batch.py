@@ -13,7 +13,8 @@ from ...parameters.tree import flatten
 from ..data.arrays import FlatNumbers
 from ..data.partition import at_indices, scatter_rows
 from ..data.rows import row_numbers, writable_address
-from ..data.samples import Bucket, numpy_like, select_rows
+from ..data.samples import Bucket, select_rows
+from ..data.treedef import numpy_like
 from .recording import Recording
 from .store import RecordingStore
 

@@ -26,7 +26,8 @@ from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers
-from ..data.samples import Bucket, columns_of, copy_numbers, numpy_like, plain_argument
+from ..data.samples import Bucket, columns_of, copy_numbers
+from ..data.treedef import numpy_like, plain_argument
 from ..derivatives import Program
 from ..program import Mismatch, close
 from ..python import ParameterNames

@@ -18,7 +18,8 @@ from ..data.arrays import FlatNumbers
 from ..data.nodes import some_frozen
 from ..data.partition import has_nan
 from ..data.rows import as_result, row_numbers
-from ..data.samples import Bucket, numpy_like
+from ..data.samples import Bucket
+from ..data.treedef import numpy_like
 from ..derivatives import Program
 from ..variables import unfrozen
 from .batch import BatchPart

@@ -17,7 +17,7 @@ from ...engine import Value
 from ...graph.callers import warn_at_user
 from ...ops.number import number
 from ...parameters.tree import flatten
-from ..data.samples import TreeDef, plain_argument, unflatten
+from ..data.treedef import TreeDef, plain_argument, unflatten
 from ..program import close
 from .hooks import inline_compiled
 

@@ -20,7 +20,8 @@ from ...parameters.tree import flatten
 from ..data.captured import CapturedValue, describe, with_folded
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
-from ..data.samples import Bucket, TreeDef, leaf_paths, unflatten
+from ..data.samples import Bucket
+from ..data.treedef import TreeDef, leaf_paths, unflatten
 from ..derivatives import Program
 from ..runtime.executable import without_collector
 from ..surroundings.reachable_code import ReachableCode

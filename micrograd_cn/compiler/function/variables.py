@@ -13,7 +13,8 @@ from ...engine import Value
 from ...ops.number import is_of_numpy, number_or_none
 from ...parameters.tree import flatten, is_array
 from ..data.nodes import some_frozen
-from ..data.samples import ArrayDef, Bucket, unflatten
+from ..data.samples import Bucket
+from ..data.treedef import ArrayDef, unflatten
 from ..derivatives import Program, as_list, split
 from ..variables import Default, frozen_variable, listed, unfrozen, zero_frozen
 from .arguments import Arguments

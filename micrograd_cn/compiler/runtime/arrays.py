@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from ..data.columns import MAX_NUMBERS
 from ..data.partition import nan_finder
-from ..data.samples import ArrayDef, TreeDef
+from ..data.treedef import ArrayDef, TreeDef
 from ..loops.places import WORD
 from .executable import CompiledGraph, Executable
 from .prepared import PreparedRows, PreparedRunner
