@@ -684,26 +684,14 @@ class Program(Runnable):
         wrt = listed(kind, wrt)
         if wrt and all(isinstance(x, str) for x in wrt):
             wrt = [x for name in wrt for x in self._inputs_of(kind, name)]
-        count, known = self._known
         siblings = self.siblings() or ()
-        if count != len(siblings):
-            count = len(siblings)  # first, since another thread may add one
-            known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in siblings])}
-            self._known = count, known
+        known = self._known_leaves(siblings)
         found: dict[Value, None] = {}
         for i, x in enumerate(wrt):
-            if not isinstance(x, Value):
-                write = f"; samples are one argument, {kind}((X, Y))" if number_or_none(x) is not None else ""
-                raise TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value{write}")
-            if not x.requires_grad:
-                raise frozen_variable(kind, f"[{i}]", x)
+            if not (isinstance(x, Value) and x.requires_grad and (x in known or not x.op)):
+                raise _wrong_variable(kind, i, x)
             if x in found:
                 raise ValueError(f"{kind}(): wrt[{i}], {x!r}, is there twice")
-            if x not in known and x.op:
-                raise ValueError(
-                    f"{kind}(): wrt[{i}], {x!r}, is neither an input nor a parameter of the program; write the leaves "
-                    "from which it is computed"
-                )
             found[x] = None
         # A leaf may be a constant of this program although it is a parameter of another program of the function
         if not found.keys().isdisjoint(self._held_constants):
@@ -715,6 +703,15 @@ class Program(Runnable):
                     program.check_frozen(kind)
         self._check_captured(kind, found)
         return list(found)
+
+    def _known_leaves(self, siblings: Sequence[Program]) -> set[Value]:
+        """Return the inputs, and the parameters of this program and of the function's other programs, `siblings`."""
+        count, known = self._known
+        if count != len(siblings):
+            count = len(siblings)  # first, since another thread may add one
+            known = {*self.inputs, *self.parameters, *chain.from_iterable([p.parameters for p in siblings])}
+            self._known = count, known
+        return known
 
     def _inputs_of(self, kind: str, name: str) -> list[Value]:
         """Return the inputs that stand for the numbers in the argument called `name`.
@@ -838,6 +835,19 @@ def _with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, flo
             for leaf, partial in zip(leaves, gradients(x.original, leaves), strict=True):
                 found[leaf] = found.get(leaf, 0.0) + slope * partial
     return found
+
+
+def _wrong_variable(kind: str, i: int, x: Any) -> Exception:
+    """Return the error for `wrt[i]`, which is `x`, and no leaf that requires a gradient. `kind` names the method."""
+    if not isinstance(x, Value):
+        write = f"; samples are one argument, {kind}((X, Y))" if number_or_none(x) is not None else ""
+        return TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value{write}")
+    if not x.requires_grad:
+        return frozen_variable(kind, f"[{i}]", x)
+    return ValueError(
+        f"{kind}(): wrt[{i}], {x!r}, is neither an input nor a parameter of the program; write the leaves from which "
+        "it is computed"
+    )
 
 
 def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, gated: bool) -> CompiledDerivative:

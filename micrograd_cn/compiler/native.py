@@ -122,32 +122,36 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
         phase: [Part(stages, schedule.phase_in_lanes(phase)) for stages in _group_stages(plan, phase)]
         for phase in plan.stages
     }
-    listed = [part for parts in found.values() for part in parts]
-    in_memory = {*plan.places.broadcasts, *schedule.totals.factors()}
-    reader_of: dict[int, int | None] = {}  # the index of the part that reads a value; None for several parts
-    for number, part in enumerate(listed):
-        for stage in part.stages:
-            if isinstance(stage, StraightLine):
-                for i in plan.reads(stage):
-                    if reader_of.setdefault(i, number) != number:
-                        reader_of[i] = None
-            else:
-                in_memory.update(plan.reads(stage))  # loops read their operands from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
     if last and isinstance(last.stages[-1], StraightLine) and len(outputs) <= MAX_STRAIGHT_LINE_COST:
         last.outputs = outputs
-    if last and last.outputs:
-        number = listed.index(last)
-        for i in outputs:
+    listed = [*chain(*found.values())]
+    in_memory = {*plan.places.broadcasts, *schedule.totals.factors()}
+    if not (last and last.outputs):
+        in_memory.update(schedule.roots)
+    reader_of: dict[int, int | None] = {}  # the index of the part that reads a value; None for several parts
+    for number, part in enumerate(listed):
+        in_registers, from_memory = _reads_of(plan, part)
+        in_memory |= from_memory
+        for i in in_registers:
             if reader_of.setdefault(i, number) != number:
                 reader_of[i] = None
-    else:
-        in_memory.update(schedule.roots)
     for number, part in enumerate(listed):
         if not part.kernel_call:
             computed = chain(*[stage.numbers for stage in part.stages])
             part.stored = {i for i in computed if i in in_memory or reader_of.get(i, number) != number}
     return found
+
+
+def _reads_of(plan: Plan, part: Part) -> tuple[set[int], set[int]]:
+    """Return the values that straight-line code of a part, or its store of the outputs, needs in registers.
+
+    Also return the values that loops of the part read from memory. All are instruction numbers.
+    """
+    in_registers, from_memory = {*part.outputs}, set[int]()
+    for stage in part.stages:
+        (in_registers if isinstance(stage, StraightLine) else from_memory).update(plan.reads(stage))
+    return in_registers, from_memory
 
 
 def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:

@@ -273,32 +273,46 @@ def add_gradients(found: Iterable[Gradients]) -> None:
             return
     changed: list[tuple[Iterable[Value], list[float]]] = []  # nodes, with the gradients that they had before
     try:
-        for parameters, gradients, weight, unreached, captured in parts:
-            if weight != 1.0:
-                gradients = array("d", map(weight.__mul__, gradients))
-            before = _grads(parameters)
-            changed.append((parameters, before))
-            for p, grad, gradient in zip(parameters, before, gradients, strict=True):
-                if p.requires_grad:  # it may have been frozen since the program was made
-                    p._grad = (grad or 0.0) + gradient
-            for i in unreached:
-                parameters[i]._grad = before[i]
-            if not captured:
-                continue
-            left = {*map(parameters.__getitem__, unreached)}
-            for p, grad, gradient in zip(parameters, before, gradients, strict=True):
-                if type(p) is CapturedValue:
-                    p._grad = grad
-                    if p.original.requires_grad and p not in left:
-                        leaves = [*traverse(p.original)[1]]
-                        changed.append((leaves, _grads(leaves)))
-                        if gradient or p in captured():
-                            p.original.backward(gradient)
-                        else:
-                            for leaf in leaves:
-                                if leaf.requires_grad and leaf._grad is None:
-                                    leaf._grad = 0.0
+        for part in parts:
+            _add_part(part, changed)
     except BaseException:
         for nodes, grads in reversed(changed):
             at_once(map(setattr, nodes, repeat("_grad"), grads))
         raise
+
+
+def _add_part(part: Gradients, changed: list[tuple[Iterable[Value], list[float]]]) -> None:
+    """Add gradients to the `grad` of their parameters, as `add_gradients` does.
+
+    Before nodes get another `grad`, they are appended to `changed`, with those that they have.
+    """
+    parameters, gradients, weight, unreached, captured = part
+    if weight != 1.0:
+        gradients = array("d", map(weight.__mul__, gradients))
+    before = _grads(parameters)
+    changed.append((parameters, before))
+    for p, grad, gradient in zip(parameters, before, gradients, strict=True):
+        if p.requires_grad:  # it may have been frozen since the program was made
+            p._grad = (grad or 0.0) + gradient
+    for i in unreached:
+        parameters[i]._grad = before[i]
+    if not captured:
+        return
+    left = {*map(parameters.__getitem__, unreached)}
+    for p, grad, gradient in zip(parameters, before, gradients, strict=True):
+        if type(p) is CapturedValue:
+            p._grad = grad
+            if p.original.requires_grad and p not in left:
+                leaves = [*traverse(p.original)[1]]
+                changed.append((leaves, _grads(leaves)))
+                _backward_from(p, gradient, leaves, captured)
+
+
+def _backward_from(p: CapturedValue, gradient: float, leaves: Iterable[Value], captured: Callable[[], Any]) -> None:
+    """Pass a gradient on to the leaves from which a captured value was computed, see `add_gradients`."""
+    if gradient or p in captured():
+        p.original.backward(gradient)
+        return
+    for leaf in leaves:
+        if leaf.requires_grad and leaf._grad is None:
+            leaf._grad = 0.0

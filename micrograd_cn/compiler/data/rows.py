@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from numbers import Real
@@ -160,6 +160,24 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
         ValueError: a row does not have `width` numbers.
     """
     expected = f"rows, each a sequence of {width} numbers"
+    _refuse_without_order(rows, expected)
+    flat: list[Any] = []
+    n = 0
+    for i, row in enumerate(iterable_data(rows, expected)):
+        # An iterator may give more or fewer than its len() says
+        flat.extend(row if type(row) is list or type(row) is tuple else _checked_row(row, i))
+        n = i + 1
+        if len(flat) != n * width:
+            raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
+    kinds = set(map(type, flat))
+    if all(issubclass(kind, Real) and kind.__name__ != "timedelta64" for kind in kinds):  # numpy says it is an integer
+        with suppress(OverflowError):  # for an integer beyond the largest float, `_number` says in which row it is
+            return array("d", flat), n
+    return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
+
+
+def _refuse_without_order(rows: Any, expected: str) -> None:
+    """Raise TypeError if it is not clear in which order `rows` has rows of numbers. `expected` is for the message."""
     kind = type(rows).__name__
     if isinstance(rows, Mapping):
         raise TypeError(f"expected {expected}, got {kind}, read by its keys; write list(zip(*x.values()))")
@@ -171,36 +189,28 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
             f"expected {expected}, got a tuple of {type(rows[0]).__name__}s, which could be columns; write list(x) for "
             f"rows, or {columns} for columns"
         )
-    flat: list[Any] = []
-    n = 0
-    for i, row in enumerate(iterable_data(rows, expected)):
-        if type(row) is list or type(row) is tuple:  # skips the checks below, for speed
-            flat.extend(row)
-        elif is_column(row):
-            if len(shape := shape_of(row)) != 1:
-                raise TypeError(f"rows[{i}] must be a sequence of numbers, got an array of shape {shape}")
-            try:
-                flat.extend(flat_doubles(row))
-            except TypeError as error:
-                raise TypeError(f"rows[{i}]: {error}") from error
-        elif (
-            not hasattr(row, "__len__")
-            or hasattr(row, "shape")
-            or isinstance(row, (str, bytes, bytearray, Mapping, set, frozenset))
-        ):
-            one = "; write [x] for one row" if isinstance(row, Real) or hasattr(row, "shape") else ""
-            one = "; write list(row) for each" if hasattr(row, "__next__") else one
-            raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}{one}")
-        else:
-            flat.extend(row)  # an iterator may give more or fewer than its len() says
-        n = i + 1
-        if len(flat) != n * width:
-            raise ValueError(f"rows[{i}] has {len(flat) - i * width} numbers, the program {width} inputs")
-    kinds = set(map(type, flat))
-    if all(issubclass(kind, Real) and kind.__name__ != "timedelta64" for kind in kinds):  # numpy says it is an integer
-        with suppress(OverflowError):  # for an integer beyond the largest float, `_number` says in which row it is
-            return array("d", flat), n
-    return array("d", [_number(x, i // width) for i, x in enumerate(flat)]), n
+
+
+def _checked_row(row: Any, i: int) -> Iterable[Any]:
+    """Return a row that is no list and no tuple, or the numbers in it if it is an array.
+
+    Raises:
+        TypeError: the row is no sequence. The message names its index, `i`.
+    """
+    if is_column(row):
+        if len(shape := shape_of(row)) != 1:
+            raise TypeError(f"rows[{i}] must be a sequence of numbers, got an array of shape {shape}")
+        try:
+            return flat_doubles(row)
+        except TypeError as error:
+            raise TypeError(f"rows[{i}]: {error}") from error
+    texts_and_sets = (str, bytes, bytearray, Mapping, set, frozenset)
+    if hasattr(row, "__len__") and not hasattr(row, "shape") and not isinstance(row, texts_and_sets):
+        found: Iterable[Any] = row
+        return found
+    one = "; write [x] for one row" if isinstance(row, Real) or hasattr(row, "shape") else ""
+    one = "; write list(row) for each" if hasattr(row, "__next__") else one
+    raise TypeError(f"rows[{i}] must be a sequence of numbers, got {type(row).__name__} {row!r}{one}")
 
 
 def _number(x: Any, i: int) -> float:

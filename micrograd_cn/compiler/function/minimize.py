@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from typing import Any
 
 from ...ops.number import flag
@@ -58,8 +59,7 @@ def scipy_functions(
     [1.0, 1.0]
     """
     try:
-        import numpy as np
-        import scipy.sparse  # noqa: F401 -- so its absence is noticed here, and not when a Hessian is needed
+        import scipy.sparse  # noqa: F401 -- so its absence, or that of numpy, is noticed here
     except ImportError as error:
         raise ImportError("scipy_functions() needs numpy and scipy: pip install scipy") from error
     if isinstance(dense, (list, tuple)) or hasattr(dense, "__array__"):
@@ -72,20 +72,8 @@ def scipy_functions(
     named = method.lower() if isinstance(method, str) else ""
     names = ["fun", "jac", "hess"][: 1 if named in GRADIENT_FREE else 2 if named in HESSIAN_FREE else 3]
     as_array = named in DENSE_HESSIAN if dense is None else dense
-    checked: set[Program] = set()
-
-    def check(found: Program, what: str) -> Program:
-        if found not in checked:
-            if found.forward(np.empty((0, len(found.inputs)))).ndim > 1:
-                raise ValueError(
-                    f"scipy_functions() needs one output, the number to minimise, but {what}; compile one Value, such "
-                    "as the sum of the outputs' squares"
-                )
-            checked.add(found)
-        return found
-
     if isinstance(program, Program):
-        check(program, "the program has a list of outputs")
+        _check_one_output(program, "the program has a list of outputs")
         if "jac" in names:
             # If there is no gradient, this raises now, and not in the first call of `minimize`
             program.derivative_for_calls("hessian" if "hess" in names else "value_and_grad")
@@ -98,54 +86,83 @@ def scipy_functions(
             "scipy_functions(compile(f), ...)"
         )
 
-    unbranched: dict[Any, Program] = {}  # the program for all vectors of a shape, if the function never branches there
+    found = _Objective(program, with_gradient="jac" in names, as_array=as_array)
+    functions: dict[str, Any] = {"fun": found.value, "jac": found.gradient, "hess": found.hessian}
+    return {name: functions[name] for name in names} | ({} if method is None else {"method": method})
 
-    def at(x: Any) -> tuple[Program, Any]:
-        vector = np.array(x, float, ndmin=1)
-        if isinstance(program, Program):
-            return program, vector.reshape(1, -1)
-        found = unbranched.get(vector.shape)
+
+class _Objective:
+    """The value, the gradient and the Hessian of a program or function of a vector.
+
+    Args:
+        program: the program or the compiled function.
+        with_gradient: whether the method also asks for gradients. `value` then computes the gradient, too.
+        as_array: whether a Hessian is a numpy array. If not, it is a sparse matrix.
+    """
+
+    def __init__(self, program: Program | CompiledFunction, with_gradient: bool, as_array: bool) -> None:
+        self._program, self._with_gradient, self._as_array = program, with_gradient, as_array
+        self._numpy = sys.modules["numpy"]
+        self._unbranched: dict[Any, Program] = {}  # for all vectors of a shape, if the function never branches there
+        self._checked: set[Program] = set()
+        self._sparse: dict[Program, SparseMatrices] = {}
+        # Methods ask for the value and then for the gradient at the same point
+        self._last: list[tuple[Any, float, Any]] = []
+
+    def _at(self, x: Any) -> tuple[Program, Any]:
+        """Return the program that computes the point `x`, and the point as a matrix of one row."""
+        vector = self._numpy.array(x, float, ndmin=1)
+        if isinstance(self._program, Program):
+            return self._program, vector.reshape(1, -1)
+        found = self._unbranched.get(vector.shape)
         if not found:
-            recording = program.recording_of(vector)
-            name = getattr(program, "__name__", "the function")
-            found = check(recording.program, f"{name} returns a list")
+            recording = self._program.recording_of(vector)
+            found = recording.program
+            if found not in self._checked:
+                _check_one_output(found, f"{getattr(self._program, '__name__', 'the function')} returns a list")
+                self._checked.add(found)
             if not recording.guards.guards:
-                unbranched[vector.shape] = found
+                self._unbranched[vector.shape] = found
         return found, vector.reshape(1, -1)
 
-    last: list[tuple[Any, float, Any]] = []  # methods ask for the value and then for the gradient at the same point
-
-    def value_and_grad(x: Any) -> tuple[float, Any]:
-        here, row = at(x)
+    def _value_and_gradient(self, x: Any) -> tuple[float, Any]:
+        here, row = self._at(x)
         point = here, row.tobytes(), here.compiled.data()  # the parameters' data are another object once they change
-        for known, value, gradient in last:
+        for known, value, gradient in self._last:
             if known[:2] == point[:2] and known[2] is point[2]:
                 return value, gradient
         (value,), (gradient,) = here.value_and_grad(row, "inputs", each=True)
-        last[:] = [(point, float(value), gradient)]
+        self._last[:] = [(point, float(value), gradient)]
         return float(value), gradient
 
-    def fun(x: Any) -> float:
-        here, row = at(x)
-        if "jac" in names and here.has_gradient:
-            return value_and_grad(x)[0]
+    def value(self, x: Any) -> float:
+        """Return the output at the point `x`."""
+        here, row = self._at(x)
+        if self._with_gradient and here.has_gradient:
+            return self._value_and_gradient(x)[0]
         return float(here.forward(row)[0])
 
-    def jac(x: Any) -> Any:
-        return np.array(value_and_grad(x)[1])
+    def gradient(self, x: Any) -> Any:
+        """Return the gradient at the point `x`."""
+        return self._numpy.array(self._value_and_gradient(x)[1])
 
-    sparse: dict[Program, SparseMatrices] = {}
-
-    def hess(x: Any) -> Any:
-        here, row = at(x)
+    def hessian(self, x: Any) -> Any:
+        """Return the Hessian at the point `x`."""
+        here, row = self._at(x)
         structure = here.derivative_for_calls("hessian").structure
-        if as_array:
-            return here.hessian(row, dense=True, out=np.empty(structure.shape))
-        matrices = sparse.get(here) or sparse.setdefault(here, SparseMatrices(structure))
-        return matrices.with_entries(here.hessian(row, out=np.empty(structure.entries)))
+        if self._as_array:
+            return here.hessian(row, dense=True, out=self._numpy.empty(structure.shape))
+        matrices = self._sparse.get(here) or self._sparse.setdefault(here, SparseMatrices(structure))
+        return matrices.with_entries(here.hessian(row, out=self._numpy.empty(structure.entries)))
 
-    functions: dict[str, Any] = {"fun": fun, "jac": jac, "hess": hess}
-    return {name: functions[name] for name in names} | ({} if method is None else {"method": method})
+
+def _check_one_output(program: Program, what: str) -> None:
+    """Raise ValueError if a program has several outputs. `what` says in the message which one has."""
+    if program.forward(sys.modules["numpy"].empty((0, len(program.inputs)))).ndim > 1:
+        raise ValueError(
+            f"scipy_functions() needs one output, the number to minimise, but {what}; compile one Value, such as the "
+            "sum of the outputs' squares"
+        )
 
 
 class SparseMatrices:

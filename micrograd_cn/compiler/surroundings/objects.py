@@ -79,6 +79,18 @@ def content_of(holder: Any, name: Any, missing: Any = None) -> Any:
         return missing
 
 
+def set_content(holder: Any, name: Any, x: Any) -> None:
+    """Let the variable `name` of `holder` have the value `x`."""
+    if issubclass(type(holder), CellType):
+        holder.cell_contents = x
+    elif issubclass(type(holder), dict):
+        holder[name] = x
+    elif isinstance(name, MemberDescriptorType):
+        name.__set__(holder, x)
+    else:
+        setattr(holder, name, x)
+
+
 def remove_content(holder: Any, name: Any) -> None:
     """Delete the variable `name` of `holder`; a cell of a closure becomes empty."""
     if issubclass(type(holder), CellType):

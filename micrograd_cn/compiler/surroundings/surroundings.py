@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from io import IOBase
-from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType, SimpleNamespace
+from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ...engine import Value
@@ -46,6 +46,7 @@ from .objects import (
     reads_by_names,
     registry_of,
     remove_content,
+    set_content,
     slots_of,
     unlike_parts,
     values_of,
@@ -400,36 +401,36 @@ class Surroundings:
             if content_of(holder, name, MISSING) is not x:
                 if x is MISSING:
                     remove_content(holder, name)
-                elif issubclass(type(holder), CellType):
-                    holder.cell_contents = x
-                elif issubclass(type(holder), dict):
-                    holder[name] = x
-                elif isinstance(name, MemberDescriptorType):
-                    name.__set__(holder, x)
                 else:
-                    setattr(holder, name, x)
+                    set_content(holder, name, x)
         for collection, items in zip(self._collections, collections, strict=True):
-            if are_same(items_of(collection), items):
-                continue
-            if issubclass(type(collection), dict):
-                kind = OrderedDict if issubclass(type(collection), OrderedDict) else dict  # it keeps the order itself
-                keys, values = items[::2], items[1::2]
-                kept = {*map(id, keys)}
-                for key in [key for key, _ in [*dict.items(collection)] if id(key) not in kept]:
-                    kind.__delitem__(collection, key)
-                moved = id(collection) not in self._namespaces and not are_same([*kind.__iter__(collection)], keys)
-                for key, x in zip(keys, values, strict=True):
-                    if moved and dict.__contains__(collection, key):  # a key that is set again stays where it is
-                        kind.__delitem__(collection, key)
-                    kind.__setitem__(collection, key, x)
-            elif issubclass(type(collection), set):
-                set.clear(collection)
-                set.update(collection, items)
-            elif issubclass(type(collection), list):
-                list.__setitem__(collection, slice(None), items)
-            else:
-                deque.clear(collection)
-                deque.extend(collection, items)
+            if not are_same(items_of(collection), items):
+                self._refill_collection(collection, items)
+
+    def _refill_collection(self, collection: Any, items: list[Any]) -> None:
+        """Let a collection have these items, as `items_of` returns them: for a dict, keys and values in turn."""
+        if issubclass(type(collection), dict):
+            self._refill_dict(collection, items[::2], items[1::2])
+        elif issubclass(type(collection), set):
+            set.clear(collection)
+            set.update(collection, items)
+        elif issubclass(type(collection), list):
+            list.__setitem__(collection, slice(None), items)
+        else:
+            deque.clear(collection)
+            deque.extend(collection, items)
+
+    def _refill_dict(self, found: Any, keys: list[Any], values: list[Any]) -> None:
+        """Let a dict have these keys and values, in this order, unless it is a namespace, whose order nobody reads."""
+        kind = OrderedDict if issubclass(type(found), OrderedDict) else dict  # it keeps the order itself
+        kept = {*map(id, keys)}
+        for key in [key for key, _ in [*dict.items(found)] if id(key) not in kept]:
+            kind.__delitem__(found, key)
+        moved = id(found) not in self._namespaces and not are_same([*kind.__iter__(found)], keys)
+        for key, x in zip(keys, values, strict=True):
+            if moved and dict.__contains__(found, key):  # a key that is set again stays where it is
+                kind.__delitem__(found, key)
+            kind.__setitem__(found, key, x)
 
     def snapshot(self, most: int = 0) -> Snapshot:
         """Return the variables, collections and arrays that the functions can read, with what they hold now.
