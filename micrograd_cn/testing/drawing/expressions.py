@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable
@@ -187,12 +188,17 @@ def expressions(
         names = ", ".join(op.name for op in table)
         raise ValueError(f"expressions: no number from {min_value} to {max_value} is in the domain of {names}")
     st = import_strategies()
-    each = [
-        _step_strategy(op, (low, high)) for op in usable for _ in range(1 if OPS.get(op.name) is op else OWN_OP_WEIGHT)
-    ]
-    step = st.composite(
-        lambda draw: draw(st.one_of(each))
-    )()  # Hypothesis computes its repr often, so that must be short
+    weights = [1 if OPS.get(op.name) is op else OWN_OP_WEIGHT for op in usable]
+
+    @functools.cache
+    def steps() -> list[SearchStrategy[StepRecipe]]:
+        return [
+            _step_strategy(op, (low, high)) for op, weight in zip(usable, weights, strict=True) for _ in range(weight)
+        ]
+
+    # The strategies are made when a step is first drawn, since not every test that is collected runs. The step is
+    # composite, because Hypothesis computes its repr often, and that must be short.
+    step = st.composite(lambda draw: draw(st.one_of(steps())))()
     # Without unique=True, Hypothesis copies elements over others in five of six examples, and tries fewer numbers.
     recipes = st.lists(step, min_size=1, max_size=max_steps, unique=True)
 
