@@ -24,7 +24,8 @@ These are the other folders and modules:
 
     native         writes native code (`NativeCode`), which replaces threaded code once a program has run for long
     variables      reads `wrt`, the variables that a method differentiates with respect to
-    threads        runs tasks in parallel or in the background, and has locks that a fork does not leave locked
+    threads        runs tasks in parallel, in the background, or without the garbage collector, and has locks that a
+                   fork does not leave locked
     training       implements `fit`, which splits a batch into sub-batches if several programs compute its samples, and
                    takes single steps in machine code
     c, python      print text for use elsewhere: a C file, whose loops `c.loops` finds by the classes `Schedule` and
@@ -64,6 +65,11 @@ A batch, as in `f.forward([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)])`, goes the same 
 takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples, and `RecordingStore.dispatch` finds the
 recording for each row. Its program's method `Runnable.forward` calls `CompiledGraph.write_outputs`. One or two rows are
 computed one at a time, so all values are scalars. From three rows on, they are computed in the lanes of vectors.
+
+The gradient of a mean, as in `f.backward` and `f.fit`, goes the same way, with `CompiledGraph.gradient_of` in the place
+of `outputs_of`: after step 5, `instructions.gradient.differentiate` appends the instructions of the chain rule. For the
+multiplication, they multiply the gradient of the product by the other factor. A derivative for each row, as in
+`f.gradient`, is a graph of its own (`derivatives`), which is compiled like any other.
 
 Native code is made once the threaded code has run for about as long as native code takes to compile: `select_tier` then
 begins a background task, and returns native code when it exists. `fit` also has it made if training will probably go on

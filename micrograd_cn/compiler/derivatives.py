@@ -32,7 +32,7 @@ from .data.rows import as_result, numpy_if_array, row_numbers, writable_address
 from .instructions.formulas import is_of_the_table
 from .instructions.graph import DETACH
 from .program import Mismatch, Runnable, close
-from .runtime.executable import without_collector
+from .threads.collector import without_collector
 from .threads.tasks import check_threads
 from .variables import (
     NO_ARGNUMS,

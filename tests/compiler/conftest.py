@@ -42,7 +42,7 @@ def compile_at_once():
     The tests in test_background.py make it in the background, as users do. The compiler does not ask whether objects
     are frozen for the garbage collector: all tests are (see tests/conftest.py), and counting them takes long.
     """
-    with settings({"threads.background.IN_BACKGROUND": False, "runtime.executable.MANY_OBJECTS": math.inf}):
+    with settings({"threads.background.IN_BACKGROUND": False, "threads.collector.MANY_OBJECTS": math.inf}):
         yield
 
 

@@ -649,7 +649,7 @@ def nothing_frozen():
 def like_a_user(tmp_path, monkeypatch):
     """Run a test in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    with settings({"runtime.executable.MANY_OBJECTS": 0}):  # so few objects, too, are moved to the oldest generation
+    with settings({"threads.collector.MANY_OBJECTS": 0}):  # so few objects, too, are moved to the oldest generation
         yield
     machine_module._machine = None
 

@@ -23,9 +23,9 @@ from ..data.nodes import some_frozen
 from ..data.samples import Bucket
 from ..data.treedef import TreeDef, leaf_paths, unflatten
 from ..derivatives import Program
-from ..runtime.executable import without_collector
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.surroundings import Surroundings
+from ..threads.collector import without_collector
 from .advice import add_advice
 from .arguments import Arguments
 from .branch import Branch

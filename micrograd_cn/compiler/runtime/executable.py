@@ -9,8 +9,6 @@ Both compute the same bits.
 from __future__ import annotations
 
 import ctypes
-import gc
-import operator
 import time
 from array import array
 from collections import deque
@@ -41,7 +39,8 @@ from ..loops.strides import contiguous_spans
 from ..native import NativeCode
 from ..tables.tables import Tables
 from ..tables.threaded import Threaded
-from ..threads.background import BackgroundTasks, in_background
+from ..threads.background import BackgroundTasks
+from ..threads.collector import without_collector
 from ..threads.forks import ForkSafeLock
 from ..threads.tasks import divide_rows, run_parallel
 from . import drivers
@@ -61,7 +60,6 @@ MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time, and more
 PARAMETER_ALIGNMENT = 16  # parameters are copied in vectors as wide as the widest machine has
 PARTS_PER_THREAD = 8  # several parts for each thread, in one queue, so no thread waits long for the others
 MIN_ROWS_PER_PART = 1024
-MANY_OBJECTS = 10_000  # the garbage collector visits this many objects in about a millisecond
 
 
 def no_collector(first: int, count: int) -> None:
@@ -695,31 +693,3 @@ def copied_lowering(lowering: Lowering) -> Lowering:
     found = copied(lowering)
     found.code = lowering.code.copy()
     return found
-
-
-def without_collector(work: Callable[[], T]) -> T:
-    """Return `work()`. The garbage collector, which would visit new objects repeatedly, is off while `work` runs.
-
-    A background thread leaves it on, since it is the collector of the whole process. The user's code, which goes on
-    meanwhile, may switch it itself, or read whether it is on, as `timeit` does. To make native code takes as long
-    either way: most of that time is spent in LLVM.
-
-    Compiled programs have no reference cycles that the collector could find. If many objects were made, all objects are
-    moved to the collector's oldest generation afterwards. Otherwise the collector would visit the new objects as soon
-    as it is switched on again.
-
-    Ctrl-C cannot leave the collector off. Python handles signals after calls, and the `finally` block consists of one
-    call of a function that is written in C.
-    """
-    if not gc.isenabled() or in_background():
-        return work()
-    restore = map(operator.call, [gc.enable])
-    try:
-        gc.disable()
-        result = work()
-        made, *_ = gc.get_count()
-        if made >= MANY_OBJECTS and not gc.get_freeze_count():  # unfreeze() would thaw others' objects, too
-            restore = map(operator.call, [gc.freeze, gc.unfreeze, gc.enable])  # all are in the oldest generation then
-        return result
-    finally:
-        any(restore)  # each call returns None, so all of them are made
