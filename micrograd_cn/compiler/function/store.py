@@ -139,24 +139,32 @@ class RecordingStore:
             if known and not self.branches:
                 guard = known[-1].guard_broken_by(made)
                 raise_guard_error(self._arguments.name, f"sample {bucket.samples[first]}", guard)
-            if is_twice and bucket.static and (same := self._same_in_other_state(made, bucket)):
-                made = same
-            if not self._publish(made, known, tried):  # which compiles it, and adds it to `known`
-                continue
-            tried += 1
-            if is_twice and bucket.static:
-                self._publish_where_moved(made, bucket)
-            holding, broken = made.guards.split(bucket.numbers, rows, threads)
-            if first in broken[:1]:
-                if self._recorder.record(bucket, first).outcomes != made.outcomes:
-                    raise RuntimeError(
-                        f"{self._arguments.name} takes another branch for the sample that was just recorded; does it "
-                        "change a parameter?"
-                    )
-                holding, broken = rows[:1] + holding, broken[1:]
-            found.append((made, holding))
-            rows = broken
+            has_states = is_twice and bool(bucket.static)
+            if has_states:
+                made = self._same_in_other_state(made, bucket) or made
+            if self._publish(made, known, tried):  # which compiles it, and adds it to `known`
+                tried += 1
+                if has_states:
+                    self._publish_where_moved(made, bucket)
+                holding, rows = self._split(made, bucket, rows, threads)
+                found.append((made, holding))
         return found
+
+    def _split(self, made: Recording, bucket: Bucket, rows: array[int], threads: int) -> tuple[array[int], array[int]]:
+        """Return the rows that a new recording computes, and the others. It was made for the first of the rows.
+
+        Raises:
+            RuntimeError: the function takes another branch when it is called again for the first row.
+        """
+        holding, broken = made.guards.split(bucket.numbers, rows, threads)
+        if rows[0] not in broken[:1]:
+            return holding, broken
+        if self._recorder.record(bucket, rows[0]).outcomes != made.outcomes:
+            raise RuntimeError(
+                f"{self._arguments.name} takes another branch for the sample that was just recorded; does it change a "
+                "parameter?"
+            )
+        return rows[:1] + holding, broken[1:]
 
     def _publish(self, made: Recording, known: list[Recording], count: int) -> bool:
         """Compile a recording, and add it to `known`, the list of recordings for the same structure of arguments.

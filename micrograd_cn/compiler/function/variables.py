@@ -222,42 +222,60 @@ class GradientVariables:
         arrays, otherwise None.
         """
         n = sum(len(part.rows) for part in parts)
-        values: Any = [0.0] * n
-        flat: Any = [()] * n
-        found: Any
-        recordings: list[Any] = [None] * n
-        blocks = []
-        for part in parts:
-            recording, places = part.recording, part.places
-            wrt = self.in_program(recording, parameters)
-            if part.computed is not None:
-                matrix = memoryview(part.computed).cast("B").cast("d", (n, len(part.computed) // n))
-                found = split(numpy.asarray(matrix) if numpy else matrix.tolist(), numpy)
-            else:
-                numbers = numpy.asarray(part.numbers).reshape(len(part.rows), -1) if numpy else part.numbers
-                found = recording.loss.value_and_grad(numbers, wrt, each=True, threads=threads)
-            if numpy:
-                blocks.append((places, *map(numpy.ascontiguousarray, found)))
-                continue
-            for place, value, gradient in zip(places, *found, strict=True):
-                values[place], flat[place], recordings[place] = value, gradient, recording
-        if len(blocks) == 1:
-            [(_, values, flat)] = blocks
-        elif numpy:
-            values, flat = (scattered([(block[0], block[k]) for block in blocks], n, None, numpy) for k in (1, 2))
-        if numpy and self.arguments:
-            arguments = parts[0].recording.arguments
-            treedefs = {name: arguments[name][1] for name in self.arguments if not self.are_inputs}
-            shapes = {name: t.shape if isinstance(t, ArrayDef) else () for name, t in treedefs.items()}
-            return self.of_arrays(values, flat, shapes, each)
-        if not each:
-            values = float(sum(values)) / n
-            flat = flat / n if numpy else [[x / n for x in row] for row in flat]
-        if not self.arguments:
+        if numpy:
+            values, flat = self._arrays_of(parts, parameters, threads, numpy)
+            if self.arguments:
+                arguments = parts[0].recording.arguments
+                treedefs = {name: arguments[name][1] for name in self.arguments if not self.are_inputs}
+                shapes = {name: t.shape if isinstance(t, ArrayDef) else () for name, t in treedefs.items()}
+                return self.of_arrays(values, flat, shapes, each)
+            if not each:
+                values, flat = float(sum(values)) / n, flat / n
             return values, flat if self._are_parameters or self._is_flat else [*map(self._nested, flat)]
-        if self.are_inputs:
+        values, flat, recordings = [0.0] * n, list[Any]([()] * n), list[Any]([None] * n)
+        for part in parts:
+            found = self._of_part(part, parameters, threads, None)
+            for place, value, gradient in zip(part.places, *found, strict=True):
+                values[place], flat[place], recordings[place] = value, gradient, part.recording
+        if not each:
+            values, flat = float(sum(values)) / n, [[x / n for x in row] for row in flat]
+        if self.are_inputs or (not self.arguments and (self._are_parameters or self._is_flat)):
             return values, flat
-        nested, end = [], [0] * n
+        return values, self._nested_by_argument(flat, recordings) if self.arguments else [*map(self._nested, flat)]
+
+    def _arrays_of(
+        self, parts: Sequence[BatchPart], parameters: Sequence[Value], threads: int, numpy: Any
+    ) -> tuple[Any, Any]:
+        """Return the result of each sample as an array, and the derivatives as a matrix with a row for each sample."""
+        n = sum(len(part.rows) for part in parts)
+        found = [[*map(numpy.ascontiguousarray, self._of_part(x, parameters, threads, numpy))] for x in parts]
+        if len(parts) == 1:
+            [(values, flat)] = found
+            return values, flat
+        places = [part.places for part in parts]
+        values, flat = (
+            scattered([*zip(places, each, strict=True)], n, None, numpy) for each in zip(*found, strict=True)
+        )
+        return values, flat
+
+    def _of_part(self, part: BatchPart, parameters: Sequence[Value], threads: int, numpy: Any) -> tuple[Any, Any]:
+        """Return the results of a part's samples, and the derivatives of each of them."""
+        wrt = self.in_program(part.recording, parameters)
+        if part.computed is not None:
+            n = len(part.rows)
+            matrix = memoryview(part.computed).cast("B").cast("d", (n, len(part.computed) // n))
+            return split(numpy.asarray(matrix) if numpy else matrix.tolist(), numpy)
+        numbers = numpy.asarray(part.numbers).reshape(len(part.rows), -1) if numpy else part.numbers
+        found: tuple[Any, Any] = part.recording.loss.value_and_grad(numbers, wrt, each=True, threads=threads)
+        return found
+
+    def _nested_by_argument(self, flat: Sequence[Sequence[float]], recordings: Sequence[Recording]) -> Any:
+        """Return the derivatives of each sample, nested like the arguments.
+
+        `flat` has the derivatives with respect to the arguments one after the other, and `recordings` the recording of
+        each sample.
+        """
+        nested, end = [], [0] * len(flat)
         for name in self.arguments:
             of_name = []
             for i, (row, recording) in enumerate(zip(flat, recordings, strict=True)):
@@ -266,7 +284,7 @@ class GradientVariables:
                 of_name.append(_with_doubles(unflatten(treedef, iter(row[end[i] : end[i] + width]))))
                 end[i] += width
             nested.append(of_name)
-        return values, tuple(nested) if self._many else nested[0]
+        return tuple(nested) if self._many else nested[0]
 
     def of_arrays(self, values: Any, flat: Any, shapes: Mapping[str, tuple[int, ...]], each: bool) -> tuple[Any, Any]:
         """Return the result and the derivatives with respect to arguments of each sample, all as numpy arrays.
