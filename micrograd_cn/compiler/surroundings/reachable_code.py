@@ -178,14 +178,7 @@ class ReachableCode:
         elif issubclass(kind, partial):
             self._waiting += [x.func, *x.args, *x.keywords.values()]
         elif issubclass(kind, BUILT_IN_METHODS):
-            owner = getattr(x, "__self__", None)
-            holder = owner if issubclass(type(owner), type) else x  # datetime.now belongs to a class
-            self.asks_for_identity |= x is id  # under another name
-            self._names.add(x.__name__)  # such as getattr in partial(getattr, x)
-            self.writes |= x.__name__ in WRITING_NAMES
-            self.may_change |= _is_changing(getattr(holder, "__module__", None), x.__name__) or is_generator(owner)
-            if issubclass(type(owner), COLLECTIONS):
-                self._waiting.append(owner)
+            self._visit_built_in(x)
         elif is_generator(x):
             self.writes = True
             self.may_change |= issubclass(kind, random.SystemRandom)
@@ -201,25 +194,41 @@ class ReachableCode:
         elif issubclass(kind, Op):
             self._waiting += functions_of(x)
         elif not issubclass(kind, ModuleType):
-            self.has_iterators |= hasattr(kind, "__next__")  # next(x) returns something else in each call
-            self.may_change |= module in QUEUES
-            if module == "operator":
-                self._names.add(kind.__name__)  # such as attrgetter
-            held = attributes_of(x)
-            if module.partition(".")[0] != PACKAGE_NAME:
-                if issubclass(type(held), dict) and len(held) <= MAX_ATTRIBUTES:
-                    parts = {name: part for name, part in held.items() if not has_no_code(part)}
-                    if reads_by_names(kind):
-                        others = READING_IN_MODULES if issubclass(kind, Module) else READING_ALL
-                        self._unread += [(name, others, part) for name, part in parts.items()]
-                    else:
-                        self._waiting += parts.values()
-                if kind not in self._kinds:
-                    self._visit_class(kind)
-                if slots := self._kinds[kind]:
-                    self._waiting += [content_of(x, slot) for slot in slots]
-            elif issubclass(type(held), dict) and "_f" in held:
+            self._visit_object(x)
+
+    def _visit_built_in(self, x: Any) -> None:
+        """Visit a function or method that is written in C."""
+        owner = getattr(x, "__self__", None)
+        holder = owner if issubclass(type(owner), type) else x  # datetime.now belongs to a class
+        self.asks_for_identity |= x is id  # under another name
+        self._names.add(x.__name__)  # such as getattr in partial(getattr, x)
+        self.writes |= x.__name__ in WRITING_NAMES
+        self.may_change |= _is_changing(getattr(holder, "__module__", None), x.__name__) or is_generator(owner)
+        if issubclass(type(owner), COLLECTIONS):
+            self._waiting.append(owner)
+
+    def _visit_object(self, x: Any) -> None:
+        """Visit the attributes and the class of an object that is of no special kind."""
+        kind, held = type(x), attributes_of(x)
+        self.has_iterators |= hasattr(kind, "__next__")  # next(x) returns something else in each call
+        self.may_change |= kind.__module__ in QUEUES
+        if kind.__module__ == "operator":
+            self._names.add(kind.__name__)  # such as attrgetter
+        if kind.__module__.partition(".")[0] == PACKAGE_NAME:
+            if issubclass(type(held), dict) and "_f" in held:
                 self._waiting += [held[name] for name in names_in_compiled(held)]
+            return
+        if issubclass(type(held), dict) and len(held) <= MAX_ATTRIBUTES:
+            parts = {name: part for name, part in held.items() if not has_no_code(part)}
+            if reads_by_names(kind):
+                others = READING_IN_MODULES if issubclass(kind, Module) else READING_ALL
+                self._unread += [(name, others, part) for name, part in parts.items()]
+            else:
+                self._waiting += parts.values()
+        if kind not in self._kinds:
+            self._visit_class(kind)
+        if slots := self._kinds[kind]:
+            self._waiting += [content_of(x, slot) for slot in slots]
 
     def _visit_type(self, kind: type) -> None:
         """Visit the code that makes an object of the class `kind`."""

@@ -150,28 +150,9 @@ class Surroundings:
         if kind in self._other_kinds:  # a shortcut, for speed
             self._visit_object(x)
         elif issubclass(kind, FunctionType):
-            if is_users(x.__code__.co_filename):
-                self._visit_function(x)
-            else:
-                self._waiting += [*wrapped_by(x), registry_of(x)]
-                if x is os.getenv:  # under another name, or in a `partial`
-                    self._add([os.environ])
-            self._visit_attributes(x, x.__dict__)
-            self._code += [(x, name) for name in self._naming]
+            self._visit_function(x)
         elif issubclass(kind, COLLECTIONS):
-            self._visit_items(x)
-            if issubclass(kind, dict) and dict.__len__(x) <= MAX_COMPARED and has_other_keys(x):
-                # Not a `Value`: those in the dicts of recordings are not held by the function
-                self._waiting += [
-                    y
-                    for y in dict.__iter__(x)
-                    if is_users_module(type(y).__module__) and not issubclass(type(y), Value)
-                ]
-            if kind not in COLLECTIONS:
-                if issubclass(kind, defaultdict):
-                    self._add([FACTORY.__get__(x)])
-                if is_users_module(kind.__module__) or attributes_of(x):
-                    self._visit_object(x)
+            self._visit_collection(x)
         elif is_array(x):
             self._arrays.append(plain_array(x))
             if kind.__name__ not in ("ndarray", "bytearray", "array"):
@@ -195,11 +176,7 @@ class Surroundings:
             self._caches.append(x)
             self._visit_object(x)
         elif issubclass(kind, type):
-            metaclass: type = kind
-            kinds = *x.__mro__[1:-1], *metaclass.__mro__[:-1]
-            self._waiting += [kind for kind in kinds if is_users_module(kind.__module__)]
-            if is_users_module(x.__module__):
-                self._visit_class(x)
+            self._visit_class(x)
         elif issubclass(kind, Op):
             self._waiting += functions_of(x)
         elif issubclass(kind, ContextVar):
@@ -219,6 +196,39 @@ class Surroundings:
             else:
                 self._other_kinds.add(kind)
             self._visit_object(x)
+
+    def _visit_function(self, f: FunctionType) -> None:
+        if is_users(f.__code__.co_filename):
+            self._visit_variables_of(f)
+        else:
+            self._waiting += [*wrapped_by(f), registry_of(f)]
+            if f is os.getenv:  # under another name, or in a `partial`
+                self._add([os.environ])
+        self._visit_attributes(f, f.__dict__)
+        self._code += [(f, name) for name in self._naming]
+
+    def _visit_collection(self, x: Any) -> None:
+        """Visit the items of a collection, the keys of a dict that are users' objects, and a subclass's attributes."""
+        kind = type(x)
+        self._visit_items(x)
+        if issubclass(kind, dict) and dict.__len__(x) <= MAX_COMPARED and has_other_keys(x):
+            # Not a `Value`: those in the dicts of recordings are not held by the function
+            self._waiting += [
+                y for y in dict.__iter__(x) if is_users_module(type(y).__module__) and not issubclass(type(y), Value)
+            ]
+        if kind not in COLLECTIONS:
+            if issubclass(kind, defaultdict):
+                self._add([FACTORY.__get__(x)])
+            if is_users_module(kind.__module__) or attributes_of(x):
+                self._visit_object(x)
+
+    def _visit_class(self, kind: type) -> None:
+        """Visit those that are users' classes of a class, its bases, its metaclass, and the bases of this."""
+        metaclass: type = type(kind)
+        kinds = *kind.__mro__[1:-1], *metaclass.__mro__[:-1]
+        self._waiting += [each for each in kinds if is_users_module(each.__module__)]
+        if is_users_module(kind.__module__):
+            self._visit_names_in_class(kind)
 
     def _visit_object(self, x: Any) -> None:
         """Visit the attributes of an object, and those classes of users that are its class or bases of its class."""
@@ -267,7 +277,7 @@ class Surroundings:
                 self._add([held[name]])
         self._growing.append(held)  # `try: y = x.attribute` reads an attribute that is not there yet
 
-    def _visit_class(self, kind: type) -> None:
+    def _visit_names_in_class(self, kind: type) -> None:
         # Also names of the bases, which the class may come to hide
         names = {name for base in kind.__mro__[:-1] for name in vars(base)}
         if self._attributes is not None:
@@ -311,7 +321,7 @@ class Surroundings:
             self._collections.append(x)
         self._add(values_of(x))
 
-    def _visit_function(self, f: FunctionType) -> None:
+    def _visit_variables_of(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
         self._code += [(f, name) for name in ("__code__", "__defaults__", "__kwdefaults__")]
         variables: list[tuple[Any, Any]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
