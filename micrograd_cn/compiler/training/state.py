@@ -313,8 +313,9 @@ class ParameterBlocks:
 
     def write_column(self, k: int, numbers: array[float]) -> None:
         """Write `numbers`, one for each lane, to column k."""
-        for lane, column in enumerate(self._column_lanes(self.memory.view, k)):
-            column[:] = memoryview(numbers)[lane :: self._update.lanes]
+        view, source = self.memory.view, memoryview(numbers)
+        for inside, outside in self._column_parts(k):
+            view[inside] = source[outside]
 
     def read_columns(self, columns: Iterable[int]) -> list[array[float]]:
         """Return the numbers in some columns, one for each lane.
@@ -325,16 +326,26 @@ class ParameterBlocks:
         found = []
         for k in columns:
             numbers = array("d", bytes(WORD * self.places))
-            for lane, column in enumerate(self._column_lanes(copied, k)):
-                memoryview(numbers)[lane :: self._update.lanes] = column
+            to = memoryview(numbers)
+            for inside, outside in self._column_parts(k):
+                to[outside] = copied[inside]
             found.append(numbers)
         return found
 
-    def _column_lanes(self, view: memoryview, k: int) -> Iterator[memoryview]:
-        """Yield, for each lane, a strided view of the numbers in column k of all blocks."""
-        lanes, block = self._update.lanes, self._update.block
-        for first in range(k * lanes, (k + 1) * lanes):
-            yield view[first : first + (self.count - 1) * block + 1 : block]
+    def _column_parts(self, k: int) -> Iterator[tuple[slice, slice]]:
+        """Yield pairs of slices: of the memory of the blocks, and of an array with the numbers of column k.
+
+        There is a pair for each lane or, if there are fewer blocks than lanes, for each block.
+        """
+        lanes, block, count = self._update.lanes, self._update.block, self.count
+        if count < lanes:
+            for i in range(count):
+                first = i * block + k * lanes
+                yield slice(first, first + lanes), slice(i * lanes, (i + 1) * lanes)
+        else:
+            for lane in range(lanes):
+                first = k * lanes + lane
+                yield slice(first, first + (count - 1) * block + 1, block), slice(lane, None, lanes)
 
 
 class TrainingState:
