@@ -130,8 +130,8 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
     class Written(machines.Compiled):
         """A module that is translated to the other processor's assembly instead of being loaded."""
 
-        def __init__(self, on, text, level, rows):
-            module = llvm.parse_assembly(text)
+        def __init__(self, on, functions, prefix, level, rows):
+            module = llvm.parse_assembly(on.text(functions, prefix))
             module.verify()
             assembly.append(target.emit_assembly(module))
 

@@ -110,8 +110,12 @@ class Machine:
         """Return LLVM's execution engine, which compiles a module at the optimisation level `level`."""
         return llvm.create_mcjit_compiler(module, self.target(level))
 
-    def text(self, functions: Sequence[Function]) -> str:
-        """Return the text of an LLVM module with these functions, and with declarations of those that they call."""
+    def text(self, functions: Sequence[Function], prefix: str = KERNEL_PREFIX) -> str:
+        """Return the text of an LLVM module with these functions, and with declarations of those that they call.
+
+        The names of kernels begin with `prefix`. It is written function by function: Python's other threads have to
+        wait while one call of a method of `str` replaces it in a large text.
+        """
         declared: dict[str, str] = {}
         for f in functions:
             for name, (type_, operands) in f.called.items():
@@ -122,9 +126,9 @@ class Machine:
         return "\n".join(
             [
                 f'target triple = "{self.triple}"\n',
-                *sorted(declared.values()),
+                *[line.replace(KERNEL_PREFIX, prefix) for line in sorted(declared.values())],
                 "",
-                *map(str, functions),
+                *[str(f).replace(KERNEL_PREFIX, prefix) for f in functions],
                 f"attributes #0 = {{ nounwind {widths} }}",
                 f'attributes #1 = {{ nounwind "frame-pointer"="all" {widths} }}\n',
                 '!0 = !{!"branch_weights", i32 1, i32 2000}',
@@ -148,7 +152,7 @@ class Machine:
         for f in functions:
             self.check(f, op_names or {})
             self.compile_kernels(f.kernels | self._vector_functions(f), fast=True)
-        return Compiled(self, self.text(functions).replace(KERNEL_PREFIX, FAST_KERNEL_PREFIX), level, op_names or {})
+        return Compiled(self, functions, FAST_KERNEL_PREFIX, level, op_names or {})
 
     def check(self, f: Function, op_names: Mapping[str, str]) -> None:
         """Raise TypeError if the LLVM function `f` calls a C function that the process does not have.
@@ -189,8 +193,8 @@ class Machine:
                     self.check(f, op_names or {})
                     wanted |= f.kernels | self._vector_functions(f)
             if made:
-                text, prefix = self.text(list(made.values())), FAST_KERNEL_PREFIX if fast else KERNEL_PREFIX
-                compiled = Compiled(self, text.replace(KERNEL_PREFIX, prefix), int(fast), op_names or {})
+                prefix = FAST_KERNEL_PREFIX if fast else KERNEL_PREFIX
+                compiled = Compiled(self, list(made.values()), prefix, int(fast), op_names or {})
                 self._compiled.append(compiled)
                 found = {name: compiled.address(name.replace(KERNEL_PREFIX, prefix)) for name in made}
                 for name, address in found.items():
@@ -253,6 +257,8 @@ class Machine:
 
 
 _machine: Machine | None = None
+_known_intrinsics = set[str]()  # those that LLVM has
+_known_functions = set[str]()  # C functions that the process has
 
 
 def machine() -> Machine:
@@ -267,18 +273,26 @@ def machine() -> Machine:
 class Compiled:
     """The compiled functions of an LLVM module. Their machine code is freed with this object.
 
+    While a background thread compiles, each call into LLVM hands Python's lock to another thread and takes it back,
+    and that thread waits meanwhile. So LLVM is not asked for what is known here, such as the names of the functions.
+
     Args:
         on: the machine.
-        text: the text of the module.
+        functions: the functions.
+        prefix: with what the names of kernels begin, in the place of KERNEL_PREFIX.
         level: LLVM's optimisation level. At a higher level, the code is faster but compiling takes longer.
         op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
 
     Raises:
         RuntimeError: LLVM rejects the text.
-        TypeError: the text calls an intrinsic that does not exist, on which LLVM would crash.
+        TypeError: a function calls an intrinsic that does not exist, on which LLVM would crash.
     """
 
-    def __init__(self, on: Machine, text: str, level: int, op_names: Mapping[str, str]) -> None:
+    def __init__(
+        self, on: Machine, functions: Sequence[Function], prefix: str, level: int, op_names: Mapping[str, str]
+    ) -> None:
+        text = on.text(functions, prefix)
+        intrinsics = {name for f in functions for name in f.called if name.startswith("llvm.")}
         with _lock:
             try:
                 module = llvm.parse_assembly(text)
@@ -288,13 +302,13 @@ class Compiled:
                     if opcode.startswith("llvm.") and f"@{opcode}." in str(error):
                         raise _unknown(opcode, op_names) from error
                 raise
-            declared = [f for f in module.functions if f.is_declaration]
-            unknown = [f.name for f in declared if f.name.startswith("llvm.") and not list(f.attributes)]
+            unknown = [x for x in intrinsics - _known_intrinsics if not list(module.get_function(x).attributes)]
             self.engine: Any = on.engine(module, level)
             for name in unknown:
                 raise _unknown(re.sub(r"(\.v\d+)?\.?f64$", "", name), op_names)
+            _known_intrinsics.update(intrinsics)
             self.engine.finalize_object()
-            names = [f.name for f in module.functions if not f.is_declaration]
+            names = [f.name.replace(KERNEL_PREFIX, prefix) for f in functions]
             self._addresses = {name: int(self.engine.get_function_address(name)) for name in names}
             self.engine.remove_module(module)  # which takes as much memory as the machine code
 
@@ -305,7 +319,9 @@ class Compiled:
 
 def _has_function(name: str) -> bool:
     """Return whether the process has a C function with this name."""
-    return llvm.address_of_symbol(name) is not None
+    if name not in _known_functions and llvm.address_of_symbol(name) is not None:
+        _known_functions.add(name)
+    return name in _known_functions
 
 
 def _unknown(opcode: str, op_names: Mapping[str, str]) -> TypeError:
