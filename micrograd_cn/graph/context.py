@@ -65,7 +65,9 @@ class Hooks:
     def asked_for_nan(self, a: Any, b: Any) -> None:
         """Called after a comparison of `a` with `b` that does not hold, if it may hold where one of them is nan.
 
-        Functions such as `np.sort` and `np.maximum` compare in this way; see `nan_order`.
+        Functions such as `np.sort` and `np.maximum` compare in this way; see `nan_order`. The comparison was a > b or
+        a >= b. For x < y, a is y and b is x: if the class of x is a subclass of the class of y, Python calls a method
+        of x for y > x, too, so the order of the operands in the code is not known.
         """
 
     def read(self, x: Any, how: str) -> None:

@@ -33,6 +33,7 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
         holds: a function that compares two floats.
         symbol: the sign of the comparison, such as "<", which is passed to hooks.
     """
+    is_greater = symbol.startswith(">")
 
     def compare(self: Any, other: Any) -> Any:
         try:
@@ -46,7 +47,7 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
             if (here := context.here()).hooks:
                 here.hooks.compared(self, symbol, other, held)
                 if not held and asks_for_nan(symbol, sys._getframe(1)):
-                    here.hooks.asked_for_nan(self, other)
+                    here.hooks.asked_for_nan(*((self, other) if is_greater else (other, self)))
             if here.no_grad and self.op is None and self.requires_grad:  # as for np.maximum(W, 0, out=W)
                 remember_arrays(sys._getframe(1))
         if not held and (x != x or y != y):

@@ -8,6 +8,8 @@ import pytest
 
 from micrograd_cn import Value, less, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.function.arguments import Arguments
+from micrograd_cn.compiler.function.recording import Recorder
 from micrograd_cn.optim import SGD
 
 w, v = Value(0.5), Value(0.25)
@@ -77,3 +79,22 @@ def test_fit_takes_a_function_after_every_other_call(function, monkeypatch):
     for _ in range(2):
         f.fit(samples, SGD([w, v], lr=0.0), epochs=1)
         f.gradient(samples, wrt=[w, Value(1.0)])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[np.argmax(np.cumsum(x))],
+        lambda x: x[np.argmin(np.cumsum(x))],
+        lambda x: np.sort(np.cumsum(x))[1],
+        lambda x: sorted([x[0], x[0] + x[1]], key=None)[1] * np.maximum(x[0], x[1]),
+        lambda x: min([(x[0], 1.0), (x[0] + x[1], 2.0)], key=lambda pair: pair[0])[0] + np.clip(x[1], -1.0, 1.0),
+    ],
+)
+def test_plain_values_are_compared_in_the_same_order_as_arguments(function):
+    """The class of an argument is a subclass of the class of what is computed from it, so Python calls its method."""
+    arguments = Arguments(function, "f", ())
+    recorder = Recorder(arguments)
+    for y in (1.1, -1.1):
+        bucket = arguments.bucket_of([np.array([1.2, y])], {})
+        assert recorder.record(bucket, 0).difference(recorder.record(bucket, 0, plain=True)) == ""
