@@ -319,7 +319,7 @@ def logical_function(frame: FrameType) -> str:
     return name if name in ("logical_and", "logical_or") else ""
 
 
-# The names of functions that show a text, or keep it for people to read, and so do nothing else with it
+# The names of functions that only show a text, or keep it for people to read
 LOGGING = {
     *("print", "pprint", "pp", "write", "writelines", "log", "debug", "info", "warning", "warn", "error", "critical"),
     *("exception", "echo", "secho", "add_scalar", "add_text", "set_description", "set_postfix", "set_postfix_str"),
@@ -335,8 +335,9 @@ def only_logs(frame: FrameType, only_shows: Callable[[Any], bool]) -> bool:
     """Return whether what `frame` makes at its present instruction goes to a call such as `print(...)`, and only there.
 
     The result of this call must be dropped. An object that is made of what the instruction makes may be passed instead,
-    as in `log.info(f"x is {x}")`. `only_shows` is asked whether the function that is called does nothing else with a
-    text. A call that names a file counts as no log, since the code may read the file.
+    as in `log.info(f"x is {x}")`. `only_shows` is a function that takes the function that is called. It returns whether
+    that function only shows a text, so the program cannot read the text again. A call that names a file counts as no
+    log, since the code may read the file.
     """
     import dis  # imported here, because correct programs do not need it
 

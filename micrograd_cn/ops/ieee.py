@@ -141,7 +141,11 @@ def fmod(a: float, b: float) -> float:
 
 
 def floor_div(a: float, b: float) -> float:
-    """Return the exact quotient a/b rounded down, as the nearest float; a/b if b is 0, else nan if a is infinite."""
+    """Return the exact quotient a/b rounded down, as the nearest float.
+
+    If only b is 0, the result is inf or -inf, by the signs of a and b. It is nan if both are 0, and if a is infinite
+    and b is not 0.
+    """
     return a // b if b else div(a, b)
 
 

@@ -1,4 +1,9 @@
-"""Look at a model after its `__init__`, or after it was copied or unpickled."""
+"""Wrap four methods of a user's class of models, so the model is checked when an object has just been made.
+
+The methods are `__init__`, `__copy__`, `__deepcopy__` and `__setstate__`. After `__init__`, the model is checked
+for values that would never be trained. After each of the four methods, the places of the model's parameters are noted.
+So a later check can tell whether something else took the place of a parameter.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,11 @@ from .unheld import may_hold_computed, with_unheld_leaves
 
 
 def check_after(init: Callable[..., None]) -> Callable[..., None]:
-    """Return an `__init__` that runs `init`, the `__init__` of a user's class, and then checks the whole model."""
+    """Return an `__init__` that runs `init`, the `__init__` of a user's class, and then checks the whole model.
+
+    It raises TypeError if a value in the model would never be trained. Otherwise, it notes the places of the
+    parameters. If the `__init__` of a subclass calls this one, only the `__init__` of the subclass checks the model.
+    """
 
     @functools.wraps(init)
     def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -39,7 +48,10 @@ def check_after(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that runs `copy`, a user's `__copy__` or `__deepcopy__`, and notes the parameters of the copy."""
+    """Return a method that runs `copy`, a user's `__copy__` or `__deepcopy__`, and returns the copy.
+
+    If the copy is a model of a user's class, the places of its parameters are noted.
+    """
 
     @functools.wraps(copy)
     def copied(self: Any, *args: Any) -> Any:
@@ -52,7 +64,10 @@ def note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def note_after(set_state: Callable[..., None]) -> Callable[..., None]:
-    """Return a `__setstate__` that runs `set_state`, that of a user's class, and takes note of the parameters."""
+    """Return a `__setstate__` that runs `set_state`, the `__setstate__` of a user's class.
+
+    Afterwards, the places of the model's parameters are noted.
+    """
 
     @functools.wraps(set_state)
     def restore(self: Any, *args: Any) -> None:

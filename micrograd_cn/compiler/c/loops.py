@@ -110,7 +110,8 @@ class Loops(Arrays):
 
         Args:
             group: the matrix of totals, and the factors of the outer products.
-            element: a dict from the index of each total in `Lowering.totals` to its element.
+            element: a dict from the index of each total in `Lowering.totals` to the element of a C array that has the
+                total.
         """
         targets = [[element[k] for k in row] for row in group.totals]
         matrix_columns = [*self.groups(zip(targets[0], group.rights, strict=True))]
@@ -127,9 +128,9 @@ class Loops(Arrays):
         A total is a sum over the rows of a batch.
 
         Args:
-            scatters: the scatters.
-            element: a dict from the index of each total in `Lowering.totals` to its element. The totals of a scatter
-                are in one array.
+            scatters: the totals, each group of them with the indices that select, and the values that are added.
+            element: a dict from the index of each total in `Lowering.totals` to the element of a C array that has the
+                total. The totals of a scatter are in one array.
         """
         groups: dict[tuple[int, str], list[tuple[Pair, list[Element]]]] = defaultdict(list)
         for scatter in scatters:
@@ -143,8 +144,10 @@ class Loops(Arrays):
         """Write the loops that add one product to each of several totals, which are sums over the rows of a batch.
 
         Args:
-            totals: for each total, its index in `Lowering.totals`, and the instruction numbers of the two factors.
-            element: a dict from the index of each total to its element.
+            totals: for each total, its index in `Lowering.totals`, and the instruction numbers of the product's two
+                factors.
+            element: a dict from the index of each total in `Lowering.totals` to the element of a C array that has the
+                total.
         """
         self.store([(element[k], _in_order(self.code, pair)) for k, pair in totals], "fmul", "+=")
 

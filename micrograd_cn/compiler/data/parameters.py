@@ -82,7 +82,7 @@ class CachedData:
 
     @property
     def watched(self) -> dict[Value, float]:
-        """A dict from the constants that are watched to the data that the program keeps."""
+        """A dict from each constant that is watched (see `watch`) to the data that the program has for it."""
         return dict(zip(self._constants, array("d", self._kept), strict=True))
 
     def check_constants(self) -> None:

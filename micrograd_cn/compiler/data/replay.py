@@ -12,25 +12,26 @@ from ..instructions.graph import Graph
 def copied_leaves(graph: Graph, numbers: Sequence[float]) -> dict[Value, Value]:
     """Return a dict from the inputs and the constants of a graph to new leaves with the same labels.
 
-    The new leaf for an input has the input's number in a row. The new leaf for a constant has the data that the graph
-    keeps for the constant.
+    The data of a new leaf for an input are the input's entry of `numbers`. The data of a new leaf for a constant are
+    those that the graph keeps for the constant.
 
     Args:
-        graph: the graph.
-        numbers: the numbers of the row.
+        graph: the graph that is going to be computed again.
+        numbers: a row: a number for each input of the graph, in the order of the inputs.
     """
     copies = {x: Value(data, x.label, requires_grad=False) for x, data in graph.constants.items()}
     return copies | {x: Value(number, x.label) for x, number in zip(graph.inputs, numbers, strict=True)}
 
 
 def replay(graph: Graph, copies: dict[Value, Value]) -> Iterator[tuple[Value, Op]]:
-    """Record the operations of a graph again, with other leaves. Yield each node of the graph with its operation.
+    """Record the operations of a graph again, with new leaves. Yield each node of the graph with its operation.
 
-    A node is yielded as soon as `copies` has the node that was recorded again for it.
+    When a node is yielded, `copies` already has the node that was recorded again for it.
 
     Args:
-        graph: the graph.
-        copies: a dict from leaves to those that take their place. The new nodes are added.
+        graph: the graph whose operations are recorded.
+        copies: a dict from leaves of the graph to the leaves that take their place. A leaf that is not in the dict is
+            used itself. For each node, the node that was recorded again for it is added to the dict.
 
     >>> x, w = Value(2), Value(3)
     >>> graph, copies = Graph([w * x + 1], [x]), {x: Value(5)}

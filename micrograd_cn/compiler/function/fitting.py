@@ -122,7 +122,11 @@ class FunctionFit:
         return self._graphs(assigned), left
 
     def _recorded(self, bucket: Bucket, rows: array[int]) -> Dispatched:
-        """Make or compare the programs for rows for which `_known` found none."""
+        """Return the programs for those rows that `_known` has left over, each with its rows.
+
+        A row is left over if no existing program computes it. The function is then recorded for the row. It is also
+        left over if its recording may be stale. The recording is then compared with the function first.
+        """
         threads = self._options.threads
         if self._uncompared:
             reached, _ = self._store.dispatch_known(bucket, rows, threads)

@@ -174,7 +174,8 @@ class MergedRecordings:
             key: a key for the program, by which it is found again.
             rows: about how many rows the program is going to compute at each call.
             outputs: a function that takes a recording, and returns a program for it and the outputs to merge.
-            work: how many times as long as the results of a row the program takes for the row.
+            work: the time that the program takes for a row, relative to the time to compute only the results of the
+                row. It is 3 for a loss with its gradient.
         """
         found = self._programs.get(key, 0)
         if not isinstance(found, int):
@@ -205,7 +206,8 @@ class MergedRecordings:
             kind: the kind of code to make, "forward" or "gradient".
             rows: about how many rows the program is going to compute at each call.
             outputs: a function that takes a recording, and returns a program for it and the outputs to merge.
-            work: how many times as long as the results of a row the program takes for the row.
+            work: the time that the program takes for a row, relative to the time to compute only the results of the
+                row.
         """
         made: Program | None = None
         try:

@@ -139,9 +139,10 @@ class _ReverseMode:
                 pairs[parent].append((upstream, self._if_reached(node, partials[slot])))
 
     def _slots_of(self, op: Op, count: int) -> tuple[list[bool], list[bool]]:
-        """Return two lists: for each operand, whether a gradient may flow to it, and whether it may be left unselected.
+        """Return two lists, which have a boolean for each operand of an operation.
 
-        `count` is the count of the operation's operands.
+        The first list says whether a gradient may flow to the operand. The second list says whether the operation may
+        leave the operand unselected, as `where` leaves one of its operands. `count` is the count of operands.
         """
         if (known := self._slots.get((op, count))) is None:
             flows = [op.propagates_gradient_to(slot) for slot in range(count)]

@@ -41,6 +41,8 @@ def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
 def is_check(operation: tuple[Value, Op]) -> bool:
     """Return whether an operation of a graph, given with its node, is a `where` that chooses between a value and nan.
 
+    Losses check their targets by such a `where`: for a target that is out of range, it chooses nan.
+
     >>> from micrograd_cn.ops import where
     >>> x = Value(1)
     >>> is_check((x, where)), [is_check((y, y.op)) for y in (where(x, x, math.nan), where(x, x, 0.0))]

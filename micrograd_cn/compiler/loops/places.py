@@ -102,7 +102,10 @@ class Places:
         self._free = free
 
     def allocate_vectors(self, count: int) -> int:
-        """Add `count` vectors to a block, and return the index of the first new vector."""
+        """Let a block have `count` more vectors, and return the index of the first new vector.
+
+        All blocks have the same vectors, so the index holds for each block.
+        """
         self._vectors += count
         return self._vectors - count
 

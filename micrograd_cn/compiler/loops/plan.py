@@ -161,9 +161,9 @@ class Plan:
         return preferred
 
     def _stages(self, phase: int) -> Iterator[Stage]:
-        """Yield the stages of a phase, and give places to the results of loops.
+        """Yield the stages of a phase, and give places to the results of sums and gathers, which loops compute.
 
-        Scalar instructions of the same opcode are vectorised to maps where possible.
+        Where possible, scalar instructions of the same opcode are vectorised: they become a stage of the class `Map`.
         """
         schedule, vectorizer = self.schedule, self._vectorizer
         for layer in schedule.layers[phase]:

@@ -117,7 +117,10 @@ class Tables:
         return {name: self.table([*chain(*found, END_OF_CALLS)]) for name, found in lists.items()}
 
     def kernel_names(self, lists: Container[int]) -> list[str]:
-        """Return the names of the kernels in the lists of calls at these addresses, and in the tables of the calls."""
+        """Return the names of the kernels that some lists of calls need. `lists` has the addresses of the lists.
+
+        A list names the kernel of each call. The table that is passed to a call may name further kernels.
+        """
         tables = {address for t in self.all if t.buffer_info()[0] in lists for address in t[1::2]}
         named = [[name for t, _, name in self._links if t.buffer_info()[0] in found] for found in (lists, tables)]
         return [*dict.fromkeys(chain(*named))]

@@ -304,7 +304,11 @@ class TrainingRun:
             self._state = None  # last, since Ctrl-C may come between two lines
 
     def _publish(self, observer: str) -> None:
-        """Copy the results of training back if the argument of the name `observer` may see how training goes."""
+        """Copy the results of training back to the parameters and the optimiser, if a user's function may read them.
+
+        The function is an argument of `fit`, which is going to call it next. `observer` is the name of this argument:
+        "schedule", "shuffle" or "progress". `observers_of` says which of these functions may read the results.
+        """
         if self._state and observer in self._observers:
             self._state.publish()
 

@@ -294,11 +294,12 @@ class ParameterBlocks:
 
     Args:
         update: the compiled update.
-        count: how many lanes are needed: one for each parameter, and those that stay empty between parameters.
+        count: how many lanes are needed at least. A caller may leave some lanes without a parameter: in a
+            `ParameterLayout`, there may be such lanes between the parameters that the programs read and the others.
 
     Attributes:
-        count: how many blocks there are.
-        memory: the memory of the blocks, and of the new values of a block.
+        count: how many blocks there are. This is not the argument `count`, which is a count of lanes.
+        memory: the memory of the blocks, followed by memory for the new values that the update computes for one block.
     """
 
     def __init__(self, update: CompiledUpdate, count: int) -> None:
@@ -308,7 +309,7 @@ class ParameterBlocks:
 
     @property
     def places(self) -> int:
-        """How many lanes the blocks have together."""
+        """How many lanes all blocks have together."""
         return int(self.count * self._update.lanes)
 
     def write_column(self, k: int, numbers: array[float]) -> None:

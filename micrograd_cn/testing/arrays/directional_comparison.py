@@ -97,12 +97,12 @@ class Question:
         phi: the function of one number that was differentiated first. `x`, `u` and `v` are taken from it.
 
     Attributes:
-        x: the point.
+        x: the point at which the derivative is taken. It may be another point than that of the problem, but is near it.
         u: the cotangent, which has the weights of the outputs.
         v: the direction, which says how far each element moves.
         moved_elements: the indices of the elements that the direction moves.
         steps: how far the direction moves each of these elements, without signs.
-        sizes: the absolute values of these elements at the point of the problem.
+        sizes: the absolute values of these elements at the problem's own point, even if `x` is another point.
         own_steps: for each of these elements, a step of about the element's own size. For an element that is 0, it is
             the entry of `steps`, but at most 1.
     """

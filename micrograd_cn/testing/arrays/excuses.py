@@ -141,8 +141,8 @@ def rounding_of_cancelling_parts(doubt: Doubt) -> str:
     """Return a note if f is flat, and the derivative is what rounding leaves of parts that cancel; else "".
 
     A softmax whose large inputs all move alike does not change. A backward pass subtracts equal numbers there, and may
-    leave some of their last bits instead of 0. These numbers are taken to be as large as the slopes of f farther along
-    the direction.
+    leave some of their last bits instead of 0. The size of the subtracted numbers is not known. It is taken to be that
+    of the largest slope from the point to points farther along the direction.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric
     bits = MAX_ANALYTIC_NOISE * phi.problem.eps
@@ -382,11 +382,14 @@ def _is_unresolved(phi: DirectionalFunction, numeric: float) -> bool:
 
 
 def _roughness(phi: DirectionalFunction, step: float) -> float:
-    """Return how far the values of `phi` at some points near 0 are from a polynomial; 0.0 if `phi` is smooth there.
+    """Return how far the values of `phi` at some points near 0 scatter around a polynomial; 0.0 if `phi` is smooth.
 
-    A smooth function is far nearer to a polynomial of high degree than to a parabola. The points are up to four steps
-    away. They are unevenly spaced, since evenly spaced points may all lie at the same distance from a pole. The result
-    is also 0.0 if a value is not finite.
+    Two polynomials are fitted to the values: a parabola, and a polynomial of degree 6. A smooth function is far nearer
+    to the polynomial of degree 6 than to the parabola, and the result is 0.0 then. Otherwise the result is the distance
+    of the values from the polynomial of degree 6, as a root mean square.
+
+    The points are up to four steps away. They are unevenly spaced, since evenly spaced points may all lie at the same
+    distance from a pole. The result is also 0.0 if a value is not finite.
     """
     ts = UNEVEN_POINTS * step
     values = np.array([phi(t) for t in ts.tolist()])

@@ -91,10 +91,13 @@ def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> boo
     """Return whether a mismatch of two derivatives is too large for rounding, even if rounding always goes one way.
 
     The mismatch times a step is how far the two derivatives disagree about the change of `phi` in this step. The step
-    is the longest one of numerical derivatives (`Problem.steps`). Rounding that always goes one way may change `phi` by
-    `ONE_WAY` last bits of each output, or by `COARSE_BITS` last bits of something larger: of the largest output in each
-    array, or of intermediate results. A larger disagreement is a mistake, even if it vanishes over the wide intervals
-    of `WIDER_INTERVALS`, as some mistakes do.
+    is the longest one of numerical derivatives (`Problem.steps`). There are three bounds of how far rounding that
+    always goes one way may change `phi`: `ONE_WAY` last bits of each output, `COARSE_BITS` last bits of the largest
+    output in each array, and `COARSE_BITS` last bits of intermediate results. If the disagreement exceeds the largest
+    of the three bounds, the result is True.
+
+    `rounding_excuse` then does not look at larger steps (`WIDER_INTERVALS`) any more. Some mistakes vanish over larger
+    steps, too, so this would excuse a mistake.
     """
     mismatch = comparison.mismatch
     one_way = ONE_WAY * phi.problem.eps * float(np.abs(phi.u).dot(np.abs(phi.outputs) * phi.changed_outputs))

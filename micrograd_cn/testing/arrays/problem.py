@@ -69,7 +69,7 @@ class Problem:
         arguments: the structure of the arguments.
         outputs: the structure of the result.
         x: the point, as a vector.
-        y: the outputs at x, as a vector; 0 for outputs that are not finite.
+        y: the outputs at x, as a vector. It has 0 for each output that is not finite, since the check leaves it out.
         finite_outputs: a mask of the outputs that are finite at the point.
         derivative: the derivative that is checked.
         scale: how far each element of x may be moved, as a vector of powers of 2.
@@ -189,16 +189,16 @@ class Problem:
     def value(self, x: Vector) -> Vector:
         """Return the outputs at `x` after rounding `x` to the arguments' types.
 
-        Outputs that are not finite at the problem's own point are 0. The others are nan if the function raises one of
-        `DOMAIN_ERRORS`.
+        An output that is not finite at the problem's own point is left out of the check: it is 0 at every `x`. If the
+        function raises one of `DOMAIN_ERRORS` at `x`, all other outputs are nan.
         """
         return self.evaluate(x)[0]
 
     def evaluate(self, x: Vector) -> tuple[Vector, Vector]:
         """Round `x` to the arguments' types; return the outputs at the rounded point, and that point.
 
-        Outputs that are not finite at the problem's own point are 0. The others are nan if the function raises one
-        of `DOMAIN_ERRORS`.
+        An output that is not finite at the problem's own point is left out of the check: it is 0 at every `x`. If the
+        function raises one of `DOMAIN_ERRORS` at `x`, all other outputs are nan.
 
         Raises:
             OutOfCalls: the running comparison may not call the function any more.

@@ -90,14 +90,16 @@ def _stays_nonzero(
     quotients: Callable[[Sequence[DirectionalFunction], float], list[float]],
     mismatch: float,
 ) -> bool:
-    """Return whether a sum of difference quotients stays away from 0 when the step is made smaller.
+    """Return whether the sum of the terms that `quotients` returns stays away from 0 when the step is made smaller.
 
-    For smooth functions it would vanish with the step. The sum must exceed noise, and must be about the same for two
-    steps. It must not be negligible beside its terms, unless it is large enough to explain `mismatch`.
+    The terms are difference quotients. If the functions are smooth, their sum vanishes with the step, so a sum that
+    stays away from 0 shows a kink. The result is True only if the sum exceeds noise, and is about the same for two
+    steps. The sum must not be negligible beside its terms, unless it is large enough to explain `mismatch`.
 
     Args:
-        functions: the functions.
-        quotients: returns the terms of the sum for the functions and a step.
+        functions: the user's function along one or several directions.
+        quotients: `_additivity_terms` or `_one_sided_terms`, which returns the terms of the sum for `functions` and a
+            step.
         mismatch: the distance of a derivative from the numerical one, which a kink may explain.
     """
     sums = []

@@ -415,8 +415,9 @@ def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
 def _without_failing(found: Binding) -> Binding:
     """Return a binding in which whole numbers are constants if the function fails when they are `Value`s.
 
-    If the function fails even then, a binding with the same variables is returned. If the function works with another
-    part as a constant, the attribute `hint` of this binding says how to make the part static.
+    If the function still fails when whole numbers are constants, the binding that is returned has the same variables as
+    `found`. The function may work if one part of the arguments, such as a float, is a constant. The attribute `hint` of
+    the returned binding then says how to make this part static.
     """
     whole = [i for i in sorted(found.chosen) if found.parts[i].kind == "whole"]
     for others in [*([i] for i in whole), whole]:
@@ -459,7 +460,9 @@ def _derivatives_or_none(found: Binding) -> Derivatives | None:
 def _differ(a: Derivatives, b: Derivatives, values: bool) -> bool:
     """Return whether derivatives in `a` and `b` with respect to the same variable differ by more than rounding.
 
-    If `values` is true, the values of the outputs are compared, too, and so are numbers that are not finite.
+    If `values` is true, the values of the outputs are compared, too. Two numbers that are not both finite differ then
+    unless they are equal, or both are nan. If `values` is false, only derivatives are compared, and two of them that
+    are not both finite do not count as different.
     """
     if len(a) != len(b):
         return True
