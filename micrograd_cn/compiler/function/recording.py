@@ -80,25 +80,17 @@ class Recorder:
             TypeError: the recordings differ, or the function raises an error when it is recorded again.
         """
         roots = (self._arguments.function, *[x.value for _, x in bucket.static])
-        code, is_twice = ReachableCode(roots), False
-        twice, around = code.may_change or code.has_iterators or code.asks_for_types, None
-        held: set[Value] | None = None
-        if code.writes or twice:
-            around = Surroundings(roots)
-            before, held = around.state(), {*around.leaves}
+        code = ReachableCode(roots)
+        twice = code.may_change or code.has_iterators or code.asks_for_types
+        around = Surroundings(roots) if code.writes or twice else None
+        before, held = (around.state(), {*around.leaves}) if around else ([], None)
         made = self.record(bucket, row)
-        if around and (twice or around.has_changed(before)):
-            is_twice = True
-            difference, cause = self._difference_if_again(made, bucket, row, roots, held)
-            if difference:
-                raise TypeError(
-                    f"{self._arguments.name} does not do the same in each call: of two recordings for the same "
-                    f"arguments, {difference}. Pass whatever changes from call to call, such as random numbers, a time "
-                    "or a count, as an argument; compute a Value anew in each call, without a cache such as "
-                    "functools.cached_property; and write isinstance(x, Value) for type(x) is Value"
-                ) from cause
+        again = functools.partial(self._difference_if_again, made, bucket, row, roots, held)
+        is_twice = around is not None and (twice or around.has_changed(before))
+        if is_twice:
+            self._refuse_difference(*again())
         if made.refused_text:
-            difference, cause = self._difference_if_again(made, bucket, row, roots, held, hides_numbers=True)
+            difference, cause = again(hides_numbers=True)
             if difference:
                 raise made.refused_text from cause
         asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds or made.refused_text else "")
@@ -109,6 +101,15 @@ class Recorder:
                     self._arguments.name, call, bucket.treedef, numbers, made.results, made.caught, asked
                 )
         return made, is_twice
+
+    def _refuse_difference(self, difference: str, cause: Exception | None) -> None:
+        if difference:
+            raise TypeError(
+                f"{self._arguments.name} does not do the same in each call: of two recordings for the same arguments, "
+                f"{difference}. Pass whatever changes from call to call, such as random numbers, a time or a count, as "
+                "an argument; compute a Value anew in each call, without a cache such as functools.cached_property; "
+                "and write isinstance(x, Value) for type(x) is Value"
+            ) from cause
 
     def _difference_if_again(
         self,

@@ -211,18 +211,7 @@ class Plan:
         """
         schedule = self.schedule
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
-        groups = [stage for stage in stages if isinstance(stage, Sums)]
-        for side in dict.fromkeys(side for group in groups for side in (*dict.fromkeys(group.rights), *group.lefts)):
-            self.places.place_contiguously(side)
-        for outer in self.outer_products:
-            for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
-                self.places.place_contiguously(side)
-        self.places.place_contiguously([i for _, pair in schedule.totals.single for i in pair])
-        self.places.place_contiguously([i for scatter in schedule.totals.scatters for i in chain(*scatter.sources)])
-        for stage in stages:
-            if isinstance(stage, Gathers):
-                for i in self.reads(stage):
-                    self.places.ensure(i)
+        self._place_operands_of_loops(stages)
         made: set[int] = set()  # the values that straight-line code before this stage computes
         for stage in stages:
             if isinstance(stage, StraightLine):
@@ -234,6 +223,22 @@ class Plan:
         for i in schedule.leaves:
             if self.code.instructions[i][0] == "seed":
                 self.places.ensure(i)
+
+    def _place_operands_of_loops(self, stages: Iterable[Stage]) -> None:
+        """Give places to the values that the loops among some stages read, and the loops that add up totals."""
+        totals = self.schedule.totals
+        groups = [stage for stage in stages if isinstance(stage, Sums)]
+        for side in dict.fromkeys(side for group in groups for side in (*dict.fromkeys(group.rights), *group.lefts)):
+            self.places.place_contiguously(side)
+        for outer in self.outer_products:
+            for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
+                self.places.place_contiguously(side)
+        self.places.place_contiguously([i for _, pair in totals.single for i in pair])
+        self.places.place_contiguously([i for scatter in totals.scatters for i in chain(*scatter.sources)])
+        for stage in stages:
+            if isinstance(stage, Gathers):
+                for i in self.reads(stage):
+                    self.places.ensure(i)
 
     def _live_ranges(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
         """Return two lists with an item for each stage of phase SAMPLE.

@@ -256,7 +256,7 @@ def train(
     means = array("d")  # the mean losses of finished epochs, if `losses` has only the losses of the unfinished epoch
     order = list(range(n)) if options.shuffle is not None else []
     steps_per_epoch = -(-n // batch)
-    total, done, steps_per_call, pace = options.epochs * steps_per_epoch, 0, 1, inf
+    total, done, pace = options.epochs * steps_per_epoch, 0, _Pace()
     bar = progress_bar(total) if options.progress is True else None
     report = partial(update_progress_bar, bar) if bar is not None else options.progress
     try:
@@ -269,17 +269,13 @@ def train(
                     options.shuffle.shuffle(order)
                     set_order(checked_order(order, n))
             start = time.perf_counter()
-            step_losses = take_steps(first, min(steps_per_call, left))
-            steps = len(step_losses)
+            step_losses = take_steps(first, min(pace.steps_per_call, left))
             losses.extend(step_losses)
             if not options.each_step and steps_per_epoch > 1:
                 take_epoch_means(losses, means, n, batch)
             seconds = time.perf_counter() - start
-            pace = min(pace, seconds / steps) if done else inf
-            report_pace(seconds, pace * (total - done - steps) if done else 0.0)
-            done += steps
-            in_time = int(steps * POLL_SECONDS / seconds) if seconds else inf
-            steps_per_call = max(1, int(min(2 * steps_per_call, in_time)))
+            done += len(step_losses)
+            report_pace(seconds, pace.seconds_left(len(step_losses), seconds, total - done))
             if callable(report):
                 publish("progress")
                 report(step_losses)
@@ -292,6 +288,33 @@ def train(
         if bar is not None:
             bar.close()
     return History(losses if options.each_step or steps_per_epoch == 1 else means)
+
+
+class _Pace:
+    """How fast training is, and so how many steps a call of the compiled loop takes.
+
+    Attributes:
+        steps_per_call: how many steps the next call takes, at most, to last about `POLL_SECONDS`.
+    """
+
+    def __init__(self) -> None:
+        self.steps_per_call = 1
+        self._best: float | None = (
+            None  # seconds for each step, at the best pace until now; None before the second call
+        )
+
+    def seconds_left(self, steps: int, seconds: float, left: int) -> float:
+        """Take note of a call that took so many steps and seconds, and return how many seconds the `left` steps take.
+
+        After the first call this is 0: the first step is slow in new memory, so its pace says nothing about the others.
+        """
+        in_time = int(steps * POLL_SECONDS / seconds) if seconds else inf
+        self.steps_per_call = max(1, int(min(2 * self.steps_per_call, in_time)))
+        if self._best is None:
+            self._best = inf
+            return 0.0
+        self._best = min(self._best, seconds / steps)
+        return self._best * left
 
 
 def take_epoch_means(losses: array[float], means: array[float], n: int, batch: int) -> None:
