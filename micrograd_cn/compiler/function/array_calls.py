@@ -31,11 +31,11 @@ class ReadyCall(NamedTuple):
 
     Attributes:
         runner: the code and its memory.
-        program: the program that runs.
+        program: the program to which the code belongs.
         merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
-        rebuild: if the method returns what the function returns, and that is no number, a function that takes the list
-            of a sample's numbers, and returns them nested as in the function's result; otherwise None.
+        rebuild: a function that takes the list of a sample's numbers, and returns them nested as in the function's
+            result. It is None if the function returns a number, and for methods that return derivatives.
     """
 
     runner: ArrayRunner
@@ -187,14 +187,18 @@ class ArrayCalls:
 
 
 def _all_inputs(recording: Recording) -> Any:
-    """Return the default of `wrt` in methods that differentiate with respect to arguments."""
+    """Return "inputs", the default of `wrt` in methods that differentiate with respect to arguments.
+
+    A recording is passed, as to the function `variables.in_program`, but the result is the same for all recordings.
+    """
     return "inputs"
 
 
 def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
     """Return code that is ready to compute Jacobians or Hessians for samples in arrays of some shapes.
 
-    `kind` is "jacobian" or "hessian". Return None if most entries are always 0, or if all are constants.
+    `kind` is "jacobian" or "hessian". Return None if most entries of the matrix are always 0, or if all entries are
+    constants.
     """
     derivative = program.derivative_for_calls(kind)
     if not (whole := derivative.whole):

@@ -23,7 +23,7 @@ class BatchPart(NamedTuple):
     """The samples of a batch that one recording computes.
 
     Attributes:
-        recording: the recording.
+        recording: the recording that computes the samples.
         bucket: the bucket of these samples. A bucket has samples with the same structure, as rows of numbers.
         rows: the indices of the rows of the bucket that the recording computes.
         computed: the value and the gradient of each row, one row after the other, if a merged program has computed

@@ -20,13 +20,14 @@ from .guards import CompiledGuards, raise_guard_error
 
 
 class Branch(Program):
-    """A program that shares everything with another program, and checks guards for all rows that it is given.
+    """The program of one branch of a function, which raises GuardError for rows for which another branch is taken.
 
-    A guard is a comparison that must have the same outcome for each row as for the sample that was recorded.
+    A guard is a comparison that must have the same outcome for each row as for the sample that was recorded. A `Branch`
+    shares everything with the program of a recording, but checks the guards for all rows that it is given.
 
     Args:
-        program: the other program.
-        guards: the guards.
+        program: the program of the recording, which checks no guards.
+        guards: the guards of the recording.
         name: the name of the function, for messages.
 
     >>> from micrograd_cn.compiler import compile

@@ -17,9 +17,10 @@ class RecordedGraph:
         inputs: the leaves that stand for the numbers of the arguments.
 
     Attributes:
-        roots: the argument.
+        roots: the results of the function, followed by the nodes of its comparisons.
         nodes: the interior nodes from which the roots are computed.
-        index_of: a dict from each of these nodes, and from each input, to its index among them.
+        index_of: a dict from each node in `nodes` to its index in `nodes`, and from each input to its index among the
+            inputs.
     """
 
     def __init__(self, roots: Sequence[Value], inputs: Sequence[Value]) -> None:
@@ -28,10 +29,10 @@ class RecordedGraph:
 
 
 def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Container[Value]) -> str:
-    """Return a text that says how a graph differs from another; "" if it does not.
+    """Return a text that says how the graphs `ours` and `theirs` differ; "" if they do not.
 
     Leaves that were made while the function was recorded count as the same if they have the same data, and both or
-    neither require a gradient. `known` has the other leaves.
+    neither require a gradient. `known` has the leaves that were there before. Such a leaf is the same only as itself.
     """
 
     def same(a: Any, b: Any) -> bool:

@@ -29,8 +29,8 @@ class FunctionFit:
 
     Args:
         store: the recordings of the function.
-        stale: the check that they are what the function would be recorded as now.
-        plain_errors: calls the function where a loss is nan.
+        stale: checks that the recordings are not stale: they are what the function would be recorded as now.
+        plain_errors: calls the plain function for a sample whose loss is nan, since its error may say why.
         name: the name of the function, for messages.
         options: how to train.
         buckets: the samples. Each bucket has samples with the same structure, as rows of numbers.
@@ -80,14 +80,22 @@ class FunctionFit:
             self._check_validation(self._validation)
         history = TrainingRun(self._buckets, dispatcher, options, validate, self._explain_nan).fit()
         if options.epochs and (made := [x.program for bucket in self._buckets for x in store.known(bucket)]):
-            # Those of other structures and branches are known only now
+            # The programs for other structures and branches are known only now
             check_has_trainable("fit", self._name, made)
         return history
 
     # Before the first step
 
     def _check_programs(self, bucket: Bucket) -> None:
-        """Refuse to train, before the first step, what has no gradient, or several results."""
+        """Raise an error before the first step if the function has no gradient, or several results.
+
+        `bucket` has all samples. If a guard depends on a parameter, training may change the branches, so programs
+        without a gradient are not refused yet.
+
+        Raises:
+            ValueError: the function returns several numbers.
+            RuntimeError: all results are constants, or depend on no parameter that requires a gradient.
+        """
         groups = self._store.dispatch(bucket, row_numbers(len(bucket.samples)), self._options.threads)
         self._graphs(groups)
         if all(recording.guards.parameter_free for recording, _ in groups):
@@ -186,7 +194,10 @@ class FunctionFit:
         return sum(losses) / len(losses)
 
     def _explain_nan(self) -> None:
-        """Raise an error if it says why a loss is nan, such as an index that is out of range."""
+        """Raise an error that says why a loss is nan: an index that is out of range, or an error of the plain function.
+
+        If there is no such error, nothing is raised.
+        """
         for bucket in self._buckets:
             known, _ = self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), self._options.threads)
             for recording, rows in known:

@@ -41,8 +41,10 @@ from .traced import (
 
 T = TypeVar("T")
 _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
-HIDDEN = "?nan?-inf?"  # in the place of a number in a text: no number, and with all that a number may be recognised by
-MAX_CONVERSIONS = 100  # errors whose tracebacks are looked at when the recording ends
+# The text in the place of a number that is hidden. It cannot be converted to a number. Code that looks for a minus,
+# "nan" or "inf" in the text of a number finds all of them.
+HIDDEN = "?nan?-inf?"
+MAX_CONVERSIONS = 100  # only the tracebacks of this many errors are looked at when the recording ends
 BUILT_IN = {float, int, Value, Traced, TracedCondition, TracedInput}  # classes of operands without users' operators
 _set_class: Any = vars(object)["__class__"].__set__  # without the property of `Traced`
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
@@ -81,8 +83,8 @@ class RecordingHooks(RefusingHooks):
             ends.
         caught: a text with the first error that the function has caught where it needs a plain number, and its place;
             "" if there is none. A plain function gets no such error, so it may compute something else.
-        asked: by what the function may have told a value from a plain number, and what to write instead; "" if by
-            nothing.
+        asked: the code by which the function may have found out that an argument is a `Value` and no plain number, and
+            what to write instead; "" if there is no such code.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
             one in the next call; None if no such text was made, except for a log.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
@@ -173,9 +175,12 @@ class RecordingHooks(RefusingHooks):
                 _refuse_changed_flag(x)
 
     def text(self, x: Value, text: str, how: str) -> str:
-        """Note that a text has the number of `x`, which may have another one in the next call, unless it goes to a log.
+        """Note that the function has made a text with the number of `x`, and return the text that it gets.
 
-        In the place of the number, hide the number of a value that was not computed while the function was recorded.
+        Nothing is noted if the text goes to a log, and the text is returned as it is.
+
+        The number may be another one in the next call. If this object hides numbers, and `x` is a parameter or was
+        computed from parameters before the recording began, the returned text has `HIDDEN` in the place of the number.
         """
         if goes_to_a_log():
             return text
@@ -264,7 +269,7 @@ class RecordingHooks(RefusingHooks):
     def read(self, x: Value, how: str) -> None:
         """Refuse to let code read the number of `x` if `x` may have another number in the next call.
 
-        `how` says in the error message how the number would be read.
+        `how` is the part of the error message that says how the code reads the number.
         """
         if x.requires_grad or isinstance(x, Traced):
             refuse(x, how, READ_INSTEAD)

@@ -92,11 +92,12 @@ def scipy_functions(
 
 
 class _Objective:
-    """The value, the gradient and the Hessian of a program or function of a vector.
+    """The value, the gradient and the Hessian of a program or function of a vector, for `scipy.optimize.minimize`.
 
     Args:
         program: the program or the compiled function.
-        with_gradient: whether the method also asks for gradients. `value` then computes the gradient, too.
+        with_gradient: whether the method of `minimize` asks for gradients, too. `value` then also computes the
+            gradient.
         as_array: whether a Hessian is a numpy array. If not, it is a sparse matrix.
     """
 
@@ -157,7 +158,10 @@ class _Objective:
 
 
 def _check_one_output(program: Program, what: str) -> None:
-    """Raise ValueError if a program has several outputs. `what` says in the message which one has."""
+    """Raise ValueError if a program has several outputs.
+
+    `what` is the part of the message that says what has several outputs, such as "f returns a list".
+    """
     if program.forward(sys.modules["numpy"].empty((0, len(program.inputs)))).ndim > 1:
         raise ValueError(
             f"scipy_functions() needs one output, the number to minimise, but {what}; compile one Value, such as the "

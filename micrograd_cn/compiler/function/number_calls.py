@@ -62,8 +62,10 @@ def warn_if_numbers_differ(
         treedef: describes how the arguments are nested.
         numbers: the numbers of the sample.
         results: the numbers that the function returned while it was recorded.
-        caught: the error that it has caught, and its place; "" if there is none.
-        asked: by what it may tell a `Value` from a number, and what to write instead; "" if by nothing.
+        caught: the error that the function has caught where it needs a plain number, and its place; "" if there is
+            none.
+        asked: the code by which the function may tell a `Value` from a number, and what to write instead; "" if there
+            is no such code.
     """
     integers = [int(x) if x.is_integer() else x for x in numbers]
     tried = [integers] if "as an index" in caught else [list(numbers)]

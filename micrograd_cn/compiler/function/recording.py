@@ -66,15 +66,19 @@ class Recorder:
         return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, plain, hides_numbers)
 
     def _call_of(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return a function that calls the recorded function with a dict of arguments, and with the bucket's own."""
+        """Return a function that takes a dict of arguments, and calls the recorded function with them.
+
+        The static arguments, which the dict does not have, are those of the bucket.
+        """
         return functools.partial(self._arguments.call, bucket.static)
 
     def record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
-        """Return a recording for a row, and whether a second recording, in the same way, was compared with it.
+        """Return a recording for a row, and whether a second recording was compared with it.
 
-        This is done if the function may do something else in each call, or has changed something. If it has made texts
-        of parameters, except for a log, it is also recorded with other texts. If it may tell a `Value` from a number,
-        it is also called with numbers, and a warning says whether it computes something else for them.
+        The function is recorded a second time if it may do something else in each call, or has changed something. If it
+        has made texts of parameters, except for a log, it is also recorded with `HIDDEN` in the place of the numbers in
+        these texts; such a recording does not count as the second one. If the function may tell a `Value` from a
+        number, it is also called with numbers. A warning says whether it computes something else for them.
 
         Raises:
             TypeError: the recordings differ, or the function raises an error when it is recorded again.
@@ -120,10 +124,18 @@ class Recorder:
         held: Container[Value] | None,
         hides_numbers: bool = False,
     ) -> tuple[str, Exception | None]:
-        """Record the function again, and return how the recording `made` differs, and an error that was raised, if any.
+        """Record the function again, and return a text that says how the two recordings differ; "" if they do not.
 
-        What the function changes meanwhile is put back. `held` contains the leaves that it could read before; it is
-        None if the function changes nothing. `roots` are objects through which it reads others.
+        The second result is the error that the function has raised when it was recorded again, or None. What the
+        function changes meanwhile is put back.
+
+        Args:
+            made: the first recording.
+            bucket: the bucket of the row for which the function was recorded.
+            row: the index of the row.
+            roots: the objects through which the function reads all others.
+            held: the leaves that the function could read before the first recording; None if it changes nothing.
+            hides_numbers: whether texts of parameters have no numbers in the second recording.
         """
         around = Surroundings(roots)
         known = {*around.leaves} if held is None else held
@@ -152,7 +164,8 @@ class Recording:
 
     Attributes:
         caught: the error that the function has caught where it needs a plain number, and its place; "" if none.
-        asked: by what the function may have told a `Value` from a number, and what to write instead; "" if by nothing.
+        asked: the code by which the function may have told a `Value` from a number, and what to write instead; "" if
+            there is no such code.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
             one in the next call; None if no such text was made, except for a log.
         outcomes: for each guard, whether its comparison held for the recorded sample, the file and line of the
@@ -257,7 +270,7 @@ class Recording:
 
     @functools.cached_property
     def loss(self) -> Program:
-        """A program that computes the first output alone. The others are auxiliary."""
+        """A program that computes the first output alone. All other outputs are auxiliary results."""
         if self.single:
             return self.program
         return self.program.with_outputs(self._outputs[0])

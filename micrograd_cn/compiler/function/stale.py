@@ -83,7 +83,10 @@ class StaleCheck:
             self.compare_moved(name, buckets)
 
     def compare_first(self, bucket: Bucket, found: Sequence[tuple[Recording, int]]) -> None:
-        """Compare recordings with new ones, each for a row of a bucket, although nothing may have changed.
+        """Compare recordings with new ones, although nothing may have changed.
+
+        `found` has pairs of a recording and the index of a row in the bucket. The function is recorded again for the
+        row.
 
         Raises:
             ValueError: the function is not what it was when its program was made.

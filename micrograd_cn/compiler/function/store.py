@@ -64,7 +64,7 @@ class RecordingStore:
             error.
 
     Attributes:
-        branches: the argument.
+        branches: whether the function is recorded again for rows that take another branch.
         recordings: a dict from pairs of static arguments and a treedef to the recordings for samples that have them.
         programs: the programs of all recordings.
         parameters: the leaves that require a gradient in these programs, apart from the arguments. The list is replaced
@@ -123,7 +123,7 @@ class RecordingStore:
         """
         known = self.recordings.setdefault((bucket.static, bucket.treedef), Recordings())
         found: list[RecordingRows] = []
-        tried = 0  # how many of the recordings in `known` are known not to be recordings for the rows that are left
+        tried = 0  # how many recordings, from the first in `known` on, were tried for the rows that are left
         while rows:
             if others := known[tried:]:
                 more, rows = _dispatch_among(others, bucket, rows, threads)
@@ -151,7 +151,9 @@ class RecordingStore:
         return found
 
     def _split(self, made: Recording, bucket: Bucket, rows: array[int], threads: int) -> tuple[array[int], array[int]]:
-        """Return the rows that a new recording computes, and the others. It was made for the first of the rows.
+        """Return those of `rows` that a new recording computes, and the other ones.
+
+        The recording was made for the first of `rows`.
 
         Raises:
             RuntimeError: the function takes another branch when it is called again for the first row.
@@ -251,7 +253,10 @@ class RecordingStore:
         return known.merged
 
     def different(self) -> list[tuple[Any, Recording]]:
-        """Return each recording once, with its first key. It has several if the function changes a static value."""
+        """Return each recording once, with its first key in `recordings`.
+
+        A recording has several keys if the function changes one of its static values.
+        """
         found: dict[Program, tuple[Any, Recording]] = {}
         for key, recordings in [*self.recordings.items()]:  # a copy, since another thread may record the function
             for recording in [*recordings]:

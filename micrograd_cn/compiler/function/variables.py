@@ -157,7 +157,10 @@ class GradientVariables:
                 raise TypeError(f"value_and_grad(): wrt{path} is {type(x).__name__} {x!r}, not a Value{write}")
 
     def key_for(self, parameters: Sequence[Value]) -> tuple[Any, ...]:
-        """Return a key for the variables, which also says which of the parameters are frozen now."""
+        """Return a key for the variables.
+
+        If `wrt` is "parameters", and some of these are frozen, the key says which: it has a stand-in for each of them.
+        """
         return tuple(unfrozen(parameters)) if self._are_parameters and some_frozen(parameters) else self.key
 
     def of_mean(self, gradient: array[float], program: Program, parameters: Sequence[Value], numpy: Any) -> Any:

@@ -249,8 +249,9 @@ def train(
             `options.shuffle` is None.
         end_epoch: a function that is called after each epoch with the epoch's index and mean loss, and returns whether
             to stop. If it is None, training does not stop early.
-        publish: a function that is called with "shuffle" or "progress" before the argument of this name is. It copies
-            the results of the steps back to the parameters and the optimiser if that argument can see them.
+        publish: a function that is called with "shuffle" or "progress" before the function that the user has passed as
+            this argument of `fit`. It copies the results of the steps back to the parameters and the optimiser if the
+            user's function may read them.
     """
     losses, batch = array("d"), min(options.batch_size or n, n)
     means = array("d")  # the mean losses of finished epochs, if `losses` has only the losses of the unfinished epoch

@@ -1,9 +1,9 @@
-"""Find the functions of the user's that run between training steps and can see, or be told, how training goes.
+"""Find the functions of the user's that run between training steps and may read the results of these steps.
 
-The compiled loop of `fit` takes many steps before it returns to Python, and calls a schedule ahead of these steps. That
-gives the right learning rates only if the schedule computes them from the index of the step. Where a schedule, a
-`shuffle` or a function for `progress` can reach the optimiser or one of its parameters, `fit` copies its results back
-before it calls this function; see `TrainingRun`.
+The compiled loop of `fit` takes many steps before it returns to Python, and calls a schedule ahead of these steps. The
+learning rates are right only if the schedule computes them from the index of the step. If a schedule, a `shuffle` or a
+function for `progress` can reach the optimiser or one of its parameters, `fit` copies the results of the steps back
+before it calls this function; see `TrainingRun`. A schedule may also learn the losses from the function for `progress`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GRADIENTS = {"grad", "clip_grad_norm"}  # names by which code reads gradients
 
 
 class Sight:
-    """What a function can see, besides its arguments.
+    """The variables and objects that a user's function can read, besides its arguments.
 
     Args:
         function: the function, or another object that can be called.
@@ -72,7 +72,7 @@ class Sight:
         return not GRADIENTS.isdisjoint(self._names)
 
     def is_told_by(self, other: Sight) -> bool:
-        """Return whether another function may change something that this function can read."""
+        """Return whether the function of `other` may change something that the function of this object can read."""
         if not other.code.writes:
             return False
         stored = {name for f in other.functions for name in _stored_names(f.__code__)}
@@ -82,7 +82,8 @@ class Sight:
 def _sees_numbers_alone(f: Any) -> bool:
     """Return whether a function reads nothing but its arguments, numbers, texts and modules that are not the user's.
 
-    This is a quick test for common schedules. It may return False although the function reads nothing else.
+    This is a quick test for common schedules. It may return False although the function reads nothing else. A `Sight`,
+    which takes more time, then tells what the function can read.
     """
     if type(f) is not FunctionType or f.__dict__ or f.__kwdefaults__:
         return False
@@ -110,10 +111,11 @@ def _stored_names(code: CodeType) -> set[str]:
 
 
 def observers_of(options: TrainingOptions) -> frozenset[str]:
-    """Return the names of those arguments of `fit` that may see how training goes.
+    """Return the names of those arguments of `fit` whose functions may read the results of training.
 
-    They are "schedule", "shuffle" and "progress". "schedule" is also in the result if the function for `progress` may
-    tell it the losses, which the schedule would otherwise learn at a time that depends on the speed of the machine.
+    The names are among "schedule", "shuffle" and "progress". "schedule" is also in the result if the function for
+    `progress` may tell it the losses, which the schedule would otherwise learn at a time that depends on the speed of
+    the machine.
 
     Raises:
         ValueError: the schedule may read gradients.

@@ -49,8 +49,9 @@ class Dispatcher(NamedTuple):
             each with its rows, and the rows that have no program yet, or a program that has to be compared with the
             function first. `address()` returns the address of the parameters' current values, or 0 if these are the
             data of the `Value`s.
-        record: `record(bucket, rows)` makes or compares the programs of rows that `known` found none for. It returns
-            these programs, each with its rows. Before, the current values must be copied back to the parameters.
+        record: `record(bucket, rows)` takes rows that `known` has left over. It makes their programs, or compares them
+            with the function, and returns these programs, each with its rows. The caller must copy the current values
+            back to the parameters before.
         parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows for
             which the choice of the program does not depend on the values of the parameters.
         parameters: `parameters()` returns the parameters of all existing programs.
@@ -73,7 +74,7 @@ class SubBatch(NamedTuple):
     """The rows of a batch that one program computes. They belong to one bucket (samples with the same structure).
 
     Attributes:
-        program: the program.
+        program: the program that computes the rows.
         bucket: the index of the bucket that the rows belong to.
         rows: the indices of the rows in that bucket.
     """
@@ -206,7 +207,7 @@ class TrainingRun:
         self._buckets, self._dispatcher, self._options, self._validate = buckets, dispatcher, options, validate
         self._validation_losses: list[float] = []
         self._stopping: EarlyStopping | None = None
-        self._restored: Sequence[Value] | None = None  # the programs' parameters that it restores
+        self._restored: Sequence[Value] | None = None  # the programs' parameters that early stopping restores
         if options.patience is not None:
             if validate is None:
                 raise ValueError("fit(): patience needs validation data; write validation=...")
@@ -224,12 +225,12 @@ class TrainingRun:
         self._gradient_calls: dict[tuple[CompiledGraph, int, bool], _GradientCall] = {}
         self._state: TrainingState | None = None
         self._merged: set[CompiledGraph] = set()  # the merged programs that are used
-        self._rejected: set[CompiledGraph] = set()  # those that gave nan, and are used no more
+        self._rejected: set[CompiledGraph] = set()  # the merged programs that gave nan, and are used no more
         # The parameters of the optimiser that were last compared with the programs' constants, and the frozen ones
         self._checked, self._frozen = [*options.optimizer.parameters] if options.callback else [], list[Value]()
         self._gradients = Memory(0)
         self._seconds, self._asked = 0.0, AskedRates()
-        self._observers = observers_of(options)  # the arguments that may see how training goes
+        self._observers = observers_of(options)  # the arguments whose functions may read the results of training
         self._set_order(row_numbers(self._n))
 
     def fit(self) -> History:
@@ -323,19 +324,20 @@ class TrainingRun:
                 self._check_unfrozen()
             state = TrainingState(self._options, parameters, self._check_constants, self._asked)
             with _lock():
-                if len(_runs) > (self in _runs):  # others run, too
+                if len(_runs) > (self in _runs):  # other calls of `fit` run, too
                     self._refuse_other_threads(state)
                 _runs[self], self._state = (os.getpid(), get_ident()), state
-            if self._only_program and not self._merged:  # others, not made yet, may read other parameters
+            if self._only_program and not self._merged:  # programs that are made later may read other parameters
                 self._state.check_parameters()
             self._gradients = Memory(len(self._state.parameter_data.view))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
 
     def _refuse_other_threads(self, state: TrainingState) -> None:
-        """Raise ValueError if another thread trains one of the parameters, and works on a copy, which it writes back.
+        """Raise ValueError if another thread is training one of the parameters, or with the same optimiser.
 
-        While it runs a callback, it has no such copy.
+        That thread works on a copy of the parameters, and will write the copy back, so the result of this thread would
+        be lost. No error is raised while the other thread runs a callback, since it has no copy then.
         """
         here_and_now = os.getpid(), get_ident()
         for run, (process, thread) in [*_runs.items()]:
@@ -406,10 +408,10 @@ class TrainingRun:
         batch of step `step`, missing programs are made, and only this step is taken.
         """
         self._check_copied()
-        if "schedule" in self._observers:  # it is asked for each step when all steps before have been taken
+        if "schedule" in self._observers:  # the schedule is called for a step when all steps before have been taken
             self._publish("schedule")
             steps = 1
-        if here().detect_anomaly:  # each step is checked with the parameters that it starts from
+        if here().detect_anomaly:  # a batch is checked with the parameters from which its step starts
             self._detect_anomaly(self._sub_batches(self._batch_samples(step)))
             steps = 1
         if self._options.threads > 1:
@@ -666,7 +668,10 @@ class TrainingRun:
             detect_anomaly(program.graph, self._buckets[bucket].numbers, rows, backward=True)
 
     def _timed(self, work: Callable[[], T]) -> T:
-        """Return `work()`, which takes steps but makes no program, and note in `_seconds` how many seconds it takes."""
+        """Call `work`, and return its result. Note in `_seconds` how many seconds the call takes.
+
+        `work` takes training steps. It makes no programs, since the time for this would be measured, too.
+        """
         start = time.perf_counter()
         result = work()
         self._seconds = time.perf_counter() - start

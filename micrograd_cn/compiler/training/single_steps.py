@@ -68,8 +68,8 @@ class SingleStep:
     """Take steps of one optimiser in machine code.
 
     Args:
-        optimizer: the optimiser.
-        update: its compiled update.
+        optimizer: the optimiser whose steps are taken. No reference to it is kept.
+        update: the compiled method `update` of the optimiser.
     """
 
     def __init__(self, optimizer: Optimizer, update: CompiledUpdate) -> None:
@@ -79,7 +79,8 @@ class SingleStep:
         self._scalars = update.new_scalars()
         self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
         self._rate = array("d", [0.0])
-        self._run, self._machine = driver("step", holds_gil=True), machine()  # whose machine code is freed with it
+        # The machine is kept, since the machine code is freed with it
+        self._run, self._machine = driver("step", holds_gil=True), machine()
         self._parameters: list[Value] = []
         self._operands = (
             self._count, update.header, self._rate.buffer_info()[0], self._scalars.address,

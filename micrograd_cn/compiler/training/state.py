@@ -57,7 +57,7 @@ class AskedRates:
 
     Attributes:
         rates: the learning rates of the next steps.
-        failure: the error that the schedule raised for the step after those, or None.
+        failure: the error that the schedule raised for the step that follows these steps, or None.
     """
 
     rates: array[float] = field(default_factory=lambda: array("d"))
@@ -222,7 +222,8 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLa
 class Copied:
     """What a `TrainingState` has copied from an optimiser and its parameters, which training does not read again.
 
-    A function that runs between two steps, such as a schedule, might change it, and the change would have no effect.
+    If a function that runs between two steps, such as a schedule, changes the original, this has no effect on training.
+    The method `check` raises an error then.
 
     Args:
         options: how to train.
@@ -365,7 +366,7 @@ class TrainingState:
 
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
-        parameter_data: the current data of these parameters.
+        parameter_data: the current data of the parameters in `parameters`.
         update: the `CompiledUpdate` of the optimiser.
         scalars: the scalars of the compiled update, which begin with the learning rate and the count of steps taken.
         panel: the memory of the blocks.
@@ -438,7 +439,7 @@ class TrainingState:
             warn_of_replaced(self.optimizer)
 
     def shares_parameters(self, other: TrainingState) -> bool:
-        """Return whether this training and another one, in another thread, work on the same parameter or optimiser."""
+        """Return whether this training and `other`, in another thread, share a parameter or the optimiser."""
         optimized = self._layout.optimized_set
         return self.optimizer is other.optimizer or not optimized.isdisjoint(other._layout.optimized_set)
 

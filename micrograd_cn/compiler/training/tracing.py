@@ -117,7 +117,7 @@ class Reach:
     """What the update of a user's optimiser can read, besides its arguments.
 
     Args:
-        optimizer: the optimiser.
+        optimizer: the optimiser, whose class may be a user's.
 
     Attributes:
         code: the code that the update may run.
@@ -138,7 +138,7 @@ class Reach:
             roots = [self._update]
             for name, x in held.items():
                 if name != "update" and (names is None or name in names):
-                    method = getattr(x, "__self__", None) is optimizer  # it leads to what is looked at anyway
+                    method = getattr(x, "__self__", None) is optimizer  # its attributes are looked at anyway
                     roots.append(x.__func__ if method else x)
             if len(roots) == len(self._roots):
                 break
@@ -170,8 +170,9 @@ def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
     state. Its results are the new data and the new numbers of the state.
 
     Args:
-        optimizer: the optimiser.
-        is_users: whether its class, its method or an option is the user's, so its update may do anything.
+        optimizer: the optimiser whose update is traced.
+        is_users: whether the optimiser's class, its method `update` or an option is the user's, so the update may do
+            anything.
 
     Raises:
         TypeError: the update is not written in the operations of `micrograd_cn.ops`, changes more than data and state,
@@ -190,8 +191,8 @@ def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
         traced = copy.copy(optimizer)  # another thread may read the optimiser meanwhile
         _replace(traced, terms)
         return _same_twice(partial(_trace, traced, terms), name)
-    # In place, since functions that the update calls may read the optimiser's attributes, too. The update may also call
-    # that of another optimiser, which is an attribute.
+    # The attributes are replaced in place, and not in a copy, since functions that the update calls may read them, too.
+    # If an attribute is another optimiser, the update may call the update of that optimiser.
     others = {id(x): x for x in vars(optimizer).values() if isinstance(x, Optimizer) and x is not optimizer}
     saved = [(x, dict(vars(x))) for x in (optimizer, *others.values())]
     reach = Reach(optimizer)
@@ -210,9 +211,16 @@ def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
 
 
 def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: float) -> FormulaSteps:
-    """Return the formula of the update of a user's optimiser, which has the terms; raise the errors of `trace_update`.
+    """Return the formula of the update of a user's optimiser.
 
-    `lr` is its learning rate, a number.
+    Args:
+        optimizer: the optimiser. Its attributes have terms in the place of numbers, see `_replace`.
+        reach: what the update can read.
+        terms: the inputs of the formula.
+        lr: the learning rate of the optimiser, a number.
+
+    Raises:
+        TypeError: as for `trace_update`.
     """
     name = type(optimizer).__name__
     if reach.may_tell_parameters_apart():
@@ -269,7 +277,7 @@ def _replace(optimizer: Optimizer, terms: Sequence[Term] = ()) -> None:
 
 
 def _put_back(saved: Sequence[tuple[Optimizer, dict[str, Any]]]) -> None:
-    """Give optimisers the attributes in the dicts that follow them, and no others."""
+    """Give each optimiser exactly the attributes that it had. `saved` has each optimiser with a dict of these."""
     for optimizer, attributes in saved:
         held = vars(optimizer)
         held.update(attributes)
@@ -278,7 +286,13 @@ def _put_back(saved: Sequence[tuple[Optimizer, dict[str, Any]]]) -> None:
 
 
 def _same_twice(trace: Callable[[], FormulaSteps], name: str) -> FormulaSteps:
-    """Return what `trace()` returns, if it returns the same twice; `name` is the name of the optimiser's class."""
+    """Call `trace` twice, and return the formula that both calls return.
+
+    `name` is the name of the optimiser's class, for the message.
+
+    Raises:
+        TypeError: the two formulas differ.
+    """
     formula, again = trace(), trace()
     if repr(formula) != repr(again):
         raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {INSTEAD}")
@@ -315,7 +329,11 @@ def _trace(optimizer: Optimizer, terms: Sequence[Term]) -> FormulaSteps:
 
 
 def _text(x: Any) -> str:
-    """Return `repr(x)`. If it reads the parameters, as that of a method of the optimiser does, say only which it is."""
+    """Return `repr(x)`. If it raises an error, return a text with only the class and the address of x.
+
+    `repr` of a method of the optimiser, for example, reads the parameters, which raises an error while the update is
+    traced.
+    """
     try:
         return repr(x)
     except Exception:  # a user's `__repr__` may raise anything where it meets the refusal of a parameter
@@ -340,7 +358,11 @@ def _updated(optimizer: Optimizer, numbers: Sequence[Any]) -> list[Any]:
 
 
 def _fill_caches(optimizer: Optimizer, lr: float) -> None:
-    """Call the update with numbers. If it keeps what it computes only once, it has it after this call."""
+    """Call the update with numbers, so it fills its caches.
+
+    If the update stores numbers that it computes only in its first call, a later call changes nothing more. The
+    attributes of the optimiser itself are put back.
+    """
     saved = dict(vars(optimizer))
     with suppress(Exception):  # the call with terms raises it again
         _updated(optimizer, _examples(lr, optimizer.state_names)[0])
