@@ -82,6 +82,12 @@ class Lowering:
         self.gradients: list[int] = []
         self.omits_gates = False
 
+    def copy(self) -> Self:
+        """Return a copy of a lowering that was not differentiated. Changes of the copy do not change this object."""
+        found = copied(self)
+        found.code = self.code.copy()
+        return found
+
     def _lower(self, node: Value, op: Op) -> None:
         """Append the instructions of a node, by `CodeBuilder.apply`.
 

@@ -26,7 +26,6 @@ from ..data.captured import CapturedValue
 from ..data.columns import Numbers, address
 from ..data.parameters import CachedData
 from ..data.rows import row_numbers
-from ..instructions.code import copied
 from ..instructions.gradient import differentiate
 from ..instructions.graph import Graph
 from ..instructions.lowering import Lowering
@@ -479,7 +478,7 @@ class CompiledGraph:
 
         def make() -> Lowering:
             known: Lowering | None = self._cache.get("lowering")
-            lowering = copied_lowering(known) if known else Lowering(self.graph)  # an interrupt may leave it half done
+            lowering = known.copy() if known else Lowering(self.graph)  # an interrupt may leave it half done
             differentiate(lowering, gated)
             return lowering
 
@@ -642,7 +641,7 @@ class CompiledGraph:
         a copy without the gradient, which it may differentiate.
         """
         known: Lowering | None = self._cache.get("differentiated")
-        lowering = known if known and not known.omits_gates else copied_lowering(self.lowering)
+        lowering = known if known and not known.omits_gates else self.lowering.copy()
         return without_collector(partial(write, lowering))
 
     def _lower_once(self, key: str, make: Callable[[], Lowering]) -> Lowering:
@@ -683,13 +682,3 @@ class CompiledGraph:
                     self._cache[key] = without_collector(make)
         found: T = self._cache[key]
         return found
-
-
-def copied_lowering(lowering: Lowering) -> Lowering:
-    """Return a copy of a `Lowering`, which must not have been differentiated. The caller may differentiate the copy.
-
-    Changes to the copy do not affect the original.
-    """
-    found = copied(lowering)
-    found.code = lowering.code.copy()
-    return found
