@@ -1,6 +1,7 @@
 """Samples that are alike are read argument by argument, into the same rows as if they were read one by one."""
 
 import random
+from array import array
 from collections import namedtuple
 
 import numpy as np
@@ -11,8 +12,10 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import samples as samples_module
 from micrograd_cn.compiler.data.alike import SAMPLES_PER_CHUNK
-from micrograd_cn.compiler.data.samples import bucket_samples
+from micrograd_cn.compiler.data.samples import bucket_columns, bucket_samples
 from micrograd_cn.optim import SGD
+
+Pair = namedtuple("Pair", "left right")
 
 
 def split(numbered):
@@ -41,8 +44,13 @@ KINDS = {
     "tuples": lambda rng, n: [(1.0, k) for k in range(n)],
     "arrays": lambda rng, n: [np.arange(2.0) + k for k in range(n)],
     "arrays of many shapes": lambda rng, n: [np.zeros(rng.randrange(1, 3)) for _ in range(n)],
-    # These are read one by one.
+    "namedtuple": lambda rng, n: Pair(rng.gauss(0, 1), 2),
     "dict": lambda rng, n: {"x": [1.0] * n, "y": 2.0},
+    "dict of dicts": lambda rng, n: {"x": {"y": rng.choice([1, 2.5])}, "z": Pair([1.0] * n, (2.0,))},
+    # These are read one by one.
+    "dict of many keys": lambda rng, n: rng.choice([{"x": 1.0, "y": 2.0}, {"y": 1.0, "x": 2.0}, {"x": 1.0}]),
+    "dict of integers": lambda rng, n: {1: 2.0, 3: [1.0] * n},
+    "empty dict": lambda rng, n: {},
     "deep": lambda rng, n: [[[1.0] * n]],
     "bool": lambda rng, n: rng.random() < 0.5,
     "scalar": lambda rng, n: np.array(2.0),
@@ -70,6 +78,22 @@ def test_rows_are_those_of_samples_that_are_read_one_by_one(first, monkeypatch):
         for a, b in zip(found, expected, strict=True):
             assert (a.treedef, a.static, a.width, list(a.samples)) == (b.treedef, b.static, b.width, list(b.samples))
             assert a.numbers.tobytes() == b.numbers.tobytes()
+
+
+@pytest.mark.parametrize("first", KINDS)
+def test_columns_of_lists_are_read_like_samples_one_by_one(first, monkeypatch):
+    rng = random.Random(first)
+    monkeypatch.setattr(samples_module, "MIN_ALIKE", 10**9)
+    for name in KINDS:
+        count, length = rng.choice([1, 5]), rng.choice([0, 1, 3])
+        columns = {"a0": [KINDS[first](rng, length) for _ in range(count)]}
+        columns["a1"] = [KINDS[name](rng, length) for _ in range(count)]
+        found = bucket_columns(columns)
+        if found is None:
+            continue
+        [expected] = bucket_samples([*zip(*columns.values(), strict=True)], split)
+        assert (found.treedef, found.width, [*found.samples]) == (expected.treedef, expected.width, [*expected.samples])
+        assert array("d", found.numbers).tobytes() == expected.numbers.tobytes()
 
 
 def test_structures_are_read_once_for_each_group(monkeypatch):

@@ -1,8 +1,8 @@
 """Read a list of samples argument by argument, which is several times as fast as sample by sample.
 
-This is possible if an argument has the same type in all samples: a number, an array, a list or a tuple. The items of a
-list or a tuple must be numbers, lists or tuples of numbers, or arrays. An argument may have different lengths in
-different samples.
+This is possible if an argument has the same type in all samples: a number, an array, a list, a tuple, a namedtuple or a
+dict. The items of a list or a tuple must be numbers, lists or tuples of numbers, or arrays. An argument may have
+different lengths in different samples. The items of a dict are read key by key, if all samples have the same keys.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def group_alike(arguments: Sequence[Sequence[Any]]) -> list[tuple[list[int], arr
     >>> [(rows, numbers.tolist()) for rows, numbers in group_alike([[[1], [2, 3], [4]], [5.0, 6.0, 7.0]])]
     [([0, 2], [1.0, 5.0, 4.0, 7.0]), ([1], [2.0, 3.0, 6.0])]
     >>> group_alike([[{}, 1.0]])
+    >>> [(rows, numbers.tolist()) for rows, numbers in group_alike([[{"x": 1, "y": [2]}, {"x": 3, "y": [4]}]])]
+    [([0, 1], [1.0, 2.0, 3.0, 4.0])]
     """
     columns = []
     for values in arguments:
@@ -70,9 +72,39 @@ def _read(values: Sequence[Any]) -> Column | None:
     if len(kinds) > 1:
         return None
     [kind] = kinds
-    if kind is list or kind is tuple:
+    if is_sequence(kind):
         return _read_sequences(values)
-    return _read_arrays(values)
+    return _read_dicts(values) if kind is dict else _read_arrays(values)
+
+
+def is_sequence(kind: type) -> bool:
+    """Return whether a class is list, tuple, or a class of namedtuples without further attributes."""
+    if kind is list or kind is tuple:
+        return True
+    return issubclass(kind, tuple) and hasattr(kind, "_fields") and not kind.__dictoffset__
+
+
+def keys_of_all(values: Sequence[dict[Any, Any]]) -> tuple[str, ...]:
+    """Return the keys of some dicts, if these are texts and the same in all of them, in the same order; otherwise ().
+
+    >>> keys_of_all([{"x": 1, "y": 2}, {"x": 3, "y": 4}]), keys_of_all([{"x": 1, "y": 2}, {"y": 4, "x": 3}])
+    (('x', 'y'), ())
+    """
+    keys = tuple(values[0])
+    return keys if {*map(type, keys)} <= {str} and {*map(tuple, values)} == {keys} else ()
+
+
+def _read_dicts(values: Sequence[dict[Any, Any]]) -> Column | None:
+    """Return the `Column` of an argument that is a dict in all samples; None if these must be read one by one."""
+    columns = []
+    if not (names := keys_of_all(values)):
+        return None
+    for name in names:
+        if not (column := _read([x[name] for x in values])):
+            return None
+        columns.append(column)
+    pieces = zip(*[found for found, _ in columns], strict=True)
+    return [*map(b"".join, pieces)], [*zip(*[keys for _, keys in columns], strict=True)]
 
 
 def _number_types() -> set[type]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import is_
 from typing import Any
 
 from ...engine import Value
 from ...ops.number import number, number_or_none
-from .alike import group_alike
+from .alike import group_alike, is_sequence, keys_of_all
 from .arrays import FlatNumbers, flat_doubles, is_column, is_matrix, iterable_data, shape_of
-from .columns import MAX_NUMBERS, Columns, Numbers, flat, together
+from .columns import MAX_NUMBERS, Columns, Numbers, flat, side_by_side, together
 from .partition import gather_rows
 from .treedef import PYTHON_NUMBERS, ArrayDef, TreeDef, array_def, first_invalid, treedef_of
 
@@ -122,10 +123,10 @@ class Repeated(list[Any]):
 
 
 def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
-    """Make one bucket of all samples. `columns` has the values of each argument in an array or a list of numbers.
+    """Make one bucket of all samples. `columns` has the values of each argument in an array or a list.
 
     A bucket has samples whose arguments are nested in the same way. Return None if one of the lists has items other
-    than floats and ints, since these may be nested in several ways.
+    than those that `_number_column` reads, since others may be nested in several ways.
 
     Raises:
         TypeError: an array is an `np.matrix`, or has entries that are not numbers.
@@ -148,9 +149,9 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
         elif type(x) is Repeated and x and type(x[0]) in PYTHON_NUMBERS:
             numbers.append(array("d", [number(x[0])]) * len(x))
             treedef.append((name, None))
-        elif {*map(type, x)} <= PYTHON_NUMBERS:
-            numbers.append(array("d", map(number, x)))
-            treedef.append((name, None))
+        elif column := _number_column(x):
+            treedef.append((name, column[0]))
+            numbers.append(column[1])
         else:
             return None
     bucket = Bucket(tuple(treedef))
@@ -158,6 +159,36 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
     bucket.samples, bucket.numbers = range(n), together(numbers, n)
     bucket.width = len(bucket.numbers) // n if n else 0
     return bucket
+
+
+def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
+    """Return the treedef that an argument has in all samples, and its numbers, one sample after the other.
+
+    Return None unless the argument is a float or an int in all samples, or a list, a tuple or a namedtuple of equally
+    many of these, or a dict of such arguments. `values` has the argument's value in each sample.
+
+    >>> _number_column([[1.0, 2.0], [3, 4]]), _number_column([[1.0, 2.0], [3]])
+    (((<class 'list'>, 2), array('d', [1.0, 2.0, 3.0, 4.0])), None)
+    """
+    kinds = {*map(type, values)}
+    if kinds <= PYTHON_NUMBERS:
+        return None, array("d", values if kinds == {float} else map(number, values))
+    if len(kinds) > 1:
+        return None
+    [kind] = kinds
+    if is_sequence(kind):
+        lengths, items = {*map(len, values)}, [*chain.from_iterable(values)]
+        inside = {*map(type, items)}
+        if len(lengths) == 1 and inside and inside <= PYTHON_NUMBERS:
+            return (kind, *lengths), array("d", items if inside == {float} else map(number, items))
+        return None
+    if kind is not dict or not (names := keys_of_all(values)):
+        return None
+    parts = [part for part in [_number_column([x[name] for x in values]) for name in names] if part]
+    if len(parts) < len(names):
+        return None
+    numbers = side_by_side([numbers for _, numbers in parts], len(values))
+    return (dict, names, tuple([treedef for treedef, _ in parts])), numbers
 
 
 def refuse_lengths(names: Iterable[str], lengths: Sequence[int]) -> None:
@@ -242,7 +273,14 @@ def _buckets_of_alike(
         or not (len(arguments) == len(samples[0]) and all(map(is_, arguments.values(), samples[0])))
     ):
         return None
-    groups = group_alike([*zip(*samples, strict=True)])
+    values = [*zip(*samples, strict=True)]
+    columns = [column for column in map(_number_column, values) if column]
+    if len(columns) == len(values):
+        bucket, n = Bucket(tuple(zip(arguments, [treedef for treedef, _ in columns], strict=True))), len(samples)
+        bucket.samples, bucket.numbers = range(n), together([numbers for _, numbers in columns], n)
+        bucket.width = len(bucket.numbers) // n
+        return [bucket]
+    groups = group_alike(values)
     buckets = []
     for rows, numbers in groups or ():
         own = array("d")

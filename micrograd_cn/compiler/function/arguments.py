@@ -158,7 +158,7 @@ class Arguments:
         if bucket:
             found = [bucket]
         else:
-            found = bucket_samples(rows_of_columns(columns) if columns else samples, self.split_sample)
+            found = bucket_samples([*rows_of_columns(columns)] if columns else samples, self.split_sample)
         found = [bucket for bucket in found if len(bucket.samples)]
         if some and not found:
             raise ValueError(f"{name}() was given no samples")
