@@ -195,7 +195,7 @@ class PythonWriter:
         The result of a comparison is a `PythonComparison`.
 
         Args:
-            op: the operation.
+            op: the operation that is written.
             names: the operands, as names, constants or comparisons.
             inside_smooth: whether `op` is a step in the formula of an operation that is in the table of operations and
                 has no kinks. If `op` has a formula for libraries that differentiate, `lowerings.differentiable`, this
@@ -241,8 +241,9 @@ class PythonWriter:
         """Write the steps of an operation's formula, and return the name of the result.
 
         Args:
-            op: the operation.
-            printed: the operation whose formula is written, see `_differentiable`.
+            op: the operation of the graph, or of a formula.
+            printed: the operation whose formula is written: `op` itself, or a variant of it with correct derivatives in
+                other libraries (see `_differentiable`).
             names: the operands, as names, constants or comparisons.
         """
         known = [name if isinstance(name, float) else None for name in names]

@@ -332,19 +332,19 @@ PASSING = (
 
 
 def only_logs(frame: FrameType, only_shows: Callable[[Any], bool]) -> bool:
-    """Return whether what `frame` makes at its present instruction goes to a call such as `print(...)`, and only there.
+    """Return whether the object that `frame` makes at its present instruction goes only to a call such as `print(...)`.
 
-    The result of this call must be dropped. An object that is made of what the instruction makes may be passed instead,
-    as in `log.info(f"x is {x}")`. `only_shows` is a function that takes the function that is called. It returns whether
-    that function only shows a text, so the program cannot read the text again. A call that names a file counts as no
-    log, since the code may read the file.
+    The code must drop the result of this call. The code may also make another object of the first one, and pass that to
+    the call, as in `log.info(f"x is {x}")`. `only_shows` is a function that takes the function that is called. It
+    returns whether that function only shows a text, so the program cannot read the text again. A call that names a file
+    counts as no log, since the code may read the file.
     """
     import dis  # imported here, because correct programs do not need it
 
     code, at = frame.f_code, frame.f_lasti
     while at > 0 and not code.co_code[at]:  # as in `_place`
         at -= 2
-    above, last = 0, at  # how many objects lie above it on the stack, and the instruction that made it
+    above, last = 0, at  # how many objects lie above the object on the stack, and the instruction that made the object
     following = [found for found in dis.get_instructions(code) if found.offset > at]
     if code.co_code[at] == opmap.get("PRECALL"):
         last = following.pop(0).offset

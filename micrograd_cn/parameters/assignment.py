@@ -173,11 +173,13 @@ def _refuse_numbers(model: Model, name: str, old: Any, x: Any, write: str) -> No
 def _refuse_computed(model: Model, name: str, old: Any, x: Any, inside: str = "") -> None:
     """Raise TypeError if values in `x` were computed from parameters in `old`, which `model` would lose.
 
-    `old` is the attribute `name` of `model`, and `x` is the new one; or they are parts of them, to which the code
-    `inside` leads, such as ".w". It is a warning if the value may be a state: in a
-    call of a model, if it also depends on another leaf that something refers to, or if a variable has the old
-    parameter. In `__init__`, whose end is checked anyway, there is no error. A value that does not depend on the lost
-    parameters is refused only if it is a constant, or nothing but its graph refers to its leaves.
+    `old` is the attribute `name` of `model`, and `x` replaces it. If `inside` is not "", `old` and `x` are parts of the
+    old and of the new attribute, at the same place, and `inside` is the code that leads there, such as ".w".
+
+    There is a warning and no error if the value may be a state. It may be a state in a call of a model, if it also
+    depends on another leaf that something refers to, or if a variable has the old parameter. In `__init__`, after which
+    the model is checked anyway, there is no error. A value that does not depend on the lost parameters is refused only
+    if it is a constant, or if nothing but its graph refers to its leaves.
     """
     values = values_in(x)
     made = [item for item in values if item.op is not None or (item._da is not None and item._is_constant_result)]

@@ -48,7 +48,7 @@ def refuse_class_attributes(cls: type[Model]) -> None:
     own = vars(cls)
     for name, held in _attributes_of(cls).items():
         owner = next(base for base in cls.__mro__ if name in vars(base))
-        if owner is not cls and issubclass(owner, Model):  # it may have instances and a list of them by now
+        if owner is not cls and issubclass(owner, Model):  # the base class may have a list of its instances by now
             continue
         descends = descends_always if name in own else _is_builtin_or_module
         if name in own and not name.startswith("__") and (hidden := hidden_leaves(held, cls)):

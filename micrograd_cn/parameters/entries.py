@@ -60,7 +60,7 @@ def is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
     """Return whether `x` is one entry of `entries`: a leaf, or a sequence or array that has entries, and nothing else.
 
     Args:
-        x: any object.
+        x: the object in question.
         around: the ids of the sequences that contain `x`. A sequence that contains itself is no entry.
     """
     if isinstance(x, Value):
@@ -95,10 +95,16 @@ def shape_in_words(tree: object) -> str:
 
 
 def why_no_entry(model: Model, entries: Mapping[str, Any], names: list[str]) -> str:
-    """Return the end of the message for entries that only `model` or only a state has, if calls may be the reason.
+    """Return the end of an error message about entries that only `model` or only a saved state has.
 
-    `names` are the names of these entries. A call of a recurrent model may replace its first state, which is a leaf, by
-    a value that it computes. The leaf is an entry of the model's state, but a computed value is not.
+    The text says how calls of the model may be the reason; it is "" if they are not. For example, a call of a recurrent
+    model may replace its first state, which is a leaf, by a value that it computes. The leaf is an entry of the model's
+    state, but a computed value is not.
+
+    Args:
+        model: the model.
+        entries: the entries of the model, by name.
+        names: the names of the entries that only the model or only the saved state has.
     """
     for name in names:
         owner: Any = model
@@ -121,9 +127,10 @@ def refuse_unsaved(model: Model, entries: Mapping[str, Any]) -> bool:
 
     Return whether there are constants that operations have computed, some of which may have been found to be states.
 
-    The `entries` of the model's state would lack its number. A value was probably meant to be a parameter if nothing
-    but graphs refers to its leaves, as after `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also
-    raised if an item of a collection was a parameter, and is now something that is never trained.
+    Without the error, a saved state would lack the number of this value. `entries` has the entries of the model's
+    state. A value was probably meant to be a parameter if nothing but graphs refers to its leaves, as after
+    `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also raised if an item of a collection was a
+    parameter, and is now something that is never trained.
     """
     modules: list[Model] = []
     computed: list[tuple[str, Value]] = []

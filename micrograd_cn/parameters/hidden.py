@@ -29,8 +29,8 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
     It is no error if the model has some of the parameters in the same object also elsewhere.
 
     Args:
-        model: the model.
-        attributes: its attributes, with their names, or the new one of them.
+        model: the model, whose class the message names.
+        attributes: pairs of a name and an attribute: all attributes of the model, or only the new one.
     """
     entered = {id(model)}
     waiting = [(f"{name}", x) for name, x in attributes]
@@ -51,9 +51,10 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
 
 
 def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
-    """Return the leaves to train to which `x` refers where no parameters are looked for, each with the code behind x.
+    """Return the leaves to train to which `x` refers where no parameters are looked for.
 
-    `owner` is the model or the class that has `x`.
+    Each item of the list is a pair: the code behind `x`, such as ".args", that leads to the leaf or to a collection
+    that has it, and the leaf. `owner` is the model or the class that has `x`.
     """
     held: list[tuple[str, Any]] = []
     if isinstance(x, dict):

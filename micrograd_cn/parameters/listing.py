@@ -1,4 +1,4 @@
-"""List the parameters of a model, each with its path, and know which models were listed."""
+"""List the parameters of a model, each with its path, and remember which models were listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raise an error, or warn, where an item of a collection was a parameter, and is now something that nothing trains."""
+"""Raise an error, or warn, if an item of a collection was a parameter, and is now something that nothing trains."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from .unheld import with_unheld_leaves
 def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
     """Raise TypeError if a place in a collection of `model` had a parameter, and now has something never trained.
 
-    That is a number, a constant that an operation computed, or a value whose only leaves are those that were replaced.
-    Warn if it is a value that also depends on other leaves. Otherwise, take note of the places of the parameters, and
-    of constants that calls have put into a collection that had no parameters at the end of `__init__`: these are
-    states, and no parameters.
+    Three things are never trained: a number, a constant that an operation computed, and a value whose only leaves are
+    those that were replaced. If a value also depends on other leaves, there is only a warning.
+
+    Otherwise, take note of the places of the parameters. Also take note of constants that calls have put into a
+    collection that had no parameters at the end of `__init__`: these are states, and no parameters.
 
     Args:
         model: a module of a user's class. Its attributes are looked at, and not the modules inside it.

@@ -1,4 +1,7 @@
-"""What an object holds, and the way through it: attributes, `__slots__`, items of collections, elements of arrays."""
+"""List the members of an object, and walk through all of them.
+
+Members are attributes, also those in `__slots__`, items of collections, and elements of arrays.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the functions of this folder know of a model: the base class of `Module`, and what users' classes override."""
+"""Define `Model`, the base class of `Module`, as far as the functions of this folder use a model.
+
+The functions of this module tell which methods of `Module` a user's class overrides, and which models are called now.
+"""
 
 from __future__ import annotations
 
@@ -70,11 +73,11 @@ def lists_its_parameters(x: Model) -> bool:
     return names_its_parameters(type(x)) or callable(vars(x).get("parameters"))
 
 
-beginning: set[int] = set()  # the ids of the modules whose `__init__` is running, after which `check_after` looks
+beginning: set[int] = set()  # the ids of the modules whose `__init__` is running; `check_after` checks them at its end
 
 
 def is_checked(cls: type[Model]) -> bool:
-    """Return whether `check_after` looks at each object of the class `cls` after its `__init__`."""
+    """Return whether the `__init__` of the class `cls` is wrapped by `check_after`, which checks each new object."""
     return hasattr(cls.__init__, "__wrapped__")
 
 

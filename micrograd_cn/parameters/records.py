@@ -1,4 +1,4 @@
-"""Where a model had its parameters when they were last looked at, and which arrays it has."""
+"""Remember where a model had its parameters when they were last looked at, and which arrays it has."""
 
 from __future__ import annotations
 
@@ -71,8 +71,9 @@ class _Record:
         items: for each attribute that is a list or an array, the list of its items, when its places were found.
         arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
             it from the model, the list of its items, and their addresses in memory, which are compared fast.
-        frozen: the names of attributes in which a computed value took the place of a parameter that is not trained, and
-            of collections without parameters to train that have, or had, others, such as running means.
+        frozen: the names of attributes with parameters that are not trained, such as running means. A constant that
+            takes the place of such a parameter is a parameter, too, and no state. The attribute is a collection in
+            which no parameter is trained, or a computed value that took the place of such a parameter.
         lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
     """
 

@@ -1,4 +1,7 @@
-"""Leaves in a model that are no parameters: states and constants that calls compute, and inputs that they keep."""
+"""Tell the parameters of a model from its other leaves: states and constants that calls compute, and inputs.
+
+A call of a model may keep an input, as an attribute of the model.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from .records import records
 
 
 def mark_kept(constants: Iterable[Value]) -> None:
-    """Mark constants that a model has as no parameters of it; see `is_kept`."""
+    """Mark constants in a model, which are then no parameters of the model; see `is_kept`."""
     for x in constants:
         x._da = x._db = 0.0
 

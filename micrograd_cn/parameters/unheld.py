@@ -1,4 +1,4 @@
-"""Computed values whose leaves nothing but a graph refers to, so that nothing will ever train these leaves."""
+"""Find computed values whose leaves nothing but a graph refers to, so nothing will ever train these leaves."""
 
 from __future__ import annotations
 

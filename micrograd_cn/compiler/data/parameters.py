@@ -284,7 +284,7 @@ def add_gradients(found: Iterable[Gradients]) -> None:
 def _add_part(part: Gradients, changed: list[tuple[Iterable[Value], list[float]]]) -> None:
     """Add gradients to the `grad` of their parameters, as `add_gradients` does.
 
-    Before nodes get another `grad`, they are appended to `changed`, with those that they have.
+    Before nodes get another `grad`, they are appended to `changed`, with the `grad` that each of them has until then.
     """
     parameters, gradients, weight, unreached, captured = part
     if weight != 1.0:

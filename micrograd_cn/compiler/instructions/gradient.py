@@ -62,7 +62,7 @@ class _ReverseMode:
         self.per_sample = {*self._graph.inputs}
         [self._root] = self._graph.outputs
         self._certain = {self._root}  # nodes that a gradient reaches, whatever the operations on the path select
-        # For each other node, the users that may pass a gradient to it, each with the `slot` of `_spread`.
+        # For each other node, the nodes that may pass a gradient to it, each with the `slot` of `_spread`.
         self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
         # The arguments of those calls of `_spread` that are not in `_sources` yet: few graphs ever need them there
         self._spreads: list[tuple[Value, Sequence[Value], int | None]] = []
@@ -70,7 +70,8 @@ class _ReverseMode:
         self._reach_totals: dict[int, int] = {}  # the total of each of these numbers, where one is needed
         self._scatters: dict[tuple[Value, ...], Scatter] = {}  # by the operands from which `take` selects
         self._scattered: set[Value] = set()  # the nodes of `take` whose gradients are scattered
-        self._reach_scatters: dict[Value, Scatter] = {}  # for some of them, in which rows a gradient is scattered
+        # For some of these nodes, totals that tell whether a gradient reaches each operand in any row
+        self._reach_scatters: dict[Value, Scatter] = {}
         self._slots: dict[tuple[Op, int], tuple[list[bool], list[bool]]] = {}  # the results of `_slots_of`
 
     def run(self) -> None:
@@ -105,8 +106,8 @@ class _ReverseMode:
         A contribution is the node's gradient times the partial derivative.
 
         Args:
-            op: the node's operation.
-            node: the node.
+            op: the operation of `node`.
+            node: the node whose gradient is propagated to its operands.
             upstream: the instruction number of the node's gradient.
             contributions: the summands of all gradients, to which this method adds the products.
         """
@@ -237,10 +238,10 @@ class _ReverseMode:
         """Record that a gradient may flow from a node to some of its operands, for `_reach_of`.
 
         Args:
-            source: the node.
-            targets: the operands.
-            slot: the index of the operand among the node's operands, if the node's operation may leave the operand
-                unselected; else None. If there are several operands, it may leave none unselected.
+            source: the node whose gradient flows on.
+            targets: the operands of `source` to which the gradient may flow.
+            slot: the index of the only operand in `targets` among the operands of `source`, if the operation of
+                `source` may leave it unselected. It is None if the operation can leave none of `targets` unselected.
         """
         if slot is None and source in self._certain:
             self._certain.update(targets)

@@ -24,7 +24,7 @@ from . import gathers, maps, sums
 
 
 class Tables:
-    """The tables of a plan. Their memory is freed with this object.
+    """The tables of a plan, which kernels read. Their memory is freed with this object.
 
     Args:
         plan: the stages, and the places of values in memory. `Tables` sets the attribute `call` of each stage that is
@@ -32,7 +32,7 @@ class Tables:
         machine: the machine that the tables are for.
 
     Attributes:
-        all: all tables.
+        all: every table that was stored. The list keeps the memory of the tables alive.
         kernels: a dict from the name of each kernel that the tables need to the function that writes the kernel.
         fast: whether the tables have the addresses of the optimised versions of the kernels.
         pack_calls: the calls that copy scalars to contiguous places. The program makes these calls after the stages of

@@ -401,7 +401,7 @@ class SampledCheck:
         """
         wrong = []
         for k, (comparison, _) in enumerate(of_arrays):
-            if comparison.note == TOO_FEW_CALLS:  # all calls that are left, since an equal share may tell of no array
+            if comparison.note == TOO_FEW_CALLS:  # it may use all calls that are left: a share may be too small again
                 [of_arrays[k]] = compare_within_budget(self._problem, [jobs[k]], once=True)
                 if of_arrays[k][0].agrees is False:
                     wrong.append(of_arrays[k][1])

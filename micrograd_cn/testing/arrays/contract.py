@@ -294,8 +294,8 @@ def _first_difference(
 
     Args:
         problem: the function and its derivative.
-        found: a gradient.
-        expected: the gradient that it should be.
+        found: the gradient that the backward pass has returned.
+        expected: the gradient that `found` should be equal to.
         usual: numbers about as large as the terms that `expected` is the sum of; by default `expected` itself. They
             tell how far the gradients may be rounded where the terms cancel.
     """

@@ -236,7 +236,7 @@ REVISIONS: tuple[Revision, ...] = (
 
 
 def _revised(found: Attempt, agrees: bool | None, note: str, noisy: bool | None = None) -> Attempt:
-    """Return the attempt with another verdict and note; `noisy` stays as it is if it is None."""
+    """Return the attempt `found` with another verdict and note. Unless `noisy` is None, it replaces the attempt's."""
     comparison = found.comparison
     noisy = comparison.noisy if noisy is None else noisy
     return replace(found, comparison=replace(comparison, agrees=agrees, note=note, noisy=noisy))
@@ -246,7 +246,7 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
     """Compare with steps of other sizes, if that may tell more; return the better attempt, or None if none was made.
 
     Args:
-        question: the question that is asked.
+        question: the derivative in question, and the direction.
         found: the best attempt so far.
         steps: how far each moved element moves.
         beside_0: whether `steps` are shorter than before since even the finest steps crossed 0.
@@ -255,7 +255,7 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
         return None
     again = question.attempt_with_steps(steps)
     longer, shorter = steps.max() > question.steps.max(), steps.max() < question.steps.max()
-    # In steps that are larger than a feature of f, it looks like a kink, which is no mistake and no excuse.
+    # In steps that are larger than a feature of f, the feature looks like a kink, which is no mistake and no excuse.
     wrong = again.is_wrong and not again.is_kink
     right = bool(again.comparison.agrees) and not (again.is_kink and longer and found.is_wrong)
     if right and found.is_wrong and not beside_0 and _is_clearly_wrong(found.comparison):

@@ -145,7 +145,7 @@ class Case:
         self.change = _change_over(phi, self.first)
         near = _change_over(phi, last) if half else self.change
         self.moved = self.change / self.first if math.isfinite(self.change) else 0.0
-        if self.moved:  # the gradient may be wrong, or 0 at a stationary point: the change bounds what is typical
+        if self.moved:  # the gradient may be wrong, or 0 at a stationary point, so the change bounds the typical slope
             beside = math.sqrt(self.problem.eps) * min(self.moved, near / last)
             phi.typical_slope = typical_slope = min(typical_slope, TYPICAL_MOVE * self.moved)
             typical_slope = max(typical_slope, beside)
@@ -161,7 +161,7 @@ class Case:
         return self._tolerance
 
     def _choose_tolerance(self) -> ArrayTolerance:
-        """Return the tolerance. If `phi` may be far flatter in shorter steps, it is computed from the slope there."""
+        """Return the tolerance. If `phi` may be far flatter in shorter steps, their slope decides what is typical."""
         problem, phi, moved, typical_slope = self.problem, self.phi, self.moved, self._typical_slope
         half = self.half_precision
         if not half and moved and typical_slope > phi.typical_slope:  # f may be far steeper in large steps, as x**4 is
@@ -261,7 +261,7 @@ class Case:
             return comparison, tolerance
         most = math.inf if half else _max_analytic_noise(phi, rounding, tolerance.typical_slope)
         rounded = tolerance.analytic_error
-        if not half and comparison.agrees is not None:  # as much noise as may be must make a difference
+        if not half and comparison.agrees is not None:  # no use in measuring if the largest noise changes no verdict
             noisiest = replace(tolerance, analytic_error=max(rounded, most))
             if self.compare_at_point(rounding, noisiest) == comparison:
                 return comparison, tolerance
@@ -273,7 +273,10 @@ class Case:
 
 
 def leaves_domain(case: Case) -> Comparison | None:
-    """Say that the largest steps leave f's domain, if `case.phi` is not finite there, and smaller ones may stay."""
+    """Say that the steps are too large if `case.phi` is not finite in the largest steps, but may be in smaller steps.
+
+    The largest steps may leave the domain of f, and smaller steps may stay inside it.
+    """
     if math.isfinite(case.change) or not _moves_beyond_own_size(case.phi):
         return None
     note = "outside the domain: the steps are too large"
@@ -450,10 +453,10 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
     result is False, since rounding may hide the changes in small steps.
 
     Args:
-        phi: the function.
-        slope: its numerical derivative at 0.
+        phi: the function of one number that is differentiated.
+        slope: the numerical derivative of `phi` at 0.
         mismatch: the distance of the analytic derivative from `slope`.
-        steps: the small steps.
+        steps: small steps, for which the difference quotients are computed, to both sides.
     """
     scatter = MAX_SCATTER * min(mismatch, math.fabs(slope))
     if not all(math.fabs(phi(t) / t - slope) <= scatter for h in steps for t in (h, -h)):

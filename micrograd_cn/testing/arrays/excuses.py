@@ -148,7 +148,8 @@ def rounding_of_cancelling_parts(doubt: Doubt) -> str:
     bits = MAX_ANALYTIC_NOISE * phi.problem.eps
     if MIN_SIGNAL_TO_NOISE * (math.fabs(numeric.slope) + numeric.error) > doubt.mismatch:
         return ""
-    if doubt.mismatch > bits * norm(phi.u, phi.outputs) / math.fabs(phi.divisor):  # more than such slopes may explain
+    # Rounding of numbers as large as the outputs would not explain so large a mismatch
+    if doubt.mismatch > bits * norm(phi.u, phi.outputs) / math.fabs(phi.divisor):
         return ""
     slopes = [math.fabs(phi(t) / t) for k in range(4) for t in (FAR_STEP * 0.5**k, -FAR_STEP * 0.5**k)]
     rounding = bits * max(filter(math.isfinite, slopes), default=0.0)
@@ -176,8 +177,9 @@ def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
     Larger steps miss such a feature. It explains the mismatch under three conditions. The difference quotients in the
     finest steps differ visibly from the numerical derivative, unlike those of a smooth function whose derivative is
     noisy. The analytic derivative changes by about as much as the mismatch within a few finest steps, unlike that of a
-    staircase. In the mean over some interval of about that length, or shorter, it agrees. It may change by half as much
-    if that mean is so exact that it contradicts the numerical derivative, and confirms the analytic one.
+    staircase. In the mean over some interval of about that length, or shorter, the analytic derivative agrees. A change
+    of half as much suffices if that mean is so exact that it contradicts the numerical derivative, and confirms the
+    analytic one.
     """
     phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
     if doubt.confirmed or doubt.is_kink:
@@ -238,15 +240,17 @@ def treads_of_a_factor(doubt: Doubt) -> str:
 
     XLA's tanh is an example: below -17.8, it is -1 and some last bits, and below -20 it is -1 exactly. A function such
     as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its derivative there lacks the part
-    of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. Four conditions must hold. As far as the
-    next jump, f has the slope of the numerical derivative. The jump is too high for rounding of f's outputs, but not
-    for rounding of a factor, or it is so near that f has as many treads as rounding makes. It is so high that treads of
-    this width may cause the mismatch. Relative to the derivative, the mismatch vanishes in the mean over some wider
-    interval.
+    of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x.
+
+    Four conditions must hold. First, f has the slope of the numerical derivative as far as the next jump. Second, the
+    jump is too high for rounding of f's outputs. But rounding of a factor may explain the jump, or it is so near to the
+    point that f has as many treads as rounding makes. Third, the mismatch times the distance of the jump is at most
+    `MAX_TREADS` times the height of the jump, so treads of this size may cause the mismatch. Fourth, relative to the
+    derivative, the mismatch vanishes in the mean over some wider interval.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric.slope
     rounding = max(phi.rounding_beside_largest, phi.intermediate_rounding())
-    of_factor = numeric != 0.0 and rounding > FEATURE * phi.rounding  # `staircase` looks at what stands still itself
+    of_factor = numeric != 0.0 and rounding > FEATURE * phi.rounding  # an f that does not change is for `staircase`
     reach = min(MAX_TREADS * rounding / doubt.mismatch, doubt.problem.steps.first_steps[0]) if of_factor else 0.0
     narrow = min(_narrow_tread(phi), FAR)
     wide = doubt.problem.steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
@@ -331,13 +335,14 @@ def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
 
 
 def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
-    """Return whether the derivative that is checked oscillates around the slope `numeric` in short steps, as `phi` may.
+    """Return whether `phi` and the derivative that is checked oscillate in short steps, around the slope `numeric`.
 
-    The numerical derivative is then a mean of it, as that of lgamma between its poles is, and says nothing about the
-    derivative at the point. `_has_narrow_features` does not see such features if rounding of f hides them. If the
-    values of `phi` scatter less around a parabola than such a derivative predicts, `phi` is smooth, and the derivative
-    is wrong. Where even the finest steps reach the next pole, some points miss most of the poles, and the prediction is
-    too large. There, `phi` is smooth only if it scatters by no more than rounding, and the prediction is far more.
+    If the derivative oscillates, as that of lgamma does between its poles, the numerical derivative is only a mean of
+    it, and says nothing about the derivative at the point. `_has_narrow_features` does not see such features if
+    rounding of f hides them. A wrong derivative may oscillate, too, although `phi` itself does not. If the values of
+    `phi` scatter less around a parabola than such a derivative predicts, `phi` is smooth, and the derivative is wrong.
+    Where even the finest steps reach the next pole, some points miss most of the poles, and the prediction is too
+    large. There, `phi` is smooth only if it scatters by no more than rounding, and the prediction is far more.
     """
     random = np.random.default_rng(0)  # evenly spaced points may all lie at the same distance from a pole
     reach = OSCILLATION_REACH * phi.problem.steps.finest
@@ -366,8 +371,8 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
 def _is_unresolved(phi: DirectionalFunction, numeric: float) -> bool:
     """Return whether `phi` changes as much between neighbouring numbers as over far larger steps, and not by rounding.
 
-    A sawtooth does at points so large that a tooth is hardly wider than the distance of neighbouring numbers. Then
-    nothing tells how steep it is between its jumps. `numeric` is the slope of `phi` over larger steps.
+    A sawtooth is an example, at points so large that a tooth is hardly wider than the distance of neighbouring numbers.
+    Then nothing tells how steep the sawtooth is between its jumps. `numeric` is the slope of `phi` over larger steps.
     """
     problem = phi.problem
     rounding = max(phi.rounding, phi.rounding_beside_largest)
@@ -427,7 +432,7 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
 
 
 def _narrow_tread(phi: DirectionalFunction) -> float:
-    """Return a step. If the treads of f are narrower, they are so many that rounding may have made them."""
+    """Return a width, as a step: if the treads of f are narrower, they are so many that rounding may have made them."""
     moved = phi.moved_elements
     longest, largest = (float(np.max(np.abs(each[moved]), initial=0.0)) for each in (phi.v, phi.x))
     return 2.0 ** (-MANY_TREADS * phi.problem.bits) * max(1.0, largest) / longest if longest else 0.0
@@ -455,8 +460,8 @@ def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bo
 def _is_off_over_intervals(phi: DirectionalFunction, mismatch: float) -> bool:
     """Return whether the derivative is also wrong in its mean over some wide interval.
 
-    It is if the difference of its mean from the mean of the numerical derivative is more than half of `mismatch`, the
-    difference at the point, and more than twice its own estimated error.
+    The difference of the two means, of the derivative that is checked and of the numerical one, must exceed two bounds:
+    half of `mismatch`, which is their difference at the point, and twice the estimated error of the difference.
     """
     means = [mean_over_interval(phi, h) for h in WIDE_INTERVALS]
     return any(

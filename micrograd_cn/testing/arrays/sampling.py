@@ -48,8 +48,8 @@ def random_direction(problem: Problem, random: np.random.Generator, g: Vector | 
 
     A direction says how far each element moves. An element moves uphill if its move has the sign of its entry in
     the gradient `g`, so the function grows. If `g` is None, the signs of all moves are random. Each element moves
-    by at least half of its entry in `Problem.scale`, and by less than the whole entry. Only an element that is infinite
-    or nan, as its entry in `g` is, does not move.
+    by at least half of its entry in `Problem.scale`, and by less than the whole entry. An element does not move if both
+    the element and its entry in `g` are infinite or nan.
     """
     if g is None:
         uphill = 0.0
@@ -70,10 +70,11 @@ def random_direction(problem: Problem, random: np.random.Generator, g: Vector | 
 def choose_elements(
     problem: Problem, random: np.random.Generator, g: Vector | None, among: NDArray[np.bool_]
 ) -> list[int]:
-    """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, random others.
+    """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, and random ones.
 
-    None of the first two is infinite or nan itself. The steepest element is the one for which gradient times
-    `Problem.scale` is largest. The random elements are drawn from one array after the other.
+    Elements that are infinite or nan themselves are not among the first two. The steepest element is that for which
+    the absolute value of gradient times `Problem.scale` is largest. The random elements are drawn from one array after
+    the other.
 
     Args:
         problem: the function, its derivative and the point.
@@ -99,5 +100,5 @@ def choose_elements(
 
 @functools.cache
 def _signed_steps(uphill: float) -> Vector:
-    """Return `STEP_SIZES` with signs: the share `uphill` of them is positive, and so is half of the others."""
+    """Return `STEP_SIZES` with signs: the share `uphill` of them is positive, and so is half of the rest."""
     return np.where(np.arange(STEP_SIZES.size) % 8 < 4 * (1 - uphill), -STEP_SIZES, STEP_SIZES)

@@ -106,12 +106,18 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
 
 
 def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float) -> Iterator[tuple[float, float]]:
-    """Yield, for each side on which the function jumps off a straight line within `reach`, where it does, and how far.
+    """Yield the step in which the function jumps off a straight line, and the height of the jump, for each side.
 
-    The line has the slope `slope`. On the treads of a staircase, the function has this slope, and its slope over many
-    treads differs by `off`. It has left the line where it is farther away than rounding explains, and than a small part
-    of what `off` explains. A function that is continuous there changes by hardly anything in the last interval of the
-    bisection.
+    The function has left the line if its distance from the line exceeds rounding, and exceeds a small part of the
+    distance that the slope `off` would give in this step. A side of the point is left out if the function has left the
+    line already in the finest step, or if it has not left the line in the step `reach`. Otherwise bisection finds the
+    jump. If the function is continuous there, the height is nearly 0.
+
+    Args:
+        phi: the function.
+        reach: the largest step.
+        slope: the slope of the line. On the treads of a staircase, the function has this slope.
+        off: by how much the slope of the function over many treads differs from `slope`.
     """
 
     def away(t: float) -> float:
@@ -160,7 +166,7 @@ class _Line(NamedTuple):
     outputs: Vector
 
     def nearer(self, factor: float) -> _Line:
-        """Return the line at a point that is nearer to 0 by the factor, with a direction that is as much shorter."""
+        """Return a line through the point x divided by `factor`. The direction is divided by `factor`, too."""
         x = self.problem.arguments.rounded(self.x / factor)
         return self._replace(v=self.v / factor, x=x, outputs=self.problem.value(x))
 
@@ -180,7 +186,10 @@ class _Line(NamedTuple):
 
     @property
     def smallest_move(self) -> Vector:
-        """How far each element moves in the smallest step: by at least its last bit, and in half precision by that."""
+        """How far each element moves in the smallest step: in half precision by its last bit, else by at least that.
+
+        In other types than half precision, it moves as in the finest step of the problem if that is more.
+        """
         last_bits, move = self.last_bits, self.problem.steps.finest * self.v
         return last_bits if self.problem.half_precision else np.where(np.abs(move) > np.abs(last_bits), move, last_bits)
 
@@ -196,9 +205,10 @@ def is_step_function(phi: DirectionalFunction) -> bool:
     """Return whether f is a step function along the direction of `phi`, so its slope at the point is 0.
 
     Far from 0, even the smallest steps may be longer than the treads of a step function: in float32, floor(x) is x for
-    each x above 8388608. If so, steps are looked for at points that are nearer to 0. Where they are found, the outputs
-    jump. They must not jump farther at the points that are farther from 0, and not less far, except by their last bits.
-    Five calls of f suffice to return False for a smooth function, except in half precision.
+    each x above 8388608. Therefore f is also looked at at points that are nearer to 0. If it is a step function at one
+    of them, the heights of its jumps there are known. At the points that are farther from 0, at least half of the
+    outputs must not change, or must jump by about the same heights, except for their last bits. Five calls of f suffice
+    to return False for a smooth function, except in half precision.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     if _heights_of_steps(line, 0.0 if phi.problem.half_precision else LEAST_SUBNORMALS) is not None:
@@ -225,7 +235,7 @@ def _changes_at_once(line: _Line) -> bool:
     if line.problem.half_precision:
         return bool(2 * np.count_nonzero((changes != 0.0) & weighted) > np.count_nonzero(weighted))
     tall = 2.0 ** (-STEP_BITS * line.problem.bits) * np.abs(line.outputs)
-    return bool(((changes != 0.0) & (changes < tall) & weighted).any())  # others jump at the point itself
+    return bool(((changes != 0.0) & (changes < tall) & weighted).any())  # taller changes are jumps at the point itself
 
 
 def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
@@ -234,8 +244,8 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     The outputs of a step function stay the same in the smallest steps, or jump at the point itself. At least half of
     them jump by far more than rounding could explain. They do not change with each last bit of the point, unlike those
     of a sawtooth. In half precision, rounding may change some outputs in the smallest steps, but at least half must
-    stay the same. An output that does not jump has the height 0. So has one that jumps by at most so many `subnormals`,
-    the smallest numbers of the type.
+    stay the same. An output that does not jump has the height 0. So has an output that jumps by at most `subnormals`
+    times the smallest positive number of its type.
     """
     problem, half = line.problem, line.problem.half_precision
     here, weighted, smallest = np.abs(line.outputs), line.weighted, line.smallest_move
@@ -243,7 +253,7 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
         return None
     at_once = [line.changes(move) for move in (smallest, -smallest)]
     moved_at_once = (at_once[0] != 0.0) | (at_once[1] != 0.0)
-    if not half:  # on each side of the point, a step function keeps its value; rounding alone changes it all the time
+    if not half:  # on each side of the point, a step function keeps its value; rounding changes a value in most steps
         for part in NEXT_STEPS:
             other = weighted & (line.changes(part * smallest) != at_once[int(part < 0.0)])
             if np.count_nonzero(other) > CHANGING_SHARE * np.count_nonzero(weighted):
@@ -291,9 +301,10 @@ def _changes_with_each_bit(line: _Line) -> NDArray[np.bool_]:
 def _may_jump(line: _Line, heights: Vector) -> bool:
     """Return whether at least half of the outputs may be those of a step function that jumps by `heights`.
 
-    In growing steps from the last bits of the point on, such an output stays the same, or first changes by about as
-    much, or by a few of its own last bits if these are larger than the height. Growing steps may cross several treads
-    at once, both here and where `heights` were found.
+    The point is moved by growing steps, which begin with its last bits. An output of a step function does not change,
+    or its first change is about as large as its entry in `heights`. The change may also be a few last bits of the
+    output if these are larger than the height. Growing steps may cross several treads at once, both here and where
+    `heights` were found.
     """
     problem, moving = line.problem, heights > 0.0
     first = np.zeros(heights.size)
