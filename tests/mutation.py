@@ -61,8 +61,9 @@ TESTS = {  # files and folders of tests/ that the layout does not give to a modu
     "__main__": "test_cli.py",
     "derivatives": "test_functional.py test_saved_files.py",
     "losses": "test_loss_options.py",
-    **dict.fromkeys(("module", "moved", "nn", "optim"), "test_saved_files.py"),
-    "parameters": "test_module.py test_nn.py test_saved_files.py",
+    **dict.fromkeys(("moved", "nn", "optim"), "test_saved_files.py"),
+    "module": "parameters test_nn.py test_saved_files.py",
+    "parameters": "test_module.py test_nn.py test_saved_files.py graph/test_array_updates.py",
     "text/expression": "test_cli.py",
     "text/words": "test_cli.py picture",
 }

@@ -147,12 +147,13 @@ def usual_parameters(model: Model) -> list[Value] | None:
     if users:
         if any(map(parameters_in_class, users)):
             return None
+        if any(map(has_holders, users)):  # `parameters_in_class` has just looked
+            refuse_shared(modules, model)
         record = records.get(id(model))
         if record is None or record.lists != lists:
             for module in modules:
                 if type(module) in users:
                     refuse_lost(module, model)
-            refuse_shared(modules, model)
             record_of(model).lists = [x.copy() for x in lists]
     listed = list(found)
     if listed:

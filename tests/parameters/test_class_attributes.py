@@ -82,6 +82,28 @@ def test_a_class_may_list_its_instances_and_their_parameters():
         assert made.parameters() == [made.w]
 
 
+@pytest.mark.parametrize("use", [Module.parameters, lambda model: [*model.named_parameters()]], ids=["fast", "paths"])
+def test_parameters_that_a_method_puts_into_the_class_are_refused_when_they_are_listed(use):
+    class Line(Module):
+        mine: ClassVar = []
+        others: ClassVar = []
+
+        def __init__(self):
+            self.w = Value(1)
+            self.mine.append(self.w)
+
+        def extend(self):
+            self.others.append(Value(2))
+
+    line = Line()
+    for model in (line, Keeper([line, {1: 2.0}])):  # the dict keeps the fast way from being taken
+        use(model)
+    line.extend()
+    for model in (line, Keeper([line, {1: 2.0}])):
+        with pytest.raises(TypeError, match=r"^Line\.others\.0 is an attribute of the class"):
+            use(model)
+
+
 def in_class(annotation, held):
     """Return a function that makes a class of modules with an annotated attribute."""
     return lambda: type("Net", (Module,), {"w": held(), "__annotations__": {"w": annotation}})

@@ -166,6 +166,15 @@ def test_a_matrix_of_parameters_is_found_as_an_array_is():
     assert [name for name, _ in model.named_parameters()][-1] == "m.1.1"
 
 
+def test_lists_that_share_their_items_are_searched_once():
+    """There are 2 ** 40 ways through these lists to the parameter."""
+    shared = [Value(1.0)]
+    for _ in range(40):
+        shared = [shared, shared]
+    model = Keeper(shared)
+    assert len(list(model.named_parameters())) == len(model.parameters()) == 1
+
+
 class Leaves(list):
     __slots__ = ("bias",)
 

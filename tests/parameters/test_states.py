@@ -11,7 +11,7 @@ from micrograd_cn import Value, no_grad
 from micrograd_cn.nn import Module
 from micrograd_cn.optim import SGD
 
-from .models import BECAME_COMPUTED, State
+from .models import BECAME_COMPUTED, Keeper, State
 
 
 class Recurrent(Module):
@@ -142,3 +142,7 @@ def test_a_state_that_is_missing_or_unexpected_in_a_file_says_how_to_begin(tmp_p
         State().load(tmp_path / "called.json")
     with pytest.raises(ValueError, match=rf"'h', 'hs' are unexpected; State\.h is no parameter: .*{write}"):
         called.load(tmp_path / "first.json")
+    with pytest.raises(ValueError, match=r"'held\.0\.h', .* are missing; .* assigned State\.h"):
+        Keeper([State(), {}]).load_state_dict(Keeper([called, {}]).state_dict())
+    with pytest.raises(ValueError, match=r"'held\.a' is missing$"):
+        Keeper({"a": Value(1.0), "b": 1.0}).load_state_dict({})
