@@ -194,7 +194,7 @@ def write_part(plan: Plan, part: Part, name: str, fma: bool) -> Function:
 
     Args:
         plan: the stages, and the places of values in memory.
-        part: the part.
+        part: the part of the plan, whose stages the function computes.
         name: the function's name.
         fma: whether the machine has FMA, which multiplies and adds with one rounding.
 

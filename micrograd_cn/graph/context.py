@@ -281,7 +281,7 @@ def suppresses_recording(op: Op, operands: Sequence[Any], data: float) -> bool:
     """Return whether `no_grad()` is on, so the result of an operation is not recorded but becomes a constant.
 
     Args:
-        op: the operation.
+        op: the operation that was computed.
         operands: the operands of the operation, nodes or numbers.
         data: the result of the operation.
 

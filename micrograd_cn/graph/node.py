@@ -105,7 +105,7 @@ class Node(NumpyMethods):
             does not corrupt the gradient. The entry is 0.0 for an operand that the operation did not select, such as
             the smaller operand of `maximum`. The entry of a constant operand is 0.0 too, rather than the true
             derivative, unless the operation computes all its partials together, as `sum` and `logsumexp` do.
-        label: the name.
+        label: the name of the node in messages and drawings.
         requires_grad: False for a constant, such as the 2 in `x * 2` or a detached value. A constant gets no gradient,
             and backward does no work for it. Assign True or False. For speed, nobody checks what is assigned, and a
             text such as "False" counts as true. If you assign False to an interior node, no gradient flows through it

@@ -27,7 +27,7 @@ class Question:
 
     Attributes:
         optimizer: a reference to the optimiser.
-        parameters: its parameters.
+        parameters: the parameters of the optimiser, as a set.
         missed: whether a call of `backward` has reached none of them.
         reached: whether a compiled function has added gradients to some of them.
     """

@@ -102,7 +102,7 @@ def why_no_entry(model: Model, entries: Mapping[str, Any], names: list[str]) -> 
     state, but a computed value is not.
 
     Args:
-        model: the model.
+        model: the model whose entries differ from those of the saved state.
         entries: the entries of the model, by name.
         names: the names of the entries that only the model or only the saved state has.
     """

@@ -89,7 +89,7 @@ class Flow:
         root: the node whose graph is drawn.
         ran: whether backward() has run, that is, whether the gradient of the root is not 0.
         nodes: the nodes of the graph, operands first.
-        boxes: the boxes.
+        boxes: the boxes of the picture, each for a node or for a folded part of the graph.
         edges: the edges between boxes.
         box_of: the box of each node.
         received: a dict from each node to the list of the contributions to its gradient.

@@ -16,7 +16,7 @@ class Step:
     Attributes:
         node: the node that sends the contribution.
         slot: the index of the operand.
-        operand: the operand.
+        operand: the operand of `node` at this index, which gets the contribution.
         partial: the local derivative.
         upstream: the gradient of `node`; None if no gradient reached it.
         contribution: what is added to the gradient of the operand; None if no gradient flows to the operand.
@@ -65,7 +65,7 @@ class BackwardPass:
 
     Attributes:
         root: the node where the pass begins, with the gradient 1.
-        steps: the steps.
+        steps: the steps, in the order in which `backward()` takes them.
         index: a dict from (sending node, index of the operand) to the index of the step.
         sent: a dict with the same keys, whose values are the contributions. Steps in which nothing flows are left out.
         arrivals: for each node, the indices of the steps that send to it.

@@ -21,7 +21,7 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     `TooNoisy`, only if it happens at more than half of the points.
 
     Args:
-        f: the function.
+        f: the function whose gradient is checked.
         arguments: for each argument of `f`, one of three things. A Hypothesis strategy, such as `points((2, 3))`, draws
             the argument. A tuple of ints is a shape; it stands for arrays of doubles whose elements are near neither 0
             nor each other. Anything else is given to `f` as it is, at all points. The docstring of `gradcheck` says

@@ -83,7 +83,7 @@ def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Ex
     """Return the error for a name that a module does not have. It says where the name is, or what takes its place.
 
     Args:
-        name: the name.
+        name: the name that was looked for.
         caller: the frame that looks for it. If that is at `from micrograd_cn import name`, the error is an ImportError,
             since Python would replace an AttributeError by an ImportError of its own.
         module: the full name of the module.

@@ -174,7 +174,7 @@ class Gradients(NamedTuple):
     """The derivatives of a program's mean output with respect to its parameters.
 
     Attributes:
-        parameters: the parameters.
+        parameters: the parameters of the program, in the order of the derivatives.
         numbers: the derivative with respect to each parameter.
         weight: a factor by which the derivatives are multiplied before they are added to the parameters' `grad`.
         unreached: the indices of the parameters that the program does not use, or uses only detached.

@@ -33,7 +33,7 @@ class StaticValue(NamedTuple):
     """The value of a static argument, or a key of a dict. Samples share a program only if their values are equal.
 
     Attributes:
-        value: the value.
+        value: the argument or key itself.
         identity: a hashable key. It differs even between values that Python calls equal, such as 1 and True.
     """
 

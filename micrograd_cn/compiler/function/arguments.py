@@ -32,13 +32,13 @@ class Arguments:
     """The arguments that a function takes, as rows of numbers: calls and samples are read, and rows are passed.
 
     Args:
-        f: the function.
-        name: its name, for messages.
+        f: the plain function, whose arguments are read.
+        name: the name of the function, for messages.
         static: the names of arguments that the function gets unchanged, without `Value`s in the place of numbers: one
             name, or an iterable of names.
 
     Attributes:
-        function: the function.
+        function: the plain function.
         name: the name of the function, for messages.
         static: the names of the static arguments.
         positional: the names of all arguments, if all are positional and none is static; otherwise ().

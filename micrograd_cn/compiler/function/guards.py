@@ -87,12 +87,12 @@ class CompiledGuards:
     even after a broken one. This is harmless, since comparisons are true or false for any numbers, nan included.
 
     Args:
-        guards: the guards.
+        guards: the guards of one recording, in the order of its comparisons.
         inputs: the leaves that stand for the numbers of a row.
         make: a function; `make(outputs, inputs)` returns a program that computes the outputs.
 
     Attributes:
-        guards: the guards.
+        guards: the guards of the recording.
         expected: for each guard, 1.0 if it held for the recorded sample, and 0.0 if not.
         program: the program that computes the comparisons; None if there are no guards.
         parameter_free: whether the guards depend on no parameter, so their outcomes for a row never change.

@@ -879,7 +879,7 @@ class CompiledFunction:
         """Compare the plain function's results for the numbers of samples with those for `Value`s in their place.
 
         Args:
-            samples: the samples.
+            samples: the samples that were passed to `check`.
             results: for each sample, the function's results for `Value`s.
             agree: a function that returns whether two results are the same.
 

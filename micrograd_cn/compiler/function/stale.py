@@ -61,8 +61,8 @@ class StaleCheck:
 
         Args:
             name: the name of the method, for messages.
-            wrt: the variables. Anything but a list of `Value`s is not looked at.
-            buckets: the samples.
+            wrt: the variables to differentiate with respect to. Anything but a list of `Value`s is not looked at.
+            buckets: the samples for which the derivative is computed.
         """
         if not isinstance(wrt, list):
             return
@@ -212,7 +212,7 @@ class FitCheck:
     Args:
         stale: compares the recordings of the function.
         buckets: the samples. Recordings for other samples are not compared.
-        optimizer: the optimiser.
+        optimizer: the optimiser that trains, whose parameters the function must not make itself.
 
     Attributes:
         uncompared: the programs that were made for the same structure as the samples have, but for branches that no
@@ -273,7 +273,7 @@ class FitCheck:
         """Compare recordings with new ones, if this has not been done yet because no row took their branch before.
 
         Args:
-            bucket: the samples.
+            bucket: the samples to which the rows belong.
             reached: recordings, each with its rows. Those that have been compared are left out.
 
         Raises:

@@ -282,7 +282,7 @@ def refusal(x: Value, what: str, instead: str) -> TypeError:
     """Return a TypeError for a use of a value's number that no compiled program can repeat for another sample.
 
     Args:
-        x: the value.
+        x: the value whose number is used.
         what: what the number is used as, such as "a condition".
         instead: what to write instead.
     """

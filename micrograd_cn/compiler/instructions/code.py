@@ -84,7 +84,7 @@ class Code:
     """A list of instructions, each after its operands, to which `add` and `emit` append no instruction twice.
 
     Attributes:
-        instructions: the instructions.
+        instructions: the instructions as tuples, each with its opcode first. The number of an instruction is its index.
         phase: the phase of each instruction.
         operands: for each instruction, the numbers of its operands. A leaf, for example a constant, has no operands.
         per_sample: the numbers of the instructions in phase SAMPLE.
@@ -125,7 +125,7 @@ class Code:
         """Append an instruction if the list has no equal one. Return the number of the instruction in the list.
 
         Args:
-            instruction: the instruction.
+            instruction: the instruction to append.
             phase: the instruction's phase; by default the latest phase of its operands. A leaf must have one.
             key: instructions with equal keys count as equal (value numbering). By default the key is the instruction.
         """
@@ -162,7 +162,7 @@ class Code:
         """Append an instruction without looking for an equal one, and return its number. `add` will not find it.
 
         Args:
-            instruction: the instruction.
+            instruction: the instruction to append.
             phase: the instruction's phase.
             used: the numbers of the instruction's operands. It is empty for a leaf.
         """

@@ -67,7 +67,7 @@ class Formulas:
         """Return a formula of an operation. The formula is traced when it is first needed.
 
         Args:
-            op: the operation.
+            op: the operation that has the formula.
             kind: "formula", "partials" or "contributions", see `_trace_formula`.
             known: for each input of the formula, its value if it is a constant, else None. A formula may be simpler if
                 some inputs are constants.
@@ -194,7 +194,7 @@ def _trace_formula(kind: str, known: Sequence[float | None], op: Op) -> FormulaS
             "contributions" computes the numbers that an operation that selects, such as `where`, adds to the gradients
             of its operands; its first input is the gradient of the operation's result, and the operands follow.
         known: for each input, its value if it is a constant, else None. Constants are built into the formula.
-        op: the operation.
+        op: the operation whose formula is traced.
     """
     terms = [Term() if x is None else x for x in known]
     if kind == "formula":

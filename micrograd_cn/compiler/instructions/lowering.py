@@ -40,10 +40,10 @@ class Lowering:
     """The instructions that compute a graph and, once `gradient.differentiate` was called, its gradient.
 
     Args:
-        graph: the graph.
+        graph: the recorded graph that is lowered.
 
     Attributes:
-        graph: the graph.
+        graph: the recorded graph.
         code: the instructions.
         width: the count of inputs, which is the length of a row.
         parameters: the graph's parameters.
@@ -192,7 +192,7 @@ class CodeBuilder(Code):
         An operation with an opcode, such as `mul` with "fmul", becomes one instruction, by `Code.emit`.
 
         Args:
-            op: the operation.
+            op: the operation to apply.
             xs: the instruction numbers of the operation's operands.
             expand: whether a formula is expanded into the instructions of its steps, even if the formula is short
                 enough to be an opcode of its own. It is False by default.
@@ -220,7 +220,7 @@ class CodeBuilder(Code):
         """Append instructions for an operation's partial derivatives. Return their numbers, one for each operand.
 
         Args:
-            op: the operation.
+            op: the operation whose partial derivatives are computed.
             y: the instruction number of the operation's result.
             xs: the instruction numbers of the operation's operands.
         """
@@ -250,7 +250,7 @@ class CodeBuilder(Code):
         instructions of the formula's steps are appended.
 
         Args:
-            formula: the formula.
+            formula: the formula that the instructions compute.
             xs: the instruction numbers of its inputs.
         """
         steps, results = formula
@@ -263,7 +263,7 @@ class CodeBuilder(Code):
         """Append one result of a short formula, as one instruction where possible. Return its instruction number.
 
         Args:
-            formula: the formula.
+            formula: the formula whose result is computed.
             k: the index of the result in `formula.results`.
             xs: the instruction numbers of the formula's inputs.
             per_row: for each input, whether it depends on the row, the numbers of one sample.
@@ -357,7 +357,7 @@ class CodeBuilder(Code):
         """Append the instructions for each step of a formula, and return the instruction numbers of its results.
 
         Args:
-            formula: the formula.
+            formula: the formula whose steps become instructions.
             xs: the instruction numbers of its inputs.
             expand: whether a step that is itself lowered to a formula is expanded, too. If not, such a step is one
                 instruction where possible.

@@ -141,7 +141,7 @@ class Machine:
         """Compile the functions of one program. The kernels that they call are compiled first.
 
         Args:
-            functions: the functions.
+            functions: the functions of the program, whose LLVM text is compiled.
             op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
             level: LLVM's level of code generation.
 
@@ -277,8 +277,8 @@ class Compiled:
     and that thread waits meanwhile. So LLVM is not asked for what is known here, such as the names of the functions.
 
     Args:
-        on: the machine.
-        functions: the functions.
+        on: the machine for which the functions are compiled.
+        functions: the functions of the module, whose LLVM text is compiled.
         prefix: with what the names of kernels begin, in the place of KERNEL_PREFIX.
         level: LLVM's optimisation level. At a higher level, the code is faster but compiling takes longer.
         op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.

@@ -20,7 +20,7 @@ class Operand:
     """An operand of LLVM instructions in a function that is being written. Its text is its name.
 
     Args:
-        f: the function.
+        f: the function that is being written.
         name: the operand's name in the function, or a constant as text.
 
     Attributes:
@@ -63,7 +63,7 @@ def write_call(f: Writer, returns: str, called: str, operands: Sequence[str]) ->
     """Write a call in the function `f`, and return the name of its result, or "" if there is none.
 
     Args:
-        f: the function.
+        f: the function that is being written, which makes the call.
         returns: the type of the result, or "void".
         called: the function that is called: its name, after an "@", or the name of its address.
         operands: the operands with their types.

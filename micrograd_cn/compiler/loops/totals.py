@@ -29,7 +29,7 @@ class Totals:
         outer_products: the matrices of totals. Each of them has at least MIN_OUTER_COLUMNS columns.
         single: for each other total, its index in `totals`, and the pair of factors whose product is added up over the
             rows.
-        scatters: the scatters.
+        scatters: the scatters, each with the totals to which it adds values.
     """
 
     def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...] | Scatter]) -> None:

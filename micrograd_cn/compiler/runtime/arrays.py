@@ -70,7 +70,7 @@ class ArrayRunner(PreparedRunner):
     If there is a single sample, an argument may be a number in the place of an array with one number.
 
     Args:
-        compiled: the graph.
+        compiled: the compiled graph that computes the samples.
         kind: "forward" to compute the outputs of every sample, "gradient" to compute the mean output and its gradient.
         shapes: the shape of each argument's array. The first axis runs over the samples.
         of_result: the shape of the result of a sample; () for a number.

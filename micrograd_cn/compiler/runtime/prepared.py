@@ -51,7 +51,7 @@ class PreparedCall:
     """A computation of some rows' outputs that can be repeated in little time, by one thread at a time.
 
     Args:
-        compiled: the graph.
+        compiled: the compiled graph that computes the rows.
         executable: the code to run.
         data: a buffer with the numbers of the rows.
         n: how many rows there are.
@@ -110,7 +110,7 @@ class PreparedRunner:
     long that native code is worthwhile.
 
     Args:
-        compiled: the graph.
+        compiled: the compiled graph that computes the rows.
         kind: "forward" to compute the outputs of every row, "gradient" to compute the mean output and its gradient.
         n: how many rows are computed at a time.
     """

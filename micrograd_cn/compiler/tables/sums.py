@@ -466,7 +466,7 @@ def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Functio
     offset of the first sum's k-th left factor, and the offset of the k-th right factor.
 
     Args:
-        machine: the machine.
+        machine: the machine that the kernel is for.
         opcode: "dot" or "sum".
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
@@ -521,7 +521,7 @@ def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function
     count of products, and the offsets of the factors of these products, pair by pair.
 
     Args:
-        machine: the machine.
+        machine: the machine that the kernel is for.
         opcode: "dot" or "sum".
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.

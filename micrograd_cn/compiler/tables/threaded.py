@@ -138,7 +138,7 @@ class _EntryWriter:
     """Write a kernel that computes one entry of a table of threaded code, and then calls the kernel of the next entry.
 
     Args:
-        machine: the machine.
+        machine: the machine that the kernel is for.
         name: the kernel's name.
         count: the count of lanes. If it is 1, values are scalars.
     """

@@ -93,7 +93,7 @@ class GradientRunner:
     """The code and the buffers that compute the gradient of one program, step after step.
 
     Args:
-        compiled: the program.
+        compiled: the program whose gradient is computed.
         rows: how many rows a step computes.
         threads: how many threads compute.
 

@@ -187,7 +187,7 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     `lazy_state`. Once `optimizer.state` has been read, the optimiser keeps dicts, and the arrays are a copy.
 
     Args:
-        optimizer: the optimiser.
+        optimizer: the optimiser whose state is returned.
         layout: the layout of the optimiser's parameters.
         names: the state names to copy from the dicts. They are ignored as long as `optimizer.state` has not been read:
             there is then an array for each of `optimizer.state_names`.

@@ -46,7 +46,7 @@ class CompiledUpdate:
     program's own parameters are two scalars: the learning rate and the count of steps.
 
     Args:
-        optimizer: the optimiser.
+        optimizer: the optimiser whose method `update` is compiled.
         some_fixed: whether some of the parameters must not be changed. Each sample then has a further input, which says
             whether its parameter is changed.
         counts_skipped: whether some earlier steps have skipped a parameter, because it was frozen. Each sample then has

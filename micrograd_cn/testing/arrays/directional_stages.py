@@ -72,7 +72,7 @@ class Attempt:
     """A comparison of a derivative along a direction. Another attempt moves the elements by steps of other sizes.
 
     Attributes:
-        comparison: the comparison.
+        comparison: the result of comparing the derivative with a numerical one.
         phi: the function of one number that was differentiated.
         typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
         confirmed: whether shorter steps show a mistake, too.

@@ -52,7 +52,7 @@ class Problem:
 
     Args:
         heading: what messages begin with.
-        f: the function.
+        f: the function, which takes and returns structures of arrays.
         args: its arguments, as structures.
         derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp", "jvp" or
             "backward"). If it is empty, the derivative is that of PyTorch or jax.

@@ -114,7 +114,7 @@ def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float
     jump. If the function is continuous there, the height is nearly 0.
 
     Args:
-        phi: the function.
+        phi: the function of one number, which is 0 at the point.
         reach: the largest step.
         slope: the slope of the line. On the treads of a staircase, the function has this slope.
         off: by how much the slope of the function over many treads differs from `slope`.

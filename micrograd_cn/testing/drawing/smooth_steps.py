@@ -105,7 +105,7 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
     operation are not used, since a gradient check is to find out whether they are wrong.
 
     Args:
-        op: the operation.
+        op: the operation that is applied.
         operands: its operands; a float is a constant.
         inputs: all inputs of the expression up to this step. They tell how far each input is nudged.
 

@@ -101,8 +101,8 @@ class Claim:
     Attributes:
         title: the name of the derivative.
         analytic: the derivative that is checked.
-        g: the function.
-        x: the point.
+        g: the function of one number that is differentiated.
+        x: the point at which `g` is differentiated.
         y: the value g(x); if it is not finite, there is no derivative.
         rounding: the absolute rounding error of the values of `g`.
         tolerance: how exact the numerical derivative must be, and how far from it the analytic one may be.

@@ -107,8 +107,8 @@ def derivative(
     distance to the next kink, pole or edge of the domain can give the correct result.
 
     Args:
-        g: the function.
-        x: the point.
+        g: the function of one number that is differentiated.
+        x: the point at which `g` is differentiated.
         side: 0 for a central derivative, 1 for the derivative from the right, -1 for the derivative from the left.
         rounding: the absolute error of the values of `g` that comes from rounding inside `g`.
         steps: the sizes of the steps; the default suits a function that computes in doubles.
@@ -159,8 +159,8 @@ def taylor_order(
     out. If that leaves none, the result is nan.
 
     Args:
-        g: the function.
-        x: the point.
+        g: the function of one number whose Taylor remainder is computed.
+        x: the point around which `g` is expanded.
         slope: the derivative to be checked.
         rounding: the absolute error of the values of `g`.
         first: the largest step; by default an eighth of max(|x|, 1).
@@ -187,8 +187,8 @@ def is_off_in_first_order(
     since at a kink it is in proportion to h, too.
 
     Args:
-        g: the function.
-        x: the point.
+        g: the function of one number whose Taylor remainder is computed.
+        x: the point around which `g` is expanded.
         slope: the derivative to be checked.
         rounding: the absolute error of the values of `g`.
         first: the largest step; it is halved again and again.
@@ -238,8 +238,8 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
     The noise is measured at equally spaced points beside `x`, with several spacings. The largest noise is returned.
 
     Args:
-        g: the function.
-        x: the point.
+        g: the function of one number whose rounding error is measured.
+        x: the point near which the error is measured.
         steps: exponents k. The spacing is about 2**-k and, if |x| < 1, also about 2**-k |x|. Several are needed: points
             that are too close may all give the same value, as when a part of `g` computes in float32, and between
             points that are too far apart, `g` may oscillate. Such an oscillation is no rounding, and is left out, if
@@ -470,8 +470,8 @@ def stated_rounding(op: Op, y: float, xs: Sequence[float], slot: int = 0) -> flo
     """Return the relative rounding error that an operation states; 0.0 if it states none.
 
     Args:
-        op: the operation.
-        y: its value.
+        op: the operation that states its error.
+        y: the value of the operation for `xs`.
         xs: the operands.
         slot: 0 for the error of the value, and i + 1 for that of partial i.
     """

@@ -72,7 +72,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
     - a wrong derivative where rounding hides how the value changes.
 
     Args:
-        op: the operation.
+        op: the operation to check.
         reference: the same function of floats from an independent source. A value may differ from that of the reference
             by 1e-12 of its size, and also by as much as the rounding of the operands and the operation's own
             `smoothness.rounding` explain.

@@ -52,7 +52,7 @@ def spread_points(op: Op, count: int, reach: float, operands: Sequence[int] = SM
     """Yield points that fill the domain evenly: multiples of irrational numbers, modulo 1 (Weyl 1916).
 
     Args:
-        op: the operation.
+        op: the operation whose domain is filled.
         count: how many points.
         reach: the greatest distance of an operand from 0; see `interior` for domains that are farther away.
         operands: numbers of operands for an n-ary operation. The points go through these numbers in turn.

@@ -316,8 +316,8 @@ def _scale(op: Op, xs: Point, true: tuple[float, ...], slot: int) -> tuple[float
     compared numbers alone. `stated` is the relative rounding error that the operation states; 0.0 if it states none.
 
     Args:
-        op: the operation.
-        xs: the point.
+        op: the operation that was lowered.
+        xs: the operands at the point that is compared.
         true: the value and the partials that the row gives at the point.
         slot: 0 for the value, and i + 1 for partial i.
     """

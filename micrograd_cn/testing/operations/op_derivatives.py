@@ -77,7 +77,7 @@ def _run_gradcheck(
     """Run a check of derivatives; return whether any could be compared. If one is wrong, raise a failure of `op`.
 
     Args:
-        op: the operation.
+        op: the operation whose derivatives are checked.
         xs: the operands, for the message of a failure.
         check: calls `gradcheck`.
         code: code that repeats the check, for the message.

@@ -28,7 +28,7 @@ def op_failure(
     """Return an exception whose message says what is wrong with an operation, and has code to paste that shows it.
 
     Args:
-        op: the operation.
+        op: the operation that has failed the check.
         xs: the operands at which something is wrong.
         what: what is wrong.
         code: the code to paste, in which `OP` stands for the operation, and `XS` for the operands.
@@ -84,8 +84,8 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
     The message names the function that raised the error.
 
     Args:
-        op: the operation.
-        xs: the operands.
+        op: the operation that is being checked.
+        xs: the operands that the block gives to the operation.
         what: the name, for messages, of the function that the block runs.
         code: code to paste that raises the error, in which `OP` stands for the operation, and `XS` for the operands.
     """

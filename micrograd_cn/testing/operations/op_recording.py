@@ -72,7 +72,7 @@ def compare_recorded(
     """Compare an operation's partials for floats with those that a recorded node stores, and with those for `Value`s.
 
     Args:
-        op: the operation.
+        op: the operation whose partials are compared.
         at: the operands as floats, for messages.
         inputs: the operands as `Value`s.
         partials: the partials for floats.

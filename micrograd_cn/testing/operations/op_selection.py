@@ -36,7 +36,7 @@ def check_selection(op: Op, xs: Point, y: float) -> None:
     Args:
         op: the operation; nothing is checked unless one of its partials is a `Selection`.
         xs: the operands.
-        y: the result.
+        y: the result of the operation for `xs`.
 
     Raises:
         AssertionError: an operand gets something else. The message names the operand and the upstream gradient.

@@ -117,7 +117,7 @@ def raise_or_warn(
 
     Args:
         subject: the function that was checked.
-        comparisons: the results.
+        comparisons: the result of comparing each derivative with a numerical one.
         half_precision: whether the function computes in float16 or bfloat16. Noise is common there, so a warning is
             given, and no error is raised, if noise hides all derivatives.
         stacklevel: the stack level of the warning, as for `warnings.warn`.
