@@ -421,6 +421,28 @@ def test_matrices_of_arrays_are_the_same_in_prepared_calls(kind, n):
     assert any(method == kind and ready for (method, _), ready in compiled._arrays.runners.items())
 
 
+@pytest.mark.parametrize("kind", ["jacobian", "hessian"])
+def test_entries_of_sparse_matrices_are_the_same_in_prepared_calls(kind):
+    w = Value(0.5)
+
+    def f(x, t):
+        found = [(x[0] * w).exp() * t, (x[2] - 1.0).relu() ** 0.5, 2.0 * x[1]]
+        return found if kind == "jacobian" else found[0] + found[1] * found[2]
+
+    compiled = compile(f)
+    rng = np.random.default_rng(3)
+    for k in range(5):
+        w.data = float(k)
+        arrays = rng.normal(size=(4, 3)), rng.normal(size=4)
+        expected = getattr(compiled, kind)([*zip(*(x.tolist() for x in arrays), strict=True)])
+        found = getattr(compiled, kind)(arrays)
+        assert type(found) is np.ndarray
+        assert found.tolist() == getattr(compiled, kind)(arrays, out=np.empty_like(found)).tolist() == expected
+        assert found.shape[1] == getattr(compiled.program(arrays[0][0], 1.0), f"{kind}_structure")().entries
+        found[:] = 0.0  # the result of this call alone
+    assert any(method == f"sparse_{kind}" and ready for (method, _), ready in compiled._arrays.runners.items())
+
+
 def test_matrices_of_a_function_that_branches_and_sparse_ones_are_not_prepared():
     w = Value(0.5)
     branching = compile(lambda x: [w * x[0] * x[1] if x[0] > 0 else x[1] * x[1]], branches=True)

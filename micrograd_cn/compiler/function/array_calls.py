@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ...graph import context
+from ..data.columns import MAX_NUMBERS
 from ..data.rows import as_result
 from ..derivatives import Kind, Program
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
@@ -23,7 +24,13 @@ from .store import RecordingStore
 from .variables import GradientVariables
 
 GRADIENTS: dict[str, Kind] = {"gradient": "gradient", "value_and_grad": "value_and_grad"}
-MATRICES: dict[str, Kind] = {"jacobian": "jacobian", "hessian": "hessian"}
+# For each method that returns matrices, the kind of derivative, and whether the matrices are whole
+MATRICES: dict[str, tuple[Kind, bool]] = {
+    "jacobian": ("jacobian", True),
+    "hessian": ("hessian", True),
+    "sparse_jacobian": ("jacobian", False),
+    "sparse_hessian": ("hessian", False),
+}
 
 
 class ReadyCall(NamedTuple):
@@ -103,10 +110,9 @@ class ArrayCalls:
         Return None if the samples are not in such arrays, if the method was called only a few times with arrays of
         these shapes, or if the function has branches that cannot be merged.
 
-        `method` is "call", "forward", "gradient", "jacobian", "hessian", "backward" or "value_and_grad". In a "call",
-        the arrays are the arguments of one sample, and numbers may be among them. The matrices of a Jacobian or a
-        Hessian are dense. For "value_and_grad", `variables` must be arguments of the function. All other derivatives
-        for each sample are with respect to all arguments.
+        `method` is "call", "forward", "gradient", "backward", "value_and_grad" or a key of MATRICES. In a "call", the
+        arrays are the arguments of one sample, and numbers may be among them. For "value_and_grad", `variables` must be
+        arguments of the function. All other derivatives for each sample are with respect to all arguments.
         """
         if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
             return None
@@ -154,8 +160,8 @@ class ArrayCalls:
         if not recordings:
             return None
         first, merged = recordings[0], self._store.merged_of(recordings)
-        if kind_of_matrix := MATRICES.get(method):
-            return None if merged or first.indices.columns else _ready_matrix(kind_of_matrix, first.program, shapes)
+        if matrix := MATRICES.get(method):
+            return None if merged or first.indices.columns else _ready_matrix(*matrix, first.program, shapes)
         if not (first.single or method in ("call", "forward")):
             return None
         program: Program | None = first.program
@@ -194,19 +200,19 @@ def _all_inputs(recording: Recording) -> Any:
     return "inputs"
 
 
-def _ready_matrix(kind: Kind, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
+def _ready_matrix(kind: Kind, dense: bool, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
     """Return code that is ready to compute Jacobians or Hessians for samples in arrays of some shapes.
 
-    `kind` is "jacobian" or "hessian". Return None if most entries of the matrix are always 0, or if all entries are
-    constants.
+    `kind` is "jacobian" or "hessian". If `dense` is set, the matrices are whole, and otherwise they have only the
+    entries that can be nonzero. Return None if all entries are constants, if these matrices have many entries, or
+    if most entries of a whole matrix are always 0.
     """
     derivative = program.derivative_for_calls(kind)
-    if not (whole := derivative.whole):
+    made, structure = derivative.whole if dense else derivative.program, derivative.structure
+    if not made or not (dense or len(made.outputs) * shapes[0][0] <= MAX_NUMBERS):
         return None
-    nan_stride = int(not derivative.gated)
-    return ReadyCall(
-        ArrayRunner(whole.compiled, "forward", shapes, derivative.structure.shape, nan_stride), whole, None
-    )
+    of_result, nan_stride = structure.shape if dense else (structure.entries,), int(not derivative.gated)
+    return ReadyCall(ArrayRunner(made.compiled, "forward", shapes, of_result, nan_stride), made, None)
 
 
 def as_tuple(samples: Any) -> tuple[Any, ...]:

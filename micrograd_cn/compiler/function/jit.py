@@ -524,8 +524,8 @@ class CompiledFunction:
         if type(dense) is not bool:
             dense = flag("jacobian(): dense", dense)
         wrt = variables_of(self._arguments, "jacobian", wrt)
-        if dense and threads == 1 and wrt == "inputs":
-            ready = self._arrays.results("jacobian", samples, out)
+        if threads == 1 and wrt == "inputs":
+            ready = self._arrays.results("jacobian" if dense else "sparse_jacobian", samples, out)
             if ready is not None:
                 return ready
         return self._map_samples(
@@ -575,8 +575,8 @@ class CompiledFunction:
                 matrix = part.recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
                 found.append((len(part.rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
-        if dense and not lower and threads == 1 and wrt == "inputs":
-            ready = self._arrays.results("hessian", samples, out)
+        if not lower and threads == 1 and wrt == "inputs":
+            ready = self._arrays.results("hessian" if dense else "sparse_hessian", samples, out)
             if ready is not None:
                 return ready
         return self._map_samples(

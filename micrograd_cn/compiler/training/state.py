@@ -119,9 +119,10 @@ class ParameterLayout:
         self.unread_begin = padded_count(len(read))
         self.unread_end = self.unread_begin + len(others)
         place |= {p: i for i, p in enumerate(others, self.unread_begin)}
-        self.order = sorted(range(len(optimized)), key=lambda k: place[optimized[k]])
-        self.trained = [optimized[k] for k in self.order]
-        self.places = [place[p] for p in self.trained]
+        places = [*map(place.__getitem__, optimized)]
+        self.order = sorted(range(len(places)), key=places.__getitem__)
+        self.trained = [*map(optimized.__getitem__, self.order)]
+        self.places = sorted(places)
         first, count = self.places[0], len(self.places)
         self._slice = slice(first, first + count) if self.places == [*range(first, first + count)] else None
         self.optimized_set = frozenset(optimized)
