@@ -226,7 +226,7 @@ class PythonWriter:
             return PythonComparison(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
         if op.lowerings.machine == "pow" and names[1] == 1.0:
             return names[0]
-        if op.lowerings.machine == "pow" and all(name == 0.0 for name in numbers):  # it may be 0 to the power 0
+        if op.lowerings.machine == "pow" and all(name == 0.0 for name in numbers):  # the power may be 0 to the power 0
             return self.assign(f"{self.function('power')}({', '.join(texts)})", names)
         if op.notation.precedence:
             return self.assign(op.text(*texts), names)

@@ -279,9 +279,9 @@ def asked_by(frame: FrameType) -> Question:
         is_pythons = place.names[-1:] in IN_PYTHON or (not place.names and _speaks_for_python(frame))
         return Question(place.names[-1] if place.names else "", is_pythons)
     held: Any = getattr(function, "__self__", None)
-    if type(held).__name__ == "ufunc":  # of np.maximum.reduce
+    if type(held).__name__ == "ufunc":  # the function is np.maximum.reduce, for example
         return Question(str(held.__name__), True)
-    owner: type = getattr(function, "__objclass__", type(held))  # of np.ndarray.argmax, or of xs.argmax
+    owner: type = getattr(function, "__objclass__", type(held))  # np.ndarray for np.ndarray.argmax and for xs.argmax
     if _is_numpys(type(function)) or _is_numpys(function) or any(map(_is_numpys, owner.__mro__)):
         return Question(str(getattr(function, "__name__", "")), True)
     calls_another = any(function is f for f in CALLING_OTHERS) or "key" in place.passed

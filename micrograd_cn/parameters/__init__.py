@@ -9,9 +9,9 @@ lists the parameters with their paths. `entries` gives the numbers of a model's 
 reads them.
 
 The other modules keep a model from losing a parameter without a word. `records` remembers where parameters were.
-`assignment` looks at each new value of an attribute. Python tells nobody of a new item in a list, so `lost` compares
-the items when the parameters are listed. `unheld` finds computed values that took the place of a parameter and that
-nothing would train. `construction` looks at a model after its `__init__`, `class_attributes` at the attributes of its
-class, and `hidden` at objects in which no parameters are looked for. `states` tells parameters from constants and
+`assignment` checks each new value of an attribute. Python tells nobody of a new item in a list, so `lost` compares the
+items when the parameters are listed. `unheld` finds computed values that took the place of a parameter and that nothing
+would train. `construction` has a model checked after its `__init__`, `class_attributes` checks the attributes of its
+class, and `hidden` checks objects in which no parameters are looked for. `states` tells parameters from constants and
 inputs that a call of the model keeps.
 """

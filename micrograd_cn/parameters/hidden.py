@@ -96,7 +96,7 @@ def _leaves_of_bound(x: Any, owner: object) -> list[Value]:
     return found if found and not any(y is owner for _, y in walk(x, descends_always)) else []
 
 
-FIRST_ROWS = 100  # of a table are searched for parameters, since a table of texts may be long
+FIRST_ROWS = 100  # only so many rows of a table are searched for parameters, since a table of texts may be long
 
 
 def _what_hides(x: Any) -> tuple[str, str]:

@@ -231,7 +231,7 @@ def note_listed(model: Model, first: Value, last: Value, count: int) -> None:
     """Take note of the first and the last parameter that `model` had when it was listed, and of their count."""
     known = id(model)
     if known not in _listed:
-        if isinstance(model, tuple):  # as for `record_of`
+        if isinstance(model, tuple):  # Python does not tell when such an object is gone, see `record_of`
             return
 
         def forget(_: object) -> None:

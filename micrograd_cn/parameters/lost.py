@@ -67,7 +67,7 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
             if old is not None or (is_new and constants):
                 frozen.add(name)
             elif known is not None and name in known.frozen:
-                for p in filter(is_of_constants, constants):  # as in `note_kept`
+                for p in filter(is_of_constants, constants):  # parameters that are not trained, see `note_kept`
                     p._da = None
             elif not is_new and is_checked(type(model)):
                 mark_kept([p for p in constants if p._is_constant_result])

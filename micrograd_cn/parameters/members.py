@@ -22,7 +22,7 @@ Members: TypeAlias = Callable[[Any], Iterable[tuple[Any, Any]]]
 
 
 def of_leaf(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return no members: a `Value` has none, and those of a set are left out because they have no order."""
+    """Return no members: a `Value` has none, and the items of a set are left out because they have no order."""
     return ()
 
 
@@ -37,7 +37,7 @@ def _of_deque(x: deque[Any]) -> Iterable[tuple[Any, Any]]:
 
 def _of_mapping(x: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
     items = [*x.items()]
-    if any(isinstance(key, Model) for key, _ in items):  # whose text says how many parameters it has
+    if any(isinstance(key, Model) for key, _ in items):  # to make the text of a model, its parameters are listed
         return [(f"{i}" if isinstance(key, Model) else key, item) for i, (key, item) in enumerate(items)]
     return items
 
@@ -96,7 +96,10 @@ OF_ARRAYS = frozenset([_of_array, _of_users_array])
 
 
 def of_hiding(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return no members: parameters are not looked for in such an object, and `refuse_hidden` refuses them there."""
+    """Return no members, since no parameters are looked for in some objects, such as a class or a bound method.
+
+    If there are parameters in such an object, `refuse_hidden` raises an error.
+    """
     return ()
 
 

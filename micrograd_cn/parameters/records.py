@@ -88,7 +88,7 @@ class _Record:
         self.lists: list[list[Any]] = []
 
 
-records: dict[int, _Record] = {}  # by the id of each model, for as long as the model exists
+records: dict[int, _Record] = {}  # the record of each model by the model's id, for as long as the model exists
 
 
 def record_of(model: Model) -> _Record:

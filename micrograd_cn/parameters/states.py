@@ -69,10 +69,11 @@ def note_added(model: Model, name: str, x: Any) -> None:
 def note_kept(model: Model, name: str, old: Any, x: Any) -> None:
     """Take note of the states and inputs in `x`, which replaces the attribute `old` of a model after `__init__`.
 
-    A state is a constant that an operation or `detach` gave. It is no parameter, unless `old` has parameters, also such
-    that are not trained, or was computed in the place of a parameter that is not trained. An input is a leaf to train
-    that a running call makes anew, as it has made those in `old`. Somebody looks at its gradient, so `warn_of_replaced`
-    must not take it for a lost parameter.
+    A state is a constant that an operation or `detach` gave. It is no parameter, unless one of two things holds: `old`
+    has parameters, trained or not, or `old` was computed in the place of a parameter that is not trained.
+
+    An input is a leaf to train that a running call makes anew, as an earlier call has made the leaves in `old`. The
+    user looks at the gradient of an input, so `warn_of_replaced` must not take it for a lost parameter.
     """
     if not (leaves := _leaves_in(x)):
         return
@@ -83,7 +84,7 @@ def note_kept(model: Model, name: str, old: Any, x: Any) -> None:
     if constants and not was_frozen and all(p.op is not None or is_kept(p) for p in before):
         mark_kept(constants)
     elif not any(p.requires_grad for p in before):
-        for p in constants:  # in the place of parameters that are not trained, such as a running mean
+        for p in constants:  # these take the place of parameters that are not trained, such as a running mean
             p._da = None
     inputs = [p for p in leaves if p.requires_grad]
     if inputs and all(p._db is not None for p in before) and any(True for _ in running_models()):

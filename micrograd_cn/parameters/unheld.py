@@ -19,9 +19,9 @@ def with_unheld_leaves(
 ) -> list[tuple[str, Value]]:
     """Return the items of `computed`, pairs of a path and a computed value, whose leaves only the graph refers to.
 
-    The graph is that of the values in `computed`. If `in_any_graph` is true, references from other graphs, such as that
-    of an old loss, do not count either; to find these graphs, the function looks at all objects of the program. Leaves
-    whose ids are in `lost` count as if only the graph referred to them.
+    This is the graph of the values in `computed`. If `in_any_graph` is true, references from other graphs, such as the
+    graph of an old loss, do not count either. To find these graphs, the function looks at all objects of the program.
+    Leaves whose ids are in `lost` count as if only the graph referred to them.
 
     >>> x = Value(2)
     >>> [path for path, _ in with_unheld_leaves([("kept", x * 3), ("lost", Value(2) * 3)])]

@@ -120,7 +120,7 @@ def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[
 
 
 def _data_version() -> int:
-    """Return an integer. It differs from that of the last call if the `data` of any node have been assigned since.
+    """Return an integer. It differs from the result of the last call if `data` of any node have been assigned since.
 
     It also differs if only the data of a node that no program uses have been assigned, and it differs at every call
     while a function is recorded.

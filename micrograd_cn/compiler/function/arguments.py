@@ -79,7 +79,7 @@ class Arguments:
         if self._known_signature is None:
             try:
                 self._known_signature = inspect.signature(self.function)
-            except ValueError:  # of a function in C, such as max
+            except ValueError:  # Python knows no signature of some functions in C, such as max
                 raise TypeError(
                     f"compile() needs to know the arguments of {self.name}, which Python does not tell; write "
                     f"compile(lambda x, y: {self.name}(x, y))"

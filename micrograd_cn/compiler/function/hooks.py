@@ -134,7 +134,7 @@ class RecordingHooks(RefusingHooks):
     def _end(self) -> None:
         """Undo the changes of `record_call`. This may be called again if Ctrl-C has interrupted the first call."""
         OTHER_THREADS.forget(self)
-        self._conversions = []  # whose tracebacks refer to the function's variables
+        self._conversions = []  # the tracebacks of these errors refer to the function's variables
         if here().hooks is self:
             leave(self)
         for x in (*self._nodes, *self._inputs):
@@ -246,7 +246,7 @@ class RecordingHooks(RefusingHooks):
         another constant from it, so the constant need not be an operand of the recorded graph. Constants that the
         function made itself are left out.
         """
-        self._comparisons = {}  # which refer to constants, too
+        self._comparisons = {}  # they refer to constants, and such references would count below
         return {x: x._data for x in held_elsewhere(self._constants, in_graph=False) if x.op is None}
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:

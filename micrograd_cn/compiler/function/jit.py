@@ -260,7 +260,7 @@ class CompiledFunction:
 
     def __init__(self, f: Callable[..., Any], static: Iterable[str] = (), branches: bool = False) -> None:
         for name, attribute in getattr(f, "__dict__", {}).items():
-            if not hasattr(CompiledFunction, name):  # a method of this class stays what it is
+            if not hasattr(CompiledFunction, name):  # no attribute of `f` hides a method of this class
                 vars(self)[name] = attribute
         functools.update_wrapper(self, f, updated=())
         self._f, self._branches = f, flag("compile(): branches", branches)
@@ -272,7 +272,7 @@ class CompiledFunction:
         self._arrays = ArrayCalls(self._arguments, self._store)
         self._merged = MergedCalls(self._store)
         self._stale = StaleCheck(self._arguments, self._recorder, self._store)
-        self._variables: GradientVariables | None = None  # those of the last `value_and_grad`
+        self._variables: GradientVariables | None = None  # the variables of the last call of `value_and_grad`
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
         self._attribute = self._name
@@ -702,13 +702,14 @@ class CompiledFunction:
             mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
             ready.runner.release(computed)
             if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(found))):
-                found.frombytes(bytes(8 * (len(self._store.parameters) - len(found))))  # those of other recordings
+                # The derivatives with respect to parameters that only other recordings have are 0
+                found.frombytes(bytes(8 * (len(self._store.parameters) - len(found))))
                 first = ready.merged.recordings[0].program if ready.merged else ready.program
                 return mean, variables.of_mean(found, first, self._store.parameters, sys.modules["numpy"])
         may_be_ready = variables.arguments and not has_aux and threads == 1
         if may_be_ready and (ready_pair := self._arrays.values_and_gradients(variables, samples, each)):
             return ready_pair
-        flat = "inputs" if variables.are_inputs else ()  # others are nested as the arguments are
+        flat = "inputs" if variables.are_inputs else ()  # all other derivatives are nested as the arguments are
         buckets = self._arguments.buckets_of("value_and_grad", samples)
         self._stale.check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
@@ -980,7 +981,7 @@ class CompiledFunction:
         if (ready := self._merged.results(name, wrt, buckets, samples, threads, out)) is not None:
             return ready
         parts = [*parts_of(self._store, buckets, threads)]
-        if name != "forward":  # which gives nan
+        if name != "forward":  # the results of `forward` are nan for a class that is out of range
             for part in parts:
                 if part.recording.indices.columns:
                     self._plain_errors.refuse_missing_classes(name, part.recording, part.bucket, part.rows)

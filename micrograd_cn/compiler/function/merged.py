@@ -187,7 +187,7 @@ class MergedRecordings:
         if is_worth_preparing(found // 2):
             if begun := self._background.begun.pop(key, None):
                 begun.wait()
-            if key not in self._made:  # it was not begun, or in the parent process
+            if key not in self._made:  # no thread has begun to make it, or only one of the parent process
                 make()
             self._programs[key] = self._made[key]
             return self._made[key]
@@ -215,7 +215,7 @@ class MergedRecordings:
             if merged.is_worthwhile(work * rows, key == "call"):
                 made = merged.program(isinstance(key, str) and self.recordings[0].single)
                 made.compiled.select_tier(kind, rows)
-                compile_kernels()  # which look for nan in the results
+                compile_kernels()  # for the kernels that look for nan in the results
         except (TypeError, ValueError, RuntimeError):  # if a user should see it, the code that sorts the rows raises it
             made = None
         self._made[key] = made

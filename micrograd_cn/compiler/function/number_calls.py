@@ -30,7 +30,7 @@ INSTEAD_OF_HANDLER = (
 def numbers_from(call: Callable[[], Any]) -> list[float] | None:
     """Call a user's function with numbers by `call()`, and return the numbers in its result; None if it fails.
 
-    No warning is given. Recording has given those of the function, and numpy warns where an integer overflows.
+    Warnings are ignored: the function has given its own when it was recorded, and numpy warns if an integer overflows.
     """
     try:
         with inline_compiled(), warnings.catch_warnings():

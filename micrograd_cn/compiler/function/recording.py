@@ -174,7 +174,8 @@ class Recording:
         result_paths: for each number that the function returned, the Python expression that reads it from the result,
             such as "[0]"; it is "" if the result is one number.
         output_count: how many numbers the function returned.
-        integers: those of the results, by index, that are plain ints and bools, and so do not depend on the arguments.
+        integers: a dict from indices of results to the results that are plain ints and bools. These do not depend on
+            the arguments.
         rebuild: a function that takes a list of numbers, and returns them nested as in the result of the recorded
             function.
         program: the program that computes the outputs; `compile` makes it.
@@ -356,13 +357,13 @@ class Recording:
         return not self.difference(other, leaves)
 
     def difference(self, other: Recording, known: Container[Value] = ()) -> str:
-        """Return a text that says how the graph of this recording differs from that of another; "" if it does not.
+        """Return a text that says how the graphs of this recording and of `other` differ; "" if they do not.
 
         Leaves that were made while the function was recorded count as the same if they have the same data, and both or
         neither require a gradient. Comparisons by == are left out, since plain `Value`s do not report them.
 
         Args:
-            other: the other recording.
+            other: the recording to compare with, of the same function.
             known: leaves that were not made while the function was recorded.
         """
         for captured in self._captured_values() ^ other._captured_values():
@@ -402,7 +403,7 @@ def _leaves_in(x: Any) -> Iterator[Any]:
 
 
 def _refuse_changed_arguments(name: str, given: Iterable[tuple[str, Any, list[Any]]]) -> None:
-    """Raise TypeError if the function `name` has changed an argument. A program leaves those of its caller as they are.
+    """Raise TypeError if the function `name` has changed an argument. A program would not change it for its caller.
 
     `given` has the name of each argument, the argument, and the leaves that it had before the call.
     """

@@ -50,7 +50,7 @@ class StaleCheck:
         self.made_inside, self.has_fitted = set[Value](), False
         # What the function can read, and the programs whose recordings have been compared since this is known
         self._compared: tuple[Snapshot, frozenset[Program]] | None = None
-        self._incomplete_calls = 0  # how often `fit` was called while that was not known completely
+        self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
     def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
@@ -78,7 +78,7 @@ class StaleCheck:
             return
         for bucket in buckets:
             self.store.dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
-        known = {*self.store.parameters}  # with those of the recordings that have just been made
+        known = {*self.store.parameters}  # also the parameters of the recordings that have just been made
         if not all(x in known or x.op for x in wrt):
             self.compare_moved(name, buckets)
 
@@ -158,9 +158,10 @@ class StaleCheck:
         folded = recording.folded()
         leaves, others = folded.leaves(), again.leaves()
         known = leaves & others
-        if leaves != others:  # it makes some of them itself, and may store them, or they have been replaced
+        if leaves != others:  # the function makes some leaves itself, and may store them, or they have been replaced
             third, held = self._recorded_and_restored(bucket, row, name, find_held=True)
-            known |= held | (others & third.leaves())  # what it makes itself is another `Value` in each recording
+            # A leaf that the function makes itself is another `Value` in each recording
+            known |= held | (others & third.leaves())
         if difference := folded.difference(again, known):
             raise ValueError(
                 f"{name}(): {self.name} is not what it was when its program was made: {difference}; compile it anew "

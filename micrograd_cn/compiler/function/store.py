@@ -142,7 +142,7 @@ class RecordingStore:
             has_states = is_twice and bool(bucket.static)
             if has_states:
                 made = self._same_in_other_state(made, bucket) or made
-            if self._publish(made, known, tried):  # which compiles it, and adds it to `known`
+            if self._publish(made, known, tried):  # the recording is compiled now, and is in `known`
                 tried += 1
                 if has_states:
                     self._publish_where_moved(made, bucket)
@@ -174,7 +174,7 @@ class RecordingStore:
         Return whether this was done. It is not done if the list has more than `count` recordings, since then another
         thread has added some, which have to be tried first.
         """
-        if hasattr(made, "program"):  # it was compiled for another state of the static values
+        if hasattr(made, "program"):  # the recording was compiled for another state of the static values
             with self._lock():
                 if is_next := len(known) == count:
                     known.append(made)

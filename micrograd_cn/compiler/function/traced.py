@@ -38,7 +38,7 @@ INSTEAD_OF_EQUALITY = {
     "array_equiv": "(x == y).all() for np.array_equiv(x, y)",
     "isin": "(x == a) | (x == b) for np.isin(x, [a, b])",
 }
-SIGNS_WITH_OPERATION = ("<", "<=", "==")  # those for which the table has an operation
+SIGNS_WITH_OPERATION = ("<", "<=", "==")  # the comparison signs for which the table has an operation
 # Functions that make texts, or a part of a text, for the code that calls them
 MAKING_TEXTS = ("<genexpr>", "<listcomp>", "__repr__", "__str__")
 
@@ -181,7 +181,7 @@ class Traced(Value):
         if not is_users_code(caller):
             return False
         if caller.f_code.co_name == "linspace" and is_numpys_code(caller):
-            return False  # it asks whether the step is 0, and computes the same numbers in either case
+            return False  # np.linspace asks whether the step is 0, and computes the same numbers in either case
         return isinstance(self, TracedInput) or any(isinstance(x, TracedInput) for x in traverse(self)[1])
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
@@ -244,7 +244,7 @@ class TracedInput(Traced):
 
 
 for _kind in (Traced, TracedCondition, TracedInput):
-    _kind.__name__ = _kind.__qualname__ = "Value"  # by which Python's own errors call it
+    _kind.__name__ = _kind.__qualname__ = "Value"  # the name of the class in Python's own errors
 
 
 class RefusingHooks(Hooks):

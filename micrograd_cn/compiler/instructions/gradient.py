@@ -68,7 +68,7 @@ class _ReverseMode:
         self._spreads: list[tuple[Value, Sequence[Value], int | None]] = []
         self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
         self._reach_totals: dict[int, int] = {}  # the total of each of these numbers, where one is needed
-        self._scatters: dict[tuple[Value, ...], Scatter] = {}  # by the operands from which `take` selects
+        self._scatters: dict[tuple[Value, ...], Scatter] = {}  # the keys are the operands from which `take` selects
         self._scattered: set[Value] = set()  # the nodes of `take` whose gradients are scattered
         # For some of these nodes, totals that tell whether a gradient reaches each operand in any row
         self._reach_scatters: dict[Value, Scatter] = {}

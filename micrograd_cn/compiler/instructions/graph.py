@@ -123,7 +123,7 @@ class Graph:
         for op, count in self._kinds if any(y.requires_grad for y in self.outputs) else ():
             if not is_known(op):
                 for kind in ("partials", "contributions") if op.selects else ("partials",):
-                    with suppress(TypeError):  # of a partial that no formula can stand for
+                    with suppress(TypeError):  # no formula can stand for some partials
                         for row, used in formulas.of(op, kind, [None] * (count + 1)).steps:
                             formulas.check(row, len(used))
         return dict(formulas.of_users)
@@ -202,7 +202,7 @@ def _check_operand(node: Value, slot: int, x: Any, exempt: Collection[Value]) ->
         return
     op: Any = node.op
     partial = op.partials[slot]
-    if type(partial) is Selection:  # which may not select x, so it sends nothing to x whether x is frozen or not
+    if type(partial) is Selection:  # if it does not select x, it sends nothing to x, whether x is frozen or not
         partial = partial.weight(*[each._data if isinstance(each, Value) else each for each in node.operands])
     if partial and x not in exempt:
         raise ValueError(

@@ -133,7 +133,7 @@ class TrainingOptions:
             if count is None and name != "epochs":
                 continue
             if type(count) is not int and hasattr(type(count), "__index__") and not isinstance(count, bool):
-                object.__setattr__(self, name, count := index(count))  # of an integer of numpy
+                object.__setattr__(self, name, count := index(count))  # `count` is an integer of numpy, for example
             if type(count) is not int or count < least:
                 raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
         if shuffle is not None and not hasattr(shuffle, "shuffle"):

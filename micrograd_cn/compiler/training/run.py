@@ -351,7 +351,8 @@ class TrainingRun:
     def _check_copied(self) -> None:
         """Raise ValueError if a function other than `callback` has changed the optimiser or its parameters."""
         options = self._options
-        is_checked = options.threads == 1 and options.called_between_steps == "schedule"  # by `TrainingState.run`
+        # `TrainingState.run` has checked already if the only function is a schedule
+        is_checked = options.threads == 1 and options.called_between_steps == "schedule"
         if self._state and not is_checked:
             self._state.check_copied()
 

@@ -249,9 +249,9 @@ class Copied:
     def _attributes(self) -> dict[str, Any]:
         optimizer = self._options.optimizer
         found = {name: getattr(optimizer, name, None) for name in self._names}
-        for name in OPTIMIZER_METHODS:  # an object may have its own, which hides that of its class
+        for name in OPTIMIZER_METHODS:  # an object may have a method of its own, which hides the method of its class
             found[name] = vars(optimizer).get(name)
-        if self._has_schedule:  # which sets the learning rate
+        if self._has_schedule:  # the schedule sets the learning rate
             found.pop("lr", None)
         found["steps"] = optimizer.steps
         return found
@@ -269,7 +269,7 @@ class Copied:
         if optimizer.parameters != layout.optimized:
             return "the parameters of the optimizer"
         if (flags := self._flags()) != self._trainable:
-            every = [True] * len(layout.trained)  # which `_flags` returns as an empty list, for speed
+            every = [True] * len(layout.trained)  # for speed, `_flags` returns an empty list instead of this one
             pairs = zip(layout.trained, flags or every, self._trainable or every, strict=True)
             return f"requires_grad of {describe(next(p for p, now, before in pairs if now is not before))}"
         for now, before in zip(self._numbers(), self._data, strict=True):

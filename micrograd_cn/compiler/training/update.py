@@ -68,7 +68,7 @@ class CompiledUpdate:
         self.columns = 2 + len(optimizer.state_names) + counts_skipped + some_fixed
         on, schedule = machine(), Schedule(code, outputs, [], batched=True)
         plan = Plan(schedule, on.simd, on.width, width=self.columns, scalars=2)
-        self._tables = tables = Tables(plan, on)  # whose memory is freed with it
+        self._tables = tables = Tables(plan, on)  # kept, since the memory of the tables is freed with this object
         self._code, self._places = NativeCode(tables), plan.places
         self.lanes, self.block = plan.lanes, plan.places.vector_count * plan.lanes
         self.outputs = len(outputs)
@@ -198,7 +198,7 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
 def update_key(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> Any:
     """Return a key that is equal for optimisers with the same update, even if their learning rates and states differ.
 
-    The key is None if the options of the optimiser do not determine the update: that of a user-defined class may depend
+    The key is None if the options of the optimiser do not determine the update: the update of a user's class may depend
     on anything. `some_fixed` says whether some of the parameters must not be changed, and `counts_skipped` whether some
     earlier steps have skipped a parameter.
     """

@@ -420,7 +420,7 @@ class SampledCheck:
             gradient_norm: the norm of this gradient, or 0.0.
         """
         problem, worst = self._problem, []
-        for k, phi in enumerate(functions, 1):  # this may take long, so it shows its progress
+        for k, phi in enumerate(functions, 1):  # the search may take long, so its progress is shown
             print_progress(f"{problem.heading}: wrong; looking for the worst elements, {k} of {len(functions)}")
             worst.append(worst_element(phi))
         typical_slope = problem.typical_slope(u)

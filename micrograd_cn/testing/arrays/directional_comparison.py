@@ -198,7 +198,7 @@ def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
     problem, moved, numeric = question.problem, question.moved_elements, found.comparison.numeric
     size = max(math.fabs(found.comparison.analytic), math.fabs(numeric.slope) + ESTIMATED_ERRORS * numeric.error)
     usual = found.typical_slope
-    if moved.size == 1:  # the norm of the gradient is that of derivatives times `scale`
+    if moved.size == 1:  # `gradient_norm` is a norm of derivatives times `scale`, so this one is multiplied, too
         size, usual = size * float(problem.scale[moved[0]]), max(question.gradient_norm, question.typical_slope)
     lost = size <= min(ROUNDED_OFF * problem.eps, NEGLIGIBLE_SHARE) * usual
     return _revised(found, agrees=True, note=NEGLIGIBLE) if found.is_wrong and lost else None
@@ -299,7 +299,7 @@ def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> 
     comparison should then be repeated with shorter steps.
     """
     problem = phi.problem
-    if comparison.note.startswith("kink"):  # it agrees since it is between the derivatives of the two sides
+    if comparison.note.startswith("kink"):  # the derivative agrees since it is between those of the two sides
         return False
     mismatch = comparison.mismatch
     if problem.half_precision or mismatch <= problem.rtol * math.fabs(comparison.analytic):

@@ -320,7 +320,7 @@ class DirectionalFunction:
         x = self.problem.arguments.rounded(self.x + t * self.v)
         try:
             return self.analytic_along(self.v, x)
-        except GradientMismatch:  # of a check inside the derivative, which is no edge of its domain
+        except GradientMismatch:  # the derivative contains a check, which has failed; this is no edge of its domain
             raise
         except DOMAIN_ERRORS:
             return float("nan")

@@ -216,7 +216,7 @@ class Problem:
                 self.budget.calls += 1
                 found = self._compiled(*self.arguments.variables(tree))
                 y = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in found])
-        except GradientMismatch:  # of a check inside f, which is no edge of its domain
+        except GradientMismatch:  # f itself contains a check, which has failed; this is no edge of its domain
             raise
         except DOMAIN_ERRORS:
             y = np.full(self.y.size, np.nan)
@@ -237,7 +237,7 @@ class Problem:
         try:
             found = self.f(*tree)
             return found, self.outputs.flat_leaves(found)
-        except GradientMismatch:  # of a check inside f, which is no edge of its domain
+        except GradientMismatch:  # f itself contains a check, which has failed; this is no edge of its domain
             raise
         except DOMAIN_ERRORS:
             return None
@@ -267,7 +267,7 @@ class Problem:
     def _random_source(self) -> str:
         """Return the name of the global random number generator that the function uses; "" if it uses none."""
         before = generator_states()
-        with contextlib.suppress(Exception):  # that two calls differed is reported, whatever a third one does
+        with contextlib.suppress(Exception):  # the error that the caller raises tells more than one of this call
             self.f(*self.arguments.unpack(self.x))
         return advanced_generator(before)
 

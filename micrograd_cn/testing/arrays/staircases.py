@@ -149,7 +149,7 @@ def _total_change(phi: DirectionalFunction, t: float) -> float:
 
 
 class _Line(NamedTuple):
-    """A function of arrays along a line: u · f(x + t v), of which the outputs f are looked at one by one.
+    """A function f of arrays along the line x + t v. Each output is looked at alone, and not only their sum u · f.
 
     Attributes:
         problem: the function f.
@@ -205,7 +205,7 @@ def is_step_function(phi: DirectionalFunction) -> bool:
     """Return whether f is a step function along the direction of `phi`, so its slope at the point is 0.
 
     Far from 0, even the smallest steps may be longer than the treads of a step function: in float32, floor(x) is x for
-    each x above 8388608. Therefore f is also looked at at points that are nearer to 0. If it is a step function at one
+    each x above 8388608. Therefore f is also computed near points that are nearer to 0. If f is a step function at one
     of them, the heights of its jumps there are known. At the points that are farther from 0, at least half of the
     outputs must not change, or must jump by about the same heights, except for their last bits. Five calls of f suffice
     to return False for a smooth function, except in half precision.

@@ -1,4 +1,4 @@
-"""How far the derivative of a function of arrays may be from the numerical one, and how exact the latter must be."""
+"""Decide how far a derivative may be from the numerical one, and how exact the numerical one must be, for arrays."""
 
 from __future__ import annotations
 

@@ -453,7 +453,7 @@ def _derivatives_or_none(found: Binding) -> Derivatives | None:
             if part.kind == "whole":
                 error.add_note(f"gradcheck gave f a Value as {part.path}; {part.make_static}")
         raise
-    except Exception:  # of any kind: the user's function is tried with more or fewer Values, to learn which it takes
+    except Exception:  # the user's function is tried with more or fewer Values, and may raise anything
         return None
 
 
