@@ -23,7 +23,7 @@ __all__ = ["expect_backward", "note_gradients", "warn_of_outdated", "was_missed"
 
 
 class Question:
-    """What an optimiser asks of the calls of `backward` that follow a step, until one of them reaches a parameter.
+    """The question of an optimiser whether the calls of `backward` after its step reach one of its parameters.
 
     Attributes:
         optimizer: a reference to the optimiser.

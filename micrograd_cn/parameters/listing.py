@@ -208,7 +208,7 @@ def listed_parameters(module: Model) -> list[tuple[str, Value]]:
 
 
 def call_parameters(module: Model) -> list[Value]:
-    """Return what `parameters`, which may be a user's method, returns, as a list.
+    """Return the parameters that `module.parameters()` returns, as a list. The method may be a user's.
 
     Raises:
         TypeError: a user's class has a property of this name instead.

@@ -159,7 +159,7 @@ def members_of(cls: type) -> Members | None:
 
 
 def members_of_known(cls: type) -> Members | None:
-    """Return what `members_of` returned for this class, which is faster from the second time on."""
+    """Return the function that `members_of` returns for this class. It is kept in a dict, so later calls are faster."""
     return known_members[cls] if cls in known_members else members_of(cls)
 
 

@@ -91,9 +91,9 @@ class ArrayCalls:
         return results
 
     def values_and_gradients(self, variables: GradientVariables, samples: Any, each: bool) -> tuple[Any, Any] | None:
-        """Return what `value_and_grad` returns for samples in numpy arrays if the variables are arguments.
+        """Return the values and the gradients for `value_and_grad`, for samples in numpy arrays.
 
-        Return None where `results` returns None.
+        The variables must be arguments of the function. Return None if the method `results` returns None.
         """
         found = self.results("value_and_grad", samples, None, variables)
         if found is None:

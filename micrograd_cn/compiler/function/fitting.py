@@ -132,8 +132,8 @@ class FunctionFit:
     def _recorded(self, bucket: Bucket, rows: array[int]) -> Dispatched:
         """Return the programs for those rows that `_known` has left over, each with its rows.
 
-        A row is left over if no existing program computes it. The function is then recorded for the row. It is also
-        left over if its recording may be stale. The recording is then compared with the function first.
+        A row is left over in two cases. If no existing program computes the row, the function is recorded for it. If
+        there is a recording for the row, but the recording may be stale, it is compared with the function.
         """
         threads = self._options.threads
         if self._uncompared:

@@ -155,7 +155,7 @@ class CompiledGuards:
 def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:
     """Raise `GuardError`, since the function `name` takes another branch for `sample`, such as "row 2".
 
-    The comparison of `guard` has another outcome for it than for the sample that was recorded.
+    The comparison of `guard` has another outcome for this sample than for the sample that was recorded.
     """
     if guard.asks_for_nan:
         x = guard.text.partition(" == ")[0]

@@ -1,7 +1,8 @@
 """Call a function with plain numbers, and warn if it computes something else for them than for `Value`s.
 
-A function is recorded with `Value`s in the place of the numbers. It may ask what its arguments are, as by
-`isinstance(x, float)`, or catch an error that only a `Value` raises. So it may take another way than for a number.
+A function is recorded with `Value`s in the place of the numbers in its arguments. The function may ask for the type of
+an argument, as by `isinstance(x, float)`, or catch an error that only a `Value` raises. So it may run other code for a
+number than for a `Value`.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ def warn_if_numbers_differ(
 ) -> None:
     """Warn if a function computes something else for the numbers of the recorded sample than it did for `Value`s.
 
-    Nothing is said if it computes the same in another way, as in `try: math.exp(x)`, `except TypeError: x.exp()`, or if
-    it raises an error for numbers, since it was then written for `Value`s. It is called with floats, and again with
-    integers if some of the numbers are integers and it needs them, or may ask for them.
+    There is no warning if the function runs other code for numbers that gives the same results, as in
+    `try: math.exp(x)`, `except TypeError: x.exp()`. Nor is there one if the function raises an error for numbers, since
+    it was then written for `Value`s. The function is called with floats. If some of the numbers are integers, and the
+    function needs integers or may ask for them, it is called again with integers.
 
     Args:
         name: the function's name.

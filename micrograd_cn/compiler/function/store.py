@@ -40,9 +40,9 @@ class Recordings(list[Recording]):
     _some: Recordings | None = None  # what `without` returned last
 
     def without(self, programs: Container[Program]) -> Recordings:
-        """Return these recordings without those that have one of `programs`.
+        """Return a list of the recordings whose program is not in `programs`.
 
-        If the next call leaves the same recordings, it returns the same list, and not a copy.
+        If the next call leaves the same recordings, it returns the same list object, and not a copy.
         """
         left = [recording for recording in self if recording.program not in programs]
         if len(left) == len(self):

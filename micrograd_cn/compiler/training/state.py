@@ -221,7 +221,7 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLa
 
 
 class Copied:
-    """What a `TrainingState` has copied from an optimiser and its parameters, which training does not read again.
+    """The data, options and state that a `TrainingState` has copied, and that training does not read again.
 
     If a function that runs between two steps, such as a schedule, changes the original, this has no effect on training.
     The method `check` raises an error then.
@@ -445,7 +445,10 @@ class TrainingState:
         return self.optimizer is other.optimizer or not optimized.isdisjoint(other._layout.optimized_set)
 
     def _seen_by_others(self) -> tuple[Any, ...]:
-        """Return what other threads may change while this object works on copies of it."""
+        """Return the data of all parameters, the learning rate and the count of steps, as the user's objects have them.
+
+        Another thread may change them while this object works on copies.
+        """
         optimizer = self.optimizer
         return self._layout.read_data(), self._layout.unread_data(), optimizer.lr, optimizer.steps
 

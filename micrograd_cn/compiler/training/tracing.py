@@ -114,7 +114,7 @@ class RefusingParameters(Hooks):
 
 
 class Reach:
-    """What the update of a user's optimiser can read, besides its arguments.
+    """The code and the objects that the update of a user's optimiser can reach, besides its arguments.
 
     Args:
         optimizer: the optimiser, whose class may be a user's.

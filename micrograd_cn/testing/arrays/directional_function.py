@@ -101,9 +101,9 @@ class DirectionalFunction:
     def _argument_rounding(self) -> float:
         """How far rounding of the point x + t v may change the weighted sum u · f at this point.
 
-        The result is 0.0 if `__call__` subtracts this change, which it does except in one case: many elements are
-        moved, and the point is computed in the types of their arrays, such as float32. It is also 0.0 if these types
-        are doubles.
+        The result is 0.0 if `__call__` subtracts this change. It subtracts the change except in one case: many elements
+        are moved, and the point is computed in the types of their arrays, such as float32. The result is also 0.0 if
+        these types are doubles.
         """
         arguments, gradient = self.problem.arguments, self._gradient_in_own_types
         if arguments.in_doubles or gradient is None or self._moves_few:

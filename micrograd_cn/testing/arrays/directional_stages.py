@@ -1,11 +1,12 @@
 """Compare the derivative of a function φ of one number with numerical ones, in stages until one of them decides.
 
-`STAGES` lists the stages, and `HALF_PRECISION_STAGES` those for float16 and bfloat16. They are tried in order, and each
-costs more than those before it. A stage returns a comparison if it can tell whether the derivative is right or wrong,
-or that nobody could tell. Otherwise it returns None. Some of the last stages are those of functions of `Value`s, too
-(`numeric.stages`). φ is the weighted sum of the outputs of a function along a direction (see `DirectionalFunction`).
-Its derivative at 0, which is checked, is called analytic, and its difference from a numerical derivative is called the
-mismatch.
+`STAGES` lists the stages, and `HALF_PRECISION_STAGES` the stages for float16 and bfloat16. The stages are tried in
+order, and each costs more than the stages before it. A stage returns a comparison if it can tell that the derivative is
+right, that it is wrong, or that no comparison could tell. Otherwise the stage returns None. Functions of `Value`s have
+some of the last stages, too (`numeric.stages`).
+
+φ is the weighted sum of the outputs of a function along a direction (see `DirectionalFunction`). Its derivative at 0,
+which is checked, is called analytic, and its difference from a numerical derivative is called the mismatch.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ def has_settled(comparison: Comparison, problem: Problem) -> bool:
 def is_hopeless(comparison: Comparison, phi: DirectionalFunction) -> bool:
     """Return whether comparing derivatives at the point itself is hopeless, after `comparison` of means over intervals.
 
-    A comparison at the point takes shorter steps, in which noise is larger. So it is hopeless if the means are
-    uncertain more because of noise than because of curvature. It is also hopeless if rounding of the outputs alone
+    A comparison at the point takes shorter steps, in which noise is larger. So the comparison is hopeless if the means
+    are uncertain more because of noise than because of curvature. It is also hopeless if rounding of the outputs alone
     would hide an error of 1 % in such steps, unless the two derivatives differ by far more than that rounding.
     """
     analytic, e = comparison.analytic, comparison.numeric
@@ -74,9 +74,9 @@ def is_hopeless(comparison: Comparison, phi: DirectionalFunction) -> bool:
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
     """Return why rounding may make the derivative in `comparison` differ from the numerical one; "" for a mistake.
 
-    Rounding may explain the difference if points nearby show no such difference. It may also do so if the difference
-    vanishes over intervals of larger steps, unless it is too large for rounding. `phi` is the function that was
-    differentiated, and `compare` repeats the comparison at another point.
+    Rounding may explain the difference if points nearby show no such difference. Rounding may also explain it if the
+    difference vanishes over intervals of larger steps, unless the difference is too large for rounding. `phi` is the
+    function that was differentiated, and `compare` repeats the comparison at another point.
     """
     if not _is_off_nearby(problem, phi.x, compare):
         return "too noisy to tell: no such mismatch next to the point"
@@ -127,10 +127,11 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
 def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, steps: float) -> bool:
     """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
 
-    A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, it is the
-    difference of their means, plus the error of this difference. It must be smaller than at the point. Relative to the
-    checked derivative, or relative to the numerical one, it must be less than half as large as there. A mismatch that
-    vanishes in this way comes from rounding that always goes one way, like that of 1 + x * x for small x.
+    A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, the
+    mismatch is the difference of their means, plus the error of this difference. Two conditions must hold. The mismatch
+    over the interval is smaller than the mismatch at the point. Relative to the checked derivative, or relative to the
+    numerical one, it is less than half as large as at the point. A mismatch that vanishes like this comes from rounding
+    that always goes one way, such as the rounding of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:
