@@ -42,6 +42,22 @@ from .node import Node
 __all__ = ["ArgumentArray", "ValueArray"]
 
 
+def _selecting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function like `function`, which selects an operand by operations, but records them in `no_grad()`, too.
+
+    In an array of objects, numpy selects the element itself. A gradient flows to it if it was computed outside of the
+    `no_grad()` block.
+    """
+
+    def select(*operands: Any) -> Any:
+        if not context.here().no_grad:
+            return function(*operands)
+        with context.recording():
+            return function(*operands)
+
+    return select
+
+
 class _FirstAtTie(ops.Op):
     """An operation that gives its first operand the whole gradient at a tie, as numpy does in arrays of objects.
 
@@ -93,6 +109,7 @@ FIRST_MAXIMUM = _first_at_tie(ops.maximum, lambda a, b: ops.less_equal(b, a), op
 FIRST_MINIMUM = _first_at_tie(ops.minimum, ops.less_equal, operator.le)
 
 
+@_selecting
 def _clip(x: Any, low: Any, high: Any) -> Any:
     """Return `np.clip(x, low, high)` for objects: the minimum of high and the maximum of x and low.
 
@@ -121,6 +138,7 @@ def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, n
     largest = np.finfo(float).max
     bounds = largest if posinf is None else posinf, -largest if neginf is None else neginf
 
+    @_selecting
     def replaced(x: Any, nan: Any, high: Any, low: Any) -> Any:
         if not isinstance(x, Node):
             return np.nan_to_num(x, nan=nan, posinf=high, neginf=low)
@@ -226,10 +244,10 @@ def _is_unequal(a: Any, b: Any) -> Any:
 
 
 ALWAYS: dict[str, Callable[..., Any]] = {
-    "maximum": FIRST_MAXIMUM,
-    "minimum": FIRST_MINIMUM,
-    "fmax": lambda a, b: ops.where(ops.less_equal(b, a), a, ops.where(ops.equal(b, b), b, a)),
-    "fmin": lambda a, b: ops.where(ops.less_equal(a, b), a, ops.where(ops.equal(b, b), b, a)),
+    "maximum": _selecting(FIRST_MAXIMUM),
+    "minimum": _selecting(FIRST_MINIMUM),
+    "fmax": _selecting(lambda a, b: ops.where(ops.less_equal(b, a), a, ops.where(ops.equal(b, b), b, a))),
+    "fmin": _selecting(lambda a, b: ops.where(ops.less_equal(a, b), a, ops.where(ops.equal(b, b), b, a))),
     "clip": _clip,
     "logaddexp": ops.logaddexp,
     "sign": _sign,
@@ -311,7 +329,7 @@ class ArgumentArray(np.ndarray):
             count = ufunc.nin if how in ("__call__", "outer") else 1
             operands[:count] = [np.array(x, dtype=bool) for x in operands[:count]]
         elif how == "reduce" and "where" in options:
-            _add_identity(name, options)
+            _add_identity(name, operands[0], options)
         elif name in QUESTIONS and how == "__call__" and out is None and not options:
             return _conditions(_applied(CONDITIONS[name], operands))
         if out is not None:
@@ -352,7 +370,7 @@ class ValueArray(ArgumentArray):
         if "where" in options:
             options["where"] = _mask(options["where"])
             if how == "reduce":
-                _add_identity(name, options)
+                _add_identity(name, plain[0], options)
         if how == "__call__" and not options and (function := OF_TRUTHS.get(name)) and all(map(_are_truths, plain)):
             found = _conditions(_applied(function, plain))
             return found if out is None else _filled(out[0], found)
@@ -467,9 +485,13 @@ for _name in ("mean", "std", "var"):
     setattr(ValueArray, _name, _averaging(_name))
 
 
-def _add_identity(name: str, options: dict[str, Any]) -> None:
-    """Add the identity of the function `name` to the options of its `reduce`: numpy does not know it for objects."""
-    if name in IDENTITIES and options.get("initial", np._NoValue) is np._NoValue:
+def _add_identity(name: str, array: Any, options: dict[str, Any]) -> None:
+    """Add the identity of the function `name` to the options of its `reduce`: numpy does not know it for objects.
+
+    Without a mask, so `where` is True, numpy needs it only if `array` is empty. It returns a single element itself.
+    """
+    is_needed = name in IDENTITIES and (options["where"] is not True or np.size(array) == 0)
+    if is_needed and options.get("initial", np._NoValue) is np._NoValue:
         options["initial"] = IDENTITIES[name]
 
 
@@ -516,6 +538,7 @@ def _conditions(found: Any) -> Any:
 
 
 def _chosen(condition: Any, a: Any, b: Any) -> Any:
+    @_selecting
     def chosen(condition: Any, a: Any, b: Any) -> Any:
         found = ops.where(condition, a, b)
         return _condition(found) if _is_truth(a) and _is_truth(b) and isinstance(found, Node) else found

@@ -93,6 +93,40 @@ def test_at_a_tie_the_first_element_gets_the_gradient_in_an_array_and_half_of_it
     assert compiled.value_and_grad([(np.array([1.0, 2.0]),)], wrt=[w])[1] == [3.0]
 
 
+SELECTIONS = {
+    "max": lambda q: [q.max(), np.min(q), np.nanmax(q), np.maximum.reduce(q), np.max(q, initial=0.0)],
+    "maximum": lambda q: [np.maximum(q, 1.0)[1], np.minimum(q[:2], q[1:])[1], np.fmax(q, 0.2)[1], np.fmin(q, 9.0)[2]],
+    "clip": lambda q: [np.clip(q, 0, 9)[1], q.clip(0.7, None)[0], q.clip(0, 1.2)[1]],
+    "where": lambda q: [np.where(q > 1, q, 0.0)[1], np.where(q > 1, q, q[0])[2]],
+    "select": lambda q: [*np.select([q > 1.2, q > 0.7], [q, q * 2.0], q)],
+    "nan_to_num": lambda q: [*np.nan_to_num(q)],
+    "of one element": lambda q: [q[1:2].sum(), np.prod(q[:1]), *q.reshape(3, 1).sum(axis=1), np.nansum(q[2:])],
+    "computed": lambda q: [q.sum(), np.maximum(q[0], q)[1], np.sign(q)[0], q[1:2].mean(), np.ptp(q)],
+}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_inside_no_grad_an_element_that_numpy_selects_keeps_its_gradient(name):
+    def loss(x):
+        q = 0.5 * x
+        with mc.no_grad():
+            selected = SELECTIONS[name](q)
+        return sum((k + 2.0) * q[0] * y for k, y in enumerate(selected))
+
+    x = np.array([1.0, 3.0, 2.0])
+    values = np.array([Value(y) for y in x])
+    expected = gradients(loss(values), [*values])
+    assert grad(loss)(x).tolist() == expected
+    program = compile(loss).recording_of(x).program
+    assert gradients(program.outputs[0], program.inputs) == expected
+
+
+def test_the_sum_of_one_element_is_the_element():
+    minus_zero = np.array([-0.0])
+    assert [math.copysign(1.0, y) for y in compile(lambda x: [x.sum(), np.add.reduce(x)])(minus_zero)] == [-1.0, -1.0]
+    assert str(compile(lambda x: [x[1:].sum(), x[1:].prod()])(minus_zero)) == "[0.0, 1.0]"
+
+
 @pytest.mark.parametrize("f", [np.maximum, np.minimum, np.fmax, np.fmin], ids=lambda f: f.__name__)
 def test_the_extrema_of_nan_are_numpys(f):
     values = [math.nan, 1.0, 2.0, math.nan, math.nan], [2.0, math.nan, 3.0, math.nan, 0.0]
