@@ -1,6 +1,7 @@
 """`check` calls a function with the numbers of its samples, too, and finds what it does differently for `Value`s."""
 
 import math
+import operator
 import sys
 from fractions import Fraction
 from functools import singledispatch
@@ -106,6 +107,14 @@ ASKING = {name: f for name, (f, _) in [*OF_NUMBERS.items()][:8]} | {
     "a comparison of a subclass": lambda x: W * x if x < LARGER else W,
 }
 ARGUMENTS = {"dtype": np.ones(3), "numbers in a dict": {"a": (1,)}, "items": [3.0, 4.0]}
+# Functions that may tell an element from a `Value` that is computed in its place
+COMPARING = {
+    "is": lambda q: sum(y if y is z else 2 * y for y, z in zip(q, np.clip(q, 0, 9), strict=True)),
+    "is not": lambda q: sum(y for y in q if y is not q.max()),
+    "in a function": lambda q: q[0] if (lambda y: q[1] is y)(np.where(q > 1, q, 0.0)[1]) else q[2],
+    "id": lambda q: q[0] if id(q.max()) in map(id, q) else q[2],
+    "operator.is_": lambda q: q[0] if operator.is_(np.maximum(q, 0.0)[1], q[1]) else q[2],
+}
 
 
 @pytest.mark.parametrize("name", ASKING)
@@ -113,6 +122,13 @@ def test_a_first_call_warns_of_a_function_that_gives_something_else_for_numbers(
     f = compile(ASKING[name])
     with pytest.warns(UserWarning, match=r"computes \[.*\] for the numbers .* instead of .*: write (isin|v \* x)"):
         f(ARGUMENTS.get(name, 3.0))
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_a_first_call_warns_of_a_function_that_finds_another_object_than_numpys(name):
+    f = compile(lambda x: COMPARING[name](W * x))
+    with pytest.warns(UserWarning, match=r"computes .* by `is` or `id`.*: write k = np.argmax\(q\), and"):
+        f(np.array([1.0, 3.0, 2.0]))
 
 
 def test_a_first_call_puts_back_what_a_call_with_numbers_changes():
@@ -134,6 +150,7 @@ def test_a_first_call_does_not_warn_of_a_function_that_computes_the_same_in_anot
     compile(lambda x: W * (x if isinstance(x, (float, Value)) else x[0]))(1.0)
     compile(lambda x: W * (math.tanh(x) if isinstance(x, float) else x.tanh()))(1.0)
     compile(lambda x: SQUARED * x)(1.0)
+    compile(lambda xs: sum(W * x for x in xs if x is not max(xs)))([3.0, 4.0])
 
 
 @pytest.mark.filterwarnings("ignore:.* for the numbers of this sample")

@@ -901,7 +901,8 @@ class CompiledFunction:
                     f"sample {i}, {reprlib.repr(arguments)}: the function gives {found} for numbers, but {compiled} "
                     "for Values, by which it is recorded; does it ask for a type? Write isinstance(x, (float, Value)) "
                     "for isinstance(x, float). Or does it compute with integers, as x * 2 of an array of uint8? Write "
-                    "x.astype(float), since a program reads integers as doubles"
+                    "x.astype(float), since a program reads integers as doubles. Or does it compare objects by `is`? "
+                    "Compare indices, such as np.argmax(x)"
                 )
 
     def source(

@@ -39,6 +39,10 @@ ASKS_FOR_KINDS = (
     "It may ask what an argument is, by isinstance, type, hasattr or dtype, by its text, or by an error that it "
     "catches: write isinstance(x, (int, float, Value)), so it does the same for both"
 )
+COMPARES_IDENTITY = (
+    "It compares objects by `is` or `id`, but where numpy returns an element, as from q.max() or np.where, a compiled "
+    "function has a new Value: write k = np.argmax(q), and compare indices"
+)
 
 
 class Recorder:
@@ -78,7 +82,8 @@ class Recorder:
         The function is recorded a second time if it may do something else in each call, or has changed something. If it
         has made texts of parameters, except for a log, it is also recorded with `HIDDEN` in the place of the numbers in
         these texts; such a recording does not count as the second one. If the function may tell a `Value` from a
-        number, it is also called with numbers. A warning says whether it computes something else for them.
+        number, or compares objects, it is also called with numbers. A warning says whether it computes something else
+        for them.
 
         Raises:
             TypeError: the recordings differ, or the function raises an error when it is recorded again.
@@ -98,6 +103,7 @@ class Recorder:
             if difference:
                 raise made.refused_text from cause
         asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds or made.refused_text else "")
+        asked = asked or (COMPARES_IDENTITY if code.compares_identity else "")
         if asked or made.caught:
             call, numbers = self._call_of(bucket), bucket.row(row)
             with Surroundings(roots).restored():

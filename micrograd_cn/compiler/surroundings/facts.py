@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections import Counter, OrderedDict, deque
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType, MappingProxyType
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ WRITING_OPCODES = {
     if name in dis.opmap
 }
 MATCH_CLASS = dis.opmap["MATCH_CLASS"]
+IS_OP, LOAD_CONST = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
 PUSH_EXC_INFO, WITH_EXCEPT_START = dis.opmap["PUSH_EXC_INFO"], dis.opmap["WITH_EXCEPT_START"]
 # Methods that change a collection: those that a similar but immutable class does not have, as tuple is for list
 CHANGING_METHODS = {
@@ -58,21 +60,23 @@ class Facts(NamedTuple):
         writes: whether the code may change a variable or an object outside of the function.
         asks: whether the code may tell a `Value` from a number: by an attribute, as `hasattr(x, "grad")` does, by the
             dtype of an array, by its size in bytes, by a class pattern, or by an error that it catches.
+        compares_identity: whether the code compares objects by `is`, except with a constant such as None.
     """
 
     names: frozenset[str]
     writes: bool
     asks: bool
+    compares_identity: bool
 
 
 @lru_cache(4096)
 def facts_of(code: CodeType) -> Facts:
-    """Return which names the code of a function uses, whether it writes, and whether it asks for numbers, as `Facts`.
+    """Return the `Facts` about the code of a function: the names that it uses, whether it writes, and so on.
 
     The code of functions that are defined inside it is included.
 
     >>> facts_of((lambda x: x.append(1)).__code__)
-    Facts(names=frozenset({'append'}), writes=True, asks=False)
+    Facts(names=frozenset({'append'}), writes=True, asks=False, compares_identity=False)
     """
     inner = [facts_of(part) for part in code.co_consts if issubclass(type(part), CodeType)]
     names = frozenset(code.co_names).union(*[each.names for each in inner])
@@ -91,8 +95,12 @@ def facts_of(code: CodeType) -> Facts:
     asks = not ASKING_FOR_KINDS.isdisjoint(names) or MATCH_CLASS in opcodes
     asks |= any(hasattr(Value, name) is not hasattr(float, name) for name in texts)
     asks |= instructions.count(PUSH_EXC_INFO) > instructions.count(WITH_EXCEPT_START)  # as in except, but not in with
+    compares = any(b == IS_OP and a != LOAD_CONST for a, b in pairwise(instructions)) if IS_OP in opcodes else False
     return Facts(
-        names, writes or rebinds or any(each.writes for each in inner), asks or any(each.asks for each in inner)
+        names,
+        writes or rebinds or any(each.writes for each in inner),
+        asks or any(each.asks for each in inner),
+        compares or any(each.compares_identity for each in inner),
     )
 
 

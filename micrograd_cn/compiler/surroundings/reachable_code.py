@@ -53,6 +53,7 @@ CHANGING: dict[str, set[str] | None] = {
     "posix": {"urandom"},  # where os.urandom comes from
     "nt": {"urandom"},
 }
+COMPARING = {"id", "is_", "is_not"}  # functions that compare objects, or from whose results code may compare them
 DRAWING = {f"{PACKAGE_NAME}.nn", f"{PACKAGE_NAME}.init"}  # our own modules that draw random numbers
 CACHING = (cached_property, LRU_CACHE)  # decorators that keep results, by code that is not the user's
 QUEUES = ("queue", "_queue", "multiprocessing.queues")
@@ -95,7 +96,7 @@ class ReachableCode:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
-        self.has_iterators = self._asks = self._has_value_class = False
+        self.has_iterators = self._asks = self._has_value_class = self._compares_identity = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
         self._kinds: dict[type, list[Any]] = {}  # the classes whose methods have been looked at, and their slots
@@ -128,6 +129,19 @@ class ReachableCode:
         """
         asks_for_value = self._has_value_class and "isinstance" in self._names
         return self._asks or self.asks_for_types or asks_for_value
+
+    @property
+    def compares_identity(self) -> bool:
+        """Whether the code may find out whether two objects are the same.
+
+        A value may be another object than numpy's element in its place.
+
+        >>> ReachableCode([lambda xs, y: [x for x in xs if x is not y]]).compares_identity
+        True
+        >>> ReachableCode([lambda x: 0.0 if x is None else x]).compares_identity
+        False
+        """
+        return self._compares_identity or not COMPARING.isdisjoint(self._names)
 
     @property
     def attributes(self) -> frozenset[str] | None:
@@ -261,9 +275,10 @@ class ReachableCode:
                         self._unread.append((name, READING_ALL, part))
 
     def _visit_function(self, f: FunctionType) -> None:
-        names, writes, asks = facts_of(f.__code__)
+        names, writes, asks, compares_identity = facts_of(f.__code__)
         self.writes |= writes
         self._asks |= asks
+        self._compares_identity |= compares_identity
         self._has_value_class |= "Value" in names  # an attribute of a module
         self._names |= names
         self.asks_for_identity |= "id" in names
