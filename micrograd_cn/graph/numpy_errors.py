@@ -41,6 +41,8 @@ def numpy_advice(error: BaseException) -> str:
     while traceback and traceback.tb_next:
         traceback = traceback.tb_next
         code, owner = traceback.tb_frame.f_code, str(traceback.tb_frame.f_globals.get("__name__", ""))
+        if owner.startswith("numpy.") and code.co_name == "isclose":  # np.allclose calls it, too
+            return "for np.isclose(x, y) write abs(x - y) <= 1e-8 + 1e-5 * abs(y)"
         if owner.startswith("scipy.") and code.co_name in OPS:
             name = code.co_name
             return f"scipy's {name} takes no Values: write micrograd_cn.{name}({operand_names(OPS[name].arity)})"

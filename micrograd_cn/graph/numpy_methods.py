@@ -84,21 +84,22 @@ from .unsupported import Unsupported
 __all__ = ["NumpyMethods"]
 
 # What to write instead of a function without an operation: code, and after a comma what to know about the code. The
-# names are those that numpy and scipy.special give to their functions.
+# code reads no .data, which a compiled function refuses, unless there is no operation for it. The names are those that
+# numpy and scipy.special give to their functions.
 INSTEAD = {
-    "isnan": "math.isnan(x.data)",
-    "isinf": "math.isinf(x.data)",
-    "isfinite": "math.isfinite(x.data)",
-    "signbit": "math.copysign(1, x.data) < 0",
+    "isnan": "x != x",
+    "isinf": "abs(x) >= math.inf",
+    "isfinite": "abs(x) < math.inf",
+    "signbit": "x < 0, which is False for -0.0",
     "log2": "x.log() / math.log(2)",
     "log10": "x.log() / math.log(10)",
     "cbrt": "x ** (1 / 3), for x above 0",
     "arcsinh": "(x + hypot(x, 1)).log()",
     "arccosh": "(x + (x * x - 1).sqrt()).log()",
     "arctanh": "(x.log1p() - (-x).log1p()) / 2",
-    "rint": "round(x.data), whose derivative is 0",
-    "trunc": "math.trunc(x.data), whose derivative is 0",
-    "modf": "math.modf(x.data)",
+    "rint": "(x / 2 + 0.25).floor() - (0.25 - x / 2).floor(), whose derivative is 0",
+    "trunc": "where(less(x, 0.0), -(-x).floor(), x.floor()), whose derivative is 0",
+    "modf": "(f := where(less(x, 0.0), -(-x % 1), x % 1), x - f)",
     "frexp": "math.frexp(x.data)",
     "spacing": "math.ulp(x.data)",
     "expit": "x.sigmoid()",
@@ -114,10 +115,10 @@ INSTEAD = {
     "float_power": "x ** y",
     "fmax": "maximum(x, y), which is nan if x or y is",
     "fmin": "minimum(x, y), which is nan if x or y is",
-    "fmod": "x - y * math.trunc(x.data / y.data), without .data for a number",
+    "fmod": "where(less(x, 0.0), -(-x % abs(y)), x % abs(y))",
     "divmod": "floor(x / y) and x % y",
     "floor_divide": "floor(x / y), whose derivative is 0",
-    "copysign": "abs(x) * math.copysign(1, y.data)",
+    "copysign": "where(less(y, 0.0), -abs(x), abs(x))",
     "nextafter": "math.nextafter(x.data, y.data)",
     "ldexp": "x * 2 ** y",
     "xlogy": "x * y.log()",

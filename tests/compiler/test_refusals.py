@@ -407,9 +407,18 @@ def test_conversions_name_what_to_write_in_a_compiled_function(f, message):
     assert ".data" not in str(caught.value)
 
 
+def test_a_number_that_is_read_from_a_text_is_answered_with_what_to_write():
+    for f in (lambda x: x * float(str(x)), lambda x: x * int(f"{x}")):
+        with pytest.raises(ValueError, match=r"Value\(x\)") as caught:
+            compile(f)(1.5)
+        assert (
+            "the text of a Value has no number, which would be the same for every sample" in caught.value.__notes__[0]
+        )
+
+
 def test_an_attribute_whose_cure_reads_the_data_is_answered_with_another_cure():
     """In a compiled function, .data would be the number of the recorded sample."""
-    for f in (lambda x: x.numpy(), lambda x: x * x.trunc() if hasattr(x, "trunc") else x.isnan()):
+    for f in (lambda x: x.numpy(), lambda x: x * x.value if hasattr(x, "value") else x.is_integer()):
         with pytest.raises(AttributeError) as caught:
             compile(f)(1.5)
         [note] = caught.value.__notes__

@@ -53,6 +53,9 @@ FORMULAS = {
     "ceil": np.ceil,
     "trunc": np.trunc,
     "round": np.round,
+    "isnan": np.isnan,
+    "isinf": np.isinf,
+    "isfinite": np.isfinite,
 }
 
 
@@ -61,6 +64,7 @@ def test_the_code_has_the_number_of_the_other_library(name):
     x = Value(1.25 if name == "acosh" else 0.75)
     y = eval(INSTEAD[name].partition(", whose")[0], {**vars(micrograd_cn), "x": x, "math": math, "round": round})
     assert getattr(y, "data", y) == pytest.approx(FORMULAS[name](x.data))
+    assert ".data" not in INSTEAD[name]  # which a compiled function refuses
 
 
 def test_code_that_looks_for_an_attribute_finds_none():

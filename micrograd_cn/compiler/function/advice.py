@@ -12,6 +12,12 @@ PLAIN_NUMBER_ERRORS = (
     r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would|there is no operation"
     r"|has no attribute .*; write .*\.data"
 )
+# The errors of Python for the text of a Value in the place of the text of a number
+TEXT_ERRORS = r"(could not convert string to float|invalid literal for int\(\)).*\bValue\("
+TEXT_INSTEAD = (
+    "the text of a Value has no number, which would be the same for every sample: write the Value itself, and "
+    'compile(f, static=["x"]) for a program for each value of x whose digits the function reads'
+)
 WRITE_INSTEAD = "write take(xs, index) for xs[index], and the table's operations, such as exp(), for math's"
 FURTHER_ADVICE = {
     r"\.data": "a number that is read by .data would be the same for every sample: write where(condition, a, b), or "
@@ -44,5 +50,7 @@ def add_advice(name: str, error: Exception) -> None:
     advice = numpy_advice(error)
     if not advice and re.search(PLAIN_NUMBER_ERRORS, text):
         advice = "; ".join([WRITE_INSTEAD, *[also for found, also in FURTHER_ADVICE.items() if re.search(found, text)]])
+    if re.search(TEXT_ERRORS, text):
+        advice = TEXT_INSTEAD
     if advice:
         error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")

@@ -230,7 +230,7 @@ class Recording:
         try:
             called = functools.partial(recorded.record_call, functools.partial(call, arguments), self._inputs)
             result = without_collector(functools.partial(copy_context().run, called))
-        except (TypeError, IndexError, AttributeError, SystemError) as error:
+        except (TypeError, ValueError, IndexError, AttributeError, SystemError) as error:
             add_advice(self._name, error)
             raise
         _refuse_changed_arguments(self._name, given)
