@@ -516,6 +516,14 @@ def test_an_array_of_a_model_is_filled_with_no_numbers(function, decorated):
     assert model.parameters() == before
 
 
+def test_the_arrays_of_a_model_are_looked_at_when_another_model_is_gone():
+    model, other = Model(), Model()
+    assert len(model.parameters()) == len(other.parameters())
+    del other
+    with pytest.raises(TypeError, match=r"in the array model\.w"), no_grad():
+        call_a_function(model)
+
+
 def test_an_array_of_a_model_that_was_filled_before_the_block_is_not_said_to_be_filled_in_it():
     model, w = Model(), leaves()
     model.w[:] = 0.0

@@ -1,6 +1,7 @@
 """Parameters in attributes of a class are refused."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +19,8 @@ def test_a_parameter_of_a_class_is_refused():
         type("Net", (Module,), {"w": Value(1)})
     with pytest.raises(TypeError, match=r"^Net\.layers\.0\.neurons\.0\.w\.0 is an attribute of the class"):
         type("Net", (Module,), {"layers": [Layer(1, 1)]})
+    with pytest.raises(TypeError, match=r"^Net\.settings\.rate is an attribute of the class"):
+        type("Net", (Module,), {"settings": SimpleNamespace(rate=Value(1))})
 
 
 def test_constants_and_defaults_of_a_class_are_no_matter():
