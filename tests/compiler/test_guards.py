@@ -769,3 +769,28 @@ def test_a_compiled_function_named_step_that_calls_backward_is_not_sent_to_the_o
     with pytest.raises(TypeError, match=r"what backward\(\) starts from .* sample; write gradients\(y") as caught:
         compile(step)(1.0)
     assert "built in" not in str(caught.value)
+
+
+def test_outcomes_that_are_known_for_equal_numbers_are_found_anew_for_others():
+    w, limit = Value(2.0), Value(0.5, requires_grad=False)
+
+    @compile
+    def f(x, y):
+        return (w * x - y) ** 2 if x > limit else w
+
+    x, y = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])
+    for _ in range(3):
+        assert f.fit((x, y), SGD([w], lr=0.1), 2) == [0.0, 0.0]
+        assert f.forward((x, y)).tolist() == [0.0] * 3
+        assert f.forward([(3.0, 6.0), (1.0, 2.0)]) == [0.0, 0.0]
+    x[1] = -1.0
+    for method in (lambda: f.fit((x, y), SGD([w], lr=0.1), 2), lambda: f.forward((x, y))):
+        for _ in range(2):
+            with pytest.raises(GuardError, match="does not hold"):
+                method()
+    x[1] = 2.0
+    assert f.forward((x, y)).tolist() == [0.0] * 3
+    limit.data = 2.5
+    for method in (lambda: f.fit((x, y), SGD([w], lr=0.1), 2), lambda: f.forward((x, y))):
+        with pytest.raises(ValueError, match="constant of the program"):
+            method()

@@ -12,10 +12,13 @@ from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 from ...engine import Value, traverse
+from ...graph import context
 from ...graph.context import recording
 from ...ops import dot, less
 from ..data.captured import with_kept_constants
+from ..data.columns import MAX_NUMBERS, flat
 from ..data.partition import split_by_outcome
+from ..data.rows import row_numbers
 from ..derivatives import Program
 
 MANY_ROWS = 128  # for this many rows or more, a program that computes one number for all guards is worthwhile
@@ -104,6 +107,7 @@ class CompiledGuards:
         leaves = traverse(*[guard.node for guard in guards])[1]
         self.parameter_free = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
         self.expected = array("d", [float(guard.held) for guard in guards])
+        self._held_for = b""  # the numbers of the rows for which all guards had their recorded outcome; see `_key`
 
     def hold(self, numbers: Any) -> bool:
         """Return whether all guards have their recorded outcome for the row with these numbers."""
@@ -123,11 +127,26 @@ class CompiledGuards:
         """
         if self.program is None or not index:
             return index, array("q")
+        if self._held_for and self._key(data, index) == self._held_for:
+            return index, array("q")
         program, expected = self.program, self.expected
         if len(self.guards) > 1 and len(index) >= MANY_ROWS:
             program, expected = self._holds, _one
         outcomes = program.compiled.outputs_of(data, index, threads, parameters)
-        return split_by_outcome(index, outcomes, expected)
+        holding, others = split_by_outcome(index, outcomes, expected)
+        if not others and (key := self._key(data, index)):
+            self._held_for = key
+        return holding, others
+
+    def _key(self, data: Any, index: array[int]) -> bytes:
+        """Return the numbers of all rows as a key, or b"" if the outcomes for the rows at `index` are not remembered.
+
+        They are remembered for all rows of small data, which several calls of `fit` may get, if they never change.
+        """
+        if context.active or not self.parameter_free or not 0 < len(data) <= MAX_NUMBERS or not self.program:
+            return b""
+        is_whole = len(index) * len(self.program.inputs) == len(data) and index is row_numbers(len(index))
+        return bytes(flat(data)) if is_whole else b""
 
     def first_broken(self, numbers: Any) -> Guard:
         """Return the first guard that has another outcome than recorded for the row with these numbers.
