@@ -399,6 +399,8 @@ class ValueArray(ArgumentArray):
             plain = [*map(_boxed, plain)]  # a `Value` would take `out` for an array of the user
         apply = getattr(ufunc, how)  # a name, by which `callers` finds out which numpy function compares elements
         found = _wrapped(apply(*plain, **options))
+        if name in IDENTITIES and how in ("reduce", "accumulate", "reduceat") and out is None:
+            found = _as_numbers(found)
         return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
@@ -509,6 +511,16 @@ def _are_truths(x: Any) -> bool:
 def _as_truths(found: Any) -> Any:
     """Return `found`, a matrix product of bools, as bools, which say whether an element is not 0."""
     return _conditions(_applied(_truth, [_plain(found)]))
+
+
+def _as_numbers(found: Any) -> Any:
+    """Return `found`, sums or products, with a number in the place of the result of a comparison.
+
+    numpy returns an element itself where it is the only one, but counts the true ones of bools.
+    """
+    if not any(map(_is_truth, found.flat if isinstance(found, np.ndarray) else [found])):
+        return found
+    return _applied(lambda x: x * 1.0 if _is_truth(x) else x, [_plain(found)])
 
 
 def _filled(array: Any, found: Any) -> Any:

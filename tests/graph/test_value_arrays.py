@@ -127,6 +127,15 @@ def test_the_sum_of_one_element_is_the_element():
     assert str(compile(lambda x: [x[1:].sum(), x[1:].prod()])(minus_zero)) == "[0.0, 1.0]"
 
 
+@pytest.mark.parametrize(
+    "count",
+    [np.sum, np.prod, np.nansum, np.add.reduce, lambda c: np.cumsum(c)[0], lambda c: np.add.reduceat(c, [0])[0]],
+)
+def test_the_count_of_one_comparison_is_a_number_that_is_added(count):
+    """The + of two bools would be their or."""
+    assert compile(lambda x: count(x[:1] > 0.0) + count(x[1:] > 0.0)).recording_of(np.ones(2)).results == [2.0]
+
+
 @pytest.mark.parametrize("f", [np.maximum, np.minimum, np.fmax, np.fmin], ids=lambda f: f.__name__)
 def test_the_extrema_of_nan_are_numpys(f):
     values = [math.nan, 1.0, 2.0, math.nan, math.nan], [2.0, math.nan, 3.0, math.nan, 0.0]
