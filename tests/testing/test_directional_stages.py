@@ -166,6 +166,12 @@ ROUNDED_ONE_WAY = Along(
     half(SMALL),
     np.copysign(2.0**-6, half(SMALL)),
 )
+
+
+def growing_teeth(x):
+    return np.fmod(x, np.float32(3)) + x
+
+
 ERF = np.vectorize(math.erf)
 ON_A_STAIRCASE = Along(lambda x: 1 - np.cos(x), np.sin, np.float32([3e-6]))
 REVISIONS = {  # for each revision, a comparison, how large others are, and the verdicts with it and without it
@@ -181,7 +187,7 @@ REVISIONS = {  # for each revision, a comparison, how large others are, and the 
 EXCUSES = {  # for each excuse, a comparison that it takes back
     "rounding_absorbs_changes": Along(lambda x: np.array([1e6, 0.0]) + 1e-14 * x, lambda x: 1e-14, [0.3, 0.7]),
     "rounding_of_all_elements": Along(np.sin, lambda x: 1.02 * np.cos(x), np.float32([1e5])),
-    "narrow_features": Along(lambda x: (3 * x + 1e9) - 1e9, lambda x: 3.06, np.float32([0.0]), [2.0**20]),
+    "narrow_features": Along(lambda x: x * np.fmod(x, np.float32(3)), growing_teeth, np.float32([1e7])),
     "staircase": Along(lambda x: 1 + ERF(x), lambda x: np.exp(-x * x) * 2 / math.sqrt(math.pi), [-5.4]),
     "treads": ON_A_STAIRCASE,
     "treads_of_a_factor": Along(lambda x: by_tanh(x, True)[0], lambda x: by_tanh(x, True)[1], [-7.3]),

@@ -303,6 +303,47 @@ def test_a_sawtooth_is_no_step_function_where_floats_hardly_resolve_its_teeth(x)
         passes(sawtooth, x, vjp=none)
 
 
+TEETH = {  # periodic functions, and their slopes
+    "x - floor(x)": (lambda x: x - np.floor(x), np.ones_like),
+    "x - round(x)": (lambda x: x - np.round(x), np.ones_like),
+    "x % 7": (lambda x: x % 7, np.ones_like),
+    "triangles": (lambda x: np.abs(x - 2 * np.floor(x / 2) - 1), lambda x: np.sign(x - 2 * np.floor(x / 2) - 1)),
+    "x + floor(x)": (lambda x: x + np.floor(x), np.ones_like),
+}
+FLOAT32 = [np.float32(x) for x in ([14554.426], [145544.25], [1455442.6], [14554426.0], [6e7, -3e8])]
+
+
+@pytest.mark.parametrize("x", [*FLOAT32, np.array([1455442.69]), np.array([1455442612345.3, -7e11 - 0.4])])
+@pytest.mark.parametrize("name", TEETH)
+def test_teeth_that_are_narrower_than_the_steps_hide_no_mistake_and_make_no_derivative_wrong(name, x):
+    f, slope = TEETH[name]
+    is_not_called_wrong(f, x, vjp=lambda x, u: u * slope(x))
+    for factor in (0.0, 2.0):
+        with pytest.raises((GradientMismatch, TooNoisy, PartlyCompared)):
+            passes(f, x, vjp=lambda x, u, k=factor: (k * u * slope(x)).astype(x.dtype))
+
+
+@pytest.mark.parametrize("x", [*FLOAT32[:3], np.array([14554.426]), np.array([1.4554426e9])])
+@pytest.mark.parametrize("f", [np.floor, lambda x: np.round(2 * x) / 2, lambda x: x // 3 * 3])
+def test_a_straight_through_gradient_agrees_with_its_surrogate_alone(f, x):
+    passes(f, x, vjp=lambda x, u: u, like=lambda x: 1 * x)
+    with pytest.raises((GradientMismatch, TooNoisy, PartlyCompared)):
+        passes(f, x, vjp=lambda x, u: u)
+
+
+def test_a_derivative_that_noise_hides_is_not_negligible_because_the_point_is_large():
+    x = np.float32([145544.25])
+    is_not_called_wrong(np.sin, x, vjp=lambda x, u: u * np.cos(x))
+    with pytest.raises((GradientMismatch, TooNoisy)):
+        gradcheck(np.sin, x, vjp=lambda x, u: 2 * u * np.cos(x))
+
+
+@pytest.mark.parametrize("x", [np.float32([1e4, -3e5]), np.array([1e7])])
+def test_rounding_to_a_coarser_type_is_no_feature(x):
+    coarse = np.float16 if x.dtype == np.float32 else np.float32
+    passes(lambda x: (x / 4096).astype(coarse).astype(x.dtype) * 4096, x, vjp=lambda x, u: u)
+
+
 def test_a_missing_gradient_is_found_where_the_largest_steps_are_whole_periods():
     with pytest.raises(GradientMismatch):
         gradcheck(lambda x: x - np.floor(x), np.array([9.25]), vjp=none)

@@ -36,14 +36,17 @@ from .directional_stages import TOO_FEW_CALLS, Attempt, compare_within_limit
 from .excuses import Doubt, excuse
 from .interval_means import CLOSE
 from .problem import Problem, floor_power_of_2, norm
+from .staircases import is_step_function
 from .tolerance import ArrayTolerance
 from .vectors import Vector
+from .whole_number_features import has_features, has_slope, takes_long_steps
 
 __tracebackhide__ = True
 
 ComparedAlong: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result, and which function was compared
 
 JUMP_OR_POLE = "a jump or a pole", "no numerical derivative: a jump"  # how notes begin
+BESIDE_FEATURES = "too noisy to tell: features are narrower than the steps, as teeth of a sawtooth"  # a note
 NEGLIGIBLE = "negligible beside the other derivatives"  # a note
 
 
@@ -59,7 +62,8 @@ def compare_along(
     """Compare the derivative of u · f, the weighted sum of the outputs, along the direction `v` with a numerical one.
 
     Unless the first comparison shows that the derivative is right, the elements are moved by steps of other sizes, and
-    then other reasons than a mistake are looked for (see `REVISIONS`).
+    then other reasons than a mistake are looked for (see `REVISIONS`). If steps are long, the first question is whether
+    f has features that are narrower (`whole_number_features`).
 
     Args:
         problem: the function f, its derivative and the point.
@@ -77,12 +81,17 @@ def compare_along(
     x = problem.x if x is None else x
     phi = DirectionalFunction(problem, u, v, x, per_element=True)
     comparison = compare_within_limit(title, phi, typical_slope)
-    if comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi):
+    settled = comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi)
+    if settled and not takes_long_steps(phi):
         return comparison, phi
     question = Question(problem, title, typical_slope, gradient_norm, phi)
     found = Attempt(comparison, phi, typical_slope)
-    for revise in REVISIONS:
+    beside = within_features(question, found)
+    found = beside or found
+    for revise in (excused,) if beside or settled else REVISIONS:
         found = revise(question, found) or found
+    if found.comparison.agrees and found.comparison.note and _may_miss_features(question):
+        found = _revised(found, agrees=None, note=BESIDE_FEATURES, noisy=True)
     return found.comparison, found.phi
 
 
@@ -97,6 +106,7 @@ class Question:
         phi: the function of one number that was differentiated first. `x`, `u` and `v` are taken from it.
 
     Attributes:
+        phi: the function of one number that was differentiated first.
         x: the point at which the derivative is taken. It may be another point than that of the problem, but is near it.
         u: the cotangent, which has the weights of the outputs.
         v: the direction, which says how far each element moves.
@@ -112,7 +122,7 @@ class Question:
     ) -> None:
         self.problem, self.title = problem, title
         self.typical_slope, self.gradient_norm = typical_slope, gradient_norm
-        self.x, self.u, self.v = phi.x, phi.u, phi.v
+        self.phi, self.x, self.u, self.v = phi, phi.x, phi.u, phi.v
         self.moved_elements = phi.moved_elements
         self.steps = np.abs(self.v[self.moved_elements])
         self.sizes = np.abs(problem.x[self.moved_elements])
@@ -134,6 +144,38 @@ class Question:
         along = np.zeros(self.v.size)
         along[self.moved_elements] = np.sign(self.v[self.moved_elements]) * steps
         return self.attempt(along, self.typical_slope * float(steps.max() / self.steps.max()))
+
+
+def within_features(question: Question, found: Attempt) -> Attempt | None:
+    """If f has features that are narrower than the steps, such as teeth, compare in steps of at most 1.
+
+    Return the new attempt if it can tell whether the derivative is right, and else say that the features hide it. The
+    gradient of a step function is left to earlier stages, and so is a gradient of 0 where f has a slope.
+    """
+    comparison, phi, zero = found.comparison, found.phi, found.comparison.analytic == 0.0
+    if comparison.agrees is None or not takes_long_steps(phi):
+        return None
+    if found.is_wrong:
+        question.problem.budget.lift_limit()
+    try:
+        if not has_features(phi) or (zero and (found.is_wrong or is_step_function(phi))):
+            return None
+        again = question.attempt_with_steps(np.minimum(question.steps, 1.0))
+        comparison = again.comparison
+        known = comparison.agrees is not None and not comparison.note and again.phi.changed_outputs.any()
+        if known and has_slope(again.phi, comparison.numeric.slope):
+            return again
+    except OutOfCalls:
+        return None
+    return _revised(found, agrees=None, note=BESIDE_FEATURES, noisy=True)
+
+
+def _may_miss_features(question: Question) -> bool:
+    """Return whether steps are long and f has features that are narrower; also if no calls are left to look."""
+    try:
+        return takes_long_steps(question.phi) and has_features(question.phi)
+    except OutOfCalls:
+        return True
 
 
 def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
@@ -217,6 +259,8 @@ def hidden_beside_others(question: Question, found: Attempt) -> Attempt | None:
     """If noise hides a derivative, call it right if it and its error are negligible beside the whole gradient."""
     comparison = found.comparison
     size = ESTIMATED_ERRORS * comparison.numeric.error + math.fabs(comparison.analytic)
+    if question.moved_elements.size == 1:  # the norm of the gradient is that of derivatives times `scale`
+        size *= float(question.problem.scale[question.moved_elements[0]])
     if comparison.noisy and size <= NEGLIGIBLE_SHARE * question.gradient_norm:
         return _revised(found, agrees=True, note=NEGLIGIBLE, noisy=False)
     return None

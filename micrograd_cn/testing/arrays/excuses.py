@@ -42,6 +42,7 @@ from ..numeric.thresholds import (
     OSCILLATION_POINTS,
     OSCILLATION_REACH,
     OSCILLATIONS,
+    OUTSIDE,
     ROUGH_SHARE,
     SAME_HEIGHT,
     SMOOTH_SCATTER,
@@ -159,11 +160,13 @@ def rounding_of_cancelling_parts(doubt: Doubt) -> str:
 def narrow_features(doubt: Doubt) -> str:
     """Return a note if features of f that are narrower than the steps explain the mismatch; else "".
 
-    They are no excuse if a comparison with shorter steps has called the derivative wrong, too.
+    They are no excuse if a comparison with shorter steps has called the derivative wrong, too. Neither are they for a
+    gradient of 0 if the function has a slope over the steps, which a step function alone may have.
     """
     phi = doubt.phi
-    narrow = not doubt.confirmed and _takes_long_steps(phi)
     numeric = doubt.comparison.numeric.slope
+    missing = doubt.comparison.analytic == 0.0 and math.fabs(numeric) > OUTSIDE * doubt.comparison.numeric.error
+    narrow = not (doubt.confirmed or missing) and _takes_long_steps(phi)
     if narrow and (
         _has_narrow_features(phi, doubt.mismatch) or _oscillates(phi, numeric) or _is_unresolved(phi, numeric)
     ):

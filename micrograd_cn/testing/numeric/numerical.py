@@ -113,7 +113,7 @@ def derivative(
         rounding: the absolute error of the values of `g` that comes from rounding inside `g`.
         steps: the sizes of the steps; the default suits a function that computes in doubles.
         accept: tells whether an estimate is exact enough for the caller. The first estimate for which it returns True
-            is returned, if an extrapolation with the next smaller first step agrees.
+            is returned, if extrapolations with the next two smaller first steps agree.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -132,10 +132,8 @@ def derivative(
         estimate = _extrapolate(g, x, h, side, rounding, steps, accept=accept)
         found.append(estimate)
         if accept and accept(estimate):
-            [finer] = [
-                _extrapolate(g, x, h, side, rounding, steps, levels=2) for h in steps.first_steps[i + 1 :][:1]
-            ] or [estimate]
-            if agree(estimate, finer):
+            finer = (_extrapolate(g, x, h, side, rounding, steps, levels=2) for h in steps.first_steps[i + 1 :][:2])
+            if all(agree(estimate, other) for other in finer):
                 return estimate
         elif steps.suffice(estimate):
             others = [_extrapolate(g, x, h, side, rounding, steps, levels=3) for h in steps.first_steps[i + 1 :][-2:]]

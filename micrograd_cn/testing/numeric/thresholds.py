@@ -233,6 +233,9 @@ stationary, and the change of the outputs bounds what is typical."""
 FAR_STEP = 23.0 / 3.0
 """Steps. In a step this large, every output changes that depends on the moved elements at all. Even times a power of 2,
 it is no whole number, since a periodic function may return to its value after whole steps."""
+LONG_DIFFERENCE = 0.5
+"""Move of an element, in the finer of the two steps that a first look takes. Where it is longer, it misses features at
+whole numbers, such as the teeth of a sawtooth."""
 BEYOND_OWN_SIZE = 4.0
 """1: the move of an element over its size. If it is larger, smaller steps may stay in the domain."""
 MIN_SIGNAL_TO_NOISE = 1000.0
@@ -316,6 +319,19 @@ TELLING_SCATTER = 20.0
 NEIGHBOURING = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 """Twice the last bit of the point. If a function changes as much between these points as over far larger steps, no step
 is short enough."""
+KEPT_HEIGHT = 8.0
+"""1: the height of a feature at a point that is nearer to 0 by the square of `MUCH_SMALLER`, over its height at the
+point, or the other way round. Rounding would be far less there. The heights differ since few moves show them."""
+SHORTEST_MOVE = 2.0**-8
+"""Move of an element. It is far shorter than features at whole numbers, and far longer than the last bit of most
+points."""
+SHORT_MOVES = (1.0, -7.0, 17.0, -157.0, 411.0, -693.0)
+"""The shortest move. In some of these, a function with features is off its slope in the long move. They are odd, as no
+whole count of periods is."""
+OFF_SLOPE = 0.02
+"""Relative to the change that the slope in the long move predicts. A smooth function is off by less in short moves."""
+SLOPE_STEPS = 8.0
+"""The finer step of a first look. In a move so long, there are many features, so its slope is that of their mean."""
 ROUGH_SHARE = 0.4
 """Distances from a parabola. A smooth function is nearer than this to a polynomial of degree 6."""
 FEATURE_SLOPE = 4.0

@@ -1,0 +1,123 @@
+"""Tell whether f has features, such as the teeth of a sawtooth, that are narrower than the steps at a large point.
+
+Steps grow with the point. At 1e5 in float32, even the finest ones are about as long as a tooth of x - floor(x), and
+most of them show only the mean slope of many teeth. In the shortest moves, f has another slope. This is also true where
+rounding makes a staircase of f. But rounding becomes finer at points that are nearer to 0, and teeth stay as high.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..numeric.numerical import central_quotient
+from ..numeric.thresholds import (
+    FEATURE,
+    KEPT_HEIGHT,
+    LONG_DIFFERENCE,
+    MUCH_SMALLER,
+    NEARER_POINTS,
+    OFF_SLOPE,
+    SHORT_MOVES,
+    SHORTEST_MOVE,
+    SLOPE_STEPS,
+)
+from .directional_function import DirectionalFunction
+from .vectors import Vector
+
+__tracebackhide__ = True
+
+
+def takes_long_steps(phi: DirectionalFunction) -> bool:
+    """Return whether a comparison along `phi` may be made in steps that are longer than features at whole numbers.
+
+    In half precision, means over intervals are compared, so the result is False.
+    """
+    if phi.problem.half_precision:
+        return False
+    longest = float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0))
+    return longest * phi.problem.steps.first_steps[2] >= LONG_DIFFERENCE
+
+
+def has_features(phi: DirectionalFunction) -> bool:
+    """Return whether f has features that steps at the point of `phi` may miss, and that are no rounding.
+
+    Their height at the point is compared with that at a point that is nearer to 0. If the type has too few numbers at
+    the point to show them, both points are nearer to 0.
+    """
+    x, arguments = phi.x, phi.problem.arguments
+    moved = np.zeros(x.size, bool)  # whole arrays, since an element shares the rounding of the others in its array
+    for place in arguments.slices():
+        moved[place] = (phi.v[place] != 0.0).any()
+    if _coarse(phi, x):
+        phi.problem.budget.lift_limit()
+    for _ in range(NEARER_POINTS):
+        move = _shortest_move(phi, x)
+        if height := _height(phi, x, move):
+            phi.problem.budget.lift_limit()
+            nearer = _height(phi, np.where(moved, x / MUCH_SMALLER**2, x), move)
+            if height / KEPT_HEIGHT <= nearer <= KEPT_HEIGHT * height:
+                return True
+        if not _coarse(phi, x):
+            return False
+        x = np.where(moved, x / MUCH_SMALLER, x)
+    return False
+
+
+def has_slope(phi: DirectionalFunction, slope: float) -> bool:
+    """Return whether f has about this slope along `phi` in moves that are shorter than features at whole numbers."""
+    longest = float(np.max(np.abs(phi.v[phi.moved_elements])))
+    near = central_quotient(phi, 0.0, SHORTEST_MOVE / longest)
+    return math.fabs(near - slope) <= 0.5 * max(math.fabs(near), math.fabs(slope))
+
+
+def _coarse(phi: DirectionalFunction, x: Vector) -> bool:
+    """Return whether the type has too few numbers at `x` to show the features."""
+    return float(np.max(_last_bits(phi, x))) >= SHORTEST_MOVE
+
+
+def _last_bits(phi: DirectionalFunction, x: Vector) -> Vector:
+    """Return the distances to the next number of the type, for the elements of `x` that move; 0 for others."""
+    eps = phi.problem.arguments.eps
+    _, exponent = np.frexp(np.abs(x))
+    bits: Vector = np.where(phi.v != 0.0, np.ldexp(eps, exponent - 1), 0.0)
+    return bits
+
+
+def _shortest_move(phi: DirectionalFunction, x: Vector) -> Vector:
+    """Return a move of each element by an odd count of its last bits: by at least three, and by about `SHORTEST_MOVE`.
+
+    Such a move is exact, and it is no whole count of periods of a sawtooth whose teeth are a few numbers wide.
+    """
+    bits = _last_bits(phi, x)
+    half = np.maximum(1.0, np.floor(0.5 * SHORTEST_MOVE / np.where(bits > 0.0, bits, 1.0)))
+    move: Vector = (2.0 * half + 1.0) * bits * np.sign(phi.v)
+    return move
+
+
+def _height(phi: DirectionalFunction, x: Vector, move: Vector) -> float:
+    """Return how far f is from a straight line in short moves, weighted by the outputs' weights.
+
+    The line has the slope of f in a long move. The largest distance is left out, since it may be a rare jump. An output
+    does not count if its own last bits explain the distance, or if the distance is far less than the change that the
+    slope in the long move to either side predicts.
+    """
+    problem = phi.problem
+    here = phi.outputs if x is phi.x else problem.value(problem.arguments.rounded(x))
+
+    def change(times: float) -> Vector:
+        changes: Vector = problem.value(problem.arguments.rounded(x + times * move)) - here
+        return changes
+
+    reach = SLOPE_STEPS * problem.steps.first_steps[2] * float(np.max(np.abs(phi.v)))
+    long = 2.0 * round(0.5 * reach / float(np.max(np.abs(move)))) + 1.0
+    right, left = change(long), change(-long)
+    slope = (right - left) / (2.0 * long)
+    steepest = np.maximum(np.abs(right), np.abs(left)) / long
+    bits, heights = 0.5 * problem.eps * np.abs(here), []
+    for times in SHORT_MOVES:
+        off = np.abs(change(times) - times * slope)
+        seen = off > np.maximum(FEATURE * bits, OFF_SLOPE * math.fabs(times) * steepest)
+        heights.append(float(np.abs(phi.u[seen]).dot(off[seen])))
+    return sorted(heights)[-2]
