@@ -213,6 +213,13 @@ def test_each_excuse_takes_some_mistake_back(monkeypatch, name):
     assert verdict(EXCUSES[name], **sizes) is False
 
 
+@pytest.mark.parametrize("x", [-1873661.6, -2915118.8, -3442256.8])
+def test_poles_that_even_the_finest_steps_reach_make_no_derivative_wrong_and_hide_no_missing_one(x):
+    along = Along(with_poles, its_poles, np.float32([x]), [2.0 ** math.floor(math.log2(-x))])
+    assert verdict(along) is None
+    assert verdict(along._replace(df=lambda x: 0 * x)) is False
+
+
 @pytest.mark.parametrize("wrong", [lambda x: -its_poles(x), lambda x: 0 * x, lambda x: its_poles(x) + 200])
 def test_a_mistake_is_found_beside_a_pole_that_is_as_near_as_the_finest_steps(wrong):
     assert verdict(EXCUSES["features_as_narrow_as_finest_steps"]._replace(df=wrong)) is False
