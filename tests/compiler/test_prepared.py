@@ -14,6 +14,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.runtime.prepared import prepare_or_count
 
 from .common import is_native, settings
 
@@ -156,3 +157,24 @@ def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(long):
     finally:
         sys.setswitchinterval(interval)
     assert found == [True] * long
+
+
+def test_calls_of_one_kind_are_prepared_although_each_other_call_is_of_a_new_kind():
+    found = {}
+
+    def call(kind):
+        return prepare_or_count(
+            found, kind, found.get(kind, 0) if found.get(kind) != "ready" else 0, 4, lambda: "ready"
+        )
+
+    for k in range(200):
+        made = found["often"] if found.get("often") == "ready" else call("often")
+        call(f"once {k}")
+        assert len(found) <= 5
+    assert made == "ready"
+    for kind in ("a", "b", "c", "d", "e"):  # prepared kinds give way, too
+        for _ in range(60):
+            if found.get(kind) != "ready":
+                call(kind)
+        assert found[kind] == "ready"
+    assert len(found) <= 4

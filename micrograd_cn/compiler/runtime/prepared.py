@@ -34,7 +34,8 @@ def prepare_or_count(found: dict[K, T | int], key: K, calls: int, most: int, pre
         found: a dict from each kind of calls to the result of `prepare`, or to a count as long as there is no result.
         key: the kind of this call.
         calls: how many calls of this kind there were before.
-        most: how many kinds `found` may have. If a further kind is called, `found` is cleared.
+        most: how many kinds `found` may have. If a further kind is called, half of those that are still counted are
+            dropped, namely those with the fewest calls. If at most one is still counted, all kinds are dropped.
         prepare: a function that prepares calls of this kind.
     """
     if is_worth_preparing(calls):
@@ -42,7 +43,10 @@ def prepare_or_count(found: dict[K, T | int], key: K, calls: int, most: int, pre
     else:
         made = calls + 1
         if not calls and len(found) >= most:
-            found.clear()
+            known = [*found.items()]
+            counted = sorted([(count, i) for i, (_, count) in enumerate(known) if isinstance(count, int)])
+            for _, i in counted[: len(counted) // 2] or enumerate(range(len(known))):
+                found.pop(known[i][0], None)
     found[key] = made
     return made
 
