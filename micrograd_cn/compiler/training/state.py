@@ -426,8 +426,8 @@ class TrainingState:
         if options.clip_grad_norm is not None:
             self.driver_name, self._norms = "fit_clipped", Memory(2)
             self._norms.view[0] = options.clip_grad_norm
-            trained = compress(layout.places, trainable)
-            self._clipped.extend([place for place in trained if place < len(parameters)])
+            trained, count = compress(layout.places, trainable), len(parameters)
+            self._clipped.extend([place for place in trained if place < count])
 
     def check_parameters(self) -> None:
         """Raise ValueError if the optimiser has no parameter of the programs, and warn if a model has replaced some."""
