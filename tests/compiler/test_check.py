@@ -10,7 +10,7 @@ from numbers import Number
 import numpy as np
 import pytest
 
-from micrograd_cn import Value
+from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
 
 
@@ -129,6 +129,24 @@ def test_a_first_call_warns_of_a_function_that_finds_another_object_than_numpys(
     f = compile(lambda x: COMPARING[name](W * x))
     with pytest.warns(UserWarning, match=r"computes .* by `is` or `id`.*: write k = np.argmax\(q\), and"):
         f(np.array([1.0, 3.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: W * x if isinstance(x, (int, float)) else W.detach() * x, 3.0),
+        (lambda x: [2.0, W * x, W * x if isinstance(x, (int, float)) else W.detach() * x], 3.0),
+        (lambda x: (lambda q: sum(y if y is not q.max() else y.detach() for y in q))(W * x), np.array([1.0, 2.0])),
+    ],
+)
+def test_a_derivative_that_numbers_do_not_have_is_found_where_the_results_agree(f, x):
+    compiled = compile(f)
+    with pytest.warns(UserWarning, match="as the derivative with respect to a parameter for the numbers"):
+        compiled(x)
+    with pytest.raises(Mismatch, match=r"the derivative with respect to a parameter for numbers, but .* for Values"):
+        compiled.check([(x,)])
+    with no_grad():
+        compiled.check([(x,)])  # compares the results alone
 
 
 def test_a_first_call_puts_back_what_a_call_with_numbers_changes():

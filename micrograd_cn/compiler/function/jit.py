@@ -24,6 +24,7 @@ from ...graph import context
 from ...ops.number import flag, number
 from ...ops.options import refuse_options
 from ...optim import Optimizer
+from ..data.captured import describe
 from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers
 from ..data.samples import Bucket, columns_of, copy_numbers
@@ -48,7 +49,7 @@ from .batch import BatchPart, auxiliary, joined, mean_matrix, numpy_of, parts_of
 from .fitting import FunctionFit
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
-from .number_calls import numbers_from
+from .number_calls import other_derivative, results_from
 from .plain_errors import PlainErrors
 from .recording import Recorder, Recording
 from .refusals import check_has_gradient, check_has_trainable, check_pair, check_single
@@ -848,8 +849,9 @@ class CompiledFunction:
 
         The function is called with `Value`s in the place of the numbers of each sample, and once more with the numbers
         themselves. So this finds a function that computes something else for a float than for a `Value`, as after
-        `isinstance(x, float)`, or for integers whose result overflows. Floats are passed as doubles. If the function
-        raises an error for numbers, it was written for `Value`s, and its results for numbers are not compared.
+        `isinstance(x, float)`, or for integers whose result overflows. Floats are passed as doubles. The derivatives
+        with respect to parameters are compared as well. If the function raises an error for numbers, it was written for
+        `Value`s, and its results for numbers are not compared.
 
         Args:
             samples: the samples; `compile` has a table of the forms that they may have. A few are enough.
@@ -872,37 +874,44 @@ class CompiledFunction:
                     "sample", numbers, self._arguments.flat_function(bucket), rtol, atol
                 )
                 results |= zip(numbers, [outputs for _, _, outputs in called], strict=True)
-        self._check_with_numbers(samples, results, close(rtol, atol))
+        self._check_with_numbers(samples, results, rtol, atol)
 
-    def _check_with_numbers(
-        self, samples: Any, results: Mapping[int, Sequence[Any]], agree: Callable[[float, float], bool]
-    ) -> None:
+    def _check_with_numbers(self, samples: Any, results: Mapping[int, Sequence[Any]], rtol: float, atol: float) -> None:
         """Compare the plain function's results for the numbers of samples with those for `Value`s in their place.
+
+        The derivatives of the results with respect to the parameters are compared, too.
 
         Args:
             samples: the samples that were passed to `check`.
             results: for each sample, the function's results for `Value`s.
-            agree: a function that returns whether two results are the same.
+            rtol, atol: the relative and the absolute tolerance.
 
         Raises:
             Mismatch: the results differ for a sample, which the message names.
         """
-        columns = columns_of(samples)
+        columns, parameters = columns_of(samples), [p for p in self._store.parameters if p.requires_grad]
         for i, sample in enumerate(zip(*columns, strict=True) if columns else samples):
             static, arguments = self._arguments.split_sample((i, sample))
             plain = {name: plain_argument(x) for name, x in arguments.items()}
-            ours = numbers_from(functools.partial(self._arguments.call, static, plain))
-            if ours is None:
+            found, of_values = results_from(functools.partial(self._arguments.call, static, plain)), results[i]
+            if found is None:
                 continue
-            theirs = [number(x.data if isinstance(x, Value) else x) for x in results[i]]
-            if len(ours) != len(theirs) or not all(map(agree, ours, theirs)):
-                found, compiled = (ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else (ours, theirs)
+            ours, theirs = [[number(getattr(x, "_data", x)) for x in outputs] for outputs in (found, of_values)]
+            text = f"sample {i}, {reprlib.repr(arguments)}: the function gives"
+            if len(ours) != len(theirs) or not all(map(close(rtol, atol), ours, theirs)):
+                shown, compiled = (ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else (ours, theirs)
                 raise Mismatch(
-                    f"sample {i}, {reprlib.repr(arguments)}: the function gives {found} for numbers, but {compiled} "
+                    f"{text} {shown} for numbers, but {compiled} "
                     "for Values, by which it is recorded; does it ask for a type? Write isinstance(x, (float, Value)) "
                     "for isinstance(x, float). Or does it compute with integers, as x * 2 of an array of uint8? Write "
                     "x.astype(float), since a program reads integers as doubles. Or does it compare objects by `is`? "
                     "Compare indices, such as np.argmax(x)"
+                )
+            if other := other_derivative(found, of_values, parameters, rtol, atol):
+                raise Mismatch(
+                    f"{text} {other[1]} as the derivative with respect to {describe(other[0])} for numbers, but "
+                    f"{other[2]} for Values, by which it is recorded; does it ask for a type, or compare objects by "
+                    "`is`, or detach an element that numpy selects?"
                 )
 
     def source(

@@ -12,12 +12,17 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from ...engine import Value
+from ...gradients import gradients
 from ...graph.callers import warn_at_user
+from ...graph.context import recording
+from ...ops import dot
 from ...ops.number import number
 from ...parameters.tree import flatten
+from ..data.captured import describe
 from ..data.treedef import TreeDef, plain_argument, unflatten
 from ..program import close
 from .hooks import inline_compiled
@@ -28,8 +33,10 @@ INSTEAD_OF_HANDLER = (
 )
 
 
-def numbers_from(call: Callable[[], Any]) -> list[float] | None:
+def results_from(call: Callable[[], Any]) -> list[Any] | None:
     """Call a user's function with numbers by `call()`, and return the numbers in its result; None if it fails.
+
+    A result that depends on a parameter is a `Value`.
 
     Warnings are ignored: the function has given its own when it was recorded, and numpy warns if an integer overflows.
     """
@@ -37,9 +44,34 @@ def numbers_from(call: Callable[[], Any]) -> list[float] | None:
         with inline_compiled(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = copy_context().run(call)
-        return [number(x.data if isinstance(x, Value) else x) for _, x in flatten(result)[0]]
+        return [x if isinstance(x, Value) else number(x) for _, x in flatten(result)[0]]
     except Exception:  # code that was written for `Value`s alone, such as `x.exp()`, may raise anything for a number
         return None
+
+
+def other_derivative(
+    ours: Sequence[Any], theirs: Sequence[Any], parameters: Sequence[Value], rtol: float, atol: float
+) -> tuple[Value, float, float] | None:
+    """Return the first parameter for which two lists of results have different derivatives, with the derivatives.
+
+    Each list stands for one number, its weighted sum. Return None if no derivative differs. A derivative may be wrong
+    while the results agree, as where a function detaches an element that it compares by `is`.
+
+    Args:
+        ours, theirs: the results, which are `Value`s or numbers.
+        parameters: leaves that require a gradient.
+        rtol: the tolerance relative to the largest of the derivatives.
+        atol: the absolute tolerance.
+    """
+    found = []
+    for results in (ours, theirs):
+        with recording():
+            total = dot([1.0 / (k + 1.0) for k, _ in enumerate(results)], results)
+        found.append(gradients(total, parameters) if isinstance(total, Value) else [0.0] * len(parameters))
+    size = max([abs(x) for x in (*found[0], *found[1]) if isfinite(x)], default=0.0)
+    agree = close(0.0, max(atol, rtol * size))
+    different = (each for each in zip(parameters, *found, strict=True) if not agree(*each[1:]))
+    return next(different, None)
 
 
 def warn_if_numbers_differ(
@@ -47,13 +79,14 @@ def warn_if_numbers_differ(
     call: Callable[[dict[str, Any]], Any],
     treedef: TreeDef,
     numbers: Sequence[float],
-    results: Sequence[float],
+    results: Sequence[Value],
+    parameters: Sequence[Value],
     caught: str,
     asked: str,
 ) -> None:
     """Warn if a function computes something else for the numbers of the recorded sample than it did for `Value`s.
 
-    There is no warning if the function runs other code for numbers that gives the same results, as in
+    There is no warning if the function runs other code for numbers that gives the same results and derivatives, as in
     `try: math.exp(x)`, `except TypeError: x.exp()`. Nor is there one if the function raises an error for numbers, since
     it was then written for `Value`s. The function is called with floats. If some of the numbers are integers, and the
     function needs integers or may ask for them, it is called again with integers.
@@ -63,7 +96,8 @@ def warn_if_numbers_differ(
         call: a function that takes the dict of the arguments, and calls the function.
         treedef: describes how the arguments are nested.
         numbers: the numbers of the sample.
-        results: the numbers that the function returned while it was recorded.
+        results: the numbers that the function returned while it was recorded, as `Value`s.
+        parameters: the leaves on which these depend, and which require a gradient.
         caught: the error that the function has caught where it needs a plain number, and its place; "" if there is
             none.
         asked: the code by which the function may tell a `Value` from a number, and what to write instead; "" if there
@@ -76,13 +110,19 @@ def warn_if_numbers_differ(
     for given in tried:
         values = iter(given)
         arguments = {argument: plain_argument(unflatten(part, values)) for argument, part in treedef}
-        found = numbers_from(partial(call, arguments))
-        if found is None or (len(found) == len(results) and all(map(close(1e-9, 1e-12), found, results))):
+        found = results_from(partial(call, arguments))
+        if found is None:
             continue
+        ours, theirs = [[x.data if isinstance(x, Value) else x for x in outputs] for outputs in (found, results)]
+        text, instead = reprlib.repr(ours), reprlib.repr(theirs)
+        if len(ours) == len(theirs) and all(map(close(1e-9, 1e-12), ours, theirs)):
+            if not (other := other_derivative(found, results, parameters, 1e-9, 1e-12)):
+                continue
+            text, instead = f"{other[1]} as the derivative with respect to {describe(other[0])}", f"{other[2]}"
         does = "has caught an error of its recording, and computes" if caught else "computes"
+        of = "this sample, as integers" if given is integers else "this sample"
         warn_at_user(
-            f"{name} {does} {reprlib.repr(found)} for the numbers of this sample"
-            f"{', as integers' if given is integers else ''}, instead of {reprlib.repr(list(results))}, which the "
-            f"program gives. {f'{caught}. {INSTEAD_OF_HANDLER}' if caught else asked}"
+            f"{name} {does} {text} for the numbers of {of}, instead of {instead}, which the program gives. "
+            f"{f'{caught}. {INSTEAD_OF_HANDLER}' if caught else asked}"
         )
         return

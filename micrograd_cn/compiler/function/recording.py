@@ -15,6 +15,7 @@ from operator import is_
 from typing import Any
 
 from ...engine import Value, constant, traverse
+from ...graph.context import recording
 from ...ops.number import is_of_numpy, number
 from ...parameters.tree import flatten
 from ..data.captured import CapturedValue, describe, with_folded
@@ -106,9 +107,10 @@ class Recorder:
         asked = asked or (COMPARES_IDENTITY if code.compares_identity else "")
         if asked or made.caught:
             call, numbers = self._call_of(bucket), bucket.row(row)
-            with Surroundings(roots).restored():
+            with Surroundings(roots).restored(), recording():
                 warn_if_numbers_differ(
-                    self._arguments.name, call, bucket.treedef, numbers, made.results, made.caught, asked
+                    *(self._arguments.name, call, bucket.treedef, numbers),
+                    *(made.outputs, [x for x in made.leaves() if x.requires_grad], made.caught, asked),
                 )
         return made, is_twice
 
@@ -250,6 +252,11 @@ class Recording:
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self.result_paths = [path for path, _ in leaves]
         self._recorded = [_output(self._name, path, x) for path, x in leaves]
+
+    @property
+    def outputs(self) -> Sequence[Value]:
+        """The numbers that the function returned, as the nodes that it computed."""
+        return self._recorded
 
     @property
     def results(self) -> list[float]:
