@@ -1,7 +1,8 @@
 """Draw random graphs for the campaign, as data, which the campaign can make smaller when a graph fails.
 
 Each function of a `Pen` draws another family of graphs, because each family is compiled by other parts of the compiler:
-expressions of all operations, long sums, networks, recurrent networks, attention, overflowing sums, and derivatives.
+expressions of all operations, long sums, networks, recurrent networks, attention, overflowing sums, derivatives, and
+stencils over a line of cells.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import inf, nan
 from typing import Any, NamedTuple
 
@@ -327,7 +329,37 @@ def derivative(pen: Pen) -> Value:
     return mc.sum([g * g for g in found])
 
 
-FAMILIES = [*[expression] * 3, *[sums] * 3, network, network, recurrent, attention, large, derivative]
+STEPS = [  # from the left neighbour, the cell itself and the right neighbour to the cell's next value
+    lambda a, b, c: b + 0.1 * (c - 2.0 * b + a),
+    lambda a, b, c: b - 0.05 * b * (b - a) + 0.02 * (c - 2.0 * b + a),
+    lambda a, b, c: mc.relu(0.5 * b + a - 0.3 * c),
+    lambda a, b, c: mc.where(mc.less(a, c), b, 0.5 * b + 0.1 * a),
+    lambda a, b, c: mc.dot([a, b, c], [0.3, 0.5, 0.2]),
+    lambda a, b, c: mc.tanh(0.9 * b + 0.1 * a) - a * c * 0.01,
+    lambda a, b, c: 3.7 * b * (1.0 - b) / (2.0 + a * a),
+]
+
+
+def cells(pen: Pen) -> list[Value]:
+    """Draw the values of neighbouring cells after some steps, with a periodic or a fixed border."""
+    rng = pen.rng
+    n, periodic = rng.choice([5, 8, 9, 16, 17, 24, 33]), rng.random() < 0.5
+    us = [x * w for x, w in zip((pen.xs * n)[:n], pen.weights(n, 1.0), strict=True)]
+    for _ in range(rng.choice([1, 2, 3, 5])):
+        step = rng.choice(STEPS)
+        found = [step(us[i - 1], us[i], us[(i + 1) % n]) for i in range(n)]
+        us = found if periodic else [us[0], *found[1:-1], us[-1]]
+    return us
+
+
+def stencil(pen: Pen) -> Value:
+    """Draw a stencil over a line of cells: the squared length of their values, or the squares of their differences."""
+    us = cells(pen)
+    pen.hidden += us
+    return mc.sum([u * u for u in us]) if pen.rng.random() < 0.5 else mc.sum([(a - b) ** 2 for a, b in pairwise(us)])
+
+
+FAMILIES = [*[expression] * 3, *[sums] * 3, network, network, recurrent, attention, large, derivative, stencil]
 
 
 def graph_of(outputs: Sequence[Value], xs: Sequence[Value]) -> Graph:

@@ -1,0 +1,73 @@
+"""Regular programs, such as stencils over a grid, are computed as vectors of neighbouring cells, with the same bits."""
+
+import random
+
+import pytest
+
+from micrograd_cn import Value, gradients
+from micrograd_cn import sum as sum_of
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+
+from .campaign import bits
+from .common import code_of
+from .graphs import STEPS
+
+
+def line(steps, periodic=True):
+    """Return a function that computes steps of a line of cells, whose border is periodic or fixed."""
+
+    def f(us):
+        for step in steps:
+            found = [step(us[i - 1], us[i], us[(i + 1) % len(us)]) for i in range(len(us))]
+            us = found if periodic else [us[0], *found[1:-1], us[-1]]
+        return us
+
+    return f
+
+
+def grid(us):
+    """Return the next values of the cells of a grid with six rows and a periodic border, by diffusion."""
+    n = len(us)
+    width = n // 6
+    around = [us[i - width] + us[(i + width) % n] + us[i - 1] + us[(i + 1) % n] for i in range(n)]
+    return [u + 0.1 * (a - 4.0 * u) - 0.02 * u * u for u, a in zip(us, around, strict=True)]
+
+
+def matrix_product(us):
+    """Return the square of a matrix of 6 x 6, written out."""
+    return [sum_of([us[6 * i + k] * us[6 * k + j] for k in range(6)]) for i in range(6) for j in range(6)]
+
+
+def recurrence(us):
+    """Return the values of independent logistic maps."""
+    for _ in range(3):
+        us = [3.7 * u * (1.0 - u) for u in us]
+    return us
+
+
+PROGRAMS = {
+    "periodic": line(STEPS[:2]),
+    "fixed": line([STEPS[1]] * 2, periodic=False),
+    "relu and where": line(STEPS[2:5]),
+    "grid": grid,
+    "product": matrix_product,
+    "recurrence": recurrence,
+}
+
+
+def computed(f, row, kind):
+    """Return the bits of the cells and of the gradient of the sum of their squares."""
+    xs = [Value(x) for x in row]
+    cells = f(xs)
+    with code_of(kind):
+        program = compile([*cells, *gradients(sum_of([u * u for u in cells]), xs, create_graph=True)], xs)
+        return [*map(bits, program.forward([row])[0])]
+
+
+@pytest.mark.parametrize("f", PROGRAMS.values(), ids=PROGRAMS)
+def test_vectors_of_cells_have_the_bits_of_scalars(f):
+    rng = random.Random(1)
+    row = [rng.gauss(0.0, 1.0) for _ in range(36)]
+    expected = computed(f, row, "threaded")
+    for kind in ("gathered", "fused native"):
+        assert computed(f, row, kind) == expected
