@@ -293,7 +293,7 @@ OF_TRUTHS = {
 }
 QUESTIONS = {"isnan", "isinf", "isfinite"}  # numpy has no such functions of objects
 IDENTITIES = {"add": 0.0, "multiply": 1.0}
-PRODUCTS = {np.dot, np.inner, np.vdot}
+PRODUCTS = {np.dot, np.inner, np.vdot, np.tensordot, np.einsum, np.convolve, np.correlate}
 # The functions that numpy computes in another way for arrays of objects than for arrays of numbers
 OWN: dict[Any, Callable[..., Any]] = {np.sinc: lambda x: _applied(_sinc, [_plain(x)]), np.nan_to_num: _nan_to_num}
 
@@ -424,7 +424,10 @@ class ValueArray(ArgumentArray):
         if function is np.diff and _are_truths(args[0]):
             return _diff_of_truths(*args, **options)
         found = _wrapped(np.ndarray.__array_function__(self, function, types, args, options))
-        return _as_truths(found) if function in PRODUCTS and all(map(_are_truths, args)) else found
+        if function not in PRODUCTS:
+            return found
+        operands = args[:2] if function is np.tensordot else [x for x in args if not isinstance(x, str)]
+        return _as_truths(found) if all(map(_are_truths, operands)) else found
 
     def dot(self, other: Any, *args: Any) -> Any:
         """Return `np.dot(self, other)`."""

@@ -136,6 +136,21 @@ def test_the_count_of_one_comparison_is_a_number_that_is_added(count):
     assert compile(lambda x: count(x[:1] > 0.0) + count(x[1:] > 0.0)).recording_of(np.ones(2)).results == [2.0]
 
 
+@pytest.mark.parametrize(
+    "product",
+    [
+        lambda c: np.einsum("i,i->", c, c),
+        lambda c: np.einsum("i->", c),
+        lambda c: np.convolve(c, c)[2],
+        lambda c: np.correlate(c, c, "full")[2],
+        lambda c: np.tensordot(c, c, 1),
+    ],
+)
+def test_sums_of_products_of_comparisons_are_bools(product):
+    x = np.array([1.0, -2.0, 3.0])
+    assert compile(lambda x: product(x > 0.0) * 1.0).recording_of(x).results == [product(x > 0.0) * 1.0] == [1.0]
+
+
 @pytest.mark.parametrize("f", [np.maximum, np.minimum, np.fmax, np.fmin], ids=lambda f: f.__name__)
 def test_the_extrema_of_nan_are_numpys(f):
     values = [math.nan, 1.0, 2.0, math.nan, math.nan], [2.0, math.nan, 3.0, math.nan, 0.0]
