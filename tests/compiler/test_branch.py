@@ -1,6 +1,7 @@
 """The program of a function that branched refuses rows that take another branch, also as a text."""
 
 import gc
+import inspect
 import math
 import re
 import weakref
@@ -11,6 +12,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile, scipy_functions  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.derivatives import Program
 from micrograd_cn.optim import SGD
 
 from .c_files import HAS_C, File, library
@@ -48,19 +50,29 @@ def test_every_method_of_a_branch_refuses_rows_that_take_another_branch():
     w = Value(3.0, "w")
     program = branching(w).program(2.0)
     good, bad = [[2.0], [3.0]], [[2.0], [-1.0]]
-    calls = [
-        program.forward,
-        program.gradient,
-        program.jacobian,
-        program.hessian,
-        program.backward,
-        lambda rows: program.fit(rows, SGD([w], 0.0), 1),
-        lambda rows: program.fit(good, SGD([w], 0.0), 1, validation=rows),
-        lambda rows: program.forward(np.array(rows)),
-        lambda rows: program.check(rows, lambda x: w * x * x),
-        lambda rows: program.derivative("gradient").program.forward(rows),
-    ]
-    for call in calls:
+    calls = {
+        "forward": program.forward,
+        "gradient": program.gradient,
+        "jacobian": program.jacobian,
+        "hessian": program.hessian,
+        "value_and_grad": program.value_and_grad,
+        "backward": program.backward,
+        "prepare": lambda rows: program.prepare(np.array(rows), np.zeros(2))(),
+        "fit": lambda rows: program.fit(rows, SGD([w], 0.0), 1),
+        "fit with validation": lambda rows: program.fit(good, SGD([w], 0.0), 1, validation=rows),
+        "forward of an array": lambda rows: program.forward(np.array(rows)),
+        "mean of a Hessian": lambda rows: program.hessian(rows, mean=True),
+        "check": lambda rows: program.check(rows, lambda x: w * x * x),
+        "derivative": lambda rows: program.derivative("gradient").program.forward(rows),
+        "whole derivative": lambda rows: program.derivative("hessian").whole.forward(rows),
+        "other outputs": lambda rows: program.with_outputs(program.outputs[0] * 2.0).forward(rows),
+        "derivative of other outputs": lambda rows: program.with_outputs(program.outputs[0] * 2.0).gradient(rows),
+    }
+    methods = inspect.getmembers(Program, inspect.isfunction)
+    take_rows = {name for name, method in methods if "rows" in inspect.signature(method).parameters}
+    assert {name for name in take_rows if not name.startswith("_")} - {"check_indices", "check_named"} <= calls.keys()
+    assert program.derivative("hessian") is program.derivative("hessian")
+    for call in calls.values():
         call(good)
         with pytest.raises(GuardError, match=REFUSED):
             call(bad)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cached_property, partial
 from math import nan
 from typing import Any
 
 from ... import ops
+from ...engine import Value
 from ...graph.context import recording
 from ..data.columns import Numbers
 from ..data.rows import row_numbers
@@ -42,12 +43,17 @@ class Branch(Program):
     def __init__(self, program: Program, guards: CompiledGuards, name: str) -> None:
         vars(self).update(vars(program))
         self._program, self._guards, self._name = program, guards, name
+        self._guarded: dict[CompiledDerivative, CompiledDerivative] = {}  # for the derivatives of `program`
         self.row: Any = partial(_checked_row, program, guards, name)  # no bound method, which would be a cycle
 
     def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
         data, n = super()._read_rows(rows)
         _refuse_broken(self._program, self._guards, self._name, data, n)
         return data, n
+
+    def with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value] = ()) -> Program:
+        """Return a program that computes other outputs, as `Program.with_outputs` does, and refuses the same rows."""
+        return Branch(self._program.with_outputs(output, first), self._guards, self._name)
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs, as `Program.prepare` does. Each call checks the rows first.
@@ -86,11 +92,15 @@ class Branch(Program):
     def _derivative(
         self, kind: Kind, wrt: Variables, lower: bool, gated: bool, data: Numbers | None = None
     ) -> CompiledDerivative:
-        """Return a derivative of this program. The program of the derivative refuses the same rows as this one."""
-        found = copy(super()._derivative(kind, wrt, lower, gated, data))
-        if found.program:
-            found.program = Branch(found.program, self._guards, self._name)
-        return found
+        """Return a derivative of this program. The programs of the derivative refuse the same rows as this one."""
+        found = self._program._derivative(kind, wrt, lower, gated, data)
+        if found not in self._guarded:
+            guarded = copy(found)
+            vars(guarded).pop("whole", None)  # `guarded.program` then makes it
+            if found.program:
+                guarded.program = Branch(found.program, self._guards, self._name)
+            self._guarded[found] = guarded
+        return self._guarded[found]
 
     def source(self, language: str = "llvm", *arguments: Any, **options: Any) -> str:
         """Return the text of the program in a language, as `Program.source` does.
