@@ -31,8 +31,9 @@ These are the other folders and modules:
     c, python      print text for use elsewhere: a C file, whose loops `c.loops` finds by the classes `Schedule` and
                    `Vectorizer`, but with other settings; and the graph as a Python function of arrays
 
-A multiplication passes through eight files on its way to machine code. Take `f = compile(lambda x, y: x * y)` and the
-call `f(2.0, 3.0)`. The files 3 and 5 to 8 have examples of what they make of the multiplication.
+A multiplication passes through eight files on its way to machine code. They use a few more, which the steps name. Take
+`f = compile(lambda x, y: x * y)` and the call `f(2.0, 3.0)`. The files 3 and 5 to 8 have examples of what they make of
+the multiplication.
 
     1 function.jit           `CompiledFunction.__call__` reads the arguments as a row of numbers. File 2 finds a
                              recording for the row. Then the recording's program computes the row: its attribute
@@ -42,24 +43,28 @@ call `f(2.0, 3.0)`. The files 3 and 5 to 8 have examples of what they make of th
     3 function.recording     `Recorder.record` makes a `Recording`, which calls the lambda with two `Value`s. The engine
                              makes a node, whose operation is `mul`. `Recording.compile` makes a `Program` of it.
     4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `get` makes an `Executable`,
-                             in steps 5 to 7. `Executable.forward` runs it.
+                             in steps 5 to 7. `Executable.forward` calls a driver, which is machine code that loads the
+                             row, calls the kernels of the table, and returns the outputs (`runtime.drivers`).
     5 instructions.lowering  `Lowering` calls `CodeBuilder.apply` for each node. In the table of operations, `mul` has
-                             the opcode "fmul". So `apply` calls `Code.emit`, which appends the instruction ("fmul", 0,
-                             1), if there is no equal one; 0 and 1 are the numbers of the operands.
+                             the opcode "fmul". So `apply` calls `Code.emit` (in `instructions.code`), which appends
+                             the instruction ("fmul", 0, 1), if there is no equal one; 0 and 1 are the numbers of the
+                             operands.
     6 loops.plan             `Plan` puts the multiplication into a stage of straight-line code, and gives its value a
                              place in memory.
     7 tables.threaded        `Threaded` writes the stage as a table. Its entry for the multiplication names a kernel, a
-                             function that all programs share, in which `_write_entry` writes LLVM's instruction `fmul`.
-                             At last, file 4 calls `Tables.link`. Unless another program has used the kernel before,
-                             this has LLVM compile it (`Machine.compile_kernels`). Then it puts the kernel's address
-                             into the table.
-    8 native                 After many calls, a background thread makes another `Executable`. Now `NativeCode` writes a
-                             function for this program alone (`write_part`), again with `fmul`, and has it compiled by
-                             `Machine.compile`.
+                             function that all programs share. `_write_entry` writes the kernel: it loads the operands,
+                             has `llvm.lanes` write LLVM's instruction `fmul`, and stores the result. At last, file 4
+                             calls `Tables.link` (in `tables.tables`). Unless another program has used the kernel
+                             before, this has LLVM compile it (`Machine.compile_kernels`). Then it puts the kernel's
+                             address into the table.
+    8 native                 Now and then, a call notes how long it took. After many calls, a background thread makes
+                             another `Executable`. Now `NativeCode` writes a function for this program alone
+                             (`write_part`), again with `fmul`, and has it compiled by `Machine.compile`.
 
 A second call finds the recording, checks its guards, and calls `program.row`, a `FlatRunner` (`runtime.prepared`). The
-runner takes a prepared call that no other thread uses, or makes one: a function in machine code, with memory of its
-own. The runner copies the numbers of the arguments into this memory, and calls the function.
+runner takes a prepared call that no other thread uses, or makes one: an object that has memory of its own, and that
+calls a driver. The first such call of a process compiles this driver, which all programs share. The runner copies the
+numbers of the arguments into the memory, and calls the object. It also measures some calls, and asks `select_tier`.
 
 A batch, as in `f.forward([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)])`, goes the same way. But `CompiledFunction._map_samples`
 takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples, and `RecordingStore.dispatch` finds the
@@ -114,6 +119,8 @@ These are the ideas of this package, each with the words that belong to it:
                     derivative for each row a node, that has 0 instead where no gradient reaches the node. Optimistic
                     code leaves out gates, since they are rarely needed and cost time. If it gives nan, careful code,
                     which has them all, computes the result anew
+    driver          a function in machine code that all programs share, and that runs the code of one of them: it loads
+                    rows into the program's memory, runs lists of calls, and copies the outputs or gradients
     executable      the code of a program in one tier for one kind of work ("forward", "gradient" or "gated"), for lanes
                     or for single rows; each thread that runs it has its own `Buffers`
     prepared call   a call whose code and memory are ready, so Python does little in it; `Runnable.row` and
