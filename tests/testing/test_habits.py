@@ -5,6 +5,7 @@ import json
 import math
 import sys
 import unittest
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from micrograd_cn.testing import (
     find_functions,
     gradcheck,
 )
-from micrograd_cn.testing.pytest_plugin import COLUMNS, _table_text
+from micrograd_cn.testing.pytest_plugin import COLUMNS, Summary
 
 from . import stand_ins
 
@@ -182,18 +183,28 @@ ROWS = [
 ]
 
 
-def test_the_suffix_of_the_table_says_how_it_is_written():
-    assert _table_text(".md", ROWS).splitlines() == [
+def test_the_suffix_of_the_table_says_how_it_is_written(tmp_path):
+    def written(name):
+        summary, shown = Summary(), []
+        for nodeid, *row in ROWS:
+            properties = [("other", 1), ("gradcheck", [row])]
+            summary.pytest_runtest_logreport(SimpleNamespace(when="call", nodeid=nodeid, user_properties=properties))
+        options = SimpleNamespace(getoption={"--gradcheck-table": str(tmp_path / name)}.get)
+        summary.pytest_terminal_summary(SimpleNamespace(section=shown.append, line=shown.append), options)
+        assert shown[-1] == f"table: {tmp_path / name}"
+        return (tmp_path / name).read_text(encoding="utf-8")
+
+    assert written("table.md").splitlines() == [
         f"| {' | '.join(COLUMNS)} |",
         f"|{' --- |' * len(COLUMNS)}",
         r"| t.py::test_it[a\|b] | f | x | 3 | 0.5 | wrong | 20000.0 | 0 | float32 |",
         "| t.py::test_nan | g |  | 1 | inf | wrong | inf | 0 |  |",
     ]
-    found = json.loads(_table_text(".json", ROWS))
+    found = json.loads(written("table.JSON"))
     assert [list(row) for row in found] == [COLUMNS] * 2
     assert list(found[0].values()) == ROWS[0]
     assert found[1]["largest error"] == "inf"
-    assert _table_text(".csv", ROWS).splitlines()[1] == "t.py::test_it[a|b],f,x,3,0.5,wrong,20000.0,0,float32"
+    assert written("table.csv").splitlines()[1] == "t.py::test_it[a|b],f,x,3,0.5,wrong,20000.0,0,float32"
 
 
 def test_assertions_of_a_function_beside_the_point_are_the_edge_of_its_domain():

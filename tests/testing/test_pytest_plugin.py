@@ -1,5 +1,6 @@
 """The pytest plugin, and tests of one line, each in a pytest run of its own."""
 
+import contextlib
 import csv
 import math
 import os
@@ -12,11 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from micrograd_cn.testing import GradientMismatch, checks_gradient, find_functions, gradcheck, points
-from micrograd_cn.testing.numeric.compare import Comparison
-from micrograd_cn.testing.numeric.numerical import Estimate
-from micrograd_cn.testing.pytest_plugin import Summary, _summary_line
-from micrograd_cn.testing.report.result_hooks import CheckResult, _relative_error, _share_of_allowed, result_hook
+from micrograd_cn.testing import GradientMismatch, NothingCompared, checks_gradient, find_functions, gradcheck, points
+from micrograd_cn.testing.pytest_plugin import Summary
+from micrograd_cn.testing.report.result_hooks import CheckResult, result_hook
 
 TESTS = """
 import sys
@@ -107,37 +106,51 @@ def test_points_of_a_shape_are_between_minus_4_and_4_and_apart(monkeypatch):
     assert asked == [(((2, 3),), {"min_value": -4.0, "max_value": 4.0, "apart": 2.0**-6})]
 
 
+def result_of(f, x, gradient, **how):
+    """Return the verdict, the largest error and the part of what is allowed that hooks are told."""
+    found = []
+    with contextlib.suppress(AssertionError, NothingCompared), result_hook(found.append):
+        gradcheck(lambda x: f(x).sum(), np.array([x]), gradient=lambda x: np.array([gradient]), **how)
+    [result] = found
+    return result.verdict, result.error, result.share
+
+
 def test_the_error_is_relative_to_the_larger_of_both_and_counts_what_is_compared():
-    for agrees, analytic, slope, error in (
-        (True, 1.5, 2.0, 0.25),
-        (False, -2.0, 1.0, 1.5),
-        (True, 0.0, 0.0, 0.0),
-        (None, 1.5, 2.0, 0.0),
-        (False, math.nan, 1.0, math.inf),
-        (True, math.inf, 1.0, 0.0),
-        (None, math.inf, 1.0, 0.0),
+    for slope, gradient, verdict, error in (
+        (2.0, 2.0 + 1e-6, "right", 5e-7),
+        (2.0, 3.0, "wrong", 1.0 / 3.0),
+        (1.0, -2.0, "wrong", 1.5),
+        (0.0, 0.0, "right", 0.0),
+        (2.0, math.nan, "wrong", math.inf),
     ):
-        assert _relative_error(Comparison("it", analytic, Estimate(slope, 0.0), agrees)) == error
+        assert result_of(lambda x, slope=slope: slope * x, 1.0, gradient)[:2] == (verdict, pytest.approx(error))
+    assert result_of(np.cbrt, 0.0, math.inf) == ("not compared", 0.0, 0.0)
+    assert result_of(lambda x: (x + 1e17) - 1e17, 1.0, 3.0) == ("not compared", 0.0, 0.0), "too noisy to tell"
 
 
 def test_errors_are_measured_in_what_is_allowed():
-    for agrees, analytic, estimate, share in (
-        (True, 2.0 + 1e-6, Estimate(2.0, 0.0), 0.5),
-        (True, 2.0 + 1e-6, Estimate(2.0, 1e-6), 0.2),
-        (True, 1.5, Estimate(2.0, 0.0), 0.0),  # a kink
-        (True, 2.0, Estimate(2.0, 0.0), 0.0),
-        (False, 3.0, Estimate(2.0, 0.0), 1.0 / 3e-6),
-        (False, math.nan, Estimate(2.0, 0.0), math.inf),
-        (None, 3.0, Estimate(2.0, 0.0), 0.0),
+    def double(x):
+        return 2.0 * x
+
+    for gradient, verdict, share in (
+        (2.0 + 1e-6, "right", 0.5),
+        (2.0, "right", 0.0),
+        (3.0, "wrong", 1.0 / 3e-6),
+        (math.nan, "wrong", math.inf),
     ):
-        found = _share_of_allowed(Comparison("it", analytic, estimate, agrees), 1e-6, 0.0)
-        assert found == pytest.approx(share, rel=1e-5)
-    assert _share_of_allowed(Comparison("it", 2.0 + 1e-6, Estimate(2.0, 0.0), True), 1e-6, 1e-5) == pytest.approx(0.1)
+        assert result_of(double, 1.0, gradient)[::2] == (verdict, pytest.approx(share, rel=1e-5))
+    assert result_of(double, 1.0, 2.0 + 1e-6, atol=1e-5)[2] == pytest.approx(0.1)
+    assert 0.0 < result_of(lambda x: np.round(double(x), 6), 1.0, 2.0 + 1e-6)[2] < 0.1, "noise allows more"
+    assert result_of(np.abs, 0.0, 0.5)[::2] == ("right", 0.0), "at a kink, tolerances do not decide"
 
 
 def test_a_line_of_the_summary_counts_what_was_not_compared():
-    line = _summary_line("t.py::test_it", "f", "x", 5, 1.0, "right", 0.003, 2, "float32")
-    start, _, end = line.partition(", largest error: ")
+    summary, shown = Summary(), []
+    summary.rows = [["t.py::test_it", "f", "x", 5, 1.0, "right", 0.003, 2, "float32"]]
+    summary.pytest_terminal_summary(
+        SimpleNamespace(section=shown.append, line=shown.append), SimpleNamespace(getoption=lambda name: None)
+    )
+    start, _, end = shown[1].partition(", largest error: ")
     assert start == "right        f by x, float32, points: 5 (2 not compared)"
     assert end == "0.003 of what is allowed  (t.py::test_it)"
 
