@@ -9,11 +9,8 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op
-from micrograd_cn.testing import GradientMismatch
+from micrograd_cn.testing import GradientMismatch, check_op
 from micrograd_cn.testing.operations.op_failures import (
-    _shortened,
-    _shortened_table,
-    _shown_point,
     op_failure,
     op_reproduction,
     reraise_as_failure,
@@ -117,41 +114,57 @@ def test_what_is_no_exception_is_not_blamed():
 # What is cut.
 
 
+def failure_of(op):
+    """Return the lines of the message with which `check_op` fails."""
+    with pytest.raises(AssertionError) as caught:
+        check_op(op)
+    return str(caught.value).splitlines()
+
+
+def table_shown(*table):
+    """Return the lines that a failure shows of a table of derivatives."""
+    return str(op_failure(OWN, (0.5,), "it is wrong", "OP(XS)", table)).splitlines()[1:-3]
+
+
 def test_a_long_point_is_cut():
-    assert _shown_point((0.5,)) == "0.5"
-    assert _shown_point((0.5, -0.0)) == "(0.5, -0.0)"
-    short = (0.5,) * 20
-    assert _shown_point(short) == repr(short)
-    assert len(repr(short)) == 100
-    long = (*short[:-1], 0.25)
-    assert _shown_point(long) == f"20 operands {repr(long)[:80]}..."
+    def of(count):
+        return Op("own", lambda *xs: deeper(ValueError("no")), (None,) * count, arities=(count,))
+
+    assert failure_of(of(3))[0] == "check_op of own at (0.0, 0.0, 0.0): own.forward raised ValueError: no"
+    title, *_, first, second = failure_of(of(30))
+    assert title.startswith("check_op of own at 30 operands (0.0, 1.0, 1.0, ")
+    assert title.endswith("1.0,...: own.forward raised ValueError: no")
+    assert len(title) < 150 < len(first + second), "the code has all operands"
 
 
 def test_a_long_reason_is_one_line_and_cut():
-    assert _shortened("much\nto  say") == "much to say"
-    assert _shortened("x" * 200) == "x" * 200
-    assert _shortened("x" * 201) == "x" * 200 + "..."
+    def of(text):
+        return Op("own", lambda x: deeper(ValueError(text)), (None,))
+
+    reason = "check_op of own at 0.0: own.forward raised ValueError: "
+    assert failure_of(of("much\nto  say"))[0] == f"{reason}much to say"
+    title = failure_of(of("x" * 300))[0]
+    assert title.startswith(f"{reason}{'x' * 100}")
+    assert title.endswith("xxx...")
+    assert len(title) < 250
 
 
 def test_a_short_table_is_shown_as_it_is_but_for_long_lines():
-    assert _shortened_table([]) == []
+    assert table_shown() == []
     table = [f"line {k}" for k in range(9)]
-    assert _shortened_table(table) == table
-    assert _shortened_table(["x" * 200, "y" * 201]) == ["x" * 200, "y" * 200 + "..."]
+    assert table_shown(*table) == table
+    short, long = table_shown("x" * 100, "y" * 300)
+    assert short == "x" * 100
+    assert long.endswith("yyy...")
+    assert len(long) < 250
 
 
 def test_of_a_long_table_the_head_the_first_wrong_lines_and_the_footer_are_shown():
     rows = [f"{'right' if k % 2 else 'WRONG'} {k}" for k in range(30)]
     wrong = [line for line in rows if line.startswith("WRONG")][:7]
-    order = " ".join(ORDER_FOOTER.split())
-    assert _shortened_table(["head", *rows, order]) == ["head", *wrong, "... 23 lines more", ORDER_FOOTER]
-    assert _shortened_table(["head", *rows]) == ["head", *wrong, "... 23 lines more"]
+    assert table_shown("head", *rows, ORDER_FOOTER) == ["head", *wrong, "... 23 lines more", ORDER_FOOTER]
+    assert table_shown("head", *rows) == ["head", *wrong, "... 23 lines more"]
     few = ["right"] * 9 + ["WRONG"]
-    assert _shortened_table(["WRONG head", *few, ORDER_FOOTER]) == [
-        "WRONG head",
-        "WRONG",
-        "... 9 lines more",
-        ORDER_FOOTER,
-    ]
+    assert table_shown("WRONG head", *few, ORDER_FOOTER) == ["WRONG head", "WRONG", "... 9 lines more", ORDER_FOOTER]
     none = [f"right {k}" for k in range(9)]
-    assert _shortened_table(["head", *none]) == ["head", *none[:7], "... 2 lines more"]
+    assert table_shown("head", *none) == ["head", *none[:7], "... 2 lines more"]
