@@ -243,6 +243,7 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
         (lambda: binary_cross_entropy_with_logits(1.0, -1), ValueError, "target must be from 0 to 1, got -1"),
         (lambda: mse_loss([1, 2], [1]), ValueError, "mse_loss: 2 inputs but 1 target"),
         (lambda: mse_loss([1], [1, 2]), ValueError, "mse_loss: 1 input but 2 targets"),
+        (lambda: mse_loss(["1"], [1, 2]), TypeError, r"mse_loss: input\[0\]: "),
         (lambda: mse_loss([[1, 2]], [1, 2]), ValueError, r"the inputs are nested one level deeper; write inputs\[0\]"),
         (lambda: mse_loss([[1, 2, 3]], [[1, 2], 3]), ValueError, "but they are nested in different ways"),
         (lambda: cross_entropy([], []), ValueError, "cross_entropy: the batch is empty"),

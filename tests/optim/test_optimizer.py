@@ -709,3 +709,17 @@ def test_a_model_may_grow_shrink_and_be_trained_by_several_optimisers():
     optimizer.steps = 1
     del model
     optimizer.step()
+
+
+def test_another_list_of_parameters_takes_over_the_state_and_then_has_it():
+    a, b, c, d = map(Value, (1.0, 2.0, 3.0, 4.0))
+    optimizer = SGD([a, b], momentum=0.9)
+    optimizer.state[0]["momentum_buffer"] = 5.0
+    for parameters, expected in (
+        ([c, d], [5.0, 0.0]),
+        ([c, d], [5.0, 0.0]),
+        ([d, c], [0.0, 5.0]),
+        ([a, d], [0.0, 0.0]),
+    ):
+        optimizer.parameters = parameters
+        assert [state["momentum_buffer"] for state in optimizer.state] == expected
