@@ -6,9 +6,9 @@ Parameters and the optimiser's state are copied into this memory before the loop
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import compress, repeat
 from math import isfinite
 from operator import attrgetter, call, is_
@@ -317,7 +317,7 @@ class ParameterBlocks:
     def write_column(self, k: int, numbers: array[float]) -> None:
         """Write `numbers`, one for each lane, to column k."""
         view, source = self.memory.view, memoryview(numbers)
-        for inside, outside in self._column_parts(k):
+        for inside, outside in _column_parts(self._update.lanes, self._update.block, self.count, k):
             view[inside] = source[outside]
 
     def read_columns(self, columns: Iterable[int]) -> list[array[float]]:
@@ -325,30 +325,29 @@ class ParameterBlocks:
 
         All of them are the numbers after one and the same step, even if another thread takes steps meanwhile.
         """
-        copied = memoryview(array("d", self.memory.view.tobytes()))
+        copied = array("d", self.memory.view.tobytes())
         found = []
         for k in columns:
             numbers = array("d", bytes(WORD * self.places))
-            to = memoryview(numbers)
-            for inside, outside in self._column_parts(k):
-                to[outside] = copied[inside]
+            for inside, outside in _column_parts(self._update.lanes, self._update.block, self.count, k):
+                numbers[outside] = copied[inside]  # arrays are copied faster than memoryviews
             found.append(numbers)
         return found
 
-    def _column_parts(self, k: int) -> Iterator[tuple[slice, slice]]:
-        """Yield pairs of slices: of the memory of the blocks, and of an array with the numbers of column k.
 
-        There is a pair for each lane or, if there are fewer blocks than lanes, for each block.
-        """
-        lanes, block, count = self._update.lanes, self._update.block, self.count
-        if count < lanes:
-            for i in range(count):
-                first = i * block + k * lanes
-                yield slice(first, first + lanes), slice(i * lanes, (i + 1) * lanes)
-        else:
-            for lane in range(lanes):
-                first = k * lanes + lane
-                yield slice(first, first + (count - 1) * block + 1, block), slice(lane, None, lanes)
+@lru_cache(maxsize=256)
+def _column_parts(lanes: int, block: int, count: int, k: int) -> list[tuple[slice, slice]]:
+    """Return pairs of slices: of the memory of `ParameterBlocks`, and of an array with the numbers of column k.
+
+    There is a pair for each lane or, if there are fewer blocks than lanes, for each block. The slices are kept, since
+    to make them takes longer than to copy a few hundred numbers.
+    """
+    if count < lanes:
+        firsts = [i * block + k * lanes for i in range(count)]
+        return [(slice(x, x + lanes), slice(i * lanes, (i + 1) * lanes)) for i, x in enumerate(firsts)]
+    end = (count - 1) * block + 1
+    firsts = [k * lanes + lane for lane in range(lanes)]
+    return [(slice(x, x + end, block), slice(lane, None, lanes)) for lane, x in enumerate(firsts)]
 
 
 class TrainingState:
