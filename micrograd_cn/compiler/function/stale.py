@@ -248,8 +248,10 @@ class FitCheck:
             for bucket in buckets:
                 known = stale.store.known(bucket)
                 self.uncompared.update([made.program for made in known if made.program not in compared])
-        for i, p in enumerate(self._optimizer.parameters if stale.made_inside else ()):
-            if p in stale.made_inside:
+        parameters = self._optimizer.parameters
+        made = stale.made_inside and stale.made_inside.intersection(parameters)
+        for i, p in enumerate(parameters if made else ()):
+            if p in made:
                 raise ValueError(
                     f"fit(): {stale.name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
                     "training would not change it; make it outside of the function"
