@@ -164,7 +164,11 @@ def vector_to_parameters(vector: Any, parameters: Iterable[Value]) -> None:
     4.0
     """
     nodes = list_of_parameters("vector_to_parameters", parameters)
-    numbers = flat_doubles(vector) if is_column(vector) else array("d", map(number, vector))
+    if is_column(vector):
+        numbers = flat_doubles(vector)
+    else:
+        are_floats = type(vector) is list and {float}.issuperset(map(type, vector))
+        numbers = array("d", vector if are_floats else map(number, vector))
     if len(numbers) != len(nodes):
         raise ValueError(f"vector_to_parameters(): {len(numbers)} numbers for {len(nodes)} parameters")
     set_data(nodes, numbers)
