@@ -15,6 +15,7 @@ from micrograd_cn.compiler import compile, parameters_to_vector, vector_to_param
 from micrograd_cn.compiler.data import nodes as machine
 from micrograd_cn.compiler.data.parameters import Gradients, add_gradients
 from micrograd_cn.graph import context
+from micrograd_cn.optim import Adam
 
 SPECIAL = [0.0, -0.0, 1.5, -2.25, math.inf, -math.inf, math.nan, 1e308, 5e-324, 1e-310]
 
@@ -213,3 +214,26 @@ def test_threads_lose_no_gradient():
     assert len(added) == 2000
     assert all(added)
     assert {p.grad for p in found} == {2000.0}
+
+
+@pytest.mark.parametrize("what", ["plain", "frozen", "subclass"])
+def test_fit_writes_the_same_numbers_as_python_code(what, monkeypatch):
+    """It leaves alone the floats that somebody holds, and changes frozen parameters as Python code does."""
+
+    def trained():
+        ws = [Value(1.0 + k) for k in range(40)]
+        if what == "subclass":
+            ws[7] = Other(8.0)
+        ws[3].requires_grad = what != "frozen"
+        ws[5].grad, ws[6].grad = None, 2.5
+        held, optimizer = [w.data for w in ws], Adam(ws, lr=0.1)
+        f = compile(lambda x: sum([w * w * x for w in ws]))
+        f(1.0)  # keeps the data of the parameters until they are assigned
+        losses = [*f.fit([(1.0,), (2.0,)], optimizer, 2)]
+        assert held == [1.0 + k for k in range(40)]
+        assert f(1.0) == pytest.approx(sum([w.data**2 for w in ws]))
+        return losses, [(w.data, w.grad) for w in ws], optimizer.state, optimizer.steps
+
+    by_machine_code = trained()
+    monkeypatch.setattr(machine, "MIN_NODES", 1000)
+    assert by_machine_code == trained()

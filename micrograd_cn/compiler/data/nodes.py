@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from operator import attrgetter, call
 from typing import NamedTuple
@@ -305,6 +305,15 @@ def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
         if at_once(map(call, [write, context.note_change])):  # otherwise machine code cannot write to these nodes
             return
     assign_data(nodes, numbers)
+
+
+def write_by_machine_code(nodes: Sequence[Value], slot: str, numbers: array[float]) -> Iterator[object]:
+    """Return an iterator for `at_once` that assigns numbers to a slot, such as "_grad", of nodes. No hook is called.
+
+    `uses_machine_code(nodes)` must be true. `at_once` returns False if machine code cannot write to these nodes. It has
+    then changed none of them.
+    """
+    return map(_kernels["write_nodes"], [nodes], [len(nodes)], [slot_offset(slot)], [numbers.buffer_info()[0]], [1])
 
 
 def add_to_gradients(nodes: Sequence[Value], numbers: array[float], weight: float) -> bool:

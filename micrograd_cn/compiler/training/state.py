@@ -23,7 +23,7 @@ from ...optim import Optimizer
 from ...optim.optimizer import States, at_least_0, copy_states, warn_of_replaced
 from ..data.captured import check_captured, describe
 from ..data.columns import address
-from ..data.nodes import some_frozen
+from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
 from ..data.parameters import CachedData
 from ..llvm.machine import Memory
 from ..loops.places import WORD
@@ -613,13 +613,8 @@ class TrainingState:
         used = self.update.used_state_indices
         data, gradients, *states = map(layout.gather, self._blocks.read_columns([0, 1, *[2 + k for k in used]]))
         arrays = {optimizer.state_names[k]: numbers for k, numbers in zip(used, states, strict=True)}
-        changes: list[Iterable[object]] = [
-            map(setattr, of_trained(layout.trained), repeat("_data"), of_trained(data)),
-            map(call, [context.note_change]),
-            map(setattr, () if every else optimizer.parameters, repeat("_grad"), repeat(0.0)),
-            map(setattr, of_trained(layout.trained), repeat("_grad"), of_trained(gradients)),
-            map(setattr, [optimizer], ["steps"], [steps]),
-        ]
+        nodes, noted = of_trained(layout.trained), map(call, [context.note_change])
+        changes: list[Iterable[object]] = [map(setattr, [optimizer], ["steps"], [steps])]
         if callable(optimizer.lazy_state):
             if arrays:
                 packed = PackedState(layout, packed_state(optimizer, layout, ()).arrays | arrays)
@@ -639,7 +634,16 @@ class TrainingState:
             changes.append(map(setattr, [optimizer], ["skipped"], [optimizer.skipped | skipped]))
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.view[0]]))
-        at_once(map(any, changes))
+        if every and uses_machine_code(nodes):
+            written = [write_by_machine_code(nodes, "_grad", gradients), write_by_machine_code(nodes, "_data", data)]
+            if at_once(map(any, [*written, noted, *changes])):
+                return
+        written = [
+            map(setattr, () if every else optimizer.parameters, repeat("_grad"), repeat(0.0)),
+            map(setattr, nodes, repeat("_grad"), of_trained(gradients)),
+            map(setattr, nodes, repeat("_data"), of_trained(data)),
+        ]
+        at_once(map(any, [*written, noted, *changes]))
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
