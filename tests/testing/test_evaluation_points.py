@@ -250,8 +250,17 @@ def test_a_simpler_point_is_inside_the_domain_of_each_operand():
 
 
 def test_simpler_numbers_keep_the_margin_of_the_ends():
-    assert list(evaluation_points._simpler(1.9377, (-0.5, 2.0))) == [0.0, 1.0, 0.5, 1.9, 1.94]
-    assert list(evaluation_points._simpler(1.9377, (0.95, 3.05))) == [1.0, 2.0, 3.0, 1.9, 1.94]
+    for domain, numbers in (((-0.5, 2.0), [0.0, 1.0, 0.5, 1.9, 1.94]), ((0.95, 3.05), [1.0, 2.0, 3.0, 1.9, 1.94])):
+        op = Op("own", mc.tanh, (None,), smoothness=Smoothness(domain=(domain,)))
+        check, asked = failing(lambda xs: xs[0] == 1.9377)
+        with pytest.raises(AssertionError):
+            check_and_shrink(op, (1.9377,), check)
+        assert asked == [(1.9377,), *[(x,) for x in numbers]]
+
+
+def test_a_number_with_more_characters_is_not_simpler():
+    assert simplest(mc.tanh, (7.0,), lambda xs: xs[0] in (7.0, -1.0)) == "check_op of own at (7.0,): it is too large"
+    assert simplest(mc.tanh, (7.5,), lambda xs: xs[0] in (7.5, 1.0)) == "check_op of own at (1.0,): it is too large"
 
 
 def test_another_failure_is_not_shown_but_one_with_other_numbers_is():

@@ -12,9 +12,7 @@ import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.ops.traits import REAL, Smoothness
 from micrograd_cn.testing import GradientMismatch
-from micrograd_cn.testing.operations import op_derivatives
 from micrograd_cn.testing.operations.op_derivatives import (
-    _check_shared_in,
     check_along,
     check_shared,
     compare_derivatives,
@@ -220,55 +218,52 @@ def test_mistakes_that_cancel_along_equal_steps_do_not_along_the_direction():
 # Operands that are one value.
 
 
+def watched(seen, xs):
+    """Note, in the set `seen`, the operands of `Value`s and which of them are the same one."""
+    if len(xs) > 1 and all(isinstance(x, Value) for x in xs):
+        seen.add((tuple([x.data for x in xs]), tuple([next(i for i, x in enumerate(xs) if x is y) for y in xs])))
+
+
 @pytest.mark.parametrize(
-    ("op", "xs", "shared"),
+    ("count", "xs", "shared"),
     [
-        (mc.tanh, (1.0,), []),
-        (mc.mul, (1.0, 2.0), [((1.0, 1.0), (0, 1))]),
+        (1, (1.0,), set()),
+        (2, (1.0, 2.0), {((1.0, 1.0), (0, 0))}),
         (
-            mc.where,
+            3,
             (1.0, 2.0, 3.0),
-            [
-                ((1.0, 1.0, 1.0), (0, 1, 2)),
-                ((1.0, 1.0, 3.0), (0, 1)),
-                ((1.0, 2.0, 1.0), (0, 2)),
-                ((1.0, 2.0, 2.0), (1, 2)),
-            ],
+            {
+                ((1.0, 1.0, 1.0), (0, 0, 0)),
+                ((1.0, 1.0, 3.0), (0, 0, 2)),
+                ((1.0, 2.0, 1.0), (0, 1, 0)),
+                ((1.0, 2.0, 2.0), (0, 1, 1)),
+            },
         ),
-        (mc.sum, (4.0, 1.0, 2.0, 3.0, 5.0), [((4.0, 4.0), (0, 1)), ((4.0, 4.0, 4.0), (0, 1, 2))]),
+        (
+            4,
+            (1.0, 2.0, 3.0, 4.0),
+            {
+                ((1.0, 1.0, 1.0, 1.0), (0, 0, 0, 0)),
+                ((1.0, 1.0, 3.0, 4.0), (0, 0, 2, 3)),
+                ((1.0, 2.0, 1.0, 4.0), (0, 1, 0, 3)),
+                ((1.0, 2.0, 3.0, 1.0), (0, 1, 2, 0)),
+                ((1.0, 2.0, 2.0, 4.0), (0, 1, 1, 3)),
+                ((1.0, 2.0, 3.0, 2.0), (0, 1, 2, 1)),
+                ((1.0, 2.0, 3.0, 3.0), (0, 1, 2, 2)),
+            },
+        ),
+        (0, (4.0, 1.0, 2.0, 3.0, 5.0), {((4.0, 4.0), (0, 0)), ((4.0, 4.0, 4.0), (0, 0, 0))}),
     ],
 )
-def test_all_operands_are_one_value_and_each_two_of_three(op, xs, shared, monkeypatch):
-    found = []
-    monkeypatch.setattr(op_derivatives, "_check_shared_in", lambda op, xs, slots: found.append((xs, tuple(slots))))
-    check_shared(op, xs)
-    assert found == shared
-
-
-def test_each_two_of_four_operands_are_one_value(monkeypatch):
-    found = []
-    monkeypatch.setattr(op_derivatives, "_check_shared_in", lambda op, xs, slots: found.append((xs, tuple(slots))))
-    check_shared(mc.sum, (1.0, 2.0, 3.0, 4.0))
-    assert [slots for _, slots in found[2:]] == list(itertools.combinations(range(4), 2))
-    assert all(xs[i] == xs[j] and len({*xs}) == 3 for xs, (i, j) in found[2:])
+def test_all_operands_are_one_value_and_each_two_of_three_or_four(count, xs, shared):
+    seen = set()
+    arities = {"arities": (count,)} if count else {}
+    check_shared(Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: watched(seen, xs) or (1.0,) * len(xs), **arities), xs)
+    assert {found for found in seen if len({*found[1]}) < len(found[1])} == shared
 
 
 def product(first, **fields):
     return row(lambda a, b, c: a * b * c, first, lambda y, a, b, c: a * c, lambda y, a, b, c: a * b, **fields)
-
-
-@pytest.mark.parametrize("slots", [(0, 1), (0, 2), (1, 2), (0, 1, 2)])
-def test_where_operands_are_one_value_they_are_recorded_as_one(slots):
-    seen = []
-
-    def first(y, *xs):
-        seen.append({i for i, j in itertools.permutations(range(3), 2) if xs[i] is xs[j] and isinstance(xs[i], Value)})
-        return xs[1] * xs[2]
-
-    xs = tuple([3.0 if i in slots else 2.0 for i in range(3)])
-    _check_shared_in(product(first), xs, slots)
-    assert {*slots} in seen
-    assert all(places in (set(), {*slots}) for places in seen)
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -277,16 +272,16 @@ def test_what_is_wrong_where_operands_are_one_value_is_said_and_shown(slots, ord
     i, j = slots
 
     def first(y, *xs):
-        shared = xs[i] is xs[j] and isinstance(xs[i], Value)
+        shared = xs[i] is xs[j] is not xs[3 - i - j] and isinstance(xs[i], Value)
         right = xs[1] * xs[2]
         return right if not shared else 1.01 * right if order == 1 else right.detach()
 
     op = product(first)
-    xs = tuple([0.3 if k in slots else 0.2 for k in range(3)])
+    xs = tuple([{i: 0.3, j: 0.4}.get(k, 0.2) for k in range(3)])
     with pytest.raises(
         AssertionError, match=rf"^check_op of own at .*: where operands {i}, {j} are one value, "
     ) as caught:
-        _check_shared_in(op, xs, slots)
+        check_shared(op, xs)
     message = str(caught.value)
     code = code_of(message)
     if order == 1:
@@ -303,24 +298,33 @@ def test_what_is_wrong_where_operands_are_one_value_is_said_and_shown(slots, ord
 
 
 def test_operands_are_not_one_value_outside_a_domain_or_beside_a_kink():
-    def never(*xs):
-        raise RuntimeError("it was evaluated")
+    seen = []
 
-    for xs, domain, kink in (
-        ((2.0, 2.0), (REAL, (-1.0, 1.0)), None),
-        ((0.99, 0.99), (REAL, (-1.0, 1.0)), None),
-        ((2.0, 2.0), ((3.0, inf), REAL), None),
-        ((101.0, 101.0), (), None),
-        ((-101.0, -101.0), (), None),
-        ((2.0, 2.0), (), lambda a, b: a - b),
+    def note(*xs):
+        seen.append(xs)
+        return mc.sum(xs)
+
+    def evaluated(xs, *domain, kink=None):
+        """Return whether operands with these numbers are given as one `Value` where the domain is this."""
+        seen.clear()
+        check_shared(row(note, *[lambda y, *xs: 1.0] * len(xs), domain=domain, kink=kink), xs)
+        return bool(seen)
+
+    for x, domain, kink in (
+        (2.0, (REAL, (-1.0, 1.0)), None),
+        (0.99, (REAL, (-1.0, 1.0)), None),
+        (2.0, ((3.0, inf), REAL), None),
+        (101.0, (REAL, REAL), None),
+        (-101.0, (REAL, REAL), None),
+        (2.0, (REAL, REAL), lambda a, b: a - b),
     ):
-        _check_shared_in(row(never, None, None, domain=domain, kink=kink), xs, (0, 1))
-    for xs in ((2.0, 2.0), (100.0, 100.0), (-100.0, -100.0)):
-        with pytest.raises(AssertionError, match="raised RuntimeError: it was evaluated"):
-            _check_shared_in(row(never, None, None), xs, (0, 1))
-    with pytest.raises(AssertionError, match="raised RuntimeError: it was evaluated"):
-        _check_shared_in(
-            Op("own", never, lambda y, *xs: (), smoothness=Smoothness(domain=((0.0, inf),))), (2.0, 2.0, 2.0), (0, 1, 2)
-        )
-    for xs in ((0.5, -0.5, 0.5), (0.5, 0.5, -0.5)):
-        _check_shared_in(Op("own", never, lambda y, *xs: (), smoothness=Smoothness(domain=((0.0, inf),))), xs, (0, 1))
+        assert not evaluated((x, 0.5), *domain, kink=kink)
+    for x in (2.0, 100.0, -100.0):
+        assert evaluated((x, 0.5), REAL, REAL)
+    assert not evaluated((0.5, 0.7, 0.6), REAL, REAL, (-inf, 0.0)), "the third operand stays positive"
+    assert evaluated((0.5, 0.7, -0.6), REAL, REAL, (-inf, 0.0))
+    many = Op("own", note, lambda y, *xs: (1.0,) * len(xs), smoothness=Smoothness(domain=((0.0, inf),)))
+    seen.clear()
+    check_shared(many, (0.5, 0.7, -0.5))
+    assert {len(xs) for xs in seen} == {2, 3}
+    assert all(x.data > 0.0 if isinstance(x, Value) else x > 0.0 for xs in seen for x in xs)
