@@ -289,7 +289,7 @@ EXCUSES: tuple[Excuse, ...] = (
     tied_kink,
     features_as_narrow_as_finest_steps,
 )
-HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (rounding_in_half_precision,)
+HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (rounding_in_half_precision, tied_kink)
 
 
 def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:

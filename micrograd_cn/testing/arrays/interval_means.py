@@ -13,6 +13,7 @@ from ..numeric.compare import Comparison, noise_note
 from ..numeric.numerical import Estimate, taylor_order
 from ..numeric.thresholds import (
     ESTIMATED_ERRORS,
+    FEATURE,
     HALVED_CURVATURE,
     INTEGRAL_SCATTERS,
     INTERVAL_POINTS,
@@ -44,6 +45,7 @@ class IntervalMean(NamedTuple):
         rounding: the rounding error of the values of the function that is differentiated.
         noise: the error of `mismatch` that comes from rounding.
         bias: the error of `mismatch` that comes from curvature.
+        jumps: how much of `mismatch` comes from single jumps of the function against the integral of the derivative.
     """
 
     analytic: float
@@ -51,6 +53,7 @@ class IntervalMean(NamedTuple):
     rounding: float
     noise: float
     bias: float
+    jumps: float = 0.0
 
 
 def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | None:
@@ -72,7 +75,23 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
     scatter = rest - mismatch * ts
     spread = max(norm(scatter - np.mean(scatter)) / math.sqrt(INTERVAL_POINTS - 2), LEAST_SCATTER * phi.rounding)
     noise = SCATTERS * spread / math.sqrt(float(ts @ ts))
-    return IntervalMean(float(integral[-1]) / (2.0 * h), mismatch, spread, noise, error / (2.0 * h))
+    jumps = math.fabs(float(ts @ _jumps(rest, phi.rounding)) / float(ts @ ts))
+    return IntervalMean(float(integral[-1]) / (2.0 * h), mismatch, spread, noise, error / (2.0 * h), jumps)
+
+
+def _jumps(rest: Vector, rounding: float) -> Vector:
+    """Return the part of `rest` that consists of single jumps between neighbouring points.
+
+    If a derivative is wrong, the change of the function less the integral of the derivative grows from point to point.
+    If two kinks lie between neighbouring points, no point shows the slope between the kinks, so this difference jumps
+    there, and does not grow elsewhere. A jump differs from the median change by far more than most changes do, and by
+    more than `rounding` of the values explains.
+    """
+    changes = np.diff(rest)
+    off = changes - np.median(changes)
+    least = max(USUAL_BENDS * float(np.median(np.abs(off))), FEATURE * rounding)
+    found: Vector = np.cumsum([0.0, *np.where(np.abs(off) > least, off, 0.0)])
+    return found
 
 
 def compare_interval_means(
@@ -101,7 +120,7 @@ def compare_interval_means(
         if over is None:
             following = NEXT_SMALLER.get(h)
             continue
-        mean, mismatch, noise, bias = over.analytic, over.mismatch, over.noise, over.bias
+        mean, mismatch, noise, bias = over.analytic, over.mismatch, over.noise, over.bias + over.jumps
         e = Estimate(mean + mismatch, (noise + bias) / ESTIMATED_ERRORS, noise / ESTIMATED_ERRORS)
         allowed = tolerance.allowed_error(mean, e)
         sure = math.fabs(mismatch) > 2.0 * allowed and allowed < SURE_SHARE * max(math.fabs(e.slope), math.fabs(mean))
