@@ -6,27 +6,20 @@ from math import inf
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from micrograd_cn.testing import points
 from micrograd_cn.testing.drawing import array_strategies
-from micrograd_cn.testing.drawing.array_strategies import (
-    _capacity,
-    _draw_large,
-    _magnitude_windows,
-    _neighbour,
-    _round_within,
-    _separated,
-    _spaced_out,
-)
+from micrograd_cn.testing.drawing.array_strategies import _magnitude_windows
 
 from .drawing import QUICK, drawn_from
 
 FLOAT64, FLOAT16 = np.float64, np.float16
 
 
-# Magnitudes.
+# Magnitudes. The windows are asked themselves: only thousands of arrays would show which magnitudes are drawn, and how
+# often.
 
 
 def test_an_array_has_a_magnitude_and_few_of_its_elements_are_far_less():
@@ -78,118 +71,111 @@ def test_a_magnitude_is_so_large_that_no_element_underflows_in_the_type():
     assert _magnitude_windows(-1.0, 1.0, 1e-3)[0] == ((-1.0, 1.0), (1e-3, 1.0))
 
 
-def of_seed(window, size=2000):
-    return np.array(_draw_large(np.random.default_rng(1), size, window))
+# Large arrays.
 
 
-def test_elements_of_a_seed_are_of_both_signs_and_of_all_its_magnitudes_alike():
-    xs = of_seed(((-5.0, 5.0), (0.005, 5.0)))
-    assert len(xs) == 2000
-    assert 900 < sum(xs > 0.0) < 1100
-    assert (abs(xs).min(), abs(xs).max()) == (pytest.approx(0.005, rel=0.02), pytest.approx(5.0, rel=0.02))
-    assert 0.9 * 1000 < sum(abs(xs) < math.sqrt(0.005 * 5.0)) < 1.1 * 1000
-    assert {*np.sign(of_seed(((0.0, 5.0), (0.005, 5.0))))} == {1.0}
-    assert {*np.sign(of_seed(((-5.0, 0.0), (0.005, 5.0))))} == {-1.0}
-    assert {*of_seed(((0.0, 0.0), (0.005, 5.0)))} == {0.0}
+def of_seeds(low, high):
+    """Return large arrays between two bounds."""
+    return drawn_from(points(1000, min_value=low, max_value=high), 3)
 
 
-def test_elements_of_a_seed_that_are_not_between_the_bounds_are_spread_between_them():
-    xs = of_seed(((3.0, 4.0), (0.004, 4.0)))
-    assert 3.0 <= xs.min() < 3.01
-    assert 3.99 < xs.max() <= 4.0
-    assert 850 < sum(xs < 3.5) < 1150
-    both = of_seed(((-0.5, 100.0), (0.1, 100.0)))
-    assert -0.5 <= both.min() < -0.4
-    assert both.max() > 90.0
-    assert of_seed(((-4.0, -3.0), (0.004, 4.0))).max() <= -3.0
+def test_elements_of_a_large_array_are_of_both_signs_and_of_all_its_magnitudes_alike():
+    for x in of_seeds(-1e6, 1e6):
+        assert 430 < sum(x > 0.0) < 570
+        middle = math.sqrt(abs(x).min() * abs(x).max())
+        assert 430 < sum(abs(x) < middle) < 570
+        assert abs(x).max() > 900.0 * abs(x).min()
+    assert {*np.sign(np.concatenate(of_seeds(0.0, 5.0)))} == {1.0}
+    assert {*np.sign(np.concatenate(of_seeds(-5.0, 0.0)))} == {-1.0}
+    assert {*np.concatenate(of_seeds(0.0, 0.0))} == {0.0}
+
+
+def test_elements_of_a_large_array_are_spread_between_the_bounds():
+    for x in of_seeds(3.0, 4.0):
+        assert 3.0 <= x.min() < 3.03
+        assert 3.97 < x.max() <= 4.0
+        assert 430 < sum(x < 3.5) < 600
+    for x in of_seeds(-4.0, -3.0):
+        assert -4.0 <= x.min() < -3.97
+        assert -3.03 < x.max() <= -3.0
+    assert all(-0.5 <= x.min() < -0.1 for x in of_seeds(-0.5, 100.0) if largest(x) > 5.0)
 
 
 # Numbers of a type.
 
 
-def test_a_number_is_rounded_to_its_type_but_not_over_a_bound():
-    below, above = 0.0999755859375, 0.10003662109375  # the float16 beside 0.1
-    assert _round_within(0.1, FLOAT16, 0.0, 1.0) == below
-    assert _round_within(0.1, FLOAT16, 0.1, 1.0) == above
-    assert _round_within(-0.1, FLOAT16, -1.0, -0.1) == -above
-    assert _round_within(-0.1, FLOAT16, -1.0, 0.0) == -below
-    assert _round_within(0.3, FLOAT16, 0.0, 0.3) == 0.2998046875
-    assert _round_within(0.3, FLOAT16, 0.0, 1.0) == 0.300048828125
-    assert _round_within(0.1, FLOAT16, below, 1.0) == below
-    assert _round_within(0.3, FLOAT16, 0.0, 0.300048828125) == 0.300048828125
-    assert _round_within(0.1, FLOAT64, 0.1, 0.1) == 0.1
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.7, 0.702), (0.698, 0.7), (-0.7, -0.698), (-0.702, -0.7), (0.2993, 0.3), (0.3, 0.3007)]
+)
+def test_a_number_is_rounded_to_its_type_but_not_over_a_bound(low, high):
+    xs = np.concatenate(drawn_from(points(99, "float16", min_value=low, max_value=high), 3)).astype(float)
+    halves = FLOAT16(np.arange(-1.0, 1.0, 2.0**-13)).astype(float)
+    assert {*xs} == {x for x in halves if low <= x <= high}
 
 
-def test_the_number_beside_is_in_the_direction_that_is_asked_for():
-    assert _neighbour(0.1, FLOAT16, inf) == 0.10003662109375
-    assert _neighbour(0.1, FLOAT16, -inf) == 0.0999755859375
-    assert _neighbour(0.3, FLOAT16, inf) == 0.300048828125
-    assert _neighbour(0.3, FLOAT16, -inf) == 0.2998046875
-    assert _neighbour(-0.3, FLOAT16, inf) == -0.2998046875
-    for towards in (inf, -inf):
-        assert _neighbour(0.5, FLOAT16, towards) == 0.5
-        assert type(_neighbour(0.5, FLOAT16, towards)) is float
+def test_a_number_of_its_type_that_is_both_bounds_is_drawn():
+    assert {*np.concatenate(drawn_from(points(2, "float64", min_value=0.1, max_value=0.1), 3))} == {0.1}
 
 
 # Apart.
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "apart", "room"),
+    ("dtype", "low", "high", "apart", "negative", "positive"),
     [
-        (-10.0, 60.0, 0.3, (33, 199)),  # 60.0 itself may be lost in rounding
-        (0.1, 80.0, 1.0, (0, 79)),
-        (-80.0, -0.1, 1.0, (79, 0)),
-        (5.0, 8.1, 1.0, (0, 4)),
-        (-8.1, -5.0, 1.0, (4, 0)),
-        (-1.1, 1.1, 1.0, (1, 1)),
-        (-1.1, 0.9, 1.0, (1, 0)),
-        (0.0, 3.5, 1.0, (0, 3)),
+        ("float64", -10.0, 60.0, 0.3, 33, 199),  # 60.0 itself may be lost in rounding
+        ("float64", 0.1, 80.0, 1.0, 0, 79),
+        ("float64", -80.0, -0.1, 1.0, 79, 0),
+        ("float64", 5.0, 8.1, 1.0, 0, 4),
+        ("float64", -8.1, -5.0, 1.0, 4, 0),
+        ("float64", -1.1, 1.1, 1.0, 1, 1),
+        ("float64", -1.1, 0.9, 1.0, 1, 0),
+        ("float64", 0.0, 3.5, 1.0, 0, 3),
+        ("float16", 1000.0, 1010.05, 1.0, 0, 7),  # where they are half apart, as each may be rounded
+        ("float16", -1010.05, -1000.0, 1.0, 7, 0),
+        ("float16", 0.1, 0.9, 0.2, 0, 4),
+        ("float16", 0.5, 0.7, 0.199, 0, 2),  # the nearest number to 0.7 is over it
+        ("float16", -65504.0, 65504.0, 60000.0, 1, 1),
+        ("float64", -1.5, 1.7e308, 1e308, 0, 1),  # twice the last bit of half does not overflow
     ],
 )
-def test_there_is_room_for_so_many_numbers_apart(low, high, apart, room):
-    assert _capacity(FLOAT64, low, high, apart) == room
+def test_where_there_is_just_room_for_so_many_numbers_they_are_apart(dtype, low, high, apart, negative, positive):
+    with pytest.raises(ValueError, match=f"for {negative + positive + 1} numbers of {dtype} that are .* apart"):
+        points(negative + positive + 1, dtype, low, high, apart)
+    for x in drawn_from(points(negative + positive, dtype, low, high, apart), 3):
+        xs = x.astype(float)
+        assert (sum(xs < 0.0), sum(xs > 0.0)) == (negative, positive)
+        assert low <= xs.min()
+        assert xs.max() <= high
+        assert abs(xs).min() >= apart
+        rounding = 0.0 if dtype == "float16" else np.spacing(abs(xs).max())
+        assert np.diff(np.sort(xs)).min(initial=inf) >= apart - rounding
 
 
-def test_numbers_of_a_coarse_type_need_more_room():
-    assert _capacity(FLOAT16, 1000.0, 1010.05, 1.0) == (0, 7), "where they are half apart, as each may be rounded"
-    assert _capacity(FLOAT16, -1010.05, -1000.0, 1.0) == (7, 0)
-    assert _capacity(FLOAT16, -65504.0, 65504.0, 60000.0) == (1, 1)
-    assert _capacity(FLOAT64, -1.5, 1.7e308, 1e308) == (0, 1), "twice the last bit of half does not overflow"
+def moved(low, high, size=40, count=6):
+    """Return arrays of numbers, each with what is made of it so that the numbers are 0.5 apart."""
+    pairs = [drawn_from(points(size, "float64", low, high, apart), count) for apart in (0.0, 0.5)]
+    return [*zip(*pairs, strict=True)]
 
 
 def test_numbers_are_moved_apart_and_from_0_in_the_order_they_are_in():
-    assert _separated([0.1, -0.2, 0.1, 5.0], FLOAT64, -10.0, 10.0, 0.5) == [0.5, -0.5, 1.0, 5.0]
-    assert _separated([5.0, 0.2, -3.0, -3.0, 0.1], FLOAT64, -10.0, 10.0, 0.5) == [5.0, 1.0, -3.5, -3.0, 0.5]
-    assert _separated([2.0, 1.0], FLOAT64, 1.5, 10.0, 0.5) == [2.0, 1.5]
-    assert _separated([-2.0, -1.0], FLOAT64, -10.0, -1.5, 0.5) == [-2.0, -1.5]
-    assert _separated([], FLOAT64, -10.0, 10.0, 0.5) == []
-    assert _separated([-0.0, 0.0], FLOAT64, -10.0, 10.0, 0.5) == [0.5, 1.0]
+    for x, y in moved(-100.0, 100.0):
+        assert np.diff(np.sort(y)).min() >= 0.5 - 1e-13
+        assert abs(y).min() >= 0.5
+        assert all((y[x < a] < b).all() for a, b in zip(x, y, strict=True))
+        assert (np.sign(y) == np.where(x < 0.0, -1.0, 1.0)).all()
+        assert abs(y - x).max() <= 40 * 0.5 + 1e-12
+    for x, y in moved(-1e9, 1e9, size=3):
+        if abs(x).min() >= 0.5 <= np.diff(np.sort(x)).min():
+            assert (x == y).all()
 
 
-def test_numbers_for_which_there_is_no_room_on_their_side_of_0_go_to_the_other():
-    assert _separated([1.0, 1.1, 1.2], FLOAT64, -10.0, 1.3, 0.5) == [-0.5, 0.8, 1.3]
-    assert _separated([-1.0, -1.1, -1.2], FLOAT64, -1.3, 10.0, 0.5) == [0.5, -0.8, -1.3]
-
-
-def test_numbers_that_pass_the_end_are_moved_back():
-    assert _spaced_out([1.0, 9.9, 9.95], FLOAT64, 0.5, 10.0, 1.0) == [1.0, 9.0, 10.0]
-    assert _spaced_out([9.0, 9.0, 9.0], FLOAT64, 0.5, 10.0, 1.0) == [8.0, 9.0, 10.0]
-    assert _spaced_out([0.0, 0.0, 4.0], FLOAT64, 0.5, 10.0, 1.0) == [0.5, 1.5, 4.0]
-    assert _spaced_out([0.0, 1.0], FLOAT64, 0.0, 10.0, 1.0) == [0.0, 1.0]
-    assert _spaced_out([10.0], FLOAT64, 0.0, 10.0, 1.0) == [10.0]
-    assert _spaced_out([12.0, 13.0], FLOAT64, 0.0, 10.0, 1.0) == [9.0, 10.0]
-
-
-def test_numbers_of_a_coarse_type_are_no_nearer_after_rounding():
-    xs = _spaced_out([0.1, 0.1, 0.1, 0.1], FLOAT16, 0.1, 0.9, 0.2)
-    assert all(x == float(FLOAT16(x)) for x in xs)
-    assert xs[0] == 0.10003662109375
-    assert min(np.diff(xs)) >= 0.2
-    back = _spaced_out([0.85, 0.85, 0.85], FLOAT16, 0.1, 0.9, 0.2)
-    assert all(x == float(FLOAT16(x)) for x in back)
-    assert back[-1] == 0.89990234375
-    assert min(np.diff(back)) >= 0.2
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_numbers_for_which_there_is_no_room_on_their_side_of_0_go_to_the_other(sign):
+    low, high = sorted((-100.0 * sign, 1.3 * sign))
+    for x, y in moved(low, high):
+        assert sum(y * sign > 0.0) == 2
+        assert all((y[x < a] < b).all() for a, b in zip(x, y, strict=True))
 
 
 # Arrays.
@@ -248,13 +234,11 @@ def single_draws(strategy, count):
     return found
 
 
-def test_elements_of_a_large_array_come_from_a_seed(monkeypatch):
-    monkeypatch.setattr(array_strategies, "MAX_DRAWN_SINGLY", 3)
-    monkeypatch.setattr(array_strategies, "_draw_large", lambda random, size, window: [random.random()] * size)
-    assert any(len({*x.tolist()}) == 3 for x in drawn_from(points(3), 60))
-    xs = [x.tolist() for x in drawn_from(points(4), 60)]
-    assert all(len({*x}) == 1 for x in xs)
-    assert len({x[0] for x in xs}) > 20, "there are many seeds"
+def test_elements_of_a_large_array_come_from_a_seed():
+    xs = [x.tolist() for x in drawn_from(points(40, min_value=0.5), 30)]
+    assert len({x[0] for x in xs}) > 10, "there are many seeds"
+    found = find(points(40, min_value=0.5), lambda x: True, settings=QUICK)
+    assert len({*found.tolist()}) > 35, "elements of a seed are not simplified one by one"
 
 
 def test_elements_of_a_small_array_are_drawn_one_by_one():
@@ -265,7 +249,7 @@ def test_elements_of_a_small_array_are_drawn_one_by_one():
 
 def test_elements_are_apart_where_there_is_just_room_for_them():
     for x in drawn_from(points(4, min_value=-1.1, max_value=1.1, apart=0.5), 30):
-        assert np.diff(np.sort(x)).min() >= 0.5 - 1e-15
+        assert np.diff(np.sort(x)).min() >= 0.5 - 1e-13
         assert abs(x).min() >= 0.5
     with pytest.raises(ValueError, match=r"no room between -1\.1 and 1\.1 for 5 numbers of .* are 0\.5 apart"):
         points(5, min_value=-1.1, max_value=1.1, apart=0.5)
