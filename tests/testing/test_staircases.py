@@ -463,6 +463,21 @@ def test_near_the_edge_of_the_domain_steps_are_shorter():
         gradcheck(math.acos, x, gradient=lambda x: 1.1 * slope)
 
 
+@pytest.mark.parametrize(
+    ("f", "derivative"),
+    [(lambda x: 3 * x, lambda x: 3), (np.sin, np.cos), (lambda x: np.maximum(x, 0), lambda x: x > 0)],
+)
+def test_in_half_precision_a_missing_gradient_is_found_where_all_elements_are_0(f, derivative):
+    """An element that is 0 has no last bit by which it could be moved."""
+    zeros = np.zeros(5, "float16")
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, zeros, vjp=lambda x, g: 0 * g)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert gradcheck(f, zeros, vjp=lambda x, g: g * derivative(x))
+    assert gradcheck(np.floor, zeros, vjp=lambda x, g: 0 * g)
+
+
 def test_in_half_precision_derivatives_that_agree_to_the_last_bit_are_not_warned_about():
     x = np.float16([0.0])
     passes(lambda x: np.float16(x + 300.0), x, vjp=lambda x, u: u)

@@ -188,10 +188,12 @@ class _Line(NamedTuple):
     def smallest_move(self) -> Vector:
         """How far each element moves in the smallest step: in half precision by its last bit, else by at least that.
 
-        In other types than half precision, it moves as in the finest step of the problem if that is more.
+        In other types than half precision, it moves as in the finest step of the problem if that is more. An element
+        that is 0 has no last bit, so it moves like that in half precision, too.
         """
         last_bits, move = self.last_bits, self.problem.steps.finest * self.v
-        return last_bits if self.problem.half_precision else np.where(np.abs(move) > np.abs(last_bits), move, last_bits)
+        least = np.where(last_bits == 0.0, 0.0, np.inf) if self.problem.half_precision else np.abs(last_bits)
+        return np.where(np.abs(move) > least, move, last_bits)
 
     def changes(self, move: Vector) -> Vector:
         """Return how far each output changes if x is moved by `move`; 0 for an output that is not finite there."""
