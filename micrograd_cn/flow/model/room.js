@@ -312,5 +312,5 @@ addRoom("model", {
   },
 });
 stoppable.push(stopModel);
-themed.push(() => isSeen("model") && showModel());
-session.watch(({ changes }) => ("lang" in changes || "hides" in changes) && isSeen("model") && showModel());
+themed.push(showModel);
+session.watch(({ changes }) => ("lang" in changes || "hides" in changes) && showModel());

@@ -36,8 +36,8 @@ export function showTrainer() {
 
 // Show the present state of everything. A hidden room is drawn when it is entered.
 export function refresh() {
+  if (byId("board").hidden) return;
   const { trainer } = session.board;
-  if (!trainer || byId("board").hidden) return;
   if (trainer.points.length && !trainer.history.length) trainer.gradient([...trainer.points.keys()]);
   views.survey.whole();
   findDead();
