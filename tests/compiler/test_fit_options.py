@@ -211,47 +211,6 @@ def test_a_callback_may_change_parameters_and_the_learning_rate():
     assert w.data == 19.75
 
 
-IN_CALLBACK = {
-    "nothing": lambda ws, optimizer: None,
-    "data": lambda ws, optimizer: setattr(ws[1], "data", -0.5),
-    "learning rate": lambda ws, optimizer: setattr(optimizer, "lr", optimizer.lr / 2),
-    "option": lambda ws, optimizer: setattr(optimizer, "betas", (0.5, 0.9)),
-    "amsgrad": lambda ws, optimizer: setattr(optimizer, "amsgrad", True),
-    "steps": lambda ws, optimizer: setattr(optimizer, "steps", 1),
-    "state": lambda ws, optimizer: optimizer.state[0].update(exp_avg=3.0),
-    "new state": lambda ws, optimizer: optimizer.load_state_dict(Adam(ws, lr=0.2).state_dict()),
-    "frozen": lambda ws, optimizer: setattr(ws[2], "requires_grad", not ws[2].requires_grad),
-    "step by hand": lambda ws, optimizer: optimizer.step(),
-    "order": lambda ws, optimizer: optimizer.parameters.reverse(),
-    "skipped": lambda ws, optimizer: optimizer.load_state_dict(optimizer.state_dict() | {"skipped": [1, 0, 0, 0]}),
-}
-
-
-@pytest.mark.parametrize("what", IN_CALLBACK)
-def test_fit_goes_on_with_all_that_a_callback_changes(what):
-    """Five epochs with a callback give what five calls of `fit` with one epoch each give."""
-
-    def trained(in_callback):
-        ws = [Value(0.1 * k) for k in range(4)]
-        optimizer, rows = Adam(ws, lr=0.1), [(1.0, 2.0), (-0.5, 1.0), (3.0, -1.0)]
-        f, seen = compile(lambda x, y: (ws[0] + ws[1] * x + ws[2] * x * x + mc.tanh(ws[3] * x) - y) ** 2), []
-
-        def callback(*_):
-            if len(seen) < 4:
-                IN_CALLBACK[what](ws, optimizer)
-            seen.append([(w.data, w.grad) for w in ws])
-
-        if in_callback:
-            f.fit(rows, optimizer, 5, callback=callback)
-        else:
-            for _ in range(5):
-                f.fit(rows, optimizer, 1)
-                callback()
-        return seen, everything(ws, optimizer)
-
-    assert trained(True) == trained(False)
-
-
 def frozen_product(as_function, used_first):
     """Return a parameter that is frozen now, another one, and a compiled loss of their product."""
     a, b, x = Value(1.0, "a"), Value(1.0, "b"), Value(2.0)

@@ -224,7 +224,6 @@ class TrainingRun:
         self._runners: dict[tuple[CompiledGraph, bool], GradientRunner] = {}
         self._gradient_calls: dict[tuple[CompiledGraph, int, bool], _GradientCall] = {}
         self._state: TrainingState | None = None
-        self._paused: TrainingState | None = None  # the one before, whose memory may be used again
         self._merged: set[CompiledGraph] = set()  # the merged programs that are used
         self._rejected: set[CompiledGraph] = set()  # the merged programs that gave nan, and are used no more
         # The parameters of the optimiser that were last compared with the programs' constants, and the frozen ones
@@ -300,10 +299,9 @@ class TrainingRun:
         return stopping.step(loss)
 
     def _write_back(self) -> None:
-        """Copy the results of training back to the parameters and the optimiser, and lay the `TrainingState` aside."""
+        """Copy the results of training back to the parameters and the optimiser, and drop the `TrainingState`."""
         if self._state:
             self._state.write_back()
-            self._paused = self._state
             self._state = None  # last, since Ctrl-C may come between two lines
 
     def _publish(self, observer: str) -> None:
@@ -316,7 +314,7 @@ class TrainingRun:
             self._state.publish()
 
     def _current_state(self) -> TrainingState:
-        """Return the `TrainingState`; resume or make one if there is none, or if new programs read more parameters."""
+        """Return the `TrainingState`; make one if there is none, or if new programs have further parameters."""
         parameters = self._dispatcher.parameters()
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
@@ -324,19 +322,14 @@ class TrainingRun:
             self._check_constants()
             if self._options.callback:
                 self._check_unfrozen()
-            paused, self._paused = self._paused, None
-            if paused and paused.resume(parameters):
-                state = paused
-            else:
-                state = TrainingState(self._options, parameters, self._check_constants, self._asked)
+            state = TrainingState(self._options, parameters, self._check_constants, self._asked)
             with _lock():
                 if len(_runs) > (self in _runs):  # other calls of `fit` run, too
                     self._refuse_other_threads(state)
                 _runs[self], self._state = (os.getpid(), get_ident()), state
             if self._only_program and not self._merged:  # programs that are made later may read other parameters
                 self._state.check_parameters()
-            if state is not paused:
-                self._gradients = Memory(len(self._state.parameter_data.view))
+            self._gradients = Memory(len(self._state.parameter_data.view))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
 

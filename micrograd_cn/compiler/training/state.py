@@ -29,14 +29,7 @@ from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, driver, padded_count
 from .epochs import TrainingOptions
-from .update import (
-    OPTIMIZER_METHODS,
-    CompiledUpdate,
-    compiled_update,
-    names_of_options,
-    snapshot_of_options,
-    update_key,
-)
+from .update import OPTIMIZER_METHODS, CompiledUpdate, compiled_update, names_of_options, snapshot_of_options
 
 T = TypeVar("T")
 
@@ -401,12 +394,23 @@ class TrainingState:
         skipped = [optimizer.skipped.get(k, 0) for k in layout.order] if optimizer.skipped else []
         counts_skipped = any(compress(skipped, trainable))
         self.update = update = compiled_update(optimizer, some_fixed, counts_skipped)
+        data = layout.read_data()
+        self._begun_with = self._seen_by_others()
         self.parameter_data = Memory(padded_count(len(parameters)))
+        self.parameter_data.view[: len(data)] = data
         self.scalars = update.new_scalars()
+        self.scalars.view[0], self.scalars.view[1] = optimizer.check_lr(), float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
         self._blocks = ParameterBlocks(update, layout.unread_end)
         self.blocks, self.panel = self._blocks.count, self._blocks.memory
         numbers = array("d", bytes(WORD * self._blocks.places))
+        numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, layout.unread_data()
+        self._blocks.write_column(0, numbers)
+        names = {optimizer.state_names[k]: k for k in update.used_state_indices}
+        packed = packed_state(optimizer, layout, [*names]).arrays if names else {}
+        for name, k in names.items():
+            layout.scatter(packed[name], numbers)
+            self._blocks.write_column(2 + k, numbers)
         if counts_skipped:
             layout.scatter(array("d", skipped), numbers)
             self._blocks.write_column(2 + len(optimizer.state_names), numbers)
@@ -415,8 +419,7 @@ class TrainingState:
             layout.scatter(array("d", trainable), numbers)
             self._blocks.write_column(update.columns - 1, numbers)
         self._options = options
-        self._packed: PackedState | None = None  # the optimiser's state that is in the blocks
-        self._load()
+        self._copied = Copied(options, layout, packed) if options.called_between_steps else None
         self.driver_name, self._clipped = "fit", array("q")
         self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
         if options.clip_grad_norm is not None:
@@ -424,43 +427,6 @@ class TrainingState:
             self._norms.view[0] = options.clip_grad_norm
             trained, count = compress(layout.places, trainable), len(parameters)
             self._clipped.extend([place for place in trained if place < count])
-
-    def _load(self) -> None:
-        """Copy the data of the parameters, the optimiser's state, learning rate and count of steps to this memory."""
-        optimizer, layout, update = self.optimizer, self._layout, self.update
-        data = layout.read_data()
-        self._begun_with = self._seen_by_others()
-        self.parameter_data.view[: len(data)] = data
-        self.scalars.view[0], self.scalars.view[1] = optimizer.check_lr(), float(optimizer.steps)
-        numbers = array("d", bytes(WORD * self._blocks.places))
-        numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, layout.unread_data()
-        self._blocks.write_column(0, numbers)
-        names = {optimizer.state_names[k]: k for k in update.used_state_indices}
-        packed = packed_state(optimizer, layout, [*names]) if names else None
-        if packed and packed is not self._packed:
-            for name, k in names.items():
-                layout.scatter(packed.arrays[name], numbers)
-                self._blocks.write_column(2 + k, numbers)
-        self._copied = None
-        if self._options.called_between_steps:
-            self._copied = Copied(self._options, layout, packed.arrays if packed else {})
-
-    def resume(self, parameters: Sequence[Value]) -> bool:
-        """Read again what a callback may have changed, and return True; return False if other memory is needed.
-
-        This memory serves if the update and the parameters are the same, and all of them were trained in all steps.
-        `parameters` are those that the programs read now.
-        """
-        optimizer, layout, key = self.optimizer, self._layout, self.update.key
-        optimizer.match_state()
-        if key is None or optimizer.skipped or parameters is not self.parameters or not all(self._trainable):
-            return False
-        if parameter_layout(parameters, optimizer) is not layout or some_frozen(layout.trained):
-            return False
-        if update_key(optimizer, not layout.trains_all_read, False) != key:
-            return False
-        self._load()
-        return True
 
     def check_parameters(self) -> None:
         """Raise ValueError if the optimiser has no parameter of the programs, and warn if a model has replaced some."""
@@ -637,7 +603,6 @@ class TrainingState:
         # Machine code counts the steps, since Ctrl-C may interrupt Python between any two lines.
         steps = int(self.scalars.view[1])
         self._warn_of_lost_changes()
-        self._packed = None
         if steps == optimizer.steps:
             return
         layout, every = self._layout, all(self._trainable)
@@ -653,7 +618,6 @@ class TrainingState:
         if callable(optimizer.lazy_state):
             if arrays:
                 packed = PackedState(layout, packed_state(optimizer, layout, ()).arrays | arrays)
-                self._packed = packed
                 changes.append(map(setattr, [optimizer], ["lazy_state"], [packed]))
         else:  # somebody may hold these dicts, so they are changed in place
             held = of_trained([optimizer.lazy_state[k] for k in layout.order])

@@ -60,11 +60,9 @@ class CompiledUpdate:
         lanes: how many samples a block has, one in each lane.
         block: how many doubles a block has.
         outputs: how many outputs the program has.
-        key: what `update_key` returned for the optimiser.
     """
 
     def __init__(self, optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> None:
-        self.key = update_key(optimizer, some_fixed, counts_skipped)
         code, outputs = lower_update(optimizer, some_fixed, counts_skipped)
         self.used_state_indices = used_state_indices(code, outputs)
         self.columns = 2 + len(optimizer.state_names) + counts_skipped + some_fixed
