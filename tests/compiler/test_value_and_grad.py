@@ -311,7 +311,9 @@ def test_prepared_calls_give_the_gradients_of_arguments_in_arrays_as_others_do(f
             for each in (True, False):
                 values, gradients = f.value_and_grad([*zip(x, y, strict=True)], wrt, each)
                 found, of_arrays = f.value_and_grad((x, y), wrt, each)
-                assert np.asarray(found).tolist() == np.asarray(values).tolist()
+                # From Python 3.12 on, the mean of a list is rounded once, and that of an array after each addition
+                rounding = 0.0 if each else 1e-13
+                assert np.asarray(found) == pytest.approx(np.asarray(values), rel=0.0, abs=rounding)
                 listed = [(of_arrays, gradients)] if isinstance(wrt, str) else zip(of_arrays, gradients, strict=True)
                 for of_array, expected in listed:
                     assert of_array.tolist() == np.array(expected).tolist()
