@@ -192,8 +192,9 @@ class _Line(NamedTuple):
         that is 0 has no last bit, so it moves like that in half precision, too.
         """
         last_bits, move = self.last_bits, self.problem.steps.finest * self.v
-        least = np.where(last_bits == 0.0, 0.0, np.inf) if self.problem.half_precision else np.abs(last_bits)
-        return np.where(np.abs(move) > least, move, last_bits)
+        if self.problem.half_precision:
+            return np.where(last_bits == 0.0, move, last_bits)
+        return np.where(np.abs(move) > np.abs(last_bits), move, last_bits)
 
     def changes(self, move: Vector) -> Vector:
         """Return how far each output changes if x is moved by `move`; 0 for an output that is not finite there."""

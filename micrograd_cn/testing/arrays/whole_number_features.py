@@ -74,25 +74,25 @@ def has_slope(phi: DirectionalFunction, slope: float) -> bool:
 
 def _coarse(phi: DirectionalFunction, x: Vector) -> bool:
     """Return whether the type has too few numbers at `x` to show the features."""
-    return float(np.max(_last_bits(phi, x))) >= SHORTEST_MOVE
+    return float(np.max(_spacings(phi, x))) >= SHORTEST_MOVE
 
 
-def _last_bits(phi: DirectionalFunction, x: Vector) -> Vector:
+def _spacings(phi: DirectionalFunction, x: Vector) -> Vector:
     """Return the distances to the next number of the type, for the elements of `x` that move; 0 for others."""
     eps = phi.problem.arguments.eps
     _, exponent = np.frexp(np.abs(x))
-    bits: Vector = np.where(phi.v != 0.0, np.ldexp(eps, exponent - 1), 0.0)
-    return bits
+    spacings: Vector = np.where(phi.v != 0.0, np.ldexp(eps, exponent - 1), 0.0)
+    return spacings
 
 
 def _shortest_move(phi: DirectionalFunction, x: Vector) -> Vector:
-    """Return a move of each element by an odd count of its last bits: by at least three, and by about `SHORTEST_MOVE`.
+    """Return a move of each element by an odd count of its spacings: by at least three, and by about `SHORTEST_MOVE`.
 
     Such a move is exact, and it is no whole count of periods of a sawtooth whose teeth are a few numbers wide.
     """
-    bits = _last_bits(phi, x)
-    half = np.maximum(1.0, np.floor(0.5 * SHORTEST_MOVE / np.where(bits > 0.0, bits, 1.0)))
-    move: Vector = (2.0 * half + 1.0) * bits * np.sign(phi.v)
+    spacings = _spacings(phi, x)
+    half = np.maximum(1.0, np.floor(0.5 * SHORTEST_MOVE / np.where(spacings > 0.0, spacings, 1.0)))
+    move: Vector = (2.0 * half + 1.0) * spacings * np.sign(phi.v)
     return move
 
 
