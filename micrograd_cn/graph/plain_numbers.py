@@ -11,9 +11,9 @@ function, and gives the same result whether the function is called, differentiat
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextvars import ContextVar
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 # Files of this package from which numpy's functions compare elements
-FOR_NUMPY = {str(Path(__file__).with_name(name)) for name in ("numpy_methods.py", "value_arrays.py")}
+FOR_NUMPY = {os.path.join(os.path.dirname(__file__), name) for name in ("numpy_methods.py", "value_arrays.py")}
 
 
 class Variables(set[Any]):
