@@ -26,11 +26,11 @@ OPTION = re.compile(rf"--|-[ho]$|-o.*(?i:{'|'.join(map(re.escape, ('.html', *PIC
 
 
 class Failure(Exception):
-    """Raised if the command fails.
+    """An error for which the command line prints a message and stops.
 
     Attributes:
-        status: the exit status.
-        lines: lines to print before the message.
+        status: the exit status of the command.
+        lines: lines that the command prints before the message.
     """
 
     def __init__(self, message: str, status: int, lines: Sequence[str] = ()) -> None:
@@ -110,7 +110,10 @@ def _words(options: Namespace) -> dict[str, str]:
 
 
 def _check(options: Namespace, unknown: Sequence[str]) -> None:
-    """Raise Failure if there are unknown options, if the language is unknown, or if -o has no file."""
+    """Raise Failure if an option is unknown, the language is unknown, or the option -o has no file after it.
+
+    `unknown` has the options that the command does not have.
+    """
     words = _words(options)
     if options.lang is not None and options.lang not in WORDS:
         raise Failure(words["cli_lang"], 2)
@@ -190,11 +193,12 @@ def _run(text: str, assignments: Sequence[str], outputs: Sequence[Path], lang: s
 def _playground(texts: Sequence[str], outputs: Sequence[Path], lang: str | None) -> list[str]:
     """Write the playground to the files `outputs`; return the lines to print.
 
-    `lang` is the language of messages and of the page; None is the reader's language.
+    `lang` is the language of messages and of the page; None takes the reader's language for messages, and lets the page
+    start in the browser's.
 
     Raises:
-        Failure: there are `texts` (an expression) too, or no file, or a file does not end in .html or cannot be
-            written.
+        Failure: `texts` has an expression, which the playground does not take; `outputs` is empty; or the name of a
+            file does not end in .html, or the file cannot be written.
     """
     from . import playground
 
@@ -263,7 +267,7 @@ def _name_steps(root: Value, variables: Collection[str]) -> None:
 def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
     """Yield the lines of two tables: the forward pass, node by node, and the backward pass, edge by edge.
 
-    `words` has the texts of the language to write in.
+    `words` has the texts of one language, such as `WORDS["en"]`.
     """
 
     def name(node: Value) -> str:
@@ -299,7 +303,7 @@ def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
 
 
 def _as_written(root: Value) -> list[Value]:
-    """Return the interior nodes in the order in which you compute by hand: operands first, from left to right."""
+    """Return the interior nodes in the order in which a person computes them: operands first, from left to right."""
     done: dict[Value, None] = {}
     stack = [(root, False)]
     while stack:

@@ -66,7 +66,11 @@ class Value(Node):
 
     @staticmethod
     def _record(op: Op, operands: Sequence[Number]) -> Value:
-        """Return a new node with the result and the local derivatives, or a constant if nothing is to be recorded."""
+        """Return a new node with the result and the local derivatives of `op` for `operands`.
+
+        Inside `no_grad()`, or if no operand requires a gradient, return a constant instead. Inside `no_grad()`, hooks
+        may replace this constant by a node of their own.
+        """
         xs = [x if isinstance(x, Value) else number(x) for x in operands]
         inputs = [x._data if isinstance(x, Value) else x for x in xs]
         needed = [isinstance(x, Value) and x.requires_grad for x in xs]
@@ -83,7 +87,10 @@ class Value(Node):
 
     @staticmethod
     def _traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
-        """Return the interior nodes, each before its operands, and the leaves, by a depth-first search."""
+        """Return a list of the interior nodes, each before its operands, and the set of leaves.
+
+        The order of the list is the reverse of the order in which a depth-first search finishes the nodes.
+        """
         finished: list[Value] = []
         leaves: set[Value] = set()
         entered: set[Value] = set()
@@ -215,9 +222,9 @@ def constant(x: SupportsFloat) -> Value:
 
 
 def record(op: Op, operands: Sequence[Number]) -> Value:
-    """Apply an operation to values and numbers; return the new node, or a constant if nothing is to be recorded.
+    """Apply an operation to values and numbers, and return the new node.
 
-    Nothing is recorded inside `no_grad()`, or if no operand requires a gradient.
+    Inside `no_grad()`, or if no operand requires a gradient, nothing is recorded, and the result is a constant.
 
     Raises:
         TypeError: an operand is not a number, or `op.forward` or one of `op.partials` returned something invalid.

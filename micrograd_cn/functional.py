@@ -291,11 +291,13 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
 
 
 def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
-    """Return a list of pairs (a, b) of numbers or `Value`s. The tangent of `node` is the sum of all products a * b.
+    """Return the terms of the tangent of `node`: a list of pairs (a, b), whose products a * b add up to the tangent.
+
+    Both items of a pair are numbers or `Value`s.
 
     Args:
         node: a node of the graph.
-        tangents: the tangents of the nodes before this node.
+        tangents: a dict from the nodes before `node` to their tangents.
         reach: the `Reach` that finds out which nodes a tangent reaches. The edges that lead to `node` are added to it.
     """
     found = []
@@ -384,7 +386,7 @@ def _value_and_grad(
 
 
 def _instead(name: str, f: Any, given: dict[int, Any]) -> str:
-    """Return an error message for a call that failed, which says what to write; "" to keep the error as it is.
+    """Return a message for a call that has failed, if it is known what to write instead of the call; otherwise "".
 
     Args:
         name: the function that the user called.
@@ -424,7 +426,11 @@ def _leaves(tree: Any) -> list[Any]:
 
 
 def _note_tuple(name: str, x: Any, error: TypeError) -> None:
-    """Add a note to `error`, which f has raised, if `x` is a tuple. jax would pass its entries to f as arguments."""
+    """If `x` is a tuple, add a note to `error` that says how to pass the items of `x` to f as separate arguments.
+
+    `error` was raised by f, which got the tuple as one argument. In jax, the function `name`, such as "hvp", would pass
+    the items. For any other `x`, no note is added.
+    """
     if type(x) is tuple:
         rest = "" if name == "vjp" else ", v"
         error.add_note(

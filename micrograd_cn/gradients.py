@@ -110,7 +110,7 @@ def gradients(
 
 
 def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], create_graph: bool) -> list[Any]:
-    """Return what `gradients` returns for `output`, `inputs` and `create_graph`, without checking these arguments.
+    """Return the gradient of `output` for each of `inputs`, as `gradients` does, without checking the arguments.
 
     `order` is the topological order of the graph of `output`, which the caller has already computed.
 
@@ -162,7 +162,8 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
 def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: Reach) -> None:
     """Append the contributions of `node`, whose gradient is `upstream`, to the lists of its operands in `terms`.
 
-    Operands that are not keys of `terms` get nothing.
+    Operands that are not keys of `terms` get nothing. `reach` finds out which nodes a gradient reaches; the edges that
+    lead on from `node` are added to it.
     """
     edges = symbolic_edges(node, terms.keys())
     reach.spread(node, edges)
@@ -271,8 +272,8 @@ class Reach:
     def spread(self, source: Value, edges: Iterable[tuple[Value, SymbolicEdge]]) -> None:
         """Record that a gradient that reaches `source` flows along `edges` to their targets.
 
-        `edges` has pairs of a target and an edge, as `symbolic_edges` returns them. Call this method for all edges that
-        lead to a node before you call it for the edges that lead on from the node.
+        `edges` is what `symbolic_edges(source, ...)` returns: pairs of a target and an edge. Call this method for all
+        edges that lead to a node before you call it for the edges that lead on from the node.
         """
         certain, sources = self._certain, self._sources
         from_certain = source in certain
@@ -292,7 +293,7 @@ class Reach:
         return node in self._certain
 
     def finds(self, node: Value) -> bool:
-        """Return whether a gradient reaches `node` with the data that the graph has now."""
+        """Return whether a gradient reaches `node` if operations select operands by the data that the graph has now."""
         found = self.of(node)
         return (found._data if isinstance(found, Value) else found) != 0.0
 

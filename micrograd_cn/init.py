@@ -26,7 +26,7 @@ __all__ = [
 class Generator(Protocol):
     """A random generator with the methods `uniform` and `gauss`, such as a `random.Random` or the module `random`.
 
-    A numpy generator has a method `normal` instead of `gauss`, which is used in its place.
+    A numpy generator may be passed too: it has no `gauss`, so its method `normal` is called.
 
     >>> class Middle:
     ...     def uniform(self, a, b):
@@ -45,7 +45,7 @@ class Generator(Protocol):
 
 
 def _normal(rng: Any, deviation: float) -> float:
-    """Draw a normal number with mean 0 and the standard deviation `deviation`, by a Python or numpy generator."""
+    """Draw a number with mean 0 and the standard deviation `deviation` from `rng`, a Python or numpy generator."""
     draw = rng.gauss if hasattr(rng, "gauss") else rng.normal
     return float(draw(0.0, deviation))
 
@@ -159,7 +159,8 @@ def generator(seed: int | Generator | None) -> Generator:
 
     Raises:
         TypeError: `seed` is not an int, a generator or None.
-        ValueError: `seed` is negative, and would draw the weights that the seed `-seed` draws.
+        ValueError: `seed` is negative, and would draw the weights that the seed `-seed` draws, because Python ignores
+            the sign.
 
     >>> generator(None) is random
     True

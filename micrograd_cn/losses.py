@@ -50,7 +50,10 @@ SINGLE_LOGITS = "; for a batch with one logit for each sample, use binary_cross_
 
 
 def _reduce(terms: list[Any], reduction: str) -> Any:
-    """Return the mean of `terms` if `reduction` is "mean", otherwise the sum. A single term is returned itself."""
+    """Return the mean of `terms` if `reduction` is "mean", and otherwise their sum.
+
+    A single term is returned as it is.
+    """
     if len(terms) == 1:
         return terms[0]
     return ops.mean(terms) if reduction == "mean" else ops.sum(terms)
@@ -65,7 +68,7 @@ def _check_reduction(name: str, reduction: str) -> None:
 def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
     """Return a list of (path, input, target), with an item for each number in `inputs`.
 
-    Each input and target is a `Value` or a float. The path says where it stands, such as "[0][1]", and is for messages.
+    Each input and target is a `Value` or a float. The path, such as "[0][1]", says for messages where the input is.
 
     Raises:
         ValueError: `inputs` and `targets` differ in shape. The message begins with `name`.
@@ -97,9 +100,10 @@ def _pairs(name: str, inputs: Any, targets: Any) -> list[tuple[str, Any, Any]]:
 
 
 def _check_numbers(name: str, found: Iterable[tuple[str, list[tuple[str, Any]]]]) -> None:
-    """Raise TypeError if an item in `found` is neither a number nor a `Value`.
+    """Raise TypeError if something in `found` is neither a number nor a `Value`; the message begins with `name`.
 
-    `found` has pairs of a word for the message, such as "input", and a list of items, each with its path.
+    Each item of `found` is a pair: a word for the message, such as "input", and a list of (path, number) pairs to
+    check.
     """
     for what, leaves in found:
         for path, x in leaves:
@@ -122,7 +126,7 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
         letter: the name of an item of `given` in the code.
         given: the inputs or the targets.
         deep: the paths to the numbers in `given`, such as "[0][1]".
-        flat: the paths to the numbers in the targets, if `given` is the inputs, or in the inputs otherwise.
+        flat: the paths to the numbers in the other argument: in the targets if `given` is the inputs, and the reverse.
     """
     write = ""
     if deep == [f"{path}[0]" for path in flat]:
@@ -138,16 +142,20 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
 
 
 def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") -> str:
-    """Return code, for a message, that removes the inner level of nesting from `given`, such as [[1], [2]].
+    """Return code, for a message, that turns `given`, such as [[1], [2]], into a flat collection, such as [1, 2].
 
-    `given` is an array, or a list whose items are lists of one element each. `what` is the name of `given` in the code,
-    and `letter` the name of an element. The code calls the method in the text `method` if `given` has it.
+    `given` is an array, or a list whose items are lists of one element each. If it has the method that `method` calls,
+    as an array has, the code is, for example, "inputs.ravel()". Otherwise it is "[x for [x] in inputs]". `what` is the
+    name of `given` in the code, here "inputs", and `letter` is the name of an element, here "x".
     """
     return f"{what}.{method}" if hasattr(given, method.partition("(")[0]) else f"[{letter} for [{letter}] in {what}]"
 
 
 def _refuse_unordered(name: str, what: str, given: Any) -> None:
-    """Raise TypeError if `given` is a collection other than a list, tuple or array; the message calls it `what`."""
+    """Raise TypeError if `given` is a collection other than a list, tuple or array.
+
+    The message begins with `name`, the loss function, and calls `given` by the name `what`.
+    """
     if type(given) is list:
         return
     if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)) or is_table(given):
@@ -160,10 +168,11 @@ def _refuse_unordered(name: str, what: str, given: Any) -> None:
 
 
 def _refuse_labels(name: str, option: str, weight: Any) -> None:
-    """Raise ValueError if `weight` is a pandas Series with classes as its labels, in another order than 0, 1 and so on.
+    """Raise ValueError if `weight` is a pandas Series of weights for classes in another order than 0, 1, 2 and so on.
 
-    Weights are read by their positions, but `y.value_counts()` has the most frequent class first. Labels that are no
-    numbers may be in the order of the user's classes, so they are refused only if they are not sorted.
+    Weights are read by their positions, but `y.value_counts()`, for example, has the most frequent class first. Labels
+    that are no numbers may be in the order of the user's classes, so they are refused only if they are not sorted. The
+    message begins with `name`, the loss function, and calls the weights by the name `option`, such as "weight".
     """
     index: Any = getattr(weight, "index", None)
     if not (hasattr(weight, "sort_index") and hasattr(index, "tolist")):
@@ -189,7 +198,7 @@ def _as_lists(tree: Any) -> Any:
 
 
 def _leaves(name: str, tree: Any) -> list[tuple[str, Any]]:
-    """Return the numbers and `Value`s in `tree` with their paths, as `flatten` does.
+    """Return a list of pairs: a path such as "[0][1]", and the number or `Value` at this path in `tree`.
 
     Raises:
         TypeError: an array in `tree` belongs to another engine and requires a gradient. Its numbers would lose their
@@ -715,14 +724,16 @@ def _classes(
 
 
 def _instead_of_target(name: str, given: Any, targets: Sequence[Any], classes: int, batch: bool) -> str:
-    """Return the end of a message about `targets`, one of which is not the index of a class: what to write instead.
+    """Return the end of an error message about wrong `targets`, which says what to write; "" if that is not known.
+
+    The error is raised because one of the targets is not the index of a class.
 
     Args:
         name: the loss function.
-        given: the targets as the user gave them.
+        given: the targets as the user passed them.
         targets: the same targets as a list.
         classes: how many classes there are.
-        batch: whether the loss is that of a batch of samples. If not, `targets` has one item, the user's target.
+        batch: whether the user passed a batch of samples. If not, `targets` has one item, the user's target.
     """
     if all(isinstance(t, (list, tuple)) for t in targets):
         if all(len(t) == 1 for t in targets):
@@ -745,9 +756,10 @@ def _instead_of_target(name: str, given: Any, targets: Sequence[Any], classes: i
 
 
 def _zero_loss(row: Sequence[Any]) -> Any:
-    """Return the loss 0 of an ignored sample with the scores `row`: a float if they are plain numbers, else a `Value`.
+    """Return the loss 0 of an ignored sample, whose scores are `row`.
 
-    If a score requires a gradient, the loss does too. So `backward` accepts the loss, but passes nothing to the scores.
+    It is a float if all scores are plain numbers, and otherwise a `Value`. If a score requires a gradient, the loss
+    does too. So `backward` accepts the loss, but passes nothing to the scores.
     """
     values = [x for x in row if isinstance(x, Value)]
     chosen = next((x for x in values if x.requires_grad), values[0] if values else None)

@@ -116,7 +116,7 @@ class Module(Model):
         return super().__reduce_ex__(max(2, operator.index(protocol)))  # older protocols do not store slots
 
     def __setstate__(self, state: Any) -> None:
-        """Set the attributes of a copy or an unpickled module, and take note of its parameters."""
+        """Set the attributes of a copy or an unpickled module, and remember where its parameters are."""
         attributes, slots = state if isinstance(state, tuple) else (state, None)
         vars(self).update(attributes or {})
         for name, x in (slots or {}).items():  # the class may have __slots__
@@ -363,7 +363,7 @@ class Module(Model):
         self.load_state_dict(read_state(path))
 
     def summary(self) -> str:
-        """Return the line that stands for this module in `repr`, without the lines for the modules inside it.
+        """Return the text for this module alone, which `repr` shows as one of its lines.
 
         >>> from micrograd_cn.nn import Layer
         >>> Layer(2, 3).summary()
@@ -374,7 +374,7 @@ class Module(Model):
     def __repr__(self) -> str:
         """Return a line for this module, with the count of all parameters, and an indented line for each module inside.
 
-        Modules inside one whose `expands_in_repr` is False get no line.
+        If a module's `expands_in_repr` is False, the modules inside it get no lines.
         """
         lines: list[str] = []
         waiting: list[tuple[int, str, Module, frozenset[int]]] = [(0, "", self, frozenset())]
@@ -420,7 +420,7 @@ _INSTEAD = {
 
 
 def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `__call__` that runs a module's `forward`, and has its signature."""
+    """Return a method `__call__` that runs a module's `forward` and has the signature of the function `forward`."""
 
     @functools.wraps(forward)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -431,9 +431,10 @@ def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Freezing:
-    """The attribute `requires_grad`, which no module has. An assignment raises an error, since it would freeze nothing.
+    """The attribute `requires_grad`, which no module has. Its use raises an error that says what to write.
 
-    The `__init__` of a user's class may set an attribute of this name.
+    Without the error, `model.requires_grad = False` would do nothing. The `__init__` of a user's class may set an
+    attribute of this name.
     """
 
     def __get__(self, instance: Any, owner: type) -> Any:

@@ -89,7 +89,7 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
 
 
 def _refuse_options(name: str, wrong: Iterable[str]) -> None:
-    """Raise TypeError if `wrong` is not empty. It has names of options that the class `name` does not have."""
+    """Raise TypeError if `wrong`, which has the names of options that the class `name` does not have, is not empty."""
     if not wrong:
         return
     instead = {"bias": "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"}
@@ -131,7 +131,7 @@ def _size(name: str, size: int) -> int:
 
 
 class _CheckedInputs(tuple[Value, ...]):
-    """Inputs that a layer has checked, so its neurons need not check them again."""
+    """Inputs that a layer has checked and passes to its neurons, which then need not check them."""
 
 
 def _refuse_several(owner: Module, *inputs: Any) -> NoReturn:
@@ -177,11 +177,7 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
 
 
 def _constant_output(x: Any) -> Value:
-    """Return `x` as a constant, where `x` is what a user's activation function returned instead of a `Value`.
-
-    Raises:
-        TypeError: `x` is not a number.
-    """
+    """Return `x`, a number that a user's activation function has returned instead of a `Value`, as a constant."""
     try:
         return constant(x)
     except TypeError as error:
@@ -189,7 +185,10 @@ def _constant_output(x: Any) -> Value:
 
 
 def _has_weights(neuron: object) -> bool:
-    """Return whether `neuron` is a `Neuron` with weights and a bias. An object of a user's class may have none."""
+    """Return whether `neuron` is a `Neuron` that has weights and a bias.
+
+    A user's subclass may have an `__init__` that makes none, and a layer may have objects of other classes as neurons.
+    """
     return isinstance(neuron, Neuron) and hasattr(getattr(neuron, "w", None), "__len__") and hasattr(neuron, "b")
 
 
@@ -224,7 +223,7 @@ _ONLY_VALUES = {Value}
 
 
 def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
-    """Return `entries`, and after them the parameters of `module` that they lack, with their paths as keys.
+    """Return a dict of `entries`, followed by those parameters of `module` that are not in `entries`, by their paths.
 
     A user-defined subclass may have added such parameters.
 
@@ -244,7 +243,10 @@ def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name_of_part(x: Any) -> str:
-    """Return the text for `x` in a `summary`. `x` is used as a layer or neuron, and is a module or any function."""
+    """Return the text by which a `summary` names `x`, which a user has put in the place of a layer or neuron.
+
+    It is the summary of `x` if `x` is a module, and otherwise its name, or the name of its class.
+    """
     return x.summary() if isinstance(x, Module) else getattr(x, "__name__", None) or type(x).__name__
 
 
@@ -368,18 +370,18 @@ class Neuron(Module):
         return linear
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
-        """Raise TypeError if a weight or the bias is no parameter, and was probably meant to be one.
+        """Raise TypeError if a weight or the bias was probably meant to be a parameter, but is none.
 
-        That is so for the constant result of an operation, for a number (unless a subclass overrides `__call__`), and
-        for a result that is computed from leaves that nothing would train. Two kinds of leaves would not be trained:
-        those to which only the graph refers, as after `n.w = [w * 0.5 for w in n.w]`, and former weights of this neuron
-        that are no longer in the model. A weight that was computed from other leaves, such as the parameters of another
-        model, is allowed.
+        This is assumed of three things: the constant result of an operation; a number, unless a subclass overrides
+        `__call__`; and a result that is computed from leaves that nothing would train. Two kinds of leaves would not be
+        trained: those to which only the graph refers, as after `n.w = [w * 0.5 for w in n.w]`, and former weights of
+        this neuron that are no longer in the model. A weight that was computed from other leaves, such as the
+        parameters of another model, is allowed.
 
         Args:
             path: the path of this neuron in the model, for the message; "" for the model itself.
             found: the ids of all objects in the model.
-            computed: whether something in the model is computed, so weights in a list have to be looked at as well.
+            computed: whether something in the model is computed. If not, only the types of the weights are looked at.
         """
         w, b = getattr(self, "w", None), getattr(self, "b", None)
         if not computed and type(w) is list and _ONLY_VALUES.issuperset(map(type, w)) and type(b) is Value:
@@ -554,12 +556,15 @@ class Layer(Module):
 
 
 class _Network(Module):
-    """The base class of `MLP`. It refuses `MLP([2, 3, 1])`, for which Python would only say that nouts is missing."""
+    """The base class of `MLP`. It raises a helpful error for `MLP([2, 3, 1])`, in which all sizes are in one list.
+
+    Without this class, Python would only say that `nouts` is missing.
+    """
 
     if not TYPE_CHECKING:
 
         def __new__(cls, *args: Any, **options: Any) -> Any:
-            """Make the object, unless the only argument is a list of all sizes, as other libraries take it."""
+            """Return a new object. Raise a helpful TypeError if the only argument is a list of sizes, as [2, 3, 1]."""
             is_list = len(args) == 1 and isinstance(args[0], (list, tuple)) and len(args[0]) > 1
             if is_list and "nouts" not in options and cls.__init__ is MLP.__init__:
                 nin, *nouts = args[0]

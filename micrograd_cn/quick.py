@@ -47,7 +47,10 @@ def _node(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | Non
 
 
 def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: float | None) -> Value:
-    """Make a node, as `_node` does, while a `with` block is open, which may have installed hooks or a scope."""
+    """Return a node for the result `data` of `op`, with the operands a and b, and the local derivatives da and db.
+
+    Call this instead of `_node` if some `with` block is open, which may have installed hooks or a scope.
+    """
     here = _here()
     node: Value = here.hooks.new_node(Value, a, b) if here.hooks else _new(Value)
     node._data = data
@@ -64,7 +67,11 @@ def _node_in_block(op: Op, data: float, a: Any, b: Any, da: float | None, db: fl
 
 
 def _constant_result(y: float, of_parameters: float = 1.0) -> Value:
-    """Return a constant with a result `y`; `of_parameters` is 0.0 if it was computed from constants alone."""
+    """Return a constant for `y`, the result of an operation.
+
+    `of_parameters` is 0.0 if the result was computed from constants alone, and 1.0 if parameters may be among its
+    operands.
+    """
     node: Value = _new(Value)
     node._data = y
     node._grad = 0.0
@@ -93,7 +100,7 @@ def _constant_of_operands(y: float, *operands: Any) -> Value:
 
 
 def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
-    """Return the method for the in-place form of `op`, such as `-=` for `sub`.
+    """Return the method for the operator that assigns the result of `op`, such as `-=` if `op` is `sub`.
 
     Inside `no_grad()` the method changes the data of a leaf. Elsewhere it makes a new node.
     """

@@ -172,10 +172,11 @@ class BoundCall:
             self.returns_values = self._uses_parameters()
 
     def announce_variables(self) -> None:
-        """Add the fresh variables to those that outer derivatives know, so these do not take them for parameters.
+        """Add the fresh variables to the set of variables of all derivatives that are being computed.
 
-        In `grad(grad(f))`, for example, the outer `grad` looks whether f depends on parameters of a model. The
-        variables of the inner `grad` are leaves, too, but not parameters.
+        So an outer derivative does not take them for parameters. In `grad(grad(f))`, for example, the outer `grad`
+        looks whether f depends on parameters of a model. The variables of the inner `grad` are leaves, too, but not
+        parameters.
         """
         known = variables.get()
         assert known is not None, "a level is around each call"
@@ -204,9 +205,9 @@ class BoundCall:
         return y
 
     def scalar_and_aux(self) -> tuple[Value, Any]:
-        """Return the two items of the output: the first as a `Value`, and the second as the user gets it.
+        """Return the two items of the output: the first as a `Value`, and the second for the user.
 
-        Each `Value` in the second becomes a float, or stays a `Value` if `returns_values` is set.
+        In the second item, each `Value` becomes a float, or stays a `Value` if `returns_values` is set.
 
         Raises:
             TypeError: the output is not a pair, or its first item is neither a `Value` nor a number.
@@ -254,7 +255,13 @@ class BoundCall:
         If `many` is true, this is a tuple with an item for each bound argument. Otherwise there is only one bound
         argument, and its item is returned without a tuple.
 
+            ValueError: `only` is true, which says that `y` is the only output, and the function has not used its
+                argument. Instead it has referred to the outer `Value`s, as in `grad(lambda a: x * x)(x)`.
+        > `only` says whether `y` is the only output. If so, a mistake is looked for:
+
         Raises:
+            ValueError: the function has not used its argument, but the `Value` that was passed in it, as in
+                `grad(lambda a: x * x)(x)`.
             ValueError: `only` is true, which says that `y` is the only output, and the function has not used its
                 argument. Instead it has referred to the outer `Value`s, as in `grad(lambda a: x * x)(x)`.
         """
@@ -275,11 +282,12 @@ class BoundCall:
             )
 
     def _refuse_beside(self, *outputs: Value) -> None:
-        """Raise ValueError if `outputs` are computed from the argument and also from the leaves passed in it.
+        """Raise ValueError if `outputs` depend on an argument, and also directly on leaves that were passed in it.
 
-        A function reaches such leaves through its closure, as a model's method does that is called with none of the
-        model's parameters. Their part of the derivative would be missing. The leaves are those that the outermost call
-        got. What other arguments contain is no mistake: `grad(f)(x, x)` is a partial derivative.
+        A function may reach such leaves through its closure, as a method of a model does that reads the model's
+        parameters. Their part of the derivative would be missing. Only the leaves in the arguments to differentiate of
+        the outermost call are looked for. It is no mistake if other arguments contain the same leaves: `grad(f)(x, x)`
+        is a partial derivative.
         """
         known = variables.get()
         if known is None or not known.given:
@@ -327,7 +335,7 @@ class BoundCall:
 
 
 def argument_array() -> type | None:
-    """Return the class of the arrays of `Value`s that replace a function's arrays; None if numpy is not imported."""
+    """Return the class of the arrays that a function gets for arrays of numbers; None if numpy is not imported."""
     return _argument_array() if "numpy" in sys.modules else None
 
 
@@ -354,9 +362,9 @@ def contains_values(tree: Any) -> bool:
 
 
 def _with_bools(name: str, path: str, tree: Any, leaves: list[Any], fresh: list[Value]) -> list[Any]:
-    """Return `fresh`, the variables for `leaves`, but with each leaf that is a bool in the place of its variable.
+    """Return what the function gets in the place of `leaves`: each bool itself, and variables for the others.
 
-    So the function gets bools as they are, and their derivatives are 0.
+    `fresh` has a variable for each leaf. The derivatives of bools are 0.
 
     Raises:
         TypeError: the leaves of `tree`, the argument, are bools alone. The message begins with `name`, the function

@@ -44,12 +44,13 @@ Factor: TypeAlias = tuple[int, Derivative, int | None]
 
 
 class SumFactor(tuple[Any, ...]):
-    """The local derivative of a sum of products, such as `dot`: the factor by which the sum multiplies an operand.
+    """The local derivative of a sum of products, such as `dot`, with respect to an operand: the operand's factor.
 
-    If an operation did not select the sum, the derivative with respect to the sum is 0. It is multiplied by this factor
-    all the same, so an infinite factor gives nan, as in matrix products of PyTorch and jax. To choose 0 instead would
-    take as long as the product. But if an operand of the sum is the result of an operation that did not select its own
-    operand, the product of this factor and the derivative of that operation is 0, even if this factor is infinite.
+    A derivative with respect to the sum is multiplied by this factor. It is 0 if a later operation, such as `relu`, did
+    not select the sum, and then an infinite factor gives nan, as in matrix products of PyTorch and jax. To choose 0
+    instead would take as long as the product. But if the operand is itself the result of an operation that did not
+    select its own operand, the product of this factor and the derivative of that operation is 0, even if the factor is
+    infinite.
     """
 
     __slots__ = ()
@@ -139,10 +140,10 @@ class DerivativeArithmetic:
         return coefficient, node, element
 
     def _product(self, x: Any, y: Any, in_sum: bool = False, y_in_sum: bool = False) -> Value | Gated:
-        """Return x * y, or 0 if x or y is 0 because an operand was unselected, even if the other factor is inf.
+        """Return x * y, or 0 if x or y is 0 because an operand was unselected, even if the other factor is infinite.
 
-        x is a derivative with respect to a node, and y a derivative of this node. `in_sum` and `y_in_sum` say whether
-        they are `SumFactor`s.
+        x is a derivative with respect to a node, and y a derivative of this node. `in_sum` says whether x is a
+        `SumFactor`, and `y_in_sum` whether y is.
         """
         first, second = self._selected.get(x), self._selected.get(y)
         if first is None:
@@ -174,7 +175,10 @@ class DerivativeArithmetic:
         return found
 
     def _both(self, first: Selected, second: Selected) -> Selected:
-        """Return a `Selected` that says whether both operands were selected: the same object for the same arguments."""
+        """Return a `Selected` that says whether the operands of both `first` and `second` were selected.
+
+        For the same arguments, it is the same object.
+        """
         key = first, second
         found = self._combined.get(key)
         if found is None:
@@ -182,7 +186,10 @@ class DerivativeArithmetic:
         return found
 
     def _any(self, several: Iterable[Selected]) -> Selected:
-        """Return a `Selected` that says whether one of several operands was: the same object for the same arguments."""
+        """Return a `Selected` that says whether the operand of at least one `Selected` in `several` was selected.
+
+        For the same arguments, it is the same object.
+        """
         alternatives = tuple(dict.fromkeys(several))
         if len(alternatives) == 1:
             return alternatives[0]
@@ -268,9 +275,10 @@ class DerivativeArithmetic:
         return [(xs[slot], derivative) for slot, derivative in edges]
 
     def _nonzero(self, partials: Sequence[Any], needed: Sequence[bool]) -> list[tuple[int, Derivative]]:
-        """Return the slots of the operands that are needed and have a partial that is not zero, each with this partial.
+        """Return a list of pairs (slot, partial) for the operands that are needed and whose partial is not zero.
 
-        `partials` has a number, a node or None for each operand, and `needed` a bool.
+        The slot is the index of the operand. `partials` has a number, a node or None for each operand, and `needed` a
+        bool.
         """
         found: list[tuple[int, Derivative]] = []
         for slot, (is_needed, partial) in enumerate(zip(needed, partials, strict=True)):
@@ -285,9 +293,9 @@ class DerivativeArithmetic:
 
 
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:
-    """Return the partials that are needed and not zero, as `Factor`s: each is a number, or a number times an operand.
+    """Return a `Factor` for each partial that is needed and not zero: a number, or a number times one of the operands.
 
-    The list is empty if some partial has another form, or if an operand is a constant 0.
+    The list is empty if a partial is something else, or if an operand is a constant 0.
 
     Args:
         xs: the operands; a constant operand is a float.

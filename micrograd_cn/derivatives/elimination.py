@@ -39,7 +39,7 @@ class Arithmetic(Protocol):
 
 
 class _CountingArithmetic:
-    """Arithmetic that counts the products of two nodes in an order of elimination, and computes no derivatives."""
+    """Arithmetic that only counts the products of two nodes, to find out what an order of elimination costs."""
 
     def __init__(self) -> None:
         self.multiplications = 0
@@ -123,7 +123,7 @@ def _copied(edges: list[Edges]) -> list[Edges]:
 
 
 def _copied_nonlinear(nonlinear: list[Edges]) -> list[Edges]:
-    """Return a copy of `nonlinear`. As in `nonlinear`, the entries [j][k] and [k][j] are the same list of terms."""
+    """Return a copy of `nonlinear`, in which the entries [j][k] and [k][j] are also one and the same list of terms."""
     found: list[Edges] = [{} for _ in nonlinear]
     for j, others in enumerate(nonlinear):
         if others:
@@ -148,7 +148,7 @@ class _Elimination:
                     self.users[j].add(v)
 
     def used(self) -> list[Edges]:
-        """Return a list with the edges from the operands of each node, and {} for a node on which no result depends."""
+        """Return the list `incoming`, but with {} as the edges that lead to a node on which no result depends."""
         first = self.interior.stop
         return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 

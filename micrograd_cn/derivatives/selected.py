@@ -27,8 +27,8 @@ class Selected:
         partial: a local derivative, a node that is 0 if the operand was not selected.
         both: two other `Selected`s. The operand counts as selected if both of theirs are.
         alternatives: several other `Selected`s. The operand counts as selected if at least one of theirs is.
-        zero: the constant 0, one node for all derivatives of a graph, since to make a constant for each takes time. It
-            is passed together with `partial`; otherwise it is that of the other `Selected`s.
+        zero: the node of the constant 0 that all `Selected`s of a graph share, to save time. Pass it together with
+            `partial`. Without `partial`, it is taken from the other `Selected`s.
 
     Attributes:
         alternatives: the argument, or ().
@@ -71,7 +71,7 @@ class Selected:
         return self._node
 
     def _combined(self) -> Value:
-        """Return the node for `both` or `alternatives`. The `Selected`s in these must have their nodes already."""
+        """Return a new node for `both` or `alternatives`. All `Selected`s in these must have their nodes already."""
         if self.alternatives:
             nodes = [x.node() for x in self.alternatives]
             return reduce(lambda a, b: ops.where(a, 1.0, b), nodes)
@@ -133,7 +133,11 @@ def ungated_product(x: Any, y: Any, first: Selected | None, second: Selected | N
 
 
 def _times_choices(x: Any, y: Any, zero: Value) -> Any:
-    """Return x * y, where x is a constant, or is chosen from constants by `where`. If x is 0, return `zero`."""
+    """Return x * y, where x is a constant or is chosen from constants by `where`.
+
+    The result for each constant is computed, and then chosen in the same way. It is `zero`, the node 0, for the
+    constant 0.
+    """
     if isinstance(x, Value) and x.requires_grad:
         condition, *choices = x.operands
         return ops.where(condition, *[_times_choices(choice, y, zero) for choice in choices])

@@ -29,8 +29,8 @@ class Sparse(NamedTuple):
 
     Attributes:
         values: the entries, floats or `Value`s.
-        rows: the row of each entry.
-        columns: the column of each entry.
+        rows: the index of the row of each entry, counted from 0.
+        columns: the index of the column of each entry, counted from 0.
         shape: the count of rows and that of columns.
 
     >>> Sparse([5.0, 6.0], [0, 1], [1, 0], (2, 2)).dense()
@@ -134,7 +134,10 @@ class LinearisedGraph:
 
 
 def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
-    """Return a dict from each number j to the list of its derivatives, where `edges` has pairs (j, derivative)."""
+    """Return a dict from the number j of a node to the list of all derivatives that `edges` pairs with j.
+
+    `edges` has pairs (j, derivative).
+    """
     found: Edges = {}
     for j, derivative in edges:
         found.setdefault(j, []).append(derivative)
@@ -142,17 +145,18 @@ def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
 
 
 def _summed(arithmetic: DerivativeArithmetic, edges: Edges) -> Edges:
-    """Return the edges with their terms added up, without the edges whose sum is zero.
+    """Return `edges` with the terms of each edge added up, without the edges whose sum is zero.
 
-    `edges` is a dict from the number at the other end of an edge to the terms of the edge's derivative.
+    `edges` is a dict from the number of the node at the other end of an edge to the terms of the edge's derivative.
     """
     return {j: [total] for j, terms in edges.items() if (total := arithmetic.add(terms))}
 
 
 def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[Value, Edges]) -> Edges:
-    """Return the gradient of `partial`, a node that is computed from nodes whose gradients are already in `gradients`.
+    """Return the gradient of the node `partial` with respect to the numbered nodes, as a dict from numbers to terms.
 
-    The function adds the gradient to `gradients`, and those of the nodes from which `partial` is computed.
+    `gradients` already has the gradients of some nodes, at which the chain rule ends. The gradient of `partial`, and
+    those of the nodes in between, are added to it.
     """
     stack = [partial]
     while stack:

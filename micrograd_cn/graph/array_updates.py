@@ -64,14 +64,21 @@ _known_kind = _kinds.get
 
 
 def may_change_an_array(caller: FrameType) -> bool:
-    """Return False if the instruction at which `caller` stands is known to put its results into no array."""
+    """Return whether the instruction at which `caller` stands may put its result into an array.
+
+    This is False only if the instruction was looked at before, and puts its result into no array.
+    """
     code = caller.f_code
     known = _known_kind(id(code) + caller.f_lasti)
     return known is None or known[1] > 0 or known[0] is not code
 
 
 def _learn(frame: FrameType) -> tuple[CodeType, int]:
-    """Return the code of `frame`, and what its instruction may do with a result, and store both in `_kinds`."""
+    """Find out what the instruction at which `frame` stands may do with a result, and store it in `_kinds`.
+
+    Return a pair: the code of `frame`, and one of the constants `_REPLACES`, `_FILLS` and `_BELONGS_TO_METHOD`, or 0 if
+    the instruction puts its result into no array.
+    """
     if len(_kinds) >= MAX_PLACES:
         _kinds.clear()
     known = _kinds[id(frame.f_code) + frame.f_lasti] = frame.f_code, _read(frame)
@@ -106,7 +113,7 @@ def _may_call_filling(frame: FrameType) -> bool:
 
 
 def _may_fill(code: CodeType) -> bool:
-    """Return whether the code may put results into an array, by a statement, a function, or the option `out`."""
+    """Return whether `code` assigns to items, or uses a function or the option `out` that may fill an array."""
     stores = any(instruction in code.co_code[::2] for instruction in _STORES_ITEM)
     return stores or not FILLING.isdisjoint(code.co_names) or any(_has_out(constant) for constant in code.co_consts)
 
@@ -114,9 +121,9 @@ def _may_fill(code: CodeType) -> bool:
 def may_fill_arrays(caller: FrameType, classes: Collection[type]) -> bool:
     """Return whether the code of `caller`, or a function that it names, may put numbers into an array.
 
-    Functions are looked for among global variables, and methods in `classes` and in the class of the first argument. If
-    a local variable is a function, as in a function that `@no_grad()` decorates, it may be another one in the next
-    call, and counts as one that fills an array.
+    Names in the code are looked up among global variables, and as methods of `classes` and of the class of the code's
+    first argument. If a local variable is a function, as in a function that `@no_grad()` decorates, it may be another
+    one in the next call, and counts as one that fills an array.
     """
     code = caller.f_code
     known = _filling.get(id(code))
@@ -159,7 +166,7 @@ def _assigns_flat(code: CodeType) -> bool:
 
 
 def _has_out(constant: object) -> bool:
-    """Return whether a constant of Python's code is a tuple of the names of options, and `out` is one of them."""
+    """Return whether `constant`, from the code of a function, is a tuple that has the option name "out"."""
     return isinstance(constant, tuple) and "out" in constant
 
 
@@ -167,8 +174,8 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
     """Raise an error if numpy computes `op` of a leaf and puts the result in its place, inside `no_grad()`.
 
     The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`. If
-    other code than a statement `W -= ...` may put the result into an array, no error is raised here. Instead, copies of
-    arrays are kept, as in `remember_arrays`.
+    it is other code than a statement `W -= ...` that may put the result into an array, no error is raised here. Copies
+    of arrays are kept, as by `remember_arrays`, and compared at the end of the block.
 
     Args:
         op: the operation, whose first operand is a leaf.
@@ -198,7 +205,10 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
 
 
 def remember_arrays(caller: FrameType) -> None:
-    """Keep copies of arrays of leaves inside `no_grad()`, until the block ends; see the module.
+    """Keep copies of the arrays of leaves that `caller` has in variables, if it may put a result into one of them.
+
+    Nothing is done outside `no_grad()`. When the block ends, the arrays are compared with the copies, as this module's
+    docstring says.
 
     Args:
         caller: the frame of the code that applies an operation to a leaf.
@@ -212,7 +222,10 @@ def remember_arrays(caller: FrameType) -> None:
 
 
 def _remember(caller: FrameType, code: CodeType) -> None:
-    """Keep copies of the arrays of leaves that variables have, if `no_grad()` is on. `code` is the code of `caller`."""
+    """Keep copies of the arrays of leaves in the variables of `caller`, if `no_grad()` is on.
+
+    `code` is the code of `caller`. If this was done at the same instruction before, nothing is done.
+    """
     here = context.here()
     if not here.no_grad:
         return
@@ -228,9 +241,10 @@ class Remembered:
     """The arrays of leaves that were found in variables inside a `no_grad()` block, each with a copy.
 
     Attributes:
-        places: the code of each instruction at which variables were looked through, by the sum of the code's id and
-            the instruction's offset.
-        arrays: the arrays by id, each with the code that leads to it, such as "model.W", and the list of its items.
+        places: a dict with an item for each instruction at which variables were searched. The key is the id of the code
+            plus the offset of the instruction in it, and the item is the code.
+        arrays: a dict from the id of an array to a tuple: the code for it, such as "model.W", the array itself, and the
+            list of its items when the copy was made.
         held: the ids of leaves that are attributes of objects.
         of_models: the ids of arrays whose copies were made before the block, when a model was made or its parameters
             were listed, so the array may have been filled before the block.
@@ -243,9 +257,10 @@ class Remembered:
         self.of_models: set[int] = set()
 
     def look(self, caller: FrameType, functions: int = 3) -> None:
-        """Keep copies of the arrays in the variables of `caller` and of the functions that called it.
+        """Keep copies of the arrays of leaves in the variables of `caller` and of the functions that called it.
 
-        This ends with the variables of a module, or after as many functions as `functions` says.
+        As many functions are searched as `functions` says, without those of numpy and of this package. The variables of
+        a module are searched last, because nothing called the module.
         """
         self.places[id(caller.f_code) + caller.f_lasti] = caller.f_code
         if "numpy" not in sys.modules:
@@ -376,13 +391,13 @@ def _is_constant(y: Any) -> bool:
 
 
 def refuse_results_in(arrays: Iterable[Any], function: str, caller: FrameType) -> None:
-    """Raise an error inside `no_grad()` if one of `arrays`, into which numpy's `function` puts its results, has leaves.
+    """Raise TypeError inside `no_grad()` if one of `arrays`, into which numpy puts results, contains leaves.
 
     An array of arguments of a compiled function may take the results, because its elements stand for plain numbers.
 
     Args:
         arrays: the arrays. An object without elements, such as None, counts as an array without leaves.
-        function: the name of the function, such as "subtract".
+        function: the name of the numpy function, such as "subtract".
         caller: the frame of the code that calls the function, or that has a statement such as `W -= g`.
     """
     if not context.here().no_grad or not any(map(_has_leaves, arrays)):
@@ -402,7 +417,7 @@ def refuse_results_in(arrays: Iterable[Any], function: str, caller: FrameType) -
 
 
 def _is_assignment(caller: FrameType) -> bool:
-    """Return whether the frame is at a statement such as `W -= G`."""
+    """Return whether the frame `caller` is at a statement such as `W -= G`."""
     code, at = caller.f_code.co_code, caller.f_lasti
     return code[at + 1] >= IN_PLACE and code[at] == _BINARY_OP
 

@@ -65,11 +65,11 @@ REFERENCES = 3  # how many references a dict has if only a frame, a variable and
 
 
 class Question(NamedTuple):
-    """The name of the numpy function that compares two objects, as far as it is known.
+    """The name of the numpy function that compares two objects, and whether this name is certain.
 
     Attributes:
-        name: the name of the numpy function that compares, such as "argmax", or "maximum" for np.maximum.reduce.
-            It is "" if something else compares: an operator such as `<`, or a built-in function such as `max`.
+        name: the name of the numpy function that compares, such as "argmax", or "maximum" for np.maximum.reduce. It is
+            "" if something else compares: an operator such as `<`, or a built-in function such as `max`.
         is_known: whether `name` is certain. If it is not, `name` is the name of the method that is called, which may
             not be numpy's, or "" if this name is not known either.
     """
@@ -176,7 +176,10 @@ def _read(code: CodeType, at: int) -> _Place:
 
 
 def _loaded_variables(kind: str, argument: Any) -> tuple[str, ...]:
-    """Return the names of the variables that an instruction loads; some instructions of CPython 3.13 load two."""
+    """Return the names of the variables that an instruction loads. Some instructions of CPython 3.13 load two.
+
+    `kind` is the name of the instruction, such as "LOAD_FAST", and `argument` is its argument as `dis` gives it.
+    """
     if kind == "STORE_FAST_LOAD_FAST":
         return tuple(argument[1:])
     if not kind.startswith(VARIABLES):
@@ -212,7 +215,7 @@ def local_variables(frame: FrameType) -> Mapping[str, Any]:
 
 
 def _value(frame: FrameType, place: _Place) -> Any:
-    """Return the function that `frame` calls at its present instruction, `place`; None if it is not known."""
+    """Return the function that `frame` calls at the instruction that `place` describes; None if it is not known."""
     names = place.names
     if not names or not names[0]:
         return None
@@ -231,7 +234,7 @@ def _value(frame: FrameType, place: _Place) -> Any:
 
 
 def is_call(caller: FrameType) -> bool:
-    """Return whether the frame is at the call of a function, rather than at an operator such as `==`."""
+    """Return whether the frame `caller` is at the call of a function, rather than at an operator such as `==`."""
     return _place(caller).is_call
 
 
@@ -241,14 +244,17 @@ def called_function(frame: FrameType) -> Any:
 
 
 def calls_builtin(frame: FrameType, names: Collection[str]) -> bool:
-    """Return whether `frame` calls a built-in Python function by one of `names`, and not a global of this name."""
+    """Return whether `frame` calls a built-in Python function whose name is in `names`.
+
+    A global variable that has the name of a built-in function is not the built-in function.
+    """
     place = _place(frame)
     name = place.names[0] if len(place.names) == 1 and place.is_global else ""
     return name in names and name not in frame.f_globals
 
 
 def asked_by(frame: FrameType) -> Question:
-    """Return which function compares two objects. `frame` is the code that calls it, or that uses an operator.
+    """Return which function compares two objects. `frame` runs the code that calls this function, or uses an operator.
 
     >>> import sys
     >>> class Number:
@@ -296,10 +302,11 @@ def _is_numpys(x: Any) -> bool:
 
 
 def _speaks_for_python(frame: FrameType) -> bool:
-    """Return whether the code of `frame` has a name such as `sorted` or `max`, and none such as `argmax`.
+    """Return whether the names in the code of `frame` suggest that a built-in function such as `sorted` compares.
 
-    Then it is assumed that a built-in Python function compares the elements, and no numpy function. If the code is that
-    of a comprehension or a generator expression, the names in the function that contains it count too.
+    This is so if the code has a name such as `sorted` or `max`, and none such as `argmax`, which would suggest that
+    numpy compares. If the code is that of a comprehension or a generator expression, the names in the function that
+    contains it count too.
     """
     names = frame.f_code.co_names
     if frame.f_code.co_name in ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>") and frame.f_back:
@@ -308,7 +315,7 @@ def _speaks_for_python(frame: FrameType) -> bool:
 
 
 def logical_function(frame: FrameType) -> str:
-    """Return the name of the numpy function that `frame` calls, if it is `logical_and` or `logical_or`; else "".
+    """Return "logical_and" or "logical_or" if `frame` calls this function of numpy, and otherwise "".
 
     A method such as `np.logical_or.reduce` counts as well. If the call passes a `dtype`, the result is "", since numpy
     then returns elements of this type, and not the operands.
@@ -333,12 +340,16 @@ PASSING = (
 
 
 def only_logs(frame: FrameType, only_shows: Callable[[Any], bool]) -> bool:
-    """Return whether the object that `frame` makes at its present instruction goes only to a call such as `print(...)`.
+    """Return whether the object that `frame` makes at its present instruction is only passed to a logging call.
 
-    The code must drop the result of this call. The code may also make another object of the first one, and pass that to
-    the call, as in `log.info(f"x is {x}")`. `only_shows` is a function that takes the function that is called. It
-    returns whether that function only shows a text, so the program cannot read the text again. A call that names a file
-    counts as no log, since the code may read the file.
+    Such a call, as `print(x)` or `log.info(f"x is {x}")`, shows a text, and the code must drop what the call returns.
+    The code may also first make another object of the first one, and pass that. A call with the argument `file` does
+    not count, since the program may read the file.
+
+    Args:
+        frame: the frame of the code that makes the object.
+        only_shows: takes the function that is called, and returns whether it only shows a text, so the program cannot
+            read the text again.
     """
     import dis  # imported here, because correct programs do not need it
 
@@ -364,7 +375,7 @@ def only_logs(frame: FrameType, only_shows: Callable[[Any], bool]) -> bool:
 
 
 def is_numpys_code(frame: FrameType) -> bool:
-    """Return whether the frame runs code of numpy."""
+    """Return whether `frame` runs code of numpy."""
     return str(frame.f_globals.get("__name__", "")).startswith("numpy.")
 
 

@@ -52,10 +52,10 @@ class Closure(Op):
         self.backward = backward
 
     def sent(self, node: Any, upstream: float) -> list[float | None]:
-        """Return the numbers that the closure adds to the operands' gradients if the gradient of `node` is `upstream`.
+        """Return what the closure adds to the gradient of each operand if the gradient of `node` is `upstream`.
 
-        The list has None for an operand whose gradient the closure does not touch. After the call, all gradients are
-        what they were before.
+        The list has None for an operand whose gradient the closure does not touch. The gradients of all nodes are the
+        same after the call as before it.
 
         Raises:
             RuntimeError: no closure has been assigned to `node._backward`.
@@ -101,7 +101,7 @@ class Closure(Op):
         return tuple(partials)
 
     def instead(self, count: int) -> str:
-        """Return a text that says what to write instead of making this node of `count` operands by hand.
+        """Return a text that says what to write instead of making a node with `count` operands by hand.
 
         >>> print(Closure("**2").instead(1))
         pow is built in: delete your method, and write x ** 2
@@ -117,7 +117,10 @@ class Closure(Op):
         )
 
     def refusal(self, count: int) -> str:
-        """Return the message for an attempt to compile this node of `count` operands, or to differentiate it twice."""
+        """Return the error message for compiling a node that was made by hand, or for differentiating it twice.
+
+        `count` is the number of the node's operands.
+        """
         return (
             f"{self.notation.symbol or 'a node'} was made by hand, with a _backward of its own, so it cannot be "
             f"compiled and has no second derivatives; {self.instead(count)}"

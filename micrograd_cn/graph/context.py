@@ -59,15 +59,18 @@ class Hooks:
         """
 
     def has_made(self, x: Any) -> bool:
-        """Return whether the leaf `x` may stand for a number that the function which is recorded was given."""
+        """Return whether the leaf `x` stands for a number in the arguments of the function that is being recorded.
+
+        Hooks that do not know this return True.
+        """
         return True
 
     def asked_for_nan(self, a: Any, b: Any) -> None:
-        """Called after a comparison of `a` with `b` that does not hold, if it may hold where one of them is nan.
+        """Called after a comparison of `a` with `b` that does not hold, but might hold if one of them were nan.
 
-        Functions such as `np.sort` and `np.maximum` compare in this way; see `nan_order`. The comparison was a > b or
-        a >= b. For x < y, a is y and b is x: if the class of x is a subclass of the class of y, Python calls a method
-        of x for y > x, too, so the order of the operands in the code is not known.
+        Functions such as `np.sort` and `np.maximum` compare in this way; see `nan_order`. The comparison was a > b or a
+        >= b. For x < y, a is y and b is x: if the class of x is a subclass of the class of y, Python calls a method of
+        x for y > x, too, so the order of the operands in the code is not known.
         """
 
     def read(self, x: Any, how: str) -> None:
@@ -82,16 +85,19 @@ class Hooks:
         return text
 
     def refused(self, error: Exception) -> None:
-        """Called before `error` is raised, since code needs a plain number in the place of a value."""
+        """Called before `error` is raised because code such as `float(x)` needs a plain number, but has a `Value`."""
 
     def before_write(self, x: Any) -> None:
         """Called before the data of a value is assigned."""
 
     def detached(self, x: Any) -> Any:
-        """Called by `x.detach()`. Return the node that `detach` must return, or None if it must return a constant."""
+        """Called by `x.detach()`. Return the node to use as its result, or None for a constant."""
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> Any:
-        """Called for `op` inside `no_grad()`. Return the node that `op` must return, or None for a constant."""
+        """Called for an operation `op` inside `no_grad()`. Return the node for its result, or None for a constant.
+
+        `operands` has the operands of `op`, which are nodes and numbers.
+        """
 
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Called when the result of an operation is a constant because no operand requires a gradient."""
@@ -100,7 +106,7 @@ class Hooks:
         """Called when user code makes a node with operands, as in `Value(t, (x,), "tanh")`; `op` is a `Closure`."""
 
     def made_condition(self, x: Any) -> Any:
-        """Called when a comparison of arrays has given the node `x`, which is 0 or 1. Return the node to use."""
+        """Called when a comparison of arrays has made the node `x`, which is 0 or 1. Return the node to use for it."""
         return x
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Any:
@@ -163,7 +169,10 @@ if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock tha
 
 
 def refused(error: TypeError) -> TypeError:
-    """Return `error`, which says that code needs a plain number in the place of a value, and tell the hooks of it."""
+    """Call the hook `refused` with `error`, if hooks are installed, and return `error`.
+
+    The error says that code needs a plain number, but has a `Value`.
+    """
     if active and (hooks := here().hooks):
         hooks.refused(error)
     return error
@@ -231,7 +240,7 @@ def leave(owner: object, *error: object) -> None:
 
 
 def _without(context: Context, owner: object) -> Context:
-    """Return `context` without the last block that was entered with `owner`."""
+    """Return the context that `context` would be without the last block that was entered with `owner`."""
     if context.blocks and context.blocks[-1][0] is owner:
         return _of_blocks(context.blocks[:-1])
     blocks = [*context.blocks]
@@ -361,12 +370,10 @@ class _WithBrackets(type):
 
 
 def _refuse_function(name: str, given: tuple[Any, ...]) -> None:
-    """Raise an error for an argument of `no_grad` or `detect_anomaly`, such as a function after `@no_grad`.
+    """Raise TypeError if `given`, the arguments of `no_grad` or `detect_anomaly`, is not empty.
 
-    Such a function is passed if the decorator is written without brackets. `name` is the name of the mode.
-
-    Raises:
-        TypeError: there are arguments.
+    If the decorator is written without brackets, as `@no_grad`, Python passes it the function. `name` is the name of
+    the mode, "no_grad" or "detect_anomaly".
     """
     if given:
         raise TypeError(f"{name}() takes no arguments; write @{name}() before a function, with brackets")

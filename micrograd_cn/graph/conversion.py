@@ -112,7 +112,10 @@ def scipys_refusal() -> TypeError:
 
 
 def instead_of(function: Any) -> str:
-    """Return what to write instead of a function of the module `math`, such as "micrograd_cn.exp(x)"; "" for others."""
+    """Return what to write instead of `function` of the module `math`, such as "micrograd_cn.exp(x)".
+
+    For any other function, return "".
+    """
     name = getattr(function, "__name__", "")
     if getattr(function, "__module__", "") != "math":
         return ""
@@ -120,9 +123,9 @@ def instead_of(function: Any) -> str:
 
 
 def _function_in(call: ast.Call) -> str:
-    """Return the name of a `math` function in an argument of `call`, such as "math.exp" for `list(map(math.exp, xs))`.
+    """Return the name of a function of `math` that `call` passes as an argument, as in `list(map(math.exp, xs))`.
 
-    Return "" if there is none.
+    The name is, for example, "math.exp". It is "" if there is no such function.
     """
     nodes = [x for argument in (*call.args, *(k.value for k in call.keywords)) for x in ast.walk(argument)]
     called = [x.func for x in nodes if isinstance(x, ast.Call)]
@@ -131,7 +134,10 @@ def _function_in(call: ast.Call) -> str:
 
 
 def operand_names(count: int | None) -> str:
-    """Return names for the operands of an operation, for messages: "x, y" for two, "xs" if any number is possible."""
+    """Return names for the `count` operands of an operation, for messages, such as "x, y" if `count` is 2.
+
+    If `count` is None, the operation takes any number of operands, and the result is "xs".
+    """
     return "xs" if count is None else ", ".join("xyz"[:count])
 
 
@@ -144,7 +150,10 @@ def called_in(frame: FrameType) -> str:
 
 
 def _method_of(call: ast.Call | None) -> str:
-    """Return the last part of the name of the function that is called, such as "astype" in `f(x).astype(float)`."""
+    """Return the last part of the name of the function that `call` calls, such as "astype" in `f(x).astype(float)`.
+
+    It is "" if there is no call, or if an expression other than a name is called.
+    """
     function = call.func if call else None
     return (
         function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""

@@ -29,8 +29,11 @@ EXTREMA = {"maximum": "max", "fmax": "fmax", "minimum": "min", "fmin": "fmin", "
 def asks_for_nan(symbol: str, caller: FrameType) -> bool:
     """Return whether a comparison that does not hold for numbers may hold if one of the operands is nan.
 
-    It may if a numpy function such as `np.sort` compares, or if it is not known which function compares. The arguments
-    are those of `holds_with_nan`.
+    It may if a numpy function such as `np.sort` compares, or if it is not known which function compares.
+
+    Args:
+        symbol: the sign of the comparison: "<", "<=", ">" or ">=".
+        caller: the frame in which the comparison, or the function that compares, is called.
     """
     question = asked_by(caller)
     return not question.is_known or question.name in (ORDERS if symbol in ("<", ">") else EXTREMA)
@@ -72,9 +75,21 @@ def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: Fram
 
 
 def _sorts_nan(question: Question, symbol: str, b: Any, x: float, y: float, caller: FrameType) -> bool:
-    """Return the result of x < y or x > y, where at least one of the two numbers is nan. `b` is the operand of y.
+    """Return the result of x < y or x > y, where at least one of the two numbers is nan.
 
-    With this result, numpy sorts nan to the end, and `np.argmax` and `np.argmin` return the index of the first nan.
+    If numpy compares, it sorts nan to the end by these results, and `np.argmax` and `np.argmin` return the index of the
+    first nan. Otherwise the result is False, as for floats.
+
+    Args:
+        question: which function compares.
+        symbol: the sign of the comparison, "<" or ">".
+        b: the operand whose number is y, a `Value` or a plain number.
+        x: the number on the left.
+        y: the number on the right.
+        caller: the frame in which the comparison, or the function that compares, is called.
+
+    Raises:
+        ValueError: the result is not known, as `holds_with_nan` says.
     """
     name = question.name
     is_list = name == "sort" and not question.is_known and symbol == "<"  # sort() of a list never asks for x > y
@@ -96,9 +111,10 @@ def _sorts_nan(question: Question, symbol: str, b: Any, x: float, y: float, call
 
 
 def _refuse_mixed(name: str, caller: FrameType) -> None:
-    """Raise an error if an array that numpy orders has Values, nan that is a plain number, and another plain number.
+    """Raise ValueError if numpy orders an array that has Values, nan as a plain number, and another plain number.
 
-    Python compares the last two, and says that neither is less than the other.
+    Python compares the two plain numbers, and says that neither is less than the other. `name` is the numpy function,
+    such as "sort", and `caller` is the frame that calls it.
     """
     x = getattr(called_function(caller), "__self__", None)
     if not isinstance(x, sys.modules["numpy"].ndarray) or not x.dtype.hasobject or x.size > MAX_ORDERED:
@@ -112,7 +128,10 @@ def _refuse_mixed(name: str, caller: FrameType) -> None:
 
 
 def _refuse_unknown(question: Question) -> None:
-    """Raise an error if it is not known which function compares, because numpy and Python treat nan differently."""
+    """Raise ValueError if `question` says that it is not known which function compares.
+
+    numpy and Python treat nan differently, so the result of the comparison would not be known either.
+    """
     if not question.is_known:
         raise ValueError(
             "a comparison of Values with nan by a function that is not called by its name: numpy and Python treat nan "

@@ -64,7 +64,10 @@ def _before_read(x: Any, how: str) -> None:
 
 
 def _number_in_name(x: Any) -> str:
-    """Return the text of a constant operand in micrograd's name for the operation, as "2" in "**2"; otherwise ""."""
+    """Return the number that micrograd writes into the name of an operation for the operand `x`, as "2" in "**2".
+
+    `x` is a plain number or a node. For a node that requires a gradient, the result is "".
+    """
     if isinstance(x, Node) and x.requires_grad:
         return ""
     constant: float = x._data if isinstance(x, Node) else x
@@ -168,7 +171,11 @@ class Node(NumpyMethods):
             self._init_as_in_micrograd(_children, _op, label)
 
     def _init_as_in_micrograd(self, children: Any, symbol: Any, label: Any) -> None:
-        """Finish `__init__` for micrograd's arguments, as in `Value(t, (x,), "tanh")`, and refuse wrong arguments."""
+        """Finish `__init__` for arguments as micrograd takes them, as in `Value(t, (x,), "tanh")`.
+
+        Raises:
+            TypeError: `children` is neither a label nor a collection of `Value`s, or `symbol` or `label` is not a str.
+        """
         if isinstance(children, str):
             children, label = (), label or children
         if isinstance(children, Node):
@@ -233,12 +240,12 @@ class Node(NumpyMethods):
 
     @property
     def _is_of_parameters(self) -> bool:
-        """Whether this node is computed, and may have been computed from parameters, also inside `no_grad()`."""
+        """Whether an operation made this node, possibly from parameters and possibly inside `no_grad()`."""
         return self.op is not None or self._da == 1.0
 
     @property
     def _is_constant_result(self) -> bool:
-        """Whether this node is a constant that an operation computed. If `requires_grad` is set, it becomes a leaf."""
+        """Whether this node is a constant that an operation computed. Setting `requires_grad` makes it a leaf."""
         return self.op is None and self._da is not None and not self.requires_grad
 
     @property
@@ -355,7 +362,11 @@ class Node(NumpyMethods):
         return result
 
     def _noted_in_array(self, caller: FrameType) -> None:
-        """Keep copies of arrays of leaves inside `no_grad()`, because code may put an operation's results into them."""
+        """If this node is a leaf, keep copies of the arrays of leaves in the variables of `caller` inside `no_grad()`.
+
+        The code of `caller` may put the result of an operation into an array in the place of the leaf. The copies are
+        compared when the block ends; see `array_updates`.
+        """
         if context.active and self.op is None and self.requires_grad:
             remember_arrays(caller)
 

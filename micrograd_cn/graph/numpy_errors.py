@@ -1,4 +1,4 @@
-"""What to write where numpy or scipy raises an error of its own about an array of `Value`s."""
+"""Advice for errors that numpy or scipy raises about an array of `Value`s: what to write instead."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NUMPY_ERRORS = {
 
 
 def numpy_advice(error: BaseException) -> str:
-    """Return a text that says what to write, if `error` is numpy's or scipy's error about `Value`s; else ""."""
+    """Return a text that says what to write, if numpy or scipy raised `error` because of `Value`s; otherwise ""."""
     text, traceback = str(error), error.__traceback__
     while traceback and traceback.tb_next:
         traceback = traceback.tb_next

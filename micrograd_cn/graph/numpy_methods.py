@@ -175,9 +175,10 @@ def _known(ufunc: Any) -> _Ufunc:
 
 
 def _no_operation(name: str) -> TypeError:
-    """Return the error for numpy's function `name`, which has no operation. It says what to write instead.
+    """Return the error for a call of numpy's function `name`, for which this package has no operation.
 
-    If another numpy function calls this one, the message names the other function, which the user has called.
+    The message says what to write instead. If a user has called another numpy function, which calls this one, the
+    message names that other function.
     """
     from .conversion import called_in, is_scipys_code, scipys_refusal  # here, because correct programs do not need it
 
@@ -344,9 +345,10 @@ def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> 
 
 
 def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
-    """Apply numpy's function `ufunc` to a `Value` and a number, and return the result.
+    """Return the result of numpy's function `ufunc` for x and y, at least one of which is a `Value`.
 
-    If the other operand is a list or a tuple, the result is an array.
+    `known` describes the function. The other operand is usually a number. If it is a list or a tuple, the result is an
+    array.
     """
     np: Any = sys.modules["numpy"]
     if type(x) is np.ndarray:  # without dimensions
@@ -367,9 +369,9 @@ def _applied_to_numbers(ufunc: Any, known: _Ufunc, x: Any, y: Any) -> Any:
 
 
 def _needs_array(caller: FrameType) -> bool:
-    """Return whether the frame `caller` is in a numpy function that wants the result put into an array (`out=...`).
+    """Return whether the frame `caller` runs a function of numpy that needs an array as a result.
 
-    `np.quantile` and `np.var` call such functions. Their argument `out` does not reach `__array_ufunc__`.
+    `np.quantile` and `np.var` call such functions, which pass a result on as the option `out` of the next operation.
     """
     return caller.f_code.co_name in ("_lerp", "_var") and is_numpys_code(caller)
 

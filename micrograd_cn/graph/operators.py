@@ -48,12 +48,13 @@ def _is_operand(x: Any) -> bool:
 
 
 def _left_to_python(op: Op, other: Any) -> Any:
-    """Return NotImplemented, so Python asks the class of `other`, which may know what to do with a `Value`.
+    """Return NotImplemented for `other`, an operand of `op` that is no number, or raise a helpful error.
 
-    Raise an error for a node of another engine, such as micrograd, whose class would take a `Value` for a number. Raise
-    an error for a list too, because lists know nothing of `Value`s. `*` is an exception: there, Python asks the `Value`
-    how often to repeat the list, and the `Value` raises an error that says what to write. Text beside `*` is refused
-    here, because Python would ask how often to repeat it.
+    For NotImplemented, Python asks the class of `other`, which may know what to do with a `Value`. An error is raised
+    for a node of another engine, such as micrograd, whose class would take a `Value` for a number. It is also raised
+    for a list, because lists know nothing of `Value`s. `*` is an exception: there, Python asks the `Value` how often to
+    repeat the list, and the `Value` raises an error that says what to write. Text beside `*` is refused here, because
+    Python would ask how often to repeat it.
     """
     if message := mixed_engines(other):
         raise TypeError(message)

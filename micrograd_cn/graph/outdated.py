@@ -23,10 +23,10 @@ __all__ = ["expect_backward", "note_gradients", "warn_of_outdated", "was_missed"
 
 
 class Question:
-    """The question of an optimiser whether the calls of `backward` after its step reach one of its parameters.
+    """What an optimiser wants to know after a step: whether `backward` reaches one of its parameters.
 
     Attributes:
-        optimizer: a reference to the optimiser.
+        optimizer: a weak reference to the optimiser.
         parameters: the parameters of the optimiser, as a set.
         missed: whether a call of `backward` has reached none of them.
         reached: whether a compiled function has added gradients to some of them.
@@ -44,22 +44,28 @@ expected: Question | None = None  # what the last optimiser asked; None if nothi
 
 
 def _forget(optimizer: weakref.ref[Any]) -> None:
-    """Keep no parameters of an optimiser that is gone."""
+    """Drop the question of an optimiser that no longer exists, so its parameters can be freed.
+
+    Python calls this with the weak reference to the optimiser.
+    """
     global expected
     if expected and expected.optimizer is optimizer:
         expected = None
 
 
 def expect_backward(optimizer: Any) -> None:
-    """Let the next `backward` of a graph with parameters of `optimizer` look for nodes that the next step outdates."""
+    """Ask the next `backward` that reaches a parameter of `optimizer` to look for outdated nodes.
+
+    Call this before a step of the optimiser. A node is outdated if it was computed before the step.
+    """
     global expected
     expected = Question(optimizer)
 
 
 def was_missed(optimizer: Any) -> bool:
-    """Return whether `backward` was called since `expect_backward`, and nothing has reached a parameter of `optimizer`.
+    """Return whether `backward` was called since `expect_backward`, without reaching a parameter of `optimizer`.
 
-    Calls of `backward` and gradients of compiled functions may reach parameters.
+    Return False if a compiled function has added gradients to a parameter, or the list of parameters has changed since.
     """
     asked = expected
     if asked is None or asked.optimizer() is not optimizer:
@@ -69,14 +75,16 @@ def was_missed(optimizer: Any) -> bool:
 
 
 def note_gradients(parameters: Iterable[Any]) -> None:
-    """Take note that gradients are added to `parameters` without `backward`."""
+    """Record that something other than `backward`, such as a compiled function, adds gradients to `parameters`."""
     asked = expected
     if asked and not asked.reached:
         asked.reached = not asked.parameters.isdisjoint(parameters)
 
 
 def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
-    """Warn if a node would have another number now, since an optimiser has changed an operand after it was computed.
+    """Warn if an optimiser has changed an operand of a node in `order` since the node was computed.
+
+    The node would have another number now.
 
     Args:
         order: the interior nodes that `backward` will visit. They have the gradients of an earlier call.

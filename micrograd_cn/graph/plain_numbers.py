@@ -37,8 +37,8 @@ class Variables(set[Any]):
 
     A variable is a leaf if the function that is differentiated gets it in the place of a number. Such a variable stands
     for a plain number: it is compared as this number would be. So does a node that is computed from such variables and
-    constants alone. A variable in the place of a `Value` has an operation, and does not stand for a plain number unless
-    that `Value` does.
+    constants alone. If the function is called with a `Value` that requires a gradient, its variable is computed from
+    it, and stands for a plain number only if that `Value` does.
 
     Attributes:
         plain: nodes that are known to stand for plain numbers.
@@ -82,7 +82,7 @@ variables: ContextVar[Variables | None] = ContextVar("micrograd_cn_variables", d
 
 
 def is_users_code(caller: FrameType) -> bool:
-    """Return whether the frame `caller` runs code outside this package, such as that of a numpy function.
+    """Return whether the frame `caller` runs code outside this package, which may be that of a numpy function.
 
     The code of this package tells nodes apart by identity. A numpy function counts as code of the user who calls it.
     """

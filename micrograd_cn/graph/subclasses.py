@@ -28,9 +28,10 @@ OVERRIDING: set[type] = set()
 
 
 def without_operators(x: Any) -> Any:
-    """Return `x`, or a node of the same number whose class has the table's operators if that of `x` has its own.
+    """Return a node with the number of `x` whose operators are those of the table of operations.
 
-    Derivatives are operations of the table, also where a user's class has operators of its own.
+    This is `x` itself, unless the class of `x` is a user's that overrides operators. Derivatives are written with the
+    table's operations, also for such a class.
     """
     return ops.mul(x, 1.0) if type(x) in OVERRIDING else x
 
@@ -73,7 +74,7 @@ def _is_operand(x: Any) -> bool:
 
 
 def _hashes_by_identity(cls: Any) -> bool:
-    """Return whether two objects of the class `cls` always have different hashes, even if the class has an `__eq__`."""
+    """Return whether two objects of the class `cls` always have different hashes, whatever its `__eq__` compares."""
     if cls.__hash__ is object.__hash__:
         return True
     empty = object.__new__(cls)

@@ -206,9 +206,9 @@ def refuse_logical(caller: FrameType) -> None:
 
 
 def refuse_truth(caller: FrameType) -> None:
-    """Raise an error if the frame `caller` calls a numpy function that asks for the truth of array elements.
+    """Raise an error if the frame `caller` calls a numpy function that asks whether array elements are true.
 
-    This is called for an element that is 0. `np.any`, `np.nonzero` and the like would take it for true.
+    This is called for an element that is 0, which `np.any`, `np.nonzero` and the like would take for true.
     """
     user = outside_numpy(caller)
     if user is caller and not (is_call(caller) and asked_by(caller).name in TRUTH | LOGICAL):

@@ -43,10 +43,11 @@ __all__ = ["ArgumentArray", "ValueArray"]
 
 
 def _selecting(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function like `function`, which selects an operand by operations, but records them in `no_grad()`, too.
+    """Return a function that does the same as `function`, but records a graph even inside `no_grad()`.
 
-    In an array of objects, numpy selects the element itself. A gradient flows to it if it was computed outside of the
-    `no_grad()` block.
+    `function` selects an operand by operations. In a plain array of objects, numpy returns the selected element itself,
+    with its graph if it was computed before the `no_grad()` block. So the result of `function` must have this graph,
+    too.
     """
 
     def select(*operands: Any) -> Any:
@@ -223,9 +224,10 @@ def _truth(x: Any) -> Any:
 
 
 def _bitwise(sign: str, compute: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that applies Python's operator `sign`, such as "&", to bools, and refuses numbers.
+    """Return a function that applies Python's operator `sign`, such as "&", to bools by calling `compute`.
 
-    The function cannot know whether numbers were bools or integers, for which the operator means different things.
+    For numbers it raises TypeError, because it cannot know whether they were bools or integers, for which the operator
+    means different things.
     """
 
     def computed(*operands: Any) -> Any:
@@ -318,7 +320,11 @@ class ArgumentArray(np.ndarray):
     def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
         self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
-        """Apply `ufunc` to objects. If it calls a method of each element, first make constants of plain numbers."""
+        """Apply numpy's function `ufunc` to `inputs` as objects, and return the result.
+
+        If `ufunc` calls a method of each element, first make constants of plain numbers, which do not have this method.
+        `how` is the name of the method of `ufunc` that was called, such as "__call__" or "reduce".
+        """
         operands = [x.view(np.ndarray) if isinstance(x, ArgumentArray) else x for x in inputs]
         name = ufunc.__name__
         if context.active:
@@ -340,7 +346,10 @@ class ArgumentArray(np.ndarray):
         return _wrapped(found, ArgumentArray) if isinstance(found, (np.ndarray, tuple)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Call numpy's `function`, or that of `OWN`. Return arrays of objects as arrays of this class."""
+        """Call `function` of numpy, or the one that the dict `OWN` has in its place, and return its result.
+
+        If the result is an array of objects, return it as an array of this class.
+        """
         if (own := OWN.get(function)) and args:
             return _wrapped(own(*args, **options), ArgumentArray)
         return _wrapped(super().__array_function__(function, types, args, options), ArgumentArray)
@@ -360,7 +369,11 @@ class ValueArray(ArgumentArray):
     def __array_ufunc__(  # type: ignore[override]  # numpy's own signature has `out` among the options
         self, ufunc: Any, how: Any, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
-        """Apply the operation that computes the same as `ufunc`. If there is none, apply `ufunc` to objects."""
+        """Apply the operation that computes the same as numpy's function `ufunc`, to the elements of `inputs`.
+
+        If there is none, apply `ufunc` to the elements as objects. `how` is the name of the method of `ufunc` that was
+        called, such as "__call__" or "reduce".
+        """
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
         if context.active:
             refuse_results_in(inputs[:1] if how == "at" else out or (), name, sys._getframe(1))
@@ -404,7 +417,7 @@ class ValueArray(ArgumentArray):
         return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Call numpy's `function`, but apply operations for `np.where`, `np.select`, `np.sinc` and the like."""
+        """Call `function` of numpy, or apply operations in its place, as for `np.where`, `np.select` and `np.sinc`."""
         if function is np.where and len(args) == 3 and not options and _has_nodes(args[0]):
             return _chosen(*args)
         if function is np.select and _has_nodes(*args[0]):
@@ -455,7 +468,7 @@ class ValueArray(ArgumentArray):
 
 
 def _ordering(name: str) -> Callable[..., Any]:
-    """Return a method that calls the array method `name`, such as "sort", which compares elements to order them."""
+    """Return a method that calls numpy's array method `name`, such as "sort", which compares elements to order them."""
     method = getattr(np.ndarray, name)
 
     def ordered(self: Any, *args: Any, **options: Any) -> Any:
@@ -471,7 +484,7 @@ def _lexsort(keys: Any, axis: int = -1) -> Any:
 
 
 def _averaging(name: str) -> Callable[..., Any]:
-    """Return a method like the array method `name`, whose argument `where` may be the result of a comparison."""
+    """Return a method like the array method `name`, such as "mean", that takes results of comparisons in `where`."""
     method = getattr(np.ndarray, name)
 
     def averaged(self: Any, *args: Any, **options: Any) -> Any:
@@ -491,9 +504,9 @@ for _name in ("mean", "std", "var"):
 
 
 def _add_identity(name: str, array: Any, options: dict[str, Any]) -> None:
-    """Add the identity of the function `name` to the options of its `reduce`: numpy does not know it for objects.
+    """Add the identity of the function `name`, such as 0 for "add", to `options`, the options of its `reduce`.
 
-    Without a mask, so `where` is True, numpy needs it only if `array` is empty. It returns a single element itself.
+    numpy does not know the identity for objects. It needs it only if there is a mask `where`, or if `array` is empty.
     """
     is_needed = name in IDENTITIES and (options["where"] is not True or np.size(array) == 0)
     if is_needed and options.get("initial", np._NoValue) is np._NoValue:
@@ -512,14 +525,15 @@ def _are_truths(x: Any) -> bool:
 
 
 def _as_truths(found: Any) -> Any:
-    """Return `found`, a matrix product of bools, as bools, which say whether an element is not 0."""
+    """Return a bool for each element of `found`, a matrix product of bools: whether the element is not 0."""
     return _conditions(_applied(_truth, [_plain(found)]))
 
 
 def _as_numbers(found: Any) -> Any:
-    """Return `found`, sums or products, with a number in the place of the result of a comparison.
+    """Return `found`, the results of sums or products, with each bool or result of a comparison times 1.0.
 
-    numpy returns an element itself where it is the only one, but counts the true ones of bools.
+    For a sum of a single element, numpy returns the element itself. Without the factor it would still count as a bool,
+    although a sum of bools is a number.
     """
     if not any(map(_is_truth, found.flat if isinstance(found, np.ndarray) else [found])):
         return found
@@ -532,7 +546,13 @@ def _filled(array: Any, found: Any) -> Any:
 
 
 def _diff_of_truths(x: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
-    """Return what `np.diff` gives for bools: whether each element differs from the next one, repeated `n` times."""
+    """Return what `np.diff` gives for an array of bools: whether each element differs from the next one on `axis`.
+
+    This is done `n` times.
+
+    Raises:
+        TypeError: `ends` has the option `prepend` or `append`.
+    """
     if ends:
         raise TypeError("np.diff() of comparisons takes no prepend and no append; write np.concatenate first")
     for _ in range(n):
@@ -542,13 +562,16 @@ def _diff_of_truths(x: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
 
 
 def _applied(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
-    """Return the results of a function for the elements of operands, which are broadcast to one shape."""
+    """Return an array with the result of `function` for each element of the operands.
+
+    The operands are broadcast to one shape.
+    """
     with np.errstate(all="ignore"):  # a comparison of nan would give a warning
         return _wrapped(np.frompyfunc(function, len(operands), 1)(*map(_boxed, operands)))
 
 
 def _conditions(found: Any) -> Any:
-    """Return `found`, the results of a comparison, as an array of bools if none of them is a node; else unchanged."""
+    """Return `found`, the results of a comparison, as an array of bools; unchanged if some of them are nodes."""
     return found if _has_nodes(found) else np.array(found, dtype=bool)[()]
 
 
@@ -593,10 +616,10 @@ def _plain(x: Any) -> Any:
 
 
 def _with_constants(operands: list[Any]) -> list[Any]:
-    """Return `operands`, but with constants in the place of plain numbers in the first of them.
+    """Return `operands`, with constants in the place of plain numbers in the first operand.
 
-    numpy calls a method of each element of the first operand, and plain numbers do not have this method. If no operand
-    has a `Value`, all become arrays of floats.
+    numpy calls a method of each element of the first operand, and plain numbers do not have this method. If there is no
+    `Value` in any operand, all become arrays of floats.
     """
     elements = _elements(operands[0])
     if all(isinstance(y, Node) for y in elements):
@@ -614,7 +637,7 @@ def _elements(x: Any) -> list[Any]:
 
 
 def _boxed(x: Any) -> Any:
-    """Return x, or an array without dimensions that contains x if it is a node.
+    """Return an array without dimensions that contains x, if x is a node; otherwise return x.
 
     If numpy got the node itself, it would call the node's `__array_ufunc__`.
     """
@@ -626,7 +649,7 @@ def _boxed(x: Any) -> Any:
 
 
 def _is_foreign(x: Any) -> bool:
-    """Return whether `x` is an array of a subclass that is not this module's, such as a masked array or a matrix."""
+    """Return whether `x` is an array of another class than numpy's and this module's, such as a masked array."""
     return isinstance(x, np.ndarray) and type(x) is not np.ndarray and not isinstance(x, ArgumentArray)
 
 
@@ -649,7 +672,7 @@ for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "mat
 
 
 def _wrapped(result: Any, kind: type[ArgumentArray] = ValueArray) -> Any:
-    """Return `result`, from a numpy function, with arrays of the class `kind` in the place of arrays of objects.
+    """Return `result`, which a numpy function gave, with its arrays of objects as arrays of the class `kind`.
 
     Arrays of plain numbers, such as those of `np.argsort`, become arrays of numpy's own class.
     """

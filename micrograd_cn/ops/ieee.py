@@ -126,17 +126,23 @@ def elu(x: float, alpha: float) -> float:
 
 
 def floor(x: float) -> float:
-    """Return the largest integer that is not above x, with the sign of x if it is 0; x itself if it is not finite."""
+    """Return the largest integer that is not above x; x itself if it is not finite.
+
+    A result of 0 has the sign of x.
+    """
     return math.copysign(math.floor(x), x) if -LARGEST_FRACTION < x < LARGEST_FRACTION and x else x
 
 
 def remainder(a: float, b: float) -> float:
-    """Return a % b: a - b*floor(a/b), rounded only once, which has the sign of b; nan if b is 0 or a infinite."""
+    """Return a % b, which is a - b*floor(a/b) rounded only once; nan if b is 0 or a is infinite.
+
+    The result has the sign of b.
+    """
     return a % b if b else nan
 
 
 def fmod(a: float, b: float) -> float:
-    """Return a - b*trunc(a/b), which has the sign of a and no error of rounding; nan if b is 0 or a infinite."""
+    """Return a - b*trunc(a/b), which is exact and has the sign of a. It is nan if b is 0 or a is infinite."""
     return math.fmod(a, b) if b and math.isfinite(a) else nan
 
 
@@ -150,7 +156,7 @@ def floor_div(a: float, b: float) -> float:
 
 
 def clip(x: float, low: float, high: float) -> float:
-    """Return the smaller of high and the larger of x and low; nan if x, low or high is nan."""
+    """Return min(max(x, low), high), so high if low is above high. It is nan if x, low or high is nan."""
     return minimum(maximum(x, low), high)
 
 
@@ -191,7 +197,7 @@ def dot(*operands: float) -> float:
 
 
 def take(index: float, *xs: float) -> float:
-    """Return the element of `xs` at an index, counted from 0; nan if there is no such element."""
+    """Return the element of `xs` at the position `index`, counted from 0; nan if there is none, as at -1 and 0.5."""
     return xs[int(index)] if 0.0 <= index < len(xs) and index.is_integer() else nan
 
 

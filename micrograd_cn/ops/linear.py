@@ -55,7 +55,10 @@ def solve(a: Iterable[Iterable[Any]], b: Iterable[Any]) -> list[Any]:
 
 
 def _bring_up(rows: list[list[Any]], k: int, i: int) -> None:
-    """Exchange the rows k and i from column k on, if in that column the element of row i has the larger magnitude."""
+    """Exchange the rows k and i in place if, in column k, the element of row i has the larger magnitude.
+
+    Columns before k, which are not read again, may stay as they are.
+    """
     larger = less(abs(rows[k][k]), abs(rows[i][k]))
     if type(larger) is float:
         if larger:
@@ -67,7 +70,10 @@ def _bring_up(rows: list[list[Any]], k: int, i: int) -> None:
 
 
 def _back_substituted(rows: Sequence[Sequence[Any]], n: int, column: int) -> list[Any]:
-    """Return the solution of a triangular system of n equations. The column `column` of `rows` is its right side."""
+    """Return the list of the n unknowns of an upper triangular system of equations.
+
+    `rows` has the rows of the matrix. The right sides of the equations are in the column `column` of the same rows.
+    """
     found: list[Any] = []
     for k in reversed(range(n)):
         rest = rows[k][column] - dot(rows[k][k + 1 : n], found) if found else rows[k][column]

@@ -60,9 +60,10 @@ MAX_SHOWN = 80  # messages show no longer text of an argument, such as that of a
 
 
 def flag(name: str, x: object, meant: str = "") -> bool:
-    """Return the option `x` as a bool: it is True or False, or the number 1 or 0. Messages call it `name`.
+    """Return the option `x`, which is True or False, or the number 1 or 0, as a bool. Messages call it `name`.
 
-    `meant` is the name of another option, if users may think that it stands in the place of this one.
+    Users may pass by position what they mean for another option. `meant` is the name of this option, which the message
+    proposes; "" proposes none.
 
     Raises:
         TypeError: the option is anything else, such as a text, which Python would take for true.
@@ -135,7 +136,7 @@ def number(x: object) -> float:
 
 
 def mixed_engines(x: object) -> str:
-    """Return an error message if `x` is a node of another engine, such as micrograd or PyTorch, or else "".
+    """Return an error message if `x` is a node of another engine, such as micrograd or PyTorch, and otherwise "".
 
     The message says that the user has mixed two engines.
     """
@@ -154,7 +155,10 @@ def mixed_engines(x: object) -> str:
 
 
 def is_table(x: object) -> bool:
-    """Return whether `x` is a table such as a pandas DataFrame. A loop over a table gives labels, not numbers."""
+    """Return whether `x` is a table, such as a pandas DataFrame.
+
+    A loop over a table gives the labels of its columns, not numbers.
+    """
     return hasattr(x, "columns") and hasattr(x, "to_numpy")
 
 

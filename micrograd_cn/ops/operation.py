@@ -20,7 +20,10 @@ class Recorder(Protocol):
     """The type of an operand that records the operations that are applied to it, as a `Value` does."""
 
     def _record(self, op: Any, operands: Any) -> Any:
-        """Apply `op` to `operands`, record it, and return the result. One of the operands is this object."""
+        """Apply `op` to `operands`, one of which is this object, and return the result.
+
+        The result remembers how it was computed.
+        """
 
 
 R = TypeVar("R", bound=Recorder)
@@ -173,7 +176,10 @@ class Op(Row):
             return self._of_elements(operands)
 
     def _of_elements(self, operands: Sequence[Any]) -> Any:
-        """Return an array of the results for the elements of numpy arrays, which are broadcast to one shape."""
+        """Return an array with the result for each element of the operands, some of which are numpy arrays.
+
+        The operands are broadcast to one shape. The array has floats if all results are floats, and otherwise objects.
+        """
         import numpy as np  # it has made one of the arrays
 
         boxed = []
@@ -259,7 +265,7 @@ class Op(Row):
 
     @cached_property
     def selects(self) -> bool:
-        """Whether the operation selects among its operands, and passes no gradient to unselected operands.
+        """Whether the operation selects some of its operands, as `max` does, and passes no gradient to the others.
 
         >>> from micrograd_cn import maximum, mul
         >>> maximum.selects, mul.selects
@@ -279,7 +285,9 @@ class Op(Row):
         return isinstance(self.partials, tuple) and bool(self.partials) and not any(self.partials)
 
     def may_leave_out(self, slot: int) -> bool:
-        """Return whether the operation may leave the operand at index `slot` unselected (its partial is a `Selection`).
+        """Return whether the operation may leave the operand at index `slot` unselected, so that it gets no gradient.
+
+        This is so if its partial is a `Selection`.
 
         >>> from micrograd_cn import where
         >>> [where.may_leave_out(slot) for slot in range(3)]
@@ -347,15 +355,15 @@ class Op(Row):
 
 
 def _takes_one_list(op: Op) -> bool:
-    """Return whether the n-ary operation `op` is called with one list, as `sum(xs)` is."""
+    """Return whether the n-ary operation `op` is called with a list of all operands, as `sum(xs)` is."""
     code, defaults = getattr(op.signature, "__code__", None), getattr(op.signature, "__defaults__", None) or ()
     return code is not None and code.co_argcount - len(defaults) == 1
 
 
 def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
-    """Return the end of the error message for a wrong call of an operation that has a `signature`.
+    """Return the end of the error message for a wrong call of `op`: what to write instead; "" if that is not known.
 
-    It says what to write instead, and is "" if this is not known.
+    `op` is an operation that has a `signature`. The call had the arguments `args` and the options `options`.
     """
     for axis in AXES:
         if axis in options and op.arity is None:

@@ -41,7 +41,9 @@ INSTEAD_OF_COUNT = {
 
 
 def write_instead(name: str, options: Iterable[str] = (), count: int = 0) -> str:
-    """Return the end of an error message about a call of the operation `name`. It says what to write, or is "".
+    """Return the end of an error message about a wrong call of the operation `name`, which says what to write.
+
+    It is "" if nothing is known to write.
 
     Args:
         name: the name of the operation.
@@ -76,7 +78,7 @@ def refuse_rows(name: str, xs: Iterable[object]) -> None:
 
 
 def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], known: Iterable[str] = ()) -> None:
-    """Raise TypeError if `wrong` is not empty. It has names of options that the function `name` does not have.
+    """Raise TypeError if `wrong`, which has the names of options that the function `name` does not have, is not empty.
 
     Args:
         name: the function or class, as the message calls it.
@@ -97,21 +99,28 @@ def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], 
 
 
 def refuse_arguments(name: str, xs: object, others: tuple[object, ...], wrong: Iterable[str]) -> NoReturn:
-    """Raise TypeError for a call of `name`, a function that takes one list, with other arguments or with options."""
+    """Raise TypeError for a wrong call of `name`, a function that takes one list `xs`. The message says what to write.
+
+    `others` has the further arguments of the call, and `wrong` has the names of its options.
+    """
     refuse_options(f"{name}()", wrong, {axis: refuse_axis(name, axis) for axis in AXES})
     write = several_numbers(name, (xs, *others)) or f"it takes one list; write {name}(xs)"
     raise TypeError(f"{name}(): {write}")
 
 
 def refuse_axis(name: str, axis: str) -> str:
-    """Return the end of an error message for the option `axis` in a call of `name`, a function that takes a list."""
+    """Return the end of an error message for `axis`, an option such as "axis" or "dim", in a call of `name`.
+
+    The function `name` takes a list, which has no axes.
+    """
     return f"a list has no axes, so there is no {axis}; write [{name}(row) for row in rows]"
 
 
 def several_numbers(name: str, args: tuple[object, ...]) -> str:
-    """Return the end of an error message for a call of `name`, which takes a list, with several numbers instead.
+    """Return the end of an error message for a call such as mean(x, y) of a function that takes one list.
 
-    The message says what to write. It is "" if the arguments `args` are not two to six numbers.
+    The message says what to write. It is "" if `args`, the arguments of the call, are not two to six numbers. `name` is
+    the function.
 
     >>> several_numbers("mean", (1.0, 2.0))
     'it takes one list; write mean([x, y])'

@@ -21,7 +21,10 @@ def ratio(a: float, b: float) -> float:
 
 
 def subnormal(x: float) -> float:
-    """Return the relative rounding error of `x`, in units of 1e-15. It is large for a subnormal `x`; at most 1e15."""
+    """Return a bound of the relative error of rounding `x` to a float, in units of 1e-15.
+
+    It is small for most numbers, grows as `x` becomes subnormal, and is at most 1e15.
+    """
     return min(ratio(2.0**-1022, x), 1e15)
 
 

@@ -103,16 +103,17 @@ def digamma_far(log_x: float, inverse: float) -> float:
 
 
 def digamma_near_root(u: float) -> float:
-    """Return digamma(1 + u) for u from 0 to 1."""
+    """Return digamma(1 + u) for u from 0 to 1. It is accurate also near its root in this interval."""
     return (u - (ROOT - 1.0) - ROOT_REST) * polynomial(u - 0.5, DIGAMMA)
 
 
 @cache
 def polygamma_series(order: int) -> tuple[int, float, tuple[float, ...]]:
-    """Return a count of terms, the number (order - 1)!, and the coefficients of the asymptotic series of `polygamma`.
+    """Return (count, (order - 1)!, coefficients): what `polygamma_sum` needs to compute polygamma of the order `order`.
 
-    A derivative of digamma is an infinite sum. `polygamma` adds up as many of its first terms as the count says, and
-    computes the sum of all later terms by the series. There, the series is accurate to all digits of a float.
+    A derivative of digamma is an infinite sum. `polygamma_sum` adds up its first `count` terms, and computes the sum of
+    all later terms by an asymptotic series with these coefficients. There, the series is accurate to all digits of a
+    float.
     """
     start, factor = 12 + order, math.factorial(order - 1)
     found = []
@@ -159,22 +160,22 @@ def reflected(order: int, cotangent: float) -> float:
 
 
 def erfinv_step(guess: float, missing: float) -> float:
-    """Return a better guess at the y for which erf(y) = x, by Halley's method.
+    """Return a better approximation to the y for which erf(y) = x than `guess`, by one step of Halley's method.
 
-    `missing` is erf(guess) - x, times exp(guess**2).
+    `missing` is (erf(guess) - x) * exp(guess**2).
     """
     newton = HALF_SQRT_PI * missing
     return guess - newton / (1.0 + guess * newton)
 
 
 def fraction(size: float) -> float:
-    """Return how far a positive number is above the nearest integer; the result is from -0.5 to 0.5, and exact."""
+    """Return how far the positive number `size` is above its nearest integer: an exact number from -0.5 to 0.5."""
     rest = size % 1.0
     return rest - 1.0 if rest > 0.5 else rest
 
 
 def cotangent(rest: float) -> float:
-    """Return cot(pi * rest) for a number from -0.5 to 0.5; inf at 0."""
+    """Return cot(pi * rest) for a `rest` from -0.5 to 0.5; inf if it is 0."""
     near = math.fabs(rest)
     found = ieee.div(1.0, math.tan(pi * near)) if near <= 0.25 else math.tan(pi * (0.5 - near))
     return -found if rest < 0.0 else found

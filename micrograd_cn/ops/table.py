@@ -617,7 +617,7 @@ def _fraction(size: Any) -> Any:
 
 
 def _cotangent(rest: Any) -> Any:
-    """Return cot(pi * rest) for a number from -0.5 to 0.5, by a formula that other libraries can differentiate."""
+    """Return cot(pi * rest) for a `rest` from -0.5 to 0.5, by a formula that other libraries can differentiate."""
     near = where(less(rest, 0.0), -rest, rest)
     steep = less_equal(near, 0.25)
     tangent = tan(math.pi * where(steep, near, 0.5 - near))
@@ -853,7 +853,8 @@ _floor_div: Op = Op(
 class _Polygamma(Op):
     """The operation that computes the derivative of order `order` of digamma.
 
-    It is pickled by its order, because it is not in the table of operations.
+    There is one for each order, so they are not in the table of operations. A pickle refers to the operation by its
+    order.
     """
 
     def __init__(self, order: int) -> None:
@@ -882,7 +883,7 @@ def _polygamma(order: int) -> Op:
 
 @cache
 def _polygamma_above(order: int) -> Op:
-    """Return the operation that computes the derivative of order `order` of digamma for x >= 0."""
+    """Return an operation for the derivative of order `order` of digamma, which is right for x >= 0 alone."""
     start, _, _ = special.polygamma_series(order)
     return Op(
         f"polygamma{order}_above",

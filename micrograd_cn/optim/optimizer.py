@@ -27,13 +27,16 @@ States: TypeAlias = list[dict[str, float]]  # one dict for each parameter
 
 
 class MachineCode(Protocol):
-    """The type of an object that does the work of optimisers in machine code; the compiler has such an object."""
+    """The type of an object that does the work of optimisers in machine code.
+
+    The compiler assigns such an object to `machine_code`.
+    """
 
     def step(self, optimizer: Optimizer) -> bool:
-        """Take a step and return True, or return False if Python code shall take it."""
+        """Take a step of `optimizer` and return True, or return False if Python code has to take it."""
 
     def clear_gradients(self, parameters: list[Value]) -> bool:
-        """Set gradients to 0 and return True, or return False if Python code shall do so."""
+        """Set the gradients of `parameters` to 0 and return True, or return False if Python code has to do so."""
 
 
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
@@ -82,7 +85,10 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
 
 
 def _instead_of(item: Any) -> str:
-    """Return the end of a message about parameters that contain `item`, which is no `Value`: what to write instead."""
+    """Return the end of an error message about `item`, which is no `Value` but was passed among the parameters.
+
+    The text says what to write instead. It is "" if that is not known.
+    """
     if hasattr(item, "parameters"):
         return "; write [p for part in parts for p in part.parameters()]"
     if isinstance(item, Mapping):
@@ -132,7 +138,7 @@ def refuse_closure() -> NoReturn:
 
 
 def refuse_options(optimizer: Optimizer, wrong: Iterable[str]) -> None:
-    """Raise TypeError if `wrong` is not empty. It has names of options that the optimiser does not have."""
+    """Raise TypeError if `wrong`, which has the names of options that `optimizer` does not have, is not empty."""
     ops_options.refuse_options(type(optimizer).__name__, wrong, INSTEAD, optimizer.options)
 
 
@@ -193,7 +199,7 @@ class Optimizer:
         learning_rate = Absent("read and set optimizer.lr")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let a class of this package refuse assignments to options that it does not have."""
+        """Make the optimisers of this package raise an error for an assignment to an option that they do not have."""
         super().__init_subclass__(**kwargs)
         if is_of_this_package(cls) and "options" in vars(cls):
             for name in {*SOME_OPTIONS, *MEANT, *ELSEWHERE} - {*cls.options}:
@@ -298,7 +304,7 @@ maximize=False>
         self.lazy_state = states
 
     def match_state(self) -> None:
-        """Give each parameter its own state if users have replaced or exchanged items of the list `parameters`.
+        """Put the states in the order of `parameters`, if users have replaced or exchanged items of this list.
 
         A parameter that is new in the list begins with zeros, and with a count of 0 steps, as in PyTorch. But if users
         have assigned another list, all of whose items are new, as for an optimiser that was pickled without its model,
@@ -406,7 +412,7 @@ maximize=False>
             self._count_skipped()
 
     def _count_skipped(self) -> None:
-        """Count the current step in `skipped` for every parameter that has no gradient."""
+        """Add 1 to the count in `skipped` for every parameter that has no gradient."""
         for i, p in enumerate(self.parameters):
             if not p.requires_grad or p._grad is None:
                 self.skipped[i] = self.skipped.get(i, 0) + 1
@@ -443,7 +449,7 @@ maximize=False>
         return self.lr
 
     def check_parameter_count(self, count: int) -> None:
-        """Raise ValueError unless there are still `count` parameters, as many as when this optimiser was made."""
+        """Raise ValueError unless the optimiser has `count` parameters, which is their number when it was made."""
         if count == 0 and self.parameters:
             raise ValueError(
                 f"the list `state` of {type(self).__name__} is empty, although it has an item for each parameter at "
@@ -458,8 +464,8 @@ maximize=False>
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradient of every parameter to 0, or to None.
 
-        After `zero_grad(set_to_none=True)`, `step` leaves alone each parameter to which `backward` has not sent a
-        gradient since.
+        After `zero_grad(set_to_none=True)`, `step` does not change a parameter to which no later `backward` has sent a
+        gradient.
 
         >>> from micrograd_cn.optim import SGD
         >>> p = Value(1.0)
@@ -477,7 +483,7 @@ maximize=False>
             p._grad = grad
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a dict with the options, the count of steps and the state of every parameter, for `load_state_dict`.
+        """Return a dict for `load_state_dict`: the options, the count of steps and the parameters' states.
 
         If steps have left some parameters alone, the dict also has the list "skipped": for each parameter, the count of
         the steps that have left it alone.
@@ -496,14 +502,14 @@ maximize=False>
         return found
 
     def _check_options(self) -> None:
-        """Raise the error of the constructor for an option that users have set to something wrong, such as a text."""
+        """Raise the error of the constructor if users have set an option to something wrong, such as a text."""
         if is_of_this_package(type(self)):
             self._with_options({name: getattr(self, name) for name in self.options})
 
     def _with_options(self, options: Mapping[str, Any]) -> Self:
-        """Return a new optimiser of the same class and parameters that has these options.
+        """Return a new optimiser of the same class, with the same parameters and the options `options`.
 
-        The `__init__` of a user's subclass may take other options, or change them. In this case, the function calls the
+        The `__init__` of a user's subclass may take other options, or change them. In this case, this method calls the
         `__init__` of the base class that defines the attribute `options`.
 
         Raises:
@@ -530,7 +536,8 @@ maximize=False>
 
         Raises:
             ValueError: an entry is missing, unexpected or out of range, or the count of parameters differs.
-            TypeError: an entry is not a number, or a part is not a dict or list.
+            TypeError: an entry is not a number, or `state` or something in it is not a dict or list where it should be
+                one.
 
         >>> from micrograd_cn.optim import Adam
         >>> optimizer = Adam([Value(1)])
@@ -579,17 +586,26 @@ maximize=False>
 
 
 def _takes(function: Any, name: str) -> bool:
-    """Return whether the Python function `function` has a parameter, or another local variable, of this name."""
+    """Return whether `function` has a parameter, or another local variable, with the name `name`.
+
+    If it is not written in Python, this is not known, and the result is False.
+    """
     return name in getattr(getattr(function, "__code__", None), "co_varnames", ())
 
 
 def _is_given(x: Any, given: Any) -> bool:
-    """Return whether `x`, the value of an optimiser's option, equals `given`. A list is compared as a tuple."""
+    """Return whether an optimiser's attribute `x` is the option `given`, with which the optimiser was made.
+
+    A list such as `betas` is kept as a tuple, so it is compared as a tuple.
+    """
     return bool(x == (tuple(given) if isinstance(given, list) else given))
 
 
 def _in_class(kind: type, name: str) -> Any:
-    """Return the attribute `name`, such as a property, that the class `kind` or a base has; None if there is none."""
+    """Return the attribute `name` from the class `kind` or the nearest base that has it; None if there is none.
+
+    A property is returned itself, and not its value.
+    """
     return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
 
 
@@ -641,11 +657,11 @@ def refuse_misspelt_options(optimizer: Optimizer) -> None:
 
 
 def look_for_mistakes(optimizer: Optimizer) -> None:
-    """Look for mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
+    """Warn of mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
 
-    An optimiser calls this before some of its steps. It warns if a model has another leaf in the place of a parameter,
-    or if `backward` has reached none of the optimiser's parameters. A node is outdated if it was computed before a step
-    changed its operands.
+    An optimiser calls this before some of its steps. It warns if a model has got a parameter that is in no optimiser,
+    in the place of another or in addition, or if `backward` has reached none of the optimiser's parameters. A node is
+    outdated if it was computed before a step changed its operands.
 
     Raises:
         TypeError: a model has lost parameters.
@@ -672,7 +688,7 @@ _models: WeakKeyDictionary[Optimizer, list[tuple[weakref.ref[Model], list[Value]
 
 
 def warn_of_replaced(optimizer: Optimizer) -> None:
-    """Warn if a model has another leaf in the place of one that the optimiser got, and no optimiser has this leaf."""
+    """Warn if a model no longer has a leaf that `optimizer` got, but has another leaf that is in no optimiser."""
     for reference, before in _models.get(optimizer, ()):
         model = reference()
         now = before if model is None else model.parameters()
@@ -690,11 +706,11 @@ def warn_of_replaced(optimizer: Optimizer) -> None:
 
 
 def warn_of_added(optimizer: Optimizer) -> None:
-    """Warn if a model has got a parameter since the optimiser was made, and no optimiser has this parameter.
+    """Warn if a model has got a parameter since `optimizer` was made, and this parameter is in no optimiser.
 
-    The parameter counts only if it was there when the optimiser last looked, has got another gradient since then, and
-    has still the same number. So an input that each call keeps as a new leaf does not count, and neither does a
-    parameter that the user's code trains.
+    A parameter is only warned of if it was there at the last look, its gradient has changed since then, and its number
+    has not. So nothing trains it. An input does not count if each call of the model keeps it as a new leaf, and neither
+    does a parameter that the user's own code trains.
     """
     if not (models := _models.get(optimizer, ())):
         return
@@ -726,7 +742,7 @@ _added: WeakKeyDictionary[Optimizer, dict[Value, tuple[float | None, float]]] = 
 
 
 def _without_optimizer(model: Model) -> list[tuple[str, Value]]:
-    """Return the parameters of `model` that are trained but in no optimiser, each with its path."""
+    """Return the parameters of `model` that require a gradient but are in no optimiser, each with its path."""
     optimizers = [x for x in gc.get_objects() if issubclass(type(x), Optimizer)]
     held = {p for each in optimizers for p in vars(each).get("parameters", ())}
     return [(path, p) for path, p in model.named_parameters() if p.requires_grad and p not in held]
@@ -747,7 +763,12 @@ def copy_states(states: States) -> States:
 
 
 def _count(name: str, x: Any) -> int:
-    """Return `x`, an int of at least 0, or else raise TypeError or ValueError. The message begins with `name`."""
+    """Return `x` if it is an int of at least 0. Error messages begin with `name`.
+
+    Raises:
+        TypeError: `x` is not an int.
+        ValueError: `x` is negative.
+    """
     if isinstance(x, bool) or not isinstance(x, int):
         raise TypeError(f"{name} must be an int, got {x!r}")
     if x < 0:
@@ -756,7 +777,7 @@ def _count(name: str, x: Any) -> int:
 
 
 def _check_keys(name: str, what: str, given: Any, expected: set[str], optional: Iterable[str] = ()) -> None:
-    """Raise TypeError or ValueError if `given` is not a dict with the keys in `expected`.
+    """Raise TypeError if `given` is no dict, or ValueError if its keys are not those in `expected`.
 
     A key that is also in `optional` may be missing. Messages begin with `name`, the name of the optimiser, and call the
     dict `what`.

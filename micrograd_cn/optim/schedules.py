@@ -33,7 +33,10 @@ INSTEAD = {
 
 
 class _Schedule:
-    """The base class of schedules. PyTorch's have a method `step`; here it raises an error that says what to write."""
+    """The base class of schedules. Its attribute `step` raises an error that says what to write.
+
+    PyTorch's schedules have a method of this name.
+    """
 
     if not TYPE_CHECKING:
         step = Absent(f"write {SET_RATE} before each optimizer.step()")
@@ -98,7 +101,7 @@ class step_lr(_Schedule):
     Args:
         lr: learning rate of the first `step_size` steps.
         step_size: how many steps in a row have the same rate.
-        gamma: the factor from one rate to the next.
+        gamma: the factor by which the rate is multiplied.
 
     Raises:
         ValueError: `lr` or `gamma` is negative, inf or nan, or `step_size` is not an int of at least 1.
@@ -202,13 +205,16 @@ class warmup(_Schedule):
 
 
 def _is_advice_for(write: str, known: Collection[str]) -> bool:
-    """Return whether the advice `write`, such as "write steps=...", fits a schedule that has the options `known`."""
+    """Return whether `write`, such as "write steps=...", is advice for a schedule that has the options `known`.
+
+    Advice that names an option is right only if the schedule has this option.
+    """
     option = write.removeprefix("write ").partition("=")[0]
     return not option.isidentifier() or option in known
 
 
 def _check_first_rate(name: str, lr: Any) -> None:
-    """Raise an error if `lr` is no learning rate.
+    """Raise an error if `lr`, the first argument of a schedule, is no learning rate. Messages begin with `name`.
 
     Users of PyTorch might pass an optimiser by mistake, because PyTorch's schedules take one.
 
@@ -225,7 +231,7 @@ def _check_first_rate(name: str, lr: Any) -> None:
 
 
 def _between(a: float, b: float, part: float) -> float:
-    """Return a + part * (b - a), computed in such a way that the result is exact for part = 0 and part = 1."""
+    """Return a + part * (b - a), which is exactly a for part = 0 and exactly b for part = 1."""
     return a * (1.0 - part) + b * part
 
 

@@ -17,9 +17,9 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr * g, with g = p.grad + weight_decay * p.
 
-    With momentum, the step is p -= lr * b, with the buffer b = momentum * b + (1 - dampening) * g. After the first step
-    the buffer is g, without dampening. With nesterov, the step is p -= lr * (g + momentum * b) (Sutskever et al. 2013).
-    With maximize, -p.grad stands in place of p.grad. PyTorch computes the same.
+    With momentum, the step is p -= lr * b, with the buffer b = momentum * b + (1 - dampening) * g. In the first step
+    the buffer is g itself. With nesterov, the step is p -= lr * (g + momentum * b) (Sutskever et al. 2013). With
+    maximize, -p.grad stands in place of p.grad. PyTorch computes the same.
 
     Args:
         parameters: the `Value`s to train, which must be leaves.

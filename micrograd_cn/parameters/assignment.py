@@ -1,4 +1,4 @@
-"""Assign to an attribute of a model, unless the model would lose parameters by it."""
+"""Assign to an attribute of a model, unless parameters of the model would be lost by this."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ set_attribute = object.__setattr__  # a name of its own, for speed
 
 
 def assign(model: Model, name: str, x: Any) -> None:
-    """Assign `x` to an attribute, unless it would replace parameters by something that is never trained.
+    """Set the attribute `name` of `model` to `x`, unless `x` would replace parameters and is never trained.
 
     This is the `__setattr__` of `Module` and of users' classes. It raises TypeError for numbers and constants. For
     values computed from the parameters, it raises TypeError, or warns if they may be a state that the model computes.
@@ -68,7 +68,10 @@ def assign(model: Model, name: str, x: Any) -> None:
 
 
 def assign_with_slots(model: Model, name: str, x: Any) -> None:
-    """Assign `x` to an attribute, as `assign` does: the `__setattr__` of users' classes that have `__slots__`."""
+    """Set the attribute `name` of `model` to `x`, as `assign` does, for a class that has `__slots__`.
+
+    This is the `__setattr__` of users' classes that have `__slots__`.
+    """
     old: Any = dict(of_module(model)).get(name, x)
     if old is not x and name not in model.__dict__:
         if context.active and context.here().no_grad:
@@ -78,10 +81,10 @@ def assign_with_slots(model: Model, name: str, x: Any) -> None:
 
 
 def delete(model: Model, name: str) -> None:
-    """Delete an attribute, and forget the places of the parameters in it.
+    """Delete the attribute `name` of `model`, and forget where parameters were in it.
 
-    This is the `__delattr__` of `Module` and of users' classes. A later attribute of the same name is not compared with
-    these places.
+    This is the `__delattr__` of `Module` and of users' classes. So a later attribute of the same name may have anything
+    where the deleted one had parameters.
     """
     object.__delattr__(model, name)
     if (record := records.get(id(model))) is not None:
@@ -90,9 +93,9 @@ def delete(model: Model, name: str) -> None:
 
 
 def _before_replacing(model: Model, name: str, old: Any, x: Any) -> None:
-    """Raise TypeError, or warn, if the model would lose parameters when `x` replaces `old`, its attribute `name`.
+    """Raise TypeError, or warn, if `model` would lose parameters when `x` replaces `old`, its attribute `name`.
 
-    Otherwise, take note of the places of the parameters in `x`.
+    If there is no error, record where `x` has parameters.
     """
     if type(old) is not list and not may_hold_leaves(old):  # asked first, since the other questions take longer
         return
@@ -118,10 +121,11 @@ def _before_replacing(model: Model, name: str, old: Any, x: Any) -> None:
 
 
 def _compare_objects(model: Model, name: str, old: Any, x: Any) -> None:
-    """Raise TypeError, or warn, if an object in `x` has something never trained where one in `old` has a parameter.
+    """Raise TypeError, or warn, if an object in `x` has a number or computed value where `old` has a parameter.
 
-    `old` is the attribute `name` of `model`, and `x` is the new one. The objects are those of users' classes, such as
-    dataclasses, and modules. A module of another class may have a number where the old one has a parameter.
+    `old` is the attribute `name` of `model`, and `x` is the new one. The objects are modules and objects of users'
+    classes, such as dataclasses. If a module in `x` is of another class than the one in `old`, it may have a number
+    there.
     """
     if isinstance(old, Model) and type(x) is not type(old):
         return
@@ -145,7 +149,10 @@ def _compare_objects(model: Model, name: str, old: Any, x: Any) -> None:
 
 
 def _are_alike(old: Any, x: Any, path: tuple[Any, ...]) -> bool:
-    """Return whether the modules on the way along `path` in `x` are of the classes of those in `old`."""
+    """Return whether `old` and `x` have modules of the same classes on the way to `path`.
+
+    `path` is a tuple of names, keys and indices, which exists in both.
+    """
     for key in path:
         if isinstance(old, Model) and type(x) is not type(old):
             return False
@@ -157,7 +164,7 @@ def _refuse_numbers(model: Model, name: str, old: Any, x: Any, write: str) -> No
     """Raise TypeError if `x`, which has numbers, would replace parameters in `old`, the attribute `name` of `model`.
 
     It is no error if the rest of the model still has these parameters, or if `x` has as many parameters as `old`.
-    `write` is the code, for the message, that changes the numbers of parameters instead.
+    `write` is code for the message: it changes the numbers of the parameters, which is what the user should do instead.
     """
     held = leaves_to_train(old)
     if len(leaves_to_train(x)) >= len(held) or held <= leaves_beside(model, name):
@@ -173,8 +180,8 @@ def _refuse_numbers(model: Model, name: str, old: Any, x: Any, write: str) -> No
 def _refuse_computed(model: Model, name: str, old: Any, x: Any, inside: str = "") -> None:
     """Raise TypeError if values in `x` were computed from parameters in `old`, which `model` would lose.
 
-    `old` is the attribute `name` of `model`, and `x` replaces it. If `inside` is not "", `old` and `x` are parts of the
-    old and of the new attribute, at the same place, and `inside` is the code that leads there, such as ".w".
+    `old` is the attribute `name` of `model`, and `x` replaces it. If `inside` is not "", `old` and `x` are objects
+    inside the old and the new attribute, and `inside` is the code that leads to them, such as ".w".
 
     There is a warning and no error if the value may be a state. It may be a state in a call of a model, if it also
     depends on another leaf that something refers to, or if a variable has the old parameter. In `__init__`, after which
@@ -217,9 +224,10 @@ def _refuse_computed(model: Model, name: str, old: Any, x: Any, inside: str = ""
 
 
 def _refuse_constants(model: Model, name: str, old: Any, x: Any) -> None:
-    """Raise TypeError if `old`, the attribute `name` of `model`, has parameters, and the new `x` has constants.
+    """Raise TypeError if `x`, which replaces `old`, has constants, and `old` has parameters that `x` has not.
 
-    The constants are results of operations inside `no_grad()`, as in `m.w = m.w - lr * m.w.grad`.
+    `old` is the attribute `name` of `model`. The constants are results of operations inside `no_grad()`, as in `m.w =
+    m.w - lr * m.w.grad`.
     """
     new = [item for _, item in walk(x, descends_always) if isinstance(item, Value)]
     if not any(item._is_constant_result for item in new):
@@ -235,9 +243,9 @@ def _refuse_constants(model: Model, name: str, old: Any, x: Any) -> None:
 
 
 def _assignment(path: str, x: Any, new: str) -> str:
-    """Return code, for a message, that assigns to the data of the parameters in `x`. `path` is the code for `x`.
+    """Return code, for a message, that assigns to the data of each parameter in `x`, such as "model.w.data = 0.5".
 
-    `new` is the code for the number that is assigned to one parameter.
+    `path` is the code for `x`, such as "model.w", and `new` is the code for the number that is assigned.
     """
     if isinstance(x, Value):
         return f"{path}.data = {new}"
@@ -249,10 +257,10 @@ def _assignment(path: str, x: Any, new: str) -> str:
 
 
 def _warn_of_argument(model: Model, name: str, x: Value) -> None:
-    """Warn if the leaf `x`, the new attribute `name` of `model`, is an argument of a call of `model` that is running.
+    """Warn if the leaf `x` becomes the attribute `name` of `model` in a call of `model` that got it as an argument.
 
-    The leaf becomes a parameter, although the user probably wants to look at an input later. There is no warning if the
-    leaf is a parameter of a model whose call is running, because this model has it anyway.
+    The leaf becomes a parameter, although the user probably only wants to look at an input later. There is no warning
+    if the leaf is a parameter of a model whose call is running, because it is a parameter already.
     """
     if name not in model.__dict__:
         note_added(model, name, x)
@@ -277,7 +285,11 @@ def _warn_of_argument(model: Model, name: str, x: Value) -> None:
 
 
 def _note_new(model: Model, name: str, x: Any) -> None:
-    """Take note of the places of the parameters in `x`, which becomes a new attribute of `model`."""
+    """Record where `x`, which becomes a new attribute `name` of `model`, has parameters.
+
+    Raises:
+        TypeError: `x` has parameters where none are looked for, such as the keys of a dict.
+    """
     members = members_of_known(type(x))
     if type(x) in COLLECTIONS and name not in model.__dict__:
         note_added(model, name, x)
@@ -291,9 +303,9 @@ def _note_new(model: Model, name: str, x: Any) -> None:
 
 
 def _is_in_a_variable(parameters: Sequence[Value]) -> bool:
-    """Return whether each of `parameters` is in a variable of a running function, or in a dict in such a variable.
+    """Return whether each of `parameters` is in a variable of some running function, or in a dict in such a variable.
 
-    Functions of this package do not count, and neither do dicts with many more items than `parameters`.
+    Functions of this package do not count, and neither do dicts with over 100 items more than `parameters`.
     """
     wanted = {id(p) for p in parameters}
     frame: FrameType | None = sys._getframe(1)

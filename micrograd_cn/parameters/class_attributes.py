@@ -15,7 +15,10 @@ from .model import Model, names_its_parameters, of_this_package
 
 
 def message_of_class(cls: type, name: str, path: str) -> str:
-    """Return the error message for a parameter that is at `path`, in the attribute `name` of the class `cls`."""
+    """Return the error message for a parameter that is found in the attribute `name` of the class `cls`.
+
+    `path` is the path of the parameter in the class, such as "layers.0".
+    """
     return (
         f"{cls.__name__}.{path} is an attribute of the class, where no parameters are looked for, and all instances "
         f"would share it; assign self.{name} in __init__ (in a dataclass, write field(default_factory=lambda: "
@@ -24,7 +27,7 @@ def message_of_class(cls: type, name: str, path: str) -> str:
 
 
 def _attributes_of(cls: type) -> dict[str, Any]:
-    """Return the attributes of a user's class and of its bases, except for those of the classes of this package."""
+    """Return a dict of the attributes of a user's class and of its bases, without those of this package's classes."""
     found: dict[str, Any] = {}
     for base in _users_bases(cls.__mro__):
         found.update(vars(base))
@@ -33,7 +36,10 @@ def _attributes_of(cls: type) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1000)
 def _users_bases(classes: tuple[type, ...]) -> list[type]:
-    """Return the users' classes among `classes`, which are the `__mro__` of a class, with the most general first."""
+    """Return those of `classes` that users have defined, base classes first.
+
+    `classes` is the `__mro__` of a class. Classes of this package and `object` are left out.
+    """
     return [base for base in reversed(classes) if base is not object and not is_of_this_package(base)]
 
 
@@ -67,7 +73,7 @@ def _is_no_instance(owner: type, x: object) -> bool:
 
 
 def parameters_in_class(cls: type[Model]) -> list[tuple[str, Value]]:
-    """Return the attributes of a user's class, and of its bases, that are parameters, each with its name.
+    """Return pairs (name, `Value`) of the attributes of a user's class `cls`, and of its bases, that are parameters.
 
     Parameters in containers are left out, because `refuse_shared` looks for them.
     """
@@ -80,7 +86,7 @@ def parameters_in_class(cls: type[Model]) -> list[tuple[str, Value]]:
 
 
 def _holders_in_class(cls: type) -> list[tuple[type, str, Any]]:
-    """Return the attributes of a user's class and of its bases that are `Value`s, or in which there may be `Value`s.
+    """Return the attributes of a user's class `cls`, and of its bases, that are `Value`s or may contain `Value`s.
 
     Each is a tuple of the class that has the attribute, the name, and the attribute itself.
     """
@@ -100,7 +106,7 @@ _holders: dict[type, tuple[list[int], list[Any], list[tuple[type, str, Any]]]] =
 
 
 def has_holders(cls: type) -> bool:
-    """Return whether `_holders_in_class` found anything when it last looked."""
+    """Return whether `_holders_in_class` found anything in the last call for the class `cls`."""
     return bool(cls in _holders and _holders[cls][2])
 
 
@@ -109,7 +115,8 @@ def refuse_shared(objects: Sequence[Any], model: Model) -> None:
 
     `__init__` may have filled a list of the class, as in `self.layers.append(Layer(2, 1))` after `layers = []` in the
     class. It is no error if the model has some of the parameters in the attribute: a class may have a list of the
-    parameters of all instances. What is in instances of the class does not count: a class may have a list of them.
+    parameters of all instances. Parameters of instances of the class do not count either: a class may have a list of
+    its instances.
 
     Args:
         objects: modules, and objects of other classes, in `model`.

@@ -1,8 +1,8 @@
-"""Wrap four methods of a user's class of models, so the model is checked when an object has just been made.
+"""Wrap four methods of a user's class of models, so each new object is checked.
 
-The methods are `__init__`, `__copy__`, `__deepcopy__` and `__setstate__`. After `__init__`, the model is checked
-for values that would never be trained. After each of the four methods, the places of the model's parameters are noted.
-So a later check can tell whether something else took the place of a parameter.
+The methods are `__init__`, `__copy__`, `__deepcopy__` and `__setstate__`. After `__init__`, the model is checked for
+values that would never be trained. After each of the four methods, it is recorded where the model has its parameters.
+So a later check can tell whether something else is where a parameter was.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .unheld import may_hold_computed, with_unheld_leaves
 def check_after(init: Callable[..., None]) -> Callable[..., None]:
     """Return an `__init__` that runs `init`, the `__init__` of a user's class, and then checks the whole model.
 
-    It raises TypeError if a value in the model would never be trained. Otherwise, it notes the places of the
+    It raises TypeError if a value in the model would never be trained. Otherwise, it records where the model has
     parameters. If the `__init__` of a subclass calls this one, only the `__init__` of the subclass checks the model.
     """
 
@@ -50,7 +50,7 @@ def check_after(init: Callable[..., None]) -> Callable[..., None]:
 def note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
     """Return a method that runs `copy`, a user's `__copy__` or `__deepcopy__`, and returns the copy.
 
-    If the copy is a model of a user's class, the places of its parameters are noted.
+    If the copy is a model of a user's class, the method also records where the copy has parameters.
     """
 
     @functools.wraps(copy)
@@ -66,7 +66,7 @@ def note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
 def note_after(set_state: Callable[..., None]) -> Callable[..., None]:
     """Return a `__setstate__` that runs `set_state`, the `__setstate__` of a user's class.
 
-    Afterwards, the places of the model's parameters are noted.
+    Afterwards, it records where the model has parameters.
     """
 
     @functools.wraps(set_state)

@@ -1,4 +1,4 @@
-"""The entries of a model's state: their names and numbers, and why one is missing."""
+"""The entries of a model's state: their names and numbers, and the reason if a state lacks an entry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from .unheld import may_hold_computed, with_unheld_leaves
 
 
 def as_lists(entry: Any) -> Any:
-    """Return `entry`, an entry of a module's `entries`, with lists in place of arrays and deques."""
+    """Return a copy of `entry` with lists in the place of arrays and deques.
+
+    An entry is a parameter, or parameters in nested lists, as the method `entries` of a module returns it.
+    """
     if is_array(entry):
         entry = entry.tolist()
     if isinstance(entry, (list, deque)):
@@ -40,7 +43,10 @@ def as_lists(entry: Any) -> Any:
 
 
 def data_of(entry: Any) -> Any:
-    """Return `entry`, an entry of a module's `entries`, with the data of each leaf in its place."""
+    """Return the numbers of `entry`, nested like `entry`: the data of each leaf in its place.
+
+    An entry is a parameter, or parameters in nested lists, as the method `entries` of a module returns it.
+    """
     if isinstance(entry, Value):
         return entry.data
     if type(entry) is list:
@@ -50,14 +56,19 @@ def data_of(entry: Any) -> Any:
 
 
 def leaves_of(entry: Any) -> list[Value]:
-    """Return the leaves of `entry`, an entry of a module's `entries`."""
+    """Return a list of the leaves in `entry`.
+
+    An entry is a parameter, or parameters in nested lists, as the method `entries` of a module returns it.
+    """
     if type(entry) is list:
         return entry if ONLY_VALUES.issuperset(map(type, entry)) else [p for x in entry for p in leaves_of(x)]
     return [x for _, x in flatten(as_lists(entry))[0]]
 
 
 def is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
-    """Return whether `x` is one entry of `entries`: a leaf, or a sequence or array that has entries, and nothing else.
+    """Return whether `x` becomes one entry of a model's state: a leaf, or nested sequences or arrays of leaves alone.
+
+    A constant that is a state of the model is no entry, and neither is an empty sequence.
 
     Args:
         x: the object in question.
@@ -83,7 +94,7 @@ def defines_entries(x: object) -> bool:
 
 
 def shape_in_words(tree: object) -> str:
-    """Return the shape of the nested lists or arrays `tree` in words, for error messages."""
+    """Return words for the shape of `tree`, which is nested lists or arrays, such as "a list of 2 x 3"."""
     lengths, tree = [], arrays_to_lists(tree)
     while isinstance(tree, (list, tuple)):
         lengths.append(str(len(tree)))
@@ -95,7 +106,7 @@ def shape_in_words(tree: object) -> str:
 
 
 def why_no_entry(model: Model, entries: Mapping[str, Any], names: list[str]) -> str:
-    """Return the end of an error message about entries that only `model` or only a saved state has.
+    """Return the end of an error message about entries that only `model` has, or only a saved state.
 
     The text says how calls of the model may be the reason; it is "" if they are not. For example, a call of a recurrent
     model may replace its first state, which is a leaf, by a value that it computes. The leaf is an entry of the model's
@@ -123,14 +134,14 @@ def why_no_entry(model: Model, entries: Mapping[str, Any], names: list[str]) -> 
 
 
 def refuse_unsaved(model: Model, entries: Mapping[str, Any]) -> bool:
-    """Raise TypeError if `model` has a computed value that was probably meant to be a parameter.
+    """Raise TypeError if a saved state would lack a computed value that was probably meant to be a parameter.
 
-    Return whether there are constants that operations have computed, some of which may have been found to be states.
+    Otherwise, return whether `model` has constants that operations have computed. Some of these may have been found to
+    be states, which are no entries. `entries` has the entries of the model's state until now.
 
-    Without the error, a saved state would lack the number of this value. `entries` has the entries of the model's
-    state. A value was probably meant to be a parameter if nothing but graphs refers to its leaves, as after
-    `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also raised if an item of a collection was a
-    parameter, and is now something that is never trained.
+    A value was probably meant to be a parameter if nothing but graphs refers to its leaves, as after `m.w = m.w - 0.1 *
+    m.w.grad` in a call of the model. The error is also raised if an item of a collection was a parameter, and is now
+    something that is never trained.
     """
     modules: list[Model] = []
     computed: list[tuple[str, Value]] = []

@@ -1,4 +1,4 @@
-"""Saved models: files of JSON, written in such a way that the old one stays complete until the new one is."""
+"""Write the state of a model to a JSON file, and read it. The old file stays complete until the new one is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the entries of a JSON object as a dict.
 
     Raises:
-        ValueError: a name is there twice, and the dict would have only the last entry of this name.
+        ValueError: two entries have the same name, so the dict would have only the last of them.
+
+    `pairs` has the name and the value of each entry.
     """
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -40,7 +42,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def checked_path(name: str, model: Model, path: object) -> str | os.PathLike[str]:
-    """Return `path`, the argument with which the method `name` of `model`, "save" or "load", was called.
+    """Return `path`, the argument of `model.save` or `model.load`. `name` is the method, "save" or "load".
 
     Raises:
         TypeError: `path` is no path, or the method was called through the class, so `model` is no module.
@@ -60,9 +62,9 @@ def checked_path(name: str, model: Model, path: object) -> str | os.PathLike[str
 
 
 def restore_owner_and_mode(file: int, path: Path, old: os.stat_result) -> None:
-    """Give a new file the owner, group and permissions that `old` has, as far as the system allows.
+    """Give a new file the owner, the group and the permissions of an old file, as far as the system allows.
 
-    `file` is the file's descriptor, and `path` its path.
+    `file` is the descriptor of the new file, `path` is its path, and `old` is what `os.stat` returned for the old file.
     """
     new = os.fstat(file)
     if hasattr(os, "fchown") and (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
@@ -107,7 +109,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it has no JSON object.
+        ValueError: the file does not contain a JSON object.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Refuse parameters where none are looked for: keys of dicts, partial functions, bound methods, classes, tables."""
+"""Raise an error for parameters where none are looked for, as in the keys of a dict or in a `functools.partial`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .model import Model, beginning
 
 
 def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
-    """Raise TypeError if there are parameters in `attributes` where none are looked for, such as the keys of a dict.
+    """Raise TypeError if `attributes` have parameters where none are looked for, such as the keys of a dict.
 
-    It is no error if the model has some of the parameters in the same object also elsewhere.
+    It is no error if the model has some of the parameters of the same dict or the like in other places, too.
 
     Args:
         model: the model, whose class the message names.
-        attributes: pairs of a name and an attribute: all attributes of the model, or only the new one.
+        attributes: pairs of a name and an attribute: all attributes of the model, or only a new one.
     """
     entered = {id(model)}
     waiting = [(f"{name}", x) for name, x in attributes]
@@ -51,10 +51,10 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
 
 
 def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
-    """Return the leaves to train to which `x` refers where no parameters are looked for.
+    """Return the leaves to train to which `x` refers where no parameters are looked for, as in the keys of a dict.
 
-    Each item of the list is a pair: the code behind `x`, such as ".args", that leads to the leaf or to a collection
-    that has it, and the leaf. `owner` is the model or the class that has `x`.
+    Each item of the list is a pair. Its first item is the code behind `x`, such as ".args", that leads to the leaf or
+    to a collection that has it. Its second item is the leaf. `owner` is the model or the class that has `x`.
     """
     held: list[tuple[str, Any]] = []
     if isinstance(x, dict):
@@ -80,11 +80,11 @@ def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
 
 
 def _leaves_of_bound(x: Any, owner: object) -> list[Value]:
-    """Return the leaves to train of `x`, the object of a bound method that `owner` has.
+    """Return the leaves to train of `x`, the object of a bound method that is an attribute of `owner`.
 
-    The list is empty if `x` contains `owner`, or is a model that is being made and may contain it. Of an object that is
-    no module, only leaves and collections of leaves in its attributes count, because it may be a program that has
-    several models.
+    The list is empty if `x` contains `owner`, or if `x` is a model whose `__init__` is running and which may still get
+    `owner`. If `x` is no module, only leaves and collections of leaves in its attributes count, because it may be a
+    program that has several models.
     """
     if x is owner or id(x) in beginning or isinstance(x, type) or members_of_known(type(x)) is None:
         return []
@@ -100,7 +100,7 @@ FIRST_ROWS = 100  # only so many rows of a table are searched for parameters, si
 
 
 def _what_hides(x: Any) -> tuple[str, str]:
-    """Return words for `x`, an object in which no parameters are looked for, and what to write instead."""
+    """Return (kind, advice) for `x`, an object in which no parameters are looked for: what it is, and what to write."""
     if isinstance(x, dict):
         return "a dict with a parameter as a key", "keep the parameters as its values"
     if isinstance(x, type):

@@ -27,7 +27,7 @@ from .states import is_kept
 
 
 def find_parameters(model: Model) -> list[tuple[str, Value]]:
-    """Return a list of the parameters that `named_parameters` yields, each with its path."""
+    """Return a list of pairs (path, parameter), which `model.named_parameters()` yields."""
     found: list[tuple[str, Value]] = []
     seen: set[int] = set()
     sets: list[tuple[str, Any]] = []
@@ -100,8 +100,8 @@ def find_parameters(model: Model) -> list[tuple[str, Value]]:
 def usual_parameters(model: Model) -> list[Value] | None:
     """Return the parameters of a model that consists of modules, lists and leaves alone; None for any other model.
 
-    This function is faster than `named_parameters`, because it makes no paths. If it returns None, call that method,
-    which may also raise an error about the model.
+    This function is faster than the method `named_parameters`, because it makes no paths. If it returns None, call the
+    method, which may raise an error about the model.
     """
     if "." in "".join(model.__dict__):
         return None
@@ -162,9 +162,10 @@ def usual_parameters(model: Model) -> list[Value] | None:
 
 
 def refuse_dotted(model: Model) -> None:
-    """Raise TypeError if an attribute of `model` has the path of a parameter as its name.
+    """Raise TypeError if an attribute of `model` has the path of a parameter, such as "layers.0.b", as its name.
 
-    `setattr(model, path, p)` makes such an attribute: it adds a parameter p, and leaves the one at this path as it was.
+    The user has probably called `setattr(model, path, p)`. This adds a parameter p, but does not change the one at the
+    path.
     """
     held = vars(model)
     for name, x in held.items():
@@ -182,10 +183,11 @@ _asked: ContextVar[frozenset[int]] = ContextVar("micrograd_cn_asked", default=fr
 
 
 def listed_parameters(module: Model) -> list[tuple[str, Value]]:
-    """Return the parameters that a user's method of `module` returns, each with its path in `module`.
+    """Return pairs (path, parameter) for the parameters that a user's own method of `module` returns.
 
-    The method is `named_parameters` if the class overrides it, and `parameters` otherwise. If it is running already, as
-    where it asks for the parameters of another module that contains `module`, the list is empty.
+    The paths begin in `module`. The method is `named_parameters` if the class overrides it, and `parameters` otherwise.
+    If this method is running already, the list is empty. This happens if it asks for the parameters of another module
+    that contains `module`.
 
     Raises:
         TypeError: `parameters` returns something other than `Value`s.
@@ -208,10 +210,10 @@ def listed_parameters(module: Model) -> list[tuple[str, Value]]:
 
 
 def call_parameters(module: Model) -> list[Value]:
-    """Return the parameters that `module.parameters()` returns, as a list. The method may be a user's.
+    """Return a list of the parameters that `module.parameters()` returns, which may be a user's method.
 
     Raises:
-        TypeError: a user's class has a property of this name instead.
+        TypeError: the class has an attribute `parameters` that is no method, such as a property.
     """
     method = module.parameters
     if not callable(method):
@@ -228,7 +230,7 @@ _by_first: dict[int, int] = {}  # for the id of each such first parameter, the i
 
 
 def note_listed(model: Model, first: Value, last: Value, count: int) -> None:
-    """Take note of the first and the last parameter that `model` had when it was listed, and of their count."""
+    """Record the first and the last parameter that `model` had when its parameters were listed, and their count."""
     known = id(model)
     if known not in _listed:
         if isinstance(model, tuple):  # Python does not tell when such an object is gone, see `record_of`
@@ -247,10 +249,11 @@ def note_listed(model: Model, first: Value, last: Value, count: int) -> None:
 
 
 def models_in(parameters: Sequence[Value]) -> list[tuple[weakref.ref[Model], list[Value]]]:
-    """Return references to the models whose parameters are in `parameters`, each with a list of its parameters.
+    """Return the models whose parameters are in `parameters`, each as a pair: a weak reference, and its parameters.
 
-    These are models whose parameters stand there in the order in which they were last listed. To be fast, the search
-    ends after MAX_OTHERS parameters at which no model begins.
+    A model is found by its first and its last parameter: they must be as far apart in `parameters` as they were when
+    the parameters of the model were last listed. To be fast, the search ends after MAX_OTHERS parameters at which no
+    model begins.
     """
     found, i, others = [], 0, 0
     while i < len(parameters) and others < MAX_OTHERS:
@@ -275,10 +278,10 @@ def _has_leaf(model: Model | None, leaf: Value) -> bool:
 
 
 def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
-    """Raise TypeError, or warn, if a model has lost some of its parameters.
+    """Raise TypeError, or warn, if a model has lost some of the parameters that it had when they were last listed.
 
-    The models are those whose first parameter was one of `parameters` when their parameters were last listed. A model
-    with a method `parameters` of its own is left out.
+    The models are those whose first parameter was one of `parameters`. A model with a method `parameters` of its own is
+    left out.
     """
     wanted = {*map(id, parameters)}
     for known in [known for known, (first, _, _) in [*_ends.items()] if first in wanted]:

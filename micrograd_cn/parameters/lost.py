@@ -26,13 +26,14 @@ from .unheld import with_unheld_leaves
 
 
 def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
-    """Raise TypeError if a place in a collection of `model` had a parameter, and now has something never trained.
+    """Raise TypeError if an item of a collection in `model` was a parameter, and is now something never trained.
 
     Three things are never trained: a number, a constant that an operation computed, and a value whose only leaves are
     those that were replaced. If a value also depends on other leaves, there is only a warning.
 
-    Otherwise, take note of the places of the parameters. Also take note of constants that calls have put into a
-    collection that had no parameters at the end of `__init__`: these are states, and no parameters.
+    If there is no error, the function records where the collections have parameters now. It also marks constants that
+    calls have put into a collection that had no parameters at the end of `__init__`: these are states, and no
+    parameters.
 
     Args:
         model: a module of a user's class. Its attributes are looked at, and not the modules inside it.
@@ -80,14 +81,14 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
 
 
 def _compare_places(model: Model, name: Any, x: Any, old: Places, numbers: int, root: Model) -> None:
-    """Raise TypeError, or warn, if a place in `x` that had a parameter now has something never trained.
+    """Raise TypeError, or warn, if something in `x` was a parameter, and is now something never trained.
 
     Args:
         model: the module that has the collection.
         name: the name of the attribute, or None if the module itself is the collection.
         x: the collection.
-        old: the places of the parameters in it before.
-        numbers: how many plain numbers are in it now.
+        old: where the parameters were in the collection when it was last looked at.
+        numbers: how many plain numbers are in the collection now.
         root: the model whose parameters are listed.
     """
     now = dict(contents(x))
@@ -138,11 +139,13 @@ def _compare_places(model: Model, name: Any, x: Any, old: Places, numbers: int, 
 
 
 def warn_of_computed(kind: type[Model], code: str, op: Op) -> None:
-    """Warn that a parameter was replaced by a value that is computed from it, and that may be a state.
+    """Warn that an attribute or item was a parameter, and is now a value that is computed from this parameter.
+
+    The value may be a state of the model, so this is no error.
 
     Args:
         kind: the class of the model.
-        code: the code, behind the name of the model, for the attribute or item that had the parameter, as in ".h".
+        code: the code that leads from the model to the attribute or item, as in ".h".
         op: the operation that computed the value.
     """
     where = f"{kind.__name__}{code}"

@@ -1,6 +1,7 @@
 """List the members of an object, and walk through all of them.
 
-Members are attributes, also those in `__slots__`, items of collections, and elements of arrays.
+Members are attributes (also those in `__slots__`), items of collections, and elements of arrays. A function `of_...`
+returns an object's members as pairs of a name, key or index, and the member.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Members: TypeAlias = Callable[[Any], Iterable[tuple[Any, Any]]]
 
 
 def of_leaf(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return no members: a `Value` has none, and the items of a set are left out because they have no order."""
+    """Return (), because a `Value` has no members. The items of a set are left out, because they have no order."""
     return ()
 
 
@@ -54,7 +55,10 @@ def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def elements(x: Any) -> list[Any]:
-    """Return the elements of an array. The method `ravel` of an `np.matrix` would return a matrix of one row."""
+    """Return a flat list of the elements of an array.
+
+    The attribute `A1` of an `np.matrix` is a flat array. Its method `ravel` would return a matrix of one row.
+    """
     found: list[Any] = getattr(x, "A1", x).ravel().tolist()
     return found
 
@@ -96,7 +100,7 @@ OF_ARRAYS = frozenset([_of_array, _of_users_array])
 
 
 def of_hiding(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return no members, since no parameters are looked for in some objects, such as a class or a bound method.
+    """Return (), because no parameters are looked for in an object such as a class or a bound method.
 
     If there are parameters in such an object, `refuse_hidden` raises an error.
     """
@@ -104,7 +108,7 @@ def of_hiding(x: object) -> Iterable[tuple[Any, Any]]:
 
 
 def _with_attributes(items: Members) -> Members:
-    """Return a function that lists an object's items, as the function `items` does, and then its attributes.
+    """Return a function that lists what the function `items` lists of an object, and then the object's attributes.
 
     Use the result for an object whose class is a user's subclass of list, dict and the like.
     """
@@ -123,7 +127,7 @@ known_slots: dict[type, list[tuple[str, Any]]] = {}  # the `__slots__` of a clas
 
 
 def members_of(cls: type) -> Members | None:
-    """Return the function that lists the members of an object of class `cls`, and store it in the dict `known_members`.
+    """Return the function that lists the members of objects of the class `cls`, and store it in `known_members`.
 
     Return None instead of a function if parameters are not looked for inside such an object.
     """
@@ -159,7 +163,7 @@ def members_of(cls: type) -> Members | None:
 
 
 def members_of_known(cls: type) -> Members | None:
-    """Return the function that `members_of` returns for this class. It is kept in a dict, so later calls are faster."""
+    """Return the function that `members_of` returns for `cls`. It is looked up in a dict first, which is faster."""
     return known_members[cls] if cls in known_members else members_of(cls)
 
 
@@ -169,12 +173,12 @@ def is_array(x: object) -> bool:
 
 
 def walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[str, Any]]:
-    """Yield the module or container `root`, then everything inside it, each with its path, in preorder.
+    """Yield `root`, a module or container, and then everything inside it, each with its path, in preorder.
 
-    The function yields `Value`s, and whatever may contain them: modules, dicts, sequences, arrays, sets and objects of
-    other classes. `descends(x)` says whether to go on to what is inside x. What is inside a set is never yielded. An
-    object that contains itself is not yielded again inside itself. An object of another class is yielded only once,
-    and everything else once for each of its places.
+    Each item is a pair: a path such as "layers.0.w.1", and a `Value`, or an object that may contain some: a module,
+    dict, sequence, array, set or object of another class. `descends(x)` says whether to go on to what is inside x. What
+    is inside a set is never yielded. An object that contains itself is not yielded again inside itself. An object of
+    another class is yielded only once, and everything else as often as it is found.
     """
     objects: set[int] = set()
     levels: list[tuple[str, frozenset[int], Iterator[tuple[Any, Any]]]] = [("", frozenset(), iter([("", root)]))]
@@ -203,7 +207,7 @@ def walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[str
 
 
 def descends_always(x: object) -> bool:
-    """Return True: `walk` shall go into every object."""
+    """Return True. Pass this function to `walk`, as `descends`, to go into every object."""
     return True
 
 
@@ -212,10 +216,11 @@ COLLECTIONS = (list, tuple, dict, deque)
 
 
 def contents(x: Any, in_modules: bool = False) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield the `Value`s and plain numbers in `x`, each with the names, keys and indices that lead to it.
+    """Yield the `Value`s and plain numbers in `x`, each as a pair: its path, and the `Value` or number.
 
-    An array of numbers is yielded as if it were one number. What is in modules, `x` or others inside it, is left out
-    unless `in_modules` is true. Every collection is entered once.
+    The path is a tuple of the names, keys and indices that lead to it. An array of numbers is yielded as if it were one
+    number. What is in modules, `x` or others inside it, is left out unless `in_modules` is true. Every collection is
+    entered once.
     """
     entered: set[int] = set()
     waiting: list[tuple[tuple[Any, ...], Any]] = [((), x)]
@@ -235,7 +240,10 @@ def _is_number(x: object) -> bool:
 
 
 def code_of(x: Any, path: tuple[Any, ...]) -> str:
-    """Return the code that leads from `x` to what is at `path` in it, such as ".W[0]", for messages."""
+    """Return the code that leads from `x` to the object at `path` in it, such as ".W[0]", for messages.
+
+    `path` is a tuple of names, keys and indices, as `contents` yields it.
+    """
     code = ""
     for key in path:
         if is_array(x):
@@ -266,7 +274,7 @@ def items_if_values(x: Any) -> Any:
 
 
 def values_in(x: Any) -> Sequence[Value]:
-    """Return the `Value`s in `x`, also in nested collections and objects, but not in modules."""
+    """Return the `Value`s in `x`, which may be in nested collections and objects, but not those in modules."""
     items: Sequence[Value] | None = items_if_values(x)
     if items is not None:
         return items
@@ -274,18 +282,18 @@ def values_in(x: Any) -> Sequence[Value]:
 
 
 def leaves_to_train(x: Any) -> set[Value]:
-    """Return the leaves in `x`, also in modules and their parts, that are trained."""
+    """Return the set of leaves in `x`, also in modules inside it, that require a gradient."""
     found = [item for _, item in walk(x, descends_always) if isinstance(item, Value)]
     return {item for item in found if item.op is None and item.requires_grad}
 
 
 def leaves_beside(model: Model, name: str) -> set[Value]:
-    """Return the parameters of `model` that are in other attributes than `name`."""
+    """Return the parameters of `model` that are in its attributes other than `name`."""
     return leaves_to_train([held for key, held in of_module(model) if key != name])
 
 
 def leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
-    """Yield the leaf `Value`s in the set `held`, and those inside its items."""
+    """Yield the leaf `Value`s in the set `held`, and those inside the items of the set."""
     for item in held:
         for _, x in walk(item, lambda _: True):
             if isinstance(x, (set, frozenset)):
@@ -295,7 +303,11 @@ def leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
 
 
 def is_part_of(module: Model, x: object) -> bool:
-    """Return whether `x`, an object found in `module`, is `module` itself or an object that is no module."""
+    """Return whether `x` is `module` itself, or no module.
+
+    If this decides whether `walk` goes into an object, `walk` yields the modules inside `module`, but does not enter
+    them.
+    """
     return x is module or not isinstance(x, Model)
 
 

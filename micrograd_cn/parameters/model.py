@@ -1,6 +1,7 @@
-"""Define `Model`, the base class of `Module`, as far as the functions of this folder use a model.
+"""`Model`, the base class of `Module`, with only the methods that the functions of this folder call.
 
-The functions of this module tell which methods of `Module` a user's class overrides, and which models are called now.
+The functions of this module find out which methods of `Module` a user's class overrides, and which models are being
+called now.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class Model:
-    """The base class of `Module`, with what the functions of this folder use of it."""
+    """The base class of `Module`, with only the methods that the functions of this folder call."""
 
     expands_in_repr = True  # whether `repr` also shows the modules inside this one
 
@@ -36,7 +37,7 @@ class Model:
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
         """Do nothing. `Neuron` overrides this method, and raises TypeError if nothing would train one of its weights.
 
-        It is called for the modules of a model when the parameters of the model are listed.
+        It is called for each module in a model when the parameters of the model are listed.
 
         Args:
             path: the path of this module in the model whose parameters are listed.
@@ -50,26 +51,26 @@ _defined: dict[str, Any] = {}  # the methods that `Module` defines and users' cl
 
 
 def overridable(method: Method) -> Method:
-    """Decorate a method of `Module` for which `overrides` will be asked."""
+    """Return `method`, and register it as a method of `Module` for which `overrides` may be called."""
     _defined[method.__name__] = method
     return method
 
 
 def overrides(cls: type[Model], name: str) -> bool:
-    """Return whether a class has another method with this name than `Module`."""
+    """Return whether the class `cls` has its own method `name` in the place of that of `Module`."""
     return getattr(cls, name) is not _defined[name]
 
 
 def names_its_parameters(cls: type[Model]) -> bool:
-    """Return whether a class overrides `parameters` or `named_parameters`.
+    """Return whether the class `cls` overrides `parameters` or `named_parameters`.
 
-    A model that was written for micrograd does, because micrograd's own `Module.parameters` finds no parameters.
+    A class that was written for micrograd does, because micrograd's own `Module.parameters` finds no parameters.
     """
     return cls.parameters is not _defined["parameters"] or cls.named_parameters is not _defined["named_parameters"]
 
 
 def lists_its_parameters(x: Model) -> bool:
-    """Return whether the module `x` has a method `parameters` or `named_parameters` of its own."""
+    """Return whether `x` overrides `parameters` or `named_parameters`, by its class or by an attribute `parameters`."""
     return names_its_parameters(type(x)) or callable(vars(x).get("parameters"))
 
 

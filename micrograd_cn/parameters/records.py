@@ -1,4 +1,4 @@
-"""Remember where a model had its parameters when they were last looked at, and which arrays it has."""
+"""Records of where a model had its parameters when they were last listed, and of the arrays that it has."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from .model import Model
 
 
 class Places(NamedTuple):
-    """The places of the trainable leaves in a collection that a model has.
+    """Where a collection has leaves that are trained. The collection is an attribute of a model.
 
     Attributes:
-        paths: the path of each `Value`, as `contents` yields it. For speed, it is None if the collection is a list of
-            `Value`s, the lengths of the rows if it is a list of lists of `Value`s, and the shape if it is an array of
-            `Value`s.
+        paths: the path of each `Value`, as `contents` yields it. For speed, three kinds of collections have something
+            else here, which gives the same paths: None for a list of `Value`s, the lengths of the rows for a list of
+            lists of `Value`s, and the shape for an array of `Value`s.
         ids: for each `Value`, its id if it is a leaf that is trained, and 0 otherwise.
         numbers: how many plain numbers are in the collection.
     """
@@ -46,7 +46,7 @@ class Places(NamedTuple):
     numbers: int
 
     def trained(self) -> list[tuple[tuple[Any, ...], int]]:
-        """Return the path and the id of each leaf that is trained."""
+        """Return a list of pairs (path, id), one for each leaf that is trained."""
         paths: Iterable[Any] = self.paths if self.paths is not None else [(i,) for i in range(len(self.ids))]
         if isinstance(self.paths, tuple):
             paths = [(".".join(map(str, place)) or "0",) for place in product(*map(range, self.paths))]
@@ -61,19 +61,19 @@ Arrays: TypeAlias = list[tuple[str, Any, list[Any], bytes]]
 class _Record:
     """Where a model had parameters when they were last listed.
 
-    Python tells nobody of an assignment to an item of a collection, so `refuse_lost` compares the places afterwards.
-    To be fast, it first asks whether the lists still equal the copies that are kept here. `with_unheld_leaves` forgets
-    the copies, because they refer to parameters.
+    Python does not report an assignment to an item of a collection, so `refuse_lost` compares the collections with this
+    record. To be fast, it first asks whether the lists still equal the copies in the record. `with_unheld_leaves`
+    deletes the copies, because they refer to parameters.
 
     Attributes:
-        model: a reference to the model.
-        places: for each attribute, by name, the places of the parameters in it.
-        items: for each attribute that is a list or an array, the list of its items, when its places were found.
+        model: a weak reference to the model.
+        places: for each attribute, by name, the `Places` of the parameters in it.
+        items: for each attribute that is a list or an array, the list of its items when its places were recorded.
         arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
             it from the model, the list of its items, and their addresses in memory, which are compared fast.
         frozen: the names of attributes with parameters that are not trained, such as running means. A constant that
-            takes the place of such a parameter is a parameter, too, and no state. The attribute is a collection in
-            which no parameter is trained, or a computed value that took the place of such a parameter.
+            replaces such a parameter is a parameter, too, and no state. The attribute is a collection in which no
+            parameter is trained, or a computed value that replaced such a parameter.
         lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
     """
 
@@ -92,9 +92,9 @@ records: dict[int, _Record] = {}  # the record of each model by the model's id, 
 
 
 def record_of(model: Model) -> _Record:
-    """Return the record of `model`. If it has none, make one.
+    """Return the record of `model`. If it has none, make an empty one and store it.
 
-    Nothing is stored about a module that is also a tuple, because Python does not tell when such an object is gone.
+    The record of a module that is also a tuple is not stored, because Python does not tell when such an object is gone.
     """
     known = id(model)
     if (record := records.get(known)) is None:
@@ -112,7 +112,7 @@ def record_of(model: Model) -> _Record:
 
 
 def places_in(x: Any) -> Places:
-    """Return the places of the leaves to train in a collection or object."""
+    """Return the `Places` of the leaves to train in `x`, a collection or another object."""
     if type(x) is list:
         if ONLY_VALUES.issuperset(map(type, x)):
             return Places(None, [id(p) if p.requires_grad and p.op is None else 0 for p in x], 0)
@@ -128,7 +128,7 @@ def places_in(x: Any) -> Places:
 
 
 def collections_of(model: Model, known: Collection[Any]) -> list[tuple[Any, Any]]:
-    """Return the attributes of `model`, with their names, that are collections or objects which may have parameters.
+    """Return pairs (name, attribute) of those attributes of `model` that are collections or objects with members.
 
     `Value`s and modules are left out. If `model` is itself a list, tuple, deque or dict, its items are one such
     collection, whose name is None. A list or tuple of numbers is left out, unless its name is in `known`: these are the
@@ -149,12 +149,15 @@ def collections_of(model: Model, known: Collection[Any]) -> list[tuple[Any, Any]
 
 
 def is_flat(places: Places, x: Any) -> bool:
-    """Return whether `places` are those of a list or an array of `Value`s alone, with the shape of `x`."""
+    """Return whether `places` are those of a list, or of an array of the shape of `x`, that has only `Value`s."""
     return places.paths == (None if type(x) is list else x.shape)
 
 
 def are_same(a: list[Any] | None, b: list[Any]) -> bool:
-    """Return whether two lists are equal; False if Python cannot say, as for lists of arrays, or if `a` is None."""
+    """Return whether the lists a and b are equal; False if a is None, or if Python cannot compare them.
+
+    Python cannot compare lists of numpy arrays.
+    """
     try:
         return a == b
     except ValueError:  # numpy arrays are compared item by item
@@ -162,7 +165,11 @@ def are_same(a: list[Any] | None, b: list[Any]) -> bool:
 
 
 def arrays_in(name: Any, x: Any) -> Arrays:
-    """Return the arrays of objects in `x`, the attribute `name` of a model, also in a list, tuple or dict."""
+    """Return the arrays of objects in `x`: `x` itself, or the items of `x` if it is a list, tuple or dict.
+
+    `x` is the attribute `name` of a model; the name is None if `x` has the items of the model itself. Each array comes
+    in a tuple with the code that leads to it, such as ".W", before it, and with its items and their addresses after it.
+    """
     code, found = "" if name is None else f".{name}", []
     if is_array(x):
         found = [(code, x)]
@@ -178,7 +185,10 @@ _have_arrays: dict[type[Model], None] = {}  # the classes of such models
 
 
 def watch_arrays(model: Model, record: _Record) -> None:
-    """Make each `no_grad()` block check at its end that it has not filled arrays in `record`, the record of `model`."""
+    """Have each `no_grad()` block check at its end whether it has filled arrays in `record`.
+
+    `record` is the record of `model`.
+    """
     if id(model) in records:
         _with_arrays[id(model)] = record
         _have_arrays[type(model)] = None
@@ -186,10 +196,12 @@ def watch_arrays(model: Model, record: _Record) -> None:
 
 
 def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembered | None:
-    """Return an object with the arrays that a `no_grad()` block may have filled, or None if there are none.
+    """Return `remembered` with the arrays of models added that a `no_grad()` block has filled.
+
+    If `remembered` is None, return a new `Remembered`, or None if the block has filled none of these arrays.
 
     Args:
-        remembered: the object that the block has made; None if there is none.
+        remembered: the object with the arrays that the block itself has found; None if it has found none.
         caller: the frame of the code of the block.
     """
     if not _with_arrays or not may_fill_arrays(caller, _have_arrays):
@@ -209,7 +221,10 @@ def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembe
 
 
 def renew_arrays(model: Model, record: _Record, name: str, x: Any) -> None:
-    """Forget the items of the attribute `name` of `model`, which becomes `x`, and take note of the arrays in `x`."""
+    """Replace what `record`, the record of `model`, has of arrays in the attribute `name` by the arrays in `x`.
+
+    `x` is about to become this attribute.
+    """
     record.items.pop(name, None)
     record.arrays.pop(name, None)
     if arrays := arrays_in(name, x):

@@ -1,6 +1,6 @@
-"""Tell the parameters of a model from its other leaves: states and constants that calls compute, and inputs.
+"""Tell the parameters of a model from other leaves in it: states and constants that calls compute, and inputs.
 
-A call of a model may keep an input, as an attribute of the model.
+An input is an argument of a call, which the call keeps in an attribute of the model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .records import records
 
 
 def mark_kept(constants: Iterable[Value]) -> None:
-    """Mark constants in a model, which are then no parameters of the model; see `is_kept`."""
+    """Mark constants that a model keeps but that are none of its parameters. `is_kept` then returns True for them."""
     for x in constants:
         x._da = x._db = 0.0
 
@@ -26,12 +26,15 @@ def is_of_constants(x: Value) -> bool:
 
 
 def is_input(leaf: Value) -> bool:
-    """Return whether each call of a model puts a new leaf in the place of `leaf` (see `note_kept`)."""
+    """Return whether `leaf` is an input: each call of the model puts a new leaf in its place (see `note_kept`)."""
     return leaf._db == 1.0
 
 
 def is_kept(x: Value) -> bool:
-    """Return whether `x` is a constant that is no parameter of its model (see `note_kept` and `note_added`)."""
+    """Return whether `x` is a constant that a model keeps and that is none of its parameters.
+
+    `note_kept` and `note_added` mark such constants.
+    """
     return x.op is None and x._da is not None and x._db is not None and not x.requires_grad
 
 
@@ -40,7 +43,7 @@ def _is_no_leaf(x: Any) -> bool:
 
 
 def _leaves_in(x: Any) -> list[Value]:
-    """Return the leaves in `x`, a `Value` or a collection, that are not in modules; [] for anything else.
+    """Return the leaves in `x` if it is a `Value` or a collection, without those in modules; otherwise [].
 
     For speed, a list whose first and last items are numbers or computed values counts as one without leaves.
     """
@@ -54,9 +57,9 @@ def _leaves_in(x: Any) -> list[Value]:
 
 
 def note_added(model: Model, name: str, x: Any) -> None:
-    """Take note of the states and inputs in `x`, the new attribute `name` of `model`, if a call adds it.
+    """Mark the states and inputs in `x`, which a running call adds to `model` as its attribute `name`.
 
-    Otherwise, take note of constants that were computed from constants alone.
+    If no call of a model is running, mark only constants that were computed from constants alone.
     """
     if not (leaves := _leaves_in(x)):
         return
@@ -67,10 +70,10 @@ def note_added(model: Model, name: str, x: Any) -> None:
 
 
 def note_kept(model: Model, name: str, old: Any, x: Any) -> None:
-    """Take note of the states and inputs in `x`, which replaces the attribute `old` of a model after `__init__`.
+    """Mark the states and inputs in `x`, which replaces `old`, the attribute `name` of `model`, after `__init__`.
 
     A state is a constant that an operation or `detach` gave. It is no parameter, unless one of two things holds: `old`
-    has parameters, trained or not, or `old` was computed in the place of a parameter that is not trained.
+    has parameters, trained or not, or `old` was computed and had itself replaced a parameter that is not trained.
 
     An input is a leaf to train that a running call makes anew, as an earlier call has made the leaves in `old`. The
     user looks at the gradient of an input, so `warn_of_replaced` must not take it for a lost parameter.

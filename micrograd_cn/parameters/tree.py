@@ -66,7 +66,7 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
 
 
 def _is_leaf(kind: type) -> bool:
-    """Return whether all objects of the class `kind` are leaves, because none of them can have a `tolist`."""
+    """Return whether every object of the class `kind` is a leaf, because none of them can have a method `tolist`."""
     if kind in (float, int):
         return True
     if kind.__dictoffset__ or issubclass(kind, (dict, list, tuple)):
@@ -112,9 +112,9 @@ def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callabl
 
 
 def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
-    """Return `leaves` as a numpy array of the shape `shape`, or as nested lists if some leaves are structures.
+    """Return `leaves` as a numpy array of the shape `shape`, or as nested lists if some leaves are lists and the like.
 
-    Arrays of one shape are stacked. If the leaves are objects, the array belongs to the class `kind`.
+    Arrays of one shape are stacked. An array of objects, such as `Value`s, belongs to the class `kind`.
     """
     import numpy as np  # it is installed, since it made the array that was flattened
 

@@ -1,4 +1,4 @@
-"""Find computed values whose leaves nothing but a graph refers to, so nothing will ever train these leaves."""
+"""Find computed values whose leaves are referred to by a graph alone, so nothing will ever train these leaves."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from .records import records
 def with_unheld_leaves(
     computed: list[tuple[str, Value]], in_any_graph: bool = False, lost: Collection[int] = ()
 ) -> list[tuple[str, Value]]:
-    """Return the items of `computed`, pairs of a path and a computed value, whose leaves only the graph refers to.
+    """Return those items of `computed` whose leaves are referred to by the graph of the computed values alone.
 
-    This is the graph of the values in `computed`. If `in_any_graph` is true, references from other graphs, such as the
-    graph of an old loss, do not count either. To find these graphs, the function looks at all objects of the program.
-    Leaves whose ids are in `lost` count as if only the graph referred to them.
+    Args:
+        computed: pairs of a path and a computed value.
+        in_any_graph: whether references from any other graph, such as that of an old loss, do not count either. To find
+            these graphs, the function looks at all objects of the program.
+        lost: the ids of leaves that count as if only the graph referred to them.
 
     >>> x = Value(2)
     >>> [path for path, _ in with_unheld_leaves([("kept", x * 3), ("lost", Value(2) * 3)])]
@@ -62,10 +64,13 @@ def _reference_counts(values: list[Value]) -> list[int]:
 def may_hold_computed(
     model: Model, in_modules: bool = False, modules: list[Model] | None = None, constants: bool = False
 ) -> bool:
-    """Return whether `model` contains a computed value, counting the modules inside it only if `in_modules` is true.
+    """Return whether `model` contains a computed value. This is faster than a search with `walk`.
 
-    This is faster than a search with `walk`. The modules that were entered are added to the list `modules`. Constants
-    that an operation computed count only if `constants` is true.
+    Args:
+        model: the model to search.
+        in_modules: whether to search modules inside it, too.
+        modules: a list to which the modules that were searched are added.
+        constants: whether constants that an operation computed count as well.
     """
     entered: set[int] = set()
     waiting: list[Iterable[Any]] = [[model]]
