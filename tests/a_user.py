@@ -200,8 +200,7 @@ def compiling() -> None:
     x = Value(2, "x")
     program = compiler.compile(w * x * x, inputs=[x])
     assert_type(program, compiler.Program)
-    runs: compiler.Runnable = program
-    assert runs.forward([[1.0]]) is not None
+    assert program.forward([[1.0]]) is not None
     assert_type(program.derivative("hessian"), compiler.CompiledDerivative)
     assert_type(program.hessian_structure(), compiler.Structure)
     assert_type(compiler.scipy_functions(program), dict[str, Any])

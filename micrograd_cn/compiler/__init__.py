@@ -8,8 +8,8 @@ code:
                    arguments, for other static arguments, and for another branch; its docstring lists its modules
     data           reads samples and parameters into flat arrays of doubles, and returns results
     surroundings   finds what the function can read besides its arguments, and sees whether this has changed
-    derivatives    defines `Program`, a `Runnable` that adds derivatives for each row: gradient, Jacobian and Hessian
-    program        defines `Runnable`, a recorded graph with the methods forward, backward, fit, check and source
+    program        defines `Program`, a recorded graph with the methods forward, backward, fit, check and source, and
+                   with derivatives for each row, such as gradient and hessian
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
     instructions   checks the graph when a program is made (`Graph`), and lowers it (`Lowering`), and its gradient
                    (`differentiate`), to instructions without duplicates (`Code`); has `StraightLineWriter`, which walks
@@ -23,6 +23,7 @@ code:
 These are the other folders and modules:
 
     native         writes native code (`NativeCode`), which replaces threaded code once a program has run for long
+    derivatives    finds the entries of a gradient, Jacobian or Hessian, and their positions (`Structure`)
     variables      reads `wrt`, the variables that a method differentiates with respect to
     threads        runs tasks in parallel, in the background, or without the garbage collector, and has locks that a
                    fork does not leave locked
@@ -68,18 +69,18 @@ numbers of the arguments into the memory, and calls the object. It also measures
 
 A batch, as in `f.forward([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)])`, goes the same way. But `CompiledFunction._map_samples`
 takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples, and `RecordingStore.dispatch` finds the
-recording for each row. Its program's method `Runnable.forward` calls `CompiledGraph.write_outputs`. One or two rows are
+recording for each row. Its program's method `Program.forward` calls `CompiledGraph.write_outputs`. One or two rows are
 computed one at a time, so all values are scalars. From three rows on, they are computed in the lanes of vectors.
 
 The gradient of a mean, as in `f.backward` and `f.fit`, goes the same way, with `CompiledGraph.gradient_of` in the place
 of `outputs_of`: after step 5, `instructions.gradient.differentiate` appends the instructions of the chain rule. For the
 multiplication, they multiply the gradient of the product by the other factor. A derivative for each row, as in
-`f.gradient`, is a graph of its own (`derivatives`), which is compiled like any other.
+`f.gradient`, is a graph of its own, which is compiled like any other.
 
 Native code is made once the threaded code has run for about as long as native code takes to compile: `select_tier` then
 begins a background task, and returns native code when it exists. `fit` also has it made if training will probably go on
 for as long. A program that would take too long to compile keeps threaded code, and so does a large program if its
-native code is slower. Native code is made at once by `Runnable.prepare` if the program is not large (by
+native code is slower. Native code is made at once by `Program.prepare` if the program is not large (by
 `fastest_tier`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
 An `Executable` has five lists of calls (of kernels or native code), which the drivers `forward` and `gradient` run; see
@@ -108,7 +109,7 @@ These are the ideas of this package, each with the words that belong to it:
                     a merged program computes all branches and selects
     stale           a recording is stale if the function would be recorded otherwise now; a snapshot has what the
                     function can read besides its arguments, and if this has changed, `fit` compares a new recording
-    program         a recorded graph, compiled: a `Runnable` with its `CompiledGraph`; a `CompiledDerivative` has a
+    program         a recorded graph, compiled: a `Program` with its `CompiledGraph`; a `CompiledDerivative` has a
                     further program, and its `Structure` the positions of a matrix's entries
     tier            threaded code or native code. Both compute straight-line code. Threaded code is a table of entries,
                     each with the address of a kernel and the offsets in bytes of its result and operands; each kernel
@@ -123,8 +124,8 @@ These are the ideas of this package, each with the words that belong to it:
                     rows into the program's memory, runs lists of calls, and copies the outputs or gradients
     executable      the code of a program in one tier for one kind of work ("forward", "gradient" or "gated"), for lanes
                     or for single rows; each thread that runs it has its own `Buffers`
-    prepared call   a call whose code and memory are ready, so Python does little in it; `Runnable.row` and
-                    `Runnable.prepare` make it, and so does a call after about 50 with equally many rows or equal
+    prepared call   a call whose code and memory are ready, so Python does little in it; `Program.row` and
+                    `Program.prepare` make it, and so does a call after about 50 with equally many rows or equal
                     shapes of arrays; see `function.array_calls`
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
                     once, and an instruction is live if a wanted value depends on it
@@ -164,11 +165,11 @@ matrix, or of the table of operations (`micrograd_cn.ops`), which machine code d
 neural network. A part may be some stages that become a native function (`native.Part`), the samples of a batch that
 have the same recording (`BatchPart`, whose `places` are positions in the batch), or rows that one thread computes.
 
-To print programs in another language, write a function like `c.file.source`, and call it in `program.Runnable.source`.
+To print programs in another language, write a function like `c.file.source`, and call it in `Program.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language
 writes an opcode, a `StraightLineWriter` writes formulas and the update as `c` does.
 
-A compiled sum is added up term by term, so it may overflow on the way to a finite result; `Runnable.check` finds this.
+A compiled sum is added up term by term, so it may overflow on the way to a finite result; `Program.check` finds this.
 The factors in a sum of products, such as `dot`, have no gates, except constants that are infinite or nan. So if an
 operation such as `where` did not select the sum, an infinite factor that is no constant makes a gradient nan even in
 careful code, as in the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
@@ -189,11 +190,11 @@ of optimistic code, each with a test for nan of its own. Careful code also compu
 
 from ..optim import optimizer as _optimizer
 from .data.parameters import parameters_to_vector, vector_to_parameters
-from .derivatives import CompiledDerivative, Program, Structure
+from .derivatives import Structure
 from .function.guards import GuardError
 from .function.jit import CompiledFunction, compile
 from .function.minimize import scipy_functions
-from .program import Mismatch, Runnable
+from .program import CompiledDerivative, Mismatch, Program
 from .training.single_steps import SingleSteps as _SingleSteps
 
 __all__ = [
@@ -202,7 +203,6 @@ __all__ = [
     "GuardError",
     "Mismatch",
     "Program",
-    "Runnable",
     "Structure",
     "compile",
     "parameters_to_vector",

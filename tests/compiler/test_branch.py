@@ -12,7 +12,7 @@ import pytest
 
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile, scipy_functions  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.derivatives import Program
+from micrograd_cn.compiler.program import Program
 from micrograd_cn.optim import SGD
 
 from .c_files import HAS_C, File, library

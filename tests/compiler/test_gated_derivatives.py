@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value, functional, maximum, relu, sqrt
-from micrograd_cn.compiler import compile, derivatives  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import program as programs
 from micrograd_cn.compiler.data.columns import Columns
 from micrograd_cn.compiler.function.minimize import scipy_functions
 
@@ -111,13 +112,13 @@ def test_many_results_are_written_where_they_belong(kind):
 
 def made_derivatives(monkeypatch, compute):
     """Return what `compute` returns, and whether each derivative that it has made has gates."""
-    found, derive = [], derivatives._derive
+    found, derive = [], programs._derive
 
     def counted(program, kind, variables, lower, gated):
         found.append(gated)
         return derive(program, kind, variables, lower, gated)
 
-    monkeypatch.setattr(derivatives, "_derive", counted)
+    monkeypatch.setattr(programs, "_derive", counted)
     return compute(), found
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value
-from micrograd_cn.compiler import compile, derivatives, native, program  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile, native, program  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.c import arrays as c_arrays
 from micrograd_cn.compiler.c import loops as c_loops
 from micrograd_cn.compiler.c.text import Text
@@ -377,8 +377,8 @@ CHANGES = {
     "other_index_in_c": (c_arrays, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
     "a_sub_batch_of_one_structure": (TrainingRun, "_sub_batches", lambda found, *_: found[:1]),
     "values_of_other_entries": (
-        derivatives,
-        "_entries",
+        program,
+        "entries",
         lambda found, *_: found._replace(values=[*found.values[1:], found.values[0]]),
     ),
     "rows_of_other_columns": (rows, "_read_sequences", lambda found, *_: (found[0][::-1], found[1])),

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from ...graph import context
 from ..data.columns import MAX_NUMBERS
 from ..data.rows import as_result
-from ..derivatives import Kind, Program
+from ..derivatives import Kind
+from ..program import Program
 from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.prepared import prepare_or_count
 from .arguments import Arguments

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Sequence
-from copy import copy
 from functools import cached_property, partial
 from math import nan
 from typing import Any
@@ -15,7 +14,8 @@ from ...engine import Value
 from ...graph.context import recording
 from ..data.columns import Numbers
 from ..data.rows import row_numbers
-from ..derivatives import CompiledDerivative, Kind, Program
+from ..derivatives import Kind
+from ..program import CompiledDerivative, Program
 from ..variables import Variables
 from .guards import CompiledGuards, raise_guard_error
 
@@ -24,7 +24,7 @@ class Branch(Program):
     """The program of one branch of a function, which raises GuardError for rows for which another branch is taken.
 
     A guard is a comparison that must have the same outcome for each row as for the sample that was recorded. A `Branch`
-    shares everything with the program of a recording, but checks the guards for all rows that it is given.
+    runs the compiled graph of a recording's program, but checks the guards for all rows that it is given.
 
     Args:
         program: the program of the recording, which checks no guards.
@@ -41,7 +41,9 @@ class Branch(Program):
     """
 
     def __init__(self, program: Program, guards: CompiledGuards, name: str) -> None:
-        vars(self).update(vars(program))
+        output = program.outputs[0] if program.has_one_output else program.outputs
+        super().__init__(output, program.inputs, compiled=program.compiled)
+        self.siblings = program.siblings
         self._program, self._guards, self._name = program, guards, name
         self._guarded: dict[CompiledDerivative, CompiledDerivative] = {}  # for the derivatives of `program`
         self.row: Any = partial(_checked_row, program, guards, name)  # no bound method, which would be a cycle
@@ -95,11 +97,8 @@ class Branch(Program):
         """Return a derivative of this program. The programs of the derivative refuse the same rows as this one."""
         found = self._program._derivative(kind, wrt, lower, gated, data)
         if found not in self._guarded:
-            guarded = copy(found)
-            vars(guarded).pop("whole", None)  # `guarded.program` then makes it
-            if found.program:
-                guarded.program = Branch(found.program, self._guards, self._name)
-            self._guarded[found] = guarded
+            program = found.program and Branch(found.program, self._guards, self._name)
+            self._guarded[found] = CompiledDerivative(found.entries, program, found.gated)
         return self._guarded[found]
 
     def source(self, language: str = "llvm", *arguments: Any, **options: Any) -> str:

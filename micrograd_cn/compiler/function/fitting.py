@@ -13,7 +13,7 @@ from math import isnan
 from ...graph import context
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
-from ..derivatives import Program
+from ..program import Program
 from ..runtime.executable import CompiledGraph
 from ..training.epochs import History, TrainingOptions, naming_validation
 from ..training.run import Dispatched, Dispatcher, TrainingRun

@@ -19,7 +19,7 @@ from ..data.captured import with_kept_constants
 from ..data.columns import MAX_NUMBERS, flat
 from ..data.partition import split_by_outcome
 from ..data.rows import row_numbers
-from ..derivatives import Program
+from ..program import Program
 
 MANY_ROWS = 128  # for this many rows or more, a program that computes one number for all guards is worthwhile
 _one = array("d", [1.0])

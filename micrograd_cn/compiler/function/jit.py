@@ -29,8 +29,7 @@ from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers
 from ..data.samples import Bucket, columns_of, copy_numbers
 from ..data.treedef import numpy_like, plain_argument
-from ..derivatives import Program
-from ..program import Mismatch, close
+from ..program import Mismatch, Program, close
 from ..python import ParameterNames
 from ..threads.tasks import check_threads
 from ..training.epochs import (

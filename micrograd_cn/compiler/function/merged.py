@@ -24,10 +24,11 @@ from ...ops.operation import Op
 from ..data.captured import with_kept_constants, with_leaves
 from ..data.parameters import visited_nodes
 from ..data.partition import compile_kernels, has_nan
-from ..derivatives import Kind, Program
+from ..derivatives import Kind
 from ..instructions.graph import evaluation_order
 from ..llvm.lanes import ARITHMETIC
 from ..llvm.machine import machine
+from ..program import Program
 from ..runtime.executable import MAX_SCALAR_ROWS
 from ..runtime.prepared import is_worth_preparing
 from ..threads.background import BackgroundTasks

@@ -20,7 +20,7 @@ from ..data.partition import has_nan
 from ..data.rows import as_result, row_numbers
 from ..data.samples import Bucket
 from ..data.treedef import numpy_like
-from ..derivatives import Program
+from ..program import Program
 from ..variables import unfrozen
 from .batch import BatchPart
 from .merged import MergedRecordings

@@ -8,7 +8,8 @@ import sys
 from typing import Any
 
 from ...ops.number import flag
-from ..derivatives import Program, Structure
+from ..derivatives import Structure
+from ..program import Program
 from .jit import CompiledFunction
 
 # What the methods of `scipy.optimize.minimize` call. Those that are not here take a Hessian, which may be sparse.

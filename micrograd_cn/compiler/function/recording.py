@@ -23,7 +23,7 @@ from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
 from ..data.samples import Bucket
 from ..data.treedef import TreeDef, leaf_paths, unflatten
-from ..derivatives import Program
+from ..program import Program
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.surroundings import Surroundings
 from ..threads.collector import without_collector

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..derivatives import Program
+from ..program import Program
 from .recording import Recording
 
 

@@ -15,7 +15,7 @@ from ...engine import Value
 from ...optim import Optimizer
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
-from ..derivatives import Program
+from ..program import Program
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
 from ..surroundings.surroundings import OF_VALUES, Surroundings

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from ...engine import Value
 from ...graph.interrupts import at_once
 from ..data.samples import Bucket
-from ..derivatives import Program, Programs
+from ..program import Program, Programs
 from ..threads.forks import ForkSafeLock
 from .arguments import Arguments
 from .guards import raise_guard_error

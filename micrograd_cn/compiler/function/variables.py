@@ -15,7 +15,8 @@ from ...parameters.tree import flatten, is_array
 from ..data.nodes import some_frozen
 from ..data.samples import Bucket
 from ..data.treedef import ArrayDef, unflatten
-from ..derivatives import Program, as_list, split
+from ..derivatives import as_list, split
+from ..program import Program
 from ..variables import Default, frozen_variable, listed, unfrozen, zero_frozen
 from .arguments import Arguments
 from .batch import BatchPart, scattered

@@ -64,6 +64,7 @@ class Graph:
         operations: the interior nodes with their operations, operands first.
         parameters: the nodes in `first_parameters`, followed by the other leaves that require a gradient and are no
             inputs, in the order in which the graph uses them first.
+        first_parameters: the argument.
         constants: a dict from each leaf that is neither an input nor a parameter to its value.
         has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
         runs_users_code: whether an operation is a user's own. Its functions are called when the graph is lowered or
@@ -91,7 +92,7 @@ class Graph:
     def __init__(
         self, outputs: Sequence[Value], inputs: Sequence[Value], first_parameters: Sequence[Value] = ()
     ) -> None:
-        self.outputs, self.inputs = outputs, inputs
+        self.outputs, self.inputs, self.first_parameters = outputs, inputs, first_parameters
         interior, leaves = traverse(*reversed(outputs))
         interior.reverse()
         self.operations = [(node, node.op) for node in interior if node.op]
