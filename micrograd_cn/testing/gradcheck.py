@@ -303,9 +303,11 @@ def _without_parameters(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _part_of_pair(f: Callable[..., Any], part: int) -> Callable[..., Any]:
-    """Return a function that returns one part of the pair `(value, gradient)` that `f` returns.
+    """Return a function that calls `f` and returns item `part` (0 or 1) of the pair `(value, gradient)` that `f`
+    returns.
 
-    If `f` returns no pair, it is its own derivative, as exp is, and the function returns the whole result.
+    If `f` does not return a pair, the function returns the whole result of `f`. Then `f` is its own derivative, as exp
+    is.
     """
 
     @functools.wraps(f)
@@ -317,7 +319,11 @@ def _part_of_pair(f: Callable[..., Any], part: int) -> Callable[..., Any]:
 
 
 def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], static: Collection[str | int]) -> None:
-    """Raise TypeError if the first or last argument is a function that seems to be the derivative to check."""
+    """Raise TypeError if the first or last argument is a function that seems to be the derivative to check.
+
+    A derivative must be given by keyword, as in `gradient=df`. An argument that `static` lists, by its name or index,
+    is not refused.
+    """
     names = parameter_names(f, len(args))
     for k in dict.fromkeys((len(args) - 1, 0) if args else ()):
         x = args[k]

@@ -27,7 +27,7 @@ MAX_SHOWN = 20  # lines of the summary
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that writes a table of all checks to a file."""
+    """Add the option `--gradcheck-table`, which names a file that a table of all checks is written to."""
     group = parser.getgroup("micrograd_cn", "gradient checks")
     group.addoption(
         "--gradcheck-table",
@@ -39,7 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Collect the results of the gradient checks in a test, and attach them to its report."""
+    """Collect the results of the gradient checks in a test, and append them to `item.user_properties`.
+
+    pytest passes these properties on to `Summary.pytest_runtest_logreport`.
+    """
     from .report.result_hooks import result_hook
 
     found: dict[tuple[str, str], list[Any]] = {}
@@ -114,9 +117,18 @@ def _summary_line(
     unknown: int,
     types: str,
 ) -> str:
-    """Return the line of the summary for an argument of a function.
+    """Return the line of the summary about the checks of one function with respect to one argument in one test.
 
-    The parameters are a row of the table that the option `--gradcheck-table` writes.
+    Args:
+        test: the name of the test.
+        function: the name of the function.
+        argument: the name of the argument; "" if the result is about all arguments together.
+        points: how many times the gradient was checked.
+        error: the largest relative error of a derivative; the line does not show it.
+        verdict: "right", "wrong" or "not compared".
+        share: the largest error of a derivative, as a multiple of the error that is allowed.
+        unknown: how many of the checks could not compare the gradient.
+        types: the types of the arrays, such as "float32".
     """
     parts = [f"{verdict:12} {function}{f' by {argument}' if argument else ''}", *([types] if types else [])]
     parts.append(f"points: {points}{f' ({unknown} not compared)' if unknown else ''}")
@@ -128,7 +140,11 @@ def _summary_line(
 
 
 def _table_text(suffix: str, rows: list[list[Any]]) -> str:
-    """Return the table of all checks, in the format that the suffix of the file's name stands for."""
+    """Return the table of all checks as text: as JSON for the `suffix` ".json", as Markdown for ".md", and else as CSV.
+
+    `suffix` is the end of the name of the file that the text is written to. Each row has an entry for each of
+    `COLUMNS`.
+    """
     if suffix == ".json":
         # JSON has no infinity
         named = [

@@ -50,10 +50,10 @@ class ReverseMode:
 
     Args:
         pullback: computes the gradient from the vectors x and u; the last two gradients are cached.
-        run: becomes the attribute `backward_pass`.
-        graph: becomes the attribute `differentiable_outputs`.
-        changed: becomes the attribute `changed`.
-        twice: becomes the attribute `backward_twice`.
+        run: the attribute `backward_pass`.
+        graph: the attribute `differentiable_outputs`.
+        changed: the attribute `changed`.
+        twice: the attribute `backward_twice`.
 
     Attributes:
         backward_pass: computes the gradient from the arguments and the upstream gradient, which is u in the structure
@@ -188,7 +188,7 @@ def derivative_of(
         return tree if several else tree[0]
 
     def is_value_and_gradient(result: Any, args: Any) -> bool:
-        """Return whether a pair that may hold the gradients of two arguments is a pair (value, gradient) instead.
+        """Return whether `result`, a pair, has the value and the gradient, and not the gradients of two arguments.
 
         The two can be confused only if f takes two arguments, and one of these is a constant. The first entry of the
         pair is then compared with the value of f at `args`. In all other cases, the result is False.
@@ -205,7 +205,10 @@ def derivative_of(
     varying = [bool(arguments.variable_paths(i)) for i in range(len(arguments.template))]
 
     def with_constants(result: Any) -> Any:
-        """Return the gradients in `result` with None inserted for each constant; `result` has no item for constants."""
+        """Return the gradients in `result` with None inserted for each argument that is a constant.
+
+        `result` has no item for such arguments.
+        """
         if not several or all(varying):
             return result
         one = sum(varying) == 1
@@ -257,7 +260,7 @@ def derivative_of(
             raise
 
     def advise_static(result: Any) -> None:
-        """Raise ValueError if `result` has too few derivatives, with a message that says how to name the constants."""
+        """Raise ValueError if `result` has fewer derivatives than f has arguments; the message says what to write."""
         numbers = isinstance(result, list) and all(isinstance(x, (int, float)) for x in result)
         one = numbers or not isinstance(result, (tuple, list))
         given = 1 if one else len(result)
@@ -332,7 +335,7 @@ def _shape(x: Any) -> tuple[int, ...] | None:
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape without axes of length 1."""
+    """Return the shape without axes of length 1; (1, 3, 1) becomes (3,)."""
     return tuple([n for n in shape if n != 1])
 
 
@@ -356,7 +359,7 @@ def _plain_number(x: Any) -> Any:
 
 
 def _inputs_of(args: Any, arguments: Packed) -> list[Any]:
-    """Return the tensors in `args` to differentiate by, and let PyTorch record what is computed from them."""
+    """Return the PyTorch tensors in `args` to differentiate by; each is set to require a gradient."""
     return [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
 
 
@@ -446,7 +449,7 @@ def _jax_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed
 
 
 def jit_compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls `f` compiled by `jax.jit`, or `f` itself after a compiled call has failed.
+    """Return a function that calls `f` compiled by `jax.jit`, and `f` itself once a compiled call has failed.
 
     If jax has no `jit`, `f` is returned.
     """

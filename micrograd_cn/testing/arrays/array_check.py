@@ -139,9 +139,9 @@ def _looks_like_value_and_gradient(problem: Problem, subject: Subject) -> bool:
 
 
 def _of_nothing(problem: Problem) -> Comparison:
-    """Call the derivative of a problem whose arguments have no element, so it can raise an error for wrong shapes.
+    """Call the derivative of a problem whose arguments have no element, and return a comparison that agrees.
 
-    Return a comparison that agrees, since there is no number to compare.
+    There is no number to compare. But the call raises an error if arrays of the gradient have wrong shapes.
     """
     u = np.ones(problem.y.size)
     if problem.derivative.gradient(problem.x, u) is None:
@@ -241,9 +241,9 @@ def compare_within_budget(
     max_wrong: float = math.inf,
     once: bool = False,
 ) -> list[ComparedAlong]:
-    """Run comparisons that share the remaining calls of the user's function equally; return the results.
+    """Run comparisons that share the remaining calls of the user's function equally; return a result for each.
 
-    A comparison whose share was too small runs once more at the end, with the calls that other comparisons did not
+    If a comparison has run out of calls, it runs once more at the end, with the calls that other comparisons did not
     need. If `max_wrong` is finite, other rules hold from the first wrong derivative on: each later comparison may make
     only `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time.
 
@@ -277,11 +277,11 @@ def compare_within_budget(
 def _without_hidden_elements(
     problem: Problem, random: np.random.Generator, comparisons: list[Comparison]
 ) -> list[Comparison]:
-    """Return the comparisons. In half precision, directions may take the place of elements that noise hides.
+    """Return the comparisons with respect to single elements. In half precision, some may be replaced by directions.
 
     If an output such as a loss depends on many elements, noise may hide the derivative with respect to one of them.
     Then two directions are compared that change each element in proportion to its size. If the analytic and the
-    numerical derivatives agree along both, the hidden elements are left out.
+    numerical derivatives agree along both, these two comparisons take the place of those that noise hides.
     """
     hidden = any(comparison.agrees is None and comparison.noisy for comparison in comparisons)
     if not (problem.half_precision and hidden) or any(comparison.agrees is False for comparison in comparisons):
@@ -387,17 +387,18 @@ class SampledCheck:
         g: Vector | None,
         gradient_norm: float,
     ) -> list[ComparedAlong]:
-        """Compare arrays again whose share of the calls was too small, with the calls that elements did not need.
+        """Compare those arrays again whose comparisons ran out of calls, with the calls that are left now.
 
         Args:
             jobs: functions without arguments; each compares the derivative along a direction of one group of arrays.
-            of_arrays: the results of `jobs`, which are replaced by those of the new comparisons.
+            of_arrays: the results of `jobs`. A new comparison replaces its entry in this list.
             u: the weights of the outputs, whose weighted sum is differentiated.
             g: the gradient of the weighted sum; None if it is not known.
             gradient_norm: the norm of this gradient.
 
         Returns:
-            The comparisons of single elements, if the derivatives with respect to some of these arrays are wrong.
+            The comparisons of single elements that are made if a new comparison calls a derivative wrong; else an empty
+            list.
         """
         wrong = []
         for k, (comparison, _) in enumerate(of_arrays):
@@ -502,7 +503,7 @@ class SampledCheck:
         return comparison, phi
 
     def _is_telling(self, comparison: Comparison) -> bool:
-        """Return whether a comparison would show an error of 1 %, or is so exact that no other one tells more."""
+        """Return whether a comparison would show an error of 1 %, or is so exact that others would not tell more."""
         problem = self._problem
         return can_tell_one_percent(problem, comparison) or (
             comparison.agrees is True and has_settled(comparison, problem)
@@ -608,9 +609,9 @@ class SampledCheck:
     def _compare_nearby(
         self, found: ComparedAlong, title: str, u: Vector, v: Vector, typical_slope: float
     ) -> ComparedAlong:
-        """Compare a derivative at a random point near the problem's point, and return the comparison.
+        """Compare a derivative at a random point near the problem's point, and return this comparison.
 
-        If it cannot tell whether the derivative is right or wrong, up to two points farther away are tried.
+        If it does not call the derivative right, or wrong without a kink, up to two points farther away are tried.
 
         Args:
             found: the comparison at the problem's point. It is returned if no calls are left for another comparison.
@@ -644,11 +645,11 @@ class SampledCheck:
 
 
 def _largest_hidden(problem: Problem, comparison: Comparison) -> float:
-    """Return how large a mistake in the derivative along a direction may be without `comparison` showing it.
+    """Return how large a mistake in the derivative along a direction may be although `comparison` does not show it.
 
     If the derivative agrees with the numerical one, this is the error that the tolerance and the numerical derivative's
-    own error allow. Otherwise the distance between the two derivatives is added. The result is inf if the analytic or
-    the numerical derivative, or the error of the latter, is not finite.
+    own error allow. Otherwise, it is this error plus the distance of the two derivatives. The result is inf if one of
+    the derivatives, or the error of the numerical one, is not finite.
     """
     e = comparison.numeric
     size = max(math.fabs(comparison.analytic), math.fabs(e.slope))
@@ -670,7 +671,10 @@ def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Co
 
 
 def _of_whole_gradient(hidden: float) -> Comparison:
-    """Return a comparison, marked as not compared. It says how large a mistake in the gradient is hidden by noise."""
+    """Return a comparison without a verdict, whose note says that noise hides a mistake of the size `hidden`.
+
+    `hidden` is relative to the norm of the gradient.
+    """
     note = f"too noisy: a mistake of {hidden:.0%} of the gradient's norm would not show; try exhaustive=True, float64"
     return Comparison("whole gradient", math.nan, Estimate(math.nan, math.inf), None, note, True)
 

@@ -60,8 +60,8 @@ def _random_signs(problem: Problem, random: np.random.Generator) -> Vector:
 def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vector, Vector] | None:
     """Call the derivative of a problem in every way that it must support, and check what it returns and changes.
 
-    Return a random cotangent, which is a vector of weights of the outputs, and the gradient of the weighted sum of the
-    outputs. Return None if the derivative gives no gradient.
+    Return None if the derivative gives no gradient. Otherwise return two vectors: a random cotangent, which has a
+    weight for each output, and the gradient of the weighted sum of the outputs.
 
     Raises:
         GradientMismatch: the derivative breaks the contract; the message says how.
@@ -296,8 +296,8 @@ def _first_difference(
         problem: the function and its derivative.
         found: the gradient that the backward pass has returned.
         expected: the gradient that `found` should be equal to.
-        usual: numbers about as large as the terms that `expected` is the sum of; by default `expected` itself. They
-            tell how far the gradients may be rounded where the terms cancel.
+        usual: numbers about as large as the terms of the sum that gives `expected`; by default `expected` itself. If
+            these terms cancel, rounding is larger than `expected` tells.
     """
     usual = expected if usual is None else usual
     for path, place in problem.arguments.leaf_slices():

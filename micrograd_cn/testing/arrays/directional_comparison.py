@@ -147,10 +147,12 @@ class Question:
 
 
 def within_features(question: Question, found: Attempt) -> Attempt | None:
-    """If f has features that are narrower than the steps, such as teeth, compare in steps of at most 1.
+    """Compare again in steps of at most 1 if f has features that are narrower than the steps, such as teeth.
 
-    Return the new attempt if it can tell whether the derivative is right, and else say that the features hide it. The
-    gradient of a step function is left to earlier stages, and so is a gradient of 0 where f has a slope.
+    Return the new attempt if it can tell whether the derivative is right. Otherwise, return the attempt `found` without
+    a verdict, since the features hide whether the derivative is right. None is returned if f has no such features, or
+    if `found` has no verdict. It is also returned for the gradient of a step function, and for a gradient of 0 where f
+    has a slope: earlier stages have judged these.
     """
     comparison, phi, zero = found.comparison, found.phi, found.comparison.analytic == 0.0
     if comparison.agrees is None or not takes_long_steps(phi):
@@ -171,7 +173,10 @@ def within_features(question: Question, found: Attempt) -> Attempt | None:
 
 
 def _may_miss_features(question: Question) -> bool:
-    """Return whether steps are long and f has features that are narrower; also if no calls are left to look."""
+    """Return whether steps are so long that they may miss narrower features of f, and f has such features.
+
+    The result is also True if no calls are left to look for such features.
+    """
     try:
         return takes_long_steps(question.phi) and has_features(question.phi)
     except OutOfCalls:
@@ -179,18 +184,18 @@ def _may_miss_features(question: Question) -> bool:
 
 
 def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
-    """Compare again, and move each element by 1. Return the better attempt, or None if no new one was made.
+    """Compare again, with each element moved by 1. Return the better of the two attempts; None if no new one was made.
 
-    This is a large step for a tiny element, whose effect rounding may hide, and a small step for a huge element.
+    A step of 1 is large for a tiny element, whose effect rounding may hide, and small for a huge element.
     """
     return _in_other_steps(question, found, np.ones(question.steps.size))
 
 
 def in_steps_of_own_size(question: Question, found: Attempt) -> Attempt | None:
-    """Compare again, and move each element by about its own size.
+    """Compare again, with each element moved by about its own size, that is, its absolute value.
 
-    Such steps suit elements that are smaller than others, and points near the edge of the domain. Return the better
-    attempt, or None if no new one was made.
+    Such steps suit elements that are smaller than others, and points near the edge of the domain. Return the better of
+    the two attempts; None if no new one was made.
     """
     return _in_other_steps(question, found, question.own_steps)
 
@@ -198,8 +203,8 @@ def in_steps_of_own_size(question: Question, found: Attempt) -> Attempt | None:
 def in_steps_beside_0(question: Question, found: Attempt) -> Attempt | None:
     """Compare again if an element is so small that even the finest steps cross 0, where there may be a kink.
 
-    In the new attempt, the step of an element other than 0 is at most the element's own size. Return the better
-    attempt, or None if no new one was made.
+    In the new attempt, the step of an element other than 0 is at most the element's absolute value. Return the better
+    of the two attempts; None if no new one was made.
     """
     size, finest = question.sizes, question.problem.steps.finest * question.steps
     if not ((size > 0.0) & (size < (CROSSING_IN_HALF if question.problem.half_precision else CROSSING) * finest)).any():
@@ -221,9 +226,9 @@ def in_tiny_steps(question: Question, found: Attempt) -> Attempt | None:
 
 
 def excused(question: Question, found: Attempt) -> Attempt | None:
-    """Mark a wrong derivative as not compared if there is an excuse (see `excuses`), or no calls are left to look.
+    """Return the attempt without a verdict if there is an excuse for a wrong derivative (see `excuses`); else None.
 
-    There is no excuse for a derivative that is infinite or nan.
+    No calls that are left to look for one count as an excuse. There is none for a derivative that is infinite or nan.
     """
     if not found.is_wrong or not math.isfinite(found.comparison.analytic):
         return None
@@ -236,7 +241,10 @@ def excused(question: Question, found: Attempt) -> Attempt | None:
 
 
 def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
-    """Call a wrong derivative right if it is so small that rounding may lose it when other derivatives are added."""
+    """Return an attempt that calls a wrong derivative right if it is tiny beside other derivatives; else None.
+
+    Rounding may lose such a derivative when it is added to the others.
+    """
     problem, moved, numeric = question.problem, question.moved_elements, found.comparison.numeric
     size = max(math.fabs(found.comparison.analytic), math.fabs(numeric.slope) + ESTIMATED_ERRORS * numeric.error)
     usual = found.typical_slope
@@ -247,7 +255,10 @@ def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
 
 
 def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
-    """If noise hides a derivative in half precision, call it right if it is the numerical one up to the last bit."""
+    """Return an attempt that calls a derivative in half precision right if noise hides it, but the last bits agree.
+
+    It must be the numerical derivative up to the last bit. None is returned in all other cases.
+    """
     comparison = found.comparison
     hidden = comparison.agrees is None and comparison.noisy
     if hidden and half_precision.agrees_closely(comparison, question.problem):
@@ -256,7 +267,10 @@ def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
 
 
 def hidden_beside_others(question: Question, found: Attempt) -> Attempt | None:
-    """If noise hides a derivative, call it right if it and its error are negligible beside the whole gradient."""
+    """Return an attempt that calls a derivative right if noise hides it, but it is negligible; else None.
+
+    It is negligible if the derivative and its estimated error are tiny beside the norm of the whole gradient.
+    """
     comparison = found.comparison
     size = ESTIMATED_ERRORS * comparison.numeric.error + math.fabs(comparison.analytic)
     if question.moved_elements.size == 1:  # the norm of the gradient is that of derivatives times `scale`
@@ -280,14 +294,19 @@ REVISIONS: tuple[Revision, ...] = (
 
 
 def _revised(found: Attempt, agrees: bool | None, note: str, noisy: bool | None = None) -> Attempt:
-    """Return the attempt `found` with another verdict and note. Unless `noisy` is None, it replaces the attempt's."""
+    """Return the attempt `found`, but with this verdict and note; also with `noisy`, unless that is None.
+
+    `agrees` is the verdict: True, False, or None if the derivative counts as not compared.
+    """
     comparison = found.comparison
     noisy = comparison.noisy if noisy is None else noisy
     return replace(found, comparison=replace(comparison, agrees=agrees, note=note, noisy=noisy))
 
 
 def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0: bool = False) -> Attempt | None:
-    """Compare with steps of other sizes, if that may tell more; return the better attempt, or None if none was made.
+    """Compare with `steps` if that may tell more. Return the better of the old and the new attempt, or None.
+
+    None is returned if no new attempt was made.
 
     Args:
         question: the derivative in question, and the direction.

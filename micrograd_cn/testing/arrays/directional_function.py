@@ -92,7 +92,7 @@ class DirectionalFunction:
         return self._rounding
 
     def raise_rounding(self, least: float) -> None:
-        """Raise the attribute `rounding` to at least `least`, a rounding error of φ that the caller has seen."""
+        """Raise the attribute `rounding` to at least `least`, a rounding error of φ that the caller has found."""
         _ = self.rounding
         assert self._rounding_floor is not None
         self._rounding_floor, self._rounding = max(self._rounding_floor, least * math.fabs(self.divisor)), None
@@ -145,12 +145,13 @@ class DirectionalFunction:
         return max(filter(math.isfinite, map(math.fabs, self._memo.values()))) or math.inf
 
     def absorbed_part(self) -> tuple[float, float]:
-        """Return the part of `analytic` that belongs to outputs that have not changed, and the rounding of these.
+        """Return the share of unchanged outputs in `analytic`, and the rounding error of φ from these outputs.
 
-        An output such as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The part is
-        `analytic` less the derivative of the changed outputs alone. So it also includes an error of `analytic`, which
-        may have lost derivatives of changed outputs to rounding. A saturated softmax is an example: the derivatives of
-        tiny probabilities are lost when they are added to that of the probability 1, which does not change.
+        An output such as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The first
+        number is `analytic` less the derivative of the changed outputs alone. So it also includes an error of
+        `analytic`, which may have lost derivatives of changed outputs to rounding. A saturated softmax is an example:
+        the derivatives of tiny probabilities are lost when they are added to that of the probability 1, which does not
+        change.
         """
         unchanged = (self.u != 0.0) & ~self.changed_outputs
         if not unchanged.any():
@@ -263,14 +264,17 @@ class DirectionalFunction:
 
     @property
     def _moves_few(self) -> bool:
-        """Whether x is the problem's point, and so few elements are moved that it is quicker to copy the others."""
+        """Whether the direction moves so few elements of the problem's own point that it is quicker to copy the others.
+
+        It is False if x is another point.
+        """
         return self._few and self.x is self.problem.x
 
     @functools.cached_property
     def _leaves(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """For each array of the arguments, its elements at x, and the entries of v that move these elements.
+        """A pair for each array of the arguments: its elements at x, and the entries of v that move these elements.
 
-        Both are in the array's type. If few elements are moved, the entries of v are not needed, and each item has the
+        Both are in the array's type. If few elements are moved, the entries of v are not needed, and the pair has the
         elements at x twice.
         """
         arguments = self.problem.arguments
@@ -280,8 +284,8 @@ class DirectionalFunction:
     def _change_of_result(self, result: Any, flats: list[NDArray[Any]]) -> float:
         """Return u · (y - f(x)) / divisor, where y has the outputs in `result`, a result of the user's function.
 
-        Outputs that have changed are marked in `changed_outputs`. `flats` has the arrays of `result` as flat arrays,
-        which are processed in chunks.
+        Outputs that have changed are marked in `changed_outputs`. `flats` has the arrays of `result` as flat arrays.
+        They are processed in chunks, which saves memory.
         """
         outputs = self.problem.outputs
         total, moved = 0.0, None if self._all_changed else self.changed_outputs.copy()

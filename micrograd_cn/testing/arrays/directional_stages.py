@@ -70,13 +70,15 @@ def compare_within_limit(title: str, phi: DirectionalFunction, typical_slope: fl
 
 @dataclass(frozen=True)
 class Attempt:
-    """A comparison of a derivative along a direction. Another attempt moves the elements by steps of other sizes.
+    """A comparison of a derivative along a direction.
+
+    Several attempts may be made for one derivative. They move the same elements, but by steps of other sizes.
 
     Attributes:
         comparison: the result of comparing the derivative with a numerical one.
         phi: the function of one number that was differentiated.
         typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
-        confirmed: whether shorter steps show a mistake, too.
+        confirmed: whether an attempt with shorter steps shows the same mistake.
     """
 
     comparison: Comparison
@@ -156,13 +158,13 @@ class Case:
 
     @property
     def tolerance(self) -> ArrayTolerance:
-        """The tolerance of the comparison. It depends on how steep the function `phi` is over the largest step."""
+        """The tolerance of the comparison. It depends on how steeply `phi` changes over the largest step."""
         if self._tolerance is None:  # the lock of `cached_property` would cost one percent of a check in Python 3.11
             self._tolerance = self._choose_tolerance()
         return self._tolerance
 
     def _choose_tolerance(self) -> ArrayTolerance:
-        """Return the tolerance. If `phi` may be far flatter in shorter steps, their slope decides what is typical."""
+        """Return the tolerance. If `phi` may be far flatter in shorter steps, it is based on a shorter step."""
         problem, phi, moved, typical_slope = self.problem, self.phi, self.moved, self._typical_slope
         half = self.half_precision
         if not half and moved and typical_slope > phi.typical_slope:  # f may be far steeper in large steps, as x**4 is
@@ -186,18 +188,18 @@ class Case:
 
     @functools.cached_property
     def at_point(self) -> tuple[Comparison, ArrayTolerance]:
-        """The comparison at the point after rounding has been measured, and the tolerance that it used."""
+        """The comparison at the point with the measured rounding error of `phi`, and the tolerance that it used."""
         rounding = self._measured_rounding()
         return self._allowing_for_analytic_noise(self.compare_at_point(rounding, self.tolerance), rounding)
 
     @property
     def by_known_rounding(self) -> Comparison:
-        """The comparison at the point, as if only the last bits of the outputs were rounded."""
+        """The comparison at the point with the rounding error of `phi` if only last bits of outputs are rounded."""
         return self.compare_at_point(self.phi.rounding, self.tolerance)
 
     @property
     def by_measured_rounding(self) -> Comparison:
-        """The comparison at the point after rounding has been measured."""
+        """The comparison at the point with the measured rounding error of `phi`."""
         return self.at_point[0]
 
     def compare_at_point(self, rounding: float, tolerance: ArrayTolerance) -> Comparison:
@@ -252,10 +254,10 @@ class Case:
     def _allowing_for_analytic_noise(
         self, comparison: Comparison, rounding: float
     ) -> tuple[Comparison, ArrayTolerance]:
-        """Return the comparison, and the tolerance that it used; both allow for rounding of the analytic derivative.
+        """Return a comparison that allows for rounding of the analytic derivative, and the tolerance that it used.
 
-        If the derivative does not agree in `comparison`, its own rounding is measured, and it is compared once more.
-        `rounding` is the rounding error of the values of `phi`.
+        If the derivative agrees in `comparison`, this comparison is returned. If not, the rounding of the analytic
+        derivative is measured, and it is compared once more. `rounding` is the rounding error of the values of `phi`.
         """
         problem, phi, half, tolerance = self.problem, self.phi, self.half_precision, self.tolerance
         if comparison.agrees is True or not math.isfinite(phi.analytic):
@@ -274,9 +276,10 @@ class Case:
 
 
 def leaves_domain(case: Case) -> Comparison | None:
-    """Say that the steps are too large if `case.phi` is not finite in the largest steps, but may be in smaller steps.
+    """Return a comparison without a verdict if the largest steps seem to leave the domain of f; else None.
 
-    The largest steps may leave the domain of f, and smaller steps may stay inside it.
+    They seem to if `case.phi` is infinite or nan there, and if some element moves by far more than its own size.
+    Smaller steps may stay inside the domain.
     """
     if math.isfinite(case.change) or not _moves_beyond_own_size(case.phi):
         return None
@@ -285,10 +288,11 @@ def leaves_domain(case: Case) -> Comparison | None:
 
 
 def nothing_changes(case: Case) -> Comparison | None:
-    """Call a derivative of 0 right if `case.phi` does not change in the largest step, and no output changes far away.
+    """Return a comparison that calls a derivative of 0 right if no output changes, not even in far larger steps.
 
-    If an output changes in far larger steps, rounding may hide its changes in small steps. Then the derivative counts
-    as not compared or, in half precision, is left to later stages.
+    If an output changes in far larger steps alone, rounding may hide its changes in small steps, so the comparison has
+    no verdict. None is returned if the derivative is not 0, or if `case.phi` changes in the largest step. In half
+    precision, it is also returned if an output has changed.
     """
     phi = case.phi
     if case.moved or phi.analytic != 0.0 or not math.isfinite(case.change):
@@ -301,10 +305,10 @@ def nothing_changes(case: Case) -> Comparison | None:
 
 
 def rounding_hides_all(case: Case) -> Comparison | None:
-    """Say that rounding hides the derivative if it would hide an error of 1 % even in the largest step.
+    """Return a comparison without a verdict if rounding would hide an error of 1 % even in the largest step.
 
-    If rounding would not hide such an error, or if the derivative is so wrong that the mistake shows in the largest
-    step in spite of rounding, None is returned, so later stages compare the derivative.
+    None is returned if rounding would not hide such an error, or if the derivative is so wrong that the mistake shows
+    in the largest step in spite of rounding.
     """
     phi, first = case.phi, case.first
     analytic, seen = first * math.fabs(phi.analytic), MIN_SIGNAL_TO_NOISE * phi.rounding
@@ -319,10 +323,11 @@ def rounding_hides_all(case: Case) -> Comparison | None:
 
 
 def rounding_hides_both(case: Case) -> Comparison | None:
-    """Say that rounding hides the derivative if, in the largest step, it hides the analytic and the numerical one.
+    """Return a comparison without a verdict if rounding hides both derivatives, the analytic and the numerical one.
 
-    Means over intervals would not tell a mistake from noise either. Return None if the noise is so small that a
-    numerical derivative of 0 with this noise is exact enough for the tolerance.
+    It hides a derivative if the change of `case.phi` in the largest step is hardly larger than rounding. Then means
+    over intervals would not tell a mistake from noise either. None is returned in other cases, or if the noise is so
+    small that a numerical derivative of 0 with this noise is exact enough for the tolerance.
     """
     phi, first = case.phi, case.first
     if not max(case.change, first * math.fabs(phi.analytic)) <= BURIED * phi.rounding:
@@ -335,19 +340,28 @@ def rounding_hides_both(case: Case) -> Comparison | None:
 
 
 def agrees_at_first_look(case: Case) -> Comparison | None:
-    """Make the cheapest comparison, which sets `Case.first_look`, and return it if the derivative agrees."""
+    """Make the cheapest comparison, and store it in `Case.first_look`. Return it if the derivative agrees.
+
+    If the derivative does not agree, None is returned, and later stages use `Case.first_look`.
+    """
     case.take_first_look()
     return case.first_look if case.first_look and case.first_look.agrees else None
 
 
 def is_step(case: Case) -> Comparison | None:
-    """Call a derivative of 0 right if f, along the direction of `case.phi`, is a step function such as floor."""
+    """Return a comparison that calls a derivative of 0 right if f is a step function along the direction; else None.
+
+    An example of a step function is floor.
+    """
     right = case.phi.analytic == 0.0 and is_step_function(case.phi)
     return Comparison(case.title, 0.0, Estimate(0.0, 0.0), True) if right else None
 
 
 def first_look_decides(case: Case) -> Comparison | None:
-    """Return the cheapest comparison, `Case.first_look`, if it has a verdict, or if later stages would tell no more."""
+    """Return the cheapest comparison, `Case.first_look`, if it has a verdict; else None.
+
+    In half precision, it is also returned without a verdict if later stages could hardly reach one (see `is_hopeless`).
+    """
     seen = case.first_look
     if seen and case.half_precision and seen.agrees is None and not half_precision.is_hopeless(seen, case.phi):
         return None
@@ -355,13 +369,13 @@ def first_look_decides(case: Case) -> Comparison | None:
 
 
 def first_look_is_more_exact(case: Case) -> Comparison | None:
-    """Return the cheapest comparison, `Case.first_look`, if it is more exact than the one at the point."""
+    """Return the cheapest comparison, `Case.first_look`, if it is more exact than that at the point; else None."""
     seen = case.first_look
     return seen if seen and seen.numeric.error < case.by_measured_rounding.numeric.error else None
 
 
 def interval_means_decide(case: Case) -> Comparison | None:
-    """Compare means over intervals around the point; return the comparison if it gives a verdict."""
+    """Compare means over intervals around the point; return the comparison if it has a verdict, else None."""
     over = compare_interval_means(case.phi, case.title, case.at_point[1])
     return None if over is None or over.agrees is None else over
 
@@ -392,14 +406,14 @@ HALF_PRECISION_STAGES: tuple[Stage[Case], ...] = (
 
 
 def _change_over(phi: DirectionalFunction, step: float) -> float:
-    """Return how far φ changes in a step, to the side where it changes more."""
+    """Return the larger of |φ(step)| and |φ(-step)|: how far φ changes in a step to either side."""
     return max(math.fabs(phi(step)), math.fabs(phi(-step)))
 
 
 def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
-    """Return whether `phi` moves some element by more than `BEYOND_OWN_SIZE` times the element's own size.
+    """Return whether `phi` moves some element by more than `BEYOND_OWN_SIZE` times the element's absolute value.
 
-    Then smaller steps may stay in the domain. Elements that are 0 have no size, and do not count.
+    Then smaller steps may stay in the domain. Elements that are 0 do not count.
     """
     here, steps = np.abs(phi.x), np.abs(phi.v)
     return bool(np.any((here != 0.0) & (steps > BEYOND_OWN_SIZE * here)))

@@ -124,10 +124,10 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
 
 
 def rounding_of_all_elements(doubt: Doubt) -> str:
-    """Return a note if rounding that shows only when all elements move explains the mismatch; else "".
+    """Return a note if the mismatch comes from rounding that shows only when all elements move; else "".
 
-    It is looked for only if the mismatch is small, or if f does not seem to change. When only one element moves, the
-    outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
+    Such rounding is looked for only if the mismatch is small, or if f does not seem to change. When only one element
+    moves, the outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
     """
     phi = doubt.phi
     typical = max(doubt.typical_slope, doubt.gradient_norm)
@@ -160,8 +160,8 @@ def rounding_of_cancelling_parts(doubt: Doubt) -> str:
 def narrow_features(doubt: Doubt) -> str:
     """Return a note if features of f that are narrower than the steps explain the mismatch; else "".
 
-    They are no excuse if a comparison with shorter steps has called the derivative wrong, too. Neither are they for a
-    gradient of 0 if the function has a slope over the steps, which a step function alone may have.
+    They do not excuse the derivative if a comparison with shorter steps has called it wrong, too. Nor do they excuse a
+    gradient of 0 if f has a slope over the steps, since only a step function may have both.
     """
     phi = doubt.phi
     numeric = doubt.comparison.numeric.slope
@@ -206,10 +206,10 @@ def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
 def staircase(doubt: Doubt) -> str:
     """Return a note if rounding makes a staircase of f, as it does of 1 + erf(x) at -8; else "".
 
-    It is looked for only in two cases. In the first, the weighted sum of the outputs does not change in the finest
-    steps, as if a part of f computed in float32, but outputs change far away. In the second, an output is far smaller
-    than others or than intermediate results, and may hide a staircase inside f: for x far below 0, gelu(x) is x times a
-    staircase, and changes in every step.
+    The mismatch must vanish in means over wide intervals. A staircase is looked for only in two cases. In the first,
+    the weighted sum of the outputs does not change in the finest steps, but outputs change far away, as if a part of f
+    computed in float32. In the second, an output is far smaller than others or than intermediate results, and may hide
+    a staircase inside f: for x far below 0, gelu(x) is x times a staircase, and changes in every step.
     """
     phi, problem = doubt.phi, doubt.problem
     tread = problem.steps.finest
@@ -293,12 +293,12 @@ HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (rounding_in_half_precision, tied_k
 
 
 def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
-    """Return how far rounding changes u · f when all elements move, if that could explain the mismatch; else 0.0.
+    """Return how far rounding changes u · f when all elements move; 0.0 if that could not explain the mismatch.
 
     u · f is the weighted sum of the outputs that `phi` computes, and `mismatch` is the difference of its derivative
     from the numerical one. When only one element moves, the outputs may stay the same by chance, as the rounded value
-    of log(exp(x)) - x may. Each element moves by tiny parts of its own size, in steps of two sizes. The smaller of the
-    two results counts, since a kink or a curve grows with the step, and rounding does not.
+    of log(exp(x)) - x may. So each element is moved by tiny parts of its own size, in steps of two sizes. The smaller
+    of the two results counts, since a kink or a curve grows with the step, and rounding does not.
     """
     problem = phi.problem
     here = np.abs(phi.x)
@@ -435,7 +435,10 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
 
 
 def _narrow_tread(phi: DirectionalFunction) -> float:
-    """Return a width, as a step: if the treads of f are narrower, they are so many that rounding may have made them."""
+    """Return a step so short that rounding may have made the treads of a staircase if they are narrower than this step.
+
+    An f with such narrow treads has very many of them.
+    """
     moved = phi.moved_elements
     longest, largest = (float(np.max(np.abs(each[moved]), initial=0.0)) for each in (phi.v, phi.x))
     return 2.0 ** (-MANY_TREADS * phi.problem.bits) * max(1.0, largest) / longest if longest else 0.0

@@ -43,7 +43,7 @@ def agrees_closely(comparison: Comparison, problem: Problem, known_to: float = 0
     """Return whether the two derivatives differ by no more than the last bit, though the numerical one is uncertain.
 
     A wrong derivative would hardly be that close by chance. The estimated error of the numerical one must be at most
-    the part `known_to` of its size. In other types than float16 and bfloat16, the result is False.
+    `known_to` times its size. In other types than float16 and bfloat16, the result is False.
     """
     analytic, e = comparison.analytic, comparison.numeric
     if not (problem.half_precision and math.isfinite(analytic)):
@@ -53,16 +53,17 @@ def agrees_closely(comparison: Comparison, problem: Problem, known_to: float = 0
 
 
 def has_settled(comparison: Comparison, problem: Problem) -> bool:
-    """Return whether two derivatives agree closely, and the numerical one is so exact that no more calls are needed."""
+    """Return whether the derivatives in `comparison` agree closely, and the numerical one needs no more calls of f."""
     return agrees_closely(comparison, problem, WELL_KNOWN)
 
 
 def is_hopeless(comparison: Comparison, phi: DirectionalFunction) -> bool:
-    """Return whether comparing derivatives at the point itself is hopeless, after `comparison` of means over intervals.
+    """Return whether no numerical derivative at the point itself can be exact enough to compare another one with it.
 
-    A comparison at the point takes shorter steps, in which noise is larger. So the comparison is hopeless if the means
-    are uncertain more because of noise than because of curvature. It is also hopeless if rounding of the outputs alone
-    would hide an error of 1 % in such steps, unless the two derivatives differ by far more than that rounding.
+    `comparison` is that of means over intervals. A comparison at the point takes shorter steps, in which noise is
+    larger. So it is hopeless if the means are uncertain more because of noise than because of curvature. It is also
+    hopeless if rounding of the outputs alone would hide an error of 1 % in such steps, unless the two derivatives
+    differ by far more than that rounding.
     """
     analytic, e = comparison.analytic, comparison.numeric
     hidden = phi.rounding / SHORT_STEP

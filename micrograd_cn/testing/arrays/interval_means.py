@@ -45,7 +45,7 @@ class IntervalMean(NamedTuple):
         rounding: the rounding error of the values of the function that is differentiated.
         noise: the error of `mismatch` that comes from rounding.
         bias: the error of `mismatch` that comes from curvature.
-        jumps: how much of `mismatch` comes from single jumps of the function against the integral of the derivative.
+        jumps: the error of `mismatch` that comes from single jumps of the function, which its derivative does not have.
     """
 
     analytic: float

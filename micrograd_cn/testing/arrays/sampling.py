@@ -20,15 +20,18 @@ STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entri
 
 
 def array_places(problem: Problem) -> list[tuple[str, slice]]:
-    """Return the path of each array of the arguments that is not empty, and the place of its elements in the vector."""
+    """Return a pair for each array of the arguments that is not empty: its path, and its slice of the vector.
+
+    The vector has the elements of all arrays, one array after the other.
+    """
     return [(path, place) for path, place in problem.arguments.leaf_slices() if place.stop > place.start]
 
 
 def array_groups(problem: Problem, g: Vector | None) -> list[tuple[str, Vector]]:
-    """Return a name and a mask for each array or, if there are many arrays, for each group of them.
+    """Return a name and a mask for each array of the arguments; if there are many arrays, for each group of them.
 
-    Arrays whose gradients have similar norms are in one group. The mask is 1.0 for the elements of the group, and
-    0.0 for all others. `g` is the whole gradient, or None if it is not known.
+    A group has arrays whose gradients have similar norms. The mask is a vector that is 1.0 for the elements of the
+    array or group, and 0.0 for all others. `g` is the whole gradient, or None if it is not known.
     """
     arrays = array_places(problem)
     steep = [0.0 if g is None else norm(g[place], problem.scale[place]) for _, place in arrays]
@@ -44,12 +47,12 @@ def array_groups(problem: Problem, g: Vector | None) -> list[tuple[str, Vector]]
 
 
 def random_direction(problem: Problem, random: np.random.Generator, g: Vector | None, uphill: float) -> Vector:
-    """Return a random direction in which the share `uphill` of the elements, and half of the others, move uphill.
+    """Return a random direction, a vector that says how far each element moves.
 
-    A direction says how far each element moves. An element moves uphill if its move has the sign of its entry in
-    the gradient `g`, so the function grows. If `g` is None, the signs of all moves are random. Each element moves
-    by at least half of its entry in `Problem.scale`, and by less than the whole entry. An element does not move if both
-    the element and its entry in `g` are infinite or nan.
+    An element moves uphill if its move has the sign of its entry in the gradient `g`, so the function grows. The share
+    `uphill` of the elements is sure to move uphill, and so does about half of the others. If `g` is None, the signs of
+    all moves are random. Each element moves by at least half of its entry in `Problem.scale`, and by less than the
+    whole entry. An element does not move if both the element and its entry in `g` are infinite or nan.
     """
     if g is None:
         uphill = 0.0
@@ -100,5 +103,5 @@ def choose_elements(
 
 @functools.cache
 def _signed_steps(uphill: float) -> Vector:
-    """Return `STEP_SIZES` with signs: the share `uphill` of them is positive, and so is half of the rest."""
+    """Return `STEP_SIZES` with signs. The share `uphill` of them is positive, and of the others every second one."""
     return np.where(np.arange(STEP_SIZES.size) % 8 < 4 * (1 - uphill), -STEP_SIZES, STEP_SIZES)

@@ -18,12 +18,12 @@ __tracebackhide__ = True
 
 
 def worst_element(phi: DirectionalFunction) -> int:
-    """Return the index of an element with a large mismatch, found by bisection of the direction of `phi`.
+    """Return the index of an element with a large mismatch.
 
-    `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The mismatch of an element
-    is the numerical derivative with respect to it, less the derivative that is checked. The steepest element is the
-    one that contributes most to the derivative along the direction. If its mismatch is at least the average over
-    all elements that the direction moves, its index is returned without a search.
+    The mismatch of an element is the numerical derivative with respect to it, less the derivative that is checked.
+    `phi` is the weighted sum of the outputs along a direction, and its derivative is wrong. First the element is tried
+    that contributes most to this derivative. It is returned if its mismatch is at least the average over all elements
+    that the direction moves. Otherwise bisection of the direction finds an element.
     """
     some, problem = phi.moved_elements, phi.problem
     total = mismatch_along(problem, phi.u, phi.v)
@@ -49,11 +49,11 @@ def mismatch_along(problem: Problem, u: Vector, v: Vector) -> float:
 
 
 def wrong_output(phi: DirectionalFunction) -> Vector:
-    """Return weights that are 1.0 for an output whose derivative is far off along `phi`, and 0.0 for all others.
+    """Return a vector of weights: 1.0 for an output whose derivative is far off, and 0.0 for all other outputs.
 
-    `phi` is the weighted sum of the outputs along a direction, with a wrong derivative. The steepest output is the
-    one that contributes most to the numerical derivative of `phi`. It is chosen if its own derivative is clearly
-    wrong, or if the derivative of `phi` that is checked is infinite or nan. Otherwise, bisection finds an output.
+    `phi` is the weighted sum of the outputs along a direction, and its derivative is wrong. First the output is tried
+    that contributes most to the numerical derivative of `phi`. It is chosen if its own derivative is clearly wrong, or
+    if the derivative of `phi` that is checked is infinite or nan. Otherwise, bisection finds an output.
     """
     problem = phi.problem
     h = problem.steps.first_steps[2]
@@ -76,7 +76,8 @@ def wrong_output(phi: DirectionalFunction) -> Vector:
 def _bisect(some: Indices, total: float, mismatch: Callable[[Indices], float]) -> int:
     """Return one of the indices `some`: they are halved again and again, and the half with the larger mismatch is kept.
 
-    `mismatch` takes an array of indices and returns their mismatch, and `total` is the mismatch of all indices.
+    `mismatch` takes an array of indices, and returns by how much their derivatives are wrong together. `total` is the
+    mismatch of all indices.
     """
     while some.size > 1:
         left, right = np.array_split(some, 2)

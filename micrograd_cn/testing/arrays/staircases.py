@@ -46,7 +46,7 @@ __tracebackhide__ = True
 
 
 class Tread(NamedTuple):
-    """The tread of a staircase around the point, along a direction.
+    """The tread around the point: the interval of steps, along a direction, in which a function does not change.
 
     Attributes:
         width: the step after which the function first changes.
@@ -106,12 +106,14 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
 
 
 def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float) -> Iterator[tuple[float, float]]:
-    """Yield the step in which the function jumps off a straight line, and the height of the jump, for each side.
+    """Yield, for each side of the point, the step in which f jumps off a straight line, and the jump's height.
 
-    The function has left the line if its distance from the line exceeds rounding, and exceeds a small part of the
-    distance that the slope `off` would give in this step. A side of the point is left out if the function has left the
-    line already in the finest step, or if it has not left the line in the step `reach`. Otherwise bisection finds the
-    jump. If the function is continuous there, the height is nearly 0.
+    The function f of one number is `phi`.
+
+    It has left the line if its distance from the line exceeds rounding, and exceeds a small part of the distance that
+    the slope `off` would give in this step. A side of the point is left out if the function has left the line already
+    in the finest step, or if it has not left the line in the step `reach`. Otherwise bisection finds the jump. If the
+    function is continuous there, the height is nearly 0.
 
     Args:
         phi: the function of one number, which is 0 at the point.
@@ -140,7 +142,7 @@ def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float
 
 
 def _total_change(phi: DirectionalFunction, t: float) -> float:
-    """Return the sum of |u_j| times |change of output j| in the step t, divided by the divisor of `phi`.
+    """Return the sum of |u_j| times |change of output j| in the step t along `phi`, divided by |phi.divisor|.
 
     u_j is the weight of output j.
     """
@@ -149,7 +151,9 @@ def _total_change(phi: DirectionalFunction, t: float) -> float:
 
 
 class _Line(NamedTuple):
-    """A function f of arrays along the line x + t v. Each output is looked at alone, and not only their sum u · f.
+    """A function f of arrays along the line x + t v, with methods that tell how far each single output changes.
+
+    In a `DirectionalFunction`, the changes of several outputs may cancel in their weighted sum u · f.
 
     Attributes:
         problem: the function f.
@@ -166,7 +170,7 @@ class _Line(NamedTuple):
     outputs: Vector
 
     def nearer(self, factor: float) -> _Line:
-        """Return a line through the point x divided by `factor`. The direction is divided by `factor`, too."""
+        """Return the line that begins at x / factor, a point nearer to 0, with the direction v / factor."""
         x = self.problem.arguments.rounded(self.x / factor)
         return self._replace(v=self.v / factor, x=x, outputs=self.problem.value(x))
 
@@ -178,7 +182,11 @@ class _Line(NamedTuple):
 
     @property
     def last_bits(self) -> Vector:
-        """The last bit of each element that moves, as a move along the direction. No move is shorter."""
+        """A move that changes each element that the direction moves by its last bit, with the sign of its entry in v.
+
+        No move is shorter. The last bit of a number is the distance to the next number of its type. It is taken to be
+        eps times the number.
+        """
         problem = self.problem
         eps = problem.eps if problem.half_precision else problem.arguments.eps
         found: Vector = eps * np.abs(self.x) * np.sign(self.v)
@@ -186,10 +194,10 @@ class _Line(NamedTuple):
 
     @property
     def smallest_move(self) -> Vector:
-        """How far each element moves in the smallest step: in half precision by its last bit, else by at least that.
+        """A move that changes each element by its last bit in half precision, and in other types by at least that.
 
-        In other types than half precision, it moves as in the finest step of the problem if that is more. An element
-        that is 0 has no last bit, so it moves like that in half precision, too.
+        In other types, an element moves as in the finest step of the problem if that is longer. An element that is 0
+        has no last bit, so it moves as in the finest step, in half precision, too.
         """
         last_bits, move = self.last_bits, self.problem.steps.finest * self.v
         if self.problem.half_precision:
@@ -324,7 +332,10 @@ def _may_jump(line: _Line, heights: Vector) -> bool:
 
 
 def _first_jumps(line: _Line) -> tuple[Vector, Vector]:
-    """Return the first change and the largest change of each output, in growing steps to both sides in turn."""
+    """Return two vectors: the first change of each output that is not 0, and its largest change.
+
+    The point is moved by growing steps along the line, to both sides in turn.
+    """
     problem, half = line.problem, line.problem.half_precision
     jumps, farthest = np.zeros(line.outputs.size), np.zeros(line.outputs.size)
     first = -problem.bits if half else math.log2(problem.steps.finest) + 1.0

@@ -59,7 +59,7 @@ class ArrayTolerance:
         return max(self.atol, *each) + self.analytic_error
 
     def accepts(self, analytic: float, e: Estimate) -> bool:
-        """Return whether `analytic` agrees with the numerical derivative `e`, and finer steps would not change this."""
+        """Return whether `analytic` agrees with the numerical derivative `e`, and `e` is exact enough for a verdict."""
         size = max(self.atol, self._of_size(analytic, e))
         exact = ESTIMATED_ERRORS * e.error <= max(size, ACCEPTED_NOISE * e.noise)
         return (
@@ -69,7 +69,7 @@ class ArrayTolerance:
     def _of_size(self, analytic: float, e: Estimate) -> float:
         """Return `rtol` times the largest of |analytic|, |e.slope|, and `TYPICAL_SHARE` times `typical_slope`.
 
-        An `analytic` that is infinite or nan is left out.
+        If `analytic` is infinite or nan, it does not count.
         """
         analytic = analytic if math.isfinite(analytic) else e.slope
         return self.rtol * max(math.fabs(e.slope), math.fabs(analytic), TYPICAL_SHARE * self.typical_slope)

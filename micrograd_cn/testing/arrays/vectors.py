@@ -127,10 +127,11 @@ class Packed:
         return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
 
     def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
-        """Return a function that unpacks `vector`, and `vector` rounded to the types of the structure's variables.
+        """Return a function without arguments that unpacks `vector`, and a copy of `vector` with rounded numbers.
 
-        The variables are the floating-point leaves that are not constants. The function returns the structure with the
-        rounded numbers in its variables. The next call of `unpack_later` may overwrite the rounded vector.
+        The numbers are rounded to the types of the structure's variables, which are the floating-point leaves that are
+        not constants. The function returns the structure with the rounded numbers in its variables. The next call of
+        `unpack_later` may overwrite the rounded copy. If all variables are doubles, `vector` itself is returned.
         """
         if self.in_doubles:
             return lambda: self.unpack(vector), vector
@@ -154,7 +155,7 @@ class Packed:
         return self.with_variables([array for array, _ in made]), [flat for _, flat in made]
 
     def split(self, vector: Vector) -> list[NDArray[Any]]:
-        """Return the numbers of `vector` as a list of flat arrays, one for each variable, and of its type.
+        """Return the numbers of `vector` as a list of flat arrays, one of the right type for each variable.
 
         The variables are the floating-point leaves that are not constants.
         """
@@ -174,7 +175,10 @@ class Packed:
         return found
 
     def _make_leaves(self, vector: NDArray[Any]) -> list[Any]:
-        """Return new floating-point leaves with the numbers of `vector`; some of them share its memory."""
+        """Return new numbers and arrays for the variables of the structure, with the numbers of `vector`.
+
+        Some of the arrays share memory with `vector`.
+        """
         makers = zip(self._parts, self._makers, strict=True)
         return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
 
@@ -226,8 +230,8 @@ class Packed:
     def first_change(self, tree: Any, vector: Vector) -> str | None:
         """Return a text that names the first leaf of `tree` that a function has changed; None if it has changed none.
 
-        Without a change, the variables in `tree` equal `vector`, and the constant arrays in `tree` equal those of
-        `template`.
+        Before the call of the function, the variables in `tree` had the numbers of `vector`, and its constant arrays
+        were equal to those of `template`.
         """
         now = self.pack(tree)
         other = now != vector
@@ -298,7 +302,10 @@ class Packed:
         return next(path for _, path, _, place in self._parts if place.start <= index < place.stop)
 
     def leaf_slices(self) -> list[tuple[str, slice]]:
-        """Return, for each floating-point leaf that is not a constant, its path and its slice of the vector."""
+        """Return, for each variable, a pair of its path and its slice of the vector.
+
+        The variables are the floating-point leaves that are not constants.
+        """
         return [(path, place) for _, path, _, place in self._parts]
 
     def variable_paths(self, argument: int) -> list[str]:
@@ -311,11 +318,17 @@ class Packed:
         return [path for i, path, *_ in self._parts if i in inside]
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """Return, for each floating-point leaf that is not a constant, its shape."""
+        """Return the shape of each variable.
+
+        The variables are the floating-point leaves that are not constants.
+        """
         return [shape for _, _, shape, _ in self._parts]
 
     def slices(self) -> list[slice]:
-        """Return, for each floating-point leaf that is not a constant, its slice of the vector."""
+        """Return the slice of the vector that belongs to each variable.
+
+        The variables are the floating-point leaves that are not constants.
+        """
         return [place for *_, place in self._parts]
 
 

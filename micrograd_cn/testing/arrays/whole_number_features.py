@@ -30,7 +30,7 @@ __tracebackhide__ = True
 
 
 def takes_long_steps(phi: DirectionalFunction) -> bool:
-    """Return whether a comparison along `phi` may be made in steps that are longer than features at whole numbers.
+    """Return whether steps along `phi` may be longer than features of f that are about as wide as 1, such as teeth.
 
     In half precision, means over intervals are compared, so the result is False.
     """
@@ -41,10 +41,10 @@ def takes_long_steps(phi: DirectionalFunction) -> bool:
 
 
 def has_features(phi: DirectionalFunction) -> bool:
-    """Return whether f has features that steps at the point of `phi` may miss, and that are no rounding.
+    """Return whether f has narrow features that steps at the point may miss, and that do not come from rounding.
 
-    Their height at the point is compared with that at a point that is nearer to 0. If the type has too few numbers at
-    the point to show them, both points are nearer to 0.
+    The height of the features at the point of `phi` is compared with that at a point nearer to 0, where rounding is
+    finer. If the type has too few numbers at the point to show them, both points are nearer to 0.
     """
     x, arguments = phi.x, phi.problem.arguments
     moved = np.zeros(x.size, bool)  # whole arrays, since an element shares the rounding of the others in its array
@@ -66,14 +66,14 @@ def has_features(phi: DirectionalFunction) -> bool:
 
 
 def has_slope(phi: DirectionalFunction, slope: float) -> bool:
-    """Return whether f has about this slope along `phi` in moves that are shorter than features at whole numbers."""
+    """Return whether f has about the slope `slope` along `phi` in steps that are shorter than narrow features of f."""
     longest = float(np.max(np.abs(phi.v[phi.moved_elements])))
     near = central_quotient(phi, 0.0, SHORTEST_MOVE / longest)
     return math.fabs(near - slope) <= 0.5 * max(math.fabs(near), math.fabs(slope))
 
 
 def _coarse(phi: DirectionalFunction, x: Vector) -> bool:
-    """Return whether the type has too few numbers at `x` to show the features."""
+    """Return whether neighbouring numbers at `x` are so far apart that they skip features about as wide as 1."""
     return float(np.max(_spacings(phi, x))) >= SHORTEST_MOVE
 
 
@@ -86,9 +86,10 @@ def _spacings(phi: DirectionalFunction, x: Vector) -> Vector:
 
 
 def _shortest_move(phi: DirectionalFunction, x: Vector) -> Vector:
-    """Return a move of each element by an odd count of its spacings: by at least three, and by about `SHORTEST_MOVE`.
+    """Return a move of each element that `phi` moves: an odd count of its spacings, and about `SHORTEST_MOVE`.
 
-    Such a move is exact, and it is no whole count of periods of a sawtooth whose teeth are a few numbers wide.
+    A spacing is the distance of `x` to the next number of the type, and the count is at least three. Such a move is
+    exact, and it is no whole count of periods of a sawtooth whose teeth are a few numbers wide.
     """
     spacings = _spacings(phi, x)
     half = np.maximum(1.0, np.floor(0.5 * SHORTEST_MOVE / np.where(spacings > 0.0, spacings, 1.0)))

@@ -103,11 +103,12 @@ def points(
 
 
 def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
-    """Return the windows from which arrays are drawn: all elements of an array are drawn from the same window.
+    """Return the windows, which are ranges of numbers. For each array, one window is chosen, and holds all its
+    elements.
 
-    A window is a pair of an interval for the elements, and an interval for their absolute values. All windows but the
-    last are for elements of similar magnitude. `low` and `high` are the bounds of the elements. `tiny` is the smallest
-    normal number of the array's type.
+    A window is a pair of an interval for the elements, and an interval for their absolute values. In each window but
+    the last, the elements have similar magnitudes. `low` and `high` are the bounds of all elements. `tiny` is the
+    smallest normal number of the array's type.
     """
     least, most = max(low, -high), max(-low, high)
     found: list[tuple[Interval, Interval]] = []

@@ -135,10 +135,10 @@ def reals(
 
 
 def _near_interval(domain: Interval, first: float, last: float) -> Interval:
-    """Return the interval in which numbers are drawn with all their digits.
+    """Return the interval in which `reals` draws numbers with all their digits; it rounds others to three digits.
 
-    Other numbers are rounded to three significant digits. The interval is near 0 if 0 is in the domain and between the
-    bounds `first` and `last`. Otherwise it is near the end of the domain, or the bound, that is nearest to 0.
+    The interval is near 0 if 0 is in the domain and between the bounds `first` and `last`. Otherwise it is near the end
+    of the domain, or the bound, that is nearest to 0.
     """
     low, high = interior(domain, FULL_PRECISION_REACH)
     low, high = max(low, first), min(high, last)

@@ -178,10 +178,10 @@ def pair_of_compiled(compiled: Any) -> Pair:
 
 
 def args_as_floats(compiled: Any, args: tuple[Any, ...], static: Collection[str | int]) -> tuple[Any, ...]:
-    """Return the arguments of a compiled function, with floats in place of integers and of `Value`s.
+    """Return the positional arguments of a compiled function, with floats in place of integers and of `Value`s.
 
-    The function computes the same with these. Arguments that are static, for `compile` or for `gradcheck`, are not
-    changed.
+    This does not change what the function computes. Arguments that are static, for `compile` or by `static`, which has
+    their names or indices, are returned unchanged.
     """
     names = _positional_names(compiled, args)
     kept = {*_static_names(compiled), *static}
@@ -207,7 +207,7 @@ def _static_names(compiled: Any) -> tuple[str, ...]:
 
 
 def _positional_names(compiled: Any, args: Collection[Any]) -> list[str]:
-    """Return the name of the parameter that each positional argument belongs to."""
+    """Return a list with the name of the parameter that each of the positional arguments `args` belongs to."""
     names: list[str] = []
     for p in inspect.signature(compiled).parameters.values():
         if p.kind is p.VAR_POSITIONAL:

@@ -86,8 +86,8 @@ def make_subject(
     """Return a `Subject`: the function `f` and the arguments `args` that the user gave to `gradcheck`.
 
     A PyTorch module becomes a function, whose first argument is a dict of the module's parameters. If `converts` is
-    True, numpy arrays for a PyTorch or jax function become arrays of this library; if no argument is an array, floats
-    do.
+    True, and `f` is a function of PyTorch or jax, numpy arrays become arrays of this library; if no argument is an
+    array, floats become such arrays.
 
     Raises:
         TypeError: an entry of `static` is neither the name nor the index of an argument.
@@ -235,10 +235,10 @@ def _is_autograd_function(owner: type) -> bool:
 
 
 def _converted(args: tuple[Any, ...], library: str, static: Collection[int]) -> tuple[Any, ...]:
-    """Return the arguments with PyTorch or jax arrays in place of numpy arrays or, if there is no array, of floats.
+    """Return the arguments with numpy arrays converted to the library, which is "torch" or "jax".
 
-    If a PyTorch or jax array is among the arguments already, all arguments are returned unchanged. Arguments whose
-    index is in `static` are never changed.
+    If there is no array among them, floats are converted. If there is a PyTorch or jax array, all arguments are
+    returned unchanged. Arguments whose index is in `static` are never changed.
     """
     given = leaves(args)
     if any(library_of(x) in ("torch", "jax") for x in given):

@@ -83,10 +83,10 @@ class Variable(NamedTuple):
 
 
 class AskedVariables(Variables):
-    """The variables of a function, and a list of the nodes at whose numbers the function looks.
+    """The variables of a function, and a list of the nodes whose numbers decide what the function does.
 
-    The function looks at a node's number by using the node as a condition, or by `==` with a number that is equal to
-    the node's data. `graph.plain_numbers` calls `include` for each such node.
+    A node is listed if the function uses it as a condition, or compares it by `==` with a number that is equal to the
+    node's data. `graph.plain_numbers` calls `include` for each such node.
 
     Attributes:
         asked: the nodes for which `include` was called, if they are computed from variables and constants alone.
@@ -193,10 +193,11 @@ class Binding:
 
     @functools.cached_property
     def _places(self) -> tuple[list[tuple[int, int]], list[tuple[int, slice, Callable[..., Any]]]]:
-        """Where the variables belong: those of parts that are numbers, and those of parts that are arrays.
+        """Which numbers in the list of all variables each variable part takes: a list for numbers, and one for arrays.
 
-        For a number: the index of the part, and that of the variable. For an array: the index of the part, the slice of
-        its variables in the list of all variables, and a function that builds the array from a list of its numbers.
+        An item of the first list has the index of a part that is a number, and the index of its variable. An item of
+        the second list has the index of a part that is an array, the slice of its variables, and a function that builds
+        the array from a list of its numbers.
         """
         numbers, arrays, start = [], [], 0
         for i in sorted(self.chosen):
@@ -388,10 +389,7 @@ def choose_variables(found: Binding) -> Binding:
 
 
 def _is_random(found: Binding, expected: Derivatives) -> bool:
-    """Return whether one of several more calls of the function with this binding gives other results than `expected`.
-
-    Only a check that is going to fail asks, so right functions take no time for it.
-    """
+    """Return whether several more calls of the function with this binding give results other than `expected`."""
     more = (_derivatives_or_none(found) for _ in range(CALLS_TO_COMPARE))
     return any(again is None or _differ(expected, again, values=True) for again in more)
 

@@ -158,11 +158,11 @@ class Claim:
         return math.fabs(self.analytic - e.slope) <= self.allowed_error(e)
 
     def knows(self, *estimates: Estimate) -> bool:
-        """Return whether all these numerical derivatives are exact enough to compare the analytic one with them."""
+        """Return whether all these numerical derivatives are exact enough to judge the analytic one by them."""
         return all(map(self.tolerance.is_exact_enough, estimates))
 
     def verdict(self, numeric: Estimate, agrees: bool | None, note: str = "", noisy: bool = False) -> Comparison:
-        """Return the comparison of the analytic derivative with the numerical one in `numeric`."""
+        """Return a `Comparison` of the analytic derivative with the numerical one, with the attributes given here."""
         return Comparison(self.title, self.analytic, numeric, agrees, note, noisy)
 
     def remainder_order(self) -> float:
@@ -245,16 +245,16 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
 
 
 def agrees_on_both_sides(claim: Claim) -> Comparison | None:
-    """Call the derivative right if it agrees with the central numerical one."""
+    """Return the comparison if the derivative agrees with the central numerical one; else None."""
     central = claim.central
     return claim.verdict(central, True) if claim.knows(central) and claim.is_near(central) else None
 
 
 def has_one_slope(claim: Claim) -> Comparison | None:
-    """Compare the derivative with those of both sides if these are known, and are so near that there is no kink.
+    """Compare the derivative with the left and the right numerical one if these two are nearly equal; else return None.
 
-    If the derivative agrees with one side alone, and the two sides differ by more than they may, nothing is said: it is
-    the derivative of that side, hardly by coincidence, so there is a small kink.
+    None is also returned if either is not exact enough. If the derivative agrees with one side alone, and the two sides
+    differ by more than their errors allow, there is a small kink, so the comparison has no verdict.
     """
     left, right = claim.left, claim.right
     if not claim.knows(left, right):
@@ -270,7 +270,11 @@ def has_one_slope(claim: Claim) -> Comparison | None:
 
 
 def lies_at_kink(claim: Claim) -> Comparison | None:
-    """If the derivatives of both sides are known and differ, ask whether the derivative lies between them."""
+    """Return a comparison that calls the derivative right if it lies between the left and the right numerical one.
+
+    None is returned if either of these is not exact enough. The function has a kink at the point, since `has_one_slope`
+    has found that they differ.
+    """
     if not claim.knows(claim.left, claim.right):
         return None
     lower, upper = sorted((claim.left, claim.right), key=lambda side: side.slope)
@@ -280,9 +284,10 @@ def lies_at_kink(claim: Claim) -> Comparison | None:
 
 
 def lies_at_edge(claim: Claim) -> Comparison | None:
-    """Compare the derivative with that of one side if only this is known, as at the edge of the domain.
+    """Compare the derivative with that of one side if only this one is exact enough, as at the edge of the domain.
 
-    If there is a jump or a pole on the other side, nothing is said.
+    If there is a jump or a pole on the other side, the comparison has no verdict. None is returned if the derivative of
+    neither side is exact enough.
     """
     sides = {"left": claim.left, "right": claim.right}
     known = [where for where, side in sides.items() if claim.knows(side)]
@@ -303,7 +308,11 @@ def lies_at_edge(claim: Claim) -> Comparison | None:
 
 
 def lies_far_outside(claim: Claim) -> Comparison | None:
-    """Call the derivative wrong if it is far from all that a kink allows, though both sides are known but roughly."""
+    """Return a comparison that calls the derivative wrong if it is far from all three numerical derivatives; else None.
+
+    These are the central, the left and the right one. They are known roughly at best. If one is hardly known at all,
+    None is returned.
+    """
     estimates = claim.central, claim.left, claim.right
     if not all(e.error <= KNOWN_ROUGHLY * math.fabs(e.slope) for e in estimates):
         return None
@@ -312,7 +321,7 @@ def lies_far_outside(claim: Claim) -> Comparison | None:
 
 
 def is_unknown(claim: Claim) -> Comparison:
-    """Say that nobody can tell, and whether noise is the reason. It is the last resort."""
+    """Return a comparison without a verdict, whose note says whether noise is the reason. It is the last stage."""
     central = claim.central
     if central.noise > NOISE_SHARE * central.error:
         return claim.verdict(central, None, noise_note(claim.rounding), noisy=True)
@@ -330,7 +339,7 @@ STAGES_AT_POINT: tuple[Stage[Claim], ...] = (
 
 
 def _kink_note(claim: Claim) -> str:
-    """Return a note with the slopes of both sides."""
+    """Return a note for messages that gives the slopes on the left and on the right of a kink."""
     return f"kink: {claim.left.slope:.6g} on the left, {claim.right.slope:.6g} on the right"
 
 

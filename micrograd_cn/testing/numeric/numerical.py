@@ -441,9 +441,9 @@ def loses_digits(y: Value) -> bool:
 
 
 def _value_stands_still(node: Value) -> bool:
-    """Return whether the value of a node stays the same when an operand is moved by a small step.
+    """Return whether the value of a node does not change when an operand is moved by a small step.
 
-    A step counts if the partial with respect to the operand predicts a change of the value.
+    Only operands count whose partial predicts that the value changes in this step.
     """
     assert node.op is not None
     xs = [parent.data for parent in node.parents]
@@ -455,10 +455,10 @@ def _value_stands_still(node: Value) -> bool:
 
 
 def _has_stated_rounding(node: Value) -> bool:
-    """Return whether the rounding error of a node's operation is known, so it need not be measured.
+    """Return whether the rounding error of a node's operation is stated, so it need not be measured.
 
-    It is known if the operation states it (`Smoothness.rounding`). It is also known if the operation is one of the
-    package's own, which are exact up to rounding of the last bit.
+    It is if the operation states it in `Smoothness.rounding`. It also is if the operation is one of the package's own,
+    which are exact up to rounding of the last bit.
     """
     assert node.op is not None
     return node.op.smoothness.rounding is not None or OPS.get(node.op.name) is node.op

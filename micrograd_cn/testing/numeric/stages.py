@@ -1,8 +1,8 @@
 """The last stages of a comparison, which functions of `Value`s and functions of arrays have in common.
 
-The derivative is compared at the point twice. The first comparison believes that the function is rounded as its type or
-its graph says. If the derivative does not agree, the rounding error is measured, and the second comparison allows for
-it.
+The derivative is compared at the point twice, with two rounding errors of the function. The first one is computed from
+the type of its arrays, or from its graph. If the derivative does not agree, the rounding error is measured, and the
+second comparison uses the measured one.
 """
 
 from __future__ import annotations
@@ -15,31 +15,34 @@ __tracebackhide__ = True
 
 
 class RoundedCase(Protocol):
-    """A derivative that is compared at the point with two estimates of rounding."""
+    """A derivative that is compared at the point twice, with two estimates of the function's rounding error."""
 
     @property
     def by_known_rounding(self) -> Comparison:
-        """The comparison that believes the rounding error which the type or the graph of the function tells."""
+        """The comparison with the rounding error that is computed from the type of the arrays, or from the graph."""
         ...
 
     @property
     def by_measured_rounding(self) -> Comparison:
-        """The comparison after the rounding error has been measured."""
+        """The comparison with the rounding error that is measured by calling the function near the point."""
         ...
 
 
 def agrees_by_known_rounding(case: RoundedCase) -> Comparison | None:
-    """Compare with the known rounding error; return the comparison if the derivative agrees, and not at a kink."""
+    """Return the comparison with the computed rounding error if the derivative agrees, but not at a kink; else None."""
     comparison = case.by_known_rounding
     return comparison if comparison.agrees and not comparison.note else None
 
 
 def measured_rounding_decides(case: RoundedCase) -> Comparison | None:
-    """Compare with the measured rounding error; return the comparison unless noise hides the derivative."""
+    """Return the comparison with the measured rounding error; None if noise hides the derivative."""
     comparison = case.by_measured_rounding
     return None if comparison.noisy else comparison
 
 
 def noise_hides_it(case: RoundedCase) -> Comparison:
-    """Return the comparison with the measured rounding error, which says that noise hides it: the last resort."""
+    """Return the comparison with the measured rounding error, which says that noise hides the derivative.
+
+    It is the last stage, so `measured_rounding_decides` has found that noise hides the derivative.
+    """
     return case.by_measured_rounding

@@ -156,8 +156,8 @@ def lowerings_of(op: Op) -> list[Lowering]:
 def _field(name: str, text: str, fallback: str) -> str:
     """Return a text for messages that says which field of an operation a lowering is made from.
 
-    This is the field `name`, which has the value `text`. If `text` is empty, the lowering is made from the field
-    `fallback`.
+    The field has the name `name`, and its value, a text, is `text`. If `text` is empty, the operation has no such
+    field, and the lowering is made from the field `fallback`.
     """
     if not text:
         return f" (of its {fallback})"

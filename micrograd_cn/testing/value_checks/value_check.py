@@ -51,8 +51,15 @@ def compare_values(
 ) -> tuple[list[Comparison], list[str]]:
     """Compare all derivatives of a function of `Value`s, up to those of order `order`, with numerical ones.
 
-    If there is a `surrogate`, the numerical derivatives are those of this function, and `order` is 1. The paths of the
-    whole numbers among the arguments that count as constants are returned, too.
+    Args:
+        subject: the function and its arguments.
+        order: the highest order of derivatives; 1 if there is a `surrogate`.
+        rtol: relative tolerance.
+        atol: the absolute tolerance that the user gave; None for the default.
+        surrogate: a function whose numerical derivatives are used; by default, they are those of the subject.
+
+    Returns:
+        The comparisons, and the paths of the whole numbers in the arguments that are treated as constants.
     """
     with values_as_numbers():
         return _compare_bound_values(subject, order, rtol, atol, surrogate)
@@ -61,10 +68,9 @@ def compare_values(
 def _compare_bound_values(
     subject: Subject, order: int, rtol: float, atol: float | None, surrogate: Callable[..., Any] | None
 ) -> tuple[list[Comparison], list[str]]:
-    """Compare all derivatives of a function of `Value`s with numerical ones. Call it inside `values_as_numbers()`.
+    """Compare all derivatives as `compare_values` does, with the same arguments and results.
 
-    The numerical derivatives are those of `surrogate`, if there is one. Also return the paths of those whole numbers in
-    the arguments that count as constants.
+    The caller must have entered the context `values_as_numbers()`.
     """
     bound = bind(subject, _chosen_parameters(subject, order))
     _refuse_many_numbers(bound.without_whole_numbers())
@@ -92,9 +98,17 @@ def _compare_binding(
 ) -> tuple[list[Comparison], list[str]]:
     """Compare the derivatives of a function with respect to the variables of `bound` with numerical ones.
 
-    If names of variables are given as `only`, the other derivatives are left out. The names of some whole numbers are
-    returned, too. They count as constants, since f compares them with numbers by `==`, uses them as conditions, or has
-    no derivative with respect to them.
+    Args:
+        bound: the function, its arguments, and the choice of its variables.
+        order: the highest order of derivatives.
+        rtol: relative tolerance.
+        atol: the absolute tolerance that the user gave; None for the default.
+        surrogate: a function whose numerical derivatives are used; by default, they are those of the function itself.
+        only: names of variables. If they are given, derivatives with respect to other variables are not compared.
+
+    Returns:
+        The comparisons, and the names of variables that turn out to be constants. These are whole numbers that the
+        function compares by `==`, uses as conditions, or has no derivative with respect to.
 
     Raises:
         NotDeterministic: two calls at the point gave different outputs.
@@ -105,10 +119,10 @@ def _compare_binding(
     names, point = [v.name for v in bound.variables], [v.number for v in bound.variables]
 
     def at(xs: list[float], output: int, slots: tuple[int, ...], called: Binding = bound) -> tuple[Value, list[Value]]:
-        """Return a derivative of output `output` at `xs`, and the inputs, which are the numbers of `xs` as `Value`s.
+        """Return a derivative of an output at the point `xs`, and the inputs: the numbers of `xs` as `Value`s.
 
-        The output is differentiated once for each index in `slots`, with respect to the input that has this index. If
-        `slots` is empty, the output itself is returned.
+        Output number `output` is differentiated once for each index in `slots`, with respect to the input with this
+        index. If `slots` is empty, the output itself is returned. `called` is the binding whose function is called.
         """
         result, inputs = called.call(xs)
         y = result if type(result) is Value and not output else _outputs(result)[output][1]
@@ -146,9 +160,9 @@ def _compare_binding(
     def moved(k: int, slots: tuple[int, ...], i: int, t: float) -> list[float]:
         """Return a list that begins with a derivative of output `k`, at the checked point with input `i` set to `t`.
 
-        Output `k` is differentiated once for each index in `slots`, with respect to the input that has this index; if
-        `slots` is empty, the list begins with the output itself. If `order` is more than 1, the gradient of this first
-        item follows in the list.
+        The output is differentiated once for each index in `slots`, with respect to the input that has this index; if
+        `slots` is empty, the list begins with the output itself. If `order` is more than 1, the rest of the list is the
+        gradient of the first number: its derivatives with respect to all inputs.
         """
         try:
             y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots, valued)
@@ -201,8 +215,9 @@ def _compare_binding(
 def _chosen_parameters(subject: Subject, order: int) -> dict[str, Value]:
     """Return parameters of a `Module` of this package to differentiate by, keyed by name; {} for other functions.
 
-    Parameters that require no gradient are left out. If there are too many, every second, third, ... one is taken, so
-    the sample is spread over the layers; with `exhaustive=True`, all are taken.
+    Parameters that require no gradient are left out. If there are more than may be compared in a check of order
+    `order`, only every k-th is taken, for some k, so the sample is spread over the layers. With `exhaustive=True`, all
+    are taken.
     """
     found = {name: p for name, p in subject.parameters.items() if p.requires_grad}
     most = MAX_NUMBERS if order == 1 else MAX_PARAMETERS_TWICE
@@ -216,7 +231,7 @@ def _check_closures(y: Value, heading: str) -> None:
     The upstream gradient of the result itself is 1, so the derivatives do not show whether `_backward` uses it.
 
     Args:
-        y: the result, in whose graph such nodes are looked for.
+        y: the result of the function. All nodes of its graph are checked.
         heading: what messages begin with.
 
     Raises:
@@ -303,7 +318,7 @@ def _library_that_raised(error: BaseException) -> str:
 def _outputs(result: Any) -> list[tuple[str, Value]]:
     """Return the outputs of the function, each with its path in the structure `result`, such as "[0]['loss']".
 
-    A number becomes a constant, as in `functional.jacobian`.
+    A plain number in `result` is returned as a `Value` that is a constant.
 
     Raises:
         TypeError: an output is neither a `Value` nor a number, or the function has no output.

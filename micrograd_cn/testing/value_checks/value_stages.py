@@ -60,7 +60,9 @@ class ValueTolerance:
 
 
 class ValueCase:
-    """A derivative of a function of `Value`s that is compared in stages, and what they have found out about it so far.
+    """A derivative of a function of `Value`s that is compared in stages.
+
+    The attributes are computed when a stage first needs them, and later stages use them again.
 
     Args:
         claim: the derivative, the function and the point.
@@ -74,12 +76,14 @@ class ValueCase:
 
     @functools.cached_property
     def by_known_rounding(self) -> Comparison:
-        """The comparison that believes the rounding error which the graph of the function tells."""
+        """The comparison that takes `claim.rounding`, which was computed from the graph, as the function's rounding
+        error.
+        """
         return compare(self.claim)
 
     @functools.cached_property
     def by_measured_rounding(self) -> Comparison:
-        """The comparison that allows for the measured rounding error, if this is larger."""
+        """The comparison that takes `measured_rounding` as the rounding error of the function."""
         measured = self.measured_rounding
         return (
             compare(replace(self.claim, rounding=measured))
@@ -89,7 +93,7 @@ class ValueCase:
 
     @functools.cached_property
     def measured_rounding(self) -> float:
-        """The rounding error of the function that is measured near the point, or the known one if that is larger."""
+        """The rounding error of the function, measured near the point, but at least the one computed from the graph."""
         return max(self.claim.rounding, noise_level(self.claim.g, self.claim.x))
 
 
@@ -106,7 +110,7 @@ def compare_value(claim: Claim, rtol: float, atol: float | None, loses_digits: C
 
 
 def is_not_finite(case: ValueCase) -> Comparison | None:
-    """Say that there is no derivative where the function is infinite or nan."""
+    """Return a comparison, marked as not compared, if the function is infinite or nan at the point; else None."""
     y = case.claim.y
     if math.isfinite(y):
         return None
@@ -114,9 +118,10 @@ def is_not_finite(case: ValueCase) -> Comparison | None:
 
 
 def default_atol_hides_mistake(case: ValueCase) -> Comparison | None:
-    """Call a derivative wrong that agrees only because of the default absolute tolerance.
+    """Return a comparison that calls the derivative wrong if it agrees only because of the default `atol`; else None.
 
-    The numerical derivative must be known to four digits, and no intermediate value may have lost digits.
+    None is also returned if the numerical derivative is not known to four digits, or if an intermediate value may have
+    lost digits.
     """
     claim, comparison = case.claim, case.by_known_rounding
     if case.atol is not None or not comparison.agrees or comparison.note:
@@ -133,12 +138,19 @@ def default_atol_hides_mistake(case: ValueCase) -> Comparison | None:
 
 
 def cannot_be_compared(case: ValueCase) -> Comparison | None:
-    """Return the comparison with the known rounding error if it cannot tell; measured rounding would not help."""
+    """Return the comparison with the computed rounding error if it has no verdict, right or wrong; else None.
+
+    The later stages measure the rounding error. A larger rounding error would not lead to a verdict either.
+    """
     return case.by_known_rounding if case.by_known_rounding.agrees is None else None
 
 
 def rounding_hides_change(case: ValueCase) -> Comparison | None:
-    """Say that rounding may hide how the function changes, if it does not seem to change, and should change little."""
+    """Return a comparison, marked as not compared, if rounding may hide how the function changes; else None.
+
+    It may if the numerical derivative is 0, and if the checked derivative predicts a change of the function that is
+    hardly larger than the measured rounding.
+    """
     claim, comparison = case.claim, case.by_known_rounding
     if comparison.agrees or comparison.numeric.slope != 0.0:
         return None
