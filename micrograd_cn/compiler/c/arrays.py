@@ -72,8 +72,8 @@ class Arrays:
 
     Args:
         text: the writer of the tables and functions that all functions of the file share.
-        places: the places of the values. A value is in an element of an array, for which its place, an integer, stands;
-            see `place_of`.
+        places: the places of the values. The place of a value is an integer that stands for the element of an array
+            that holds the value; see `place_of`.
 
     Attributes:
         lines: the lines that were written since the last call of `take_lines`.
@@ -135,7 +135,10 @@ class Arrays:
         return [f"{target} {loop.sign} {text.apply(loop.opcode, xs)};"]
 
     def _index(self, x: str, count: int) -> str:
-        """Return the line that defines `k` as the index `x`, or as -1 if `x` is no integer from 0 to count - 1."""
+        """Return the line of C that defines `k` as `x` converted to an integer; as -1 if `x` is no index below `count`.
+
+        `x` is a C expression, whose value is a double.
+        """
         return f"const long k = {self.text.index()}({x}, {count});"
 
     def _sum(self, loop: Loop, assign: str) -> list[str]:
@@ -172,9 +175,10 @@ class Arrays:
         return self._at(self.text.table(values), _contiguous(0, numbers), i, k) if others else literal
 
     def _strided_pointer(self, access: Access) -> str:
-        """Return two C expressions as one text: a pointer to a row's first value, and the distance to its next values.
+        """Return text with two arguments of a C function: a pointer to a row's first value, and the stride of the row.
 
-        Return "" if the values are constants or in several arrays, or if the stride is not constant.
+        The stride is the distance from each value of the row to the next, in elements. Return "" if the values are
+        constants or in several arrays, or if the stride is not constant.
         """
         [array, *others] = {*self.arrays_of(chain(*access.numbers))}
         indices = [[*map(self.index_of, row)] for row in access.numbers]
@@ -212,7 +216,7 @@ class Arrays:
             self.add(Loop({"i": len(part)}, opcode, reads, [[found[n][0]] for n in part], sign))
 
     def groups(self, found: Iterable[tuple[Element, tuple[int, ...]]]) -> Iterator[list[int]]:
-        """Split values into groups, each of which a loop can compute, and yield the indices in `found` of each group.
+        """Split values into groups that one loop can compute, and yield each group as a list of indices in `found`.
 
         Args:
             found: for each value, its element and the instruction numbers of its operands. The elements differ.
@@ -226,7 +230,8 @@ class Arrays:
     def _pack(self, rows: list[list[int]]) -> list[list[int]]:
         """Write lines of C that copy values to contiguous elements of the array `work`.
 
-        Return the indices of the copies in `work`, in as many rows and columns as `rows` has.
+        `rows` is a table of the instruction numbers of the values. Return a table of the same shape with the indices of
+        the copies in `work`.
         """
         flat = tuple(chain(*rows))
         if flat not in self._packed:
@@ -246,11 +251,11 @@ def place_of(element: Element) -> int:
 
 
 def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
-    """Return a dict with the places of those instructions in `numbers` that are constants.
+    """Return a dict from those instructions in `numbers` that are constants to their places.
 
-    The seed, which is the gradient 1 with which backpropagation starts, is treated as a constant, too. If a
-    constant is one of the integers 0 to `SMALL_INTEGERS` - 1, this integer is its place. The seed and all other
-    constants get the places from `SMALL_INTEGERS` on.
+    If a constant is one of the integers 0 to `SMALL_INTEGERS` - 1, this integer is its place. All other constants get
+    the places from `SMALL_INTEGERS` on. So does the seed, the gradient 1 with which backpropagation starts, as it is
+    constant.
     """
     known = {i: code.constants.get(i, 1.0) for i in numbers if i in code.constants or code.instructions[i] == ("seed",)}
     small = {
@@ -289,7 +294,7 @@ def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "
 
 
 def columns(rows: Iterable[Sequence[int]], i: str = "i") -> list[Access]:
-    """Return for each column of a table of instruction numbers how a loop accesses it.
+    """Return, for each column of a table of instruction numbers, the `Access` by which a loop reads its values.
 
     `i` is the name of the C variable that is the index of the row.
     """
@@ -297,7 +302,7 @@ def columns(rows: Iterable[Sequence[int]], i: str = "i") -> list[Access]:
 
 
 def _contiguous(first: int, rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return the contiguous indices from `first` on, arranged in as many rows and columns as `rows` has."""
+    """Return a table of the same shape as `rows` with the indices first, first + 1, and so on, row after row."""
     return [[*range(first + len(row) * n, first + len(row) * (n + 1))] for n, row in enumerate(rows)]
 
 

@@ -137,10 +137,10 @@ class File:
         return [*passed, f"const {self.number_type} *{given}"]
 
     def make_loops(self, roots: Sequence[int], totals: Sequence[tuple[Pair, ...] | Scatter] = ()) -> Loops:
-        """Return the writer of loops for a C function that computes the values of `roots`, and `totals`.
+        """Return a `Loops` for a C function that computes the values of `roots` and the totals in `totals`.
 
-        `roots` has instruction numbers. Each of `totals` is a sum over the rows of a batch. It is given by a tuple of
-        pairs of factors, whose products are added up, or by the `Scatter` that it belongs to.
+        `roots` has instruction numbers. A total is a sum over the rows of a batch. In `totals`, it is given by a tuple
+        of pairs of factors, whose products are added up, or by the `Scatter` that it belongs to.
         """
         of = self.lowering.number_of
         leaves: dict[int, Element] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
@@ -202,10 +202,12 @@ class File:
         return self.function(self.number_type, "gradient", arguments, lines)
 
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Element], range]:
-        """Return the element of each total in the C arrays, and the range of indices of totals in the array `work`.
+        """Return a dict from the index of each total to its element in a C array, and the range of those in `work`.
 
-        A total is a sum over the rows of a batch. If a total divided by the count of rows is a parameter's
-        gradient, the total is in the array `gradient`. All other totals are in `work`. If one total of a matrix or a
+        The range has the indices of the elements of the array `work` that hold totals.
+
+        A total is a sum over the rows of a batch. If a total divided by the count of rows is a parameter's gradient,
+        the total is in the array `gradient`. All other totals are in the array `work`. If one total of a matrix or a
         scatter must be in `work`, all totals of this matrix or scatter are in `work`.
 
         Args:

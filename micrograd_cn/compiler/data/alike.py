@@ -117,7 +117,7 @@ def _doubles(numbers: Iterable[Any], kinds: set[type]) -> array[float]:
 
 
 def _cut(numbers: array[float], counts: Iterable[int]) -> list[bytes]:
-    """Cut an array into parts with these counts of numbers, and return the bytes of each part."""
+    """Return the bytes of consecutive parts of an array; `counts` has the count of numbers of each part."""
     data = numbers.tobytes()
     return [data[start:end] for start, end in pairwise(accumulate(map(DOUBLE_SIZE.__mul__, counts), initial=0))]
 

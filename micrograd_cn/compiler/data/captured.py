@@ -45,7 +45,7 @@ class CapturedValue(Value):
 
 
 def describe(x: Any) -> str:
-    """Return the text by which error messages call `x`.
+    """Return the text by which error messages name `x`.
 
     This is the label of a node, its operation if it has no label, or "a parameter" if it has neither. For anything else
     it is the `repr`.

@@ -104,9 +104,10 @@ class Columns(Sequence[float]):
 
 
 def together(columns: Sequence[FlatNumbers], count: int) -> Numbers:
-    """Return the numbers of `count` rows. Each array in `columns` has a part of every row, one row after the other.
+    """Return the numbers of `count` rows as one sequence, in which the parts of a row follow each other.
 
-    The numbers are copied only where this takes little time.
+    Each array in `columns` has a part of every row, one row after the other. Large arrays are not copied: the result is
+    then a `Columns`, which refers to them.
 
     >>> list(together([array("d", [1, 2]), array("d", [10, 20])], 2))
     [1.0, 10.0, 2.0, 20.0]
@@ -130,7 +131,7 @@ def together(columns: Sequence[FlatNumbers], count: int) -> Numbers:
 def side_by_side(columns: Sequence[FlatNumbers], count: int) -> FlatNumbers:
     """Return the numbers of `count` rows as one array, one row after the other.
 
-    Each array in `columns` has a part of every row, also one row after the other.
+    Each array in `columns` has a part of every row, such as the numbers of one argument, one row after the other.
     """
     if len(columns) == 1:
         return columns[0]

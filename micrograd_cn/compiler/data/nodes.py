@@ -268,9 +268,10 @@ _kernels = SharedKernels(
 
 
 def uses_machine_code(nodes: Sequence[Value]) -> bool:
-    """Return whether to read or write the nodes by machine code: they are a long list, and there is such code already.
+    """Return whether to read or write the nodes by machine code.
 
-    The machine code is compiled in the background once Python code has read or written many nodes.
+    It must be compiled already, and the nodes must be a list that is long enough. The machine code is compiled in the
+    background once Python code has read or written many nodes.
     """
     if len(nodes) < MIN_NODES or type(nodes) is not list:
         return False
@@ -308,10 +309,10 @@ def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
 
 
 def write_by_machine_code(nodes: Sequence[Value], slot: str, numbers: array[float]) -> Iterator[object]:
-    """Return an iterator for `at_once` that assigns numbers to a slot, such as "_grad", of nodes. No hook is called.
+    """Return an iterator that assigns numbers to a slot, such as "_grad", of nodes. No hook is called.
 
-    `uses_machine_code(nodes)` must be true. `at_once` returns False if machine code cannot write to these nodes. It has
-    then changed none of them.
+    Pass it to `at_once` of `micrograd_cn.graph`. `uses_machine_code(nodes)` must be true. `at_once` returns False if
+    machine code cannot write to these nodes. It has then changed none of them.
     """
     return map(_kernels["write_nodes"], [nodes], [len(nodes)], [slot_offset(slot)], [numbers.buffer_info()[0]], [1])
 

@@ -63,13 +63,13 @@ class CachedData:
         return numbers
 
     def watch(self, constants: Mapping[Value, float], noted: Mapping[Value, float] | None = None) -> None:
-        """Watch a program's constants: it is an error if one of them has other data when the nodes are read again.
+        """Watch a program's constants: a later call raises ValueError if one of them has other data by then.
 
         Args:
-            constants: a dict from the constants of the program's graph to the data that the program keeps. Constants
-                to which only the graph refers are not watched, since nobody can change them.
-            noted: a dict from other constants to their data. They are no operands of the graph, but the graph would
-                not be the same if they had other data. All of them are watched.
+            constants: a dict from the constants of the program's graph to the data that the program keeps. Constants to
+                which only the graph refers are not watched, since nobody can change them.
+            noted: a dict from other constants to their data. They are no operands of the graph, but the graph would not
+                be the same if they had other data. All of them are watched.
         """
         self.watches = True
         kept = {x: constants[x] for x in held_elsewhere(constants)} | dict(noted or {})
@@ -108,7 +108,7 @@ class CachedData:
 
 
 def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[Value]:
-    """Return those constants to which something other than the dict `constants` refers, too.
+    """Return those constants that are referred to by something other than the dict `constants`, so they may be changed.
 
     If `in_graph` is true, each constant is an operand of a graph, and one reference from this graph is not counted.
     """
@@ -120,10 +120,9 @@ def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[
 
 
 def _data_version() -> int:
-    """Return an integer. It differs from the result of the last call if `data` of any node have been assigned since.
+    """Return a number that has grown since the last call if the `data` of any node have been assigned since.
 
-    It also differs if only the data of a node that no program uses have been assigned, and it differs at every call
-    while a function is recorded.
+    It grows even if no program uses this node, and it grows at every call while a function is recorded.
     """
     global _version
     if context.data_changed:
@@ -288,7 +287,8 @@ def add_gradients(found: Iterable[Gradients]) -> None:
 def _add_part(part: Gradients, changed: list[tuple[Iterable[Value], list[float]]]) -> None:
     """Add gradients to the `grad` of their parameters, as `add_gradients` does.
 
-    Before nodes get another `grad`, they are appended to `changed`, with the `grad` that each of them has until then.
+    Before the `grad` of some nodes is changed, a pair is appended to `changed`: the nodes, and the `grad` of each of
+    them. The caller can so restore them.
     """
     parameters, gradients, weight, unreached, captured = part
     if weight != 1.0:
@@ -313,7 +313,11 @@ def _add_part(part: Gradients, changed: list[tuple[Iterable[Value], list[float]]
 
 
 def _backward_from(p: CapturedValue, gradient: float, leaves: Iterable[Value], captured: Callable[[], Any]) -> None:
-    """Pass a gradient on to the leaves from which a captured value was computed, see `add_gradients`."""
+    """Pass a gradient on to `leaves`, the leaves from which the captured value `p` was computed; see `add_gradients`.
+
+    If the gradient is 0, and `p` is not in the set that `captured` returns, `backward()` of the captured value is not
+    called: only a `grad` that is None becomes 0.0.
+    """
     if gradient or p in captured():
         p.original.backward(gradient)
         return

@@ -161,7 +161,7 @@ _kernels = SharedKernels(
 
 
 def compile_kernels() -> None:
-    """Compile the machine code that the functions of this module call."""
+    """Compile the kernels, the machine code that the functions of this module call."""
     _kernels.compile()
 
 

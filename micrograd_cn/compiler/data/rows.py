@@ -107,10 +107,10 @@ def numpy_if_array(rows: Any) -> Any:
 
 
 def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any) -> Any:
-    """Copy `numbers` to the buffer `out`, unless they are a memoryview of all of it, and return `out`.
+    """Return `numbers` in the given `shape`; but if `out` is not None, copy them to the buffer `out`, and return `out`.
 
-    If `out` is None, return the numbers in the given `shape` instead: as a numpy array if `numpy` is the module numpy,
-    or as nested lists if `numpy` is None.
+    Without `out`, the result is a numpy array if `numpy` is the module numpy, and nested lists if `numpy` is None.
+    Nothing is copied to `out` if `numbers` are a memoryview of all of `out`.
 
     Raises:
         TypeError: `out` is not a writable, contiguous buffer of doubles.
@@ -177,7 +177,7 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
 
 
 def _refuse_without_order(rows: Any, expected: str) -> None:
-    """Raise TypeError if it is not clear in which order `rows` has rows of numbers. `expected` is for the message."""
+    """Raise TypeError if `rows` has no clear order, as a dict or a set; `expected` is a part of the message."""
     kind = type(rows).__name__
     if isinstance(rows, Mapping):
         raise TypeError(f"expected {expected}, got {kind}, read by its keys; write list(zip(*x.values()))")
@@ -192,10 +192,10 @@ def _refuse_without_order(rows: Any, expected: str) -> None:
 
 
 def _checked_row(row: Any, i: int) -> Iterable[Any]:
-    """Return a row that is no list and no tuple, or the numbers in it if it is an array.
+    """Return the numbers of a row that is neither a list nor a tuple, such as an array.
 
     Raises:
-        TypeError: the row is no sequence. The message names its index, `i`.
+        TypeError: the row is no sequence of numbers. The message names its index, `i`.
     """
     if is_column(row):
         if len(shape := shape_of(row)) != 1:

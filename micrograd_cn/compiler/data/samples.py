@@ -48,8 +48,8 @@ class Bucket:
 def select_rows(bucket: Bucket, rows: array[int]) -> Any:
     """Return some rows of a bucket as a two-dimensional buffer, or as `Columns`, for a program.
 
-    If a row has no numbers, return empty lists instead. `rows` has the indices of the rows to return. If it has the
-    indices of all rows, they must be in order, and the numbers are not copied.
+    `rows` has the indices of the rows to return. If it has the indices of all rows, they must be in order, and the
+    numbers are not copied. If the rows have no numbers, a list of empty lists is returned.
     """
     width, numbers = bucket.width, bucket.numbers
     if not width:
@@ -73,9 +73,10 @@ def copy_numbers(buckets: Iterable[Bucket]) -> None:
 def columns_of(samples: Any) -> tuple[Any, ...] | None:
     """Return the values of each argument if `samples` has them in columns, and otherwise None.
 
-    It has them in columns if it is a tuple with a list or an array for each argument, or one array. The first axis of
-    each list or array runs over the samples. A number in the tuple is the value in all samples, if another entry is a
-    list or an array.
+    A column has the values of one argument in all samples. `samples` is in columns if it is a tuple with a column for
+    each argument, or an array, which is the only column. A column is a list or an array whose first axis runs over the
+    samples. If the tuple has at least one column, it may also have numbers. A number is the value of its argument in
+    all samples.
 
     Raises:
         TypeError: an entry of the tuple is no list, no array and no number, or all entries are numbers.
@@ -115,7 +116,7 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
 
 
 class Repeated(list[Any]):
-    """A list that repeats one number for all samples. It takes the place of a number that was passed for a column."""
+    """A list that repeats one number for all samples, since the user passed a number in the place of a column."""
 
     def __mul__(self, count: Any) -> Repeated:
         """Return the list, repeated `count` times, as an object of this class."""
@@ -204,7 +205,7 @@ def rows_of_columns(columns: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def _items(column: Any) -> Any:
-    """Return the items of a list or an array along its first axis."""
+    """Return the items of a list or an array along its first axis: numbers, lists or arrays."""
     if not is_column(column):
         return column
     numbers, shape = flat_doubles(column), shape_of(column)

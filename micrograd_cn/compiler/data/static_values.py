@@ -42,7 +42,7 @@ class StaticValue(NamedTuple):
 
 
 class Same:
-    """A key for an object, which need not be hashable. Two keys are equal if they are for the same object.
+    """A key for an object, which need not be hashable. Two keys are equal if their objects are identical.
 
     The key keeps the object alive.
 
@@ -267,7 +267,7 @@ class ModuleKey:
         self._parts = [part for each in self._classes for part in each.values()]
 
     def _keys(self) -> list[Any]:
-        """Return the keys of the dicts that have modules, in their order, which == of dicts does not compare."""
+        """Return the keys of all dicts that have modules, in order, since `==` of dicts ignores the order."""
         return [*itertools.chain.from_iterable(self._ordered)]
 
     def is_current(self) -> bool:
@@ -286,10 +286,11 @@ class ModuleKey:
 
 
 def _is_noticed(x: Any) -> bool:
-    """Return whether a `ModuleKey` notices if `x`, an item of a collection that it compares by ==, is replaced.
+    """Return whether a `ModuleKey` sees that `x` has been replaced in a collection that it compares by `==`.
 
-    It does not notice this for a number, which may be equal to another one, such as 0.0 to -0.0, nor a change of an
-    array or a list of numbers in place. A collection that has modules is compared itself.
+    It does not see this for a number, which may be equal to another one, as 0.0 is to -0.0. Nor does it see that an
+    array or a list of numbers has changed in place. But a collection that has modules is compared itself, so it is
+    noticed.
     """
     return type(x) is str or isinstance(x, (Module, Value)) or _has_modules(x)
 

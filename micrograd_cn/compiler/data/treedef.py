@@ -137,9 +137,9 @@ def refuse_subclass(x: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> None:
 
 
 def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
-    """Return the treedef of an argument that is an array of the shape `shape`.
+    """Return the treedef of an array of the shape `shape`: the array `x`, or a part of it.
 
-    A treedef describes how an argument is nested, without its numbers. The argument is the array `x`, or a part of it.
+    A treedef describes how an argument is nested, without its numbers.
 
     Raises:
         TypeError: Python code does not use the array as it uses a numpy array: it is an `np.matrix`, has labels, or has
@@ -200,9 +200,10 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
 
 
 def plain_argument(x: Any) -> Any:
-    """Return a copy of an argument that has numbers as the plain function gets them, but with floats as doubles.
+    """Return a copy of an argument for a call of the plain Python function, with floating-point numbers as doubles.
 
-    The result is nested as the argument that a function gets while it is recorded.
+    Integers and booleans stay what they are. The copy is nested in the same way as the argument that the function gets
+    while it is recorded.
 
     >>> plain_argument({"x": [1, True], "y": (2.5,)})
     {'x': [1, True], 'y': (2.5,)}

@@ -90,7 +90,10 @@ class _ReverseMode:
         self._lowering.gradients = [self._gradient_of(leaf, contributions) for leaf in self._graph.parameters]
 
     def _find_wanted(self) -> set[Value]:
-        """Return the parameters and the nodes through which gradients flow to them. Find `per_sample`, too."""
+        """Return the parameters, and the nodes through which gradients flow to parameters.
+
+        The nodes that depend on the row of numbers are added to the attribute `per_sample`.
+        """
         wanted = set(self._graph.parameters)
         for node, op in self._graph.operations:
             parents = node.operands
@@ -153,10 +156,8 @@ class _ReverseMode:
     def _if_reached(self, node: Value, partial: int) -> int:
         """Append a value that is `partial`, or 0 if no gradient reaches the node. Return its instruction number.
 
-        `partial` is the instruction number of a partial derivative of the node.
-
-        If no gradient reaches the node, the node's gradient is 0, and the product of this 0 and an infinite partial
-        derivative would be nan.
+        `partial` is the instruction number of a partial derivative of the node. If no gradient reaches the node, the
+        node's gradient is 0, and the product of this 0 and an infinite partial derivative would be nan.
         """
         return self.code.apply(ops.where, [self._reach_of(node), partial, self.code.constant(0.0)])
 
@@ -270,9 +271,9 @@ class _ReverseMode:
         return self._reach[node]
 
     def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
-        """Append a value that is 0 if no gradient reaches `target` from `source`, a node that has it as an operand.
+        """Append a value that is 0 if no gradient reaches `target` from `source`, and return its instruction number.
 
-        Return the value's instruction number. `slot` is the index of `target` among the operands if the operation of
+        `target` is an operand of the node `source`, and `slot` is its index among the operands if the operation of
         `source` may leave it unselected, else None.
 
         If `source` depends on the row, and `target` does not, the value is a total over the rows of a batch. It is 0 if

@@ -152,9 +152,10 @@ class Graph:
 
 
 def _texts(formulas: Mapping[Any, FormulaSteps]) -> dict[tuple[str, str, int], set[str]]:
-    """Return formulas of users' operations as texts, without the formulas in which an input is a constant.
+    """Return a dict with the formulas of users' operations as text, so they can be compared with those traced later.
 
-    The keys of the result have the name of the operation, the kind of formula, and the count of its inputs.
+    A key has the name of the operation, the kind of formula, and the count of its inputs, and the value is a set of
+    texts. Formulas in which an input is a constant are left out.
     """
     found: dict[tuple[str, str, int], set[str]] = {}
     for (op, kind, known), steps in formulas.items():
@@ -164,7 +165,10 @@ def _texts(formulas: Mapping[Any, FormulaSteps]) -> dict[tuple[str, str, int], s
 
 
 def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
-    """Return `leaves` in the order in which `nodes` have them as operands; leaves that are only outputs come last."""
+    """Return the leaves in the order in which they are first used as operands of `nodes`.
+
+    Leaves that are outputs, but no operands, come last.
+    """
     if not leaves:
         return []
     met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)

@@ -55,7 +55,7 @@ class OpcodeWriter(ABC):
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
         """Write an operation with any opcode that is no sum, and return the result, which is always a number.
 
-        If the opcode is START, the result is the operand.
+        The opcode START, which stands for a copy, writes nothing, and its result is its operand.
         """
         if opcode == START:
             return xs[0]

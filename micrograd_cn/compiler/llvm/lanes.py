@@ -153,9 +153,9 @@ class Lanes(OpcodeWriter):
         return rows
 
     def _exchanged(self, a: str, b: str, size: int, start: int) -> str:
-        """Return a vector with every other group of `size` lanes of `a`, each followed by the same group of `b`.
+        """Return a vector in which groups of `size` lanes of `a` and of `b` alternate.
 
-        The first of the groups of `a` begins at lane `start`.
+        Only every other group of each vector is taken, and the first of these groups begins at lane `start`.
         """
         lanes = [start + k - k % (2 * size) + k % size + self.count * bool(k & size) for k in range(self.count)]
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])

@@ -65,15 +65,13 @@ class Machine:
     Attributes:
         simd: the count of doubles in a SIMD vector. The processor is fastest with vectors of this size.
         registers: the count of vector registers.
-        width: the count of lanes of a block, which is memory for that many rows. The lanes fill two SIMD
-            vectors: while an addition to one vector waits for an earlier addition, the processor adds to the other
-            vector.
+        width: the count of lanes of a block, which is memory for that many rows. The lanes fill two SIMD vectors: while
+            an addition to one vector waits for an earlier addition, the processor adds to the other vector.
         fma: whether the processor has FMA: it multiplies and adds with one rounding.
         library: an object that writes the LLVM code of elementary functions, such as exp, of vectors.
         kernels: a dict from names to the kernels that are compiled.
-        addresses: a pair of dicts from a kernel's name to its address. The first dict has kernels that were compiled
-            quickly, and the second has optimised ones, so the pair can be indexed with a bool, whether optimised
-            kernels are wanted.
+        addresses: two dicts from a kernel's name to its address: `addresses[False]` has kernels that were compiled
+            quickly, and `addresses[True]` has optimised ones.
     """
 
     def __init__(self, name: str = "", triple: str = "", features: Mapping[str, bool] | None = None) -> None:
@@ -107,14 +105,17 @@ class Machine:
         )
 
     def engine(self, module: Any, level: int) -> Any:
-        """Return LLVM's execution engine, which compiles a module at the optimisation level `level`."""
+        """Return an LLVM execution engine with the machine code of `module`.
+
+        `level` is LLVM's optimisation level.
+        """
         return llvm.create_mcjit_compiler(module, self.target(level))
 
     def text(self, functions: Sequence[Function], prefix: str = KERNEL_PREFIX) -> str:
         """Return the text of an LLVM module with these functions, and with declarations of those that they call.
 
-        The names of kernels begin with `prefix`. It is written function by function: Python's other threads have to
-        wait while one call of a method of `str` replaces it in a large text.
+        The names of kernels begin with `prefix`, which replaces KERNEL_PREFIX in the text of each function. One
+        replacement in the whole text would let Python's other threads wait too long.
         """
         declared: dict[str, str] = {}
         for f in functions:
@@ -273,13 +274,13 @@ def machine() -> Machine:
 class Compiled:
     """The compiled functions of an LLVM module. Their machine code is freed with this object.
 
-    While a background thread compiles, each call into LLVM hands Python's lock to another thread and takes it back,
-    and that thread waits meanwhile. So LLVM is not asked for what is known here, such as the names of the functions.
+    Each call into LLVM releases the GIL and acquires it again, which makes other threads wait. So LLVM is called as
+    rarely as possible; for example, it is not asked for the names of the functions.
 
     Args:
         on: the machine for which the functions are compiled.
         functions: the functions of the module, whose LLVM text is compiled.
-        prefix: with what the names of kernels begin, in the place of KERNEL_PREFIX.
+        prefix: the prefix of the names of kernels, which replaces KERNEL_PREFIX.
         level: LLVM's optimisation level. At a higher level, the code is faster but compiling takes longer.
         op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
 

@@ -98,7 +98,7 @@ class Plan:
         self.blocks = self._blocks_per_panel()
 
     def _gathers_operands(self) -> bool:
-        """Return whether scalar instructions become maps even if their operands must be loaded one by one.
+        """Return whether scalar instructions are vectorised even if their operands must be loaded one by one.
 
         Such operands are not contiguous in memory.
         """
@@ -123,7 +123,10 @@ class Plan:
         self.places.assign(scalars)
 
     def _copy_strided_inputs(self) -> None:
-        """Plan to copy inputs to contiguous places if instructions of one opcode read them at a constant stride."""
+        """Give contiguous places to copies of inputs that instructions of one opcode read at a constant stride.
+
+        The attribute `copied_inputs` says which inputs the program copies.
+        """
         for inputs in strided_inputs(self.code, self.schedule.live, MIN_MAP_VECTORS * self.simd):
             fresh = [i for i in inputs if i not in self.scalar]
             self.places.place_contiguously(fresh)
@@ -225,7 +228,10 @@ class Plan:
                 self.places.ensure(i)
 
     def _place_operands_of_loops(self, stages: Iterable[Stage]) -> None:
-        """Give places to the values that the loops among some stages read, and the loops that add up totals."""
+        """Give places to the values that loops read: the loops among `stages`, and the loops that add up totals.
+
+        A total is a sum over the rows of a batch.
+        """
         totals = self.schedule.totals
         groups = [stage for stage in stages if isinstance(stage, Sums)]
         for side in dict.fromkeys(side for group in groups for side in (*dict.fromkeys(group.rights), *group.lefts)):
