@@ -461,12 +461,19 @@ class Program:
             )
 
     def unfrozen_constant(self) -> Value | None:
-        """Return a constant of the program that requires a gradient now; None if there is none."""
+        """Return a constant of the program that requires a gradient now; None if there is none.
+
+        A constant required no gradient when the program was made.
+        """
         return first_unfrozen(self._held_constants)
 
     @cached_property
     def _held_constants(self) -> Sequence[Value]:
-        """The constants that code outside of this program may change: those that are watched or, for a graph, all."""
+        """The constants that code outside of this program may change.
+
+        If the program was made from a recorded graph, these are all constants of the graph. In a compiled function,
+        they are those that are watched (see `CachedData.watch`).
+        """
         return [*(self.compiled.data.watched if self.compiled.data.watches else self.compiled.graph.constants)]
 
     @refuse_split_samples
@@ -602,7 +609,10 @@ class Program:
         return TrainingRun([bucket], dispatcher, options, validate, explain_nan).fit()
 
     def _bucket_of(self, rows: Any, options: TrainingOptions) -> Bucket:
-        """Return rows for `fit` as a bucket. They are copied if the options call code that could change them."""
+        """Return rows for `fit` as a `Bucket`: their numbers, one row after the other, and the indices of the rows.
+
+        The numbers are copied if a function of the user's that runs between steps could change them.
+        """
         bucket = Bucket(())
         bucket.numbers, n = self._read_batch("fit", rows)
         bucket.samples, bucket.width = range(n), len(self.inputs)
@@ -648,9 +658,10 @@ class Program:
                 raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
 
     def _raise_for_refused(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
-        """Raise ValueError if the output is nan in one of some rows because the loss refuses a target or a probability.
+        """Raise ValueError if a loss gives nan for a row because it refuses a target or a probability in this row.
 
-        `name` is the word for a row in the message, such as "row".
+        `rows` has the indices of the rows to check in `bucket`, and `name` is the word for a row in the message, such
+        as "row".
         """
         outputs = self.compiled.outputs_of(bucket.numbers, array("q", rows))
         for row, output in zip(rows, outputs, strict=True):

@@ -17,7 +17,7 @@ Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[s
 
 
 class Default(str):
-    """A text that is the default of an argument. It can be told apart from an equal text that a user passes."""
+    """The default of an argument that is a text. Its class shows that the user did not pass an equal text."""
 
     __slots__ = ()
 
@@ -26,9 +26,9 @@ INPUTS, PARAMETERS = Default("inputs"), Default("parameters")
 
 
 def listed(kind: str, wrt: Any, others: str = "") -> list[Any]:
-    """Return `wrt`, which is no text, as a list, since it is read more than once.
+    """Return the iterable `wrt` as a list, so it can be read more than once.
 
-    For messages, `kind` is the name of the method, and `others` says what else than "inputs" and a list `wrt` may be.
+    For messages, `kind` is the name of the method, and `others` is a text about further forms that `wrt` may have.
 
     Raises:
         TypeError: `wrt` is a single `Value`, or not iterable.

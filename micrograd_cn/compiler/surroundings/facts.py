@@ -1,4 +1,4 @@
-"""What a function's code says of itself by its opcodes and names, and whose code it is."""
+"""Find facts about a function in its bytecode and names, and tell whether a file or module is the user's."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def facts_of(code: CodeType) -> Facts:
 def names_in_compiled(held: dict[str, Any]) -> list[str]:
     """Return the names of those attributes of a compiled function or a program that a function may read.
 
-    `held` is its `__dict__`. A user may have added some of the attributes. What holds machine code is left out.
+    `held` is its `__dict__`, to which a user may have added attributes. Attributes that hold machine code are left out.
     """
     return [name for name in held if name == "_f" or not (name.startswith("_") or name in ("compiled", "row"))]
 

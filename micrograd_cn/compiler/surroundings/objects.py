@@ -63,7 +63,11 @@ def plain_attributes_of(x: weakref.ref[Any]) -> str:
 
 
 def content_of(holder: Any, name: Any, missing: Any = None) -> Any:
-    """Return the value of the variable `name` of `holder`; `missing` if it has no value."""
+    """Return the value of a variable; `missing` if it has no value.
+
+    `holder` is a cell of a closure, a dict, a module, a class or an object with slots. `name` is the name of the
+    variable; for a slot, it is the slot's descriptor, and for a cell, it is ignored.
+    """
     if issubclass(type(holder), dict):
         return holder.get(name, missing)
     if isinstance(name, MemberDescriptorType):
@@ -80,7 +84,10 @@ def content_of(holder: Any, name: Any, missing: Any = None) -> Any:
 
 
 def set_content(holder: Any, name: Any, x: Any) -> None:
-    """Let the variable `name` of `holder` have the value `x`."""
+    """Assign `x` to the variable `name` of `holder`.
+
+    The holder is a cell of a closure, a dict, a module, a class or an object with slots; see `content_of`.
+    """
     if issubclass(type(holder), CellType):
         holder.cell_contents = x
     elif issubclass(type(holder), dict):
@@ -104,7 +111,7 @@ def remove_content(holder: Any, name: Any) -> None:
 
 
 def cell_content(cell: CellType) -> Any:
-    """Return the value of a variable that a closure has; None if it has none yet."""
+    """Return the value of the variable that a cell of a closure holds; None if it has no value yet."""
     return content_of(cell, "")
 
 
@@ -126,7 +133,9 @@ def wrapped_by(f: FunctionType) -> list[Any]:
 
 
 def registry_of(f: FunctionType) -> Any:
-    """Return the functions by class among which `f` chooses if `functools.singledispatch` made it; else an empty dict.
+    """Return the mapping from classes to functions that `f` chooses from; an empty dict if `f` does not choose.
+
+    Functions that `functools.singledispatch` has made choose by the class of their first argument.
 
     >>> from functools import singledispatch
     >>> registry_of(singledispatch(len)), registry_of(lambda x: x)
@@ -154,8 +163,8 @@ def functions_of(op: Op) -> list[Any]:
 def unlike_parts(attributes: Iterable[Any]) -> list[Any]:
     """Return those modules and functions in the attributes of a layer or a network that may run a user's code.
 
-    Of the neurons of a layer that have the same activation function, only one is in the result. Neurons of this
-    package whose activation function is given by a text, such as "relu", are left out.
+    If several neurons of a layer have the same class and activation function, only one of them is in the result.
+    Neurons of this package whose activation function is given by a text, such as "relu", are left out.
     """
     found: dict[Any, Any] = {}
     for attribute in attributes:
@@ -170,9 +179,10 @@ def unlike_parts(attributes: Iterable[Any]) -> list[Any]:
 
 
 def reads_by_names(kind: type) -> bool:
-    """Return whether only users' code, which names the attributes, reads those of objects of the class `kind`.
+    """Return whether only code of the user reads attributes of objects of the class `kind`.
 
-    The methods of a base class from elsewhere, such as `MLP`, read attributes that the user's code does not name.
+    Then the names in the user's code tell which attributes are read. But the methods of a base class that is not the
+    user's, such as `MLP`, read attributes that the user's code does not name.
 
     >>> from micrograd_cn.nn import MLP
     >>> reads_by_names(Module), reads_by_names(MLP)
@@ -230,7 +240,7 @@ def slots_of(kind: type) -> list[Any]:
 
 
 def is_made_ufunc(x: Any) -> bool:
-    """Return whether `numpy.frompyfunc` made `x` from a function, which nobody can look at.
+    """Return whether `numpy.frompyfunc` made `x` from a function. This function cannot be found in `x`.
 
     >>> import numpy as np
     >>> is_made_ufunc(np.frompyfunc(lambda x: x, 1, 1)), is_made_ufunc(np.exp), is_made_ufunc(len)
@@ -240,7 +250,9 @@ def is_made_ufunc(x: Any) -> bool:
 
 
 def has_no_code(x: Any) -> bool:
-    """Return whether `x` is a `Value`, a number, a text or None, and its class is not a user's subclass of a number's.
+    """Return whether `x` is a `Value`, a number, a text or None, so no code of the user is found in it.
+
+    The result is False for a number or a text whose class is the user's.
 
     >>> has_no_code(1.0), has_no_code(Value(1.0)), has_no_code([1.0])
     (True, True, False)
@@ -252,10 +264,10 @@ def has_no_code(x: Any) -> bool:
 
 
 def is_closed(kind: type) -> bool:
-    """Return whether an object of the class `kind` may hold something that this module cannot find.
+    """Return whether objects of the class `kind` may hold something that is not found by looking at their attributes.
 
-    This is so for arrays of other libraries than numpy, such as PyTorch's, and for other objects that are written in C.
-    It is also so for numpy's arrays, since those that this module can read are looked at elsewhere.
+    This is so for all arrays, such as numpy's or PyTorch's, and for other objects that are written in C. The caller has
+    handled before those arrays whose numbers can be read.
 
     >>> is_closed(object), is_closed(range), is_closed(bytearray)
     (False, False, True)

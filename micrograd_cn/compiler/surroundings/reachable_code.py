@@ -132,9 +132,10 @@ class ReachableCode:
 
     @property
     def compares_identity(self) -> bool:
-        """Whether the code may find out whether two objects are the same.
+        """Whether the code may find out whether two objects are the same object, as `is` does.
 
-        A value may be another object than numpy's element in its place.
+        In a recording, a `Value` takes the place of an element of a numpy array, and is another object than the
+        element.
 
         >>> ReachableCode([lambda xs, y: [x for x in xs if x is not y]]).compares_identity
         True
@@ -222,7 +223,7 @@ class ReachableCode:
             self._waiting.append(owner)
 
     def _visit_object(self, x: Any) -> None:
-        """Visit the attributes and the class of an object that is of no special kind."""
+        """Visit the attributes and the class of an object for which there is no other method."""
         kind, held = type(x), attributes_of(x)
         self.has_iterators |= hasattr(kind, "__next__")  # next(x) returns something else in each call
         self.may_change |= kind.__module__ in QUEUES
@@ -245,7 +246,7 @@ class ReachableCode:
             self._waiting += [content_of(x, slot) for slot in slots]
 
     def _visit_type(self, kind: type) -> None:
-        """Visit the code that makes an object of the class `kind`."""
+        """Visit the code that runs when an object of the class `kind` is made, such as `__init__`."""
         self.asks_for_types |= kind is type  # under another name
         self._has_value_class |= issubclass(kind, Value)
         self.may_change |= kind.__module__ in DRAWING  # a new layer draws its weights from a generator
@@ -302,7 +303,7 @@ class ReachableCode:
             self._waiting += [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
 
     def _visit_namespace(self, x: ModuleType | type, names: frozenset[str]) -> None:
-        """Visit those attributes of a module or class whose names are among `names`, the names in a function's code."""
+        """Visit those attributes of a module or class that a function names; `names` has all names in its code."""
         module = x.__name__ if issubclass(type(x), ModuleType) else x.__module__
         changing = CHANGING.get(module, set())
         self.may_change |= changing is None or not changing.isdisjoint(names)

@@ -19,7 +19,7 @@ COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
 
 
 class Snapshot:
-    """Variables, collections and arrays, with what they hold when this object is made.
+    """Variables, collections and arrays, and a copy of what they hold when this object is made.
 
     Args:
         variables: pairs of a holder and a name. The holder is a cell of a closure, a dict, a module or a class, and the
@@ -30,7 +30,7 @@ class Snapshot:
         arrays: arrays of numbers.
         object_arrays: numpy arrays of objects.
         code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
-        growing: dicts whose keys are compared.
+        growing: dicts to which a key may be added. Their keys are compared, too.
         readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
         own: the ids of the `__dict__`s of objects of this package. The package's code does not ask for the types of
             numbers and texts there, so a True that is replaced by 1 counts as unchanged.
@@ -95,7 +95,7 @@ class Snapshot:
         self._held, self._bytes = self._objects(), [*map(bytes_of, self._arrays)]
 
     def _objects(self) -> list[Any]:
-        """Return those objects in variables, collections and other places that are compared by identity.
+        """Return a list of all objects that are compared by identity: those in variables, collections and other places.
 
         For speed, most of them are read by loops that run in C.
         """

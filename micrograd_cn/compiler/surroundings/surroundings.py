@@ -208,7 +208,10 @@ class Surroundings:
         self._code += [(f, name) for name in self._naming]
 
     def _visit_collection(self, x: Any) -> None:
-        """Visit the items of a collection, the keys of a dict that are users' objects, and a subclass's attributes."""
+        """Visit the items of a collection. Also visit the keys of a dict if their class is a user's.
+
+        If the class of the collection is no built-in class, its attributes are visited, too.
+        """
         kind = type(x)
         self._visit_items(x)
         if issubclass(kind, dict) and dict.__len__(x) <= MAX_COMPARED and has_other_keys(x):
@@ -223,7 +226,9 @@ class Surroundings:
                 self._visit_object(x)
 
     def _visit_class(self, kind: type) -> None:
-        """Visit those that are users' classes of a class, its bases, its metaclass, and the bases of this."""
+        """Visit a class if it is a user's. Also visit users' classes among its bases, its metaclass and the bases of
+        that.
+        """
         metaclass: type = type(kind)
         kinds = *kind.__mro__[1:-1], *metaclass.__mro__[:-1]
         self._waiting += [each for each in kinds if is_users_module(each.__module__)]
@@ -231,7 +236,10 @@ class Surroundings:
             self._visit_names_in_class(kind)
 
     def _visit_object(self, x: Any) -> None:
-        """Visit the attributes of an object, and those classes of users that are its class or bases of its class."""
+        """Visit the attributes of an object, its class, and the bases of the class.
+
+        Classes that are not the user's are left out.
+        """
         held = attributes_of(x)
         if issubclass(type(held), dict):
             self._visit_attributes(x, held)
@@ -270,7 +278,7 @@ class Surroundings:
             self._visit_items(held)
 
     def _visit_names(self, held: dict[str, Any], names: Iterable[str]) -> None:
-        """Visit those attributes in `held`, the `__dict__` of an object, that have one of the names."""
+        """Visit those attributes of an object whose names are in `names`; `held` is the `__dict__` of the object."""
         for name in names:
             self._variables.append((held, name))
             if name in held:
@@ -346,7 +354,7 @@ class Surroundings:
 
     @property
     def has_values(self) -> bool:
-        """Whether the functions can reach a `Value`: a leaf, or any one in a collection that is not looked into."""
+        """Whether the functions can reach a `Value`: a leaf, or one in a collection that was too large to look into."""
         return bool(self.leaves) or any(
             issubclass(kind, Value) for x in self._large for kind in {*map(type, items_of(x))}
         )
@@ -358,11 +366,11 @@ class Surroundings:
 
     @property
     def large_are_plain(self) -> bool:
-        """Whether all items of the collections that were not looked into are numbers and texts."""
+        """Whether the collections that were too large to look into have only numbers and texts as items."""
         return all({*map(type, items_of(x))} <= EXACTLY_PLAIN for x in self._large)
 
     def places(self, assigned: Container[str]) -> set[Any]:
-        """Return keys for the collections and arrays, and for the variables whose names are among `assigned`."""
+        """Return a set of keys: one for each collection, each array, and each variable whose name is in `assigned`."""
         found = {(id(holder), str(getattr(name, "__name__", name))) for holder, name in self._variables}
         return {place for place in found if place[1] in assigned}.union(map(id, [*self._collections, *self._arrays]))
 
@@ -431,7 +439,11 @@ class Surroundings:
             deque.extend(collection, items)
 
     def _refill_dict(self, found: Any, keys: list[Any], values: list[Any]) -> None:
-        """Let a dict have these keys and values, in this order, unless it is a namespace, whose order nobody reads."""
+        """Let the dict `found` have these keys and values, in this order.
+
+        The order does not matter if the dict is a namespace, such as the `__dict__` of an object, and is not restored
+        then.
+        """
         kind = OrderedDict if issubclass(type(found), OrderedDict) else dict  # it keeps the order itself
         kept = {*map(id, keys)}
         for key in [key for key, _ in [*dict.items(found)] if id(key) not in kept]:
@@ -443,10 +455,10 @@ class Surroundings:
             kind.__setitem__(found, key, x)
 
     def snapshot(self, most: int = 0) -> Snapshot:
-        """Return the variables, collections and arrays that the functions can read, with what they hold now.
+        """Return a `Snapshot` of the variables, collections and arrays that the functions can read, as they are now.
 
-        The snapshot is not complete if there are collections of more than `MAX_COMPARED` items, unless these have at
-        most `most` items together, and the items are numbers, texts and `Value`s, which need not be looked into.
+        Collections of more than `MAX_COMPARED` items were not looked into. If there are any, the snapshot is complete
+        only if they have at most `most` items together, and all of these items are numbers, texts and `Value`s.
         """
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
         complete = self.complete and sum(map(length_of, self._large)) <= most

@@ -16,9 +16,9 @@ MANY_OBJECTS = 10_000  # the garbage collector visits this many objects in about
 def without_collector(work: Callable[[], T]) -> T:
     """Return `work()`. The garbage collector, which would visit new objects repeatedly, is off while `work` runs.
 
-    A background thread leaves it on, since it is the collector of the whole process. The user's code, which goes on
-    meanwhile, may switch it itself, or read whether it is on, as `timeit` does. To make native code takes as long
-    either way: most of that time is spent in LLVM.
+    In a background thread, the collector is left on: it is shared by all threads, and the user's code, which runs
+    meanwhile, may switch it, or read whether it is on, as `timeit` does. Native code would not be made faster without
+    it, since LLVM takes most of the time.
 
     Compiled programs have no reference cycles that the collector could find. If many objects were made, all objects are
     moved to the collector's oldest generation afterwards. Otherwise the collector would visit the new objects as soon

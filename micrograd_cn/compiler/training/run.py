@@ -152,8 +152,8 @@ class _GradientCall:
 
     Attributes:
         words: the operands, as the driver `Drivers.fit` reads them. The method `renew` fills them in.
-        work: about how many instructions the call executes in those batches of the epoch whose descriptions are written
-            already; 1 if there is no other call. The running time is divided among the calls in proportion to it.
+        work: about how many instructions the call executes in the batches of the epoch that are described so far; 1 if
+            there is no other call. The measured seconds are divided among the calls in this proportion.
     """
 
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
@@ -287,11 +287,10 @@ class TrainingRun:
         return stops
 
     def _stops(self, stopping: EarlyStopping, loss: float) -> bool:
-        """Tell early stopping the validation loss of an epoch, and return whether to stop.
+        """Pass the validation loss of an epoch to early stopping, and return whether to stop.
 
-        The loss depends on all parameters that the programs read, and the callback may train those that the optimiser
-        does not have. So all of them are restored, except for those that new programs have brought since the best
-        epoch.
+        Early stopping restores all parameters that the programs read, and not only those of the optimiser, since the
+        callback may train others. If new programs have further parameters, these are added here.
         """
         if (parameters := self._dispatcher.parameters()) is not self._restored:
             self._restored, known = parameters, {*stopping.parameters}
@@ -513,7 +512,7 @@ class TrainingRun:
         return self._order[start : start + self._batch]
 
     def _uniform_batches(self) -> Batches:
-        """Return the batches of an epoch if a single program computes all samples."""
+        """Return the batches of an epoch in which a single program computes all samples."""
         assert self._only_program
         count, last = len(self._batches.starts), self._n % self._batch or self._batch
         call = self._gradient_call(self._only_program, 0, self._batch)
@@ -537,7 +536,9 @@ class TrainingRun:
         return start
 
     def _places_of(self, samples: array[int]) -> array[float]:
-        """Return, for each sample, the index of its program in `_assigned`, or nan if its program can still change."""
+        """Return a number for each sample: the index of its program in `_assigned`; nan if the program may still
+        change.
+        """
         return gather_rows(self._place, samples, 1)
 
     def _sub_batches(self, samples: array[int]) -> list[SubBatch]:
@@ -608,10 +609,10 @@ class TrainingRun:
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
 
     def _remember_parameter_free(self, bucket: int) -> None:
-        """For each sample of a bucket, remember its program if it is the same for all values of the parameters.
+        """Assign a program to each sample of a bucket if the choice of the program does not depend on parameters.
 
         A bucket has samples with the same structure. If there is a merged program, which computes all branches, it is
-        remembered for all samples.
+        assigned to all samples.
         """
         samples = self._buckets[bucket].samples
         merged = self._merge(bucket)

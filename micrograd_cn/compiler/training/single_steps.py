@@ -95,7 +95,7 @@ class SingleStep:
         self._option_names, self._options = [*options], [*options.values()]
 
     def fits(self, optimizer: Optimizer) -> bool:
-        """Return whether the options and the methods of the optimiser are those that were compiled."""
+        """Return whether the optimiser still has the options and the methods for which its update was compiled."""
         attributes, kind = vars(optimizer), type(optimizer)
         return (
             len(attributes) == self._attribute_count
@@ -122,17 +122,21 @@ class SingleStep:
         return at_once(map(call, changes))
 
     def _have_changed(self, parameters: list[Value]) -> bool:
-        """Return whether machine code can change these parameters, which the optimiser has now. If so, note them."""
+        """Keep `parameters`, the optimiser's list of parameters, which is another one than before, and return True.
+
+        Return False if machine code cannot change them: they are no list, or one of them occurs twice.
+        """
         if type(parameters) is not list or len({*map(id, parameters)}) < len(parameters):
             return False
         self._parameters = [*parameters]
         return True
 
     def _load(self, optimizer: Optimizer) -> bool:
-        """Copy the optimiser's state to the blocks and return True, or return False if this cannot be done.
+        """Copy the optimiser's state to the memory of the compiled update. Return whether this was possible.
 
-        It cannot be done if somebody holds the dicts of the state, because a step has to change these dicts then, or if
-        the state has other names than the optimiser's `state_names`, or has something other than floats.
+        It is not possible if other code refers to the dicts of the state, since a step must then change these dicts.
+        Nor is it possible if the state has other names than the optimiser's `state_names`, or has something other than
+        floats.
         """
         if not callable(optimizer.lazy_state) and _is_held(optimizer):
             return False
@@ -169,11 +173,12 @@ def _references(holder: Any) -> tuple[int, int]:
 
 
 class _Waiting:
-    """An optimiser whose steps Python code takes.
+    """How long Python code still takes the steps of an optimiser.
 
     Attributes:
         left: how many parameters Python code still changes, in all steps together, before machine code is tried.
-        pause: if machine code cannot take a step, the count of steps in Python before machine code is tried again.
+        pause: the count of steps that Python code takes if machine code cannot take one. Then machine code is tried
+            again.
     """
 
     def __init__(self, left: int, pause: int) -> None:
@@ -181,7 +186,7 @@ class _Waiting:
 
 
 def _make(optimizer: Optimizer) -> None:
-    """Make the machine code that the steps of an optimiser need."""
+    """Compile the driver that takes steps, and the update of an optimiser, so later calls find them compiled."""
     driver_address("step", 1, fast=True)
     compiled_update(optimizer, False, False)
 
@@ -195,7 +200,7 @@ class SingleSteps:
         self._tasks = BackgroundTasks()
 
     def step(self, optimizer: Optimizer) -> bool:
-        """Take a step of an optimiser and return True. If Python code has to take the step, only return False."""
+        """Take a step of an optimiser by machine code. Return whether this was possible; if not, change nothing."""
         count = len(optimizer.parameters)
         if context.active:
             return False
@@ -226,5 +231,7 @@ class SingleSteps:
         return found
 
     def clear_gradients(self, parameters: list[Value]) -> bool:
-        """Set the gradients of parameters to 0 and return True. If Python code has to set them, only return False."""
+        """Set the gradients of parameters to 0 by machine code. Return whether this was possible; if not, change
+        nothing.
+        """
         return clear_gradients(parameters)

@@ -337,10 +337,12 @@ class ParameterBlocks:
 
 @lru_cache(maxsize=256)
 def _column_parts(lanes: int, block: int, count: int, k: int) -> list[tuple[slice, slice]]:
-    """Return pairs of slices: of the memory of `ParameterBlocks`, and of an array with the numbers of column k.
+    """Return pairs of slices by which column `k` of `ParameterBlocks` is copied, to or from an array with its numbers.
 
-    There is a pair for each lane or, if there are fewer blocks than lanes, for each block. The slices are kept, since
-    to make them takes longer than to copy a few hundred numbers.
+    The first slice of a pair is one of the memory of the blocks, and the second is one of the array. There is a pair
+    for each of the `lanes` lanes or, if there are fewer blocks than lanes, for each of the `count` blocks. `block` is
+    the count of doubles in a block. The result is cached, since to make it takes longer than to copy a few hundred
+    numbers.
     """
     if count < lanes:
         firsts = [i * block + k * lanes for i in range(count)]
@@ -480,7 +482,7 @@ class TrainingState:
 
     @property
     def _update_arguments(self) -> tuple[int, ...]:
-        """Return the operands of the driver `Drivers.update` that do not change."""
+        """The operands of the driver `Drivers.update` that are the same in all steps."""
         return self.update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
 
     def run(
@@ -586,7 +588,10 @@ class TrainingState:
         driver("update")(header, self.parameter_data.address, gradients, address(rate), *rest)
 
     def publish(self) -> None:
-        """Copy the results of the steps back, and go on with this memory; a function of the user's runs next."""
+        """Copy the results of the steps to Python's objects, before a user's function runs between two steps.
+
+        Training goes on with this memory afterwards.
+        """
         self.write_back()
         self._begun_with = self._seen_by_others()
         if self._copied:

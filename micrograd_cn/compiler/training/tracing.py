@@ -105,11 +105,11 @@ class RefusingParameters(Hooks):
     owns_nodes = False
 
     def read(self, x: Any, how: str) -> None:
-        """Refuse to read the data of a parameter, which training changes."""
+        """Raise TypeError, since the update reads the data of an actual parameter, which training changes."""
         raise remembered(TypeError("it reads the data of a parameter other than p"))
 
     def before_write(self, x: Any) -> None:
-        """Refuse to assign the data of a parameter."""
+        """Raise TypeError, since the update assigns the data of an actual parameter."""
         raise remembered(TypeError("it changes a parameter other than p"))
 
 
@@ -264,10 +264,10 @@ def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
 
 
 def _replace(optimizer: Optimizer, terms: Sequence[Term] = ()) -> None:
-    """Give an optimiser terms in the place of numbers, and objects that cannot be read in the place of lists.
+    """Replace attributes of an optimiser before its update is traced, so the formula depends on no parameters.
 
-    So the update cannot depend on the parameters. Its code is used for other parameters, too. `terms` begins with the
-    terms for the learning rate and the count of steps. If it is empty, these stay numbers.
+    The learning rate and the count of steps become the first two of `terms`; if `terms` is empty, they stay numbers.
+    The list of parameters and the state become objects that raise an error when they are read.
     """
     parameters = Unreadable("parameters")
     vars(optimizer).update(
@@ -277,7 +277,7 @@ def _replace(optimizer: Optimizer, terms: Sequence[Term] = ()) -> None:
 
 
 def _put_back(saved: Sequence[tuple[Optimizer, dict[str, Any]]]) -> None:
-    """Give each optimiser exactly the attributes that it had. `saved` has each optimiser with a dict of these."""
+    """Restore the attributes of optimisers. `saved` has pairs: an optimiser, and a dict of its old attributes."""
     for optimizer, attributes in saved:
         held = vars(optimizer)
         held.update(attributes)
@@ -358,10 +358,9 @@ def _updated(optimizer: Optimizer, numbers: Sequence[Any]) -> list[Any]:
 
 
 def _fill_caches(optimizer: Optimizer, lr: float) -> None:
-    """Call the update with numbers, so it fills its caches.
+    """Call the update of an optimiser once with numbers, so it stores what it computes only in its first call.
 
-    If the update stores numbers that it computes only in its first call, a later call changes nothing more. The
-    attributes of the optimiser itself are put back.
+    A later call of the update then changes nothing more. The attributes of the optimiser itself are put back.
     """
     saved = dict(vars(optimizer))
     with suppress(Exception):  # the call with terms raises it again
