@@ -118,7 +118,7 @@ class Arguments:
         return bucket
 
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the static arguments as pairs of a name and a `StaticValue`, and the other arguments by name."""
+        """Return the static arguments as pairs of a name and a `StaticValue`, and a dict of the other arguments."""
         if not kwargs and (names := self.names_of(len(args))):
             return (), dict(zip(names, args, strict=True))
         bound = self.signature.bind(*args, **kwargs).arguments
@@ -283,7 +283,10 @@ class Arguments:
         return "write (x,) for one argument"
 
     def static_now(self, bucket: Bucket) -> tuple[tuple[str, StaticValue], ...]:
-        """Return the static arguments of a bucket as they are now, since a call of the function may change them."""
+        """Return the static arguments of a bucket with new keys.
+
+        The keys may differ from those in the bucket, since a call of the function may change the objects.
+        """
         return tuple([(name, static_value(name, x.value, self._module_keys)) for name, x in bucket.static])
 
     def call(self, static: Iterable[tuple[str, StaticValue]], arguments: dict[str, Any]) -> Any:
@@ -296,9 +299,10 @@ class Arguments:
         return self.function(*bound.args, **bound.kwargs)
 
     def flat_function(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return a function that takes the `Value`s in the place of a row's numbers, and calls the plain function.
+        """Return a function that takes a `Value` for each number of a row, and calls the plain function with them.
 
-        It returns one result, or a list of all results.
+        The static arguments, and the structure of the others, are those of the bucket. The function returns one result,
+        or a list of all results.
         """
 
         def flat(*values: Value) -> Any:

@@ -147,12 +147,11 @@ class ArrayCalls:
     def _make(
         self, method: str, shapes: tuple[Any, ...], variables: GradientVariables | None
     ) -> ReadyCall | int | None:
-        """Make code that computes a method for samples in arrays of some shapes; see `runner`.
+        """Return code that computes a method for samples in arrays of some shapes; see `runner`.
 
-        Return None if the method cannot be computed in this way, or if there is no recording for such arrays.
-
-        Return 0 if a merged program, which computes all branches, is not ready yet. The calls are then counted from 0
-        again before the next attempt.
+        Return None if the method cannot be computed in this way, or if there is no recording for such arrays. Return 0
+        if a merged program, which computes all branches, is needed and is not ready yet. The caller then counts calls
+        from 0 again before the next attempt.
         """
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
@@ -194,9 +193,9 @@ class ArrayCalls:
 
 
 def _all_inputs(recording: Recording) -> Any:
-    """Return "inputs", the default of `wrt` in methods that differentiate with respect to arguments.
+    """Return "inputs", which stands for all numbers of the arguments, to be passed as `wrt`.
 
-    A recording is passed, as to the function `variables.in_program`, but the result is the same for all recordings.
+    Like `variables.in_program`, this function takes a recording, but the result is the same for all recordings.
     """
     return "inputs"
 
@@ -217,5 +216,5 @@ def _ready_matrix(kind: Kind, dense: bool, program: Program, shapes: Sequence[An
 
 
 def as_tuple(samples: Any) -> tuple[Any, ...]:
-    """Return `samples`, a tuple of arrays or one array, as a tuple."""
+    """Return `samples` unchanged if it is a tuple of arrays; return an array as a tuple of this array alone."""
     return samples if type(samples) is tuple else (samples,)

@@ -42,12 +42,12 @@ class BatchPart(NamedTuple):
 
     @property
     def places(self) -> array[int]:
-        """The places of the rows among the samples of the batch."""
+        """The positions of the rows' samples in the batch."""
         return at_indices(self.bucket.samples, self.rows)
 
 
 def parts_of(store: RecordingStore, buckets: Iterable[Bucket], threads: int) -> Iterator[BatchPart]:
-    """Divide samples into parts by the recordings that compute them. Recordings that are missing are made."""
+    """Yield parts of the samples, each computed by one recording. Recordings that are missing are made."""
     for bucket in buckets:
         for recording, rows in store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
             yield BatchPart(recording, bucket, rows)

@@ -56,9 +56,10 @@ def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Containe
 
 
 def _plain(x: Any, known: Container[Value]) -> Any:
-    """Return the number of a constant that was made while the function was recorded, and anything else unchanged.
+    """Return `x`, but return the number of a constant that was made while the function was recorded in its place.
 
-    The engine makes a node of such a number when the operands of another node are read.
+    When the operands of a node are read, the engine makes a node of each number, so one number may become several
+    nodes.
     """
     is_number = isinstance(x, Value) and not (x.op or x.requires_grad or x in known)
     return x._data if is_number else x

@@ -104,7 +104,7 @@ class FunctionFit:
             check_has_trainable("fit", self._name, programs)
 
     def _check_validation(self, buckets: Sequence[Bucket]) -> None:
-        """Compute the mean loss of the validation data, so samples that the function cannot take are refused now.
+        """Compute the mean loss of the validation data before the first step, so wrong samples raise an error at once.
 
         Raises:
             IndexError, TypeError, ValueError: the loss is nan, and the plain function raises an error for a sample.
@@ -122,7 +122,11 @@ class FunctionFit:
     # While it trains
 
     def _known(self, bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
-        """Return the existing programs for rows, and the rows that have none, or one that has to be compared first."""
+        """Return the existing programs for rows, each with its rows, and the rows that `_recorded` has to handle.
+
+        These are the rows that have no program yet, or one that must be compared with the function before it is used.
+        `parameters` returns the address of the parameters' current values.
+        """
         assigned, left = self._store.dispatch_known(bucket, rows, self._options.threads, parameters)
         if self._uncompared and (first := [part for part in assigned if part[0].program in self._uncompared]):
             assigned = [part for part in assigned if part not in first]
@@ -142,7 +146,10 @@ class FunctionFit:
         return self._graphs(self._store.record_missing(bucket, rows, threads))
 
     def _merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
-        """Return a merged program, which computes all branches, for `steps` steps with `rows` rows each, or None."""
+        """Return a merged program, which computes all branches; None if there is none, or if it is not worthwhile.
+
+        It is for all samples of a bucket, and is going to take `steps` steps with `rows` rows each.
+        """
         recordings = self._store.known(bucket)
         if not recordings or not recordings[0].guards.program or context.active:
             return None

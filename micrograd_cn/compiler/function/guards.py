@@ -48,7 +48,7 @@ class Guard(NamedTuple):
         held: whether the comparison held for the recorded sample.
         location: the file and line of the comparison in the user's code.
         text: the comparison as text, for messages.
-        canonical: the text by which guards are compared with each other: b < a if `text` is a > b.
+        canonical: the same text, except that it is "b < a" for "a > b". It is compared with that of other guards.
     """
 
     node: Value
@@ -59,12 +59,11 @@ class Guard(NamedTuple):
 
     @property
     def outcome(self) -> tuple[bool, str, str]:
-        """Whether the comparison held, where it is, and what it compares.
+        """Three things: whether the comparison held, the file and line where it is made, and its text.
 
-        Guards of different recordings are the same if their outcomes are equal.
-
-        The comparison a > b has the same text as b < a here: Python calls the method of b, which notes b < a, if the
-        class of b is a subclass of the class of a.
+        Guards of different recordings are the same if their outcomes are equal. The text of a > b is "b < a", since
+        Python may call either method: if the class of b is a subclass of the class of a, it calls b.__lt__(a) for a >
+        b.
         """
         return self.held, self.location, self.canonical
 
@@ -75,7 +74,7 @@ class Guard(NamedTuple):
 
     @property
     def asks_for_nan(self) -> bool:
-        """Whether the comparison is `x == x`."""
+        """Whether the comparison is `x == x`, which is False only if x is nan."""
         return self._is_equal and self.node.operands[0] is self.node.operands[1]
 
     @property
@@ -139,9 +138,10 @@ class CompiledGuards:
         return holding, others
 
     def _key(self, data: Any, index: array[int]) -> bytes:
-        """Return the numbers of all rows as a key, or b"" if the outcomes for the rows at `index` are not remembered.
+        """Return the numbers of all rows as a key, by which `split` notes that all guards hold for these rows.
 
-        They are remembered for all rows of small data, which several calls of `fit` may get, if they never change.
+        Return b"" if `split` shall not note this: if `index` does not have all rows, if there are many numbers, or if
+        the outcomes of the guards may change. Several calls of `fit` may get the same rows.
         """
         if context.active or not self.parameter_free or not 0 < len(data) <= MAX_NUMBERS or not self.program:
             return b""

@@ -51,9 +51,9 @@ MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands excha
 
 
 def is_inlining() -> bool:
-    """Return whether compiled functions run as plain functions here.
+    """Return whether a call of a compiled function runs the plain function in this context.
 
-    They do while a function is recorded, and inside `inline_compiled()`.
+    It does while another function is recorded, and inside `inline_compiled()`.
     """
     return _inlining.get()
 
@@ -175,12 +175,11 @@ class RecordingHooks(RefusingHooks):
                 _refuse_changed_flag(x)
 
     def text(self, x: Value, text: str, how: str) -> str:
-        """Note that the function has made a text with the number of `x`, and return the text that it gets.
+        """Return the text of `x` that the function gets, and note that the result may depend on the number in it.
 
-        Nothing is noted if the text goes to a log, and the text is returned as it is.
-
-        The number may be another one in the next call. If this object hides numbers, and `x` is a parameter or was
-        computed from parameters before the recording began, the returned text has `HIDDEN` in the place of the number.
+        Nothing is noted if the text goes to a log. If this object hides numbers, and `x` is a parameter or was computed
+        from parameters before the recording began, `HIDDEN` replaces the number in the text. `text` is the text with
+        the number, and `how` says how the function has made it.
         """
         if goes_to_a_log():
             return text
@@ -284,7 +283,10 @@ class RecordingHooks(RefusingHooks):
         raise remembered(error)
 
     def made_condition(self, x: Value) -> Value:
-        """Return `x`, an element of the result of a comparison of arrays, such that Python code can branch on it."""
+        """Return `x`, an element of the result of a comparison of arrays, as a `TracedCondition`.
+
+        Python code can branch on a `TracedCondition`, but not on other recorded values.
+        """
         if type(x) is self._kind:
             _set_class(x, TracedCondition)  # it has the same slots
         return x
@@ -326,7 +328,7 @@ class RecordingHooks(RefusingHooks):
         raise remembered(TypeError(f"{user_location()}: {op.refusal(len(operands))}"))
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an empty object, which becomes the new node. Its class is the one given to the hooks, not `kind`."""
+        """Return an empty object of the class given to these hooks, which becomes the new node; ignore `kind`."""
         node = object.__new__(self._kind)
         self._nodes.append(node)
         return node
@@ -369,7 +371,7 @@ class OtherThreads(RefusingHooks):
         self._refuse_traced((a, b))
 
     def text(self, x: Any, text: str, how: str) -> str:
-        """Return the text, since the text of a recorded value has no number."""
+        """Return the text unchanged, since the text of a recorded value does not show the value's number."""
         return text
 
     def read(self, x: Any, how: str) -> None:

@@ -123,10 +123,10 @@ class MergedRecordings:
         return len(self.recordings) > 1 and has_nan(gradient)
 
     def leaves_gradients_out(self) -> bool:
-        """Return whether `backward` may have to raise an error, or leave a `grad` None, because of the branches taken.
+        """Return whether some branch leaves out gradients, so `backward` must know which branches the rows take.
 
-        If a branch has no parameters that can be trained now, `backward` raises an error if no other branch is taken. A
-        `grad` that is None now stays None unless a branch that uses the parameter is taken.
+        If a row takes a branch without parameters that can be trained now, `backward` may have to raise an error. And
+        if no row takes a branch that uses a parameter, a `grad` of the parameter that is None must stay None.
         """
         if not all(recorded.program.has_trainable for recorded in self.recordings):
             return True
@@ -134,15 +134,15 @@ class MergedRecordings:
 
     @cached_property
     def _partly_used(self) -> Sequence[Value]:
-        """The parameters that are not used in every recording."""
+        """The parameters that at least one recording does not use."""
         visited = [visited_nodes(recorded.program.outputs) for recorded in self.recordings]
         return [p for p in self.parameters if not all(p in nodes for nodes in visited)]
 
     def has_unfrozen_constant(self) -> bool:
-        """Return whether a constant of a recording requires a gradient now, so its derivatives may have to be refused.
+        """Return whether a constant of a recording requires a gradient now.
 
-        A merged program does not tell whether a row takes the branch that uses the constant. The caller therefore sorts
-        the rows by their branches.
+        A derivative must be refused if a row takes the branch that uses the constant. A merged program does not tell
+        which branch a row takes, so the caller sorts the rows by their branches.
         """
         return any(recorded.program.unfrozen_constant() for recorded in self.recordings)
 

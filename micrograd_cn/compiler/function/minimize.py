@@ -112,7 +112,10 @@ class _Objective:
         self._last: list[tuple[Any, float, Any]] = []
 
     def _at(self, x: Any) -> tuple[Program, Any]:
-        """Return the program that computes the point `x`, and the point as a matrix of one row."""
+        """Return the program to run at the point `x`, and the point as a matrix with one row.
+
+        If the function has branches, each may have a program of its own.
+        """
         vector = self._numpy.array(x, float, ndmin=1)
         if isinstance(self._program, Program):
             return self._program, vector.reshape(1, -1)

@@ -34,11 +34,10 @@ INSTEAD_OF_HANDLER = (
 
 
 def results_from(call: Callable[[], Any]) -> list[Any] | None:
-    """Call a user's function with numbers by `call()`, and return the numbers in its result; None if it fails.
+    """Return the numbers in the result of `call()`, which calls a user's function with numbers; None if it fails.
 
-    A result that depends on a parameter is a `Value`.
-
-    Warnings are ignored: the function has given its own when it was recorded, and numpy warns if an integer overflows.
+    A result that depends on a parameter is a `Value`. Warnings are ignored: the function has given its own when it was
+    recorded, and numpy warns if an integer overflows.
     """
     try:
         with inline_compiled(), warnings.catch_warnings():
@@ -52,10 +51,11 @@ def results_from(call: Callable[[], Any]) -> list[Any] | None:
 def other_derivative(
     ours: Sequence[Any], theirs: Sequence[Any], parameters: Sequence[Value], rtol: float, atol: float
 ) -> tuple[Value, float, float] | None:
-    """Return the first parameter for which two lists of results have different derivatives, with the derivatives.
+    """Return the first parameter by which two lists of results have different derivatives; None if there is none.
 
-    Each list stands for one number, its weighted sum. Return None if no derivative differs. A derivative may be wrong
-    while the results agree, as where a function detaches an element that it compares by `is`.
+    The parameter is returned with the two derivatives. Each list stands for one number, the sum of its items times
+    fixed weights. A derivative may be wrong while the results agree, as where a function detaches an element that it
+    compares by `is`.
 
     Args:
         ours, theirs: the results, which are `Value`s or numbers.

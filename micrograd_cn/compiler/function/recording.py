@@ -223,7 +223,7 @@ class Recording:
         self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
 
     def _result_of(self, call: Callable[..., Any], arguments: dict[str, Any], recorded: RecordingHooks) -> Any:
-        """Call the function with `Value`s while `recorded` notes what the graph does not show. Return the result.
+        """Call the function with `Value`s, and return its result. The hooks `recorded` note the comparisons it makes.
 
         Raises:
             TypeError: the function has changed an argument.
@@ -284,7 +284,7 @@ class Recording:
 
     @functools.cached_property
     def loss(self) -> Program:
-        """A program that computes the first output alone. All other outputs are auxiliary results."""
+        """A program that computes only the first number that the function returned, the one to differentiate."""
         if self.single:
             return self.program
         return self.program.with_outputs(self._outputs[0])
@@ -317,7 +317,10 @@ class Recording:
         return indices_of(graph) if graph.has_gathers else Indices({}, {}, {})
 
     def guard_broken_by(self, other: Recording) -> Guard:
-        """Return the first guard of this recording that had another outcome in `other`, or else the last guard."""
+        """Return the first guard of this recording whose comparison had another outcome in the recording `other`.
+
+        If there is none, return the last guard.
+        """
         pairs = zip(self._guards, other.outcomes, strict=False)
         return next((guard for guard, outcome in pairs if guard.outcome != outcome), self._guards[-1])
 
@@ -397,7 +400,7 @@ class Recording:
 
 
 def _with_integers(rebuild: Callable[..., Any], integers: Mapping[int, int], numbers: Sequence[float]) -> Any:
-    """Return `rebuild(numbers)` with ints in the place of the numbers with these indices."""
+    """Return `rebuild(numbers)`, with some numbers replaced by ints: `integers` is a dict from indices to ints."""
     leaves: list[Any] = [*numbers]
     for i, x in integers.items():
         leaves[i] = x

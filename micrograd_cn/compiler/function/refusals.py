@@ -12,7 +12,7 @@ from .recording import Recording
 
 
 def check_single(method: str, name: str, recording: Recording) -> None:
-    """Raise ValueError if the function returned several numbers."""
+    """Raise ValueError if the function called `name` returned several numbers, which `method` cannot differentiate."""
     if not recording.single:
         labels = [x.label for x in recording.program.inputs]
         columns = [x[:-3] for x in labels if x[-3:] == "[0]" and f"{x[:-3]}[1]" not in labels]
@@ -30,13 +30,19 @@ def check_pair(name: str, recording: Recording) -> None:
 
 
 def check_has_gradient(method: str, name: str, programs: Iterable[Program]) -> None:
-    """Raise RuntimeError if the result of every program is a constant."""
+    """Raise RuntimeError if the result of every program is a constant, so `method` has nothing to differentiate.
+
+    `name` is the name of the function.
+    """
     if not any(program.has_gradient for program in programs):
         raise RuntimeError(f"{method}() of {name}, which is a constant for these samples: it has no gradient")
 
 
 def check_has_trainable(method: str, name: str, programs: Iterable[Program]) -> None:
-    """Raise RuntimeError if the result of every program depends on no parameter that requires a gradient."""
+    """Raise RuntimeError if no program's result depends on a parameter that requires a gradient.
+
+    `method` and `name` are the names of the method and of the function, for the message.
+    """
     if not any(program.has_trainable for program in programs):
         raise RuntimeError(
             f"{method}() of {name}, whose result depends on no parameter that requires a gradient: there is "

@@ -83,7 +83,7 @@ class StaleCheck:
             self.compare_moved(name, buckets)
 
     def compare_first(self, bucket: Bucket, found: Sequence[tuple[Recording, int]]) -> None:
-        """Compare recordings with new ones, although nothing may have changed.
+        """Compare recordings with new ones, even if nothing that the function can read has changed.
 
         `found` has pairs of a recording and the index of a row in the bucket. The function is recorded again for the
         row.
@@ -176,7 +176,7 @@ class StaleCheck:
     def _recorded_and_restored(
         self, bucket: Bucket, row: int, name: str, find_held: bool = False
     ) -> tuple[Recording, set[Value]]:
-        """Return a new recording for a row of a bucket, and put back what the function changed while it was recorded.
+        """Record the function for a row of a bucket, and put back what it changes. Return the recording, and leaves.
 
         Args:
             bucket: the bucket, which has samples with the same structure, as rows of numbers.

@@ -40,9 +40,9 @@ class Recordings(list[Recording]):
     _some: Recordings | None = None  # what `without` returned last
 
     def without(self, programs: Container[Program]) -> Recordings:
-        """Return a list of the recordings whose program is not in `programs`.
+        """Return the recordings whose program is not in `programs`, as a `Recordings`.
 
-        If the next call leaves the same recordings, it returns the same list object, and not a copy.
+        Successive calls with the same result return the same object, so its merged program is used again.
         """
         left = [recording for recording in self if recording.program not in programs]
         if len(left) == len(self):
@@ -194,11 +194,10 @@ class RecordingStore:
         return False
 
     def _same_in_other_state(self, made: Recording, bucket: Bucket) -> Recording | None:
-        """Return a compiled recording that is the same as `made`, but was made for another state of the static values.
+        """Return a compiled recording that equals `made`, but was made before a static value changed, or None.
 
-        Return None if there is none. A static value may be, for example, a function that counts its calls. Its state is
-        then another one after each recording. The program is used for all of these states, and only the last
-        `MAX_STATES` states are remembered.
+        A static value may be, for example, a function that counts its calls. Its state is then another one after each
+        recording. One program is used for all of these states, and only the last `MAX_STATES` states are remembered.
         """
         values = [id(x.value) for _, x in bucket.static]
         others = {
@@ -217,7 +216,7 @@ class RecordingStore:
         return same
 
     def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
-        """Let a recording also be found by its static values as they are now, if the function changed them.
+        """Let later calls find a recording although the function has changed its static values.
 
         For example, a static value may be a function that counts its calls. The compiled function was recorded again
         with the changed values, and the two recordings did not differ. Without this method, each call would find
@@ -253,7 +252,7 @@ class RecordingStore:
         return known.merged
 
     def different(self) -> list[tuple[Any, Recording]]:
-        """Return each recording once, with its first key in `recordings`.
+        """Return a list of pairs: each recording, once, after its first key in `recordings`.
 
         A recording has several keys if the function changes one of its static values.
         """

@@ -219,7 +219,10 @@ class TracedCondition(Traced):
         return holds
 
     def __add__(self, other: Any) -> Any:
-        """Return whether at least one of two conditions holds, as + does for numpy's bools; add others as numbers."""
+        """Return a condition that holds if at least one of two conditions holds, as + does for numpy's bools.
+
+        If `other` is neither a condition nor a bool, return the sum of the two numbers.
+        """
         if not isinstance(other, (bool, TracedCondition)) or sys._getframe(1).f_code.co_filename.startswith(PACKAGE):
             return super().__add__(other)  # numpy adds the elements of np.sum(x > 0) up as numbers
         found = maximum(self, float(other) if isinstance(other, bool) else other)
@@ -251,10 +254,10 @@ class RefusingHooks(Hooks):
     """Hooks of a recording, which ends with an error if a use of a value was refused, even if that error was caught."""
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
-        """Remember `error`, which refuses a use of `values`, so it is raised when the recording ends."""
+        """Remember `error`, the error for a use of `values`, so it is raised when the recording ends."""
 
     def asked_for_class(self) -> None:
-        """Called when code outside this package asks for the class of a value."""
+        """No-op. Code outside this package has asked for the class of a value; a subclass notes this."""
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:
@@ -322,7 +325,7 @@ def _user_frame(frame: FrameType | None = None) -> FrameType:
 
 
 def goes_to_a_log() -> bool:
-    """Return whether the user's code makes a text of a `Value` only for a call such as `print(...)`."""
+    """Return whether user code makes the text of a `Value` only to pass it to a function such as `print`."""
     frame = _user_frame()
     while frame.f_code.co_name in MAKING_TEXTS and frame.f_back:
         frame = _user_frame(frame.f_back)
@@ -330,7 +333,10 @@ def goes_to_a_log() -> bool:
 
 
 def _only_shows(function: Any) -> bool:
-    """Return whether `function`, such as `print`, only shows a text. A user's function, or a StringIO, may keep it."""
+    """Return whether `function` only shows a text, as `print` does, and does not keep it.
+
+    A function of the user may keep the text, and so may a StringIO.
+    """
     owner = sys.stdout if function is print else getattr(function, "__self__", None)
     parts = [x for x in (function, owner) if x is not None]
     modules = [x.__module__ if hasattr(x, "__code__") else type(x).__module__ for x in parts]

@@ -82,7 +82,10 @@ def check_key_order(method: str, name: str, wrt: Any, buckets: Sequence[Bucket])
 
 
 def _without_order(treedef: Any) -> Any:
-    """Return a treedef, nested in tuples, in which the keys of each dict are sorted by their texts."""
+    """Return a treedef in which the keys of each dict are sorted, so two dicts with the same keys have equal treedefs.
+
+    The keys are sorted by their texts. A treedef describes how an argument is nested, without its numbers.
+    """
     if (
         isinstance(treedef, tuple)
         and len(treedef) == 3
@@ -96,7 +99,7 @@ def _without_order(treedef: Any) -> Any:
 
 
 def _depends_on_inputs(wrt: Any) -> bool:
-    """Return whether some of the variables that `wrt` names are numbers of the arguments."""
+    """Return whether `wrt` names arguments, so some of the variables are numbers in the arguments."""
     return wrt != "parameters" if isinstance(wrt, str) else any(isinstance(name, str) for name in wrt)
 
 
@@ -189,10 +192,10 @@ class GradientVariables:
         return as_list(found, numpy) if self._is_flat else self._nested(found)
 
     def _places_in(self, program: Program, parameters: Sequence[Value]) -> array[int]:
-        """Return, for each variable, its index in `parameters`, or -1 if it is not among them; see `of_mean`.
+        """Return the index of each variable in `parameters`; -1 for a variable that is not among them (see `of_mean`).
 
-        The indices are kept for the next call if all variables are parameters of `program`. `is_for` has then looked
-        whether one of them is frozen, and nothing else can be wrong with them.
+        The indices are kept for the next call if all variables are parameters of `program`. Nothing but a frozen
+        variable could then be wrong, and `is_for` has looked for these.
         """
         if self._places and self._places[:2] == (program, len(parameters)):
             return self._places[2]
@@ -217,13 +220,13 @@ class GradientVariables:
     def of_samples(
         self, parts: Sequence[BatchPart], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
     ) -> tuple[Any, Any]:
-        """Return the result and the gradient of each sample.
+        """Return the results of all samples, and their gradients.
 
         If `each` is not set, return the mean of the results, and its derivatives with respect to each sample's
         arguments.
 
-        `parameters` has all parameters of the function. `numpy` is the module numpy if the results are to be numpy
-        arrays, otherwise None.
+        `parts` has the samples, and `parameters` all parameters of the function. `numpy` is the module numpy if the
+        results are to be numpy arrays, otherwise None.
         """
         n = sum(len(part.rows) for part in parts)
         if numpy:
@@ -263,7 +266,7 @@ class GradientVariables:
         return values, flat
 
     def _of_part(self, part: BatchPart, parameters: Sequence[Value], threads: int, numpy: Any) -> tuple[Any, Any]:
-        """Return the results of a part's samples, and the derivatives of each of them."""
+        """Return the results of a part's samples, and a list or matrix with the derivatives of each result."""
         wrt = self.in_program(part.recording, parameters)
         if part.computed is not None:
             n = len(part.rows)
@@ -330,9 +333,10 @@ class GradientVariables:
 
 
 def contents(wrt: Any) -> tuple[Any, list[Value]] | None:
-    """Return how `wrt`, a nesting of `Value`s, is nested, and its leaves; None if it is something else.
+    """Return how `wrt`, a nesting of `Value`s, is nested, and a list of its leaves; None if it is no such nesting.
 
-    Two nestings of the same classes, shapes and keys have equal first items. Unlike `flatten`, this makes no paths.
+    The first item of the pair is a key: it is equal for two nestings with the same classes, shapes and keys. Unlike
+    `flatten`, this function makes no paths.
 
     >>> x, y = Value(1), Value(2)
     >>> contents({"w": [x, y]}) == contents({"w": (x, y)}), contents({"w": [x, y]}) == contents({"w": [x, y]})
@@ -364,7 +368,7 @@ def contents(wrt: Any) -> tuple[Any, list[Value]] | None:
 
 
 def _with_doubles(x: Any) -> Any:
-    """Return an argument's derivatives, with arrays of doubles in the place of arrays of objects."""
+    """Return nested derivatives with each array of objects replaced by an array of doubles."""
     if isinstance(x, dict):
         return {key: _with_doubles(item) for key, item in x.items()}
     if isinstance(x, tuple):

@@ -635,17 +635,17 @@ class CompiledGraph:
         return self.machine.text(self.machine.with_kernels(found.code.functions, shared))
 
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
-        """Return `write(lowering)`, the result of a function of the graph's instructions.
+        """Return `write(lowering)`, where `lowering` has the graph's instructions.
 
-        If the program has differentiated its instructions without omitting gates, `write` gets these. Otherwise it gets
-        a copy without the gradient, which it may differentiate.
+        If the program has computed its gradient by instructions with all gates, `lowering` has these, too. Otherwise it
+        is a copy without the gradient, which `write` may differentiate.
         """
         known: Lowering | None = self._cache.get("differentiated")
         lowering = known if known and not known.omits_gates else self.lowering.copy()
         return without_collector(partial(write, lowering))
 
     def _lower_once(self, key: str, make: Callable[[], Lowering]) -> Lowering:
-        """Return the lowering that `self._cache` has for `key`. If there is none, make it by `make`.
+        """Return the `Lowering` that is cached under `key`. If there is none, call `make`, and cache its result.
 
         `make` may run the user's code.
         """
@@ -671,7 +671,7 @@ class CompiledGraph:
             return work()
 
     def _make_once(self, kind: str, key: Any, make: Callable[[], T]) -> T:
-        """Return the object that `self._cache` has for `key`. If there is none, make it by `make`.
+        """Return the object that is cached under `key`. If there is none, call `make`, and cache its result.
 
         `make` uses the graph's instructions for `kind`, which is "forward", "gradient" or "gated".
         """

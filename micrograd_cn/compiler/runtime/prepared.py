@@ -148,7 +148,10 @@ class PreparedRunner:
             rows.mend()
 
     def release(self, rows: PreparedRows) -> None:
-        """Take rows back for the next thread that calls `acquire`, unless other code was chosen in the meantime."""
+        """Keep `rows` for the next thread that calls `acquire`.
+
+        They are dropped if the runner uses other code by now than when the rows were made.
+        """
         if rows.executable is self._executable:
             self._unused.append(rows)
 

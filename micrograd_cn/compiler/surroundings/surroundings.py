@@ -226,9 +226,7 @@ class Surroundings:
                 self._visit_object(x)
 
     def _visit_class(self, kind: type) -> None:
-        """Visit a class if it is a user's. Also visit users' classes among its bases, its metaclass and the bases of
-        that.
-        """
+        """Visit a class, its bases, its metaclass, and the bases of the metaclass, if they are the user's."""
         metaclass: type = type(kind)
         kinds = *kind.__mro__[1:-1], *metaclass.__mro__[:-1]
         self._waiting += [each for each in kinds if is_users_module(each.__module__)]

@@ -567,5 +567,5 @@ def copy(machine: Machine, opcode: str) -> Function:
 
 
 def kernel_name(called: str, opcode: str) -> str:
-    """Return the LLVM name of a kernel with the short name `called`, for sums of the opcode "dot" or "sum"."""
+    """Return the LLVM name of a kernel. `called` is its short name, and `opcode`, "dot" or "sum", that of its sums."""
     return KERNEL_PREFIX + (called if opcode == "dot" else f"{called}_{opcode}")

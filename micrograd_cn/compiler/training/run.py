@@ -536,9 +536,7 @@ class TrainingRun:
         return start
 
     def _places_of(self, samples: array[int]) -> array[float]:
-        """Return a number for each sample: the index of its program in `_assigned`; nan if the program may still
-        change.
-        """
+        """Return, for each sample, the index of its program in `_assigned`; nan if the program may still change."""
         return gather_rows(self._place, samples, 1)
 
     def _sub_batches(self, samples: array[int]) -> list[SubBatch]:

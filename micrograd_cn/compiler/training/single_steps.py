@@ -231,7 +231,8 @@ class SingleSteps:
         return found
 
     def clear_gradients(self, parameters: list[Value]) -> bool:
-        """Set the gradients of parameters to 0 by machine code. Return whether this was possible; if not, change
-        nothing.
+        """Set the gradients of parameters to 0 by machine code, and return True.
+
+        If this is not possible, change nothing, and return False.
         """
         return clear_gradients(parameters)
