@@ -980,8 +980,8 @@ class Program:
     def with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value] = ()) -> Program:
         """Return a program that computes other outputs from the same inputs.
 
-        As in this program, it is an error if a constant of this program has other data when the new program runs than
-        it had when this program was made.
+        The new program keeps the data that the constants of this program had when this program was made. It raises
+        ValueError if a constant has other data when it runs.
 
         Args:
             output: the outputs, as for `Program`.
@@ -1096,7 +1096,10 @@ class Program:
         return frozenset(self.inputs)
 
     def in_order(self, kind: str, gradients: array[float], wrt: Variables) -> array[float]:
-        """Return derivatives in the order of `wrt`. In `gradients` they are in the order of `.parameters`."""
+        """Return the derivatives in `gradients`, which are in the order of `.parameters`, in the order of `wrt`.
+
+        A variable in `wrt` that is no parameter of this program gets 0. `kind` is the name of the method, for messages.
+        """
         if isinstance(wrt, str):
             return gradients
         place = {p: i for i, p in enumerate(self.parameters)}
@@ -1292,7 +1295,11 @@ class Program:
         return self.compiled.in_turn(derived)
 
     def _gives_nan(self, rows: Numbers) -> bool:
-        """Return whether a number in `rows` is nan, or the graph was recorded for the first row and gave nan."""
+        """Return whether the program will probably give nan for `rows`.
+
+        It probably will if a number in `rows` is nan. It also will if the first row has the numbers for which the graph
+        was recorded, and an output was nan then.
+        """
         if any(map(has_nan, rows.parts if isinstance(rows, Columns) else [rows])):
             return True
         recorded = [x._data for x in self.inputs]
@@ -1404,7 +1411,7 @@ class Program:
         return list(found)
 
     def _known_leaves(self, siblings: Sequence[Program]) -> set[Value]:
-        """Return the inputs, and the parameters of this program and of the function's other programs, `siblings`."""
+        """Return the set of all inputs, and of the parameters of this program and of the programs in `siblings`."""
         count, known = self._known
         if count != len(siblings):
             count = len(siblings)  # first, since another thread may add one
@@ -1539,7 +1546,10 @@ def close(rtol: float, atol: float) -> Callable[[float, float], bool]:
 
 
 def _wrong_variable(kind: str, i: int, x: Any) -> Exception:
-    """Return the error for `wrt[i]`, which is `x`, and no leaf that requires a gradient. `kind` names the method."""
+    """Return the error to raise because `wrt[i]`, which is `x`, is no input, and no leaf that requires a gradient.
+
+    `kind` is the name of the method.
+    """
     if not isinstance(x, Value):
         write = f"; samples are one argument, {kind}((X, Y))" if number_or_none(x) is not None else ""
         return TypeError(f"{kind}(): wrt[{i}] is {type(x).__name__} {x!r}, not a Value{write}")
