@@ -82,7 +82,7 @@ def joined(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str]
 
 
 def _imports(name: str, modules: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the names that the module `name` imports: a dict from the modules that export the names to lists of names.
+    """Return the names that the module `name` imports, as a dict from each module that it imports to a list of names.
 
     Raises:
         ValueError: there is no such module, or it has a statement that `bundle` does not support.

@@ -46,7 +46,7 @@ def packed(rows: Sequence[array[float]]) -> dict[str, Any]:
 
 
 def encoded(xs: Iterable[float]) -> list[float | str]:
-    """Return the numbers `xs` as a list for JSON. JSON has no nan and inf, so these become texts.
+    """Return the numbers `xs` as a list for JSON, which has no nan and inf: these become texts.
 
     >>> encoded([1, float("inf")])
     [1.0, 'inf']

@@ -87,7 +87,7 @@ class Tape:
 
     @property
     def html(self) -> str:
-        """Return the text of the HTML file.
+        """The text of the HTML file.
 
         Raises:
             ValueError: nothing was recorded.
@@ -107,7 +107,7 @@ class Tape:
 
     @property
     def _expression(self) -> str:
-        """Return the heading of pictures that the page saves, or "" for several graphs and for a long expression."""
+        """The heading of pictures that the page saves: the graph's expression; "" for several graphs or a long one."""
         from ..picture.animation import equation, expressions
 
         if len(self._graphs) > 1 or self._last is None:
@@ -143,7 +143,12 @@ class Tape:
         return path
 
     def _animation(self, path: Path) -> Animation:
-        """Return the animation of the only graph that was recorded. Error messages name the file `path`."""
+        """Return the animation of the graph that was recorded. Error messages name the file `path`.
+
+        Raises:
+            ValueError: no graph was recorded, or several.
+            RuntimeError: data has changed since the graph was recorded.
+        """
         from ..picture.animation import Animation
 
         words = WORDS[self.lang]
@@ -157,12 +162,12 @@ class Tape:
         return Animation(self._last.root, self.lang, str(path))
 
     def _repr_html_(self) -> str:
-        """Return the HTML of a frame that contains the page, which a notebook shows."""
+        """Return the HTML that a notebook shows for this object: a frame that contains the page."""
         return notebook_frame(PAGE[self.lang]["title"], self.html)
 
 
 def _numbers(graph: Graph) -> array[float]:
-    """Return the data of all nodes, and then all local derivatives."""
+    """Return an array with the data of all nodes of `graph`, followed by all local derivatives."""
     numbers = [[node.data for node in graph.nodes], *[node.partials for node in graph.nodes]]
     return array("d", chain.from_iterable(numbers))
 

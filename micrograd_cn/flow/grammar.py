@@ -85,7 +85,7 @@ def _default(parameter: Parameter) -> Any:
 def _refuses(function: Callable[..., Any], given: dict[str, Any], parameters: list[Parameter]) -> bool:
     """Return whether `function`, called with the arguments `given`, raises ValueError.
 
-    `parameters` are all parameters of the function. Those that are not in `given` and have no default get 0.
+    `parameters` are all parameters of the function. A parameter that is not in `given` and has no default gets 0.
     """
     others = {p.name: 0.0 for p in parameters if p.default is p.empty and p.name not in given}
     try:

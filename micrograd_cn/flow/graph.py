@@ -38,7 +38,7 @@ class Graph:
     def facts(self, rows: Rows) -> dict[str, Any]:
         """Return a dict that describes the operations, nodes and groups for the page.
 
-        Add the operations to `rows`, which prints them as JavaScript functions.
+        The operations are added to `rows`, which prints them as JavaScript functions.
         """
         index = {node: i for i, node in enumerate(self.nodes)}
         groups: dict[Group, int] = {}
@@ -61,7 +61,7 @@ class Graph:
         }
 
     def _names(self) -> list[str]:
-        """Return a name for each node. No two names are the same."""
+        """Return a list with a name for each node. No two names are the same."""
         labels = [node.label for node in self.nodes]
         inputs = {}
         for node in self.nodes:
@@ -88,7 +88,10 @@ class Graph:
 
 
 def _place(group: Group | None, groups: dict[Group, int]) -> int:
-    """Return the index of `group` in `groups`, or -1 for None. A new group comes after the groups that enclose it."""
+    """Return the index of `group` in `groups`, or -1 for None.
+
+    If it has no index yet, it gets the next one, after the groups that enclose it.
+    """
     if group is None:
         return -1
     _place(group.outer, groups)
@@ -96,7 +99,7 @@ def _place(group: Group | None, groups: dict[Group, int]) -> int:
 
 
 def operation_facts(op: Op, count: int, rows: Rows) -> dict[str, Any]:
-    """Return a dict that describes an operation of `count` operands for the page, and add the operation to `rows`.
+    """Return a dict that describes `op`, an operation of `count` operands, for the page, and add it to `rows`.
 
     `rows` prints the operations that were added to it as JavaScript functions. The dict has these keys:
 

@@ -118,13 +118,13 @@ class Rows:
     def _lines(
         self, inputs: Sequence[Term], results: Sequence[Any], texts: list[str], fixed: int = 0
     ) -> tuple[list[tuple[str, bool]], list[str]]:
-        """Return lines that compute the terms `results`, and the expressions of the results.
+        """Return two lists: lines that compute the terms `results`, and the JavaScript expressions of the results.
 
-        `texts` has the JavaScript text of each of `inputs`. Each line comes with a bool that says whether the line
-        varies, that is, whether it depends on inputs other than the first `fixed` ones. A term that is used several
-        times becomes a named constant, which has its own line. A term that is used once is written where it is used.
-        But if a term does not vary, and the term that uses it varies, the former becomes a named constant, too, so a
-        loop need not compute it again.
+        `texts` has the JavaScript text of each of `inputs`. Each line is in a pair with a bool, which says whether the
+        line varies, that is, whether it depends on inputs other than the first `fixed` ones. A term that is used
+        several times becomes a named constant, which has its own line. A term that is used once is written where it is
+        used. But if a term does not vary, and the term that uses it varies, the former becomes a named constant, too,
+        so a loop need not compute it again.
         """
         steps, values = formula_steps(inputs, results)
         used = [x for _, operands in steps for x in operands] + values

@@ -30,10 +30,13 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "
 
 
 class Loss(NamedTuple):
-    """A loss of the playground: its function, the targets of the two classes, and what the network's output stands for.
+    """A loss of the playground.
 
-    If `logits` is True, the output is a logit: its sigmoid is the chance of class 1. Otherwise, the output is an
-    estimate of the target.
+    Attributes:
+        function: the loss of an output and a target.
+        targets: the targets of the two classes.
+        logits: whether the network's output is a logit, whose sigmoid is the chance of class 1. Otherwise the output is
+            an estimate of the target.
     """
 
     function: Callable[..., Any]
@@ -75,7 +78,7 @@ class Playground:
 
     @property
     def html(self) -> str:
-        """Return the text of the HTML file."""
+        """The text of the HTML file."""
         rows = Rows()
         neuron = topological_order(Neuron(MOST_NEURONS)([Value(0.0)] * MOST_NEURONS))
         wide = {node.op: len(node.parents) for node in neuron}
@@ -105,7 +108,7 @@ class Playground:
         return path
 
     def _repr_html_(self) -> str:
-        """Return the HTML of a frame that contains the page, which a notebook shows."""
+        """Return the HTML that a notebook shows for this object: a frame that contains the page."""
         return notebook_frame(PLAYGROUND[self.lang]["title"], self.html)
 
 
@@ -133,10 +136,11 @@ def playground(lang: str | None = None) -> Playground:
 
 
 def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
-    """Return the dict that describes an operation for the page; see `operation_facts`.
+    """Return the dict that describes the operation `op` for the page, as `operation_facts` returns it.
 
     For an n-ary operation, which takes any number of operands, return a list instead. At index n, for each n up to
-    `most`, it has the dict for n operands, or None if the operation does not take n operands or n is 0.
+    `most`, it has the dict for n operands, or None if n is 0 or the operation does not take n operands. The operations
+    are added to `rows`.
     """
     if op.arity is not None:
         return operation_facts(op, op.arity, rows)
@@ -144,14 +148,17 @@ def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
 
 
 def _short_run(run: re.Match[str]) -> str:
-    """Return "{2-4}" for operands such as "{2}, {3}, {4}", and others unchanged. page.js writes runs out again."""
+    """Return a short form of the text that `run` has found, such as "{2-4}" for "{2}, {3}, {4}", to save space.
+
+    If the numbers do not follow one another, return the text as it is. page.js writes a short form out again.
+    """
     numbers = [int(number) for number in re.findall(r"\d+", run[0])]
     first, last = numbers[0], numbers[-1]
     return f"{{{first}-{last}}}" if numbers == [*range(first, last + 1)] else run[0]
 
 
 def _errors() -> dict[str, dict[str, str]]:
-    """Return, for each language, the messages about an expression that cannot be read, with gaps such as '{name}'."""
+    """Return the messages about an expression that cannot be read, by language and key, with gaps such as '{name}'."""
     wanted = ("did_you_mean", "cli_error")
     return {
         lang: {

@@ -33,9 +33,9 @@ SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "nothing", "u
 
 
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Return a dict from each language to the texts of a page: those of `pages`, and some that pictures use too.
+    """Return a dict from each language to the texts of a page: those of `pages`, and some texts of pictures.
 
-    If several of `pages` have the same key, the last of these pages counts.
+    If several of `pages` have a text of the same name, that of the last one counts.
     """
     return {
         lang: {key: WORDS[lang][key] for key in SHARED_WORDS} | {k: v for page in pages for k, v in page[lang].items()}
@@ -44,9 +44,9 @@ def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def fragment(name: str) -> str:
-    """Return the HTML of a part of a page without indentation.
+    """Return the HTML of a part of a page, without indentation.
 
-    `name` is the path of its file in this folder, without the ending .html.
+    `name` is the path of the part's file in this folder, without the ending .html.
     """
     return re.sub(r"\n +", "\n", _file(f"{name}.html"))
 

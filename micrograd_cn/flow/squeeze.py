@@ -59,7 +59,7 @@ def squeezed(script: str) -> str:
 
 
 def _end_of_template(script: str, start: int) -> int:
-    """Return the index after the template that begins at `start`.
+    """Return the index of the first character of `script` after the template that begins at the index `start`.
 
     A template is a text in backquotes. Its holes, which are written ${...}, hold code that may have further templates.
     """

@@ -1,7 +1,7 @@
 """Find the mistake in a backward pass that explains a wrong gradient, as far as the numbers show it.
 
-Each kind of mistake is tried: the gradient that it would give a node is compared with the gradient that the node has.
-If several kinds match, the likeliest is the one that explains the most wrong gradients. A user of a node is a node that
+For each kind of mistake, the gradient that it would give a node is compared with the gradient that the node has. If
+several kinds match, the likeliest is the one that explains the most wrong gradients. A user of a node is a node that
 has it as an operand, and so sends it a contribution to its gradient.
 """
 
@@ -30,7 +30,7 @@ MOST_TIMES = 1000  # how often the correct gradient may have been added
 
 
 class Cause(NamedTuple):
-    """A kind of mistake in a backward pass, and the facts about a mistake of this kind at one node."""
+    """A mistake in a backward pass: its kind, and the facts about it at one node."""
 
     kind: str  # one of KINDS, or "root", "not run" or "local"
     there: tuple[Contribution, ...] = ()  # the contributions that have arrived, if not all have
@@ -81,7 +81,7 @@ def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
 
 
 def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
-    """Yield the mistakes that would give `node` the gradient that it has."""
+    """Yield each mistake that would give `node` the gradient that it has."""
     sent = comparison.received[node]
     theirs = node.grad or 0.0
 
@@ -117,14 +117,14 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
 
 
 class Turn(NamedTuple):
-    """A wrong number that a user of a node may have multiplied by its local derivative, in place of its gradient.
+    """A wrong number that a user of a node may have used in place of its gradient in the backward pass.
 
-    In the backward pass, the turn of each node comes once: the node then multiplies its gradient by its local
-    derivatives, and sends the products to its operands. In a faulty backward pass, the turn of a user may come before
-    all contributions to its own gradient have arrived, or it may come more than once.
+    In the backward pass, each node has one turn: it multiplies its gradient by its local derivatives, and sends the
+    products to its operands. In a faulty backward pass, the turn of a user may come before all contributions to its own
+    gradient have arrived, or it may have several turns.
 
     Attributes:
-        total: the gradient that the user has at its turn; if its turn comes several times, the sum of these gradients.
+        total: the gradient that the user has at its turn; if it has several turns, the sum of its gradients at these.
         arrived: the contributions that had arrived at the user before its turn, if some were missing; otherwise empty.
     """
 
@@ -141,16 +141,16 @@ def _sent_wrongly(
 ) -> Cause | None:
     """Return a mistake of the kind `kind` if it explains the gradient of a node; otherwise None.
 
-    A mistake explains the gradient if this gradient results when some users of the node make the mistake, and the other
-    users do not.
+    The mistake explains the gradient if the gradient results when some users of the node make the mistake, and the
+    others do not.
 
     Args:
         comparison: the comparison of the graph's gradients with the correct ones.
         sent: the correct contributions to the node.
         kind: the kind of mistake: "early" if the turn of a user comes before all contributions to its gradient have
-            arrived, "again" if it comes several times.
-        turns: `_early` or `_again`. It takes the contributions to a user, and yields a `Turn` for each number that the
-            user, making this mistake, may multiply by its local derivative in the place of its gradient.
+            arrived, "again" if it has several turns.
+        turns: `_early` or `_again`. It takes the contributions to a user that makes this mistake, and yields a `Turn`
+            for each number that the user may have used in place of its gradient.
         gives: a function that returns whether the sum of its arguments is the gradient that the node has.
     """
     users = _by_user(sent)
@@ -179,17 +179,17 @@ def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
 
 
 def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield a `Turn` for each number that a node may send if its turn comes before all contributions have arrived.
+    """Yield a `Turn` for each gradient that a user may have if its turn comes before all contributions have arrived.
 
-    `arrived` has all contributions to the node.
+    `arrived` has all contributions to the user.
     """
     return (Turn(ieee.sum(*[c.value for c in there]), there) for there in _parts(arrived))
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield a `Turn` for each gradient that a node may have sent if a wrong order gave it several turns.
+    """Yield a `Turn` for each sum of gradients that a user may have sent in several turns.
 
-    `arrived` has all contributions to the node.
+    `arrived` has all contributions to the user.
     """
     values = [c.value for c in arrived]
     if len(values) <= MOST_PERMUTED:
@@ -210,23 +210,26 @@ def _locals(sent: Sequence[Contribution]) -> float:
 
 
 def _is_tangled(comparison: Comparison, node: Value) -> bool:
-    """Return whether a user of `node` gets more than MOST_PERMUTED contributions, whose orders are not all tried."""
+    """Return whether a user of `node` gets more than MOST_PERMUTED contributions.
+
+    `_again` does not try all orders in which so many contributions may arrive.
+    """
     return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
 
 
 def _are_first(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> bool:
-    """Return whether the contributions `there` arrive at `node` before all others, in every topological order."""
+    """Return whether, in every topological order, the contributions `there` arrive at `node` before all others."""
     others = {c.user for c in comparison.received[node] if c not in there}
     return all(others.issubset(graph_nodes(user)[:-1]) for user in {c.user for c in there})
 
 
 def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str], int, int]:
-    """Return the operations whose local derivative is likeliest to be wrong, and two counts that hold for each of them.
+    """Return the names of the operations whose local derivative is likeliest to be wrong, and two counts.
 
     The first count is how many of the nodes in `wrong`, whose gradients are wrong, get a contribution from the
     operation. The second count is how many nodes with a correct gradient get contributions from this operation alone.
     The likeliest operations are those for which (first count) / (first count + second count) is largest, and among
-    these, those for which the first count is largest.
+    these, those for which the first count is largest. So the counts are the same for all of them.
     """
     blamed: Counter[str] = Counter()
     for node in wrong:

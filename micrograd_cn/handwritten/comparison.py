@@ -30,7 +30,16 @@ ROUNDINGS = 64  # the rounding unit is that of the numbers' type, so it is large
 
 
 class Contribution(NamedTuple):
-    """What the node `user` sends to its operand at the index `slot`: local derivative × upstream gradient."""
+    """What a node `user` sends to one of its operands in the backward pass: local derivative × upstream gradient.
+
+    Attributes:
+        user: the node that sends the contribution.
+        slot: the index of the operand.
+        local: the local derivative.
+        upstream: the gradient of `user`.
+        flows: whether the contribution is sent. It is not if `user` did not select the operand, or if no gradient
+            reached `user`.
+    """
 
     user: Value
     slot: int
@@ -40,17 +49,17 @@ class Contribution(NamedTuple):
 
     @property
     def value(self) -> float:
-        """Return the number that the node `user` sends to the operand: `product`, or 0 if it sends nothing."""
+        """The number that `user` sends to the operand: `product`, or 0 if it sends nothing."""
         return self.product if self.flows else 0.0
 
     @property
     def product(self) -> float:
-        """Return local derivative × upstream gradient. Where no gradient flows, this may be 0 × inf, which is nan."""
+        """Local derivative × upstream gradient. Where no gradient flows, this may be 0 × inf, which is nan."""
         return self.local * self.upstream
 
     @property
     def is_compared(self) -> bool:
-        """Return whether the local derivative is that of a known operation, so it can be relied on."""
+        """Whether the local derivative is that of a known operation, so it can be relied on."""
         return not (isinstance(self.user.op, Opaque) and self.user.op.reason)
 
 
@@ -112,7 +121,7 @@ class Comparison:
                 self.wrong.append(node)
 
     def expected(self, node: Value) -> float:
-        """Return the gradient of `node` that follows from the gradients of its users; 1 for the root."""
+        """Return what the gradient of `node` should be: the sum of its users' contributions, or 1 for the root."""
         return 1.0 if node is self.root else ieee.sum(*[c.value for c in self.received[node]])
 
     def is_right(self, node: Value) -> bool:

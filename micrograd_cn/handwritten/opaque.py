@@ -21,9 +21,9 @@ class Opaque(Op):
         data: the node's data, which this operation always returns.
         count: the number of operands.
         claimed: the local derivatives that the node keeps. If it is None, the partials are nan.
-        reason: why no operation of this package explains the node, as a key of `words.WORDS`. It is "" if several
-            operations have this value and these local derivatives, so only the name of the operation is unknown.
-        shown: a text to insert into the words that `reason` stands for, such as "2 * 3 = 6".
+        reason: the key in `words.WORDS` of the text that says why the operation is unknown. It is "" if several
+            operations of this package have this value and these local derivatives, so only the name is unknown.
+        shown: a text to insert into this text, such as "2 * 3 = 6".
 
     >>> from micrograd_cn import Value
     >>> Opaque("smooth", 2.0, 1)(Value(3)).partials

@@ -115,13 +115,13 @@ class Handwritten:
 
 
 def without_closures(root: Value) -> Value:
-    """Return a copy of the graph of `root` in which nodes with a `_backward` of their own have a known operation.
+    """Return a copy of the graph of `root` in which no node has a `_backward` that a user has written.
 
-    The local derivatives of such a node come from the user's function, which is to be checked. So the node gets the
-    operation that its `_op`, such as "tanh", stands for, if this operation computes the node's data from its operands.
-    If there is none, it gets an `Opaque` operation, whose local derivatives are unknown. All other nodes keep their
-    operation and local derivatives, and all nodes keep data, label and gradient. If the graph has no node of this kind,
-    `root` itself is returned.
+    The local derivatives of a node with such a `_backward` come from the user's function, which is to be checked. So
+    the copy of the node has the operation that its `_op`, such as "tanh", stands for, if this operation computes the
+    node's data from its operands. If there is none, the copy has an `Opaque` operation, whose local derivatives are
+    unknown. All other nodes keep their operation and local derivatives, and all nodes keep data, label and gradient. If
+    the graph has no node of this kind, `root` itself is returned.
 
     >>> x = Value(3)
     >>> y = Value(6, (x,), "neg")
@@ -178,12 +178,15 @@ def operands_of(node: Any) -> Sequence[Any]:
 
 
 def _kept_as(node: Any) -> tuple[str, Any]:
-    """Return the name of the attribute in which a node keeps its operands, and the value of that attribute."""
+    """Return the name of the attribute in which `node` has its operands, such as "_prev", and the attribute itself."""
     return next((name, getattr(node, name)) for name in OPERANDS if hasattr(node, name))
 
 
 def _place(x: Any) -> tuple[bool, str, str]:
-    """Return a sort key for an operand in a set: by label, then by data. So a graph is drawn the same way each time."""
+    """Return a key by which the operands in a set are sorted, so a graph is drawn in the same way each time.
+
+    `x` is an operand. Those with a label come first, sorted by label and then by data.
+    """
     label = str(getattr(x, "label", ""))
     return not label, label, repr(getattr(x, "data", x))
 
@@ -205,7 +208,7 @@ def _number(node: Any, name: str) -> float:
 
 
 def _operands_first(root: Any) -> list[tuple[Any, Sequence[Any]]]:
-    """Return each node of the graph with its operands, in an order in which operands come before their users.
+    """Return a list of pairs (node, its operands) for the graph of `root`, in which operands come before their users.
 
     The search is not recursive, so no graph is too deep.
 

@@ -45,7 +45,13 @@ ALL_ORDERS = 3  # up to this many operands, all orders are tried
 
 
 class Fit(NamedTuple):
-    """An operation, operands in the order in which it takes them, and the value that it computes from them."""
+    """An operation that may have made a node.
+
+    Attributes:
+        op: the operation.
+        operands: the operands in the order in which the operation takes them.
+        value: the number that the operation computes from the operands.
+    """
 
     op: Op
     operands: tuple[Operand, ...]
@@ -53,7 +59,7 @@ class Fit(NamedTuple):
 
     @property
     def numbers(self) -> list[float]:
-        """Return the data of each operand, in the order of the operands."""
+        """The number of each operand, in the order of the operands."""
         return [x.data if isinstance(x, Value) else x for x in self.operands]
 
     def slopes(self) -> dict[Value, float]:
@@ -116,7 +122,7 @@ def explained(
     claimed: Sequence[float] | None,
     unit: float,
 ) -> tuple[Op, Sequence[Operand]]:
-    """Return the operation that made a node of somebody's own `Value` class, and its operands.
+    """Return (operation, operands): the operation that made a node of somebody's own `Value` class, and its operands.
 
     The operands are in the order in which the operation takes them. An operation of this package explains the node if
     `text` may mean it, and it computes the node's data from the operands. If `text` is None, it must also have the
@@ -162,7 +168,7 @@ def explained(
 def _by_numbers(
     data: float, operands: tuple[Operand, ...], claimed: Sequence[float] | None, unit: float
 ) -> tuple[Op, Sequence[Operand]]:
-    """Return the operation that made a node without a name, and its operands.
+    """Return (operation, operands) for a node whose class does not name the operation.
 
     If exactly one operation of this package has the value `data` and the local derivatives `claimed`, it is returned.
     Otherwise an `Opaque` operation is returned. `unit` is the rounding unit of the numbers' type, such as 2**-52.
@@ -185,7 +191,7 @@ def _by_numbers(
 def _arrangements(
     operands: tuple[Operand, ...], numbers: tuple[float, ...], ordered: bool
 ) -> list[list[tuple[Operand, ...]]]:
-    """Return lists of sequences of operands to try. Those in an earlier list are likelier than those in a later one.
+    """Return the sequences of operands to try, as lists of sequences that are equally likely. The likeliest come first.
 
     Args:
         operands: the operands that a node keeps.
@@ -201,7 +207,10 @@ def _arrangements(
 
 
 def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[Fit]:
-    """Apply each of `ops` to each sequence of operands in `group` that it accepts, and yield a `Fit` with the value."""
+    """Try each operation of `ops` with each sequence of operands in `group`, and yield a `Fit` for each that works.
+
+    An operation is left out if it takes another number of operands.
+    """
     for operands in group:
         for op in ops:
             taken = _taken(op, operands)
@@ -211,7 +220,7 @@ def _fits(ops: Iterable[Op], group: Iterable[tuple[Operand, ...]]) -> Iterator[F
 
 
 def _taken(op: Op, operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
-    """Return `operands`, followed by the defaults of operands that a call of `op` may leave out.
+    """Return `operands` and, after them, the defaults of those operands of `op` that a call may leave out.
 
     Return None if `op` takes more or fewer operands.
     """

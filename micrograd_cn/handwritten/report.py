@@ -179,9 +179,9 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
 
 
 def _some(sent: list[Contribution], cause: Cause) -> str:
-    """Return a text that says which of the contributions `sent` are in the node's gradient: those in `cause.there`.
+    """Return a text that says that a node's gradient has only the contributions in `cause.there`, and why.
 
-    The text also says so if it is certain that these contributions arrived before the others.
+    `sent` has all contributions to the node.
     """
     there, missing = cause.there, [c for c in sent if c not in cause.there]
     text = f"only {len(there)} of {len(sent)} contributions {'is' if len(there) == 1 else 'are'} there"
@@ -225,7 +225,7 @@ def _source(c: Contribution) -> str:
 
 
 def _named(node: Value) -> str:
-    """Return how code would write `node`: "y = a * b", "a * b" without a label, or the label or data of a leaf."""
+    """Return code for `node`: "y = a * b", or "a * b" if it has no label. For a leaf, return its label or its data."""
     if node.op is None:
         return node.label or _number(node.data)
     return f"{node.label} = {_expression(node)}" if node.label else _expression(node)
@@ -249,7 +249,7 @@ def _number(x: float) -> str:
 
 
 def _apart(x: float, y: float) -> tuple[str, str]:
-    """Return the texts of two different numbers, with enough digits to tell them apart."""
+    """Return texts of two different numbers x and y, with as many digits as are needed to tell them apart."""
     for digits in (4, 6, 9, 12):
         texts = f"{x + 0.0:.{digits}g}", f"{y + 0.0:.{digits}g}"
         if texts[0] != texts[1]:

@@ -36,7 +36,13 @@ MOST_LEAVES = 6  # whose gradients the caption of the last moment has
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture in the animation: the moment that it shows, the caption below it, and for how many seconds it stays."""
+    """A picture in the animation.
+
+    Attributes:
+        moment: the moment of the forward or backward pass that the picture shows.
+        caption: the text below the picture.
+        seconds: how long the picture is shown.
+    """
 
     moment: Moment
     caption: str
@@ -102,7 +108,7 @@ class Animation:
 
     @property
     def gradients(self) -> str:
-        """Return the gradients of up to MOST_LEAVES named leaves, such as "w.grad = 1.002, x.grad = -1.503"."""
+        """The gradients of up to MOST_LEAVES labelled leaves, such as "w.grad = 1.002, x.grad = -1.503"."""
         assert self._flow.steps
         end = Moment(len(self._flow.steps.steps))
         leaves = [node for node in self._flow.nodes if node.op is None and node.label and node.requires_grad]
@@ -110,7 +116,10 @@ class Animation:
         return ", ".join(f"{name}.grad = {number(grad or 0.0)}" for name, grad in found)
 
     def _name(self, node: Value) -> str:
-        """Return the label of a node, or if it has none, the node's expression, or if that is long, its operation."""
+        """Return a short text for `node`: its label, such as "y", or its expression, such as "(w * x)".
+
+        If it has no label and the expression is long, the text is the name of its operation.
+        """
         if node.label:
             return clean(node.label)
         text = self._texts[node]
@@ -119,7 +128,7 @@ class Animation:
         return f"({text})" if _precedence(node) else text
 
     def _forward(self, node: Value) -> str:
-        """Return the operation of a node with the numbers of its operands, and the result."""
+        """Return the operation of `node` with the numbers of its operands, and the result, such as "y = 2 * 3 = 6"."""
         assert node.op is not None
         numbers = [number(parent.data) for parent in node.parents]
         if node.op.notation.precedence:
@@ -128,7 +137,7 @@ class Animation:
         return f"{name}{_short(node.op.text(*numbers))} = {number(node.data)}"
 
     def _backward(self, step: Step) -> str:
-        """Return the sentence that tells a step of the backward pass."""
+        """Return the sentence that describes `step`, a step of the backward pass."""
         assert step.node.op is not None
         return WORDS[self.lang][step.narration].format(
             name=self._name(step.operand),
@@ -181,9 +190,10 @@ class Animation:
 
 
 def expressions(nodes: Iterable[Value]) -> dict[Value, str]:
-    """Return Python code for each of `nodes`, which are in an order in which operands come first.
+    """Return a dict from each of `nodes` to its expression as Python code.
 
-    A part that is longer than LONGEST_EXPRESSION is "…".
+    The nodes are in an order in which operands come first. A part of an expression that is longer than
+    LONGEST_EXPRESSION is replaced by "…".
 
     >>> from micrograd_cn.engine import graph_nodes
     >>> a, b = Value(2, "a"), Value(3, "b")
@@ -208,7 +218,9 @@ def expressions(nodes: Iterable[Value]) -> dict[Value, str]:
 
 
 def equation(root: Value, texts: dict[Value, str]) -> str:
-    """Return Python code for `root` from the `texts` of `expressions`, such as "y = tanh(w * x + b)".
+    """Return Python code that computes `root`, such as "y = tanh(w * x + b)".
+
+    `texts` has the expressions of the graph's nodes, as the function `expressions` returns them.
 
     >>> from micrograd_cn.engine import graph_nodes
     >>> y = Value(2, "a") * 3
@@ -220,7 +232,7 @@ def equation(root: Value, texts: dict[Value, str]) -> str:
 
 
 def _precedence(node: Value) -> int:
-    """Return how tightly the operator in the text of a node binds, or 0 if the text never needs parentheses."""
+    """Return the precedence of the operator in the expression of `node`, or 0 if it never needs parentheses."""
     if node.op is None:
         return neg.notation.precedence if not node.label and number(node.data).startswith("-") else 0
     return node.op.notation.precedence
@@ -234,11 +246,11 @@ BLOCK = re.compile(r'(<g id="(?:node|edge)\d+".*?\n</g>)', re.DOTALL)
 
 
 def merged(frames: list[str], seconds: list[float], title: str, description: str) -> str:
-    """Return one SVG that shows the SVGs `frames` one after the other, each for its `seconds`, again and again.
+    """Return one SVG that shows the SVGs `frames` one after the other, and then begins again.
 
-    The frames have the same boxes and edges in the same order. The title and the description are for screen readers,
-    and a viewer shows the title as a tooltip. Names of classes depend on the frames, so two animations in one page do
-    not mix.
+    All frames have the same boxes and edges in the same order. `seconds` has the time for which each frame is shown.
+    `title` and `description` are for screen readers, and a viewer shows the title as a tooltip. Names of classes depend
+    on the frames, so two animations in one page do not mix.
     """
     forms = _Forms(frames, seconds)
     blocks = [BLOCK.split(frame) for frame in frames]
@@ -250,7 +262,10 @@ def merged(frames: list[str], seconds: list[float], title: str, description: str
 
 
 class _Forms:
-    """Mark the lines that are not in all frames with a CSS class, which stands for the set of frames that have them."""
+    """Merge the texts of frames, and mark the lines that are not in all frames with CSS classes.
+
+    There is a class for each set of frames. A line gets the class of the frames that have this line.
+    """
 
     def __init__(self, frames: list[str], seconds: list[float]) -> None:
         self._seconds = seconds
@@ -258,9 +273,11 @@ class _Forms:
         self._names: dict[tuple[int, ...], str] = {}
 
     def merge(self, frames: list[list[str]]) -> str:
-        """Return the lines of the frames as one text, in which lines that not all frames have get a CSS class.
+        """Return the lines of `frames` as one text, in which each line that not all frames have gets a CSS class.
 
-        Lines with a class are inserted together, where the first of them stands in the last frame, or before its </g>.
+        `frames` has, for each frame, the lines of one part of the picture, such as a box. All lines with a class are
+        inserted at one point: where the last frame has its first line that not all frames have, or before the end of
+        the box, "</g>".
         """
         count = len(frames)
         where: dict[str, list[int]] = {}
@@ -281,9 +298,10 @@ class _Forms:
         return "\n".join(merged)
 
     def _marked(self, line: str, found: tuple[int, ...], count: int) -> str:
-        """Return the SVG element `line` with the CSS class of the frames `found`, which have this element.
+        """Return the SVG element `line` with the CSS class for `found`, the indices of the frames that have it.
 
-        A viewer that plays no animation hides the element, unless the last frame has it.
+        `count` is the number of all frames. A viewer that plays no animation hides the element, unless the last frame
+        has it.
         """
         name = self._names.setdefault(found, f"{self._prefix}{len(self._names)}")
         hidden = "" if found[-1] == count - 1 else ' visibility="hidden"'
@@ -292,7 +310,7 @@ class _Forms:
 
     @property
     def style(self) -> str:
-        """Return the CSS that shows each class in its frames. It moves nothing if the user prefers reduced motion."""
+        """The CSS that shows each class in its frames. Nothing moves if the user prefers reduced motion."""
         total = sum(self._seconds)
         starts = [100 * sum(self._seconds[:i]) / total for i in range(len(self._seconds))]
         rules = []

@@ -37,7 +37,7 @@ class Box:
 
     @property
     def output(self) -> Value | None:
-        """Return the computed node of `results`, such as the output of a neuron, if there is just one; else None.
+        """The only computed node in `results`, such as the output of a neuron; None if there is none, or are several.
 
         Parameters are not outputs, even if they are in `results` because a penalty on weights uses them outside their
         neuron.
@@ -50,7 +50,7 @@ class Box:
 class Edge:
     """An edge of the picture. It stands for one operand of a node, or for all operands between two boxes.
 
-    A slot is a place for an operand: the result a + a has two slots with the same operand. An edge stands for several
+    A slot is one operand of one operation: a + a has two slots, which have the same operand. An edge stands for several
     slots if one of its boxes stands for several nodes.
 
     Attributes:
@@ -74,7 +74,7 @@ class Edge:
 
     @property
     def size(self) -> float:
-        """Return the magnitude of the contribution; for several contributions, their Euclidean norm."""
+        """The magnitude of the contribution; for several contributions, their Euclidean norm."""
         return math.hypot(*self.contributions)
 
 
@@ -146,7 +146,7 @@ class Flow:
         self.largest = max((e.size for e in self.edges if math.isfinite(e.size)), default=0.0) if self.ran else 0.0
 
     def at(self, moment: Moment) -> Flow:
-        """Return the same boxes and edges at another moment of the forward or the backward pass."""
+        """Return the same boxes and edges as they are at `moment`, another moment of the forward or backward pass."""
         flow = object.__new__(Flow)
         vars(flow).update(vars(self), moment=moment)
         return flow
@@ -169,9 +169,9 @@ class Flow:
 
 
 def _reading_order(root: Value) -> dict[Value, int]:
-    """Return the place of each node of the graph below `root` in the order in which a reader meets the nodes.
+    """Return a dict from each node of the graph below `root` to its index in the order in which people read the graph.
 
-    The reader begins at the root, goes to its first operand and all that is below it, and then to the next operand.
+    A reader begins at the root, goes to its first operand and all that is below it, and then to the next operand.
     """
     place: dict[Value, int] = {}
     waiting = [root]
@@ -238,7 +238,7 @@ def _sums_products(node: Value) -> bool:
 
 
 def _folded(group: Group | None, fold: str | None) -> Group | None:
-    """Return the group whose box a node of `group` goes into, or None if the node is not folded.
+    """Return the group in whose single box a node of `group` is drawn, or None if the node has its own box.
 
     `fold` is one of FOLDS, or None to fold nothing.
     """

@@ -22,7 +22,7 @@ ABOVE = 14  # points above the legend, which would otherwise look like the capti
 
 @dataclass(frozen=True)
 class Text:
-    """A text of one size, weight and colour."""
+    """A text of one size, weight and colour, for a cell of a table."""
 
     text: str
     size: int
@@ -31,12 +31,12 @@ class Text:
 
     @property
     def width(self) -> int:
-        """Return how wide the cell of this text must be, in points."""
+        """The width that the cell of this text must have, in points."""
         return math.ceil(width(self.text, self.size, self.bold)) + 2 * PAD
 
     @property
     def html(self) -> str:
-        """Return the text in DOT's HTML, with non-breaking spaces, because renderers may leave out plain ones."""
+        """The text in DOT's HTML. Spaces are non-breaking, because renderers may leave out plain ones."""
         text = html.escape(self.text, quote=False).replace(" ", "&#160;")
         text = text.replace("]", "&#93;")  # a label of nothing but brackets is a syntax error in dot
         return f'<font point-size="{self.size}" color="{self.colour}">{f"<b>{text}</b>" if self.bold else text}</font>'
@@ -44,30 +44,37 @@ class Text:
 
 @dataclass(frozen=True)
 class Roomy(Text):
-    """A text whose cell has room, in points, for the texts that take its place at other moments of an animation."""
+    """A text in a cell that is wide enough for all texts that the animation shows there, one after the other.
+
+    Attributes:
+        room: the width of the cell in points.
+    """
 
     room: int = 0
 
     @property
     def width(self) -> int:
-        """Return how wide the cell of this text must be, in points."""
+        """The width of the cell, in points."""
         return self.room
 
 
 def roomy(shown: Text | None, ever: Sequence[Text]) -> Roomy:
-    """Return the text `shown`, or a blank one if it is None, in a cell that has room for each of the texts `ever`."""
+    """Return the text `shown`, or a blank one for None, in a cell that is wide enough for each of the texts `ever`."""
     like = shown or ever[0]
     text = shown.text if shown and shown.text else " "
     return Roomy(text, like.size, like.colour, like.bold, max(text.width for text in ever))
 
 
 def title(text: str) -> Text:
-    """Return the first line of a box: `text` in bold, in the largest size."""
+    """Return `text` as the first line of a box: bold, and in the largest size."""
     return Text(text, TITLE, bold=True)
 
 
 def pair(word: str, number: str, colour: str = INK, bold: bool = False) -> tuple[Text, Text]:
-    """Return a line of a box in two columns: a word, such as "grad", and its number, in `colour` and perhaps bold."""
+    """Return a line of a box as two texts, for two columns: a word, such as "grad", and its number.
+
+    `colour` is the colour of the number, and `bold` says whether the number is bold.
+    """
     return Text(word, WORD, QUIET), Text(number, NUMBER, colour, bold)
 
 
@@ -89,21 +96,24 @@ def box_label(rows: Iterable[Row]) -> str:
 
 
 def edge_label(rows: Iterable[Text]) -> str:
-    """Return the label of an edge, with a line for each of `rows`. svg.py finds the label by its transparent frame."""
+    """Return the label of an edge, with a line for each of `rows`.
+
+    The label has a transparent frame, by which svg.py finds it.
+    """
     lines = "".join(f'<tr><td width="{row.width}">{row.html}</td></tr>' for row in rows)
     return _table(lines, 1, 'border="1" color="transparent"')
 
 
 def no_label() -> str:
-    """Return the label of an edge beside which no text is shown.
+    """Return the label of an edge that shows no text.
 
-    A renderer such as graphviz leaves room for this label, as it does for the labels that show a text.
+    A renderer such as graphviz leaves room for this label, as for the labels of other edges.
     """
     return _table("<tr><td></td></tr>", 0)
 
 
 def legend_label(texts: Iterable[Text], caption: Iterable[Text] = ()) -> str:
-    """Return the legend: below a gap a line for each text of `caption`, and then all `texts` in one line."""
+    """Return the label with the legend: a gap, a line for each text of `caption`, and then all `texts` in one line."""
     cells = [f'<td align="left" width="{text.width + BETWEEN}">{text.html}</td>' for text in texts]
     span = f'colspan="{len(cells) + 1}"'  # the last column takes what a wide caption needs beyond the legend
     lines = "".join(f'<tr><td {span} align="left" width="{line.width}">{line.html}</td></tr>' for line in caption)

@@ -40,14 +40,15 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
 
     @property
     def drawn_by(self) -> str | None:
-        """Return the name of the program that draws the picture, or None if none is installed."""
+        """The name of the program that draws the picture, or None if none is installed."""
         program = find_renderer()
         return Path(program).stem if program else None
 
     def pipe(self, format: str | None = None, *_: Any, encoding: str | None = None, **__: Any) -> Any:  # noqa: A002
-        """Return the picture as bytes, or as text if you name its `encoding`.
+        """Return the picture as bytes, or as text if `encoding` is the name of an encoding.
 
-        `format` is the format of the picture, by default `self.format`. Further arguments are ignored.
+        `format` is the format of the picture, by default `self.format`. Further arguments of graphviz's method are
+        ignored.
         """
         picture = render(self.source, format or self.format, self.lang)
         return picture.decode(encoding) if encoding else picture

@@ -135,10 +135,11 @@ def draw_dot(
 
 
 def _parameters_in(parameters: Any, words: dict[str, str], theirs: Handwritten | None) -> Iterator[Any]:
-    """Yield the nodes that `draw_dot` marks: `parameters` itself, or those in a module, a dict, a list or a pair.
+    """Yield the nodes that `draw_dot` marks: `parameters` itself, or those inside it.
 
-    `theirs` is the graph if its nodes are of a class of the user's own, and otherwise None. A leaf of this graph is
-    found even if it has few attributes.
+    `parameters` may be a node, or a module, a dict, a list or a pair (name, node), also nested. `theirs` is the graph
+    if its nodes are of a class of the user's own, and otherwise None. A leaf of this graph counts as a node even if it
+    lacks some attributes of a node. `words` has the texts of error messages.
 
     Raises:
         TypeError: `parameters` is or has something else, such as a plain number or a name.
@@ -161,7 +162,7 @@ def _parameters_in(parameters: Any, words: dict[str, str], theirs: Handwritten |
 
 
 def _is_single(x: object) -> bool:
-    """Return whether iterating over `x` finds no parts: it is a text, or a numpy array without axes."""
+    """Return whether `x` is a text or an array without axes, which must not be searched item by item."""
     return isinstance(x, (str, bytes)) or getattr(x, "shape", None) == ()
 
 
@@ -222,7 +223,7 @@ def picture_of(
 
 
 def _steady(rows: Callable[[Flow], Sequence[Row]], flow: Flow, changes: Iterable[int]) -> list[Row]:
-    """Return the rows of a box or edge at the moment of `flow`, with room for the rows at all moments of the pass.
+    """Return the rows of a box or edge at the moment of `flow`, in cells that have room for the rows of all moments.
 
     `rows` is a function that returns the rows for a `Flow`. `changes` has the indices of the steps that change the
     rows, in order.
@@ -279,7 +280,7 @@ def _sum(terms: list[float]) -> str:
 
 
 def _differ(grad: float, total: float, terms: list[float]) -> bool:
-    """Return whether the gradient `grad` differs from `total`, the sum of its contributions, by more than rounding.
+    """Return whether `grad`, the gradient of a node, is not `total`, the sum of its contributions, apart from rounding.
 
     The two differ after a second backward pass, after clipping, or if a node outside the picture contributes too.
     `terms` has the contributions.
@@ -302,12 +303,12 @@ def _folded_rows(box: Box, flow: Flow, words: dict[str, str], wrong: Collection[
 
 
 def _sign(x: float) -> str:
-    """Return the colour for the sign of a gradient or a contribution."""
+    """Return the colour for a gradient or contribution `x`, which depends on the sign of `x`."""
     return POSITIVE if x > 0 else NEGATIVE if x < 0 else INK
 
 
 def style(box: Box, root: Value, marked: Collection[object], wrong: Collection[Value] = ()) -> dict[str, str]:
-    """Return the DOT attributes of `box`, such as its colours, which show what its node is.
+    """Return the DOT attributes of `box`, such as its colours, which show whether its node is a parameter, for example.
 
     The box of `root` has a bold frame. `marked` has the parameters, and `wrong` the nodes whose gradient is not the sum
     of the contributions to it.
@@ -333,7 +334,7 @@ def _is_parameter(node: Value, marked: Collection[object]) -> bool:
 
 
 def _is_unknown(edge: Edge) -> bool:
-    """Return whether the local derivative of an edge is unknown."""
+    """Return whether the local derivative of `edge` is unknown, because this package does not know its operation."""
     op = edge.slots[0][0].op
     return isinstance(op, Opaque) and not op.has_partials
 

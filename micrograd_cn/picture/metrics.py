@@ -32,7 +32,9 @@ OTHERS = {False: 1100, True: 1350}  # enough for most other letters and signs; t
 
 @lru_cache(4096)
 def width(text: str, size: float, bold: bool = False) -> float:
-    """Return how wide `text` may become at the font size `size`, in the unit of `size`. `bold` is for a bold text.
+    """Return the largest width that `text` may have at the font size `size`, in the unit of `size`.
+
+    `bold` says whether the text is bold.
 
     >>> width("data", 10)
     22.55

@@ -64,7 +64,7 @@ def render(source: str, format: str, lang: str = "en") -> bytes:  # noqa: A002 -
 
 
 def _beyond_pure(c: str) -> bool:
-    """Return whether the fonts of graphviz-pure may lack the character `c`.
+    """Return whether the character `c` may be missing in the fonts of graphviz-pure.
 
     These fonts have Latin, Greek, Cyrillic and Hebrew letters, and signs.
     """

@@ -35,7 +35,7 @@ class Step:
 
     @property
     def narration(self) -> str:
-        """Return the key of the sentence in `WORDS` that tells this step."""
+        """The key of the sentence in `WORDS` that describes this step."""
         assert self.node.op is not None
         if self.upstream is None:
             return "narrate_unreached"
@@ -99,7 +99,7 @@ class BackwardPass:
                 self.steps.append(Step(node, slot, operand, partial, upstream, contribution, before, after))
 
     def gradient(self, node: Value, moment: Moment) -> float | None:
-        """Return the gradient of `node` at a moment, or None if nothing has been sent to it yet."""
+        """Return the gradient of `node` at `moment`, or None if nothing has been sent to the node by then."""
         if moment.edges is None:
             return None
         if node is self.root:

@@ -8,13 +8,13 @@ from ..graph.callers import is_of_this_package
 
 
 class Absent:
-    """An attribute that users look for, but that does not exist. Its use raises an error that says what to write.
+    """A descriptor for an attribute that users look for, but that does not exist. Its use raises a helpful error.
 
     Without the error, an assignment such as `layer.activation = "tanh"` would silently have no effect. A user's
     subclass may have an attribute of this name.
 
     Args:
-        instead: the end of the message, such as "write optimizer.lr".
+        instead: the end of the message, which says what to write, such as "write optimizer.lr".
     """
 
     def __init__(self, instead: str) -> None:

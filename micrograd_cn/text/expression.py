@@ -72,7 +72,7 @@ NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class ParseError(ValueError):
-    """The text is not a valid expression.
+    """An error for a text that is not a valid expression.
 
     Attributes:
         column: the position of the mistake, counted in characters from 0. If the text ends too early, it is the length
@@ -131,7 +131,7 @@ def normal(name: str) -> str:
 
 
 def functions() -> dict[str, Callable[..., Any]]:
-    """Return the functions that an expression may call, by their names.
+    """Return a dict from the names of the functions that an expression may call to these functions.
 
     >>> sorted(set(functions()) - set(OPS))
     ['mean']
@@ -140,7 +140,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 def operators(arity: int) -> dict[str, Op]:
-    """Return the operators that take `arity` operands, by their signs: prefix operators for 1, infix operators for 2.
+    """Return a dict from signs to the operators with `arity` operands: prefix operators for 1, infix operators for 2.
 
     >>> list(operators(1)), list(operators(2))
     (['-'], ['+', '-', '*', '/', '**', '%'])
@@ -182,7 +182,7 @@ class _Argument(NamedTuple):
 
 @dataclass
 class _Bracket:
-    """An open bracket, and what has been read inside it.
+    """An open bracket of an expression, and what the reader has found inside it until now.
 
     A bracket encloses a part of an expression, as in 2 * (x + 1), or a function's arguments, or a list. The whole
     expression is treated as if it were in brackets.
@@ -197,19 +197,22 @@ class _Bracket:
 
     @property
     def several(self) -> bool:
-        """Return whether commas may separate items inside the bracket."""
+        """Whether commas may separate items inside the bracket, because it encloses arguments or a list."""
         return self.function is not None or self.opening.text == "["
 
     @property
     def untouched(self) -> bool:
-        """Return whether no part of the next argument or list item has been read yet.
+        """Whether nothing of the next argument or list item has been read yet.
 
-        Call this only where an operand is expected.
+        This is right only where an operand is expected.
         """
         return not (self.keyword or self.operators)
 
     def reduce(self, precedence: int) -> None:
-        """Apply operators from the end of the list `operators`, as long as they have at least this precedence."""
+        """Apply the last operators to the last operands, as long as an operator's precedence is at least `precedence`.
+
+        Each result takes the place of its operands in the list `operands`.
+        """
         while self.operators and self.operators[-1][0] >= precedence:
             _, op = self.operators.pop()
             operands = self.operands[-op.arity :]  # type: ignore[operator]  # an operator's arity is 1 or 2
@@ -254,7 +257,7 @@ class _Reader:
         return self.tokens[self.next - 1]
 
     def operand(self, token: _Token) -> bool:
-        """Read a token where an operand must begin. Return whether an operand must still follow, as after a minus."""
+        """Read `token` where an operand must begin. Return whether an operand must still follow, as after a minus."""
         bracket = self.open[-1]
         if token.kind == "number":
             bracket.operands.append(float(token.text))
@@ -283,7 +286,10 @@ class _Reader:
         return False
 
     def name(self, token: _Token) -> bool:
-        """Read a variable, the beginning of a call, or an argument's keyword. Return whether an operand must follow."""
+        """Read `token`, which is a variable, the beginning of a call, or the keyword of an argument.
+
+        Return whether an operand must follow, as after the bracket of a call.
+        """
         name, following, bracket = token.text, self.tokens[self.next], self.open[-1]
         if "·" in name:  # the normal form of a letter such as "ŀ" has this sign
             self.fail("parse_meant", _Token("sign", "·", token.column + name.index("·")), meant=MEANT["·"])
@@ -317,7 +323,10 @@ class _Reader:
         return False
 
     def operator(self, token: _Token) -> bool:
-        """Read a token after an operand. Return whether an operand must follow."""
+        """Read `token` after an operand: an operator, a comma or a closing bracket.
+
+        Return whether an operand must follow.
+        """
         bracket = self.open[-1]
         if token.text in self.infix:
             if isinstance(bracket.operands[-1], list):
@@ -339,7 +348,10 @@ class _Reader:
         self.fail("parse_operator", token)
 
     def close(self, token: _Token) -> None:
-        """Close the innermost bracket, and append its value to the operands of the bracket that encloses it."""
+        """Close the innermost bracket, whose closing sign is `token`.
+
+        The value of the bracket becomes an operand of the bracket that encloses it.
+        """
         bracket = self.open.pop()
         if bracket.opening.text + token.text not in ("()", "[]"):
             self.fail("parse_closing", token)
@@ -366,9 +378,9 @@ class _Reader:
             self.fail("parse_lists", token, usage=usage(token.text, function))
 
     def check_sign(self, token: _Token) -> None:
-        """Raise ParseError if the token is a sign or a word that no expression contains, and suggest what was meant.
+        """Raise ParseError if `token` is a sign or a word that no expression contains, and suggest what was meant.
 
-        Do nothing for any other token, such as a name that is not known.
+        For any other token, such as a name that is not known, do nothing.
         """
         if token.kind not in ("sign", "name") or self.is_read(token.text):
             return
@@ -407,10 +419,11 @@ class _Reader:
 
 
 def call_signature(function: Callable[..., Any]) -> Signature:
-    """Return the signature of an operation, or of another function; the latter without parameters like `*args`.
+    """Return the signature of `function`, which is an operation or another function that an expression may call.
 
     The arguments of an operation are its operands, unless its attribute `signature` says otherwise. The operands have
-    the names that they have in one of the operation's partial derivatives.
+    the names that they have in one of the operation's partial derivatives. Parameters such as `*args` of another
+    function, which only serve to raise errors, are left out.
 
     >>> from micrograd_cn import elu, where
     >>> list(call_signature(elu).parameters), list(call_signature(where).parameters)
@@ -431,7 +444,7 @@ def call_signature(function: Callable[..., Any]) -> Signature:
 
 
 def lists(function: Callable[..., Any]) -> list[str]:
-    """Return the names of those arguments of `function` that are lists of operands.
+    """Return the names of those parameters of `function` for which a call passes a list of operands.
 
     >>> from micrograd_cn import dot, take
     >>> lists(dot), lists(take), lists(mean)

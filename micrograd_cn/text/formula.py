@@ -37,7 +37,7 @@ _refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusal
 
 
 class FormulaError(TypeError):
-    """A function cannot be turned into a formula, because it is not written with this package's operations alone.
+    """An error for a function that is not written with this package's operations alone, so it gives no formula.
 
     >>> import math
     >>> from micrograd_cn import Op
@@ -48,7 +48,10 @@ class FormulaError(TypeError):
 
 
 def call_with_terms(function: Callable[..., T], *operands: Any) -> T:
-    """Return `function(*operands)`; raise the first error that a `Term` has raised, even if the function caught it."""
+    """Return `function(*operands)`. An error that a `Term` raises in the call is raised even if `function` catches it.
+
+    If there are several such errors, the first one is raised.
+    """
     refused: list[TypeError] = []
     token = _refusals.set(refused)
     try:
@@ -61,7 +64,7 @@ def call_with_terms(function: Callable[..., T], *operands: Any) -> T:
 
 
 def remembered(error: TypeError) -> TypeError:
-    """Remember `error`, and return it. `call_with_terms` raises it again if the called function has caught it."""
+    """Return `error`, and store it for `call_with_terms`, which raises it even if the called function has caught it."""
     refused = _refusals.get()
     if refused is not None:
         refused.append(error)
@@ -155,7 +158,7 @@ def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
 
 
 def _check_repeatable(operands: Sequence[Term | float], *found: Any) -> None:
-    """Raise FormulaError if two calls of a function have returned different formulas for `operands`."""
+    """Raise FormulaError if the formulas in `found`, which two calls of a function returned for `operands`, differ."""
     formulas = [x if isinstance(x, tuple) else (x,) for x in found]
     if not all(isinstance(x, (Term, float, int)) for formula in formulas for x in formula):
         return  # the caller refuses what is no formula

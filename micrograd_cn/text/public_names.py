@@ -1,4 +1,4 @@
-"""Say what to write for a name that a module of the package does not have, such as `nn.Linear` of PyTorch."""
+"""Advice for a name that the package or one of its modules does not have, such as `nn.Linear` of PyTorch."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ STATEMENTS = {
 
 
 def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Exception:
-    """Return the error for a name that a module does not have. It says where the name is, or what takes its place.
+    """Return the error for `name`, which a module does not have. It says where the name is, or what to write instead.
 
     Args:
         name: the name that was looked for.

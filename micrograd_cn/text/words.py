@@ -261,9 +261,10 @@ functions: {functions}
 
 
 def instead_of(root: object, call: str, lang: str) -> str:
-    """Return the end of an error message, which says what to write instead of `call(root)`; "" if that is not known.
+    """Return the end of an error message about `call(root)`, which says what to write instead; "" if that is not known.
 
-    `call` is the name of a function that draws a graph, and cannot draw `root`.
+    `call` is the name of a function that draws a graph, such as "draw_dot". It cannot draw `root`. `lang` is the
+    language of the message.
 
     >>> instead_of([1.0], "draw_dot", "en")
     '; write draw_dot(xs[0]) for one of several, or draw_dot(sum(xs)) for the graph of all'
