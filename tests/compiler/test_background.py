@@ -102,7 +102,7 @@ def test_native_code_of_a_large_program_is_made_in_the_background(monkeypatch):
         for _ in range(3):
             assert program.forward(rows) == expected
             assert program.gradient(rows)  # no lock keeps other code from being made
-            assert not program.compiled._cache.get(("forward", True, True))
+            assert not program.compiled._executables.get(("forward", True, True))
         may_go_on.set()
         until(lambda: program.forward(rows) == expected and is_native(program))
 

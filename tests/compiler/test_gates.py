@@ -58,7 +58,7 @@ def test_the_partial_derivative_of_a_logarithm_has_a_gate_since_it_is_often_infi
     program = compile(where(x, log(w * x), 0.0), [x])
     program.backward([[0.0], [1.0]])
     assert w.grad == 0.25
-    assert "gated" not in program.compiled._cache  # nothing was computed anew
+    assert "gated" not in program.compiled._lowerings  # nothing was computed anew
 
 
 @pytest.mark.parametrize("n", ROWS)

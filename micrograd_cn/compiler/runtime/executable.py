@@ -53,6 +53,7 @@ OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even 
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
 NEVER_SPOILED = Memory(1)  # has the number 0
 T = TypeVar("T")
+K = TypeVar("K", tuple[str, bool], tuple[str, bool, bool])
 # A prepared call releases the GIL if it executes more instructions than this in each lane: they take some microseconds.
 GIL_RELEASE_SIZE = 20_000
 MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time, and more in the lanes of vectors
@@ -387,7 +388,9 @@ class CompiledGraph:
 
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
         self.machine: Machine = machine()
-        self._cache: dict[Any, Any] = {}
+        self._lowerings: dict[str, Lowering] = {}  # by kind
+        self._tables: dict[tuple[str, bool], Tables] = {}  # by kind and `batched`
+        self._executables: dict[tuple[str, bool, bool], Executable] = {}  # by kind, `batched` and `native`
         # By kind and `batched`: the code to run from now on, which is native code or, if this is faster, threaded code
         self._chosen: dict[tuple[str, bool], Executable] = {}
         self._lock = ForkSafeLock()
@@ -468,24 +471,27 @@ class CompiledGraph:
     @property
     def lowering(self) -> Lowering:
         """Return the graph, lowered to instructions. It is lowered when the instructions are first needed."""
-        return self._lower_once("lowering", lambda: Lowering(self.graph))
-
-    def _differentiated(self, gated: bool) -> Lowering:
-        """Return the graph and its gradient, lowered to instructions when these are first needed.
-
-        If `gated` is set, the instructions have all gates, which keep a gradient from being nan.
-        """
-
-        def make() -> Lowering:
-            known: Lowering | None = self._cache.get("lowering")
-            lowering = known.copy() if known else Lowering(self.graph)  # an interrupt may leave it half done
-            differentiate(lowering, gated)
-            return lowering
-
-        return self._lower_once("gated" if gated else "differentiated", make)
+        return self._lowering_of("forward")
 
     def _lowering_of(self, kind: str) -> Lowering:
-        return self.lowering if kind == "forward" else self._differentiated(kind == "gated")
+        """Return the instructions of the outputs, or also of the gradient, made when they are first needed.
+
+        `kind` is "forward", "gradient" or "gated", see `tables`. To make them may run the user's code.
+        """
+
+        def made() -> Lowering:
+            found = self._lowerings.get(kind)
+            return found or self._lowerings.setdefault(kind, without_collector(partial(self._lower, kind)))
+
+        return self._lowerings.get(kind) or self.in_turn(made)
+
+    def _lower(self, kind: str) -> Lowering:
+        if kind == "forward":
+            return Lowering(self.graph)
+        known = self._lowerings.get("forward")
+        lowering = known.copy() if known else Lowering(self.graph)  # an interrupt may leave it half done
+        differentiate(lowering, gated=kind == "gated")
+        return lowering
 
     def tables(self, kind: str, batched: bool) -> Tables:
         """Return the tables that compute the outputs, or the gradient, of the graph.
@@ -508,7 +514,7 @@ class CompiledGraph:
             taken = 2 * self.padded_parameters + PARAMETER_ALIGNMENT * lowering.omits_gates
             return Tables(Plan(schedule, on.simd, on.width, lowering.width, taken, lowering.outputs), on)
 
-        return self._make_once(kind, (kind, batched), make)
+        return self._make_once(self._tables, (kind, batched), make)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
         """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read).
@@ -520,7 +526,7 @@ class CompiledGraph:
             lowering = self._lowering_of(kind)
             return self._executable(self.tables(kind, batched), lowering, kind, native)
 
-        found = self._make_once(kind, (kind, batched, native), make)
+        found = self._make_once(self._executables, (kind, batched, native), make)
         if native:
             self._chosen.setdefault((kind, batched), found)
         return found
@@ -565,7 +571,7 @@ class CompiledGraph:
             if self._seconds(threaded) < self._seconds(native):
                 self._chosen[key] = threaded
             else:
-                self._cache[*key, True] = self._chosen[key] = native
+                self._executables[*key, True] = self._chosen[key] = native
 
     def _seconds(self, executable: Executable) -> float:
         """Return the seconds that an executable takes for copies of the recorded row: the least of TRIALS runs."""
@@ -616,7 +622,7 @@ class CompiledGraph:
 
     def description(self) -> str:
         """Return a line about the program: its operations, parameters, tier (native or threaded code) and size."""
-        made = [x for x in self._cache.values() if isinstance(x, Executable)]
+        made = [*self._executables.values()]
         native = any(x.native for x in self._chosen.values())
         tier = "not run yet" if not made else "native code" if native else "threaded code"
         counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
@@ -640,24 +646,9 @@ class CompiledGraph:
         If the program has computed its gradient by instructions with all gates, `lowering` has these, too. Otherwise it
         is a copy without the gradient, which `write` may differentiate.
         """
-        known: Lowering | None = self._cache.get("differentiated")
+        known = self._lowerings.get("gradient")
         lowering = known if known and not known.omits_gates else self.lowering.copy()
         return without_collector(partial(write, lowering))
-
-    def _lower_once(self, key: str, make: Callable[[], Lowering]) -> Lowering:
-        """Return the `Lowering` that is cached under `key`. If there is none, call `make`, and cache its result.
-
-        `make` may run the user's code.
-        """
-        found: Lowering | None = self._cache.get(key)
-        if found:
-            return found
-
-        def made() -> Lowering:
-            found: Lowering = self._cache.get(key) or self._cache.setdefault(key, without_collector(make))
-            return found
-
-        return self.in_turn(made)
 
     def in_turn(self, work: Callable[[], T]) -> T:
         """Return `work()`, which lowers or differentiates the graph. Only one thread at a time does such work.
@@ -670,15 +661,14 @@ class CompiledGraph:
         with self._lowering_lock():
             return work()
 
-    def _make_once(self, kind: str, key: Any, make: Callable[[], T]) -> T:
-        """Return the object that is cached under `key`. If there is none, call `make`, and cache its result.
+    def _make_once(self, known: dict[K, T], key: K, make: Callable[[], T]) -> T:
+        """Return the object that `known` has for `key`, which begins with a kind. If there is none, make it by `make`.
 
-        `make` uses the graph's instructions for `kind`, which is "forward", "gradient" or "gated".
+        `make` uses the graph's instructions for this kind.
         """
-        if key not in self._cache:
-            self._lowering_of(kind)  # before the lock is held, since this may run the user's code
+        if key not in known:
+            self._lowering_of(key[0])  # before the lock is held, since this may run the user's code
             with self._lock():
-                if key not in self._cache:
-                    self._cache[key] = without_collector(make)
-        found: T = self._cache[key]
-        return found
+                if key not in known:
+                    known[key] = without_collector(make)
+        return known[key]
