@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # these are the names that `__getattr__` imports
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a module, the class `Tape` or a function such as `draw_dot` when a program first uses it."""
+        """Import and return the module, class or function `name`, such as `draw_dot`, when a program first uses it."""
         if name == "draw_dot":
             from .picture import draw_dot
 

@@ -231,7 +231,10 @@ def _assignment(text: str, lang: str) -> tuple[str, float]:
 
 
 def _located(error: ParseError, text: str, words: dict[str, str]) -> Failure:
-    """Return a failure with a message of three lines: what `error` says, `text`, and a caret under the mistake."""
+    """Return a `Failure` with a message of three lines: what `error` says, `text`, and a caret under the mistake.
+
+    `words` has the texts of one language, such as `WORDS["en"]`.
+    """
     shown = _one_line(text)
     caret = " " * columns(shown[: error.column]) + "^"
     message = words["cli_error"].format(column=error.column + 1, message=error)
@@ -254,7 +257,7 @@ def _write(root: Value, path: Path, lang: str) -> None:
 
 
 def _name_steps(root: Value, variables: Collection[str]) -> None:
-    """Label the interior nodes v1, v2, ... in the order of computation, except nodes that have a label already.
+    """Label the computed nodes below `root` v1, v2, ... in the order of computation, except nodes that have a label.
 
     A name such as v2 is left out if it is in `variables`, the names that the user's expression contains. The printed
     tables, the page and the pictures all show these labels.
@@ -265,7 +268,7 @@ def _name_steps(root: Value, variables: Collection[str]) -> None:
 
 
 def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
-    """Yield the lines of two tables: the forward pass, node by node, and the backward pass, edge by edge.
+    """Yield the lines of two tables about the graph of `root`: its forward pass by nodes, its backward pass by edges.
 
     `words` has the texts of one language, such as `WORDS["en"]`.
     """
@@ -303,7 +306,10 @@ def _tables(root: Value, words: dict[str, str]) -> Iterator[str]:
 
 
 def _as_written(root: Value) -> list[Value]:
-    """Return the interior nodes in the order in which a person computes them: operands first, from left to right."""
+    """Return the computed nodes below `root` in the order in which a person computes them by hand.
+
+    Operands come before the nodes that use them, and the operands of a node are in order from left to right.
+    """
     done: dict[Value, None] = {}
     stack = [(root, False)]
     while stack:

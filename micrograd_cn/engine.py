@@ -87,7 +87,7 @@ class Value(Node):
 
     @staticmethod
     def _traverse(*roots: Value) -> tuple[list[Value], set[Value]]:
-        """Return a list of the interior nodes, each before its operands, and the set of leaves.
+        """Return a list of the interior nodes below `roots`, each before its operands, and the set of leaves.
 
         The order of the list is the reverse of the order in which a depth-first search finishes the nodes.
         """
@@ -179,6 +179,9 @@ class Value(Node):
     def zero_grad(self, **wrong: Never) -> None:
         """Set the `grad` of this value and of all nodes that it depends on to 0, leaves included.
 
+        Raises:
+            TypeError: an option of another library is passed, such as PyTorch's `set_to_none`, as one of `wrong`.
+
         >>> x = Value(2)
         >>> y = x * x
         >>> y.backward(); y.zero_grad(); x.grad
@@ -209,7 +212,7 @@ Number: TypeAlias = Value | SupportsFloat
 
 
 def constant(x: SupportsFloat) -> Value:
-    """Return a number as a leaf that gets no gradient.
+    """Return the number x as a leaf that gets no gradient.
 
     >>> constant(2).requires_grad
     False
@@ -222,7 +225,7 @@ def constant(x: SupportsFloat) -> Value:
 
 
 def record(op: Op, operands: Sequence[Number]) -> Value:
-    """Apply an operation to values and numbers, and return the new node.
+    """Apply the operation `op` to `operands`, which are `Value`s and numbers, and return the new node.
 
     Inside `no_grad()`, or if no operand requires a gradient, nothing is recorded, and the result is a constant.
 

@@ -10,18 +10,19 @@ lists.
 At a tie, `np.maximum(x, y)`, `np.minimum`, `np.clip`, `np.max` and `np.min` of arrays give the whole gradient to the
 first of the equal elements. So at 0, `np.maximum(x, 0)` has the derivative 1, `np.maximum(0, x)` has 0, and the
 gradient of `np.max` at [1, 1, 0] is [1, 0, 0]. `micrograd_cn.maximum` and `minimum`, which take arrays, too, give half
-to each. `relu` has the derivative 0 at 0.
+to each of two equal numbers. `relu` has the derivative 0 at 0.
 
-If f makes an array of its own from a list of `Value`s and numbers, numpy asks each element of it for functions such as
-`np.exp`, and a number has none. Write `micrograd_cn.exp(xs)` and the like there, which take arrays of both.
+If f makes an array of its own from a list of `Value`s and numbers, `np.exp` and the like raise an error: numpy calls a
+method of each element, and a number does not have this method. Write `micrograd_cn.exp(xs)` and the like there, which
+take arrays of both.
 
-If a `Value` in the function is computed from arguments that are numbers, then `==`, `!=`, `in` and truth (`if t:`,
-`t or 1.0`) depend on its number, as `<` and the like do. So the function takes the branch that it takes for numbers,
-and the derivative is that of this branch. But the argument is a `Value` all the same: `isinstance(n, int)` and `n is 1`
-are false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. Sets, `Counter` and
-`statistics.mode` look elements up in the same way, so they take two `Value`s of the same number for different elements.
-Write `{x.data for x in v}` for a set of the numbers. For an argument that was itself a `Value`, and for what is
-computed from it, `==` goes by identity, as everywhere else.
+If a `Value` in the function is computed from arguments that are numbers, then `==`, `!=`, `in` and truth (`if t:`, `t
+or 1.0`) depend on its number, as `<` and the like do. So the function takes the branch that it takes for numbers, and
+the derivative is that of this branch. But the argument is a `Value` all the same: `isinstance(n, int)` and `n is 1` are
+false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. Sets, `Counter` and
+`statistics.mode` look elements up in the same way as a dict, so they take two `Value`s of the same number for different
+elements. Write `{x.data for x in v}` for a set of the numbers. For an argument that was itself a `Value`, and for what
+is computed from it, `==` goes by identity, as everywhere else.
 
 A Python or numpy bool, and an array of bools, is passed to the function as it is, so it can be a mask, and its
 derivative is 0. An argument that contains nothing but bools is refused. An int is differentiated like any other number,
@@ -126,10 +127,19 @@ def value_and_grad(
 
 
 def grad(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Function:
-    """Return a function that computes df/dx, the gradient of the scalar function f.
+    """Return a function that takes the arguments of f, and returns the gradient of f, df/dx.
 
-    Arguments and errors are those of `value_and_grad`, without `has_aux`. Apply `grad` n times to a function of one
-    number to get its n-th derivative.
+    Apply `grad` n times to a function of one number to get its n-th derivative.
+
+    Args:
+        f: takes numbers or structures of numbers (lists, tuples, dicts or arrays, nested to any depth), and returns one
+            `Value`. If f returns a plain number, the gradient is 0.
+        argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions. For a
+            sequence, the gradient is a tuple with an item for each position.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
+
+    Raises:
+        TypeError, ValueError: the arguments are wrong, in the same cases as for `value_and_grad`.
 
     >>> cube = lambda x: x ** 3
     >>> grad(cube)(2), grad(grad(cube))(2), grad(grad(grad(cube)))(2)
@@ -144,8 +154,17 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> F
 
     The result of the returned function is nested like the output of f. In the place of each number of this output there
     is the gradient of this number, which is nested like the argument to differentiate. There is one backward pass for
-    each number of the output. Arguments and errors are those of `value_and_grad`, except that f may also return a list,
-    tuple, dict or array of `Value`s, nested to any depth.
+    each number of the output.
+
+    Args:
+        f: takes numbers or structures of numbers (lists, tuples, dicts or arrays, nested to any depth), and returns a
+            `Value`, or a structure of `Value`s.
+        argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions. For a
+            sequence, each gradient is a tuple with an item for each position.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
+
+    Raises:
+        TypeError, ValueError: the arguments are wrong, in the same cases as for `value_and_grad`.
 
     >>> jacobian(lambda v: [v[0] * v[1], v[0] + v[1]])([2, 3])
     [[3.0, 2.0], [1.0, 1.0]]
@@ -159,7 +178,17 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Fu
 
     The result of the returned function is nested like the gradient of f. In the place of each number of the gradient
     there is a row of the Hessian, which is nested like the argument to differentiate. If this argument has n numbers, a
-    call takes about as long as n calls of `grad(f)`. Arguments and errors are those of `value_and_grad`.
+    call takes about as long as n calls of `grad(f)`.
+
+    Args:
+        f: takes numbers or structures of numbers (lists, tuples, dicts or arrays, nested to any depth), and returns one
+            `Value`.
+        argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions. For a
+            sequence, the gradient and each row of the Hessian are tuples with an item for each position.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
+
+    Raises:
+        TypeError, ValueError: the arguments are wrong, in the same cases as for `value_and_grad`.
 
     >>> hessian(lambda v: v[0] ** 2 * v[1])([2, 3])
     [[6.0, 4.0], [4.0, 0.0]]
@@ -173,8 +202,15 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
 
     The matrix has a row for each number in the output of f, and a column for each number in the arguments to
     differentiate. Rows and columns are in the order in which these numbers occur. An entry is left out if it is
-    recognised as zero for all arguments; the module `micrograd_cn.derivatives.finite_field` says how. Arguments and
-    errors are those of `jacobian`.
+    recognised as zero for all arguments; the module `micrograd_cn.derivatives.finite_field` says how.
+
+    Args:
+        f: takes numbers or structures of numbers (lists, tuples, dicts or arrays, nested to any depth), and returns a
+            `Value`, or a structure of `Value`s.
+        argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions.
+
+    Raises:
+        TypeError, ValueError: the arguments are wrong, in the same cases as for `value_and_grad`.
 
     >>> found = sparse_jacobian(lambda v: [v[0] * v[1], v[0] + v[1] - v[0]])([2, 3])
     >>> found

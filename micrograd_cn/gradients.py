@@ -112,7 +112,8 @@ def gradients(
 def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], create_graph: bool) -> list[Any]:
     """Return the gradient of `output` for each of `inputs`, as `gradients` does, without checking the arguments.
 
-    `order` is the topological order of the graph of `output`, which the caller has already computed.
+    `order` is the topological order of the graph of `output`, which the caller has already computed. `create_graph`
+    says whether to return `Value`s instead of floats.
 
     >>> x = Value(3)
     >>> y = x * x

@@ -54,7 +54,9 @@ Initialiser: TypeAlias = Callable[[Generator, int, int], float]
 
 
 def uniform(rng: Generator, nin: int, nout: int) -> float:
-    """Draw a weight from uniform(-1, 1), which has variance 1/3. Micrograd draws its weights in this way.
+    """Draw a weight from uniform(-1, 1), which has variance 1/3, by the generator `rng`, as micrograd does.
+
+    It does not depend on `nin` and `nout`, the counts of inputs and outputs.
 
     >>> uniform(random.Random(0), 3, 2) == random.Random(0).uniform(-1, 1)
     True
@@ -65,7 +67,8 @@ def uniform(rng: Generator, nin: int, nout: int) -> float:
 def xavier_uniform(rng: Generator, nin: int, nout: int) -> float:
     """Draw a weight from uniform(-a, a) with a = sqrt(6 / (nin + nout)), which has variance 2 / (nin + nout).
 
-    This initialiser is made for tanh and sigmoid (Glorot & Bengio 2010).
+    `rng` is the random generator, and the layer has `nin` inputs and `nout` outputs. This initialiser is made for tanh
+    and sigmoid (Glorot & Bengio 2010).
 
     >>> xavier_uniform(random.Random(0), 4, 2) == random.Random(0).uniform(-1, 1)
     True
@@ -77,7 +80,8 @@ def xavier_uniform(rng: Generator, nin: int, nout: int) -> float:
 def xavier_normal(rng: Generator, nin: int, nout: int) -> float:
     """Draw a weight from the normal distribution with mean 0 and variance 2 / (nin + nout).
 
-    This initialiser is made for tanh and sigmoid (Glorot & Bengio 2010).
+    `rng` is the random generator, and the layer has `nin` inputs and `nout` outputs. This initialiser is made for tanh
+    and sigmoid (Glorot & Bengio 2010).
 
     >>> xavier_normal(random.Random(0), 3, 3) == random.Random(0).gauss(0, math.sqrt(1 / 3))
     True
@@ -88,7 +92,8 @@ def xavier_normal(rng: Generator, nin: int, nout: int) -> float:
 def kaiming_uniform(rng: Generator, nin: int, nout: int) -> float:
     """Draw a weight from uniform(-a, a) with a = sqrt(6 / nin), which has variance 2 / nin.
 
-    This initialiser is made for relu (He et al. 2015).
+    `rng` is the random generator, and the layer has `nin` inputs. Its count of outputs, `nout`, does not matter. This
+    initialiser is made for relu (He et al. 2015).
 
     >>> kaiming_uniform(random.Random(0), 6, 3) == random.Random(0).uniform(-1, 1)
     True
@@ -100,7 +105,8 @@ def kaiming_uniform(rng: Generator, nin: int, nout: int) -> float:
 def kaiming_normal(rng: Generator, nin: int, nout: int) -> float:
     """Draw a weight from the normal distribution with mean 0 and variance 2 / nin.
 
-    This initialiser is made for relu (He et al. 2015).
+    `rng` is the random generator, and the layer has `nin` inputs. Its count of outputs, `nout`, does not matter. This
+    initialiser is made for relu (He et al. 2015).
 
     >>> kaiming_normal(random.Random(0), 2, 3) == random.Random(0).gauss(0, 1)
     True
@@ -109,7 +115,7 @@ def kaiming_normal(rng: Generator, nin: int, nout: int) -> float:
 
 
 def zeros(rng: Generator, nin: int, nout: int) -> float:
-    """Return the weight 0.
+    """Return the weight 0, whatever the arguments `rng`, `nin` and `nout` are.
 
     Use it for a last layer only: in any other layer, neurons that start with equal weights keep equal weights.
 

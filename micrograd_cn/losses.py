@@ -358,6 +358,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -
         input: a number or `Value`, or nested sequences of them.
         target: numbers or `Value`s in the same shape.
         reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `input`.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
 
     Raises:
         ValueError: the shapes differ, the batch is empty, or the reduction is unknown.
@@ -372,7 +373,17 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean", **wrong: Never) -> Any:  # noqa: A002 -- PyTorch's name
-    """Return the mean absolute error, the mean of |input - target|. Arguments and errors are those of `mse_loss`.
+    """Return the mean absolute error, the mean of |input - target|.
+
+    Args:
+        input: a number or `Value`, or nested sequences of them.
+        target: numbers or `Value`s in the same shape.
+        reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `input`.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
+
+    Raises:
+        ValueError: the shapes differ, the batch is empty, or the reduction is unknown.
+        TypeError: an input or target is not a number.
 
     >>> l1_loss([1, 2], [1, 4])
     1.0
@@ -396,6 +407,7 @@ def huber_loss(
         target: numbers or `Value`s in the same shape.
         reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `input`.
         delta: the |d| at which the parabola ends and the straight lines begin, more than 0.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
 
     Raises:
         ValueError: the shapes differ, the batch is empty, the reduction is unknown, or `delta` is not positive.
@@ -434,6 +446,7 @@ def hinge_loss(score: Any, target: Any, reduction: str = "mean", **wrong: Never)
         score: a number or `Value`, or nested sequences of them.
         target: -1 or 1 for each score, in the shape of `score`.
         reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `score`.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
 
     Raises:
         ValueError: the shapes differ, the batch is empty, the reduction is unknown, or a target is neither -1 nor 1. (A
@@ -471,6 +484,7 @@ def binary_cross_entropy(
         weight: a factor for each element's loss, a number or `Value`, in the shape of `input`, or in the shape of its
             last axes, which numpy would broadcast; or one factor for all. The mean is the sum of the weighted losses
             divided by the count of elements, not by the sum of the weights.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
 
     Raises:
         ValueError: a probability or target is not from 0 to 1; the shapes of `input` and `target` differ, or `weight`
@@ -532,6 +546,7 @@ def binary_cross_entropy_with_logits(
         weight: a factor for each element's loss, in the shape of `input` or of its last axes; or one factor for all.
         pos_weight: a factor for the loss of positive targets, 1 by default. It is one number, or has the shape of
             `input`, or that of its last axes, for example a number for each class.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
 
     Raises:
         ValueError: a target is not from 0 to 1; the shapes of `input` and `target` differ, or `weight` or `pos_weight`
@@ -581,7 +596,10 @@ _PLAIN = {reduction: _ClassOptions(reduction) for reduction in REDUCTIONS}
 def _class_options(
     name: str, reduction: str, weight: Any, ignore_index: Any, label_smoothing: float = 0.0
 ) -> _ClassOptions:
-    """Check the options of `cross_entropy` or `nll_loss`, and return them. Messages begin with `name`, one of the two.
+    """Check the options of a loss of classes, and return them as `_ClassOptions`.
+
+    `name` is the loss function, "cross_entropy" or "nll_loss", with which messages begin. All other arguments are the
+    options that the user passed, by the same names.
 
     Raises:
         TypeError: an option has the wrong type.
@@ -846,11 +864,12 @@ def cross_entropy(
             default, ignores no sample; PyTorch's default is -100. Use reduction="sum" in a compiled function of one
             sample: the mean of one sample is its loss divided by its own weight, which is 0 if the sample is ignored.
         label_smoothing: the part of the target, from 0 to 1, that is spread evenly over all classes.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
 
     Raises:
-        IndexError: a target is not the index of a class. (A compiled function gives nan instead if it is called, or
-            by `forward`; its methods `backward`, `gradient`, `fit` and the like raise the IndexError, and name the
-            sample. A `Program` gives nan, too. Its derivatives are not nan, but those of logsumexp(input) alone.)
+        IndexError: a target is not the index of a class. (A compiled function gives nan instead if it is called, or by
+            `forward`; its methods `backward`, `gradient`, `fit` and the like raise the IndexError, and name the sample.
+            A `Program` gives nan, too. Its derivatives are not nan, but those of logsumexp(input) alone.)
         TypeError: a target is neither an integer nor a `Value`, the logits are no list, or an option has a wrong type.
         ValueError: there are more or fewer targets than samples, a sample's logits contain lists, samples have
             different counts of logits, or the batch is empty; an option is out of range, or `weight` has not one number
@@ -877,9 +896,20 @@ def nll_loss(
     ignore_index: int | None = None,
     **wrong: Never,
 ) -> Any:
-    """Return the mean of -input[target] for log-probabilities. Arguments and errors are those of `cross_entropy`.
+    """Return the mean of -input[target] over the samples of a batch, where `input` has log-probabilities.
 
-    As in `cross_entropy`, `weight` has no effect on the mean of one sample. Write reduction="sum" for one sample.
+    Args:
+        input: the log-probabilities of one sample, a number or `Value` for each class; or a list of such rows, one for
+            each sample of a batch.
+        target: the index of the correct class, or a list with an index for each sample of a batch.
+        reduction: "mean" over the batch, "sum", or "none" for a list of the losses of all samples.
+        weight: a number for each class. It has no effect on the mean of one sample, because this mean is divided by the
+            sample's own weight. Write reduction="sum" for one sample.
+        ignore_index: samples with this target have the loss 0, and do not count in the mean. None ignores no sample.
+        wrong: options of other libraries. If you pass one, an error says what to write instead.
+
+    Raises:
+        IndexError, TypeError, ValueError: the arguments are wrong, in the same cases as for `cross_entropy`.
 
     >>> nll_loss([[-0.1, -2.3], [-0.7, -0.7]], [1, 0])
     1.5

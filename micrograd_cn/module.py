@@ -41,40 +41,40 @@ __all__ = ["Module"]
 class Module(Model):
     """A model. Its parameters are the leaf `Value`s in its attributes, also inside other objects.
 
+    A subclass defines `__call__`, or, as in PyTorch, a method `forward`, which runs when the model is called.
+
     Parameters are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes,
     however nested, in attributes and `__slots__`. They are not found in closures of functions, nor in iterators and
     other objects of the standard library. A set has no order, so it is an error if a parameter is in a set and nowhere
-    else. It is also an error if `__init__`, or an assignment to a new attribute, puts a parameter only into the keys or
-    a view of a dict, a `functools.partial`, a pandas Series or DataFrame, an attribute of a class or of a `Value`, or
-    the object of a bound method.
+    else. It is also an error if `__init__`, or an assignment to a new attribute, puts a parameter only into one of
+    these: the keys or a view of a dict, a `functools.partial`, a pandas Series or DataFrame, an attribute of a class or
+    of a `Value`, or the object of a bound method.
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
-    computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. Values that
-    a call of the model computes and keeps in an attribute are no parameters either, and they are allowed. This also
-    holds for constants, inside `no_grad()` or from `detach()`, in an attribute that had no parameters before, and for
-    constants that are computed from constants alone, as in `self.k = self.c * 3`. A call may also put constants that it
-    computes inside `no_grad()` into a collection that had no parameters at the end of `__init__`.
+    computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. A call of
+    the model may compute values and keep them in attributes. It may also keep constants that it gets from `detach()` or
+    inside `no_grad()`, in an attribute that had no parameters before, or, if it computes them inside `no_grad()`, in a
+    collection that had no parameters at the end of `__init__`. None of these are parameters. Nor are constants that are
+    computed from constants alone, as in `self.k = self.c * 3`.
 
-    A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. One that
-    was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an assignment
-    replaces a parameter by a number, by a constant that an operation computed, or by a value that is computed from it,
-    as in `m.w = m.w * 0.5`, because the model would lose a parameter without a word.
+    A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. An
+    optimiser that was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an
+    assignment replaces a parameter by a number, by a constant that an operation computed, or by a value that is
+    computed from it, as in `m.w = m.w * 0.5`, because the model would lose a parameter without a word.
 
-    It is a warning instead where the value may be the next state of a recurrent model: if a call of a model (`__call__`
-    or `forward`) assigns it, if it also depends on other parameters, or if a variable has the old parameter, as in
-    `theta = m.w; m.w = theta - 0.4 * theta`. If it is a state, begin with a number, as in `self.h = 0.0`. If it is a
-    weight, as in `self.w = self.w / norm`, keep the parameter and write `w = self.w / norm`. To take a parameter out of
-    a model, write `del m.w` first.
+    If the new value is computed from the parameter, it may be the next state of a recurrent model. Then there is a
+    warning and no error. This is assumed if a call of a model (`__call__` or `forward`) assigns the value, if it also
+    depends on other parameters, or if a variable has the old parameter, as in `theta = m.w; m.w = theta - 0.4 * theta`.
+    For a state, begin with a number, as in `self.h = 0.0`. For a weight, as in `self.w = self.w / norm`, keep the
+    parameter and write `w = self.w / norm`. To take a parameter out of a model, write `del m.w` first.
 
-    After an assignment to an item of a collection, as in `m.ws[0] = 0.5`, the error is raised, or the warning given,
-    when the parameters are next listed or saved, and by optimisers after their first step, and after 30, 1000,
-    ... steps. A collection may have numbers beside parameters from the start.
+    An assignment to an item of a collection, as in `m.ws[0] = 0.5`, is noticed later: the error is raised, or the
+    warning given, when the parameters are next listed or saved, and by optimisers after their first step, and after 30,
+    1000, ... steps. A collection may have numbers beside parameters from the start.
 
-    Parameters are looked for in each model object and not in its class, so it is an error if an attribute of the class
-    has one, or if `__init__` puts parameters into a list of the class and the model has none of them. If a module
-    inside this one overrides `parameters`, its parameters are those that this method returns.
-
-    A subclass defines `__call__`, or, as in PyTorch, a method `forward`, which runs when the model is called.
+    Parameters are looked for in each model object and not in its class. So it is an error if an attribute of the class
+    has a parameter, or if `__init__` puts parameters into a list of the class and the model has none of them. If a
+    module inside this one overrides `parameters`, its parameters are those that this method returns.
 
     >>> class Line(Module):
     ...     def __init__(self):
@@ -116,7 +116,11 @@ class Module(Model):
         return super().__reduce_ex__(max(2, operator.index(protocol)))  # older protocols do not store slots
 
     def __setstate__(self, state: Any) -> None:
-        """Set the attributes of a copy or an unpickled module, and remember where its parameters are."""
+        """Set the attributes of a copy or an unpickled module to those in `state`, and remember its parameters.
+
+        `state` is a dict, or a tuple of a dict and a dict of the attributes in `__slots__`. If something later takes
+        the place of a parameter, the module notices it.
+        """
         attributes, slots = state if isinstance(state, tuple) else (state, None)
         vars(self).update(attributes or {})
         for name, x in (slots or {}).items():  # the class may have __slots__
@@ -125,7 +129,9 @@ class Module(Model):
             refuse_lost(self, self, is_new=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what `forward` returns. A model may define either `__call__` or `forward`.
+        """Return what the method `forward` returns for the same arguments, `args` and `kwargs`.
+
+        A model may define either `__call__` or `forward`.
 
         Raises:
             TypeError: the model has no `forward`.
@@ -347,7 +353,7 @@ class Module(Model):
         Raises:
             OSError: the file cannot be read.
             ValueError: the file is not JSON (it may be truncated), its JSON is no object, an entry is there twice, or
-                the entries do not fit this module; see `load_state_dict`.
+                the entries are not those of this module, or have other shapes.
             TypeError: an entry contains something that is not a number, or `path` is missing or is no path.
 
         >>> import tempfile

@@ -135,7 +135,7 @@ class _CheckedInputs(tuple[Value, ...]):
 
 
 def _refuse_several(owner: Module, *inputs: Any) -> NoReturn:
-    """Raise an error for a call of `owner`, a neuron, layer or network, with several arguments instead of a list."""
+    """Raise TypeError for a call of `owner`, a neuron, layer or network, with several `inputs` instead of one list."""
     names = [x.label or "x" if isinstance(x, Value) else repr(x) for x in inputs]
     write = "" if any(hasattr(x, "__len__") for x in inputs) else f"; write model([{', '.join(names)}])"
     raise TypeError(f"{type(owner).__name__} takes one list of inputs, got {len(inputs)} arguments{write}")
@@ -344,7 +344,10 @@ class Neuron(Module):
         self._apply, self._activation = apply, activation
 
     def __call__(self, x: Inputs, *others: Never) -> Value:
-        """Return the neuron's output for the inputs `x`."""
+        """Return the neuron's output for `x`, the list of its inputs.
+
+        If there are `others`, an error says to write a list.
+        """
         if others:
             _refuse_several(self, x, *others)
         inputs = x if type(x) is _CheckedInputs and len(x) == len(self.w) else _checked_inputs(self, len(self.w), x)
@@ -471,9 +474,10 @@ class Layer(Module):
         nin: the number of inputs.
         nout: the number of neurons.
         nonlin: whether to apply the activation function.
-        activation: the activation function or its name, as for `Neuron`.
-        init: the initialiser or its name, as for `Neuron`.
-        seed: an int, a random generator or None, as for `Neuron`.
+        activation: a function of a `Value`, or the name of an operation of one operand ("relu", "tanh", "gelu", ...).
+        init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", ...), or any function `(rng, nin,
+            nout) -> weight`.
+        seed: an int that starts a random generator, or a `random.Random`, or None for the module `random`.
 
     Raises:
         TypeError: `nin` or `nout` is not an int, or another argument has the wrong type.
@@ -517,7 +521,8 @@ class Layer(Module):
     def __call__(self, x: Inputs, *others: Never) -> Any:
         """Return the list of the neurons' outputs, or the output itself if the layer has only one neuron.
 
-        The type depends on the number of neurons, so it is Any to a type checker.
+        `x` is the list of inputs. If there are `others`, an error says to write a list. The type of the result depends
+        on the number of neurons, so it is Any to a type checker.
         """
         if others:
             _refuse_several(self, x, *others)
@@ -578,9 +583,10 @@ class MLP(_Network):
     Args:
         nin: the number of inputs.
         nouts: the number of neurons of each layer.
-        activation: the activation function or its name, as for `Neuron`.
-        init: the initialiser or its name, as for `Neuron`.
-        seed: an int, a random generator or None, as for `Neuron`.
+        activation: a function of a `Value`, or the name of an operation of one operand ("relu", "tanh", "gelu", ...).
+        init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", ...), or any function `(rng, nin,
+            nout) -> weight`.
+        seed: an int that starts a random generator, or a `random.Random`, or None for the module `random`.
 
     Raises:
         TypeError: `nin` or one of `nouts` is not an int, or another argument has the wrong type.
@@ -636,7 +642,8 @@ class MLP(_Network):
     def __call__(self, x: Inputs, *others: Never) -> Any:
         """Return the list of the last layer's outputs, or the output itself if that layer has only one neuron.
 
-        The type depends on the number of neurons, so it is Any to a type checker.
+        `x` is the list of inputs. If there are `others`, an error says to write a list. The type of the result depends
+        on the number of neurons, so it is Any to a type checker.
         """
         if others:
             _refuse_several(self, x, *others)

@@ -39,21 +39,21 @@ if TYPE_CHECKING:
     @overload
     def mean(xs: Iterable[Number]) -> Value: ...
     def mean(xs: Iterable[Any]) -> Any:
-        """Return the arithmetic mean of a sequence."""
+        """Return the arithmetic mean of the sequence xs."""
 
     @overload
     def softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore[overload-overlap]
     @overload
     def softmax(xs: Iterable[Number]) -> list[Value]: ...
     def softmax(xs: Iterable[Any]) -> list[Any]:
-        """Return exp(x_i) / sum_j exp(x_j) for each element of a sequence."""
+        """Return a list of exp(x_i) / sum_j exp(x_j) for each x_i of the sequence xs."""
 
     @overload
     def log_softmax(xs: Iterable[SupportsFloat]) -> list[float]: ...  # type: ignore[overload-overlap]
     @overload
     def log_softmax(xs: Iterable[Number]) -> list[Value]: ...
     def log_softmax(xs: Iterable[Any]) -> list[Any]:
-        """Return x_i - logsumexp(xs) for each element of a sequence."""
+        """Return a list of x_i - logsumexp(xs) for each x_i of the sequence xs."""
 
 else:
     from .ops import dot, log_softmax, logsumexp, mean, softmax, sum, take

@@ -96,7 +96,7 @@ class DerivativeArithmetic:
         ] = {}  # the units of a layer, for example, share theirs
 
     def from_node(self, x: Value) -> Derivative | None:
-        """Return a node as a derivative, or None if it is zero whatever numbers the leaves have.
+        """Return the node x as a `Derivative`, or None if it is zero whatever numbers the leaves have.
 
         Constant factors are moved into the coefficient.
         """
@@ -118,7 +118,7 @@ class DerivativeArithmetic:
         return coefficient, without_operators(node) if OVERRIDING else node, element
 
     def multiply(self, a: Derivative, b: Derivative) -> Derivative:
-        """Return the product of two derivatives."""
+        """Return the product of the derivatives a and b."""
         if a is ONE or b is ONE:
             return b if a is ONE else a
         (c, x, e), (d, y, f) = a, b
@@ -330,7 +330,7 @@ def _from_number(x: float) -> Derivative:
 
 
 def _times(c: Coefficient, d: Coefficient) -> Coefficient:
-    """Return the product of two coefficients, as a float or as a fraction.
+    """Return the product of the coefficients c and d: a float, or a fraction if a float would overflow or underflow.
 
     >>> _times(_times(1e-200, 1e-200), 1e300)
     1e-100
@@ -348,7 +348,7 @@ def _times(c: Coefficient, d: Coefficient) -> Coefficient:
 
 
 def _sum(summands: Sequence[Coefficient]) -> Coefficient:
-    """Return the sum of coefficients, rounded once, as a float or as a fraction.
+    """Return the sum of `summands`, which are coefficients, rounded once, as a float or as a fraction.
 
     >>> _sum([1e100, 1.0, -1e100]), _sum([math.inf, 1.0]), _sum([1e308, 1e308, -1e308])
     (1.0, inf, 1e+308)

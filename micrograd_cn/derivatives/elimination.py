@@ -32,10 +32,10 @@ class Arithmetic(Protocol):
     multiplications: int
 
     def multiply(self, a: Derivative, b: Derivative, /) -> Derivative:
-        """Return the product of two derivatives."""
+        """Return the product of the derivatives a and b."""
 
     def add(self, terms: Sequence[Derivative], /) -> Derivative | None:
-        """Return the sum of derivatives, or None if it is zero."""
+        """Return the sum of the derivatives `terms`, or None if it is zero."""
 
 
 class _CountingArithmetic:

@@ -145,9 +145,10 @@ def _grouped(edges: Iterable[tuple[int, Derivative]]) -> Edges:
 
 
 def _summed(arithmetic: DerivativeArithmetic, edges: Edges) -> Edges:
-    """Return `edges` with the terms of each edge added up, without the edges whose sum is zero.
+    """Return `edges` with the terms of each edge added up, but leave out edges whose sum is zero.
 
     `edges` is a dict from the number of the node at the other end of an edge to the terms of the edge's derivative.
+    `arithmetic` adds them up.
     """
     return {j: [total] for j, terms in edges.items() if (total := arithmetic.add(terms))}
 
@@ -156,7 +157,7 @@ def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[
     """Return the gradient of the node `partial` with respect to the numbered nodes, as a dict from numbers to terms.
 
     `gradients` already has the gradients of some nodes, at which the chain rule ends. The gradient of `partial`, and
-    those of the nodes in between, are added to it.
+    those of the nodes in between, are added to it. `arithmetic` multiplies and adds the derivatives.
     """
     stack = [partial]
     while stack:
@@ -175,7 +176,7 @@ def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[
 
 
 def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], gated: bool = True) -> Sparse:
-    """Return the matrix of the derivatives of each output (row) with respect to each variable (column).
+    """Return the matrix of the derivatives of `outputs` (its rows) with respect to `variables` (its columns).
 
     An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
     left out. `gated` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even
@@ -228,10 +229,10 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
 
 
 def sparse_gradient(output: Value, variables: Sequence[Value], gated: bool = True) -> list[Value | float]:
-    """Return the derivative of `output` with respect to every variable: a `Value`, or a float if it is constant.
+    """Return a list of the derivatives of `output` with respect to each of `variables`.
 
-    `gated` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
-    factor is infinite.
+    A derivative is a `Value`, or a float if it is constant. `gated` says whether it is 0 where an operation such as
+    `relu` did not select an operand, even if a later factor is infinite.
 
     >>> x, y, z = Value(2), Value(3), Value(4)
     >>> [getattr(v, "data", v) for v in sparse_gradient(x * y + 5 * x, [x, y, z])]

@@ -23,8 +23,10 @@ _OTHER = re.compile(
 def bundle(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str] = str) -> str:
     """Return the module `entry`, with all modules that it imports, as a function that is called at once.
 
-    `modules` has the text of each module by its path, and `squeeze` is applied to each text. If the modules do not fit
-    together, there is a ValueError, as in `joined`.
+    `modules` has the text of each module by its path, and `squeeze` is applied to each text.
+
+    Raises:
+        ValueError: the modules cannot be joined, for example because one of them is missing.
 
     >>> modules = {"a/two.js": 'import { one } from "../one.js";\\nexport const two = one + one;\\n'}
     >>> print(bundle("a/two.js", modules | {"one.js": "export const one = 1;\\n"}))
@@ -82,7 +84,9 @@ def joined(entry: str, modules: Mapping[str, str], squeeze: Callable[[str], str]
 
 
 def _imports(name: str, modules: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the names that the module `name` imports, as a dict from each module that it imports to a list of names.
+    """Return the names that the module `name` imports: a dict from each module that it imports to a list of names.
+
+    `modules` has the text of each module by its name.
 
     Raises:
         ValueError: there is no such module, or it has a statement that `bundle` does not support.

@@ -94,7 +94,9 @@ def sheet(
 
 
 def notebook_frame(title: str, page: str) -> str:
-    """Return the HTML of a frame that contains `page`, the text of an HTML file. A notebook shows this frame.
+    """Return the HTML of a frame that contains `page`, the text of an HTML file, for a notebook to show.
+
+    `title` is the title of the frame, for screen readers.
 
     >>> notebook_frame("a page", "<p>text")[:22]
     '<iframe title="a page"'

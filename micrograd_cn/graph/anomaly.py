@@ -15,7 +15,7 @@ __all__ = ["check_gradients", "check_tangent", "check_value", "describe"]
 
 
 def describe(op: Op, operands: Sequence[Any]) -> str:
-    """Return the text of an operation with the labels and data of its operands, which are nodes or floats.
+    """Return the text of the operation `op` with the labels and data of its operands, which are nodes or floats.
 
     If there are more than eight operands, the text leaves out some in the middle.
 

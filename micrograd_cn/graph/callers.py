@@ -52,7 +52,10 @@ PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a fu
 
 
 def warn_at_user(message: str) -> None:
-    """Give a warning at the line of the code outside this package that is running."""
+    """Give a warning with the text `message`, at the line of the user's code that is running.
+
+    The user's code is the innermost code outside this package.
+    """
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         level, frame = level + 1, frame.f_back

@@ -74,12 +74,13 @@ class Hooks:
         """
 
     def read(self, x: Any, how: str) -> None:
-        """Called before the data of a value is read. `how` names what reads it, such as ".data" or "a copy"."""
+        """Called before the data of the node x is read. `how` names what reads it, such as ".data" or "a copy"."""
 
     def text(self, x: Any, text: str, how: str) -> str:
-        """Called for `repr(x)` and `format(x, spec)`. Return the text to use; `text` has the number of `x`.
+        """Called for `repr(x)` and `format(x, spec)`, which would give `text`. Return the text to use in its place.
 
-        `how` is "a text" or `FORMATTED`. By default, this counts as reading the number.
+        `how` is "a text" or `FORMATTED`. By default, the method calls `read`, since the text shows the number of x, and
+        returns `text`.
         """
         self.read(x, how)
         return text
@@ -88,7 +89,7 @@ class Hooks:
         """Called before `error` is raised because code such as `float(x)` needs a plain number, but has a `Value`."""
 
     def before_write(self, x: Any) -> None:
-        """Called before the data of a value is assigned."""
+        """Called before a number is assigned to the data of the node x."""
 
     def detached(self, x: Any) -> Any:
         """Called by `x.detach()`. Return the node to use as its result, or None for a constant."""
@@ -100,7 +101,7 @@ class Hooks:
         """
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Called when the result of an operation is a constant because no operand requires a gradient."""
+        """Called when the result of an operation is a constant because none of `operands` requires a gradient."""
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
         """Called when user code makes a node with operands, as in `Value(t, (x,), "tanh")`; `op` is a `Closure`."""
@@ -128,7 +129,8 @@ class Context:
     Attributes:
         blocks: the `with` blocks that the code is in, outermost first. Each is a tuple of the owner, which was passed
             to `enter`, and a dict of the attributes that the block sets. In the dict of a `no_grad()` block,
-            `array_updates` may keep an object under "remembered", which is asked when the block ends.
+            `array_updates` may keep an object under "remembered", which compares arrays with their copies when the
+            block ends.
         no_grad: whether nothing is recorded, so the results of operations are constants.
         detect_anomaly: whether a result or gradient that is not finite raises an error.
         hooks: the hooks to call; None if there are none.
@@ -217,7 +219,7 @@ def leave(owner: object, *error: object) -> None:
     This is also the `__exit__` of a `Mode`. Further arguments say which error, if any, ended the block.
 
     Raises:
-        TypeError: a `no_grad()` block has replaced leaves in an array by constants; see `array_updates`.
+        TypeError: a `no_grad()` block has replaced leaves in an array by constants.
     """
     global _entered, active
     before = here()
@@ -389,16 +391,16 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     >>> y.data, y.requires_grad
     (4.0, False)
 
-    Code that computes nothing hands back the node itself, with its graph: Python's `max(q)`, `sorted(q)`, `q[i]` and
-    `a if a > b else b` do, and so do numpy's functions that select elements of an array, such as `q.max()`,
-    `np.clip(q, 0, 1)`, `np.where(q > 0, q, 0.0)` and the sum of one element. Where no gradient is to flow through the
-    result, write `.detach()` after it.
+    Code that only selects a node, without computing anything, returns the node itself, with its graph. Python's
+    `max(q)`, `sorted(q)`, `q[i]` and `a if a > b else b` do this, and so do numpy's functions that select elements of
+    an array, such as `q.max()`, `np.clip(q, 0, 1)`, `np.where(q > 0, q, 0.0)` and the sum of one element. If no
+    gradient may flow through such a result, write `.detach()` after it.
 
     As in PyTorch, `p -= 0.1 * p.grad` changes a leaf p in place, and so do `+=`, `*=`, `/=` and `**=` with a number. So
     every name and list that has this leaf has the new number. For example, `h = w` and then `h += 1.0` changes the
     weight w, whereas outside `no_grad()` it makes a new node. Write `h = h + 1.0`, which makes a new node everywhere.
     Constants that the user made, such as `Value(2, requires_grad=False)` and `x.detach()`, are changed too; results of
-    operations are not. With a `Value` or an array on the right, as in `p += 0.1 * q`, a leaf is not changed: an error
+    operations are not. With a `Value` or an array on the right, as in `p += 0.1 * q`, nothing is changed, and an error
     says what to write.
 
     Outside `no_grad()`, `for p in parameters: p -= 0.1 * p.grad` changes no leaf and raises no error: as in micrograd,
@@ -407,16 +409,20 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     With a plain number on the left, as in `s += p` after `s = 0.0`, no leaf is changed: s becomes the name of a new
     constant.
 
-    A numpy array of leaves keeps its leaves only if code changes their data. `W -= 0.1 * G`, `W /= np.linalg.norm(W)`
-    and the like raise an error inside `no_grad()`, whether an array, a number or one `Value` is on the right.
-    `np.exp(W, out=W)`, `np.clip(W, -1, 1, out=W)`, `np.subtract.at(W, i, G)`, `W[:] = 0.9 * W` and the like put
-    constants or floats in the place of leaves. When the block ends, the leaves are put back, and an error says what to
-    write. For this, the array has to be in a variable of the functions that are running, or in an object in one, or in
-    a list or dict of at most 100 items. Results may go into a copy of an array of leaves, such as h after
-    `h = W.copy()`. `W.fill(0.0)` and `W[:] = 0.0` are noticed if W is an attribute of a `Module`, or in a list, tuple
-    or dict in one, and if the code in the block, or a function that it names, does this. For another array they raise
-    no error if nothing in the block is computed from a leaf, and neither does `W[:] = softmax(W)`, but training no
-    longer changes W. Write `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`.
+    A numpy array of leaves keeps its leaves only if code changes their data, as in `for w, g in zip(W.flat, G.flat):
+    w.data -= 0.1 * g`. Other code that changes the array would replace the leaves, so training would no longer change
+    W:
+
+    - `W -= 0.1 * G`, `W /= np.linalg.norm(W)` and the like raise an error, whether an array, a number or one `Value` is
+      on the right.
+    - `np.exp(W, out=W)`, `np.clip(W, -1, 1, out=W)`, `np.subtract.at(W, i, G)`, `W[:] = 0.9 * W` and the like put
+      constants or floats in the place of leaves. When the block ends, the leaves are put back, and an error says what
+      to write. For this, the array has to be in a variable of the functions that are running, or in an object in such a
+      variable, or in a list or dict of at most 100 items. Results may go into a copy of an array of leaves, such as h
+      after `h = W.copy()`.
+    - `W.fill(0.0)` and `W[:] = 0.0` are noticed if W is an attribute of a `Module`, or in a list, tuple or dict in one,
+      and if the code in the block, or a function that it names, does this. For another array they raise no error if
+      nothing in the block is computed from a leaf. `W[:] = softmax(W)` raises no error either.
 
     >>> p = Value(2)
     >>> with no_grad():

@@ -8,7 +8,7 @@ __all__ = ["at_once"]
 
 
 def at_once(changes: Iterable[object]) -> bool:
-    """Make changes. If Ctrl-C interrupts this, either all of them have been made, or none has.
+    """Make all of `changes`. If Ctrl-C interrupts this, either all of them have been made, or none has.
 
     Python handles signals, such as that of Ctrl-C, only between two instructions of Python code. Here a single call
     into C makes all changes, so no signal is handled before the last one.

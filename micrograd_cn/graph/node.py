@@ -373,7 +373,7 @@ class Node(NumpyMethods):
     if not TYPE_CHECKING:  # to a type checker, `x += y` is `x = x + y`
 
         def __iadd__(self, other: Any) -> Any:
-            """Inside `no_grad()`, add a number to the data of a leaf. Otherwise, `x += y` is `x = x + y`.
+            """Inside `no_grad()`, add the number `other` to the data of a leaf. Otherwise, `x += y` is `x = x + y`.
 
             So `for p in parameters: p += -0.1 * p.grad` trains nothing outside `no_grad()`, because it only gives the
             name `p` to new nodes. Write it inside `no_grad()`, or write `p.data += -0.1 * p.grad`.
@@ -381,7 +381,7 @@ class Node(NumpyMethods):
             return self._changed_in_place(ops.add, other)
 
         def __isub__(self, other: Any) -> Any:
-            """Inside `no_grad()`, subtract a number from the data of a leaf. Otherwise, `x -= y` is `x = x - y`.
+            """Inside `no_grad()`, subtract the number `other` from a leaf's data. Otherwise, `x -= y` is `x = x - y`.
 
             So `for p in parameters: p -= 0.1 * p.grad` trains nothing outside `no_grad()`, because it only gives the
             name `p` to new nodes. Write it inside `no_grad()`, or write `p.data -= 0.1 * p.grad`.
@@ -389,26 +389,28 @@ class Node(NumpyMethods):
             return self._changed_in_place(ops.sub, other)
 
         def __imul__(self, other: Any) -> Any:
-            """Inside `no_grad()`, multiply the data of a leaf by a number. Otherwise, `x *= y` is `x = x * y`."""
+            """Inside `no_grad()`, multiply a leaf's data by the number `other`. Otherwise, `x *= y` is `x = x * y`."""
             return self._changed_in_place(ops.mul, other)
 
         def __itruediv__(self, other: Any) -> Any:
-            """Inside `no_grad()`, divide the data of a leaf by a number. Otherwise, `x /= y` is `x = x / y`."""
+            """Inside `no_grad()`, divide a leaf's data by the number `other`. Otherwise, `x /= y` is `x = x / y`."""
             return self._changed_in_place(ops.div, other)
 
         def __imod__(self, other: Any) -> Any:
-            """Inside `no_grad()`, reduce a leaf's data modulo a number. Otherwise, `x %= y` is `x = x % y`."""
+            """Inside `no_grad()`, set a leaf's data to it modulo `other`. Otherwise, `x %= y` is `x = x % y`."""
             return self._changed_in_place(ops.remainder, other)
 
         def __ipow__(self, other: Any) -> Any:
-            """Inside `no_grad()`, raise a leaf's data to the power of a number. Otherwise, `x **= y` is `x = x**y`."""
+            """Inside `no_grad()`, raise a leaf's data to the power `other`. Otherwise, `x **= y` is `x = x**y`."""
             return self._changed_in_place(ops.pow, other)
 
     if not TYPE_CHECKING:  # a type checker narrows types by a comparison that is inherited
 
         def __eq__(self, other: object) -> bool:
-            """Compare by identity, or by data if the nodes stand for plain numbers; see `plain_numbers`.
+            """Compare this node with `other` by identity, or by data if both stand for plain numbers.
 
+            A node stands for a plain number if it is computed from nothing but the arguments of a function that
+            `functional` differentiates. It may be equal to a number, too. A numpy function compares all nodes by data.
             Like a float, a node is not equal to itself if its data is nan.
             """
             if isinstance(other, float):
@@ -424,7 +426,7 @@ class Node(NumpyMethods):
         __hash__ = object.__hash__
 
     def _equals(self, other: object, caller: FrameType) -> Any:
-        """Return the result of `==` in the frame `caller`: by identity, or by data as in `__eq__`."""
+        """Return the result of `==` for this node and `other` in the frame `caller`, which `__eq__` describes."""
         if self is other:
             if not plain_numbers.is_users_code(caller):
                 return True

@@ -259,9 +259,10 @@ class NumpyMethods(Unsupported):
     if not TYPE_CHECKING:  # a type checker shall go on saying that numpy's functions take no Value
 
         def __array_ufunc__(self, ufunc: Any, how: str, *operands: Any, **options: Any) -> Any:
-            """Apply numpy's function `ufunc` to operands among which is a `Value`.
+            """Return the result of numpy's function `ufunc` for `operands`, among which is a `Value`.
 
-            `how` is the name of the method of `ufunc` that was called, such as "__call__" or "reduce".
+            `how` is the name of the method of `ufunc` that was called, such as "__call__" or "reduce". `options` has
+            the options of the call, such as `out`.
             """
             known = _known(ufunc)
             if known.function and how == "__call__" and not options:
@@ -388,6 +389,9 @@ def _boxed(x: Any) -> Any:
 
 def _applied_to_objects(ufunc: Any, how: str, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Return the result of numpy's function `ufunc`, with each `Value` in `operands` put into an array of one object.
+
+    `how` is the name of the method of `ufunc` that was called, such as "__call__" or "reduce", and `options` has the
+    options of the call.
 
     Raises:
         TypeError: numpy cannot apply the function to objects, or cannot put the results into the array `out`.

@@ -91,7 +91,10 @@ def is_users_code(caller: FrameType) -> bool:
 
 
 def stands_for_number(x: Any, caller: FrameType) -> bool:
-    """Return whether the node `x` stands for a plain number, and `caller` is code outside this package."""
+    """Return whether the node x stands for a plain number in the code that the frame `caller` runs.
+
+    In code of this package, no node stands for a plain number.
+    """
     around = variables.get()
     return around is not None and is_users_code(caller) and around.include(x)
 

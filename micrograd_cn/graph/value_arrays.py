@@ -112,7 +112,7 @@ FIRST_MINIMUM = _first_at_tie(ops.minimum, ops.less_equal, operator.le)
 
 @_selecting
 def _clip(x: Any, low: Any, high: Any) -> Any:
-    """Return `np.clip(x, low, high)` for objects: the minimum of high and the maximum of x and low.
+    """Return `np.clip(x, low, high)`, as numpy computes it for objects: min(max(x, low), high).
 
     At a tie with a bound, x gets the whole gradient.
     """
@@ -130,9 +130,10 @@ def _sinc(x: Any) -> Any:
 
 
 def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    """Return what `np.nan_to_num` gives for an array of numbers. An element that is replaced gets no gradient.
+    """Return what `np.nan_to_num` would give for x, an array of `Value`s, if x were an array of numbers.
 
-    numpy's function returns an array of objects unchanged.
+    An element that is replaced gets no gradient. The function is needed because numpy's own returns an array of objects
+    unchanged. The options `copy`, `nan`, `posinf` and `neginf` are numpy's.
     """
     if not copy:
         raise TypeError("np.nan_to_num() of Values does not change an array; write x = np.nan_to_num(x) without copy=")
@@ -158,7 +159,7 @@ def _varies(x: Any) -> bool:
 
 
 def _number(x: Any) -> Any:
-    """Return the number of a node, or any other object as it is."""
+    """Return the number of x if x is a node, and otherwise x itself."""
     return x.data if isinstance(x, Node) else x
 
 
@@ -323,7 +324,8 @@ class ArgumentArray(np.ndarray):
         """Apply numpy's function `ufunc` to `inputs` as objects, and return the result.
 
         If `ufunc` calls a method of each element, first make constants of plain numbers, which do not have this method.
-        `how` is the name of the method of `ufunc` that was called, such as "__call__" or "reduce".
+        `how` is the name of the method of `ufunc` that was called, such as "__call__" or "reduce". `out` and `options`
+        are the options of the call.
         """
         operands = [x.view(np.ndarray) if isinstance(x, ArgumentArray) else x for x in inputs]
         name = ufunc.__name__
@@ -346,9 +348,10 @@ class ArgumentArray(np.ndarray):
         return _wrapped(found, ArgumentArray) if isinstance(found, (np.ndarray, tuple)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Call `function` of numpy, or the one that the dict `OWN` has in its place, and return its result.
+        """Return `function(*args, **options)` for a function of numpy. The dict `OWN` replaces some functions.
 
-        If the result is an array of objects, return it as an array of this class.
+        If the result is an array of objects, return it as an array of this class. numpy calls this method, and also
+        passes `types`, the classes of the arrays.
         """
         if (own := OWN.get(function)) and args:
             return _wrapped(own(*args, **options), ArgumentArray)
@@ -372,7 +375,7 @@ class ValueArray(ArgumentArray):
         """Apply the operation that computes the same as numpy's function `ufunc`, to the elements of `inputs`.
 
         If there is none, apply `ufunc` to the elements as objects. `how` is the name of the method of `ufunc` that was
-        called, such as "__call__" or "reduce".
+        called, such as "__call__" or "reduce". `out` and `options` are the options of the call.
         """
         plain, name = [_plain(x) for x in inputs], ufunc.__name__
         if context.active:
@@ -417,7 +420,11 @@ class ValueArray(ArgumentArray):
         return _as_truths(found) if name == "matmul" and out is None and all(map(_are_truths, plain)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Call `function` of numpy, or apply operations in its place, as for `np.where`, `np.select` and `np.sinc`."""
+        """Return `function(*args, **options)` for a function of numpy.
+
+        Operations take the place of some functions, such as `np.where`, `np.select` and `np.sinc`. numpy calls this
+        method, and also passes `types`, the classes of the arrays.
+        """
         if function is np.where and len(args) == 3 and not options and _has_nodes(args[0]):
             return _chosen(*args)
         if function is np.select and _has_nodes(*args[0]):
@@ -443,7 +450,7 @@ class ValueArray(ArgumentArray):
         return _as_truths(found) if all(map(_are_truths, operands)) else found
 
     def dot(self, other: Any, *args: Any) -> Any:
-        """Return `np.dot(self, other)`."""
+        """Return `np.dot(self, other, *args)`."""
         return np.dot(self, other, *args)
 
     def __getitem__(self, key: Any) -> Any:
@@ -457,11 +464,17 @@ class ValueArray(ArgumentArray):
         return super().__getitem__(_index(key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Assign to the elements that `key` selects. The program branches on results of comparisons in `key`."""
+        """Assign `value` to the elements that `key` selects.
+
+        The program branches on results of comparisons in `key`.
+        """
         super().__setitem__(_index(key), value)
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
-        """Return a copy of the type `dtype`. If this is a type of numbers, results of comparisons become 0 or 1."""
+        """Return a copy whose elements are of the type `dtype`. Further arguments are those of numpy's method.
+
+        If `dtype` is a type of numbers, results of comparisons become 0 or 1.
+        """
         if np.dtype(dtype).kind in "fiu" and self.size and all(map(_is_truth, self.flat)):
             return _applied(lambda x: x * 1.0, [_plain(self)])
         return _wrapped(super().astype(dtype, *args, **options))
@@ -546,9 +559,10 @@ def _filled(array: Any, found: Any) -> Any:
 
 
 def _diff_of_truths(x: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
-    """Return what `np.diff` gives for an array of bools: whether each element differs from the next one on `axis`.
+    """Return what `np.diff(x, n, axis)` gives for an array x of bools.
 
-    This is done `n` times.
+    For n = 1, it has True where an element differs from the next one on `axis`. For a larger n, the same is done again
+    with the result.
 
     Raises:
         TypeError: `ends` has the option `prepend` or `append`.
@@ -654,7 +668,7 @@ def _is_foreign(x: Any) -> bool:
 
 
 def _deferring(name: str) -> Any:
-    """Return the method for an operator, such as `__mul__`, that leaves the work to a masked array or the like.
+    """Return a method for the operator `name`, such as "__mul__", that leaves the work to a masked array or the like.
 
     Python asks the right operand first if its class is a subclass of that of the left one. So `v * m` is computed by
     the masked array m if v is a plain array. With this method, the same holds if v is an `ArgumentArray`.

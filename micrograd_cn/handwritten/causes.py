@@ -41,10 +41,11 @@ class Cause(NamedTuple):
 
 
 def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
-    """Return a node with a wrong gradient, and the likeliest mistake that gave the node this gradient.
+    """Return a node whose gradient is wrong, and the likeliest mistake that gave it this gradient.
 
-    Of the nodes whose gradients the mistake explains, this is the node nearest to the root. The mistake is None if the
-    numbers do not show it; the node is then the first with a wrong gradient, going back from the root.
+    `comparison` has found that some gradients are wrong. Of the nodes whose gradients the mistake explains, the node is
+    the one nearest to the root. The mistake is None if the numbers do not show it; the node is then the first with a
+    wrong gradient, going back from the root.
 
     >>> x = Value(3)
     >>> y = x + x
@@ -81,7 +82,10 @@ def likeliest(comparison: Comparison) -> tuple[Value, Cause | None]:
 
 
 def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
-    """Yield each mistake that would give `node` the gradient that it has."""
+    """Yield each mistake that would give `node` the gradient that it has.
+
+    `comparison` has the correct contributions to the node.
+    """
     sent = comparison.received[node]
     theirs = node.grad or 0.0
 
@@ -210,7 +214,7 @@ def _locals(sent: Sequence[Contribution]) -> float:
 
 
 def _is_tangled(comparison: Comparison, node: Value) -> bool:
-    """Return whether a user of `node` gets more than MOST_PERMUTED contributions.
+    """Return whether a user of `node` gets more than MOST_PERMUTED contributions, according to `comparison`.
 
     `_again` does not try all orders in which so many contributions may arrive.
     """
@@ -218,7 +222,10 @@ def _is_tangled(comparison: Comparison, node: Value) -> bool:
 
 
 def _are_first(comparison: Comparison, node: Value, there: tuple[Contribution, ...]) -> bool:
-    """Return whether, in every topological order, the contributions `there` arrive at `node` before all others."""
+    """Return whether, in every topological order, the contributions `there` arrive at `node` before all others.
+
+    `comparison` has all contributions to the node.
+    """
     others = {c.user for c in comparison.received[node] if c not in there}
     return all(others.issubset(graph_nodes(user)[:-1]) for user in {c.user for c in there})
 
@@ -229,7 +236,8 @@ def _suspects(comparison: Comparison, wrong: Sequence[Value]) -> tuple[list[str]
     The first count is how many of the nodes in `wrong`, whose gradients are wrong, get a contribution from the
     operation. The second count is how many nodes with a correct gradient get contributions from this operation alone.
     The likeliest operations are those for which (first count) / (first count + second count) is largest, and among
-    these, those for which the first count is largest. So the counts are the same for all of them.
+    these, those for which the first count is largest. So the counts are the same for all of them. `comparison` has the
+    contributions to all nodes.
     """
     blamed: Counter[str] = Counter()
     for node in wrong:
@@ -253,10 +261,11 @@ def _name(c: Contribution) -> str:
 
 
 def _wrong_local(comparison: Comparison, node: Value, operations: Sequence[str]) -> Cause | None:
-    """Return the mistake that one of `operations`, which made a user of `node`, has a wrong local derivative.
+    """Return a `Cause` which says that one of `operations` has a wrong local derivative, or None.
 
-    The attribute `number` of the mistake is the local derivative that would give `node` the gradient that it has.
-    Return None if `node` has no user with a gradient other than 0 that one of `operations` made.
+    The operation has made a user of `node`. The attribute `number` of the cause is the local derivative that would give
+    `node` the gradient that it has. The result is None if no user with a gradient other than 0 was made by one of
+    `operations`. `comparison` has the contributions of all users.
     """
     sent = comparison.received[node]
     users = [c for c in sent if _name(c) in operations and c.upstream]

@@ -1,4 +1,7 @@
-"""Read the graph of somebody's own `Value` class, and make a graph of ours with the same data and gradients."""
+"""Read the graph of somebody's own `Value` class, and make a graph of this package's `Value`s with the same numbers.
+
+The new graph has the same data, and the gradients that somebody's class has computed.
+"""
 
 from __future__ import annotations
 

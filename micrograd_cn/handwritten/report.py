@@ -69,7 +69,7 @@ def compare_gradients(root: GraphNode) -> None:
 
 
 def difference(comparison: Comparison) -> str:
-    """Return the message about the first gradient that differs from the chain rule's, in at most twelve lines.
+    """Return the message about the first wrong gradient that `comparison` found, in at most twelve lines.
 
     >>> x = Value(3, "x")
     >>> y = -x
@@ -104,7 +104,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def not_compared(comparison: Comparison) -> str:
-    """Return the message about a graph in which some gradients cannot be compared, while all others are correct.
+    """Return the message for a `comparison` that found no wrong gradient, but could not compare all gradients.
 
     >>> from micrograd_cn.handwritten import Opaque
     >>> own = Opaque("own", 2.0, 1)

@@ -101,7 +101,7 @@ def check_partial(op: Any, slot: int, found: object) -> None:
 
 
 def check_operand_count(op: Any, count: int) -> None:
-    """Raise TypeError if an operation does not take `count` operands.
+    """Raise TypeError if the operation `op` does not take `count` operands.
 
     >>> from micrograd_cn import exp
     >>> exp(1, 2)
@@ -143,7 +143,7 @@ def _operands(count: str) -> str:
 
 
 def _in_words(arities: Sequence[int]) -> str:
-    """Return in words how many operands an operation takes.
+    """Return in words how many operands an operation takes, where `arities` has the possible counts.
 
     >>> _in_words((3,)), _in_words((2, 4)), _in_words(range(2, 9)), _in_words(range(1, sys.maxsize))
     ('3', '2 or 4', '2 to 8', 'at least 1')

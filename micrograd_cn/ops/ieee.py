@@ -171,7 +171,7 @@ def minimum(a: float, b: float) -> float:
 
 
 def sum(*xs: float) -> float:  # noqa: A001 -- the field's name
-    """Return the correctly rounded sum, which does not depend on the order of the terms."""
+    """Return the correctly rounded sum of all xs, which does not depend on their order."""
     try:
         return math.fsum(xs)
     except (OverflowError, ValueError):  # an intermediate sum overflowed, or there is inf - inf
@@ -202,7 +202,7 @@ def take(index: float, *xs: float) -> float:
 
 
 def logsumexp(*xs: float) -> float:
-    """Return log(sum of exp(x_i)).
+    """Return log(sum of exp(x_i)), where the x_i are the arguments xs.
 
     It is computed as m + log(1 + sum of exp(x_i - m)), where m is the largest x_i, and the sum is over the others.
     """

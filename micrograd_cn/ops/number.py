@@ -36,7 +36,7 @@ OPERATORS = (
 
 
 def own_operator(kind: type) -> str:
-    """Return the name of an operator that a class of numbers defines in Python code; "" if it defines none.
+    """Return the name of an operator that `kind`, a class of numbers, defines in Python code; "" if it defines none.
 
     Operators that Python's own modules define, such as those of `Fraction`, do not count.
 

@@ -144,7 +144,8 @@ class Op(Row):
         """Return the result: a float if all operands are numbers, a recorded `Value` if one of them is a `Value`.
 
         If an operand is a numpy array, whose elements may be numbers or `Value`s, return an array with the result for
-        each element.
+        each element. The operands are `args`, unless the operation has a `signature`: this function takes `args` and
+        `options`, and returns the operands.
         """
         if self.signature is None:
             if options:
@@ -243,7 +244,7 @@ class Op(Row):
         return tuple(derivatives)
 
     def local_derivatives(self, y: Any, *operands: Any) -> tuple[Any, ...]:
-        """Return dy/dx for every operand x, or 0.0 for an operand to which no gradient flows. `y` is the result.
+        """Return dy/dx for every x in `operands`, or 0.0 for an operand to which no gradient flows. `y` is the result.
 
         >>> from micrograd_cn import less, mul
         >>> mul.local_derivatives(6.0, 2.0, 3.0), less.local_derivatives(1.0, 2.0, 3.0)
@@ -297,11 +298,12 @@ class Op(Row):
         return type(partial) is Selection
 
     def selection(self, operands: Sequence[Any]) -> list[Callable[[Any], Any] | None]:
-        """Return a list with a function for each operand, which maps the upstream gradient to the operand's gradient.
+        """Return a list of functions, one for each operand: from the upstream gradient to the operand's gradient.
 
-        A function returns the float 0.0 or None if its operand gets no gradient whatever numbers the `Value`s have, for
-        example because a constant condition never selects it. Instead of a function, the list has None for an operand
-        whose partial is not a `Selection`; such an operand gets the partial times the upstream gradient.
+        For an operand whose partial is not a `Selection`, the list has None instead of a function; such an operand gets
+        the partial times the upstream gradient. A function returns the float 0.0 or None if its operand gets no
+        gradient whatever numbers the `Value`s in `operands` have, for example because a constant condition never
+        selects it.
 
         >>> from micrograd_cn import where
         >>> none, chosen, other = where.selection((1.0, 2.0, 3.0))

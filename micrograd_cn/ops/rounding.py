@@ -29,7 +29,7 @@ def subnormal(x: float) -> float:
 
 
 def pow(y: float, a: float, b: float) -> tuple[float, float, float]:  # noqa: A001 -- the row's name
-    """Return the rounding errors of a**b and its derivatives.
+    """Return the rounding errors, in units of 1e-15, of y = a**b and of its two derivatives.
 
     A power is exp(exponent * log(a)), so the exponent magnifies the error of the logarithm.
     """
@@ -42,7 +42,7 @@ def pow(y: float, a: float, b: float) -> tuple[float, float, float]:  # noqa: A0
 
 
 def atan2(angle: float, y: float, x: float) -> tuple[float, float, float]:
-    """Return the rounding errors of atan2(y, x) and its derivatives.
+    """Return the rounding errors, in units of 1e-15, of `angle` = atan2(y, x) and of its two derivatives.
 
     The derivatives divide by the radius hypot(y, x), which may be subnormal.
     """
@@ -51,19 +51,28 @@ def atan2(angle: float, y: float, x: float) -> tuple[float, float, float]:
 
 
 def gelu(y: float, x: float) -> tuple[float, float]:
-    """Return the rounding errors of x * Phi(x) and its derivative, whose terms nearly cancel if x is negative."""
+    """Return the rounding errors, in units of 1e-15, of y = x * Phi(x) and of its derivative.
+
+    Their terms nearly cancel if x is negative. Phi is the normal distribution function.
+    """
     cdf, slope = 0.5 * math.erfc(-SQRT_HALF * x), x * INV_SQRT_2PI * ieee.exp(-0.5 * x * x)
     lost = fabs(x) * subnormal(y)
     return x * x + lost, (1.0 + x * x) * ratio(cdf + fabs(slope), cdf + slope) + lost
 
 
 def silu(y: float, x: float) -> tuple[float, float]:
-    """Return the rounding errors of x * sigmoid(x) and its derivative, whose terms nearly cancel if x is negative."""
+    """Return the rounding errors, in units of 1e-15, of y = x * sigmoid(x) and of its derivative.
+
+    Its terms nearly cancel if x is negative.
+    """
     return 0.0, ratio(ieee.sigmoid(x) + fabs(y), ieee.sigmoid(x) + y * ieee.sigmoid(-x))
 
 
 def dot(y: float, *operands: float) -> tuple[float, ...]:
-    """Return the rounding errors of a sum of products, which may nearly cancel, and 0 for each of its derivatives."""
+    """Return the rounding errors, in units of 1e-15, of y, the sum of products of `operands`, and of its derivatives.
+
+    The products may nearly cancel. The derivatives are exact, so their errors are 0.
+    """
     n = len(operands) // 2
     products = [fabs(x * z) for x, z in zip(operands[:n], operands[n : 2 * n], strict=True)]
     size = inf if inf in products else ieee.sum(*products)
@@ -71,7 +80,7 @@ def dot(y: float, *operands: float) -> tuple[float, ...]:
 
 
 def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
-    """Return the rounding errors of logsumexp and its derivatives.
+    """Return the rounding errors, in units of 1e-15, of y = logsumexp(xs) and of its derivatives.
 
     The largest x and the logarithm that is added to it may nearly cancel.
     """
@@ -81,7 +90,7 @@ def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
 
 
 def lgamma(y: float, x: float) -> tuple[float, float]:
-    """Return the rounding errors of lgamma and its derivative.
+    """Return the rounding errors, in units of 1e-15, of y = lgamma(x) and of its derivative.
 
     If x is negative, each is the difference of two terms, which nearly cancel at a root.
     """
@@ -91,7 +100,7 @@ def lgamma(y: float, x: float) -> tuple[float, float]:
 
 
 def digamma(y: float, x: float) -> tuple[float, float]:
-    """Return the rounding errors of digamma and its derivative.
+    """Return the rounding errors, in units of 1e-15, of y = digamma(x) and of its derivative.
 
     If x is negative, digamma is the difference of two terms, which nearly cancel at a root.
     """
@@ -99,5 +108,8 @@ def digamma(y: float, x: float) -> tuple[float, float]:
 
 
 def erfinv(y: float, x: float) -> tuple[float, float]:
-    """Return the rounding errors of erfinv and of its derivative, an exponential, whose error grows with y**2."""
+    """Return the rounding errors, in units of 1e-15, of y = erfinv(x) and of its derivative.
+
+    The derivative is an exponential, whose error grows with y**2.
+    """
     return 0.0, 2.0 * y * y if math.isfinite(y) else 0.0

@@ -78,7 +78,7 @@ def polynomial(x: float, coefficients: Sequence[float]) -> float:
 
 
 def power(x: float, exponent: int) -> float:
-    """Return x to a positive integer power, as a product of squares."""
+    """Return x**exponent for a positive integer exponent, as a product of squares."""
     if exponent == 1:
         return x
     half = power(x, exponent // 2)
@@ -86,7 +86,10 @@ def power(x: float, exponent: int) -> float:
 
 
 def lgamma_far(x: float, log_x: float, inverse: float) -> float:
-    """Return lgamma(x) for x >= FAR, from log(x) and 1/x. No intermediate result overflows unless lgamma(x) does."""
+    """Return lgamma(x) for x >= FAR, from `log_x`, which is log(x), and `inverse`, which is 1/x.
+
+    No intermediate result overflows unless lgamma(x) does.
+    """
     rest = LOG_SQRT_2PI - 0.5 + polynomial(inverse * inverse, LGAMMA_FAR) * inverse
     return (x - 0.5) * (log_x - 1.0) + rest
 
@@ -97,7 +100,7 @@ def lgamma_near_two(u: float) -> float:
 
 
 def digamma_far(log_x: float, inverse: float) -> float:
-    """Return digamma(x) for x >= FAR, from log(x) and 1/x."""
+    """Return digamma(x) for x >= FAR, from `log_x`, which is log(x), and `inverse`, which is 1/x."""
     square = inverse * inverse
     return log_x - 0.5 * inverse - square * polynomial(square, DIGAMMA_FAR)
 
@@ -201,7 +204,7 @@ def lgamma(x: float) -> float:
 
 
 def digamma(x: float) -> float:
-    """Return the derivative of lgamma: -inf at 0, inf at -0.0, nan at negative integers and -inf."""
+    """Return the derivative of lgamma at x: -inf at 0, inf at -0.0, nan at negative integers and -inf."""
     if x < 0.0:
         rest = fraction(-x)
         mirrored = digamma_near_root(-x) if x > -1.0 else digamma(1.0 - x)

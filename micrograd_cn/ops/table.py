@@ -63,7 +63,7 @@ def _choose(condition: Any, a: Any, b: Any) -> Any:
 
 
 def _contribution_to_larger(g: Any, a: Any, b: Any) -> Any:
-    """Return the part of the upstream gradient g that max(a, b) passes to a: g, half of g at a tie, or 0."""
+    """Return how much of the upstream gradient g max(a, b) passes to a: 0 if a < b, half if a == b, else all of g."""
     return _choose(less(a, b), 0.0, _choose(equal(a, b), 0.5 * g, g))
 
 
@@ -692,7 +692,7 @@ def _logsumexp_formula(xs: Sequence[Any], less_x: Any = None) -> Any:
 
 
 def _logsumexp_without_ties(xs: Sequence[Any], less_x: Any = None) -> Any:
-    """Compute logsumexp(xs), or logsumexp(xs) - less_x, by a formula whose derivatives are right at ties, too.
+    """Return logsumexp(xs), or logsumexp(xs) - less_x, by a formula whose derivatives are right at ties, too.
 
     At a tie, `maximum` divides the gradient among its operands. Here the first of the largest numbers is taken as the
     maximum m, so the derivatives are those of the formula m + log1p(sum of exp(x - m) over all other x). The number m
@@ -1026,10 +1026,11 @@ def mean(xs: Iterable[R | SupportsFloat]) -> R: ...
 @overload
 def mean(xs: Iterable[Operand]) -> Any: ...  # type: ignore[overload-cannot-match]  # as in `Op.__call__`
 def mean(xs: Iterable[Any], *others: Never, **wrong: Never) -> Any:
-    """Return the arithmetic mean of a sequence.
+    """Return the arithmetic mean of the sequence xs.
 
     Raises:
         ValueError: `xs` is empty.
+        TypeError: there are `others` beside the sequence, or options of another library such as `axis`, here `wrong`.
 
     >>> mean([1, 2, 6])
     3.0
@@ -1051,10 +1052,11 @@ def softmax(xs: Iterable[R | SupportsFloat]) -> list[R]: ...
 @overload
 def softmax(xs: Iterable[Operand]) -> list[Any]: ...  # type: ignore[overload-cannot-match]
 def softmax(xs: Iterable[Any], *others: Never, **wrong: Never) -> list[Any]:
-    """Return exp(x_i) / sum_j exp(x_j) for each element of a sequence, without overflow.
+    """Return a list of exp(x_i) / sum_j exp(x_j) for each x_i of a sequence, without overflow.
 
     Raises:
         ValueError: `xs` is empty.
+        TypeError: there are `others` beside the sequence, or options of another library such as `axis`, here `wrong`.
 
     >>> softmax([1000, 1000])
     [0.5, 0.5]
@@ -1077,10 +1079,11 @@ def log_softmax(xs: Iterable[R | SupportsFloat]) -> list[R]: ...
 @overload
 def log_softmax(xs: Iterable[Operand]) -> list[Any]: ...  # type: ignore[overload-cannot-match]
 def log_softmax(xs: Iterable[Any], *others: Never, **wrong: Never) -> list[Any]:
-    """Return x_i - logsumexp(xs) for each element of a sequence, without overflow, and accurately near 0 too.
+    """Return a list of x_i - logsumexp(xs) for each x_i of a sequence, without overflow, and accurately near 0 too.
 
     Raises:
         ValueError: `xs` is empty.
+        TypeError: there are `others` beside the sequence, or options of another library such as `axis`, here `wrong`.
 
     >>> log_softmax([1000, 0])
     [0.0, -1000.0]

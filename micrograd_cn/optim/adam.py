@@ -110,7 +110,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay: p -= lr * weight_decay * p, then Adam's step (Loshchilov & Hutter 2019).
 
-    The arguments and errors are those of `Adam`. `weight_decay` is 0.01 by default, and is not added to the gradient.
+    The arguments and errors are those of `Adam`, but `weight_decay` is 0.01 by default. It is not added to the
+    gradient.
 
     >>> p = Value(1.0)
     >>> AdamW([p], lr=0.1).step(); round(p.data, 6)

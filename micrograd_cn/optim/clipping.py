@@ -24,15 +24,14 @@ INSTEAD = {
 def clip_grad_norm(parameters: Iterable[Value], max_norm: float, **wrong: Never) -> float:
     """Scale the gradients of `parameters` down if their Euclidean norm is larger than `max_norm`.
 
-    Return the norm that the gradients had before.
-
-    As in PyTorch, the gradients are multiplied by max_norm / (norm + 1e-6) if that is less than 1. Parameters whose
-    `grad` is None are left alone.
+    Return the norm that the gradients had before this. As in PyTorch, the gradients are multiplied by max_norm / (norm
+    + 1e-6) if that is less than 1. Parameters whose `grad` is None are left alone.
 
     Raises:
         ValueError: `max_norm` is negative or nan; there are no parameters, or one of them is a computed node; or the
             norm of the gradients is inf or nan, so no factor makes it `max_norm`.
-        TypeError: `parameters` is not a sequence of `Value`s, or `max_norm` is not a number.
+        TypeError: `parameters` is not a sequence of `Value`s, `max_norm` is not a number, or an option of another
+            library is passed, as one of `wrong`.
 
     >>> p = Value(0.0)
     >>> p.grad = 10.0

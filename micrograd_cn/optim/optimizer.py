@@ -149,10 +149,10 @@ class Optimizer:
     parameter; `nonnegative`, the names of those among them that are never negative; and `options`, the names of the
     attributes that `state_dict` saves.
 
-    A parameter has no gradient if its `grad` is None or its `requires_grad` is False. `step` leaves such a parameter
-    alone: its data (which weight decay would shrink), its state and the count of its steps. A gradient of 0.0 is a
+    A parameter has no gradient if its `grad` is None or its `requires_grad` is False. `step` does not change such a
+    parameter, not even by weight decay. Its state and the count of its steps stay the same, too. A gradient of 0.0 is a
     gradient like any other: weight decay shrinks the parameter, and momentum moves it. `zero_grad` sets 0.0, so a
-    parameter that the loss does not depend on is still decayed. To leave such parameters alone, as PyTorch does by
+    parameter that the loss does not depend on is still decayed. If such parameters should not change, as is PyTorch's
     default, call `zero_grad(set_to_none=True)`. `backward` then gives a gradient to every parameter that the loss is
     computed from, except where it is detached. This is 0.0 if no gradient flows to it, as to k in `less(k, x)`.
 
@@ -225,7 +225,10 @@ class Optimizer:
     if not TYPE_CHECKING:
 
         def __new__(cls, *args: Any, **options: Any) -> Any:
-            """Raise TypeError for PyTorch's keyword `params`. Python would only say that `parameters` is missing."""
+            """Return a new object. Raise a helpful TypeError for PyTorch's keyword `params` among `options`.
+
+            Python would only say that `parameters` is missing.
+            """
             if "params" in options and not args and not _takes(cls.__init__, "params"):
                 raise TypeError(f"{cls.__name__} has no option params; {INSTEAD['params']}")
             return super().__new__(cls)
@@ -235,8 +238,8 @@ class Optimizer:
 
         Raises:
             TypeError: `parameters` is not a sequence of `Value`s.
-            ValueError: there are no parameters, one of them is a computed node or a computed constant, or one is there
-                twice.
+            ValueError: there are no parameters; or one of them is a computed node or a computed constant; or the same
+                one occurs twice.
         """
         name = type(self).__name__
         found = list_of_parameters(name, parameters)
@@ -418,9 +421,10 @@ maximize=False>
                 self.skipped[i] = self.skipped.get(i, 0) + 1
 
     def _step_with_own_counts(self, states: States) -> None:
-        """Take a step. While `update` changes a parameter, `steps` is the count of the steps that have changed it.
+        """Take a step with `states`, in which `steps` is another number for each parameter while `update` changes it.
 
-        This count differs between parameters, because earlier steps have left some of them alone.
+        It is the count of the steps that have changed this parameter. The counts differ, because earlier steps have
+        left some parameters alone. `states` has the state of each parameter.
         """
         total = self.steps
         try:
@@ -629,9 +633,10 @@ def at_least_0(name: str, x: float) -> float:
 
 
 def refuse_misspelt_options(optimizer: Optimizer) -> None:
-    """Raise AttributeError if an optimiser of this package has an attribute that is spelt like one of its options.
+    """Raise AttributeError if the user has set an attribute of `optimizer` that is spelt nearly like an option.
 
-    Such an assignment has no effect. Other attributes of the user's are allowed.
+    Such an assignment has no effect. Other attributes that the user has set are allowed, and so is any attribute of an
+    optimiser whose class is a user's.
 
     >>> from micrograd_cn.optim import SGD
     >>> optimizer = SGD([Value(1)])

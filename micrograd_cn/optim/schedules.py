@@ -42,7 +42,10 @@ class _Schedule:
         step = Absent(f"write {SET_RATE} before each optimizer.step()")
 
         def __new__(cls, *args: Any, **options: Any) -> Any:
-            """Raise TypeError for an option that the class does not have, such as `T_max` of PyTorch's schedules."""
+            """Return a new object. Raise TypeError for `options` that the class does not have, such as `T_max`.
+
+            PyTorch's schedules have an option of this name.
+            """
             known: Collection[str] = [field.name for field in fields(cls)]
             if any(name not in known for name in options):
                 # An __init__ that is wrapped may take options that the function inside does not have

@@ -70,7 +70,10 @@ class SGD(Optimizer):
             raise ValueError(f"SGD: nesterov needs a dampening of 0, got {dampening!r}")
 
     def step(self, closure: None = None) -> None:
-        """Change every parameter, except those whose `grad` is None and those that require no gradient."""
+        """Change every parameter, except those whose `grad` is None and those that require no gradient.
+
+        `closure` is a PyTorch option. If you set it, an error says what to write instead.
+        """
         if closure is not None:
             refuse_closure()
         if self.momentum or self.weight_decay or self.maximize or getattr(self.update, "__func__", None) is not _UPDATE:

@@ -23,12 +23,12 @@ Members: TypeAlias = Callable[[Any], Iterable[tuple[Any, Any]]]
 
 
 def of_leaf(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return (), because a `Value` has no members. The items of a set are left out, because they have no order."""
+    """Return () for x, a `Value` or a set: a `Value` has no members, and the items of a set have no order."""
     return ()
 
 
 def of_sequence(x: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the items of a list or tuple, each with its index."""
+    """Return pairs (index, item) of the list or tuple x."""
     return enumerate(x)
 
 
@@ -55,7 +55,7 @@ def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def elements(x: Any) -> list[Any]:
-    """Return a flat list of the elements of an array.
+    """Return a flat list of the elements of the array x.
 
     The attribute `A1` of an `np.matrix` is a flat array. Its method `ravel` would return a matrix of one row.
     """
@@ -64,7 +64,7 @@ def elements(x: Any) -> list[Any]:
 
 
 def of_module(x: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the attributes in an object's slots and its `__dict__`, without running any code of the object's class."""
+    """Return pairs (name, attribute) for the slots and the `__dict__` of x, without running code of its class."""
     held = getattr(x, "__dict__", None)
     found = [*held.items()] if isinstance(held, dict) else []
     if slots := known_slots[type(x)]:
@@ -79,12 +79,12 @@ def of_module(x: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _of_module_with_items(x: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the items of a module whose class is also a list, tuple, deque or dict, and then its attributes."""
+    """Return the items of x, a module whose class is also a list, tuple, deque or dict, and then its attributes."""
     return [*(_of_mapping(x) if isinstance(x, dict) else enumerate([*x])), *of_module(x)]
 
 
 def of_object(x: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the attributes of an object that is neither a module nor a container.
+    """Return pairs (name, attribute) of x, an object that is neither a module nor a container.
 
     This is a function of its own, so `walk` can tell such an object from a module.
     """
@@ -92,7 +92,7 @@ def of_object(x: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _of_users_array(x: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the elements of an array whose class is a user's, and then its attributes."""
+    """Return the elements of x, an array of a user's class, and then its attributes."""
     return [*_of_array(x), *of_module(x)]
 
 
@@ -100,7 +100,7 @@ OF_ARRAYS = frozenset([_of_array, _of_users_array])
 
 
 def of_hiding(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return (), because no parameters are looked for in an object such as a class or a bound method.
+    """Return () for x, an object such as a class or a bound method, in which no parameters are looked for.
 
     If there are parameters in such an object, `refuse_hidden` raises an error.
     """
@@ -207,7 +207,7 @@ def walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[str
 
 
 def descends_always(x: object) -> bool:
-    """Return True. Pass this function to `walk`, as `descends`, to go into every object."""
+    """Return True for any x. Pass this function to `walk`, as `descends`, to go into every object."""
     return True
 
 

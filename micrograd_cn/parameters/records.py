@@ -196,9 +196,9 @@ def watch_arrays(model: Model, record: _Record) -> None:
 
 
 def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembered | None:
-    """Return `remembered` with the arrays of models added that a `no_grad()` block has filled.
+    """Add the arrays of models that a `no_grad()` block has filled to `remembered`, and return it.
 
-    If `remembered` is None, return a new `Remembered`, or None if the block has filled none of these arrays.
+    If `remembered` is None, return a new `Remembered` with these arrays, or None if the block has filled none.
 
     Args:
         remembered: the object with the arrays that the block itself has found; None if it has found none.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import `Picture`, which needs the package graphviz, only when it is asked for."""
+        """Import and return `Picture`, which needs the package graphviz, when it is first asked for by this `name`."""
         if name == "Picture":
             from .digraph import Picture
 

@@ -84,7 +84,7 @@ class Animation:
         self.scenes = list(self._scenes(self._flow))
 
     def _scenes(self, flow: Flow) -> Iterator[Scene]:
-        """Yield a scene for the leaves, for each node of the forward pass, and for each edge of the backward pass.
+        """Yield the scenes: one for the leaves of `flow`, one for each computed node, and one for each backward step.
 
         The last scene shows the end of the backward pass, with all gradients. The first scene shows this, too, because
         a viewer that plays no animations may show the first scene.

@@ -158,7 +158,7 @@ class Flow:
         return (node.grad or 0.0) if self.ran else None  # a gradient may be reset to None, as PyTorch does
 
     def passed(self, edge: Edge) -> list[float]:
-        """Return the contributions that the edge has carried at the moment that the picture shows."""
+        """Return the list of contributions that `edge` has carried by the moment that the picture shows."""
         if not self.steps or not self.moment:
             return edge.contributions if self.ran else []
         done = self.moment.edges or 0

@@ -62,8 +62,12 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type h
     ) -> str:
         """Write the picture if the file has the ending of a picture, as "y.svg" has; otherwise write the DOT text.
 
-        Return the path of the file. The arguments are those of graphviz's method, which always writes DOT text. If
-        `skip_existing` is true, a file that exists is left as it is.
+        Return the path of the file. graphviz's method of this name always writes DOT text.
+
+        Args:
+            filename: where to write; by default "Picture.gv".
+            directory: the folder that `filename` is relative to.
+            skip_existing: whether to leave a file that exists as it is.
 
         Raises:
             RenderError: no renderer is installed, or it failed, or it cannot draw this picture as it should look.

@@ -167,10 +167,11 @@ def _is_single(x: object) -> bool:
 
 
 def backward_pass(root: Value, call: str, lang: str) -> BackwardPass:
-    """Return the backward pass from `root`, for pictures of its steps. Messages name the user's `call`.
+    """Return the backward pass from `root`, for pictures of its steps.
 
     Raises:
-        ValueError: `root` is a constant, or a local derivative is not known.
+        ValueError: `root` is a constant, or a local derivative is not known. The message is in the language `lang`, and
+            names `call`, the function that the user called.
     """
     words = WORDS[lang]
     if not root.requires_grad:
@@ -247,7 +248,8 @@ def _box_rows(flow: Flow, box: Box, words: dict[str, str], wrong: Collection[Val
 def _number_rows(node: Value, flow: Flow, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
     """Return the rows with the data and the gradient of `node`.
 
-    A further row has the sum of the contributions to the gradient, if the sum is short or is not the gradient.
+    A further row has the sum of the contributions to the gradient, if the sum is short or is not the gradient. `flow`
+    has the contributions, `words` the texts of one language, and `wrong` the nodes whose gradient is not the sum.
     """
     computed = not flow.moment or node not in flow.moment.unknown
     rows: list[Row] = [pair(words["data"], number(node.data) if computed else "-")]
@@ -275,7 +277,7 @@ def _number_rows(node: Value, flow: Flow, words: dict[str, str], wrong: Collecti
 
 
 def _sum(terms: list[float]) -> str:
-    """Return the text of a sum, such as "1 + (-2)"."""
+    """Return the text of the sum of `terms`, such as "1 + (-2)"."""
     return " + ".join(f"({number(c)})" if c < 0 else number(abs(c)) for c in terms)
 
 
@@ -289,7 +291,11 @@ def _differ(grad: float, total: float, terms: list[float]) -> bool:
 
 
 def _folded_rows(box: Box, flow: Flow, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
-    """Return the rows of a folded box. If the box has one output, they show the data and the gradient of this node."""
+    """Return the rows of the folded `box`. If it has one output, they show the data and the gradient of this node.
+
+    `flow` has the contributions, `words` the texts of one language, and `wrong` the nodes whose gradient is not their
+    sum.
+    """
     rows: list[Row] = [title(str(box.group))]
     if box.output is not None:
         rows += _number_rows(box.output, flow, words, wrong)
@@ -364,13 +370,16 @@ def _edge_look(edge: Edge, flow: Flow, words: dict[str, str]) -> dict[str, str]:
 
 
 def _edge_colour(edge: Edge, passed: list[float]) -> str:
-    """Return the colour of an edge that has carried the contributions `passed`."""
+    """Return the colour of `edge` at a moment at which it has carried the contributions `passed`."""
     several = len(edge.contributions) > 1
     return QUIET if several or passed[0] != passed[0] or passed[0] == 0.0 else _sign(passed[0])
 
 
 def _edge_rows(flow: Flow, edge: Edge, words: dict[str, str]) -> list[Text]:
-    """Return the texts of an edge: its local derivative, and its contribution once the edge has carried it."""
+    """Return the texts of `edge`: its local derivative, and its contribution once the edge has carried it.
+
+    `flow` has the moment that the picture shows, and `words` the texts of one language.
+    """
     few, some = len(flow.boxes) <= FULL_LABELS, len(flow.boxes) <= SOME_LABELS
     several = len(edge.contributions) > 1
     passed = flow.passed(edge)

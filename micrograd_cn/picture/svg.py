@@ -45,7 +45,10 @@ def fitted(svg: str, lang: str) -> str:
 
 
 def _tied(group: re.Match[str]) -> str:
-    """Return the SVG text of a box or an edge, with each text in it anchored to the frame of the box or label."""
+    """Return the SVG text of a box or an edge, with each text in it anchored to the frame of the box or label.
+
+    `group` is the match of a regular expression: the SVG group of a box or an edge, and its class, "node" or "edge".
+    """
     text, in_box = group[0], group[1] == "node"
     frames = [
         [float(x) for x in re.findall(r"(-?[\d.]+),-?[\d.]+", points)]
