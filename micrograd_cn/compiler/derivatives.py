@@ -51,9 +51,10 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
         return Structure, (*self, self.shape, self.constant)
 
     def scattered(self, flat: FlatNumbers, n: int, numpy: Any, out: Any) -> Any:
-        """Return the whole matrix of derivatives, including zeros, for each of n rows.
+        """Return the whole matrix, including zeros, for each of n rows of samples.
 
-        `flat` has the entries that can be nonzero. `numpy` and `out` are as for `CompiledDerivative.shaped`.
+        `flat` has the entries at the positions of this structure, row after row. `numpy` and `out` are as for
+        `CompiledDerivative.shaped`.
         """
         (rows, columns), (height, width) = self, self.shape
         count, size = self.entries, height * width
@@ -77,7 +78,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
 
     @cached_property
     def _places(self) -> array[int]:
-        """The place of each stored entry in the dense matrix, counted row after row."""
+        """The index of each entry in the whole matrix if this is stored row after row."""
         (rows, columns), width = self, self.shape[1]
         return array("q", [i * width + j for i, j in zip(rows, columns, strict=True)])
 
@@ -123,7 +124,7 @@ def with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, floa
 
 
 def entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool, gated: bool) -> Sparse:
-    """Return the entries of a derivative of some nodes that can be nonzero, and their positions.
+    """Return those entries of a derivative of `outputs` that can be nonzero, and their positions.
 
     The arguments are those of `Program.derivative`. If `gated` is not set, an entry may be nan where it should be a
     number.

@@ -13,9 +13,9 @@ from .report import collected_noise, raise_or_warn_of
 def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> Callable[[], None]:
     """Return a test that checks the gradient of `f` at points that Hypothesis draws.
 
-    The points are numpy arrays. To check a PyTorch or jax function, let the strategy convert the arrays by `map`,
-    for example `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code that reproduces the failure.
-    The test may also stand in the body of a class of pytest or of a `unittest.TestCase`.
+    The points are numpy arrays. To check a PyTorch or jax function, let the strategy convert the arrays by `map`, for
+    example `points((2, 3)).map(torch.from_numpy)`. The message of a failure has code that reproduces the failure. The
+    test may also stand in the body of a class of pytest or of a `unittest.TestCase`.
 
     At some points, rounding may hide derivatives, as where a softmax is saturated. The test warns of that, or raises
     `TooNoisy`, only if it happens at more than half of the points.
@@ -24,8 +24,9 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
         f: the function whose gradient is checked.
         arguments: for each argument of `f`, one of three things. A Hypothesis strategy, such as `points((2, 3))`, draws
             the argument. A tuple of ints is a shape; it stands for arrays of doubles whose elements are near neither 0
-            nor each other. Anything else is given to `f` as it is, at all points. The docstring of `gradcheck` says
-            which of these arguments are differentiated by; `static=` names others that are constants.
+            nor each other. Any other object is passed to `f` unchanged, at all points. The docstring of `gradcheck`
+            says which arguments the function is differentiated with respect to; `static=` names arguments that are
+            constants.
         examples: how many points are drawn.
         how: keyword arguments that are passed on to `gradcheck`, such as `vjp=`, `rtol=`, `order=`.
 
@@ -62,7 +63,8 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
     def run(*of_test_case: Any) -> None:
         """Check the gradient at points that Hypothesis draws.
 
-        A test in the body of a class is called with an instance of this class as `of_test_case`, and does not need it.
+        `of_test_case` is not used. It has the instance if the test is in the body of a class, since it is a method
+        then.
         """
         nonlocal points_checked
         points_checked = 0

@@ -156,7 +156,7 @@ def _checked_row(program: Program, guards: CompiledGuards, name: str, numbers: N
 
 
 def _refuse_broken(program: Program, guards: CompiledGuards, name: str, data: Numbers, n: int) -> None:
-    """Raise `GuardError` if a guard is broken in one of `n` rows: the function `name` takes another branch for it.
+    """Raise `GuardError` if a guard is broken in one of `n` rows: the function `name` takes another branch.
 
     `data` has the numbers of the rows, which are inputs of `program`.
     """

@@ -59,11 +59,11 @@ class Traced(Value):
 
         @property
         def __class__(self) -> Any:
-            """The class. The hooks are told if code outside this package asks for it, as `isinstance(x, float)` does.
+            """The class of the value. A hook is called if code outside this package asks for the class.
 
-            `isinstance` asks for it if the answer is no. So do `case float()`, `functools.singledispatch` and
-            `isinstance(x, numbers.Number)`. numpy's functions often ask for the class of a result, which changes
-            nothing. But a function such as `np.isscalar` asks on behalf of the user's code.
+            `isinstance(x, float)` asks for the class if `type(x)` is no float. So do `case float()`,
+            `functools.singledispatch` and `isinstance(x, numbers.Number)`. numpy's functions often ask for the class of
+            a result, which changes nothing. But a function such as `np.isscalar` asks on behalf of the user's code.
             """
             caller = sys._getframe(1)
             if caller.f_code.co_filename == ABC_FILE and caller.f_back:

@@ -17,7 +17,7 @@ class Writer(Protocol):
 
 
 class Operand:
-    """An operand of LLVM instructions in a function that is being written. Its text is its name.
+    """An operand of LLVM instructions in a function that is being written. `str` of it is its name.
 
     Args:
         f: the function that is being written.

@@ -1,9 +1,9 @@
 """Group a program's live instructions into layers, and the instructions of a layer into ranks.
 
 An instruction is live if a wanted value depends on it. A long sum is a sum that a loop computes: it has at least
-MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such sum has the same right factors. If
-the sum is in lanes, `_can_be_loop` requires more of its factors. A gather loads one of its operands, by an index that
-is known at run time.
+MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such sum has the same right factors. If the
+sum is in lanes, its right factors must be in lanes, too, and either all or none of its left factors. A gather loads one
+of its operands, by an index that is known at run time.
 
 The layer of an instruction is the largest count of long sums and gathers of the same phase on a path to an operand of
 the instruction. In a layer, the long sums are computed after the straight-line code and the maps, and the gathers come

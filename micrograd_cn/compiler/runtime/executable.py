@@ -574,7 +574,7 @@ class CompiledGraph:
                 self._executables[*key, True] = self._chosen[key] = native
 
     def _seconds(self, executable: Executable) -> float:
-        """Return the seconds that an executable takes for copies of the recorded row: the least of TRIALS runs."""
+        """Return how many seconds an executable takes for copies of the recorded row, in the fastest of TRIALS runs."""
         n = 2 * executable.lanes if executable.lanes > 1 else 1
         data = array("d", [x._data for x in self.graph.inputs]) * n
         out, best = Memory(n * executable.outputs), inf

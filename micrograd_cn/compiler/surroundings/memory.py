@@ -30,7 +30,7 @@ def plain_array(x: Any) -> Any:
 
 
 def bytes_if_any(x: memoryview) -> bytes | None:
-    """Return the bytes of `x`, or None if it was released."""
+    """Return the bytes of the memoryview `x`, or None if it was released."""
     try:
         return x.tobytes()
     except ValueError:
@@ -38,7 +38,7 @@ def bytes_if_any(x: memoryview) -> bytes | None:
 
 
 def shown_by(x: memoryview) -> Any:
-    """Return the object whose memory `x` shows, or None if it was released."""
+    """Return the object whose memory the memoryview `x` refers to; None if `x` was released."""
     try:
         return x.obj
     except ValueError:
@@ -48,7 +48,7 @@ def shown_by(x: memoryview) -> Any:
 def is_array(x: Any) -> bool:
     """Return whether `x` is a small bytearray, `array.array`, numpy array of plain numbers, or ctypes object.
 
-    A numpy array that cannot be written to counts, too, since it may show another array, which can.
+    A read-only numpy array counts, too, since it may share the memory of an array that can be written to.
     """
     if issubclass(type(x), CTYPES):
         return sizeof(x) <= 8 * MAX_NUMBERS

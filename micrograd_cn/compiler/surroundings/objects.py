@@ -295,7 +295,7 @@ def is_generator(x: Any) -> bool:
 
 
 def generator_state(x: Any) -> str:
-    """Return a text that says in which state a generator of random numbers is; "" if it has no state."""
+    """Return the state of a random number generator as text; "" if it has no state."""
     if issubclass(type(x), random.SystemRandom):
         return ""
     if issubclass(type(x), random.Random):

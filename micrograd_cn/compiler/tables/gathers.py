@@ -25,11 +25,11 @@ def gather(machine: Machine, opcode: str) -> Function:
 
     A gather loads the operand that its index selects. Its operands are row values, which depend on the row, or scalars.
 
-    The kernel's table, with offsets in bytes (see the module `sums`): the count of groups of gathers. The gathers of a
-    group have the same index, and the same count of operands. Then, for each group: the offset of the index, the count
-    of operands, and the count of results. Then, for each result of the group: its offset, the distance in bytes from
-    one lane of an operand to the next lane, which is 0 if the operands are scalars, and the address of a table with the
-    offsets of the operands and of a nan.
+    The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of groups of gathers.
+    The gathers of a group have the same index, and the same count of operands. Then, for each group: the offset of the
+    index, the count of operands, and the count of results. Then, for each result of the group: its offset, the distance
+    in bytes from one lane of an operand to the next lane, which is 0 if the operands are scalars, and the address of a
+    table with the offsets of the operands and of a nan.
     """
     f = Kernel(KERNEL_PREFIX + "gather")
     lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
@@ -70,10 +70,10 @@ def scatter(machine: Machine, opcode: str) -> Function:
     For each row, the kernel adds a value to the total that the index selects. A total is a sum over the rows of a
     batch.
 
-    The kernel's table, with offsets in bytes (see the module `sums`): the count of groups of scatters. The scatters of
-    a group have the same index, and the same count of totals. Then, for each group: the offset of the index, the count
-    of totals, and the count of scatters. Then, for each scatter: the offset of the value, and the offset of the first
-    total.
+    The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of groups of scatters.
+    The scatters of a group have the same index, and the same count of totals. Then, for each group: the offset of the
+    index, the count of totals, and the count of scatters. Then, for each scatter: the offset of the value, and the
+    offset of the first total.
     """
     f = Kernel(KERNEL_PREFIX + "scatter")
     lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)

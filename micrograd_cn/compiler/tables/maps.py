@@ -62,8 +62,8 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
     "sum" or "dot", the kernel has no loop over the products of a sum. The pattern and the table then have a slot for
     each factor of these products, pair by pair.
 
-    The kernel's table, with offsets in bytes (see the module `sums`): the count of vectors of results, the offset of
-    the first result, and a word for each operand slot.
+    The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of vectors of results,
+    the offset of the first result, and a word for each operand slot.
     """
 
     def make(machine: Machine, _: str) -> Function:
@@ -85,13 +85,14 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
 
 
 def gathered_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of maps of sums whose factors are anywhere in memory, and are loaded one by one.
+    """Write the kernel for maps whose instructions are sums of factors anywhere in memory, loaded one by one.
 
-    All sums of a map have the same count of products. They start from -0.0, not from a value in memory.
+    A map is a list of instructions of one opcode, computed as vectors. All sums of a map have the same count of
+    products. They start from -0.0, not from a value in memory.
 
-    The kernel's table, with offsets in bytes (see the module `sums`): the count of vectors of results, the offset of
-    the first result, and the count of products in each sum. Then, for each vector of results, and for each product: the
-    offsets of the left factors, one for each lane, and then those of the right factors.
+    The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of vectors of results,
+    the offset of the first result, and the count of products in each sum. Then, for each vector of results, and for
+    each product: the offsets of the left factors, one for each lane, and then those of the right factors.
     """
     simd = machine.simd
     f = Kernel(kernel_name("gathered_sums", opcode))

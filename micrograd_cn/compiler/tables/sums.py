@@ -128,13 +128,12 @@ def matrix(machine: Machine, opcode: str) -> Function:
     """Write the kernel that multiplies a matrix of scalars by a list of row values.
 
     A row value depends on the row of the batch, and a scalar does not. Each row of the matrix has the left factors of
-    one sum. The start code says what the sums start from, see
-    `start_code`.
+    one sum. The start code says what the sums start from, see `start_code`.
 
-    The kernel's table, with offsets in bytes: the count of products in each sum, the distance in bytes from one scalar
-    of a row of the matrix to the next, the count of tiles, the start code, and the offsets of the row values. Then, for
-    each tile: the address of its function, and the count of its sums. Then, for each sum of the tile: the offset of the
-    result, and the offset of the first scalar in the sum's row of the matrix.
+    The kernel's table has these words, with offsets in bytes: the count of products in each sum, the distance in bytes
+    from one scalar of a row of the matrix to the next, the count of tiles, the start code, and the offsets of the row
+    values. Then, for each tile: the address of its function, and the count of its sums. Then, for each sum of the tile:
+    the offset of the result, and the offset of the first scalar in the sum's row of the matrix.
     """
     f = Kernel(kernel_name("matrix", opcode))
     depth, step, count, begin = (f.table[k] for k in range(4))
@@ -225,8 +224,8 @@ def sum_of_pairs(
 def inner(machine: Machine, opcode: str) -> Function:
     """Write the kernel of inner products of row values, which depend on the row.
 
-    The kernel's table, with offsets in bytes: the count of sums and the start code. Then, for each sum: the offset of
-    the result, the count of products, and the offsets of the factors of these products, pair by pair.
+    The kernel's table has these words, with offsets in bytes: the count of sums and the start code. Then, for each sum:
+    the offset of the result, the count of products, and the offsets of the factors of these products, pair by pair.
     """
     f = Kernel(kernel_name("inner", opcode))
     first = f.table[1]
@@ -264,11 +263,11 @@ def outer(machine: Machine, opcode: str) -> Function:
     list of left factors, one for each row of the matrix, by a list of right factors, one for each column. "Rows" and
     "columns" below are those of the matrix. A tile is a part of the matrix that is computed in vector registers.
 
-    The kernel's table, with offsets in bytes: the count of outer products, the count of rows, the count of columns
-    rounded up to whole SIMD vectors, the offset of the first total, the address of the function for a full tile, and
-    the address of the function for the last tile, which may have fewer rows. Then for each outer product, the offsets
-    of its left factors. Then for each outer product, the offsets of its right factors, with the last offset repeated up
-    to whole SIMD vectors.
+    The kernel's table has these words, with offsets in bytes: the count of outer products, the count of rows, the count
+    of columns rounded up to whole SIMD vectors, the offset of the first total, the address of the function for a full
+    tile, and the address of the function for the last tile, which may have fewer rows. Then for each outer product, the
+    offsets of its left factors. Then for each outer product, the offsets of its right factors, with the last offset
+    repeated up to whole SIMD vectors.
     """
     f = Kernel(KERNEL_PREFIX + "outer")
     size = rows_per_tile(machine)
@@ -354,8 +353,8 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 
     A row value depends on the row, and a total is a sum over the rows of a batch.
 
-    The kernel's table, with offsets in bytes: the count of totals rounded up to whole SIMD vectors, and the offset of
-    the first total. Then, for each total: the offsets of its two factors.
+    The kernel's table has these words, with offsets in bytes: the count of totals rounded up to whole SIMD vectors, and
+    the offset of the first total. Then, for each total: the offsets of its two factors.
     """
     f = Kernel(KERNEL_PREFIX + "single_totals")
     simd = machine.simd
@@ -382,8 +381,8 @@ def single_totals(machine: Machine, opcode: str) -> Function:
 def broadcast(machine: Machine, opcode: str) -> Function:
     """Write the kernel that copies scalars, each to all lanes of a vector in each block of a panel.
 
-    The kernel's table, with offsets in bytes: the count of scalars. Then, for each scalar: the offset of its vector in
-    a block, and the offset of the scalar.
+    The kernel's table has these words, with offsets in bytes: the count of scalars. Then, for each scalar: the offset
+    of its vector in a block, and the offset of the scalar.
     """
     f = Kernel(KERNEL_PREFIX + "broadcast")
     lanes = Lanes(f, machine.width, machine.fma)
@@ -406,9 +405,9 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     The left factors of each sum are a row of the matrix, so they are contiguous. The right factors of all sums are the
     list, which is contiguous, too. The lanes of a vector hold several products of one sum.
 
-    The kernel's table, with offsets in bytes: the count of sums rounded up to whole SIMD vectors, the count of products
-    in each sum, the offset of the first right factor, and the offset of the first result. Then, for each sum: the
-    offset of its first left factor.
+    The kernel's table has these words, with offsets in bytes: the count of sums rounded up to whole SIMD vectors, the
+    count of products in each sum, the offset of the first right factor, and the offset of the first result. Then, for
+    each sum: the offset of its first left factor.
     """
     f = Kernel(kernel_name("row_sums", opcode))
     simd = machine.simd
@@ -461,9 +460,9 @@ def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Functio
     left factors of all sums are contiguous, for each k. The right factors of all sums are the list. The results are
     contiguous, too. The lanes of a vector hold several sums. Each sum starts from the value in the place of its result.
 
-    The kernel's table, with offsets in bytes: the count of groups. Then, for each group: the count of sums rounded up
-    to whole SIMD vectors, the count of products in each sum, and the offset of the first result. Then, for each k: the
-    offset of the first sum's k-th left factor, and the offset of the k-th right factor.
+    The kernel's table has these words, with offsets in bytes: the count of groups. Then, for each group: the count of
+    sums rounded up to whole SIMD vectors, the count of products in each sum, and the offset of the first result. Then,
+    for each k: the offset of the first sum's k-th left factor, and the offset of the k-th right factor.
 
     Args:
         machine: the machine that the kernel is for.
@@ -517,8 +516,8 @@ def list_totals(machine: Machine, opcode: str) -> Function:
 def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function:
     """Write a kernel of scalar sums whose factors may be anywhere among the scalars in memory.
 
-    The kernel's table, with offsets in bytes: the count of sums. Then, for each sum: the offset of the result, the
-    count of products, and the offsets of the factors of these products, pair by pair.
+    The kernel's table has these words, with offsets in bytes: the count of sums. Then, for each sum: the offset of the
+    result, the count of products, and the offsets of the factors of these products, pair by pair.
 
     Args:
         machine: the machine that the kernel is for.
@@ -555,8 +554,8 @@ def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function
 def copy(machine: Machine, opcode: str) -> Function:
     """Write the kernel that copies scalars to contiguous places in memory.
 
-    The kernel's table, with offsets in bytes: the count of scalars, the offset of the first of these places, and the
-    offset of each scalar.
+    The kernel's table has these words, with offsets in bytes: the count of scalars, the offset of the first of these
+    places, and the offset of each scalar.
     """
     f = Kernel(KERNEL_PREFIX + "copy")
     to, places = f.scalars.bytes(f.table[1]), f.table + 2

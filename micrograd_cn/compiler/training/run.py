@@ -333,10 +333,10 @@ class TrainingRun:
         return self._state
 
     def _refuse_other_threads(self, state: TrainingState) -> None:
-        """Raise ValueError if another thread is training one of the parameters, or with the same optimiser.
+        """Raise ValueError if another thread trains one of the parameters, or trains with the same optimiser.
 
-        That thread works on a copy of the parameters, and will write the copy back, so the result of this thread would
-        be lost. No error is raised while the other thread runs a callback, since it has no copy then.
+        The other thread works on a copy of the parameters, and will write the copy back, so the result of this thread
+        would be lost. No error is raised while the other thread runs a callback, since it has no copy then.
         """
         here_and_now = os.getpid(), get_ident()
         for run, (process, thread) in [*_runs.items()]:
@@ -445,11 +445,11 @@ class TrainingRun:
             call.renew(largest.address, call.runner.compiled in self._merged)
 
     def _use_gates(self) -> bool:
-        """From now on, compute gradients by code with gates, and return True.
+        """Switch to code with gates for all gradients, and return True.
 
         Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite. If
-        there are merged programs, which compute all branches, return False, and change nothing: the caller tries first
-        without these programs.
+        there are merged programs, which compute all branches, change nothing, and return False: the caller then drops
+        these programs first, since they may be the reason for a nan.
         """
         if self._merged:
             return False

@@ -371,8 +371,8 @@ def _fill_caches(optimizer: Optimizer, lr: float) -> None:
 def _gives_its_numbers(optimizer: Optimizer, lr: float, formula: FormulaSteps) -> bool:
     """Return whether the formula of an optimiser's update, `formula`, gives the results of the update itself.
 
-    Both are computed for a few example numbers, and compared except for rounding. They differ if the update treats
-    floats in another way than the terms with which it was traced, for example because it asks `isinstance(p.grad,
+    Both are computed for a few example numbers, and must be equal up to rounding. They differ if the update treats
+    floats in another way than the symbols with which it was traced, for example because it asks `isinstance(p.grad,
     float)`.
     """
     for numbers in _examples(lr, optimizer.state_names):

@@ -186,7 +186,7 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:
-    """For each finite output and each element of the point, compare the derivative with a numerical one."""
+    """Return a comparison with a numerical derivative for each finite output and each element of the point."""
     jobs, arguments = [], []
     for j in np.flatnonzero(problem.finite_outputs).tolist():
         u = problem.unit_cotangent(j)

@@ -372,10 +372,12 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
 
 
 def _is_unresolved(phi: DirectionalFunction, numeric: float) -> bool:
-    """Return whether `phi` changes as much between neighbouring numbers as over far larger steps, and not by rounding.
+    """Return whether the features of `phi` are so narrow that even neighbouring numbers skip them.
 
-    A sawtooth is an example, at points so large that a tooth is hardly wider than the distance of neighbouring numbers.
-    Then nothing tells how steep the sawtooth is between its jumps. `numeric` is the slope of `phi` over larger steps.
+    It does if `phi` changes as much between neighbouring numbers as over far larger steps, and by more than rounding.
+    An example is a sawtooth, at points so large that a tooth is hardly wider than the distance of neighbouring numbers.
+    Then the values do not tell how steep the sawtooth is between its jumps. `numeric` is the slope of `phi` over larger
+    steps.
     """
     problem = phi.problem
     rounding = max(phi.rounding, phi.rounding_beside_largest)

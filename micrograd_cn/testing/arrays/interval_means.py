@@ -82,10 +82,10 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
 def _jumps(rest: Vector, rounding: float) -> Vector:
     """Return the part of `rest` that consists of single jumps between neighbouring points.
 
-    If a derivative is wrong, the change of the function less the integral of the derivative grows from point to point.
-    If two kinks lie between neighbouring points, no point shows the slope between the kinks, so this difference jumps
-    there, and does not grow elsewhere. A jump differs from the median change by far more than most changes do, and by
-    more than `rounding` of the values explains.
+    `rest` has a number for each point: the change of the function up to the point, less the integral of its derivative.
+    If the derivative is wrong, this difference grows from point to point. If two kinks lie between neighbouring points,
+    no point shows the slope between the kinks, so the difference jumps there, and does not grow elsewhere. A jump
+    differs from the median change by far more than most changes do, and by more than `rounding` of the values explains.
     """
     changes = np.diff(rest)
     off = changes - np.median(changes)

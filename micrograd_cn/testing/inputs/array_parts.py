@@ -76,10 +76,10 @@ def is_complex(x: Any) -> bool:
 def split_like(tree: Any, model: Any) -> list[Any] | None:
     """Return a list of the parts of `tree`, which is a derivative with respect to the complex or sparse array `model`.
 
-    If `model` is complex, the parts are the real and the imaginary part of `tree`; a real `tree` will do, too. If
-    `model` is a sparse matrix, the only part is the array of the derivatives with respect to the entries that `model`
-    stores. Then `tree` is either this array, or a matrix of the shape of `model`, from which these derivatives are
-    taken. None is returned if `tree` has another form, or if `model` is neither complex nor sparse.
+    If `model` is complex, the parts are the real and the imaginary part of `tree`; `tree` may also be real. If `model`
+    is a sparse matrix, the only part is the array of the derivatives with respect to the entries that `model` stores.
+    Then `tree` is either this array, or a matrix of the shape of `model`, from which these derivatives are taken. None
+    is returned if `tree` has another form, or if `model` is neither complex nor sparse.
     """
     if is_sparse(model):
         return _entries_like(tree, model)
@@ -123,7 +123,10 @@ def _complex_parts(x: Any) -> Parts:
 
 
 def _keep_parts(made: Any, found: list[Any]) -> None:
-    """Store in the tensor `made` the parts `found` that it was made from; PyTorch differentiates by these parts."""
+    """Store in the tensor `made` the parts `found` that it was made from.
+
+    PyTorch differentiates with respect to these parts.
+    """
     if not made.is_inference():  # such a tensor counts no versions, and nothing is differentiated by it
         setattr(made, KEPT, (found, made._version))
 

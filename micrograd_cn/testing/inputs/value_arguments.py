@@ -1,4 +1,6 @@
-"""Choose the numbers by which a function of `Value`s is differentiated, and call it with `Value`s in their place.
+"""Choose the variables of a function of `Value`s: the numbers to differentiate with respect to.
+
+The function is then called with `Value`s in the place of these numbers.
 
 The function gets everything else as it is, such as the booleans, texts and masks by which it chooses what to compute. A
 whole number may be either: a number like any other, or a count, an index or a flag. The function itself shows which it
@@ -66,13 +68,13 @@ class Part:
 
 
 class Variable(NamedTuple):
-    """A number by which a function is differentiated.
+    """A number that a function is differentiated with respect to.
 
     Attributes:
         name: where it is, such as "p['w'][0]" or "parameters['w']".
         number: the number at the point that is checked.
-        part: the index, in `Binding.parts`, of the item of the arguments that holds the number; None for a parameter
-            of a `Module`.
+        part: the index, in `Binding.parts`, of the item of the arguments that holds the number; None for a parameter of
+            a `Module`.
         is_plain: whether the user gave a plain number, and not a `Value`.
     """
 
@@ -176,7 +178,7 @@ class Binding:
 
     @property
     def has_variables(self) -> bool:
-        """Whether there is anything to differentiate by."""
+        """Whether there is any variable to differentiate with respect to."""
         return bool(self.chosen or self.parameters)
 
     @functools.cached_property

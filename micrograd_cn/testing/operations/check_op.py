@@ -143,7 +143,10 @@ def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
 
 
 def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
-    """Return the partials of a gather with respect to the operands `xs`, one of which it picks by the index."""
+    """Return the partials of a gather with respect to the operands `xs`, of which it picks one by the index.
+
+    `y` is the value of the gather.
+    """
     return op.local_derivatives(y, index, *xs)[1:]
 
 

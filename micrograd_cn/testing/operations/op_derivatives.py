@@ -1,7 +1,7 @@
 """Compare an operation's derivatives with numerical ones.
 
-They are compared one by one. If there are many operands, they are compared along one direction, in which all operands
-change. They are also compared where one `Value` is given as several operands.
+The derivatives are compared one by one. If there are many operands, one derivative is compared, along a direction in
+which all operands change. Derivatives are also compared where one `Value` is given as several operands.
 """
 
 from __future__ import annotations
