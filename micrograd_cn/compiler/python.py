@@ -1,9 +1,9 @@
 """Print a recorded graph as a Python function without branches, for libraries that compute with arrays.
 
-The function is written from the operations of the graph. C, in contrast, is written from instructions. Some of the
-libraries differentiate the function that is printed here. Their own derivatives of operations such as `relu` and
-`hypot` are wrong at some points, or differ from those of this package, so the printed function has definitions of these
-operations. An instruction no longer shows whether it belongs to such an operation.
+Some of the libraries differentiate the function that is printed here. Their own derivatives of operations such as
+`relu` and `hypot` are wrong at some points, or differ from those of this package, so the printed function has
+definitions of these operations. Therefore the function is written from the operations of the graph, and not from
+instructions, as C is: an instruction does not show to which operation it belongs.
 """
 
 from __future__ import annotations

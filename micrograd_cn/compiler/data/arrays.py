@@ -28,8 +28,8 @@ INSTEAD = {
 def flat_doubles(x: Any) -> FlatNumbers:
     """Return the numbers of the array `x` as a flat array or buffer of doubles.
 
-    An array of doubles in C's order is not copied, unless it is read-only and numpy is not imported. If it is
-    read-only and not copied, so is the buffer that is returned.
+    An array of doubles in C's order is not copied, unless it is read-only and numpy is not imported. If a read-only
+    array is not copied, the returned buffer is read-only, too.
 
     Numbers of other types are converted to doubles. Missing entries, complex numbers, dates and text are refused, and
     so are sparse arrays and floating-point numbers that are wider than doubles.

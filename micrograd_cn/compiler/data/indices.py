@@ -37,7 +37,8 @@ class Indices(NamedTuple):
 def indices_of(graph: Graph) -> Indices:
     """Return the indices by which operations of a graph, such as `take`, select one of several operands.
 
-    In the example, input 0 of two is an index that must be below 2, the smaller count of operands, and -100 is none.
+    In the first example, input 1 of two is an index. It must be less than 2, the smaller of two counts of operands. In
+    the second example, input 1 is an index unless it is -100.
 
     >>> from micrograd_cn import equal, take, where
     >>> i, x = Value(0), Value(5)
@@ -66,7 +67,10 @@ def indices_of(graph: Graph) -> Indices:
 
 
 def _input_unless_ignored(index: Any) -> tuple[Any, float | None]:
-    """Return x and the number c if an index is where(equal(x, c), ..., x), otherwise the index and None."""
+    """Return x and the number c if `index` has the form where(equal(x, c), ..., x); otherwise `index` and None.
+
+    In the first case, x is an index unless it equals c.
+    """
     if isinstance(index, Value) and index.op and index.op.lowerings.machine == "select":
         condition, _, x = index.operands
         compared = condition.op.lowerings.array if isinstance(condition, Value) and condition.op else ""

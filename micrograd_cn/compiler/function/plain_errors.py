@@ -13,7 +13,9 @@ from .recording import Recording
 
 
 class PlainErrors:
-    """The errors that the plain function raises for a row for which a program gives nan, or a wrong derivative.
+    """Calls of the plain function for a row for which a program gives nan, or would give a wrong derivative.
+
+    The plain function may raise an error that tells the user why.
 
     Args:
         arguments: the function and its arguments.
@@ -27,11 +29,11 @@ class PlainErrors:
     ) -> None:
         """Call the plain function with the first row whose result is nan, since its error may say why.
 
-        `rows` has the indices of some rows of the bucket, which the recording computes.
+        `rows` has the indices of some rows of the bucket, which the recording computes. A message begins with `name`,
+        and calls row i "`kind` i".
 
         Raises:
-            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
-                the sample; `kind` is its word for a sample.
+            IndexError, TypeError, ValueError: the plain function raises such an error.
         """
         results = recording.program.compiled.outputs_of(bucket.numbers, rows)
         for row, result in zip(rows, results, strict=True):
@@ -46,8 +48,8 @@ class PlainErrors:
         not checked. A label that is an argument is checked, unless it equals the `ignore_index`.
 
         Raises:
-            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
-                the sample.
+            IndexError, TypeError, ValueError: the plain function raises such an error. The message begins with `name`,
+                and names the sample.
         """
         columns, _, ignored = recording.indices
         for place, count in columns.items():
@@ -63,9 +65,10 @@ class PlainErrors:
     def _call_with_row(self, name: str, bucket: Bucket, row: int, kind: str = "sample") -> None:
         """Call the plain function with the numbers of a row, since it may raise an error that explains a nan.
 
+        A message begins with `name`, and calls the row a `kind`, such as "sample".
+
         Raises:
-            IndexError, TypeError, ValueError: those of the plain function. The message begins with `name`, and names
-                the sample; `kind` is its word for a sample.
+            IndexError, TypeError, ValueError: the plain function raises such an error.
         """
         try:
             self._arguments.flat_function(bucket)(*map(Value, bucket.row(row)))

@@ -132,10 +132,10 @@ class Recorder:
         held: Container[Value] | None,
         hides_numbers: bool = False,
     ) -> tuple[str, Exception | None]:
-        """Record the function again, and return a text that says how the two recordings differ; "" if they do not.
+        """Record the function again. Return a text that says how the two recordings differ, and an error.
 
-        The second result is the error that the function has raised when it was recorded again, or None. What the
-        function changes meanwhile is put back.
+        The text is "" if they do not differ. The error is the one that the function has raised when it was recorded
+        again; None if it has raised none. What the function changes meanwhile is put back.
 
         Args:
             made: the first recording.

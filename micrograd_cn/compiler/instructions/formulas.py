@@ -155,11 +155,11 @@ _of_the_table: dict[Any, FormulaSteps] = {}
 
 
 def _traced(key: tuple[Op, str, tuple[Any, ...]], known: Sequence[float | None]) -> FormulaSteps:
-    """Return the formula with a key like those of `Formulas.of_users`, see `_trace_formula`.
+    """Return the formula of an operation that has this `key`, a key of `Formulas.of_users`; trace it if necessary.
 
-    The formulas of operations in `micrograd_cn.ops` are kept for the whole process, at most MAX_TRACED of them. A
-    formula of a user's operation is traced for each graph, since the functions of this operation may depend on
-    variables that change.
+    `known` has, for each input of the formula, its value if it is a constant, else None. The formulas of operations in
+    `micrograd_cn.ops` are kept for the whole process, at most MAX_TRACED of them. A formula of a user's operation is
+    traced for each graph, since the functions of this operation may depend on variables that change.
     """
     op, kind, _ = key
     if not is_known(op):

@@ -239,8 +239,8 @@ class Machine:
     ) -> Callable[..., Any]:
         """Return a kernel as a ctypes function. The kernel is compiled if that has not been done yet.
 
-        The function takes ints, floats and addresses, as the arguments of the kernel's text say. For an argument with
-        the name `%list` it takes a Python list.
+        The types of its arguments are those in the LLVM text of the kernel: i64 is an int, double a float, and ptr an
+        address. For an argument with the name `%list`, it takes a Python list.
 
         Args:
             name: the kernel's name.

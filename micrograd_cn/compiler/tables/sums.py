@@ -566,5 +566,8 @@ def copy(machine: Machine, opcode: str) -> Function:
 
 
 def kernel_name(called: str, opcode: str) -> str:
-    """Return the LLVM name of a kernel. `called` is its short name, and `opcode`, "dot" or "sum", that of its sums."""
+    """Return the LLVM name of the kernel with the short name `called`.
+
+    `opcode` is the opcode of the sums that the kernel computes: "dot" or "sum".
+    """
     return KERNEL_PREFIX + (called if opcode == "dot" else f"{called}_{opcode}")

@@ -170,7 +170,16 @@ class _EntryWriter:
 
 
 def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands: int) -> Function:
-    """Write the kernel for the entries with an opcode that is no sum.
+    """Write the kernel that computes an instruction with the opcode `opcode`, which is no sum, in threaded code.
+
+    An entry of the table of threaded code has the address of the kernel and the offsets of the result and the operands.
+
+    Args:
+        machine: the machine that the kernel is for.
+        name: the kernel's name.
+        opcode: the opcode.
+        count: the count of lanes. If it is 1, values are scalars.
+        operands: the count of operands.
 
     >>> from micrograd_cn.compiler.llvm.machine import machine
     >>> lines = _write_entry(machine(), "product", "fmul", 1, 2).lines

@@ -29,10 +29,10 @@ class _ShortTurns:
         self._intervals: tuple[float, float] | None = None  # the usual one and the short one, while it is short
 
     def shorten(self) -> None:
-        """Make the switch interval short until a thread leaves the `with` block and no other thread is inside.
+        """Make the switch interval short, as it is inside the `with` block.
 
-        The thread that begins background work calls this first. Otherwise it would still wait for the GIL as long as
-        the usual interval.
+        The thread that begins background work calls this before the new thread has entered the block. Otherwise it
+        would still wait for the GIL as long as the usual interval.
         """
         with self._lock():
             if not self._intervals:
@@ -41,7 +41,10 @@ class _ShortTurns:
                 self._intervals = usual, sys.getswitchinterval()
 
     def lengthen(self) -> None:
-        """Make the switch interval what it was before, unless a thread is inside the `with` block."""
+        """Set the switch interval to what it was before, unless a thread is inside the `with` block.
+
+        If the user has set another interval meanwhile, this interval stays.
+        """
         with self._lock():
             if self._intervals and not self._threads:
                 usual, short = self._intervals
@@ -60,7 +63,7 @@ class _ShortTurns:
             self.lengthen()
 
     def end(self) -> None:
-        """Reset the switch interval in a child process, in which no other thread of its parent runs."""
+        """Reset the switch interval in a child process after `os.fork`, which has no thread inside the block."""
         self._threads = 0
         self.lengthen()
 

@@ -26,7 +26,7 @@ def check_threads(name: str, threads: Any) -> None:
 
 
 def divide_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
-    """Split `rows` rows, which are at least one, among at most `threads` threads.
+    """Split `rows` rows, at least one, among at most `threads` threads.
 
     Return, for each thread, the index of its first row and the count of its rows. A block of `lanes` rows is never
     split between two threads.

@@ -292,7 +292,7 @@ def train(
 
 
 class _Pace:
-    """How fast training is, and so how many steps a call of the compiled loop takes.
+    """The measured speed of training, which decides how many steps a call of the compiled loop takes.
 
     Attributes:
         steps_per_call: how many steps the next call takes, at most, to last about `POLL_SECONDS`.
@@ -305,7 +305,7 @@ class _Pace:
         )
 
     def seconds_left(self, steps: int, seconds: float, left: int) -> float:
-        """Take note of a call that took so many steps and seconds, and return how many seconds the `left` steps take.
+        """Note that a call took `steps` steps in `seconds`; return how many seconds the `left` last steps will take.
 
         After the first call this is 0: the first step is slow in new memory, so its pace says nothing about the others.
         """

@@ -145,7 +145,7 @@ class DirectionalFunction:
         return max(filter(math.isfinite, map(math.fabs, self._memo.values()))) or math.inf
 
     def absorbed_part(self) -> tuple[float, float]:
-        """Return the share of unchanged outputs in `analytic`, and the rounding error of φ from these outputs.
+        """Return how much of `analytic` comes from unchanged outputs, and the rounding error of φ due to them.
 
         An output such as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The first
         number is `analytic` less the derivative of the changed outputs alone. So it also includes an error of

@@ -109,10 +109,10 @@ def rounding_in_half_precision(doubt: Doubt) -> str:
 
 
 def rounding_absorbs_changes(doubt: Doubt) -> str:
-    """Return a note if rounding of some outputs is larger than their changes, as in 1000 + 1e-20 * x; else "".
+    """Return a note if rounding hides that some outputs change, as in 1000 + 1e-20 * x; else "".
 
-    Such outputs do not change in any step, and the numerical derivative lacks their part. Rounding explains the
-    mismatch if the analytic derivative of the other outputs agrees.
+    Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains the mismatch
+    if the analytic derivative of the other outputs agrees with the numerical one.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric
     part, rounding = phi.absorbed_part()
@@ -139,11 +139,11 @@ def rounding_of_all_elements(doubt: Doubt) -> str:
 
 
 def rounding_of_cancelling_parts(doubt: Doubt) -> str:
-    """Return a note if f is flat, and the derivative is what rounding leaves of parts that cancel; else "".
+    """Return a note if f does not change, and the derivative comes from rounding of numbers that cancel; else "".
 
-    A softmax whose large inputs all move alike does not change. A backward pass subtracts equal numbers there, and may
-    leave some of their last bits instead of 0. The size of the subtracted numbers is not known. It is taken to be that
-    of the largest slope from the point to points farther along the direction.
+    An example is a softmax of large inputs that all move by the same amount. Its backward pass subtracts equal numbers,
+    and may leave some of their last bits instead of 0. How large these numbers are is not known. They are taken to be
+    as large as the largest slope of f from the point to points farther along the direction.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric
     bits = MAX_ANALYTIC_NOISE * phi.problem.eps
@@ -177,11 +177,15 @@ def narrow_features(doubt: Doubt) -> str:
 def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
     """Return a note if f has a feature about as narrow as the finest steps, as beside a pole of lgamma; else "".
 
-    Larger steps miss such a feature. It explains the mismatch under three conditions. The difference quotients in the
-    finest steps differ visibly from the numerical derivative, unlike those of a smooth function whose derivative is
-    noisy. The analytic derivative changes by about as much as the mismatch within a few finest steps, unlike that of a
-    staircase. In the mean over some interval of about that length, or shorter, the analytic derivative agrees. A change
-    of half as much suffices if that mean is so exact that it contradicts the numerical derivative, and confirms the
+    Larger steps miss such a feature. It explains the mismatch under three conditions:
+
+    - The difference quotients in the finest steps differ visibly from the numerical derivative. This is not so for a
+      smooth function with a noisy derivative.
+    - Within a few finest steps, the analytic derivative changes by at least half as much as the mismatch. This is not
+      so for a staircase.
+    - In the mean over some interval that is not much longer than the finest steps, the two derivatives agree.
+
+    A smaller change suffices if that mean is so exact that it contradicts the numerical derivative, and confirms the
     analytic one.
     """
     phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
@@ -225,9 +229,9 @@ def staircase(doubt: Doubt) -> str:
 def treads(doubt: Doubt) -> str:
     """Return a note if rounding makes a staircase of f with treads that explain the mismatch; else "".
 
-    The treads must be so high that they may cause the mismatch. Two more conditions must hold. A comparison that takes
-    the height of a tread as the rounding error of f must not call the derivative wrong. Means of the derivative over
-    wide intervals must show no mismatch.
+    The treads must be high enough to cause the mismatch. Two more conditions must hold. A comparison that takes the
+    height of a tread as the rounding error of f must not call the derivative wrong. And the derivative must not be
+    wrong in its means over wide intervals.
     """
     phi, around = doubt.phi, tread_of(doubt.phi)
     if not (around and around.is_rounding and doubt.mismatch * around.width <= MAX_TREADS * around.height):
@@ -239,14 +243,14 @@ def treads(doubt: Doubt) -> str:
 
 
 def treads_of_a_factor(doubt: Doubt) -> str:
-    """Return a note if f has a factor that stands still around the point and then jumps by rounding; else "".
+    """Return a note if f has a factor that does not change near the point, and then jumps by rounding; else "".
 
     XLA's tanh is an example: below -17.8, it is -1 and some last bits, and below -20 it is -1 exactly. A function such
     as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its derivative there lacks the part
     of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x.
 
     Four conditions must hold. First, f has the slope of the numerical derivative as far as the next jump. Second, the
-    jump is too high for rounding of f's outputs. But rounding of a factor may explain the jump, or it is so near to the
+    jump is too high for rounding of f's outputs. But rounding of a factor may explain it, or the jump is so near to the
     point that f has as many treads as rounding makes. Third, the mismatch times the distance of the jump is at most
     `MAX_TREADS` times the height of the jump, so treads of this size may cause the mismatch. Fourth, relative to the
     derivative, the mismatch vanishes in the mean over some wider interval.
@@ -417,10 +421,10 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
     """Return whether the mismatch vanishes in means over wide intervals, as if rounding made a staircase of f.
 
     Near the point, f does not change, since small steps stay on one tread of the staircase. Wide intervals have many
-    treads. The derivative at the point must belong to them: it is near to the mean, or, if f is curved, between the
-    derivatives at the ends of the interval. `phi` is the weighted sum of the outputs of f along a direction, `analytic`
-    is its derivative that is checked, and `mismatch` is the distance of `analytic` from the numerical derivative at the
-    point.
+    treads. The derivative at the point must also fit the interval: it must be near to the mean of the derivative there
+    or, if f is curved, between the derivatives at the ends. `phi` is the weighted sum of the outputs of f along a
+    direction, `analytic` is its derivative that is checked, and `mismatch` is the distance of `analytic` from the
+    numerical derivative at the point.
     """
 
     def belongs(mean: float, h: float) -> bool:
@@ -437,9 +441,9 @@ def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) ->
 
 
 def _narrow_tread(phi: DirectionalFunction) -> float:
-    """Return a step so short that rounding may have made the treads of a staircase if they are narrower than this step.
+    """Return the width of a narrow tread, as a step along `phi`.
 
-    An f with such narrow treads has very many of them.
+    If the treads of a staircase are narrower, there are so many of them that rounding may have made them.
     """
     moved = phi.moved_elements
     longest, largest = (float(np.max(np.abs(each[moved]), initial=0.0)) for each in (phi.v, phi.x))

@@ -73,7 +73,7 @@ def is_hopeless(comparison: Comparison, phi: DirectionalFunction) -> bool:
 
 
 def rounding_excuse(problem: Problem, comparison: Comparison, phi: DirectionalFunction, compare: CompareAt) -> str:
-    """Return why rounding may make the derivative in `comparison` differ from the numerical one; "" for a mistake.
+    """Return why rounding may make the derivative in `comparison` differ from the numerical one; else "".
 
     Rounding may explain the difference if points nearby show no such difference. Rounding may also explain it if the
     difference vanishes over intervals of larger steps, unless the difference is too large for rounding. `phi` is the

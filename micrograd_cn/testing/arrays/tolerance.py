@@ -1,4 +1,7 @@
-"""Decide how far a derivative may be from the numerical one, and how exact the numerical one must be, for arrays."""
+"""The tolerance for functions of arrays.
+
+It decides how far a derivative may be from the numerical one, and how exact the numerical one must be.
+"""
 
 from __future__ import annotations
 
