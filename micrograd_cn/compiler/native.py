@@ -144,9 +144,10 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
 
 
 def _reads_of(plan: Plan, part: Part) -> tuple[set[int], set[int]]:
-    """Return the values that straight-line code of a part, or its store of the outputs, needs in registers.
+    """Return two sets of instruction numbers: the values that a part reads in registers, and in memory.
 
-    Also return the values that loops of the part read from memory. All are instruction numbers.
+    Straight-line code of the part needs values in registers, and so does its store of the outputs. Loops of the part
+    read values from memory.
     """
     in_registers, from_memory = {*part.outputs}, set[int]()
     for stage in part.stages:

@@ -504,8 +504,8 @@ class Program:
         `fit` works on a copy of the parameters, which it writes back when it ends and, if there is `callback` or
         `validation`, after each epoch. Another thread may read the parameters meanwhile, and sees the numbers that were
         last written back. If it changes the data of a parameter, `optimizer.lr` or `optimizer.steps`, `fit` goes on
-        with the old number, and gives a warning. A second `fit` of the same parameters in another thread is refused. A
-        call of `callback` may change everything, also by another `fit`.
+        with the old number, and gives a warning. A second `fit` of the same parameters in another thread is refused.
+        `callback` may change everything, and may itself call `fit`.
 
         Args:
             rows: the samples to train on, as for `forward`. `fit` reads them once: if the callback changes an array in
@@ -623,7 +623,8 @@ class Program:
     def check_operations(self, name: str = "") -> None:
         """Raise ValueError if a user's operation computes something else now than when the program was made.
 
-        Code that is made now would not fit the code that exists. `name` is how the message begins, such as "fit(): ".
+        Code that is compiled now would compute something else than the code that exists. The message begins with
+        `name`, such as "fit(): ".
         """
         if op := self.compiled.graph.changed_operation():
             raise ValueError(

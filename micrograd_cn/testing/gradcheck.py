@@ -87,10 +87,10 @@ def gradcheck(
     The result is always true, so `assert gradcheck(f, x)` works, as with PyTorch.
 
     If you give a derivative (`gradient`, `jacobian`, `vjp` or `jvp`), it is checked. Otherwise the derivative that the
-    arguments' library computes is checked: by PyTorch's backward pass for tensors, by jax's vjp for jax arrays, and
-    by micrograd_cn for numbers and numpy arrays. In the last case `f` is called with `Value`s, or arrays of `Value`s,
-    as in `functional.grad` and `compile`. It takes the branches that it takes for numbers, also at `n == 2`, `n in (2,
-    3)` and `if n:`. Of a function that `compile` made, the derivative that its machine code computes is checked.
+    arguments' library computes is checked: by PyTorch's backward pass for tensors, by jax's vjp for jax arrays, and by
+    micrograd_cn for numbers and numpy arrays. In the last case `f` is called with `Value`s, or arrays of `Value`s, as
+    in `functional.grad` and `compile`. It takes the branches that it takes for numbers, also at `n == 2`, `n in (2, 3)`
+    and `if n:`. Of a function that `compile` made, the derivative that its machine code computes is checked.
 
     A derivative agrees if it differs from the numerical one by at most the largest of three numbers: atol, rtol times
     the larger of the two derivatives, and five times the estimated error of the numerical derivative. This estimate
@@ -116,10 +116,10 @@ def gradcheck(
 
     Rules that any derivative must keep are checked, too. The derivative must change no argument. A backward pass takes
     the upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass
-    must be linear in the upstream gradient up to rtol, even in a large one, must not change the upstream gradient, and
-    must give the same gradient again after other calls. It must accept an upstream gradient that is not contiguous in
-    memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs, and must
-    give the same gradient if it runs twice through one graph, and if `f` is called elsewhere before it runs.
+    must be linear in the upstream gradient up to rtol, even if that is large, must not change the upstream gradient,
+    and must give the same gradient again after other calls. It must accept an upstream gradient that is not contiguous
+    in memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs, and
+    must give the same gradient if it runs twice through one graph, and if `f` is called elsewhere before it runs.
 
     What `gradcheck` cannot see:
 
@@ -145,12 +145,12 @@ def gradcheck(
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,
-            tuples, dicts, dataclasses and pytrees of them. A PyTorch module is checked with all its parameters, and
-            its buffers are left alone. A `Module` of this package is checked with its parameters, too; of more than
-            100, and of more than 8 for second derivatives, a sample is compared. For PyTorch's `autograd.Function`,
-            give your class itself or its method `apply`. Of an object with methods `forward(x)` and `backward(dout)`,
-            these are checked, and its attributes are constants. A number that a function of `Value`s returns is a
-            constant, and its derivative is 0.
+            tuples, dicts, dataclasses and pytrees of them. A PyTorch module is checked with all its parameters, and its
+            buffers are left alone. A `Module` of this package is checked with its parameters, too; if it has more than
+            100 (8 for second derivatives), a sample of them is compared. For PyTorch's `autograd.Function`, give your
+            class itself or its method `apply`. Of an object with methods `forward(x)` and `backward(dout)`, these are
+            checked, and its attributes are constants. A number that a function of `Value`s returns is a constant, and
+            its derivative is 0.
         args: the arguments of `f`, one after the other or, as with PyTorch, in one tuple; a `Value` stands for its
             data. If `f` is a function, module or `autograd.Function` of PyTorch or jax, numpy arrays are converted,
             unless a derivative is given or an array of that library is among the arguments. If a derivative is given,
@@ -162,9 +162,9 @@ def gradcheck(
             defined for numbers next to it, as x ** n is not if x is -2. For other functions, complex arrays and numbers
             are checked by their real and imaginary parts: as in PyTorch, the gradient with respect to z is dL/dz.real +
             1j * dL/dz.imag, and the upstream gradient of a complex result has the same form. Derivatives of jax itself,
-            such as those of `custom_vjp`, keep the convention of jax. Sparse PyTorch tensors (COO, CSR, CSC) and
-            sparse matrices of scipy (csr, csc, coo) are checked by their stored entries. If the arguments have no
-            element, only the shapes of gradients are checked.
+            such as those of `custom_vjp`, keep the convention of jax. Sparse PyTorch tensors (COO, CSR, CSC) and sparse
+            matrices of scipy (csr, csc, coo) are checked by their stored entries. If the arguments have no element,
+            only the shapes of gradients are checked.
         kwargs: keyword arguments of `f` and of its derivative; they are constants.
         static: names or indices of positional arguments that are constants.
         gradient: `(*args)` -> the gradient of an `f` with a single output. It has the structure of the argument, which

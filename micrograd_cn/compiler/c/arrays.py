@@ -47,8 +47,8 @@ class Loop(NamedTuple):
     Attributes:
         axes: the variables of the loops, from the innermost to the outermost, with their counts of iterations.
         opcode: the opcode. START copies its operand, and SCATTER adds a value to one of several elements, by an index.
-        reads: the operands. For a sum, they are the left factors of its products, and the right factors, each by the
-            index `k` of the product. For a gather, they are the number that becomes the index `k`, and the values from
+        reads: the operands. For a sum, there are two: the left factors of its products, and the right factors; `k` is
+            the index of the product. For a gather, they are the number that becomes the index `k`, and the values from
             which `k` selects. For a scatter, they are the number that becomes `k`, and the value that is added.
         write: the elements for the results, as a table. The index of a row is `i`, and that of a column is `j`, or `k`
             if there is no axis `j`.
@@ -241,7 +241,7 @@ class Arrays:
 
 
 def place_of(element: Element) -> int:
-    """Return the place that stands for an element of an array, as one integer, for the class `Places`.
+    """Return the integer by which the class `Places` knows an element of an array.
 
     >>> place_of(("inputs", 3)) - place_of(("inputs", 1))
     2

@@ -42,8 +42,8 @@ class Loops(Arrays):
     Args:
         text: the writer of the tables and functions that all functions of the file share.
         schedule: the instructions, in the order of their computation. The schedule's code is changed: the two factors
-            of a product are exchanged if they are not in the order of `ARRAY_ORDER`, so that more left factors, and
-            more right factors, are in one array.
+            of a product are exchanged if they are not in the order of `ARRAY_ORDER`. Then the left factors of a sum are
+            more often all in one array, and so are the right factors.
         leaves: a dict from the instruction numbers of parameters and inputs to their elements.
     """
 

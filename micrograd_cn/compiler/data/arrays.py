@@ -122,7 +122,7 @@ def number_without_axes(x: Any) -> float:
 
 
 def refuse_collection(x: Any) -> None:
-    """Raise TypeError if `x`, which is no list, tuple, dict or array, has items. A text counts as having none.
+    """Raise TypeError if `x`, which is no list, tuple, dict or array, has items. A text is not refused.
 
     The message says what to write instead.
     """
@@ -159,7 +159,7 @@ def iterable_data(data: Any, expected: str) -> Iterable[Any]:
 
 
 def _refuse_special(x: Any) -> None:
-    """Raise TypeError if `x` has missing entries, is sparse, or requires a gradient, which it would not get."""
+    """Raise TypeError if `x` has missing entries, is sparse, or requires a gradient, which no program computes."""
     if hasattr(x, "mask") and hasattr(x, "filled") and x.mask.any():
         raise TypeError("a masked array in which some numbers are missing; write x.filled(...) or x.compressed()")
     if _has_missing(x):

@@ -96,7 +96,7 @@ def writable_address(out: Any, count: int) -> int:
 def numpy_if_array(rows: Any) -> Any:
     """Return the module numpy if `rows` is a numpy array, so results are to be numpy arrays, too; otherwise None.
 
-    `Columns` say themselves whether results are to be numpy arrays.
+    For `Columns`, the attribute `gives_numpy` decides.
 
     >>> numpy_if_array([[1.0]])
     """
@@ -133,7 +133,7 @@ def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any
 
 
 def overlaps(data: Numbers, out: Any) -> bool:
-    """Return whether two buffers share memory, so that writing to `out` would change `data` while `data` is read.
+    """Return whether two buffers share memory: to write to `out` would change `data` while `data` is read.
 
     An `array.array` counts as a copy of the caller's rows, so it shares no memory with `out` unless it is `out` itself.
 

@@ -261,9 +261,9 @@ def first_invalid(arguments: dict[str, Any]) -> str:
 
 
 def _nestings(x: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Find collections in an argument whose class is a subclass of list, tuple or dict that is not in `NESTINGS`.
+    """Yield the path and the object for each collection in `x` whose class is a subclass that is refused.
 
-    Yield the path to each, and the collection itself.
+    Such a class is a subclass of list, tuple or dict that is not in `NESTINGS`. `path` is the path to `x` itself.
     """
     if isinstance(x, (list, tuple, dict)):
         if type(x) not in NESTINGS:

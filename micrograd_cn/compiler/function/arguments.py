@@ -29,7 +29,7 @@ _FLOAT = frozenset([float])
 
 
 class Arguments:
-    """The arguments that a function takes, as rows of numbers: calls and samples are read, and rows are passed.
+    """Reads the arguments of calls, and samples, as rows of numbers, and calls the function with rows.
 
     Args:
         f: the plain function, whose arguments are read.
@@ -133,7 +133,7 @@ class Arguments:
         Args:
             name: the name of the method to which the samples were passed, for messages.
             samples: the samples; `compile` has a table of the forms that they may have.
-            some: whether it is an error if there are no samples.
+            some: whether there must be at least one sample.
 
         Raises:
             TypeError: a sample does not have the arguments of the function, an argument contains something that is not

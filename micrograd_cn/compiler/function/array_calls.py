@@ -53,7 +53,7 @@ class ReadyCall(NamedTuple):
 
 
 class ArrayCalls:
-    """Calls of a function's methods with arrays of shapes for which code is ready.
+    """Runs a function's methods on arrays, by code that is kept for arrays of the same shapes.
 
     Args:
         arguments: the function and its arguments.

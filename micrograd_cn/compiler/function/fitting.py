@@ -29,7 +29,7 @@ class FunctionFit:
 
     Args:
         store: the recordings of the function.
-        stale: checks that the recordings are not stale: they are what the function would be recorded as now.
+        stale: checks that the recordings are not stale: new recordings would be the same.
         plain_errors: calls the plain function for a sample whose loss is nan, since its error may say why.
         name: the name of the function, for messages.
         options: how to train.

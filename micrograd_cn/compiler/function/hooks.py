@@ -260,7 +260,7 @@ class RecordingHooks(RefusingHooks):
                 self._not_nan |= {id(a), id(b)}
 
     def asked_for_nan(self, a: Any, b: Any) -> None:
-        """Remember which of `a` and `b` are nan. This becomes a guard unless another guard says that they are not."""
+        """Remember which of `a` and `b` are nan. This becomes a guard, unless another guard already implies it."""
         for x in (a, b):
             if isinstance(x, Value) and id(x) not in self._not_nan:
                 self.compared(x, "==", x, x._data == x._data)

@@ -28,7 +28,7 @@ ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as lo
 
 
 class StaleCheck:
-    """Check that the recordings of a function are not stale: they are what the function would be recorded as now.
+    """Check that the recordings of a function are not stale: a new recording would be the same.
 
     A recording is not compared again until something that the function can read has changed.
 
@@ -40,7 +40,8 @@ class StaleCheck:
     Attributes:
         name: the name of the function, for messages.
         store: the recordings of the function.
-        made_inside: the leaves that the function makes anew in each call, as far as recordings were compared.
+        made_inside: the leaves that the function makes anew in each call, as far as comparisons of recordings have
+            shown.
         has_fitted: whether `fit` has been called.
     """
 

@@ -80,11 +80,11 @@ class Traced(Value):
         return constant(x)
 
     def backward(self, gradient: Any = 1.0, **options: Any) -> None:
-        """Refuse to compute gradients: each later call would use the gradients of the recorded sample."""
+        """Raise TypeError, since each later call would use the gradients of the recorded sample."""
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
-        """Refuse to be a condition if the value's number varies from sample to sample."""
+        """Return whether the number is not 0; raise TypeError if it varies from sample to sample."""
         if self._varies():
             self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
         caller = sys._getframe(1)
@@ -92,10 +92,12 @@ class Traced(Value):
         return self._data != 0.0 if stands_for_number(self, caller) else True
 
     def __eq__(self, other: object) -> bool:
-        """Refuse to compare with a plain number, or with a `Value` that has the same number as this one now.
+        """Return whether the two are equal, if a program can repeat the comparison; otherwise, raise TypeError.
 
-        A comparison with a `Value` that has another number is false, and becomes a guard. `x == x`, by which code asks
-        whether x is nan, becomes a guard, too. A value whose number is the same for all samples is compared as usual.
+        TypeError is raised in a comparison with a plain number, or with a `Value` that has the same number as this one
+        now. A comparison with a `Value` that has another number is false, and becomes a guard. `x == x`, by which code
+        asks whether x is nan, becomes a guard, too. A value whose number is the same for all samples is compared as
+        usual.
         """
         if self is not other and not isinstance(other, Value) and number_or_none(other) is None:
             return NotImplemented  # so Python asks `other`, which may be an array that compares its elements
@@ -128,44 +130,53 @@ class Traced(Value):
         return hooks.text(self, text, "a text") if (hooks := here().hooks) else text
 
     def __format__(self, spec: str) -> str:
-        """Refuse to be formatted as a number, unless it goes to a log: then, return the text of `repr`."""
+        """Return the text of `repr`; raise TypeError if there is a format, such as ".2f".
+
+        The format is ignored if the text goes to a log.
+        """
         if spec and not goes_to_a_log():
             self._refuse(FORMATTED, READ_INSTEAD)
         return repr(self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse to be copied: the copy would be a constant."""
+        """Raise TypeError instead of making a copy, since the copy would be a constant."""
         self._refuse("a copy", READ_INSTEAD)
 
     def __getstate__(self) -> object:
-        """Refuse to return the contents of the slots, for a copy or a pickle, since they include the number."""
+        """Raise TypeError instead of returning the contents of the slots for a copy, since they include the number."""
         self._refuse("a copy", READ_INSTEAD)
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """Refuse to give local derivatives to code outside this package if they vary from sample to sample."""
+        """The local derivatives; reading them raises TypeError in a user's code if they vary from sample to sample."""
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().partials
 
     def edges(self) -> list[tuple[Any, float]]:
-        """Refuse to give local derivatives to code outside this package if they vary from sample to sample."""
+        """Return the operands with the local derivatives; raise TypeError if these vary from sample to sample.
+
+        No error is raised if code of this package calls the method.
+        """
         if self._varies():
             self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
         return super().edges()
 
     @property
     def _backward(self) -> NoReturn:
-        """Refuse to be read, since a call of `_backward()` would compute the gradients of the recorded sample."""
+        """Raise TypeError, since a call of `_backward()` would compute the gradients of the recorded sample."""
         self._refuse("what _backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     @_backward.setter
     def _backward(self, backward: object) -> None:
-        """Refuse to be assigned, since no compiled program could call the function that is assigned."""
+        """Raise TypeError, since no compiled program could call the function that is assigned."""
         self._refuse("a node with a _backward of its own", "an operation of your own, Op(name, forward, partials)")
 
     def __hash__(self) -> int:
-        """Refuse to be a key in code outside this package if the value's number varies from sample to sample."""
+        """Return the hash; raise TypeError if a user's code uses the value as a key, and its number varies.
+
+        The number varies if it is another one for another sample.
+        """
         if self._varies():
             self._refuse("a key", "take(xs, index), or where(equal(x, y), a, b)")
         return super().__hash__()
@@ -238,7 +249,7 @@ class TracedInput(Traced):
 
     @property
     def data(self) -> float:
-        """Refuse to be read, since this is the number for the recorded sample."""
+        """Raise TypeError, since the number that would be read is that of the recorded sample."""
         refuse(self, ".data", READ_INSTEAD)
 
     @data.setter

@@ -278,9 +278,9 @@ class Code:
         return self.dot(pairs, [*terms, self.constant(0.0)], opcode)
 
     def as_products(self, pairs: Sequence[Pair], terms: Sequence[int]) -> list[Pair]:
-        """Return the pairs of factors of a sum's products, after a pair with the constant 1 for each of its terms.
+        """Return a sum as a list of products only, each a pair of factors: a term x becomes the product 1 * x.
 
-        A loop that computes only sums of products then needs no code for terms.
+        The products of terms come first. A loop that computes only sums of products then needs no code for terms.
         """
         one = self.constant(1.0)
         return [*((one, t) for t in terms), *pairs]

@@ -28,8 +28,8 @@ class Formulas:
     """The formulas of operations that code uses. Each is traced when it is first needed.
 
     Args:
-        of_users: a dict that becomes the attribute of this name. All code for one graph shares a dict, so a user's
-            operation is the same in all of it, even if the operation's functions read something that changes.
+        of_users: the attribute `of_users`. All code for one graph shares this dict, so a user's operation is the same
+            in all of it, even if the operation's functions read something that changes.
 
     Attributes:
         of_users: the formulas of users' operations. A key has the operation, the kind of formula ("formula", "partials"

@@ -170,7 +170,7 @@ class CodeBuilder(Code):
         formulas: the formulas of the operations.
 
     Args:
-        formulas: the attribute; by default, none is traced yet.
+        formulas: the attribute `formulas`; by default, an object without traced formulas.
     """
 
     def __init__(self, formulas: Formulas | None = None) -> None:

@@ -46,7 +46,7 @@ def addresses() -> dict[str, int]:
 def _definition(code: int) -> _Definition:
     """Return the `PyMethodDef` of functions that run the machine code at the address `code`.
 
-    A definition must outlive all functions that are made with it, so it is cached for good.
+    A definition must outlive all functions that are made with it, so it is never freed.
     """
     return _Definition(b"prepared", code, METH_NOARGS, None)
 

@@ -102,9 +102,9 @@ class Places:
         self._free = free
 
     def allocate_vectors(self, count: int) -> int:
-        """Let a block have `count` more vectors, and return the index of the first new vector.
+        """Add `count` vectors to each block, and return the index of the first new vector.
 
-        All blocks have the same vectors, so the index holds for each block.
+        The index is the same in all blocks.
         """
         self._vectors += count
         return self._vectors - count
@@ -202,7 +202,7 @@ class Places:
 
 
 class _Offsets(dict[int, int]):
-    """A cache for `Places.offset`: a dict from instruction numbers to offsets in bytes, which adds missing offsets."""
+    """A cache for `Places.offset`: a dict from instruction numbers to offsets in bytes. It computes missing offsets."""
 
     def __init__(self, places: Places) -> None:
         self._places = weakref.ref(places)  # weak, so a program is freed without the garbage collector

@@ -26,6 +26,8 @@ OperandPlaces: TypeAlias = tuple[int, ...]
 class Vectorizer:
     """Find maps among scalar instructions, and place their results.
 
+    A map is a list of instructions of one opcode on scalars, which SIMD instructions compute.
+
     Args:
         places: the places of values, to which the places of the maps' results are added.
         preferred: a dict from the instruction number of each value that a loop reads to the key by which the value is

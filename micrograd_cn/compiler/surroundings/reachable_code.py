@@ -122,7 +122,7 @@ class ReachableCode:
 
     @property
     def asks_for_kinds(self) -> bool:
-        """Whether the code may tell a `Value` from a number in a way that runs no code of the `Value`.
+        """Whether the code may tell a `Value` from a number in a way that the `Value` does not notice.
 
         >>> ReachableCode([lambda x: x if isinstance(x, Value) else 0.0]).asks_for_kinds
         True

@@ -68,7 +68,7 @@ class Sight:
         )
 
     def reads_gradients(self) -> bool:
-        """Return whether the code of the function has a name by which code reads gradients."""
+        """Return whether the code of the function uses a name by which gradients are read, such as `grad`."""
         return not GRADIENTS.isdisjoint(self._names)
 
     def is_told_by(self, other: Sight) -> bool:
@@ -114,8 +114,8 @@ def observers_of(options: TrainingOptions) -> frozenset[str]:
     """Return the names of those arguments of `fit` whose functions may read the results of training.
 
     The names are among "schedule", "shuffle" and "progress". "schedule" is also in the result if the function for
-    `progress` may tell it the losses, which the schedule would otherwise learn at a time that depends on the speed of
-    the machine.
+    `progress` may pass the losses on to it. Otherwise, the schedule would see them at a time that depends on the speed
+    of the machine.
 
     Raises:
         ValueError: the schedule may read gradients.

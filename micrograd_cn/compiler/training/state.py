@@ -169,7 +169,7 @@ class PackedState:
         return states
 
     def in_order_of(self, parameters: Sequence[Value]) -> dict[str, array[float]] | None:
-        """Return the arrays in the order of the optimiser's parameters; None if these are others than `parameters`."""
+        """Return the arrays in the order of `parameters`; None if these are not the optimiser's parameters."""
         if self.layout.optimized != parameters:
             return None
         place = {k: i for i, k in enumerate(self.layout.order)}

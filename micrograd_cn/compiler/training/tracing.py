@@ -61,7 +61,10 @@ class TracedParameter:
             return Value
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Refuse to return other attributes, such as the label, since these differ from parameter to parameter."""
+        """Raise TypeError, since other attributes, such as the label, differ from parameter to parameter.
+
+        For names that begin with two underscores, raise AttributeError.
+        """
         if name.startswith("__"):
             raise AttributeError(name)
         raise remembered(TypeError(f"it reads p.{name}"))
@@ -252,7 +255,10 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
 
 
 def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
-    """Raise TypeError if a class computes the learning rate or the count of steps when they are read."""
+    """Raise TypeError if `lr` or `steps` is computed when it is read, as by a property of the optimiser's class.
+
+    `terms` begins with the terms for the learning rate and the count of steps.
+    """
     traced: Any = copy.copy(optimizer)
     for attribute, term in (("lr", terms[0]), ("steps", terms[1])):
         setattr(traced, attribute, term)

@@ -101,7 +101,7 @@ class ForwardMode:
 
     Args:
         pushforward: computes Df(x) d from the vectors x and d.
-        changed: becomes the attribute `changed`.
+        changed: the attribute `changed`.
 
     Attributes:
         changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a text that
@@ -346,7 +346,7 @@ def _reverse_mode(
     graph: Callable[[Any], list[int]] | None = None,
     twice: BackwardTwice | None = None,
 ) -> ReverseMode:
-    """Return a `ReverseMode` that unpacks its vectors into structures of arrays for the backward pass `run`.
+    """Return a `ReverseMode` that calls the backward pass `run` with structures of arrays in the place of vectors.
 
     `graph` becomes the attribute `ReverseMode.differentiable_outputs`, and `twice` becomes `backward_twice`.
     """
@@ -398,9 +398,10 @@ def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Pack
 
 
 def _torch_gradient(results: Any, inputs: Any, weights: Any, retain_graph: bool = False) -> Vector:
-    """Return as a vector the gradient of the weighted sum of `results` with respect to `inputs`; PyTorch computes it.
+    """Return the gradient of the weighted sum of `results` with respect to `inputs`, computed by PyTorch, as a vector.
 
-    `weights` has the weights of the results.
+    `weights` has a tensor of weights for each result. `retain_graph` says whether the graph is kept for another
+    backward pass.
     """
     torch = sys.modules["torch"]
     found = torch.autograd.grad(results, inputs, weights, allow_unused=True, retain_graph=retain_graph)

@@ -510,10 +510,10 @@ class SampledCheck:
         )
 
     def _hidden_outputs(self) -> list[tuple[str, Vector]]:
-        """Return a name and weights of the outputs for each array of the result that hides behind another array.
+        """Return a pair, a name and weights of all outputs, for each array of the result that hides behind another.
 
         An array hides if its outputs change far less than those of the other array, so a weighted sum of all outputs
-        would hardly show a mistake in them. The weights are 0 for the outputs of all other arrays. The list is empty if
+        would hardly show a mistake in them. The weights are 0 for the outputs of other arrays. The list is empty if
         there are more than `MAX_GROUPS` arrays, since one backward pass is needed for each.
         """
         problem = self._problem

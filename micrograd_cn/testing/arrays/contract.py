@@ -250,8 +250,8 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
 def _upstream_variants(problem: Problem, u: Vector, g: Vector) -> Iterator[tuple[str, Any, Vector]]:
     """Yield upstream gradients of unusual kinds, such as arrays that are not contiguous in memory.
 
-    Each item has a name of the kind for messages, the upstream gradient in the structure of the result, and the
-    gradient that the backward pass should return for it. `u` has weights of the outputs as a vector, and `g` is the
+    Each item is a triple: a name of the kind for messages, the upstream gradient in the structure of the result, and
+    the gradient that the backward pass should return for it. `u` has weights of the outputs as a vector, and `g` is the
     gradient that the backward pass returns for these weights.
     """
     outputs, derivative = problem.outputs, problem.derivative

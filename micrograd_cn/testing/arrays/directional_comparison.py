@@ -371,7 +371,7 @@ def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> 
 
 
 def _typical_tolerance(phi: DirectionalFunction) -> ArrayTolerance:
-    """Return the tolerance for derivatives of the size that is typical of those along the direction of `phi`."""
+    """Return the tolerance for a derivative that is as large as those along the direction of `phi` usually are."""
     problem = phi.problem
     return ArrayTolerance(problem.rtol, problem.atol, phi.typical_slope, phi.analytic_rounding)
 

@@ -1,8 +1,9 @@
-"""Tell whether f has features, such as the teeth of a sawtooth, that are narrower than the steps at a large point.
+"""Tell whether a function f has features, such as the teeth of a sawtooth, that are narrower than the steps.
 
-Steps grow with the point. At 1e5 in float32, even the finest ones are about as long as a tooth of x - floor(x), and
-most of them show only the mean slope of many teeth. In the shortest moves, f has another slope. This is also true where
-rounding makes a staircase of f. But rounding becomes finer at points that are nearer to 0, and teeth stay as high.
+This may be so at points far from 0, since steps grow with the point. At 1e5 in float32, even the finest steps are about
+as long as a tooth of x - floor(x), and most steps show only the mean slope of many teeth. In the shortest moves, f has
+another slope. This is also true where rounding makes a staircase of f. But rounding becomes finer at points that are
+nearer to 0, and teeth stay as high.
 """
 
 from __future__ import annotations

@@ -180,8 +180,8 @@ def pair_of_compiled(compiled: Any) -> Pair:
 def args_as_floats(compiled: Any, args: tuple[Any, ...], static: Collection[str | int]) -> tuple[Any, ...]:
     """Return the positional arguments of a compiled function, with floats in place of integers and of `Value`s.
 
-    This does not change what the function computes. Arguments that are static, for `compile` or by `static`, which has
-    their names or indices, are returned unchanged.
+    This does not change what the function computes. Two kinds of arguments are returned unchanged: those that are
+    static for `compile`, and those whose name or index is in `static`.
     """
     names = _positional_names(compiled, args)
     kept = {*_static_names(compiled), *static}

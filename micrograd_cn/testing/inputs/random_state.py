@@ -42,7 +42,7 @@ def advanced_generator(before: dict[str, Any]) -> str:
 
 @contextmanager
 def restored_generators() -> Iterator[None]:
-    """Restore the states of the global random number generators when the block ends."""
+    """Restore the states of the global random number generators at the end of the `with` block."""
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
     python, of_numpy = random.getstate(), numpy.random.get_state() if numpy is not None else None

@@ -39,7 +39,7 @@ class Subject:
         order: how many times the function is differentiated.
         derivatives: the derivative that the user gave, keyed by the keyword of `gradcheck`, such as "vjp"; also the
             surrogate, keyed "like".
-        options: the options `rtol`, `atol`, `seed` and `exhaustive`, as far as the user gave them to `gradcheck`.
+        options: those of the options `rtol`, `atol`, `seed` and `exhaustive` that the user gave to `gradcheck`.
         is_module: whether the function is a PyTorch module, whose parameters are the first argument.
         parameters: the parameters of a `Module` of this package, keyed by name.
     """
@@ -167,7 +167,7 @@ def _parameters(f: Any) -> list[inspect.Parameter]:
 
 
 def _function_name(f: Any) -> str:
-    """Return the name of a function, a PyTorch module or `autograd.Function`, or an operation; else the text of `f`."""
+    """Return the name of a function, a PyTorch module or `autograd.Function`, or an operation; for others, `str(f)`."""
     owner = getattr(f, "__self__", None)
     if isinstance(owner, type) and getattr(f, "__name__", "") == "apply":
         return owner.__name__
@@ -268,9 +268,10 @@ def _is_module(f: Any) -> bool:
 
 
 def _as_function_of_parameters(found: Subject) -> Subject:
-    """Return a subject in which a function replaces a PyTorch module. It takes the module's parameters and arguments.
+    """Return a subject in which a function replaces a PyTorch module.
 
-    In each call, the function works with a copy of the module's buffers.
+    The arguments of the function are a dict of the module's parameters and the arguments of the module. In each call,
+    the function works with a copy of the module's buffers.
     """
     torch = sys.modules["torch"]
     module: Any = found.f

@@ -318,7 +318,8 @@ def bind(subject: Subject, parameters: Mapping[str, Value]) -> Binding:
         parameters: the parameters of a `Module` that are variables, too, keyed by name.
 
     Raises:
-        TypeError: no argument holds a number to differentiate by; all are constants, such as text or booleans.
+        TypeError: no argument holds a number to differentiate with respect to; all are constants, such as text or
+            booleans.
     """
     varying = [i for i, name in enumerate(subject.names) if name not in subject.static]
     items, rebuild = flatten([subject.args[i] for i in varying], "args", arrays=False)
@@ -347,11 +348,11 @@ def choose_variables(found: Binding) -> Binding:
     A whole number is a constant in three cases: the function compares it with an equal number by `==`, uses it as a
     condition, or fails or computes something else if it gets a `Value` in place of the number. For example, it fails if
     it passes the number to `range`, and may fail if it looks the number up in a dict. In the first two cases, an array
-    of whole numbers is a constant only if the case holds for each of its numbers. If nothing else is left to
-    differentiate by, a whole number stays a variable.
+    of whole numbers is a constant only if the case holds for each of its numbers. If all other numbers are constants, a
+    whole number stays a variable.
 
     Raises:
-        TypeError: the function computes something else if it gets a float as a float, and not as a `Value`.
+        TypeError: the function computes something else for a float than for a `Value` with the same number.
         NameError: the function uses a name that it has not defined.
     """
     if len(found.chosen) + len(found.parameters) < 2:  # nothing else would be left to differentiate by
@@ -397,10 +398,11 @@ def _is_random(found: Binding, expected: Derivatives) -> bool:
 
 
 def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
-    """Return a binding in which whole numbers that the function compares by `==`, or branches on, are constants.
+    """Return a binding in which whole numbers that decide which branch the function takes are constants.
 
-    An array of whole numbers is a constant only if this is so for each of its numbers. The outputs of the function and
-    their derivatives are returned, too; None if the function fails.
+    These are the numbers that the function compares by `==`, or uses as conditions. An array of whole numbers is a
+    constant only if this is so for each of its numbers. The second item of the pair that is returned has the outputs of
+    the function and their derivatives; it is None if the function fails.
     """
     while True:
         derivatives = _derivatives_or_none(found)

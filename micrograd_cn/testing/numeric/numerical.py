@@ -74,7 +74,7 @@ class Steps(NamedTuple):
         first_steps: the first step of each extrapolation; the largest one comes first. An extrapolation halves its step
             again and again (see `derivative`).
         finest: no step is smaller than this.
-        relative_error: an estimate is exact enough if its error is at most this part of its slope.
+        relative_error: an estimate is exact enough if its error is at most this fraction of its slope.
         absolute_error: an estimate is also exact enough if its error is at most this.
         stops_early: whether an extrapolation ends as soon as its estimate is exact enough. Otherwise it goes on until
             the estimated error grows.
@@ -180,9 +180,9 @@ def is_off_in_first_order(
     """Return whether values of `g` on both sides of `x` show that `slope` is off, though curvature is large.
 
     The Taylor remainder r(h) = g(x + h) - g(x) - slope * h is of second order in h if curvature outweighs the mistake.
-    In (r(h) - r(-h)) / 2, curvature cancels, and the mistake is left. This must be in proportion to h in the last three
+    In (r(h) - r(-h)) / 2, curvature cancels, and the mistake is left. This must be proportional to h in the last three
     steps in which rounding does not hide it. The other part, (r(h) + r(-h)) / 2, must be small or vanish faster than h,
-    since at a kink it is in proportion to h, too.
+    since at a kink it is proportional to h, too.
 
     Args:
         g: the function of one number whose Taylor remainder is computed.
