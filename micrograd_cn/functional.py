@@ -16,10 +16,10 @@ If f makes an array of its own from a list of `Value`s and numbers, `np.exp` and
 method of each element, and a number does not have this method. Write `micrograd_cn.exp(xs)` and the like there, which
 take arrays of both.
 
-If a `Value` in the function is computed from arguments that are numbers, then `==`, `!=`, `in` and truth (`if t:`, `t
-or 1.0`) depend on its number, as `<` and the like do. So the function takes the branch that it takes for numbers, and
-the derivative is that of this branch. But the argument is a `Value` all the same: `isinstance(n, int)` and `n is 1` are
-false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. Sets, `Counter` and
+If a `Value` in the function is computed from arguments that are numbers, then `==`, `!=`, `in` and truth (`if t:`,
+`t or 1.0`) depend on its number, as `<` and the like do. So the function takes the branch that it takes for numbers,
+and the derivative is that of this branch. But the argument is a `Value` all the same: `isinstance(n, int)` and `n is 1`
+are false, and a dict with the key 1 does not find n. Write `d.get(int(n.data))` for that. Sets, `Counter` and
 `statistics.mode` look elements up in the same way as a dict, so they take two `Value`s of the same number for different
 elements. Write `{x.data for x in v}` for a set of the numbers. For an argument that was itself a `Value`, and for what
 is computed from it, `==` goes by identity, as everywhere else.

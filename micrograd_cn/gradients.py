@@ -290,7 +290,7 @@ class Reach:
                     sources[target] = [(source, edge)]
 
     def is_certain(self, node: Value) -> bool:
-        """Return whether a gradient reaches `node` whichever operands the operations on the way select."""
+        """Return whether a gradient reaches `node` in any case, whatever operands the operations on the way select."""
         return node in self._certain
 
     def finds(self, node: Value) -> bool:
@@ -299,7 +299,7 @@ class Reach:
         return (found._data if isinstance(found, Value) else found) != 0.0
 
     def of(self, node: Value) -> Any:
-        """Return a `Value` or float that is 0 if no gradient reaches `node`, and more than 0 if one does."""
+        """Return 0 if no gradient reaches `node`, and a number above 0 if one does, as a `Value` or a float."""
         if node in self._certain:
             return 1.0
         stack = [] if node in self._found else [node]

@@ -582,7 +582,7 @@ def binary_cross_entropy_with_logits(
 
 
 class _ClassOptions(NamedTuple):
-    """The checked options of `cross_entropy` or `nll_loss`. An option that is None is not used."""
+    """The options of `cross_entropy` or `nll_loss`, after they were checked. An option that is None is not used."""
 
     reduction: str
     weight: list[float] | None = None
@@ -596,10 +596,10 @@ _PLAIN = {reduction: _ClassOptions(reduction) for reduction in REDUCTIONS}
 def _class_options(
     name: str, reduction: str, weight: Any, ignore_index: Any, label_smoothing: float = 0.0
 ) -> _ClassOptions:
-    """Check the options of a loss of classes, and return them as `_ClassOptions`.
+    """Check the options of a loss function whose targets are classes, and return them as `_ClassOptions`.
 
-    `name` is the loss function, "cross_entropy" or "nll_loss", with which messages begin. All other arguments are the
-    options that the user passed, by the same names.
+    `name` is the loss function, "cross_entropy" or "nll_loss", with which messages begin. The other arguments, from
+    `reduction` to `label_smoothing` (`weight` and `ignore_index` between them), are the options that the user passed.
 
     Raises:
         TypeError: an option has the wrong type.

@@ -475,8 +475,8 @@ class Layer(Module):
         nout: the number of neurons.
         nonlin: whether to apply the activation function.
         activation: a function of a `Value`, or the name of an operation of one operand ("relu", "tanh", "gelu", ...).
-        init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", ...), or any function `(rng, nin,
-            nout) -> weight`.
+        init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", ...), or a function
+            `(rng, nin, nout) -> weight`.
         seed: an int that starts a random generator, or a `random.Random`, or None for the module `random`.
 
     Raises:
@@ -584,8 +584,8 @@ class MLP(_Network):
         nin: the number of inputs.
         nouts: the number of neurons of each layer.
         activation: a function of a `Value`, or the name of an operation of one operand ("relu", "tanh", "gelu", ...).
-        init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", ...), or any function `(rng, nin,
-            nout) -> weight`.
+        init: an initialiser of `micrograd_cn.init` or its name ("xavier_uniform", ...), or a function
+            `(rng, nin, nout) -> weight`.
         seed: an int that starts a random generator, or a `random.Random`, or None for the module `random`.
 
     Raises:

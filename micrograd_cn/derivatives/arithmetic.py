@@ -46,11 +46,11 @@ Factor: TypeAlias = tuple[int, Derivative, int | None]
 class SumFactor(tuple[Any, ...]):
     """The local derivative of a sum of products, such as `dot`, with respect to an operand: the operand's factor.
 
-    A derivative with respect to the sum is multiplied by this factor. It is 0 if a later operation, such as `relu`, did
-    not select the sum, and then an infinite factor gives nan, as in matrix products of PyTorch and jax. To choose 0
-    instead would take as long as the product. But if the operand is itself the result of an operation that did not
-    select its own operand, the product of this factor and the derivative of that operation is 0, even if the factor is
-    infinite.
+    The class of this factor decides what its product with a derivative of 0 is, if the factor is infinite. If a later
+    operation, such as `relu`, did not select the sum, the derivative with respect to the sum is 0. Its product with the
+    factor is nan, as in matrix products of PyTorch and jax, because to choose 0 would take as long as the product. If
+    the operand is the result of an operation that did not select its own operand, the derivative of this operation is
+    0. Its product with the factor is 0.
     """
 
     __slots__ = ()

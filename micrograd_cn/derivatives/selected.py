@@ -34,7 +34,7 @@ class Selected:
         alternatives: the argument, or ().
         partial: the argument, or None.
         constants: the constants that `partial` is chosen from: 0 and 1 for `relu`, or 0, 0.5 and 1 for `maximum`. It is
-            empty if `partial` has another form.
+            empty if `partial` is something other than such a choice.
 
     >>> x = Value(-3)
     >>> [selected] = [Selected(ops.where(ops.less(0.0, x), 1.0, 0.0), zero=Value(0.0, requires_grad=False))]
@@ -116,8 +116,9 @@ class Gated:
 def ungated_product(x: Any, y: Any, first: Selected | None, second: Selected | None) -> Any:
     """Return a number or node that is x * y where all operands were selected, and any number elsewhere.
 
-    If x or y is a local derivative that is 1 wherever its operand was selected, return the other factor alone. If it is
-    chosen from other constants, multiply the other factor by each of them, and choose from the products.
+    If x or y is a local derivative that is 1 wherever its operand was selected, the other factor is returned alone. If
+    x or y is chosen from other constants, the other factor is multiplied by each of them, and the result is chosen from
+    the products.
 
     Args:
         x: a derivative: a node, a number, or a `Gated`.
@@ -146,7 +147,7 @@ def _times_choices(x: Any, y: Any, zero: Value) -> Any:
 
 
 def _constants_of(x: Value, depth: int = 2) -> list[float]:
-    """Return the constants that `x` is chosen from, by up to `depth` nested `where`s; [] if `x` has another form."""
+    """Return the constants that x is chosen from, by up to `depth` nested `where`s; [] if it is not such a choice."""
     if not (depth and x.op and x.op.lowerings.machine == SELECT):
         return []
     found: list[float] = []

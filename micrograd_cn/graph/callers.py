@@ -121,7 +121,10 @@ def _place(frame: FrameType) -> _Place:
 
 
 def _read(code: CodeType, at: int) -> _Place:
-    """Return the function call or the operator at the instruction with the offset `at` in `code`."""
+    """Return the `_Place` that describes the instruction with the offset `at` in `code`.
+
+    If the instruction is neither an operator nor the call of a function, both `is_operator` and `is_call` are False.
+    """
     instruction = code.co_code[at]
     if instruction in OPERATORS:
         return _OPERATOR

@@ -18,7 +18,7 @@ class Method(Protocol):
     """The type of the methods that `method` returns: called on an object, they return an object of the same type."""
 
     def __get__(self, instance: T, owner: type[T]) -> Callable[..., T]:
-        """Return the bound method."""
+        """Return the method of the object `instance`, as Python asks for it; `owner` is the class of the object."""
 
 
 def method(op: Op) -> Method:

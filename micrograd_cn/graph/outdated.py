@@ -46,7 +46,7 @@ expected: Question | None = None  # what the last optimiser asked; None if nothi
 def _forget(optimizer: weakref.ref[Any]) -> None:
     """Drop the question of an optimiser that no longer exists, so its parameters can be freed.
 
-    Python calls this with the weak reference to the optimiser.
+    Python calls this with `optimizer`, a weak reference to the optimiser.
     """
     global expected
     if expected and expected.optimizer is optimizer:

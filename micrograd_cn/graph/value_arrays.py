@@ -471,9 +471,9 @@ class ValueArray(ArgumentArray):
         super().__setitem__(_index(key), value)
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
-        """Return a copy whose elements are of the type `dtype`. Further arguments are those of numpy's method.
+        """Return a copy whose elements are of the type `dtype`, for example 0 or 1 for results of comparisons.
 
-        If `dtype` is a type of numbers, results of comparisons become 0 or 1.
+        `args` and `options` are further arguments of numpy's method.
         """
         if np.dtype(dtype).kind in "fiu" and self.size and all(map(_is_truth, self.flat)):
             return _applied(lambda x: x * 1.0, [_plain(self)])

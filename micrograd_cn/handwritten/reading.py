@@ -59,9 +59,9 @@ class Handwritten:
     """The graph of a node of somebody's own `Value` class, made of `Value`s of this package ("our" nodes).
 
     Each of our nodes stands for one of their nodes. Our node has the label and the data of their node, and the gradient
-    that their class computed. The operation of our node is the one of this package that `_op`, such as "tanh", stands
-    for, or that has the local derivatives which their node keeps, if it computes these data from the operands. If there
-    is none, it is an `Opaque` operation.
+    that their class computed. The operation of our node is one of this package that computes the same data from the
+    operands. It is found by the name in `_op`, such as "tanh", or, if their class keeps no names, by the local
+    derivatives that their node keeps. If none is found, it is an `Opaque` operation.
 
     Args:
         root: a node that `is_handwritten` accepts.

@@ -226,8 +226,8 @@ def _refuse_computed(model: Model, name: str, old: Any, x: Any, inside: str = ""
 def _refuse_constants(model: Model, name: str, old: Any, x: Any) -> None:
     """Raise TypeError if `x`, which replaces `old`, has constants, and `old` has parameters that `x` has not.
 
-    `old` is the attribute `name` of `model`. The constants are results of operations inside `no_grad()`, as in `m.w =
-    m.w - lr * m.w.grad`.
+    `old` is the attribute `name` of `model`. The constants are the results of operations inside `no_grad()`, as in
+    `m.w = m.w - lr * m.w.grad`.
     """
     new = [item for _, item in walk(x, descends_always) if isinstance(item, Value)]
     if not any(item._is_constant_result for item in new):

@@ -139,9 +139,9 @@ def refuse_unsaved(model: Model, entries: Mapping[str, Any]) -> bool:
     Otherwise, return whether `model` has constants that operations have computed. Some of these may have been found to
     be states, which are no entries. `entries` has the entries of the model's state until now.
 
-    A value was probably meant to be a parameter if nothing but graphs refers to its leaves, as after `m.w = m.w - 0.1 *
-    m.w.grad` in a call of the model. The error is also raised if an item of a collection was a parameter, and is now
-    something that is never trained.
+    A value was probably meant to be a parameter if only graphs refer to its leaves, as after
+    `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also raised if an item of a collection was a
+    parameter, and is now something that is never trained.
     """
     modules: list[Model] = []
     computed: list[tuple[str, Value]] = []

@@ -221,9 +221,10 @@ def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembe
 
 
 def renew_arrays(model: Model, record: _Record, name: str, x: Any) -> None:
-    """Replace what `record`, the record of `model`, has of arrays in the attribute `name` by the arrays in `x`.
+    """Replace the arrays that `record` has for the attribute `name` of `model` by the arrays in `x`.
 
-    `x` is about to become this attribute.
+    `record` is the record of `model`, and `x` is about to become this attribute. The items that the record has of the
+    attribute are dropped.
     """
     record.items.pop(name, None)
     record.arrays.pop(name, None)

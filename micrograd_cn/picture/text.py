@@ -31,7 +31,7 @@ def signed(x: float) -> str:
 
 
 def clean(label: str) -> str:
-    r"""Return the label in one line, cut if it is very long, with � for characters that XML forbids (section 2.2).
+    r"""Return the label in one line, cut if it is very long, and with � for characters that XML forbids.
 
     >>> clean("two\nlines")
     'two lines'
