@@ -303,11 +303,10 @@ def _without_parameters(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _part_of_pair(f: Callable[..., Any], part: int) -> Callable[..., Any]:
-    """Return a function that calls `f` and returns item `part` (0 or 1) of the pair `(value, gradient)` that `f`
-    returns.
+    """Return a function that calls `f`, which returns a pair, and returns item `part` of the pair, which is 0 or 1.
 
-    If `f` does not return a pair, the function returns the whole result of `f`. Then `f` is its own derivative, as exp
-    is.
+    The items of the pair are the value and the gradient. If `f` does not return a pair, the function returns the whole
+    result of `f`. Then `f` is its own derivative, as exp is.
     """
 
     @functools.wraps(f)

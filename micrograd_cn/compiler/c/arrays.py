@@ -241,7 +241,7 @@ class Arrays:
 
 
 def place_of(element: Element) -> int:
-    """Return the integer by which the class `Places` knows an element of an array.
+    """Return the integer that the class `Places` uses for an element of an array.
 
     >>> place_of(("inputs", 3)) - place_of(("inputs", 1))
     2

@@ -202,9 +202,9 @@ class File:
         return self.function(self.number_type, "gradient", arguments, lines)
 
     def _totals(self, loops: Loops, sums: Totals, totals: dict[int, int]) -> tuple[dict[int, Element], range]:
-        """Return a dict from the index of each total to its element in a C array, and the range of those in `work`.
+        """Return the element of a C array for each total, and the range of the indices of `work` that hold totals.
 
-        The range has the indices of the elements of the array `work` that hold totals.
+        The first result is a dict, whose keys are the indices of totals in `Lowering.totals`.
 
         A total is a sum over the rows of a batch. If a total divided by the count of rows is a parameter's gradient,
         the total is in the array `gradient`. All other totals are in the array `work`. If one total of a matrix or a

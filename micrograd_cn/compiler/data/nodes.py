@@ -312,7 +312,7 @@ def write_by_machine_code(nodes: Sequence[Value], slot: str, numbers: array[floa
     """Return an iterator that assigns numbers to a slot, such as "_grad", of nodes. No hook is called.
 
     Pass it to `at_once` of `micrograd_cn.graph`. `uses_machine_code(nodes)` must be true. `at_once` returns False if
-    machine code cannot write to these nodes. It has then changed none of them.
+    machine code cannot write to these nodes. In this case, none of the nodes is changed.
     """
     return map(_kernels["write_nodes"], [nodes], [len(nodes)], [slot_offset(slot)], [numbers.buffer_info()[0]], [1])
 

@@ -288,7 +288,7 @@ def _add_part(part: Gradients, changed: list[tuple[Iterable[Value], list[float]]
     """Add gradients to the `grad` of their parameters, as `add_gradients` does.
 
     Before the `grad` of some nodes is changed, a pair is appended to `changed`: the nodes, and the `grad` of each of
-    them. The caller can so restore them.
+    them. So the caller can restore them.
     """
     parameters, gradients, weight, unreached, captured = part
     if weight != 1.0:

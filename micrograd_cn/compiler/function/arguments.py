@@ -29,7 +29,7 @@ _FLOAT = frozenset([float])
 
 
 class Arguments:
-    """Reads the arguments of calls, and samples, as rows of numbers, and calls the function with rows.
+    """Read the arguments of calls, and samples, as rows of numbers, and call the function with rows.
 
     Args:
         f: the plain function, whose arguments are read.

@@ -53,7 +53,7 @@ class ReadyCall(NamedTuple):
 
 
 class ArrayCalls:
-    """Runs a function's methods on arrays, by code that is kept for arrays of the same shapes.
+    """Run a function's methods on arrays, by code that is kept for arrays of the same shapes.
 
     Args:
         arguments: the function and its arguments.

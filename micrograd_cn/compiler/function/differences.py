@@ -56,10 +56,10 @@ def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Containe
 
 
 def _plain(x: Any, known: Container[Value]) -> Any:
-    """Return `x`, but return the number of a constant that was made while the function was recorded in its place.
+    """Return `x`; but if `x` is a constant that was made while the function was recorded, return its number.
 
-    When the operands of a node are read, the engine makes a node of each number, so one number may become several
-    nodes.
+    `known` has the leaves that were there before. When the operands of a node are read, the engine makes a node of each
+    number, so one number may become several nodes.
     """
     is_number = isinstance(x, Value) and not (x.op or x.requires_grad or x in known)
     return x._data if is_number else x

@@ -29,7 +29,7 @@ from .variables import GradientVariables
 
 
 class MergedCalls:
-    """Runs a function's methods by a merged program, which computes all branches.
+    """Run a function's methods by a merged program, which computes all branches.
 
     Each method returns None if there is no such program, or if it cannot give the right result.
 

@@ -51,7 +51,7 @@ def results_from(call: Callable[[], Any]) -> list[Any] | None:
 def other_derivative(
     ours: Sequence[Any], theirs: Sequence[Any], parameters: Sequence[Value], rtol: float, atol: float
 ) -> tuple[Value, float, float] | None:
-    """Return the first parameter by which two lists of results have different derivatives; None if there is none.
+    """Return the first parameter for which the derivatives of two lists of results differ; None if there is none.
 
     The parameter is returned with the two derivatives. Each list stands for one number, the sum of its items times
     fixed weights. A derivative may be wrong while the results agree, as where a function detaches an element that it

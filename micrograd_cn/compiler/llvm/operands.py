@@ -132,7 +132,7 @@ class Integer(Operand):
         return self._compare("uge", other)
 
     def to_double(self) -> str:
-        """Return the name of this integer as a double."""
+        """Write a conversion of this integer to a double, and return the name of the double."""
         return self.f.op(f"uitofp i64 {self.name} to double")
 
     def minimum(self, other: Integer | int) -> Integer:

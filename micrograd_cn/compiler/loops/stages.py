@@ -32,11 +32,11 @@ class Sums:
     """Sums of many products (long sums) with the same opcode, which loops compute.
 
     Attributes:
-        form: "matrix" if the sums are the product of a matrix of scalars and a list of row values. A row value depends
-            on the row of numbers for which the program is run; it is a vector with one such row in each lane. For each
-            sum, the matrix has a row with the sum's left factors. The list has the right factors of all sums. "inner"
-            if each sum is an inner product of two lists of row values. "scalars" if the sums are scalars, which all
-            have the same right factors.
+        form: "matrix", "inner" or "scalars". "matrix" means that the sums are the product of a matrix of scalars and a
+            list of row values. For each sum, the matrix has a row with the sum's left factors, and the list has the
+            right factors of all sums. A row value depends on the row of numbers for which the program is run; it is a
+            vector with one such row in each lane. "inner" means that each sum is an inner product of two lists of row
+            values. "scalars" means that the sums are scalars, which all have the same right factors.
         opcode: "sum" if every product is rounded before it is added, else "dot".
         numbers: the instruction numbers of the sums.
         lefts: for each sum, the instruction numbers of its left factors.

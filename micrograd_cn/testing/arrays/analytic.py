@@ -359,14 +359,14 @@ def _plain_number(x: Any) -> Any:
 
 
 def _inputs_of(args: Any, arguments: Packed) -> list[Any]:
-    """Return the PyTorch tensors in `args` to differentiate by; each is set to require a gradient."""
+    """Return the PyTorch tensors in `args` that the result is differentiated by, and let each require a gradient."""
     return [leaf if leaf.requires_grad else leaf.requires_grad_() for leaf in arguments.variables(args)]
 
 
 def _record_in_torch(
     f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed
 ) -> tuple[Any, ...]:
-    """Call f in PyTorch; return its results, the arguments to differentiate by, and the weights of the results.
+    """Call f in PyTorch; return its results, the arguments that require gradients, and the weights of the results.
 
     These are three lists of tensors. The weights of a result are its upstream gradient: the part of `upstream` at the
     position of the result in the output. A result is left out if this part is None, or if PyTorch cannot differentiate

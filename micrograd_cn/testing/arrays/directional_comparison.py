@@ -129,7 +129,7 @@ class Question:
         self.own_steps = np.where(self.sizes > 0.0, floor_power_of_2(self.sizes), np.minimum(self.steps, 1.0))
 
     def attempt(self, v: Vector, typical_slope: float) -> Attempt:
-        """Compare the derivative along `v`, which moves the same elements as the direction, but by other steps.
+        """Compare the derivative along `v`, which moves the same elements as this question's direction, by other steps.
 
         `typical_slope` is about how large derivatives along such directions are.
         """
@@ -228,7 +228,8 @@ def in_tiny_steps(question: Question, found: Attempt) -> Attempt | None:
 def excused(question: Question, found: Attempt) -> Attempt | None:
     """Return the attempt without a verdict if there is an excuse for a wrong derivative (see `excuses`); else None.
 
-    No calls that are left to look for one count as an excuse. There is none for a derivative that is infinite or nan.
+    If no calls are left to look for an excuse, this counts as an excuse, too. There is no excuse for a derivative that
+    is infinite or nan.
     """
     if not found.is_wrong or not math.isfinite(found.comparison.analytic):
         return None

@@ -97,7 +97,8 @@ def excuse(doubt: Doubt) -> str:
 def rounding_in_half_precision(doubt: Doubt) -> str:
     """Return a note if rounding in half precision explains the mismatch; else "".
 
-    It does if the mismatch does not show at points nearby, or vanishes over larger steps (see `rounding_excuse`).
+    Rounding explains it if the mismatch does not show at points nearby, or vanishes over larger steps (see
+    `rounding_excuse`).
     """
     phi = doubt.phi
 
@@ -344,12 +345,14 @@ def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
 def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
     """Return whether `phi` and the derivative that is checked oscillate in short steps, around the slope `numeric`.
 
-    If the derivative oscillates, as that of lgamma does between its poles, the numerical derivative is only a mean of
-    it, and says nothing about the derivative at the point. `_has_narrow_features` does not see such features if
-    rounding of f hides them. A wrong derivative may oscillate, too, although `phi` itself does not. If the values of
-    `phi` scatter less around a parabola than such a derivative predicts, `phi` is smooth, and the derivative is wrong.
-    Where even the finest steps reach the next pole, some points miss most of the poles, and the prediction is too
-    large. There, `phi` is smooth only if it scatters by no more than rounding, and the prediction is far more.
+    An example is lgamma, whose derivative oscillates between its poles. Then the numerical derivative is only a mean,
+    and says nothing about the derivative at the point. `_has_narrow_features` does not see such features if rounding of
+    f hides them.
+
+    A wrong derivative may oscillate, too, although `phi` does not. `phi` is smooth, and the derivative is wrong, if the
+    values of `phi` scatter around a parabola by less than such a derivative predicts. If even the finest steps reach
+    the next pole, some points miss most of the poles, and the prediction is too large. In this case, `phi` is smooth
+    only if its values scatter by no more than rounding, and the prediction is far more.
     """
     random = np.random.default_rng(0)  # evenly spaced points may all lie at the same distance from a pole
     reach = OSCILLATION_REACH * phi.problem.steps.finest
@@ -378,10 +381,10 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
 def _is_unresolved(phi: DirectionalFunction, numeric: float) -> bool:
     """Return whether the features of `phi` are so narrow that even neighbouring numbers skip them.
 
-    It does if `phi` changes as much between neighbouring numbers as over far larger steps, and by more than rounding.
-    An example is a sawtooth, at points so large that a tooth is hardly wider than the distance of neighbouring numbers.
-    Then the values do not tell how steep the sawtooth is between its jumps. `numeric` is the slope of `phi` over larger
-    steps.
+    This is so if `phi` changes as much between neighbouring numbers as over far larger steps, and by more than
+    rounding. An example is a sawtooth, at points so large that a tooth is hardly wider than the distance of
+    neighbouring numbers. Then the values do not tell how steep the sawtooth is between its jumps. `numeric` is the
+    slope of `phi` over larger steps.
     """
     problem = phi.problem
     rounding = max(phi.rounding, phi.rounding_beside_largest)

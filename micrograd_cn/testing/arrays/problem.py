@@ -1,4 +1,4 @@
-"""`Problem`: a function of arrays as a function from vectors to vectors, with its derivative."""
+"""`Problem`: a function of arrays, as a function from one vector to another, with its derivative and a point."""
 
 from __future__ import annotations
 

@@ -103,5 +103,5 @@ def choose_elements(
 
 @functools.cache
 def _signed_steps(uphill: float) -> Vector:
-    """Return `STEP_SIZES` with signs. The share `uphill` of them is positive, and of the others every second one."""
+    """Return `STEP_SIZES` with signs: the share `uphill` of them is positive, and so is half of the others."""
     return np.where(np.arange(STEP_SIZES.size) % 8 < 4 * (1 - uphill), -STEP_SIZES, STEP_SIZES)

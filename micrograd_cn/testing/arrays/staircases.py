@@ -110,7 +110,7 @@ def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float
 
     The function f of one number is `phi`.
 
-    It has left the line if its distance from the line exceeds rounding, and exceeds a small part of the distance that
+    f has left the line if its distance from the line exceeds rounding, and exceeds a small part of the distance that
     the slope `off` would give in this step. A side of the point is left out if the function has left the line already
     in the finest step, or if it has not left the line in the step `reach`. Otherwise bisection finds the jump. If the
     function is continuous there, the height is nearly 0.
@@ -298,9 +298,9 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
 
 
 def _changes_with_each_bit(line: _Line) -> NDArray[np.bool_]:
-    """Return a mask of the outputs that change with most of the last bits by which the point is moved.
+    """Return a mask of the outputs that change almost each time when the point is moved by a further last bit.
 
-    An output whose treads are several last bits wide changes at most once between these points.
+    An output whose treads are several last bits wide changes at most once in these moves.
     """
     bits = line.last_bits
     changes = [line.changes(k * bits) if k else np.zeros(line.outputs.size) for k in LAST_BITS]

@@ -67,7 +67,7 @@ def has_features(phi: DirectionalFunction) -> bool:
 
 
 def has_slope(phi: DirectionalFunction, slope: float) -> bool:
-    """Return whether f has about the slope `slope` along `phi` in steps that are shorter than narrow features of f."""
+    """Return whether f has about this slope along `phi` in steps that are shorter than narrow features of f."""
     longest = float(np.max(np.abs(phi.v[phi.moved_elements])))
     near = central_quotient(phi, 0.0, SHORTEST_MOVE / longest)
     return math.fabs(near - slope) <= 0.5 * max(math.fabs(near), math.fabs(slope))

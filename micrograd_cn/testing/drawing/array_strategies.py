@@ -103,8 +103,7 @@ def points(
 
 
 def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
-    """Return the windows, which are ranges of numbers. For each array, one window is chosen, and holds all its
-    elements.
+    """Return windows, which are ranges of numbers. All elements of an array are drawn from one of them.
 
     A window is a pair of an interval for the elements, and an interval for their absolute values. In each window but
     the last, the elements have similar magnitudes. `low` and `high` are the bounds of all elements. `tiny` is the

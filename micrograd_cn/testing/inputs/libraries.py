@@ -171,10 +171,10 @@ def array_maker(x: Any) -> Callable[[NDArray[float64]], Any]:
 
 
 def empty_maker(x: Any) -> Callable[[], tuple[Any, NDArray[Any]]] | None:
-    """Return a function without arguments that makes an uninitialised array like `x`; None if numpy cannot fill such
-    arrays.
+    """Return a function that makes an uninitialised array like `x`; None if numpy cannot fill such arrays.
 
-    The function returns the array, and a flat numpy array that shares its memory, through which numpy can fill it.
+    The function has no arguments, and returns the array, and a flat numpy array that shares its memory, through which
+    numpy can fill it.
 
     >>> empty_maker(0.5) is None
     True

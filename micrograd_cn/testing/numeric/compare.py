@@ -73,7 +73,7 @@ Stage: TypeAlias = Callable[[C], Comparison | None]
 
 
 class Tolerance(Protocol):
-    """Decides how exact a numerical derivative must be, and how far from it the derivative that is checked may be."""
+    """Decide how exact a numerical derivative must be, and how far from it the derivative that is checked may be."""
 
     def is_exact_enough(self, e: Estimate) -> bool:
         """Return whether the numerical derivative `e` is exact enough to compare another derivative with it."""

@@ -213,7 +213,9 @@ def _compare_binding(
 
 
 def _chosen_parameters(subject: Subject, order: int) -> dict[str, Value]:
-    """Return parameters of a `Module` of this package to differentiate by, keyed by name; {} for other functions.
+    """Return a dict from names to those parameters of a `Module` of this package by which the check differentiates.
+
+    The dict is empty for other functions.
 
     Parameters that require no gradient are left out. If there are more than may be compared in a check of order
     `order`, only every k-th is taken, for some k, so the sample is spread over the layers. With `exhaustive=True`, all

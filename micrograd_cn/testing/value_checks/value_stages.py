@@ -76,9 +76,7 @@ class ValueCase:
 
     @functools.cached_property
     def by_known_rounding(self) -> Comparison:
-        """The comparison that takes `claim.rounding`, which was computed from the graph, as the function's rounding
-        error.
-        """
+        """The comparison in which the rounding error of the function is `claim.rounding`, computed from the graph."""
         return compare(self.claim)
 
     @functools.cached_property
