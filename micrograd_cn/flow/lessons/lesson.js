@@ -1,5 +1,5 @@
 // Show a lesson: its captions one after the other, the question, and the cards of all lessons. A lesson sets up states
-// of its own, and when it closes, the reader has back what was there before.
+// of its own. When it closes, the page shows again what it showed before the lesson.
 
 import { LESSONS } from "./lessons.js";
 import {
@@ -74,7 +74,8 @@ function hideAnswer() {
   session.choose({ hides: new Set(at <= asks && !answers.has(name) ? hides : []) });
 }
 
-// Where the window scrolls, scroll to what the caption is about. It comes below the caption, which sticks to the top.
+// Bring the element into view that the caption is about. In a narrow window, the page scrolls until the element is just
+// below the caption, which sticks to the top.
 function lookAtSubject() {
   const { name, at } = session.lesson;
   const subject = byId(LESSONS[name].subjects[at - 1]);
@@ -128,7 +129,7 @@ function tellLesson() {
   byId("lesson_verdict").classList.toggle("wrong", answer !== null && answer !== right);
 }
 
-// Close the lesson, and give the reader back what was there before it. Show the room `to`, or the one of before.
+// Close the lesson, and restore what the page showed before it. Show the room `to`, or the one before the lesson.
 export function closeLesson(to = null) {
   const { work } = session.lesson;
   pause();

@@ -54,11 +54,12 @@ const NAME = { typed: "emma" };
 
 const typingLesson = states => ({ room: "typing", subjects: states.map(() => "stage"), states });
 
-// The lessons by name: the caption that asks, the right choice (both counted from 1), what is hidden until the reader
-// has chosen, the states of all captions, and the element that each is about. `begins` is called when a lesson begins.
-// The captions in `trained` are about a model that has learned something. `looks` brings boxes into view that a caption
-// is about, if they are not the result. A state gets how many steps the model has learned by the link, and a function
-// for a change of the state that must wait.
+// The lessons by name. `asks` is the caption with the question, and `right` the right answer, both counted from 1. What
+// is in `hides` is hidden until the reader has answered. For each caption, `states` has a function that sets up the
+// page, and `subjects` the id of the element that it is about. `begins` is called when a lesson begins. The captions in
+// `trained` are about a model that has learned something. `looks` brings boxes into view that a caption is about, if
+// they are not the result. A function of `states` gets how many steps the model has learned, as the link says
+// (`learned`), and a function that it calls with a change that has to wait (`later`).
 export const LESSONS = {
   adding: {
     asks: 2,

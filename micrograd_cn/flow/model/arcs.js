@@ -34,7 +34,7 @@ function elementsIn(root, letters) {
   return { texts: [...root.querySelectorAll("text")], paths: [...root.querySelectorAll("path")] };
 }
 
-// Return the way of an arc back to a letter. That to the last letter itself is a loop.
+// Return the SVG path of an arc from the last letter back to a letter, or of a loop at the last letter itself.
 function wayOf(back, from, to) {
   const { base } = ARC;
   if (!back) return `M${from - 7},${base}C${from - 16},${base - 26} ${from + 16},${base - 26} ${from + 7},${base}`;

@@ -101,7 +101,7 @@ export function runModel() {
   tellModel();
 }
 
-// Train as quickly as possible up to a step, where the reader sees it, and call `then`. If the reader stops the training
+// Train frame by frame up to a step, so the reader sees it, and then call `then`. If the reader stops the training
 // before, `then` is not called.
 export function learnTo(step, then = () => {}) {
   const { learner } = model;
@@ -135,7 +135,7 @@ export function setUpModel(settings, learned = null) {
   return { learner, known, characters, rng, invented };
 }
 
-// Return what decides how the model trains.
+// Return a text of all settings on which the training depends, to find out whether one has changed.
 function trainingNow() {
   const { speed, temperature, typed, ...training } = model.settings;
   return JSON.stringify([training, model.lines]);

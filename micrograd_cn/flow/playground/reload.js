@@ -1,4 +1,4 @@
-// Give a room back after a reload what no link tells, such as the weights and the loss of each step.
+// Restore after a reload what a room had and no link contains, such as the weights and the loss of each step.
 
 import { rooms } from "./rooms.js";
 
@@ -30,7 +30,7 @@ addEventListener("pagehide", () => {
 });
 
 /**
- * Give a room's state back what it had made with the same settings before a reload. Return whether there was something.
+ * Restore in `state` what the room `name` had made before a reload. Return whether it had, with the same settings.
  * @param {string} name
  * @param {object} state
  */

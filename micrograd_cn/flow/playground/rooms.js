@@ -119,8 +119,8 @@ export function remember() {
     if (!lesson) return { ...factsNow(), lang, ...framed };
     const { learned, ...own } = factsNow();
     const given = { lesson: lesson.name, ...(lesson.at > 1 ? { at: lesson.at } : {}) };
-    // A lesson sets up its own state, so a link to it says no more until the reader has changed something. Only what its
-    // model has learned may depend on how long the reader looked on.
+    // A lesson sets up its own state. So a link names only the lesson and its caption, until the reader has changed
+    // something. It may also say how much the model has learned, which depends on how long the reader has looked on.
     const changed = factsOfLesson() !== lesson.start;
     return { ...given, ...(lesson.carries && learned ? { learned } : {}), ...(changed ? own : {}), lang, ...framed };
   });

@@ -12,9 +12,9 @@ export const MOST_SUMMED = 3; // terms of a gradient for which a box has room
 // A box always has room for the `usual` number, and for the usual `term` in a sum, so it keeps its size while numbers
 // change.
 const ROOMY = { side: 9, between: 10, usual: "-0.8888", term: "-0.8888", lock: 40, title: 21, line: 18, top: 5 };
-// The same for a graph whose letters would be small otherwise.
+// These pixels in a graph whose letters would otherwise be small.
 const TIGHT = { side: 4, between: 4, usual: "-0.88", term: "8.888", lock: 19, title: 20, line: 18, top: 4 };
-// The same for a vertical graph, which has to be low for the screen of a phone.
+// These pixels in a vertical graph, which has to be low for the screen of a phone.
 const LOW = { ...TIGHT, between: 3, title: 17, line: 15, top: 3 };
 
 /**

@@ -1,4 +1,4 @@
-// New lists: one in reverse order, and one in which a member is replaced. And numbers of long lists.
+// Make new lists: one in reverse order, and one with another member. Compute numbers of long lists.
 
 /**
  * @template Item

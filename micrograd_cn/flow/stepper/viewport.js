@@ -6,14 +6,14 @@ import { still } from "./motion.js";
 /** @import { Picture } from "./picture.js" */
 
 const ZOOM = { least: 0.05, most: 3.2, first: 2.8, presented: 3, legible: 1 };
-const SEEN_FAR = 720; // pixels of a graph, at most, that fill the width of a window whose letters are read from afar
+const SEEN_FAR = 720; // pixels of a graph, at most, that fill the width of a window when the page is shown to a room
 const HIGH = 0.88; // the share of the window's height that a stretched graph has
 const MOST_CHANGED = 0.1; // the share by which the window may change until a stretched graph is arranged anew
 const RIM = { roomy: 14, tight: 6 };
 const NARROW = 640; // In a window of fewer pixels, the graph runs from top to bottom.
 const EDGES = ["--left", "--top", "--right", "--bottom"];
-const WHOLE = 0.65; // what is left of the size of letters that are read from afar, at least, when the graph is whole
-const CLOSER = 0.7; // what is left of the size of a graph, at least, when its boxes are closer together
+const WHOLE = 0.65; // letters that are read from afar may shrink to this share if the whole graph is seen then
+const CLOSER = 0.7; // at least this share is left of a graph's size when its boxes are drawn closer together
 
 class Viewport {
   /** @type {(() => void) | undefined} called if the graph must now be arranged in another way */
