@@ -196,7 +196,7 @@ class Module(Model):
 
     @overridable
     def entries(self) -> dict[str, Any]:
-        """Return the entries of `state_dict` by name; an entry is a parameter, or parameters in nested lists.
+        """Return the entries of `state_dict` as a dict by name; an entry is a parameter, or parameters in nested lists.
 
         A list, tuple, deque or array that contains nothing but parameters is one entry. If an entry comes from a module
         inside this one, its name begins with the path of that module. A subclass may override this method, as `Layer`
@@ -329,8 +329,8 @@ class Module(Model):
         model in the same way before you load them. A number that is not finite is written as NaN or Infinity.
 
         To save a model together with its optimiser, write `pickle.dump((model, optimizer), file)`, or save both states.
-        `joblib` copies every numpy array apart, so parameters in arrays are no longer those that the loaded optimiser
-        has; after `joblib.load` or in `joblib.Parallel`, make the optimiser anew.
+        `joblib` copies every numpy array separately, so parameters in arrays are no longer those that the loaded
+        optimiser has; after `joblib.load` or in `joblib.Parallel`, make the optimiser anew.
 
         Raises:
             OSError: the file cannot be written, or `path` leads to something other than a regular file.
@@ -352,8 +352,8 @@ class Module(Model):
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: the file is not JSON (it may be truncated), its JSON is no object, an entry is there twice, or
-                the entries are not those of this module, or have other shapes.
+            ValueError: the file is not JSON (it may be truncated), its JSON is no object, two entries have the same
+                name, or the entries are not those of this module, or have other shapes.
             TypeError: an entry contains something that is not a number, or `path` is missing or is no path.
 
         >>> import tempfile

@@ -206,7 +206,7 @@ def _check_parameters(neuron: Any, path: str = "") -> None:
 
 
 def _named_weights(neuron: Any) -> list[tuple[str, Any]]:
-    """Return the weights and the bias of `neuron` with their names, such as "w[0]" and "b"."""
+    """Return pairs (name, weight) for the weights and the bias of `neuron`, with names such as "w[0]" and "b"."""
     return [*((f"w[{i}]", p) for i, p in enumerate(neuron.w)), ("b", neuron.b)]
 
 

@@ -253,17 +253,12 @@ class BoundCall:
         """Return the gradient of `y` with respect to the variables, nested like the arguments that were bound.
 
         If `many` is true, this is a tuple with an item for each bound argument. Otherwise there is only one bound
-        argument, and its item is returned without a tuple.
-
-            ValueError: `only` is true, which says that `y` is the only output, and the function has not used its
-                argument. Instead it has referred to the outer `Value`s, as in `grad(lambda a: x * x)(x)`.
-        > `only` says whether `y` is the only output. If so, a mistake is looked for:
+        argument, and its item is returned without a tuple. `only` says whether `y` is the only output. If it is, the
+        error below is looked for.
 
         Raises:
             ValueError: the function has not used its argument, but the `Value` that was passed in it, as in
                 `grad(lambda a: x * x)(x)`.
-            ValueError: `only` is true, which says that `y` is the only output, and the function has not used its
-                argument. Instead it has referred to the outer `Value`s, as in `grad(lambda a: x * x)(x)`.
         """
         order = self._order if self._order and self._order[0] is y else topological_order(y)
         flat = gradients_in_order(order, y, self.variables, self.create_graph)

@@ -409,9 +409,9 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     With a plain number on the left, as in `s += p` after `s = 0.0`, no leaf is changed: s becomes the name of a new
     constant.
 
-    A numpy array of leaves keeps its leaves only if code changes their data, as in `for w, g in zip(W.flat, G.flat):
-    w.data -= 0.1 * g`. Other code that changes the array would replace the leaves, so training would no longer change
-    W:
+    A numpy array of leaves keeps its leaves only if code changes their data, as in
+    `for w, g in zip(W.flat, G.flat): w.data -= 0.1 * g`. Other code that changes the array would replace the leaves, so
+    training would no longer change W:
 
     - `W -= 0.1 * G`, `W /= np.linalg.norm(W)` and the like raise an error, whether an array, a number or one `Value` is
       on the right.

@@ -397,7 +397,7 @@ class Node(NumpyMethods):
             return self._changed_in_place(ops.div, other)
 
         def __imod__(self, other: Any) -> Any:
-            """Inside `no_grad()`, set a leaf's data to it modulo `other`. Otherwise, `x %= y` is `x = x % y`."""
+            """Inside `no_grad()`, replace a leaf's data x by `x % other`. Otherwise, `x %= y` is `x = x % y`."""
             return self._changed_in_place(ops.remainder, other)
 
         def __ipow__(self, other: Any) -> Any:
@@ -512,8 +512,8 @@ class Node(NumpyMethods):
         """A function that sends this node's gradient to its operands, for micrograd's code, which calls or assigns it.
 
         Raises:
-            TypeError: on assignment to a leaf that requires a gradient, unless the function does nothing, like `lambda:
-                None`.
+            TypeError: on assignment to a leaf that requires a gradient, unless the function does nothing, such as
+                `lambda: None`.
         """
         if isinstance(self.op, Closure):
             return self.op.backward or functools.partial(self.op.sent, self, 1.0)

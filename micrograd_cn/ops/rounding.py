@@ -53,7 +53,7 @@ def atan2(angle: float, y: float, x: float) -> tuple[float, float, float]:
 def gelu(y: float, x: float) -> tuple[float, float]:
     """Return the rounding errors, in units of 1e-15, of y = x * Phi(x) and of its derivative.
 
-    Their terms nearly cancel if x is negative. Phi is the normal distribution function.
+    The terms of the derivative nearly cancel if x is negative. Phi is the normal distribution function.
     """
     cdf, slope = 0.5 * math.erfc(-SQRT_HALF * x), x * INV_SQRT_2PI * ieee.exp(-0.5 * x * x)
     lost = fabs(x) * subnormal(y)
@@ -63,7 +63,7 @@ def gelu(y: float, x: float) -> tuple[float, float]:
 def silu(y: float, x: float) -> tuple[float, float]:
     """Return the rounding errors, in units of 1e-15, of y = x * sigmoid(x) and of its derivative.
 
-    Its terms nearly cancel if x is negative.
+    The terms of the derivative nearly cancel if x is negative.
     """
     return 0.0, ratio(ieee.sigmoid(x) + fabs(y), ieee.sigmoid(x) + y * ieee.sigmoid(-x))
 

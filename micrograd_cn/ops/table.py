@@ -509,7 +509,7 @@ take: _Take = define(_Take(
 
 
 def _wave(x: float, period: float) -> float:
-    """Return the triangle wave of x that is 0 at the multiples of `period`; 0 if `period` is 0."""
+    """Return the triangle wave of x with slopes 1 and -1 that is 0 at the multiples of `period`; 0 if that is 0."""
     if period == 0.0 or not math.isfinite(x):
         return 0.0 if period == 0.0 else x
     rest = math.remainder(x, 2.0 * period)
@@ -1030,7 +1030,7 @@ def mean(xs: Iterable[Any], *others: Never, **wrong: Never) -> Any:
 
     Raises:
         ValueError: `xs` is empty.
-        TypeError: there are `others` beside the sequence, or options of another library such as `axis`, here `wrong`.
+        TypeError: the call has further arguments (`others`), or an option of another library such as `axis` (`wrong`).
 
     >>> mean([1, 2, 6])
     3.0
@@ -1056,7 +1056,7 @@ def softmax(xs: Iterable[Any], *others: Never, **wrong: Never) -> list[Any]:
 
     Raises:
         ValueError: `xs` is empty.
-        TypeError: there are `others` beside the sequence, or options of another library such as `axis`, here `wrong`.
+        TypeError: the call has further arguments (`others`), or an option of another library such as `axis` (`wrong`).
 
     >>> softmax([1000, 1000])
     [0.5, 0.5]
@@ -1083,7 +1083,7 @@ def log_softmax(xs: Iterable[Any], *others: Never, **wrong: Never) -> list[Any]:
 
     Raises:
         ValueError: `xs` is empty.
-        TypeError: there are `others` beside the sequence, or options of another library such as `axis`, here `wrong`.
+        TypeError: the call has further arguments (`others`), or an option of another library such as `axis` (`wrong`).
 
     >>> log_softmax([1000, 0])
     [0.0, -1000.0]

@@ -421,10 +421,10 @@ maximize=False>
                 self.skipped[i] = self.skipped.get(i, 0) + 1
 
     def _step_with_own_counts(self, states: States) -> None:
-        """Take a step with `states`, in which `steps` is another number for each parameter while `update` changes it.
+        """Take a step. While `update` changes a parameter, `steps` counts only the steps that have changed it.
 
-        It is the count of the steps that have changed this parameter. The counts differ, because earlier steps have
-        left some parameters alone. `states` has the state of each parameter.
+        The counts differ between parameters, because earlier steps have left some of them alone. `states` has the state
+        of each parameter.
         """
         total = self.steps
         try:
@@ -453,7 +453,7 @@ maximize=False>
         return self.lr
 
     def check_parameter_count(self, count: int) -> None:
-        """Raise ValueError unless the optimiser has `count` parameters, which is their number when it was made."""
+        """Raise ValueError unless the optimiser has `count` parameters, as many as when it was made."""
         if count == 0 and self.parameters:
             raise ValueError(
                 f"the list `state` of {type(self).__name__} is empty, although it has an item for each parameter at "
@@ -713,9 +713,9 @@ def warn_of_replaced(optimizer: Optimizer) -> None:
 def warn_of_added(optimizer: Optimizer) -> None:
     """Warn if a model has got a parameter since `optimizer` was made, and this parameter is in no optimiser.
 
-    A parameter is only warned of if it was there at the last look, its gradient has changed since then, and its number
-    has not. So nothing trains it. An input does not count if each call of the model keeps it as a new leaf, and neither
-    does a parameter that the user's own code trains.
+    There is only a warning if the parameter was there at the last look, its gradient has changed since then, and its
+    number has not: then nothing trains it. An input does not count if each call of the model keeps it as a new leaf,
+    and neither does a parameter that the user's own code trains.
     """
     if not (models := _models.get(optimizer, ())):
         return

@@ -27,12 +27,10 @@ def written_float(text: str) -> float:
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the entries of a JSON object as a dict.
+    """Return `pairs`, the name and the value of each entry of a JSON object, as a dict.
 
     Raises:
         ValueError: two entries have the same name, so the dict would have only the last of them.
-
-    `pairs` has the name and the value of each entry.
     """
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -26,7 +26,7 @@ from .model import Model, beginning
 def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
     """Raise TypeError if `attributes` have parameters where none are looked for, such as the keys of a dict.
 
-    It is no error if the model has some of the parameters of the same dict or the like in other places, too.
+    It is no error if the model has some of these parameters in another place, too.
 
     Args:
         model: the model, whose class the message names.

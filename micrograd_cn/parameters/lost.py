@@ -26,7 +26,7 @@ from .unheld import with_unheld_leaves
 
 
 def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
-    """Raise TypeError if an item of a collection in `model` was a parameter, and is now something never trained.
+    """Raise TypeError if an item of a collection in `model` was a parameter, but is now never trained.
 
     Three things are never trained: a number, a constant that an operation computed, and a value whose only leaves are
     those that were replaced. If a value also depends on other leaves, there is only a warning.
@@ -81,7 +81,7 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
 
 
 def _compare_places(model: Model, name: Any, x: Any, old: Places, numbers: int, root: Model) -> None:
-    """Raise TypeError, or warn, if something in `x` was a parameter, and is now something never trained.
+    """Raise TypeError, or warn, if something in `x` was a parameter, and is now something that is never trained.
 
     Args:
         model: the module that has the collection.

@@ -165,10 +165,12 @@ def are_same(a: list[Any] | None, b: list[Any]) -> bool:
 
 
 def arrays_in(name: Any, x: Any) -> Arrays:
-    """Return the arrays of objects in `x`: `x` itself, or the items of `x` if it is a list, tuple or dict.
+    """Return a list of tuples (code, array, items, addresses), one for each numpy array of objects in `x`.
 
-    `x` is the attribute `name` of a model; the name is None if `x` has the items of the model itself. Each array comes
-    in a tuple with the code that leads to it, such as ".W", before it, and with its items and their addresses after it.
+    `x` is the attribute `name` of a model; the name is None if `x` has the items of the model itself. An array counts
+    if it is `x` itself, or an item of `x`, which may be a list, tuple or dict. The code, such as ".W", leads from the
+    model to the array. The items are those that the array has now, and the addresses are where they are in memory, as
+    bytes.
     """
     code, found = "" if name is None else f".{name}", []
     if is_array(x):

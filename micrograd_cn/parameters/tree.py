@@ -15,11 +15,10 @@ __all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
 
 
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
-    """Return the leaves of `tree` with their paths, and a function that builds the same structure with other leaves.
+    """Return (leaves, unflatten): pairs (path, leaf), and a function that builds the same structure with other leaves.
 
-    That function is called `unflatten`. It takes the list of new leaves, as many as there are leaves, or an `array` of
-    doubles. A second argument is optional: the class of the arrays of `Value`s that it makes. By default, they are
-    numpy arrays.
+    The function takes the list of new leaves, as many as there are leaves, or an `array` of doubles. A second argument
+    is optional: the class of the arrays of `Value`s that it makes. By default, they are numpy arrays.
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of bools if all new leaves are bools, of doubles if all are numbers, and of objects if
@@ -133,7 +132,7 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
 
 
 def flatten_like(tree: object, model: object, path: str = "") -> list[tuple[str, Any]]:
-    """Return the leaves of `tree` with their paths, in the order that the leaves of `model` have.
+    """Return pairs (path, leaf) for the leaves of `tree`, in the order that the leaves of `model` have.
 
     `tree` must be nested like `model`, but the keys of its dicts may be in another order. An array counts as nested
     lists of its shape, and a tuple as a list. `path` is the path to `tree`, with which all paths begin.

@@ -37,7 +37,7 @@ class Box:
 
     @property
     def output(self) -> Value | None:
-        """The only computed node in `results`, such as the output of a neuron; None if there is none, or are several.
+        """The only computed node in `results`, such as the output of a neuron; None if there is not exactly one.
 
         Parameters are not outputs, even if they are in `results` because a penalty on weights uses them outside their
         neuron.
