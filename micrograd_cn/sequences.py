@@ -25,7 +25,10 @@ if TYPE_CHECKING:
         def __call__(self, *args: Any, **options: Any) -> Any: ...
 
     class Take(Op):
-        """The operation `take`. If `xs` is a list of lists, a call returns the inner list at the position `index`."""
+        """The operation `take(xs, index)`: the item of `xs` at the position `index`, or nan if there is none.
+
+        If `xs` is a list of lists, a call returns the inner list at this position.
+        """
 
         def __call__(self, xs: Iterable[Any], index: Any) -> Any: ...  # type: ignore[override]
 

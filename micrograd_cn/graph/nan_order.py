@@ -89,7 +89,7 @@ def _sorts_nan(question: Question, symbol: str, b: Any, x: float, y: float, call
         caller: the frame in which the comparison, or the function that compares, is called.
 
     Raises:
-        ValueError: the result is not known, as `holds_with_nan` says.
+        ValueError: it is not known which function compares, or numpy would not recognise nan, as for a median.
     """
     name = question.name
     is_list = name == "sort" and not question.is_known and symbol == "<"  # sort() of a list never asks for x > y

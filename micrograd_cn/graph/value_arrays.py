@@ -348,7 +348,7 @@ class ArgumentArray(np.ndarray):
         return _wrapped(found, ArgumentArray) if isinstance(found, (np.ndarray, tuple)) else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Mapping[str, Any]) -> Any:
-        """Return `function(*args, **options)` for a function of numpy. The dict `OWN` replaces some functions.
+        """Return `function(*args, **options)` for a function of numpy, some of which the dict `OWN` replaces.
 
         If the result is an array of objects, return it as an array of this class. numpy calls this method, and also
         passes `types`, the classes of the arrays.

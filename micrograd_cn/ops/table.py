@@ -44,7 +44,10 @@ _MISSING = object()  # the default of an argument without which a call is refuse
 
 
 class _Take(Op):
-    """The operation `take`. If `xs` is a list of lists, a call returns the inner list at the position `index`."""
+    """The operation `take(xs, index)`: the item of `xs` at the position `index`, or nan if there is none.
+
+    If `xs` is a list of lists, a call returns the inner list at this position.
+    """
 
     def __call__(self, xs: Iterable[Any], index: Any = _MISSING) -> Any:  # type: ignore[override]  # a list for rows
         xs = tuple(xs) if type(xs) is list else numbers_in(xs)  # skips a call, for speed
