@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeGuard
 
-from .instructions.code import SAMPLE
+from .instructions.code import SAMPLE, SUM_OPCODES
 from .instructions.straight_line import StraightLineWriter
 from .llvm.lanes import Lanes, StraightLineLanes
 from .llvm.machine import SCALAR_LEVEL, VECTOR_LEVEL, Machine
@@ -20,6 +20,7 @@ from .loops.places import WORD
 from .loops.plan import Plan
 from .loops.schedule import MAX_STRAIGHT_LINE_COST, split_by_cost
 from .loops.stages import Call, Map, Stage, StraightLine
+from .loops.strides import pattern_of
 from .tables.sums import KERNEL_ARGUMENTS, each_block
 from .tables.tables import Tables
 
@@ -49,7 +50,7 @@ class NativeCode:
         in_vectors = tables.plan.lanes > 1 and outputs and not tables.schedule.is_large
         optimised = set[str]()  # the names of the functions to compile at VECTOR_LEVEL
         for part in chain(*parts.values()):
-            if not part.kernel_call:
+            if not part.has_kernel:
                 name = f"part{len(self.functions)}"
                 self.functions.append(write_part(tables.plan, part, name, tables.machine.fma))
                 if in_vectors or part.outputs:
@@ -57,7 +58,8 @@ class NativeCode:
         self.stored = any(part.outputs for part in chain(*parts.values()))
         addresses = iter(self._compile(tables.machine, optimised))
         self.calls: dict[int, list[Call]] = {
-            phase: [part.kernel_call or (next(addresses), 0) for part in found] for phase, found in parts.items()
+            phase: [tables.calls[part.stages[0]] if part.has_kernel else (next(addresses), 0) for part in found]
+            for phase, found in parts.items()
         }
 
     def _compile(self, on: Machine, optimised: Container[str]) -> Iterator[int]:
@@ -89,8 +91,7 @@ class Part:
         outputs: the instruction numbers of the program's outputs if this part stores them. The outputs of the first
             row are then stored from the address in the function's argument `%a` on, and those of each further row
             follow. If this part does not store the outputs, the sequence is empty.
-        kernel_call: if a kernel computes the part's only stage, the attribute `call` of this stage: the kernel's name
-            and the address of its table. None if a function is written for the part.
+        has_kernel: whether a kernel computes the part's only stage, so no function is written for the part.
     """
 
     stages: list[Stage]
@@ -100,7 +101,7 @@ class Part:
 
     def __post_init__(self) -> None:
         first, *others = self.stages
-        self.kernel_call = None if others or isinstance(first, StraightLine) else first.call
+        self.has_kernel = not (others or isinstance(first, StraightLine))
 
 
 def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
@@ -137,7 +138,7 @@ def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
             if reader_of.setdefault(i, number) != number:
                 reader_of[i] = None
     for number, part in enumerate(listed):
-        if not part.kernel_call:
+        if not part.has_kernel:
             computed = chain(*[stage.numbers for stage in part.stages])
             part.stored = {i for i in computed if i in in_memory or reader_of.get(i, number) != number}
     return found
@@ -185,9 +186,9 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     Such a map is short, and its instructions are no sums. In each operand slot, the operands of the map's instructions
     are contiguous in memory, or all instructions have the same operand.
     """
-    if not isinstance(stage, Map) or not stage.pattern or "g" in stage.pattern:
+    if not isinstance(stage, Map) or stage.opcode in SUM_OPCODES:
         return False
-    return len(stage.numbers) <= MAX_UNROLLED_VECTORS * plan.simd
+    return len(stage.numbers) <= MAX_UNROLLED_VECTORS * plan.simd and "g" not in pattern_of(plan.operand_offsets(stage))
 
 
 def write_part(plan: Plan, part: Part, name: str, fma: bool) -> Function:
@@ -351,9 +352,9 @@ class PartWriter(StraightLineWriter):
         simd = self.plan.simd
         lanes = StraightLineLanes(self.f, simd, self.lanes.fma)
         firsts = [column[0] for column in self.plan.operands(stage)]
+        pattern = pattern_of(self.plan.operand_offsets(stage))
         fixed = [
-            lanes.splat(self.name_of(i)) if letter == "s" else ""
-            for i, letter in zip(firsts, stage.pattern, strict=True)
+            lanes.splat(self.name_of(i)) if letter == "s" else "" for i, letter in zip(firsts, pattern, strict=True)
         ]
         for k in range(0, len(stage.numbers), simd):
             places = [self.f.at("%s", self.plan.offset(i) + WORD * k, BYTE) for i in (stage.numbers[0], *firsts)]

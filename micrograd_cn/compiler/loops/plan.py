@@ -273,6 +273,10 @@ class Plan:
         rows = [[*chain(*self.code.as_products(*self.code.instructions[i][1:]))] for i in stage.numbers]
         return [[*column] for column in zip(*rows, strict=True)]
 
+    def operand_offsets(self, stage: Map) -> list[list[int]]:
+        """Return the offsets in bytes of what the method `operands` returns."""
+        return [[*map(self.offset, column)] for column in self.operands(stage)]
+
     def reads(self, stage: Stage) -> Iterator[int]:
         """Yield the instruction numbers of the values that a stage reads.
 

@@ -13,7 +13,7 @@ Call: TypeAlias = tuple[str | int, int]
 END_OF_CALLS: Call = (0, 0)  # ends a list of calls in memory
 
 
-@dataclass
+@dataclass(eq=False)
 class StraightLine:
     """Straight-line code: instructions that are computed one after the other, as in a basic block.
 
@@ -27,7 +27,7 @@ class StraightLine:
     numbers: list[int]
 
 
-@dataclass
+@dataclass(eq=False)
 class Sums:
     """Sums of many products (long sums) with the same opcode, which loops compute.
 
@@ -43,8 +43,6 @@ class Sums:
         rights: for each sum, the instruction numbers of its right factors.
         start: the constant that all sums start from, 0.0 or -0.0. If `start` is None, each sum starts from the value
             that is stored in the sum's place before the loop.
-        call: the name of the kernel that computes the sums, and the address of its table. It is set once all values
-            have places.
     """
 
     form: str
@@ -53,14 +51,13 @@ class Sums:
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
     start: float | None = None
-    call: Call = ("", 0)
 
     def pairs(self) -> list[list[Pair]]:
         """Return a list of pairs for each sum: the left and the right factor of each product in the sum."""
         return [list(zip(*sides, strict=True)) for sides in zip(self.lefts, self.rights, strict=True)]
 
 
-@dataclass
+@dataclass(eq=False)
 class Map:
     """Instructions of one opcode on scalars, which are computed as vectors.
 
@@ -70,30 +67,21 @@ class Map:
         opcode: the opcode; START if the map copies the values that long sums, which have many products, start from. It
             copies them to the places of the sums.
         numbers: the numbers of the instructions.
-        pattern: a letter for each operand slot, which says how the operands in this slot are loaded, see `tables.maps`.
-            It is "" for maps of sums. For other maps, it is "" until all values have places.
-        call: the name of the kernel that computes the map, and the address of its table. It is set once all values have
-            places.
     """
 
     opcode: str
     numbers: list[int]
-    pattern: str = ""
-    call: Call = ("", 0)
 
 
-@dataclass
+@dataclass(eq=False)
 class Gathers:
     """Gather instructions. Each of them loads one of its operands, by an index that is known only at run time.
 
     Attributes:
         numbers: the numbers of the instructions. The first operand of each is the index.
-        call: the name of the kernel that computes the gathers, and the address of its table. It is set once all values
-            have places.
     """
 
     numbers: list[int]
-    call: Call = ("", 0)
 
 
 @dataclass

@@ -7,7 +7,9 @@ items into groups by the places of their operands. An item is, for example, the 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+
+from .places import WORD
 
 MIN_LOOP_LENGTH = 3  # a loop computes at least so many instructions
 LOOKAHEAD = 6  # how many of the following items are tried as the second one of an interleaved run
@@ -25,6 +27,19 @@ def stride(places: Sequence[int]) -> int | None:
     step = places[1] - first if count > 1 else 0
     expected = list(range(first, first + step * count, step)) if step else [first] * count
     return step if list(places) == expected else None
+
+
+def pattern_of(slots: Iterable[Sequence[int]]) -> str:
+    """Return a letter for each operand slot of a map, which says how the operands in the slot are loaded.
+
+    `slots` has, for each slot, the offsets in bytes of the operands of the map's instructions. The letter is "s" if all
+    of them have the same place, "v" if their places are contiguous, and "g" otherwise; see the module `tables.maps`.
+
+    >>> pattern_of([[8, 8, 8], [16, 24, 32], [0, 40, 8]])
+    'svg'
+    """
+    steps = map(stride, slots)
+    return "".join(["s" if step == 0 else "v" if step == WORD else "g" for step in steps])
 
 
 def contiguous_runs(places: Mapping[int, Sequence[int]]) -> Iterator[list[int]]:

@@ -18,8 +18,8 @@ from ..llvm.machine import Machine
 from ..llvm.text import Function, KernelWriters
 from ..loops.places import WORD, Places
 from ..loops.plan import Plan
-from ..loops.stages import END_OF_CALLS, Call, Gathers, Map, OuterProduct, Sums
-from ..loops.strides import stride
+from ..loops.stages import END_OF_CALLS, Call, Gathers, Map, OuterProduct, Stage, Sums
+from ..loops.strides import pattern_of, stride
 from . import gathers, maps, sums
 
 
@@ -27,11 +27,12 @@ class Tables:
     """The tables of a plan, which kernels read. Their memory is freed with this object.
 
     Args:
-        plan: the stages, and the places of values in memory. `Tables` sets the attribute `call` of each stage that is
-            not straight-line code.
+        plan: the stages, and the places of values in memory.
         machine: the machine that the tables are for.
 
     Attributes:
+        calls: for each stage that is not straight-line code, the name of the kernel that computes the stage, and the
+            address of its table.
         all: every table that was stored. The list keeps the memory of the tables alive.
         kernels: a dict from the name of each kernel that the tables need to the function that writes the kernel.
         fast: whether the tables have the addresses of the optimised versions of the kernels.
@@ -50,13 +51,14 @@ class Tables:
         self.pack_calls: list[Call] = []
         self._packs: dict[tuple[int, ...], int] = {}
         self._operand_tables: dict[tuple[tuple[int, ...], bool], int] = {}
+        self.calls: dict[Stage, Call] = {}
         for stage in chain(*plan.stages.values()):
             if isinstance(stage, Sums):
-                stage.call = self._sums(stage)
+                self.calls[stage] = self._sums(stage)
             elif isinstance(stage, Map):
-                stage.call = self._map(stage)
+                self.calls[stage] = self._map(stage)
             elif isinstance(stage, Gathers):
-                stage.call = self._gathers(stage)
+                self.calls[stage] = self._gathers(stage)
         self.totals = [*map(self._outer, plan.outer_products), *self._scatters(), *self._single_totals()]
 
     def table(self, words: Sequence[str | int]) -> int:
@@ -198,9 +200,9 @@ class Tables:
 
     def _map(self, stage: Map) -> Call:
         simd = self.machine.simd
-        operands = [[*map(self.offset, places)] for places in self.plan.operands(stage)]
+        operands = self.plan.operand_offsets(stage)
         words: list[str | int] = [self.places.padded(len(stage.numbers)) // simd, self.offset(stage.numbers[0])]
-        pattern = "".join(map(_letter, operands))
+        pattern = pattern_of(operands)
         if stage.opcode in SUM_OPCODES and ("g" in pattern or len(operands) > maps.MAX_UNROLLED_FACTORS):
             padded = [*map(self._padded, operands)]
             words.append(len(operands) // 2)
@@ -209,8 +211,6 @@ class Tables:
             return self._call(maps.gathered_sums, words, stage.opcode)
         for letter, places in zip(pattern, operands, strict=True):
             words.append(self.table(self._padded(places)) if letter == "g" else places[0])
-        if stage.opcode not in SUM_OPCODES:
-            stage.pattern = pattern
         return self._call(maps.map_kernel(stage.opcode, pattern), words)
 
     def _padded(self, places: Sequence[int]) -> list[int]:
@@ -351,16 +351,6 @@ def _list_products(
     for place, pairs in zip(results, products, strict=True):
         words += [place, len(pairs), *map(offset, chain(*pairs))]
     return words
-
-
-def _letter(places: Sequence[int]) -> str:
-    """Return the letter for an operand slot in a map's pattern, see the module `maps`.
-
-    `places` has the offsets in bytes of the operands in this slot. The letter is "s" if all operands in the slot have
-    the same place, "v" if their places are contiguous, and "g" otherwise.
-    """
-    step = stride(places)
-    return "s" if step == 0 else "v" if step == WORD else "g"
 
 
 def _contiguous(places: Sequence[int]) -> bool:

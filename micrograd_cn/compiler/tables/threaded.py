@@ -59,7 +59,7 @@ class Threaded:
 
     def _calls(self, phase: int) -> list[Call]:
         in_lanes, stages = self.tables.schedule.phase_in_lanes(phase), self.tables.plan.stages[phase]
-        return [self._call(s, in_lanes) if isinstance(s, StraightLine) else s.call for s in stages]
+        return [self._call(s, in_lanes) if isinstance(s, StraightLine) else self.tables.calls[s] for s in stages]
 
     def _call(self, stage: StraightLine, batched: bool) -> Call:
         """Add the table of a piece of straight-line code, and return the call that computes it.
