@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -51,7 +51,7 @@ def _definition(code: int) -> _Definition:
     return _Definition(b"prepared", code, METH_NOARGS, None)
 
 
-def builtin_function(code: int, operands: list[int], result: Any, *held: Any) -> Callable[[], Any]:
+def builtin_function(code: int, operands: Sequence[int], result: Any, *held: Any) -> Callable[[], Any]:
     """Return a function without arguments that runs machine code, and then returns `result`.
 
     Args:

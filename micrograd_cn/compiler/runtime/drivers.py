@@ -1,9 +1,10 @@
 """Write drivers: machine-code functions that loop over rows, batches and epochs, and run lists of calls.
 
 The header of an executable is a list of words, which are integers of 8 bytes. It says where the lists of calls are that
-compute the executable's stages, and where its values are in memory. A call consists of two addresses. The first is the
-address of a kernel, a function that all programs share, or of native code. The second is that of the table that the
-kernel reads (see the folder `tables`). Native code reads no table, and the second word is 0.
+compute the executable's stages, and where its values are in memory. Drivers read it, and other words that Python
+writes, by the names of a `NamedTuple`, such as `Header`. A call consists of two addresses. The first is the address of
+a kernel, a function that all programs share, or of native code. The second is that of the table that the kernel reads
+(see the folder `tables`). Native code reads no table, and the second word is 0.
 
 The memory of an executable is three arrays of doubles. Their addresses have these names in LLVM text:
 
@@ -19,10 +20,11 @@ the same address as `%s`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from math import inf
+from typing import NamedTuple
 
 from ..data.columns import TABLE_BIT
 from ..data.nodes import NodeLoop, slot_offset
@@ -34,20 +36,6 @@ from ..llvm.text import KERNEL_PREFIX, Function, literal
 from ..loops.places import WORD
 from ..loops.stages import END_OF_CALLS
 
-# The words of a header. Offsets and sizes are in bytes. For tables and lists of calls, a word is the address.
-FIELDS = (
-    "batch", "broadcast", "sample", "totals", "after",  # the lists of calls
-    "width", "row_at", "seed_at",  # how many numbers a row has; where these, and the gradient's seed, are in a block
-    "block", "panel",  # how many bytes a block has, how many blocks a panel
-    "outputs", "output_table",  # how many outputs there are, and a table of where each is in a block
-    "stored",  # whether the calls of phase SAMPLE store the outputs, from the address %a on
-    "count", "totals_at",  # how many totals there are, and where their means are among the scalars
-    "gradients",  # how many contiguous spans the gradients form among the scalars
-    "gradient_table",  # for each span its offset, the index of its first gradient, and its length
-    "gradients_at",  # where the spans are copied to, one after the other
-    "spoiled_at",  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
-    "update_table",  # for each output of an update: whether it is in lanes, its offset, and that of its column
-)  # fmt: skip
 LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
 LANE_SPECIFIC = ("load", "forward", "prepared", "prepared_gradient", "begin", "panels", "add", "finish", "gradient")
 BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while they are updated
@@ -59,6 +47,79 @@ FIT_PARAMETERS = (
 MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 
+class Header(NamedTuple):
+    """The words of an executable's header. Offsets and sizes are in bytes.
+
+    >>> Header(broadcast=7)[:3]
+    (0, 7, 0)
+    """
+
+    batch: int = 0  # the addresses of the lists of calls
+    broadcast: int = 0
+    sample: int = 0
+    totals: int = 0
+    after: int = 0
+    width: int = 0  # how many numbers a row has
+    row_at: int = 0  # where these are in a block
+    seed_at: int = 0  # where the gradient's seed is in a block
+    block: int = 0  # how many bytes a block has
+    panel: int = 0  # how many blocks a panel has
+    outputs: int = 0  # how many outputs there are
+    output_table: int = 0  # the address of a table of where each of them is in a block
+    stored: int = 0  # whether the calls of phase SAMPLE store the outputs, from the address %a on
+    total_count: int = 0  # how many totals there are
+    totals_at: int = 0  # where their means are among the scalars
+    gradients: int = 0  # how many contiguous spans the gradients form among the scalars
+    gradient_table: int = 0  # the address of a table: of each span its offset, its first gradient's index, its length
+    gradients_at: int = 0  # where the spans are copied to, one after the other
+    spoiled_at: int = 0  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
+    update_table: int = 0  # that of an update's outputs: whether one is in lanes, its offset, and that of its column
+
+
+class PreparedWords(NamedTuple):
+    """The words of a prepared call: the operands of a driver, of which all but the count are addresses."""
+
+    header: int
+    rows: int
+    indices: int
+    row_count: int
+    out: int  # the driver `gradient` does not get it: the loss is stored at this address
+    scalars: int
+    panel: int
+    totals: int
+    releases_gil: int  # whether to release the GIL while the driver runs
+
+
+class BatchWords(NamedTuple):
+    """The words with which the description of a batch begins, which the driver `fit` reads."""
+
+    rows: int  # the count of the batch's rows
+    sub_batches: int  # the count of its sub-batches, of each of which `SubBatchWords` follow
+
+
+class SubBatchWords(NamedTuple):
+    """The words that describe a sub-batch: the rows of a batch that one program computes."""
+
+    call: int  # the address of `GradientCallWords`
+    first: int  # the position of the sub-batch's first row in the indices of all rows
+    row_count: int  # the count of its rows
+
+
+class GradientCallWords(NamedTuple):
+    """The words with which the driver `fit` calls the driver `gradient` of a program."""
+
+    driver: int = 0  # the address of the program's driver `gradient`, and of its operands
+    header: int = 0
+    rows: int = 0
+    scalars: int = 0
+    panel: int = 0
+    totals: int = 0
+    gradient: int = 0  # the address at which the driver leaves the gradient
+    parameters: int = 0  # the count of the program's parameters
+    spoiled: int = 0  # the address of a number that is nan if the gradient has to be computed anew
+    merged: int = 0  # 1 if it has to be computed anew also where the loss or a derivative is nan, else 0
+
+
 @cache
 def driver_names(lanes: int) -> dict[str, str]:
     """Return a dict from the short names of the drivers to their LLVM names, for vectors of `lanes` lanes."""
@@ -68,11 +129,11 @@ def driver_names(lanes: int) -> dict[str, str]:
 
 
 def _field(f: Function, name: str) -> Integer:
-    return Words(f, "%p")[FIELDS.index(name)]
+    return Words(f, "%p")[Header._fields.index(name)]
 
 
 def _table(f: Function, name: str) -> Words:
-    return Words(f, "%p").words(FIELDS.index(name))
+    return Words(f, "%p").words(Header._fields.index(name))
 
 
 class Drivers:
@@ -281,40 +342,39 @@ class Drivers:
     def prepared(self) -> Function:
         """Write the code of a built-in function of Python, which calls the driver `forward`; see `llvm.builtin`.
 
-        `%self` is a tuple. Its first item is a `bytes` with the operands of `forward`, and a last word that says
-        whether to release the GIL while `forward` runs. Its second item is the object that the function returns.
+        `%self` is a tuple. Its first item is a `bytes` with `PreparedWords`, and its second item is the object that the
+        function returns.
         """
 
-        def forward(f: Function, operands: list[Operand]) -> None:
-            self._call(f, "void", "forward", *operands)
+        def forward(f: Function, operands: Mapping[str, Operand]) -> None:
+            self._call(f, "void", "forward", *operands.values())
 
         return self._builtin("prepared", forward)
 
     def prepared_gradient(self) -> Function:
         """Write the code of a built-in function of Python, which calls the driver `gradient`; see `llvm.builtin`.
 
-        `%self` is a tuple. Its first item is a `bytes` with the same words as for the driver `prepared`; the loss is
-        stored at the address of the outputs. Its second item is the object that the function returns.
+        `%self` is as for the driver `prepared`.
         """
 
-        def gradient(f: Function, operands: list[Operand]) -> None:
-            out = operands.pop(4)
-            f.store("double", self._call(f, "double", "gradient", *operands), out)
+        def gradient(f: Function, operands: Mapping[str, Operand]) -> None:
+            given = [x for name, x in operands.items() if name != "out"]
+            f.store("double", self._call(f, "double", "gradient", *given), operands["out"])
 
         return self._builtin("prepared_gradient", gradient)
 
-    def _builtin(self, name: str, compute: Callable[[Function, list[Operand]], None]) -> Function:
+    def _builtin(self, name: str, compute: Callable[[Function, Mapping[str, Operand]], None]) -> Function:
         f = Function(self.name[name], *BUILTIN_SIGNATURE)
         held = operands_of(f)
-        count = 5 + len(MEMORY_ARGUMENTS)  # all operands but the fourth, the count of rows, are addresses
-        operands = [held[k] if k == 3 else held.pointer(k) for k in range(count)]
-        long = held[count] != 0
+        *names, last = PreparedWords._fields
+        operands = {name: held[k] if name == "row_count" else held.pointer(k) for k, name in enumerate(names)}
+        long = held[PreparedWords._fields.index(last)] != 0
         with f.when(long):  # releases the GIL
             state = f.call("ptr", "PyEval_SaveThread")
-            compute(f, [*operands])
+            compute(f, operands)
             f.call("void", "PyEval_RestoreThread", f"ptr {state}")
         with f.when(~long):
-            compute(f, [*operands])
+            compute(f, operands)
         return_object(f, f.call("ptr", "PyTuple_GetItem", "ptr %self", "i64 1"))
         return f
 
@@ -375,7 +435,7 @@ class Drivers:
             "double",
         )
         stride, size, table = _field(f, "block"), _field(f, "panel"), _table(f, "output_table")
-        f.clear("%a", _field(f, "count"))
+        f.clear("%a", _field(f, "total_count"))
         n = Integer(f, "%n")
         count = self._block_count(n)
         self._run(f, "broadcast", count.minimum(size), stride)
@@ -404,7 +464,7 @@ class Drivers:
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
         lanes = Lanes(f, self.machine.simd, self.machine.fma)
         totals, others = Doubles(f, "%a"), Doubles(f, "%others")
-        with f.repeat(_field(f, "count") // lanes.count) as loop:
+        with f.repeat(_field(f, "total_count") // lanes.count) as loop:
             place = loop.index * lanes.count
             x, y = (lanes.load(base + place) for base in (totals, others))
             lanes.store(lanes.add(x, y), totals + place)
@@ -426,7 +486,7 @@ class Drivers:
         if self.lanes > 1:
             ragged = rows % self.lanes != 0
             with f.when(ragged & Condition(f, f.op(f"fcmp uno double {bad}, 0.0"))):
-                f.clear("%a", _field(f, "count"))
+                f.clear("%a", _field(f, "total_count"))
                 each = literal(1.0 / self.lanes)
                 with f.loop(rows) as row:
                     self._run_panel(f, row.index, row.index + 1, each, each, 1)
@@ -451,7 +511,7 @@ class Drivers:
         lanes = Lanes(f, self.machine.simd, self.machine.fma)
         scalars, totals = Doubles(f, "%s"), Doubles(f, "%a")
         factor, to = lanes.splat(scale), scalars.bytes(_field(f, "totals_at"))
-        with f.repeat(_field(f, "count") // lanes.count, [(lanes.type, lanes.constant(0.0))]) as loop:
+        with f.repeat(_field(f, "total_count") // lanes.count, [(lanes.type, lanes.constant(0.0))]) as loop:
             place = loop.index * lanes.count
             mean = lanes.multiply(lanes.load(totals + place), factor)
             lanes.store(mean, to + place)
@@ -657,14 +717,7 @@ class Drivers:
 
         An epoch has `%batches` batches. After the last batch, the first batch is used again. A sub-batch consists of
         the rows of a batch that one program computes. `%starts` has, for each batch, the index in `%words` at which the
-        batch's description begins. The description is the count of the batch's rows, the count of its sub-batches and,
-        for each sub-batch, the address of a gradient call, the position in `%index` of the sub-batch's first row, and
-        the count of the sub-batch's rows.
-
-        A gradient call is ten words: the addresses of an executable's `gradient` driver, of its header, of the numbers
-        of all rows, and of its three arrays of memory; the address at which the driver leaves the gradient; the count
-        of the program's parameters; the address of a number that is nan if the gradient has to be computed anew; and 1
-        if the gradient has to be computed anew also where the loss or a derivative is nan, else 0.
+        batch's description begins: `BatchWords`, and `SubBatchWords` for each sub-batch, with positions in `%index`.
 
         `%s` is the address of the parameters, and `%parameters` is their count. `%gradients` is the address of memory
         for as many doubles, in which the gradients of several sub-batches are added up. The loss of each batch,
@@ -690,6 +743,7 @@ class Drivers:
         gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
         losses, rates, norms = Doubles(f, "%losses"), Doubles(f, "%rates"), Doubles(f, "%norms")
         stays = Condition(f, f.op("icmp eq ptr %rates, null"))
+        batch, sub, call = (x._fields.index for x in (BatchWords, SubBatchWords, GradientCallWords))
 
         def is_finite() -> Condition:
             return Condition(f, f.op(f"fcmp olt double {norms[1]}, {literal(inf)}"))
@@ -698,30 +752,33 @@ class Drivers:
         with f.loop("%steps", [is_finite()] if clips else []) as step:
             number = (Integer(f, "%first") + step.index) % Integer(f, "%batches")
             at = Words(f, "%words") + Words(f, "%starts")[number]
-            rows = at[0].to_double()
-            sub_batches, first = at[1], at.words(2)
+            rows = at[batch("rows")].to_double()
+            sub_batches, first = at[batch("sub_batches")], at.words(len(BatchWords._fields) + sub("call"))
             # If there is one sub-batch with all parameters, there are no gradients to add up.
-            alone = (sub_batches == 1) & (first[7] == parameter_count)
+            alone = (sub_batches == 1) & (first[call("parameters")] == parameter_count)
             several = ~alone
             with f.when(several):
                 f.clear(gradients, parameter_count)
-            with f.loop(sub_batches, [at + 2, ("double", "0.0"), ("double", "0.0")]) as sub_batch:
+            begin = at + len(BatchWords._fields)
+            with f.loop(sub_batches, [begin, ("double", "0.0"), ("double", "0.0")]) as sub_batch:
                 [words, mean, spoiled] = sub_batch.carried
-                called, index, count = words.words(0), Words(f, "%index") + words[1], words[2]
-                gradient, header, data, s, w, a = (called.pointer(k) for k in range(6))
-                found, own = called.doubles(6), called[7]
+                called, index = words.words(sub("call")), Words(f, "%index") + words[sub("first")]
+                count = words[sub("row_count")]
+                names = ("driver", "header", "rows", "scalars", "panel", "totals")
+                gradient, header, data, s, w, a = (called.pointer(call(name)) for name in names)
+                found, own = called.doubles(call("gradient")), called[call("parameters")]
                 f.copy(s, "%s", own)
                 loss = gradient.call(header, data, index, count, s, w, a, returns="double")
                 part = f.op(f"fdiv double {count.to_double()}, {rows}")
                 with f.when(several):
                     self._call(f, "void", "accumulate", gradients, found, f"double {part}", own)
                 added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
-                spoiled = f.op(f"fadd double {spoiled}, {called.doubles(8)[0]}")
-                checked = (called[9] != 0).select(own, 0)
+                spoiled = f.op(f"fadd double {spoiled}, {called.doubles(call('spoiled'))[0]}")
+                checked = (called[call("merged")] != 0).select(own, 0)
                 start = (checked != 0).select_double(loss, "0.0")
                 with f.repeat(checked, [("double", f.op(f"fadd double {spoiled}, {start}"))]) as derivative:
                     derivative.next = [f.op(f"fadd double {derivative.carried[0]}, {found[derivative.index]}")]
-                sub_batch.next = [words + 3, added, *derivative.next]
+                sub_batch.next = [words + len(SubBatchWords._fields), added, *derivative.next]
             stop, go_on = f.fresh("stop"), f.fresh("go_on")
             f.do(f"br i1 {f.op(f'fcmp uno double {sub_batch.next[2]}, 0.0')}, label %{stop}, label %{go_on}")
             f.open(stop)
@@ -729,7 +786,7 @@ class Drivers:
             f.open(go_on)
             losses[step.index] = sub_batch.next[1]
             rate = stays.select(Doubles(f, "%us"), rates + step.index)
-            summed = alone.select(first.doubles(6), gradients)
+            summed = alone.select(first.doubles(call("gradient")), gradients)
             work = (rate, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
             update = ("void", "update", "ptr %update", "ptr %s", summed, *work)
             if clips:
@@ -744,12 +801,3 @@ class Drivers:
                 self._call(f, *update)
         f.do("ret i64 %steps")
         return f
-
-
-def header(**fields: int) -> Sequence[int]:
-    """Return the words of an executable's header, in the order of `FIELDS`. A field that is not passed is 0.
-
-    >>> header(broadcast=7)[:3]
-    [0, 7, 0]
-    """
-    return [fields.get(name, 0) for name in FIELDS]

@@ -156,7 +156,7 @@ class Executable:
         block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
         outputs = [*map(places.block_offset, lowering.outputs)]
         self.header = tables.table(
-            drivers.header(
+            drivers.Header(
                 **self._lists,
                 width=lowering.width,
                 row_at=WORD * self.lanes * plan.row_at,
@@ -166,7 +166,7 @@ class Executable:
                 outputs=len(lowering.outputs),
                 output_table=tables.table(outputs),
                 stored=int(stored),
-                count=plan.total_count,
+                total_count=plan.total_count,
                 totals_at=WORD * plan.totals_at,
                 gradients=len(copied) // 3,
                 gradient_table=tables.table(copied),
@@ -258,7 +258,8 @@ class Executable:
         writer = drivers.Drivers(self.tables.machine, self.lanes)
         name = "prepared" if self.kind == "forward" else "prepared_gradient"
         code = self.tables.machine.address(*writer.named(name), self.tables.fast)
-        return builtin_function(code, [self.header, data, index, n, out, *buffers.addresses, long], *result, buffers)
+        words = drivers.PreparedWords(self.header, data, index, n, out, *buffers.addresses, long)
+        return builtin_function(code, words, *result, buffers)
 
     def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
         """Return the mean output of n rows, and leave the gradient of this mean in the buffers of the first thread.

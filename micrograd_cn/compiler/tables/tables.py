@@ -103,7 +103,7 @@ class Tables:
     def call_lists(self, calls: Mapping[int, Sequence[Call]], places: Places) -> dict[str, int]:
         """Store the lists of calls that the drivers run, and return a dict with the address of each list.
 
-        The keys are the names that these lists have in the header, see `runtime.drivers.FIELDS`.
+        The keys are the names that these lists have in the header, see `runtime.drivers.Header`.
 
         Args:
             calls: for each phase, the calls that compute its stages.

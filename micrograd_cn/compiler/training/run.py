@@ -29,6 +29,7 @@ from ..data.rows import row_numbers
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
+from ..runtime.drivers import BatchWords, GradientCallWords, SubBatchWords
 from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Executable, driver, driver_address
 from ..threads.forks import ForkSafeLock
 from .epochs import History, TrainingOptions, asks_to_stop, train
@@ -151,14 +152,14 @@ class _GradientCall:
         numbers: the numbers of all rows of the bucket.
 
     Attributes:
-        words: the operands, as the driver `Drivers.fit` reads them. The method `renew` fills them in.
+        words: the operands, as `GradientCallWords`. The method `renew` fills them in.
         work: about how many instructions the call executes in the batches of the epoch that are described so far; 1 if
             there is no other call. The measured seconds are divided among the calls in this proportion.
     """
 
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
         self.runner, self._numbers = runner, numbers
-        self.words = array("q", bytes(10 * WORD))
+        self.words = array("q", GradientCallWords())
         self.work = 0
 
     def renew(self, panel: int, merged: bool) -> None:
@@ -171,12 +172,19 @@ class _GradientCall:
         executable, [buffers, *_] = self.runner.executable, self.runner.thread_buffers
         compiled = self.runner.compiled
         scalars, samples, totals = buffers.addresses
-        self.words[:] = array("q", [
-            driver_address("gradient", executable.lanes, executable.tables.fast), executable.header,
-            address(self._numbers), scalars, panel if executable.lanes > 1 else samples, totals,
-            scalars + WORD * compiled.padded_parameters, len(compiled.graph.parameters),
-            executable.spoiled_address(buffers), merged,
-        ])  # fmt: skip
+        words = GradientCallWords(
+            driver=driver_address("gradient", executable.lanes, executable.tables.fast),
+            header=executable.header,
+            rows=address(self._numbers),
+            scalars=scalars,
+            panel=panel if executable.lanes > 1 else samples,
+            totals=totals,
+            gradient=scalars + WORD * compiled.padded_parameters,
+            parameters=len(compiled.graph.parameters),
+            spoiled=executable.spoiled_address(buffers),
+            merged=merged,
+        )
+        self.words[:] = array("q", words)
 
 
 class TrainingRun:
@@ -517,21 +525,28 @@ class TrainingRun:
         count, last = len(self._batches.starts), self._n % self._batch or self._batch
         call = self._gradient_call(self._only_program, 0, self._batch)
         call.work = 1
-        one = [self._batch, 1, call.words.buffer_info()[0], 0, self._batch]
+        called = call.words.buffer_info()[0]
+
+        def described(first: int, rows: int) -> list[int]:
+            return [*BatchWords(rows, sub_batches=1), *SubBatchWords(called, first, rows)]
+
+        one = described(0, self._batch)
         words = array("q", one) * count
-        words[3 :: len(one)] = array("q", range(0, self._n, self._batch))
-        words[-len(one)] = words[-1] = last
+        words[len(BatchWords._fields) + SubBatchWords._fields.index("first") :: len(one)] = array(
+            "q", range(0, self._n, self._batch)
+        )
+        words[-len(one) :] = array("q", described(self._n - last, last))
         return Batches(self._order, words, array("q", range(0, len(words), len(one))))
 
     def _append_batch(self, batches: Batches, sub_batches: Sequence[SubBatch]) -> int:
         """Append the description of a batch to `batches`; return the index in `batches.words` at which it begins."""
         order, words, _ = batches
         start = len(words)
-        words.extend([sum([len(part.rows) for part in sub_batches]), len(sub_batches)])
+        words.extend(BatchWords(sum([len(part.rows) for part in sub_batches]), len(sub_batches)))
         for program, bucket, rows in sub_batches:
             call = self._gradient_call(program, bucket, len(rows))
             call.work += (call.runner.executable.plan.schedule.cost + 1) * len(rows)
-            words.extend([call.words.buffer_info()[0], len(order), len(rows)])
+            words.extend(SubBatchWords(call.words.buffer_info()[0], len(order), len(rows)))
             order.extend(rows)
         return start
 
