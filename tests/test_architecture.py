@@ -55,7 +55,7 @@ INSIDE = {
         "linear",
     ),
     "graph": (
-        *("interrupts", "operators", "callers", "conversion", "plain_numbers", "nan_order", "groups"),
+        *("interrupts", "operators", "callers", "handlers", "conversion", "plain_numbers", "nan_order", "groups"),
         *(
             "anomaly",
             "stepwise",

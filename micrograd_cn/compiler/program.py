@@ -554,6 +554,8 @@ class Program:
             TypeError: as for `forward`; or the optimiser cannot be compiled, `schedule` is not a function or returns
                 something that is not a number, `progress` is neither a bool nor a function, or `callback` is not a
                 function or returns something other than a bool or None.
+            ArithmeticError: in the update of a class of your own, an operator would raise such an error for floats, as
+                `/` does for a divisor of 0. The epochs since the last call of `callback` are undone.
             ValueError: as for `backward`; or `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range;
                 `patience` is passed without `validation`; another thread is training one of the parameters by `fit`; a
                 parameter of the optimiser is an input, or was a constant when the graph was compiled; the optimiser has
@@ -1282,6 +1284,7 @@ class Program:
             raise ValueError(f'derivative() is a "gradient", "jacobian" or "hessian", got {kind!r}')
         if kind != "jacobian" and not (self._single and any(program.has_gradient for program in self.siblings() or ())):
             self._check_gradient(kind)
+        self.compiled.graph.check_partials()
         wanted = variables
         gated = gated or not self._selects or (data is not None and self._gives_nan(data))
         key = kind, of, lower, gated

@@ -11,10 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import reduce
+from math import isclose
 from operator import add
-from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
+from typing import Any, NamedTuple, NoReturn, Self, TypeAlias, TypeVar
 
 from ..graph.callers import PACKAGE
+from ..graph.handlers import catching_place
 from ..graph.operators import Operators
 from ..ops.checks import RowError
 from ..ops.number import number
@@ -22,8 +24,17 @@ from ..ops.operation import Op
 from ..ops.registry import is_known
 
 __all__ = [
-    *("FUNCTIONS_INSTEAD", "FormulaError", "FormulaSteps", "Term", "call_with_terms", "expand", "formula_steps"),
-    *("remembered", "trace"),
+    *(
+        "FUNCTIONS_INSTEAD",
+        "RAISED",
+        "FormulaError",
+        "FormulaSteps",
+        "OtherForFloats",
+        "Term",
+        "call_with_terms",
+        "expand",
+    ),
+    *("formula_steps", "remembered", "trace"),
 ]
 
 T = TypeVar("T")
@@ -33,7 +44,18 @@ FUNCTIONS_INSTEAD = (
     "micrograd_cn's functions, such as exp(x) for math.exp(x), and (x + 0.5).floor(), which rounds halves up, for "
     "round(x)"
 )
+# The errors that Python's operators raise for floats, where machine code and other languages give inf or nan
+RAISED = {"div": (ZeroDivisionError,), "remainder": (ZeroDivisionError,), "pow": (ZeroDivisionError, OverflowError)}
+RAISED_INSTEAD = {
+    ZeroDivisionError: "where(equal(y, 0.0), a, div(x, y)) for an a in the place of x / 0",
+    OverflowError: "where(less(abs(x), 1e100), pow(x, y), a) for an a in the place of x ** y that overflows",
+}
 _refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusals", default=None)
+# A list of the terms whose operators raise an error for some floats, while the code of a user is called with terms
+_raising: ContextVar[list[Term] | None] = ContextVar("micrograd_cn_raising", default=None)
+
+
+EXAMPLES = 0.625, -1.25, 3.0, 1000.0  # numbers for which a formula is compared with the function it was traced from
 
 
 class FormulaError(TypeError):
@@ -47,17 +69,27 @@ class FormulaError(TypeError):
     """
 
 
-def call_with_terms(function: Callable[..., T], *operands: Any) -> T:
+def call_with_terms(function: Callable[..., T], *operands: Any, raising: list[Term] | None = None) -> T:
     """Return `function(*operands)`. An error that a `Term` raises in the call is raised even if `function` catches it.
 
     If there are several such errors, the first one is raised.
+
+    Args:
+        function: the function to call.
+        operands: its arguments.
+        raising: for a user's function, a list, to which those terms are added for which Python's operators raise an
+            error for some floats, such as x / y where y is 0. If the function catches this error, it is refused.
+
+    Raises:
+        FormulaError: the function has done something with a term that no formula can show.
     """
     refused: list[TypeError] = []
-    token = _refusals.set(refused)
+    token, raising_token = _refusals.set(refused), _raising.set(raising)
     try:
         found = function(*operands)
     finally:
         _refusals.reset(token)
+        _raising.reset(raising_token)
     if refused:
         raise refused[0]
     return found
@@ -69,6 +101,13 @@ def remembered(error: TypeError) -> TypeError:
     if refused is not None:
         refused.append(error)
     return error
+
+
+class OtherForFloats(FormulaError):
+    """An error for a function that computes something else for floats than the formula that it gives for terms.
+
+    It catches an error that only floats raise, or asks for a type. Called with `Value`s, it would give a wrong graph.
+    """
 
 
 class Term(Operators):
@@ -94,6 +133,24 @@ class Term(Operators):
     @staticmethod
     def _record(op: Op, operands: tuple[Any, ...]) -> Term:
         return Term("", op, tuple([x if isinstance(x, Term) else number(x) for x in operands]))
+
+    def __truediv__(self, other: Any) -> Self:
+        return _noted(super().__truediv__(other))
+
+    def __rtruediv__(self, other: Any) -> Self:
+        return _noted(super().__rtruediv__(other))
+
+    def __mod__(self, other: Any) -> Self:
+        return _noted(super().__mod__(other))
+
+    def __rmod__(self, other: Any) -> Self:
+        return _noted(super().__rmod__(other))
+
+    def __pow__(self, other: Any, modulus: None = None) -> Self:
+        return _noted(super().__pow__(other, modulus))
+
+    def __rpow__(self, other: Any, modulus: None = None) -> Self:
+        return _noted(super().__rpow__(other, modulus))
 
     def _branch(self, *_: object) -> NoReturn:
         message = "a formula may not branch on an operand's number; use where(), less() or less_equal()"
@@ -128,26 +185,55 @@ class Term(Operators):
         return f"{self.op.name}({', '.join(map(str, self.operands))})" if self.op else self.name
 
 
+def _noted(x: T) -> T:
+    """Return `x`, the result of an operator that raises an error for some floats.
+
+    Raises:
+        FormulaError: the code of a user that applies the operator catches this error.
+    """
+    raising = _raising.get()
+    if raising is None or not isinstance(x, Term) or x.op is None or x.op.name not in RAISED:
+        return x
+    errors, divisor = RAISED[x.op.name], x.operands[1]
+    if OverflowError not in errors and isinstance(divisor, float) and divisor:
+        return x
+    for error in errors:
+        if place := catching_place(sys._getframe(2), error):
+            raise remembered(
+                OtherForFloats(
+                    f"{place}: for some numbers this raises {error.__name__}, which the code catches, but machine code "
+                    f"and other languages give inf or nan; write {RAISED_INSTEAD[error]}, with functions of "
+                    "micrograd_cn"
+                )
+            )
+    raising.append(x)
+    return x
+
+
 def trace(function: Callable[..., Any], *operands: Term | float, of: Op) -> Any:
     """Return the formula that `function` computes from `operands`: a `Term`, a float, or a tuple of these.
 
-    The function of a user's operation is called twice, since it may draw random numbers or change a variable.
+    The function of a user's operation is called twice, since it may draw random numbers or change a variable. It is
+    also called with a few example numbers, since it may do something else for floats.
 
     Raises:
-        FormulaError: the function is not written with this package's operations alone, or two calls return different
-            formulas. The message names `of`, the operation that the function belongs to.
+        FormulaError: the function is not written with this package's operations alone, two calls return different
+            formulas, or the formula does not give the function's results for numbers. The message names `of`, the
+            operation that the function belongs to.
 
     >>> from micrograd_cn import tanh
     >>> [str(p) for p in trace(tanh.local_derivatives, Term("y"), Term("x"), of=tanh)]
     ['mul(sech(x), sech(x))']
     """
     try:
-        found = call_with_terms(function, *operands)
-        if not is_known(of):
-            _check_repeatable(operands, found, call_with_terms(function, *operands))
+        if is_known(of):
+            return call_with_terms(function, *operands)
+        found = call_with_terms(function, *operands, raising=[])
+        _check_repeatable(operands, found, call_with_terms(function, *operands, raising=[]))
+        _check_numbers(function, operands, found)
         return found
     except FormulaError as error:
-        raise FormulaError(f"the operation {of.name!r}: {error}") from None
+        raise type(error)(f"the operation {of.name!r}: {error}") from None
     except RowError:
         raise
     except (TypeError, AttributeError) as error:  # math.sin(term), term.is_integer()
@@ -173,6 +259,33 @@ def _check_repeatable(operands: Sequence[Term | float], *found: Any) -> None:
             f"it computes something else in each call{numbers}; pass what changes from call to call, such as a random "
             "number, as an operand"
         )
+
+
+def _check_numbers(function: Callable[..., Any], operands: Sequence[Term | float], found: Any) -> None:
+    """Raise FormulaError if a formula does not give the results of the function that was called with terms for it.
+
+    Both are computed for a few example numbers, and must be equal up to rounding. Examples for which the function
+    raises an error are left out. `found` is the formula, or a tuple of formulas, for the `operands`.
+    """
+    formulas = found if isinstance(found, tuple) else (found,)
+    if not all(isinstance(x, (Term, float, int)) for x in formulas):
+        return  # the caller refuses what is no formula
+    steps = formula_steps(operands, formulas)
+    for example in EXAMPLES:
+        numbers = [example + 0.375 * k if isinstance(x, Term) else x for k, x in enumerate(operands)]
+        try:
+            theirs = function(*numbers)
+            theirs = [*map(float, theirs if isinstance(theirs, tuple) else (theirs,))]
+            ours = steps.run(numbers, lambda op, xs: op.forward(*xs), float)
+        except Exception:  # whatever a user's function raises for these numbers, which may be outside of its domain
+            continue
+        for x, y in zip(ours, theirs, strict=False):
+            if not isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) and (x == x or y == y):
+                raise OtherForFloats(
+                    f"it gives {y!r} for {', '.join(map(repr, numbers))}, but {x!r} for a symbol in the place of a "
+                    "number; write where() for a branch by the type or the text of a number, and float(c) for a c of "
+                    "numpy's type float32"
+                )
 
 
 def expand(op: Op, *operands: Term | float) -> Any:

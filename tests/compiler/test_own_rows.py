@@ -232,3 +232,52 @@ def test_formulas_of_helpers_of_the_table_are_traced_once_in_a_process(monkeypat
     cube = Op("cube", lambda x: x * x * x, (lambda y, x: 3.0 * x * x,))
     compile(lambda x: cube(w * x)).backward([(3.0,)])
     assert traced
+
+
+def safe_inverse(x):
+    try:
+        return 1 / x
+    except ZeroDivisionError:
+        return 0.0
+
+
+def safe_square(x):
+    try:
+        return x**2
+    except OverflowError:
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("forward", "partial", "message"),
+    [
+        (safe_inverse, lambda y, x: -y * y, "raises ZeroDivisionError, which the code catches"),
+        (lambda x: x * x, lambda y, x: 2.0 / safe_inverse(x), "raises ZeroDivisionError, which the code catches"),
+        (safe_square, lambda y, x: 2.0 * x, "raises OverflowError, which the code catches"),
+        (lambda x: mc.floor(x) if isinstance(x, float) else x, lambda y, x: 1.0, "gives 0.0 for 0.625, but 0.625"),
+        (lambda x: x * (1.0 if type(x) is float else 2.0), lambda y, x: 1.0, "gives 0.625 for 0.625, but 1.25"),
+        (lambda x: x * getattr(x, "real", 7.0), lambda y, x: 1.0, "gives 0.390625 for 0.625"),
+        (lambda x: x * len(str(x)), lambda y, x: 1.0, "gives 3.125 for 0.625, but 0.0"),
+        (lambda x: x * np.float32(0.1), lambda y, x: 0.1, r"float\(c\) for a c of numpy's type float32"),
+        (lambda x: x, lambda y, x: x if isinstance(x, float) else 1.0, "gives -0.875 for -1.25, -0.875, but 1.0"),
+    ],
+)
+def test_a_row_that_does_something_else_for_floats_is_refused(forward, partial, message):
+    """The functions of a row are traced with symbols, so a choice by a type, a text or an error is not in the trace."""
+    row = Op("own", forward, (partial,))
+    with pytest.raises(TypeError, match=message):
+        compile(lambda x: row(x)).gradient([(2.0,)])
+
+
+def test_a_row_may_divide_by_div_where_the_divisor_may_be_0(code):
+    """`div` gives inf for floats and symbols alike, so no error is caught."""
+
+    def value(x):
+        try:
+            return mc.where(mc.equal(x, 0.0), 0.0, mc.div(1.0, x)) + 1.0 / float("2")
+        except ArithmeticError:
+            return 7.0
+
+    row = Op("inverse_or_0", value, (lambda y, x: mc.where(mc.equal(x, 0.0), 0.0, mc.div(-1.0, x * x)),))
+    w = Value(3.0)
+    assert_like_eager(lambda x: row(w * x), [Value(1.0)], [w], [[1.0], [-2.0], [0.0]])

@@ -360,10 +360,10 @@ def test_training_may_go_on_while_the_update_is_compiled_in_the_background(monke
     optimizer = Adam([Value(float(k)) for k in range(40)], 0.012345)
     call = tracing.call_with_terms
 
-    def call_while_training(f, *terms):
+    def call_while_training(f, *terms, **options):
         optimizer.parameters[0].data += 1.0
         optimizer.parameters[1].grad += 1.0
-        return call(f, *terms)
+        return call(f, *terms, **options)
 
     monkeypatch.setattr(tracing, "call_with_terms", call_while_training)
     monkeypatch.setattr(update, "_cache", type(update._cache)())

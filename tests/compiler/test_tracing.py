@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from micrograd_cn import Value
+from micrograd_cn import Value, div, equal, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.training import tracing
 from micrograd_cn.module import Module
@@ -197,3 +197,119 @@ def test_an_interrupted_trace_leaves_the_optimiser_as_it_was():
     with pytest.raises(KeyboardInterrupt):
         tracing.trace_update(optimizer, is_users=True)
     assert [vars(x) for x in (optimizer, optimizer.inner)] == before
+
+
+def caught_inverse(self, p, state):
+    try:
+        factor = 1 / p.grad
+    except ZeroDivisionError:
+        factor = 0.0
+    p.data -= self.lr * factor
+
+
+def caught_power(self, p, state):
+    try:
+        factor = p.grad**-1
+    except ArithmeticError:
+        factor = 0.0
+    p.data -= self.lr * factor
+
+
+def caught_remainder(self, p, state):
+    try:
+        factor = p.data % p.grad
+    except Exception:  # the handler that is tested
+        factor = 0.0
+    p.data -= self.lr * factor
+
+
+def sign(self, p, state):
+    p.data -= self.lr * p.grad / abs(p.grad)
+
+
+def rate_by_steps(self, p, state):
+    p.data -= self.lr * p.grad * (1 / (self.steps - 1))
+
+
+def overflow(self, p, state):
+    p.data -= self.lr * (p.grad * 1e200) ** 2
+
+
+def with_div(self, p, state):
+    p.data -= self.lr * where(equal(p.grad, 0.0), 0.0, div(p.grad, abs(p.grad))) + p.grad / (1e-8 + p.grad * p.grad)
+
+
+def parameters_after(update, compiled):
+    """Train two parameters, one of which has the gradient 0, and return their data or the class of the error."""
+    parameters = [Value(0.5), Value(-1.0)]
+    optimizer = type("Own", (Optimizer,), {"update": update})(parameters, lr=0.125)
+
+    def loss(x):
+        return parameters[0] * x + (parameters[1] * x).relu()
+
+    try:
+        if compiled:
+            compile(loss).fit([(1.0,)], optimizer, epochs=3)
+        for _ in range(0 if compiled else 3):
+            optimizer.zero_grad()
+            loss(1.0).backward()
+            optimizer.step()
+    except (ArithmeticError, TypeError) as error:
+        assert not compiled or [p.data for p in parameters] == [0.5, -1.0]
+        return error
+    return [p.data for p in parameters]
+
+
+@pytest.mark.parametrize("update", [caught_inverse, caught_power, caught_remainder])
+def test_an_update_that_catches_an_arithmetic_error_is_refused(update):
+    """Python's operators raise this error for some floats, and machine code gives inf."""
+    with pytest.raises(TypeError, match=r"raises ZeroDivisionError, which the code catches.*write where"):
+        raise parameters_after(update, compiled=True)
+
+
+@pytest.mark.parametrize("update", [sign, rate_by_steps, overflow])
+def test_fit_raises_an_error_where_an_operator_of_a_users_update_would(update):
+    """Machine code goes on with inf or nan, so it counts the errors. What it has computed is dropped."""
+    assert isinstance(parameters_after(update, compiled=False), ArithmeticError)
+    with pytest.raises(ArithmeticError, match=r"for parameters.*would raise ZeroDivisionError or OverflowError"):
+        raise parameters_after(update, compiled=True)
+
+
+def test_an_update_that_divides_without_an_error_trains_as_in_python():
+    """A division by 0 in `div` raises no error for floats, either."""
+    assert parameters_after(with_div, compiled=True) == pytest.approx(parameters_after(with_div, compiled=False))
+
+
+def test_the_count_of_errors_is_beside_the_state_and_the_frozen_parameters():
+    """A parameter that is frozen, or was skipped before, does not change, and its division by 0 is no error."""
+    parameters = [Value(0.5), Value(-1.0), Value(2.0)]
+
+    class Momentum(Optimizer):
+        state_names = ("momentum",)
+
+        def update(self, p, state):
+            state["momentum"] = 0.5 * state["momentum"] + p.grad / abs(p.grad) / self.steps
+            p.data -= self.lr * state["momentum"]
+
+    def trained(compiled):
+        for p, data in zip(parameters, (0.5, -1.0, 2.0), strict=True):
+            p.data, p.requires_grad = data, True
+        optimizer = Momentum(parameters, lr=0.125)
+        loss = lambda x: parameters[0] * x * parameters[2] + (parameters[1] * x).relu()  # noqa: E731
+        for frozen in (1, 2), (1,):
+            for k, p in enumerate(parameters):
+                p.requires_grad = k not in frozen
+            if compiled:
+                compile(loss).fit([(1.0,)], optimizer, epochs=2)
+            for _ in range(0 if compiled else 2):
+                optimizer.zero_grad()
+                loss(1.0).backward()
+                optimizer.step()
+        return [p.data for p in parameters]
+
+    assert trained(True) == pytest.approx(trained(False))
+    parameters[1].requires_grad = True
+    with pytest.raises(ArithmeticError, match=r"for parameters\[1\] of the optimizer"):
+        compile(lambda x: sum(parameters) * x + (parameters[1] * x - parameters[1] * x)).fit(
+            [(0.0,)], Momentum([Value(1.0), parameters[1]], lr=0.125), epochs=1
+        )

@@ -11,7 +11,7 @@ from typing import Any
 from ...engine import Value, topological_order, traverse
 from ...ops.operation import Op, Selection
 from ...ops.registry import is_known
-from ...text.formula import FormulaSteps
+from ...text.formula import FormulaSteps, OtherForFloats
 from .formulas import Formulas, is_of_the_table
 
 
@@ -101,6 +101,7 @@ class Graph:
         self.constants = {x: x.data for x in others if not x.requires_grad}
         self._kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
         self.users_formulas: dict[Any, FormulaSteps] = {}
+        self._partials_error: OtherForFloats | None = None
         self._formulas = self._checked_formulas(self.users_formulas)
         self.runs_users_code = not all(is_of_the_table(op) for op, _ in self._kinds)
         self._traced = self._trace_users_operations(self._formulas) if self.runs_users_code else {}
@@ -124,10 +125,19 @@ class Graph:
         for op, count in self._kinds if any(y.requires_grad for y in self.outputs) else ():
             if not is_known(op):
                 for kind in ("partials", "contributions") if op.selects else ("partials",):
-                    with suppress(TypeError):  # no formula can stand for some partials
+                    try:
                         for row, used in formulas.of(op, kind, [None] * (count + 1)).steps:
                             formulas.check(row, len(used))
+                    except OtherForFloats as error:
+                        self._partials_error = error
+                    except TypeError:  # no formula can stand for some partials
+                        pass
         return dict(formulas.of_users)
+
+    def check_partials(self) -> None:
+        """Raise FormulaError if partials of a user's operation compute something else for floats than for `Value`s."""
+        if self._partials_error:
+            raise self._partials_error
 
     def changed_operation(self) -> str:
         """Return the name of a user's operation that computes something else now than when the graph was made.

@@ -255,6 +255,7 @@ class TrainingRun:
                 self._publish,
             )  # fmt: skip
             if self._state:
+                self._check_errors()
                 self._state.check_parameters()
                 self._check_copied()
             history.validation = self._validation_losses
@@ -282,6 +283,7 @@ class TrainingRun:
     def _end_epoch(self, number: int, loss: float) -> bool:
         """Compute the validation loss and call the callback, with the parameters' new data; return whether to stop."""
         self._check_copied()
+        self._check_errors()
         self._write_back()
         found: tuple[float, ...] = ()
         if self._validate:
@@ -311,6 +313,18 @@ class TrainingRun:
             self._state.write_back()
             self._state = None  # last, since Ctrl-C may come between two lines
 
+    def _check_errors(self) -> None:
+        """Raise ArithmeticError if an operator in the update of a user's optimiser would have raised one in Python.
+
+        The steps since results were last copied back to parameters and optimiser are then undone.
+        """
+        if self._state:
+            try:
+                self._state.check_errors()
+            except ArithmeticError:
+                self._state = None  # nothing is copied back
+                raise
+
     def _publish(self, observer: str) -> None:
         """Copy the results of training back to the parameters and the optimiser, if a user's function may read them.
 
@@ -318,6 +332,7 @@ class TrainingRun:
         "schedule", "shuffle" or "progress". `observers_of` says which of these functions may read the results.
         """
         if self._state and observer in self._observers:
+            self._check_errors()
             self._state.publish()
 
     def _current_state(self) -> TrainingState:

@@ -356,8 +356,9 @@ class TrainingState:
     """The memory that the compiled loop works on: parameters, gradients and optimiser state.
 
     The panel is the memory of `ParameterBlocks`. Their columns are: the data, the gradient, the numbers of the state,
-    the count of steps that skipped the parameter (if any parameter was skipped), and 0 for each parameter that must not
-    change, and 1 for all others (if not all parameters are trained).
+    the count of errors (if the update counts them, see `CompiledUpdate`), the count of steps that skipped the parameter
+    (if any parameter was skipped), and 0 for each parameter that must not change, and 1 for all others (if not all
+    parameters are trained).
 
     Args:
         options: how to train.
@@ -415,7 +416,7 @@ class TrainingState:
             self._blocks.write_column(2 + k, numbers)
         if counts_skipped:
             layout.scatter(array("d", skipped), numbers)
-            self._blocks.write_column(2 + len(optimizer.state_names), numbers)
+            self._blocks.write_column(2 + len(optimizer.state_names) + update.counts_errors, numbers)
         if some_fixed:
             numbers = array("d", bytes(WORD * len(numbers)))  # 0 for a parameter that must not change
             layout.scatter(array("d", trainable), numbers)
@@ -439,6 +440,20 @@ class TrainingState:
             )
         if not self._layout.trains_all_read:
             warn_of_replaced(self.optimizer)
+
+    def check_errors(self) -> None:
+        """Raise ArithmeticError if an operator in the update of a user's optimiser would have raised one in Python."""
+        if not self.update.counts_errors:
+            return
+        optimizer = self.optimizer
+        [errors] = map(self._layout.gather, self._blocks.read_columns([2 + len(optimizer.state_names)]))
+        if failed := next(compress(self._layout.trained, errors), None):
+            raise ArithmeticError(
+                f"fit(): in the update of {type(optimizer).__name__}, a division by 0, or a power that overflows, for "
+                f"parameters[{optimizer.parameters.index(failed)}] of the optimizer would raise ZeroDivisionError or "
+                "OverflowError in Python, so training stops; add a small eps to the divisor, or write "
+                "where(equal(y, 0.0), a, div(x, y)) with micrograd_cn's functions"
+            )
 
     def shares_parameters(self, other: TrainingState) -> bool:
         """Return whether this training and `other`, in another thread, share a parameter or the optimiser."""

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...engine import Value
 from ...graph.context import Hooks, hooked
+from ...ops import equal, less, where
 from ...optim import Optimizer
 from ...text.formula import (
     FUNCTIONS_INSTEAD,
+    RAISED,
     FormulaError,
     FormulaSteps,
     Term,
@@ -170,7 +172,9 @@ def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
     """Return the formula of an optimiser's update.
 
     Its inputs are the learning rate, the count of steps, the parameter's data and gradient, and the numbers of the
-    state. Its results are the new data and the new numbers of the state.
+    state. Its results are the new data and the new numbers of the state. If the update is a user's, and Python's
+    operators in it raise an error for some floats, as in a division by 0, there is one more result: how many of these
+    operators raise an error.
 
     Args:
         optimizer: the optimiser whose update is traced.
@@ -193,7 +197,7 @@ def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
     if not is_users:
         traced = copy.copy(optimizer)  # another thread may read the optimiser meanwhile
         _replace(traced, terms)
-        return _same_twice(partial(_trace, traced, terms), name)
+        return _same_twice(partial(_trace, traced, terms, None), name)
     # The attributes are replaced in place, and not in a copy, since functions that the update calls may read them, too.
     # If an attribute is another optimiser, the update may call the update of that optimiser.
     others = {id(x): x for x in vars(optimizer).values() if isinstance(x, Optimizer) and x is not optimizer}
@@ -236,7 +240,7 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
     try:
         _fill_caches(optimizer, lr)
         before = around.state()
-        formula = _same_twice(partial(_trace, optimizer, terms), name)
+        formula = _same_twice(lambda: _trace(optimizer, terms, []), name)
         if around.has_changed(before):
             raise TypeError(
                 f"cannot compile the update of {name}, which changes something beside p.data and state, such as a "
@@ -305,15 +309,18 @@ def _same_twice(trace: Callable[[], FormulaSteps], name: str) -> FormulaSteps:
     return formula
 
 
-def _trace(optimizer: Optimizer, terms: Sequence[Term]) -> FormulaSteps:
-    """Call the update with terms, and return its formula; raise TypeError if it does more than compute numbers."""
+def _trace(optimizer: Optimizer, terms: Sequence[Term], raising: list[Term] | None) -> FormulaSteps:
+    """Call the update with terms, and return its formula; raise TypeError if it does more than compute numbers.
+
+    For the update of a user, `raising` is an empty list; see `call_with_terms`. For one of this package, it is None.
+    """
     name, state_names = type(optimizer).__name__, optimizer.state_names
     _, _, data, gradient, *state_terms = terms
     state: dict[str, Any] = dict(zip(state_names, state_terms, strict=True))
     before = {option: _text(x) for option, x in vars(optimizer).items()}
     p: Any = TracedParameter(data, gradient)
     try:
-        call_with_terms(optimizer.update, p, state)
+        call_with_terms(optimizer.update, p, state, raising=raising)
     except FormulaError as error:
         raise TypeError(f"cannot compile the update of {name}: {error}") from error
     except (TypeError, AttributeError) as error:  # for example math.sqrt(p.grad) or p.label
@@ -331,7 +338,23 @@ def _trace(optimizer: Optimizer, terms: Sequence[Term]) -> FormulaSteps:
     changed += [f"state[{name!r}], which is no longer there" for name in state_names if name not in state]
     if changed:
         raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {INSTEAD}")
-    return formula_steps(terms, [p.data, *(state[each] for each in state_names)])
+    errors = [sum(map(_raises, raising), 0.0)] if raising else []
+    return formula_steps(terms, [p.data, *(state[each] for each in state_names), *errors])
+
+
+def _raises(x: Term) -> Any:
+    """Return a term that is 1 if the operator of `x`, a division, a remainder or a power, raises an error for floats.
+
+    It is 0 otherwise.
+    """
+    assert x.op
+    operands: Any = x.operands
+    if OverflowError not in RAISED[x.op.name]:
+        return equal(operands[1], 0.0)
+    is_infinite = equal(abs(x), math.inf)
+    for operand in operands:
+        is_infinite = where(less(abs(operand), math.inf), is_infinite, 0.0)  # inf ** 2 raises no error
+    return is_infinite
 
 
 def _text(x: Any) -> str:
@@ -389,7 +412,7 @@ def _gives_its_numbers(optimizer: Optimizer, lr: float, formula: FormulaSteps) -
             continue
         except Exception:  # whatever an update of a user's own raises for numbers, and did not raise for terms
             return False
-        for x, y in zip(ours, theirs, strict=True):
+        for x, y in zip(ours, theirs, strict=False):  # ours may end with a count of errors
             if not math.isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) and (x == x or y == y):
                 return False
     return True

@@ -52,8 +52,13 @@ class CompiledUpdate:
         counts_skipped: whether some earlier steps have skipped a parameter, because it was frozen. Each sample then has
             a further input: the count of the steps that skipped its parameter.
 
+    If the update of a user's class divides or takes a power, each sample has a further input, and a further output,
+    after the numbers of the state: a count of the steps in which Python's operators would have raised an error, as
+    for a division by 0. (In a step, it may increase by more than 1.)
+
     Attributes:
         header: the address of the header, a table that drivers read; see `runtime.drivers`.
+        counts_errors: whether there is such a count of errors.
         used_state_indices: the indices in the optimiser's `state_names` of the names whose numbers the update reads or
             changes.
         columns: how many inputs a sample has.
@@ -63,9 +68,11 @@ class CompiledUpdate:
     """
 
     def __init__(self, optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> None:
-        code, outputs = lower_update(optimizer, some_fixed, counts_skipped)
-        self.used_state_indices = used_state_indices(code, outputs)
-        self.columns = 2 + len(optimizer.state_names) + counts_skipped + some_fixed
+        code, outputs = lower_update(optimizer, some_fixed, counts_skipped, counts_errors=True)
+        names = optimizer.state_names
+        self.counts_errors = len(outputs) > 1 + len(names)
+        self.used_state_indices = [k for k in used_state_indices(code, outputs) if k < len(names)]
+        self.columns = 2 + len(names) + self.counts_errors + counts_skipped + some_fixed
         on, schedule = machine(), Schedule(code, outputs, [], batched=True)
         plan = Plan(schedule, on.simd, on.width, width=self.columns, scalars=2)
         self._tables = tables = Tables(plan, on)  # kept, since the memory of the tables is freed with this object
@@ -114,13 +121,16 @@ def is_compiled(key: Any) -> bool:
     return key in _cache
 
 
-def lower_update(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool = False) -> tuple[Code, list[int]]:
+def lower_update(
+    optimizer: Optimizer, some_fixed: bool, counts_skipped: bool = False, counts_errors: bool = False
+) -> tuple[Code, list[int]]:
     """Return the update of one parameter as instructions, and the instruction numbers of its new data and state.
 
-    The inputs are, in this order: the data, the gradient, the numbers of the state, the count of steps that have
-    skipped the parameter (only if `counts_skipped` is set), and a number that is 0 if the parameter must not be changed
-    (only if `some_fixed` is set). The program's parameters are the learning rate and the count of steps, including the
-    step that is being taken.
+    The inputs are, in this order: the data, the gradient, the numbers of the state, the count of errors, which is an
+    output, too (only if `counts_errors` is set, and the update may raise an error; see `CompiledUpdate`), the count of
+    steps that have skipped the parameter (only if `counts_skipped` is set), and a number that is 0 if the parameter
+    must not be changed (only if `some_fixed` is set). The program's parameters are the learning rate and the count of
+    steps, including the step that is being taken.
 
     Raises:
         TypeError: as for `tracing.trace_update`; or the class has its own `step` or `zero_grad`.
@@ -135,12 +145,20 @@ def lower_update(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool = 
     numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
     numbers += [code.append(("input", i), SAMPLE) for i in range(2 + len(optimizer.state_names))]
     column = 2 + len(optimizer.state_names)
+    old_numbers = [numbers[2], *numbers[4:]]
+    may_raise = len(formula.results) > len(old_numbers)
+    if may_raise and counts_errors:
+        old_numbers.append(code.append(("input", column), SAMPLE))
+        column += 1
     if counts_skipped:
         skipped = code.append(("input", column), SAMPLE)
         numbers[1] = code.emit("fsub", numbers[1], skipped)
         column += 1
-    old_numbers = [numbers[2], *numbers[4:]]
+    if may_raise and not counts_errors:
+        formula = formula._replace(results=formula.results[:-1])
     results = code.instantiate(formula, numbers)
+    if may_raise and counts_errors:
+        results[-1] = code.emit("fadd", old_numbers[-1], results[-1])
     if some_fixed:
         changed_at_all = code.append(("input", column), SAMPLE)
         results = [
