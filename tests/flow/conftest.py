@@ -12,7 +12,7 @@ import pytest
 from micrograd_cn import playground
 from micrograd_cn.flow.playground import Playground
 
-from .pages import USUAL, Opened, new_page
+from .pages import SEEN, USUAL, Opened, new_page
 
 
 @pytest.fixture(scope="package")
@@ -107,8 +107,12 @@ def opened(tab, tmp_path):
 
 @pytest.fixture(scope="package")
 def room(browser, tmp_path_factory):
-    """Give the playground in a tab, for tests that compute with its functions and do not change it."""
+    """Give the playground in a tab, for tests that compute with its functions and do not change it.
+
+    A new reader would see a pass that plays again and again. It would take a quarter of a core until the last test.
+    """
     page = new_page(browser)
+    page.add_init_script(SEEN)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text))
