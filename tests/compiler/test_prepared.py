@@ -9,6 +9,7 @@ import threading
 import weakref
 from array import array
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
@@ -157,6 +158,21 @@ def test_other_threads_run_during_a_long_call_but_not_during_a_short_one(long):
     finally:
         sys.setswitchinterval(interval)
     assert found == [True] * long
+
+
+def test_many_shapes_in_rotation_are_prepared_while_their_memory_is_small():
+    f, ones = compile(lambda a, b: mc.dot(list(a), list(b))), [np.ones(k) for k in range(1, 13)]
+
+    def ready():
+        return sum(hasattr(x, "runner") for x in f._arrays.runners.values())
+
+    for _ in range(52):
+        assert [f(x, x) for x in ones] == [*range(1, 13)]
+    assert ready() == len(ones)
+    with settings({"function.array_calls.MAX_DOUBLES": 100}):
+        for _ in range(52):
+            assert f(np.ones(13), np.ones(13)) == 13.0
+        assert ready() == 1
 
 
 def test_calls_of_one_kind_are_prepared_although_each_other_call_is_of_a_new_kind():

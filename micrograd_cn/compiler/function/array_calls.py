@@ -15,7 +15,7 @@ from ..data.columns import MAX_NUMBERS
 from ..data.rows import as_result
 from ..derivatives import Kind
 from ..program import Program
-from ..runtime.arrays import MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
+from ..runtime.arrays import MAX_DOUBLES, MAX_KINDS, MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.prepared import prepare_or_count
 from .arguments import Arguments
 from .hooks import is_inlining
@@ -124,8 +124,17 @@ class ArrayCalls:
                 return found
             found = 0
         prepare = functools.partial(self._make, method, shapes, variables)
-        made = prepare_or_count(self.runners, key, found, MAX_SHAPES, prepare)
+        made = prepare_or_count(self.runners, key, found, MAX_KINDS, prepare)
+        if isinstance(made, ReadyCall):
+            self._limit_memory(key)
         return None if isinstance(made, int) else made
+
+    def _limit_memory(self, key: Any) -> None:
+        """Drop all prepared calls but the one with this key if there are many and their memory is large."""
+        ready = {k: x.runner for k, x in [*self.runners.items()] if isinstance(x, ReadyCall)}
+        if len(ready) > MAX_SHAPES and sum([runner.doubles for runner in ready.values()]) > MAX_DOUBLES:
+            for other in ready.keys() - {key}:
+                self.runners.pop(other, None)
 
     def gradient_runner(self, name: str, arrays: Sequence[Any]) -> ReadyCall | None:
         """Return code that computes the mean result and its gradient for samples in numpy arrays.

@@ -19,7 +19,9 @@ from ..loops.places import WORD
 from .executable import CompiledGraph, Executable
 from .prepared import PreparedRows, PreparedRunner
 
-MAX_SHAPES = 8  # a function is ready for so many combinations of shapes, each of which needs about a megabyte
+# A function is ready for this many combinations of shapes, and for more, up to MAX_KINDS, if their memory together has
+# at most MAX_DOUBLES numbers
+MAX_SHAPES, MAX_KINDS, MAX_DOUBLES = 8, 64, 1_000_000
 LARGEST_INT = 2**1000  # a smaller int is converted to a finite double
 Shape: TypeAlias = "tuple[int, ...]"
 

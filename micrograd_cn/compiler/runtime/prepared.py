@@ -155,6 +155,11 @@ class PreparedRunner:
         if rows.executable is self._executable:
             self._unused.append(rows)
 
+    @property
+    def doubles(self) -> int:
+        """How many numbers the memory has that no thread uses now."""
+        return sum([len(rows.numbers) + len(rows.out) + sum(rows.executable.sizes) for rows in self._unused])
+
     def _run_and_check_tier(self, rows: PreparedRows) -> None:
         """Compute the outputs, or the gradient, of `rows`. Then switch to native code if that is worthwhile by now."""
         begun = time.perf_counter()
