@@ -55,7 +55,7 @@ from .training.epochs import (
     refuse_split_samples,
 )
 from .training.run import Dispatcher, TrainingRun
-from .training.state import parameter_layout
+from .training.state import ParameterLayout, parameter_layout
 from .variables import (
     NO_ARGNUMS,
     PARAMETERS,
@@ -175,25 +175,32 @@ class CompiledDerivative:
         """Return each entry of the derivative, averaged over the n rows whose numbers are in `data`."""
         if not self.program:
             return self._constants * 1
-        program, places = self._mean
-        _, means = program.compiled.gradient_of(data, row_numbers(n), threads)
-        constants = [x._data for x in self.program.outputs]
-        return array("d", [means[k] if k >= 0 else x for k, x in zip(places, constants, strict=True)])
+        program, entries = self.mean_program
+        return entries(program.compiled.gradient_of(data, row_numbers(n), threads)[1])
 
     @cached_property
-    def _mean(self) -> tuple[Program, list[int]]:
-        """A pair: a program whose gradient begins with the means of the entries, and a list of indices.
+    def mean_program(self) -> tuple[Program, Callable[[Any], array[float]]]:
+        """A pair: a program whose gradient begins with the means of the entries, and a function.
 
-        The list has, for each entry, the index of its mean in this gradient, and -1 for a constant. The output of the
-        program is a sum of the entries times weights, which are the program's first parameters. The derivative of the
-        output with respect to a weight is the entry.
+        The function takes this gradient, a buffer, and returns the mean of each entry. The output of the program is a
+        sum of the entries times weights, which are the program's first parameters. The derivative of the output with
+        respect to a weight is the entry. Some entries must not be constants.
         """
         assert self.program
-        nodes = dict.fromkeys([x for x in self.program.outputs if x.requires_grad])
+        outputs = self.program.outputs
+        nodes = dict.fromkeys([x for x in outputs if x.requires_grad])
         place = {x: k for k, x in enumerate(nodes)}
         weights = [Value(0.0) for _ in nodes]
         output = Context().run(lambda: dot(weights, [DETACH(x) for x in nodes]))
-        return self.program.with_outputs(output, weights), [place.get(x, -1) for x in self.program.outputs]
+        constants = [x for x in outputs if x not in place]
+        place |= {x: k for k, x in enumerate(constants, len(nodes))}
+        numbers, places = array("d", [x._data for x in constants]), [*map(place.__getitem__, outputs)]
+
+        def entries(means: Any) -> array[float]:
+            found = array("d", memoryview(means)[: len(nodes)].tobytes()) + numbers
+            return array("d", map(found.__getitem__, places))
+
+        return self.program.with_outputs(output, weights), entries
 
 
 class Programs(list["Program"]):
@@ -259,6 +266,7 @@ class Program:
         self._derivatives: dict[Any, CompiledDerivative] = {}
         self.siblings: Callable[[], Sequence[Program] | None] = tuple
         self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
+        self._layouts: list[ParameterLayout] = []  # the one that `fit` has used last
 
     def __call__(self, *row: Any) -> Any:
         """Return the output for one row. The arguments are the row's numbers, one for each input; see `forward`."""
@@ -582,7 +590,8 @@ class Program:
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
             clip_grad_norm, callback, patience,
         )  # fmt: skip
-        if trained := parameter_layout(self.parameters, optimizer).optimized_set.intersection(self.inputs):
+        layout = parameter_layout(self.parameters, optimizer, self._layouts)
+        if trained := layout.optimized_set.intersection(self.inputs):
             i, p = next((i, p) for i, p in enumerate(optimizer.parameters) if p in trained)
             raise ValueError(
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program; leave it out"
@@ -592,7 +601,9 @@ class Program:
         def parameter_free(_: Bucket) -> Any:
             return [(self.compiled, row_numbers(len(bucket.samples)))]
 
-        dispatcher = Dispatcher(lambda *_: ((), array("q")), lambda *_: (), parameter_free, lambda: self.parameters)
+        dispatcher = Dispatcher(
+            lambda *_: ((), array("q")), lambda *_: (), parameter_free, lambda: self.parameters, self._layouts
+        )
         validate = None
         if validation is not None:
             with naming_validation():

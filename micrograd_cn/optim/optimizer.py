@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -48,6 +49,9 @@ SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
 
 
+_op = attrgetter("op")
+
+
 def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
     """Return `parameters` as a list; messages begin with `name`, the optimiser or function that takes them.
 
@@ -70,7 +74,7 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
     found = list(parameters)
     if not found:
         raise ValueError(f"{name} was given no parameters{'; a generator is empty after its first use' * consumed}")
-    if {Value}.issuperset(map(type, found)) and not [p for p in found if p.op is not None]:
+    if {Value}.issuperset(map(type, found)) and not any(map(_op, found)):
         return found  # for speed
     for i, p in enumerate(found):
         if not isinstance(p, Value):
@@ -632,6 +636,10 @@ def at_least_0(name: str, x: float) -> float:
     raise ValueError(f"{name} must be 0 or more, got {x!r}{kind}")
 
 
+# For each class of optimisers, the options that its objects store; others are properties
+_stored: WeakKeyDictionary[type[Optimizer], list[str]] = WeakKeyDictionary()
+
+
 def refuse_misspelt_options(optimizer: Optimizer) -> None:
     """Raise AttributeError if the user has set an attribute of `optimizer` that is spelt nearly like an option.
 
@@ -646,7 +654,9 @@ def refuse_misspelt_options(optimizer: Optimizer) -> None:
     AttributeError: SGD has no momentun; read and set optimizer.momentum
     """
     kind = type(optimizer)
-    stored = [name for name in kind.options if not hasattr(_in_class(kind, name), "__set__")]
+    stored = _stored.get(kind)
+    if stored is None:
+        _stored[kind] = stored = [name for name in kind.options if not hasattr(_in_class(kind, name), "__set__")]
     if len(gc.get_referents(optimizer)) == 1 + len(ATTRIBUTES.union(stored)):
         return  # it refers to its class and these attributes alone, and `vars` would make attributes slower in CPython
     others = [name for name in vars(optimizer) if name not in ATTRIBUTES and name not in kind.options]

@@ -397,6 +397,32 @@ def test_the_hessian_of_the_mean_of_a_function_and_of_constant_entries():
     assert compile_graph(lambda x: 3 * w * w + x).hessian([(1.0,)], wrt=[w, v][:1], mean=True) == [6.0]
 
 
+@pytest.mark.parametrize("dense", [False, True])
+def test_the_hessian_of_the_mean_of_arrays_is_prepared(dense):
+    """Further calls with arrays of one shape give what lists of samples give, and raise the same errors."""
+    w, v, k = Value(2.0), Value(3.0), Value(0.5, "k", requires_grad=False)
+    f, xs = compile_graph(lambda x: mc.relu(w * x) ** 1.5 * v + v * v * x + k * w * w), np.array([1.0, -0.25, 2.5])
+    options = {"dense": dense, "mean": True}
+    for calls in range(130):
+        w.data = 1.0 + 0.01 * calls
+        xs[1] = 1.0 if calls < 60 else -0.25  # then 0 times an infinite factor is nan without gates
+        found = f.hessian((xs,), wrt=[w, v], **options)
+        assert type(found) is np.ndarray
+        samples = [(x,) for x in xs.tolist()]
+        assert found == pytest.approx(np.array(f.hessian(samples, wrt=[w, v], **options)), rel=1e-12)
+    assert any(key[0][0] == "mean_hessian" and ready for key, ready in f._arrays.runners.items())
+    out = np.full(found.shape, 7.0)
+    assert f.hessian((xs,), wrt=[w, v], out=out, **options) is out
+    assert out.tolist() == found.tolist()
+    assert f.hessian((xs,), wrt=[v], **options).ravel().tolist() == [2.0 * xs.mean()]
+    v.requires_grad = False
+    with pytest.raises(ValueError, match="requires no gradient"):
+        f.hessian((xs,), wrt=[w, v], **options)
+    v.requires_grad, k.data = True, 0.75
+    with pytest.raises(ValueError, match="k is a constant"):
+        f.hessian((xs,), wrt=[w, v], **options)
+
+
 @pytest.mark.parametrize("count", [3, 40])
 def test_a_whole_matrix_is_the_same_whether_it_is_computed_or_scattered(count):
     """A matrix with many zeros is scattered; one with few is computed with its zeros."""

@@ -211,6 +211,109 @@ def test_a_callback_may_change_parameters_and_the_learning_rate():
     assert w.data == 19.75
 
 
+IN_CALLBACK = {
+    "nothing": lambda ws, optimizer, f: None,
+    "data": lambda ws, optimizer, f: setattr(ws[1], "data", -0.5),
+    "learning rate": lambda ws, optimizer, f: setattr(optimizer, "lr", optimizer.lr / 2),
+    "option": lambda ws, optimizer, f: setattr(optimizer, "betas", (0.5, 0.9)),
+    "amsgrad": lambda ws, optimizer, f: setattr(optimizer, "amsgrad", True),
+    "steps": lambda ws, optimizer, f: setattr(optimizer, "steps", 1),
+    "state": lambda ws, optimizer, f: optimizer.state[0].update(exp_avg=3.0),
+    "new state": lambda ws, optimizer, f: (
+        optimizer.lazy_state,  # the old state is kept alive
+        optimizer.load_state_dict(Adam(ws, lr=0.2).state_dict()),
+    ),
+    "old state": lambda ws, optimizer, f: optimizer.load_state_dict(optimizer.state_dict()),
+    "frozen": lambda ws, optimizer, f: setattr(ws[2], "requires_grad", not ws[2].requires_grad),
+    "all but one frozen": lambda ws, optimizer, f: [setattr(w, "requires_grad", False) for w in ws[1:]],
+    "step by hand": lambda ws, optimizer, f: optimizer.step(),
+    "gradients": lambda ws, optimizer, f: f.backward([(2.0, 1.0)]),
+    "order": lambda ws, optimizer, f: optimizer.parameters.reverse(),
+    "other parameter": lambda ws, optimizer, f: optimizer.parameters.__setitem__(3, Value(0.5)),
+    "fewer parameters": lambda ws, optimizer, f: setattr(optimizer, "parameters", [ws[1], ws[3], ws[0], Value(0.5)]),
+    "skipped": lambda ws, optimizer, f: optimizer.load_state_dict(optimizer.state_dict() | {"skipped": [1, 0, 0, 0]}),
+    "fit": lambda ws, optimizer, f: f.fit([(1.0, 1.0)], optimizer, 2),
+    "fit of another optimizer": lambda ws, optimizer, f: f.fit([(1.0, 1.0)], SGD(ws, lr=0.1, momentum=0.5), 2),
+    "fit of another function": lambda ws, optimizer, f: compile(lambda x: (ws[1] * x) ** 2).fit([(2.0,)], optimizer, 2),
+}
+
+
+@pytest.mark.parametrize("what", IN_CALLBACK)
+def test_fit_goes_on_with_all_that_a_callback_changes(what):
+    """Epochs with a callback give what calls of `fit` with one epoch each give, and what new memory for each gives."""
+
+    def trained(in_callback):
+        ws = [Value(0.1 * k) for k in range(4)]
+        optimizer, rows = Adam(ws, lr=0.1), [(1.0, 2.0), (-0.5, 1.0), (3.0, -1.0)]
+        f, seen = compile(lambda x, y: (ws[0] + ws[1] * x + ws[2] * x * x + mc.tanh(ws[3] * x) - y) ** 2), []
+        held = []
+
+        def callback(*_):
+            seen.append([(w.data, w.grad) for w in ws])
+            if len(seen) % 2 and len(seen) < 6:
+                held.append(IN_CALLBACK[what](ws, optimizer, f))
+            seen.append([(w.data, w.grad) for w in ws])
+
+        if in_callback:
+            f.fit(rows, optimizer, 5, callback=callback)
+        else:
+            for _ in range(5):
+                f.fit(rows, optimizer, 1)
+                callback()
+        return seen, everything(ws, optimizer)
+
+    with settings({"training.state.MAX_KEPT": -1}):  # no memory is kept
+        expected = trained(False)
+    assert trained(False) == expected
+    assert trained(True) == expected
+
+
+def test_the_layout_of_parameters_is_kept_for_further_optimisers():
+    """A program keeps the layout of its last `fit`, but none with parameters that it does not read."""
+    w, b, other, x = Value(1.0), Value(2.0), Value(3.0), Value(0.0)
+    f, program = compile(lambda x: (w * x + b) ** 2), compile((w * x + b) ** 2, [x])
+    kept = [f._store.layouts, program._layouts]
+    for given in ([w, b], [b, w], [b], [w, b, other]):
+        found = []
+        for _ in range(2):
+            f.fit([(1.0,)], SGD(given, lr=0.1), 1)
+            program.fit([[1.0]], SGD(given, lr=0.1), 1)
+            found.append([*map(list, kept)])
+        assert found[0] == found[1]
+        assert [layout.optimized for [layout] in kept] == [given if other not in given else [b]] * 2
+
+
+@pytest.mark.parametrize("options", [{"progress": True}, {"schedule": True}, {"threads": 2}, {"clip_grad_norm": 0.5}])
+def test_memory_that_is_kept_changes_nothing(options):
+    """Memory that a training has left does not show in the next one, even if the last one has failed."""
+
+    def trained():
+        ws = [Value(0.1 * k) for k in range(4)]
+        optimizer, rows = Adam(ws, lr=0.1), [(1.0, 2.0), (-0.5, 1.0), (3.0, -1.0)]
+        f, seen = compile(lambda x, y: (ws[0] + ws[1] * x + ws[2] * x * x + mc.tanh(ws[3] * x) - y) ** 2), []
+        functions = {
+            "progress": lambda _: optimizer.state[1]["exp_avg"],
+            "schedule": lambda step: 0.1 / (step + 1 + ws[0].data * 0.0),
+        }
+        for k in range(4):
+            given = {name: functions.get(name, x) for name, x in options.items()}
+            f.fit(rows, optimizer, 2, batch_size=2, **given)
+            seen.append(everything(ws, optimizer))
+            with pytest.raises(ZeroDivisionError):
+                f.fit(rows, optimizer, 3, batch_size=1, callback=lambda *_: 1 / 0)
+            if k == 2:
+                ws[0].data = math.nan
+                f.fit(rows, optimizer, 1)
+                for w in ws:
+                    w.data = 0.5
+                optimizer.load_state_dict(Adam(ws, lr=0.1).state_dict())
+        return seen
+
+    found = trained()
+    with settings({"training.state.MAX_KEPT": -1}):
+        assert found == trained()
+
+
 def frozen_product(as_function, used_first):
     """Return a parameter that is frozen now, another one, and a compiled loss of their product."""
     a, b, x = Value(1.0, "a"), Value(1.0, "b"), Value(2.0)

@@ -11,6 +11,7 @@ import re
 import weakref
 from array import array
 from collections import Counter, OrderedDict, defaultdict, namedtuple
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
@@ -1004,8 +1005,15 @@ USES = {
     "hessian": lambda f, data: f.hessian(data, wrt="inputs"),
     "value_and_grad": lambda f, data: f.value_and_grad(data),
     "fit": lambda f, data: f.fit(data, SGD(f(*data[0]) and f.parameters), epochs=1),
+    "fit with a callback": lambda f, data: f.fit(data, SGD(f(*data[0]) and f.parameters), 3, callback=lambda *_: None),
+    "fit that fails": lambda f, data: fails_in_callback(f, data),
     "check": lambda f, data: f.check(data),
 }
+
+
+def fails_in_callback(f, data):
+    with suppress(ZeroDivisionError):
+        f.fit(data, SGD(f(*data[0]) and f.parameters), 3, callback=lambda *_: 1 / 0)
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)

@@ -231,6 +231,7 @@ def test_fit_writes_the_same_numbers_as_python_code(what, monkeypatch):
         f(1.0)  # keeps the data of the parameters until they are assigned
         losses = [*f.fit([(1.0,), (2.0,)], optimizer, 2)]
         assert held == [1.0 + k for k in range(40)]
+        assert context.data_changed
         assert f(1.0) == pytest.approx(sum([w.data**2 for w in ws]))
         return losses, [(w.data, w.grad) for w in ws], optimizer.state, optimizer.steps
 

@@ -90,8 +90,9 @@ def keys_of_all(values: Sequence[dict[Any, Any]]) -> tuple[str, ...]:
     >>> keys_of_all([{"x": 1, "y": 2}, {"x": 3, "y": 4}]), keys_of_all([{"x": 1, "y": 2}, {"y": 4, "x": 3}])
     (('x', 'y'), ())
     """
-    keys = tuple(values[0])
-    return keys if {*map(type, keys)} <= {str} and {*map(tuple, values)} == {keys} else ()
+    keys = [*values[0]]
+    are_same = {*map(len, values)} == {len(keys)} and [*chain.from_iterable(values)] == keys * len(values)
+    return tuple(keys) if are_same and {*map(type, keys)} <= {str} else ()
 
 
 def _read_dicts(values: Sequence[dict[Any, Any]]) -> Column | None:

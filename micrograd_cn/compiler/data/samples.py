@@ -185,6 +185,11 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
         return None
     if kind is not dict or not (names := keys_of_all(values)):
         return None
+    if len(names) > 1 and {*map(type, values[0].values())} <= PYTHON_NUMBERS:
+        items = [*chain.from_iterable(map(dict.values, values))]  # in the order of the names, sample after sample
+        inside = {*map(type, items)}
+        if inside <= PYTHON_NUMBERS:
+            return (dict, names, (None,) * len(names)), array("d", items if inside == {float} else map(number, items))
     parts = [part for part in [_number_column([x[name] for x in values]) for name in names] if part]
     if len(parts) < len(names):
         return None

@@ -7,14 +7,17 @@ code is prepared that reads the numbers from the arrays. Python then makes no `B
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ...graph import context
 from ..data.columns import MAX_NUMBERS
+from ..data.nodes import some_frozen
+from ..data.partition import has_nan
 from ..data.rows import as_result
 from ..derivatives import Kind
-from ..program import Program
+from ..program import CompiledDerivative, Program
 from ..runtime.arrays import MAX_DOUBLES, MAX_KINDS, MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.prepared import prepare_or_count
 from .arguments import Arguments
@@ -44,12 +47,14 @@ class ReadyCall(NamedTuple):
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
         rebuild: a function that takes the list of a sample's numbers, and returns them nested as in the function's
             result. It is None if the function returns a number, and for methods that return derivatives.
+        derivative: for "mean_hessian", the derivative whose means the code computes.
     """
 
     runner: ArrayRunner
     program: Program
     merged: MergedRecordings | None
     rebuild: Callable[[list[float]], Any] | None = None
+    derivative: CompiledDerivative | None = None
 
 
 class ArrayCalls:
@@ -103,27 +108,51 @@ class ArrayCalls:
         arrays = zip(self._arguments.names_of(len(given)), given, strict=True)
         return variables.of_arrays(found[:, 0].copy(), found[:, 1:], {name: x.shape[1:] for name, x in arrays}, each)
 
+    def mean_hessian(self, samples: Any, wrt: list[Any], dense: bool, out: Any) -> Any:
+        """Return the Hessian of the mean result for samples in numpy arrays; `wrt` is a list of `Value`s.
+
+        Return None if the method `results` would return None, or if some of `wrt` are frozen or are no parameters.
+        """
+        if type(samples) is list or not (found := self.runner("mean_hessian", as_tuple(samples), wrt=wrt)):
+            return None
+        derivative = found.derivative
+        if derivative is None or some_frozen(wrt):  # an error says so
+            return None
+        rows = found.runner.computed(as_tuple(samples))
+        entries = derivative.mean_program[1](rows.gradients)
+        found.runner.release(rows)
+        if not derivative.gated and has_nan(entries):
+            self.runners.clear()  # the next ones are made with gated derivatives
+            return None
+        return derivative.shaped_mean(entries, 1, sys.modules["numpy"] if out is None else None, out, dense)
+
     def runner(
-        self, method: str, arrays: Sequence[Any], variables: GradientVariables | None = None
+        self,
+        method: str,
+        arrays: Sequence[Any],
+        variables: GradientVariables | None = None,
+        wrt: Sequence[Any] = (),
     ) -> ReadyCall | None:
         """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
 
         Return None if the samples are not in such arrays, if the method was called only a few times with arrays of
         these shapes, or if the function has branches that cannot be merged.
 
-        `method` is "call", "forward", "gradient", "backward", "value_and_grad" or a key of MATRICES. In a "call", the
-        arrays are the arguments of one sample, and numbers may be among them. For "value_and_grad", `variables` must be
-        arguments of the function. All other derivatives for each sample are with respect to all arguments.
+        `method` is "call", "forward", "gradient", "backward", "value_and_grad", "mean_hessian" or a key of MATRICES. In
+        a "call", the arrays are the arguments of one sample, and numbers may be among them. For "value_and_grad",
+        `variables` must be arguments of the function. For "mean_hessian", `wrt` has the variables. All other
+        derivatives for each sample are with respect to all arguments.
         """
         if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
             return None
-        key = method if variables is None else variables.key, shapes
+        of = method if variables is None else variables.key
+        key = (of, *map(id, wrt)) if wrt else of, shapes
         found = self.runners.get(key, 0)
         if not isinstance(found, int):
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
                 return found
             found = 0
-        prepare = functools.partial(self._make, method, shapes, variables)
+        prepare = functools.partial(self._make, method, shapes, variables, wrt)
         made = prepare_or_count(self.runners, key, found, MAX_KINDS, prepare)
         if isinstance(made, ReadyCall):
             self._limit_memory(key)
@@ -154,7 +183,7 @@ class ArrayCalls:
         return found
 
     def _make(
-        self, method: str, shapes: tuple[Any, ...], variables: GradientVariables | None
+        self, method: str, shapes: tuple[Any, ...], variables: GradientVariables | None, wrt: Sequence[Any]
     ) -> ReadyCall | int | None:
         """Return code that computes a method for samples in arrays of some shapes; see `runner`.
 
@@ -173,14 +202,17 @@ class ArrayCalls:
             return None if merged or first.indices.columns else _ready_matrix(*matrix, first.program, shapes)
         if not (first.single or method in ("call", "forward")):
             return None
+        if method == "mean_hessian":
+            known = {*map(id, first.program.parameters)}  # by identity, since anything may be in `wrt`
+            return _ready_mean(first, wrt, shapes) if not merged and known.issuperset(map(id, wrt)) else None
         program: Program | None = first.program
-        nan_stride, kind_of_gradient, wrt = 0, GRADIENTS.get(method), _all_inputs
+        nan_stride, kind_of_gradient, wrt_of = 0, GRADIENTS.get(method), _all_inputs
         if variables:
-            wrt = functools.partial(variables.in_program, parameters=self._store.parameters)
+            wrt_of = functools.partial(variables.in_program, parameters=self._store.parameters)
         if merged:
             n = shapes[0][0]
             if kind_of_gradient:
-                program = merged.derivative(kind_of_gradient, wrt, variables.key if variables else "inputs", n)
+                program = merged.derivative(kind_of_gradient, wrt_of, variables.key if variables else "inputs", n)
             elif method == "backward":
                 program = merged.loss(n)
             else:
@@ -191,7 +223,7 @@ class ArrayCalls:
         elif kind_of_gradient:
             if first.indices.columns or not first.program.has_gradient:  # what is wrong is said at each call
                 return None
-            derivative = first.program.derivative_for_calls(kind_of_gradient, wrt(first))
+            derivative = first.program.derivative_for_calls(kind_of_gradient, wrt_of(first))
             program, nan_stride = derivative.program, int(not derivative.gated)
         if program is None or (method == "backward" and not (program.has_gradient and self._store.parameters)):
             return None
@@ -222,6 +254,23 @@ def _ready_matrix(kind: Kind, dense: bool, program: Program, shapes: Sequence[An
         return None
     of_result, nan_stride = structure.shape if dense else (structure.entries,), int(not derivative.gated)
     return ReadyCall(ArrayRunner(made.compiled, "forward", shapes, of_result, nan_stride), made, None)
+
+
+def _ready_mean(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) -> ReadyCall | None:
+    """Return code that is ready to compute the Hessian of the mean result for samples in arrays of some shapes.
+
+    `wrt` has parameters of the recording's program. Return None if all entries are constants, or if what is wrong has
+    to be said at each call.
+    """
+    program = recording.program
+    if recording.indices.columns or program.compiled.captured or not program.has_gradient or some_frozen(wrt):
+        return None
+    derivative = program.derivative_for_calls("hessian", wrt)
+    if not derivative.program:
+        return None
+    made, _ = derivative.mean_program
+    runner = ArrayRunner(made.compiled, "gradient", shapes, ())
+    return ReadyCall(runner, made, None, derivative=derivative)
 
 
 def as_tuple(samples: Any) -> tuple[Any, ...]:

@@ -71,8 +71,8 @@ class FunctionFit:
         if len(self._buckets) == 1:  # every program can be checked before the first step
             self._check_programs(self._buckets[0])
         dispatcher = Dispatcher(
-            self._known, self._recorded, self._parameter_free_rows, lambda: store.parameters, self._merged,
-            lambda: self._uncompared.isdisjoint(self._merged_programs),
+            self._known, self._recorded, self._parameter_free_rows, lambda: store.parameters,
+            store.layouts, self._merged, lambda: self._uncompared.isdisjoint(self._merged_programs),
         )  # fmt: skip
         validate = None
         if self._validation is not None:

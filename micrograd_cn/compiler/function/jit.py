@@ -566,6 +566,10 @@ class CompiledFunction:
             mean = flag("hessian(): mean", mean)
         wrt = variables_of(self._arguments, "hessian", wrt)
         if mean:
+            if type(wrt) is list and not lower and type(threads) is int and threads == 1:
+                ready = self._arrays.mean_hessian(samples, wrt, dense, out)
+                if ready is not None:
+                    return ready
             found, buckets = [], self._arguments.buckets_of("hessian", samples)
             self._stale.check_unused("hessian", wrt, buckets)
             parts = self._parts("hessian", buckets, threads, wrt=wrt)
@@ -611,7 +615,7 @@ class CompiledFunction:
         check_threads("backward", threads)
         is_array = threads == 1 and type(samples) is not list
         if is_array and (ready := self._arrays.gradient_runner("backward", as_tuple(samples))):
-            runner, program, merged, _ = ready
+            runner, program, merged = ready.runner, ready.program, ready.merged
             if not program.has_trainable:
                 check_has_trainable("backward", self._name, [program])
             computed = runner.computed(as_tuple(samples))

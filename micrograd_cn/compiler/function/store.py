@@ -20,6 +20,7 @@ from ...graph.interrupts import at_once
 from ..data.samples import Bucket
 from ..program import Program, Programs
 from ..threads.forks import ForkSafeLock
+from ..training.state import ParameterLayout
 from .arguments import Arguments
 from .guards import raise_guard_error
 from .merged import MergedRecordings
@@ -69,6 +70,7 @@ class RecordingStore:
         programs: the programs of all recordings.
         parameters: the leaves that require a gradient in these programs, apart from the arguments. The list is replaced
             when a recording brings further parameters.
+        layouts: the layout of these parameters that `fit` has used last; see `training.state.parameter_layout`.
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, branches: bool) -> None:
@@ -76,6 +78,7 @@ class RecordingStore:
         self.recordings: dict[Any, Recordings] = {}
         self.programs = Programs()
         self.parameters: list[Value] = []
+        self.layouts: list[ParameterLayout] = []
         self._lock = ForkSafeLock()  # held while a recording is published, and never while code of the user runs
         self._turn = ForkSafeLock()  # held while the function is recorded, see `record_missing`
 

@@ -211,11 +211,15 @@ class GradientVariables:
         if self._written is not None:
             is_text = type(wrt) is str or (type(wrt) is tuple and all(isinstance(name, str) for name in wrt))
             return is_text and bool(wrt == self._written)
-        if self._contents is None or (now := contents(wrt)) is None:
+        if self._contents is None:
             return False
-        (structure, leaves), (known, values) = now, self._contents
-        same = structure == known and len(leaves) == len(values) and all(map(operator.is_, leaves, values))
-        return same and not some_frozen(values)
+        (structure, values), found = self._contents, list[Any]()
+        return (
+            _has_structure(wrt, structure, found)
+            and len(found) == len(values)
+            and all(map(operator.is_, found, values))
+            and not some_frozen(values)
+        )
 
     def of_samples(
         self, parts: Sequence[BatchPart], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
@@ -365,6 +369,33 @@ def contents(wrt: Any) -> tuple[Any, list[Value]] | None:
 
     structure = structure_of(wrt)
     return (structure, found) if all(map(is_value, {*map(type, found)})) else None
+
+
+def _has_structure(x: Any, structure: Any, found: list[Any]) -> bool:
+    """Return whether `x` is nested as `structure`, which `contents` has returned, and append its leaves to `found`.
+
+    Only containers are looked at: a leaf may be anything.
+    """
+    kind: Any = type(x)
+    items: Any
+    extra: Any
+    if isinstance(structure, type):
+        found.append(x)
+        return kind is structure
+    if kind is not structure[0]:
+        return False
+    if kind is dict:
+        items, extra = [*x.values()], (*x,)
+    elif kind is list or kind is tuple:
+        items, extra = x, len(x)
+    else:
+        items, extra = x.ravel().tolist(), x.shape
+    if extra != structure[1]:
+        return False
+    if len(structure) == 2:  # all items are leaves
+        found.extend(items)
+        return True
+    return all(_has_structure(item, part, found) for item, part in zip(items, structure[2], strict=True))
 
 
 def _with_doubles(x: Any) -> Any:

@@ -32,6 +32,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 OPTIMIZERS = [name for name, x in vars(optim).items() if isinstance(x, type) and issubclass(x, Optimizer)]
 POLL_SECONDS = 0.05  # seconds of training between two returns to Python, which handles Ctrl-C
+FIRST_SECONDS = 1e-3  # how long the second call of the compiled loop lasts, at most, if a step takes less time
 Progress = bool | Callable[[Sequence[float]], object]
 Callback = Callable[[int, float], object] | Callable[[int, float, float], object]
 
@@ -309,8 +310,8 @@ class _Pace:
 
         After the first call this is 0: the first step is slow in new memory, so its pace says nothing about the others.
         """
-        in_time = int(steps * POLL_SECONDS / seconds) if seconds else inf
-        self.steps_per_call = max(1, int(min(2 * self.steps_per_call, in_time)))
+        quick, in_time = (x * steps / seconds if seconds else inf for x in (FIRST_SECONDS, POLL_SECONDS))
+        self.steps_per_call = max(1, int(min(max(2 * self.steps_per_call, quick), in_time, left)))
         if self._best is None:
             self._best = inf
             return 0.0

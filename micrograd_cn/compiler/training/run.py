@@ -34,7 +34,7 @@ from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Execut
 from ..threads.forks import ForkSafeLock
 from .epochs import History, TrainingOptions, asks_to_stop, train
 from .observers import observers_of
-from .state import AskedRates, Batches, TrainingState, check_trainable
+from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
 
 T = TypeVar("T")
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
@@ -56,6 +56,7 @@ class Dispatcher(NamedTuple):
         parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows for
             which the choice of the program does not depend on the values of the parameters.
         parameters: `parameters()` returns the parameters of all existing programs.
+        layouts: a list that the programs keep for the layout of these parameters; see `state.parameter_layout`.
         merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
             worthwhile for about `steps` steps with `rows` rows each. A merged program computes all branches.
             Where it cannot give the right result, the loss or a derivative is nan. See `function.merged`.
@@ -67,6 +68,7 @@ class Dispatcher(NamedTuple):
     record: Callable[[Bucket, array[int]], Dispatched]
     parameter_free: Callable[[Bucket], Dispatched]
     parameters: Callable[[], Sequence[Value]]
+    layouts: list[ParameterLayout]
     merged: Callable[[Bucket, int, int], CompiledGraph | None] = lambda *_: None
     may_merge: Callable[[], bool] = lambda: True
 
@@ -160,6 +162,7 @@ class _GradientCall:
     def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
         self.runner, self._numbers = runner, numbers
         self.words = array("q", GradientCallWords())
+        self._filled: tuple[object, ...] = ()  # what `words` were last filled for
         self.work = 0
 
     def renew(self, panel: int, merged: bool) -> None:
@@ -170,6 +173,8 @@ class _GradientCall:
             merged: whether the program is a merged one, which computes all branches.
         """
         executable, [buffers, *_] = self.runner.executable, self.runner.thread_buffers
+        if self._filled == (filled := (executable, executable.tables.fast, panel, merged)):
+            return
         compiled = self.runner.compiled
         scalars, samples, totals = buffers.addresses
         words = GradientCallWords(
@@ -185,6 +190,7 @@ class _GradientCall:
             merged=merged,
         )
         self.words[:] = array("q", words)
+        self._filled = filled
 
 
 class TrainingRun:
@@ -236,7 +242,6 @@ class TrainingRun:
         self._rejected: set[CompiledGraph] = set()  # the merged programs that gave nan, and are used no more
         # The parameters of the optimiser that were last compared with the programs' constants, and the frozen ones
         self._checked, self._frozen = [*options.optimizer.parameters] if options.callback else [], list[Value]()
-        self._gradients = Memory(0)
         self._seconds, self._asked = 0.0, AskedRates()
         self._observers = observers_of(options)  # the arguments whose functions may read the results of training
         self._set_order(row_numbers(self._n))
@@ -311,6 +316,7 @@ class TrainingRun:
         """Copy the results of training back to the parameters and the optimiser, and drop the `TrainingState`."""
         if self._state:
             self._state.write_back()
+            self._state.release()
             self._state = None  # last, since Ctrl-C may come between two lines
 
     def _check_errors(self) -> None:
@@ -344,14 +350,14 @@ class TrainingRun:
             self._check_constants()
             if self._options.callback:
                 self._check_unfrozen()
-            state = TrainingState(self._options, parameters, self._check_constants, self._asked)
+            layouts = self._dispatcher.layouts
+            state = TrainingState(self._options, parameters, layouts, self._check_constants, self._asked)
             with _lock():
                 if len(_runs) > (self in _runs):  # other calls of `fit` run, too
                     self._refuse_other_threads(state)
                 _runs[self], self._state = (os.getpid(), get_ident()), state
             if self._only_program and not self._merged:  # programs that are made later may read other parameters
                 self._state.check_parameters()
-            self._gradients = Memory(len(self._state.parameter_data.view))
             driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
 
@@ -411,9 +417,10 @@ class TrainingRun:
         """
         losses = self._take_steps(step, steps)
         explain = self._explain_nan
-        graphs = [program.graph for program, _ in self._runners] if explain else ()
-        checked = any(graph.has_gathers or graph.has_checks for graph in graphs)
-        if explain and checked and isnan(sum(losses)) and any(map(isnan, losses)):  # the sum first, for speed
+        if explain and isnan(sum(losses)) and any(map(isnan, losses)):  # the sum first, for speed
+            graphs = [program.graph for program, _ in self._runners]
+            if not any(graph.has_gathers or graph.has_checks for graph in graphs):
+                return losses
             self._explain_nan = None
             try:
                 explain()
@@ -450,7 +457,7 @@ class TrainingRun:
         self._renew_calls()
         fast = self._kernels_are_fast()
         taken = self._timed(
-            lambda: state.run(batches, first, ready_steps, losses, self._gradients, fast, self._use_gates)
+            lambda: state.run(batches, first, ready_steps, losses, state.gradients, fast, self._use_gates)
         )
         if taken < ready_steps:
             self._reject_merged()
@@ -671,7 +678,8 @@ class TrainingRun:
 
     def _take_threaded_step(self, sub_batches: Sequence[SubBatch]) -> float:
         """Take a step with several threads, and return the loss of the batch, computed before the step."""
-        state, gradients, mean = self._current_state(), self._gradients, 0.0
+        state, mean = self._current_state(), 0.0
+        gradients = state.gradients
         size = sum([len(part.rows) for part in sub_batches])
         ctypes.memset(gradients.address, 0, WORD * len(gradients.view))
         for program, bucket, rows in sub_batches:

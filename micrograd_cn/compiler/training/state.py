@@ -13,7 +13,7 @@ from itertools import compress, repeat
 from math import isfinite
 from operator import attrgetter, call, is_
 from typing import Any, NamedTuple, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ...engine import Value
 from ...graph import context
@@ -32,6 +32,7 @@ from .epochs import TrainingOptions
 from .update import OPTIMIZER_METHODS, CompiledUpdate, compiled_update, names_of_options, snapshot_of_options
 
 T = TypeVar("T")
+MAX_KEPT = 1_000_000  # memory for more numbers than these is not kept: to make it takes little of the time of a step
 
 
 class Batches(NamedTuple):
@@ -109,6 +110,7 @@ class ParameterLayout:
         places: the places of the parameters in `trained`.
         trains_all_read: whether the optimiser has all parameters that the programs read.
         trains_none_read: whether the programs read parameters, but none of the optimiser's.
+        unused: the `TrainingMemory` of the last training if no training uses it now, and otherwise nothing.
     """
 
     def __init__(self, read: Sequence[Value], optimized: Sequence[Value]) -> None:
@@ -128,6 +130,7 @@ class ParameterLayout:
         self.optimized_set = frozenset(optimized)
         self.trains_all_read = self.optimized_set.issuperset(read)
         self.trains_none_read = bool(read) and self.optimized_set.isdisjoint(read)
+        self.unused: list[TrainingMemory] = []
 
     def scatter(self, numbers: array[float], to: array[float]) -> None:
         """Write `numbers`, which has a number for each parameter in `trained`, to these parameters' places in `to`."""
@@ -140,6 +143,14 @@ class ParameterLayout:
     def gather(self, numbers: array[float]) -> array[float]:
         """Return the entries of `numbers` at the places of the parameters in `trained`; the inverse of `scatter`."""
         return numbers[self._slice] if self._slice else array("d", [numbers[place] for place in self.places])
+
+    def memory_for(self, update: CompiledUpdate) -> TrainingMemory:
+        """Return memory for a training with a compiled update, which no other training uses until it is released."""
+        try:
+            memory = self.unused.pop()  # one call into C, so no two threads get the same memory
+        except IndexError:
+            return TrainingMemory(self, update)
+        return memory if memory.update is update else TrainingMemory(self, update)
 
     def matches(self, read: Sequence[Value], optimized: Sequence[Value]) -> bool:
         """Return whether this layout was made for the parameters `read` and `optimized`, in the same order."""
@@ -209,14 +220,27 @@ _requires_grad = attrgetter("requires_grad")
 _layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()
 
 
-def parameter_layout(read: Sequence[Value], optimizer: Optimizer) -> ParameterLayout:
+def parameter_layout(read: Sequence[Value], optimizer: Optimizer, known: list[ParameterLayout]) -> ParameterLayout:
     """Return the `ParameterLayout` of `read`, the parameters that programs read, and of the optimiser's parameters.
 
-    If the last layout that was made for this optimiser has the same parameters, it is returned again.
+    If the last layout that was made for this optimiser or these programs has the same parameters, it is returned again.
+
+    Args:
+        read: the parameters that the programs read.
+        optimizer: the optimiser.
+        known: a list that the programs keep for the last layout. It gets none with parameters that they do not read,
+            since it would keep these alive.
     """
     found = _layouts.get(optimizer)
     if found is None or not found.matches(read, optimizer.parameters):
-        found = _layouts[optimizer] = ParameterLayout(read, optimizer.parameters)
+        for found in known[:1]:
+            if found.matches(read, optimizer.parameters):
+                break
+        else:
+            found = ParameterLayout(read, optimizer.parameters)
+        _layouts[optimizer] = found
+    if found.unread_end == found.unread_begin:
+        known[:] = [found]
     return found
 
 
@@ -352,8 +376,36 @@ def _column_parts(lanes: int, block: int, count: int, k: int) -> list[tuple[slic
     return [(slice(x, x + end, block), slice(lane, None, lanes)) for lane, x in enumerate(firsts)]
 
 
+class TrainingMemory:
+    """The arrays that a `TrainingState` works on. After training, they are kept for the next one.
+
+    Args:
+        layout: the layout of the parameters.
+        update: the compiled update of the optimiser.
+
+    Attributes:
+        update: the compiled update of the optimiser.
+        parameter_data: the current data of the parameters that the programs read.
+        gradients: memory for a gradient, in which the gradients of several programs are added up.
+        scalars: the scalars of the compiled update, which begin with the learning rate and the count of steps taken.
+        blocks: the blocks of parameters that the update works on.
+        packed: a weak reference to the `PackedState` whose numbers are in the blocks; it returns None if there is none.
+            The reference is weak since the `PackedState` refers to the layout, which refers to this object.
+    """
+
+    def __init__(self, layout: ParameterLayout, update: CompiledUpdate) -> None:
+        self.update = update
+        self.parameter_data, self.gradients = Memory(layout.unread_begin), Memory(layout.unread_begin)
+        self.scalars, self.blocks = update.new_scalars(), ParameterBlocks(update, layout.unread_end)
+        self.packed: Callable[[], PackedState | None] = _no_state
+
+
+def _no_state() -> None:
+    """Return None: no `PackedState` is in the blocks."""
+
+
 class TrainingState:
-    """The memory that the compiled loop works on: parameters, gradients and optimiser state.
+    """The data, gradients and optimiser state that the compiled loop works on.
 
     The panel is the memory of `ParameterBlocks`. Their columns are: the data, the gradient, the numbers of the state,
     the count of errors (if the update counts them, see `CompiledUpdate`), the count of steps that skipped the parameter
@@ -363,6 +415,7 @@ class TrainingState:
     Args:
         options: how to train.
         parameters: the parameters that the programs read.
+        layouts: the list that the programs keep for their last layout; see `parameter_layout`.
         check_constants: a function that raises an error if constants of the programs have other data now. It is called
             after the schedule, which may change them.
         asked: the learning rates that the schedule has returned for steps that were not taken yet.
@@ -370,6 +423,7 @@ class TrainingState:
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
         parameter_data: the current data of the parameters in `parameters`.
+        gradients: memory in which the gradients of several programs are added up.
         update: the `CompiledUpdate` of the optimiser.
         scalars: the scalars of the compiled update, which begin with the learning rate and the count of steps taken.
         panel: the memory of the blocks.
@@ -383,46 +437,52 @@ class TrainingState:
         self,
         options: TrainingOptions,
         parameters: Sequence[Value],
-        check_constants: Callable[[], object] = lambda: None,
-        asked: AskedRates | None = None,
+        layouts: list[ParameterLayout],
+        check_constants: Callable[[], object],
+        asked: AskedRates,
     ) -> None:
-        self._check_constants, self._asked = check_constants, asked or AskedRates()
+        self._check_constants, self._asked = check_constants, asked
         self.optimizer, self.schedule = options.optimizer, options.schedule
         self.parameters = parameters
         optimizer = options.optimizer
         optimizer.match_state()
-        self._layout = layout = parameter_layout(parameters, optimizer)
-        self._trainable = trainable = [p.requires_grad for p in layout.trained]
-        some_fixed = not (all(trainable) and layout.trains_all_read)
+        self._layout = layout = parameter_layout(parameters, optimizer, layouts)
+        trainable = [True] * len(layout.trained)
+        if some_frozen(layout.trained):
+            trainable = [*map(_requires_grad, layout.trained)]
+        self._trainable, some_fixed = trainable, not (all(trainable) and layout.trains_all_read)
         skipped = [optimizer.skipped.get(k, 0) for k in layout.order] if optimizer.skipped else []
         counts_skipped = any(compress(skipped, trainable))
         self.update = update = compiled_update(optimizer, some_fixed, counts_skipped)
-        data = layout.read_data()
-        self._begun_with = self._seen_by_others()
-        self.parameter_data = Memory(padded_count(len(parameters)))
+        self._memory = memory = layout.memory_for(update)
+        self._begun_with = data, unread, *_ = self._seen_by_others()
+        self.parameter_data, self.scalars, self.gradients = memory.parameter_data, memory.scalars, memory.gradients
         self.parameter_data.view[: len(data)] = data
-        self.scalars = update.new_scalars()
         self.scalars.view[0], self.scalars.view[1] = optimizer.check_lr(), float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
-        self._blocks = ParameterBlocks(update, layout.unread_end)
-        self.blocks, self.panel = self._blocks.count, self._blocks.memory
-        numbers = array("d", bytes(WORD * self._blocks.places))
-        numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, layout.unread_data()
-        self._blocks.write_column(0, numbers)
+        self._blocks = blocks = memory.blocks
+        self.blocks, self.panel = blocks.count, blocks.memory
+        numbers = array("d", bytes(WORD * blocks.places))
+        numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, unread
+        blocks.write_column(0, numbers)
         names = {optimizer.state_names[k]: k for k in update.used_state_indices}
-        packed = packed_state(optimizer, layout, [*names]).arrays if names else {}
-        for name, k in names.items():
-            layout.scatter(packed[name], numbers)
-            self._blocks.write_column(2 + k, numbers)
+        packed = packed_state(optimizer, layout, [*names]) if names else None
+        if packed and packed is not memory.packed():
+            for name, k in names.items():
+                layout.scatter(packed.arrays[name], numbers)
+                blocks.write_column(2 + k, numbers)
+        memory.packed = _no_state  # steps change the numbers in the blocks
         if counts_skipped:
             layout.scatter(array("d", skipped), numbers)
-            self._blocks.write_column(2 + len(optimizer.state_names) + update.counts_errors, numbers)
+            blocks.write_column(2 + len(optimizer.state_names) + update.counts_errors, numbers)
         if some_fixed:
             numbers = array("d", bytes(WORD * len(numbers)))  # 0 for a parameter that must not change
             layout.scatter(array("d", trainable), numbers)
-            self._blocks.write_column(update.columns - 1, numbers)
+            blocks.write_column(update.columns - 1, numbers)
         self._options = options
-        self._copied = Copied(options, layout, packed) if options.called_between_steps else None
+        self._copied = None
+        if options.called_between_steps:
+            self._copied = Copied(options, layout, packed.arrays if packed else {})
         self.driver_name, self._clipped = "fit", array("q")
         self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
         if options.clip_grad_norm is not None:
@@ -608,11 +668,17 @@ class TrainingState:
         Training goes on with this memory afterwards.
         """
         self.write_back()
+        self._memory.packed = _no_state
         self._begun_with = self._seen_by_others()
         if self._copied:
             names = [self.optimizer.state_names[k] for k in self.update.used_state_indices]
             packed = packed_state(self.optimizer, self._layout, names).arrays if names else {}
             self._copied = Copied(self._options, self._layout, packed)
+
+    def release(self) -> None:
+        """Keep the memory for the next training with this optimiser. This object must not be used any more."""
+        if not self._layout.unused and len(self.panel.view) <= MAX_KEPT:
+            self._layout.unused.append(self._memory)
 
     def write_back(self) -> None:
         """Copy data, gradients and the optimiser's state back to Python's objects.
@@ -638,6 +704,7 @@ class TrainingState:
         if callable(optimizer.lazy_state):
             if arrays:
                 packed = PackedState(layout, packed_state(optimizer, layout, ()).arrays | arrays)
+                self._memory.packed = ref(packed)
                 changes.append(map(setattr, [optimizer], ["lazy_state"], [packed]))
         else:  # somebody may hold these dicts, so they are changed in place
             held = of_trained([optimizer.lazy_state[k] for k in layout.order])

@@ -9,7 +9,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
+from operator import is_
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ... import optim
 from ...optim import Optimizer
@@ -31,6 +33,8 @@ from .tracing import INSTEAD, trace_update
 UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list")
 MAX_CACHED = 16  # this many compiled updates are kept: those that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
+# For each optimiser, its options when `update_key` was last called, and their text
+_texts: WeakKeyDictionary[Optimizer, tuple[dict[str, Any], str]] = WeakKeyDictionary()
 
 # The optimisers of this package. Their options determine their updates, so updates can be cached by the options.
 OURS = tuple(kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, Optimizer))
@@ -224,9 +228,11 @@ def update_key(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> 
     if kind not in OURS or any(_overridden(kind, name) for name in ("step", "zero_grad", "update")):
         return None
     options = {name: x for name, x in vars(optimizer).items() if name not in UNCOMPILED_ATTRIBUTES}
-    plain = all(
-        isinstance(x, (float, int, str))
-        for value in options.values()
-        for x in (value if isinstance(value, tuple) else [value])
-    )
-    return (type(optimizer), some_fixed, counts_skipped, repr(options)) if plain else None
+    before, text = _texts.get(optimizer, ({}, ""))
+    if before.keys() != options.keys() or not all(map(is_, options.values(), before.values())):
+        parts = [x for value in options.values() for x in (value if isinstance(value, tuple) else [value])]
+        if not all(isinstance(x, (float, int, str)) for x in parts):
+            return None
+        text = repr(options)
+        _texts[optimizer] = options, text
+    return kind, some_fixed, counts_skipped, text
