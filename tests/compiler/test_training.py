@@ -355,6 +355,7 @@ def test_the_way_back_to_python_is_taken_often_enough_for_ctrl_c_and_no_more_oft
     """The compiled loop takes a step, more for a short time, then twice as many, and returns 20 times a second."""
     parameters, program, rows, _ = problem()
     told = []
+    program.fit(rows, SGD(parameters, 1e-3), 2)  # the first step of a process takes long, since code is compiled
     with settings({"training.epochs.FIRST_SECONDS": 0.0}):
         losses = program.fit(rows, SGD(parameters, 1e-3), 2**15, progress=lambda losses: told.append(len(losses)))
     assert (len(losses), sum(told)) == (2**15, 2**15)
