@@ -1,5 +1,6 @@
 """The rows of a function that branches are sorted in machine code, or computed by one program that selects."""
 
+import ctypes
 import functools
 import math
 import random
@@ -364,11 +365,11 @@ def test_nested_results_of_branches_are_rebuilt(way):
 
 def test_programs_that_compare_other_values_in_other_calls_are_sorted():
     """The outcomes of different comparisons say nothing about each other, so such recordings are not merged."""
-    scale = [1.0]
-    f = compile(lambda x: x if x * scale[0] > 1.0 else -x, branches=True)
+    scale = ctypes.pointer(ctypes.c_double(1.0))  # that the number changes is not noticed
+    f = compile(lambda x: x if x * scale.contents.value > 1.0 else -x, branches=True)
     xs = np.array([0.5, 3.0, 1.5] * 5)
     f.forward((xs[:1],))
-    scale[0] = 0.5
+    scale.contents.value = 0.5
     with settings(MERGED):
         for _ in range(4):
             np.testing.assert_array_equal(f.forward((xs,)), np.where(xs > 1.0, np.where(xs > 2.0, xs, -xs), -xs))

@@ -1,4 +1,4 @@
-"""`fit` compares recordings with new ones, and nothing that was called before makes a right function look stale."""
+"""Recordings are compared with new ones, and nothing that was called before makes a right function look stale."""
 
 import copy
 import pickle
@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, less, where
+from micrograd_cn import Value, less, no_grad, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.arguments import Arguments
 from micrograd_cn.compiler.function.recording import Recorder
@@ -98,3 +98,102 @@ def test_plain_values_are_compared_in_the_same_order_as_arguments(function):
     for y in (1.1, -1.1):
         bucket = arguments.bucket_of([np.array([1.2, y])], {})
         assert recorder.record(bucket, 0).difference(recorder.record(bucket, 0, plain=True)) == ""
+
+
+class Scaled:
+    def __init__(self):
+        self.factor, self.calls = 2.0, 0
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+scaled, factors, settings, factor = Scaled(), [w], {"factor": 2.0}, 2.0
+
+
+def change(name, x):
+    globals()[name] = x
+
+
+def default(x, factor=2.0):
+    return w * factor * x
+
+
+CHANGES = {
+    "a global variable": (lambda x: w * factor * x, lambda: change("factor", 3.0)),
+    "a parameter": (lambda x: w * x, lambda: change("w", Value(0.7))),
+    "a list that becomes longer": (lambda x: sum(p * x for p in factors), lambda: factors.append(v)),
+    "an item of a dict": (lambda x: w * settings["factor"] * x, lambda: settings.update(factor=3.0)),
+    "an attribute": (lambda x: w * scaled(x), lambda: setattr(scaled, "factor", 3.0)),
+    "a default": (default, lambda: setattr(default, "__defaults__", (3.0,))),
+}
+METHODS = {
+    "a call": (lambda f: f(1.0)),
+    "forward": (lambda f: f.forward([(1.0,), (2.0,)])),
+    "forward of an array": (lambda f: f.forward(np.array([1.0, 2.0, 3.0]))),
+    "gradient": (lambda f: f.gradient(np.array([1.0, 2.0, 3.0]))),
+    "jacobian": (lambda f: f.jacobian([(1.0,)], dense=True)),
+    "forward in two threads": (lambda f: f.forward(np.array([1.0, 2.0, 3.0]), threads=2)),
+    "gradient of an argument": (lambda f: f.gradient([(1.0,)], wrt="x")),
+    "hessian": (lambda f: f.hessian([(1.0,)], dense=True)),
+    "hessian of the mean": (lambda f: f.hessian([(1.0,)], dense=True, mean=True)),
+    "backward": (lambda f: f.backward(np.array([1.0, 2.0, 3.0]))),
+    "value_and_grad": (lambda f: f.value_and_grad(np.array([1.0, 2.0, 3.0]))),
+    "value_and_grad of arguments": (lambda f: f.value_and_grad(np.array([1.0, 2.0, 3.0]), "x")),
+}
+
+
+@pytest.fixture
+def _as_before():
+    names = ("w", "factor", "factors", "settings", "scaled")
+    kept = {name: globals()[name] for name in names}
+    change("factors", [w])
+    change("settings", {"factor": 2.0})
+    change("scaled", Scaled())
+    default.__defaults__ = (2.0,)
+    yield
+    globals().update(kept)
+
+
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize(("function", "change_it"), CHANGES.values(), ids=CHANGES)
+def test_every_method_notices_what_has_changed_since_the_function_was_recorded(function, change_it, method):
+    """After the first call, and after a second one that is prepared; and again if the error was caught."""
+    for count in (1, 2):
+        f = compile(function)
+        for _ in range(count):
+            method(f)
+    scaled.calls += 1  # which is not read
+    method(f)
+    change_it()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="is not what it was when its program was made"):
+            method(f)
+    method(compile(function))
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_a_change_amid_many_calls_is_noticed_soon():
+    """What the function can read is looked at from time to time, and a change that is taken back is no error."""
+    f = compile(lambda x: w * factor * x)
+    for _ in range(1000):
+        assert f(1.0) == 1.0
+    change("factor", 3.0)
+    with pytest.raises(ValueError, match=r"an operand of mul\(...\) is 2.0 in one of them, and 3.0 in the other"):
+        any(f(1.0) < 0.0 for _ in range(1_000_000))
+    change("factor", 2.0)
+    assert f(1.0) == 1.0
+
+
+def test_what_is_changed_while_gradients_are_off_is_compared_with_gradients():
+    """A call inside `no_grad()` compares recordings as a call outside does."""
+    other, held = [1.0], [w]
+    f = compile(lambda x: held[0] * x * len(other))
+    f(2.0)
+    other[0] = 5.0
+    with no_grad():
+        assert f(2.0) == 1.0
+        held[0] = Value(0.5)
+        with pytest.raises(ValueError, match="a parameter, but not the same Value"):
+            f(2.0)

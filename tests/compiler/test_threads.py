@@ -43,6 +43,18 @@ def of_one_thread(parameters, program, data, threads):
     assert found[1][1] == pytest.approx(found[0][1], rel=1e-11, abs=1e-15)
 
 
+def test_no_more_threads_have_memory_than_there_are_rows():
+    w = Value(1.0)
+    f = compile(lambda x: (w * x - 1.0) ** 2)
+    rows = ([1.0, 2.0, 3.0],)
+    many = 10**9  # more than have memory
+    results = [f.forward(rows, n) for n in (1, many)], [f.gradient(rows, threads=n) for n in (1, many)]
+    for one, other in results:
+        assert one == other
+    f.fit(rows, SGD([w], 0.1), 2, threads=many)
+    assert f.backward(rows, many) == pytest.approx(f.backward(rows))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_outputs_are_in_order_whoever_computes_which_part_of_them(threads, outputs):

@@ -13,6 +13,7 @@ import copy
 import functools
 import reprlib
 import sys
+import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isnan
@@ -123,13 +124,14 @@ def compile(  # noqa: A001 -- the field's name
       argument or computes with it. Such an error is raised even if the function catches it.
     - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
       changed since.
-    - If a parameter, or a number outside the function that it reads, is replaced after the function was recorded, `fit`
-      raises an error. This includes the number that an object's `__float__` returns. An error is also raised by a
-      derivative with respect to a list that has the new parameter. A call and the other methods do not check this: they
-      go on with what was recorded, and a structure or a branch that is recorded later uses the new one. So compile anew
-      after something was replaced, or change a parameter's `data` instead. A number that the functions of a
-      user-defined operation read is such a number, too. If it has changed, a `gradient`, `jacobian` or `hessian` that
-      no call has needed before raises an error, while `backward` goes on with the old one.
+    - If a parameter, or something else outside the function that it reads, such as a number, a list or an attribute,
+      has changed since the function was recorded, so that it would be recorded otherwise now, an error is raised.
+      Compile anew then, change a parameter's `data` instead, or pass as an argument what changes. `fit` always looks.
+      Calls and the other methods look the first eight times, and then from time to time, so that they spend a hundredth
+      of the time with this: a call that is made at once after a change, in the middle of many fast ones, may still give
+      what was recorded before, and one of the next calls raises the error. They do not look at all if there is too much
+      to look at; `fit` says what that is, and records the function again instead. A number that the functions of a
+      user-defined operation read, and one that an object's `__float__` returns, are such numbers, too.
     - A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a program does not
       change what its caller has: copy the argument first, and return what the caller needs. Ints and bools in a nested
       result that are no `Value`s stay as they are.
@@ -146,15 +148,16 @@ def compile(  # noqa: A001 -- the field's name
       an iterator stays taken, and what it prints, or writes to a file or a log, is written again. A function that gives
       the text of a parameter to an object of the user's class, such as a log, is recorded again, too, with texts that
       have `?nan?-inf?` in the place of numbers: write print(...), or use `logging`, for a single text. It is an error
-      if the two recordings differ. That a function does something else in each call is not noticed if this happens in
-      the code of other packages, in objects that the function reaches only in a way that its code does not show (such
-      as `getattr` with a computed name, or `eval`), in the code of objects beyond the first 8 items of a collection or
-      the first 50 objects of a class, in a collection of more than 10000 items, in an array of more than 100000
-      numbers, beyond the first 20000 objects, in an array of another library than numpy, in a `ContextVar`, in memory
-      that a ctypes pointer points to, in an attribute of a class that the function makes, or if both recordings happen
-      to be the same, as with a count of calls that only matters in the tenth call. Nor is it noticed if another thread
-      reads a parameter, or if code reads attributes that begin with an underscore. The label of a recorded argument is
-      its name, and the text of a recorded value has no number.
+      if the two recordings differ, or if both draw from a generator of random numbers, such as those of the modules
+      `random`, `numpy.random` and `torch`. That a function does something else in each call is not noticed if this
+      happens in the code of other packages, in objects that the function reaches only in a way that its code does not
+      show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond the first 8 items of a
+      collection or the first 50 objects of a class, in a collection of more than 10000 items, in an array of more than
+      100000 numbers, beyond the first 20000 objects, in an array of another library than numpy, in a `ContextVar`, in
+      memory that a ctypes pointer points to, in an attribute of a class that the function makes, or if both recordings
+      happen to be the same, as with a count of calls that only matters in the tenth call. Nor is it noticed if another
+      thread reads a parameter, or if code reads attributes that begin with an underscore. The label of a recorded
+      argument is its name, and the text of a recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
@@ -272,6 +275,7 @@ class CompiledFunction:
         self._arrays = ArrayCalls(self._arguments, self._store)
         self._merged = MergedCalls(self._store)
         self._stale = StaleCheck(self._arguments, self._recorder, self._store)
+        self._store.when_published = weakref.WeakMethod(self._stale.note)
         self._variables: GradientVariables | None = None  # the variables of the last call of `value_and_grad`
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
         self._instance: Any = None
@@ -381,7 +385,7 @@ class CompiledFunction:
 
     # The public methods
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result for one sample, with floats in the place of `Value`s.
 
         While another function is recorded, the plain function is called, so its operations become part of the other
@@ -396,7 +400,8 @@ class CompiledFunction:
         """
         if is_inlining():
             return self._f(*args, **kwargs)
-        if args and not kwargs and not (type(args[0]) in NO_ARRAYS and type(args[-1]) in NO_ARRAYS):
+        moved = self._stale.has_moved()
+        if args and not kwargs and not moved and not (type(args[0]) in NO_ARRAYS and type(args[-1]) in NO_ARRAYS):
             found = self._arrays.runner("call", args)
             if found:
                 rows = found.runner.computed(args)
@@ -411,6 +416,8 @@ class CompiledFunction:
             if args and self._owner and isinstance(args[0], self._owner) and isinstance(self._f, FunctionType):
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
+        if moved:
+            self._stale.compare_if_moved("", [bucket])
         if not (context.active and context.here().detect_anomaly):
             store = self._store
             known = store.recordings.get((bucket.static, bucket.treedef), ())
@@ -447,10 +454,10 @@ class CompiledFunction:
         >>> f.forward([(1, 2), (3, 4)])
         [{'sum': 3.0, 'product': 2.0}, {'sum': 7.0, 'product': 12.0}]
         """
-
         if (
             type(threads) is int
             and threads == 1
+            and not self._stale.has_moved()
             and (ready := self._arrays.results("forward", samples, out)) is not None
         ):
             return ready
@@ -495,8 +502,10 @@ class CompiledFunction:
         if wrong:
             refuse_options("gradient()", wrong, NO_ARGNUMS)
         wrt = variables_of(self._arguments, "gradient", wrt)
-        if threads == 1 and wrt == "inputs" and (ready := self._arrays.results("gradient", samples, out)) is not None:
-            return ready
+        if threads == 1 and wrt == "inputs" and not self._stale.has_moved():
+            ready = self._arrays.results("gradient", samples, out)
+            if ready is not None:
+                return ready
         return self._map_samples(
             "gradient",
             samples,
@@ -524,7 +533,7 @@ class CompiledFunction:
         if type(dense) is not bool:
             dense = flag("jacobian(): dense", dense)
         wrt = variables_of(self._arguments, "jacobian", wrt)
-        if threads == 1 and wrt == "inputs":
+        if threads == 1 and wrt == "inputs" and not self._stale.has_moved():
             ready = self._arrays.results("jacobian" if dense else "sparse_jacobian", samples, out)
             if ready is not None:
                 return ready
@@ -566,11 +575,13 @@ class CompiledFunction:
             mean = flag("hessian(): mean", mean)
         wrt = variables_of(self._arguments, "hessian", wrt)
         if mean:
-            if type(wrt) is list and not lower and type(threads) is int and threads == 1:
+            is_list = type(wrt) is list and not lower and type(threads) is int and threads == 1
+            if is_list and not self._stale.has_moved():
                 ready = self._arrays.mean_hessian(samples, wrt, dense, out)
                 if ready is not None:
                     return ready
             found, buckets = [], self._arguments.buckets_of("hessian", samples)
+            self._stale.compare_if_moved("hessian", buckets)
             self._stale.check_unused("hessian", wrt, buckets)
             parts = self._parts("hessian", buckets, threads, wrt=wrt)
             for part in parts:
@@ -579,7 +590,7 @@ class CompiledFunction:
                 matrix = part.recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
                 found.append((len(part.rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
-        if not lower and threads == 1 and wrt == "inputs":
+        if not lower and threads == 1 and wrt == "inputs" and not self._stale.has_moved():
             ready = self._arrays.results("hessian" if dense else "sparse_hessian", samples, out)
             if ready is not None:
                 return ready
@@ -614,7 +625,11 @@ class CompiledFunction:
         """
         check_threads("backward", threads)
         is_array = threads == 1 and type(samples) is not list
-        if is_array and (ready := self._arrays.gradient_runner("backward", as_tuple(samples))):
+        if (
+            not self._stale.has_moved()
+            and is_array
+            and (ready := self._arrays.gradient_runner("backward", as_tuple(samples)))
+        ):
             runner, program, merged = ready.runner, ready.program, ready.merged
             if not program.has_trainable:
                 check_has_trainable("backward", self._name, [program])
@@ -626,6 +641,7 @@ class CompiledFunction:
                 add_gradients([program.as_gradients(gradients)])
                 return mean
         buckets = self._arguments.buckets_of("backward", samples)
+        self._stale.compare_if_moved("backward", buckets)
         if found := self._merged.gradient(buckets, threads):
             program, merged, mean, gradients = found
             if not merged.leaves_gradients_out():
@@ -700,7 +716,8 @@ class CompiledFunction:
             variables = self._variables = GradientVariables(wrt, self._arguments.signature.parameters)
         of_mean = not (variables.arguments or each)
         may_merge = not (has_aux or (is_default and self._recorder.captured))
-        is_mean_alone = of_mean and may_merge and threads == 1
+        moved = self._stale.has_moved()
+        is_mean_alone = of_mean and may_merge and threads == 1 and not moved
         if is_mean_alone and (ready := self._arrays.gradient_runner("value_and_grad", arrays := as_tuple(samples))):
             computed = ready.runner.computed(arrays)
             mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
@@ -710,11 +727,12 @@ class CompiledFunction:
                 found.frombytes(bytes(8 * (len(self._store.parameters) - len(found))))
                 first = ready.merged.recordings[0].program if ready.merged else ready.program
                 return mean, variables.of_mean(found, first, self._store.parameters, sys.modules["numpy"])
-        may_be_ready = variables.arguments and not has_aux and threads == 1
+        may_be_ready = variables.arguments and not has_aux and threads == 1 and not moved
         if may_be_ready and (ready_pair := self._arrays.values_and_gradients(variables, samples, each)):
             return ready_pair
         flat = "inputs" if variables.are_inputs else ()  # all other derivatives are nested as the arguments are
         buckets = self._arguments.buckets_of("value_and_grad", samples)
+        self._stale.compare_if_moved("value_and_grad", buckets)
         self._stale.check_unused("value_and_grad", variables.values, buckets)
         numpy = numpy_of(samples)
         if of_mean and may_merge and (merged := self._merged.gradient(buckets, threads)):
@@ -988,6 +1006,7 @@ class CompiledFunction:
         """
         check_threads(name, threads)
         buckets = self._arguments.buckets_of(name, samples, some=False)
+        self._stale.compare_if_moved(name, buckets)
         self._stale.check_unused(name, wrt, buckets)
         if len(buckets) > 1:
             check_key_order(name, self._name, wrt, buckets)

@@ -147,12 +147,16 @@ class Recorder:
         """
         around = Surroundings(roots)
         known = {*around.leaves} if held is None else held
+        generators = around.generator_states()
         with around.restored():
             try:
                 again = self.record(bucket, row, True, hides_numbers)
             except Exception as error:  # whatever the function raises, since the first recording raised nothing
                 return f"one of them raises {type(error).__name__}: {error}", error
-            return made.difference(again, known), None
+            difference = made.difference(again, known)
+        if not difference and around.generator_states() != generators:
+            return "each draws random numbers, which a program would not draw again", None
+        return difference, None
 
 
 class Recording:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from time import perf_counter
 from typing import Any
 
 from ...engine import Value
@@ -24,6 +25,8 @@ from .arguments import Arguments
 from .recording import Recorder, Recording
 from .store import RecordingRows, RecordingStore
 
+FIRST_CHECKS = 8  # so many calls look at all that the function can read, and a later call does so if, since the check
+TIMES_AS_LONG = 100  # before, so many times as long has passed as that check took
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
 
 
@@ -42,17 +45,74 @@ class StaleCheck:
         store: the recordings of the function.
         made_inside: the leaves that the function makes anew in each call, as far as comparisons of recordings have
             shown.
-        has_fitted: whether `fit` has been called.
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, store: RecordingStore) -> None:
         self._function, self.name = arguments.function, arguments.name
         self._recorder, self.store = recorder, store
-        self.made_inside, self.has_fitted = set[Value](), False
-        # What the function can read, and the programs whose recordings have been compared since this is known
-        self._compared: tuple[Snapshot, frozenset[Program]] | None = None
+        self.made_inside, self._moved = set[Value](), False
+        self._due, self._checks = 0.0, 0  # the time, by `perf_counter`, of the next check, and how many there were
+        # What the function can read, the programs whose recordings have been compared since this is known, and those
+        # that were compared or made since then
+        self._compared: tuple[Snapshot, frozenset[Program], frozenset[Program]] | None = None
         self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
+
+    def note(self, program: Program) -> None:
+        """Note that a new program is what the function is recorded as now, with all that the function can read now."""
+        compared = self._compared
+        if compared is None:
+            self._compared = self._snapshot([program]), frozenset(), frozenset([program])
+        elif not compared[0].is_outdated():
+            self._compared = *compared[:2], compared[2] | {program}
+
+    def has_moved(self) -> bool:
+        """Return whether something that the function can read has changed since its recordings were made or compared.
+
+        If so, later calls return True, too, until `compare_if_moved` has compared the recordings. The first calls of
+        this method look at everything that the function can read. All later calls together spend about a hundredth of
+        the time with this.
+        """
+        start = perf_counter()
+        if start < self._due:
+            return False
+        if (compared := self._compared) and compared[0].complete:
+            self._moved = compared[0].is_outdated() or len(compared[2]) < len(self.store.programs)
+            self._wait_after(start)
+        return self._moved
+
+    def compare_if_moved(self, name: str, buckets: Sequence[Bucket]) -> None:
+        """Compare the recordings for some samples with new ones if `has_moved` returns True.
+
+        `name` is the name of the method, for messages; "" for a call.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
+        """
+        if self.has_moved():
+            start = perf_counter()
+            self.compare_moved(name, buckets)
+            self._moved = False
+            self._wait_after(start)
+
+    def _wait_after(self, start: float) -> None:
+        """Set the time of the next check, after one that began at the time `start`."""
+        self._checks += 1
+        if self._checks >= FIRST_CHECKS and not self._moved:
+            now = perf_counter()
+            self._due = now + TIMES_AS_LONG * (now - start)
+
+    def _snapshot(self, programs: Iterable[Program]) -> Snapshot:
+        """Return a snapshot of all that the function can read. The programs are those of its recordings.
+
+        The snapshot is complete even if a collection has many items, unless it takes longer to compare them than to
+        record the programs again.
+        """
+        roots = self._roots()
+        code = ReachableCode(roots)
+        graphs = [program.compiled.graph for program in programs]
+        operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
+        return Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
 
     def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
@@ -95,27 +155,31 @@ class StaleCheck:
         whole = [
             recording.program for recording, row in found if self._compare_with_new_recording(bucket, recording, row)
         ]
-        if whole and self._compared and not self._compared[0].is_outdated():
-            self._compared = self._compared[0], self._compared[1].union(whole)
+        compared = self._compared
+        if whole and compared and not compared[0].is_outdated():
+            self._compared = compared[0], compared[1].union(whole), compared[2].union(whole)
 
-    def compare_moved(self, name: str, buckets: Sequence[Bucket]) -> frozenset[Program]:
+    def compare_moved(self, name: str, buckets: Sequence[Bucket], finds_made: bool = False) -> frozenset[Program]:
         """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
 
         Return the programs of all recordings that are known to agree with the function as it is now.
 
-        The variables, collections and arrays that the function can read are remembered, except in the first call of
-        `fit`. A recording is not compared again until one of them has changed.
+        The variables, collections and arrays that the function can read are remembered. A recording is not compared
+        again until one of them has changed.
 
         Args:
-            name: the name of the method, for messages.
+            name: the name of the method, for messages; "" for a call.
             buckets: the samples. Recordings for other samples are not compared.
+            finds_made: whether to compare a recording even if nothing has changed since it was made. This finds the
+                leaves that the function makes anew in each call.
 
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
         compared, in_place = self._compared, frozenset[Program]()
-        if compared and not compared[0].is_outdated():
-            in_place = compared[1]
+        snapshot = compared[0] if compared and not compared[0].is_outdated() else None
+        if compared and snapshot:
+            in_place = compared[1 if finds_made else 2]
         found = []
         if len(in_place) < len(self.store.programs):
             found = [
@@ -134,13 +198,12 @@ class StaleCheck:
         if compared and not compared[0].complete:  # the next one may be, but to try takes time
             self._incomplete_calls += 1
             is_due = self._incomplete_calls.bit_count() == 1  # the first, second, fourth, eighth and so on
-        if found and is_due and (self.has_fitted or name != "fit"):
-            roots = self._roots()
-            code = ReachableCode(roots)
-            graphs = [recording.program.compiled.graph for _, recording, _ in found]
-            operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
-            snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
-            self._compared = snapshot, in_place.union(whole)
+        if found and is_due:
+            if compared and snapshot:
+                self._compared = snapshot, compared[1].union(whole), compared[2].union(whole)
+            else:
+                snapshot = self._snapshot([recording.program for _, recording, _ in found])
+                self._compared = snapshot, frozenset(whole), frozenset(whole)
         return programs
 
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
@@ -148,7 +211,7 @@ class StaleCheck:
 
         A bucket has samples with the same structure, as rows of numbers. Return whether everything was compared. A
         value that is computed from frozen parameters alone is not compared, since the new recording has only its
-        number. `name` is the name of the method, for messages.
+        number. `name` is the name of the method, for messages; "" for a call.
 
         What the function changes in variables, collections, arrays and gradients is put back.
 
@@ -163,14 +226,15 @@ class StaleCheck:
             third, held = self._recorded_and_restored(bucket, row, name, find_held=True)
             # A leaf that the function makes itself is another `Value` in each recording
             known |= held | (others & third.leaves())
+        where = f"{name}(): " if name else ""
         if difference := folded.difference(again, known):
             raise ValueError(
-                f"{name}(): {self.name} is not what it was when its program was made: {difference}; compile it anew "
+                f"{where}{self.name} is not what it was when its program was made: {difference}; compile it anew "
                 "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
             )
         for program in (recording.program, recording.guards.program):
             if program:
-                program.check_operations(f"{name}(): ")
+                program.check_operations(where)
         self.made_inside |= leaves - others
         return folded is recording
 
@@ -196,8 +260,9 @@ class StaleCheck:
             try:
                 made = self._recorder.record(bucket, row, plain=True)
             except Exception as error:  # whatever the function raises
+                where = f"{name}(): " if name else ""
                 raise ValueError(
-                    f"{name}(): {self.name} is not what it was when its program was made, since it raises "
+                    f"{where}{self.name} is not what it was when its program was made, since it raises "
                     f"{type(error).__name__} now: {error}"
                 ) from error
             held = {*around.leaves}.intersection(Surroundings(roots).leaves) if around and find_held else set[Value]()
@@ -233,17 +298,15 @@ class FitCheck:
         """
         if self._stale.store.programs:
             self._check()
-        self._stale.has_fitted = True
 
     def _check(self) -> None:
         """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
 
-        The recordings for the samples are compared with new recordings. From the second call of `fit` on, the
-        variables, collections and arrays that the function can read are remembered, and a recording is not compared
-        again until one of them has changed.
+        The recordings for the samples are compared with new recordings. The variables, collections and arrays that the
+        function can read are remembered, and a recording is not compared again until one of them has changed.
         """
         stale, buckets = self._stale, self._buckets
-        compared = stale.compare_moved("fit", buckets)
+        compared = stale.compare_moved("fit", buckets, finds_made=True)
         self.uncompared.clear()
         if stale.store.branches:
             for bucket in buckets:

@@ -71,7 +71,11 @@ class RecordingStore:
         parameters: the leaves that require a gradient in these programs, apart from the arguments. The list is replaced
             when a recording brings further parameters.
         layouts: the layout of these parameters that `fit` has used last; see `training.state.parameter_layout`.
+        when_published: a weak reference to a method, which is called with each program that is made; None if there is
+            none.
     """
+
+    when_published: weakref.WeakMethod[Callable[[Program], None]] | None = None
 
     def __init__(self, arguments: Arguments, recorder: Recorder, branches: bool) -> None:
         self._arguments, self._recorder, self.branches = arguments, recorder, branches
@@ -192,8 +196,12 @@ class RecordingStore:
                 functools.partial(known.append, made),
             ]
             with self._lock():
-                if self.parameters is parameters and len(known) == count:
-                    return at_once(map(operator.call, publish))
+                if not (self.parameters is parameters and len(known) == count):
+                    continue
+                at_once(map(operator.call, publish))
+            if self.when_published and (method := self.when_published()):
+                method(made.program)
+            return True
         return False
 
     def _same_in_other_state(self, made: Recording, bucket: Bucket) -> Recording | None:

@@ -439,7 +439,7 @@ class CompiledGraph:
         self.detect_anomaly(data, index, backward=False)
         executable = self.select_tier("forward", len(index))
         now = array("d") if parameters else self.data()
-        with executable.acquired(now, threads) as buffers:
+        with executable.acquired(now, min(threads, len(index))) as buffers:
             for each in buffers if parameters else ():
                 ctypes.memmove(each.scalars.address, parameters, WORD * len(self.graph.parameters))
             return executable.forward(buffers, address(data), address(index), len(index), to, collect)
@@ -452,7 +452,7 @@ class CompiledGraph:
         self.detect_anomaly(data, index, backward=True)
         executable = self.select_tier("gradient", len(index))
         first = self.padded_parameters
-        with executable.acquired(self.data(), threads) as buffers:
+        with executable.acquired(self.data(), min(threads, len(index))) as buffers:
             loss = executable.gradient(buffers, address(data), address(index), len(index))
             gradients = array("d", buffers[0].scalars.view[first : first + len(self.graph.parameters)].tobytes())
         return float(loss), gradients

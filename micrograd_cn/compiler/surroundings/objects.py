@@ -294,6 +294,16 @@ def is_generator(x: Any) -> bool:
     return isinstance(module, str) and module.startswith("numpy.random")
 
 
+def shared_generators() -> list[Any]:
+    """Return the generators behind the functions of the modules `random`, `numpy.random` and `torch`, if imported."""
+    numpys, torchs = sys.modules.get("numpy.random"), sys.modules.get("torch")
+    return [
+        random.random.__self__,
+        *([numpys.random.__self__] if numpys else []),
+        *([torchs.default_generator] if torchs else []),
+    ]
+
+
 def generator_state(x: Any) -> str:
     """Return the state of a random number generator as text; "" if it has no state."""
     if issubclass(type(x), random.SystemRandom):
@@ -302,4 +312,6 @@ def generator_state(x: Any) -> str:
         return repr(x.getstate())
     if hasattr(x, "bit_generator"):
         return repr(x.bit_generator.state)
+    if hasattr(x, "initial_seed"):  # PyTorch's
+        return repr(x.get_state().tolist())
     return repr(x.get_state() if hasattr(x, "get_state") else getattr(x, "state", None))

@@ -47,6 +47,7 @@ from .objects import (
     registry_of,
     remove_content,
     set_content,
+    shared_generators,
     slots_of,
     unlike_parts,
     values_of,
@@ -384,6 +385,13 @@ class Surroundings:
         generators += [str(x.cache_info().misses) for x in self._caches]  # how many results were added
         arrays = [*map(bytes_of, self._arrays)]
         return [generators, arrays, variables, gradients, *map(items_of, self._collections)]
+
+    def generator_states(self) -> list[str]:
+        """Return the states of the generators of random numbers that the functions can reach.
+
+        The generators behind the functions of the modules `random`, `numpy.random` and `torch` are among them.
+        """
+        return [*map(generator_state, [*self._generators, *shared_generators()])]
 
     def has_changed(self, state: list[list[Any]]) -> bool:
         """Return whether anything has changed since the method `state` returned the list `state`."""

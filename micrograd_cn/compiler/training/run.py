@@ -667,7 +667,7 @@ class TrainingRun:
         key = program, rows > MAX_SCALAR_ROWS
         if key not in self._runners:
             check_trainable(self._options.optimizer, program)
-            self._runners[key] = GradientRunner(program, rows, self._options.threads)
+            self._runners[key] = GradientRunner(program, rows, min(self._options.threads, self._batch))
         return self._runners[key]
 
     def _gradient_call(self, program: CompiledGraph, bucket: int, rows: int) -> _GradientCall:
