@@ -575,8 +575,8 @@ class CompiledFunction:
             mean = flag("hessian(): mean", mean)
         wrt = variables_of(self._arguments, "hessian", wrt)
         if mean:
-            is_list = type(wrt) is list and not lower and type(threads) is int and threads == 1
-            if is_list and not self._stale.has_moved():
+            may_be_ready = not lower and type(threads) is int and threads == 1
+            if type(wrt) is list and may_be_ready and not self._stale.has_moved():
                 ready = self._arrays.mean_hessian(samples, wrt, dense, out)
                 if ready is not None:
                     return ready

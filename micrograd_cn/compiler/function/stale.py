@@ -179,7 +179,7 @@ class StaleCheck:
         compared, in_place = self._compared, frozenset[Program]()
         snapshot = compared[0] if compared and not compared[0].is_outdated() else None
         if compared and snapshot:
-            in_place = compared[1 if finds_made else 2]
+            in_place = compared[1] if finds_made else compared[2]
         found = []
         if len(in_place) < len(self.store.programs):
             found = [

@@ -296,9 +296,10 @@ def is_generator(x: Any) -> bool:
 
 def shared_generators() -> list[Any]:
     """Return the generators behind the functions of the modules `random`, `numpy.random` and `torch`, if imported."""
+    pythons: Any = random.random
     numpys, torchs = sys.modules.get("numpy.random"), sys.modules.get("torch")
     return [
-        random.random.__self__,
+        pythons.__self__,
         *([numpys.random.__self__] if numpys else []),
         *([torchs.default_generator] if torchs else []),
     ]
