@@ -52,8 +52,8 @@ class Module(Model):
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. A call of
-    the model may compute values and keep them in attributes. It may also keep constants that it gets from `detach()` or
-    inside `no_grad()`, in an attribute that had no parameters before, or, if it computes them inside `no_grad()`, in a
+    the model may compute values and keep them in attributes. It may also keep constants, which it gets from `detach()`
+    or computes inside `no_grad()`: in an attribute that had no parameters before, and those of `no_grad()` also in a
     collection that had no parameters at the end of `__init__`. None of these are parameters. Nor are constants that are
     computed from constants alone, as in `self.k = self.c * 3`.
 

@@ -674,9 +674,9 @@ def refuse_misspelt_options(optimizer: Optimizer) -> None:
 def look_for_mistakes(optimizer: Optimizer) -> None:
     """Warn of mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
 
-    `optimizer` calls this before some of its steps. There is a warning if a model has got a parameter that is in no
-    optimiser, in the place of another or in addition, or if `backward` has reached none of the optimiser's parameters.
-    A node is outdated if it was computed before a step changed its operands.
+    `optimizer` calls this before some of its steps. There is a warning if a model has a new parameter that no optimiser
+    trains, whether it has replaced another one or has been added; and if `backward` has reached none of the optimiser's
+    parameters. A node is outdated if it was computed before a step changed its operands.
 
     Raises:
         TypeError: a model has lost parameters.

@@ -149,7 +149,10 @@ def collections_of(model: Model, known: Collection[Any]) -> list[tuple[Any, Any]
 
 
 def is_flat(places: Places, x: Any) -> bool:
-    """Return whether `places` are those of a list, or of an array of the shape of `x`, that has only `Value`s."""
+    """Return whether `places` are those of a collection like `x` whose items are all `Value`s, and not nested.
+
+    If `x` is a list, the collection has to be a list. If `x` is an array, it has to be an array of the same shape.
+    """
     return places.paths == (None if type(x) is list else x.shape)
 
 

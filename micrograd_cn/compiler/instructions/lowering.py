@@ -83,7 +83,7 @@ class Lowering:
         self.omits_gates = False
 
     def copy(self) -> Self:
-        """Return a copy of a lowering that was not differentiated. Changes of the copy do not change this object."""
+        """Return a copy, whose changes do not change this object. `differentiate` must not have been called before."""
         found = copied(self)
         found.code = self.code.copy()
         return found

@@ -31,9 +31,10 @@ __tracebackhide__ = True
 
 
 def takes_long_steps(phi: DirectionalFunction) -> bool:
-    """Return whether steps along `phi` may be longer than features of f that are about as wide as 1, such as teeth.
+    """Return whether numerical steps may pass over features of f that are about as wide as 1.
 
-    In half precision, means over intervals are compared, so the result is False.
+    `phi` is f along a line, and such a feature is, for example, a tooth of the sawtooth x - floor(x). The result is
+    False in half precision, where no derivative at a point is compared, but the mean slope over an interval.
     """
     if phi.problem.half_precision:
         return False
@@ -89,8 +90,9 @@ def _spacings(phi: DirectionalFunction, x: Vector) -> Vector:
 def _shortest_move(phi: DirectionalFunction, x: Vector) -> Vector:
     """Return a move of each element that `phi` moves: an odd count of its spacings, and about `SHORTEST_MOVE`.
 
-    A spacing is the distance of `x` to the next number of the type, and the count is at least three. Such a move is
-    exact, and it is no whole count of periods of a sawtooth whose teeth are a few numbers wide.
+    The spacing of an element is the distance from its number to the next number of its type. So a move of a whole count
+    of spacings is exact. The count is odd, and at least three, so that a function with a period of two spacings, or of
+    any other even count, has not the same value after the move.
     """
     spacings = _spacings(phi, x)
     half = np.maximum(1.0, np.floor(0.5 * SHORTEST_MOVE / np.where(spacings > 0.0, spacings, 1.0)))

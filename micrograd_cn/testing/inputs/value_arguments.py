@@ -195,11 +195,11 @@ class Binding:
 
     @functools.cached_property
     def _places(self) -> tuple[list[tuple[int, int]], list[tuple[int, slice, Callable[..., Any]]]]:
-        """Which numbers in the list of all variables each variable part takes: a list for numbers, and one for arrays.
+        """Two lists that say where the numbers of each variable part are in the list of all variables.
 
-        An item of the first list has the index of a part that is a number, and the index of its variable. An item of
-        the second list has the index of a part that is an array, the slice of its variables, and a function that builds
-        the array from a list of its numbers.
+        A part is an item of the arguments. The first list is for parts that are single numbers: it has pairs of
+        the index of the part and the index of its variable. The second list is for parts that are arrays: an item has
+        the index of the part, the slice of its variables, and a function that builds the array from a list of numbers.
         """
         numbers, arrays, start = [], [], 0
         for i in sorted(self.chosen):
