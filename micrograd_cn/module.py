@@ -52,10 +52,10 @@ class Module(Model):
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. A call of
-    the model may compute values and keep them in attributes. It may also keep constants, which it gets from `detach()`
-    or computes inside `no_grad()`: in an attribute that had no parameters before, and those of `no_grad()` also in a
-    collection that had no parameters at the end of `__init__`. None of these are parameters. Nor are constants that are
-    computed from constants alone, as in `self.k = self.c * 3`.
+    the model may compute values and keep them in attributes. In an attribute that had no parameters before, it may also
+    keep a constant, which it gets from `detach()` or computes inside `no_grad()`. In a collection that had no
+    parameters at the end of `__init__`, it may keep constants that it computes inside `no_grad()`. None of these are
+    parameters. Nor are constants that are computed from constants alone, as in `self.k = self.c * 3`.
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. An
     optimiser that was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an

@@ -375,19 +375,19 @@ class OtherThreads(RefusingHooks):
         return text
 
     def read(self, x: Any, how: str) -> None:
-        """Refuse to let this thread read the number of a recorded value."""
+        """Raise TypeError if `x`, whose number this thread reads, is recorded. `how` is not used."""
         self._refuse_traced((x,))
 
     def before_write(self, x: Any) -> None:
-        """Refuse to let this thread set the data of a recorded value."""
+        """Raise TypeError if `x`, whose data this thread sets, is recorded."""
         self._refuse_traced((x,))
 
     def detached(self, x: Any) -> None:
-        """Refuse to detach a recorded value in this thread."""
+        """Raise TypeError if `x`, which this thread detaches, is recorded."""
         self._refuse_traced((x,))
 
     def suppressed(self, op: Op, operands: Sequence[Any]) -> None:
-        """Refuse to compute a constant from a recorded value."""
+        """Raise TypeError if one of the operands, from which this thread computes a constant, is recorded."""
         self._refuse_traced(operands)
 
     def made_constant(self, operands: Sequence[Any]) -> None:

@@ -338,8 +338,9 @@ class Surroundings:
             x = content_of(*variable)
             self._add([x])
             self._visit_module(x, names)
-        for name in names & sys.modules.keys() - f.__globals__.keys():  # which the function may import
-            self._visit_module(sys.modules[name], names)
+        for name in names:
+            if name in sys.modules and name not in f.__globals__:  # which the function may import
+                self._visit_module(sys.modules[name], names)
         self._add([*(f.__defaults__ or ()), f.__kwdefaults__])
         if not names.isdisjoint(ENVIRONMENT):  # the module `os` is not looked into
             self._add([os.environ])

@@ -129,9 +129,10 @@ class Question:
         self.own_steps = np.where(self.sizes > 0.0, floor_power_of_2(self.sizes), np.minimum(self.steps, 1.0))
 
     def attempt(self, v: Vector, typical_slope: float) -> Attempt:
-        """Compare the derivative along `v`, which moves the same elements as this question's direction, by other steps.
+        """Compare the derivative along the direction `v`, and return an `Attempt` with the comparison.
 
-        `typical_slope` is about how large derivatives along such directions are.
+        `v` moves the same elements as this question's direction, but each of them by another amount. `typical_slope` is
+        about how large derivatives along such directions are.
         """
         phi = DirectionalFunction(self.problem, self.u, v, self.x, per_element=True)
         return Attempt(compare_within_limit(self.title, phi, typical_slope), phi, typical_slope)

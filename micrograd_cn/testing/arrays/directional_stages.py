@@ -194,12 +194,12 @@ class Case:
 
     @property
     def by_known_rounding(self) -> Comparison:
-        """The comparison at the point with the rounding error of `phi` if only last bits of outputs are rounded."""
+        """The comparison at the point of the check that allows for the rounding of the last bits of outputs alone."""
         return self.compare_at_point(self.phi.rounding, self.tolerance)
 
     @property
     def by_measured_rounding(self) -> Comparison:
-        """The comparison at the point with the measured rounding error of `phi`."""
+        """The comparison at the point of the check that allows for the measured rounding error of `phi`."""
         return self.at_point[0]
 
     def compare_at_point(self, rounding: float, tolerance: ArrayTolerance) -> Comparison:

@@ -19,12 +19,12 @@ class RoundedCase(Protocol):
 
     @property
     def by_known_rounding(self) -> Comparison:
-        """The comparison with the rounding error that is computed from the type of the arrays, or from the graph."""
+        """The comparison that allows for the rounding error computed from the type of the arrays, or from the graph."""
         ...
 
     @property
     def by_measured_rounding(self) -> Comparison:
-        """The comparison with the rounding error that is measured by calling the function near the point."""
+        """The comparison that allows for the rounding error measured by calling the function near the point."""
         ...
 
 

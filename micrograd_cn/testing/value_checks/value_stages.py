@@ -136,9 +136,10 @@ def default_atol_hides_mistake(case: ValueCase) -> Comparison | None:
 
 
 def cannot_be_compared(case: ValueCase) -> Comparison | None:
-    """Return the comparison with the computed rounding error if it has no verdict, right or wrong; else None.
+    """Return the comparison that allows for the computed rounding error, if it says neither right nor wrong; else None.
 
-    The later stages measure the rounding error. A larger rounding error would not lead to a verdict either.
+    The later stages measure the rounding error, and allow for it if it is larger than the computed one. That would not
+    lead to a verdict either.
     """
     return case.by_known_rounding if case.by_known_rounding.agrees is None else None
 
