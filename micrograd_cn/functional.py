@@ -49,6 +49,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeAlias
 
 from . import ops
@@ -59,6 +60,7 @@ from .derivatives.sparse import sparse_jacobian as jacobian_entries
 from .engine import Value, topological_order
 from .gradients import Reach, contribution_through, symbolic_edges
 from .graph import anomaly, context
+from .graph.callers import warn_at_user
 from .ops.number import flag, number
 from .ops.options import refuse_options
 from .parameters.tree import flatten, flatten_like
@@ -414,11 +416,33 @@ def _value_and_grad(
                 raise
             if not has_aux:
                 y = call.scalar()
+                if not (isfinite(y._data) or call.returns_values):
+                    _warn_of_caught(name, f, args, kwargs)
                 return call.as_result(y), call.gradient(y, many, only=True)
             y, aux = call.scalar_and_aux()
             return (call.as_result(y), aux), call.gradient(y, many)
 
     return derived
+
+
+def _warn_of_caught(name: str, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Warn if f, which gives inf or nan for `Value`s, gives a finite number for numbers, because it catches an error.
+
+    Python raises ZeroDivisionError or OverflowError for an operator of floats. That of a `Value` gives inf or nan.
+    """
+    if not getattr(getattr(f, "__code__", None), "co_exceptiontable", b""):
+        return
+    try:
+        y = f(*args, **kwargs)
+        is_finite = isfinite(number(y))
+    except Exception:  # code that was written for `Value`s alone may raise anything for a number
+        return
+    if is_finite:
+        warn_at_user(
+            f"{name}(): the function gives {y!r} for these numbers, but inf or nan for Values, for which "
+            "an operator raises no ZeroDivisionError or OverflowError that it could catch; write "
+            "where(equal(y, 0.0), a, div(x, y)) for an a in the place of x / 0, with functions of micrograd_cn"
+        )
 
 
 def _instead(name: str, f: Any, given: dict[int, Any]) -> str:

@@ -91,6 +91,7 @@ INSIDE = {
             "guards",
             "traced",
             "hooks",
+            "caught",
             "branch",
             "arguments",
             "number_calls",

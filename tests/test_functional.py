@@ -858,3 +858,20 @@ def test_vjp_and_jvp_in_the_form_of_other_libraries_are_answered_with_what_to_wr
         assert error.value.__notes__[-1].endswith(f"as in jax and PyTorch, write {write}")
     assert vjp(lambda x: product(*x), (2.0, 3.0))[1](1.0) == (3.0, 2.0)
     assert jvp(lambda x: product(*x), (2.0, 3.0), (1.0, 0.0)) == (6.0, 3.0)
+
+
+def test_a_function_that_catches_an_arithmetic_error_gives_a_warning_where_numbers_raise_it():
+    """For a `Value`, 0 / 0 is nan, and raises no error."""
+
+    def sinc(x):
+        try:
+            return mc.sin(x) / x
+        except ZeroDivisionError:
+            return 1.0
+
+    with pytest.warns(
+        UserWarning, match=r"value_and_grad\(\): the function gives 1.0 for these numbers, but inf or nan"
+    ):
+        value_and_grad(sinc)(0.0)
+    assert value_and_grad(sinc)(0.5)[0] == sinc(0.5)
+    assert grad(lambda x: 1 / x)(0.0) == -math.inf

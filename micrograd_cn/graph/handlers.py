@@ -17,7 +17,7 @@ from .callers import CALLS, PACKAGE
 __all__ = ["catching_place"]
 
 
-def catching_place(frame: FrameType | None, error: type[Exception]) -> str:
+def catching_place(frame: FrameType | None, error: type[Exception], calls: bool = False) -> str:
     """Return the file and line of the operator in the user's code that runs now, if code there catches `error`.
 
     Return "" if no handler catches such an error, or if the user's code calls a function instead of an operator:
@@ -27,6 +27,7 @@ def catching_place(frame: FrameType | None, error: type[Exception]) -> str:
         frame: the frame of the code that runs. Frames of this package are left out until one of the user's is found.
             The frames above it count up to the next frame of this package, which is the one that calls the user's code.
         error: the class of the error that the operator would raise for floats.
+        calls: whether the call of a function counts as well as an operator.
 
     >>> import sys
     >>> class X:
@@ -42,7 +43,7 @@ def catching_place(frame: FrameType | None, error: type[Exception]) -> str:
     """
     while frame and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
-    if frame is None or _is_call(frame):
+    if frame is None or (_is_call(frame) and not calls):
         return ""
     place = f"{frame.f_code.co_filename}, line {frame.f_lineno}"
     while frame and not frame.f_code.co_filename.startswith(PACKAGE):

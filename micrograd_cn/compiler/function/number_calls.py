@@ -31,6 +31,10 @@ INSTEAD_OF_HANDLER = (
     "Write the operation in the place of the function that raises the error, or let the handler compute the same with "
     "operations"
 )
+INSTEAD_OF_CATCHING = (
+    "write where(equal(y, 0.0), a, div(x, y)) for an a in the place of x / 0, and where(less(abs(x), 1e100), "
+    "pow(x, y), a) for an a in the place of x ** y that overflows, with functions of micrograd_cn"
+)
 
 
 def results_from(call: Callable[[], Any]) -> list[Any] | None:
@@ -83,6 +87,7 @@ def warn_if_numbers_differ(
     parameters: Sequence[Value],
     caught: str,
     asked: str,
+    raised: str = "",
 ) -> None:
     """Warn if a function computes something else for the numbers of the recorded sample than it did for `Value`s.
 
@@ -102,6 +107,11 @@ def warn_if_numbers_differ(
             none.
         asked: the code by which the function may tell a `Value` from a number, and what to write instead; "" if there
             is no such code.
+        raised: a text that names an operator that raises an arithmetic error for the numbers, which the function
+            catches; "" if there is none.
+
+    Raises:
+        TypeError: the function computes something else for the numbers, and has caught an arithmetic error.
     """
     integers = [int(x) if x.is_integer() else x for x in numbers]
     tried = [integers] if "as an index" in caught else [list(numbers)]
@@ -121,6 +131,11 @@ def warn_if_numbers_differ(
             text, instead = f"{other[1]} as the derivative with respect to {describe(other[0])}", f"{other[2]}"
         does = "has caught an error of its recording, and computes" if caught else "computes"
         of = "this sample, as integers" if given is integers else "this sample"
+        if raised:
+            raise TypeError(
+                f"{name} computes {text} for the numbers of {of}, instead of {instead}, which the program would give. "
+                f"At {raised}, which the code catches, while a Value gives inf or nan; {INSTEAD_OF_CATCHING}"
+            )
         warn_at_user(
             f"{name} {does} {text} for the numbers of {of}, instead of {instead}, which the program gives. "
             f"{f'{caught}. {INSTEAD_OF_HANDLER}' if caught else asked}"

@@ -30,6 +30,7 @@ from ..threads.collector import without_collector
 from .advice import add_advice
 from .arguments import Arguments
 from .branch import Branch
+from .caught import CatchingHooks, in_arrays
 from .differences import RecordedGraph, graph_difference
 from .guards import CompiledGuards, Guard
 from .hooks import RecordingHooks
@@ -60,6 +61,8 @@ class Recorder:
     def __init__(self, arguments: Arguments) -> None:
         self._arguments = arguments
         self.captured: dict[Value, CapturedValue] = {}
+        # Whether the function may catch an error of an operator, and whether it may have numpy raise one
+        self._catches = self._uses_errstate = False
 
     def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
         """Return a new recording for a row of a bucket.
@@ -68,7 +71,13 @@ class Recorder:
         `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
         """
         call, numbers = self._call_of(bucket), bucket.row(row)
-        return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, plain, hides_numbers)
+        hooks: RecordingHooks | None = None
+        if self._catches:
+            inside = [x for _, part in bucket.treedef for x in in_arrays(part)]
+            hooks = CatchingHooks(Value if plain else Traced, hides_numbers, inside, self._uses_errstate)
+        return Recording(
+            self._arguments.name, call, bucket.treedef, numbers, self.captured, plain, hides_numbers, hooks
+        )
 
     def _call_of(self, bucket: Bucket) -> Callable[..., Any]:
         """Return a function that takes a dict of arguments, and calls the recorded function with them.
@@ -87,10 +96,13 @@ class Recorder:
         for them.
 
         Raises:
-            TypeError: the recordings differ, or the function raises an error when it is recorded again.
+            TypeError: the recordings differ, or the function raises an error when it is recorded again; or the function
+                computes something else for numbers, and catches an arithmetic error that they raise.
         """
         roots = (self._arguments.function, *[x.value for _, x in bucket.static])
         code = ReachableCode(roots)
+        self._catches |= code.catches
+        self._uses_errstate |= not code.names.isdisjoint(("errstate", "seterr"))
         twice = code.may_change or code.has_iterators or code.asks_for_types
         around = Surroundings(roots) if code.writes or twice else None
         before, held = (around.state(), {*around.leaves}) if around else ([], None)
@@ -111,6 +123,7 @@ class Recorder:
                 warn_if_numbers_differ(
                     *(self._arguments.name, call, bucket.treedef, numbers),
                     *(made.outputs, [x for x in made.leaves() if x.requires_grad], made.caught, asked),
+                    made.raised,
                 )
         return made, is_twice
 
@@ -173,8 +186,11 @@ class Recording:
             stand for them. Leaves for further captured values are added to it.
         plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
         hides_numbers: whether texts of parameters hide their numbers, unless they go to a log.
+        hooks: the hooks of the recording; None for the usual ones.
 
     Attributes:
+        raised: a text that names an operator that would have raised an arithmetic error, which the function catches, if
+            the function had been called with numbers; "" if there is none.
         caught: the error that the function has caught where it needs a plain number, and its place; "" if none.
         asked: the code by which the function may have told a `Value` from a number, and what to write instead; "" if
             there is no such code.
@@ -211,6 +227,7 @@ class Recording:
         captured: dict[Value, CapturedValue],
         plain: bool = False,
         hides_numbers: bool = False,
+        hooks: RecordingHooks | None = None,
     ) -> None:
         self._name, self._treedef, self._captured = name, treedef, captured
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
@@ -218,12 +235,13 @@ class Recording:
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(self._inputs)
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
-        recorded = RecordingHooks(Value if plain else Traced, hides_numbers)
+        recorded = hooks or RecordingHooks(Value if plain else Traced, hides_numbers)
         result = self._result_of(call, arguments, recorded)
         self._read_result(result)
         self._outputs, self._guards = recorded.with_captured_leaves(self._recorded, captured)
         self.outcomes = [guard.outcome for guard in self._guards]
         self.caught, self.asked = recorded.caught, recorded.asked
+        self.raised = recorded.raised if isinstance(recorded, CatchingHooks) else ""
         self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
 
     def _result_of(self, call: Callable[..., Any], arguments: dict[str, Any], recorded: RecordingHooks) -> Any:

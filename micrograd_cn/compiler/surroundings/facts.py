@@ -61,12 +61,14 @@ class Facts(NamedTuple):
         asks: whether the code may tell a `Value` from a number: by an attribute, as `hasattr(x, "grad")` does, by the
             dtype of an array, by its size in bytes, by a class pattern, or by an error that it catches.
         compares_identity: whether the code compares objects by `is`, except with a constant such as None.
+        catches: whether the code catches errors.
     """
 
     names: frozenset[str]
     writes: bool
     asks: bool
     compares_identity: bool
+    catches: bool
 
 
 @lru_cache(4096)
@@ -76,7 +78,7 @@ def facts_of(code: CodeType) -> Facts:
     The code of functions that are defined inside it is included.
 
     >>> facts_of((lambda x: x.append(1)).__code__)
-    Facts(names=frozenset({'append'}), writes=True, asks=False, compares_identity=False)
+    Facts(names=frozenset({'append'}), writes=True, asks=False, compares_identity=False, catches=False)
     """
     inner = [facts_of(part) for part in code.co_consts if issubclass(type(part), CodeType)]
     names = frozenset(code.co_names).union(*[each.names for each in inner])
@@ -94,13 +96,15 @@ def facts_of(code: CodeType) -> Facts:
     texts = [x for x in code.co_consts if type(x) is str] if not ASKING.isdisjoint(names) else []
     asks = not ASKING_FOR_KINDS.isdisjoint(names) or MATCH_CLASS in opcodes
     asks |= any(hasattr(Value, name) is not hasattr(float, name) for name in texts)
-    asks |= instructions.count(PUSH_EXC_INFO) > instructions.count(WITH_EXCEPT_START)  # as in except, but not in with
+    catches = instructions.count(PUSH_EXC_INFO) > instructions.count(WITH_EXCEPT_START)  # as in except, but not in with
+    catches |= "suppress" in names
     compares = any(b == IS_OP and a != LOAD_CONST for a, b in pairwise(instructions)) if IS_OP in opcodes else False
     return Facts(
         names,
         writes or rebinds or any(each.writes for each in inner),
-        asks or any(each.asks for each in inner),
+        asks or catches or any(each.asks for each in inner),
         compares or any(each.compares_identity for each in inner),
+        catches or any(each.catches for each in inner),
     )
 
 

@@ -85,6 +85,7 @@ class ReachableCode:
         asks_for_types: whether the code uses the name `type` or `__class__`.
         asks_for_identity: whether the code uses the name `id`.
         may_change: whether the code uses something that may be different in each call, such as a clock.
+        catches: whether the code catches errors.
         has_iterators: whether the code can reach an iterator, such as a generator.
         writes: whether the code may change variables or objects, draws numbers from generators, or keeps results in
             the caches of `functools`.
@@ -96,6 +97,7 @@ class ReachableCode:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
+        self.catches = False
         self.has_iterators = self._asks = self._has_value_class = self._compares_identity = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
@@ -276,7 +278,8 @@ class ReachableCode:
                         self._unread.append((name, READING_ALL, part))
 
     def _visit_function(self, f: FunctionType) -> None:
-        names, writes, asks, compares_identity = facts_of(f.__code__)
+        names, writes, asks, compares_identity, catches = facts_of(f.__code__)
+        self.catches |= catches
         self.writes |= writes
         self._asks |= asks
         self._compares_identity |= compares_identity
