@@ -38,6 +38,7 @@ from ..ops.number import number, number_or_none
 from . import context
 from .array_updates import refuse_results_in
 from .node import Node
+from .plain_numbers import variables
 
 __all__ = ["ArgumentArray", "ValueArray"]
 
@@ -135,6 +136,11 @@ def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, n
     An element that is replaced gets no gradient. The function is needed because numpy's own returns an array of objects
     unchanged. The options `copy`, `nan`, `posinf` and `neginf` are numpy's.
     """
+    if any(map(_depends_on_parameters, _elements(_plain(x)))):
+        raise TypeError(
+            "np.nan_to_num() changes nothing in an array of Values that are computed from parameters; write "
+            "where(equal(x, x), x, 0.0) with micrograd_cn's functions, which take arrays"
+        )
     if not copy:
         raise TypeError("np.nan_to_num() of Values does not change an array; write x = np.nan_to_num(x) without copy=")
     largest = np.finfo(float).max
@@ -182,6 +188,41 @@ def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, A
         return compare(_number(a), _number(b))
 
     return compared
+
+
+def _equality(compared: Callable[[Any, Any], Any], compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a function that calls `compare`, which is `==` or `!=`, if an operand is computed from a parameter.
+
+    In the plain function, `==` of two `Value`s goes by identity. For a node that is recorded, `compare` raises an error
+    that says what to write, as it does where a function compares a single `Value`. For all other operands, `compared`
+    is called.
+    """
+
+    def equality(a: Any, b: Any) -> Any:
+        if a is not b and (_depends_on_parameters(a) or _depends_on_parameters(b)):
+            return compare(a, b)
+        return compared(a, b)
+
+    return equality
+
+
+def _depends_on_parameters(x: Any) -> bool:
+    """Return whether the node x is computed from a leaf that stands for no number, while a function is recorded."""
+    here = context.here()
+    if not _varies(x) or not here.is_recorded or not here.hooks:
+        return False
+    stand_for_numbers = {*map(id, variables.get() or ())}
+    stack, seen = [x], set[int]()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen or not isinstance(node, Node):
+            continue
+        seen.add(id(node))
+        if node.op is not None:
+            stack += node.operands
+        elif node.requires_grad and id(node) not in stand_for_numbers and not here.hooks.has_made(node):
+            return True
+    return False
 
 
 def _condition(node: Any) -> Any:
@@ -270,8 +311,8 @@ CONDITIONS: dict[str, Callable[..., Any]] = {
     "less_equal": _comparison(ops.less_equal, lambda a, b: a <= b),
     "greater": _comparison(lambda a, b: ops.less(b, a), lambda a, b: a > b),
     "greater_equal": _comparison(lambda a, b: ops.less_equal(b, a), lambda a, b: a >= b),
-    "equal": _equals,
-    "not_equal": _differs,
+    "equal": _equality(_equals, lambda a, b: a == b),
+    "not_equal": _equality(_differs, lambda a, b: a != b),
     **{"logical_and": _logical(_and), "logical_or": _logical(_or), "logical_xor": _logical(_xor)},
     "logical_not": _logical(_not),
     "isnan": lambda x: _differs(x, x),

@@ -681,3 +681,50 @@ def test_a_differentiated_function_may_ask_for_nan():
         return x[np.isfinite(x)].sum()
 
     assert grad(f)(np.array([1.0, math.nan, math.inf])).tolist() == [1.0, 0.0, 0.0]
+
+
+def assigned(z):
+    z[z == 0] = 9.0
+    return z
+
+
+def placed(z):
+    np.place(z, z == 0, [9.0])
+    return z
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: np.where(z == 0, 9.0, z),
+        lambda z: np.where(z != 0, z, 9.0),
+        lambda z: z[z != 0],
+        assigned,
+        placed,
+        lambda z: np.select([z == 0], [2.0 * z], z),
+        lambda z: z * (0.0 in z),
+        np.nan_to_num,
+    ],
+)
+def test_elements_that_are_computed_from_parameters_are_not_compared_by_number(function):
+    """In the plain function, `==` of two `Value`s goes by identity, also for elements of arrays."""
+    weights = np.array([Value(1.0), Value(1.0)])
+    x = np.array([0.0, 3.0])
+    assert function(x * weights).sum().data in (0.0, 3.0)  # nothing is 9, since no element equals 0
+    with pytest.raises(TypeError, match=r"write where\(equal\(x, [xy]\), "):
+        compile(lambda x: function(x * weights).sum())(x)
+
+
+def test_elements_that_stand_for_numbers_are_compared_by_number():
+    """These are elements of an argument, and what is computed from them alone, also inside of `grad`."""
+    weights = np.array([Value(1.0), Value(2.0)])
+    x = np.array([0.0, 3.0])
+
+    def function(x):
+        inner = grad(lambda t: np.where(t * 2 == 0, 9.0, t * t).sum())(x)
+        z = x * weights
+        return (
+            np.where(x * 2 == 6, z, 1.0) + inner + mc.where(mc.equal(z, 0.0), 9.0, z) + np.where(z != z, 5.0, z)
+        ).sum()
+
+    assert compile(function)(x) == function(x).data
