@@ -4,13 +4,15 @@ The plain function is the oracle: what a program computes is what the plain func
 """
 
 from array import array
+from functools import lru_cache
 from math import isnan
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.optim import SGD, AdamW
 
@@ -252,6 +254,77 @@ def test_a_function_may_store_the_values_that_it_makes():
     loss.fit([(1.0,)], SGD([scaled.w], 0.1), 1)
     loss.fit([(1.0,)], SGD([scaled.w], 0.1), 1)
     assert scaled.w.data == pytest.approx(1.0975)
+
+
+def held_in_a_cycle(w, x):
+    s = Value(0.5)
+
+    def total(n):  # a cell of its closure has the function itself
+        return total(n - 1) + w * x if n else s
+
+    return total(2)
+
+
+def is_compared(w, x):
+    s = Value(2.0)
+    return s * w * x if s > 1.0 and s > x else w
+
+
+MAKES_LEAVES = {
+    "a sum that begins with a leaf": lambda w, x: sum([w * x, w], Value(0)),
+    "an operand of an n-ary operation": lambda w, x: mc.sum([Value(1.0), w, x]),
+    "an array": lambda w, x: (np.array([Value(1.0), Value(2.0)]) * w * x).sum(),
+    "a comparison": is_compared,
+    "a reference cycle": held_in_a_cycle,
+    "the argument of a gradient": lambda w, x: functional.grad(lambda t: mc.sin(w * t))(0.5) * x,
+    "the argument of a Hessian": lambda w, x: functional.hessian(lambda t: mc.sin(w * t))(0.5) * x,
+    "the argument of a Jacobian": lambda w, x: functional.jacobian(lambda p: [w * p[0] * p[1]])([0.5, 2.0])[0][0] * x,
+}
+
+
+@pytest.mark.parametrize("f", MAKES_LEAVES.values(), ids=MAKES_LEAVES)
+def test_leaves_that_the_function_makes_in_each_call_are_no_parameters(f):
+    """A loop that trains all parameters leaves the plain function and the compiled one with the same loss."""
+    w = Value(0.3)
+    compiled = compile(lambda x: (f(w, x) - 1.0) ** 2)
+    compiled(1.5)
+    optimizer = SGD(compiled.parameters, lr=0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        compiled.backward([(1.5,)])
+        optimizer.step()
+    assert compiled.parameters == [w]
+    assert w.data != 0.3
+    assert compiled(1.5) == pytest.approx((f(w, 1.5).data - 1.0) ** 2, rel=1e-12)
+
+
+def test_a_leaf_that_the_function_makes_and_returns_is_a_constant_of_its_branch():
+    w = Value(0.3)
+
+    def f(x):
+        s = Value(2.0)
+        return s if x < 0.0 else s + w * x
+
+    compiled = compile(f, branches=True)
+    assert (compiled(-1.0), compiled(1.0), compiled.parameters) == (2.0, 2.3, [w])
+    with pytest.raises(RuntimeError, match="is a constant for these samples"):
+        compiled.backward([(-1.0,)])
+
+
+def test_leaves_that_the_function_stores_are_parameters_if_it_makes_them_only_once():
+    """A layer may make its weights in its first call. A state that each call makes anew is a constant."""
+    held, w = SimpleNamespace(), Value(0.5)
+
+    def lazy(x):
+        if not hasattr(held, "w"):
+            held.w = [Value(2.0), Value(3.0)]
+        held.state = Value(1.0)
+        return held.state * w * x + held.w[0] * x + cached()
+
+    cached = lru_cache(lambda: Value(5.0))
+    compiled = compile(lazy)
+    assert compiled(1.0) == 7.5
+    assert {*compiled.parameters} == {w, held.w[0], cached()}
 
 
 def captured_gradient(f, sample, records=()):

@@ -7,7 +7,7 @@ gradient of the leaf is passed on to the captured value, whose own `backward()` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...engine import Value, constant, traverse
@@ -150,11 +150,12 @@ def with_leaves(roots: Sequence[Value], leaves: Mapping[Value, Value]) -> list[V
     return [copies.get(root, root) for root in roots]
 
 
-def with_folded(roots: Sequence[Value]) -> list[Value]:
+def with_folded(roots: Sequence[Value], exempt: Container[Value] = ()) -> list[Value]:
     """Copy a graph as it would be recorded now, if some of its leaves have been frozen since.
 
     An operation whose operands all require no gradient gives a constant, which has the number for the present data of
-    the leaves. Nodes that depend on no such operation are not copied.
+    the leaves. Nodes that depend on no such operation are not copied. Leaves in `exempt` count as if they required a
+    gradient.
 
     >>> x, w = Value(2), Value(3)
     >>> y = x * (w * w)
@@ -169,7 +170,7 @@ def with_folded(roots: Sequence[Value]) -> list[Value]:
     for node in nodes:
         if node.op:
             operands = [copies.get(x, x) if isinstance(x, Value) else x for x in node.operands]
-            if not any(isinstance(x, Value) and (x.op or x.requires_grad) for x in operands):
+            if not any(isinstance(x, Value) and (x.op or x.requires_grad or x in exempt) for x in operands):
                 numbers = [x._data if isinstance(x, Value) else x for x in operands]
                 copies[node] = constant(node.op.evaluate(*numbers))
     if not copies:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import operator
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
@@ -117,6 +119,49 @@ def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[
     del operand
     [fewest] = [getrefcount(x) for x in graph[1]]
     return [x for x in constants if getrefcount(x) > fewest]
+
+
+def only_counted(references: Mapping[Value, int]) -> list[Value]:
+    """Return those values that nothing but the dict `references` and the counted references refers to.
+
+    `references` is a dict from each value to the count of the known references to it. The caller must have no further
+    ones.
+
+    >>> held = Value(1)
+    >>> graph = (held, Value(2))
+    >>> [x.data for x in only_counted({graph[0]: 1, graph[1]: 1})]
+    [2.0]
+    """
+    if not references or min(map(getrefcount, references)) > _FEWEST + max(references.values()):
+        return []  # for speed
+    unknown = _unknown_references(references)
+    return [x for x, count in zip(references, unknown, strict=True) if count <= _FEWEST]
+
+
+def _unknown_references(references: Mapping[Value, int]) -> list[int]:
+    return [*map(operator.sub, map(getrefcount, references), references.values())]
+
+
+[_FEWEST] = _unknown_references({Value(0.0): 0})  # those of the dict and of the call
+
+
+def any_made_since(marker: object, nodes: Iterable[Value]) -> bool:
+    """Return whether one of `nodes` was made after `marker`, if the garbage collector has not run since.
+
+    The youngest generation of the collector has its objects in the order in which they were made.
+
+    >>> x, marker, y = Value(1), [], Value(2)
+    >>> any_made_since(marker, [x]), any_made_since(marker, [x, y])
+    (False, True)
+    """
+    found = {*map(id, nodes)}
+    if found:
+        for x in reversed(gc.get_objects(generation=0)):
+            if x is marker:
+                break
+            if id(x) in found:
+                return True
+    return False
 
 
 def _data_version() -> int:

@@ -15,15 +15,18 @@ class RecordedGraph:
     Args:
         roots: the results of the function, followed by the nodes of its comparisons.
         inputs: the leaves that stand for the numbers of the arguments.
+        made: leaves that were made while the function was recorded, and required a gradient then.
 
     Attributes:
         roots: the results of the function, followed by the nodes of its comparisons.
         nodes: the interior nodes from which the roots are computed.
         index_of: a dict from each node in `nodes` to its index in `nodes`, and from each input to its index among the
             inputs.
+        made: leaves that were made while the function was recorded, and required a gradient then.
     """
 
-    def __init__(self, roots: Sequence[Value], inputs: Sequence[Value]) -> None:
+    def __init__(self, roots: Sequence[Value], inputs: Sequence[Value], made: Container[Value] = ()) -> None:
+        self.made = made
         self.roots, (self.nodes, _) = roots, traverse(*roots)
         self.index_of = {x: i for i, x in enumerate(self.nodes)} | {x: k for k, x in enumerate(inputs)}
 
@@ -36,7 +39,8 @@ def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Containe
     """
 
     def same(a: Any, b: Any) -> bool:
-        return _is_same(_plain(a, known), _plain(b, known), ours, theirs, known)
+        a, b = [_plain(x, known, graph.made) for x, graph in ((a, ours), (b, theirs))]
+        return _is_same(a, b, ours, theirs, known)
 
     for a, b in zip(ours.nodes, theirs.nodes, strict=False):
         if a is not b and (a.op is not b.op or len(a.operands) != len(b.operands)):
@@ -55,13 +59,13 @@ def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Containe
     return ""
 
 
-def _plain(x: Any, known: Container[Value]) -> Any:
+def _plain(x: Any, known: Container[Value], made: Container[Value]) -> Any:
     """Return `x`; but if `x` is a constant that was made while the function was recorded, return its number.
 
-    `known` has the leaves that were there before. When the operands of a node are read, the engine makes a node of each
-    number, so one number may become several nodes.
+    `known` has the leaves that were there before, and `made` leaves that required a gradient at that time. When the
+    operands of a node are read, the engine makes a node of each number, so one number may become several nodes.
     """
-    is_number = isinstance(x, Value) and not (x.op or x.requires_grad or x in known)
+    is_number = isinstance(x, Value) and not (x.op or x.requires_grad or x in known or x in made)
     return x._data if is_number else x
 
 
@@ -75,7 +79,8 @@ def _is_same(a: Any, b: Any, ours: RecordedGraph, theirs: RecordedGraph, known: 
         return i == j and (a.op is None) == (b.op is None)
     if a in known or b in known:
         return False
-    return a.requires_grad == b.requires_grad and repr(a._data) == repr(b._data)
+    requires = [x.requires_grad or x in graph.made for x, graph in ((a, ours), (b, theirs))]
+    return requires[0] == requires[1] and repr(a._data) == repr(b._data)
 
 
 def _shown(x: Any) -> str:

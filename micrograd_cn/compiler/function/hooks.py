@@ -6,11 +6,14 @@ refuse what no program could repeat for another sample. `OtherThreads` refuses e
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from operator import is_not
+from itertools import chain
+from operator import attrgetter, is_not
 from typing import Any, NoReturn, TypeVar
 
 from ...engine import Value, record
@@ -22,7 +25,7 @@ from ...ops.number import OPERATORS
 from ...ops.operation import Op
 from ...ops.registry import OPS
 from ..data.captured import CapturedValue, capture, describe
-from ..data.parameters import held_elsewhere
+from ..data.parameters import any_made_since, held_elsewhere, only_counted
 from ..instructions.graph import DETACH, check_gradient_flow
 from ..threads.forks import ForkSafeLock
 from .guards import Guard
@@ -45,6 +48,7 @@ _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 # "nan" or "inf" in the text of a number finds all of them.
 HIDDEN = "?nan?-inf?"
 MAX_CONVERSIONS = 100  # only the tracebacks of this many errors are looked at when the recording ends
+RECORDED = {float, Traced, TracedCondition, TracedInput}  # classes of operands that are no leaves of the function's
 BUILT_IN = {float, int, Value, Traced, TracedCondition, TracedInput}  # classes of operands without users' operators
 _set_class: Any = vars(object)["__class__"].__set__  # without the property of `Traced`
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
@@ -79,6 +83,7 @@ class RecordingHooks(RefusingHooks):
         hides_numbers: whether texts of parameters have `HIDDEN` in the place of their numbers, unless they go to a log.
 
     Attributes:
+        makes_cycles: whether the function may make leaves, and reference cycles that hold them.
         guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
             ends.
         caught: a text with the first error that the function has caught where it needs a plain number, and its place;
@@ -88,15 +93,18 @@ class RecordingHooks(RefusingHooks):
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
             one in the next call; None if no such text was made, except for a log.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
+        unheld: the leaves that require a gradient, and to which only recorded nodes and comparisons refer when the
+            function has returned. The function has made them itself.
     """
 
     def __init__(self, kind: type[Value] = Traced, hides_numbers: bool = False) -> None:
-        self._kind, self._hides_numbers = kind, hides_numbers
+        self._kind, self._hides_numbers, self.makes_cycles = kind, hides_numbers, False
         self.refused_text: TypeError | None = None
         self.caught = self.asked = ""
         self._conversions: list[Exception] = []
         self.guards: list[Guard] = []
         self.made_elsewhere: set[int] = set()
+        self.unheld: list[Value] = []
         self._refusal: TypeError | None = None  # the first refusal, which the function may have caught
         self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
         self._not_nan: set[int] = set()  # the addresses of compared objects that cannot be nan if the guards hold
@@ -142,25 +150,26 @@ class RecordingHooks(RefusingHooks):
         vars(self).update(_NO_HOOKS)  # an asynchronous task that the function has begun still has these hooks
 
     def _finish(self) -> None:
-        """Make guards from the comparisons.
+        """Make guards from the comparisons, and find the leaves that only the recorded nodes refer to.
 
         Raises:
             TypeError: an error was remembered, or a `requires_grad` has changed while the function was recorded.
         """
         if self._refusal:
             raise self._refusal
-        for a, symbol, b, held, place in self._comparisons.values():
-            same = MIRRORED.get(symbol, symbol)
-            op = next(op for op in OPS.values() if op.lowerings.array == same)
-            node = record(op, (b, a) if symbol in MIRRORED else (a, b))
-            if node.requires_grad:
-                left, right = describe(a), describe(b)
-                text = f"{left} {symbol} {right}"
-                canonical = f"{right} {same} {left}" if symbol in MIRRORED else text
-                self.guards.append(Guard(node, held, place, text, canonical))
-        compared = [x for a, _, b, *_ in self._comparisons.values() for x in (a, b)]
-        kinds = {type(x) for node in self._nodes for x in node.operands}.union(map(type, compared))
-        self._self_contained = Value not in kinds or not _read_captured(self._nodes)
+        self._make_guards()
+        used = [node.operands for node in self._nodes]
+        used += [(a, b) for a, _, b, *_ in self._comparisons.values()]
+        kinds = {*map(type, chain.from_iterable(used))}
+        others = {kind for kind in kinds - RECORDED if issubclass(kind, Value)}
+        outer = [x for x in chain.from_iterable(used) if type(x) in others] if others else []
+        self._self_contained = {None}.issuperset(map(attrgetter("op"), outer))
+        if outer and self._kind is not Value:
+            references = dict.fromkeys(outer, 1)
+            if len(references) < len(outer):
+                references = dict(Counter(outer))
+            del used, outer
+            self._find_unheld(references)
         for kind in filter(_overrides_operators, kinds - BUILT_IN):
             self.asked = self.asked or (
                 f"An operand v is a {kind.__name__}, whose operators are not called where v is on the right of an "
@@ -173,6 +182,39 @@ class RecordingHooks(RefusingHooks):
         for x in self._constants:
             if x.requires_grad:
                 _refuse_changed_flag(x)
+
+    def _find_unheld(self, references: dict[Value, int]) -> None:
+        """Fill the list `unheld`.
+
+        `references` is a dict from values that are no recorded nodes to how often they are operands of nodes or of
+        comparisons. The caller must not refer to these values in another way.
+        """
+        seen = set[int]()
+        for node in self._nodes:
+            if type(node._a) is tuple:
+                if id(node._a) in seen:  # several nodes share a tuple, which is one reference
+                    for x in node._a:
+                        if x in references:
+                            references[x] -= 1
+                    x = None
+                seen.add(id(node._a))
+        found = only_counted(references)
+        if self.makes_cycles and any_made_since(self, references.keys() - found):
+            gc.collect(0)  # a leaf may be held by a reference cycle, which nobody can reach
+            del found
+            found = only_counted(references)
+        self.unheld = [x for x in found if x.op is None and x.requires_grad]
+
+    def _make_guards(self) -> None:
+        for a, symbol, b, held, place in self._comparisons.values():
+            same = MIRRORED.get(symbol, symbol)
+            op = next(op for op in OPS.values() if op.lowerings.array == same)
+            node = record(op, (b, a) if symbol in MIRRORED else (a, b))
+            if node.requires_grad:
+                left, right = describe(a), describe(b)
+                text = f"{left} {symbol} {right}"
+                canonical = f"{right} {same} {left}" if symbol in MIRRORED else text
+                self.guards.append(Guard(node, held, place, text, canonical))
 
     def text(self, x: Value, text: str, how: str) -> str:
         """Return the text of `x` that the function gets, and note that the result may depend on the number in it.
@@ -442,12 +484,3 @@ def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
 
 def _overrides_operators(kind: type) -> bool:
     return issubclass(kind, Value) and any(getattr(kind, name) is not getattr(Value, name) for name in OPERATORS)
-
-
-def _read_captured(nodes: Iterable[Value]) -> bool:
-    """Return whether one of `nodes` has an operand that was computed before recording began."""
-    for node in nodes:
-        for x in node.operands:
-            if type(x) is Value and x.op is not None:
-                return True
-    return False

@@ -89,9 +89,10 @@ def compile(  # noqa: A001 -- the field's name
     arguments may be any nesting of lists, tuples, namedtuples, dicts and arrays; other subclasses of list, tuple and
     dict are refused, except `OrderedDict` and `defaultdict`. While the function is recorded, `Value`s are in the place
     of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library. Other
-    `Value`s that the function uses are parameters, and a program reads their data at each call. `Value`s that require
-    no gradient while the function is recorded are constants: the program keeps the data that they have at that time,
-    and a later call raises an error if they have other data by then. So does `backward` if they require a
+    `Value`s that the function uses are parameters, and a program reads their data at each call. Leaves that the
+    function makes anew in each call, such as the `Value(0)` with which a sum begins, are constants. `Value`s that
+    require no gradient while the function is recorded are constants: the program keeps the data that they have at that
+    time, and a later call raises an error if they have other data by then. So does `backward` if they require a
     gradient by then.
 
     Methods such as `forward`, `backward` and `fit` read their samples by one rule: a tuple has an entry for each
@@ -287,7 +288,8 @@ class CompiledFunction:
         """The leaves that require a gradient in the programs that exist, apart from the arguments.
 
         Their data are read at each call. Further programs, for arguments of another structure or for another branch,
-        may bring further parameters. A value that was computed before the call is represented by a leaf.
+        may bring further parameters. Leaves that the function makes anew in each call are left out, since nobody can
+        train them. A value that was computed before the call is represented by a leaf.
 
         Raises:
             AttributeError: no program exists, since the function has not been called with any arguments yet.

@@ -18,11 +18,13 @@ from ...engine import Value, constant, traverse
 from ...graph.context import recording
 from ...ops.number import is_of_numpy, number
 from ...parameters.tree import flatten
-from ..data.captured import CapturedValue, describe, with_folded
+from ..data.captured import CapturedValue, describe, with_folded, with_leaves
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
+from ..data.parameters import only_counted
 from ..data.samples import Bucket
 from ..data.treedef import TreeDef, leaf_paths, unflatten
+from ..instructions.graph import evaluation_order
 from ..program import Program
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.surroundings import Surroundings
@@ -63,6 +65,7 @@ class Recorder:
         self.captured: dict[Value, CapturedValue] = {}
         # Whether the function may catch an error of an operator, and whether it may have numpy raise one
         self._catches = self._uses_errstate = False
+        self._makes_cycles = False  # whether it may make leaves, and reference cycles that hold them
 
     def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
         """Return a new recording for a row of a bucket.
@@ -71,10 +74,12 @@ class Recorder:
         `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
         """
         call, numbers = self._call_of(bucket), bucket.row(row)
-        hooks: RecordingHooks | None = None
+        kind: type[Value] = Value if plain else Traced
+        hooks = RecordingHooks(kind, hides_numbers)
         if self._catches:
             inside = [x for _, part in bucket.treedef for x in in_arrays(part)]
-            hooks = CatchingHooks(Value if plain else Traced, hides_numbers, inside, self._uses_errstate)
+            hooks = CatchingHooks(kind, hides_numbers, inside, self._uses_errstate)
+        hooks.makes_cycles = self._makes_cycles
         return Recording(
             self._arguments.name, call, bucket.treedef, numbers, self.captured, plain, hides_numbers, hooks
         )
@@ -102,6 +107,7 @@ class Recorder:
         roots = (self._arguments.function, *[x.value for _, x in bucket.static])
         code = ReachableCode(roots)
         self._catches |= code.catches
+        self._makes_cycles |= code.makes_cycles
         self._uses_errstate |= not code.names.isdisjoint(("errstate", "seterr"))
         twice = code.may_change or code.has_iterators or code.asks_for_types
         around = Surroundings(roots) if code.writes or twice else None
@@ -122,7 +128,7 @@ class Recorder:
             with Surroundings(roots).restored(), recording():
                 warn_if_numbers_differ(
                     *(self._arguments.name, call, bucket.treedef, numbers),
-                    *(made.outputs, [x for x in made.leaves() if x.requires_grad], made.caught, asked),
+                    *(made.outputs, made.trainable_leaves(), made.caught, asked),
                     made.raised,
                 )
         return made, is_twice
@@ -169,6 +175,8 @@ class Recorder:
             difference = made.difference(again, known)
         if not difference and around.generator_states() != generators:
             return "each draws random numbers, which a program would not draw again", None
+        if not difference:
+            made.note_repeated(again)
         return difference, None
 
 
@@ -243,6 +251,8 @@ class Recording:
         self.caught, self.asked = recorded.caught, recorded.asked
         self.raised = recorded.raised if isinstance(recorded, CatchingHooks) else ""
         self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
+        # The leaves that nobody else refers to, and those that a further recording has shown to be made anew each time
+        self._unheld, self._made_anew = {*recorded.unheld}, set[Value]()
 
     def _result_of(self, call: Callable[..., Any], arguments: dict[str, Any], recorded: RecordingHooks) -> Any:
         """Call the function with `Value`s, and return its result. The hooks `recorded` note the comparisons it makes.
@@ -291,7 +301,8 @@ class Recording:
         The parameters of both programs begin with `parameters`, those of all earlier programs of the function, in the
         same order.
         """
-        self.guards = CompiledGuards(self._guards, self._inputs, functools.partial(Program, parameters=parameters))
+        guards = self._with_constants_for_made_leaves()
+        self.guards = CompiledGuards(guards, self._inputs, functools.partial(Program, parameters=parameters))
         if self.guards.program:
             parameters = self.guards.program.parameters
         self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
@@ -303,6 +314,28 @@ class Recording:
         for program in made:
             program.compiled.data.watch(program.compiled.graph.constants, noted)
             noted = program.compiled.data.watched  # `fit` checks only the last program
+
+    def note_repeated(self, again: Recording) -> None:
+        """Note which leaves the function makes anew in each call. `again` is a further recording that does the same."""
+        self._made_anew |= {x for x in self.leaves() - again.leaves() if x.requires_grad}
+
+    def _with_constants_for_made_leaves(self) -> list[Guard]:
+        """Put constants in the place of leaves that the function makes anew in each call, since nobody can train them.
+
+        They are put into the outputs of the program, and into the guards that are returned.
+        """
+        for x in self._unheld:  # nobody else can see this
+            x.requires_grad = False
+        made = self._made_anew - self._unheld
+        if results := {x for x in self._recorded if x.op is None and x.requires_grad}.difference(self._inputs):
+            made |= {*_held_by_graph(results, [self._outputs, self._recorded])}
+        if not made:
+            return self._guards
+        count = len(self._outputs)
+        nodes = [*self._outputs, *[guard.node for guard in self._guards]]
+        nodes = with_leaves(nodes, {x: constant(x._data) for x in made})
+        self._outputs = nodes[:count]
+        return [guard._replace(node=x) for guard, x in zip(self._guards, nodes[count:], strict=True)]
 
     @functools.cached_property
     def loss(self) -> Program:
@@ -350,6 +383,10 @@ class Recording:
         """Return the leaves of the recorded graph and of its guards, which are comparisons, without the inputs."""
         return traverse(*self._recorded, *[guard.node for guard in self._guards])[1].difference(self._inputs)
 
+    def trainable_leaves(self) -> list[Value]:
+        """Return the leaves that require a gradient, without inputs and leaves that the function makes anew."""
+        return [x for x in self.leaves() - self._unheld - self._made_anew if x.requires_grad]
+
     def folded(self) -> Recording:
         """Return this recording as it would have been made now, if some of its parameters have been frozen since.
 
@@ -359,7 +396,7 @@ class Recording:
         if not some_frozen(self.program.parameters):
             return self
         roots = [*self._recorded, *[guard.node for guard in self._guards]]
-        nodes = with_folded(roots)
+        nodes = with_folded(roots, self._unheld)
         if nodes == roots:
             return self
         made, count = copy.copy(self), len(self._recorded)
@@ -415,10 +452,34 @@ class Recording:
             paths, other_paths = ", ".join(self.result_paths), ", ".join(other.result_paths)
             return f"one of them returns {paths or 'a number'}, the other {other_paths}"
         ours, theirs = [
-            RecordedGraph([*made._recorded, *[guard.node for guard in guards]], made._inputs)
+            RecordedGraph([*made._recorded, *[guard.node for guard in guards]], made._inputs, made._unheld)
             for made, guards in zip((self, other), ordered, strict=True)
         ]
         return graph_difference(ours, theirs, known)
+
+
+def _held_by_graph(leaves: set[Value], roots: Sequence[Sequence[Value]]) -> list[Value]:
+    """Return those of `leaves` to which only the lists `roots` and the graphs that begin at their items refer.
+
+    The set `leaves` is emptied, since it refers to them, too.
+    """
+    references, seen = dict.fromkeys(leaves, 0), set[int]()
+    leaves.clear()
+    for nodes in roots:
+        for x in nodes:
+            if x in references:
+                references[x] += 1
+    for node in {*evaluation_order([x for nodes in roots for x in nodes])}:
+        if type(node._a) is tuple:
+            operands = () if id(node._a) in seen else node._a  # several nodes may share a tuple
+            seen.add(id(node._a))
+        else:
+            operands = node._a, node._b
+        for x in operands:
+            if x in references:
+                references[x] += 1
+    del nodes, node, operands, x
+    return only_counted(references)
 
 
 def _with_integers(rebuild: Callable[..., Any], integers: Mapping[int, int], numbers: Sequence[float]) -> Any:

@@ -62,6 +62,7 @@ class Facts(NamedTuple):
             dtype of an array, by its size in bytes, by a class pattern, or by an error that it catches.
         compares_identity: whether the code compares objects by `is`, except with a constant such as None.
         catches: whether the code catches errors.
+        makes_cycles: whether the code makes a class, or a function that calls itself. They refer to themselves.
     """
 
     names: frozenset[str]
@@ -69,6 +70,7 @@ class Facts(NamedTuple):
     asks: bool
     compares_identity: bool
     catches: bool
+    makes_cycles: bool
 
 
 @lru_cache(4096)
@@ -78,9 +80,11 @@ def facts_of(code: CodeType) -> Facts:
     The code of functions that are defined inside it is included.
 
     >>> facts_of((lambda x: x.append(1)).__code__)
-    Facts(names=frozenset({'append'}), writes=True, asks=False, compares_identity=False, catches=False)
+    Facts(names=frozenset({'append'}), writes=True, asks=False, compares_identity=False, catches=False, \
+makes_cycles=False)
     """
-    inner = [facts_of(part) for part in code.co_consts if issubclass(type(part), CodeType)]
+    parts = [part for part in code.co_consts if issubclass(type(part), CodeType)]
+    inner = [facts_of(part) for part in parts]
     names = frozenset(code.co_names).union(*[each.names for each in inner])
     if not NAMESPACES.isdisjoint(names):
         names = names.union([name for name in code.co_consts if type(name) is str and name.isidentifier()])
@@ -98,6 +102,7 @@ def facts_of(code: CodeType) -> Facts:
     asks |= any(hasattr(Value, name) is not hasattr(float, name) for name in texts)
     catches = instructions.count(PUSH_EXC_INFO) > instructions.count(WITH_EXCEPT_START)  # as in except, but not in with
     catches |= "suppress" in names
+    makes_class = dis.opmap["LOAD_BUILD_CLASS"] in opcodes
     compares = any(b == IS_OP and a != LOAD_CONST for a, b in pairwise(instructions)) if IS_OP in opcodes else False
     return Facts(
         names,
@@ -105,6 +110,9 @@ def facts_of(code: CodeType) -> Facts:
         asks or catches or any(each.asks for each in inner),
         compares or any(each.compares_identity for each in inner),
         catches or any(each.catches for each in inner),
+        makes_class
+        or any(part.co_name in code.co_cellvars for part in parts)
+        or any(each.makes_cycles for each in inner),
     )
 
 

@@ -99,6 +99,7 @@ class ReachableCode:
         self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
         self.catches = False
         self.has_iterators = self._asks = self._has_value_class = self._compares_identity = False
+        self._makes_cycles = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
         self._kinds: dict[type, list[Any]] = {}  # the classes whose methods have been looked at, and their slots
@@ -145,6 +146,11 @@ class ReachableCode:
         False
         """
         return self._compares_identity or not COMPARING.isdisjoint(self._names)
+
+    @property
+    def makes_cycles(self) -> bool:
+        """Whether the code may make leaves, and reference cycles that hold them."""
+        return self._has_value_class and (self._makes_cycles or self.writes or self.catches)
 
     @property
     def attributes(self) -> frozenset[str] | None:
@@ -278,11 +284,12 @@ class ReachableCode:
                         self._unread.append((name, READING_ALL, part))
 
     def _visit_function(self, f: FunctionType) -> None:
-        names, writes, asks, compares_identity, catches = facts_of(f.__code__)
+        names, writes, asks, compares_identity, catches, makes_cycles = facts_of(f.__code__)
         self.catches |= catches
         self.writes |= writes
         self._asks |= asks
         self._compares_identity |= compares_identity
+        self._makes_cycles |= makes_cycles
         self._has_value_class |= "Value" in names  # an attribute of a module
         self._names |= names
         self.asks_for_identity |= "id" in names
