@@ -189,6 +189,7 @@ of optimistic code, each with a test for nan of its own. Careful code also compu
 """
 
 from ..optim import optimizer as _optimizer
+from .data.captured import CapturedValue as _CapturedValue
 from .data.parameters import parameters_to_vector, vector_to_parameters
 from .derivatives import Structure
 from .function.guards import GuardError
@@ -211,3 +212,4 @@ __all__ = [
 ]
 
 _optimizer.machine_code = _SingleSteps()  # for steps that a loop of the user's own takes
+_optimizer.stand_in = _CapturedValue

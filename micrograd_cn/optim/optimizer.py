@@ -42,6 +42,8 @@ class MachineCode(Protocol):
 
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
 machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
+# The class of leaves by which compiled functions represent values that were computed before; the compiler sets it, too
+stand_in: type[Value] | None = None
 # The counts of steps after which an optimiser looks for mistakes; see `look_for_mistakes`.
 LOOKING_STEPS = {0, 1, 30, 1000, 30_000, 1_000_000}
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
@@ -57,7 +59,8 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s, for example because it is a model.
-        ValueError: there are no parameters, or one of them is a computed node, whose change would affect nothing.
+        ValueError: there are no parameters; or one of them is a computed node, whose change would affect nothing, or
+            represents one in a compiled function.
     """
     if isinstance(parameters, Value):
         raise TypeError(f"{name} takes a sequence of parameters; write [p] for one")
@@ -77,6 +80,11 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
     if {Value}.issuperset(map(type, found)) and not any(map(_op, found)):
         return found  # for speed
     for i, p in enumerate(found):
+        if stand_in and isinstance(p, stand_in):
+            raise ValueError(
+                f"{name}: parameters[{i}], {p!r}, represents a value that was computed before the compiled function "
+                "was called, and gets no gradient itself; compute this value in the function, or detach() it"
+            )
         if not isinstance(p, Value):
             text = "" if hasattr(p, "__iter__") or hasattr(p, "parameters") else f" {p!r}"
             raise TypeError(f"{name}: parameters[{i}] is {type(p).__name__}{text}, not a Value{_instead_of(p)}")

@@ -20,7 +20,13 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, functional, gradients
-from micrograd_cn.compiler import GuardError, Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import (
+    GuardError,
+    Mismatch,
+    compile,  # noqa: A004 -- the field's name
+    parameters_to_vector,
+    vector_to_parameters,
+)
 from micrograd_cn.compiler.data.captured import CapturedValue
 from micrograd_cn.optim import SGD
 
@@ -219,6 +225,18 @@ def test_fit_trains_nothing_that_has_its_part_there():
         f.program(1.0).fit([[1.0]], SGD([a]), 2)
     f.fit([(1.0,), (1.0,)], SGD([b], 0.25), 30)
     assert (round(b.data, 6), a.data, c.data) == (6.0, 2.0, 6.0)
+
+
+@pytest.mark.parametrize("take", [SGD, parameters_to_vector, functools.partial(vector_to_parameters, [1.0, 2.0])])
+def test_what_represents_a_value_that_was_computed_before_is_no_parameter_to_train(take):
+    """`backward` passes its gradient on, so steps would leave all parameters as they are."""
+    a, b = Value(2.0), Value(5.0)
+    c = a * 3.0
+    f = compile(lambda x: (c * x - b) ** 2)
+    f(1.0)
+    with pytest.raises(ValueError, match=r"parameters\[0\], Value\(data=6.0.*\), represents a value that was computed"):
+        take(sorted(f.parameters, key=lambda p: p is b))
+    assert SGD([b]).parameters == [b]
 
 
 def test_a_function_may_return_or_compare_what_was_computed_before():

@@ -289,7 +289,7 @@ class CompiledFunction:
 
         Their data are read at each call. Further programs, for arguments of another structure or for another branch,
         may bring further parameters. Leaves that the function makes anew in each call are left out, since nobody can
-        train them. A value that was computed before the call is represented by a leaf.
+        train them. A value that was computed before the call is represented by a leaf, which optimisers refuse.
 
         Raises:
             AttributeError: no program exists, since the function has not been called with any arguments yet.
