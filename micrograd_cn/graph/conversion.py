@@ -27,6 +27,7 @@ OTHER_NAMES = {
     "cbrt": "x ** (1 / 3), for x above 0",
     "radians": "x * (math.pi / 180)",
     "degrees": "x * (180 / math.pi)",
+    "gradient": "(x[2:] - x[:-2]) / 2, with x[1] - x[0] and x[-1] - x[-2] at the ends",
 }
 
 
@@ -37,7 +38,6 @@ RECORDED = {
     "int": "take(xs, x) for xs[int(x)]",
     "float": "x itself, since a Value needs no float()",
     "round": "micrograd_cn.floor(x + 0.5), which rounds halves up",
-    "gradient": "(x[2:] - x[:-2]) / 2, with x[1] - x[0] and x[-1] - x[-2] at the ends",
 }
 
 

@@ -149,6 +149,10 @@ def test_samples_in_several_arguments_and_other_things_than_optimizers_are_refus
             method(xs, xs)
     with pytest.raises(TypeError, match=r"for its columns, or \(\(X, Y\), ...\) for the values of two"):
         f.check(xs, xs)
+    fields = np.array([(1.0, 2.0)], dtype=[("a", float), ("b", float)])
+    with pytest.raises(TypeError, match=r"for an array x with fields write \(x\['a'\], x\['b'\]\)"):
+        f.forward(fields)
+    assert f.forward((fields["a"], fields["b"])) == [0.0]
     for given, write in ((SGD, "SGD"), (Adam, "Adam"), ("adam", "Adam"), (0.1, "SGD")):
         for rest in ({}, {"epochs": 2}):
             with pytest.raises(TypeError, match=rf"write fit\(samples, {write}\(model.parameters\(\), lr="):
@@ -188,3 +192,11 @@ def test_a_call_with_values_is_refused_and_the_advice_gives_the_right_derivative
         with pytest.raises(TypeError, match=r"write f\.__wrapped__\(x\) to differentiate through the call f\(x\)"):
             grad(lambda x, arguments=arguments: c(arguments(x)) * x)(3.0)
     assert grad(lambda x: c.__wrapped__([x, 2.0]) * x)(3.0) == 54.0
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: map(abs, [x, x]), lambda x: zip([x], [x], strict=True), lambda x: iter([x])]
+)
+def test_a_function_that_returns_an_iterator_is_told_to_return_a_list(function):
+    with pytest.raises(TypeError, match=r"is not a number: expected a real number, got .*; return list\(...\) of it"):
+        compile(function)(1.0)

@@ -34,6 +34,10 @@ def store(array):
     ("convert", "instead"),
     [
         (lambda x: float(x), "float() of a Value would lose its graph; write x.data for the number"),
+        (
+            lambda x: np.gradient([x, x]),
+            "np.gradient() of a Value would lose its graph; write (x[2:] - x[:-2]) / 2, with",
+        ),
         (lambda x: int(x), "int() of a Value would lose its graph; write x.data for the number"),
         (lambda x: round(x), "round() of a Value would lose its graph; write x.data for the number"),
         (

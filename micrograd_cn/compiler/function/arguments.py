@@ -189,6 +189,9 @@ class Arguments:
         except TypeError as error:
             if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters.values()):
                 raise TypeError(f"{error}{self._arguments_instead()}") from error
+            if fields := len(columns) == 1 and getattr(getattr(columns[0], "dtype", None), "names", None):
+                write = ", ".join([f"x[{field!r}]" for field in fields])
+                raise TypeError(f"{error}; for an array x with fields write ({write})") from error
             if len(columns) == 1:
                 raise TypeError(
                     f"{error}; an array has the values of one argument, so write (x[:, 0], x[:, 1]) for its columns, "

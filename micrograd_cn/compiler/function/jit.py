@@ -335,7 +335,12 @@ class CompiledFunction:
         if instance is None or bind is None:
             return self
         held = getattr(instance, "__dict__", None)
-        if not isinstance(held, dict):  # a class has a __dict__ that cannot be changed
+        if isinstance(instance, type):
+            raise TypeError(
+                f"{self._name} is a classmethod, and a class keeps no program; leave out @compile, and write "
+                f"compile({instance.__name__}.{self._name.rpartition('.')[2]}) after the class"
+            )
+        if not isinstance(held, dict):
             raise TypeError(
                 f"{self._name} is a method of a {type(instance).__name__}, which has no __dict__ for its program; "
                 "compile a function of the instance's values"

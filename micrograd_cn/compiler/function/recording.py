@@ -522,6 +522,8 @@ def _output(name: str, path: str, x: Any) -> Value:
         return x if isinstance(x, Value) else constant(number(x))
     except TypeError as error:
         instead = "; or leave it out, and return numbers alone" if path and (x is None or isinstance(x, str)) else ""
+        if isinstance(x, Iterator):  # a generator, or what map and zip return
+            instead = "; return list(...) of it"
         raise TypeError(
             f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}{instead}"
         ) from None
