@@ -108,6 +108,20 @@ def test_values_that_are_the_same_share_a_program(one, other):
     assert told_apart(one, other) == 1
 
 
+@pytest.mark.parametrize("base", [float, complex, int, str, bytes, tuple, frozenset, Pair])
+@pytest.mark.parametrize("wrap", [lambda k: k, lambda k: (k, 1.0)])
+def test_an_attribute_of_a_number_a_text_or_a_tuple_of_a_users_class_is_a_part_of_the_static_value(base, wrap):
+    kind = type("Quantity", (base,), {"__module__": __name__})
+    meters, kilometers, other = [
+        kind(*((1, 2) if base is Pair else (b"1",) if base is bytes else ("1",))) for _ in "abc"
+    ]
+    meters.unit, kilometers.unit, other.unit = 1.0, 1000.0, 1.0
+    f = compile(lambda x, k: x * (k.unit if isinstance(k, kind) else k[0].unit), static=["k"])
+    assert [f(2.0, wrap(k)) for k in (meters, kilometers, other)] == [2.0, 2000.0, 2.0]
+    meters.unit = 5.0
+    assert f(2.0, wrap(meters)) == 10.0
+
+
 @pytest.mark.parametrize(
     ("held", "changed"),
     [

@@ -26,6 +26,7 @@ READ_IN_CLOSURES = (float, complex, tuple, list, dict, set, frozenset, deque, Fu
 FIXED = (*DESCRIPTORS, ModuleType, Enum)  # attributes of classes that do not change
 # For a class, its bases, those of them that are the user's, their attributes and the key for these
 _class_identities: dict[type, tuple[tuple[type, ...], list[type], list[Any], Any]] = {}
+BUILT_IN = {tuple, list, dict, set, frozenset, deque}  # collections without attributes of the user's
 NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # two values of one of these types are the same if they are equal
 
 
@@ -151,20 +152,29 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     kind = type(x)
     if kind in NAMED_BY_VALUE:
         return kind, x
-    if isinstance(x, (float, complex)):
+    if kind is float:
         return kind, repr(x)
+    if isinstance(x, (float, complex)):
+        base: Any = float if isinstance(x, float) else complex
+        return kind, base.__repr__(x), *_own_identity(x, (*around, x), visited)
     if any(x is other for other in around) or (around and getattr(x, "size", 0) > MAX_STATIC_ITEMS):
         return kind, id(x)
     if around and isinstance(x, (set, dict, list, deque, array)) and len(x) > MAX_STATIC_ITEMS:
         return kind, id(x), len(x)
     around = (*around, x)
     if isinstance(x, (frozenset, set)):
-        return kind, frozenset([_part_identity(item, around, visited) for item in x])
+        items = frozenset([_part_identity(item, around, visited) for item in x])
+        return (kind, items) if kind in BUILT_IN else (kind, items, *_own_identity(x, around, visited))
     if isinstance(x, dict):
         pairs = [[_part_identity(part, around, visited) for part in pair] for pair in x.items()]
-        return kind, tuple(map(tuple, pairs))
+        return (
+            (kind, tuple(map(tuple, pairs)))
+            if kind in BUILT_IN
+            else (kind, tuple(map(tuple, pairs)), *_own_identity(x, around, visited))
+        )
     if isinstance(x, (tuple, list, deque)):
-        return kind, tuple([_part_identity(item, around, visited) for item in x])
+        parts = tuple([_part_identity(item, around, visited) for item in x])
+        return (kind, parts) if kind in BUILT_IN else (kind, parts, *_own_identity(x, around, visited))
     if isinstance(x, Value):
         return kind, x
     if isinstance(x, FunctionType):
@@ -201,6 +211,15 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
         return kind, same, repr(x), _class_identity(kind, around, visited)
     held = [(name, _part_identity(part, around, visited)) for name, part in state.items()]
     return kind, same, tuple(held), _class_identity(kind, around, visited)
+
+
+def _own_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> tuple[Any, ...]:
+    """Return keys for the attributes and the class of a number or a collection `x`, if its class is a user's."""
+    kind = type(x)
+    if (kind.__base__ is tuple and hasattr(kind, "_fields")) or not is_users_module(kind.__module__):
+        return ()  # a namedtuple has no attributes but its fields
+    held = [(name, _part_identity(part, around, visited)) for name, part in attributes_of(x)]
+    return tuple(held), _class_identity(kind, around, visited)
 
 
 def _module_identity(x: Module, around: tuple[Any, ...], visited: _Visited) -> Any:
