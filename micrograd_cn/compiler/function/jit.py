@@ -17,6 +17,7 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isnan
+from time import perf_counter
 from types import FunctionType
 from typing import Any, Never, TypeVar, overload
 
@@ -407,7 +408,7 @@ class CompiledFunction:
         """
         if is_inlining():
             return self._f(*args, **kwargs)
-        moved = self._stale.has_moved()
+        moved = perf_counter() >= self._stale.due and self._stale.has_moved()
         if args and not kwargs and not moved and not (type(args[0]) in NO_ARRAYS and type(args[-1]) in NO_ARRAYS):
             found = self._arrays.runner("call", args)
             if found:

@@ -113,6 +113,7 @@ class Recorder:
         around = Surroundings(roots) if code.writes or twice else None
         before, held = (around.state(), {*around.leaves}) if around else ([], None)
         made = self.record(bucket, row)
+        made.code = code
         again = functools.partial(self._difference_if_again, made, bucket, row, roots, held)
         is_twice = around is not None and (twice or around.has_changed(before))
         if is_twice:
@@ -216,6 +217,7 @@ class Recording:
             function.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
+        code: the code that the function may run; None if it is not known.
 
     >>> from micrograd_cn.compiler import compile
     >>> [product] = compile(lambda x, y: x * y).recording_of(2.0, 3.0).program.outputs
@@ -225,6 +227,7 @@ class Recording:
 
     program: Program
     guards: CompiledGuards
+    code: ReachableCode | None = None
 
     def __init__(
         self,

@@ -45,26 +45,27 @@ class StaleCheck:
         store: the recordings of the function.
         made_inside: the leaves that the function makes anew in each call, as far as comparisons of recordings have
             shown.
+        due: the time, by `perf_counter`, from which on `has_moved` looks at what the function can read.
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, store: RecordingStore) -> None:
         self._function, self.name = arguments.function, arguments.name
         self._recorder, self.store = recorder, store
         self.made_inside, self._moved = set[Value](), False
-        self._due, self._checks = 0.0, 0  # the time, by `perf_counter`, of the next check, and how many there were
+        self.due, self._checks = 0.0, 0
         # What the function can read, the programs whose recordings have been compared since this is known, and those
         # that were compared or made since then
         self._compared: tuple[Snapshot, frozenset[Program], frozenset[Program]] | None = None
         self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
-    def note(self, program: Program) -> None:
-        """Note that a new program is what the function is recorded as now, with all that the function can read now."""
-        compared = self._compared
+    def note(self, made: Recording) -> None:
+        """Note that the function is recorded as `made` now, with all that it can read now."""
+        compared, code, made.code = self._compared, made.code, None
         if compared is None:
-            self._compared = self._snapshot([program]), frozenset(), frozenset([program])
+            self._compared = self._snapshot([made.program], code), frozenset(), frozenset([made.program])
         elif not compared[0].is_outdated():
-            self._compared = *compared[:2], compared[2] | {program}
+            self._compared = *compared[:2], compared[2] | {made.program}
 
     def has_moved(self) -> bool:
         """Return whether something that the function can read has changed since its recordings were made or compared.
@@ -74,7 +75,7 @@ class StaleCheck:
         the time with this.
         """
         start = perf_counter()
-        if start < self._due:
+        if start < self.due:
             return False
         if (compared := self._compared) and compared[0].complete:
             self._moved = compared[0].is_outdated() or len(compared[2]) < len(self.store.programs)
@@ -100,16 +101,18 @@ class StaleCheck:
         self._checks += 1
         if self._checks >= FIRST_CHECKS and not self._moved:
             now = perf_counter()
-            self._due = now + TIMES_AS_LONG * (now - start)
+            self.due = now + TIMES_AS_LONG * (now - start)
 
-    def _snapshot(self, programs: Iterable[Program]) -> Snapshot:
+    def _snapshot(self, programs: Iterable[Program], code: ReachableCode | None = None) -> Snapshot:
         """Return a snapshot of all that the function can read. The programs are those of its recordings.
+
+        `code` is the code that the function may run, if it is known already.
 
         The snapshot is complete even if a collection has many items, unless it takes longer to compare them than to
         record the programs again.
         """
         roots = self._roots()
-        code = ReachableCode(roots)
+        code = code or ReachableCode(roots)
         graphs = [program.compiled.graph for program in programs]
         operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
         return Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)

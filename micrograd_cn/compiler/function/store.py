@@ -71,11 +71,11 @@ class RecordingStore:
         parameters: the leaves that require a gradient in these programs, apart from the arguments. The list is replaced
             when a recording brings further parameters.
         layouts: the layout of these parameters that `fit` has used last; see `training.state.parameter_layout`.
-        when_published: a weak reference to a method, which is called with each program that is made; None if there is
-            none.
+        when_published: a weak reference to a method, which is called with each recording that is added; None if there
+            is none.
     """
 
-    when_published: weakref.WeakMethod[Callable[[Program], None]] | None = None
+    when_published: weakref.WeakMethod[Callable[[Recording], None]] | None = None
 
     def __init__(self, arguments: Arguments, recorder: Recorder, branches: bool) -> None:
         self._arguments, self._recorder, self.branches = arguments, recorder, branches
@@ -200,7 +200,7 @@ class RecordingStore:
                     continue
                 at_once(map(operator.call, publish))
             if self.when_published and (method := self.when_published()):
-                method(made.program)
+                method(made)
             return True
         return False
 

@@ -7,7 +7,7 @@ import os
 import sys
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -303,7 +303,12 @@ class Surroundings:
                 self._variables.append((kind, name))
                 self._add([part])
 
-    def _add(self, items: Iterable[Any]) -> None:
+    def _add(self, items: Collection[Any]) -> None:
+        if len(items) > 1 and {*map(type, items)} == {Value} and not self._of_values:  # a shortcut, for speed
+            leaves = [x for x in items if x.op is None]
+            self.leaves += leaves
+            self.has_computed |= len(leaves) < len(items)
+            return
         for x in items:
             kind = type(x)
             if kind in EXACTLY_PLAIN:
