@@ -706,16 +706,30 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     expect_backward(optimizer)
 
 
+ADDED = (
+    "; make the optimizer anew after a parameter or a layer was added, or write Value(x, requires_grad=False) for a "
+    "constant"
+)
 # For each optimiser, the models whose parameters it got when it was made, each with the list of these parameters
 _models: WeakKeyDictionary[Optimizer, list[tuple[weakref.ref[Model], list[Value]]]] = WeakKeyDictionary()
 
 
-def warn_of_replaced(optimizer: Optimizer) -> None:
-    """Warn if a model no longer has a leaf that `optimizer` got, but has another leaf that is in no optimiser."""
+def warn_of_replaced(optimizer: Optimizer, read: Iterable[Value] = ()) -> None:
+    """Warn if a model no longer has a leaf that `optimizer` got, but has another leaf that is in no optimiser.
+
+    Also warn if a model has got a further leaf that is in no optimiser, and in `read`, the leaves that `fit` reads.
+    """
     for reference, before in _models.get(optimizer, ()):
         model = reference()
         now = before if model is None else model.parameters()
-        if now == before or model is None or {*before} <= {*now}:
+        if now == before or model is None:
+            continue
+        if {*before} <= {*now}:
+            added = {*now}.difference(before).intersection(read)
+            found = _without_optimizer(model) if added else []
+            path = next((path for path, p in found if p in added and not is_input(p)), None)
+            if path is not None:
+                _warn_of_added(f"{type(model).__name__}.{path}", optimizer, ADDED)
             continue
         path = next((path for path, p in _without_optimizer(model) if not is_input(p)), None)
         if path is not None:
@@ -751,8 +765,7 @@ def warn_of_added(optimizer: Optimizer) -> None:
                 _warn_of_added(
                     f"{type(model).__name__}.{path}",
                     optimizer,
-                    "; make the optimizer anew after a parameter or a layer was added, or write "
-                    "Value(x, requires_grad=False) for a constant",
+                    ADDED,
                 )
                 return
             added[p] = p._grad, p._data

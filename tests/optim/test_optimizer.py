@@ -688,6 +688,28 @@ def test_a_parameter_that_comes_later_and_that_nothing_trains_is_warned_of_once(
     assert other is None or len(other.parameters) == 2
 
 
+def test_fit_warns_of_a_parameter_that_has_come_since_the_optimiser_was_made():
+    model = Pair()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    model.head.append(Value(2.0))
+
+    def fit():
+        loss = compiler.compile(lambda x: (sum(model.head) * x - 3.0) ** 2)
+        loss.fit([(1.0,), (2.0,)], optimizer, epochs=1)
+
+    with pytest.warns(
+        UserWarning, match=r"Pair\.head\.\d has come into the model since SGD was made, .*; make the opt"
+    ):
+        fit()
+    added = model.head[-1]
+    added.requires_grad = False
+    fit()
+    added.requires_grad = True
+    other = SGD([added])
+    fit()
+    assert other.steps == 0
+
+
 def test_a_model_may_grow_shrink_and_be_trained_by_several_optimisers():
     model = Pair()
     optimizer = SGD(model.parameters())

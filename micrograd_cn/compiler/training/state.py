@@ -492,14 +492,14 @@ class TrainingState:
             self._clipped.extend([place for place in trained if place < count])
 
     def check_parameters(self) -> None:
-        """Raise ValueError if the optimiser has no parameter of the programs, and warn if a model has replaced some."""
+        """Raise ValueError if the optimiser has no parameter of the programs, and warn of new ones in a model."""
         if self._layout.trains_none_read:
             raise ValueError(
                 f"fit(): the optimizer has none of the program's {len(self.parameters)} parameters, so it would train "
                 "nothing; if the parameters were made anew since, make the optimizer anew and compile anew"
             )
         if not self._layout.trains_all_read:
-            warn_of_replaced(self.optimizer)
+            warn_of_replaced(self.optimizer, self.parameters)
 
     def check_errors(self) -> None:
         """Raise ArithmeticError if an operator in the update of a user's optimiser would have raised one in Python."""
