@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,8 +37,14 @@ def test_plain():
 """
 
 
+# Hypothesis reads the package for constants to draw, which takes longer than these tests, and keeps them here.
+CONSTANTS = Path(__file__).parents[2] / ".hypothesis/constants"
+
+
 def run(folder, *options):
     (folder / "test_it.py").write_text(TESTS)
+    (folder / ".hypothesis").mkdir()
+    (folder / ".hypothesis/constants").symlink_to(CONSTANTS)
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     plugins = ["-p", "micrograd_cn.testing.pytest_plugin", "-p", "xdist"]
     command = [sys.executable, "-m", "pytest", "-q", *plugins, "-o", "addopts=", "-p", "no:cacheprovider", *options]
