@@ -3,13 +3,21 @@
 import contextlib
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
-from hypothesis import HealthCheck, Phase, settings
 
-from micrograd_cn import OPS
+# pytest 9.2 also rewrites the assertions of a package that is installed from a clone and has a plugin. Here that is the
+# package under test: its 290 files took four seconds to rewrite, and none of its assertions is a test's. This comes
+# before the import of Hypothesis, which imports the package.
+for finder in sys.meta_path:
+    getattr(finder, "_must_rewrite", set()).discard("micrograd_cn")
+
+from hypothesis import HealthCheck, Phase, settings  # noqa: E402
+
+from micrograd_cn import OPS  # noqa: E402
 
 TESTS = Path(__file__).parent
 
