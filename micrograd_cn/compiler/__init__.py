@@ -62,8 +62,8 @@ the multiplication.
                              another `Executable`. Now `NativeCode` writes a function for this program alone
                              (`write_part`), again with `fmul`, and has it compiled by `Machine.compile`.
 
-A second call finds the recording, checks its guards, and calls `program.row`, a `FlatRunner` (`runtime.prepared`). The
-runner takes a prepared call that no other thread uses, or makes one: an object that has memory of its own, and that
+A second call finds the recording, checks its guards, and calls `program.row`, a `PreparedRunner` (`runtime.prepared`).
+The runner takes a prepared call that no other thread uses, or makes one: an object that has memory of its own, and that
 calls a driver. The first such call of a process compiles this driver, which all programs share. The runner copies the
 numbers of the arguments into the memory, and calls the object. It also measures some calls, and asks `select_tier`.
 

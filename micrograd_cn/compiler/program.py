@@ -42,7 +42,7 @@ from .instructions.graph import DETACH
 from .llvm.machine import Memory
 from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph
-from .runtime.prepared import FlatRunner, PreparedCall, prepare_or_count
+from .runtime.prepared import PreparedCall, PreparedRunner, prepare_or_count
 from .threads.collector import without_collector
 from .threads.tasks import check_threads
 from .training.epochs import (
@@ -260,9 +260,9 @@ class Program:
         self.compiled = compiled or CompiledGraph(self.outputs, self.inputs, list(parameters))
         self._trainable: Value | None = None  # see `has_trainable`
         self.parameters = self.compiled.graph.parameters
-        self.row = FlatRunner(self.compiled)
-        # From the count of rows to the `FlatRunner` that computes them, or to the count of calls before there is one
-        self._runners: dict[int, FlatRunner | int] = {}
+        self.row = PreparedRunner(self.compiled)
+        # From the count of rows to what computes them, or to the count of calls before there is a `PreparedRunner`
+        self._runners: dict[int, PreparedRunner | int] = {}
         self._derivatives: dict[Any, CompiledDerivative] = {}
         self.siblings: Callable[[], Sequence[Program] | None] = tuple
         self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
@@ -346,17 +346,17 @@ class Program:
         self.compiled.write_outputs(data, row_numbers(n), threads, to)
         return found
 
-    def _runner(self, n: int) -> FlatRunner | None:
-        """Return the `FlatRunner` that computes n rows, with memory that is kept from call to call.
+    def _runner(self, n: int) -> PreparedRunner | None:
+        """Return the `PreparedRunner` that computes n rows, with memory that is kept from call to call.
 
         Return None if there are many rows, or if there were only few calls with n rows.
         """
         found = self._runners.get(n, 0)
-        if isinstance(found, FlatRunner):
+        if isinstance(found, PreparedRunner):
             return found
         if not 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS:
             return None
-        made = prepare_or_count(self._runners, n, found, MAX_COUNTS, lambda: FlatRunner(self.compiled, n=n))
+        made = prepare_or_count(self._runners, n, found, MAX_COUNTS, lambda: PreparedRunner(self.compiled, n=n))
         return None if isinstance(made, int) else made
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:

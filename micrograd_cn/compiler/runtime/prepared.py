@@ -117,6 +117,15 @@ class PreparedRunner:
         compiled: the compiled graph that computes the rows.
         kind: "forward" to compute the outputs of every row, "gradient" to compute the mean output and its gradient.
         n: how many rows are computed at a time.
+
+    >>> from micrograd_cn import Value
+    >>> x, w = Value(2), Value(3)
+    >>> call = PreparedRunner(CompiledGraph([w * x, -x], [x]))
+    >>> call(array("d", [2])).tolist()
+    [6.0, -2.0]
+    >>> w.data = 5
+    >>> call(array("d", [2])).tolist()
+    [10.0, -2.0]
     """
 
     def __init__(self, compiled: CompiledGraph, kind: str = "forward", n: int = 1) -> None:
@@ -124,6 +133,24 @@ class PreparedRunner:
         self._unused: list[PreparedRows] = []
         self._executable: Executable | None = None
         self._calls, self._next_check = 0, 1
+
+    def __call__(self, numbers: Numbers) -> array[float]:
+        """Return the outputs of the rows whose numbers are in `numbers`, if `kind` is "forward"."""
+        try:  # `acquire`, `run` and `release`, inlined: these calls would take a tenth of the time
+            row = self._unused.pop()
+        except IndexError:
+            row = self.acquire()
+        row.numbers[:] = numbers  # type: ignore[assignment]  # no `Columns`: they have more rows and numbers
+        row.renew()
+        self._calls += 1
+        if self._calls < self._next_check:
+            row.run()
+        else:
+            self._run_and_check_tier(row)
+        out = row.out[:]
+        if row.executable is self._executable:
+            self._unused.append(row)
+        return out
 
     def acquire(self) -> PreparedRows:
         """Return rows that no other thread uses until they are passed to `release`."""
@@ -170,35 +197,3 @@ class PreparedRunner:
         if best is not self._executable:
             self._executable = best
             self._unused.clear()
-
-
-class FlatRunner(PreparedRunner):
-    """A function that takes the numbers of n rows, by default of one row, in a flat array, and returns their outputs.
-
-    >>> from micrograd_cn import Value
-    >>> x, w = Value(2), Value(3)
-    >>> call = FlatRunner(CompiledGraph([w * x, -x], [x]))
-    >>> call(array("d", [2])).tolist()
-    [6.0, -2.0]
-    >>> w.data = 5
-    >>> call(array("d", [2])).tolist()
-    [10.0, -2.0]
-    """
-
-    def __call__(self, numbers: Numbers) -> array[float]:
-        """Return the outputs of the rows whose numbers are in `numbers`, one row after the other."""
-        try:  # `acquire`, `run` and `release`, inlined: these calls would take a tenth of the time
-            row = self._unused.pop()
-        except IndexError:
-            row = self.acquire()
-        row.numbers[:] = numbers  # type: ignore[assignment]  # no `Columns`: they have more rows and numbers
-        row.renew()
-        self._calls += 1
-        if self._calls < self._next_check:
-            row.run()
-        else:
-            self._run_and_check_tier(row)
-        out = row.out[:]
-        if row.executable is self._executable:
-            self._unused.append(row)
-        return out
