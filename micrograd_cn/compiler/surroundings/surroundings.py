@@ -7,7 +7,7 @@ import os
 import sys
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -60,6 +60,7 @@ MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a f
 # Attributes of functions and classes, and of a `Value`, that are compared if the code has their names
 NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
+COMPILER = f"{PACKAGE_NAME}.compiler."  # the modules of the compiler
 FACTORY: Any = defaultdict.__dict__["default_factory"]
 
 
@@ -267,6 +268,8 @@ class Surroundings:
             self._own.add(id(held))
         if own and ("_f" in held or "compiled" in held):  # whose programs are not what the function reads
             self._visit_names(held, names_in_compiled(held))
+        elif own and module.startswith(COMPILER) and not issubclass(type(x), COLLECTIONS):
+            return  # machine code and its memory, as an optimiser refers to them
         elif self._attributes is None:
             self._visit_items(held)
         elif issubclass(type(x), FunctionType) or type(x) is SimpleNamespace or reads_by_names(type(x)):
@@ -303,12 +306,7 @@ class Surroundings:
                 self._variables.append((kind, name))
                 self._add([part])
 
-    def _add(self, items: Collection[Any]) -> None:
-        if len(items) > 1 and {*map(type, items)} == {Value} and not self._of_values:  # a shortcut, for speed
-            leaves = [x for x in items if x.op is None]
-            self.leaves += leaves
-            self.has_computed |= len(leaves) < len(items)
-            return
+    def _add(self, items: Iterable[Any]) -> None:
         for x in items:
             kind = type(x)
             if kind in EXACTLY_PLAIN:
@@ -331,7 +329,13 @@ class Surroundings:
             return
         if not issubclass(type(x), tuple):
             self._collections.append(x)
-        self._add(values_of(x))
+        items = values_of(x)
+        if type(items) is list and {*map(type, items)} == {Value} and not self._of_values:  # a shortcut, for speed
+            leaves = [y for y in items if y.op is None]
+            self.leaves += leaves
+            self.has_computed |= len(leaves) < len(items)
+        else:
+            self._add(items)
 
     def _visit_variables_of(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
