@@ -1753,9 +1753,25 @@ def by_place(made):
             return found
 
 
+def of_a_thread(kind):
+    def make():
+        made = kind()
+        made.factor = 2.0
+        return (lambda: made.factor), lambda: setattr(made, "factor", 3.0)
+
+    return make
+
+
+def flat():
+    made = np.array([2.0])
+    items = made.flat
+    return (lambda: items[0]), lambda: made.fill(3.0)
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        *(of_a_thread(threading.local), of_a_thread(type("Local", (threading.local,), {})), flat),
         *(variable, reference, memory, missing_attribute, module(imported), module(operator.attrgetter("factor"))),
         *(of_compiled_function, of_a_base_class, layers_of_a_base_class),
         *(in_a_class_pattern(by_name), in_a_class_pattern(by_place)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 import weakref
 from abc import ABC
 from array import array
@@ -226,11 +227,17 @@ def has_other_keys(x: dict[Any, Any]) -> bool:
 
 
 def attributes_of(x: Any) -> Any:
-    """Return the `__dict__` of an object; None if it has none. No method `__getattr__` of the object is called."""
+    """Return the `__dict__` of an object; None if it has none. No method `__getattr__` of the object is called.
+
+    The `__dict__` of a `threading.local` is that of this thread.
+    """
     try:
-        return object.__getattribute__(x, "__dict__")
+        held = object.__getattribute__(x, "__dict__")
     except AttributeError:
-        return None
+        held = None
+    if issubclass(type(x), threading.local):
+        held = threading.local.__getattribute__(x, "__dict__")
+    return held
 
 
 def slots_of(kind: type) -> list[Any]:

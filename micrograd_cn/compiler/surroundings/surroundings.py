@@ -195,6 +195,8 @@ class Surroundings:
         elif not issubclass(kind, ModuleType):
             if hasattr(kind, "__next__") and not issubclass(kind, IOBase):  # a log file is written, not read
                 self.iterators.append(x)
+                if kind.__name__ == "flatiter" and kind.__module__ == "numpy":  # a.flat of an array a
+                    self._add([x.base])
             else:
                 self._other_kinds.add(kind)
             self._visit_object(x)
