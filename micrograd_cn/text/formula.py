@@ -194,9 +194,9 @@ def _noted(x: T) -> T:
     raising = _raising.get()
     if raising is None or not isinstance(x, Term) or x.op is None or x.op.name not in RAISED:
         return x
-    errors, divisor = RAISED[x.op.name], x.operands[1]
-    if OverflowError not in errors and isinstance(divisor, float) and divisor:
-        return x
+    errors, right = RAISED[x.op.name], x.operands[1]
+    if isinstance(right, float) and (0.0 <= right <= 1.0 if OverflowError in errors else right):
+        return x  # such as x / 2 and x ** 0.5
     for error in errors:
         if place := catching_place(sys._getframe(2), error):
             raise remembered(
