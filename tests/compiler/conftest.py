@@ -1,5 +1,7 @@
 """Fixtures: `code` repeats a test for each kind of code, `sorts` counts sorted rows, and `processor` is another one."""
 
+import hashlib
+import itertools
 import math
 import os
 
@@ -7,11 +9,15 @@ import llvmlite.binding as llvm
 import pytest
 
 from micrograd_cn.compiler.function.guards import CompiledGuards
+from micrograd_cn.compiler.llvm.machine import Machine
 
 from .common import KINDS, code_of, settings
 
 # test_machine.py starts pytest with this variable. It holds the features of a processor that has fewer than this one.
 FEATURES = "MICROGRAD_CN_TEST_FEATURES"
+# Signals come, or other threads go on, while LLVM compiles in the tests of these files.
+DISTURBED = ("test_background", "test_interrupts", "test_threads")
+MOST_KEPT = 1_000  # pieces of machine code of each file of tests; slow tests compile far more
 
 
 @pytest.fixture(params=KINDS)
@@ -43,6 +49,40 @@ def compile_at_once():
     are frozen for the garbage collector: all tests are (see tests/conftest.py), and counting them takes long.
     """
     with settings({"threads.background.IN_BACKGROUND": False, "threads.collector.MANY_OBJECTS": math.inf}):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def generated_once(request, processor, tmp_path_factory):
+    """Let LLVM generate machine code once for all processes of a run: a third of the texts are repetitions.
+
+    LLVM still parses and verifies each text. It generates the same code for the same text, level and processor.
+    """
+    if request.module.__name__.endswith(DISTURBED):
+        yield
+        return
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "machine_code"
+    folder.mkdir(exist_ok=True)
+    make, kept = Machine.engine, itertools.count()
+
+    def engine(self, module, level):
+        made = make(self, module, level)
+        asked = repr((str(module), level, self.name, self.triple, self.features))
+        path = folder / hashlib.sha256(asked.encode()).hexdigest()
+
+        def keep(_, code):
+            if next(kept) >= MOST_KEPT:
+                return
+            written = path.with_name(f"{path.name}.{os.getpid()}")
+            written.write_bytes(code)
+            written.replace(path)  # at once, for other processes
+
+        made.set_object_cache(keep, lambda _: path.read_bytes() if path.exists() else None)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "engine", engine)
         yield
 
 
