@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
+from micrograd_cn.testing.numeric.thresholds import CALLS_AFTER_WRONG, MAX_CALLS
 
 np = pytest.importorskip("numpy")
 PATH = Path(__file__).parents[2] / "demos/benchmarks/backward_passes.py"
-CALLS = 310
 
 
 def loaded():
@@ -50,7 +50,7 @@ def test_what_is_right_passes_in_few_calls_and_every_mistake_is_found(case, kind
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PartlyCompared)
         gradcheck(counted, *arguments(case, kind), vjp=vjp)
-        assert counted.calls <= CALLS
+        assert counted.calls <= MAX_CALLS
         for mistake in case.mistakes:
             with pytest.raises(GradientMismatch):
                 gradcheck(f, *arguments(case, kind), vjp=corpus.in_numpy(case.planted(mistake))[1])
@@ -93,4 +93,5 @@ def test_of_what_saturates_no_more_is_asked(name, kind):
                 raise
             except ValueError:  # nothing can be told
                 pass
-        assert counted.calls <= CALLS, shape
+        # where rounding hides all, one comparison may look wrong
+        assert counted.calls <= MAX_CALLS + CALLS_AFTER_WRONG, shape

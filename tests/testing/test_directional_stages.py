@@ -172,6 +172,11 @@ def growing_teeth(x):
     return np.fmod(x, np.float32(3)) + x
 
 
+def cosine_distance(x):
+    """Return 1 less the cosine of x and 1e-10, as PyTorch computes it; in float32, that is 1 for every x."""
+    return np.float32(1) - np.float32(1e-10) * x / np.sqrt(np.float32(1e-12) + x * x)
+
+
 ERF = np.vectorize(math.erf)
 ON_A_STAIRCASE = Along(lambda x: 1 - np.cos(x), np.sin, np.float32([3e-6]))
 REVISIONS = {  # for each revision, a comparison, how large others are, and the verdicts with it and without it
@@ -193,6 +198,7 @@ EXCUSES = {  # for each excuse, a comparison that it takes back
     "treads_of_a_factor": Along(lambda x: by_tanh(x, True)[0], lambda x: by_tanh(x, True)[1], [-7.3]),
     "tied_kink": Along(lambda x: np.sort(x) @ [1.0, 2.0], lambda x: np.array([2.0, 2.0]), [0.3, 0.3]),
     "features_as_narrow_as_finest_steps": Along(with_poles, its_poles, np.float32([-1100.0164]), [600.0]),
+    "hidden_feature": Along(cosine_distance, lambda x: -1e-22 / np.sqrt(1e-12 + x * x) ** 3, np.zeros(3, "f")),
     "rounding_in_half_precision": ROUNDED_ONE_WAY,
 }
 SORTED = EXCUSES["tied_kink"]

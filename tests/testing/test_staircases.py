@@ -309,6 +309,8 @@ TEETH = {  # periodic functions, and their slopes
     "x % 7": (lambda x: x % 7, np.ones_like),
     "triangles": (lambda x: np.abs(x - 2 * np.floor(x / 2) - 1), lambda x: np.sign(x - 2 * np.floor(x / 2) - 1)),
     "x + floor(x)": (lambda x: x + np.floor(x), np.ones_like),
+    "x * (x - floor(x))": (lambda x: x * (x - np.floor(x)), lambda x: 2 * x - np.floor(x)),
+    "x * floor(x)": (lambda x: x * np.floor(x), np.floor),
 }
 FLOAT32 = [np.float32(x) for x in ([14554.426], [145544.25], [1455442.6], [14554426.0], [6e7, -3e8])]
 
@@ -323,8 +325,21 @@ def test_teeth_that_are_narrower_than_the_steps_hide_no_mistake_and_make_no_deri
             passes(f, x, vjp=lambda x, u, k=factor: (k * u * slope(x)).astype(x.dtype))
 
 
-@pytest.mark.parametrize("x", [*FLOAT32[:3], np.array([14554.426]), np.array([1.4554426e9])])
-@pytest.mark.parametrize("f", [np.floor, lambda x: np.round(2 * x) / 2, lambda x: x // 3 * 3])
+def quantised(x):
+    return np.round(16 * x) / 16
+
+
+QUANTISED = [(quantised, x) for x in (np.float32([1511.82]), np.float32([2e5, 3.0]), np.array([2e5, 3.0]))]
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        *[(f, x) for f in (np.floor, lambda x: np.round(2 * x) / 2, lambda x: x // 3 * 3) for x in FLOAT32[:3]],
+        *[(f, np.array([x])) for f in (np.floor, lambda x: np.round(2 * x) / 2) for x in (14554.426, 1.4554426e9)],
+        *QUANTISED,
+    ],
+)
 def test_a_straight_through_gradient_agrees_with_its_surrogate_alone(f, x):
     passes(f, x, vjp=lambda x, u: u, like=lambda x: 1 * x)
     with pytest.raises((GradientMismatch, TooNoisy, PartlyCompared)):

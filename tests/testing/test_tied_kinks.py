@@ -221,3 +221,20 @@ def test_medians_of_numbers_of_which_three_are_0_are_not_called_wrong():
         warnings.simplefilter("ignore", PartlyCompared)
         for seed in range(20):
             gradcheck(lambda x: np.sort(x, 1)[:, 2], x, vjp=vjp, seed=seed)
+
+
+@pytest.mark.parametrize(("seed", "last"), [(0, True), (1, False), (1, True)])
+def test_a_right_sort_is_not_called_wrong_among_the_smallest_numbers_of_a_type(seed, last):
+    """There are 16 such numbers up to 1e-6 in float16, so the usual steps move no element, or move it past others."""
+
+    def vjp(x, u):
+        order = np.argsort(x[:, ::-1], 1, kind="stable")
+        places = x.shape[1] - 1 - order if last else np.argsort(x, 1, kind="stable")
+        found = np.zeros_like(x)
+        np.put_along_axis(found, places, u, 1)
+        return found
+
+    x = np.float16([[-7.7e-7, -1e-6, 1e-6, 0.0], [-1e-6, 0.0, 0.0, 0.0], [0.0, 0.0, -0.0, -9.5e-7]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(lambda x: np.sort(x, 1), x, vjp=vjp, seed=seed)

@@ -602,8 +602,9 @@ class SampledCheck:
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
             if not (comparison.agrees and found[0].agrees is None):
                 comparison, phi = found
-        if mask is None and typical_slope:
-            self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / typical_slope)
+        if mask is None and typical_slope and g is not None:
+            slope = norm(g, phi.v) / math.fabs(phi.divisor)  # other steps than those of v may have been taken
+            self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / slope)
         return comparison, phi
 
     def _compare_nearby(

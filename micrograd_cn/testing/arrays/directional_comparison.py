@@ -18,6 +18,7 @@ import numpy as np
 
 from ..numeric.call_budget import OutOfCalls
 from ..numeric.compare import Comparison
+from ..numeric.numerical import agree
 from ..numeric.thresholds import (
     CLEAR_MISMATCH,
     CROSSING,
@@ -29,6 +30,7 @@ from ..numeric.thresholds import (
     NEGLIGIBLE_SHARE,
     OTHER_STEPS,
     ROUNDED_OFF,
+    UNEVEN_STEP,
 )
 from . import half_precision
 from .directional_function import DirectionalFunction
@@ -148,7 +150,7 @@ class Question:
 
 
 def within_features(question: Question, found: Attempt) -> Attempt | None:
-    """Compare again in steps of at most 1 if f has features that are narrower than the steps, such as teeth.
+    """Compare again in steps of less than 1 if f has features that are narrower than the steps, such as teeth.
 
     Return the new attempt if it can tell whether the derivative is right. Otherwise, return the attempt `found` without
     a verdict, since the features hide whether the derivative is right. None is returned if f has no such features, or
@@ -163,7 +165,7 @@ def within_features(question: Question, found: Attempt) -> Attempt | None:
     try:
         if not has_features(phi) or (zero and (found.is_wrong or is_step_function(phi))):
             return None
-        again = question.attempt_with_steps(np.minimum(question.steps, 1.0))
+        again = question.attempt_with_steps(np.minimum(question.steps, UNEVEN_STEP))
         comparison = again.comparison
         known = comparison.agrees is not None and not comparison.note and again.phi.changed_outputs.any()
         if known and has_slope(again.phi, comparison.numeric.slope):
@@ -321,7 +323,7 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
     again = question.attempt_with_steps(steps)
     longer, shorter = steps.max() > question.steps.max(), steps.max() < question.steps.max()
     # In steps that are larger than a feature of f, the feature looks like a kink, which is no mistake and no excuse.
-    wrong = again.is_wrong and not again.is_kink
+    wrong = again.is_wrong and not again.is_kink and not (longer and _contradict_each_other(found, again))
     right = bool(again.comparison.agrees) and not (again.is_kink and longer and found.is_wrong)
     if right and found.is_wrong and not beside_0 and _is_clearly_wrong(found.comparison):
         right = _would_show(again, found)
@@ -331,6 +333,18 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
     confirmed = found.confirmed or (found.is_wrong and wrong and bool(shorter))
     better = right or seen_now or hidden or (not found.is_wrong and wrong)
     return replace(again if better else found, confirmed=confirmed)
+
+
+def _contradict_each_other(found: Attempt, again: Attempt) -> bool:
+    """Return whether two attempts that move one element have numerical derivatives that differ by more than noise.
+
+    Then f has a feature, as sorting has where an element is near others, and the attempt with longer steps misses it.
+    In other types than float16 and bfloat16, longer steps are long only where rounding hides all in shorter ones, and
+    the result is False. So it is if several elements move, since derivatives along other directions differ anyway.
+    """
+    single = found.phi.problem.half_precision and found.phi.moved_elements.size == 1
+    numeric = found.comparison.numeric
+    return single and numeric.slope != 0.0 and not agree(numeric, again.comparison.numeric)
 
 
 def _may_tell_more(question: Question, found: Attempt, steps: Vector, beside_0: bool) -> bool:

@@ -200,12 +200,12 @@ class DirectionalFunction:
             change, offset = self._change_in_doubles(t) if gradient is None else self._change_in_own_types(t, gradient)
             if not 0.0 != abs(change) >= abs(offset):
                 offset = 0.0  # a wrong derivative may give a huge offset, which must not spoil the change
-                if not self.problem.half_precision and not self._moves_all(t):
+                if not self.problem.half_precision and not self.moves_all(t):
                     change = math.nan
             self._memo[t] = change - offset
         return self._memo[t]
 
-    def _moves_all(self, t: float) -> bool:
+    def moves_all(self, t: float) -> bool:
         """Return whether each element of x that v moves is moved by more than half of its entry in t v.
 
         Rounding of x + t v to the arguments' types may keep elements from moving.

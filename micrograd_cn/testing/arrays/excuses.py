@@ -61,6 +61,7 @@ from .problem import Problem, floor_power_of_2, norm
 from .staircases import first_jumps, tread_of
 from .tied_kinks import has_tied_kink
 from .vectors import Vector
+from .whole_number_features import longest_move
 
 __tracebackhide__ = True
 
@@ -208,6 +209,30 @@ def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
     return ""
 
 
+def hidden_feature(doubt: Doubt) -> str:
+    """Return a note if rounding hides a feature that is narrower than the finest steps; else "".
+
+    The cosine of two vectors of float32 is an example, where a square root keeps away from 0 by 1e-6: The derivative at
+    0 is as large as 1e-5, but beyond 1e-6 it vanishes, and the cosine itself is lost beside 1. Three conditions must
+    hold. Rounding would hide the mismatch in the finest steps. In these and in longer steps, the analytic derivative is
+    near the numerical one. At the point, it is continuous, unlike one that is wrong at a special number such as 0.
+    """
+    phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
+    if mismatch * finest > phi.rounding:
+        return ""
+
+    def is_near(value: float, *steps: float) -> bool:
+        return all(
+            math.fabs(phi.analytic_at(t) - value) < 0.5 * mismatch for h in steps for t in (h, -h)
+        )  # nan is near nothing
+
+    if not is_near(doubt.comparison.numeric.slope, finest, *doubt.problem.steps.first_steps):
+        return ""
+    parts = (finest * 2.0**-k for k in range(round(doubt.problem.bits), 0, -1))
+    near = next(filter(phi.moves_all, parts), finest)
+    return noise_note(phi.rounding) if is_near(phi.analytic, near) else ""
+
+
 def staircase(doubt: Doubt) -> str:
     """Return a note if rounding makes a staircase of f, as it does of 1 + erf(x) at -8; else "".
 
@@ -293,6 +318,7 @@ EXCUSES: tuple[Excuse, ...] = (
     treads_of_a_factor,
     tied_kink,
     features_as_narrow_as_finest_steps,
+    hidden_feature,
 )
 HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (rounding_in_half_precision, tied_kink)
 
@@ -321,7 +347,7 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
 
 def _takes_long_steps(phi: DirectionalFunction) -> bool:
     """Return whether even the finest steps of `phi` move some element by at least `LONG_STEP`."""
-    return float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0)) * phi.problem.steps.finest >= LONG_STEP
+    return longest_move(phi, phi.problem.steps.finest) >= LONG_STEP
 
 
 def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:

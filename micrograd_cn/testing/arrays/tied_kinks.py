@@ -60,12 +60,16 @@ def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]
 def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
     """Yield triples: the direction of `phi`, a random direction, and the sum of the two.
 
-    A random direction moves only elements that are equal to others, and that the direction of `phi` does not move.
-    `equal` is a mask of the elements that are equal to others.
+    A random direction moves only elements that are equal to others, and that the direction of `phi` does not move. It
+    moves them about as far as that direction moves its elements, since longer steps may miss the kink, and shorter ones
+    would change nothing beside it. `equal` is a mask of the elements that are equal to others.
     """
     random, v = np.random.default_rng(0), phi.v
+    moved = phi.moved_elements
+    longest = phi.problem.scale * float(np.max(np.abs(v[moved]) / phi.problem.scale[moved]))
     for _ in range(TRIED_DIRECTIONS):
-        other = np.where(equal & (v == 0.0), random.normal(size=v.size) * phi.problem.scale, 0.0)
+        parts = random.choice([-1.0, 1.0], v.size) * random.uniform(0.5, 1.0, v.size)
+        other = np.where(equal & (v == 0.0), parts * longest, 0.0)
         yield v, other, v + other
 
 
@@ -103,10 +107,19 @@ def _stays_nonzero(
         mismatch: the distance of a derivative from the numerical one, which a kink may explain.
     """
     sums = []
-    for h in functions[0].problem.steps.first_steps[2:4]:
+    for h in _small_steps(functions):
         terms = quotients(functions, h)
         sums.append(math.fabs(math.fsum(terms)))
         least = min(KINK_SHARE * max(map(math.fabs, terms)), EXPLAINING_KINK * mismatch)
         if sums[-1] <= max(least, KINK_NOISE * functions[0].rounding / h):
             return False
     return 0.5 * sums[0] < sums[1] < 2.0 * sums[0]
+
+
+def _small_steps(functions: Sequence[DirectionalFunction]) -> Sequence[float]:
+    """Return the two smallest of the first steps, but none so small that rounding keeps elements from moving.
+
+    Among the smallest numbers of a type, such as those of about 1e-7 in float16, only long steps move all elements.
+    """
+    steps = functions[0].problem.steps.first_steps
+    return [h for h in steps if all(phi.moves_all(h) for phi in functions)][-2:] or steps[-2:]

@@ -20,9 +20,12 @@ from ..numeric.thresholds import (
     MUCH_SMALLER,
     NEARER_POINTS,
     OFF_SLOPE,
+    OTHER_SLOPE,
     SHORT_MOVES,
     SHORTEST_MOVE,
     SLOPE_STEPS,
+    STRAIGHT,
+    STRAIGHT_MOVES,
 )
 from .directional_function import DirectionalFunction
 from .vectors import Vector
@@ -36,10 +39,12 @@ def takes_long_steps(phi: DirectionalFunction) -> bool:
     `phi` is f along a line, and such a feature is, for example, a tooth of the sawtooth x - floor(x). The result is
     False in half precision, where no derivative at a point is compared, but the mean slope over an interval.
     """
-    if phi.problem.half_precision:
-        return False
-    longest = float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0))
-    return longest * phi.problem.steps.first_steps[2] >= LONG_DIFFERENCE
+    return not phi.problem.half_precision and longest_move(phi, phi.problem.steps.first_steps[2]) >= LONG_DIFFERENCE
+
+
+def longest_move(phi: DirectionalFunction, step: float) -> float:
+    """Return how far the step moves that element which it moves farthest."""
+    return step * float(np.max(np.abs(phi.v[phi.moved_elements]), initial=0.0))
 
 
 def has_features(phi: DirectionalFunction) -> bool:
@@ -54,8 +59,11 @@ def has_features(phi: DirectionalFunction) -> bool:
         moved[place] = (phi.v[place] != 0.0).any()
     if _coarse(phi, x):
         phi.problem.budget.lift_limit()
-    for _ in range(NEARER_POINTS):
+    for k in range(NEARER_POINTS):
         move = _shortest_move(phi, x)
+        if _has_short_slope(_Changes(phi, x, move, MUCH_SMALLER**-k)):
+            phi.problem.budget.lift_limit()
+            return True
         if height := _height(phi, x, move):
             phi.problem.budget.lift_limit()
             nearer = _height(phi, np.where(moved, x / MUCH_SMALLER**2, x), move)
@@ -69,8 +77,7 @@ def has_features(phi: DirectionalFunction) -> bool:
 
 def has_slope(phi: DirectionalFunction, slope: float) -> bool:
     """Return whether f has about this slope along `phi` in steps that are shorter than narrow features of f."""
-    longest = float(np.max(np.abs(phi.v[phi.moved_elements])))
-    near = central_quotient(phi, 0.0, SHORTEST_MOVE / longest)
+    near = central_quotient(phi, 0.0, SHORTEST_MOVE / longest_move(phi, 1.0))
     return math.fabs(near - slope) <= 0.5 * max(math.fabs(near), math.fabs(slope))
 
 
@@ -100,6 +107,56 @@ def _shortest_move(phi: DirectionalFunction, x: Vector) -> Vector:
     return move
 
 
+class _Changes:
+    """How far each output changes if the point `x` is moved by a multiple of `move`.
+
+    Attributes:
+        phi: the function f along a direction.
+        long: a multiple of `move` that is some times as long as the finer step of a first look. At a point nearer to 0,
+            it may be shorter by the factor `part`.
+        last_bits: half of the last bit of each output.
+    """
+
+    def __init__(self, phi: DirectionalFunction, x: Vector, move: Vector, part: float = 1.0) -> None:
+        self.phi, self._problem, self._x, self._move = phi, phi.problem, x, move
+        self._here = phi.outputs if x is phi.x else phi.problem.value(phi.problem.arguments.rounded(x))
+        reach = part * SLOPE_STEPS * phi.problem.steps.first_steps[2] * float(np.max(np.abs(phi.v)))
+        self.long = 2.0 * round(0.5 * reach / float(np.max(np.abs(move)))) + 1.0
+        self.last_bits: Vector = 0.5 * phi.problem.eps * np.abs(self._here)
+
+    def __call__(self, times: float) -> Vector:
+        """Return the changes of the outputs if the point is moved by `times` times the move."""
+        point = self._problem.arguments.rounded(self._x + times * self._move)
+        changes: Vector = self._problem.value(point) - self._here
+        return changes
+
+
+def _has_short_slope(changes: _Changes) -> bool:
+    """Return whether an output is straight in short moves to one side, but has another slope there than in long moves.
+
+    The teeth of x * (x - floor(x)) grow with x, as rounding does. But the treads that rounding makes have no slope of
+    their own. An output has another slope in long moves if it is far less steep there, or if it is as straight there. A
+    smooth function that is curved, such as exp, has neither.
+    """
+    long = changes.long
+    right, left = changes(long), changes(-long)
+    slope = (right - left) / (2.0 * long)
+    steepest = np.maximum(np.abs(right), np.abs(left)) / long
+    even = np.abs(right + left) <= OTHER_SLOPE * np.maximum(np.abs(right), np.abs(left))
+    shortest, *others = STRAIGHT_MOVES
+    for sign in (1.0, -1.0):
+        once = changes(sign * shortest)
+        near = sign * once / shortest
+        steep = np.abs(near)
+        straight = (np.abs(once) > FEATURE * changes.last_bits) & (changes.phi.u != 0.0)
+        for move in others:
+            straight &= np.abs(changes(sign * move) - sign * move * near) <= STRAIGHT * np.abs(once)
+        off = np.abs(near - slope) > OTHER_SLOPE * np.maximum(steep, steepest)
+        if (straight & off & (even | (OTHER_SLOPE * steep > steepest))).any():
+            return True
+    return False
+
+
 def _height(phi: DirectionalFunction, x: Vector, move: Vector) -> float:
     """Return how far f is from a straight line in short moves, weighted by the outputs' weights.
 
@@ -107,21 +164,14 @@ def _height(phi: DirectionalFunction, x: Vector, move: Vector) -> float:
     does not count if its own last bits explain the distance, or if the distance is far less than the change that the
     slope in the long move to either side predicts.
     """
-    problem = phi.problem
-    here = phi.outputs if x is phi.x else problem.value(problem.arguments.rounded(x))
-
-    def change(times: float) -> Vector:
-        changes: Vector = problem.value(problem.arguments.rounded(x + times * move)) - here
-        return changes
-
-    reach = SLOPE_STEPS * problem.steps.first_steps[2] * float(np.max(np.abs(phi.v)))
-    long = 2.0 * round(0.5 * reach / float(np.max(np.abs(move)))) + 1.0
-    right, left = change(long), change(-long)
+    changes = _Changes(phi, x, move)
+    long = changes.long
+    right, left = changes(long), changes(-long)
     slope = (right - left) / (2.0 * long)
     steepest = np.maximum(np.abs(right), np.abs(left)) / long
-    bits, heights = 0.5 * problem.eps * np.abs(here), []
+    bits, heights = changes.last_bits, []
     for times in SHORT_MOVES:
-        off = np.abs(change(times) - times * slope)
+        off = np.abs(changes(times) - times * slope)
         seen = off > np.maximum(FEATURE * bits, OFF_SLOPE * math.fabs(times) * steepest)
         heights.append(float(np.abs(phi.u[seen]).dot(off[seen])))
     return sorted(heights)[-2]

@@ -236,6 +236,9 @@ it is no whole number, since a periodic function may return to its value after w
 LONG_DIFFERENCE = 0.5
 """Move of an element, in the finer of the two steps that a first look takes. Where it is longer, it misses features at
 whole numbers, such as the teeth of a sawtooth."""
+UNEVEN_STEP = (math.sqrt(5.0) - 1.0) / 2.0
+"""Move of an element, beside features at whole numbers. The golden ratio is no whole count of the steps of any
+quantiser."""
 BEYOND_OWN_SIZE = 4.0
 """1: the move of an element over its size. If it is larger, smaller steps may stay in the domain."""
 MIN_SIGNAL_TO_NOISE = 1000.0
@@ -319,7 +322,7 @@ TELLING_SCATTER = 20.0
 NEIGHBOURING = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 """Twice the last bit of the point. If a function changes as much between these points as over far larger steps, no step
 is short enough."""
-KEPT_HEIGHT = 8.0
+KEPT_HEIGHT = 16.0
 """1: the height of a feature at a point that is nearer to 0 by the square of `MUCH_SMALLER`, over its height at the
 point, or the other way round. Rounding would be far less there. The heights differ since few moves show them."""
 SHORTEST_MOVE = 2.0**-8
@@ -330,6 +333,16 @@ SHORT_MOVES = (1.0, -7.0, 17.0, -157.0, 411.0, -693.0)
 whole count of periods is."""
 OFF_SLOPE = 0.02
 """Relative to the change that the slope in the long move predicts. A smooth function is off by less in short moves."""
+STRAIGHT_MOVES = (5.0, 10.0, 15.0)
+"""The shortest move. In moves so long, most outputs stay on one tooth on one side of the point, and change by more than
+rounding."""
+STRAIGHT = 0.1
+"""Relative to the change of an output. If changes in several moves are off the straight line by less, the output is
+straight."""
+OTHER_SLOPE = 0.4
+"""Relative to the steeper slope. If the slopes in short and in long moves differ by more, they are different. Treads
+that rounding makes may be off by a third. If a long move is less steep than the short one by this factor, the curvature
+of a smooth function does not explain it."""
 SLOPE_STEPS = 8.0
 """The finer step of a first look. In a move so long, there are many features, so its slope is that of their mean."""
 ROUGH_SHARE = 0.4
