@@ -158,7 +158,7 @@ def test_a_wrong_form_is_found_and_named(op, title):
 @needs_node
 def test_a_partial_that_asks_what_it_is_given_differs_in_other_languages():
     op = Op("own", lambda x: mc.sin(x), (lambda y, x: mc.cos(x) if hasattr(x, "data") or type(x) is float else 2,))
-    with pytest.raises(AssertionError, match=r"the JavaScript form \(of its forward\) of partial 0 gives 2"):
+    with pytest.raises(AssertionError, match=r"the JavaScript form \(of its forward\) .* but 2.0 for a symbol"):
         check_op(op)
 
 

@@ -20,7 +20,7 @@ from ...flow.javascript import Rows
 from ...flow.sheet import scripts
 from ...ops.number import number
 from ...ops.operation import Op
-from ...text.formula import FormulaError, expand
+from ...text.formula import FormulaError, OtherForFloats, expand
 from ..numeric.numerical import rounding_error, stated_rounding
 from ..numeric.thresholds import INTERMEDIATE_ROUNDING, SAME_VALUE, UNDERFLOW
 from .javascript import javascript_engine
@@ -68,8 +68,9 @@ def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
     Return a dict with the name of each lowering that could not be compared, and the reason.
 
     Raises:
-        AssertionError: a lowering gives other numbers, or raises an error. The message names the field of the row that
-            the lowering is made from.
+        AssertionError: a lowering gives other numbers, or raises an error, or cannot be made since the operation does
+            something else for floats than for symbols. The message names the field of the row that the lowering is made
+            from.
 
     >>> from micrograd_cn import Op, cos, sin
     >>> from micrograd_cn.ops.traits import Lowerings
@@ -86,6 +87,8 @@ def compare_lowerings(op: Op, points: Iterable[Point]) -> dict[str, str]:
         called = f"the {lowering.name}{lowering.field}"
         try:
             results = lowering.evaluate(op, chosen)
+        except OtherForFloats as reason:
+            raise op_failure(op, chosen[0], f"{called} cannot be made: {reason}", CODE) from None
         except (NotAvailable, FormulaError) as reason:
             missing[lowering.name] = str(reason)
             continue
