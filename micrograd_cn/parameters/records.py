@@ -201,12 +201,12 @@ def watch_arrays(model: Model, record: _Record) -> None:
 
 
 def _look_at_arrays(remembered: Remembered | None, caller: FrameType) -> Remembered | None:
-    """Add the arrays of models that a `no_grad()` block has filled to `remembered`, and return it.
+    """Return `remembered`, to which those arrays of models are added that the code of a `no_grad()` block has filled.
 
-    If `remembered` is None, return a new `Remembered` with these arrays, or None if the block has filled none.
+    If `remembered` is None, return a new `Remembered` with these arrays, or None if the code has filled none.
 
     Args:
-        remembered: the object with the arrays that the block itself has found; None if it has found none.
+        remembered: the arrays that were noticed while the block ran; None if there are none.
         caller: the frame of the code of the block.
     """
     if not _with_arrays or not may_fill_arrays(caller, _have_arrays):

@@ -879,10 +879,10 @@ class CompiledFunction:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.
 
         The function is called with `Value`s in the place of the numbers of each sample, and once more with the numbers
-        themselves. So this finds a function that computes something else for a float than for a `Value`, as after
-        `isinstance(x, float)`, or for integers whose result overflows. Floats are passed as doubles. The derivatives
-        with respect to parameters are compared as well. If the function raises an error for numbers, it was written for
-        `Value`s, and its results for numbers are not compared.
+        themselves, where numpy's floats are passed as doubles. So this finds a function that computes something else
+        for a float than for a `Value`, as after `isinstance(x, float)`, and one that computes with numpy's integers,
+        which may overflow. The derivatives with respect to parameters are compared as well. If the function raises an
+        error for numbers, it was written for `Value`s, and its results for numbers are not compared.
 
         Args:
             samples: the samples; `compile` has a table of the forms that they may have. A few are enough.

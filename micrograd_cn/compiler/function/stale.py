@@ -71,8 +71,8 @@ class StaleCheck:
         """Return whether something that the function can read has changed since its recordings were made or compared.
 
         If so, later calls return True, too, until `compare_if_moved` has compared the recordings. The first calls of
-        this method look at everything that the function can read. All later calls together spend about a hundredth of
-        the time with this.
+        this method look at everything that the function can read. A later call looks only if a hundred times as long
+        has passed since the last look as that one took. So it may miss a change, which one of the next calls notices.
         """
         start = perf_counter()
         if start < self.due:

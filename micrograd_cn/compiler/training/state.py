@@ -588,9 +588,9 @@ class TrainingState:
             how many steps were taken.
 
         Raises:
-            ValueError: the schedule returns a number that is not a learning rate, or changes a constant; or the norm
-                of gradients to be clipped is inf or nan. All steps before the failing step have been taken. Or the
-                schedule has changed the optimiser or its parameters.
+            ValueError: the schedule returns a number that is not a learning rate, or changes the data of a constant of
+                the program; or the norm of gradients to be clipped is inf or nan. All steps before the failing step
+                have been taken. Or the schedule has changed the optimiser or its parameters.
             TypeError: the schedule does not return a number. All steps before the failing step have been taken.
             BaseException: whatever the schedule raises itself. All steps before the failing step have been taken.
         """
@@ -648,8 +648,8 @@ class TrainingState:
         """Take one step of the optimiser. `gradients` is the address of the gradients.
 
         Raises:
-            ValueError: the schedule returns a number that is not a learning rate, or changes a constant; or the norm of
-                gradients to be clipped is inf or nan.
+            ValueError: the schedule returns a number that is not a learning rate, or changes the data of a constant of
+                the program; or the norm of gradients to be clipped is inf or nan.
             TypeError: the schedule does not return a number.
         """
         lr, steps = self.scalars.view[:2]

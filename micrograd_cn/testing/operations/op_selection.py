@@ -69,7 +69,10 @@ def check_selection(op: Op, xs: Point, y: float) -> None:
 
 
 def _contributions(op: Op, operands: Sequence[Any], g: float) -> list[float | None]:
-    """Return the part of the upstream gradient g that each operand gets; None if its partial is no `Selection`."""
+    """Return, for each operand, the part of the upstream gradient g that it gets.
+
+    An entry is None if the operand's partial is no `Selection`.
+    """
 
     def number(contribution: Callable[[Any], Any] | None) -> float | None:
         if contribution is None:
