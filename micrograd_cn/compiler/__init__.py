@@ -41,26 +41,30 @@ the multiplication.
                              `compiled` is a `CompiledGraph`, whose method `outputs_of` is called (file 4).
     2 function.store         `RecordingStore.dispatch` finds no recording for the row, and so has one made (file 3).
                              `_publish` has it compiled, and adds it to the recordings that later calls find.
-    3 function.recording     `Recorder.record` makes a `Recording`, which calls the lambda with two `Value`s. The engine
-                             makes a node, whose operation is `mul`. `Recording.compile` makes a `Program` of it.
+    3 function.recording     `Recorder.record_repeatable` makes a `Recording`, which calls the lambda with two `Value`s,
+                             and makes a second one to compare if the function may do something else in each call. The
+                             engine makes a node, whose operation is `mul`, and the hooks of `function.hooks` note what
+                             the graph does not show. `Recording.compile` makes a `Program` of it.
     4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `get` makes an `Executable`,
-                             in steps 5 to 7. `Executable.forward` calls a driver, which is machine code that loads the
-                             row, calls the kernels of the table, and returns the outputs (`runtime.drivers`).
+                             in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver,
+                             which is machine code that loads the row, calls the kernels of the table, and returns the
+                             outputs (`runtime.drivers`).
     5 instructions.lowering  `Lowering` calls `CodeBuilder.apply` for each node. In the table of operations, `mul` has
                              the opcode "fmul". So `apply` calls `Code.emit` (in `instructions.code`), which appends
                              the instruction ("fmul", 0, 1), if there is no equal one; 0 and 1 are the numbers of the
                              operands.
-    6 loops.plan             `Plan` puts the multiplication into a stage of straight-line code, and gives its value a
-                             place in memory.
+    6 loops.plan             `Plan` puts the multiplication into a stage of straight-line code, since no loop is found
+                             for it (in `loops.schedule`), and gives its value a place in memory.
     7 tables.threaded        `Threaded` writes the stage as a table. Its entry for the multiplication names a kernel, a
                              function that all programs share. `_write_entry` writes the kernel: it loads the operands,
                              has `llvm.lanes` write LLVM's instruction `fmul`, and stores the result. At last, file 4
                              calls `Tables.link` (in `tables.tables`). Unless another program has used the kernel
                              before, this has LLVM compile it (`Machine.compile_kernels`). Then it puts the kernel's
                              address into the table.
-    8 native                 Now and then, a call notes how long it took. After many calls, a background thread makes
-                             another `Executable`. Now `NativeCode` writes a function for this program alone
-                             (`write_part`), again with `fmul`, and has it compiled by `Machine.compile`.
+    8 native                 In `runtime.prepared`, later calls now and then note how long they took. After many calls,
+                             `select_tier` (file 4) has a background thread make another `Executable`. Now `NativeCode`
+                             writes a function for this program alone (`write_part`), again with `fmul`, and has it
+                             compiled by `Machine.compile`.
 
 A second call finds the recording, checks its guards, and calls `program.row`, a `PreparedRunner` (`runtime.prepared`).
 The runner takes a prepared call that no other thread uses, or makes one: an object that has memory of its own, and that
@@ -108,7 +112,8 @@ These are the ideas of this package, each with the words that belong to it:
     guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and
                     a merged program computes all branches and selects
     stale           a recording is stale if the function would be recorded otherwise now; a snapshot has what the
-                    function can read besides its arguments, and if this has changed, `fit` compares a new recording
+                    function can read besides its arguments, and if this has changed, the recording is compared with a
+                    new one, before `fit` trains and in calls
     program         a recorded graph, compiled: a `Program` with its `CompiledGraph`; a `CompiledDerivative` has a
                     further program, and its `Structure` the positions of a matrix's entries
     tier            threaded code or native code. Both compute straight-line code. Threaded code is a table of entries,
