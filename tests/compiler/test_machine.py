@@ -169,14 +169,14 @@ def test_this_process_has_the_processor_that_was_asked_for():
 @pytest.mark.skipif(FEATURES in os.environ, reason="this is the process that it starts")
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    "processor", [pytest.param(name, marks=[pytest.mark.slow] * (name != "SSE2")) for name in PROCESSORS]
+    "older", [pytest.param(name, marks=[pytest.mark.slow] * (name != "SSE2")) for name in PROCESSORS]
 )
-def test_other_processors(processor):
+def test_other_processors(older):
     """The tests of this file pass in a process that has only an older processor's features."""
-    features, *_ = PROCESSORS[processor]
+    features, *_ = PROCESSORS[older]
     here = llvm.get_host_cpu_features()
     if not llvm.get_process_triple().startswith("x86_64") or not all(here.get(name) for name in features.split()):
-        pytest.skip(f"this processor is no {processor}")
+        pytest.skip(f"this processor is no {older}")
     options = ["-qx", "--assert=plain", "-pno:cacheprovider", "--import-mode=importlib", "-oaddopts=", "-k"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "(this_process or on_this) and not gathered and not fused", HERE],
