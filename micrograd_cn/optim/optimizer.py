@@ -59,8 +59,8 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
 
     Raises:
         TypeError: `parameters` is not a sequence of `Value`s, for example because it is a model.
-        ValueError: there are no parameters; or one of them is a computed node, whose change would affect nothing, or
-            represents one in a compiled function.
+        ValueError: there are no parameters; or one of them is a computed node, whose change would affect nothing, or is
+            the leaf that stands for a computed node in a compiled function.
     """
     if isinstance(parameters, Value):
         raise TypeError(f"{name} takes a sequence of parameters; write [p] for one")

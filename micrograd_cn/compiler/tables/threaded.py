@@ -69,7 +69,8 @@ class Threaded:
             batched: whether its values are vectors with one row in each lane.
 
         Returns:
-            the name of the kernel that runs the table, for each block if `batched` is set, and the table's address.
+            a `Call` with the name of the kernel that runs the table, and with the table's address. If `batched` is set,
+            the kernel runs the table once for each block of rows.
             `Tables.link` later replaces the names of kernels in the table by their addresses.
         """
         table: list[str | int] = []

@@ -239,9 +239,10 @@ class Case:
         The function `phi` is the weighted sum of the outputs along a direction. If it does not change in the largest
         step, but outputs change far away, rounding may make a staircase of it: the computed values stay the same along
         a tread, and jump at its end. The rounding error is then about as large as the jump from the tread on which the
-        point lies to the next one. In half precision, or if no such tread is found, it is taken to be as large as the
-        change of `phi` in the largest step that the derivative under test predicts. If `phi` does not change because
-        of a mask, such as that of relu, there is no staircase, and nothing is added for one.
+        point lies to the next one. In half precision, or if no such tread is found, the derivative under test predicts
+        how much `phi` changes in the largest step, and the rounding error is taken to be as large as that. If `phi`
+        does not change because of a mask, such as that of relu, there is no staircase: the rounding error is then that
+        of the computed values, as it is for a `phi` that changes.
         """
         problem, phi = self.problem, self.phi
         rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
