@@ -337,7 +337,7 @@ def test_of_two_mistakes_that_give_one_number_it_is_the_one_that_gives_all_of_th
     assert "is not multiplied by the upstream gradient" in message(y)
 
 
-@given(st.floats(0.3, 1.5), st.lists(st.sampled_from([*UNARY.values()]), min_size=1, max_size=6))
+@given(st.floats(0.1, 0.5), st.lists(st.sampled_from([UNARY["tanh"], UNARY["square"]]), min_size=1, max_size=6))
 def test_a_mistake_that_also_explains_the_gradients_further_down_is_the_likelier_one(number, functions):
     a = Named(number)
     d = a * 3.0
