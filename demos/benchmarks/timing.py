@@ -38,6 +38,9 @@ def time_in_turns(works: Sequence[Work | None], seconds: float = 0.8, turns: int
         works: the pieces of work.
         seconds: a piece is repeated until one turn of it takes a quarter to a half of these.
         turns: how many times each piece is timed.
+
+    Raises:
+        RuntimeError: other work has disturbed the measurement so much that a piece seems to take no time.
     """
     counts, times = [], [list[float]() for _ in works]
     for work in works:
@@ -47,10 +50,15 @@ def time_in_turns(works: Sequence[Work | None], seconds: float = 0.8, turns: int
             count *= 2
         counts.append(count)
     for _ in range(turns):
-        for work, count, found in zip(works, counts, times, strict=True):
+        for work, count, of_one in zip(works, counts, times, strict=True):
             if work:
-                found.append(_seconds_each(work, count))
-    return [median(found) if found else None for found in times]
+                of_one.append(_seconds_each(work, count))
+    found = [median(of_one) if of_one else None for of_one in times]
+    if any(x is not None and x <= 0.0 for x in found):
+        raise RuntimeError(
+            "other work disturbs the measurement; measure on an idle machine, on more than one processor"
+        )
+    return found
 
 
 def _seconds(work: Work, count: int) -> float:

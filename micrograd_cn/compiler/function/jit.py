@@ -129,8 +129,8 @@ def compile(  # noqa: A001 -- the field's name
     - If a parameter, or something else outside the function that it reads, such as a number, a list or an attribute,
       has changed since the function was recorded, so that it would be recorded otherwise now, an error is raised.
       Compile anew then, change a parameter's `data` instead, or pass as an argument what changes. `fit` always looks.
-      Calls and the other methods look the first eight times, and then from time to time, so that they spend a hundredth
-      of the time with this: a call that is made at once after a change, in the middle of many fast ones, may still give
+      Calls and the other methods look at least the first four times, and then so often that they spend a hundredth of
+      the time with this: a call that is made at once after a change, in the middle of many fast ones, may still give
       what was recorded before, and one of the next calls raises the error. They do not look at all if there is too much
       to look at; `fit` says what that is, and records the function again instead. A number that the functions of a
       user-defined operation read, and one that an object's `__float__` returns, are such numbers, too.

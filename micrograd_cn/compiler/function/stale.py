@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from math import inf
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...engine import Value
 from ...optim import Optimizer
@@ -25,9 +26,23 @@ from .arguments import Arguments
 from .recording import Recorder, Recording
 from .store import RecordingRows, RecordingStore
 
-FIRST_CHECKS = 8  # so many calls look at all that the function can read, and a later call does so if, since the check
-TIMES_AS_LONG = 100  # before, so many times as long has passed as that check took
+FIRST_CHECKS = 8  # so many checks are made in the first calls, at most two in a call
+TIMES_AS_LONG = 100  # each later check waits for so many times as long as the one before took
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
+
+
+class _Known(NamedTuple):
+    """What the function can read, and the programs that agree with it.
+
+    Attributes:
+        snapshot: what the function can read.
+        compared: the programs whose recordings have been compared with new ones since the snapshot was made.
+        current: the programs whose recordings have been compared or made since then.
+    """
+
+    snapshot: Snapshot
+    compared: frozenset[Program]
+    current: frozenset[Program]
 
 
 class StaleCheck:
@@ -53,19 +68,17 @@ class StaleCheck:
         self._recorder, self.store = recorder, store
         self.made_inside, self._moved = set[Value](), False
         self.due, self._checks = 0.0, 0
-        # What the function can read, the programs whose recordings have been compared since this is known, and those
-        # that were compared or made since then
-        self._compared: tuple[Snapshot, frozenset[Program], frozenset[Program]] | None = None
+        self._known: _Known | None = None
         self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
     def note(self, made: Recording) -> None:
         """Note that the function is recorded as `made` now, with all that it can read now."""
-        compared, code, made.code = self._compared, made.code, None
-        if compared is None:
-            self._compared = self._snapshot([made.program], code), frozenset(), frozenset([made.program])
-        elif not compared[0].is_outdated():
-            self._compared = *compared[:2], compared[2] | {made.program}
+        known, code, made.code = self._known, made.code, None
+        if known is None:
+            self._known = _Known(self._snapshot([made.program], code), frozenset(), frozenset([made.program]))
+        elif not known.snapshot.is_outdated():
+            self._known = known._replace(current=known.current | {made.program})
 
     def has_moved(self) -> bool:
         """Return whether something that the function can read has changed since its recordings were made or compared.
@@ -73,12 +86,16 @@ class StaleCheck:
         If so, later calls return True, too, until `compare_if_moved` has compared the recordings. The first calls of
         this method look at everything that the function can read. A later call looks only if a hundred times as long
         has passed since the last look as that one took. So it may miss a change, which one of the next calls notices.
+        The result is False if the snapshot is not complete, since the function would be recorded again in every call.
         """
         start = perf_counter()
         if start < self.due:
             return False
-        if (compared := self._compared) and compared[0].complete:
-            self._moved = compared[0].is_outdated() or len(compared[2]) < len(self.store.programs)
+        if known := self._known:
+            if not known.snapshot.complete:
+                self.due, self._moved = inf, False  # until there is another snapshot
+                return False
+            self._moved = known.snapshot.is_outdated() or len(known.current) < len(self.store.programs)
             self._wait_after(start)
         return self._moved
 
@@ -158,9 +175,9 @@ class StaleCheck:
         whole = [
             recording.program for recording, row in found if self._compare_with_new_recording(bucket, recording, row)
         ]
-        compared = self._compared
-        if whole and compared and not compared[0].is_outdated():
-            self._compared = compared[0], compared[1].union(whole), compared[2].union(whole)
+        known = self._known
+        if whole and known and not known.snapshot.is_outdated():
+            self._known = _Known(known.snapshot, known.compared.union(whole), known.current.union(whole))
 
     def compare_moved(self, name: str, buckets: Sequence[Bucket], finds_made: bool = False) -> frozenset[Program]:
         """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
@@ -179,10 +196,15 @@ class StaleCheck:
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
-        compared, in_place = self._compared, frozenset[Program]()
-        snapshot = compared[0] if compared and not compared[0].is_outdated() else None
-        if compared and snapshot:
-            in_place = compared[1] if finds_made else compared[2]
+        known, in_place = self._known, frozenset[Program]()
+        if known and known.snapshot.is_outdated():
+            self._incomplete_calls += not known.snapshot.complete
+            is_due = known.snapshot.complete or self._incomplete_calls.bit_count() == 1  # after 1, 2, 4, 8, ... calls
+            known = None
+        else:
+            is_due = True
+        if known:
+            in_place = known.compared if finds_made else known.current
         found = []
         if len(in_place) < len(self.store.programs):
             found = [
@@ -197,16 +219,11 @@ class StaleCheck:
             if self._compare_with_new_recording(bucket, recording, row, name)
         ]
         programs = in_place.union([recording.program for _, recording, _ in found])
-        is_due = True
-        if compared and not compared[0].complete:  # the next one may be, but to try takes time
-            self._incomplete_calls += 1
-            is_due = self._incomplete_calls.bit_count() == 1  # the first, second, fourth, eighth and so on
-        if found and is_due:
-            if compared and snapshot:
-                self._compared = snapshot, compared[1].union(whole), compared[2].union(whole)
-            else:
-                snapshot = self._snapshot([recording.program for _, recording, _ in found])
-                self._compared = snapshot, frozenset(whole), frozenset(whole)
+        if found and known:
+            self._known = _Known(known.snapshot, known.compared.union(whole), known.current.union(whole))
+        elif found and is_due:  # if the snapshot before was not complete, the next one may be, but to try takes time
+            snapshot = self._snapshot([recording.program for _, recording, _ in found])
+            self._known, self.due = _Known(snapshot, frozenset(whole), frozenset(whole)), 0.0
         return programs
 
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
