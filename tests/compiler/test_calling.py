@@ -194,6 +194,30 @@ def test_a_call_with_values_is_refused_and_the_advice_gives_the_right_derivative
     assert grad(lambda x: c.__wrapped__([x, 2.0]) * x)(3.0) == 54.0
 
 
+def nested(levels):
+    return [nested(levels - 1)] if levels else 2.0
+
+
+def containing_itself():
+    x = [1.0]
+    x.append({"again": x})
+    return x
+
+
+@pytest.mark.parametrize("deep", [nested(101), nested(900), containing_itself()], ids=["101", "900", "itself"])
+def test_an_argument_nested_in_more_than_a_hundred_lists_is_refused(deep):
+    def innermost(x):
+        while isinstance(x, (list, dict)):
+            x = x[0]
+        return x * x
+
+    c = compile(innermost)
+    assert (c(nested(100)), c.forward([(nested(100),)])) == (4.0, [4.0])
+    for call in (lambda: c(deep), lambda: c.forward([(deep,)]), lambda: c.gradient([(deep,)])):
+        with pytest.raises(TypeError, match="x: more than 100 lists, tuples or dicts inside each other"):
+            call()
+
+
 @pytest.mark.parametrize(
     "function", [lambda x: map(abs, [x, x]), lambda x: zip([x], [x], strict=True), lambda x: iter([x])]
 )

@@ -24,6 +24,11 @@ from .static_values import StaticValue, identity
 TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
 NESTINGS = {list, tuple, dict, OrderedDict, defaultdict}
+MAX_DEPTH = 100  # of lists, tuples and dicts inside each other
+TOO_DEEP = (
+    f"more than {MAX_DEPTH} lists, tuples or dicts inside each other, or one that contains itself; pass its numbers in "
+    "one list"
+)
 
 
 class ArrayDef(NamedTuple):
@@ -58,11 +63,13 @@ def numpy_like(samples: Any, numbers: Any) -> Any:
     return numbers if None in shapes or len(shapes) > 1 else numpy.asarray(numbers)
 
 
-def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
+def treedef_of(x: Any, numbers: array[float], depth: int = MAX_DEPTH) -> TreeDef:
     """Return the treedef of the argument `x`: how it is nested. Append the numbers in `x` to the array `numbers`.
 
+    At most `depth` lists, tuples and dicts may lie inside each other.
+
     Raises:
-        TypeError: the argument contains something that is not a number.
+        TypeError: the argument contains something that is not a number, or is nested too deeply.
 
     >>> found = array("d")
     >>> treedef_of({"x": [1, 2], "y": (3, [4.0])}, found), list(found)
@@ -81,16 +88,18 @@ def treedef_of(x: Any, numbers: array[float]) -> TreeDef:
         return None
     if kind not in NESTINGS and isinstance(x, (list, tuple, dict)):
         refuse_subclass(x)
+    if not depth and isinstance(x, (list, tuple, dict)):
+        raise TypeError(TOO_DEEP)
     if isinstance(x, (list, tuple)):
         kinds = {*map(type, x)}
         if kinds <= PYTHON_NUMBERS:
             numbers.extend(array("d", x) if kinds == {float} else map(number, x))
             return kind, len(x)
-        inside = tuple([treedef_of(item, numbers) for item in x])
+        inside = tuple([treedef_of(item, numbers, depth - 1) for item in x])
         return kind, len(x) if inside.count(None) == len(x) else inside
     if isinstance(x, dict):
         keys = [key if type(key) is str else StaticValue(key, identity(key)) for key in x]
-        return kind, tuple(keys), tuple([treedef_of(item, numbers) for item in x.values()])
+        return kind, tuple(keys), tuple([treedef_of(item, numbers, depth - 1) for item in x.values()])
     if isinstance(x, Value):
         raise TypeError(f"a Value; {INSTEAD_OF_VALUE}")
     if hasattr(x, "shape"):
@@ -243,6 +252,8 @@ def first_invalid(arguments: dict[str, Any]) -> str:
     "x[1][1]: expected a real number, got the str '3'; convert it with float() first"
     """
     for name, x in arguments.items():
+        if _is_too_deep(x):
+            return f"{name}: {TOO_DEEP}"
         for path, part in _nestings(x, name):
             try:
                 refuse_subclass(part)
@@ -258,6 +269,15 @@ def first_invalid(arguments: dict[str, Any]) -> str:
                 inside = flatten(part, path)[0] if getattr(getattr(part, "dtype", None), "kind", "") == "O" else []
                 return next((f"{place}: {said}" for place, x in inside if (said := _refusal(x))), message)
     return "unknown"
+
+
+def _is_too_deep(x: Any) -> bool:
+    """Return whether more than `MAX_DEPTH` lists, tuples and dicts lie inside each other."""
+    level = {id(x): x}
+    for _ in range(MAX_DEPTH + 1):
+        nested = [y for y in level.values() if isinstance(y, (list, tuple, dict))]
+        level = {id(item): item for y in nested for item in (y.values() if isinstance(y, dict) else y)}
+    return bool(level)
 
 
 def _nestings(x: Any, path: str) -> Iterator[tuple[str, Any]]:
