@@ -69,7 +69,7 @@ INSIDE = {
             "closures",
             "outdated",
         ),
-        *("node", "value_arrays"),
+        *("node", "value_arrays", "references"),
     ),
     "derivatives": ("argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "parameters": (

@@ -14,5 +14,6 @@ step.
 `context` says how nodes are recorded: `with` blocks may switch recording off, check every number, call hooks, or name a
 scope. `scopes` has the block that names a scope, which is a `Group` (`groups`) that pictures draw as a box. `anomaly`
 has the checks and messages of `detect_anomaly`, and `stepwise` runs a decorated generator or coroutine inside a `with`
-block, one step at a time. `interrupts` makes changes that Ctrl-C cannot leave half done.
+block, one step at a time. `interrupts` makes changes that Ctrl-C cannot leave half done. `references` finds leaves to
+which nothing but a graph refers.
 """

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..engine import Value, traverse
+from ..graph.references import operands_once, unheld
 from .members import ONLY_VALUES, known_members, members_of
 from .model import Model
 from .records import records
@@ -36,16 +37,11 @@ def with_unheld_leaves(
     order, leaves = traverse(*[x for _, x in computed])
     held = [leaf for leaf in leaves if leaf.requires_grad]
     del leaves
-    if in_any_graph:
-        uses = Counter([id(x) for node in _users(held) for x in node.operands])
-    else:
-        uses = Counter([id(x) for node in order for x in node.operands])
-    # How many references a leaf has if only this function refers to it; this depends on the version of Python.
-    base = _reference_counts([Value(0.0)])[0]
-    counts = _reference_counts(held)
-    reachable = {id(x) for x, count in zip(held, counts, strict=True) if count > base + uses[id(x)]}
-    reachable.difference_update(lost)
-    if len(reachable) == len(held):
+    counts = Counter(map(id, operands_once(_users(held) if in_any_graph else order)))
+    known = {x: counts[id(x)] for x in held}
+    del held
+    reachable = {*map(id, known)}.difference(map(id, unheld(known)), lost)
+    if len(reachable) == len(known):
         return []
     return [(path, x) for path, x in computed if reachable.isdisjoint(map(id, traverse(x)[1]))]
 
@@ -55,10 +51,6 @@ def _users(leaves: list[Value]) -> list[Value]:
     referrers = gc.get_referrers(*leaves)
     around = gc.get_referrers(*[x for x in referrers if type(x) is tuple])  # a node may keep operands in a tuple
     return list({x: None for x in [*referrers, *around] if isinstance(x, Value)})
-
-
-def _reference_counts(values: list[Value]) -> list[int]:
-    return [sys.getrefcount(x) for x in values]
 
 
 def may_hold_computed(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import MLP, Module
@@ -46,15 +47,19 @@ def test_a_weight_that_is_computed_from_values_that_nobody_holds_is_refused(make
 
 def test_values_that_are_computed_from_what_somebody_holds_may_be_kept():
     """A module may keep a computed `Value` if its leaves are held elsewhere, where they may be trained."""
-    hyper, x = MLP(1, [2], seed=0), Value(3)
+    hyper, x, both = MLP(1, [2], seed=0), Value(3), (Value(4), Value(5))
+    leaves = [*both]
+    sums = [mc.sum(both), mc.sum(both)]  # they share a tuple of operands
 
     class Expression(Module):
         def __init__(self):
             self.w = Value(2)
             self.y = self.w * Value(5)
 
-    held = [hyper([1.0]), x * 2, x.exp().exp(), (Value(2) * 3).detach(), Value(2, requires_grad=False) * 3]
-    assert [[p.requires_grad for p in Keeper(item).parameters()] for item in held] == [[], [], [], [False], []]
+    held = [hyper([1.0]), x * 2, x.exp().exp(), (Value(2) * 3).detach(), Value(2, requires_grad=False) * 3, sums]
+    del both
+    assert [[p.requires_grad for p in Keeper(item).parameters()] for item in held] == [[], [], [], [False], [], []]
+    assert leaves[0] in sums[0].parents
     assert len(Expression().parameters()) == 1
     assert grad(grad(lambda t: Keeper(t * t).held * t))(2.0) == 12.0
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import operator
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
-from sys import getrefcount
 from typing import Any, NamedTuple
 
 from ...engine import Value, traverse
 from ...graph import context, outdated
 from ...graph.interrupts import at_once
+from ...graph.references import held_elsewhere
 from ...ops.number import number
 from ...ops.operation import Op
 from ...optim.optimizer import list_of_parameters
@@ -74,7 +72,8 @@ class CachedData:
                 be the same if they had other data. All of them are watched.
         """
         self.watches = True
-        kept = {x: constants[x] for x in held_elsewhere(constants)} | dict(noted or {})
+        references = dict.fromkeys(constants, 2)  # one from the dict, and one from an operand of the graph
+        kept = {x: constants[x] for x in held_elsewhere(references)} | dict(noted or {})
         self._constants = [*kept]
         self._kept = array("d", kept.values()).tobytes()
 
@@ -107,61 +106,6 @@ class CachedData:
                         f"program was made, and was {number} then; now it is {x._data}, so compile anew, "
                         "or make it an argument of the function"
                     )
-
-
-def held_elsewhere(constants: Collection[Value], in_graph: bool = True) -> list[Value]:
-    """Return those constants that are referred to by something other than the dict `constants`, so they may be changed.
-
-    If `in_graph` is true, each constant is an operand of a graph, and one reference from this graph is not counted.
-    """
-    operand = Value(0.0)
-    graph = ((operand,) if in_graph else (), {operand: 0.0})
-    del operand
-    [fewest] = [getrefcount(x) for x in graph[1]]
-    return [x for x in constants if getrefcount(x) > fewest]
-
-
-def only_counted(references: Mapping[Value, int]) -> list[Value]:
-    """Return those values that nothing but the dict `references` and the counted references refers to.
-
-    `references` is a dict from each value to the count of the known references to it. The caller must have no further
-    ones.
-
-    >>> held = Value(1)
-    >>> graph = (held, Value(2))
-    >>> [x.data for x in only_counted({graph[0]: 1, graph[1]: 1})]
-    [2.0]
-    """
-    if not references or min(map(getrefcount, references)) > _FEWEST + max(references.values()):
-        return []  # for speed
-    unknown = _unknown_references(references)
-    return [x for x, count in zip(references, unknown, strict=True) if count <= _FEWEST]
-
-
-def _unknown_references(references: Mapping[Value, int]) -> list[int]:
-    return [*map(operator.sub, map(getrefcount, references), references.values())]
-
-
-[_FEWEST] = _unknown_references({Value(0.0): 0})  # those of the dict and of the call
-
-
-def any_made_since(marker: object, nodes: Iterable[Value]) -> bool:
-    """Return whether one of `nodes` was made after `marker`, if the garbage collector has not run since.
-
-    The youngest generation of the collector has its objects in the order in which they were made.
-
-    >>> x, marker, y = Value(1), [], Value(2)
-    >>> any_made_since(marker, [x]), any_made_since(marker, [x, y])
-    (False, True)
-    """
-    found = {*map(id, nodes)}
-    if found:
-        for x in reversed(gc.get_objects(generation=0)):
-            if x is marker:
-                break
-            if id(x) in found:
-                return True
-    return False
 
 
 def _data_version() -> int:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from itertools import chain
 from operator import attrgetter, is_not
 from typing import Any, NoReturn, TypeVar
 
@@ -21,11 +20,11 @@ from ...graph import context
 from ...graph.callers import is_numpys_code
 from ...graph.context import FORMATTED, Hooks, enter, here, hook_other_threads, leave, recording
 from ...graph.plain_numbers import is_users_code
+from ...graph.references import held_elsewhere, operands_once, unheld
 from ...ops.number import OPERATORS
 from ...ops.operation import Op
 from ...ops.registry import OPS
 from ..data.captured import CapturedValue, capture, describe
-from ..data.parameters import any_made_since, held_elsewhere, only_counted
 from ..instructions.graph import DETACH, check_gradient_flow
 from ..threads.forks import ForkSafeLock
 from .guards import Guard
@@ -158,18 +157,8 @@ class RecordingHooks(RefusingHooks):
         if self._refusal:
             raise self._refusal
         self._make_guards()
-        used = [node.operands for node in self._nodes]
-        used += [(a, b) for a, _, b, *_ in self._comparisons.values()]
-        kinds = {*map(type, chain.from_iterable(used))}
-        others = {kind for kind in kinds - RECORDED if issubclass(kind, Value)}
-        outer = [x for x in chain.from_iterable(used) if type(x) in others] if others else []
-        self._self_contained = {None}.issuperset(map(attrgetter("op"), outer))
-        if outer and self._kind is not Value:
-            references = dict.fromkeys(outer, 1)
-            if len(references) < len(outer):
-                references = dict(Counter(outer))
-            del used, outer
-            self._find_unheld(references)
+        kinds, references = self._operands_used()
+        self.unheld = self._leaves_only_in(references)
         for kind in filter(_overrides_operators, kinds - BUILT_IN):
             self.asked = self.asked or (
                 f"An operand v is a {kind.__name__}, whose operators are not called where v is on the right of an "
@@ -183,27 +172,31 @@ class RecordingHooks(RefusingHooks):
             if x.requires_grad:
                 _refuse_changed_flag(x)
 
-    def _find_unheld(self, references: dict[Value, int]) -> None:
-        """Fill the list `unheld`.
+    def _operands_used(self) -> tuple[set[type], dict[Value, int]]:
+        """Return the classes of the operands of recorded nodes and of comparisons, and a dict.
 
-        `references` is a dict from values that are no recorded nodes to how often they are operands of nodes or of
-        comparisons. The caller must not refer to these values in another way.
+        The keys of the dict are the operands that were not recorded, such as leaves. Its values say how many references
+        from recorded nodes and comparisons there are to each of them.
         """
-        seen = set[int]()
-        for node in self._nodes:
-            if type(node._a) is tuple:
-                if id(node._a) in seen:  # several nodes share a tuple, which is one reference
-                    for x in node._a:
-                        if x in references:
-                            references[x] -= 1
-                    x = None
-                seen.add(id(node._a))
-        found = only_counted(references)
-        if self.makes_cycles and any_made_since(self, references.keys() - found):
-            gc.collect(0)  # a leaf may be held by a reference cycle, which nobody can reach
-            del found
-            found = only_counted(references)
-        self.unheld = [x for x in found if x.op is None and x.requires_grad]
+        used = operands_once(self._nodes)
+        for a, _, b, *_ in self._comparisons.values():
+            used += a, b
+        kinds = {*map(type, used)}
+        others = {kind for kind in kinds - RECORDED if issubclass(kind, Value)}
+        outer = [x for x in used if type(x) in others] if others else []
+        self._self_contained = {None}.issuperset(map(attrgetter("op"), outer))
+        return kinds, Counter(outer) if self._kind is not Value else {}
+
+    def _leaves_only_in(self, references: dict[Value, int]) -> list[Value]:
+        """Return the leaves that require a gradient, and to which only recorded nodes and comparisons refer.
+
+        `references` is the dict that `_operands_used` returns.
+        """
+        if self.makes_cycles:
+            held = {*map(id, references)}.difference(map(id, unheld(references)))
+            if held and _any_made_since(self, held):
+                gc.collect(0)  # a leaf may be held by a reference cycle, which nobody can reach
+        return [x for x in unheld(references) if x.op is None and x.requires_grad]
 
     def _make_guards(self) -> None:
         for a, symbol, b, held, place in self._comparisons.values():
@@ -288,7 +281,8 @@ class RecordingHooks(RefusingHooks):
         function made itself are left out.
         """
         self._comparisons = {}  # they refer to constants, and such references would count below
-        return {x: x._data for x in held_elsewhere(self._constants, in_graph=False) if x.op is None}
+        references = dict.fromkeys(self._constants, 1)  # one from the dict
+        return {x: x._data for x in held_elsewhere(references) if x.op is None}
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Remember a comparison of `a` and `b`. It becomes a guard when the recording ends.
@@ -480,6 +474,24 @@ def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
         for x, derivative in ((node._a, node._da), (node._b, node._db)):
             if derivative is not None and isinstance(x, Value) and x.op is None and not x.requires_grad:
                 yield x
+
+
+def _any_made_since(marker: object, addresses: Container[int]) -> bool:
+    """Return whether an object was made after `marker`, and has one of some addresses.
+
+    This is known as long as the garbage collector has not run since. Its youngest generation has the objects in the
+    order in which they were made.
+
+    >>> x, marker, y = Value(1), [], Value(2)
+    >>> _any_made_since(marker, {id(x)}), _any_made_since(marker, {id(x), id(y)})
+    (False, True)
+    """
+    for x in reversed(gc.get_objects(generation=0)):
+        if x is marker:
+            break
+        if id(x) in addresses:
+            return True
+    return False
 
 
 def _overrides_operators(kind: type) -> bool:

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
+from itertools import chain
 from operator import is_
 from typing import Any
 
 from ...engine import Value, constant, traverse
 from ...graph.context import recording
+from ...graph.references import operands_once, unheld
 from ...ops.number import is_of_numpy, number
 from ...parameters.tree import flatten
 from ..data.captured import CapturedValue, describe, with_folded, with_leaves
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
-from ..data.parameters import only_counted
 from ..data.samples import Bucket
 from ..data.treedef import TreeDef, leaf_paths, unflatten
-from ..instructions.graph import evaluation_order
 from ..program import Program
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.surroundings import Surroundings
@@ -466,23 +467,10 @@ def _held_by_graph(leaves: set[Value], roots: Sequence[Sequence[Value]]) -> list
 
     The set `leaves` is emptied, since it refers to them, too.
     """
-    references, seen = dict.fromkeys(leaves, 0), set[int]()
+    counts = Counter(map(id, [*chain(*roots), *operands_once(traverse(*chain(*roots))[0])]))
+    known = {x: counts[id(x)] for x in leaves}
     leaves.clear()
-    for nodes in roots:
-        for x in nodes:
-            if x in references:
-                references[x] += 1
-    for node in {*evaluation_order([x for nodes in roots for x in nodes])}:
-        if type(node._a) is tuple:
-            operands = () if id(node._a) in seen else node._a  # several nodes may share a tuple
-            seen.add(id(node._a))
-        else:
-            operands = node._a, node._b
-        for x in operands:
-            if x in references:
-                references[x] += 1
-    del nodes, node, operands, x
-    return only_counted(references)
+    return unheld(known)
 
 
 def _with_integers(rebuild: Callable[..., Any], integers: Mapping[int, int], numbers: Sequence[float]) -> Any:
