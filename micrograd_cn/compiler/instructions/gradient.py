@@ -115,7 +115,7 @@ class _ReverseMode:
             contributions: the summands of all gradients, to which this method adds the products.
         """
         pairs, terms = contributions
-        parents, code, certain = node.operands, self.code, node in self._certain
+        parents, code = node.operands, self.code
         xs = self._numbers(parents)
         flows, left_out = self._slots_of(op, len(parents))
         if op.lowerings.is_gather and op.selects and self._scatter(op, node, upstream, terms):
@@ -131,16 +131,10 @@ class _ReverseMode:
                     terms[parent].append(chosen[slot])
                 continue
             self._spread(node, (parent,), None)
-            value = code.constant_value(partials[slot])
-            if value == 1.0:
+            if code.constant_value(partials[slot]) == 1.0:
                 terms[parent].append(upstream)
-            elif certain or (value is not None and math.isfinite(value)):
-                pairs[parent].append((upstream, partials[slot]))
-            elif not self._gated and partials[slot] in xs and value is None and node in self.per_sample:
-                self._lowering.omits_gates = True
-                pairs[parent].append((upstream, partials[slot]))
             else:
-                pairs[parent].append((upstream, self._if_reached(node, partials[slot])))
+                pairs[parent].append((upstream, self._gated_if_needed(node, partials[slot], xs)))
 
     def _slots_of(self, op: Op, count: int) -> tuple[list[bool], list[bool]]:
         """Return two lists, which have a boolean for each operand of an operation.
@@ -153,8 +147,30 @@ class _ReverseMode:
             known = self._slots[op, count] = flows, [op.may_leave_out(slot) for slot in range(count)]
         return known
 
-    def _if_reached(self, node: Value, partial: int) -> int:
-        """Append a value that is `partial`, or 0 if no gradient reaches the node. Return its instruction number.
+    def _gated_if_needed(self, node: Value, partial: int, operands: Sequence[int]) -> int:
+        """Return the instruction number of a partial derivative of a node, or of a gate for it, which is appended.
+
+        There is no gate if a gradient reaches the node in any case, or if the partial derivative is a finite constant.
+        Nor is there one in optimistic code if the partial derivative is a factor of a multiplication that is computed
+        for each row.
+
+        Args:
+            node: the node whose gradient is multiplied by the partial derivative.
+            partial: the instruction number of the partial derivative.
+            operands: the instruction numbers of the node's operands.
+        """
+        if node in self._certain:
+            return partial
+        value = self.code.constant_value(partial)
+        if value is not None and math.isfinite(value):
+            return partial
+        if not self._gated and value is None and partial in operands and node in self.per_sample:
+            self._lowering.omits_gates = True
+            return partial
+        return self._gate(node, partial)
+
+    def _gate(self, node: Value, partial: int) -> int:
+        """Append a gate, and return its instruction number: it is `partial`, or 0 if no gradient reaches the node.
 
         `partial` is the instruction number of a partial derivative of the node. If no gradient reaches the node, the
         node's gradient is 0, and the product of this 0 and an infinite partial derivative would be nan.
@@ -228,7 +244,7 @@ class _ReverseMode:
                     if (factor := number_of[b]) == one:
                         terms[a].append(upstream)
                     elif infinite and factor in infinite:
-                        pairs[a].append((upstream, self._if_reached(node, factor)))
+                        pairs[a].append((upstream, self._gate(node, factor)))
                     else:
                         pairs[a].append((upstream, factor))
         for x in added:
