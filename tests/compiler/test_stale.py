@@ -1,7 +1,10 @@
 """Recordings are compared with new ones, and nothing that was called before makes a right function look stale."""
 
 import copy
+import itertools
 import pickle
+import types
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,6 +16,15 @@ from micrograd_cn.compiler.function.recording import Recorder
 from micrograd_cn.optim import SGD
 
 w, v = Value(0.5), Value(0.25)
+
+
+class Tensor:
+    """An object that looks as if a package had made it that is written in C."""
+
+    __slots__ = ()
+
+
+Tensor.__module__ = "hypothesis.core"
 WEIGHTS = np.array([w, v])
 made = []  # nodes of the functions
 
@@ -171,6 +183,108 @@ def test_every_method_notices_what_has_changed_since_the_function_was_recorded(f
         with pytest.raises(ValueError, match="is not what it was when its program was made"):
             method(f)
     method(compile(function))
+
+
+class Grid(np.ndarray):
+    """An array of a user's class."""
+
+
+def masked():
+    return np.ma.array([2.0, 1.0], mask=[False, False])
+
+
+def record(kind="f8"):
+    return np.array([(2.0,)], dtype=[("gain", kind)])[0]
+
+
+def element():
+    made = ElementTree.Element("a", gain="2.0")
+    made.text = "2.0"
+    return made
+
+
+PLACES = {  # what makes an object; how a number in it is read; how the number is changed
+    "matrix": (lambda: np.matrix([[2.0]]), lambda x: x[0, 0], lambda x: x.fill(3.0)),
+    "masked array": (masked, lambda x: x[0], lambda x: x.__setitem__(0, 3.0)),
+    "mask": (masked, lambda x: x.filled(7.0)[0], lambda x: x.__setitem__(0, np.ma.masked)),
+    "records": (
+        lambda: np.rec.array([(2.0,)], dtype=[("gain", "f8")]),
+        lambda x: x.gain[0],
+        lambda x: x.gain.fill(3.0),
+    ),
+    "own array": (lambda: np.array([2.0]).view(Grid), lambda x: x[0], lambda x: x.fill(3.0)),
+    "own array of objects": (lambda: np.array([2.0], object).view(Grid), lambda x: x[0], lambda x: x.fill(3.0)),
+    "attribute of an own array": (
+        lambda: setattr(x := np.array([2.0]).view(Grid), "gain", 2.0) or x,
+        lambda x: x.gain,
+        lambda x: setattr(x, "gain", 3.0),
+    ),
+    "record": (record, lambda x: x["gain"], lambda x: x.__setitem__("gain", 3.0)),
+    "record of objects": (lambda: record(object), lambda x: x["gain"], lambda x: x.__setitem__("gain", 3.0)),
+    "text of an element": (element, lambda x: float(x.text), lambda x: setattr(x, "text", "3.0")),
+    "attribute of an element": (element, lambda x: float(x.get("gain")), lambda x: x.set("gain", "3.0")),
+    "cell": (lambda: types.CellType(2.0), lambda x: x.cell_contents, lambda x: setattr(x, "cell_contents", 3.0)),
+    "exception": (lambda: ValueError(2.0), lambda x: x.args[0], lambda x: setattr(x, "args", (3.0,))),
+    "repeated list": (
+        lambda: [repeated := [2.0], itertools.repeat(repeated)],
+        lambda x: next(x[1])[0],
+        lambda x: x[0].__setitem__(0, 3.0),
+    ),
+    "getter": (
+        lambda: [held := {"gain": 2.0}, property(lambda _: held["gain"])],
+        lambda x: x[1].fget(None),
+        lambda x: x[0].update(gain=3.0),
+    ),
+    "function in a ufunc": (
+        lambda: [held := {"gain": 2.0}, np.frompyfunc(lambda y: y * held["gain"], 1, 1)],
+        lambda x: x[1](1.0),
+        lambda x: x[0].update(gain=3.0),
+    ),
+    "function in np.vectorize": (
+        lambda: [held := {"gain": 2.0}, np.vectorize(lambda y: y * held["gain"], otypes=[object])],
+        lambda x: x[1]([1.0])[0],
+        lambda x: x[0].update(gain=3.0),
+    ),
+    "a list beside a tensor of another library": (
+        lambda: [[2.0], Tensor()],
+        lambda x: x[0][0],
+        lambda x: x[0].__setitem__(0, 3.0),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize(("make", "read", "change_it"), PLACES.values(), ids=PLACES)
+def test_a_change_is_noticed_in_objects_whose_contents_are_no_attributes(make, read, change_it):
+    """By a call and by `fit`."""
+    x = make()
+    f = compile(lambda y: (w * y * read(x)) ** 2)
+    g = compile(lambda y: (w * y * read(x)) ** 2)
+    f(1.0)
+    g.fit([(1.0,)], SGD([w], 0.0), 1)
+    before = f(1.0)
+    change_it(x)
+    for call in (lambda: f(1.0), lambda: g.fit([(1.0,)], SGD([w], 0.0), 1)):
+        with pytest.raises(ValueError, match="is not what it was when its program was made"):
+            call()
+    assert compile(lambda y: (w * y * read(x)) ** 2)(1.0) != before
+
+
+def test_a_change_that_leaves_the_function_the_same_is_compared_once():
+    """Also if not everything that the function can read can be looked at."""
+    x, other, calls = [2.0], Tensor(), []
+
+    def f(y):
+        calls.append(y)
+        return w * y * len(x) if other else y
+
+    c = compile(f)
+    c(1.0)
+    x[0] = 3.0
+    c(1.0)
+    count = len(calls)
+    assert [c(1.0) for _ in range(20)] == [0.5] * 20
+    assert len(calls) == count
 
 
 @pytest.mark.usefixtures("_as_before")

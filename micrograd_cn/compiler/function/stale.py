@@ -77,7 +77,7 @@ class StaleCheck:
         known, code, made.code = self._known, made.code, None
         if known is None:
             self._known = _Known(self._snapshot([made.program], code), frozenset(), frozenset([made.program]))
-        elif not known.snapshot.is_outdated():
+        elif not known.snapshot.has_changed():
             self._known = known._replace(current=known.current | {made.program})
 
     def has_moved(self) -> bool:
@@ -86,16 +86,17 @@ class StaleCheck:
         If so, later calls return True, too, until `compare_if_moved` has compared the recordings. The first calls of
         this method look at everything that the function can read. A later call looks only if a hundred times as long
         has passed since the last look as that one took. So it may miss a change, which one of the next calls notices.
-        The result is False if the snapshot is not complete, since the function would be recorded again in every call.
+        Places that cannot be looked at may change unnoticed, such as arrays of another library. If there are too many
+        places to compare them, the result is False.
         """
         start = perf_counter()
         if start < self.due:
             return False
         if known := self._known:
-            if not known.snapshot.complete:
+            if not known.snapshot.comparable:
                 self.due, self._moved = inf, False  # until there is another snapshot
                 return False
-            self._moved = known.snapshot.is_outdated() or len(known.current) < len(self.store.programs)
+            self._moved = known.snapshot.has_changed() or len(known.current) < len(self.store.programs)
             self._wait_after(start)
         return self._moved
 
@@ -109,7 +110,7 @@ class StaleCheck:
         """
         if self.has_moved():
             start = perf_counter()
-            self.compare_moved(name, buckets)
+            self.compare_moved(name, buckets, trusts_partial=True)
             self._moved = False
             self._wait_after(start)
 
@@ -179,7 +180,9 @@ class StaleCheck:
         if whole and known and not known.snapshot.is_outdated():
             self._known = _Known(known.snapshot, known.compared.union(whole), known.current.union(whole))
 
-    def compare_moved(self, name: str, buckets: Sequence[Bucket], finds_made: bool = False) -> frozenset[Program]:
+    def compare_moved(
+        self, name: str, buckets: Sequence[Bucket], finds_made: bool = False, trusts_partial: bool = False
+    ) -> frozenset[Program]:
         """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
 
         Return the programs of all recordings that are known to agree with the function as it is now.
@@ -192,14 +195,16 @@ class StaleCheck:
             buckets: the samples. Recordings for other samples are not compared.
             finds_made: whether to compare a recording even if nothing has changed since it was made. This finds the
                 leaves that the function makes anew in each call.
+            trusts_partial: whether nothing counts as changed if a snapshot that is not complete shows no change.
 
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
         known, in_place = self._known, frozenset[Program]()
-        if known and known.snapshot.is_outdated():
-            self._incomplete_calls += not known.snapshot.complete
-            is_due = known.snapshot.complete or self._incomplete_calls.bit_count() == 1  # after 1, 2, 4, 8, ... calls
+        if known and (known.snapshot.has_changed() if trusts_partial else known.snapshot.is_outdated()):
+            self._incomplete_calls += not (known.snapshot.complete or trusts_partial)
+            is_due = known.snapshot.complete or trusts_partial
+            is_due = is_due or self._incomplete_calls.bit_count() == 1  # after 1, 2, 4, 8, ... calls
             known = None
         else:
             is_due = True

@@ -6,6 +6,7 @@ methods of built-in classes, such as `dict.items(x)`, since a subclass may overr
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 import threading
@@ -13,18 +14,20 @@ import weakref
 from abc import ABC
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, singledispatch
 from operator import is_
 from types import (
     BuiltinMethodType,
     CellType,
     FunctionType,
+    GeneratorType,
     GetSetDescriptorType,
     MappingProxyType,
     MemberDescriptorType,
     MethodDescriptorType,
     MethodWrapperType,
+    ModuleType,
     WrapperDescriptorType,
 )
 from typing import Any, Generic, Protocol
@@ -246,8 +249,73 @@ def slots_of(kind: type) -> list[Any]:
     return [part for base in bases for part in vars(base).values() if type(part) is MemberDescriptorType]
 
 
+def is_opaque(x: Any) -> bool:
+    """Return whether `x` was made by code in C, and has contents that are no attributes in a `__dict__`.
+
+    An exception has both. Iterators that functions make by `yield` are left out.
+
+    >>> from itertools import repeat
+    >>> is_opaque(repeat([1.0])), is_opaque(ValueError(1.0)), is_opaque(1.0), is_opaque(Value(1.0))
+    (True, True, False, False)
+    """
+    kind = type(x)
+    if issubclass(kind, BaseException):
+        return True
+    module = kind.__module__ if isinstance(kind.__module__, str) else ""
+    own = is_users_module(module) or module.partition(".")[0] == PACKAGE_NAME
+    return not (own or issubclass(kind, GeneratorType) or attributes_of(x) is not None) and gc.is_tracked(x)
+
+
+def contents_of(x: Any) -> list[Any]:
+    """Return the contents of an object for which `is_opaque` or `is_record` holds.
+
+    Those of a record are its bytes, or its numbers and other objects if it has fields for objects. Those of another
+    object are what the garbage collector finds in it, apart from classes and modules.
+
+    >>> from itertools import repeat
+    >>> contents_of(repeat(1.5))
+    [1.5]
+    """
+    if is_record(x):
+        return _fields(x)
+    return [y for y in gc.get_referents(x) if not issubclass(type(y), (type, ModuleType))]
+
+
+def is_record(x: Any) -> bool:
+    """Return whether `x` is a row of a numpy array with named fields. A number that is assigned to it changes the row.
+
+    >>> import numpy as np
+    >>> rows = np.array([(2.0, "a")], [("gain", float), ("name", object)])
+    >>> is_record(rows[0]), is_record(rows), contents_of(rows[0])
+    (True, False, [2.0, 'a'])
+    """
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and issubclass(type(x), numpy.void)
+
+
+def _fields(x: Any) -> list[Any]:
+    if not x.dtype.hasobject:
+        return [x.tobytes()]
+    parts = [x[name] for name in x.dtype.names]
+    return [y for part in parts for y in (_fields(part) if is_record(part) else _leaves(_as_python(part)))]
+
+
+def _as_python(x: Any) -> Any:
+    """Return an array as nested lists, and a number of numpy as one of Python; anything else as it is."""
+    return x.tolist() if type(x).__module__ == "numpy" else x
+
+
+def _leaves(x: Any) -> Iterator[Any]:
+    """Yield what is in nested lists and tuples."""
+    if type(x) in (list, tuple):
+        for y in x:
+            yield from _leaves(y)
+    else:
+        yield x
+
+
 def is_made_ufunc(x: Any) -> bool:
-    """Return whether `numpy.frompyfunc` made `x` from a function. This function cannot be found in `x`.
+    """Return whether `numpy.frompyfunc` made `x` from a function. `contents_of` finds this function.
 
     >>> import numpy as np
     >>> is_made_ufunc(np.frompyfunc(lambda x: x, 1, 1)), is_made_ufunc(np.exp), is_made_ufunc(len)

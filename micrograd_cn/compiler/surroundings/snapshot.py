@@ -12,7 +12,7 @@ from typing import Any
 from ...engine import Value
 from .facts import is_users_module
 from .memory import bytes_of
-from .objects import COLLECTIONS, MISSING, content_of, is_plain, items_of, values_of
+from .objects import COLLECTIONS, MISSING, content_of, contents_of, is_plain, items_of, values_of
 
 # Collections that may be compared by ==, and copied: their methods are not the user's
 COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
@@ -31,10 +31,12 @@ class Snapshot:
         object_arrays: numpy arrays of objects.
         code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
         growing: dicts to which a key may be added. Their keys are compared, too.
+        opaque: objects whose contents `contents_of` finds.
         readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
         own: the ids of the `__dict__`s of objects of this package. The package's code does not ask for the types of
             numbers and texts there, so a True that is replaced by 1 counts as unchanged.
         complete: whether these are all places that can be read; see `Surroundings`.
+        comparable: whether there are few enough of them to be compared.
     """
 
     def __init__(
@@ -47,17 +49,19 @@ class Snapshot:
         code: list[tuple[Any, str]],
         growing: list[dict[str, Any]],
         readers: list[Callable[[], Any]],
+        opaque: list[Any],
         own: set[int],
         complete: bool,
+        comparable: bool,
     ) -> None:
-        self.complete = complete
-        if not complete:
+        self.complete, self.comparable = complete, comparable
+        if not comparable:
             return
         of_dicts = [place for place in variables if issubclass(type(place[0]), dict)]
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
         self._variables = [place for place in variables if not issubclass(type(place[0]), dict)]
         self._arrays, self._object_arrays, self._code, self._readers = arrays, object_arrays, code, readers
-        self._growing = growing
+        self._growing, self._opaque = growing, opaque
         may_equal: dict[type, bool] = {}
         # For speed, most collections are compared by ==. The items that may be equal to others are compared by
         # identity, too: those of dicts by their keys, and others in whole lists
@@ -108,6 +112,7 @@ class Snapshot:
             *[_deciding(x, name) for x, name in self._code],
             *[read() for read in self._readers],
             *chain.from_iterable(self._growing),
+            *[y for x in self._opaque for y in (*contents_of(x), MISSING)],
         ]
         for x in self._object_arrays:
             found += x.flat
@@ -117,23 +122,31 @@ class Snapshot:
         """Return whether a variable, a collection or another place may hold something else than in the snapshot.
 
         Return True if the snapshot is not complete.
+        """
+        return not self.complete or self.has_changed()
+
+    def has_changed(self) -> bool:
+        """Return whether one of the places in this snapshot may hold something else now.
+
+        Return False if there are too many places to compare. If the snapshot is not complete, there are other places,
+        which are not looked at.
 
         Plain numbers are compared by type and text, other objects by identity.
 
         >>> from micrograd_cn.compiler.surroundings.surroundings import Surroundings
         >>> weights, beta = [Value(1.0), Value(2.0)], 1.0
         >>> snapshot = Surroundings([lambda x: beta * weights[0] * x]).snapshot()
-        >>> before = snapshot.is_outdated()
+        >>> before = snapshot.has_changed()
         >>> weights.reverse()
-        >>> before, snapshot.is_outdated()
+        >>> before, snapshot.has_changed()
         (False, True)
-        >>> weights.reverse(); before = snapshot.is_outdated()
+        >>> weights.reverse(); before = snapshot.has_changed()
         >>> beta = 0.5
-        >>> before, snapshot.is_outdated()
+        >>> before, snapshot.has_changed()
         (False, True)
         """
-        if not self.complete:
-            return True
+        if not self.comparable:
+            return False
         try:
             if self._collections != self._copies or [*chain.from_iterable(self._ordered)] != self._order:
                 return True

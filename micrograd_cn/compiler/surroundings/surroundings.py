@@ -33,13 +33,16 @@ from .objects import (
     are_same,
     attributes_of,
     content_of,
+    contents_of,
     functions_of,
     generator_state,
     has_other_keys,
     is_closed,
     is_generator,
     is_made_ufunc,
+    is_opaque,
     is_plain,
+    is_record,
     items_of,
     length_of,
     plain_attributes_of,
@@ -59,6 +62,7 @@ from .snapshot import Snapshot
 MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a function can read
 # Attributes of functions and classes, and of a `Value`, that are compared if the code has their names
 NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
+READ = ("ndarray", "bytearray", "array")  # the classes of arrays whose numbers are read
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
 COMPILER = f"{PACKAGE_NAME}.compiler."  # the modules of the compiler
 FACTORY: Any = defaultdict.__dict__["default_factory"]
@@ -117,8 +121,10 @@ class Surroundings:
         self._code: list[tuple[Any, str]] = []
         self._growing: list[dict[str, Any]] = []  # dicts to which an attribute may be added
         self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
-        # For each class of an object: those of its bases that are the user's, their slots, and whether it is closed
-        self._kinds: dict[type, tuple[list[type], list[Any], bool]] = {}
+        self._opaque: list[Any] = []  # objects whose contents `contents_of` finds
+        # For each class of an object: those of its bases that are the user's, their slots, and the names of those bases
+        # that are closed
+        self._kinds: dict[type, tuple[list[type], list[Any], frozenset[str]]] = {}
         self._other_kinds: set[type] = set()  # classes of objects that have nothing but attributes
         self._own: set[int] = set()  # the ids of the `__dict__`s of objects of this package
         self.complete = True
@@ -157,11 +163,13 @@ class Surroundings:
             self._visit_collection(x)
         elif is_array(x):
             self._arrays.append(plain_array(x))
-            if kind.__name__ not in ("ndarray", "bytearray", "array"):
-                self._visit_object(x)
+            if kind.__name__ not in READ:
+                self._visit_object(x, READ)
         elif is_object_array(x):
             self._object_arrays.append(plain_array(x))
             self._add(self._object_arrays[-1].flat)
+            if kind.__name__ != "ndarray":
+                self._visit_object(x, READ)
         elif issubclass(kind, MethodType):
             self._add([x.__func__, x.__self__])
         elif issubclass(kind, partial):
@@ -190,7 +198,13 @@ class Surroundings:
         elif issubclass(kind, memoryview):
             self._readers.append(partial(bytes_if_any, x))
             self._add([shown_by(x)])
-        elif is_made_ufunc(x) or issubclass(kind, weakref.ProxyTypes):  # what these lead to cannot be looked at
+        elif is_record(x):
+            self._visit_opaque(x)
+            self._add([x.base])
+        elif is_made_ufunc(x):
+            self._visit_opaque(x)
+            self.complete &= any(map(callable, contents_of(x)))  # those of other releases of numpy may show no function
+        elif issubclass(kind, weakref.ProxyTypes):  # what it leads to cannot be looked at
             self.complete = False
         elif not issubclass(kind, ModuleType):
             if hasattr(kind, "__next__") and not issubclass(kind, IOBase):  # a log file is written, not read
@@ -237,11 +251,19 @@ class Surroundings:
         if is_users_module(kind.__module__):
             self._visit_names_in_class(kind)
 
-    def _visit_object(self, x: Any) -> None:
+    def _visit_opaque(self, x: Any) -> None:
+        """Visit the contents of an object for which `is_opaque`, `is_record` or `is_made_ufunc` holds."""
+        self._opaque.append(x)
+        self._add(contents_of(x))
+
+    def _visit_object(self, x: Any, read: tuple[str, ...] = ()) -> None:
         """Visit the attributes of an object, its class, and the bases of the class.
 
-        Classes that are not the user's are left out.
+        Classes that are not the user's are left out. `read` has the names of those built-in bases of the class whose
+        contents the caller has read.
         """
+        if is_opaque(x):
+            self._visit_opaque(x)
         held = attributes_of(x)
         if issubclass(type(held), dict):
             self._visit_attributes(x, held)
@@ -250,10 +272,11 @@ class Surroundings:
         kind = type(x)
         if kind not in self._kinds:
             users = [base for base in kind.__mro__[:-1] if is_users_module(base.__module__)]
-            self._kinds[kind] = users, slots_of(kind) if users else [], any(map(is_closed, kind.__mro__[:-1]))
+            closed = frozenset([base.__name__ for base in kind.__mro__[:-1] if is_closed(base)])
+            self._kinds[kind] = users, slots_of(kind) if users else [], closed
             self._waiting += users
         users, slots, closed = self._kinds[kind]
-        self.complete &= not closed
+        self.complete &= closed.issubset(read)
         if users:
             self._code.append((x, "__class__"))
         for slot in slots:
@@ -395,6 +418,7 @@ class Surroundings:
         generators = [generator_state(x) for x in self._generators]
         generators += [repr(held) for held in [read() for read in self._readers] if is_plain(held)]
         generators += [str(x.cache_info().misses) for x in self._caches]  # how many results were added
+        generators += [str([*map(id, contents_of(x))]) for x in self._opaque if not is_record(x)]
         arrays = [*map(bytes_of, self._arrays)]
         return [generators, arrays, variables, gradients, *map(items_of, self._collections)]
 
@@ -479,11 +503,11 @@ class Surroundings:
         only if they have at most `most` items together, and all of these items are numbers, texts and `Value`s.
         """
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
-        complete = self.complete and sum(map(length_of, self._large)) <= most
-        complete = complete and all({*map(type, items_of(x))} <= simple for x in self._large)
+        comparable = not self._waiting and sum(map(length_of, self._large)) <= most
+        comparable = comparable and all({*map(type, items_of(x))} <= simple for x in self._large)
         collections = [*self._collections, *[x for x in self._large if not issubclass(type(x), tuple)]]
         ordered = [x for x in collections if issubclass(type(x), dict) and id(x) not in self._namespaces]
         return Snapshot(
             self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
-            self._readers, self._own, complete,
+            self._readers, self._opaque, self._own, self.complete and comparable, comparable,
         )  # fmt: skip
