@@ -47,8 +47,10 @@ class Module(Model):
     however nested, in attributes and `__slots__`. They are not found in closures of functions, nor in iterators and
     other objects of the standard library. A set has no order, so it is an error if a parameter is in a set and nowhere
     else. It is also an error if `__init__`, or an assignment to a new attribute, puts a parameter only into one of
-    these: the keys or a view of a dict, a `functools.partial`, a pandas Series or DataFrame, an attribute of a class or
-    of a `Value`, or the object of a bound method.
+    these: the keys or a view of a dict, a `functools.partial`, a pandas Series or DataFrame, an attribute of a class,
+    of a function or of a `Value`, the object of a bound method, or what a compiled function, `functools.cache`,
+    `grad(f)` or `np.vectorize` calls. So a model that is also called in another way has two attributes: `self.net =
+    net` and `self.fast = compile(net)`.
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
     computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. A call of

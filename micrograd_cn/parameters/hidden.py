@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from functools import partial
-from types import MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 from ..engine import Value
@@ -12,6 +13,7 @@ from ..graph.callers import is_of_this_package
 from .members import (
     descends_always,
     items_if_values,
+    known_slots,
     leaves_to_train,
     may_hold_leaves,
     members_of_known,
@@ -41,7 +43,7 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
             continue
         entered.add(id(x))
         if (hidden := hidden_leaves(x, model)) and leaves_to_train(model).isdisjoint([p for _, p in hidden]):
-            kind, write = _what_hides(x)
+            kind, write = _what_hides(x, model)
             raise TypeError(
                 f"{type(model).__name__}.{path} is {kind}, where no parameters are looked for, but it has "
                 f"{hidden[0][1]!r}, which would be neither trained nor saved; {write}"
@@ -60,18 +62,15 @@ def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
     if isinstance(x, dict):
         held = [("", p) for p in x if isinstance(p, Value)]
     elif isinstance(x, Value):
-        held = [(f".{name}", p) for name, p in getattr(x, "__dict__", {}).items() if type(x) is not Value]
+        held = [(f".{name}", p) for name, p in _attributes_of_value(x)]
     elif members_of_known(type(x)) is not of_hiding:
         return []
     elif isinstance(x, type):
         if not is_of_this_package(x) and not issubclass(x, (Model, Value)):
             held = [(f".{name}", p) for name, p in [*vars(x).items()] if isinstance(p, Value)]
-    elif isinstance(x, partial):
-        if isinstance(x.func, MethodType):
-            return hidden_leaves(x.func, owner)
-        held = [(".args", x.args), (".keywords", x.keywords)]
-    elif isinstance(x, MethodType):
-        held = [(".__self__", _leaves_of_bound(x.__self__, owner))]
+    elif callable(x):
+        held = [(".args", x.args), (".keywords", x.keywords)] if isinstance(x, partial) else []
+        held += [(code, _leaves_of_bound(y, owner)) for code, y in [("", x), *called_by(x)]]
     elif hasattr(x, "iloc"):
         held = [("", x.iloc[:FIRST_ROWS].to_numpy())]
     else:
@@ -79,8 +78,57 @@ def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
     return [(code, p) for code, y in held for p in values_in(y) if p.op is None and p.requires_grad]
 
 
+def _attributes_of_value(x: Value) -> list[tuple[str, Any]]:
+    """Return pairs (name, attribute) for the attributes that the user's class of `x` gives it, also in slots."""
+    if type(x) is Value or members_of_known(type(x)) is None:
+        return []
+    slots = [(name, slot) for name, slot in known_slots[type(x)] if not is_of_this_package(slot.__objclass__)]
+    in_slots = [(name, getattr(x, name)) for name, _ in slots if hasattr(x, name)]
+    return [*in_slots, *getattr(x, "__dict__", {}).items()]
+
+
+def called_by(x: Any) -> list[tuple[str, Any]]:
+    """Return the objects that `x`, a method or a function made from another one, may call, and functions in between.
+
+    Each is in a pair with the code behind `x` that leads to it. Of a function of the user, only the function is known
+    that it wraps.
+
+    >>> numbers = []
+    >>> called_by(partial(partial(numbers.append), 1.0)) == [(".func", numbers.append)]
+    True
+    """
+    found: list[tuple[str, Any]] = []
+    waiting = [("", x)]
+    while waiting and len(found) < MOST_CALLED:
+        code, x = waiting.pop()
+        held = getattr(x, "__dict__", None) or {}
+        inside = [(f".{name}", held[name]) for name in ("__wrapped__", "pyfunc") if name in held]
+        if isinstance(x, MethodType):
+            inside = [(".__self__", x.__self__)]
+        elif isinstance(x, partial):
+            inside = [(".func", x.func)]
+        elif isinstance(x, FunctionType) and is_of_this_package(x):  # such as the result of grad(f)
+            inside += [("", _content(cell)) for cell in x.__closure__ or ()]
+        elif type(x).__name__ == "ufunc":
+            inside = [("", y) for y in gc.get_referents(x)]  # the function that np.frompyfunc got
+        inside = [(code + more, y) for more, y in inside]
+        found += inside
+        waiting += [(code, y) for code, y in inside if members_of_known(type(y)) is of_hiding]
+    return found
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing has been assigned to the variable yet
+        return None
+
+
+MOST_CALLED = 20  # more functions around each other are not looked into
+
+
 def _leaves_of_bound(x: Any, owner: object) -> list[Value]:
-    """Return the leaves to train of `x`, the object of a bound method that is an attribute of `owner`.
+    """Return the leaves to train of `x`, which an attribute of `owner` calls, or whose method it is.
 
     The list is empty if `x` contains `owner`, or if `x` is a model whose `__init__` is running and which may still get
     `owner`. If `x` is no module, only leaves and collections of leaves in its attributes count, because it may be a
@@ -99,19 +147,31 @@ def _leaves_of_bound(x: Any, owner: object) -> list[Value]:
 FIRST_ROWS = 100  # only so many rows of a table are searched for parameters, since a table of texts may be long
 
 
-def _what_hides(x: Any) -> tuple[str, str]:
+def _what_hides(x: Any, owner: object) -> tuple[str, str]:
     """Return (kind, advice) for `x`, an object in which no parameters are looked for: what it is, and what to write."""
     if isinstance(x, dict):
         return "a dict with a parameter as a key", "keep the parameters as its values"
     if isinstance(x, type):
         return f"the class {x.__name__}", f"assign an object, {x.__name__}(), whose __init__ makes the parameters"
-    if isinstance(x, partial):
-        return "a functools.partial", "keep the parameter in an attribute of its own, and pass it in the call"
     if isinstance(x, MethodType):
         kind = type(x.__self__).__name__
         return f"a method of a {kind}", f"keep the {kind} itself in an attribute, and call its method"
+    if isinstance(x, partial) and [*values_in(x.args), *values_in(x.keywords)]:
+        return "a functools.partial", "keep the parameter in an attribute of its own, and pass it in the call"
+    if callable(x) and not isinstance(x, Value):
+        return _what_calls(x, owner)
     if hasattr(x, "iloc"):
         return f"a pandas {type(x).__name__}", "write x.to_numpy() or a dict for x"
     if isinstance(x, Value):
         return f"a {type(x).__name__}, with a parameter in an attribute", "keep it in an attribute of the model"
     return f"a {type(x).__name__}", "write list(...), or keep the dict"
+
+
+def _what_calls(x: Any, owner: object) -> tuple[str, str]:
+    """Return what `_what_hides` does for `x`, a function with a parameter, or made from an object with parameters."""
+    called = next((y for _, y in reversed(called_by(x)) if _leaves_of_bound(y, owner)), None)
+    if called is None:
+        return "a function with a parameter in an attribute", "keep it in an attribute of the model"
+    kind = type(called.__self__ if isinstance(called, MethodType) else called).__name__
+    name = type(x).__name__.removeprefix("_")
+    return f"a {name} that calls a {kind}", f"keep the {kind} itself in an attribute, too"

@@ -10,10 +10,10 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from numbers import Number
-from types import MappingProxyType, MemberDescriptorType, MethodType
+from types import FunctionType, MappingProxyType, MemberDescriptorType, MethodType
 from typing import Any, TypeAlias
 
 from ..engine import Value
@@ -44,8 +44,11 @@ def _of_mapping(x: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
 
 
 def _of_array(x: Any) -> Iterable[tuple[Any, Any]]:
-    if getattr(x.dtype, "names", None):  # a structured array: the elements of its fields
-        return [(f"{place}.{name}", item) for name in x.dtype.names for place, item in _of_array(x[name])]
+    if getattr(x.dtype, "names", None):  # a structured array, or one row of it: the elements of its fields
+        fields = [(name, x[name]) for name in x.dtype.names]
+        objects = [(name, part) for name, part in fields if not hasattr(part, "dtype")]  # in one row
+        arrays = [(name, part) for name, part in fields if hasattr(part, "dtype")]
+        return [*objects, *[(f"{place}.{name}", y) for name, part in arrays for place, y in _of_array(part)]]
     if x.dtype != object:
         return ()
     if x.ndim == 1:
@@ -100,7 +103,7 @@ OF_ARRAYS = frozenset([_of_array, _of_users_array])
 
 
 def of_hiding(x: object) -> Iterable[tuple[Any, Any]]:
-    """Return () for x, an object such as a class or a bound method, in which no parameters are looked for.
+    """Return () for x, an object such as a class, a function or a method, in which no parameters are looked for.
 
     If there are parameters in such an object, `refuse_hidden` raises an error.
     """
@@ -116,8 +119,9 @@ def _with_attributes(items: Members) -> Members:
 
 
 # The classes of objects that may refer to parameters, but in which none are looked for: classes, functions with some of
-# their arguments, methods of an object, and views of dicts
-_HIDING: tuple[type, ...] = (type, partial, MethodType, type({}.keys()), type({}.values()), type({}.items()))
+# their arguments, functions that may call another one, methods of an object, and views of dicts
+_CALLED: tuple[type, ...] = (partial, FunctionType, type(lru_cache(len)), MethodType)
+_HIDING: tuple[type, ...] = (type, *_CALLED, type({}.keys()), type({}.values()), type({}.items()))
 # For each class, the function that lists an object's members with their names, keys or indices. It is None for a class
 # whose objects are not searched for parameters.
 known_members: dict[type, Members | None] = {}
@@ -146,11 +150,14 @@ def members_of(cls: type) -> Members | None:
         found = _of_deque
     elif "numpy" in origins:
         own = origin not in ("numpy", __name__.partition(".")[0])
-        found = (_of_users_array if own else _of_array) if hasattr(cls, "tolist") and hasattr(cls, "ndim") else None
+        found = of_hiding if cls.__name__ in ("vectorize", "ufunc") else None  # they may call a function of the user
+        if hasattr(cls, "tolist") and hasattr(cls, "ndim"):
+            found = _of_users_array if own else _of_array
     elif issubclass(cls, _HIDING) or ("pandas" in origins and hasattr(cls, "iloc")):
         found = of_hiding
     elif __name__.partition(".")[0] in origins:
-        found = None  # an optimiser or a program only refers to the parameters of a model
+        # An optimiser or a program only refers to the parameters of a model, but a compiled function may wrap a model
+        found = of_hiding if "__call__" in dir(cls) else None
     elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
         found = of_object
     in_class = [item for base in reversed(cls.__mro__) for item in vars(base).items()]

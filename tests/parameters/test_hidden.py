@@ -1,11 +1,13 @@
 """Parameters where none are looked for are refused."""
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
 
-from micrograd_cn import Value
+from micrograd_cn import Value, no_grad
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.functional import grad
 from micrograd_cn.nn import Layer, Module, Neuron
 
 from .models import Noted
@@ -41,6 +43,22 @@ class Frame:
 Frame.iloc = None
 
 
+class Gated(Value):
+    __slots__ = ("gate",)
+
+    def __init__(self, x):
+        super().__init__(x)
+        self.gate = Value(0.3)
+
+
+def scaled():
+    def scale(x):
+        return scale.w * x
+
+    scale.w = Value(0.3)
+    return scale
+
+
 def noted():
     x = Noted(1.0)
     x.extra = Value(0.3)
@@ -57,7 +75,18 @@ def noted():
         (lambda: Namespace, r"is the class Namespace, .*; assign an object, Namespace\(\)"),
         (lambda: partial(max, x=Value(0.3)), r"is a functools\.partial, .*; keep the parameter in an attribute"),
         (lambda: Neuron(1).__call__, "is a method of a Neuron, .*; keep the Neuron itself"),
-        (lambda: partial(Unit().act, 2.0), r"is a functools\.partial, "),
+        (lambda: partial(Unit().act, 2.0), "is a partial that calls a Unit, .*; keep the Unit itself"),
+        (lambda: partial(Neuron(1), 2.0), "is a partial that calls a Neuron, .*; keep the Neuron itself"),
+        (lambda: partial(compile(Neuron(1)), 2.0), "is a partial that calls a Neuron, "),
+        (lambda: compile(Neuron(1)), "is a CompiledFunction that calls a Neuron, .*; keep the Neuron itself in an att"),
+        (lambda: {"a": [compile(Neuron(1).__call__)]}, "is a CompiledFunction that calls a Neuron, "),
+        (lambda: cache(Unit().act), "is a lru_cache_wrapper that calls a Unit, "),
+        (lambda: grad(Neuron(1)), "is a function that calls a Neuron, "),
+        (lambda: no_grad()(Unit().act), "is a function that calls a Unit, "),
+        (lambda: np.vectorize(Neuron(1), otypes=[object]), "is a vectorize that calls a Neuron, "),
+        (lambda: np.frompyfunc(Neuron(1), 1, 1), "is a ufunc that calls a Neuron, "),
+        (scaled, "is a function with a parameter in an attribute, .*; keep it in an attribute of the model"),
+        (lambda: Gated(1.0), "is a Gated, with a parameter in an attribute, .*; keep it in an attribute of the model"),
         (lambda: Unit().act, "is a method of a Unit, .*; keep the Unit itself"),
         (noted, "is a Noted, with a parameter in an attribute, .*; keep it in an attribute of the model"),
     ],
@@ -90,6 +119,8 @@ def test_what_refers_to_parameters_that_the_model_has_anyway_is_no_mistake():
             self.names = {self.w: "w"}
             self.kinds, self.loss = [Layer, dict, Unit], partial(max, self.w)
             self.teacher = frozen.__call__
+            self.fast, self.kept, self.slope = compile(self), cache(self.run), grad(self.run)
+            self.scaled, self.length = partial(self.run, 2.0), cache(len)
 
         def run(self, x):
             return self.w * x

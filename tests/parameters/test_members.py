@@ -31,6 +31,19 @@ def test_parameters_in_the_fields_of_a_structured_array_are_found():
     assert copy.deepcopy(net).parameters()[0] is not net.parameters()[0]
 
 
+def test_parameters_in_one_row_of_a_structured_array_are_found():
+    class Net(Module):
+        def __init__(self, w):
+            self.row = np.array([(w, 2.0)], dtype=[("w", object), ("n", float)])[0]
+            self.b = Value(1.0)
+
+    net = Net([Value(1.0), Value(2.0)])
+    assert [name for name, _ in net.named_parameters()] == ["row.w.0", "row.w.1", "b"]
+    net.load_state_dict({"row.w": [3.0, 4.0], "b": 5.0})
+    assert [x.data for x in net.row["w"]] == [3.0, 4.0]
+    assert [name for name, _ in Net(3.0).named_parameters()] == ["b"]
+
+
 class Head:
     def __init__(self, *held):
         self.held = held
