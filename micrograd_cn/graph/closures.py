@@ -26,7 +26,8 @@ __all__ = ["Closure", "sends_nothing"]
 class Closure(Op):
     """The operation of one node, whose `_backward` is a function that the user has written.
 
-    Nothing but this function says what the operation is, so it cannot be compiled and has no second derivatives.
+    Nothing but this function says what the operation is, so it cannot be compiled, and has neither second
+    derivatives nor a sparse Jacobian.
 
     Args:
         symbol: the name of the operation, which was passed as `_op` when the node was made.
@@ -117,13 +118,13 @@ class Closure(Op):
         )
 
     def refusal(self, count: int) -> str:
-        """Return the error message for compiling a node that was made by hand, or for differentiating it twice.
+        """Return the error message for compiling a node that was made by hand, or for a graph of its derivatives.
 
         `count` is the number of the node's operands.
         """
         return (
             f"{self.notation.symbol or 'a node'} was made by hand, with a _backward of its own, so it cannot be "
-            f"compiled and has no second derivatives; {self.instead(count)}"
+            f"compiled, and has no second derivatives and no sparse Jacobian; {self.instead(count)}"
         )
 
     def _refuse(self, *operands: Any) -> NoReturn:

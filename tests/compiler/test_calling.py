@@ -3,6 +3,7 @@
 import random
 import sys
 from array import array
+from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -192,6 +193,17 @@ def test_a_call_with_values_is_refused_and_the_advice_gives_the_right_derivative
         with pytest.raises(TypeError, match=r"write f\.__wrapped__\(x\) to differentiate through the call f\(x\)"):
             grad(lambda x, arguments=arguments: c(arguments(x)) * x)(3.0)
     assert grad(lambda x: c.__wrapped__([x, 2.0]) * x)(3.0) == 54.0
+
+
+def test_a_namedtuple_whose_fields_are_the_arguments_in_another_order_is_refused():
+    swapped, same, others = namedtuple("Swapped", "y x"), namedtuple("Same", "x y"), namedtuple("Others", "a b")
+    c = compile(lambda x, y: x - 2.0 * y)
+    assert c.forward([same(1.0, 2.0), others(1.0, 2.0)]) == [-3.0, -3.0]
+    assert list(c.forward(same([1.0, 2.0], [3.0, 4.0]))) == [-5.0, -6.0]
+    for samples in ([swapped(1.0, 2.0)], swapped([1.0], [2.0]), swapped(np.ones(2), np.ones(2))):
+        with pytest.raises(TypeError, match=r"fields y, x, which is read by position, .* write \(s\.x, s\.y\) for a"):
+            c.forward(samples)
+    assert compile(lambda p: p.x - 2.0 * p.y)(swapped(1.0, 2.0)) == 0.0
 
 
 def nested(levels):

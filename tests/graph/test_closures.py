@@ -243,7 +243,7 @@ def own_double(x):
 def test_second_derivatives_and_compiling_are_refused_with_what_to_write_instead(make, cure):
     x = Value(0.5)
     y = make(x) * x
-    with pytest.raises(TypeError, match=f"made by hand.*no second derivatives; {cure}"):
+    with pytest.raises(TypeError, match=f"made by hand.*no second derivatives and no sparse Jacobian; {cure}"):
         gradients(y, [x], create_graph=True)
     with pytest.raises(TypeError, match=cure):
         compiler.compile(y, [x])

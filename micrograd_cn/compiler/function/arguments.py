@@ -150,6 +150,8 @@ class Arguments:
         try:
             if self.static and type(samples) is tuple:
                 self._refuse_single_static(samples)
+            if fields := getattr(type(samples), "_fields", ()):
+                self._refuse_other_order(fields, "the argument")
             if columns := columns_of(samples):
                 named = self._named_columns(columns)
                 bucket = bucket_columns(named) if named else None
@@ -230,6 +232,19 @@ class Arguments:
                 f"{name}, which is static; {write}"
             )
 
+    def _refuse_other_order(self, fields: tuple[str, ...], where: str) -> None:
+        """Raise TypeError if a namedtuple with these fields has an argument of the function in another's place.
+
+        `where` says which namedtuple it is.
+        """
+        names = list(self.signature.parameters)
+        if moved := [field for k, field in enumerate(fields) if field in names and names.index(field) != k]:
+            entries = ", ".join([f"s.{name}" for name in names if name in fields])
+            raise TypeError(
+                f"{where} is a namedtuple with the fields {', '.join(fields)}, which is read by position, but "
+                f"{moved[0]} is in another place in {self.name}{self.signature}; write ({entries}) for a namedtuple s"
+            )
+
     def split_sample(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the static arguments of a sample as pairs, and the other arguments by name.
 
@@ -244,6 +259,8 @@ class Arguments:
                 f"sample {i} is {type(sample).__name__} {reprlib.repr(sample)}, not a tuple of arguments of "
                 f"{self.name}{self.signature}; {self._sample_instead(sample)}"
             )
+        if fields := getattr(type(sample), "_fields", ()):
+            self._refuse_other_order(fields, f"sample {i}")
         try:
             return self._split(sample, {})
         except TypeError as error:
