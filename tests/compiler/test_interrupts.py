@@ -562,7 +562,7 @@ CHANGING = {
         "add_gradients",
     ),
     Derivatives: ("_derive",),
-    Graph: ("append", "differentiate", "ensure"),
+    Graph: ("append", "differentiate", "_place", "broadcast"),
     Prepared: ("append",),
     Native: ("link",),
     Fit: ("_end", "write_back", "at_once"),

@@ -365,11 +365,7 @@ CHANGES = {
     ),
     "index_of_another_lane": (gathers, "_indices", lambda found, *_: found[::-1] if len(found) > 1 else found),
     "totals_of_one_lane": (Lanes, "horizontal_sums", lambda found, lanes, xs: xs[0]),
-    "exchanged_in_a_table": (
-        Threaded,
-        "_entry",
-        lambda words, *_: [*words[:2], *words[:1:-1]] if len(words) == 4 else words,
-    ),
+    "exchanged_in_a_table": (Threaded, "_operands", lambda found, *_: found[::-1] if len(found) == 2 else found),
     "no_constants": (Places, "fill", lambda _, self, view: [view.__setitem__(at, 0.0) for at in self.constants]),
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),
     "other_learning_rate": (TrainingState, "__init__", lambda found, self, *_: self.scalars.view.__setitem__(0, 0.5)),

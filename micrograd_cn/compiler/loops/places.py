@@ -5,6 +5,9 @@ rows are computed in lanes, a value that depends on the row is a vector, in whic
 block has the vectors of all such values, for as many rows as a vector has lanes. The place of such a value is the index
 of its vector in the block.
 
+Places are given first, by methods such as `ensure`, `place_contiguously` and `broadcast`. Code and tables are written
+afterwards, and look places up by `offset` and `block_offset`.
+
 A value is dead once nothing reads it any more. `Places.reuse_vectors` gives the vector of a dead value to another
 value. Machine code has a place for each scalar. C uses the place of a dead scalar again, by `Places.free`.
 """
@@ -41,8 +44,8 @@ class Places:
         broadcasts: a dict from the instruction number of each scalar that is needed in all lanes to the index of a
             vector in a block. The program copies the scalar to all lanes of this vector.
         offset: a function from an instruction number to the offset of the instruction's value in bytes. The offset is
-            counted from the beginning of the block if the value is in lanes, else from the beginning of the scalars. If
-            a scalar has no place yet, a place is allocated.
+            counted from the beginning of the block if the value is in lanes, else from the beginning of the scalars. It
+            raises KeyError if the value has no place.
     """
 
     def __init__(self, schedule: Schedule, simd: int, lanes: int, scalars: int) -> None:
@@ -113,10 +116,14 @@ class Places:
         """Return `count`, rounded up to a multiple of the count of doubles in a SIMD vector."""
         return -(-count // self.simd) * self.simd
 
-    def ensure(self, i: int) -> None:
-        """Give the value of instruction `i` a place if it has none."""
-        if i in self.scalar or i in self.vector:
-            return
+    def ensure(self, numbers: Iterable[int]) -> None:
+        """Give a place to each of the values of some instructions that has none; `numbers` has their numbers."""
+        scalar, vector = self.scalar, self.vector
+        for i in numbers:
+            if i not in scalar and i not in vector:
+                self._place(i)
+
+    def _place(self, i: int) -> None:
         if self.schedule.in_lanes(i):
             self.vector[i] = self.allocate_vectors(1)
         else:
@@ -145,8 +152,7 @@ class Places:
         scalar, vector = self.scalar, self.vector
         fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in vector]
         if self.schedule.batched:
-            for i in fresh:
-                self.ensure(i)
+            self.ensure(fresh)
         else:
             first = self.allocate(len(fresh))
             places = dict(zip(fresh, range(first, first + len(fresh)), strict=True))
@@ -179,26 +185,36 @@ class Places:
         for i in vectors:
             self._offsets.pop(i, None)
 
-    def broadcast(self, i: int) -> int:
-        """Return the index of the vector in a block that holds the value of instruction `i`.
+    def broadcast(self, numbers: Iterable[int]) -> None:
+        """Give the values of some instructions places where code that computes rows finds them; see `block_offset`.
 
-        For a scalar, this is the vector to whose lanes the program copies the scalar, see the attribute `broadcasts`.
-        The vector is allocated at the first call for the scalar.
+        If rows are in lanes, a scalar gets a vector in a block, to whose lanes the program copies it; see the attribute
+        `broadcasts`.
         """
-        if self.schedule.in_lanes(i):
-            return self.vector[i]
-        if i not in self.broadcasts:
-            self.ensure(i)
-            self.broadcasts[i] = self.allocate_vectors(1)
-        return self.broadcasts[i]
+        if not self.schedule.batched:
+            self.ensure(numbers)
+            return
+        vector, broadcasts = self.vector, self.broadcasts
+        for i in numbers:
+            if i not in vector and i not in broadcasts:
+                if i not in self.scalar:
+                    self._place(i)
+                if i in self.scalar:
+                    broadcasts[i] = self.allocate_vectors(1)
 
     def block_offset(self, i: int) -> int:
         """Return the offset in bytes at which code that computes rows finds the value of instruction `i`.
 
-        If rows are in lanes, this is the offset of a vector in a block. A scalar gets such a vector from `broadcast`.
-        If rows are computed one at a time, it is the offset of the value among the scalars.
+        If rows are in lanes, this is the offset of a vector in a block, which a scalar has if it was passed to
+        `broadcast`. If rows are computed one at a time, it is the offset of the value among the scalars.
+
+        Raises:
+            KeyError: the value has no such place.
         """
-        return WORD * self.lanes * self.broadcast(i) if self.schedule.batched else self.offset(i)
+        if not self.schedule.batched:
+            return self.offset(i)
+        vector = self.broadcasts[i] if i in self.broadcasts else self.vector[i]
+        return WORD * self.lanes * vector
 
 
 class _Offsets(dict[int, int]):
@@ -211,9 +227,5 @@ class _Offsets(dict[int, int]):
         places = self._places()
         if not places:
             raise ReferenceError("an offset is asked for after its Places have been freed")
-        if places.schedule.in_lanes(i):
-            self[i] = WORD * places.lanes * places.vector[i]
-        else:
-            places.ensure(i)
-            self[i] = WORD * places.scalar[i]
+        self[i] = WORD * places.scalar[i] if i in places.scalar else WORD * places.lanes * places.vector[i]
         return self[i]

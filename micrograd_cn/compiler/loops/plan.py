@@ -75,6 +75,7 @@ class Plan:
         self.places = places = Places(schedule, simd, lanes if schedule.batched else 1, scalars)
         self.code, self.lanes = schedule.code, places.lanes
         self.scalar, self.vector, self.offset = places.scalar, places.vector, places.offset
+        # A value keeps the first place that it is given, so the order of these steps matters. Leaves come first.
         self.row_at = places.allocate_vectors(width) if schedule.batched else places.allocate(width)
         self.total_place: dict[int, int] = {}
         self.total_count = 0
@@ -86,15 +87,16 @@ class Plan:
         if gather and not schedule.batched:
             self._copy_strided_inputs()
         self._place_leaves()
+        # Then come the results of loops, in the order in which other loops read them, and other scalars.
         self._vectorizer = Vectorizer(places, self._preferred_order(), gather)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.layers}
+        # Then come other values that code reads from memory. Only now do vectors get the places of dead ones.
         self._place_values_in_memory()
         if schedule.batched:
             self.places.reuse_vectors(
                 width, *self._live_ranges({*schedule.roots, *outputs, *schedule.totals.factors()})
             )
-        for i in outputs:
-            self.places.block_offset(i)
+        self.places.broadcast(outputs)
         self.blocks = self._blocks_per_panel()
 
     def _gathers_operands(self) -> bool:
@@ -209,8 +211,8 @@ class Plan:
     def _place_values_in_memory(self) -> None:
         """Give a place to each value that a loop, another stage or the caller reads.
 
-        A value keeps the first place that it is given, so the order matters. The operands of loops come first, since
-        they need contiguous or strided places.
+        The operands of loops come first, since they need contiguous or strided places. Constants that a map reads get
+        places in `Tables`, and those that threaded code reads in `Threaded`.
         """
         schedule = self.schedule
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]
@@ -218,14 +220,10 @@ class Plan:
         made: set[int] = set()  # the values that straight-line code before this stage computes
         for stage in stages:
             if isinstance(stage, StraightLine):
-                for i in made.intersection(self.reads(stage)):
-                    self.places.ensure(i)
+                self.places.ensure(made.intersection(self.reads(stage)))
                 made.update([i for i in stage.numbers if i not in schedule.long_sums])
-        for i in schedule.roots:
-            self.places.ensure(i)
-        for i in schedule.leaves:
-            if self.code.instructions[i][0] == "seed":
-                self.places.ensure(i)
+        self.places.ensure(schedule.roots)
+        self.places.ensure([i for i in schedule.leaves if self.code.instructions[i][0] == "seed"])
 
     def _place_operands_of_loops(self, stages: Iterable[Stage]) -> None:
         """Give places to the values that loops read: the loops among `stages`, and the loops that add up totals.
@@ -243,8 +241,7 @@ class Plan:
         self.places.place_contiguously([i for scatter in totals.scatters for i in chain(*scatter.sources)])
         for stage in stages:
             if isinstance(stage, Gathers):
-                for i in self.reads(stage):
-                    self.places.ensure(i)
+                self.places.ensure(self.reads(stage))
 
     def _live_ranges(self, kept: set[int]) -> tuple[list[list[int]], list[list[int]]]:
         """Return two lists with an item for each stage of phase SAMPLE.

@@ -88,8 +88,7 @@ class Vectorizer:
                 if signature := self._signature(i):
                     groups.setdefault(signature, []).append(i)
         if not groups or len(groups) == len(numbers):
-            for i in numbers:
-                self._places.ensure(i)
+            self._places.ensure(numbers)
             return [], numbers
         stages: list[Stage] = [*self._maps_of_starts(groups.pop(START, []))]
         for signature, found in groups.items():
@@ -97,8 +96,7 @@ class Vectorizer:
                 stages += self._maps_of(signature, found)
         inside = {i for stage in stages for i in stage.numbers}
         rest = [i for i in numbers if i not in inside]
-        for i in sorted(rest, key=self.sort_key):
-            self._places.ensure(i)
+        self._places.ensure(sorted(rest, key=self.sort_key))
         return stages, rest
 
     def _signature(self, i: int) -> Any:

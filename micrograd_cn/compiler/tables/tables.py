@@ -59,6 +59,7 @@ class Tables:
                 self.calls[stage] = self._map(stage)
             elif isinstance(stage, Gathers):
                 self.calls[stage] = self._gathers(stage)
+        plan.places.broadcast(plan.schedule.totals.factors())
         self.totals = [*map(self._outer, plan.outer_products), *self._scatters(), *self._single_totals()]
 
     def table(self, words: Sequence[str | int]) -> int:
@@ -200,7 +201,9 @@ class Tables:
 
     def _map(self, stage: Map) -> Call:
         simd = self.machine.simd
-        operands = self.plan.operand_offsets(stage)
+        numbers = self.plan.operands(stage)
+        self.places.ensure(chain(*numbers))  # constants have no places yet
+        operands = [[*map(self.offset, column)] for column in numbers]
         words: list[str | int] = [self.places.padded(len(stage.numbers)) // simd, self.offset(stage.numbers[0])]
         pattern = pattern_of(operands)
         if stage.opcode in SUM_OPCODES and ("g" in pattern or len(operands) > maps.MAX_UNROLLED_FACTORS):
@@ -224,6 +227,8 @@ class Tables:
             index, *xs = self.code.operands[i]
             groups.setdefault((index, len(xs)), []).append(i)
         words: list[str | int] = [len(groups)]
+        if in_lanes:
+            self.places.broadcast([index for index, _ in groups])
         for (index, count), numbers in groups.items():
             words += [self.places.block_offset(index) if in_lanes else self.offset(index), count, len(numbers)]
             for i in numbers:
@@ -242,8 +247,13 @@ class Tables:
             vectors: whether the operands are vectors in a block. If not, the operands are scalars.
         """
         if (xs, vectors) not in self._operand_tables:
-            place = self.places.block_offset if vectors else self.offset
-            self._operand_tables[xs, vectors] = self.table([place(i) for i in (*xs, self.code.constant(nan))])
+            numbers = [*xs, self.code.constant(nan)]
+            if vectors:
+                self.places.broadcast(numbers)
+            else:
+                self.places.ensure(numbers)
+            offset = self.places.block_offset if vectors else self.offset
+            self._operand_tables[xs, vectors] = self.table([*map(offset, numbers)])
         return self._operand_tables[xs, vectors]
 
     def _outer(self, group: OuterProduct) -> Call:

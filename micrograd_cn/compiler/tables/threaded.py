@@ -16,8 +16,8 @@ time, from the beginning of the scalars.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import cache, partial
 from itertools import chain
 
 from ..instructions.code import SUM_OPCODES
@@ -54,7 +54,6 @@ class Threaded:
     def __init__(self, tables: Tables) -> None:
         self.tables, self.code, self.machine = tables, tables.code, tables.machine
         self.places = tables.places.copy()
-        self._names: dict[tuple[str, int, int], str] = {}
         self.calls = {phase: self._calls(phase) for phase in tables.plan.stages}
 
     def _calls(self, phase: int) -> list[Call]:
@@ -74,44 +73,55 @@ class Threaded:
             `Tables.link` later replaces the names of kernels in the table by their addresses.
         """
         table: list[str | int] = []
-        count, offset = (self.places.lanes, self.places.block_offset) if batched else (1, self.places.offset)
-        for i in stage.numbers:
-            self.places.ensure(i)
-            table += self._entry(i, count, offset)
+        places, count = self.places, self.places.lanes if batched else 1
+        place, offset = (places.broadcast, places.block_offset) if batched else (places.ensure, places.offset)
+        kernel = cache(partial(self._entry_kernel, count))
+        rows = [(i, *self._operands(i)) for i in stage.numbers]
+        place(chain.from_iterable(rows))
+        for row in rows:
+            opcode, offsets = self.code.instructions[row[0]][0], [*map(offset, row)]
+            if opcode in SUM_OPCODES:
+                offsets.insert(1, len(row) // 2)
+            table.append(kernel(opcode, len(row) - 1))
+            table += offsets
         start = f"{KERNEL_PREFIX}threaded_{count}"
         self.tables.kernels |= {END: _write_end, start: partial(_loop_over_blocks, count)}
         return start, self.tables.table([*table, END])
 
-    def _entry_kernel(self, opcode: str, count: int, operands: int) -> str:
+    def _entry_kernel(self, count: int, opcode: str, operands: int) -> str:
         """Return the name of the kernel that computes entries with an opcode, and add the kernel to `Tables.kernels`.
 
         An entry is the part of a table of threaded code that says how one instruction is computed.
 
         Args:
-            opcode: the opcode, which is no sum.
             count: the count of lanes.
-            operands: the count of operands.
+            opcode: the opcode.
+            operands: the count of operands. The kernel of a sum does not depend on it.
         """
-        key = opcode, count, operands
-        if key not in self._names:
-            name = self._names[key] = f"{KERNEL_PREFIX}threaded_{word(opcode)}_{count}_{operands}"
-            self.tables.kernels[name] = partial(_write_entry, self.machine, name, opcode, count, operands)
-        return self._names[key]
+        if opcode in SUM_OPCODES:
+            name = f"{KERNEL_PREFIX}threaded_{opcode}_{count}"
+            write = partial(_write_sum_entry, self.machine, name, opcode, count)
+        else:
+            name = f"{KERNEL_PREFIX}threaded_{word(opcode)}_{count}_{operands}"
+            write = partial(_write_entry, self.machine, name, opcode, count, operands)
+        self.tables.kernels[name] = write
+        return name
 
-    def _entry(self, i: int, count: int, offset: Callable[[int], int]) -> list[str | int]:
-        """Return the entry of instruction `i`: the name of its kernel, and the offsets of its result and operands."""
+    def _operands(self, i: int) -> Sequence[int]:
+        """Return the instruction numbers of the operands of instruction `i`, as its entry lists them.
+
+        Those of a sum are the factors of its products, pair by pair. If a loop adds the products of a long sum, the
+        entry computes only the value from which the sum starts.
+        """
         opcode, *rest = self.code.instructions[i]
         if opcode not in SUM_OPCODES:
-            return [self._entry_kernel(opcode, count, len(rest)), offset(i), *map(offset, rest)]
+            return rest
         pairs, terms = rest
         if i in self.tables.schedule.long_sums:
             pairs = ()
         if not pairs and not terms:
             terms = (self.code.constant(-0.0),)
-        products = self.code.as_products(pairs, terms)
-        name = f"{KERNEL_PREFIX}threaded_{opcode}_{count}"
-        self.tables.kernels[name] = partial(_write_sum_entry, self.machine, name, opcode, count)
-        return [name, offset(i), len(products), *map(offset, chain(*products))]
+        return [*chain(*self.code.as_products(pairs, terms))]
 
 
 # The kernels.
