@@ -60,6 +60,7 @@ TESTS = {  # files and folders of tests/ that the layout does not give to a modu
     "__init__": "test_package.py",
     "__main__": "test_cli.py",
     "derivatives": "test_functional.py test_saved_files.py",
+    "flow/flow": "picture/test_animation.py",
     "losses": "test_loss_options.py",
     **dict.fromkeys(("moved", "nn"), "test_saved_files.py"),
     "optim": "test_saved_files.py graph/test_outdated.py parameters",

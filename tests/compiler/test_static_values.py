@@ -547,6 +547,21 @@ def test_a_static_function_that_counts_its_calls_is_recorded_once(function):
     assert len(f._store.programs) == 1
 
 
+def test_a_static_object_that_counts_its_calls_is_called_no_more_once_it_is_recorded():
+    class Counting:
+        calls = 0
+
+        def __call__(self, z):
+            self.calls += 1
+            return 2.0 * z
+
+    f, held = compile(lambda x, h: h(x), static=["h"]), Counting()
+    assert f(3.0, held) == 6.0
+    calls = held.calls
+    assert [f(3.0, held) for _ in range(5)] == [6.0] * 5
+    assert held.calls == calls
+
+
 def test_a_static_function_that_counts_and_compares_has_the_right_branch_for_each_sample():
     """What one branch does to the state of the function may change what the other branch computes."""
 

@@ -4,7 +4,10 @@ import asyncio
 import contextvars
 import copy
 import math
+import os
+import signal
 import threading
+import time
 
 import pytest
 
@@ -30,6 +33,27 @@ def test_a_generator_that_is_closed_inside_another_block_ends_its_own_mode_alone
         assert len(context.here().blocks) == 1
     assert context.here().blocks == ()
     assert not context.active
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_can_enter_a_block_even_if_another_thread_was_just_entering_one_at_the_fork():
+    held, child = threading.Event(), 0
+
+    def hold():
+        with context._lock:  # as `no_grad()` does for a moment
+            held.set()
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    if not (child := os.fork()):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(5)  # ends a child that waits for ever
+        with no_grad():
+            os._exit(0)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_no_grad_is_no_detector_of_anomalies():

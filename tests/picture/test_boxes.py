@@ -10,8 +10,18 @@ from micrograd_cn.graph.scopes import Group
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.ops.traits import Lowerings
 from micrograd_cn.picture.boxes import readable_flow
+from micrograd_cn.picture.cells import legend_label, title
 
 from .svg import boxes, elements, parsed, points, shapes, texts
+
+
+@pytest.mark.parametrize("captions", [0, 1, 2])
+def test_all_lines_of_the_legend_have_as_many_columns(captions):
+    """A line of the caption spans all columns, of which the last takes what it needs beyond the legend."""
+    texts = [title("leaf"), title("operation"), title("root")]
+    rows = legend_label(texts, [title("a caption")] * captions).split("<tr>")[2:]
+    columns = [sum(int(span or 1) for span in re.findall(r'<td(?: colspan="(\d+)")?', row)) for row in rows]
+    assert columns == [len(texts) + bool(captions)] * (captions + 1)
 
 
 @pytest.mark.parametrize("f", [lambda a: a + a, lambda a: a * a, lambda a: a - a, lambda a: a / a])
