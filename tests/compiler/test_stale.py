@@ -15,6 +15,8 @@ from micrograd_cn.compiler.function.arguments import Arguments
 from micrograd_cn.compiler.function.recording import Recorder
 from micrograd_cn.optim import SGD
 
+from .common import settings
+
 w, v = Value(0.5), Value(0.25)
 
 
@@ -120,7 +122,7 @@ class Scaled:
         return self.factor * x
 
 
-scaled, factors, settings, factor = Scaled(), [w], {"factor": 2.0}, 2.0
+scaled, factors, held, factor = Scaled(), [w], {"factor": 2.0}, 2.0
 
 
 def change(name, x):
@@ -135,7 +137,7 @@ CHANGES = {
     "a global variable": (lambda x: w * factor * x, lambda: change("factor", 3.0)),
     "a parameter": (lambda x: w * x, lambda: change("w", Value(0.7))),
     "a list that becomes longer": (lambda x: sum(p * x for p in factors), lambda: factors.append(v)),
-    "an item of a dict": (lambda x: w * settings["factor"] * x, lambda: settings.update(factor=3.0)),
+    "an item of a dict": (lambda x: w * held["factor"] * x, lambda: held.update(factor=3.0)),
     "an attribute": (lambda x: w * scaled(x), lambda: setattr(scaled, "factor", 3.0)),
     "a default": (default, lambda: setattr(default, "__defaults__", (3.0,))),
 }
@@ -157,10 +159,10 @@ METHODS = {
 
 @pytest.fixture
 def _as_before():
-    names = ("w", "factor", "factors", "settings", "scaled")
+    names = ("w", "factor", "factors", "held", "scaled")
     kept = {name: globals()[name] for name in names}
     change("factors", [w])
-    change("settings", {"factor": 2.0})
+    change("held", {"factor": 2.0})
     change("scaled", Scaled())
     default.__defaults__ = (2.0,)
     yield
@@ -183,6 +185,32 @@ def test_every_method_notices_what_has_changed_since_the_function_was_recorded(f
         with pytest.raises(ValueError, match="is not what it was when its program was made"):
             method(f)
     method(compile(function))
+
+
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda f: f(np.array([1.0, 2.0])),
+        lambda f: f.forward(np.ones((3, 2))),
+        lambda f: f.gradient(np.ones((3, 2))),
+        lambda f: f.jacobian(np.ones((3, 2)), dense=True),
+        lambda f: f.hessian(np.ones((3, 2)), dense=True),
+        lambda f: f.hessian(np.ones((3, 2)), wrt=[w], dense=True, mean=True),
+        lambda f: f.backward(np.ones((3, 2))),
+        lambda f: f.value_and_grad(np.ones((3, 2))),
+        lambda f: f.value_and_grad(np.ones((3, 2)), "x"),
+    ],
+)
+def test_code_that_is_kept_for_arrays_is_not_used_if_what_the_function_reads_has_changed(method):
+    f = compile(lambda x: w * w * factor * x[0] * x[0] * x[1])
+    with settings({"function.stale.TIMES_AS_LONG": 0}):
+        for _ in range(100):
+            method(f)
+        assert any(hasattr(ready, "runner") for ready in f._arrays.runners.values())
+        change("factor", 3.0)
+        with pytest.raises(ValueError, match="is not what it was when its program was made"):
+            method(f)
 
 
 class Grid(np.ndarray):

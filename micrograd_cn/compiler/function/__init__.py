@@ -1,7 +1,10 @@
 """Compile functions.
 
 A function is recorded again for arguments that are nested in a new way, for new static arguments, and for a new branch.
-A call passes through these modules in this order, but skips those that it does not need:
+A call, or a batch of samples, finds its code in one of three ways, which are tried in this order: `ArrayCalls` may have
+code for arrays of the same shapes, `MergedCalls` a program that computes all branches, and `RecordingStore` has the
+recording for each row, or makes it. The methods of the first two return None where they have no code, or where it gave
+nan. A call passes through these modules in this order, but skips those that it does not need:
 
     jit             defines `compile`, and `CompiledFunction`, the object that it returns, with its public methods
     array_calls     computes samples in arrays at once, if it has code for arrays of these shapes

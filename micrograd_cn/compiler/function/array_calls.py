@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
+from math import isnan
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from ...graph import context
@@ -21,9 +24,12 @@ from ..program import CompiledDerivative, Program
 from ..runtime.arrays import MAX_DOUBLES, MAX_KINDS, MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
 from ..runtime.prepared import prepare_or_count
 from .arguments import Arguments
+from .batch import MeanGradient
 from .hooks import is_inlining
 from .merged import MergedRecordings
 from .recording import Recording
+from .refusals import check_has_trainable
+from .stale import StaleCheck
 from .store import RecordingStore
 from .variables import GradientVariables
 
@@ -43,17 +49,16 @@ class ReadyCall(NamedTuple):
     Attributes:
         runner: the code and its memory.
         program: the program to which the code belongs.
+        recording: the recording of the program, or the first one if several are merged.
         merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
-        rebuild: a function that takes the list of a sample's numbers, and returns them nested as in the function's
-            result. It is None if the function returns a number, and for methods that return derivatives.
         derivative: for "mean_hessian", the derivative whose means the code computes.
     """
 
     runner: ArrayRunner
     program: Program
+    recording: Recording
     merged: MergedRecordings | None
-    rebuild: Callable[[list[float]], Any] | None = None
     derivative: CompiledDerivative | None = None
 
 
@@ -63,14 +68,15 @@ class ArrayCalls:
     Args:
         arguments: the function and its arguments.
         store: the recordings of the function.
+        stale: says whether the function may be another one than when it was recorded. There is no code then.
 
     Attributes:
         runners: a dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a
             count of the calls before there is such code, or to None if there can be none.
     """
 
-    def __init__(self, arguments: Arguments, store: RecordingStore) -> None:
-        self._arguments, self._store = arguments, store
+    def __init__(self, arguments: Arguments, store: RecordingStore, stale: StaleCheck) -> None:
+        self._arguments, self._store, self._stale = arguments, store, stale
         self.runners: dict[Any, ReadyCall | int | None] = {}
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
@@ -87,8 +93,8 @@ class ArrayCalls:
         if not rows.finds_nan():
             if out is not None:
                 results = as_result(rows.out, (), None, out)
-            elif found.rebuild:
-                results = [*map(found.rebuild, rows.results.tolist())]
+            elif method == "forward" and not found.recording.single:
+                results = [*map(found.recording.rebuild, rows.results.tolist())]
             else:
                 results = rows.results.copy()
         elif not found.merged:
@@ -136,7 +142,8 @@ class ArrayCalls:
         """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
 
         Return None if the samples are not in such arrays, if the method was called only a few times with arrays of
-        these shapes, or if the function has branches that cannot be merged.
+        these shapes, if the function has branches that cannot be merged, or if it may have changed since it was
+        recorded.
 
         `method` is "call", "forward", "gradient", "backward", "value_and_grad", "mean_hessian" or a key of MATRICES. In
         a "call", the arrays are the arguments of one sample, and numbers may be among them. For "value_and_grad",
@@ -144,6 +151,8 @@ class ArrayCalls:
         derivatives for each sample are with respect to all arguments.
         """
         if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
+            return None
+        if perf_counter() >= self._stale.due and self._stale.has_moved():
             return None
         of = method if variables is None else variables.key
         key = (of, *map(id, wrt)) if wrt else of, shapes
@@ -165,22 +174,33 @@ class ArrayCalls:
             for other in ready.keys() - {key}:
                 self.runners.pop(other, None)
 
-    def gradient_runner(self, name: str, arrays: Sequence[Any]) -> ReadyCall | None:
-        """Return code that computes the mean result and its gradient for samples in numpy arrays.
+    def gradient(self, name: str, samples: Any) -> MeanGradient | None:
+        """Return the mean result and its gradient for samples in numpy arrays.
 
-        `name` is the method that needs the gradient, for messages. Return None if there is no such code (see
-        `runner`), or if the program is merged from several branches, and a constant of a branch requires a
-        gradient now: not all rows may take this branch.
+        `name` is the method that needs the gradient. Return None if there is no code for such samples (see `runner`),
+        if the mean is nan, since the reason may be an error, or if the program is merged from several branches, and may
+        not be used: `MergedCalls.gradient` says when.
 
         Raises:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
+            RuntimeError: it is not merged, and `backward` would give no parameter a gradient.
         """
-        found = self.runner("backward", arrays)
-        if found and found.merged:
-            return None if found.program.unfrozen_constant() else found
-        if found:
-            found.program.check_frozen(name)
-        return found
+        if type(samples) is list or not (found := self.runner("backward", arrays := as_tuple(samples))):
+            return None
+        runner, program, recording, merged, _ = found
+        if merged:
+            if program.unfrozen_constant() or (name == "backward" and merged.leaves_gradients_out()):
+                return None
+        else:
+            program.check_frozen(name)
+            if name == "backward" and not program.has_trainable:
+                check_has_trainable(name, self._arguments.name, [program])
+        rows = runner.computed(arrays)
+        mean, gradient = float(rows.out[0]), array("d", rows.gradients.tobytes())
+        runner.release(rows)
+        if isnan(mean) or (merged and merged.may_spoil(gradient)):
+            return None
+        return recording, program, 1.0, mean, gradient
 
     def _make(
         self, method: str, shapes: tuple[Any, ...], variables: GradientVariables | None, wrt: Sequence[Any]
@@ -199,7 +219,7 @@ class ArrayCalls:
             return None
         first, merged = recordings[0], self._store.merged_of(recordings)
         if matrix := MATRICES.get(method):
-            return None if merged or first.indices.columns else _ready_matrix(*matrix, first.program, shapes)
+            return None if merged or first.indices.columns else _ready_matrix(*matrix, first, shapes)
         if not (first.single or method in ("call", "forward")):
             return None
         if method == "mean_hessian":
@@ -229,8 +249,8 @@ class ArrayCalls:
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
-        rebuild = None if first.single else first.rebuild
-        return ReadyCall(ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride), program, merged, rebuild)
+        runner = ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride)
+        return ReadyCall(runner, program, first, merged)
 
 
 def _all_inputs(recording: Recording) -> Any:
@@ -241,19 +261,20 @@ def _all_inputs(recording: Recording) -> Any:
     return "inputs"
 
 
-def _ready_matrix(kind: Kind, dense: bool, program: Program, shapes: Sequence[Any]) -> ReadyCall | None:
+def _ready_matrix(kind: Kind, dense: bool, recording: Recording, shapes: Sequence[Any]) -> ReadyCall | None:
     """Return code that is ready to compute Jacobians or Hessians for samples in arrays of some shapes.
 
     `kind` is "jacobian" or "hessian". If `dense` is set, the matrices are whole, and otherwise they have only the
     entries that can be nonzero. Return None if all entries are constants, if these matrices have many entries, or
     if most entries of a whole matrix are always 0.
     """
-    derivative = program.derivative_for_calls(kind)
+    derivative = recording.program.derivative_for_calls(kind)
     made, structure = derivative.whole if dense else derivative.program, derivative.structure
     if not made or not (dense or len(made.outputs) * shapes[0][0] <= MAX_NUMBERS):
         return None
     of_result, nan_stride = structure.shape if dense else (structure.entries,), int(not derivative.gated)
-    return ReadyCall(ArrayRunner(made.compiled, "forward", shapes, of_result, nan_stride), made, None)
+    runner = ArrayRunner(made.compiled, "forward", shapes, of_result, nan_stride)
+    return ReadyCall(runner, made, recording, None)
 
 
 def _ready_mean(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) -> ReadyCall | None:
@@ -270,7 +291,7 @@ def _ready_mean(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any])
         return None
     made, _ = derivative.mean_program
     runner = ArrayRunner(made.compiled, "gradient", shapes, ())
-    return ReadyCall(runner, made, None, derivative=derivative)
+    return ReadyCall(runner, made, recording, None, derivative)
 
 
 def as_tuple(samples: Any) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ...parameters.tree import flatten
 from ..data.arrays import FlatNumbers
@@ -15,8 +15,14 @@ from ..data.partition import at_indices, scatter_rows
 from ..data.rows import row_numbers, writable_address
 from ..data.samples import Bucket, select_rows
 from ..data.treedef import numpy_like
+from ..program import Program
 from .recording import Recording
 from .store import RecordingStore
+
+# The mean result over some samples of a batch, and the gradient of this mean: the recording of the samples, or the
+# first one if several are merged; the program that has computed them; the share of the samples in the batch; the mean;
+# and its derivatives with respect to the program's parameters.
+MeanGradient: TypeAlias = "tuple[Recording, Program, float, float, array[float]]"
 
 
 class BatchPart(NamedTuple):
@@ -55,9 +61,13 @@ def parts_of(store: RecordingStore, buckets: Iterable[Bucket], threads: int) -> 
 
 def numpy_of(samples: Any) -> Any:
     """Return the module numpy if all samples are in numpy arrays, one for each argument, and otherwise None."""
-    numpy = sys.modules.get("numpy")
-    arrays = samples if isinstance(samples, tuple) else (samples,)
-    return numpy if numpy and arrays and all(isinstance(x, numpy.ndarray) for x in arrays) else None
+    if not (numpy := sys.modules.get("numpy")):
+        return None
+    arrays, kind = samples if isinstance(samples, tuple) else (samples,), numpy.ndarray
+    for x in arrays:  # no generator, for speed
+        if not isinstance(x, kind):
+            return None
+    return numpy if arrays else None
 
 
 def joined(method: str, name: str, parts: Sequence[tuple[array[int], Any]], samples: Any, out: Any, numpy: Any) -> Any:

@@ -45,15 +45,15 @@ from ..training.epochs import (
 )
 from ..variables import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables
 from .arguments import Arguments, describe_argument
-from .array_calls import ArrayCalls, as_tuple
-from .batch import BatchPart, auxiliary, joined, mean_matrix, numpy_of, parts_of
+from .array_calls import ArrayCalls
+from .batch import BatchPart, MeanGradient, auxiliary, joined, mean_matrix, numpy_of, parts_of
 from .fitting import FunctionFit
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
 from .number_calls import other_derivative, results_from
 from .plain_errors import PlainErrors
 from .recording import Recorder, Recording
-from .refusals import check_has_gradient, check_has_trainable, check_pair, check_single
+from .refusals import check_has_gradient, check_has_parameters, check_pair, check_single
 from .stale import StaleCheck
 from .store import RecordingStore
 from .variables import GradientVariables, check_key_order, refuse_clash, variables_of
@@ -274,9 +274,9 @@ class CompiledFunction:
         self._plain_errors = PlainErrors(self._arguments)
         self._recorder = Recorder(self._arguments)
         self._store = RecordingStore(self._arguments, self._recorder, self._branches)
-        self._arrays = ArrayCalls(self._arguments, self._store)
-        self._merged = MergedCalls(self._store)
         self._stale = StaleCheck(self._arguments, self._recorder, self._store)
+        self._arrays = ArrayCalls(self._arguments, self._store, self._stale)
+        self._merged = MergedCalls(self._store)
         self._store.when_published = weakref.WeakMethod(self._stale.note)
         self._variables: GradientVariables | None = None  # the variables of the last call of `value_and_grad`
         self._method: CompiledFunction | None = None  # for a method of an instance: the method of the class
@@ -408,23 +408,21 @@ class CompiledFunction:
         """
         if is_inlining():
             return self._f(*args, **kwargs)
-        moved = perf_counter() >= self._stale.due and self._stale.has_moved()
-        if args and not kwargs and not moved and not (type(args[0]) in NO_ARRAYS and type(args[-1]) in NO_ARRAYS):
-            found = self._arrays.runner("call", args)
-            if found:
-                rows = found.runner.computed(args)
-                first = rows.out[0]
-                result = found.rebuild(rows.out.tolist()) if found.rebuild else first
-                found.runner.release(rows)
-                if not (found.merged and isnan(first)):
-                    return result
+        may_have_arrays = args and not kwargs and not (type(args[0]) in NO_ARRAYS and type(args[-1]) in NO_ARRAYS)
+        if may_have_arrays and (found := self._arrays.runner("call", args)):
+            rows = found.runner.computed(args)
+            first = rows.out[0]
+            result = first if found.recording.single else found.recording.rebuild(rows.out.tolist())
+            found.runner.release(rows)
+            if not (found.merged and isnan(first)):
+                return result
         try:
             bucket = self._arguments.bucket_of(args, kwargs)
         except TypeError:
             if args and self._owner and isinstance(args[0], self._owner) and isinstance(self._f, FunctionType):
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
-        if moved:
+        if perf_counter() >= self._stale.due:
             self._stale.compare_if_moved("", [bucket])
         if not (context.active and context.here().detect_anomaly):
             store = self._store
@@ -465,7 +463,6 @@ class CompiledFunction:
         if (
             type(threads) is int
             and threads == 1
-            and not self._stale.has_moved()
             and (ready := self._arrays.results("forward", samples, out)) is not None
         ):
             return ready
@@ -510,7 +507,7 @@ class CompiledFunction:
         if wrong:
             refuse_options("gradient()", wrong, NO_ARGNUMS)
         wrt = variables_of(self._arguments, "gradient", wrt)
-        if threads == 1 and wrt == "inputs" and not self._stale.has_moved():
+        if threads == 1 and wrt == "inputs":
             ready = self._arrays.results("gradient", samples, out)
             if ready is not None:
                 return ready
@@ -541,7 +538,7 @@ class CompiledFunction:
         if type(dense) is not bool:
             dense = flag("jacobian(): dense", dense)
         wrt = variables_of(self._arguments, "jacobian", wrt)
-        if threads == 1 and wrt == "inputs" and not self._stale.has_moved():
+        if threads == 1 and wrt == "inputs":
             ready = self._arrays.results("jacobian" if dense else "sparse_jacobian", samples, out)
             if ready is not None:
                 return ready
@@ -584,7 +581,7 @@ class CompiledFunction:
         wrt = variables_of(self._arguments, "hessian", wrt)
         if mean:
             may_be_ready = not lower and type(threads) is int and threads == 1
-            if type(wrt) is list and may_be_ready and not self._stale.has_moved():
+            if type(wrt) is list and may_be_ready:
                 ready = self._arrays.mean_hessian(samples, wrt, dense, out)
                 if ready is not None:
                     return ready
@@ -598,7 +595,7 @@ class CompiledFunction:
                 matrix = part.recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
                 found.append((len(part.rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
-        if not lower and threads == 1 and wrt == "inputs" and not self._stale.has_moved():
+        if not lower and threads == 1 and wrt == "inputs":
             ready = self._arrays.results("hessian" if dense else "sparse_hessian", samples, out)
             if ready is not None:
                 return ready
@@ -632,43 +629,14 @@ class CompiledFunction:
             IndexError: a sample has a class label that is out of range for a loss such as `cross_entropy`.
         """
         check_threads("backward", threads)
-        is_array = threads == 1 and type(samples) is not list
-        if (
-            not self._stale.has_moved()
-            and is_array
-            and (ready := self._arrays.gradient_runner("backward", as_tuple(samples)))
-        ):
-            runner, program, merged = ready.runner, ready.program, ready.merged
-            if not program.has_trainable:
-                check_has_trainable("backward", self._name, [program])
-            computed = runner.computed(as_tuple(samples))
-            mean, gradients = float(computed.out[0]), array("d", computed.gradients.tobytes())
-            runner.release(computed)
-            # If the mean is nan, the reason may be an error
-            if not (isnan(mean) or (merged and (merged.may_spoil(gradients) or merged.leaves_gradients_out()))):
-                add_gradients([program.as_gradients(gradients)])
-                return mean
-        buckets = self._arguments.buckets_of("backward", samples)
-        self._stale.compare_if_moved("backward", buckets)
-        if found := self._merged.gradient(buckets, threads):
-            program, merged, mean, gradients = found
-            if not merged.leaves_gradients_out():
-                add_gradients([program.as_gradients(gradients)])
-                return mean
-        parts = self._parts("backward", buckets, threads)
-        if not self._store.parameters:
-            for part in parts:
-                part.recording.loss.check_frozen("backward")
-            raise RuntimeError(
-                f"backward() of {self._name}, which has no parameters to give a gradient to; write gradient() for the "
-                "derivatives with respect to the arguments, or forward() for the results"
-            )
-        if not parts[0].recording.loss.has_trainable:
-            check_has_trainable("backward", self._name, [part.recording.loss for part in parts])
+        if threads == 1 and (ready := self._arrays.gradient("backward", samples)):
+            _, program, _, mean, gradient = ready
+            add_gradients([program.as_gradients(gradient)])
+            return mean
         total, sums = 0.0, list[Gradients]()
-        for program, weight, loss, gradients in self._gradients("backward", parts, threads):
-            total += weight * loss
-            sums.append(program.as_gradients(gradients, weight))
+        for _, program, weight, mean, gradient in self._mean_gradients("backward", samples, threads):
+            total += weight * mean
+            sums.append(program.as_gradients(gradient, weight))
         add_gradients(sums)  # only now, when nothing can fail any more
         return total
 
@@ -722,46 +690,59 @@ class CompiledFunction:
         variables = self._variables
         if variables is None or not variables.is_for(wrt):
             variables = self._variables = GradientVariables(wrt, self._arguments.signature.parameters)
-        of_mean = not (variables.arguments or each)
-        may_merge = not (has_aux or (is_default and self._recorder.captured))
-        moved = self._stale.has_moved()
-        is_mean_alone = of_mean and may_merge and threads == 1 and not moved
-        if is_mean_alone and (ready := self._arrays.gradient_runner("value_and_grad", arrays := as_tuple(samples))):
-            computed = ready.runner.computed(arrays)
-            mean, found = float(computed.out[0]), array("d", computed.gradients.tobytes())
-            ready.runner.release(computed)
-            if not (isnan(mean) or (ready.merged and ready.merged.may_spoil(found))):
-                # The derivatives with respect to parameters that only other recordings have are 0
-                found.frombytes(bytes(8 * (len(self._store.parameters) - len(found))))
-                first = ready.merged.recordings[0].program if ready.merged else ready.program
-                return mean, variables.of_mean(found, first, self._store.parameters, sys.modules["numpy"])
-        may_be_ready = variables.arguments and not has_aux and threads == 1 and not moved
-        if may_be_ready and (ready_pair := self._arrays.values_and_gradients(variables, samples, each)):
-            return ready_pair
+        of_mean, refuses_captured = not (variables.arguments or each), is_default and self._recorder.captured
+        if of_mean and not (has_aux or refuses_captured):
+            if threads == 1 and (ready := self._arrays.gradient("value_and_grad", samples)):
+                return self._total([ready], variables, sys.modules["numpy"])
+            found = self._mean_gradients("value_and_grad", samples, threads, variables.values)
+            return self._total(found, variables, numpy_of(samples))
+        if variables.arguments and not has_aux and threads == 1:
+            of_arrays = self._arrays.values_and_gradients(variables, samples, each)
+            if of_arrays is not None:
+                return of_arrays
         flat = "inputs" if variables.are_inputs else ()  # all other derivatives are nested as the arguments are
         buckets = self._arguments.buckets_of("value_and_grad", samples)
         self._stale.compare_if_moved("value_and_grad", buckets)
         self._stale.check_unused("value_and_grad", variables.values, buckets)
-        numpy = numpy_of(samples)
-        if of_mean and may_merge and (merged := self._merged.gradient(buckets, threads)):
-            first = merged[1].recordings[0].program
-            return merged[2], variables.of_mean(merged[3], first, self._store.parameters, numpy)
-        parts = self._merged.derivatives(variables, buckets, threads) if may_merge and not of_mean else None
+        may_merge = not (has_aux or refuses_captured)
+        parts = self._merged.derivatives(variables, buckets, threads) if may_merge else None
         parts = parts or self._parts("value_and_grad", buckets, threads, has_aux, flat)
-        if is_default and self._recorder.captured:
+        if refuses_captured:
             for part in parts:
                 part.recording.loss.check_no_captured("value_and_grad")
-        value: Any
-        if not of_mean:
-            value, gradient = variables.of_samples(parts, self._store.parameters, threads, each, numpy)
+        numpy = numpy_of(samples)
+        if of_mean:
+            value, gradient = self._total([*self._gradients("value_and_grad", parts, threads)], variables, numpy)
         else:
-            value, gradient = 0.0, array("d", bytes(8 * len(self._store.parameters)))
-            for _, weight, loss, gradients in self._gradients("value_and_grad", parts, threads):
-                value += weight * loss
-                for i, x in enumerate(gradients):
-                    gradient[i] += weight * x
-            gradient = variables.of_mean(gradient, parts[0].recording.loss, self._store.parameters, numpy)
+            value, gradient = variables.of_samples(parts, self._store.parameters, threads, each, numpy)
         return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
+
+    def _mean_gradients(self, name: str, samples: Any, threads: int, wrt: Any = ()) -> Sequence[MeanGradient]:
+        """Return the mean result and its gradient, for each program that computes some of the samples as rows.
+
+        `name` is the method that needs them, and `wrt` has the variables to differentiate with respect to, for
+        `StaleCheck.check_unused`.
+        """
+        buckets = self._arguments.buckets_of(name, samples)
+        self._stale.compare_if_moved(name, buckets)
+        self._stale.check_unused(name, wrt, buckets)
+        if ready := self._merged.gradient(name, buckets, threads):
+            return [ready]
+        return [*self._gradients(name, self._parts(name, buckets, threads), threads)]
+
+    def _total(self, found: Sequence[MeanGradient], variables: GradientVariables, numpy: Any) -> tuple[float, Any]:
+        """Return the mean result over all samples, and its gradient, nested as the variables in `wrt` are."""
+        recording, _, weight, value, gradient = found[0]
+        parameters = self._store.parameters
+        if missing := len(parameters) - len(gradient):  # those that only other recordings have: the derivatives are 0
+            gradient.frombytes(bytes(8 * missing))
+        if len(found) > 1:
+            value, gradient = weight * value, array("d", [weight * x for x in gradient])
+            for _, _, weight, mean, more in found[1:]:
+                value += weight * mean
+                for i, x in enumerate(more):
+                    gradient[i] += weight * x
+        return value, variables.of_mean(gradient, recording.loss, parameters, numpy)
 
     def _parts(
         self, name: str, buckets: Sequence[Bucket], threads: int, has_aux: bool = False, wrt: Any = ()
@@ -783,25 +764,26 @@ class CompiledFunction:
             if name != "backward" and part.recording.indices.columns:
                 self._plain_errors.refuse_missing_classes(name, part.recording, part.bucket, part.rows)
             found.append(part)
-        check_has_gradient(name, self._name, [part.recording.loss for part in found])
+        programs = [part.recording.loss for part in found]
+        check_has_gradient(name, self._name, programs)
+        if name == "backward":
+            check_has_parameters(name, self._name, self._store.parameters, programs)
         return found
 
-    def _gradients(
-        self, name: str, parts: Sequence[BatchPart], threads: int = 1
-    ) -> Iterator[tuple[Program, float, float, array[float]]]:
-        """Yield, for each part of a batch: its program, its share of the rows, its mean output, and the gradient.
+    def _gradients(self, name: str, parts: Sequence[BatchPart], threads: int) -> Iterator[MeanGradient]:
+        """Yield, for each part of a batch, its mean result and the gradient.
 
         `name` is the method that needs the gradients, for messages.
         """
         n = sum(len(part.rows) for part in parts)
         for recording, bucket, rows, _ in parts:  # a program whose output is a constant has gradient 0
             recording.loss.check_frozen(name)
-            loss, gradients = recording.loss.compiled.gradient_of(bucket.numbers, rows, threads)
-            if isnan(loss):
+            mean, gradient = recording.loss.compiled.gradient_of(bucket.numbers, rows, threads)
+            if isnan(mean):
                 self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
                 if recording.indices.computed and recording.single:
                     self._plain_errors.call_where_nan(name, recording, bucket, rows)
-            yield recording.loss, len(rows) / n, loss, gradients
+            yield recording, recording.loss, len(rows) / n, mean, gradient
 
     @refuse_split_samples
     def fit(

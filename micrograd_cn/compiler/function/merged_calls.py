@@ -7,7 +7,6 @@ first output or its gradient is nan, and the rows have to be sorted by their bra
 from __future__ import annotations
 
 import functools
-from array import array
 from collections.abc import Sequence
 from math import isnan
 from typing import Any
@@ -22,7 +21,7 @@ from ..data.samples import Bucket
 from ..data.treedef import numpy_like
 from ..program import Program
 from ..variables import unfrozen
-from .batch import BatchPart
+from .batch import BatchPart, MeanGradient
 from .merged import MergedRecordings
 from .store import RecordingStore
 from .variables import GradientVariables
@@ -40,21 +39,24 @@ class MergedCalls:
     def __init__(self, store: RecordingStore) -> None:
         self._store = store
 
-    def gradient(
-        self, buckets: Sequence[Bucket], threads: int
-    ) -> tuple[Program, MergedRecordings, float, array[float]] | None:
+    def gradient(self, name: str, buckets: Sequence[Bucket], threads: int) -> MeanGradient | None:
         """Let a merged program, which computes all branches, compute the mean result and its gradient for all samples.
 
-        Return the program, the merged recordings, the mean and the gradient. Return None if there is no such program,
-        if the mean is nan, if a branch that was not selected may have made the gradient nan, or if a constant requires
-        a gradient now, so the gradient may have to be refused.
+        `name` is the method that needs the gradient. Return None if there is no such program, if the mean is nan, if a
+        branch that was not selected may have made the gradient nan, or if a constant requires a gradient now, so the
+        gradient may have to be refused. Return None for `backward`, too, if the branches that the rows take decide
+        which parameters get a gradient (`MergedRecordings.leaves_gradients_out`).
         """
         merged = self._merged_where(buckets)
         n = len(buckets[0].samples)
         if not (merged and (program := merged.loss(n))) or merged.has_unfrozen_constant():
             return None
-        mean, gradients = program.compiled.gradient_of(buckets[0].numbers, row_numbers(n), threads)
-        return None if isnan(mean) or merged.may_spoil(gradients) else (program, merged, mean, gradients)
+        if name == "backward" and merged.leaves_gradients_out():
+            return None
+        mean, gradient = program.compiled.gradient_of(buckets[0].numbers, row_numbers(n), threads)
+        if isnan(mean) or merged.may_spoil(gradient):
+            return None
+        return merged.recordings[0], program, 1.0, mean, gradient
 
     def derivatives(
         self, variables: GradientVariables, buckets: Sequence[Bucket], threads: int

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from ...engine import Value
 from ..program import Program
 from .recording import Recording
 
@@ -36,6 +37,23 @@ def check_has_gradient(method: str, name: str, programs: Iterable[Program]) -> N
     """
     if not any(program.has_gradient for program in programs):
         raise RuntimeError(f"{method}() of {name}, which is a constant for these samples: it has no gradient")
+
+
+def check_has_parameters(method: str, name: str, parameters: Sequence[Value], programs: Iterable[Program]) -> None:
+    """Raise an error if the function has no `parameters`, or the results depend on none that requires a gradient.
+
+    Raises:
+        RuntimeError: there are no such parameters.
+        ValueError: there are no parameters, and a constant of a program requires a gradient now.
+    """
+    if not parameters:
+        for program in programs:
+            program.check_frozen(method)
+        raise RuntimeError(
+            f"{method}() of {name}, which has no parameters to give a gradient to; write gradient() for the "
+            "derivatives with respect to the arguments, or forward() for the results"
+        )
+    check_has_trainable(method, name, programs)
 
 
 def check_has_trainable(method: str, name: str, programs: Iterable[Program]) -> None:
