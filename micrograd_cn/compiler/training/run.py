@@ -457,12 +457,10 @@ class TrainingRun:
         self._renew_calls()
         fast = self._kernels_are_fast()
         taken = self._timed(
-            lambda: state.run(batches, first, ready_steps, losses, state.gradients, fast, self._use_gates)
+            lambda: state.run(batches, first, ready_steps, losses, state.gradients, fast, self._recover_from_nan)
         )
-        if taken < ready_steps:
-            self._reject_merged()
-            if not taken:
-                return self._take_steps(step, steps)
+        if not taken:
+            return self._take_steps(step, steps)
         computed: list[float] = losses.view[:taken].tolist()
         return computed
 
@@ -474,14 +472,18 @@ class TrainingRun:
             # All calls use one panel, so it stays in the cache
             call.renew(largest.address, call.runner.compiled in self._merged)
 
-    def _use_gates(self) -> bool:
-        """Switch to code with gates for all gradients, and return True.
+    def _recover_from_nan(self) -> bool:
+        """Choose other code, after a loss or a gradient was nan where slower code may give a number.
 
-        Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite. If
-        there are merged programs, which compute all branches, change nothing, and return False: the caller then drops
-        these programs first, since they may be the reason for a nan.
+        Merged programs, which compute all branches, may be the reason, so they are dropped first. If the programs that
+        take their place give nan, too, or if there are none, code with gates is used from now on. Where no gradient
+        reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite.
+
+        Return whether the compiled loop can go on. It cannot if merged programs are dropped, since the batches have to
+        be described anew.
         """
         if self._merged:
+            self._reject_merged()
             return False
         for call in self._gradient_calls.values():
             call.runner.use_gates()
@@ -504,7 +506,7 @@ class TrainingRun:
         return merged
 
     def _reject_merged(self) -> None:
-        """Choose a program for each row from now on, since a merged program, which computes all branches, gave nan."""
+        """Choose a program for each row from now on, instead of a merged program, which computes all branches."""
         self._rejected |= self._merged
         self._merged.clear()
         self._only_program, self._place = None, array("d", [nan]) * self._n
