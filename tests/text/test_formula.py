@@ -44,6 +44,22 @@ def test_operators_keep_the_order_of_their_operands(apply, name):
     assert str(apply(X, Term("y"))) == f"{name}(x, y)"
 
 
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda x, y: x / y, "div(x, y)"),
+        (lambda x, y: x % y, "remainder(x, y)"),
+        (lambda x, y: x**y, "pow(x, y)"),
+        (lambda x, y: 2.0 / x, "div(2.0, x)"),
+        (lambda x, y: 2.0 % x, "remainder(2.0, x)"),
+        (lambda x, y: 2.0**x, "pow(2.0, x)"),
+    ],
+)
+def test_operators_that_raise_errors_for_some_floats_are_traced_in_a_users_operation(function, text):
+    own = mc.Op("own", function, (lambda z, x, y: y, lambda z, x, y: x))
+    assert str(trace(function, Term("x"), Term("y"), of=own)) == text
+
+
 def test_signs_and_sizes():
     assert (str(-X), str(abs(X)), str(+mc.exp(-X))) == ("neg(x)", "abs(x)", "exp(neg(x))")
 
