@@ -33,8 +33,7 @@ These are the other folders and modules:
                    `Vectorizer`, but with other settings; and the graph as a Python function of arrays
 
 A multiplication passes through eight files on its way to machine code. They use a few more, which the steps name. Take
-`f = compile(lambda x, y: x * y)` and the call `f(2.0, 3.0)`. The files 3 and 5 to 8 have examples of what they make of
-the multiplication.
+`f = compile(lambda x, y: x * y)` and the call `f(2.0, 3.0)`. The example below shows what the files make of it.
 
     1 function.jit           `CompiledFunction.__call__` reads the arguments as a row of numbers. File 2 finds a
                              recording for the row. Then the recording's program computes the row: its attribute
@@ -65,6 +64,28 @@ the multiplication.
                              `select_tier` (file 4) has a background thread make another `Executable`. Now `NativeCode`
                              writes a function for this program alone (`write_part`), again with `fmul`, and has it
                              compiled by `Machine.compile`.
+
+The example reads what each of these files has made, and the comments have the numbers of the files. An offset is in
+bytes from the beginning of the program's memory. The first word of the table becomes the address of the kernel.
+
+    >>> f = compile(lambda x, y: x * y)
+    >>> f(2.0, 3.0)
+    6.0
+    >>> compiled = f.recording_of(2.0, 3.0).program.compiled
+    >>> [op.name for node, op in compiled.graph.operations]  # 3: the recorded graph
+    ['mul']
+    >>> executable = compiled.get("forward", batched=False, native=False)  # 4
+    >>> plan, tables = executable.plan, executable.tables
+    >>> plan.code.instructions[:3]  # 5
+    [('input', 0), ('input', 1), ('fmul', 0, 1)]
+    >>> [*plan.stages.values()], [plan.offset(i) for i in (0, 1, 2)]  # 6: the stages of three phases, and the offsets
+    ([[], [StraightLine(numbers=[2])], []], [256, 264, 272])
+    >>> tables.all[0][1:-1].tolist()  # 7: the table without its first and last word
+    [272, 256, 264]
+    >>> kernel = str(tables.kernels["micrograd_cn.threaded_fmul_1_2"]())  # a name with 1 lane and 2 operands
+    >>> [line.strip() for line in kernel.splitlines() if "double" in line]
+    ['%v3 = load double, ptr %v2, align 8', '%v7 = load double, ptr %v6, align 8', '%v8 = fmul double %v3, %v7', \
+'store double %v8, ptr %v12, align 8']
 
 A second call finds the recording, checks its guards, and calls `program.row`, a `PreparedRunner` (`runtime.prepared`).
 The runner takes a prepared call that no other thread uses, or makes one: an object that has memory of its own, and that
@@ -122,9 +143,9 @@ These are the ideas of this package, each with the words that belong to it:
                     and also compute short maps. Both use the same kernels for other loops
     gate            if an operation such as `where` does not select a node, the node's gradient is 0, and its product
                     with an infinite partial derivative would be nan. A gate is an instruction, or in the graph of a
-                    derivative for each row a node, that has 0 instead where no gradient reaches the node. Optimistic
-                    code leaves out gates, since they are rarely needed and cost time. If it gives nan, careful code,
-                    which has them all, computes the result anew
+                    derivative for each row a node, that has 0 instead where no gradient reaches the node. Gates are
+                    rarely needed and cost time, so they are left out at first. If a result is nan, code that has all
+                    gates computes it anew
     driver          a function in machine code that all programs share, and that runs the code of one of them: it loads
                     rows into the program's memory, runs lists of calls, and copies the outputs or gradients
     executable      the code of a program in one tier for one kind of work ("forward", "gradient" or "gated"), for lanes
@@ -177,10 +198,11 @@ writes an opcode, a `StraightLineWriter` writes formulas and the update as `c` d
 A compiled sum is added up term by term, so it may overflow on the way to a finite result; `Program.check` finds this.
 The factors in a sum of products, such as `dot`, have no gates, except constants that are infinite or nan. So if an
 operation such as `where` did not select the sum, an infinite factor that is no constant makes a gradient nan even in
-careful code, as in the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
+code that has all gates, as in the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
 
-The derivatives of a multiplication of two nodes can have gates, but the first code is optimistic. There are three kinds
-of optimistic code, each with a test for nan of its own. Careful code also computes one branch, and not all of them.
+The first code that is made may give nan where slower code gives a number. There are three such shortcuts, each with a
+test for nan of its own. Where it finds nan, the slower code computes the result anew. It has all gates, and computes
+one branch, not all of them.
 
     mean            the gradient of a mean; multiplications for each row have no gates for their factors, but all other
                     gates are there. If a total is not finite, the driver `finish` leaves nan in a number that

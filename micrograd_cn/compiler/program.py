@@ -1259,9 +1259,8 @@ class Program:
         Operations such as `relu` and `maximum` pass no gradient to an operand that they did not select. The gradient of
         the operand must be 0 even if a later factor is infinite or nan, so `derivative` chooses between each product
         and 0. It takes up to half as long again to make such a derivative, and infinite factors are rare. So this
-        method returns one that always multiplies, in which 0 times an infinite factor is nan. Code that always
-        multiplies is called optimistic; see `micrograd_cn.compiler`. A caller that finds a nan takes the result of
-        `derivative` instead. From then on, this method returns that, too.
+        method returns one that always multiplies, in which 0 times an infinite factor is nan. A caller that
+        finds a nan takes the result of `derivative` instead. From then on, this method returns that, too.
 
         The arguments and the errors are those of `derivative`.
         """

@@ -4,8 +4,8 @@ The merged program computes all branches for each row, and selects the results o
 small branches this takes less time than to sort the rows by their branches. Derivatives of each row are selected in the
 same way. In the gradient of a mean, the factors in a branch that is not selected are multiplied by 0, which gives nan
 if a factor is infinite. The first result is nan for a row for which there is no recording. A caller that gets a nan
-sorts the rows by their branches, and computes each row with the program of its branch. Merged programs are called
-optimistic; see `micrograd_cn.compiler`.
+sorts the rows by their branches, and computes each row with the program of its branch, as
+`micrograd_cn.compiler` explains.
 """
 
 from __future__ import annotations

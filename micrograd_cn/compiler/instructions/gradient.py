@@ -32,8 +32,7 @@ def differentiate(lowering: Lowering, gated: bool = True) -> None:
     reaches the node. A layer of a network would have a gate for each weight, although factors are rarely
     infinite. So if `gated` is not set, gates are omitted for the factors of multiplications that are computed for
     each row. If a factor is infinite after all, a total may be nan. If all totals are finite, all gradients are
-    equal to those that code with gates computes. Code without gates is called optimistic; see
-    `micrograd_cn.compiler`.
+    equal to those that code with all gates computes; see `micrograd_cn.compiler`.
     """
     _ReverseMode(lowering, gated).run()
 
@@ -151,8 +150,8 @@ class _ReverseMode:
         """Return the instruction number of a partial derivative of a node, or of a gate for it, which is appended.
 
         There is no gate if a gradient reaches the node in any case, or if the partial derivative is a finite constant.
-        Nor is there one in optimistic code if the partial derivative is a factor of a multiplication that is computed
-        for each row.
+        Nor is there one, unless `gated` is set, if the partial derivative is a factor of a multiplication that is
+        computed for each row.
 
         Args:
             node: the node whose gradient is multiplied by the partial derivative.
