@@ -315,6 +315,21 @@ def test_a_change_that_leaves_the_function_the_same_is_compared_once():
     assert len(calls) == count
 
 
+def test_a_second_fit_does_not_record_a_function_again_that_can_read_all_parameters(monkeypatch):
+    recorded = []
+    record = Recorder.record
+    monkeypatch.setattr(
+        Recorder, "record", lambda self, *args, **kwargs: recorded.append(1) or record(self, *args, **kwargs)
+    )
+    f, optimizer = compile(lambda x, y: (w * x + v - y) ** 2), SGD([w, v], 0.0)
+    f.fit(NUMBERS, optimizer, 1)
+    count = len(recorded)
+    f.fit(NUMBERS, optimizer, 1)
+    assert len(recorded) == count
+    f.fit(NUMBERS, SGD([w, v, Value(1.0)], 0.0), 1)  # it might make the third one itself
+    assert len(recorded) > count
+
+
 @pytest.mark.usefixtures("_as_before")
 def test_a_change_amid_many_calls_is_noticed_soon():
     """What the function can read is looked at from time to time, and a change that is taken back is no error."""

@@ -36,11 +36,13 @@ class _Known(NamedTuple):
 
     Attributes:
         snapshot: what the function can read.
+        writes: whether the function may change something of it.
         compared: the programs whose recordings have been compared with new ones since the snapshot was made.
         current: the programs whose recordings have been compared or made since then.
     """
 
     snapshot: Snapshot
+    writes: bool
     compared: frozenset[Program]
     current: frozenset[Program]
 
@@ -76,7 +78,7 @@ class StaleCheck:
         """Note that the function is recorded as `made` now, with all that it can read now."""
         known, code, made.code = self._known, made.code, None
         if known is None:
-            self._known = _Known(self._snapshot([made.program], code), frozenset(), frozenset([made.program]))
+            self._known = self._known_now([made.program], code)
         elif not known.snapshot.has_changed():
             self._known = known._replace(current=known.current | {made.program})
 
@@ -114,6 +116,11 @@ class StaleCheck:
             self._moved = False
             self._wait_after(start)
 
+    def could_read(self, leaves: Iterable[Value]) -> bool:
+        """Return whether the function could read all these leaves when it was recorded, and does not make them."""
+        known = self._known
+        return known is not None and not known.writes and known.snapshot.leaves.issuperset(leaves)
+
     def _wait_after(self, start: float) -> None:
         """Set the time of the next check, after one that began at the time `start`."""
         self._checks += 1
@@ -121,10 +128,10 @@ class StaleCheck:
             now = perf_counter()
             self.due = now + TIMES_AS_LONG * (now - start)
 
-    def _snapshot(self, programs: Iterable[Program], code: ReachableCode | None = None) -> Snapshot:
-        """Return a snapshot of all that the function can read. The programs are those of its recordings.
+    def _known_now(self, programs: Sequence[Program], code: ReachableCode | None = None) -> _Known:
+        """Return what is known after recordings have been made, with a snapshot of all that the function can read.
 
-        `code` is the code that the function may run, if it is known already.
+        The programs are those of the recordings. `code` is the code that the function may run, if it is known already.
 
         The snapshot is complete even if a collection has many items, unless it takes longer to compare them than to
         record the programs again.
@@ -133,7 +140,8 @@ class StaleCheck:
         code = code or ReachableCode(roots)
         graphs = [program.compiled.graph for program in programs]
         operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
-        return Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
+        snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
+        return _Known(snapshot, code.writes, frozenset(), frozenset(programs))
 
     def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
@@ -178,7 +186,7 @@ class StaleCheck:
         ]
         known = self._known
         if whole and known and not known.snapshot.is_outdated():
-            self._known = _Known(known.snapshot, known.compared.union(whole), known.current.union(whole))
+            self._known = known._replace(compared=known.compared.union(whole), current=known.current.union(whole))
 
     def compare_moved(
         self, name: str, buckets: Sequence[Bucket], finds_made: bool = False, trusts_partial: bool = False
@@ -225,10 +233,10 @@ class StaleCheck:
         ]
         programs = in_place.union([recording.program for _, recording, _ in found])
         if found and known:
-            self._known = _Known(known.snapshot, known.compared.union(whole), known.current.union(whole))
+            self._known = known._replace(compared=known.compared.union(whole), current=known.current.union(whole))
         elif found and is_due:  # if the snapshot before was not complete, the next one may be, but to try takes time
-            snapshot = self._snapshot([recording.program for _, recording, _ in found])
-            self._known, self.due = _Known(snapshot, frozenset(whole), frozenset(whole)), 0.0
+            now = self._known_now([recording.program for _, recording, _ in found])
+            self._known, self.due = now._replace(compared=frozenset(whole), current=frozenset(whole)), 0.0
         return programs
 
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
@@ -331,7 +339,7 @@ class FitCheck:
         function can read are remembered, and a recording is not compared again until one of them has changed.
         """
         stale, buckets = self._stale, self._buckets
-        compared = stale.compare_moved("fit", buckets, finds_made=True)
+        compared = stale.compare_moved("fit", buckets, finds_made=not stale.could_read(self._optimizer.parameters))
         self.uncompared.clear()
         if stale.store.branches:
             for bucket in buckets:

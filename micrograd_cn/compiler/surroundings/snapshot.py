@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from copy import copy
+from functools import cached_property
 from itertools import chain, repeat
 from operator import is_
 from typing import Any
@@ -35,6 +36,7 @@ class Snapshot:
         readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
         own: the ids of the `__dict__`s of objects of this package. The package's code does not ask for the types of
             numbers and texts there, so a True that is replaced by 1 counts as unchanged.
+        leaves: the leaf `Value`s in these places.
         complete: whether these are all places that can be read; see `Surroundings`.
         comparable: whether there are few enough of them to be compared.
     """
@@ -51,10 +53,11 @@ class Snapshot:
         readers: list[Callable[[], Any]],
         opaque: list[Any],
         own: set[int],
+        leaves: list[Value],
         complete: bool,
         comparable: bool,
     ) -> None:
-        self.complete, self.comparable = complete, comparable
+        self._leaves, self.complete, self.comparable = leaves, complete, comparable
         if not comparable:
             return
         of_dicts = [place for place in variables if issubclass(type(place[0]), dict)]
@@ -97,6 +100,11 @@ class Snapshot:
         self._order = [*chain.from_iterable(self._ordered)]
         self._lengths = [*map(len, self._exact)]
         self._held, self._bytes = self._objects(), [*map(bytes_of, self._arrays)]
+
+    @cached_property
+    def leaves(self) -> frozenset[Value]:
+        """The leaf `Value`s in the places of this snapshot."""
+        return frozenset(self._leaves)
 
     def _objects(self) -> list[Any]:
         """Return a list of all objects that are compared by identity: those in variables, collections and other places.

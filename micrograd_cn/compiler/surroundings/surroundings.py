@@ -509,5 +509,5 @@ class Surroundings:
         ordered = [x for x in collections if issubclass(type(x), dict) and id(x) not in self._namespaces]
         return Snapshot(
             self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
-            self._readers, self._opaque, self._own, self.complete and comparable, comparable,
+            self._readers, self._opaque, self._own, self.leaves, self.complete and comparable, comparable,
         )  # fmt: skip
