@@ -14,7 +14,6 @@ value. Machine code has a place for each scalar. C uses the place of a dead scal
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,7 +56,7 @@ class Places:
         self.broadcasts: dict[int, int] = {}
         self._scalars, self._vectors = scalars, 0
         self._free: list[tuple[int, int]] = []  # free ranges of places: the first place, and the place after the last
-        self._offsets = _Offsets(self)
+        self._offsets: dict[int, int] = {}
         self.offset = self._offsets.__getitem__  # a method written in C, since it is called for each operand in a table
 
     def copy(self) -> Places:
@@ -65,6 +64,7 @@ class Places:
         found = Places(self.schedule, self.simd, self.lanes, self._scalars)
         found.scalar, found.vector, found.constants = self.scalar.copy(), self.vector.copy(), self.constants.copy()
         found.broadcasts, found._vectors = self.broadcasts.copy(), self._vectors
+        found._offsets.update(self._offsets)
         return found
 
     @property
@@ -125,17 +125,26 @@ class Places:
 
     def _place(self, i: int) -> None:
         if self.schedule.in_lanes(i):
-            self.vector[i] = self.allocate_vectors(1)
+            vector = self.allocate_vectors(1)
+            self._offsets[i] = WORD * self.lanes * vector
+            self.vector[i] = vector
         else:
             place = self.allocate(1)
             if (x := self.code.constant_value(i)) is not None:
                 self.constants[place] = x
+            self._offsets[i] = WORD * place
             self.scalar[i] = place  # this line comes last, since Ctrl-C may come between two lines
 
     def assign(self, scalars: dict[int, int]) -> None:
         """Set the places of scalars; `scalars` is a dict from instruction numbers to places."""
-        self.scalar.update(scalars)
         self._offsets.update({i: WORD * place for i, place in scalars.items()})
+        self.scalar.update(scalars)
+
+    def assign_vectors(self, vectors: dict[int, int]) -> None:
+        """Set the places of vectors; `vectors` is a dict from instruction numbers to indices of vectors in a block."""
+        size = WORD * self.lanes
+        self._offsets.update({i: size * vector for i, vector in vectors.items()})
+        self.vector.update(vectors)
 
     def fill(self, scalars: Any) -> None:
         """Write the constants to their places in `scalars`, a buffer of doubles."""
@@ -158,7 +167,7 @@ class Places:
             places = dict(zip(fresh, range(first, first + len(fresh)), strict=True))
             known = self.code.constants
             self.constants.update({place: known[i] for i, place in places.items() if i in known})
-            self.scalar.update(places)
+            self.assign(places)
         if pad and (count := len(fresh) - sum(map(self.schedule.in_lanes, fresh))):
             self.allocate(-count % self.simd)
 
@@ -181,9 +190,7 @@ class Places:
         for i in self.vector:
             if i not in vectors:
                 vectors[i] = self.allocate_vectors(1)
-        self.vector.update(vectors)
-        for i in vectors:
-            self._offsets.pop(i, None)
+        self.assign_vectors(vectors)
 
     def broadcast(self, numbers: Iterable[int]) -> None:
         """Give the values of some instructions places where code that computes rows finds them; see `block_offset`.
@@ -215,17 +222,3 @@ class Places:
             return self.offset(i)
         vector = self.broadcasts[i] if i in self.broadcasts else self.vector[i]
         return WORD * self.lanes * vector
-
-
-class _Offsets(dict[int, int]):
-    """A cache for `Places.offset`: a dict from instruction numbers to offsets in bytes. It computes missing offsets."""
-
-    def __init__(self, places: Places) -> None:
-        self._places = weakref.ref(places)  # weak, so a program is freed without the garbage collector
-
-    def __missing__(self, i: int) -> int:
-        places = self._places()
-        if not places:
-            raise ReferenceError("an offset is asked for after its Places have been freed")
-        self[i] = WORD * places.scalar[i] if i in places.scalar else WORD * places.lanes * places.vector[i]
-        return self[i]

@@ -110,7 +110,7 @@ class Plan:
         )
 
     def _place_leaves(self) -> None:
-        scalars: dict[int, int] = {}
+        scalars, vectors = dict[int, int](), dict[int, int]()
         for i in self.schedule.leaves:
             instruction = self.code.instructions[i]
             opcode = instruction[0]
@@ -119,10 +119,11 @@ class Plan:
             elif opcode == "mean":
                 scalars[i] = self.totals_at + self.total_place[instruction[1]]
             elif opcode == "input" and self.schedule.batched:
-                self.vector[i] = self.row_at + instruction[1]
+                vectors[i] = self.row_at + instruction[1]
             elif opcode == "input" and i not in self.scalar:
                 scalars[i] = self.row_at + instruction[1]
         self.places.assign(scalars)
+        self.places.assign_vectors(vectors)
 
     def _copy_strided_inputs(self) -> None:
         """Give contiguous places to copies of inputs that instructions of one opcode read at a constant stride.
