@@ -3,7 +3,9 @@
 import copy
 import itertools
 import pickle
+import queue
 import types
+import weakref
 from xml.etree import ElementTree
 
 import numpy as np
@@ -296,6 +298,41 @@ def test_a_change_is_noticed_in_objects_whose_contents_are_no_attributes(make, r
         with pytest.raises(ValueError, match="is not what it was when its program was made"):
             call()
     assert compile(lambda y: (w * y * read(x)) ** 2)(1.0) != before
+
+
+def test_what_an_object_made_in_c_needs_for_itself_is_not_put_back():
+    """A recording must not put back the tasks of a pool of threads, nor what an iterator has taken."""
+    tasks, cycle = queue.SimpleQueue(), itertools.cycle(iter([1.0, 2.0, 3.0]))
+    tasks.put(2.0)
+
+    def f(x):
+        tasks.put(4.0)
+        return x * tasks.get() * next(cycle)
+
+    with pytest.raises(TypeError, match="does not do the same in each call"):
+        compile(f)(1.0)
+    assert [next(cycle) for _ in range(4)] == [3.0, 1.0, 2.0, 3.0]
+    assert [tasks.get(), tasks.qsize()] == [4.0, 0]
+
+
+def test_the_frames_of_an_exception_are_not_kept():
+    class Kept:
+        pass
+
+    def fails(kept):
+        raise ValueError(2.0)
+
+    def caught(kept):
+        try:
+            fails(kept)
+        except ValueError as error:
+            return error, weakref.ref(kept)
+
+    error, kept = caught(Kept())
+    f = compile(lambda x: w * x * error.args[0])
+    assert f(1.0) == 1.0
+    error.__traceback__ = None
+    assert kept() is None
 
 
 def test_a_change_that_leaves_the_function_the_same_is_compared_once():

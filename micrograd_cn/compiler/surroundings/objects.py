@@ -18,8 +18,12 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache, singledispatch
 from operator import is_
 from types import (
+    AsyncGeneratorType,
     BuiltinMethodType,
     CellType,
+    CodeType,
+    CoroutineType,
+    FrameType,
     FunctionType,
     GeneratorType,
     GetSetDescriptorType,
@@ -28,6 +32,7 @@ from types import (
     MethodDescriptorType,
     MethodWrapperType,
     ModuleType,
+    TracebackType,
     WrapperDescriptorType,
 )
 from typing import Any, Generic, Protocol
@@ -49,6 +54,8 @@ LRU_CACHE: Any = type(lru_cache(len))
 DISPATCHER: Any = singledispatch(len)  # all functions that `singledispatch` makes have its code
 # Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
 BASES = (ABC, Generic, Protocol, *Module.__mro__)
+SUSPENDED = (GeneratorType, CoroutineType, AsyncGeneratorType)
+RUNNING = (type, ModuleType, TracebackType, FrameType, CodeType, *SUSPENDED)
 METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
 DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
 
@@ -252,7 +259,7 @@ def slots_of(kind: type) -> list[Any]:
 def is_opaque(x: Any) -> bool:
     """Return whether `x` was made by code in C, and has contents that are no attributes in a `__dict__`.
 
-    An exception has both. Iterators that functions make by `yield` are left out.
+    An exception has both. What a function makes that has `yield` or `await` is left out.
 
     >>> from itertools import repeat
     >>> is_opaque(repeat([1.0])), is_opaque(ValueError(1.0)), is_opaque(1.0), is_opaque(Value(1.0))
@@ -263,14 +270,14 @@ def is_opaque(x: Any) -> bool:
         return True
     module = kind.__module__ if isinstance(kind.__module__, str) else ""
     own = is_users_module(module) or module.partition(".")[0] == PACKAGE_NAME
-    return not (own or issubclass(kind, GeneratorType) or attributes_of(x) is not None) and gc.is_tracked(x)
+    return not (own or issubclass(kind, SUSPENDED) or attributes_of(x) is not None) and gc.is_tracked(x)
 
 
 def contents_of(x: Any) -> list[Any]:
     """Return the contents of an object for which `is_opaque` or `is_record` holds.
 
     Those of a record are its bytes, or its numbers and other objects if it has fields for objects. Those of another
-    object are what the garbage collector finds in it, apart from classes and modules.
+    object are what the garbage collector finds in it, apart from classes, modules and what the code was doing.
 
     >>> from itertools import repeat
     >>> contents_of(repeat(1.5))
@@ -278,7 +285,7 @@ def contents_of(x: Any) -> list[Any]:
     """
     if is_record(x):
         return _fields(x)
-    return [y for y in gc.get_referents(x) if not issubclass(type(y), (type, ModuleType))]
+    return [y for y in gc.get_referents(x) if not issubclass(type(y), RUNNING)]
 
 
 def is_record(x: Any) -> bool:

@@ -121,7 +121,8 @@ class Surroundings:
         self._code: list[tuple[Any, str]] = []
         self._growing: list[dict[str, Any]] = []  # dicts to which an attribute may be added
         self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
-        self._opaque: list[Any] = []  # objects whose contents `contents_of` finds
+        self._opaque: list[Any] = []  # objects whose contents `contents_of` finds, and collections in them
+        self._in_opaque: set[int] = set()  # the ids of these
         # For each class of an object: those of its bases that are the user's, their slots, and the names of those bases
         # that are closed
         self._kinds: dict[type, tuple[list[type], list[Any], frozenset[str]]] = {}
@@ -252,9 +253,24 @@ class Surroundings:
             self._visit_names_in_class(kind)
 
     def _visit_opaque(self, x: Any) -> None:
-        """Visit the contents of an object for which `is_opaque`, `is_record` or `is_made_ufunc` holds."""
-        self._opaque.append(x)
-        self._add(contents_of(x))
+        """Visit the contents of an object for which `is_opaque`, `is_record` or `is_made_ufunc` holds.
+
+        A collection in it may be one of its own, such as the list of a queue, so it is compared, but never put back.
+        """
+        waiting = [x]
+        while waiting:
+            x = waiting.pop()
+            if id(x) in self._in_opaque:
+                continue
+            self._in_opaque.add(id(x))
+            self._opaque.append(x)
+            for y in contents_of(x):
+                if not issubclass(type(y), COLLECTIONS):
+                    self._add([y])
+                elif length_of(y) <= MAX_COMPARED:
+                    waiting.append(y)
+                else:
+                    self.complete = False
 
     def _visit_object(self, x: Any, read: tuple[str, ...] = ()) -> None:
         """Visit the attributes of an object, its class, and the bases of the class.
