@@ -26,7 +26,6 @@ from .totals import Totals
 T = TypeVar("T")
 MIN_LONE_LOOP_PRODUCTS = 32  # a sum of at least so many products is a loop even if no other sum has its right factors
 MIN_GROUPED_RANK = 4  # in a rank with fewer instructions, each of these counts as a group by itself
-RANKS_PER_LAYER = 1 << 32  # the depth of an instruction is this times the index of its layer, plus its rank in it
 MAX_UNFUSED_COST = 10_000  # a larger program is fused: it runs as threaded code for long before native code is made
 MAX_NATIVE_COST = 200_000  # at most so many machine instructions become native code, in some seconds and 80 MB
 MAX_STRAIGHT_LINE_COST = 300  # machine instructions in one piece of straight-line code; long ones compile slowly
@@ -39,8 +38,7 @@ class Layer(NamedTuple):
 
     Attributes:
         numbers: the numbers of all instructions but the gathers, in order.
-        ranks: a dict from each depth to the numbers of its instructions, which do not depend on each other. The depth
-            stands for the layer and for a rank inside it; see RANKS_PER_LAYER.
+        ranks: a dict from each rank to the numbers of its instructions, which do not depend on each other.
         sums: the long sums of the layer, grouped by how they are computed.
         gathers: the numbers of the gathers.
     """
@@ -194,18 +192,15 @@ class Schedule:
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         layers: dict[int, Layer] = {}
-        above = [0] * len(code.instructions)  # for each instruction, the lowest depth that its users can have
+        # For each instruction, the lowest layer that its users can be in, and their lowest rank if they are in this one
+        above = [(0, 0)] * len(code.instructions)
         for i in self.computed:
             if code.phase[i] != phase:
                 continue
-            rank = max(map(above.__getitem__, code.operands[i]))
-            number = rank // RANKS_PER_LAYER
+            number, rank = max(map(above.__getitem__, code.operands[i]))
             if i in long:
-                rank = max([above[j] for j in self.operands_in_registers(i)], default=0)
-                rank = max(rank, number * RANKS_PER_LAYER)
-                above[i] = (number + 1) * RANKS_PER_LAYER
-            else:
-                above[i] = (number + 1) * RANKS_PER_LAYER if i in gathers else rank + 1
+                _, rank = max([(number, 0), *[above[j] for j in self.operands_in_registers(i)]])
+            above[i] = (number + 1, 0) if i in long or i in gathers else (number, rank + 1)
             if number not in layers:
                 layers[number] = Layer([], defaultdict(list), [], [])
             if i in gathers:
