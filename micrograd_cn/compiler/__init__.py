@@ -189,7 +189,7 @@ These are the ideas of this package, each with the words that belong to it:
 Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
 matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A layer may be one of a
 neural network. A part may be some stages that become a native function (`native.Part`), the samples of a batch that
-have the same recording (`BatchPart`, whose `places` are positions in the batch), or rows that one thread computes.
+have the same recording (`BatchPart`), or rows that one thread computes.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `Program.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

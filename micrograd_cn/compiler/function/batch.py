@@ -47,7 +47,7 @@ class BatchPart(NamedTuple):
         return select_rows(self.bucket, self.rows)
 
     @property
-    def places(self) -> array[int]:
+    def positions(self) -> array[int]:
         """The positions of the rows' samples in the batch."""
         return at_indices(self.bucket.samples, self.rows)
 
@@ -76,7 +76,7 @@ def joined(method: str, name: str, parts: Sequence[tuple[array[int], Any]], samp
     Args:
         method: the name of the method that has computed the results, for messages.
         name: the name of the function, for messages.
-        parts: pairs of the places of some samples in the batch, and the results of these.
+        parts: pairs of the positions of some samples in the batch, and the results of these.
         samples: the samples, as the user has passed them.
         out: a buffer of doubles for the results, which is returned, or None.
         numpy: the module numpy if the results are to be a numpy array where this is possible, otherwise None.
@@ -84,13 +84,13 @@ def joined(method: str, name: str, parts: Sequence[tuple[array[int], Any]], samp
     Raises:
         ValueError: `out` has another size than all results, or is given although the results differ in size.
     """
-    n = sum(len(places) for places, _ in parts)
+    n = sum(len(positions) for positions, _ in parts)
     if numpy and (made := scattered(parts, n, out, numpy)) is not None:
         return made
     results: list[Any] = [None] * n
-    for places, found in parts:
-        for place, result in zip(places, found, strict=True):
-            results[place] = result
+    for positions, found in parts:
+        for position, result in zip(positions, found, strict=True):
+            results[position] = result
     if out is None:
         return numpy_like(samples, results)
     numbers = [[x for _, x in flatten(result)[0]] for result in results]
@@ -121,8 +121,8 @@ def scattered(parts: Sequence[tuple[array[int], Any]], n: int, out: Any, numpy: 
     width = prod(shape)
     result = numpy.empty((n, *shape)) if out is None else out
     writable_address(result, n * width)
-    for places, found in parts:
-        scatter_rows(result, found, places, width)
+    for positions, found in parts:
+        scatter_rows(result, found, positions, width)
     return result
 
 
@@ -131,8 +131,8 @@ def auxiliary(parts: Sequence[BatchPart], threads: int) -> list[Any]:
     found: list[Any] = [None] * sum(len(part.rows) for part in parts)
     for part in parts:
         recording = part.recording
-        for place, numbers in zip(part.places, recording.program.forward(part.numbers, threads), strict=True):
-            found[place] = recording.rebuild(numbers)[1]
+        for position, numbers in zip(part.positions, recording.program.forward(part.numbers, threads), strict=True):
+            found[position] = recording.rebuild(numbers)[1]
     return found
 
 

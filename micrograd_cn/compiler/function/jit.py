@@ -1016,5 +1016,5 @@ class CompiledFunction:
         found = []
         for part in parts:
             numbers = numpy.asarray(part.numbers) if numpy else part.numbers
-            found.append((part.places, compute(part.recording, numbers, None)))
+            found.append((part.positions, compute(part.recording, numbers, None)))
         return joined(name, self._name, found, samples, out, numpy)

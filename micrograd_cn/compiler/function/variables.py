@@ -133,7 +133,7 @@ class GradientVariables:
         self.values: list[Any] = []
         self._written = wrt if type(wrt) is str or (are_names and type(wrt) is tuple) else None
         self._contents = None if are_names else contents(wrt)
-        self._places: tuple[Program, int, array[int]] | None = None  # see `_places_in`
+        self._positions: tuple[Program, int, array[int]] | None = None  # see `_positions_in`
         if self._are_parameters:
             return
         if are_names:
@@ -184,26 +184,26 @@ class GradientVariables:
         """
         if self._are_parameters:
             return as_list(zero_frozen(gradient, parameters), numpy)
-        places = self._places_in(program, parameters)
+        positions = self._positions_in(program, parameters)
         if numpy:
-            found = array("d", numpy.append(gradient, 0.0)[numpy.frombuffer(places, "q")].tobytes())
+            found = array("d", numpy.append(gradient, 0.0)[numpy.frombuffer(positions, "q")].tobytes())
         else:
-            found = array("d", [gradient[place] if place >= 0 else 0.0 for place in places])
+            found = array("d", [gradient[position] if position >= 0 else 0.0 for position in positions])
         return as_list(found, numpy) if self._is_flat else self._nested(found)
 
-    def _places_in(self, program: Program, parameters: Sequence[Value]) -> array[int]:
+    def _positions_in(self, program: Program, parameters: Sequence[Value]) -> array[int]:
         """Return the index of each variable in `parameters`; -1 for a variable that is not among them (see `of_mean`).
 
         The indices are kept for the next call if all variables are parameters of `program`. Nothing but a frozen
         variable could then be wrong, and `is_for` has looked for these.
         """
-        if self._places and self._places[:2] == (program, len(parameters)):
-            return self._places[2]
+        if self._positions and self._positions[:2] == (program, len(parameters)):
+            return self._positions[2]
         program.check_variables("value_and_grad", self.values)
-        place = {p: i for i, p in enumerate(parameters)}
-        found = array("q", [place.get(x, -1) for x in self.values])
+        position = {p: i for i, p in enumerate(parameters)}
+        found = array("q", [position.get(x, -1) for x in self.values])
         if all(0 <= i < len(program.parameters) for i in found):
-            self._places = program, len(parameters), found
+            self._positions = program, len(parameters), found
         return found
 
     def is_for(self, wrt: Any) -> bool:
@@ -246,8 +246,8 @@ class GradientVariables:
         values, flat, recordings = [0.0] * n, list[Any]([()] * n), list[Any]([None] * n)
         for part in parts:
             found = self._of_part(part, parameters, threads, None)
-            for place, value, gradient in zip(part.places, *found, strict=True):
-                values[place], flat[place], recordings[place] = value, gradient, part.recording
+            for position, value, gradient in zip(part.positions, *found, strict=True):
+                values[position], flat[position], recordings[position] = value, gradient, part.recording
         if not each:
             values, flat = float(sum(values)) / n, [[x / n for x in row] for row in flat]
         if self.are_inputs or (not self.arguments and (self._are_parameters or self._is_flat)):
@@ -263,9 +263,9 @@ class GradientVariables:
         if len(parts) == 1:
             [(values, flat)] = found
             return values, flat
-        places = [part.places for part in parts]
+        positions = [part.positions for part in parts]
         values, flat = (
-            scattered([*zip(places, each, strict=True)], n, None, numpy) for each in zip(*found, strict=True)
+            scattered([*zip(positions, each, strict=True)], n, None, numpy) for each in zip(*found, strict=True)
         )
         return values, flat
 
