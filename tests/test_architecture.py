@@ -223,18 +223,13 @@ def test_no_module_imports_itself_by_way_of_others():
         assert circle({*others, edge}), f"{edge} closes no circle any more: delete the exception"
 
 
-# Files of tests that import private names of the checker. All are about what strategies draw: only thousands of draws
-# would show how often each kind is drawn, and each draw takes about a millisecond.
-OF_DRAWING = {"test_array_strategies", "test_expressions", "test_float_strategies", "test_suspicious_intervals"}
-
-
 def test_tests_of_the_checker_import_no_private_names():
     found = {}
     for path in Path(__file__).parent.glob("testing/*.py"):
         imports = re.findall(r"^ *from micrograd_cn[\w.]* import (\([^)]*\)|.*)", path.read_text("utf-8"), re.MULTILINE)
         if private := re.findall(r"\b_\w+", " ".join(imports)):
             found[path.stem] = private
-    assert {*found} == OF_DRAWING, found
+    assert found == {}
 
 
 def test_the_folders_of_the_tests_are_those_of_the_package_and_the_demos():

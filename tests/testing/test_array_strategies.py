@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from micrograd_cn.testing import points
 from micrograd_cn.testing.drawing import array_strategies
-from micrograd_cn.testing.drawing.array_strategies import _magnitude_windows
+from micrograd_cn.testing.drawing.array_strategies import magnitude_windows
 
 from .drawing import QUICK, drawn_from
 
@@ -23,7 +23,7 @@ FLOAT64, FLOAT16 = np.float64, np.float16
 
 
 def test_an_array_has_a_magnitude_and_few_of_its_elements_are_far_less():
-    windows = _magnitude_windows(-1e6, 1e6, 1e-300)
+    windows = magnitude_windows(-1e6, 1e6, 1e-300)
     *single, every = windows
     assert single[0] == ((-1.0, 1.0), (1e-3, 1.0)), "the simplest magnitude first"
     assert every == ((-1e6, 1e6), (1e-6, 1e6))
@@ -37,38 +37,38 @@ def test_an_array_has_a_magnitude_and_few_of_its_elements_are_far_less():
 
 
 def test_without_bounds_arrays_are_of_every_magnitude_up():
-    sizes = [high for (_, high), _ in _magnitude_windows(-1e308, 1e308, 1e-308)]
+    sizes = [high for (_, high), _ in magnitude_windows(-1e308, 1e308, 1e-308)]
     assert any(size > 1e50 for size in sizes)
     assert all(size**3 < inf for size in sizes[:-1])
-    assert _magnitude_windows(-1e308, 1e308, 1e-308)[-1] == ((-1e308, 1e308), (1e-6, 1e308))
+    assert magnitude_windows(-1e308, 1e308, 1e-308)[-1] == ((-1e308, 1e308), (1e-6, 1e308))
 
 
 def test_magnitudes_are_those_between_the_bounds():
-    assert _magnitude_windows(0.5, 20.0, 1e-300) == [
+    assert magnitude_windows(0.5, 20.0, 1e-300) == [
         ((0.5, 1.0), (1e-3, 1.0)),
         ((0.5, 10.0), (1e-2, 10.0)),
         ((0.5, 20.0), (1e-6, 1e6)),
     ]
-    assert _magnitude_windows(-20.0, -0.5, 1e-300) == [
+    assert magnitude_windows(-20.0, -0.5, 1e-300) == [
         ((-1.0, -0.5), (1e-3, 1.0)),
         ((-10.0, -0.5), (1e-2, 10.0)),
         ((-20.0, -0.5), (1e-6, 1e6)),
     ]
-    assert [high for (_, high), _ in _magnitude_windows(1.0, 10.0, 1e-300)] == [1.0, 10.0, 10.0]
-    assert [window for window, _ in _magnitude_windows(-0.3, 1.0, 0.9e-3)] == [(-0.3, 1.0), (-0.3, 1.0)]
-    assert [window for window, _ in _magnitude_windows(-1.0, 0.3, 0.9e-3)] == [(-1.0, 0.3), (-1.0, 0.3)]
-    assert len(_magnitude_windows(0.0, 1.0, 0.9e-4)) == 3
-    assert len(_magnitude_windows(-1.0, 0.0, 0.9e-4)) == 3
-    assert len(_magnitude_windows(-5e-3, 1.0, 0.9e-4)) == 3
+    assert [high for (_, high), _ in magnitude_windows(1.0, 10.0, 1e-300)] == [1.0, 10.0, 10.0]
+    assert [window for window, _ in magnitude_windows(-0.3, 1.0, 0.9e-3)] == [(-0.3, 1.0), (-0.3, 1.0)]
+    assert [window for window, _ in magnitude_windows(-1.0, 0.3, 0.9e-3)] == [(-1.0, 0.3), (-1.0, 0.3)]
+    assert len(magnitude_windows(0.0, 1.0, 0.9e-4)) == 3
+    assert len(magnitude_windows(-1.0, 0.0, 0.9e-4)) == 3
+    assert len(magnitude_windows(-5e-3, 1.0, 0.9e-4)) == 3
 
 
 def test_a_magnitude_is_so_large_that_no_element_underflows_in_the_type():
     smallest = float(np.finfo(FLOAT16).tiny)
-    found = _magnitude_windows(-65504.0, 65504.0, smallest)
+    found = magnitude_windows(-65504.0, 65504.0, smallest)
     assert all(least >= 0.9 * smallest for _, (least, _) in found)
     assert min(high for (_, high), _ in found) == 0.1
     assert found[-1] == ((-65504.0, 65504.0), (smallest, 1e6))
-    assert _magnitude_windows(-1.0, 1.0, 1e-3)[0] == ((-1.0, 1.0), (1e-3, 1.0))
+    assert magnitude_windows(-1.0, 1.0, 1e-3)[0] == ((-1.0, 1.0), (1e-3, 1.0))
 
 
 # Large arrays.
@@ -194,9 +194,9 @@ def test_a_million_is_the_largest_number_unless_it_is_said_otherwise(monkeypatch
 
     def windows(low, high, tiny):
         asked.append((low, high, tiny))
-        return _magnitude_windows(low, high, tiny)
+        return magnitude_windows(low, high, tiny)
 
-    monkeypatch.setattr(array_strategies, "_magnitude_windows", windows)
+    monkeypatch.setattr(array_strategies, "magnitude_windows", windows)
     points(2)
     points(2, "float16", min_value=-inf, max_value=7)
     assert asked == [(-1e6, 1e6, sys.float_info.min), (-65504.0, 7.0, 2.0**-14)]

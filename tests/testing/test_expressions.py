@@ -13,12 +13,12 @@ from micrograd_cn.ops.traits import POSITIVE, REAL, Smoothness
 from micrograd_cn.testing import Expression, expressions
 from micrograd_cn.testing.drawing.expressions import (
     OPERAND_CHOICES,
-    _build_steps,
-    _step_strategy,
-    _with_small_numbers,
-    _without_dead_steps,
+    build_steps,
     call_name,
     is_public,
+    step_strategy,
+    with_small_numbers,
+    without_dead_steps,
 )
 from micrograd_cn.testing.drawing.smooth_steps import nudged_input
 
@@ -33,7 +33,7 @@ def own(name, **fields):
 
 
 def expression_of(recipes, max_inputs=3):
-    return _without_dead_steps(_build_steps(recipes, max_inputs))
+    return without_dead_steps(build_steps(recipes, max_inputs))
 
 
 # How operands are chosen.
@@ -79,9 +79,9 @@ def test_those_before_the_first_are_counted_from_the_latest_again():
 
 
 def test_a_step_whose_operands_find_nothing_is_left_out():
-    assert _build_steps([(mc.log, ((0, None),))], 3) == []
-    assert _build_steps([(mc.mul, ((0, 0.5), (0, None)))], 3) == []
-    assert _build_steps([(HIDDEN, ((0, 0.5),))], 3) == []
+    assert build_steps([(mc.log, ((0, None),))], 3) == []
+    assert build_steps([(mc.mul, ((0, 0.5), (0, None)))], 3) == []
+    assert build_steps([(HIDDEN, ((0, 0.5),))], 3) == []
     f = expression_of([(mc.exp, ((0, 2.0),)), (mc.asin, ((0, None),)), (mc.neg, ((0, 0.5),))])
     assert [op for op, _ in f.steps] == [mc.exp, mc.neg]
     alone = expression_of([(mc.exp, ((0, -3.0),)), (HIDDEN, ((11, 0.5),)), (mc.sin, ((11, 0.7),))])
@@ -102,21 +102,21 @@ def test_there_are_at_most_so_many_inputs(most):
     f = expression_of([(mc.sum, tuple([(11, 0.5 + i) for i in range(4)]))], most)
     assert f.point == tuple([0.5 + i for i in range(most)])
     chained = [(op, ((11, 0.5),)) for op, _ in CHAIN[:3]]
-    assert sum(not node.step for node in _build_steps(chained, most)) == most
+    assert sum(not node.step for node in build_steps(chained, most)) == most
 
 
 def test_an_input_is_nudged_for_the_kinks_of_the_operation_that_it_is_for():
-    [x, _] = _build_steps([(mc.relu, ((0, 0.1),))], 3)
+    [x, _] = build_steps([(mc.relu, ((0, 0.1),))], 3)
     assert x.nudged == pytest.approx([0.095, 0.105])
-    [x, _] = _build_steps([(mc.tanh, ((0, 0.1),))], 3)
+    [x, _] = build_steps([(mc.tanh, ((0, 0.1),))], 3)
     assert x.nudged == pytest.approx([0.05, 0.15])
-    [x, _] = _build_steps([(mc.log, ((0, 0.1),))], 3)
+    [x, _] = build_steps([(mc.log, ((0, 0.1),))], 3)
     assert x.nudged == pytest.approx([0.075, 0.125])
-    [x, y, _] = _build_steps([(mc.mul, ((0, 0.5), (11, 2.0)))], 3)
+    [x, y, _] = build_steps([(mc.mul, ((0, 0.5), (11, 2.0)))], 3)
     assert (x.input_mask, y.input_mask) == (1, 2)
-    nodes = _build_steps([(mc.tanh, ((0, 0.5),)), (mc.mul, ((11, 0.6), (11, 0.7)))], 3)
+    nodes = build_steps([(mc.tanh, ((0, 0.5),)), (mc.mul, ((11, 0.6), (11, 0.7)))], 3)
     assert [node.input_mask for node in nodes] == [1, 1, 2, 4, 6]
-    nodes = _build_steps([(mc.tanh, ((0, 0.5),)), (mc.mul, ((11, 0.6), (11, 0.7)))], 2)
+    nodes = build_steps([(mc.tanh, ((0, 0.5),)), (mc.mul, ((11, 0.6), (11, 0.7)))], 2)
     assert sum(not node.step for node in nodes) == 2, "no more than are allowed"
 
 
@@ -142,10 +142,10 @@ def test_what_the_last_step_does_not_need_is_pruned():
     unused = step(mc.exp, x)
     b = step(mc.mul, a, z)
     last = step(mc.sum, b, 4.0, a, b)
-    f = _without_dead_steps([x, y, a, unused, z, b, last])
+    f = without_dead_steps([x, y, a, unused, z, b, last])
     assert f.point == (1.0, 2.0)
     assert f.steps == ((mc.tanh, (0,)), (mc.mul, (2, 1)), (mc.sum, (3, 4.0, 2, 3)))
-    assert _without_dead_steps([x, y]) == Expression((1.0,), ())
+    assert without_dead_steps([x, y]) == Expression((1.0,), ())
 
 
 # What is drawn.
@@ -153,35 +153,35 @@ def test_what_the_last_step_does_not_need_is_pruned():
 
 def test_tame_numbers_are_small_ones_of_the_domain_and_between_the_bounds():
     choices = ((5, 1e30), (0, -1e30), (11, 1e-30), (2, None), (3, 9.0))
-    assert _with_small_numbers(mc.sum, choices, -inf, inf) == (
+    assert with_small_numbers(mc.sum, choices, -inf, inf) == (
         mc.sum,
         ((5, 2.0), (0, 1.0), (11, 3.0), (2, None), (3, 1.0)),
     )
-    assert [x for _, x in _with_small_numbers(mc.sum, choices, 1.5, 2.5)[1]] == [2.0, 1.5, 2.5, None, 1.5]
-    assert [x for _, x in _with_small_numbers(mc.sum, choices, -9.0, -7.0)[1]] == [-7.0, -7.0, -7.0, None, -7.0]
-    assert [x for _, x in _with_small_numbers(mc.asin, choices[:1], -inf, inf)[1]] == [0.95]
+    assert [x for _, x in with_small_numbers(mc.sum, choices, 1.5, 2.5)[1]] == [2.0, 1.5, 2.5, None, 1.5]
+    assert [x for _, x in with_small_numbers(mc.sum, choices, -9.0, -7.0)[1]] == [-7.0, -7.0, -7.0, None, -7.0]
+    assert [x for _, x in with_small_numbers(mc.asin, choices[:1], -inf, inf)[1]] == [0.95]
     row = Op("own", lambda a, b: a, (None, None), smoothness=Smoothness(domain=((10.0, inf), (-1.0, 0.5))))
-    assert [x for _, x in _with_small_numbers(row, choices[:2], -inf, inf)[1]] == [10.05, 0.45]
+    assert [x for _, x in with_small_numbers(row, choices[:2], -inf, inf)[1]] == [10.05, 0.45]
 
 
 def test_a_recipe_has_a_choice_and_a_number_of_its_domain_for_each_operand():
     row = Op("own", lambda a, b: a, (None, None), smoothness=Smoothness(domain=(POSITIVE, (-1.0, 1.0))))
-    found = drawn_from(_step_strategy(row, (-1e3, 0.5)), 90)
+    found = drawn_from(step_strategy(row, (-1e3, 0.5)), 90)
     assert {op for op, _ in found} == {row}
     assert {len(operands) for _, operands in found} == {2}
     assert {choice for _, operands in found for choice, _ in operands} == {*range(12)}
     assert all(0.0 < a <= 0.5 and -1.0 < b <= 0.5 for _, ((_, a), (_, b)) in found)
-    found = drawn_from(_step_strategy(row, (-1e3, -0.5)), 12)
+    found = drawn_from(step_strategy(row, (-1e3, -0.5)), 12)
     assert all(a is None and -1.0 < b <= -0.5 for _, ((_, a), (_, b)) in found)
 
 
 def test_a_row_that_chooses_has_the_number_of_an_operand_there():
-    chosen = {(len(operands), operands[0]) for _, operands in drawn_from(_step_strategy(mc.take, (-1.0, 1.0)), 200)}
+    chosen = {(len(operands), operands[0]) for _, operands in drawn_from(step_strategy(mc.take, (-1.0, 1.0)), 200)}
     assert chosen == {(n, (0, float(i))) for n in {n for n, _ in chosen} for i in range(n - 1)}
 
 
 def test_a_recipe_of_a_row_of_any_number_of_operands_has_up_to_eight():
-    counts = {len(operands) for _, operands in drawn_from(_step_strategy(mc.sum, (-1.0, 1.0)), 120)}
+    counts = {len(operands) for _, operands in drawn_from(step_strategy(mc.sum, (-1.0, 1.0)), 120)}
     assert counts == {1, 2, 3, 4, 5, 8}
 
 
@@ -205,7 +205,7 @@ def test_at_most_three_inputs_and_eight_steps_are_drawn_unless_it_is_said_otherw
         assert len({*steps}) == len(steps), "no step is drawn twice"
         return [nudged_input(0.5, 0, REAL, False)]
 
-    monkeypatch.setitem(expressions.__globals__, "_build_steps", nodes)
+    monkeypatch.setitem(expressions.__globals__, "build_steps", nodes)
     drawn_from(expressions([mc.tanh]), 150)
     assert {most for _, most in asked} == {3}
     assert max(steps for steps, _ in asked) == 8
@@ -216,8 +216,8 @@ def test_at_most_three_inputs_and_eight_steps_are_drawn_unless_it_is_said_otherw
 
 
 def test_ones_own_operation_is_drawn_as_often_as_four_of_the_table(monkeypatch):
-    made, make = [], expressions.__globals__["_step_strategy"]
-    monkeypatch.setitem(expressions.__globals__, "_step_strategy", lambda op, at: made.append(op) or make(op, at))
+    made, make = [], expressions.__globals__["step_strategy"]
+    monkeypatch.setitem(expressions.__globals__, "step_strategy", lambda op, at: made.append(op) or make(op, at))
     bump, tanh = own("bump"), own("tanh")
     find(expressions([mc.sin, bump, tanh]), lambda f: f.steps)
     assert made == [mc.sin, *[bump] * 4, *[tanh] * 4], "it is the row that is of the table, not its name"

@@ -10,18 +10,18 @@ from hypothesis import find
 from micrograd_cn.ops.traits import POSITIVE, REAL
 from micrograd_cn.testing.drawing import float_strategies as module
 from micrograd_cn.testing.drawing.float_strategies import (
-    _enumerate_three_digits,
-    _magnitudes,
-    _near_end,
-    _near_interval,
-    _power_of_10,
-    _three_digit_numbers,
-    _tidy,
-    _whole_numbers,
     bounds,
+    enumerate_three_digits,
     floats_between,
     interior,
+    interval_near_0,
+    numbers_near_end,
+    numbers_of_every_magnitude,
     reals,
+    three_digit_numbers,
+    tidied,
+    tidy_power_of_10,
+    whole_numbers,
 )
 
 from .drawing import QUICK, drawn_from
@@ -78,37 +78,37 @@ def test_the_margin_of_an_inside_may_be_chosen():
 
 
 def test_numbers_with_all_digits_are_near_0_or_the_end_of_the_domain_or_of_the_bounds():
-    assert _near_interval(REAL, -1e9, 1e9) == (-3.0, 3.0)
-    assert _near_interval(POSITIVE, MIN_RESULT, 2.0) == (0.05, 2.0)
-    assert _near_interval((-1.0, 1.0), -0.3, 0.9999) == (-0.3, 0.95)
-    assert _near_interval(REAL, 200.0, 1e9) == (200.0, 206.0)
-    assert _near_interval(REAL, -1e9, -200.0) == (-206.0, -200.0)
-    assert _near_interval(POSITIVE, 1e-9, 0.01) == (1e-9, 0.01)
-    assert _near_interval(REAL, 3.0, 5.0) == (3.0, 3.0)
+    assert interval_near_0(REAL, -1e9, 1e9) == (-3.0, 3.0)
+    assert interval_near_0(POSITIVE, MIN_RESULT, 2.0) == (0.05, 2.0)
+    assert interval_near_0((-1.0, 1.0), -0.3, 0.9999) == (-0.3, 0.95)
+    assert interval_near_0(REAL, 200.0, 1e9) == (200.0, 206.0)
+    assert interval_near_0(REAL, -1e9, -200.0) == (-206.0, -200.0)
+    assert interval_near_0(POSITIVE, 1e-9, 0.01) == (1e-9, 0.01)
+    assert interval_near_0(REAL, 3.0, 5.0) == (3.0, 3.0)
 
 
 # Single kinds of numbers.
 
 
 def test_tiny_numbers_have_three_digits_and_none_is_less_than_the_least():
-    assert _tidy(1.23456e-3, -1.0, 1.0, 1e-100) == 1.23456e-3
-    assert _tidy(-1e-6 * 1.23456, -1.0, 1.0, 1e-100) == -1.23456e-6
-    assert _tidy(9.87654e-7, -1.0, 1.0, 1e-100) == 9.88e-7
-    assert _tidy(9.87654e-7, -1.0, 9.879e-7, 1e-100) == 9.879e-7
-    assert _tidy(9.87123e-7, 9.871e-7, 1.0, 1e-100) == 9.871e-7
-    assert _tidy(-9.87e-101, -1.0, 1.0, 1e-100) == 0.0
-    assert _tidy(9.87e-101, 0.0, 1.0, 1e-100) == 0.0
-    assert _tidy(-9.87e-101, -1.0, 0.0, 1e-100) == 0.0
-    assert _tidy(9.87e-101, MIN_RESULT, 0.5, 1e-100) == 0.5
-    assert _tidy(-9.87e-101, -0.5, -MIN_RESULT, 1e-100) == -0.5
-    assert _tidy(0.0, -1.0, 1.0, 1e-100) == 0.0
+    assert tidied(1.23456e-3, -1.0, 1.0, 1e-100) == 1.23456e-3
+    assert tidied(-1e-6 * 1.23456, -1.0, 1.0, 1e-100) == -1.23456e-6
+    assert tidied(9.87654e-7, -1.0, 1.0, 1e-100) == 9.88e-7
+    assert tidied(9.87654e-7, -1.0, 9.879e-7, 1e-100) == 9.879e-7
+    assert tidied(9.87123e-7, 9.871e-7, 1.0, 1e-100) == 9.871e-7
+    assert tidied(-9.87e-101, -1.0, 1.0, 1e-100) == 0.0
+    assert tidied(9.87e-101, 0.0, 1.0, 1e-100) == 0.0
+    assert tidied(-9.87e-101, -1.0, 0.0, 1e-100) == 0.0
+    assert tidied(9.87e-101, MIN_RESULT, 0.5, 1e-100) == 0.5
+    assert tidied(-9.87e-101, -0.5, -MIN_RESULT, 1e-100) == -0.5
+    assert tidied(0.0, -1.0, 1.0, 1e-100) == 0.0
 
 
 def test_whole_numbers_of_an_interval():
-    assert {*drawn_from(_whole_numbers(-1.5, 2.5))} == {-1.0, 0.0, 1.0, 2.0}
-    assert {*drawn_from(_whole_numbers(2.0, 2.0))} == {2.0}
-    assert _whole_numbers(0.2, 0.8).is_empty
-    assert all(isinstance(x, float) for x in drawn_from(_whole_numbers(0.0, 9.0), 5))
+    assert {*drawn_from(whole_numbers(-1.5, 2.5))} == {-1.0, 0.0, 1.0, 2.0}
+    assert {*drawn_from(whole_numbers(2.0, 2.0))} == {2.0}
+    assert whole_numbers(0.2, 0.8).is_empty
+    assert all(isinstance(x, float) for x in drawn_from(whole_numbers(0.0, 9.0), 5))
 
 
 def test_floats_of_an_interval_have_whole_numbers_among_them():
@@ -121,7 +121,7 @@ def test_floats_of_an_interval_have_whole_numbers_among_them():
 
 
 def test_numbers_of_three_digits_are_numbered_from_1_on():
-    count, numbered = _enumerate_three_digits(-1e6, 1e6, 1e-6, 1e6)
+    count, numbered = enumerate_three_digits(-1e6, 1e6, 1e-6, 1e6)
     assert [numbered(k) for k in (0, 1, 998, 999, 1000, 1997)] == [1.0, 2.0, 999.0, -1.0, -2.0, -999.0]
     xs = [numbered(k) for k in range(count)]
     decades = [math.floor(math.log10(abs(x))) for x in xs]
@@ -145,27 +145,27 @@ def test_numbers_of_three_digits_are_numbered_from_1_on():
     ],
 )
 def test_numbers_of_three_digits_are_between_the_bounds(low, high, least, most, numbers):
-    count, numbered = _enumerate_three_digits(low, high, least, most)
+    count, numbered = enumerate_three_digits(low, high, least, most)
     xs = {numbered(k) for k in range(count)}
     assert numbers <= xs
     assert bool(xs) == bool(numbers)
     assert all(low <= x <= high and least <= abs(x) <= most for x in xs)
-    assert _enumerate_three_digits(-high, -low, least, most)[0] == count
-    strategy = _three_digit_numbers(low, high, least, most)
+    assert enumerate_three_digits(-high, -low, least, most)[0] == count
+    strategy = three_digit_numbers(low, high, least, most)
     assert strategy.is_empty == (not numbers)
     if numbers:
         assert {*drawn_from(strategy, 50)} <= xs
 
 
 def test_the_numbers_of_three_digits_are_drawn_to_the_last():
-    strategy = _three_digit_numbers(0.97, 1.0, 1e-6, 1e6)
-    count, numbered = _enumerate_three_digits(0.97, 1.0, 1e-6, 1e6)
+    strategy = three_digit_numbers(0.97, 1.0, 1e-6, 1e6)
+    count, numbered = enumerate_three_digits(0.97, 1.0, 1e-6, 1e6)
     assert count == 1 + 1 + 4 + 30, "of 1.0, of 1.0 to one and to two digits, and of 0.970 to 0.999"
     assert {*drawn_from(strategy, 300)} == {numbered(k) for k in range(count)}
 
 
 def test_magnitudes_are_drawn_alike_on_both_sides():
-    xs = drawn_from(_magnitudes(-1e9, 1e9, 1e-4, 1e4), 300)
+    xs = drawn_from(numbers_of_every_magnitude(-1e9, 1e9, 1e-4, 1e4), 300)
     for sign in (1.0, -1.0):
         decades = [math.floor(math.log10(sign * x)) for x in xs if sign * x > 0.0]
         assert {*range(-4, 4)} <= {*decades} <= {*range(-4, 5)}
@@ -183,27 +183,27 @@ def test_magnitudes_are_drawn_alike_on_both_sides():
     ],
 )
 def test_magnitudes_are_between_the_bounds(low, high, least, most):
-    xs = drawn_from(_magnitudes(low, high, least, most))
+    xs = drawn_from(numbers_of_every_magnitude(low, high, least, most))
     assert all(low <= x <= high and 0.99 * least <= abs(x) <= most for x in xs)
     assert any(x > 0.0 for x in xs) == (high > 0.0)
     assert any(x < 0.0 for x in xs) == (low < 0.0)
     assert len({*xs}) > 10 or low == high
-    assert _magnitudes(low, high, 10.0, most).is_empty
+    assert numbers_of_every_magnitude(low, high, 10.0, most).is_empty
 
 
 def test_a_power_of_ten_is_exact_where_it_is_whole():
-    assert [_power_of_10(float(e)) for e in (-100, -1, 0, 5, 30)] == [1e-100, 0.1, 1.0, 1e5, 1e30]
-    assert _power_of_10(-0.5) == 0.316
-    assert _power_of_10(1.25) == 17.8
+    assert [tidy_power_of_10(float(e)) for e in (-100, -1, 0, 5, 30)] == [1e-100, 0.1, 1.0, 1e5, 1e30]
+    assert tidy_power_of_10(-0.5) == 0.316
+    assert tidy_power_of_10(1.25) == 17.8
 
 
 def test_numbers_near_an_end_have_distances_of_every_magnitude():
     for end, low, high in ((0.0, MIN_RESULT, 10.0), (1.0, -1.0, math.nextafter(1.0, 0.0))):
-        distances = [abs(x - end) for x in drawn_from(_near_end(end, low, high), 200)]
+        distances = [abs(x - end) for x in drawn_from(numbers_near_end(end, low, high), 200)]
         assert all(4e-8 <= d <= 0.0501 for d in distances)
         assert {math.floor(math.log10(d)) for d in distances} >= {-7, -6, -5, -4, -3, -2}
     for end in (2.0, 2.08):
-        xs = drawn_from(_near_end(end, math.nextafter(2.0, 3.0), math.nextafter(2.08, 2.0)))
+        xs = drawn_from(numbers_near_end(end, math.nextafter(2.0, 3.0), math.nextafter(2.08, 2.0)))
         assert all(2.0 < x < 2.08 and abs(x - end) <= 0.02 for x in xs)
         assert max(abs(x - end) for x in xs) > 0.01
 

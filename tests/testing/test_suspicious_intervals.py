@@ -12,15 +12,15 @@ from micrograd_cn import Op
 from micrograd_cn.ops.traits import POSITIVE, REAL, Smoothness
 from micrograd_cn.testing.drawing import suspicious_intervals as module
 from micrograd_cn.testing.drawing.suspicious_intervals import (
-    _fast_cells,
-    _find_suspicious,
-    _grid,
-    _has_kink,
-    _persistent_part,
-    _sample_along,
-    _unexplained,
     arities_among,
+    fast_cells,
+    find_suspicious,
+    grid_over,
+    kink_finder,
+    persistent_part,
+    sample_along,
     suspicious_intervals,
+    unexplained_change,
 )
 
 
@@ -33,7 +33,7 @@ def sampled(value, partial):
 
 
 def test_the_grid_is_even_near_0_and_has_eight_points_a_decade_beyond():
-    grid = np.array(_grid(REAL))
+    grid = np.array(grid_over(REAL))
     assert list(grid) == sorted({*grid}) == sorted(-grid)
     assert set(np.arange(-320, 321) / 40) <= {*grid}
     np.testing.assert_allclose(grid[grid > 8.0], np.logspace(-6, 6, 97)[:-1][-40:], rtol=1e-14)
@@ -44,20 +44,20 @@ def test_the_grid_is_even_near_0_and_has_eight_points_a_decade_beyond():
 
 def test_the_grid_is_dense_at_the_ends_of_a_domain_and_within_a_narrow_one():
     for domain in (POSITIVE, (10.0, inf), (-1.0, inf), (-inf, -3.0), (-1.0, 1.0), (2.0, 2.5)):
-        grid = np.array(_grid(domain))
+        grid = np.array(grid_over(domain))
         for end, sign in zip(domain, (1.0, -1.0), strict=True):
             if math.isfinite(end):
                 beside = np.logspace(-6, -1, 41)[:-1]
                 assert all(np.abs(grid - (end + sign * d)).min() < 1e-9 for d in beside), "eight points a decade"
         assert domain[0] < grid[0] < grid[-1] < domain[1]
-    narrow = np.array(_grid((0.0, 1e-5)))
+    narrow = np.array(grid_over((0.0, 1e-5)))
     np.testing.assert_allclose([np.abs(narrow - x).min() for x in np.linspace(1e-6, 9e-6, 101)], 0.0, atol=1e-20)
     np.testing.assert_allclose((narrow.min(), narrow.max()), (1e-6, 9e-6))
-    np.testing.assert_allclose((_grid((0.0, 2e-6))[0], _grid((0.0, 2e-6))[-1]), (5e-7, 1.5e-6))
+    np.testing.assert_allclose((grid_over((0.0, 2e-6))[0], grid_over((0.0, 2e-6))[-1]), (5e-7, 1.5e-6))
 
 
 def test_a_grid_is_made_once():
-    assert _grid(REAL) is _grid(REAL)
+    assert grid_over(REAL) is grid_over(REAL)
     assert suspicious_intervals(mc.tanh) is suspicious_intervals(mc.tanh)
 
 
@@ -66,9 +66,9 @@ def test_a_grid_is_made_once():
 
 def test_a_row_is_sampled_along_one_operand_with_its_own_partial():
     row = Op("own", lambda a, b: a * b * b, (lambda y, a, b: b * b, lambda y, a, b: 2 * a * b))
-    assert _sample_along(row, 0, [5.0, 3.0])(2.0) == (2.0, 18.0, 9.0)
-    assert _sample_along(row, 1, [5.0, 3.0])(2.0) == (2.0, 20.0, 20.0)
-    whole = _sample_along(Op("own", lambda x: x, (lambda y, x: 1,)), 0, [0.0])(2.0)
+    assert sample_along(row, 0, [5.0, 3.0])(2.0) == (2.0, 18.0, 9.0)
+    assert sample_along(row, 1, [5.0, 3.0])(2.0) == (2.0, 20.0, 20.0)
+    whole = sample_along(Op("own", lambda x: x, (lambda y, x: 1,)), 0, [0.0])(2.0)
     assert isinstance(whole[2], float)
 
 
@@ -78,7 +78,7 @@ def test_what_raises_is_sampled_as_nan():
         Op("bad", lambda x: 1 / 0, (lambda y, x: 1.0,)),
         Op("bad", lambda x: x, (lambda y, x: None,)),
     ):
-        x, y, partial = _sample_along(row, 0, [0.0])(2.0)
+        x, y, partial = sample_along(row, 0, [0.0])(2.0)
         assert x == 2.0
         assert math.isnan(y)
         assert math.isnan(partial)
@@ -172,16 +172,16 @@ def test_the_worst_eight_of_many_intervals_are_kept_in_order():
     ],
 )
 def test_the_part_of_a_change_that_the_partials_do_not_explain(a, b, part):
-    assert _unexplained(a, b) == pytest.approx(part, abs=1e-13)
+    assert unexplained_change(a, b) == pytest.approx(part, abs=1e-13)
 
 
 def test_a_change_of_a_few_last_bits_is_rounding():
     assert math.ulp(1e16) == 2.0
-    assert _unexplained((0.0, 1e16, 0.0), (1.0, 1e16 + 32.0, 0.0)) == 0.0
-    assert _unexplained((0.0, 1e16, 0.0), (1.0, 1e16 + 2.0, 0.0)) < 0.0
-    assert _unexplained((0.0, 1e16, 0.0), (1.0, 1e16 + 64.0, 0.0)) == 0.5
-    assert _unexplained((0.0, 1e16 + 64.0, 0.0), (1.0, 1e16, 0.0)) == 0.5
-    assert _unexplained((0.0, 0.0, 1.0), (1e-30, 0.0, 1.0)) == 1.0, "0 has no last bits but the least"
+    assert unexplained_change((0.0, 1e16, 0.0), (1.0, 1e16 + 32.0, 0.0)) == 0.0
+    assert unexplained_change((0.0, 1e16, 0.0), (1.0, 1e16 + 2.0, 0.0)) < 0.0
+    assert unexplained_change((0.0, 1e16, 0.0), (1.0, 1e16 + 64.0, 0.0)) == 0.5
+    assert unexplained_change((0.0, 1e16 + 64.0, 0.0), (1.0, 1e16, 0.0)) == 0.5
+    assert unexplained_change((0.0, 0.0, 1.0), (1e-30, 0.0, 1.0)) == 1.0, "0 has no last bits but the least"
 
 
 # Which part of a cell stays unexplained.
@@ -198,31 +198,31 @@ def test_of_a_smooth_cell_nothing_stays_unexplained():
         (-0.4, lambda x: math.tanh(1e4 * x), lambda x: 1e4 / math.cosh(min(1e4 * abs(x), 300.0)) ** 2),
     ):
         cell = cell_of(value, partial, low, 1.7)
-        assert _unexplained(*cell[1:]) > 0.01
-        assert _persistent_part(*cell) is None
+        assert unexplained_change(*cell[1:]) > 0.01
+        assert persistent_part(*cell) is None
 
 
 def test_of_a_cell_with_a_jump_the_thirty_second_part_around_it_is_returned():
     for place in (0.3, 0.7001, 0.98):
         cell = cell_of(lambda x, place=place: 0.0 if x < place else 1.0, lambda x: 0.0, 0.0, 1.0)
-        low, high = _persistent_part(*cell)
+        low, high = persistent_part(*cell)
         assert low < place < high
         assert high - low == 1.0 / 32.0
 
 
 def test_a_cell_is_not_narrowed_where_both_halves_are_wrong():
-    assert _persistent_part(*cell_of(lambda x: x, lambda x: 1.1, 1.0, 2.0)) == (1.0, 2.0)
+    assert persistent_part(*cell_of(lambda x: x, lambda x: 1.1, 1.0, 2.0)) == (1.0, 2.0)
     quarter = cell_of(lambda x: x, lambda x: 1.1 if 1.25 <= x <= 1.5 else 1.0, 1.0, 2.0)
-    assert _persistent_part(*quarter) in ((1.0, 2.0), (1.0, 1.5), (1.25, 1.5))
+    assert persistent_part(*quarter) in ((1.0, 2.0), (1.0, 1.5), (1.25, 1.5))
     two = cell_of(lambda x: (x > 1.1) + (x > 1.9), lambda x: 0.0, 1.0, 2.0)
-    assert _persistent_part(*two) == (1.0, 2.0)
+    assert persistent_part(*two) == (1.0, 2.0)
     close = cell_of(lambda x: (x > 1.55) + (x > 1.7), lambda x: 0.0, 1.0, 2.0)
-    assert _persistent_part(*close) == (1.5, 1.75)
+    assert persistent_part(*close) == (1.5, 1.75)
 
 
 def test_a_mistake_of_a_thousandth_is_suspicious_and_none_of_a_hundredth_of_that():
-    assert _persistent_part(*cell_of(lambda x: x, lambda x: 1.003, 1.0, 2.0)) == (1.0, 2.0)
-    assert _persistent_part(*cell_of(lambda x: x, lambda x: 1.00001, 1.0, 2.0)) is None
+    assert persistent_part(*cell_of(lambda x: x, lambda x: 1.003, 1.0, 2.0)) == (1.0, 2.0)
+    assert persistent_part(*cell_of(lambda x: x, lambda x: 1.00001, 1.0, 2.0)) is None
 
 
 # Where the partial changes fast.
@@ -265,26 +265,26 @@ def rates(**others):
     ],
 )
 def test_cells_in_which_the_partial_changes_four_times_as_fast_as_on_both_sides(around, fast):
-    assert _fast_cells(cells_of(rates(**around))) == fast
+    assert fast_cells(cells_of(rates(**around))) == fast
 
 
 def test_it_is_the_rate_that_is_compared_not_the_change():
-    assert _fast_cells(cells_of([0.1 * rate for rate in rates(at12=4.1)])) == [12]
-    assert _fast_cells(cells_of([0.1 * rate for rate in rates(at12=3.9)])) == []
+    assert fast_cells(cells_of([0.1 * rate for rate in rates(at12=4.1)])) == [12]
+    assert fast_cells(cells_of([0.1 * rate for rate in rates(at12=3.9)])) == []
     places = [0.1 * k + (0.8 if k > 12 else 0.0) for k in range(26)]  # one cell is nine times as wide
-    assert _fast_cells(list(itertools.pairwise([(x, 0.0, x) for x in places]))) == []
+    assert fast_cells(list(itertools.pairwise([(x, 0.0, x) for x in places]))) == []
 
 
 def test_a_fast_change_is_none_beside_a_large_partial_or_far_out():
     peak = rates(at12=9.0)
-    assert _fast_cells(cells_of(peak, partial=800.0)) == [12], "0.9 is more than a thousandth of 801.2"
-    assert _fast_cells(cells_of(peak, partial=-800.0)) == [12]
-    assert _fast_cells(cells_of(peak, partial=900.0)) == []
-    assert _fast_cells(cells_of(peak, partial=-910.0)) == []
+    assert fast_cells(cells_of(peak, partial=800.0)) == [12], "0.9 is more than a thousandth of 801.2"
+    assert fast_cells(cells_of(peak, partial=-800.0)) == [12]
+    assert fast_cells(cells_of(peak, partial=900.0)) == []
+    assert fast_cells(cells_of(peak, partial=-910.0)) == []
     for start in (-7.5, 5.0):
-        assert _fast_cells(cells_of(peak, start=start)) == [12]
+        assert fast_cells(cells_of(peak, start=start)) == [12]
     for start in (-8.5, 6.5):
-        assert _fast_cells(cells_of(peak, start=start)) == []
+        assert fast_cells(cells_of(peak, start=start)) == []
 
 
 # Kinks.
@@ -292,20 +292,20 @@ def test_a_fast_change_is_none_beside_a_large_partial_or_far_out():
 
 def test_an_interval_with_a_kink_is_told_from_those_beside():
     row = Op("own", mc.relu, (lambda y, x: mc.step(x),), smoothness=Smoothness(kink=lambda x: x - 1.0))
-    has_kink = _has_kink(row, 0, [0.0])
+    has_kink = kink_finder(row, 0, [0.0])
     assert not has_kink((1.001, 2.0))
     assert not has_kink((-3.0, 0.999))
     assert has_kink((0.999, 1.001))
     assert has_kink((1.0, 2.0))
     assert has_kink((0.0, 1.0))
-    assert not _has_kink(mc.tanh, 0, [0.0])((-1.0, 1.0))
+    assert not kink_finder(mc.tanh, 0, [0.0])((-1.0, 1.0))
 
 
 def test_two_kinks_and_those_of_a_period_are_seen_between_points_of_one_sign():
     of_period = Op("own", mc.tan, (lambda y, x: 1.0,), smoothness=Smoothness(kink=math.cos))
-    assert _has_kink(of_period, 0, [0.0])((0.0, 2000.0 * math.pi))
-    assert _has_kink(of_period, 0, [0.0])((1.0, 6.0))
-    assert all(_has_kink(of_period, 0, [0.0])((k, 1.3 * k + 4.0)) for k in range(0, 100_000, 997))
+    assert kink_finder(of_period, 0, [0.0])((0.0, 2000.0 * math.pi))
+    assert kink_finder(of_period, 0, [0.0])((1.0, 6.0))
+    assert all(kink_finder(of_period, 0, [0.0])((k, 1.3 * k + 4.0)) for k in range(0, 100_000, 997))
 
 
 def test_a_kink_is_asked_about_at_both_ends_and_evenly_between_with_the_other_operands():
@@ -316,14 +316,14 @@ def test_a_kink_is_asked_about_at_both_ends_and_evenly_between_with_the_other_op
         (lambda y, a, b: 1.0,) * 2,
         smoothness=Smoothness(kink=lambda a, b: asked.append((a, b)) or 1.0),
     )
-    _has_kink(row, 1, [5.0, 7.0])((2.0, 4.0))
+    kink_finder(row, 1, [5.0, 7.0])((2.0, 4.0))
     xs = sorted(b for _, b in asked)
     assert {a for a, _ in asked} == {5.0}
     assert (xs[0], xs[-1]) == (2.0, 4.0)
     assert max(b - a for a, b in itertools.pairwise(xs)) < 0.3
     assert len({*xs}) == 17, "three of the square roots to 19 are whole"
     asked.clear()
-    _has_kink(row, 0, [5.0, 7.0])((2.0, 4.0))
+    kink_finder(row, 0, [5.0, 7.0])((2.0, 4.0))
     assert {b for _, b in asked} == {7.0}
 
 
@@ -331,7 +331,7 @@ def test_a_kink_is_asked_about_at_both_ends_and_evenly_between_with_the_other_op
 
 
 def intervals_of(value, partial, grid, has_kink=lambda interval: False):
-    return _find_suspicious(sampled(value, partial), grid, has_kink)
+    return find_suspicious(sampled(value, partial), grid, has_kink)
 
 
 def test_suspicious_cells_beside_each_other_are_one_interval_as_suspicious_as_the_worst():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...ops.traits import Interval
 from .float_strategies import MODERATE_MAGNITUDES, bounds, import_strategies, reals
 
-__all__ = ["points"]
+__all__ = ["magnitude_windows", "points"]
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -74,7 +74,7 @@ def points(
         raise ValueError(
             f"points: no room between {low} and {high} for {size} numbers of {kind} that are {apart} apart"
         )
-    windows = _magnitude_windows(low, high, float(limits.tiny))
+    windows = magnitude_windows(low, high, float(limits.tiny))
 
     def array(xs: Sequence[float]) -> Any:
         rounded = [_round_within(x, kind.type, low, high) for x in xs]
@@ -102,7 +102,7 @@ def points(
     return kinds.flatmap(of_kind).map(array)  # type: ignore[no-any-return]
 
 
-def _magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
+def magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interval, Interval]]:
     """Return windows, which are ranges of numbers. All elements of an array are drawn from one of them.
 
     A window is a pair of an interval for the elements, and an interval for their absolute values. In each window but

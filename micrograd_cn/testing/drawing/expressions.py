@@ -17,7 +17,7 @@ from .float_strategies import FULL_PRECISION_REACH, bounds, import_strategies, i
 from .smooth_steps import NudgedValue, fits_domain, nudged_input, smooth_step
 from .suspicious_intervals import arities_among, suspicious_intervals
 
-__all__ = ["Expression", "expressions"]
+__all__ = ["Expression", "build_steps", "expressions", "step_strategy", "with_small_numbers", "without_dead_steps"]
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -193,7 +193,7 @@ def expressions(
     @functools.cache
     def steps() -> list[SearchStrategy[StepRecipe]]:
         return [
-            _step_strategy(op, (low, high)) for op, weight in zip(usable, weights, strict=True) for _ in range(weight)
+            step_strategy(op, (low, high)) for op, weight in zip(usable, weights, strict=True) for _ in range(weight)
         ]
 
     # The strategies are made when a step is first drawn, since not every test that is collected runs. The step is
@@ -203,15 +203,15 @@ def expressions(
     recipes = st.lists(step, min_size=1, max_size=max_steps, unique=True)
 
     def expression(steps: list[StepRecipe]) -> Expression:
-        nodes = _build_steps(steps, max_inputs) or _build_steps(
-            [_with_small_numbers(*step, low, high) for step in steps], max_inputs
+        nodes = build_steps(steps, max_inputs) or build_steps(
+            [with_small_numbers(*step, low, high) for step in steps], max_inputs
         )
-        return _without_dead_steps(nodes) if nodes else Expression((min(max(low, 0.0), high),), ())
+        return without_dead_steps(nodes) if nodes else Expression((min(max(low, 0.0), high),), ())
 
     return recipes.map(expression)  # type: ignore[no-any-return]
 
 
-def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
+def step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
     """Return a Hypothesis strategy for recipes (`StepRecipe`) of a step that applies the operation.
 
     The numbers in a recipe lie in `interval`.
@@ -230,7 +230,7 @@ def _step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
     return st.tuples(st.just(op), st.sampled_from(range(len(tuples))).flatmap(tuples.__getitem__))  # type: ignore[no-any-return]
 
 
-def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
+def with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
     """Return a recipe (`StepRecipe`) with small numbers in place of the drawn numbers in `choices`.
 
     The small numbers lie between `low` and `high`. The caller needs them if no step of an expression is possible with
@@ -244,7 +244,7 @@ def _with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], l
     return op, tuple(gentle)
 
 
-def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
+def build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
     """Return the inputs and the results of steps that the recipes (`StepRecipe`) describe.
 
     A step is left out if no operands suit it, or if `smooth_step` rejects it. There are at most `max_inputs` inputs.
@@ -279,7 +279,7 @@ def _build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue
     return nodes
 
 
-def _without_dead_steps(nodes: list[NudgedValue]) -> Expression:
+def without_dead_steps(nodes: list[NudgedValue]) -> Expression:
     """Return an expression that computes the last of `nodes`, without the inputs and steps that it does not need."""
     needed = {nodes[-1]}
     for node in reversed(nodes):

@@ -16,7 +16,20 @@ from typing import TYPE_CHECKING, Any
 from ...ops.number import number
 from ...ops.traits import REAL, Interval
 
-__all__ = ["MARGIN", "bounds", "interior", "reals"]
+__all__ = [
+    "MARGIN",
+    "bounds",
+    "enumerate_three_digits",
+    "interior",
+    "interval_near_0",
+    "numbers_near_end",
+    "numbers_of_every_magnitude",
+    "reals",
+    "three_digit_numbers",
+    "tidied",
+    "tidy_power_of_10",
+    "whole_numbers",
+]
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -114,18 +127,18 @@ def reals(
     last = min(high, math.nextafter(domain[1], -math.inf))
     if first > last:
         return st.nothing()  # type: ignore[no-any-return]
-    near = _near_interval(domain, first, last)
+    near = interval_near_0(domain, first, last)
     moderate = max(MODERATE_MAGNITUDES[0], magnitudes[0]), min(MODERATE_MAGNITUDES[1], magnitudes[1])
 
     def tidy(x: float) -> float:
-        return _tidy(x, first, last, magnitudes[0])
+        return tidied(x, first, last, magnitudes[0])
 
     kinds = [
-        *([_whole_numbers(*near), floats_between(*near).map(tidy)] if magnitudes[0] < FULL_PRECISION_REACH else []),
-        _three_digit_numbers(first, last, *moderate),
-        _magnitudes(first, last, *moderate),
-        _magnitudes(first, last, *magnitudes),
-        st.one_of([_near_end(end, first, last) for end in domain if end and math.isfinite(end)]),
+        *([whole_numbers(*near), floats_between(*near).map(tidy)] if magnitudes[0] < FULL_PRECISION_REACH else []),
+        three_digit_numbers(first, last, *moderate),
+        numbers_of_every_magnitude(first, last, *moderate),
+        numbers_of_every_magnitude(first, last, *magnitudes),
+        st.one_of([numbers_near_end(end, first, last) for end in domain if end and math.isfinite(end)]),
         st.sampled_from((0.0, -0.0)) if first <= 0.0 <= last else st.nothing(),  # a single draw, as for a whole number
     ]
     chosen = [kind for kind in kinds if not kind.is_empty]
@@ -134,7 +147,7 @@ def reals(
     return st.sampled_from(range(len(chosen))).flatmap(chosen.__getitem__)  # type: ignore[no-any-return]
 
 
-def _near_interval(domain: Interval, first: float, last: float) -> Interval:
+def interval_near_0(domain: Interval, first: float, last: float) -> Interval:
     """Return the interval in which `reals` draws numbers with all their digits; it rounds others to three digits.
 
     The interval is near 0 if 0 is in the domain and between the bounds `first` and `last`. Otherwise it is near the end
@@ -145,12 +158,12 @@ def _near_interval(domain: Interval, first: float, last: float) -> Interval:
     return (low, high) if low <= high else interior((first, last), FULL_PRECISION_REACH, 0.0)
 
 
-def _tidy(x: float, first: float, last: float, least: float) -> float:
+def tidied(x: float, first: float, last: float, least: float) -> float:
     """Return x, but round a tiny number to three significant digits, and one below `least` in absolute value to 0.0.
 
     If 0.0 is not between the bounds `first` and `last`, the bound that is farther from 0.0 is returned instead of 0.0.
 
-    >>> [_tidy(x, first, 1.0, 1e-100) for x, first in ((-1.23456e-9, -1.0), (1e-200, -1.0), (1e-200, 1e-300))]
+    >>> [tidied(x, first, 1.0, 1e-100) for x, first in ((-1.23456e-9, -1.0), (1e-200, -1.0), (1e-200, 1e-300))]
     [-1.23e-09, 0.0, 1.0]
     """
     if math.fabs(x) >= MODERATE_MAGNITUDES[0]:
@@ -160,7 +173,7 @@ def _tidy(x: float, first: float, last: float, least: float) -> float:
     return 0.0 if first <= 0.0 <= last else max(first, last, key=math.fabs)
 
 
-def _whole_numbers(low: float, high: float) -> SearchStrategy[float]:
+def whole_numbers(low: float, high: float) -> SearchStrategy[float]:
     """Return a Hypothesis strategy for the whole numbers of a closed interval, as floats; empty if there are none."""
     st = import_strategies()
     first, last = math.ceil(low), math.floor(high)
@@ -170,10 +183,10 @@ def _whole_numbers(low: float, high: float) -> SearchStrategy[float]:
 def floats_between(low: float, high: float) -> SearchStrategy[float]:
     """Return a Hypothesis strategy for the floats of a closed interval; if possible, it shrinks to a whole number."""
     st = import_strategies()
-    return st.one_of(_whole_numbers(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
+    return st.one_of(whole_numbers(low, high), st.floats(low, high, allow_subnormal=False))  # type: ignore[no-any-return]
 
 
-def _three_digit_numbers(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
+def three_digit_numbers(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
     """Return a Hypothesis strategy for numbers with at most three significant digits, such as 0.125 or 4e+30.
 
     They lie between the bounds `low` and `high`, and their absolute values are from `least` to `most`. The numbers are
@@ -181,17 +194,17 @@ def _three_digit_numbers(low: float, high: float, least: float, most: float) -> 
     index of a number, since integers shrink well.
     """
     st = import_strategies()
-    count, numbered = _enumerate_three_digits(low, high, least, most)
+    count, numbered = enumerate_three_digits(low, high, least, most)
     return st.integers(0, count - 1).map(numbered) if count else st.nothing()  # type: ignore[no-any-return]
 
 
-def _enumerate_three_digits(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
+def enumerate_three_digits(low: float, high: float, least: float, most: float) -> tuple[int, Callable[[int], float]]:
     """Return the count of numbers with up to three significant digits, and a function from an index to such a number.
 
     The numbers lie between `low` and `high`, and their absolute values between `least` and `most`. Some numbers are
     counted several times, since 1.0 and 1.00 count as two numbers.
 
-    >>> count, numbered = _enumerate_three_digits(-2.0, 1.1, 0.9, 1e6)
+    >>> count, numbered = enumerate_three_digits(-2.0, 1.1, 0.9, 1e6)
     >>> count, [numbered(k) for k in range(9)]
     (350, [1.0, -1.0, -2.0, 0.9, 1.0, 1.1, -0.9, -1.0, -1.1])
     """
@@ -213,7 +226,7 @@ def _enumerate_three_digits(low: float, high: float, least: float, most: float) 
     return ends[-1] if ends else 0, numbered
 
 
-def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
+def numbers_of_every_magnitude(low: float, high: float, least: float, most: float) -> SearchStrategy[float]:
     """Return a Hypothesis strategy for numbers of all magnitudes from `least` to `most`, about equally often.
 
     They lie between the bounds `low` and `high`. A number is 10**e or -10**e, rounded to three significant digits. The
@@ -226,26 +239,26 @@ def _magnitudes(low: float, high: float, least: float, most: float) -> SearchStr
         a, b = max(near, least), min(far, most)
         if a <= b:
             exponents = st.floats(math.log10(a), math.log10(b))
-            signs.append(exponents.map(lambda e, s=sign: min(max(s * _power_of_10(e), low), high)))
+            signs.append(exponents.map(lambda e, s=sign: min(max(s * tidy_power_of_10(e), low), high)))
     return st.one_of(signs)  # type: ignore[no-any-return]
 
 
-def _power_of_10(exponent: float) -> float:
+def tidy_power_of_10(exponent: float) -> float:
     """Return 10**exponent, rounded to three significant digits.
 
-    >>> _power_of_10(2.5), _power_of_10(-3.5), _power_of_10(-3.0)
+    >>> tidy_power_of_10(2.5), tidy_power_of_10(-3.5), tidy_power_of_10(-3.0)
     (316.0, 0.000316, 0.001)
     """
     whole = math.floor(exponent)
     return float(f"{10.0 ** (exponent - whole):.2f}e{whole}")
 
 
-def _near_end(end: float, low: float, high: float) -> SearchStrategy[float]:
+def numbers_near_end(end: float, low: float, high: float) -> SearchStrategy[float]:
     """Return a Hypothesis strategy for numbers from `low` to `high` that are near `end`, which is the end of a domain.
 
     The distances from `end` are of every magnitude, down to a millionth of the largest distance.
     """
     far = min(MARGIN, 0.25 * (high - low))
-    distances = _magnitudes(0.0, far, 1e-6 * far, far)
+    distances = numbers_of_every_magnitude(0.0, far, 1e-6 * far, far)
     sign = 1.0 if end <= low else -1.0
     return distances.map(lambda d: min(max(end + sign * d, low), high))

@@ -14,12 +14,22 @@ from ...ops.operation import Op
 from ...ops.traits import Interval
 from .float_strategies import interior
 
-__all__ = ["arities_among", "suspicious_intervals"]
+__all__ = [
+    "arities_among",
+    "fast_cells",
+    "find_suspicious",
+    "grid_over",
+    "kink_finder",
+    "persistent_part",
+    "sample_along",
+    "suspicious_intervals",
+    "unexplained_change",
+]
 
 # Up to this distance from 0, the grid has even steps. An interval that is narrower than a step may be missed.
 GRID_REACH, STEPS_PER_UNIT = 8, 40
 DECADES, STEPS_PER_DECADE = range(-6, 6), 8  # farther away, and near 0 and ends of the domain, the grid is logarithmic
-UNEXPLAINED_PART = 1e-3  # how large the result of `_unexplained` may be in an interval that is not suspicious
+UNEXPLAINED_PART = 1e-3  # how large the result of `unexplained_change` may be in an interval that is not suspicious
 MAX_INTERVALS = 8  # how many intervals are kept for each operand, at most: the most suspicious ones
 
 Sample = tuple[float, float, float]  # x, the value there, and the partial
@@ -57,12 +67,12 @@ def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
     others = [low + (high - low) / (1.6 + slot) for slot, (low, high) in enumerate(insides)]  # no two are equal
     for slot in range(count):
         domain = op.smoothness.domain[slot % len(op.smoothness.domain)]
-        suspicious = _find_suspicious(_sample_along(op, slot, others), _grid(domain), _has_kink(op, slot, others))
+        suspicious = find_suspicious(sample_along(op, slot, others), grid_over(domain), kink_finder(op, slot, others))
         found[slot % len(op.smoothness.domain)].update(suspicious)
     return tuple([tuple(sorted(sorted(each, key=each.__getitem__)[-MAX_INTERVALS:])) for each in found])
 
 
-def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
+def sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sample]:
     """Return a function of a number. It computes both the operation and its partial with respect to operand `slot`.
 
     Operand `slot` is that number, and the other operands come from `others`. The function returns a `Sample`. If the
@@ -81,7 +91,7 @@ def _sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], S
 
 
 @functools.lru_cache
-def _grid(domain: Interval) -> list[float]:
+def grid_over(domain: Interval) -> list[float]:
     """Return the numbers in this domain for which an operation and its partial are evaluated, in ascending order."""
     even = [k / STEPS_PER_UNIT for k in range(-GRID_REACH * STEPS_PER_UNIT, GRID_REACH * STEPS_PER_UNIT + 1)]
     powers = [10.0 ** (e + k / STEPS_PER_DECADE) for e in DECADES for k in range(STEPS_PER_DECADE)]
@@ -91,7 +101,7 @@ def _grid(domain: Interval) -> list[float]:
     return sorted({x for x in [*even, *near, *fractions] if low <= x <= high})
 
 
-def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
+def kink_finder(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
     """Return a function that tells whether an operation has a kink, a jump or a pole in an interval of operand `slot`.
 
     Strategies draw no extra points in such an interval. The other operands come from `others`.
@@ -108,7 +118,7 @@ def _has_kink(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bo
     return has_kink
 
 
-def _find_suspicious(
+def find_suspicious(
     at: Callable[[float], Sample], grid: list[float], has_kink: Callable[[Interval], bool]
 ) -> dict[Interval, float]:
     """Return suspicious intervals (see `suspicious_intervals`), each with a score: the higher, the more suspicious.
@@ -123,10 +133,10 @@ def _find_suspicious(
     cells = list(itertools.pairwise([at(x) for x in grid]))
     suspicious: dict[Interval, float] = {}
     for cell in cells:
-        score = _unexplained(*cell)
-        if score > UNEXPLAINED_PART and (interval := _persistent_part(at, *cell)):
+        score = unexplained_change(*cell)
+        if score > UNEXPLAINED_PART and (interval := persistent_part(at, *cell)):
             suspicious[interval] = score
-    for k in _fast_cells(cells):
+    for k in fast_cells(cells):
         suspicious.setdefault((cells[k][0][0], cells[k][1][0]), UNEXPLAINED_PART)
     joined: dict[Interval, float] = {}
     for low, high in sorted(interval for interval in suspicious if not has_kink(interval)):
@@ -137,7 +147,7 @@ def _find_suspicious(
     return joined
 
 
-def _unexplained(a: Sample, b: Sample) -> float:
+def unexplained_change(a: Sample, b: Sample) -> float:
     """Return how far an operation's change over an interval is from what its partials at the two ends predict.
 
     `a` and `b` are the samples at the ends of the interval. The prediction is the integral of the partial by the
@@ -155,26 +165,26 @@ def _unexplained(a: Sample, b: Sample) -> float:
     return (math.fabs(change - 0.5 * (a[2] + b[2]) * dx) - noise) / size if 0.0 < size < math.inf else 0.0
 
 
-def _persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
+def persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
     """Return the part of an interval in which an operation's change stays unexplained, however often it is divided.
 
-    Unexplained means that the partials do not explain the change of the operation's value (see `_unexplained`). None is
-    returned if there is no such part. `a` and `b` are the samples at the two ends of the interval.
+    Unexplained means that the partials do not explain the change of the operation's value (see `unexplained_change`).
+    None is returned if there is no such part. `a` and `b` are the samples at the two ends of the interval.
     """
     interval, narrowing = (a[0], b[0]), True
     for k in range(24):
         middle = at(0.5 * (a[0] + b[0]))
-        halves = sorted(((a, middle), (middle, b)), key=lambda half: _unexplained(*half))
-        if _unexplained(*halves[1]) <= UNEXPLAINED_PART:
+        halves = sorted(((a, middle), (middle, b)), key=lambda half: unexplained_change(*half))
+        if unexplained_change(*halves[1]) <= UNEXPLAINED_PART:
             return None
         a, b = halves[1]
-        narrowing = narrowing and k < 5 and _unexplained(*halves[0]) <= UNEXPLAINED_PART
+        narrowing = narrowing and k < 5 and unexplained_change(*halves[0]) <= UNEXPLAINED_PART
         if narrowing:
             interval = a[0], b[0]
     return interval
 
 
-def _fast_cells(cells: list[tuple[Sample, Sample]]) -> list[int]:
+def fast_cells(cells: list[tuple[Sample, Sample]]) -> list[int]:
     """Return the indices of cells in which the partial changes four times as fast as a few cells away on both sides.
 
     A cell is an interval between two neighbouring points of a grid, given as the samples at its two ends.
