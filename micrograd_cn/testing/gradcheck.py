@@ -141,7 +141,8 @@ def gradcheck(
     - whether a difference is a mistake or comes from a staircase that rounding makes of `f`, with treads wider than the
       finest steps. Examples are 1 + erf(x) at -5, and 1 - cos(x) at 1e-65, where no digit of the derivative is left;
     - whether a step function with high steps, such as floor or a quantiser, has a gradient of 0 on purpose: it counts
-      as right.
+      as right. A straight-through gradient counts as wrong, and as not compared if rounding may make such steps; for
+      such a gradient, write `like`.
 
     Args:
         f: takes and returns numbers, arrays (of numpy, PyTorch, jax, or with `__array__` or `tolist`), or nested lists,

@@ -56,6 +56,7 @@ from .half_precision import agrees_closely, has_settled
 from .problem import Problem, norm
 from .sampling import array_groups, array_places, choose_elements, random_direction
 from .search import worst_element, wrong_output
+from .staircases import keeps_slope
 from .vectors import Vector
 
 __tracebackhide__ = True
@@ -167,6 +168,8 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
     random = np.random.default_rng(seed)
     checked = check_contract(problem, random)
     unlimited = problem.half_precision or exhaustive
+    with np.errstate(all="ignore"):
+        problem.may_have_treads = not problem.half_precision and _may_have_treads(problem, checked)
     problem.budget.left = UNLIMITED_CALLS if unlimited else MAX_CALLS - problem.budget.calls - RESERVED_CALLS
     n, m = problem.x.size, problem.y.size
     with np.errstate(all="ignore"):  # near the point there may be a pole or the edge of the domain
@@ -183,6 +186,17 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
             ):
                 check_additivity(problem, *checked)
     return comparisons + _not_finite_outputs(problem)
+
+
+def _may_have_treads(problem: Problem, checked: tuple[Vector, Vector] | None) -> bool:
+    """Return whether f changes otherwise in its finest steps than the derivative predicts, as a step function does.
+
+    One call of f tells, since all elements move at once. `checked` is a cotangent and its gradient, if they are known.
+    """
+    random = np.random.default_rng(0)
+    u, g = checked or (random_cotangent(problem, random), None)
+    phi = DirectionalFunction(problem, u, random_direction(problem, random, g, 1.0), problem.x)
+    return not keeps_slope(phi)
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:

@@ -18,11 +18,12 @@ import numpy as np
 
 from ..numeric.call_budget import OutOfCalls
 from ..numeric.compare import Comparison
-from ..numeric.numerical import agree
+from ..numeric.numerical import Estimate, agree
 from ..numeric.thresholds import (
     CLEAR_MISMATCH,
     CROSSING,
     CROSSING_IN_HALF,
+    DETECTABLE_ERROR,
     EDGE_FACTOR,
     ESTIMATED_ERRORS,
     FAR_TOO_LARGE,
@@ -38,7 +39,7 @@ from .directional_stages import TOO_FEW_CALLS, Attempt, compare_within_limit
 from .excuses import Doubt, excuse
 from .interval_means import CLOSE
 from .problem import Problem, floor_power_of_2, norm
-from .staircases import is_step_function
+from .staircases import has_high_steps, is_step_function, keeps_slope, size_of_parts, step_heights
 from .tolerance import ArrayTolerance
 from .vectors import Vector
 from .whole_number_features import has_features, has_slope, takes_long_steps
@@ -49,6 +50,7 @@ ComparedAlong: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result,
 
 JUMP_OR_POLE = "a jump or a pole", "no numerical derivative: a jump"  # how notes begin
 BESIDE_FEATURES = "too noisy to tell: features are narrower than the steps, as teeth of a sawtooth"  # a note
+LOW_STEPS = "no numerical derivative: steps that a quantiser or rounding makes"  # a note
 NEGLIGIBLE = "negligible beside the other derivatives"  # a note
 
 
@@ -83,6 +85,8 @@ def compare_along(
     x = problem.x if x is None else x
     phi = DirectionalFunction(problem, u, v, x, per_element=True)
     comparison = compare_within_limit(title, phi, typical_slope)
+    if problem.may_have_treads and (stepped := _by_treads(comparison, phi)):
+        return stepped, phi
     settled = comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi)
     if settled and not takes_long_steps(phi):
         return comparison, phi
@@ -95,6 +99,37 @@ def compare_along(
     if found.comparison.agrees and found.comparison.note and _may_miss_features(question):
         found = _revised(found, agrees=None, note=BESIDE_FEATURES, noisy=True)
     return found.comparison, found.phi
+
+
+def _by_treads(comparison: Comparison, phi: DirectionalFunction) -> Comparison | None:
+    """Return a comparison that says otherwise if f is a step function along `phi`, but the derivative is not 0.
+
+    Large steps cross many treads, and the mean slope over many treads of a quantiser is that of a straight line. So a
+    straight-through gradient may seem to agree. It is wrong if the steps are high. If they are so low that rounding of
+    large numbers inside f may have made them, as in (x + 1e6) - 1e6, the mean slope is the derivative. The comparison
+    then has no verdict if the steps hide an error of 1 %. None is returned in all other cases, and if no calls are left
+    to look at the steps.
+    """
+    if not math.isfinite(phi.analytic):
+        return None
+    try:
+        numeric = comparison.numeric.slope
+        if keeps_slope(phi, both_sides=True) or (numeric and keeps_slope(phi, numeric, both_sides=True)):
+            return None
+        phi.problem.budget.lift_limit()
+        if keeps_slope(phi, both_sides=True, beside=size_of_parts(phi, far=True)):
+            return None
+        heights = step_heights(phi)
+        is_high = heights is not None and has_high_steps(phi, heights)
+    except OutOfCalls:
+        return None
+    if heights is None:
+        return None
+    if is_high:
+        return replace(comparison, numeric=Estimate(0.0, 0.0), agrees=False, note="", noisy=False)
+    known_to = 2.0 * norm(phi.u, heights) / (math.fabs(phi.divisor) * phi.problem.steps.first_steps[0])
+    hidden = comparison.agrees and ESTIMATED_ERRORS * known_to > DETECTABLE_ERROR * math.fabs(phi.analytic)
+    return replace(comparison, agrees=None, note=LOW_STEPS, noisy=False) if hidden else None
 
 
 class Question:

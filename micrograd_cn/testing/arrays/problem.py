@@ -78,6 +78,8 @@ class Problem:
         eps: the distance from 1.0 to the next number, in the coarsest type of the arguments and the result.
         bits: the count of fraction bits of this coarsest type, -log2(eps).
         half_precision: whether this coarsest type is float16 or bfloat16.
+        may_have_treads: whether f may be a step function near the point, such as a quantiser; False until a check sets
+            it.
         steps_in_own_types: whether elements are moved by numpy in the types of their arrays, and not as doubles. This
             is quicker if there are many elements.
         point_leaves: the elements of each array of the point, in its own type; empty if there are few elements.
@@ -178,6 +180,7 @@ class Problem:
         self.unit_cotangent = functools.cache(lambda output: unit_vector(self.y.size, output))
         self.norm = cached_by_identity(norm, 3)
         self.scratch = np.empty(self.x.size)
+        self.may_have_treads = False
         self.smallest_normal = max(self.arguments.smallest_normal, self.outputs.smallest_normal)
         self.bits = bits = -math.log2(self.eps)
         self.half_precision = bits <= HALF_PRECISION_BITS

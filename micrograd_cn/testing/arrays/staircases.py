@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..numeric.thresholds import (
     BISECTIONS,
     CHANGING_SHARE,
+    COARSE_BITS,
     CONTINUED_STEPS,
     CROSSED_TREADS,
     FAR,
@@ -36,10 +37,11 @@ from ..numeric.thresholds import (
     NEXT_STEPS,
     SAME_HEIGHT,
     STEP_BITS,
+    TREAD_SHARE,
     TREADS_SEEN,
 )
 from .directional_function import DirectionalFunction
-from .problem import Problem
+from .problem import Problem, norm
 from .vectors import Vector
 
 __tracebackhide__ = True
@@ -212,28 +214,79 @@ class _Line(NamedTuple):
         return change
 
 
+def keeps_slope(
+    phi: DirectionalFunction, slope: float | None = None, both_sides: bool = False, beside: float = 0.0
+) -> bool:
+    """Return whether f has about this slope in its finest steps; by default, that of the derivative that is checked.
+
+    A step function has not, since it keeps its value. The result is True, too, if rounding hides the change in these
+    steps, and in steps that are a little longer. One side of the point is looked at, unless `both_sides` is set.
+    `beside` is the size of parts of f whose last bits are rounded, if it is known.
+    """
+    problem, off = phi.problem, TREAD_SHARE * math.fabs(phi.analytic)
+    weights = phi.u[phi.changed_outputs] if phi.changed_outputs.any() else phi.u
+    coarse = COARSE_BITS * problem.eps * beside * norm(weights) / math.fabs(phi.divisor)
+    t = max(problem.steps.finest, FEATURE * max(phi.rounding, coarse) / off if off else math.inf)
+    if not t <= problem.steps.first_steps[-1]:
+        return True
+    change = 0.5 * (phi(t) - phi(-t)) if both_sides else phi(t)
+    return math.fabs(change - (phi.analytic if slope is None else slope) * t) <= off * t
+
+
 def is_step_function(phi: DirectionalFunction) -> bool:
-    """Return whether f is a step function along the direction of `phi`, so its slope at the point is 0.
+    """Return whether f is a step function along the direction of `phi`, so its slope at the point is 0."""
+    return step_heights(phi) is not None
+
+
+def step_heights(phi: DirectionalFunction) -> Vector | None:
+    """Return how far each output jumps if f is a step function along the direction of `phi`; else None.
 
     Far from 0, even the smallest steps may be longer than the treads of a step function: in float32, floor(x) is x for
     each x above 8388608. Therefore f is also computed near points that are nearer to 0. If f is a step function at one
     of them, the heights of its jumps there are known. At the points that are farther from 0, at least half of the
     outputs must not change, or must jump by about the same heights, except for their last bits. Five calls of f suffice
-    to return False for a smooth function, except in half precision.
+    to return None for a smooth function, except in half precision.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
-    if _heights_of_steps(line, 0.0 if phi.problem.half_precision else LEAST_SUBNORMALS) is not None:
-        return True
+    heights = _heights_of_steps(line, 0.0 if phi.problem.half_precision else LEAST_SUBNORMALS)
+    if heights is not None:
+        return heights
     if _changes_at_once(line.nearer(MUCH_SMALLER**NEARER_POINTS)):
-        return False
+        return None
     farther = [line]
     for k in range(1, NEARER_POINTS + 1):
         nearer = line.nearer(MUCH_SMALLER**k)
         heights = _heights_of_steps(nearer, LEAST_SUBNORMALS)
         if heights is not None:
-            return all(_may_jump(other, heights) for other in farther)
+            return heights if all(_may_jump(other, heights) for other in farther) else None
         farther.append(nearer)
-    return False
+    return None
+
+
+def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
+    """Return about how large a part of f is, such as the 1 in 1 - cos(x), which is 0 at 0.
+
+    It is the largest absolute value of an output at the point, at 0, and at points beside the point. If `far` is set,
+    all elements move by several times their size to these points, and parts are taken to be at least as large as an
+    element, like the x in log(exp(x)) - x, which is 0.
+    """
+    line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
+    move = FAR_STEP * (phi.problem.scale if far else np.sign(phi.v))
+    size = float(np.max(np.abs(phi.outputs) + np.max([line.changes(to) for to in (move, -move, -phi.x)], axis=0)))
+    return max(size, float(np.max(np.abs(phi.x[phi.moved_elements])))) if far else size
+
+
+def has_high_steps(phi: DirectionalFunction, heights: Vector) -> bool:
+    """Return whether jumps by `heights` are too high for rounding of parts of f.
+
+    The jumps must be as high at points that are nearer to 0, where rounding in a coarser type is finer.
+    """
+    line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
+    seen = (heights > 0.0) & line.weighted
+    if not seen.any() or (heights[seen] < 2.0 ** (-STEP_BITS * phi.problem.bits) * size_of_parts(phi)).any():
+        return False
+    nearer, _ = _first_jumps(line.nearer(MUCH_SMALLER)._replace(v=line.v))
+    return bool(2 * np.count_nonzero((nearer >= 0.5 * heights) & seen) >= np.count_nonzero(seen))
 
 
 def _changes_at_once(line: _Line) -> bool:

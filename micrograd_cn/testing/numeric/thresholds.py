@@ -396,6 +396,9 @@ treads."""
 TREADS_SEEN = 0.25
 """1: how high a staircase climbs, over its count of treads times the height of the first. If it is more, the treads
 have about the same height."""
+TREAD_SHARE = 0.1
+"""Relative to the change that the derivative predicts. A function that is off by more in its finest steps may have
+treads there."""
 STEP_BITS = 0.4
 """Relative to the count of fraction bits. A step function jumps by at least 2 to the power of -this, relatively."""
 LOW_STEP_BITS = 0.75
