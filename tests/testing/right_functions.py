@@ -4,7 +4,8 @@ Run it from the root of the repository, with the libraries that are installed:
 
     python -m tests.testing.right_functions [torch numpy jax] --seeds 100
 
-With `--dtype float16` or `--dtype bfloat16`, the functions of PyTorch are checked in half precision.
+With `--dtype float16`, the functions of PyTorch or numpy are checked in half precision, and with `--dtype bfloat16`
+those of PyTorch.
 
 It prints, for each function, how many runs ended in a `GradientMismatch`, in another exception, or with a warning, and
 how often an array was not compared at all at a point. A run without a warning may have such points. It exits with 1 if
@@ -46,8 +47,8 @@ POSITIVE = {"min_value": 1e-3}
 WITHIN_ONE = {"min_value": -0.999, "max_value": 0.999}
 
 
-def in_numpy() -> dict[str, Right]:
-    """Return functions of numpy arrays and their vector-Jacobian products."""
+def in_numpy(dtype: str = "float64") -> dict[str, Right]:
+    """Return functions of numpy arrays of every type, and their vector-Jacobian products."""
 
     def each(f: Any, df: Any, **bounds: float) -> Right:
         return Right(f, ((3, 4),), lambda x, u: u * df(x), bounds)
@@ -341,7 +342,7 @@ LIBRARIES: dict[str, Callable[..., dict[str, Right]]] = {"numpy": in_numpy, "tor
 
 
 def converter(library: str, dtype: str = "float64") -> Callable[[Any], Any]:
-    """Return a function that makes an array of the library from a numpy array; `dtype` is the type of a tensor."""
+    """Return a function that makes an array of the library from a numpy array; jax's arrays are of float64."""
     if library == "torch":
         import torch
 
@@ -351,7 +352,7 @@ def converter(library: str, dtype: str = "float64") -> Callable[[Any], Any]:
         import jax.numpy as jnp
 
         return jnp.asarray
-    return np.asarray
+    return lambda x: x.astype(dtype)
 
 
 def outcome(right: Right, library: str, seed: int, examples: int = 20, dtype: str = "float64") -> tuple[str, str]:
@@ -405,11 +406,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100, help="how many runs of each function")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--only", nargs="*", default=[], help="names of functions")
-    parser.add_argument("--dtype", default="float64", help="of PyTorch's tensors: float64, float32, float16, bfloat16")
+    parser.add_argument("--dtype", default="float64", help="float64, float32, float16, or bfloat16 of PyTorch")
     parser.add_argument("--verbose", action="store_true", help="show the first message of each kind")
     options = parser.parse_args()
-    if options.dtype != "float64" and options.libraries != ["torch"]:
-        parser.error("--dtype is for torch alone: write torch before it")
+    taking = {"torch"} if options.dtype == "bfloat16" else {"torch", "numpy"}
+    if options.dtype != "float64" and not (options.libraries and taking.issuperset(options.libraries)):
+        parser.error(f"--dtype {options.dtype} is for {' and '.join(sorted(taking))}: name them before it")
     total: Counter[str] = Counter()
     for library, name, right in selected(options.libraries or list(LIBRARIES), options.only, options.dtype):
         found: Counter[str] = Counter()
