@@ -1,5 +1,7 @@
 """The contract of a backward pass: each rule is broken once."""
 
+import contextlib
+import functools
 import math
 import random
 import re
@@ -671,3 +673,23 @@ def test_terms_that_cancel_are_rounded_as_they_are():
             except GradientMismatch:
                 failures += 1
         assert (failures == 0) is is_right
+
+
+def test_a_gradient_that_overflows_in_half_precision_is_checked_for_smaller_upstream_gradients():
+    x, large, small = draw(5, 4).astype("e"), np.float16(300), np.float16(1e-5)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert gradcheck(lambda x: x * (large * small), x, vjp=lambda x, u: (u * large) * small)
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: x * (large * small), x, vjp=lambda x, u: np.float16(1.1) * (u * large) * small)
+
+
+def test_rounding_of_a_gradient_that_cancels_is_no_mistake_of_upstream_gradients_that_are_not_contiguous():
+    x, b = draw(5, 4).astype("e"), np.zeros(4, "e")
+
+    def vjp(x, b, u, rounding=1e-3):
+        return u, (rounding if u.flags.c_contiguous else -2 * rounding) * u.sum(0)
+
+    with contextlib.suppress(PartlyCompared):
+        gradcheck(lambda x, b: x + 1e-3 * b, x, b, vjp=vjp)
+    with pytest.raises(GradientMismatch, match="not contiguous"):
+        gradcheck(lambda x, b: x + b, x, b, vjp=functools.partial(vjp, rounding=1.0))

@@ -526,3 +526,48 @@ def test_in_half_precision_directions_stand_for_the_elements_of_a_loss_that_nois
     passes(loss, x, vjp=lambda x, u: np.full_like(x, 0.04 * u))
     with pytest.raises(GradientMismatch):
         gradcheck(loss, x, vjp=lambda x, u: np.float16(0.04 * u * more))
+
+
+def test_in_half_precision_treads_of_what_cancels_make_no_derivative_wrong():
+    x = np.float16([[0, -0.012, -0.00608, 0.0339], [-0.000938, 0.0786, 0, 0], [0, 0, 0.0417, -0.066]])
+    for f, slope in ((lambda x: 1 - np.cos(x), np.sin), (lambda x: np.log(1 + x * x), lambda x: 2 * x / (1 + x * x))):
+        passes(f, x, vjp=lambda x, u, slope=slope: u * slope(x))
+        with pytest.raises(GradientMismatch):
+            gradcheck(f, x, vjp=lambda x, u, slope=slope: np.float16(1.1) * u * slope(x))
+
+
+def test_in_half_precision_kinks_at_elements_that_are_0_or_equal_are_compared_beside_them():
+    x = np.float16([[0, -0.3, -2.2, 0.6], [-1.1, 0, 0, 0.8], [-0.7, -0.7, 0.4, 0.2]])
+
+    def sort_vjp(x, u):
+        found = np.zeros_like(x)
+        np.put_along_axis(found, np.argsort(x, 1, kind="stable"), u, 1)
+        return found
+
+    passes(lambda x: np.maximum(x, 0), x, vjp=lambda x, u: u * (x > 0))
+    passes(lambda x: np.sort(x, 1), x, vjp=sort_vjp)
+    for factor in (0.9, 1.1):
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: np.maximum(x, 0), x, vjp=lambda x, u, k=factor: np.float16(k) * u * (x > 0))
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: np.sort(x, 1), x, vjp=lambda x, u, k=factor: np.float16(k) * sort_vjp(x, u))
+
+
+def test_in_half_precision_small_elements_move_by_their_own_size_where_steps_of_large_ones_cross_a_pole():
+    x = np.float16([[0.5, 0.001, 0.003, 0.2], [0.9, 0.07, 0.33, 0.11], [0.002, 0.6, 0.0013, 1]])
+    passes(lambda x: np.log(np.abs(x)), x, vjp=lambda x, u: u / x)
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: np.log(np.abs(x)), x, vjp=lambda x, u: np.float16(1.1) * u / x)
+
+
+@pytest.mark.parametrize("b", [30, 100])
+def test_in_half_precision_what_rounding_absorbs_in_some_outputs_is_not_wrong(b):
+    x, w = np.float16(1e-2 * SEED(0).normal(size=(3, 4))), np.float16(1e-3 * SEED(1).normal(size=(2, 4)))
+
+    def vjp(x, w, b, u, factor=1):
+        return factor * (u @ w), u.T @ x, u.sum(0)
+
+    args = lambda x, w, b: x @ w.T + b, x, w, np.float16([b, 0])
+    is_not_called_wrong(*args, vjp=vjp)
+    with pytest.raises(GradientMismatch):
+        gradcheck(*args, vjp=lambda *each: vjp(*each, factor=np.float16(2)))

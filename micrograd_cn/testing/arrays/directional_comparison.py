@@ -403,7 +403,9 @@ def _may_tell_more(question: Question, found: Attempt, steps: Vector, beside_0: 
     # Longer steps help against noise. Shorter ones may always help, since part of the noise may be curvature.
     by_noise = first.numeric.noise > 0.5 * first.numeric.error
     ratio = norm(steps) / norm(question.steps)
-    return ratio < 0.5 or (ratio > 2.0 and by_noise)
+    # A small element may cross a pole in a step that suits large ones, as lgamma does at 0.
+    some_shorter = bool((steps <= 2.0 * question.steps).all()) and factors.max() > FAR_TOO_LARGE
+    return ratio < 0.5 or some_shorter or (ratio > 2.0 and by_noise)
 
 
 def _agrees_beside_steeper(comparison: Comparison, phi: DirectionalFunction) -> bool:

@@ -320,7 +320,12 @@ EXCUSES: tuple[Excuse, ...] = (
     features_as_narrow_as_finest_steps,
     hidden_feature,
 )
-HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (rounding_in_half_precision, tied_kink)
+HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (
+    rounding_absorbs_changes,
+    treads,
+    rounding_in_half_precision,
+    tied_kink,
+)
 
 
 def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:

@@ -484,6 +484,9 @@ would overflow."""
 UNDERFLOW_FACTOR = 2.0**8
 """1: the factor by which the upstream gradient is scaled in half precision, where small terms of the gradient may be
 rounded to 0."""
+OVERFLOW_FACTOR = 2.0**8
+"""1: the factor by which the upstream gradient is divided if the gradient overflows in half precision. It makes up for
+the largest weight of an output."""
 EQUAL_BITS = 64.0
 """Last bits of the largest entry in an array. Gradients are equal if they differ by at most so much, or by rtol times
 that entry."""
