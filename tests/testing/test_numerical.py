@@ -4,6 +4,7 @@ import math
 import random
 import statistics
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
@@ -236,6 +237,12 @@ def test_what_is_smooth_has_no_noise():
     for f in (lambda x: x, lambda x: x**5, math.exp, math.log, math.tan, lambda x: 1.0 / x):
         assert noise_level(f, 1.0, steps=(5, 7)) < 1e-15
         assert noise_level(f, 1.0) < 1e-15
+
+
+def test_a_value_that_is_almost_0_beside_larger_ones_is_compared():
+    """It is a subnormal number at -27.1, so no slope is seen there, and its noise may be less than any number."""
+    x = np.array([[0.0, -27.1, 66.3, 73.7], [-850.0, -0.0, -1430.0, -0.0], [266.0, -1000.0, 1520.0, -1050.0]])
+    gradcheck(lambda x: np.exp(-x * x), x, vjp=lambda x, u: -2.0 * u * x * np.exp(-x * x))
 
 
 @pytest.mark.parametrize("x", [0.0, 0.3, -0.3, 1e-9, 7.0, 1e3, -1e6])

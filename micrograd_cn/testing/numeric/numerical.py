@@ -259,7 +259,8 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
                 if all(map(math.isfinite, values)):
                     break
             level = _noise_in_differences(values)
-            steep = level > ALIASED_SHARE * (max(values) - min(values)) and math.fabs(slope * h) >= ALIASED_STEP * level
+            steep = slope != 0.0 and level > ALIASED_SHARE * (max(values) - min(values))
+            steep = steep and math.fabs(slope * h) >= ALIASED_STEP * level
             if steep and _is_continuous(g, x, ALIASED_DIVISION * level / math.fabs(slope)):
                 continue
             slope = slope or _steady_slope(values, h)
