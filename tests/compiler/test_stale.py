@@ -300,7 +300,7 @@ def test_a_change_is_noticed_in_objects_whose_contents_are_no_attributes(make, r
     assert compile(lambda y: (w * y * read(x)) ** 2)(1.0) != before
 
 
-def test_what_an_object_made_in_c_needs_for_itself_is_not_put_back():
+def test_what_a_queue_and_an_iterator_need_for_themselves_is_not_put_back():
     """A recording must not put back the tasks of a pool of threads, nor what an iterator has taken."""
     tasks, cycle = queue.SimpleQueue(), itertools.cycle(iter([1.0, 2.0, 3.0]))
     tasks.put(2.0)

@@ -16,16 +16,12 @@ from array import array
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, singledispatch
+from itertools import repeat
 from operator import is_
 from types import (
-    AsyncGeneratorType,
     BuiltinMethodType,
     CellType,
-    CodeType,
-    CoroutineType,
-    FrameType,
     FunctionType,
-    GeneratorType,
     GetSetDescriptorType,
     MappingProxyType,
     MemberDescriptorType,
@@ -54,8 +50,8 @@ LRU_CACHE: Any = type(lru_cache(len))
 DISPATCHER: Any = singledispatch(len)  # all functions that `singledispatch` makes have its code
 # Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
 BASES = (ABC, Generic, Protocol, *Module.__mro__)
-SUSPENDED = (GeneratorType, CoroutineType, AsyncGeneratorType)
-RUNNING = (type, ModuleType, TracebackType, FrameType, CodeType, *SUSPENDED)
+OPAQUE, ELEMENTS = (CellType, property, repeat, BaseException), "xml.etree.ElementTree"
+RUNNING = (type, ModuleType, TracebackType)  # what `contents_of` leaves out, among them the frames of an exception
 METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
 DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
 
@@ -257,27 +253,24 @@ def slots_of(kind: type) -> list[Any]:
 
 
 def is_opaque(x: Any) -> bool:
-    """Return whether `x` was made by code in C, and has contents that are no attributes in a `__dict__`.
+    """Return whether `x` has contents that are no attributes in a `__dict__`, and that `contents_of` finds.
 
-    An exception has both. What a function makes that has `yield` or `await` is left out.
+    Other objects that are written in C are left out: what is in an asynchronous task or in a queue is not what a
+    function computes with.
 
     >>> from itertools import repeat
     >>> is_opaque(repeat([1.0])), is_opaque(ValueError(1.0)), is_opaque(1.0), is_opaque(Value(1.0))
     (True, True, False, False)
     """
     kind = type(x)
-    if issubclass(kind, BaseException):
-        return True
-    module = kind.__module__ if isinstance(kind.__module__, str) else ""
-    own = is_users_module(module) or module.partition(".")[0] == PACKAGE_NAME
-    return not (own or issubclass(kind, SUSPENDED) or attributes_of(x) is not None) and gc.is_tracked(x)
+    return issubclass(kind, OPAQUE) or (kind.__module__ == ELEMENTS and attributes_of(x) is None)
 
 
 def contents_of(x: Any) -> list[Any]:
     """Return the contents of an object for which `is_opaque` or `is_record` holds.
 
     Those of a record are its bytes, or its numbers and other objects if it has fields for objects. Those of another
-    object are what the garbage collector finds in it, apart from classes, modules and what the code was doing.
+    object are what the garbage collector finds in it, apart from classes, modules and tracebacks.
 
     >>> from itertools import repeat
     >>> contents_of(repeat(1.5))

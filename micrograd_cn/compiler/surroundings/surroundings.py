@@ -255,7 +255,7 @@ class Surroundings:
     def _visit_opaque(self, x: Any) -> None:
         """Visit the contents of an object for which `is_opaque`, `is_record` or `is_made_ufunc` holds.
 
-        A collection in it may be one of its own, such as the list of a queue, so it is compared, but never put back.
+        A collection in it may be one that its methods need, so it is compared, but never put back.
         """
         waiting = [x]
         while waiting:
@@ -434,7 +434,6 @@ class Surroundings:
         generators = [generator_state(x) for x in self._generators]
         generators += [repr(held) for held in [read() for read in self._readers] if is_plain(held)]
         generators += [str(x.cache_info().misses) for x in self._caches]  # how many results were added
-        generators += [str([*map(id, contents_of(x))]) for x in self._opaque if not is_record(x)]
         arrays = [*map(bytes_of, self._arrays)]
         return [generators, arrays, variables, gradients, *map(items_of, self._collections)]
 
