@@ -26,6 +26,7 @@ from .members import (
     leaves_to_train,
     may_hold_leaves,
     members_of_known,
+    of_hiding,
     of_leaf,
     of_module,
     values_in,
@@ -51,6 +52,8 @@ def assign(model: Model, name: str, x: Any) -> None:
             _refuse_constants(model, name, old, x)
         if type(x) is not Value or type(old) is not Value:
             _before_replacing(model, name, old, x)
+            if members_of_known(type(x)) is of_hiding and id(model) not in beginning:
+                refuse_hidden(model, [(name, x)])
             if type(x) is Value and x.op is None and id(model) not in beginning:
                 _warn_of_argument(model, name, x)
         elif old.op is None and (x.op is not None or x._da is not None):

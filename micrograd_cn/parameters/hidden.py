@@ -28,7 +28,7 @@ from .model import Model, beginning
 def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
     """Raise TypeError if `attributes` have parameters where none are looked for, such as the keys of a dict.
 
-    It is no error if the model has some of these parameters in another place, too.
+    It is no error if the model has all of these parameters in another place, too.
 
     Args:
         model: the model, whose class the message names.
@@ -42,11 +42,12 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
         if members is None or type(x) is Value or id(x) in entered:
             continue
         entered.add(id(x))
-        if (hidden := hidden_leaves(x, model)) and leaves_to_train(model).isdisjoint([p for _, p in hidden]):
+        hidden = [p for _, p in hidden_leaves(x, model)]
+        if hidden and (lost := [p for p in hidden if p not in leaves_to_train(model)]):
             kind, write = _what_hides(x, model)
             raise TypeError(
                 f"{type(model).__name__}.{path} is {kind}, where no parameters are looked for, but it has "
-                f"{hidden[0][1]!r}, which would be neither trained nor saved; {write}"
+                f"{lost[0]!r}, which would be neither trained nor saved; {write}"
             )
         if not isinstance(x, Model) and may_hold_leaves(x) and items_if_values(x) is None:
             waiting += [(f"{path}.{key}", item) for key, item in members(x)]
@@ -69,13 +70,29 @@ def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
         if not is_of_this_package(x) and not issubclass(x, (Model, Value)):
             held = [(f".{name}", p) for name, p in [*vars(x).items()] if isinstance(p, Value)]
     elif callable(x):
-        held = [(".args", x.args), (".keywords", x.keywords)] if isinstance(x, partial) else []
-        held += [(code, _leaves_of_bound(y, owner)) for code, y in [("", x), *called_by(x)]]
+        held = [(code, _leaves_of_called(y, owner)) for code, y in [("", x), *called_by(x)]]
     elif hasattr(x, "iloc"):
         held = [("", x.iloc[:FIRST_ROWS].to_numpy())]
     else:
         held = [("", [*x])]
     return [(code, p) for code, y in held for p in values_in(y) if p.op is None and p.requires_grad]
+
+
+def _leaves_of_called(x: Any, owner: object) -> list[Value]:
+    """Return the leaves to train of `x`, which an attribute of `owner` calls.
+
+    If `x` is a function, these are the leaves in its attributes, or in the arguments that a `functools.partial` has
+    for it, also if they are in models or in collections of models.
+    """
+    if not isinstance(x, (partial, FunctionType)):
+        return _leaves_of_bound(x, owner)
+    inside = [*x.args, *x.keywords.values()] if isinstance(x, partial) else [*vars(x).values()]
+    found: list[Value] = []
+    for x in inside:
+        items = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else [x]
+        for item in items:
+            found += _leaves_of_bound(item, owner) if isinstance(item, Model) else values_in(item)
+    return [p for p in found if p.op is None and p.requires_grad]
 
 
 def _attributes_of_value(x: Value) -> list[tuple[str, Any]]:
@@ -156,8 +173,6 @@ def _what_hides(x: Any, owner: object) -> tuple[str, str]:
     if isinstance(x, MethodType):
         kind = type(x.__self__).__name__
         return f"a method of a {kind}", f"keep the {kind} itself in an attribute, and call its method"
-    if isinstance(x, partial) and [*values_in(x.args), *values_in(x.keywords)]:
-        return "a functools.partial", "keep the parameter in an attribute of its own, and pass it in the call"
     if callable(x) and not isinstance(x, Value):
         return _what_calls(x, owner)
     if hasattr(x, "iloc"):
@@ -169,9 +184,15 @@ def _what_hides(x: Any, owner: object) -> tuple[str, str]:
 
 def _what_calls(x: Any, owner: object) -> tuple[str, str]:
     """Return what `_what_hides` does for `x`, a function with a parameter, or made from an object with parameters."""
-    called = next((y for _, y in reversed(called_by(x)) if _leaves_of_bound(y, owner)), None)
-    if called is None:
-        return "a function with a parameter in an attribute", "keep it in an attribute of the model"
-    kind = type(called.__self__ if isinstance(called, MethodType) else called).__name__
-    name = type(x).__name__.removeprefix("_")
-    return f"a {name} that calls a {kind}", f"keep the {kind} itself in an attribute, too"
+    called = next(y for y in [*[y for _, y in reversed(called_by(x))], x] if _leaves_of_called(y, owner))
+    name = "functools.partial" if isinstance(x, partial) else type(x).__name__.removeprefix("_")
+    if isinstance(called, partial):
+        kind = f"a {name}" if called is x else f"a {name} that calls a functools.partial"
+        return kind, "keep the parameter in an attribute of its own, or the model that has it, and pass it in the call"
+    if isinstance(called, FunctionType):
+        return f"a {name} with a parameter in an attribute", "keep it in an attribute of the model"
+    kind = type(called).__name__
+    return f"a {name} that calls a {kind}", (
+        f"keep the {kind} itself in an attribute, too, or set requires_grad = False for its parameters if they are not "
+        "to be trained"
+    )

@@ -15,6 +15,7 @@ from micrograd_cn import Value, less, no_grad, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.arguments import Arguments
 from micrograd_cn.compiler.function.recording import Recorder
+from micrograd_cn.compiler.surroundings.surroundings import Surroundings
 from micrograd_cn.optim import SGD
 
 from .common import settings
@@ -275,6 +276,16 @@ PLACES = {  # what makes an object; how a number in it is read; how the number i
         lambda x: x[1]([1.0])[0],
         lambda x: x[0].update(gain=3.0),
     ),
+    "dict of attributes": (
+        lambda: vars(x := Scaled()).update(factor=2.0) or x,
+        lambda x: x.factor,
+        lambda x: setattr(x, "__dict__", {"factor": 3.0}),
+    ),
+    "list in a record": (
+        lambda: [held := [2.0], np.array([(held,)], dtype=[("held", object)])[0]],
+        lambda x: x[1]["held"][0],
+        lambda x: x[0].__setitem__(0, 3.0),
+    ),
     "a list beside a tensor of another library": (
         lambda: [[2.0], Tensor()],
         lambda x: x[0][0],
@@ -298,6 +309,24 @@ def test_a_change_is_noticed_in_objects_whose_contents_are_no_attributes(make, r
         with pytest.raises(ValueError, match="is not what it was when its program was made"):
             call()
     assert compile(lambda y: (w * y * read(x)) ** 2)(1.0) != before
+
+
+def test_of_a_large_tree_only_the_first_elements_are_looked_at():
+    root = element()
+    for _ in range(3000):
+        ElementTree.SubElement(root, "b")
+    around = Surroundings([lambda: root])
+    assert len(around._opaque) == 1000
+    assert around.complete
+
+
+def test_a_record_may_hold_what_contains_itself_and_is_compared_whole():
+    held = [2.0]
+    held.append(held)
+    x = np.array([(held, 3.0)], dtype=[("held", object), ("gain", float)])[0]
+    assert Surroundings([lambda: x]).complete
+    f = compile(lambda y: w * y * x["gain"])
+    assert f(1.0) == f(1.0) == 1.5
 
 
 def test_what_a_queue_and_an_iterator_need_for_themselves_is_not_put_back():

@@ -51,6 +51,13 @@ class Gated(Value):
         self.gate = Value(0.3)
 
 
+def with_model(x):
+    return with_model.net(x)
+
+
+with_model.net = Neuron(1)
+
+
 def scaled():
     def scale(x):
         return scale.w * x
@@ -75,9 +82,9 @@ def noted():
         (lambda: Namespace, r"is the class Namespace, .*; assign an object, Namespace\(\)"),
         (lambda: partial(max, x=Value(0.3)), r"is a functools\.partial, .*; keep the parameter in an attribute"),
         (lambda: Neuron(1).__call__, "is a method of a Neuron, .*; keep the Neuron itself"),
-        (lambda: partial(Unit().act, 2.0), "is a partial that calls a Unit, .*; keep the Unit itself"),
-        (lambda: partial(Neuron(1), 2.0), "is a partial that calls a Neuron, .*; keep the Neuron itself"),
-        (lambda: partial(compile(Neuron(1)), 2.0), "is a partial that calls a Neuron, "),
+        (lambda: partial(Unit().act, 2.0), r"is a functools\.partial that calls a Unit, .*; keep the Unit itself"),
+        (lambda: partial(Neuron(1), 2.0), r"is a functools\.partial that calls a Neuron, .*; keep the Neuron itself"),
+        (lambda: partial(compile(Neuron(1)), 2.0), r"is a functools\.partial that calls a Neuron, "),
         (lambda: compile(Neuron(1)), "is a CompiledFunction that calls a Neuron, .*; keep the Neuron itself in an att"),
         (lambda: {"a": [compile(Neuron(1).__call__)]}, "is a CompiledFunction that calls a Neuron, "),
         (lambda: cache(Unit().act), "is a lru_cache_wrapper that calls a Unit, "),
@@ -85,6 +92,16 @@ def noted():
         (lambda: no_grad()(Unit().act), "is a function that calls a Unit, "),
         (lambda: np.vectorize(Neuron(1), otypes=[object]), "is a vectorize that calls a Neuron, "),
         (lambda: np.frompyfunc(Neuron(1), 1, 1), "is a ufunc that calls a Neuron, "),
+        (
+            lambda: partial(max, Neuron(1)),
+            r"is a functools\.partial, .*; keep the parameter .* or the model",
+        ),
+        (lambda: partial(max, x=[Neuron(1)]), r"is a functools\.partial, "),
+        (
+            lambda: compile(partial(Neuron.__call__, Neuron(1))),
+            "is a CompiledFunction that calls a functools",
+        ),
+        (lambda: with_model, "is a function with a parameter in an attribute, "),
         (scaled, "is a function with a parameter in an attribute, .*; keep it in an attribute of the model"),
         (lambda: Gated(1.0), "is a Gated, with a parameter in an attribute, .*; keep it in an attribute of the model"),
         (lambda: Unit().act, "is a method of a Unit, .*; keep the Unit itself"),
@@ -131,6 +148,43 @@ def test_what_refers_to_parameters_that_the_model_has_anyway_is_no_mistake():
     model = Parent()
     model.cell.again = model.notify
     assert [p.data for p in model.parameters()] == [1.0, 2.0]
+
+
+def test_all_parameters_of_a_hidden_model_must_be_in_another_place():
+    """Here the decoder shares the embedding with the model, and has a parameter of its own."""
+
+    class Decoder(Module):
+        def __init__(self, embedding):
+            self.embedding, self.scale = embedding, Value(1.0, "scale")
+
+        def __call__(self, x):
+            return self.scale * self.embedding * x
+
+    class Model(Module):
+        def __init__(self, wrap):
+            self.embedding = Value(0.5)
+            self.decoder = wrap(Decoder(self.embedding))
+
+    assert len(Model(lambda decoder: decoder).parameters()) == 2
+    for wrap in (compile, lambda decoder: decoder.__call__, lambda decoder: partial(max, decoder)):
+        with pytest.raises(TypeError, match=r"^Model\.decoder is .* but it has Value\(.*'scale'"):
+            Model(wrap)
+
+
+def test_what_replaces_a_placeholder_is_looked_at():
+    class Model(Module):
+        def __init__(self):
+            self.b, self.held = Value(0.0), None
+
+        def __call__(self, x):
+            return self.held(x) + self.b
+
+    for held in (compile(Neuron(1)), partial(max, Value(2.0))):
+        with pytest.raises(TypeError, match=r"^Model\.held is a .* where no parameters are looked for"):
+            Model().held = held
+    model = Model()
+    model.held = compile(model)
+    assert model.parameters() == [model.b]
 
 
 def test_a_class_in_a_class_has_no_parameters():

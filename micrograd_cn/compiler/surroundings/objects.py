@@ -14,7 +14,7 @@ import weakref
 from abc import ABC
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache, singledispatch
 from itertools import repeat
 from operator import is_
@@ -296,22 +296,15 @@ def is_record(x: Any) -> bool:
 def _fields(x: Any) -> list[Any]:
     if not x.dtype.hasobject:
         return [x.tobytes()]
-    parts = [x[name] for name in x.dtype.names]
-    return [y for part in parts for y in (_fields(part) if is_record(part) else _leaves(_as_python(part)))]
-
-
-def _as_python(x: Any) -> Any:
-    """Return an array as nested lists, and a number of numpy as one of Python; anything else as it is."""
-    return x.tolist() if type(x).__module__ == "numpy" else x
-
-
-def _leaves(x: Any) -> Iterator[Any]:
-    """Yield what is in nested lists and tuples."""
-    if type(x) in (list, tuple):
-        for y in x:
-            yield from _leaves(y)
-    else:
-        yield x
+    found: list[Any] = []
+    for part in [x[name] for name in x.dtype.names]:
+        if is_record(part):
+            found += _fields(part)
+        elif type(part).__module__ == "numpy":  # an array or a number in the row
+            found += part.ravel().tolist()
+        else:
+            found.append(part)
+    return found
 
 
 def is_made_ufunc(x: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from ...engine import Value
 from .facts import is_users_module
 from .memory import bytes_of
-from .objects import COLLECTIONS, MISSING, content_of, contents_of, is_plain, items_of, values_of
+from .objects import COLLECTIONS, MISSING, attributes_of, content_of, contents_of, is_plain, items_of, values_of
 
 # Collections that may be compared by ==, and copied: their methods are not the user's
 COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
@@ -174,6 +174,8 @@ def _deciding(x: Any, name: str) -> Any:
     """Return the attribute `name` of a function, a class or another object, which decides which code runs."""
     if name == "__class__":
         return type(x)
+    if name == "__dict__" and not issubclass(type(x), type):
+        return attributes_of(x)
     return type.__getattribute__(x, "__dict__").get(name) if issubclass(type(x), type) else getattr(x, name)
 
 

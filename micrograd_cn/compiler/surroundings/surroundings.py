@@ -60,6 +60,7 @@ from .reachable_code import READING_MODULES
 from .snapshot import Snapshot
 
 MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a function can read
+MAX_OPAQUE = 1_000  # of these, at most so many are such as the elements of an XML tree
 # Attributes of functions and classes, and of a `Value`, that are compared if the code has their names
 NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
 READ = ("ndarray", "bytearray", "array")  # the classes of arrays whose numbers are read
@@ -201,7 +202,8 @@ class Surroundings:
             self._add([shown_by(x)])
         elif is_record(x):
             self._visit_opaque(x)
-            self._add([x.base])
+            if not x.dtype.hasobject:
+                self._add([x.base])
         elif is_made_ufunc(x):
             self._visit_opaque(x)
             self.complete &= any(map(callable, contents_of(x)))  # those of other releases of numpy may show no function
@@ -255,12 +257,13 @@ class Surroundings:
     def _visit_opaque(self, x: Any) -> None:
         """Visit the contents of an object for which `is_opaque`, `is_record` or `is_made_ufunc` holds.
 
-        A collection in it may be one that its methods need, so it is compared, but never put back.
+        A collection in it may be one that its methods need, so it is compared, but never put back. What is beyond the
+        first `MAX_OPAQUE` objects and collections of this kind is not looked at.
         """
         waiting = [x]
         while waiting:
             x = waiting.pop()
-            if id(x) in self._in_opaque:
+            if id(x) in self._in_opaque or len(self._opaque) >= MAX_OPAQUE:
                 continue
             self._in_opaque.add(id(x))
             self._opaque.append(x)
@@ -292,6 +295,8 @@ class Surroundings:
             self._kinds[kind] = users, slots_of(kind) if users else [], closed
             self._waiting += users
         users, slots, closed = self._kinds[kind]
+        if users and held is not None:
+            self._code.append((x, "__dict__"))
         self.complete &= closed.issubset(read)
         if users:
             self._code.append((x, "__class__"))
