@@ -53,7 +53,7 @@ def assign(model: Model, name: str, x: Any) -> None:
         if type(x) is not Value or type(old) is not Value:
             _before_replacing(model, name, old, x)
             if members_of_known(type(x)) is of_hiding and id(model) not in beginning:
-                refuse_hidden(model, [(name, x)])
+                _refuse_hidden(model, name, x)
             if type(x) is Value and x.op is None and id(model) not in beginning:
                 _warn_of_argument(model, name, x)
         elif old.op is None and (x.op is not None or x._da is not None):
@@ -287,6 +287,15 @@ def _warn_of_argument(model: Model, name: str, x: Value) -> None:
     )
 
 
+def _refuse_hidden(model: Model, name: str, x: Any) -> None:
+    """Raise TypeError if `x`, an attribute `name` to be, has parameters where none are looked for; see `refuse_hidden`.
+
+    A model whose class names its parameters itself may keep others as it likes.
+    """
+    if not names_its_parameters(type(model)):
+        refuse_hidden(model, [(name, x)])
+
+
 def _note_new(model: Model, name: str, x: Any) -> None:
     """Record where `x`, which becomes a new attribute `name` of `model`, has parameters.
 
@@ -298,7 +307,7 @@ def _note_new(model: Model, name: str, x: Any) -> None:
         note_added(model, name, x)
     if members is None or members is of_leaf or isinstance(x, Model) or names_its_parameters(type(model)):
         return
-    refuse_hidden(model, [(name, x)])
+    _refuse_hidden(model, name, x)
     if any((places := places_in(x)).ids):
         record = record_of(model)
         record.places[name] = places

@@ -43,7 +43,8 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
             continue
         entered.add(id(x))
         hidden = [p for _, p in hidden_leaves(x, model)]
-        if hidden and (lost := [p for p in hidden if p not in leaves_to_train(model)]):
+        known = leaves_to_train(model) if hidden else set[Value]()
+        if lost := [p for p in hidden if p not in known]:
             kind, write = _what_hides(x, model)
             raise TypeError(
                 f"{type(model).__name__}.{path} is {kind}, where no parameters are looked for, but it has "

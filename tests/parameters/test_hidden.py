@@ -9,6 +9,7 @@ from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import Layer, Module, Neuron
+from micrograd_cn.parameters import hidden
 
 from .models import Noted
 
@@ -169,6 +170,33 @@ def test_all_parameters_of_a_hidden_model_must_be_in_another_place():
     for wrap in (compile, lambda decoder: decoder.__call__, lambda decoder: partial(max, decoder)):
         with pytest.raises(TypeError, match=r"^Model\.decoder is .* but it has Value\(.*'scale'"):
             Model(wrap)
+
+
+def test_the_parameters_of_a_model_are_listed_once_for_all_that_an_attribute_hides(monkeypatch):
+    listed, list_them = [], hidden.leaves_to_train
+    monkeypatch.setattr(hidden, "leaves_to_train", lambda x: listed.append(x) or list_them(x))
+
+    class Model(Module):
+        def __init__(self):
+            self.net = Layer(5, 8)
+            self.fast = compile(self.net)
+
+    model = Model()
+    assert len(model.parameters()) == 48
+    assert len([x for x in listed if x is model]) == 1
+
+
+def test_a_model_that_names_its_parameters_may_hide_others():
+    class Model(Module):
+        def __init__(self):
+            self.net, self.held = Neuron(1), None
+
+        def parameters(self):
+            return self.net.parameters()
+
+    model = Model()
+    model.held = compile(Neuron(1))
+    assert len(model.parameters()) == 2
 
 
 def test_what_replaces_a_placeholder_is_looked_at():
