@@ -315,9 +315,14 @@ def test_of_a_large_tree_only_the_first_elements_are_looked_at():
     root = element()
     for _ in range(3000):
         ElementTree.SubElement(root, "b")
-    around = Surroundings([lambda: root])
-    assert len(around._opaque) == 1000
-    assert around.complete
+    snapshot = Surroundings([lambda: root]).snapshot()
+    assert snapshot.complete
+    changed = []
+    for x in (root, root[0], root[-1]):
+        x.tail = "3.0"
+        changed.append(snapshot.has_changed())
+        x.tail = None
+    assert changed == [True, True, False]
 
 
 def test_a_record_may_hold_what_contains_itself_and_is_compared_whole():

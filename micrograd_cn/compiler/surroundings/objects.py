@@ -51,7 +51,7 @@ DISPATCHER: Any = singledispatch(len)  # all functions that `singledispatch` mak
 # Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
 BASES = (ABC, Generic, Protocol, *Module.__mro__)
 OPAQUE, ELEMENTS = (CellType, property, repeat, BaseException), "xml.etree.ElementTree"
-RUNNING = (type, ModuleType, TracebackType)  # what `contents_of` leaves out, among them the frames of an exception
+LEFT_OUT = (type, ModuleType, TracebackType)  # by `contents_of`; a traceback has the frames of an exception
 METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
 DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
 
@@ -278,7 +278,7 @@ def contents_of(x: Any) -> list[Any]:
     """
     if is_record(x):
         return _fields(x)
-    return [y for y in gc.get_referents(x) if not issubclass(type(y), RUNNING)]
+    return [y for y in gc.get_referents(x) if not issubclass(type(y), LEFT_OUT)]
 
 
 def is_record(x: Any) -> bool:

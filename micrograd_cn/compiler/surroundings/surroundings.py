@@ -118,7 +118,7 @@ class Surroundings:
         self._caches: list[Any] = []  # functions with an `lru_cache`
         self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
         # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
-        # a class and the name of a method; and of another object and "__class__"
+        # a class and the name of a method; and of another object and "__class__" or "__dict__"
         self._code: list[tuple[Any, str]] = []
         self._growing: list[dict[str, Any]] = []  # dicts to which an attribute may be added
         self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
