@@ -35,6 +35,7 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
         attributes: pairs of a name and an attribute: all attributes of the model, or only a new one.
     """
     entered = {id(model)}
+    known = set[Value]()  # the leaves to train of the model, once they are needed
     waiting = [(f"{name}", x) for name, x in attributes]
     while waiting:
         path, x = waiting.pop()
@@ -43,7 +44,8 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
             continue
         entered.add(id(x))
         hidden = [p for _, p in hidden_leaves(x, model)]
-        known = leaves_to_train(model) if hidden else set[Value]()
+        if hidden and not known:
+            known = leaves_to_train(model)
         if lost := [p for p in hidden if p not in known]:
             kind, write = _what_hides(x, model)
             raise TypeError(

@@ -179,7 +179,7 @@ def test_the_parameters_of_a_model_are_listed_once_for_all_that_an_attribute_hid
     class Model(Module):
         def __init__(self):
             self.net = Layer(5, 8)
-            self.fast = compile(self.net)
+            self.fast = [compile(self.net), compile(self.net)]
 
     model = Model()
     assert len(model.parameters()) == 48
