@@ -68,8 +68,13 @@ def generated_once(request, processor, tmp_path_factory):
 
     def engine(self, module, level):
         made = make(self, module, level)
-        asked = repr((str(module), level, self.name, self.triple, self.features))
-        path = folder / hashlib.sha256(asked.encode()).hexdigest()
+        path = folder
+
+        def find(text):  # LLVM asks for each module of the engine before it generates the module's code
+            nonlocal path
+            asked = repr((str(text), level, self.name, self.triple, self.features))
+            path = folder / hashlib.sha256(asked.encode()).hexdigest()
+            return path.read_bytes() if path.exists() else None
 
         def keep(_, code):
             if next(kept) >= MOST_KEPT:
@@ -78,7 +83,7 @@ def generated_once(request, processor, tmp_path_factory):
             written.write_bytes(code)
             written.replace(path)  # at once, for other processes
 
-        made.set_object_cache(keep, lambda _: path.read_bytes() if path.exists() else None)
+        made.set_object_cache(keep, find)
         return made
 
     with pytest.MonkeyPatch.context() as patch:

@@ -21,6 +21,7 @@ from micrograd_cn import OPS, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm import machine as machines
 from micrograd_cn.compiler.llvm.machine import Machine, machine
+from micrograd_cn.compiler.llvm.text import Function
 from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.runtime.executable import CompiledGraph, driver
 from micrograd_cn.compiler.training import update
@@ -130,7 +131,9 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
     class Written(machines.Compiled):
         """A module that is translated to the other processor's assembly instead of being loaded."""
 
-        def __init__(self, on, functions, prefix, level, rows):
+        engine = None
+
+        def __init__(self, on, functions, prefix, level, op_names, engine=None):
             module = llvm.parse_assembly(on.text(functions, prefix))
             module.verify()
             assembly.append(target.emit_assembly(module))
@@ -216,3 +219,25 @@ def test_a_fork_that_ctrl_c_interrupts_leaves_no_lock_held(monkeypatch):
     other.start()
     other.join()
     assert found == [True]
+
+
+@pytest.mark.parametrize("interrupted", ["add_module", "finalize_object", "get_function_address"])
+def test_kernels_are_right_after_ctrl_c_has_interrupted_llvm(monkeypatch, interrupted):
+    """The engine, which all kernels of a level share, may then have a module whose code was not generated."""
+    on = Machine()
+
+    def compiled(name):
+        f = Function(name, "double %x", "double")
+        f.do("ret double %x")
+        return on.function(name, lambda: f, fast=False)
+
+    assert compiled("first")(1.0) == 1.0
+    with monkeypatch.context() as patch:
+
+        def ctrl_c(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(llvm.ExecutionEngine, interrupted, ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            compiled("second")
+    assert [compiled(name)(2.0) for name in ("second", "third", "first")] == [2.0] * 3

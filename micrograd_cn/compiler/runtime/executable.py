@@ -180,6 +180,8 @@ class Executable:
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
+        name, write = drivers.Drivers(tables.machine, self.lanes).named(driver_of(kind))
+        tables.kernels[name] = write  # so it is compiled together with the kernels
         tables.link(fast=native)  # compiles missing kernels, and writes the addresses of kernels into the tables
 
     def kernel_names(self) -> list[str]:
@@ -189,7 +191,6 @@ class Executable:
     def compile_fast_kernels(self) -> None:
         """Compile the optimised versions of the kernels and of the driver that this code needs."""
         self.tables.machine.compile_kernels(self.tables.kernels, True, self.plan.code.op_names)
-        driver(driver_of(self.kind), self.lanes, fast=True)
 
     def _driver(self, name: str) -> Any:
         key = name, self.tables.fast
