@@ -166,7 +166,7 @@ def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
     cost = 0
     for stage in plan.stages[phase]:
         if isinstance(stage, StraightLine):
-            added = sum(map(plan.schedule.cost_of, stage.numbers))
+            added = sum(map(plan.code.cost_of, stage.numbers))
         elif _is_unrolled(stage, plan):
             added = -(-len(stage.numbers) // plan.simd)
         else:
@@ -258,17 +258,11 @@ class PartWriter(StraightLineWriter):
         self.plan, self.block, self.stored = plan, block, stored
 
     def write_all(self, numbers: Iterable[int]) -> None:
-        """Write LLVM code that computes the instructions with these numbers, one after the other.
-
-        For a long sum, whose products a loop adds later, the code only stores the value that the sum starts from.
-        """
+        """Write LLVM code that computes the instructions with these numbers, one after the other."""
         for i in numbers:
-            if i in self.plan.schedule.long_sums:  # only the value that the sum starts from is stored here
-                self._store(i, self.name_of(self.plan.schedule.start(i)))
-            else:
-                self.write(i)
-                if i in self.conditions and i in self.stored:
-                    self.name_of(i)  # which stores it as a number
+            self.write(i)
+            if i in self.conditions and i in self.stored:
+                self.name_of(i)  # which stores it as a number
 
     def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
         """Write LLVM code that computes instructions, and stores the program's outputs row by row.
@@ -295,7 +289,7 @@ class PartWriter(StraightLineWriter):
             while waiting:
                 if waiting[-1] not in left:
                     waiting.pop()
-                elif needed := [i for i in self.plan.schedule.operands_in_registers(waiting[-1]) if i in left]:
+                elif needed := [i for i in self.code.operands[waiting[-1]] if i in left]:
                     waiting += needed
                 else:
                     left.remove(waiting[-1])

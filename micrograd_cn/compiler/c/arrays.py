@@ -12,7 +12,7 @@ from math import copysign, nan
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from ..instructions.code import GATHER, MIN_LOOP_PRODUCTS, START, SUM_OPCODES, Code
+from ..instructions.code import GATHER, MIN_LOOP_PRODUCTS, SUM_OPCODES, Code
 from ..loops.places import Places
 from ..loops.strides import stride, strided_groups
 from .text import Text, block
@@ -22,7 +22,9 @@ ARRAYS = ("", "weights", "inputs", "gradient", "work")  # "" is for constants, w
 ARRAY_SPAN = 1 << 40  # the distance between the first places of two arrays; no stride leads from one into the next
 WORK = ARRAYS.index("work") * ARRAY_SPAN
 SMALL_INTEGERS = 1 << 20  # an integer below this is its own place among the constants, so 0, 1, 2 have a stride
-SCATTER = "scatter"  # the opcode of a loop that adds values to totals, each of which an index selects
+# The opcodes of loops that copy values, and that add values to totals, each of which an index selects. No operation can
+# have one of these opcodes, since they are no names.
+COPY, SCATTER = "(copy)", "(scatter)"
 MIN_STRIDED_LOOP = 8  # at least this many items whose operands have constant strides become a loop of their own
 CHECKED_OPERANDS = 4  # only this many operands of a row or column of totals are checked for constant strides
 
@@ -46,7 +48,7 @@ class Loop(NamedTuple):
 
     Attributes:
         axes: the variables of the loops, from the innermost to the outermost, with their counts of iterations.
-        opcode: the opcode. START copies its operand, and SCATTER adds a value to one of several elements, by an index.
+        opcode: the opcode. COPY copies its operand, and SCATTER adds a value to one of several elements, by an index.
         reads: the operands. For a sum, there are two: the left factors of its products, and the right factors; `k` is
             the index of the product. For a gather, they are the number that becomes the index `k`, and the values from
             which `k` selects. For a scatter, they are the number that becomes `k`, and the value that is added.
@@ -132,7 +134,8 @@ class Arrays:
             return [self._index(xs[0], count), f"{target} = k < 0 ? {text.constant(nan)} : {xs[1]};"]
         if loop.opcode == SCATTER:
             return [self._index(xs[0], len(loop.write[0])), "if (k >= 0)", f"    {target} += {xs[1]};"]
-        return [f"{target} {loop.sign} {text.apply(loop.opcode, xs)};"]
+        x = xs[0] if loop.opcode == COPY else text.apply(loop.opcode, xs)
+        return [f"{target} {loop.sign} {x};"]
 
     def _index(self, x: str, count: int) -> str:
         """Return the line of C that defines `k` as `x` converted to an integer; as -1 if `x` is no index below `count`.
@@ -201,7 +204,7 @@ class Arrays:
             to: the elements that the values are copied to, one for each value.
             numbers: the instruction numbers of the values.
         """
-        self.store([(element, (i,)) for element, i in zip(to, numbers, strict=True)], START, "=")
+        self.store([(element, (i,)) for element, i in zip(to, numbers, strict=True)], COPY, "=")
 
     def store(self, found: Sequence[tuple[Element, tuple[int, ...]]], opcode: str, sign: str) -> None:
         """Write loops that compute values, and store them in elements of arrays or add them to the numbers there.

@@ -43,7 +43,6 @@ LEAF_OPCODES = ("constant", "parameter", "input", "seed", "mean")
 SUM_OPCODES = ("sum", "dot")  # a "sum" rounds its products; a "dot" may compute them by FMA
 IRREGULAR_OPCODES = frozenset([*LEAF_OPCODES, *SUM_OPCODES])  # their operands are not simply instruction[1:]
 GATHER = "gather"
-START = "start"  # the opcode of a map that copies start values to the places of long sums
 COMMUTATIVE: dict[str, Callable[..., float]] = {"fadd": operator.add, "fmul": operator.mul}
 ARITY = {"fadd": 2, "fsub": 2, "fmul": 2, "fdiv": 2, "fneg": 1, "select": 3}
 FCMP_CONDITIONS = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")

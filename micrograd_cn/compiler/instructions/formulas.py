@@ -15,7 +15,7 @@ from ...ops import OPS
 from ...ops.operation import Op
 from ...ops.registry import is_known
 from ...text.formula import FormulaError, FormulaSteps, Term, expand, formula_steps, trace
-from .code import ARITY, FCMP_CONDITIONS, GATHER, LEAF_OPCODES, START, SUM_OPCODES, bits
+from .code import ARITY, FCMP_CONDITIONS, GATHER, LEAF_OPCODES, SUM_OPCODES, bits
 
 FUNCTION_OR_COMPARISON = re.compile(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*")  # an opcode that an operation may have
 MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for other constant inputs, at most
@@ -132,7 +132,7 @@ class Formulas:
 
 def _check_opcode(op: Op, count: int) -> None:
     opcode = op.lowerings.machine
-    if opcode in (GATHER, START, *SUM_OPCODES, *LEAF_OPCODES) or not FUNCTION_OR_COMPARISON.fullmatch(opcode):
+    if opcode in (GATHER, *SUM_OPCODES, *LEAF_OPCODES) or not FUNCTION_OR_COMPARISON.fullmatch(opcode):
         raise TypeError(f"the operation {op.name!r} has lowerings.machine={opcode!r}, which cannot name a function")
     if opcode.startswith("fcmp") and opcode not in ARITY:
         raise TypeError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from .code import COMPARISONS, START, SUM_OPCODES, Code
+from .code import COMPARISONS, SUM_OPCODES, Code
 
 
 class OpcodeWriter(ABC):
@@ -53,12 +53,7 @@ class OpcodeWriter(ABC):
         return self.compare("fcmp une", [x, self.constant(0.0)])
 
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
-        """Write an operation with any opcode that is no sum, and return the result, which is always a number.
-
-        The opcode START, which stands for a copy, writes nothing, and its result is its operand.
-        """
-        if opcode == START:
-            return xs[0]
+        """Write an operation with any opcode that is no sum, and return the result, which is always a number."""
         if opcode == "select":
             return self.select(self.is_nonzero(xs[0]), xs[1], xs[2])
         if opcode in COMPARISONS:

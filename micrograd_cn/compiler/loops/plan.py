@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from ..instructions.code import AFTER, BATCH, SAMPLE, START, SUM_OPCODES
+from ..instructions.code import AFTER, BATCH, SAMPLE, SUM_OPCODES
 from .places import WORD, Places
 from .schedule import Schedule
 from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_after
@@ -222,7 +222,7 @@ class Plan:
         for stage in stages:
             if isinstance(stage, StraightLine):
                 self.places.ensure(made.intersection(self.reads(stage)))
-                made.update([i for i in stage.numbers if i not in schedule.long_sums])
+                made.update(stage.numbers)
         self.places.ensure(schedule.roots)
         self.places.ensure([i for i in schedule.leaves if self.code.instructions[i][0] == "seed"])
 
@@ -235,6 +235,7 @@ class Plan:
         groups = [stage for stage in stages if isinstance(stage, Sums)]
         for side in dict.fromkeys(side for group in groups for side in (*dict.fromkeys(group.rights), *group.lefts)):
             self.places.place_contiguously(side)
+        self.places.ensure([i for group in groups for i in group.starts])
         for outer in self.outer_products:
             for side in (*zip(*outer.rights, strict=True), *zip(*outer.lefts, strict=True)):
                 self.places.place_contiguously(side)
@@ -261,11 +262,8 @@ class Plan:
         """Return the operands of a map's instructions by slot: all first operands, all second operands, and so on.
 
         The operands of sums are the factors of their products. A term, which is added without a factor, counts as a
-        product with 1. A map with the opcode START copies the values that long sums (sums that loops compute) start
-        from, so it has one slot with these values.
+        product with 1.
         """
-        if stage.opcode == START:
-            return [[*map(self.schedule.start, stage.numbers)]]
         if stage.opcode not in SUM_OPCODES:
             return [[*column] for column in zip(*map(self.code.operands.__getitem__, stage.numbers), strict=True)]
         rows = [[*chain(*self.code.as_products(*self.code.instructions[i][1:]))] for i in stage.numbers]
@@ -280,11 +278,9 @@ class Plan:
 
         For straight-line code, values that it computes and then reads itself are included.
         """
-        if isinstance(stage, StraightLine):
-            return chain.from_iterable(map(self.schedule.operands_in_registers, stage.numbers))
-        if isinstance(stage, Gathers):
-            return chain.from_iterable(map(self.code.operands.__getitem__, stage.numbers))
-        return chain.from_iterable(self.operands(stage) if isinstance(stage, Map) else (*stage.lefts, *stage.rights))
+        if isinstance(stage, Map):
+            return chain.from_iterable(self.operands(stage))
+        return chain.from_iterable(map(self.code.operands.__getitem__, stage.numbers))
 
     def _blocks_per_panel(self) -> int:
         """Return how many blocks a panel has: 1 if rows are computed one at a time, and at most MAX_BLOCKS.

@@ -37,8 +37,8 @@ class Layer(NamedTuple):
     A long sum is a sum that a loop computes. A gather loads one of its operands, by an index.
 
     Attributes:
-        numbers: the numbers of all instructions but the gathers, in order.
-        ranks: a dict from each rank to the numbers of its instructions, which do not depend on each other.
+        numbers: the numbers of the instructions that are no long sums and no gathers, in order.
+        ranks: a dict from each rank to those of `numbers` that have this rank. They do not depend on each other.
         sums: the long sums of the layer, grouped by how they are computed.
         gathers: the numbers of the gathers.
     """
@@ -83,8 +83,6 @@ class Schedule:
         leaves: the numbers of the live instructions without operands.
         computed: the numbers of the other live instructions.
         long_sums: the numbers of the sums that loops compute: they have many products.
-        zero_starts: for each long sum that depends on the row, and starts from a constant 0.0 or -0.0, this constant.
-            It need not be stored before the loop. The dict is empty unless `batched` is set.
         gathers: the numbers of the live gathers.
         layers: a dict from each phase to the layers of the phase, in order.
         totals: the totals, grouped into scatters, outer products and single totals.
@@ -114,9 +112,6 @@ class Schedule:
         rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
         shared = Counter(rights.values()) if long else {}
         self.long_sums = {i for i in long if len(rights[i]) >= MIN_LONE_LOOP_PRODUCTS or shared[rights[i]] > 1}
-        self.zero_starts = {
-            i: x for i in self.long_sums if self.in_lanes(i) and (x := code.constant_value(self.start(i))) == 0.0
-        }
         self.gathers = {i for i in self.computed if code.instructions[i][0] == GATHER}
         self.cost = code.cost_of_all(i for i in self.computed if i not in self.long_sums and i not in self.gathers)
         self.is_large = sums and self.cost > MAX_UNFUSED_COST
@@ -166,50 +161,44 @@ class Schedule:
         per_sample = self.code.per_sample
         return len({a in per_sample for a, _ in pairs}) == 1 and all(b in per_sample for _, b in pairs)
 
-    def start(self, i: int) -> int:
-        """Return the instruction number of the value to which a loop adds the products of the long sum `i`."""
-        _, _, terms = self.code.instructions[i]
-        return terms[0] if terms else self.code.constant(-0.0)
-
     def straight_lines_in_lanes(self, layer: Layer) -> Iterator[StraightLine]:
         """Yield the straight-line code of a layer whose values are vectors, with one row in each lane.
 
         The instructions are in the order that suits native code or, if the program `is_large`, threaded code, which
-        consists of tables that kernels read. Long sums that start from 0.0 or -0.0 are left out, since no start value
-        has to be stored for them.
+        consists of tables that kernels read.
         """
         if self.is_large:
             return self.straight_lines(self._by_opcode(layer.ranks.values()))
-        return self.straight_lines(self._depth_first([i for i in layer.numbers if i not in self.zero_starts]))
+        return self.straight_lines(self._depth_first(layer.numbers))
 
     def _layers(self, phase: int) -> list[Layer]:
         """Return the layers of a phase.
 
         A long sum is a sum that a loop computes. An instruction is in the highest layer of its operands, or in the next
         layer if the operand in the highest layer is a long sum or a gather. The rank of the instruction is one more
-        than the highest rank of those of its operands that are in the same layer. For the rank of a long sum, only
-        the operand counts to which the loop adds products.
+        than the highest rank of those of its operands that are in the same layer.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         layers: dict[int, Layer] = {}
+        sums: dict[int, list[int]] = defaultdict(list)
         # For each instruction, the lowest layer that its users can be in, and their lowest rank if they are in this one
         above = [(0, 0)] * len(code.instructions)
         for i in self.computed:
             if code.phase[i] != phase:
                 continue
             number, rank = max(map(above.__getitem__, code.operands[i]))
-            if i in long:
-                _, rank = max([(number, 0), *[above[j] for j in self.operands_in_registers(i)]])
             above[i] = (number + 1, 0) if i in long or i in gathers else (number, rank + 1)
             if number not in layers:
                 layers[number] = Layer([], defaultdict(list), [], [])
             if i in gathers:
                 layers[number].gathers.append(i)
+            elif i in long:
+                sums[number].append(i)
             else:
                 layers[number].numbers.append(i)
                 layers[number].ranks[rank].append(i)
-        for layer in layers.values():
-            layer.sums.extend(self._group_sums([i for i in layer.numbers if i in long]))
+        for number, some in sums.items():
+            layers[number].sums.extend(self._group_sums(some))
         return [*layers.values()]
 
     def _depth_first(self, numbers: Sequence[int]) -> list[int]:
@@ -217,8 +206,8 @@ class Schedule:
 
         Each instruction is followed by those instructions that use its value and have no other operand left to compute.
         """
-        inside = set(numbers)
-        needs = {i: inside.intersection(self.operands_in_registers(i)) for i in numbers}
+        inside, operands = set(numbers), self.code.operands
+        needs = {i: inside.intersection(operands[i]) for i in numbers}
         users: dict[int, list[int]] = defaultdict(list)
         for i in numbers:
             for j in needs[i]:
@@ -239,44 +228,25 @@ class Schedule:
         predict the jumps.
         """
         for rank in ranks:
-            yield from sorted(
-                [i for i in rank if i not in self.zero_starts], key=lambda i: self.code.instructions[i][0]
-            )
+            yield from sorted(rank, key=lambda i: self.code.instructions[i][0])
 
     def straight_lines(self, numbers: Iterable[int]) -> Iterator[StraightLine]:
         """Split instructions into pieces of straight-line code.
 
         A piece ends when its cost reaches MAX_STRAIGHT_LINE_COST.
         """
-        return map(StraightLine, split_by_cost(numbers, self.cost_of, MAX_STRAIGHT_LINE_COST))
-
-    def cost_of(self, i: int) -> int:
-        """Return the cost of instruction `i` in straight-line code, see `Code.cost_of`.
-
-        For a long sum, whose products a loop adds later, straight-line code only stores the value that the sum starts
-        from. This costs 2.
-        """
-        return 2 if i in self.long_sums else self.code.cost_of(i)
+        return map(StraightLine, split_by_cost(numbers, self.code.cost_of, MAX_STRAIGHT_LINE_COST))
 
     def _group_sums(self, numbers: Iterable[int]) -> Iterator[Sums]:
-        groups: dict[tuple[str, str, tuple[int, ...], str], Sums] = {}
+        groups: dict[tuple[str, str, tuple[int, ...]], Sums] = {}
         for i in numbers:
-            opcode, pairs, _ = self.code.instructions[i]
+            opcode, pairs, terms = self.code.instructions[i]
             left, right = (tuple(side) for side in zip(*pairs, strict=True))
             form = "scalars" if not self.in_lanes(i) else "inner" if left[0] in self.code.per_sample else "matrix"
-            start = self.zero_starts.get(i)
-            key = form, opcode, {"inner": ()}.get(form, right), repr(start)  # the text tells 0.0 from -0.0
-            group = groups.setdefault(key, Sums(form, opcode, [], [], [], start))
+            key = form, opcode, {"inner": ()}.get(form, right)
+            group = groups.setdefault(key, Sums(form, opcode, [], [], [], []))
             group.numbers.append(i)
             group.lefts.append(left)
             group.rights.append(right)
+            group.starts.append(*terms or [self.code.constant(-0.0)])  # `Code.dot` leaves one term at most
         yield from groups.values()
-
-    def operands_in_registers(self, i: int) -> tuple[int, ...]:
-        """Return the operands of instruction `i` that straight-line code needs in registers.
-
-        For a long sum, the only such operand is the value that the sum starts from, since a loop reads the factors from
-        memory.
-        """
-        terms: tuple[int, ...] = self.code.instructions[i][2] if i in self.long_sums else self.code.operands[i]
-        return terms

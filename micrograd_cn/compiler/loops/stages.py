@@ -17,9 +17,6 @@ END_OF_CALLS: Call = (0, 0)  # ends a list of calls in memory
 class StraightLine:
     """Straight-line code: instructions that are computed one after the other, as in a basic block.
 
-    A sum of many products, which a loop computes, is the work of a later stage. Straight-line code only stores the
-    value that such a sum starts from.
-
     Attributes:
         numbers: the numbers of the instructions.
     """
@@ -41,8 +38,7 @@ class Sums:
         numbers: the instruction numbers of the sums.
         lefts: for each sum, the instruction numbers of its left factors.
         rights: for each sum, the instruction numbers of its right factors.
-        start: the constant that all sums start from, 0.0 or -0.0. If `start` is None, each sum starts from the value
-            that is stored in the sum's place before the loop.
+        starts: for each sum, the instruction number of the value to which the products are added.
     """
 
     form: str
@@ -50,7 +46,7 @@ class Sums:
     numbers: list[int]
     lefts: list[tuple[int, ...]]
     rights: list[tuple[int, ...]]
-    start: float | None = None
+    starts: list[int]
 
     def pairs(self) -> list[list[Pair]]:
         """Return a list of pairs for each sum: the left and the right factor of each product in the sum."""
@@ -64,8 +60,7 @@ class Map:
     If the opcode is "sum" or "dot", all sums have the same count of products, and the same count of terms.
 
     Attributes:
-        opcode: the opcode; START if the map copies the values that long sums, which have many products, start from. It
-            copies them to the places of the sums.
+        opcode: the opcode.
         numbers: the numbers of the instructions.
     """
 

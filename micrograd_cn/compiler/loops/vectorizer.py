@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
 from typing import Any, TypeAlias
 
-from ..instructions.code import START, SUM_OPCODES, Code
+from ..instructions.code import SUM_OPCODES, Code
 from .places import Places
 from .stages import Map, Stage
 from .strides import MIN_LOOP_LENGTH, contiguous_runs, interleaved_runs, strided_groups
@@ -49,7 +48,7 @@ class Vectorizer:
         min_length: int = 0,
         split_by: Callable[[int], Any] | None = None,
     ) -> None:
-        self._places, self._code, self._schedule = places, places.code, places.schedule
+        self._places, self._code = places, places.code
         self._preferred, self._gather, self._split_by = preferred, gather, split_by
         self._min_length = min_length or MIN_MAP_VECTORS * places.simd
 
@@ -90,7 +89,7 @@ class Vectorizer:
         if not groups or len(groups) == len(numbers):
             self._places.ensure(numbers)
             return [], numbers
-        stages: list[Stage] = [*self._maps_of_starts(groups.pop(START, []))]
+        stages: list[Stage] = []
         for signature, found in groups.items():
             if len(found) >= MIN_LOOP_LENGTH:
                 stages += self._maps_of(signature, found)
@@ -102,13 +101,10 @@ class Vectorizer:
     def _signature(self, i: int) -> Any:
         """Return the signature of instruction `i`, which is equal for all instructions of a map.
 
-        It is START for a long sum (a sum that a loop computes), and None if the instruction cannot be in a map. In all
-        other cases it begins with the opcode. For a sum, the counts of its products and terms follow. If there is a
-        `split_by`, the key that it returns follows.
+        It is None if the instruction cannot be in a map. Otherwise it begins with the opcode. For a sum, the counts of
+        its products and terms follow. If there is a `split_by`, the key that it returns follows.
         """
         opcode, *rest = self._code.instructions[i]
-        if i in self._schedule.long_sums:
-            return START
         if opcode in SUM_OPCODES and not self._gather:
             return None
         if self._split_by or opcode in SUM_OPCODES:
@@ -131,18 +127,6 @@ class Vectorizer:
     def _map(self, opcode: str, numbers: list[int]) -> Map:
         self._places.place_contiguously(numbers, pad=True)
         return Map(opcode, numbers)
-
-    def _maps_of_starts(self, numbers: Iterable[int]) -> Iterator[Map]:
-        """Yield maps that copy the start values of long sums to the places of these sums.
-
-        A long sum is a sum to whose start value a loop adds products. The length of such a map is a multiple of that of
-        a SIMD vector, since padding would overwrite the places of other sums.
-        """
-        place = self._places.scalar
-        starts = {i: (place[i], *self._operand_places([self._schedule.start(i)])) for i in numbers}
-        for found in contiguous_runs(dict(sorted(starts.items(), key=itemgetter(1)))):
-            if whole := len(found) // self._places.simd * self._places.simd:
-                yield Map(START, found[:whole])
 
     def _place_constants_contiguously(self, numbers: Sequence[int]) -> None:
         """If instructions differ only in one constant operand, place these constants contiguously in memory.

@@ -14,7 +14,7 @@ from ..llvm.lanes import Lanes, StraightLineLanes
 from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function, word
-from .sums import Kernel, KernelWriter, kernel_name, sum_of_pairs
+from .sums import Kernel, KernelWriter, gather, kernel_name, sum_of_pairs
 
 MAX_UNROLLED_FACTORS = 24  # a sum with more factors is computed by a loop instead of being written out
 
@@ -51,7 +51,7 @@ class _Operands:
             return self.fixed[k]
         if k in self.scalars:
             return self.lanes.load(self.scalars[k] + first)
-        return _gather(self.f, self.lanes, self.tables[k], first)
+        return gather(self.f, self.lanes, self.tables[k], first)
 
 
 @cache
@@ -100,20 +100,8 @@ def gathered_sums(machine: Machine, opcode: str) -> Function:
     result, products = f.scalars.bytes(f.table[1]), f.table[2]
     with f.loop(f.table[0], [f.table + 3]) as item:
         start, [pairs] = lanes.constant(-0.0), item.carried
-        total, after = sum_of_pairs(lanes, opcode, start, products, pairs, partial(_gather, f, lanes), simd)
+        total, after = sum_of_pairs(lanes, opcode, start, products, pairs, partial(gather, f, lanes), simd)
         lanes.store(total, result + item.index * simd)
         item.next = [after]
     f.do("ret void")
     return f
-
-
-def _gather(f: Kernel, lanes: Lanes, words: Words, first: Integer | int) -> str:
-    """Write loads of scalars into the lanes of a vector, and return the vector's name.
-
-    The offsets of the scalars in memory are in `words`, one after the other, from the index `first` on.
-    """
-    places = words + first
-    vector = "poison"
-    for lane in range(lanes.count):
-        vector = lanes.insert(vector, f.scalars.bytes(places[lane])[0], lane)
-    return vector

@@ -19,8 +19,7 @@ All kernels of stages have the same arguments:
 
 A table consists of 64-bit words: counts, offsets in memory, and addresses of functions and of other tables. Offsets are
 in bytes, from `%s` for a scalar, from the beginning of a block for a row value, and from `%a` for a total. A long sum
-starts from the value that is stored in the place of its result, unless the table has a start code for a constant, see
-`start_code`.
+starts from its term, to which the products are added. If the sum has no term, it starts from the constant -0.0.
 
 A function that writes a kernel takes the machine and an opcode, and returns the LLVM function. The opcode is "dot" if
 the products of sums may be computed by FMA, and "sum" if they are rounded. Kernels without sums ignore the opcode.
@@ -35,7 +34,7 @@ from typing import Any
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Doubles, Integer, Words
+from ..llvm.operands import Condition, Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, First, Function, Loop
 from ..loops.places import WORD
 
@@ -92,63 +91,64 @@ def each_block(f: Function, carried: Sequence[First] = ()) -> Iterator[tuple[Dou
         yield Doubles(f, "%w").bytes(loop.index), loop.carried, loop.next
 
 
+def gather(f: Function, lanes: Lanes, words: Words, first: Integer | int) -> str:
+    """Write loads of scalars into the lanes of a vector, and return the vector's name.
+
+    The offsets of the scalars in memory are in `words`, one after the other, from the index `first` on.
+    """
+    places, scalars, vector = words + first, Doubles(f, "%s"), "poison"
+    for lane in range(lanes.count):
+        vector = lanes.insert(vector, scalars.bytes(places[lane])[0], lane)
+    return vector
+
+
 # Rows in lanes.
 
-# For each start code, a word of a table, the value that sums start from. None stands for the value that is stored in
-# the place of the result.
-STARTS = (None, 0.0, -0.0)
 
+def _start(lanes: Lanes, block: Doubles, offset: Integer, in_lanes: Condition) -> str:
+    """Write loads of the value from which a sum in lanes starts, and return the name of the vector.
 
-def start_code(x: float | None) -> int:
-    """Return the start code of `x`, the word in a table that tells a kernel which value its sums start from.
-
-    `x` is a constant, or None if each sum starts from the value that is stored in the place of its result.
-
-    >>> start_code(None), start_code(0.0), start_code(-0.0)
-    (0, 1, 2)
-    """
-    return [*map(repr, STARTS)].index(repr(x))
-
-
-def _start(lanes: Lanes, first: Integer, place: Doubles) -> str:
-    """Write instructions that choose the vector from which a sum starts, and return the vector's name.
+    Both a row value and a scalar are loaded, and the right one is selected, so the code needs no branch. The other one
+    is the first value in the block, or the first scalar.
 
     Args:
         lanes: the writer of vector operations.
-        first: the start code, see `start_code`.
-        place: the address of the result.
+        block: the address of the block.
+        offset: the offset of the value, from the beginning of the block or of the scalars.
+        in_lanes: whether the value is a row value.
     """
-    held = lanes.load(place)
-    zero = (first == 1).select_double("0.0", "-0.0")
-    fresh = first != 0
-    return lanes.f.op(f"select i1 {fresh}, {lanes.type} {lanes.splat(zero)}, {lanes.type} {held}")
+    f = lanes.f
+    row_value = lanes.load(block.bytes(offset * in_lanes.to_integer()))
+    scalar = Doubles(f, "%s").bytes(offset * (~in_lanes).to_integer())[0]
+    return f.op(f"select i1 {in_lanes}, {lanes.type} {row_value}, {lanes.type} {lanes.splat(scalar)}")
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
     """Write the kernel that multiplies a matrix of scalars by a list of row values.
 
     A row value depends on the row of the batch, and a scalar does not. Each row of the matrix has the left factors of
-    one sum. The start code says what the sums start from, see `start_code`.
+    one sum.
 
     The kernel's table has these words, with offsets in bytes: the count of products in each sum, the distance in bytes
-    from one scalar of a row of the matrix to the next, the count of tiles, the start code, and the offsets of the row
-    values. Then, for each tile: the address of its function, and the count of its sums. Then, for each sum of the tile:
-    the offset of the result, and the offset of the first scalar in the sum's row of the matrix.
+    from one scalar of a row of the matrix to the next, the count of tiles, and the offsets of the row values. Then, for
+    each tile: the address of its function, and the count of its sums. Then, for each sum of the tile: the offset of the
+    result, the offset of the first scalar in the sum's row of the matrix, the offset of the value from which the sum
+    starts, and whether this value is a row value.
     """
     f = Kernel(kernel_name("matrix", opcode))
-    depth, step, count, begin = (f.table[k] for k in range(4))
-    row_values = f.table + 4
+    depth, step, count = (f.table[k] for k in range(3))
+    row_values = f.table + 3
     tiles = row_values + depth
     with f.loop(depth, step=PRODUCTS_PER_PASS) as part:
         products = (depth - part.index).minimum(PRODUCTS_PER_PASS)
         chosen = row_values + part.index
         scalars = f.scalars.bytes(part.index * step)
-        begun = (part.index == 0).select(begin, 0)
+        first = (part.index == 0).to_integer()
         with f.loop(count, [tiles]) as tile:
             [at] = tile.carried
             sums = at + 2
-            at.pointer(0).call(sums, begun, chosen, products, step, scalars, *f.panel)
-            tile.next = [sums + at[1] * 2]
+            at.pointer(0).call(sums, first, chosen, products, step, scalars, *f.panel)
+            tile.next = [sums + at[1] * 4]
     f.do("ret void")
     return f
 
@@ -158,7 +158,8 @@ def tile(m: int) -> KernelWriter:
     """Return the writer of the function that the kernel `matrix` calls for a tile of `m` sums.
 
     The sums of a tile are computed together, in vector registers. One call adds some products to each sum, for all
-    blocks of a panel.
+    blocks of a panel. In the first call for a tile, `%first` is 1. In later calls it is 0, and the sums go on from the
+    results of the call before.
     """
 
     def make(machine: Machine, opcode: str) -> Function:
@@ -168,12 +169,14 @@ def tile(m: int) -> KernelWriter:
         )
         lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
         sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
-        first, products, step = Integer(f, "%first"), Integer(f, "%products"), Integer(f, "%step")
-        results = [sums[k] for k in range(0, 2 * m, 2)]
-        lefts = [scalars.bytes(sums[k]) for k in range(1, 2 * m, 2)]
+        products, step, is_first = Integer(f, "%products"), Integer(f, "%step"), Integer(f, "%first") != 0
+        results = [sums[k] for k in range(0, 4 * m, 4)]
+        lefts = [scalars.bytes(sums[k]) for k in range(1, 4 * m, 4)]
         with each_block(f) as (block, _, _):
-            places = [block.bytes(result) for result in results]
-            starts = [(lanes.type, _start(lanes, first, place)) for place in places]
+            places, starts = [block.bytes(result) for result in results], []
+            for result, k in zip(results, range(2, 4 * m, 4), strict=True):
+                in_lanes = ~is_first | (sums[k + 1] != 0)
+                starts.append((lanes.type, _start(lanes, block, is_first.select(sums[k], result), in_lanes)))
             with f.loop(products, [*starts, Integer(f, "0")]) as loop:
                 x = lanes.load(block.bytes(row_values[loop.index]))
                 *accumulators, offset = loop.carried
@@ -224,22 +227,22 @@ def sum_of_pairs(
 def inner(machine: Machine, opcode: str) -> Function:
     """Write the kernel of inner products of row values, which depend on the row.
 
-    The kernel's table has these words, with offsets in bytes: the count of sums and the start code. Then, for each sum:
-    the offset of the result, the count of products, and the offsets of the factors of these products, pair by pair.
+    The kernel's table has these words, with offsets in bytes: the count of sums. Then, for each sum: the offset of the
+    result, the offset of the value from which the sum starts, whether this value is a row value, the count of products,
+    and the offsets of the factors of these products, pair by pair.
     """
     f = Kernel(kernel_name("inner", opcode))
-    first = f.table[1]
     lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
-    with f.loop(f.table[0], [f.table + 2]) as item:
+    with f.loop(f.table[0], [f.table + 1]) as item:
         [at] = item.carried
-        result, count, pairs = at[0], at[1], at + 2
+        result, count, pairs = at[0], at[3], at + 4
         with each_block(f) as (block, _, _):
             place = block.bytes(result)
 
             def load(pair: Words, word: int) -> str:
                 return lanes.load(block.bytes(pair[word]))
 
-            start = _start(lanes, first, place)
+            start = _start(lanes, block, at[1], at[2] != 0)
             total, after = sum_of_pairs(lanes, opcode, start, count, pairs, load)
             lanes.store(total, place)
         item.next = [after]
@@ -406,14 +409,15 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     list, which is contiguous, too. The lanes of a vector hold several products of one sum.
 
     The kernel's table has these words, with offsets in bytes: the count of sums rounded up to whole SIMD vectors, the
-    count of products in each sum, the offset of the first right factor, and the offset of the first result. Then, for
-    each sum: the offset of its first left factor.
+    count of products in each sum, the offset of the first right factor, and the offset of the first result. Then the
+    offsets of the first left factor of each sum, and the offsets of the values from which the sums start.
     """
     f = Kernel(kernel_name("row_sums", opcode))
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fma)
     count, products = f.table[0], f.table[1]
     right, results, lefts = f.scalars.bytes(f.table[2]), f.scalars.bytes(f.table[3]), f.table + 4
+    starts = lefts + count
     vectors = products // simd
     whole = vectors * simd
     with f.loop(count, step=simd) as sums:
@@ -424,7 +428,7 @@ def row_sums(machine: Machine, opcode: str) -> Function:
             for left, accumulator in zip(chosen, loop.carried, strict=True):
                 loop.next.append(lanes.multiply_add(lanes.load(left + k), x, accumulator, opcode))
         place = results + sums.index
-        start = lanes.add(lanes.load(place), lanes.horizontal_sums(loop.next))
+        start = lanes.add(gather(f, lanes, starts, sums.index), lanes.horizontal_sums(loop.next))
         with f.repeat(products - whole, [(lanes.type, start)]) as rest:
             k = whole + rest.index
             x, column = lanes.splat(right[k]), "poison"
@@ -441,7 +445,7 @@ def row_sums(machine: Machine, opcode: str) -> Function:
 def column_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel that multiplies column-major matrices of scalars by lists of scalars, see `_columns`."""
     f = Kernel(kernel_name("column_sums", opcode))
-    return _columns(machine, opcode, f, f.scalars)
+    return _columns(machine, opcode, f, f.scalars, has_starts=True)
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
@@ -450,39 +454,45 @@ def column_totals(machine: Machine, opcode: str) -> Function:
     A total is a sum over the rows of a batch. `_columns` describes the kernel's table.
     """
     f = Kernel(kernel_name("column_totals", opcode))
-    return _columns(machine, opcode, f, f.totals)
+    return _columns(machine, opcode, f, f.totals, has_starts=False)
 
 
-def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function:
+def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles, has_starts: bool) -> Function:
     """Write a kernel that multiplies matrices of scalars, in column-major order, by lists of scalars.
 
     The results of one matrix are a group of sums. The left factors of each sum are a row of the matrix, so the k-th
     left factors of all sums are contiguous, for each k. The right factors of all sums are the list. The results are
-    contiguous, too. The lanes of a vector hold several sums. Each sum starts from the value in the place of its result.
+    contiguous, too. The lanes of a vector hold several sums.
 
     The kernel's table has these words, with offsets in bytes: the count of groups. Then, for each group: the count of
-    sums rounded up to whole SIMD vectors, the count of products in each sum, and the offset of the first result. Then,
-    for each k: the offset of the first sum's k-th left factor, and the offset of the k-th right factor.
+    sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the first result and, if
+    `has_starts` is set, the offsets of the values from which the sums start. Then, for each k: the offset of the first
+    sum's k-th left factor, and the offset of the k-th right factor.
 
     Args:
         machine: the machine that the kernel is for.
         opcode: "dot" or "sum".
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
+        has_starts: whether the table says where the values are from which the sums start. If not, each sum starts from
+            the value in the place of its result.
     """
     simd = machine.simd
     lanes = Lanes(f, simd, machine.fma)
     with f.loop(f.table[0], [f.table + 1]) as row:
         [at] = row.carried
-        count, products, results, factors = at[0], at[1], base.bytes(at[2]), at + 3
+        count, products, results, words = at[0], at[1], base.bytes(at[2]), at + 3
+        factors = words + count if has_starts else words
         first = Integer(f, "0")
         for vectors in (VECTORS_IN_REGISTERS, 1):
             step = simd * vectors
             chosen = (count - first) // step
             with f.repeat(chosen) as sums:
                 start = sums.index * step + first
-                places = [results + (start + simd * v) for v in range(vectors)]
-                begun = [(lanes.type, lanes.load(place)) for place in places]
+                firsts = [start + simd * v for v in range(vectors)]
+                places = [results + k for k in firsts]
+                held = [gather(f, lanes, words, k) for k in firsts] if has_starts else [*map(lanes.load, places)]
+                begun = [(lanes.type, x) for x in held]
                 with f.loop(products, [*begun, factors]) as loop:
                     *accumulators, pair = loop.carried
                     left, x = f.scalars.bytes(pair[0]) + start, lanes.splat(f.scalars.bytes(pair[1])[0])
@@ -517,18 +527,20 @@ def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function
     """Write a kernel of scalar sums whose factors may be anywhere among the scalars in memory.
 
     The kernel's table has these words, with offsets in bytes: the count of sums. Then, for each sum: the offset of the
-    result, the count of products, and the offsets of the factors of these products, pair by pair.
+    result, the offset of the value from which the sum starts, the count of products, and the offsets of the factors of
+    these products, pair by pair.
 
     Args:
         machine: the machine that the kernel is for.
         opcode: "dot" or "sum".
         f: the kernel.
-        base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
+        base: the kernel's argument from which the offsets of results and starts count: the address of the scalars, or
+            of the totals.
     """
     one = Lanes(f, 1, machine.fma)
     with f.loop(f.table[0], [f.table + 1]) as item:
         [at] = item.carried
-        result, count, pairs = base.bytes(at[0]), at[1], at + 2
+        result, start, count, pairs = base.bytes(at[0]), base.bytes(at[1]), at[2], at + 3
 
         def product(pair: Words, k: int, accumulator: str) -> str:
             a, b = (f.scalars.bytes(pair[word])[0] for word in range(2 * k, 2 * k + 2))
@@ -539,7 +551,7 @@ def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function
             pair, *parts = loop.carried
             loop.next = [pair + 2 * ACCUMULATORS, *(product(pair, k, part) for k, part in enumerate(parts))]
         rest, *sums = loop.next
-        accumulator = result[0]
+        accumulator = start[0]
         for part in sums:
             accumulator = one.add(accumulator, part)
         with f.repeat(count % ACCUMULATORS, [rest, ("double", accumulator)]) as last:

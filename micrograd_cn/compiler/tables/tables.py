@@ -136,24 +136,26 @@ class Tables:
         return self._call(*tables[group.form](group), group.opcode)
 
     def _inner(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
-        count, *entries = self._listed(group)
-        return sums.inner, [count, sums.start_code(group.start), *entries]
+        return sums.inner, self._listed(group, [*map(self._start, group.starts)])
 
-    def _listed(self, group: Sums) -> list[str | int]:
-        return _list_products([*map(self.offset, group.numbers)], group.pairs(), self.offset)
+    def _listed(self, group: Sums, starts: Sequence[Sequence[int]]) -> list[str | int]:
+        return _list_products([*map(self.offset, group.numbers)], starts, group.pairs(), self.offset)
+
+    def _start(self, i: int) -> tuple[int, bool]:
+        """Return the two words for a value from which a sum starts: its offset, and whether it is a row value."""
+        return self.offset(i), self.schedule.in_lanes(i)
 
     def _matrix(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         right, *_ = group.rights  # the same for all sums
         firsts, step = self._strided(group.lefts)
         count = -(-len(firsts) // sums.MAX_TILE_SUMS)
-        start = sums.start_code(group.start)
-        words: list[str | int] = [len(right), step, count, start, *map(self.offset, right)]
+        words: list[str | int] = [len(right), step, count, *map(self.offset, right)]
         done = 0
         for number in range(count):  # the sizes of tiles differ by one sum at most
             m = len(firsts) // count + (number < len(firsts) % count)
             words += [self.kernel(sums.tile(m), group.opcode), m]
             for k in range(done, done + m):
-                words += [self.offset(group.numbers[k]), firsts[k]]
+                words += [self.offset(group.numbers[k]), firsts[k], *self._start(group.starts[k])]
             done += m
         return sums.matrix, words
 
@@ -187,17 +189,17 @@ class Tables:
         """
         side, *_ = group.rights
         results, right = [*map(self.offset, group.numbers)], [*map(self.offset, side)]
+        starts = [*map(self.offset, group.starts)]
         lefts = [[*map(self.offset, left)] for left in group.lefts]
         count = self.places.padded(len(results))
         if len(results) * 2 >= self.machine.simd and _contiguous(results):
             if _contiguous(right) and all(map(_contiguous, lefts)):
-                firsts = [left[0] for left in lefts]
-                padded = [*firsts, *firsts[-1:] * (count - len(firsts))]
-                return sums.row_sums, [count, len(right), right[0], results[0], *padded]
+                firsts = self._padded([left[0] for left in lefts])
+                return sums.row_sums, [count, len(right), right[0], results[0], *firsts, *self._padded(starts)]
             if all(map(_contiguous, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
-                return sums.column_sums, [1, count, len(right), results[0], *factors]
-        return sums.list_sums, self._listed(group)
+                return sums.column_sums, [1, count, len(right), results[0], *self._padded(starts), *factors]
+        return sums.list_sums, self._listed(group, [[start] for start in starts])
 
     def _map(self, stage: Map) -> Call:
         simd = self.machine.simd
@@ -286,7 +288,8 @@ class Tables:
 
     def _list_totals(self, found: Sequence[tuple[int, Sequence[Pair]]]) -> Call:
         places = [WORD * self.plan.total_place[k] for k, _ in found]
-        words = _list_products(places, [pairs for _, pairs in found], self.places.block_offset)
+        starts = [[place] for place in places]  # the products are added to what the totals are already
+        words = _list_products(places, starts, [pairs for _, pairs in found], self.places.block_offset)
         return self._call(sums.list_totals, words)
 
     def _single_totals(self) -> list[Call]:
@@ -345,21 +348,25 @@ def written(machine: Machine, make: sums.KernelWriter, opcode: str) -> Function:
 
 
 def _list_products(
-    results: Sequence[int], products: Sequence[Sequence[Pair]], offset: Callable[[int], int]
+    results: Sequence[int],
+    starts: Sequence[Sequence[int]],
+    products: Sequence[Sequence[Pair]],
+    offset: Callable[[int], int],
 ) -> list[str | int]:
     """Return the words of a table that lists sums of products.
 
-    The first word is the count of sums. Then, for each sum: the offset of the result, the count of products, and the
-    offsets of the factors of these products, pair by pair.
+    The first word is the count of sums. Then, for each sum: the offset of the result, the words for the value from
+    which the sum starts, the count of products, and the offsets of the factors of these products, pair by pair.
 
     Args:
         results: the offset of each sum's result.
+        starts: for each sum, the words for the value from which it starts.
         products: for each sum, the factors of its products, as instruction numbers.
         offset: a function that takes the instruction number of a value, and returns the offset of the value.
     """
     words: list[str | int] = [len(results)]
-    for place, pairs in zip(results, products, strict=True):
-        words += [place, len(pairs), *map(offset, chain(*pairs))]
+    for place, start, pairs in zip(results, starts, products, strict=True):
+        words += [place, *start, len(pairs), *map(offset, chain(*pairs))]
     return words
 
 

@@ -110,18 +110,10 @@ class Threaded:
     def _operands(self, i: int) -> Sequence[int]:
         """Return the instruction numbers of the operands of instruction `i`, as its entry lists them.
 
-        Those of a sum are the factors of its products, pair by pair. If a loop adds the products of a long sum, the
-        entry computes only the value from which the sum starts.
+        Those of a sum are the factors of its products, pair by pair.
         """
         opcode, *rest = self.code.instructions[i]
-        if opcode not in SUM_OPCODES:
-            return rest
-        pairs, terms = rest
-        if i in self.tables.schedule.long_sums:
-            pairs = ()
-        if not pairs and not terms:
-            terms = (self.code.constant(-0.0),)
-        return [*chain(*self.code.as_products(pairs, terms))]
+        return [*chain(*self.code.as_products(*rest))] if opcode in SUM_OPCODES else rest
 
 
 # The kernels.
