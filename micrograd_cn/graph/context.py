@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from operator import attrgetter, is_not
 from threading import RLock
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -265,6 +266,14 @@ def hook_other_threads(hooks: Hooks | None) -> None:
 def is_watched() -> bool:
     """Return whether `hook_other_threads` has installed hooks."""
     return _outside.hooks is not None
+
+
+def asks_if_watched() -> Iterator[bool]:
+    """Return an iterator that gives the result of `is_watched()` once, when it is asked for it.
+
+    It is written in C, as `interrupts.at_once` needs it.
+    """
+    return map(is_not, map(attrgetter("hooks"), [_outside]), [None])
 
 
 def _of_blocks(blocks: Sequence[tuple[object, dict[str, Any]]]) -> Context:

@@ -211,6 +211,7 @@ def test_a_callback_may_change_parameters_and_the_learning_rate():
     assert w.data == 19.75
 
 
+SPARE = Value(0.5)
 IN_CALLBACK = {
     "nothing": lambda ws, optimizer, f: None,
     "data": lambda ws, optimizer, f: setattr(ws[1], "data", -0.5),
@@ -230,23 +231,26 @@ IN_CALLBACK = {
     "gradients": lambda ws, optimizer, f: f.backward([(2.0, 1.0)]),
     "order": lambda ws, optimizer, f: optimizer.parameters.reverse(),
     "other parameter": lambda ws, optimizer, f: optimizer.parameters.__setitem__(3, Value(0.5)),
+    "spare parameter": lambda ws, optimizer, f: optimizer.parameters.__setitem__(3, SPARE),
     "fewer parameters": lambda ws, optimizer, f: setattr(optimizer, "parameters", [ws[1], ws[3], ws[0], Value(0.5)]),
     "skipped": lambda ws, optimizer, f: optimizer.load_state_dict(optimizer.state_dict() | {"skipped": [1, 0, 0, 0]}),
+    "skipped by hand": lambda ws, optimizer, f: optimizer.skipped.update({0: 1}),
     "fit": lambda ws, optimizer, f: f.fit([(1.0, 1.0)], optimizer, 2),
     "fit of another optimizer": lambda ws, optimizer, f: f.fit([(1.0, 1.0)], SGD(ws, lr=0.1, momentum=0.5), 2),
     "fit of another function": lambda ws, optimizer, f: compile(lambda x: (ws[1] * x) ** 2).fit([(2.0,)], optimizer, 2),
 }
 
 
+@pytest.mark.parametrize("is_program", [False, True])
 @pytest.mark.parametrize("what", IN_CALLBACK)
-def test_fit_goes_on_with_all_that_a_callback_changes(what):
+def test_fit_goes_on_with_all_that_a_callback_changes(what, is_program):
     """Epochs with a callback give what calls of `fit` with one epoch each give, and what new memory for each gives."""
 
     def trained(in_callback):
         ws = [Value(0.1 * k) for k in range(4)]
         optimizer, rows = Adam(ws, lr=0.1), [(1.0, 2.0), (-0.5, 1.0), (3.0, -1.0)]
-        f, seen = compile(lambda x, y: (ws[0] + ws[1] * x + ws[2] * x * x + mc.tanh(ws[3] * x) - y) ** 2), []
-        held = []
+        f, seen, held = compile(lambda x, y: (ws[0] + ws[1] * x + ws[2] * x * x + mc.tanh(ws[3] * x) - y) ** 2), [], []
+        f = f.program(*rows[0]) if is_program else f
 
         def callback(*_):
             seen.append([(w.data, w.grad) for w in ws])

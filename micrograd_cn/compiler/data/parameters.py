@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count, repeat
 from typing import Any, NamedTuple
 
 from ...engine import Value, traverse
@@ -21,6 +22,7 @@ from .captured import CapturedValue
 from .nodes import add_to_gradients, data_of, set_data
 
 _lock = ForkSafeLock()
+_versions = count(1)  # a number for each version of the data of all nodes
 _version = 0
 
 
@@ -53,7 +55,7 @@ class CachedData:
     def __call__(self) -> array[float]:
         """Return the data of the nodes as an array, in the order of the nodes."""
         version, numbers = self._cached
-        if version != (now := _data_version()):
+        if version != (now := data_version()):
             if context.active and (hooks := context.here().hooks):
                 for p in self._nodes:
                     hooks.read(p, "what a compiled program reads")
@@ -108,18 +110,29 @@ class CachedData:
                     )
 
 
-def _data_version() -> int:
-    """Return a number that has grown since the last call if the `data` of any node have been assigned since.
+def data_version() -> int:
+    """Return a number that is another one than in the last call if the `data` of any node have been assigned since.
 
-    It grows even if no program uses this node, and it grows at every call while a function is recorded.
+    It changes even if no program uses this node, and it changes at every call while a function is recorded.
     """
     global _version
     if context.data_changed:
         with _lock():
-            _version += 1
+            _version = next(_versions)
             # The last line, so that data written before it belong to the new version
             context.data_changed = context.is_watched()
     return _version
+
+
+def new_version() -> tuple[int, Iterator[object]]:
+    """Return a version, and an iterator that makes it the current one, to pass to `at_once` with assignments of data.
+
+    As long as `data_version` returns this version, nobody has assigned the `data` of a node after these assignments.
+    While a function is recorded, `data_version` never returns it.
+    """
+    version = next(_versions)
+    holders, names = [sys.modules[__name__], context], ["_version", "data_changed"]
+    return version, map(setattr, holders, names, chain([version], context.asks_if_watched()))
 
 
 def parameters_to_vector(parameters: Iterable[Value]) -> Any:

@@ -238,6 +238,7 @@ class TrainingRun:
         self._runners: dict[tuple[CompiledGraph, bool], GradientRunner] = {}
         self._gradient_calls: dict[tuple[CompiledGraph, int, bool], _GradientCall] = {}
         self._state: TrainingState | None = None
+        self._paused: TrainingState | None = None  # what `_state` was before the results were last copied back
         self._merged: set[CompiledGraph] = set()  # the merged programs that are used
         self._rejected: set[CompiledGraph] = set()  # the merged programs that gave nan, and are used no more
         # The parameters of the optimiser that were last compared with the programs' constants, and the frozen ones
@@ -279,6 +280,9 @@ class TrainingRun:
         If Ctrl-C interrupts a call, a second call does the rest. A further call after a complete one changes nothing.
         """
         self._write_back()
+        if paused := self._paused:
+            self._paused = None
+            paused.release()
         if self._stopping:
             self._stopping.restore()
         _runs.pop(self, None)
@@ -313,10 +317,10 @@ class TrainingRun:
         return stopping.step(loss)
 
     def _write_back(self) -> None:
-        """Copy the results of training back to the parameters and the optimiser, and drop the `TrainingState`."""
+        """Copy the results of training back to the parameters and the optimiser, and pause the `TrainingState`."""
         if self._state:
             self._state.write_back()
-            self._state.release()
+            self._paused = self._state
             self._state = None  # last, since Ctrl-C may come between two lines
 
     def _check_errors(self) -> None:
@@ -347,19 +351,30 @@ class TrainingRun:
         if self._state and len(self._state.parameters) < len(parameters):
             self._write_back()
         if self._state is None:
-            self._check_constants()
-            if self._options.callback:
-                self._check_unfrozen()
-            layouts = self._dispatcher.layouts
-            state = TrainingState(self._options, parameters, layouts, self._check_constants, self._asked)
+            paused, self._paused = self._paused, None
+            if paused and paused.is_current(parameters):
+                paused.resume()
+                state = paused
+            else:
+                if paused:
+                    paused.release()
+                state = self._new_state(parameters)
             with _lock():
                 if len(_runs) > (self in _runs):  # other calls of `fit` run, too
                     self._refuse_other_threads(state)
                 _runs[self], self._state = (os.getpid(), get_ident()), state
-            if self._only_program and not self._merged:  # programs that are made later may read other parameters
-                self._state.check_parameters()
-            driver(self._state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
+            if state is not paused and self._only_program and not self._merged:  # later programs may read others
+                state.check_parameters()
+            driver(state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
         return self._state
+
+    def _new_state(self, parameters: Sequence[Value]) -> TrainingState:
+        """Return a `TrainingState` for programs that read `parameters`, with what Python's objects hold now."""
+        self._check_constants()
+        if self._options.callback:
+            self._check_unfrozen()
+        layouts = self._dispatcher.layouts
+        return TrainingState(self._options, parameters, layouts, self._check_constants, self._asked)
 
     def _refuse_other_threads(self, state: TrainingState) -> None:
         """Raise ValueError if another thread trains one of the parameters, or trains with the same optimiser.

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
-from operator import call, gt, is_
+from operator import call, gt
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +28,7 @@ from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver, driver_address
 from ..threads.background import BackgroundTasks
 from .state import PackedState, ParameterBlocks
-from .update import OPTIMIZER_METHODS, UNCOMPILED_ATTRIBUTES, CompiledUpdate, compiled_update, is_compiled, update_key
+from .update import CompiledUpdate, OptionsInUse, compiled_update, is_compiled, update_key
 
 # Python code takes about as long to change this many parameters as it takes to make machine code
 PARAMETERS_BEFORE_CODE = 20_000
@@ -70,6 +70,10 @@ class SingleStep:
     Args:
         optimizer: the optimiser whose steps are taken. No reference to it is kept.
         update: the compiled method `update` of the optimiser.
+
+    Attributes:
+        fits: a function that returns whether an optimiser still has the options and the methods for which its update
+            was compiled.
     """
 
     def __init__(self, optimizer: Optimizer, update: CompiledUpdate) -> None:
@@ -88,21 +92,7 @@ class SingleStep:
         )  # fmt: skip
         self._update = update
         self._state = StateInBlocks(self._blocks, self._names, self._count) if update.used_state_indices else None
-        kind, attributes = type(optimizer), vars(optimizer)
-        self._kind, self._methods = kind, [getattr(kind, name) for name in OPTIMIZER_METHODS]
-        self._attribute_count = len(attributes)
-        options = {name: x for name, x in attributes.items() if name not in UNCOMPILED_ATTRIBUTES}
-        self._option_names, self._options = [*options], [*options.values()]
-
-    def fits(self, optimizer: Optimizer) -> bool:
-        """Return whether the optimiser still has the options and the methods for which its update was compiled."""
-        attributes, kind = vars(optimizer), type(optimizer)
-        return (
-            len(attributes) == self._attribute_count
-            and kind is self._kind
-            and all(map(is_, map(attributes.get, self._option_names), self._options))
-            and [kind.step, kind.zero_grad, kind.update] == self._methods
-        )
+        self.fits = OptionsInUse(optimizer).are_those_of
 
     def take(self, optimizer: Optimizer) -> bool:
         """Take a step and return True. If machine code cannot take it, change nothing and return False."""

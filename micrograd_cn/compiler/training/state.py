@@ -9,9 +9,9 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import compress, repeat
+from itertools import chain, compress, repeat
 from math import isfinite
-from operator import attrgetter, call, is_
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary, ref
 
@@ -24,12 +24,20 @@ from ...optim.optimizer import States, at_least_0, copy_states, warn_of_replaced
 from ..data.captured import check_captured, describe
 from ..data.columns import address
 from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
-from ..data.parameters import CachedData
+from ..data.parameters import CachedData, data_version, new_version
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, driver, padded_count
 from .epochs import TrainingOptions
-from .update import OPTIMIZER_METHODS, CompiledUpdate, compiled_update, names_of_options, snapshot_of_options
+from .update import (
+    OPTIMIZER_METHODS,
+    CompiledUpdate,
+    OptionsInUse,
+    compiled_update,
+    is_determined_by_options,
+    names_of_options,
+    snapshot_of_options,
+)
 
 T = TypeVar("T")
 MAX_KEPT = 1_000_000  # memory for more numbers than these is not kept: to make it takes little of the time of a step
@@ -446,6 +454,7 @@ class TrainingState:
         self.parameters = parameters
         optimizer = options.optimizer
         optimizer.match_state()
+        self._version = data_version()  # before the data are read, so a later change is noticed
         self._layout = layout = parameter_layout(parameters, optimizer, layouts)
         trainable = [True] * len(layout.trained)
         if some_frozen(layout.trained):
@@ -483,6 +492,9 @@ class TrainingState:
         self._copied = None
         if options.called_between_steps:
             self._copied = Copied(options, layout, packed.arrays if packed else {})
+        self._options_in_use = None  # what the memory depends on, if `is_current` can compare all of it
+        if is_determined_by_options(optimizer) and not (self._copied or some_fixed or optimizer.skipped):
+            self._options_in_use = OptionsInUse(optimizer)
         self.driver_name, self._clipped = "fit", array("q")
         self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
         if options.clip_grad_norm is not None:
@@ -490,6 +502,32 @@ class TrainingState:
             self._norms.view[0] = options.clip_grad_norm
             trained, count = compress(layout.places, trainable), len(parameters)
             self._clipped.extend([place for place in trained if place < count])
+
+    def is_current(self, parameters: Sequence[Value]) -> bool:
+        """Return whether training can go on with this memory after `write_back`, for programs that read `parameters`.
+
+        It cannot if something that is in the memory has been changed since, such as the data of a parameter, the
+        optimiser's state or an option. It cannot either if this is not known, as after an assignment to any `Value`.
+        """
+        optimizer, layout = self.optimizer, self._layout
+        return (
+            self._options_in_use is not None
+            and self._version == data_version()
+            and self.parameters is parameters
+            and optimizer.parameters == layout.optimized  # fast: nodes are compared by identity
+            and optimizer.steps == self.scalars.view[1]
+            and not optimizer.skipped
+            and (optimizer.lazy_state is self._memory.packed() or not self.update.used_state_indices)
+            and self._options_in_use.are_those_of(optimizer)
+            and not some_frozen(layout.trained)
+        )
+
+    def resume(self) -> None:
+        """Go on with this memory after `write_back`, if `is_current` returns True; the learning rate may have changed."""
+        rate, steps = self.optimizer.check_lr(), self.optimizer.steps
+        self._memory.packed = _no_state  # steps change the numbers in the blocks
+        self.scalars.view[0] = rate
+        self._begun_with = *self._begun_with[:2], rate, steps
 
     def check_parameters(self) -> None:
         """Raise ValueError if the optimiser has no parameter of the programs, and warn of new ones in a model."""
@@ -530,12 +568,12 @@ class TrainingState:
 
     def _warn_of_lost_changes(self) -> None:
         """Warn if another thread has changed parameters or the optimiser since they were copied to this memory."""
-        *_, lr, steps = now = self._seen_by_others()
-        # The arrays are the same objects if no data were assigned. If functions run between steps, `Copied` compares
-        if self._copied or all(map(is_, now, self._begun_with)):
-            return
         before, unread, lr_before, steps_before = self._begun_with
-        for x, y in zip(now[:2], (before, unread), strict=True):
+        lr, steps = self.optimizer.lr, self.optimizer.steps
+        # If functions run between steps, `Copied` compares
+        if self._copied or (self._version == data_version() and lr is lr_before and steps is steps_before):
+            return
+        for x, y in zip(self._seen_by_others()[:2], (before, unread), strict=True):
             if x is not y and x.tobytes() != y.tobytes():
                 self._warn_of_lost("the data of a parameter")
                 return
@@ -697,9 +735,14 @@ class TrainingState:
             return of_all if every else [*compress(of_all, self._trainable)]
 
         used = self.update.used_state_indices
-        data, gradients, *states = map(layout.gather, self._blocks.read_columns([0, 1, *[2 + k for k in used]]))
+        columns = self._blocks.read_columns([0, 1, *[2 + k for k in used]])
+        data, gradients, *states = map(layout.gather, columns)
         arrays = {optimizer.state_names[k]: numbers for k, numbers in zip(used, states, strict=True)}
-        nodes, noted = of_trained(layout.trained), map(call, [context.note_change])
+        nodes, (version, noted) = of_trained(layout.trained), new_version()
+        lr = optimizer.lr if self.schedule is None else self.scalars.view[0]
+        of_all = columns[0]
+        now = of_all[: len(self.parameters)], of_all[layout.unread_begin : layout.unread_end], lr, steps
+        noted = chain(noted, map(vars(self).__setitem__, ["_version", "_begun_with"], [version, now]))
         changes: list[Iterable[object]] = [map(setattr, [optimizer], ["steps"], [steps])]
         if callable(optimizer.lazy_state):
             if arrays:
@@ -720,7 +763,7 @@ class TrainingState:
             }
             changes.append(map(setattr, [optimizer], ["skipped"], [optimizer.skipped | skipped]))
         if self.schedule is not None:
-            changes.append(map(setattr, [optimizer], ["lr"], [self.scalars.view[0]]))
+            changes.append(map(setattr, [optimizer], ["lr"], [lr]))
         if every and uses_machine_code(nodes):
             written = [write_by_machine_code(nodes, "_grad", gradients), write_by_machine_code(nodes, "_data", data)]
             if at_once(map(any, [*written, noted, *changes])):

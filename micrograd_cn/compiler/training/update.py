@@ -42,6 +42,31 @@ OPTIMIZER_METHODS = "step", "zero_grad", "update"  # these decide what a step of
 OUR_METHODS = {getattr(kind, name) for kind in OURS for name in OPTIMIZER_METHODS}
 
 
+class OptionsInUse:
+    """The options and the methods of an optimiser of this package, which determine its update.
+
+    Args:
+        optimizer: the optimiser. No reference to it is kept.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        kind, attributes = type(optimizer), vars(optimizer)
+        self._kind, self._methods = kind, [getattr(kind, name) for name in OPTIMIZER_METHODS]
+        self._attribute_count = len(attributes)
+        options = {name: x for name, x in attributes.items() if name not in UNCOMPILED_ATTRIBUTES}
+        self._names, self._options = [*options], [*options.values()]
+
+    def are_those_of(self, optimizer: Optimizer) -> bool:
+        """Return whether the optimiser has these options and methods, the very same objects."""
+        attributes, kind = vars(optimizer), type(optimizer)
+        return (
+            len(attributes) == self._attribute_count
+            and kind is self._kind
+            and all(map(is_, map(attributes.get, self._names), self._options))
+            and [kind.step, kind.zero_grad, kind.update] == self._methods
+        )
+
+
 class CompiledUpdate:
     """The compiled method `update` of an optimiser, for any count of parameters.
 
@@ -217,6 +242,12 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
     return getattr(kind, method) not in OUR_METHODS
 
 
+def is_determined_by_options(optimizer: Optimizer) -> bool:
+    """Return whether the options of an optimiser determine its update: its class is one of this package."""
+    kind = type(optimizer)
+    return kind in OURS and not any(_overridden(kind, name) for name in ("step", "zero_grad", "update"))
+
+
 def update_key(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> Any:
     """Return a key that is equal for optimisers with the same update, even if their learning rates and states differ.
 
@@ -225,7 +256,7 @@ def update_key(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> 
     earlier steps have skipped a parameter.
     """
     kind = type(optimizer)
-    if kind not in OURS or any(_overridden(kind, name) for name in ("step", "zero_grad", "update")):
+    if not is_determined_by_options(optimizer):
         return None
     options = {name: x for name, x in vars(optimizer).items() if name not in UNCOMPILED_ATTRIBUTES}
     before, text = _texts.get(optimizer, ({}, ""))
