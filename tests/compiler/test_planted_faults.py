@@ -316,7 +316,7 @@ def comparisons_that_are_not_looked_at(patch):
 
 
 def a_call_with_old_parameters(patch):
-    patch.setattr(parameters, "_data_version", lambda: 0)
+    patch.setattr(parameters, "data_version", lambda: 0)
 
 
 def captured_values_that_change(patch):

@@ -71,6 +71,7 @@ class StaleCheck:
         self.made_inside, self._moved = set[Value](), False
         self.due, self._checks = 0.0, 0
         self._known: _Known | None = None
+        self._could_read: tuple[Snapshot | None, list[Value]] = None, []  # for what `could_read` last returned True
         self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
@@ -116,10 +117,17 @@ class StaleCheck:
             self._moved = False
             self._wait_after(start)
 
-    def could_read(self, leaves: Iterable[Value]) -> bool:
+    def could_read(self, leaves: Sequence[Value]) -> bool:
         """Return whether the function could read all these leaves when it was recorded, and does not make them."""
         known = self._known
-        return known is not None and not known.writes and known.snapshot.leaves.issuperset(leaves)
+        if known is None or known.writes:
+            return False
+        snapshot, before = self._could_read
+        if snapshot is known.snapshot and before == leaves:  # fast: nodes are compared by identity
+            return True
+        if found := known.snapshot.leaves.issuperset(leaves):
+            self._could_read = known.snapshot, [*leaves]
+        return found
 
     def _wait_after(self, start: float) -> None:
         """Set the time of the next check, after one that began at the time `start`."""
@@ -218,14 +226,14 @@ class StaleCheck:
             is_due = True
         if known:
             in_place = known.compared if finds_made else known.current
-        found = []
-        if len(in_place) < len(self.store.programs):
-            found = [
-                (bucket, recording, rows[0])
-                for bucket in buckets
-                for recording, rows in self.store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
-                if recording.program not in in_place
-            ]
+        if len(in_place) == len(self.store.programs):
+            return in_place
+        found = [
+            (bucket, recording, rows[0])
+            for bucket in buckets
+            for recording, rows in self.store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
+            if recording.program not in in_place
+        ]
         whole = [
             recording.program
             for bucket, recording, row in found

@@ -6,8 +6,9 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from copy import copy
 from functools import cached_property
-from itertools import chain, repeat
-from operator import is_
+from itertools import chain, compress, repeat
+from operator import is_, itemgetter, not_
+from types import FunctionType
 from typing import Any
 
 from ...engine import Value
@@ -63,7 +64,10 @@ class Snapshot:
         of_dicts = [place for place in variables if issubclass(type(place[0]), dict)]
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
         self._variables = [place for place in variables if not issubclass(type(place[0]), dict)]
-        self._arrays, self._object_arrays, self._code, self._readers = arrays, object_arrays, code, readers
+        self._arrays, self._object_arrays, self._readers = arrays, object_arrays, readers
+        of_functions = [type(x) is FunctionType and name not in ("__class__", "__dict__") for x, name in code]
+        self._functions, self._names = [[*compress(map(itemgetter(k), code), of_functions)] for k in (0, 1)]
+        self._code = [*compress(code, map(not_, of_functions))]
         self._growing, self._opaque = growing, opaque
         may_equal: dict[type, bool] = {}
         # For speed, most collections are compared by ==. The items that may be equal to others are compared by
@@ -99,6 +103,9 @@ class Snapshot:
         self._ordered = [x for x in ordered if id(x) not in by_items]
         self._order = [*chain.from_iterable(self._ordered)]
         self._lengths = [*map(len, self._exact)]
+        self._has_others = bool(self._users or self._variables or self._code or self._readers or self._opaque)
+        self._pointers = [*map(bytes_of, self._object_arrays)]  # of an array of objects: their addresses
+        self._items = [[*x.flat] for x in self._object_arrays]  # which keep their addresses while they are held here
         self._held, self._bytes = self._objects(), [*map(bytes_of, self._arrays)]
 
     @cached_property
@@ -114,16 +121,16 @@ class Snapshot:
         found = [
             *map(dict.get, self._dicts, self._keys, repeat(MISSING)),
             *chain.from_iterable(self._exact),
-            *[y for x in self._users for y in (*items_of(x), MISSING)],  # which says where the next collection begins
             *map(dict.get, self._holders, self._indices),
-            *[content_of(holder, name, MISSING) for holder, name in self._variables],
-            *[_deciding(x, name) for x, name in self._code],
-            *[read() for read in self._readers],
+            *map(getattr, self._functions, self._names),
             *chain.from_iterable(self._growing),
-            *[y for x in self._opaque for y in (*contents_of(x), MISSING)],
         ]
-        for x in self._object_arrays:
-            found += x.flat
+        if self._has_others:
+            found += [y for x in self._users for y in (*items_of(x), MISSING)]  # says where the next collection begins
+            found += [content_of(holder, name, MISSING) for holder, name in self._variables]
+            found += [_deciding(x, name) for x, name in self._code]
+            found += [read() for read in self._readers]
+            found += [y for x in self._opaque for y in (*contents_of(x), MISSING)]
         return found
 
     def is_outdated(self) -> bool:
@@ -159,10 +166,14 @@ class Snapshot:
             if self._collections != self._copies or [*chain.from_iterable(self._ordered)] != self._order:
                 return True
             held = self._objects()
-            if [*map(len, self._exact)] != self._lengths:  # an item may have moved from one to the next
+            if self._exact and [*map(len, self._exact)] != self._lengths:  # an item may have moved from one to the next
                 return True
             if self._arrays and [*map(bytes_of, self._arrays)] != self._bytes:
                 return True
+            if self._object_arrays and [*map(bytes_of, self._object_arrays)] != self._pointers:
+                now = [[*x.flat] for x in self._object_arrays]
+                if not all(map(_is_same, chain.from_iterable(now), chain.from_iterable(self._items))):
+                    return True
         except Exception:  # from a comparison that the user has defined, or since another thread has changed a dict
             return True
         if len(held) != len(self._held):

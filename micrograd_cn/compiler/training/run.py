@@ -103,12 +103,15 @@ class GradientRunner:
     Attributes:
         executable: the code that is used now: threaded code (tables that shared kernels read) or native code.
         thread_buffers: the buffers of each thread.
+        panel: the size and the address of the first thread's panel, which is memory for the rows that are computed at
+            a time.
     """
 
     def __init__(self, compiled: CompiledGraph, rows: int, threads: int) -> None:
         self.compiled, self._rows = compiled, rows
         self.executable = compiled.select_tier("gradient", rows)
         self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
+        self.panel = self._panel()
 
     def upgrade(self, taken: float, left: float) -> None:
         """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.
@@ -132,7 +135,12 @@ class GradientRunner:
         before, thread_buffers = self.executable, self.thread_buffers
         if executable is not before:
             self.executable, self.thread_buffers = executable, [executable.acquire() for _ in thread_buffers]
+            self.panel = self._panel()
             _release_all(before, thread_buffers)  # last, since Ctrl-C may come between two lines
+
+    def _panel(self) -> tuple[int, int]:
+        panel = self.thread_buffers[0].panel
+        return len(panel.view), panel.address
 
     def release(self) -> None:
         """Give the buffers back to the executable."""
@@ -393,10 +401,11 @@ class TrainingRun:
 
     def _check_copied(self) -> None:
         """Raise ValueError if a function other than `callback` has changed the optimiser or its parameters."""
+        if not self._state:
+            return
         options = self._options
         # `TrainingState.run` has checked already if the only function is a schedule
-        is_checked = options.threads == 1 and options.called_between_steps == "schedule"
-        if self._state and not is_checked:
+        if options.threads > 1 or options.called_between_steps != "schedule":
             self._state.check_copied()
 
     def _check_unfrozen(self) -> None:
@@ -481,11 +490,11 @@ class TrainingRun:
 
     def _renew_calls(self) -> None:
         """Fill in the operands of all gradient calls for the present code and buffers."""
-        panels = [call.runner.thread_buffers[0].panel for call in self._gradient_calls.values()]
-        largest = max(panels, key=lambda panel: len(panel.view))
-        for call in self._gradient_calls.values():
-            # All calls use one panel, so it stays in the cache
-            call.renew(largest.address, call.runner.compiled in self._merged)
+        calls = self._gradient_calls.values()
+        # All calls use one panel, so it stays in the cache
+        _, panel = max([call.runner.panel for call in calls])
+        for call in calls:
+            call.renew(panel, call.runner.compiled in self._merged)
 
     def _recover_from_nan(self) -> bool:
         """Choose other code, after a loss or a gradient was nan where slower code may give a number.

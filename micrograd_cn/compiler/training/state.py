@@ -357,11 +357,13 @@ class ParameterBlocks:
 
         All of them are the numbers after one and the same step, even if another thread takes steps meanwhile.
         """
-        copied = array("d", self.memory.view.tobytes())
+        copied, lanes = array("d", self.memory.view.tobytes()), self._update.lanes
+        if self.count == 1:
+            return [copied[k * lanes : (k + 1) * lanes] for k in columns]
         found = []
         for k in columns:
             numbers = array("d", bytes(WORD * self.places))
-            for inside, outside in _column_parts(self._update.lanes, self._update.block, self.count, k):
+            for inside, outside in _column_parts(lanes, self._update.block, self.count, k):
                 numbers[outside] = copied[inside]  # arrays are copied faster than memoryviews
             found.append(numbers)
         return found
@@ -473,6 +475,8 @@ class TrainingState:
         self.blocks, self.panel = blocks.count, blocks.memory
         numbers = array("d", bytes(WORD * blocks.places))
         numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, unread
+        # The operands of the driver `Drivers.update` that are the same in all steps
+        self._update_operands = update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
         blocks.write_column(0, numbers)
         names = {optimizer.state_names[k]: k for k in update.used_state_indices}
         packed = packed_state(optimizer, layout, [*names]) if names else None
@@ -523,7 +527,7 @@ class TrainingState:
         )
 
     def resume(self) -> None:
-        """Go on with this memory after `write_back`, if `is_current` returns True; the learning rate may have changed."""
+        """Go on with this memory after `write_back`, if `is_current` is true. The learning rate may have changed."""
         rate, steps = self.optimizer.check_lr(), self.optimizer.steps
         self._memory.packed = _no_state  # steps change the numbers in the blocks
         self.scalars.view[0] = rate
@@ -593,11 +597,6 @@ class TrainingState:
         if self._copied:
             self._copied.check()
 
-    @property
-    def _update_arguments(self) -> tuple[int, ...]:
-        """The operands of the driver `Drivers.update` that are the same in all steps."""
-        return self.update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
-
     def run(
         self,
         batches: Batches,
@@ -633,20 +632,20 @@ class TrainingState:
             BaseException: whatever the schedule raises itself. All steps before the failing step have been taken.
         """
         order, words, starts = batches
-        clips = self._clip_operands
+        described = address(order), address(words), address(starts), len(starts)
+        memory = gradients.address, len(self.parameters), *self._update_operands, *self._clip_operands
 
         def take(steps: int, rates: array[float] | None) -> int:
             step: int = 0
             while True:
                 step += driver(self.driver_name, fast=fast)(
-                    address(order), address(words), address(starts), len(starts), first + step, steps - step,
-                    losses.address + WORD * step, None if rates is None else address(rates) + WORD * step,
-                    self.parameter_data.address, gradients.address, len(self.parameters), *self._update_arguments,
-                    *clips,
+                    *described, first + step, steps - step, losses.address + WORD * step,
+                    None if rates is None else address(rates) + WORD * step, self.parameter_data.address, *memory,
                 )  # fmt: skip
                 if step == steps or not goes_on():
                     break
-            self._check_norm()
+            if self._norms:
+                self._check_norm()
             return step
 
         if self.schedule is None:
@@ -694,7 +693,7 @@ class TrainingState:
         rate = array("d", [lr if self.schedule is None else _learning_rate(self.schedule, int(steps))])
         if self.schedule and context.data_changed:
             self._check_constants()
-        header, *rest = self._update_arguments
+        header, *rest = self._update_operands
         if clips := self._clip_operands:
             driver("clip")(gradients, *clips)
             self._check_norm()
