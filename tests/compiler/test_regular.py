@@ -1,15 +1,15 @@
-"""Regular programs, such as stencils over a grid, are computed as vectors of neighbouring cells, with the same bits."""
+"""Loops compute regular programs: stencils as vectors of neighbouring cells, with the same bits, and long sums."""
 
 import random
 
 import pytest
 
-from micrograd_cn import Value, gradients
+from micrograd_cn import Value, dot, gradients
 from micrograd_cn import sum as sum_of
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 
 from .campaign import bits
-from .common import code_of
+from .common import code_of, lanes
 from .graphs import STEPS
 
 
@@ -71,3 +71,22 @@ def test_vectors_of_cells_have_the_bits_of_scalars(f):
     expected = computed(f, row, "threaded")
     for kind in ("gathered", "fused native"):
         assert computed(f, row, kind) == expected
+
+
+def test_a_loop_adds_the_products_of_a_sum_to_its_term_wherever_this_is():
+    rng, number = random.Random(1), lambda: Value(float(rng.randrange(-9, 10)))  # so sums are exact in any order
+    xs, biases = [number() for _ in range(260)], [number() for _ in range(4)]
+    starts = [biases[0], 2.0, xs[1] * xs[2], 0.0, biases[3], biases[1] * biases[2]] * 2
+    outputs = []
+    for right in (xs, [*biases, *[number() for _ in range(8)]]):  # numbers of a row, or parameters alone
+        matrix = [[number() for _ in right] for _ in starts]
+        columns = [*zip(*matrix, strict=True)][: len(starts)]
+        outputs += [dot(left, right, start) for left, start in zip(matrix, starts, strict=True)]
+        outputs += [dot(left, right[:12], start) for left, start in zip(columns, starts, strict=True)]
+    outputs += [dot(xs[:40], xs[k : k + 40], start) for k, start in enumerate(starts)]
+    for kind in ("threaded", "native"):
+        with code_of(kind):
+            program = compile(outputs, xs)
+            for n in (1, lanes() + 3):
+                found = program.forward([[x.data for x in xs]] * n)
+                assert found == [[y.data for y in outputs]] * n
