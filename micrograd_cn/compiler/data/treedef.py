@@ -236,6 +236,8 @@ def leaf_paths(treedef: TreeDef, name: str) -> list[str]:
     >>> leaf_paths((dict, ("w", "b"), ((list, 2), None)), "p")
     ["p['w'][0]", "p['w'][1]", "p['b']"]
     """
+    if treedef is None:
+        return [name]
     return [path for path, _ in flatten(unflatten(treedef, itertools.repeat(0.0)), name)[0]]
 
 

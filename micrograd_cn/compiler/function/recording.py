@@ -264,7 +264,8 @@ class Recording:
         Raises:
             TypeError: the function has changed an argument.
         """
-        given = [(argument, x, [*_leaves_in(x)]) for argument, x in arguments.items()]
+        nested = [(argument, x) for argument, x in arguments.items() if not issubclass(type(x), Value)]
+        given = [(argument, x, [*_leaves_in(x)]) for argument, x in nested]
         try:
             called = functools.partial(recorded.record_call, functools.partial(call, arguments), self._inputs)
             result = without_collector(functools.partial(copy_context().run, called))

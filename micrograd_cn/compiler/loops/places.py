@@ -160,6 +160,8 @@ class Places:
         """
         scalar, vector = self.scalar, self.vector
         fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in vector]
+        if not fresh:
+            return
         if self.schedule.batched:
             self.ensure(fresh)
         else:

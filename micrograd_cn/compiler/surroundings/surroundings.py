@@ -319,8 +319,9 @@ class Surroundings:
         elif self._attributes is None:
             self._visit_items(held)
         elif issubclass(type(x), FunctionType) or type(x) is SimpleNamespace or reads_by_names(type(x)):
-            of_classes = {name for kind in type(x).__mro__[:-1] for name in vars(kind)}  # which x may come to hide
-            self._visit_names(held, self._attributes & (held.keys() | of_classes))
+            kinds = type(x).__mro__[:-1]  # whose attributes x may come to hide
+            names = [name for name in self._attributes if name in held or any(name in vars(kind) for kind in kinds)]
+            self._visit_names(held, names)
             self._partly.append(x)
         else:  # the methods of another package read attributes that the user's code does not name
             self._visit_items(held)
