@@ -47,13 +47,14 @@ class NativeCode:
         self._plan, self.places = tables.plan, tables.places
         self.functions: list[Function] = []
         parts = parts_of(tables.plan, outputs)
-        in_vectors = tables.plan.lanes > 1 and outputs and not tables.schedule.is_large
+        in_lanes = tables.plan.lanes > 1
+        in_vectors = in_lanes and outputs and not tables.schedule.is_large
         optimised = set[str]()  # the names of the functions to compile at VECTOR_LEVEL
         for part in chain(*parts.values()):
             if not part.has_kernel:
                 name = f"part{len(self.functions)}"
                 self.functions.append(write_part(tables.plan, part, name, tables.machine.fma))
-                if in_vectors or part.outputs:
+                if in_vectors or (in_lanes and part.outputs):
                     optimised.add(name)
         self.stored = any(part.outputs for part in chain(*parts.values()))
         addresses = iter(self._compile(tables.machine, optimised))

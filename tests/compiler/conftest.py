@@ -64,30 +64,22 @@ def generated_once(request, processor, tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "machine_code"
     folder.mkdir(exist_ok=True)
-    make, kept = Machine.engine, itertools.count()
+    generate, kept = Machine.generate, itertools.count()
 
-    def engine(self, module, level):
-        made = make(self, module, level)
-        path = folder
-
-        def find(text):  # LLVM asks for each module of the engine before it generates the module's code
-            nonlocal path
-            asked = repr((str(text), level, self.name, self.triple, self.features))
-            path = folder / hashlib.sha256(asked.encode()).hexdigest()
-            return path.read_bytes() if path.exists() else None
-
-        def keep(_, code):
-            if next(kept) >= MOST_KEPT:
-                return
+    def find(self, module, level):
+        asked = repr((str(module), level, self.name, self.triple, self.features))
+        path = folder / hashlib.sha256(asked.encode()).hexdigest()
+        if path.exists():
+            return path.read_bytes()
+        code = generate(self, module, level)
+        if next(kept) < MOST_KEPT:
             written = path.with_name(f"{path.name}.{os.getpid()}")
             written.write_bytes(code)
             written.replace(path)  # at once, for other processes
-
-        made.set_object_cache(keep, find)
-        return made
+        return code
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Machine, "engine", engine)
+        patch.setattr(Machine, "generate", find)
         yield
 
 

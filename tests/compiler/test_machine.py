@@ -221,9 +221,9 @@ def test_a_fork_that_ctrl_c_interrupts_leaves_no_lock_held(monkeypatch):
     assert found == [True]
 
 
-@pytest.mark.parametrize("interrupted", ["add_module", "finalize_object", "get_function_address"])
+@pytest.mark.parametrize("interrupted", ["add_object_file", "finalize_object", "get_function_address"])
 def test_kernels_are_right_after_ctrl_c_has_interrupted_llvm(monkeypatch, interrupted):
-    """The engine, which all kernels of a level share, may then have a module whose code was not generated."""
+    """The engine, which all kernels share, may then have code that nobody has asked for."""
     on = Machine()
 
     def compiled(name):

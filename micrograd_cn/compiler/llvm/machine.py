@@ -87,7 +87,7 @@ class Machine:
         self.registers = 32 if found.get("avx512vl") or not self.triple.startswith(("x86", "i")) else 16
         if self.triple == llvm.get_process_triple():
             with _lock:
-                self.engine(llvm.parse_assembly(""), 0)  # LLVM finds the functions of the process only after this
+                self.engine()  # LLVM finds the functions of the process only after this
                 with suppress(RuntimeError):  # not every system has it
                     llvm.load_library_permanently(LIBRARY)
                 for name, address in builtin.addresses().items():
@@ -96,7 +96,8 @@ class Machine:
         self.library = Library(self.triple, self.simd, self.fma, _has_function)
         self.kernels: dict[str, Function] = {}
         self.addresses: tuple[dict[str, int], dict[str, int]] = ({}, {})
-        self._engines: dict[int, Any] = {}  # for each level, the engine that has the code of all kernels
+        self._targets: dict[int, Any] = {}  # for each level, the target machine that generates code
+        self._engine: Any = None  # the engine that has the code of all kernels
 
     def target(self, level: int) -> Any:
         """Return LLVM's target machine. At a higher `level`, it generates faster code, but takes longer."""
@@ -104,12 +105,19 @@ class Machine:
             cpu=self.name, features=self.features, opt=level, reloc="default", codemodel="jitdefault", jit=True
         )
 
-    def engine(self, module: Any, level: int) -> Any:
-        """Return an LLVM execution engine with the machine code of `module`.
+    def generate(self, module: Any, level: int) -> bytes:
+        """Return the machine code of an LLVM module as an object file. `level` is LLVM's optimisation level.
 
-        `level` is LLVM's optimisation level.
+        The target machines are kept, since the first code that a new one generates takes LLVM 2 ms longer.
         """
-        return llvm.create_mcjit_compiler(module, self.target(level))
+        target = self._targets.get(level) or self._targets.setdefault(level, self.target(level))
+        module.data_layout = str(target.target_data)
+        code: bytes = target.emit_object(module)
+        return code
+
+    def engine(self) -> Any:
+        """Return a new LLVM execution engine, into which object files can be loaded."""
+        return llvm.create_mcjit_compiler(llvm.parse_assembly(""), self.target(0))
 
     def text(self, functions: Sequence[Function], prefix: str = KERNEL_PREFIX) -> str:
         """Return the text of an LLVM module with these functions, and with declarations of those that they call.
@@ -197,9 +205,8 @@ class Machine:
                     wanted |= f.kernels | self._vector_functions(f)
             if made:
                 prefix = FAST_KERNEL_PREFIX if fast else KERNEL_PREFIX
-                level = int(fast)
-                compiled = Compiled(self, list(made.values()), prefix, level, op_names or {}, self._engines.get(level))
-                self._engines[level] = compiled.engine
+                compiled = Compiled(self, list(made.values()), prefix, int(fast), op_names or {}, self._engine)
+                self._engine = compiled.engine
                 found = {name: compiled.address(name.replace(KERNEL_PREFIX, prefix)) for name in made}
                 for name, address in found.items():
                     llvm.add_symbol(name.replace(KERNEL_PREFIX, prefix), address)
@@ -286,8 +293,7 @@ class Compiled:
         prefix: the prefix of the names of kernels, which replaces KERNEL_PREFIX.
         level: LLVM's optimisation level. At a higher level, the code is faster but compiling takes longer.
         op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
-        engine: the LLVM execution engine of other functions, compiled at the same level, which is to have these, too.
-            By default they get a new one, which takes LLVM about 2 ms longer.
+        engine: the LLVM execution engine that has other functions, and gets these, too; by default a new one.
 
     Attributes:
         engine: the execution engine that has the machine code.
@@ -321,15 +327,12 @@ class Compiled:
             for name in unknown:
                 raise _unknown(re.sub(r"(\.v\d+)?\.?f64$", "", name), op_names)
             _known_intrinsics.update(intrinsics)
-            if engine is None:
-                engine = on.engine(module, level)
-            else:
-                engine.add_module(module)
-            self.engine: Any = engine
+            code = on.generate(module, level)
+            self.engine: Any = engine or on.engine()
+            self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             self.engine.finalize_object()
             names = [f.name.replace(KERNEL_PREFIX, prefix) for f in functions]
             self._addresses = {name: int(self.engine.get_function_address(name)) for name in names}
-            self.engine.remove_module(module)  # which takes as much memory as the machine code
 
     def address(self, name: str) -> int:
         """Return the address of the function with this name."""
