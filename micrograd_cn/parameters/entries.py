@@ -21,7 +21,7 @@ from .members import (
 )
 from .model import Model, of_this_package, overrides
 from .states import is_kept
-from .tree import arrays_to_lists, flatten
+from .tree import arrays_to_lists, flatten, tuple_like
 from .unheld import may_hold_computed, with_unheld_leaves
 
 
@@ -37,8 +37,7 @@ def as_lists(entry: Any) -> Any:
     if isinstance(entry, dict):
         return {key: as_lists(x) for key, x in entry.items()}
     if isinstance(entry, tuple):
-        items = [as_lists(x) for x in entry]
-        return type(entry)(*items) if hasattr(entry, "_fields") else tuple(items)
+        return tuple_like(entry, [as_lists(x) for x in entry])
     return entry
 
 

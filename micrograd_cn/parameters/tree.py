@@ -11,7 +11,7 @@ from typing import Any
 
 from ..ops.number import is_of_numpy
 
-__all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array"]
+__all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array", "tuple_like"]
 
 
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
@@ -57,11 +57,19 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
         if isinstance(tree, dict):
             kind_of_dict = OrderedDict if isinstance(tree, OrderedDict) else dict
             return kind_of_dict(zip(tree, unflattened, strict=True))
-        if isinstance(tree, tuple):
-            return type(tree)(*unflattened) if hasattr(tree, "_fields") else tuple(unflattened)
-        return unflattened
+        return tuple_like(tree, unflattened) if isinstance(tree, tuple) else unflattened
 
     return [leaf for inside, _ in parts for leaf in inside], unflatten
+
+
+def tuple_like(model: tuple[Any, ...], items: Sequence[Any]) -> tuple[Any, ...]:
+    """Return a tuple of `items`; if `model` is a namedtuple, a namedtuple of its class.
+
+    The `__new__` of a user's class is not called, since it may compute other items from those it is given. But if the
+    namedtuple has further attributes, `__new__` is called to make them.
+    """
+    kind = type(model) if hasattr(model, "_fields") else tuple
+    return kind(*items) if getattr(model, "__dict__", None) else tuple.__new__(kind, items)
 
 
 def _is_leaf(kind: type) -> bool:

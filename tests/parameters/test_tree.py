@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value
+from micrograd_cn.parameters.entries import as_lists
 from micrograd_cn.parameters.tree import flatten, flatten_like, is_array
+from micrograd_cn.testing.inputs.pytrees import flatten_pytree
 
 
 class Pair(NamedTuple):
@@ -15,14 +17,39 @@ class Pair(NamedTuple):
     right: object
 
 
+class Doubling(Pair):
+    """A namedtuple whose `__new__` computes its items from those that it is given."""
+
+    def __new__(cls, left, right):
+        return super().__new__(cls, 2 * left, right)
+
+
+class Labelled(Doubling):
+    """A namedtuple whose `__new__` makes an attribute, too."""
+
+    def __new__(cls, left, right):
+        made = super().__new__(cls, left, right)
+        made.text = f"{left}, {right}"
+        return made
+
+
 @pytest.mark.parametrize(
-    "tree", [1, [], {}, (1,), [0] * 300, [1, (2, {"b": [3], "a": 4})], Pair(1, [Pair(2, 3)]), {"z": 1, 0: 2}]
+    "tree",
+    [1, [], {}, (1,), [0] * 300, [1, (2, {"b": [3], "a": 4})], Pair(1, [Pair(2, 3)]), {"z": 1, 0: 2}, Doubling(1, 2)],
 )
 def test_what_is_taken_apart_is_put_together_again(tree):
     leaves, rebuild = flatten(tree)
     again = rebuild([leaf for _, leaf in leaves])
     assert (again, repr(again)) == (tree, repr(tree))
+    assert type(again) is type(tree)
     assert [leaf for _, leaf in flatten_like(tree, again)] == [leaf for _, leaf in leaves]
+    leaves, rebuild = flatten_pytree(tree)
+    assert rebuild([leaf for _, leaf in leaves]) == as_lists(tree) == tree
+
+
+def test_a_namedtuple_with_attributes_is_made_by_its_class():
+    leaves, rebuild = flatten(Labelled(1, 2))
+    assert rebuild([leaf for _, leaf in leaves]).text == "2, 2"
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (0,), (2, 0), (1, 1, 2)])

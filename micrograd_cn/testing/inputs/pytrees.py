@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ...parameters.tree import tuple_like
 from .array_parts import array_parts, is_sparse, split_like
 from .libraries import library_of
 
@@ -36,7 +37,8 @@ def parts(tree: Any) -> Parts | None:
     if isinstance(tree, dict) and not is_sparse(tree):
         return [(f"[{key!r}]", part) for key, part in tree.items()], lambda found: _dict_like(tree, found)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return [(f".{name}", part) for name, part in zip(tree._fields, tree, strict=True)], lambda x: type(tree)(*x)
+        fields = [(f".{name}", part) for name, part in zip(tree._fields, tree, strict=True)]
+        return fields, lambda found: tuple_like(tree, found)
     if isinstance(tree, (list, tuple)):
         return [(f"[{i}]", part) for i, part in enumerate(tree)], tuple if isinstance(tree, tuple) else list
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
