@@ -321,8 +321,7 @@ class PartWriter(StraightLineWriter):
             else:
                 for k, part in enumerate(parts):
                     for lane in range(simd.count):
-                        x = self.f.op(f"extractelement {simd.type} {part}, i32 {lane}")
-                        self.f.store("double", x, self.f.at(to, (half + lane) * width + k))
+                        self.f.store("double", simd.extract(part, lane), self.f.at(to, (half + lane) * width + k))
 
     def load(self, i: int) -> str:
         """Write a load of the value of instruction `i` from memory, and return the LLVM name of the value.

@@ -189,8 +189,8 @@ def no_order_of_layers(patch):
 
     def one_layer(self, phase):
         found = [*layers(self, phase)]
-        numbers = sorted(i for layer in found for i in layer.numbers)
-        return [found[0]._replace(numbers=numbers, ranks={0: numbers})] if found else []
+        numbers = sorted(i for layer in found for rank in layer.ranks.values() for i in rank)
+        return [found[0]._replace(ranks={0: numbers})] if found else []
 
     patch.setattr(Schedule, "_layers", one_layer)
 
@@ -247,10 +247,10 @@ def wrong_coefficient(patch):
 
 
 def lost_lane(patch):
-    def without_last(found, drivers, lanes, x, number, lane):
-        return x if lane == drivers.lanes - 1 > 0 else found
+    def without_last(found, lanes, x, number, lane):
+        return x if lane == lanes.count - 1 > 0 else found
 
-    change_result(patch, Drivers, "_insert", without_last)
+    change_result(patch, Lanes, "insert", without_last)
 
 
 def lost_tail(patch):

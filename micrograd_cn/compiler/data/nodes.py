@@ -96,17 +96,8 @@ class NodeLoop:
     def __init__(self, f: Function) -> None:
         self.f = f
         nodes = Words(f, "%list")
-        self.end_unless(nodes.bytes(COUNT)[0] == Integer(f, "%n"))
+        f.end_unless(nodes.bytes(COUNT)[0] == Integer(f, "%n"), "i64 1")
         self._items = nodes.bytes(ITEMS).words(0)
-
-    def end_unless(self, good: Condition) -> None:
-        """Write code that ends the function unless the condition `good` holds. The function then returns 1."""
-        f = self.f
-        bad, rest = f.fresh("bad"), f.fresh("rest")
-        f.do(f"br i1 {good}, label %{rest}, label %{bad}")
-        f.open(bad)
-        f.do("ret i64 1")
-        f.open(rest)
 
     def node(self, index: Integer) -> tuple[Words, Condition]:
         """Write code that loads the address of the object at `index` in the list `%list`, and tests the object's class.
@@ -190,7 +181,7 @@ def _write_read() -> Function:
         slot = nodes.slot(node, offset)
         to[loop.index] = slot.number
         loop.next = [loop.carried[0] & is_value & slot.is_float]
-    nodes.end_unless(*loop.next)
+    f.end_unless(loop.next[0], "i64 1")
     f.do("ret i64 0")
     return f
 
@@ -208,7 +199,7 @@ def _write_write() -> Function:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, offset), loop.carried
         loop.next = [before & is_value & slot.is_good, unshared & slot.unshared]
-    nodes.end_unless(loop.next[0])
+    f.end_unless(loop.next[0], "i64 1")
     nodes.assign_all(offset, loop.next[1], lambda index, _: numbers[index * stride])
     f.do("ret i64 0")
     return f
@@ -227,7 +218,7 @@ def _write_add() -> Function:
         slot, (before, unshared) = nodes.slot(node, grad), loop.carried
         unfrozen = nodes.has_requires_grad(node, True)
         loop.next = [before & is_value & slot.is_good & unfrozen, unshared & slot.unshared]
-    nodes.end_unless(loop.next[0])
+    f.end_unless(loop.next[0], "i64 1")
 
     def number(index: Integer, old: str) -> str:
         old = f.op(f"fadd double {old}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
@@ -250,7 +241,7 @@ def _write_all_have(name: str, requires_grad: bool) -> Function:
     with f.repeat("%n", [Condition(f, "true")]) as loop:
         node, is_value = nodes.node(loop.index)
         loop.next = [loop.carried[0] & is_value & nodes.has_requires_grad(node, requires_grad)]
-    nodes.end_unless(*loop.next)
+    f.end_unless(loop.next[0], "i64 1")
     f.do("ret i64 0")
     return f
 

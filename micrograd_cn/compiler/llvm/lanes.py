@@ -62,7 +62,11 @@ class Lanes(OpcodeWriter):
 
     def insert(self, x: str, number: str, lane: int) -> str:
         """Write the instruction that puts `number` into a lane of the vector `x`; return the name of the new vector."""
-        return self.f.op(f"insertelement {self.type} {x}, double {number}, i32 {lane}")
+        return number if self.scalar else self.f.op(f"insertelement {self.type} {x}, double {number}, i32 {lane}")
+
+    def extract(self, x: str, lane: int) -> str:
+        """Write the instruction that reads a lane of the vector `x`, and return the name of the number."""
+        return x if self.scalar else self.f.op(f"extractelement {self.type} {x}, i32 {lane}")
 
     def constant(self, x: float) -> str:
         """Return the text of a constant vector with the value `x` in all lanes."""

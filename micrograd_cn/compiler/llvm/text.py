@@ -222,6 +222,17 @@ class Function:
         self.do(f"br label %{end}")
         self.open(end)
 
+    def end_unless(self, condition: Name, result: str) -> None:
+        """Write code that ends the function, and returns `result`, unless the i1 `condition` holds.
+
+        `result` is the text of a value with its type.
+        """
+        stop, rest = self.fresh("stop"), self.fresh("rest")
+        self.do(f"br i1 {condition}, label %{rest}, label %{stop}")
+        self.open(stop)
+        self.do(f"ret {result}")
+        self.open(rest)
+
     @contextmanager
     def rarely(self, condition: str, type_: str, names: Sequence[str]) -> Iterator[Loop]:
         """Write a branch that is rarely taken: the `with` block is its body, which is run if the i1 `condition` holds.

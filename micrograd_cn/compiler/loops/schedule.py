@@ -37,13 +37,12 @@ class Layer(NamedTuple):
     A long sum is a sum that a loop computes. A gather loads one of its operands, by an index.
 
     Attributes:
-        numbers: the numbers of the instructions that are no long sums and no gathers, in order.
-        ranks: a dict from each rank to those of `numbers` that have this rank. They do not depend on each other.
+        ranks: a dict from each rank to the numbers of its instructions, which are neither long sums nor gathers, in
+            order. They do not depend on each other.
         sums: the long sums of the layer, grouped by how they are computed.
         gathers: the numbers of the gathers.
     """
 
-    numbers: list[int]
     ranks: dict[int, list[int]]
     sums: list[Sums]
     gathers: list[int]
@@ -169,7 +168,7 @@ class Schedule:
         """
         if self.is_large:
             return self.straight_lines(self._by_opcode(layer.ranks.values()))
-        return self.straight_lines(self._depth_first(layer.numbers))
+        return self.straight_lines(self._depth_first(sorted(chain(*layer.ranks.values()))))
 
     def _layers(self, phase: int) -> list[Layer]:
         """Return the layers of a phase.
@@ -189,13 +188,12 @@ class Schedule:
             number, rank = max(map(above.__getitem__, code.operands[i]))
             above[i] = (number + 1, 0) if i in long or i in gathers else (number, rank + 1)
             if number not in layers:
-                layers[number] = Layer([], defaultdict(list), [], [])
+                layers[number] = Layer(defaultdict(list), [], [])
             if i in gathers:
                 layers[number].gathers.append(i)
             elif i in long:
                 sums[number].append(i)
             else:
-                layers[number].numbers.append(i)
                 layers[number].ranks[rank].append(i)
         for number, some in sums.items():
             layers[number].sums.extend(self._group_sums(some))

@@ -31,7 +31,7 @@ from ..data.nodes import NodeLoop, slot_offset
 from ..llvm.builtin import BUILTIN_SIGNATURE, operands_of, return_object
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Condition, Doubles, Integer, Operand, Words
+from ..llvm.operands import Condition, Doubles, Integer, Operand, Pointer, Words
 from ..llvm.text import KERNEL_PREFIX, Function, literal
 from ..loops.places import WORD
 from ..loops.stages import END_OF_CALLS
@@ -128,12 +128,43 @@ def driver_names(lanes: int) -> dict[str, str]:
     }
 
 
+class Record:
+    """Words in memory that have the names of a `NamedTuple`. A method writes code that loads the word with a name.
+
+    Args:
+        words: the address of the first word.
+        fields: the class of the `NamedTuple`, such as `Header`.
+    """
+
+    def __init__(self, words: Words, fields: type[NamedTuple]) -> None:
+        self._words, self._place = words, {name: k for k, name in enumerate(fields._fields)}
+
+    def __getitem__(self, name: str) -> Integer:
+        return self._words[self._place[name]]
+
+    def pointer(self, name: str) -> Pointer:
+        """Return the address that the word holds."""
+        return self._words.pointer(self._place[name])
+
+    def words(self, name: str) -> Words:
+        """Return the address that the word holds, which must be the address of an array of words."""
+        return self._words.words(self._place[name])
+
+    def doubles(self, name: str) -> Doubles:
+        """Return the address that the word holds, which must be the address of an array of doubles."""
+        return self._words.doubles(self._place[name])
+
+    def after(self) -> Words:
+        """Return the address after the last word."""
+        return self._words + len(self._place)
+
+
 def _field(f: Function, name: str) -> Integer:
-    return Words(f, "%p")[Header._fields.index(name)]
+    return Record(Words(f, "%p"), Header)[name]
 
 
 def _table(f: Function, name: str) -> Words:
-    return Words(f, "%p").words(Header._fields.index(name))
+    return Record(Words(f, "%p"), Header).words(name)
 
 
 class Drivers:
@@ -188,7 +219,7 @@ class Drivers:
         with f.when(f.op("icmp ne ptr %seed, null")):
             seeds = "poison"
             for lane in range(self.lanes):
-                seeds = self._insert(lanes, seeds, (valid > lane).select_double("%each", "%other"), lane)
+                seeds = lanes.insert(seeds, (valid > lane).select_double("%each", "%other"), lane)
             lanes.store(seeds, seed)
         if lanes.scalar:
             f.copy(to, rows[0], width)
@@ -204,7 +235,7 @@ class Drivers:
         with f.repeat(rest) as one:
             x = "poison"
             for lane, row in enumerate(rows):
-                x = self._insert(lanes, x, row[one.index], lane)
+                x = lanes.insert(x, row[one.index], lane)
             lanes.store(x, to + one.index * self.lanes)
         f.do("ret void")
         return f
@@ -231,10 +262,6 @@ class Drivers:
         lanes.store(lanes.load(Doubles(f, "%rows") + first), Doubles(f, "%to"))
         f.do("ret void")
         f.open(rest)
-
-    def _insert(self, lanes: Lanes, x: str, number: str, lane: int) -> str:
-        """Write code that inserts `number` into a lane of the vector `x`; return the LLVM value of the new vector."""
-        return number if lanes.scalar else lanes.insert(x, number, lane)
 
     def _run_panel(
         self,
@@ -365,10 +392,10 @@ class Drivers:
 
     def _builtin(self, name: str, compute: Callable[[Function, Mapping[str, Operand]], None]) -> Function:
         f = Function(self.name[name], *BUILTIN_SIGNATURE)
-        held = operands_of(f)
+        held = Record(operands_of(f), PreparedWords)
         *names, last = PreparedWords._fields
-        operands = {name: held[k] if name == "row_count" else held.pointer(k) for k, name in enumerate(names)}
-        long = held[PreparedWords._fields.index(last)] != 0
+        operands = {name: held[name] if name == "row_count" else held.pointer(name) for name in names}
+        long = held[last] != 0
         with f.when(long):  # releases the GIL
             state = f.call("ptr", "PyEval_SaveThread")
             compute(f, operands)
@@ -569,23 +596,17 @@ class Drivers:
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
         )
         width = self.machine.width
-        lanes, align = Lanes(f, width, self.machine.fma), WORD * self.machine.simd
+        lanes = Lanes(f, width, self.machine.fma, WORD * self.machine.simd)
         stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "update_table")
         own_blocks, all_blocks = Integer(f, "%own"), Integer(f, "%all")
         trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")
         scalars, panel = Doubles(f, "%us"), Doubles(f, "%uw")
-        end = panel.bytes(
-            all_blocks * stride
-        )  # new values wait here until all values of a block are computed, since they are computed from the old values
-        steps = scalars + 1
+        end, steps = panel.bytes(all_blocks * stride), scalars + 1
         scalars[0] = Doubles(f, "%rate")[0]
         steps[0] = f.op(f"fadd double {steps[0]}, 1.0")
 
         def run(name: str, w: Doubles, count: Integer | int) -> None:
             self._call(f, "void", "run", _table(f, name), scalars, w, "ptr null", count, stride)
-
-        def places(output: Integer) -> tuple[Words, Doubles]:
-            return table + output * 3, end + output * width
 
         run("batch", panel, 1)
         with f.loop(all_blocks, step=BLOCKS_PER_UPDATE) as group:
@@ -596,31 +617,35 @@ class Drivers:
             with f.repeat(own) as block:
                 to = w.bytes(block.index * stride)
                 place = (first + block.index) * width
-                lanes.store(lanes.load(gradients + place), to + width, align)
+                lanes.store(lanes.load(gradients + place, 8), to + width)
             run("broadcast", w, count)
             run("sample", w, count)
             with f.loop(count) as block:
                 to = w.bytes(block.index * stride)
                 with f.loop(outputs) as output:
-                    entry, waiting = places(output.index)
-                    in_lanes = entry[0] != 0
-                    base = in_lanes.select(to, scalars)
-                    source = base.bytes(entry[1])
-                    one = lanes.splat(source[0])
-                    with f.when(in_lanes):
-                        lanes.store(lanes.load(source, align), waiting, align)
-                    with f.when(~in_lanes):
-                        lanes.store(one, waiting, align)
+                    self._collect_output(lanes, table + output.index * 3, to, end + output.index * width)
                 with f.loop(outputs) as output:
-                    entry, waiting = places(output.index)
-                    x = lanes.load(waiting, align)
-                    lanes.store(x, to.bytes(entry[2]), align)
+                    lanes.store(lanes.load(end + output.index * width), to.bytes(table[output.index * 3 + 2]))
             with f.repeat(own) as block:
                 from_ = w.bytes(block.index * stride)
                 place = (first + block.index) * width
-                lanes.store(lanes.load(from_, align), trained + place)
+                lanes.store(lanes.load(from_), trained + place, 8)
         f.do("ret void")
         return f
+
+    def _collect_output(self, lanes: Lanes, entry: Words, block: Doubles, to: Doubles) -> None:
+        """Write code that copies an output of an update in a block, a vector or a scalar, to the lanes at address `to`.
+
+        There, the new values wait until those of all outputs are copied, since an output may be in the place of an old
+        value. `entry` is the address of the output's words in the table of the header's field `update_table`.
+        """
+        in_lanes = entry[0] != 0
+        source = in_lanes.select(block, Doubles(lanes.f, "%us")).bytes(entry[1])
+        one = lanes.splat(source[0])
+        with lanes.f.when(in_lanes):
+            lanes.store(lanes.load(source), to)
+        with lanes.f.when(~in_lanes):
+            lanes.store(one, to)
 
     def step(self) -> Function:
         """Write the driver that takes an optimiser's step for parameters that are nodes; see `data.nodes`.
@@ -649,7 +674,7 @@ class Drivers:
             unfrozen = nodes.has_requires_grad(node, True)
             good = before & is_value & data.is_float & grad.is_float & unfrozen
             loop.next = [good, unshared & data.unshared]
-        nodes.end_unless(loop.next[0])
+        f.end_unless(loop.next[0], "i64 1")
         work = ("ptr %rate", "ptr %us", "ptr %uw", "i64 %all", "i64 %all")
         self._call(f, "void", "update", "ptr %p", "ptr %data", "ptr %gradients", *work)
         nodes.assign_all(slot_offset("_data"), loop.next[1], lambda index, _: new_data[index])
@@ -740,59 +765,24 @@ class Drivers:
 
     def _fit(self, name: str, parameters: str, clips: bool = False) -> Function:
         f = Function(self.name[name], parameters, "i64")
-        gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
         losses, rates, norms = Doubles(f, "%losses"), Doubles(f, "%rates"), Doubles(f, "%norms")
         stays = Condition(f, f.op("icmp eq ptr %rates, null"))
-        batch, sub, call = (x._fields.index for x in (BatchWords, SubBatchWords, GradientCallWords))
 
         def is_finite() -> Condition:
             return Condition(f, f.op(f"fcmp olt double {norms[1]}, {literal(inf)}"))
 
         # The norm before the first step is 0, or that of the steps which an earlier call has taken
         with f.loop("%steps", [is_finite()] if clips else []) as step:
-            number = (Integer(f, "%first") + step.index) % Integer(f, "%batches")
-            at = Words(f, "%words") + Words(f, "%starts")[number]
-            rows = at[batch("rows")].to_double()
-            sub_batches, first = at[batch("sub_batches")], at.words(len(BatchWords._fields) + sub("call"))
-            # If there is one sub-batch with all parameters, there are no gradients to add up.
-            alone = (sub_batches == 1) & (first[call("parameters")] == parameter_count)
-            several = ~alone
-            with f.when(several):
-                f.clear(gradients, parameter_count)
-            begin = at + len(BatchWords._fields)
-            with f.loop(sub_batches, [begin, ("double", "0.0"), ("double", "0.0")]) as sub_batch:
-                [words, mean, spoiled] = sub_batch.carried
-                called, index = words.words(sub("call")), Words(f, "%index") + words[sub("first")]
-                count = words[sub("row_count")]
-                names = ("driver", "header", "rows", "scalars", "panel", "totals")
-                gradient, header, data, s, w, a = (called.pointer(call(name)) for name in names)
-                found, own = called.doubles(call("gradient")), called[call("parameters")]
-                f.copy(s, "%s", own)
-                loss = gradient.call(header, data, index, count, s, w, a, returns="double")
-                part = f.op(f"fdiv double {count.to_double()}, {rows}")
-                with f.when(several):
-                    self._call(f, "void", "accumulate", gradients, found, f"double {part}", own)
-                added = f.op(f"fadd double {mean}, {f.op(f'fmul double {part}, {loss}')}")
-                spoiled = f.op(f"fadd double {spoiled}, {called.doubles(call('spoiled'))[0]}")
-                checked = (called[call("merged")] != 0).select(own, 0)
-                start = (checked != 0).select_double(loss, "0.0")
-                with f.repeat(checked, [("double", f.op(f"fadd double {spoiled}, {start}"))]) as derivative:
-                    derivative.next = [f.op(f"fadd double {derivative.carried[0]}, {found[derivative.index]}")]
-                sub_batch.next = [words + len(SubBatchWords._fields), added, *derivative.next]
-            stop, go_on = f.fresh("stop"), f.fresh("go_on")
-            f.do(f"br i1 {f.op(f'fcmp uno double {sub_batch.next[2]}, 0.0')}, label %{stop}, label %{go_on}")
-            f.open(stop)
-            f.do(f"ret i64 {step.index}")
-            f.open(go_on)
-            losses[step.index] = sub_batch.next[1]
+            loss, nan_if_spoiled, gradient = self._loss_of_batch(f, step.index)
+            f.end_unless(f.op(f"fcmp ord double {nan_if_spoiled}, 0.0"), f"i64 {step.index}")
+            losses[step.index] = loss
             rate = stays.select(Doubles(f, "%us"), rates + step.index)
-            summed = alone.select(first.doubles(call("gradient")), gradients)
             work = (rate, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
-            update = ("void", "update", "ptr %update", "ptr %s", summed, *work)
+            update = ("void", "update", "ptr %update", "ptr %s", gradient, *work)
             if clips:
                 [going] = step.carried
                 with f.when(going):  # once a norm has ended training, this norm is kept
-                    self._call(f, "void", "clip", summed, "ptr %places", "i64 %n", norms)
+                    self._call(f, "void", "clip", gradient, "ptr %places", "i64 %n", norms)
                 finite = is_finite()
                 with f.when(finite):
                     self._call(f, *update)
@@ -801,3 +791,51 @@ class Drivers:
                 self._call(f, *update)
         f.do("ret i64 %steps")
         return f
+
+    def _loss_of_batch(self, f: Function, step: Integer) -> tuple[str, str, Doubles]:
+        """Write code that computes the mean loss of the batch of a step, and its gradient, for the driver `fit`.
+
+        Return the LLVM values of the loss and of a number that is nan if the gradient has to be computed anew, and the
+        address of the gradient.
+        """
+        gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
+        number = (Integer(f, "%first") + step) % Integer(f, "%batches")
+        batch = Record(Words(f, "%words") + Words(f, "%starts")[number], BatchWords)
+        rows, sub_batches = batch["rows"].to_double(), batch["sub_batches"]
+        first = Record(Record(batch.after(), SubBatchWords).words("call"), GradientCallWords)
+        # If there is one sub-batch with all parameters, there are no gradients to add up.
+        alone = (sub_batches == 1) & (first["parameters"] == parameter_count)
+        several = ~alone
+        with f.when(several):
+            f.clear(gradients, parameter_count)
+        with f.loop(sub_batches, [batch.after(), ("double", "0.0"), ("double", "0.0")]) as loop:
+            [words, mean, spoiled] = loop.carried
+            sub_batch = Record(words, SubBatchWords)
+            call, count = Record(sub_batch.words("call"), GradientCallWords), sub_batch["row_count"]
+            loss, nan_if_spoiled = self._call_gradient(f, call, Words(f, "%index") + sub_batch["first"], count)
+            share = f.op(f"fdiv double {count.to_double()}, {rows}")
+            with f.when(several):
+                found, own = call.doubles("gradient"), call["parameters"]
+                self._call(f, "void", "accumulate", gradients, found, f"double {share}", own)
+            added = f.op(f"fadd double {mean}, {f.op(f'fmul double {share}, {loss}')}")
+            loop.next = [sub_batch.after(), added, f.op(f"fadd double {spoiled}, {nan_if_spoiled}")]
+        _, mean, spoiled = loop.next
+        return mean, spoiled, alone.select(first.doubles("gradient"), gradients)
+
+    def _call_gradient(self, f: Function, call: Record, index: Words, count: Integer) -> tuple[str, str]:
+        """Write a call of the driver `gradient` of a program for `count` rows, whose indices are at address `index`.
+
+        Return the LLVM values of the loss, and of a number that is nan if the gradient has to be computed anew: since a
+        total is not finite or, for a merged program, since the loss or a derivative is nan.
+        """
+        names = ("driver", "header", "rows", "scalars", "panel", "totals")
+        driver, header, rows, scalars, panel, totals = (call.pointer(name) for name in names)
+        own = call["parameters"]
+        f.copy(scalars, "%s", own)
+        loss = driver.call(header, rows, index, count, scalars, panel, totals, returns="double")
+        checked = (call["merged"] != 0).select(own, 0)
+        start = (checked != 0).select_double(loss, "0.0")
+        found, spoiled = call.doubles("gradient"), call.doubles("spoiled")[0]
+        with f.repeat(checked, [("double", f.op(f"fadd double {spoiled}, {start}"))]) as derivative:
+            derivative.next = [f.op(f"fadd double {derivative.carried[0]}, {found[derivative.index]}")]
+        return loss, derivative.next[0]

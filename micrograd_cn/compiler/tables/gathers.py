@@ -17,11 +17,21 @@ from ..llvm.machine import Machine
 from ..llvm.operands import Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function
 from ..loops.places import WORD
-from .sums import Kernel, each_block
+from .sums import Kernel, each_block_of
 
 
 def gather(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers whose index is a vector. Each lane has the index for one row of a batch.
+    """Write the kernel of gathers whose index is a vector. Each lane has the index for one row of a batch."""
+    return _gather(machine, "gather", machine.width)
+
+
+def gather_scalars(machine: Machine, opcode: str) -> Function:
+    """Write the kernel of gathers whose index and operands are scalars."""
+    return _gather(machine, "gather_scalars", 1)
+
+
+def _gather(machine: Machine, name: str, count: int) -> Function:
+    """Write a kernel of gathers, whose values are vectors of `count` lanes, or scalars if `count` is 1.
 
     A gather loads the operand that its index selects. Its operands are row values, which depend on the row, or scalars.
 
@@ -31,10 +41,10 @@ def gather(machine: Machine, opcode: str) -> Function:
     in bytes from one lane of an operand to the next lane, which is 0 if the operands are scalars, and the address of a
     table with the offsets of the operands and of a nan.
     """
-    f = Kernel(KERNEL_PREFIX + "gather")
-    lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
-    with _groups(f, 3) as (index, count, results, first), each_block(f) as (block, _, _):
-        indices = _indices(lanes, lanes.load(block.bytes(index)), count)
+    f = Kernel(KERNEL_PREFIX + name)
+    lanes = Lanes(f, count, machine.fma, WORD * machine.simd)
+    with _groups(f, 3) as (index, operands, results, first), each_block_of(f, count) as block:
+        indices = _indices(lanes, lanes.load(block.bytes(index)), operands)
         with f.loop(results) as loop:
             result = first + loop.index * 3
             distance, places = result[1], result.words(2)
@@ -48,24 +58,18 @@ def gather(machine: Machine, opcode: str) -> Function:
     return f
 
 
-def gather_scalars(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of gathers whose index and operands are scalars.
-
-    Its table is the same as that of the kernel `gather`, but the distances of lanes are not used.
-    """
-    f = Kernel(KERNEL_PREFIX + "gather_scalars")
-    with _groups(f, 3) as (index, count, results, first):
-        [number] = _indices(Lanes(f, 1, machine.fma), f.scalars.bytes(index)[0], count)
-        with f.loop(results) as loop:
-            result = first + loop.index * 3
-            x = f.scalars.bytes(result.words(2)[number])[0]
-            f.scalars.bytes(result[0])[0] = x
-    f.do("ret void")
-    return f
-
-
 def scatter(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scatters whose index is a vector. Each lane has the index for one row of a batch.
+    """Write the kernel of scatters whose index is a vector. Each lane has the index for one row of a batch."""
+    return _scatter(machine, "scatter", machine.width)
+
+
+def scatter_scalars(machine: Machine, opcode: str) -> Function:
+    """Write the kernel of scatters whose index and value are scalars."""
+    return _scatter(machine, "scatter_scalars", 1)
+
+
+def _scatter(machine: Machine, name: str, count: int) -> Function:
+    """Write a kernel of scatters, whose values are vectors of `count` lanes, or scalars if `count` is 1.
 
     For each row, the kernel adds a value to the total that the index selects. A total is a sum over the rows of a
     batch.
@@ -75,29 +79,15 @@ def scatter(machine: Machine, opcode: str) -> Function:
     index, the count of totals, and the count of scatters. Then, for each scatter: the offset of the value, and the
     offset of the first total.
     """
-    f = Kernel(KERNEL_PREFIX + "scatter")
-    lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
-    with _groups(f, 2) as (index, count, scatters, first), each_block(f) as (block, _, _):
-        numbers = _indices(lanes, lanes.load(block.bytes(index)), count)
+    f = Kernel(KERNEL_PREFIX + name)
+    lanes = Lanes(f, count, machine.fma, WORD * machine.simd)
+    with _groups(f, 2) as (index, totals, scatters, first), each_block_of(f, count) as block:
+        numbers = _indices(lanes, lanes.load(block.bytes(index)), totals)
         with f.loop(scatters) as loop:
             item = first + loop.index * 2
             values, to = lanes.load(block.bytes(item[0])), f.totals.bytes(item[1])
             for lane, number in enumerate(numbers):
-                x = f.op(f"extractelement {lanes.type} {values}, i32 {lane}")
-                _add_to(f, to, number, count, x)
-    f.do("ret void")
-    return f
-
-
-def scatter_scalars(machine: Machine, opcode: str) -> Function:
-    """Write the kernel of scatters whose index and value are scalars. Its table is the same as that of `scatter`."""
-    f = Kernel(KERNEL_PREFIX + "scatter_scalars")
-    with _groups(f, 2) as (index, count, scatters, first):
-        [number] = _indices(Lanes(f, 1, machine.fma), f.scalars.bytes(index)[0], count)
-        with f.loop(scatters) as loop:
-            item = first + loop.index * 2
-            x = f.scalars.bytes(item[0])[0]
-            _add_to(f, f.totals.bytes(item[1]), number, count, x)
+                _add_to(f, to, number, totals, lanes.extract(values, lane))
     f.do("ret void")
     return f
 

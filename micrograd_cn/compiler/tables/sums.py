@@ -91,6 +91,20 @@ def each_block(f: Function, carried: Sequence[First] = ()) -> Iterator[tuple[Dou
         yield Doubles(f, "%w").bytes(loop.index), loop.carried, loop.next
 
 
+@contextmanager
+def each_block_of(f: Kernel, count: int) -> Iterator[Doubles]:
+    """Write a loop over the blocks of a panel, whose vectors have `count` lanes, and yield the address of the block.
+
+    If `count` is 1, the values are scalars, and their address is yielded. This is a context manager: the code in its
+    `with` block writes the loop's body.
+    """
+    if count == 1:
+        yield f.scalars
+        return
+    with each_block(f) as (block, _, _):
+        yield block
+
+
 def gather(f: Function, lanes: Lanes, words: Words, first: Integer | int) -> str:
     """Write loads of scalars into the lanes of a vector, and return the vector's name.
 

@@ -27,7 +27,7 @@ from ..llvm.operands import Doubles, Words
 from ..llvm.text import KERNEL_PREFIX, Function, word
 from ..loops.places import WORD
 from ..loops.stages import Call, StraightLine
-from .sums import Kernel, each_block, sum_of_pairs
+from .sums import Kernel, each_block_of, sum_of_pairs
 from .tables import Tables
 
 ENTRY_ARGUMENTS = "ptr %pc, ptr %s, ptr %w"
@@ -121,12 +121,8 @@ class Threaded:
 
 def _loop_over_blocks(count: int) -> Function:
     f = Kernel(f"{KERNEL_PREFIX}threaded_{count}")
-    if count > 1:
-        with each_block(f) as (block, _, _):
-            f.table.pointer(0).call(f.table, f.scalars, block)
-    else:
-        panel, *_ = f.panel
-        f.table.pointer(0).call(f.table, f.scalars, panel)
+    with each_block_of(f, count) as block:
+        f.table.pointer(0).call(f.table, f.scalars, block)
     f.do("ret void")
     return f
 
