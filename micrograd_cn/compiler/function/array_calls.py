@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isnan
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -223,28 +223,14 @@ class ArrayCalls:
         if not (first.single or method in ("call", "forward")):
             return None
         if method == "mean_hessian":
-            known = {*map(id, first.program.parameters)}  # by identity, since anything may be in `wrt`
-            return _ready_mean(first, wrt, shapes) if not merged and known.issuperset(map(id, wrt)) else None
-        program: Program | None = first.program
-        nan_stride, kind_of_gradient, wrt_of = 0, GRADIENTS.get(method), _all_inputs
-        if variables:
-            wrt_of = functools.partial(variables.in_program, parameters=self._store.parameters)
+            return None if merged else _ready_mean(first, wrt, shapes)
         if merged:
-            n = shapes[0][0]
-            if kind_of_gradient:
-                program = merged.derivative(kind_of_gradient, wrt_of, variables.key if variables else "inputs", n)
-            elif method == "backward":
-                program = merged.loss(n)
-            else:
-                program = merged.call() if method == "call" else merged.forward(n)
+            program = self._merged_program(merged, method, variables, shapes[0][0])
             if program is None:
                 return 0
             nan_stride = len(program.outputs)  # the first output of a row is nan if there is no program for its branch
-        elif kind_of_gradient:
-            if first.indices.columns or not first.program.has_gradient:  # what is wrong is said at each call
-                return None
-            derivative = first.program.derivative_for_calls(kind_of_gradient, wrt_of(first))
-            program, nan_stride = derivative.program, int(not derivative.gated)
+        else:
+            program, nan_stride = self._program(first, method, variables)
         if program is None or (method == "backward" and not (program.has_gradient and self._store.parameters)):
             return None
         kind = "gradient" if method == "backward" else "forward"
@@ -252,13 +238,35 @@ class ArrayCalls:
         runner = ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride)
         return ReadyCall(runner, program, first, merged)
 
+    def _merged_program(
+        self, merged: MergedRecordings, method: str, variables: GradientVariables | None, n: int
+    ) -> Program | None:
+        """Return the program that computes a method for n samples in all branches; None if it is not ready yet."""
+        if kind := GRADIENTS.get(method):
+            return merged.derivative(kind, self._wrt_of(variables), variables.key if variables else "inputs", n)
+        if method == "backward":
+            return merged.loss(n)
+        return merged.call() if method == "call" else merged.forward(n)
 
-def _all_inputs(recording: Recording) -> Any:
-    """Return "inputs", which stands for all numbers of the arguments, to be passed as `wrt`.
+    def _program(
+        self, recording: Recording, method: str, variables: GradientVariables | None
+    ) -> tuple[Program | None, int]:
+        """Return the program that computes a method for samples of a recording, and the `nan_stride` of its runner.
 
-    Like `variables.in_program`, this function takes a recording, but the result is the same for all recordings.
-    """
-    return "inputs"
+        The program is None if an error has to be raised at each call, or if all results are constants.
+        """
+        if not (kind := GRADIENTS.get(method)):
+            return recording.program, 0
+        if recording.indices.columns or not recording.program.has_gradient:
+            return None, 0
+        derivative = recording.program.derivative_for_calls(kind, self._wrt_of(variables)(recording))
+        return derivative.program, int(not derivative.gated)
+
+    def _wrt_of(self, variables: GradientVariables | None) -> Callable[[Recording], Any]:
+        """Return a function from a recording to what to pass as `wrt`: "inputs", or `variables` if there are any."""
+        if variables is None:
+            return lambda recording: "inputs"
+        return functools.partial(variables.in_program, parameters=self._store.parameters)
 
 
 def _ready_matrix(kind: Kind, dense: bool, recording: Recording, shapes: Sequence[Any]) -> ReadyCall | None:
@@ -280,10 +288,12 @@ def _ready_matrix(kind: Kind, dense: bool, recording: Recording, shapes: Sequenc
 def _ready_mean(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) -> ReadyCall | None:
     """Return code that is ready to compute the Hessian of the mean result for samples in arrays of some shapes.
 
-    `wrt` has parameters of the recording's program. Return None if all entries are constants, or if what is wrong has
-    to be said at each call.
+    `wrt` has variables. Return None if one of them is no parameter of the recording's program, if all entries are
+    constants, or if what is wrong has to be said at each call.
     """
     program = recording.program
+    if not {*map(id, program.parameters)}.issuperset(map(id, wrt)):  # by identity, since anything may be in `wrt`
+        return None
     if recording.indices.columns or program.compiled.captured or not program.has_gradient or some_frozen(wrt):
         return None
     derivative = program.derivative_for_calls("hessian", wrt)
