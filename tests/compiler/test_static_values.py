@@ -453,8 +453,8 @@ def test_the_attributes_of_an_object_are_read_once_for_each_static_value(monkeyp
     nodes = [Node(float(k)) for k in range(6)]
     for node in nodes:
         node.others = [other for other in nodes if other is not node]
-    read, attributes_of = [], static_values.attributes_of
-    monkeypatch.setattr(static_values, "attributes_of", lambda x: read.append(x) or attributes_of(x))
+    read, named_attributes = [], static_values.named_attributes
+    monkeypatch.setattr(static_values, "named_attributes", lambda x: read.append(x) or named_attributes(x))
     f = compile(lambda x, node: node.others[0].others[1].k * x, static=["node"])
     assert f(1.0, nodes[5]) == 2.0
     for k in (5.0, 7.0):

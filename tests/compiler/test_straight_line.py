@@ -2,7 +2,7 @@
 
 import pytest
 
-from micrograd_cn.compiler.c.text import Text, Variables
+from micrograd_cn.compiler.c.text import Text, VariableWriter
 from micrograd_cn.compiler.instructions.code import SAMPLE, Code
 from micrograd_cn.compiler.instructions.straight_line import StraightLineWriter
 from micrograd_cn.compiler.llvm.lanes import StraightLineLanes
@@ -33,7 +33,7 @@ def instructions():
 
 def test_c_converts_a_comparison_where_a_number_is_needed():
     """Choices read the comparison itself; the variable of its number is defined once, just before its first use."""
-    writer = Variables(Text("f", "double", {}), instructions(), {0: "x", 1: "y"})
+    writer = VariableWriter(Text("f", "double", {}), instructions(), {0: "x", 1: "y"})
     writer.write_all(range(9))
     assert writer.take_lines() == LINES
 

@@ -43,7 +43,7 @@ class Access(NamedTuple):
     k: str = "k"
 
 
-class Loop(NamedTuple):
+class LoopNest(NamedTuple):
     """Nested loops of C that compute values of one opcode, none of which depends on another.
 
     Attributes:
@@ -113,7 +113,7 @@ class Arrays:
         """Return the index that the value of instruction `i` has in the array that holds it."""
         return self.places.scalar[i] % ARRAY_SPAN
 
-    def add(self, loop: Loop) -> None:
+    def add(self, loop: LoopNest) -> None:
         """Write the lines of C for a loop. An axis of length 1 gets no `for`."""
         lines = self._body(loop)
         loops = [(name, count) for name, count in loop.axes.items() if count > 1]
@@ -121,7 +121,7 @@ class Arrays:
             lines = for_loop(name, count, lines)
         self.lines += lines if loops else in_braces(lines)
 
-    def _body(self, loop: Loop) -> list[str]:
+    def _body(self, loop: LoopNest) -> list[str]:
         """Return the innermost lines of a loop, which compute one value, or one sum."""
         text, [array] = self.text, {array for row in loop.write for array, _ in row}
         indices = [[index for _, index in row] for row in loop.write]
@@ -144,7 +144,7 @@ class Arrays:
         """
         return f"const long k = {self.text.index()}({x}, {count});"
 
-    def _sum(self, loop: Loop, assign: str) -> list[str]:
+    def _sum(self, loop: LoopNest, assign: str) -> list[str]:
         """Return the lines that compute a sum: one expression if it has few products, else a loop or a call of `dot`.
 
         `assign` is the beginning of the line that stores or adds the sum, such as "outputs[i] =".
@@ -216,7 +216,7 @@ class Arrays:
         """
         for part in self.groups(found):
             reads = columns([found[n][1] for n in part])
-            self.add(Loop({"i": len(part)}, opcode, reads, [[found[n][0]] for n in part], sign))
+            self.add(LoopNest({"i": len(part)}, opcode, reads, [[found[n][0]] for n in part], sign))
 
     def groups(self, found: Iterable[tuple[Element, tuple[int, ...]]]) -> Iterator[list[int]]:
         """Split values into groups that one loop can compute, and yield each group as a list of indices in `found`.

@@ -22,7 +22,7 @@ from ..training.update import lower_update, used_state_indices
 from .arrays import Access, Element, index_expression, linear
 from .comment import Interface
 from .loops import Loops
-from .text import Text, Variables, block, wrapped
+from .text import Text, VariableWriter, block, wrapped
 
 PRECISIONS = ("double", "float")
 WEIGHTS = ("passed", "embedded")
@@ -242,7 +242,7 @@ class File:
         words = ["rate", "steps", "p", "g", *(f"s{k}" for k in range(len(optimizer.state_names)))]
         leaves = [i for i in numbers if code.instructions[i][0] in ("parameter", "input")]
         names = dict(zip(leaves, words, strict=True))
-        writer = Variables(self.text, code, names)
+        writer = VariableWriter(self.text, code, names)
         writer.write_all([i for i in numbers if i not in code.per_sample])
         hoisted = writer.take_lines()
         writer.write_all([i for i in numbers if i in code.per_sample])

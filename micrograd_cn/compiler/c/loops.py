@@ -20,7 +20,7 @@ from .arrays import (
     Access,
     Arrays,
     Element,
-    Loop,
+    LoopNest,
     columns,
     constant_places,
     place_of,
@@ -88,7 +88,7 @@ class Loops(Arrays):
                 self.add(self._loop(members))
             self.places.free([self.places.scalar[i] for i in unused.get(n, ()) if i in here and i not in kept])
 
-    def _loop(self, members: Sequence[int]) -> Loop:
+    def _loop(self, members: Sequence[int]) -> LoopNest:
         """Return the loop that computes the instructions with the numbers `members`, all of one opcode."""
         rows, terms = [self.code.instructions[i] for i in members], list[Access]()
         opcode = rows[0][0]
@@ -99,7 +99,7 @@ class Loops(Arrays):
             reads = [Access([[index] for _, index, *_ in rows]), Access([xs for _, _, *xs in rows])]
         else:
             reads = columns([operands for _, *operands in rows])
-        return Loop({"i": len(members)}, opcode, reads, [[self.element(i)] for i in members], terms=terms)
+        return LoopNest({"i": len(members)}, opcode, reads, [[self.element(i)] for i in members], terms=terms)
 
     # Totals of a batch.
 
@@ -120,7 +120,7 @@ class Loops(Arrays):
                 lefts = Access([[*group.lefts[i]] for i in rows])
                 rights = Access([[*group.rights[j]] for j in chosen], "j")
                 write = [[targets[i][j] for j in chosen] for i in rows]
-                self.add(Loop({"j": len(chosen), "i": len(rows)}, "dot", [lefts, rights], write, "+="))
+                self.add(LoopNest({"j": len(chosen), "i": len(rows)}, "dot", [lefts, rights], write, "+="))
 
     def add_scatters(self, scatters: Iterable[Scatter], element: dict[int, Element]) -> None:
         """Write the loops that add values to totals. In each row, an index selects one of the totals.
@@ -138,7 +138,7 @@ class Loops(Arrays):
             groups[len(elements), elements[0][0]] += [(source, elements) for source in scatter.sources]
         for found in groups.values():
             reads = columns([source for source, _ in found])
-            self.add(Loop({"i": len(found)}, SCATTER, reads, [elements for _, elements in found]))
+            self.add(LoopNest({"i": len(found)}, SCATTER, reads, [elements for _, elements in found]))
 
     def add_each(self, totals: Sequence[tuple[int, Pair]], element: dict[int, Element]) -> None:
         """Write the loops that add one product to each of several totals, which are sums over the rows of a batch.

@@ -149,7 +149,7 @@ class Text(OpcodeWriter):
             code, result = FORMULAS[opcode]
             operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
             names = {i: f"x{k}" for k, i in enumerate(operands)}
-            writer = Variables(self, code, names)
+            writer = VariableWriter(self, code, names)
             writer.write_all(range(len(code.instructions)))
             value = writer.name_of(result)
             name = f"{self.prefix}_formula{sum(key in FORMULAS for key in self.functions)}"
@@ -188,7 +188,7 @@ class Text(OpcodeWriter):
         return self.tables[key][0]
 
 
-class Variables(StraightLineWriter):
+class VariableWriter(StraightLineWriter):
     """Write instructions as lines of C, each of which defines a variable with the value of an instruction.
 
     A condition gets no variable: it is written out where it is used.

@@ -206,7 +206,7 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     visited.objects.append(x)
     if isinstance(x, Module):
         return kind, same, _module_identity(x, around, visited)
-    state = dict(attributes_of(x))
+    state = dict(named_attributes(x))
     if not state:
         return kind, same, repr(x), _class_identity(kind, around, visited)
     held = [(name, _part_identity(part, around, visited)) for name, part in state.items()]
@@ -218,7 +218,7 @@ def _own_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> tuple[A
     kind = type(x)
     if (kind.__base__ is tuple and hasattr(kind, "_fields")) or not is_users_module(kind.__module__):
         return ()  # a namedtuple has no attributes but its fields
-    held = [(name, _part_identity(part, around, visited)) for name, part in attributes_of(x)]
+    held = [(name, _part_identity(part, around, visited)) for name, part in named_attributes(x)]
     return tuple(held), _class_identity(kind, around, visited)
 
 
@@ -230,7 +230,7 @@ def _module_identity(x: Module, around: tuple[Any, ...], visited: _Visited) -> A
     objects that are found are added to `visited`.
     """
     held: list[tuple[str, Any]] = []
-    for name, part in attributes_of(x):
+    for name, part in named_attributes(x):
         if _is_number_or_text(part) or _has_modules(part):
             held.append((name, _part_identity(part, around, visited)))
         elif callable(part):
@@ -420,13 +420,13 @@ def _is_number_or_text(x: Any) -> bool:
     return type(x) in NAMED_BY_VALUE or type(x) is float
 
 
-def attributes_of(x: object) -> Iterator[tuple[str, Any]]:
+def named_attributes(x: object) -> Iterator[tuple[str, Any]]:
     """Yield the name and the value of each attribute of the object `x`, except for methods compiled for this object.
 
     Of a compiled function or a program, yield only what a function may read, and not its machine code.
 
     >>> from types import SimpleNamespace
-    >>> [*attributes_of(SimpleNamespace(a=1))]
+    >>> [*named_attributes(SimpleNamespace(a=1))]
     [('a', 1)]
     """
     held = getattr(x, "__dict__", {})
