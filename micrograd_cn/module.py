@@ -53,11 +53,12 @@ class Module(Model):
     net` and `self.fast = compile(net)`.
 
     A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
-    computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. A call of
-    the model may compute values and keep them in attributes. In an attribute that had no parameters before, it may also
-    keep a constant, which it gets from `detach()` or computes inside `no_grad()`. In a collection that had no
-    parameters at the end of `__init__`, it may keep constants that it computes inside `no_grad()`. None of these are
-    parameters. Nor are constants that are computed from constants alone, as in `self.k = self.c * 3`.
+    computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. If such a
+    value is added later, the error is raised when the parameters are listed. A call of the model may compute values and
+    keep them in attributes. In an attribute that had no parameters before, it may also keep a constant, which it gets
+    from `detach()` or computes inside `no_grad()`. In a collection that had no parameters at the end of `__init__`, it
+    may keep constants that it computes inside `no_grad()`. None of these are parameters. Nor are constants that are
+    computed from constants alone, as in `self.k = self.c * 3`.
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. An
     optimiser that was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an
@@ -156,10 +157,10 @@ class Module(Model):
 
         Raises:
             TypeError: parameters are in a set, and nowhere else in the model; or an attribute of a class is a
-                parameter; or a weight of a `Neuron` is a number, or is computed from leaves that nothing would train;
-                or an item of a collection was a parameter, and is now a number or computed from this parameter; or a
-                module's own `parameters` returns something other than `Value`s; or an attribute has the path of a
-                parameter as its name.
+                parameter; or a weight of a `Neuron` is a number; or a value in the model is computed from leaves that
+                nothing would train, and no call of the model has stored it; or an item of a collection was a parameter,
+                and is now a number or computed from this parameter; or a module's own `parameters` returns something
+                other than `Value`s; or an attribute has the path of a parameter as its name.
 
         >>> from micrograd_cn.nn import Layer
         >>> [name for name, _ in Layer(2, 1).named_parameters()]

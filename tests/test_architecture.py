@@ -73,8 +73,8 @@ INSIDE = {
     ),
     "derivatives": ("argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "parameters": (
-        *("tree", "model", "members", "records", "states", "unheld", "lost", "hidden", "class_attributes"),
-        *("assignment", "listing", "construction", "entries", "files"),
+        *("tree", "model", "members", "records", "states", "stored", "unheld", "lost", "hidden"),
+        *("class_attributes", "assignment", "listing", "construction", "entries", "files"),
     ),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("absent", "words", "public_names", "expression", "formula"),

@@ -18,7 +18,7 @@ from .lost import refuse_lost
 from .members import of_module, walk
 from .model import Model, beginning, names_its_parameters, of_this_package
 from .states import is_of_constants, mark_kept
-from .unheld import may_hold_computed, with_unheld_leaves
+from .unheld import may_hold_computed, refuse_computed
 
 
 def check_after(init: Callable[..., None]) -> Callable[..., None]:
@@ -91,10 +91,4 @@ def _refuse_untrainable(model: Model) -> None:
     values = [(path, x) for path, x in inside if isinstance(x, Value)]
     mark_kept([x for _, x in values if is_of_constants(x)])
     computed = [(path, x) for path, x in values if x.op is not None and x.requires_grad]
-    for path, x in with_unheld_leaves(computed):
-        assert x.op
-        raise TypeError(
-            f"{type(model).__name__}.{path} is computed ({x.op.name}), so it is no parameter and would never be "
-            "trained; for a parameter, compute the number first, as in Value(0.1 * x); for a constant, write "
-            ".detach() after it"
-        )
+    refuse_computed(model, computed)

@@ -21,9 +21,11 @@ from .members import (
     of_object,
     walk,
 )
-from .model import Model, lists_its_parameters, of_this_package, overrides
+from .model import Model, beginning, lists_its_parameters, names_its_parameters, of_this_package, overrides
 from .records import record_of, records
 from .states import is_kept
+from .stored import stored_by_calls
+from .unheld import refuse_computed
 
 
 def find_parameters(model: Model) -> list[tuple[str, Value]]:
@@ -34,6 +36,7 @@ def find_parameters(model: Model) -> list[tuple[str, Value]]:
     modules: list[tuple[str, Model]] = []
     objects: list[Any] = []  # those that are neither modules nor containers
     computed: list[str] = []  # the paths of values that an operation computed
+    with_gradient: list[str] = []  # the paths of those among them that require a gradient
     asked: set[int] = set()
 
     def descends(x: object) -> bool:
@@ -50,6 +53,8 @@ def find_parameters(model: Model) -> list[tuple[str, Value]]:
             if type(x) is Value or isinstance(x, Value):
                 if x.op is not None:
                     computed.append(path)
+                    if x.requires_grad:
+                        with_gradient.append(path)
                     continue
                 if is_kept(x):
                     continue
@@ -90,11 +95,41 @@ def find_parameters(model: Model) -> list[tuple[str, Value]]:
     if objects:
         refuse_shared(objects, model)
     refuse_dotted(model)
+    if with_gradient:
+        _refuse_untrained_values(model, modules, with_gradient)
     if computed:  # `refuse_lost` may have found states among them
         found = [(path, p) for path, p in found if not is_kept(p)]
     if found:
         note_listed(model, found[0][1], found[-1][1], len(found))
     return found
+
+
+def _refuse_untrained_values(model: Model, modules: list[tuple[str, Model]], paths: list[str]) -> None:
+    """Raise TypeError if a value in `model` was probably meant to be a parameter, but is computed and never trained.
+
+    This is assumed if only the graph of such values refers to their leaves, and if no call of a model stores values in
+    the attribute: the results that a call keeps are no mistake.
+
+    Args:
+        model: the model whose parameters are listed.
+        modules: pairs (path, module) of the modules in it, and of the model itself.
+        paths: the paths of the computed values in it.
+    """
+    stored = stored_by_calls(dict.fromkeys(type(module) for _, module in modules))
+    if stored is None or all(not stored.isdisjoint(path.split(".")) for path in paths):
+        return
+    made: list[tuple[str, Value]] = []
+    for prefix, module in modules:
+        cls = type(module)
+        if cls in of_this_package or names_its_parameters(cls) or id(module) in beginning:
+            continue
+        for name, held in known_members[cls](module):  # type: ignore[misc]  # modules have members
+            if name in stored or isinstance(held, Model):
+                continue
+            for inside, x in walk(held, lambda x: not isinstance(x, Model) and known_members[type(x)] is not of_object):
+                if isinstance(x, Value) and x.op is not None and x.requires_grad:
+                    made.append((".".join(filter(None, (prefix, str(name), inside))), x))
+    refuse_computed(model, made)
 
 
 def usual_parameters(model: Model) -> list[Value] | None:

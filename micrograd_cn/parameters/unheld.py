@@ -46,6 +46,20 @@ def with_unheld_leaves(
     return [(path, x) for path, x in computed if reachable.isdisjoint(map(id, traverse(x)[1]))]
 
 
+def refuse_computed(model: Model, computed: list[tuple[str, Value]]) -> None:
+    """Raise TypeError if only the graph of the values in `computed` refers to the leaves of one of them.
+
+    Such a value was probably meant to be a parameter of `model`. `computed` has pairs of a path in `model` and a value.
+    """
+    for path, x in with_unheld_leaves(computed):
+        assert x.op
+        raise TypeError(
+            f"{type(model).__name__}.{path} is computed ({x.op.name}), so it is no parameter and would never be "
+            "trained; for a parameter, compute the number first, as in Value(0.1 * x); for a constant, write "
+            ".detach() after it"
+        )
+
+
 def _users(leaves: list[Value]) -> list[Value]:
     """Return all nodes that have one of `leaves` as an operand."""
     referrers = gc.get_referrers(*leaves)

@@ -319,7 +319,10 @@ def test_parameters_may_be_replaced_by_leaves_given_up_and_computed_from_other_p
     model.ws = hyper([1.0])
     model.b = model.w * 2.0
     del model.w, model.array, model.queue
-    model.w, model.array = model.object.w * 2.0, [0.5]
+    with pytest.raises(TypeError, match=r"^Many\.b is computed \(mul\), so it is no parameter"):
+        model.parameters()  # nothing has the leaf from which it was computed
+    model.b = model.w = model.object.w * 2.0
+    model.array = [0.5]
     assert data(model) == [2.0, 3.0, 5.0, 1.0, 10.0]
 
 

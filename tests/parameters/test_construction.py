@@ -86,6 +86,62 @@ def test_activations_that_a_call_keeps_are_no_matter():
     assert layer.parameters() == []
 
 
+class Growing(Module):
+    """A model whose weights are added after `__init__`. Its call also keeps results, and uses the same collections."""
+
+    def __init__(self):
+        self.units, self.named, self.array = [], {}, np.array([None])
+        self.b, self.out, self.rows, self.sums = Value(0), None, [[]], []
+
+    def __call__(self, x):
+        self.out = x.tanh()
+        self.rows[0].append(x * 2)
+        sums = self.sums
+        sums.insert(0, self.scaled(x) * 3)
+        total = []
+        for unit in (*self.units, *self.named.values()):
+            total.append(unit * x)
+        return mc.sum(total) + self.b
+
+    def scaled(self, x):
+        self.last = {"scaled": x * 0.5}
+        return self.last["scaled"]
+
+    def build(self):
+        self.later = [[Value(1) * 0.1]]
+
+
+@pytest.mark.parametrize(
+    ("add", "path"),
+    [
+        (lambda m: m.units.append(Value(0.5) * 0.1), r"units\.0"),
+        (lambda m: m.named.update(a=Value(0.5) * 0.1), r"named\.a"),
+        (lambda m: m.array.__setitem__(0, Value(0.5) * 0.1), r"array\.0"),
+        (lambda m: setattr(m, "new", Value(0.5) * 0.1), "new"),
+        (Growing.build, r"later\.0\.0"),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_weight_that_is_computed_and_added_after_init_is_refused(add, path, inside):
+    """Nothing would train it. The results that a call keeps are no matter, whatever the call computes them from."""
+    model = Growing()
+    outer = Keeper({"a": [model]}) if inside else model
+    model(Value(2.0))
+    assert outer.parameters() == [model.b]
+    add(model)
+    where = rf"Keeper\.held\.a\.0\.{path}" if inside else rf"Growing\.{path}"
+    for ask in (outer.parameters, outer.zero_grad, lambda: dict(outer.named_parameters())):
+        with pytest.raises(TypeError, match=rf"^{where} is computed \(mul\), so it is no parameter.*as in Value\(0\.1"):
+            ask()
+        model(Value(2.0))
+
+
+def test_a_computed_value_may_be_added_if_somebody_has_its_leaves():
+    model, scale = Growing(), Value(3.0)
+    model.units.append(scale * 0.1)
+    assert model.parameters() == [model.b]
+
+
 def test_a_class_that_lists_its_parameters_may_compute_them_as_in_micrograd():
     class Own(Module):
         scale = Value(2)
