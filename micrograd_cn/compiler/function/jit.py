@@ -180,7 +180,7 @@ def compile(  # noqa: A001 -- the field's name
 
     A program starts as threaded code: tables that are read by kernels, which are functions that all programs share. To
     make the tables takes at most about 85 microseconds for each node on a core of 2022. The first program of a process
-    takes about 20 ms more, and the first use of an operation up to 1 ms more. Native code, which is compiled for one
+    takes about 10 ms more, and the first use of an operation up to 2 ms more. Native code, which is compiled for one
     program, runs several times as fast as threaded code. Native code takes the place of threaded code once the threaded
     code has run for about as long as it takes to make native code, or before, if `fit` is going to run for as long. A
     program stays threaded code if its native code would take more than a few seconds to make. Threaded and native code
