@@ -13,8 +13,10 @@ import pytest
 
 from micrograd_cn import Value, less, no_grad, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.function import array_calls, jit, stale
 from micrograd_cn.compiler.function.arguments import Arguments
 from micrograd_cn.compiler.function.recording import Recorder
+from micrograd_cn.compiler.surroundings.snapshot import Snapshot
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings
 from micrograd_cn.optim import SGD
 
@@ -156,6 +158,8 @@ METHODS = {
     "hessian of the mean": (lambda f: f.hessian([(1.0,)], dense=True, mean=True)),
     "backward": (lambda f: f.backward(np.array([1.0, 2.0, 3.0]))),
     "value_and_grad": (lambda f: f.value_and_grad(np.array([1.0, 2.0, 3.0]))),
+    "a program": (lambda f: f.program(1.0)),
+    "a text": (lambda f: (f.recording_of(1.0), f.source("python"))),
     "value_and_grad of arguments": (lambda f: f.value_and_grad(np.array([1.0, 2.0, 3.0]), "x")),
 }
 
@@ -412,6 +416,28 @@ def test_a_change_amid_many_calls_is_noticed_soon():
         any(f(1.0) < 0.0 for _ in range(1_000_000))
     change("factor", 2.0)
     assert f(1.0) == 1.0
+
+
+def test_the_next_look_does_not_wait_long_because_a_look_was_interrupted(monkeypatch):
+    """Another program may run for a second while a thread looks at what a function can read."""
+    now, takes, look = [0.0], [1e-3], Snapshot.has_changed
+
+    def has_changed(self):
+        now[0] += takes[0]
+        return look(self)
+
+    monkeypatch.setattr(Snapshot, "has_changed", has_changed)
+    for room in (stale, jit, array_calls):
+        monkeypatch.setattr(room, "perf_counter", lambda: now[0])
+    held = [2.0]
+    f = compile(lambda x: held[0] * x)
+    for takes[0] in [1e-3] * 20 + [1.0]:
+        now[0] += 0.2
+        f(1.0)
+    takes[0], held[0] = 1e-3, 3.0
+    now[0] += 0.2
+    with pytest.raises(ValueError, match="is not what it was"):
+        f(1.0)
 
 
 def test_what_is_changed_while_gradients_are_off_is_compared_with_gradients():

@@ -16,6 +16,7 @@ import operator
 import os
 import queue
 import random
+import struct
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from datetime import datetime
 from os import urandom
 from secrets import randbelow
-from types import MappingProxyType, ModuleType, SimpleNamespace
+from types import FunctionType, MappingProxyType, ModuleType, SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -2527,3 +2528,63 @@ def test_fit_puts_back_a_label_that_the_function_assigns():
     weight.label = "after"
     f.fit([(1.0,)], SGD([weight], 0.01), epochs=1)
     assert weight.label == "after"
+
+
+def _changing_functions():
+    buffer, array_of, items, mapping, counts, raw = np.zeros(1), np.ones(2), [1.0], {}, {1}, bytearray(8)
+    cache = collections.defaultdict(lambda: w * 2.0)
+
+    def alias_of_an_array(x):
+        other = buffer
+        other *= 0.5
+        other += 1
+        return x * other[0]
+
+    def view_of_an_array(x):
+        part = array_of[1:]
+        part += 1
+        return x * array_of[1]
+
+    def alias_of_a_list(x):
+        other = items
+        other += [1.0]
+        return x * len(items)
+
+    def alias_of_a_dict(x):
+        other = mapping
+        other |= {len(other): 1}
+        return x * len(mapping)
+
+    def alias_of_a_set(x):
+        for other in [counts]:
+            other |= {len(other) + 1}
+        return x * len(counts)
+
+    def parameter_with_a_default(x, state=[0.0]):  # noqa: B006 -- which it changes
+        state += [1.0]
+        return x * len(state)
+
+    def positional_out(x):
+        np.multiply(buffer, 0.5, buffer)
+        return x * (buffer[0] + 1)
+
+    def packed(x):
+        [n] = struct.unpack("d", raw)
+        struct.pack_into("d", raw, 0, n + 1)
+        return x * n
+
+    def method_by_name(x):
+        operator.methodcaller("append", 1.0)(items)
+        return x * len(items)
+
+    def default_factory(x):
+        return cache["k"] * x
+
+    return [f for f in locals().values() if isinstance(f, FunctionType)]
+
+
+@pytest.mark.parametrize("f", _changing_functions(), ids=lambda f: f.__name__)
+def test_a_function_that_changes_what_it_reads_is_refused_however_it_does(f):
+    """The code need not show it: a local variable may be another name of what is outside."""
+    with pytest.raises(TypeError, match=DIFFERS):
+        compile(f)(1.0)

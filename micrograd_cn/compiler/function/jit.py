@@ -945,15 +945,18 @@ class CompiledFunction:
         a text that computes all branches, write `where` in the function.
 
         Raises:
-            ValueError: the function has no program yet, or several. `.program(...)` returns the program for a sample.
+            ValueError: the function has no program yet, or several (`.program(...)` returns the program for a sample);
+                or it is not what it was when its program was made.
         """
-        known = [recording for _, recording in self._store.different()]
+        known = self._store.different()
         if len(known) != 1:
             raise ValueError(
                 f"{self._name} has {len(known) or 'no'} programs; write {self._name}.program(...).source({language!r}) "
                 "with the arguments of a sample"
             )
-        return known[0].branch.source(
+        [((static, _), recording)] = known
+        self._stale.compare_moved("source", [recording.bucket(static)], trusts_partial=True)
+        return recording.branch.source(
             language, parameters, name=name, precision=precision, weights=weights, optimizer=optimizer
         )
 
@@ -961,7 +964,11 @@ class CompiledFunction:
         """Return the program for the arguments of a sample. If there is none yet, record the function for this sample.
 
         The program computes the branch that this sample takes. It raises GuardError for rows that take another branch.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
         """
+        self._stale.compare_moved("program", [self._arguments.bucket_of(args, kwargs)], trusts_partial=True)
         return self.recording_of(*args, **kwargs).branch
 
     def recording_of(self, *args: Any, **kwargs: Any) -> Recording:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from array import array
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
@@ -28,6 +29,7 @@ from ..data.samples import Bucket
 from ..data.treedef import TreeDef, leaf_paths, unflatten
 from ..program import Program
 from ..surroundings.reachable_code import ReachableCode
+from ..surroundings.snapshot import Snapshot
 from ..surroundings.surroundings import Surroundings
 from ..threads.collector import without_collector
 from .advice import add_advice
@@ -67,6 +69,7 @@ class Recorder:
         # Whether the function may catch an error of an operator, and whether it may have numpy raise one
         self._catches = self._uses_errstate = False
         self._makes_cycles = False  # whether it may make leaves, and reference cycles that hold them
+        self._before: tuple[Sequence[Any], Snapshot | None] = (), None  # what `_snapshot` has returned last
 
     def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
         """Return a new recording for a row of a bucket.
@@ -113,10 +116,13 @@ class Recorder:
         twice = code.may_change or code.has_iterators or code.asks_for_types
         around = Surroundings(roots) if code.writes or twice else None
         before, held = (around.state(), {*around.leaves}) if around else ([], None)
+        snapshot = None if around else self._snapshot(roots, code)
         made = self.record(bucket, row)
-        made.code = code
+        if snapshot and snapshot.has_changed():  # in a way that the code does not show, as by `y = outside; y += 1`
+            code.writes, held, snapshot = True, {*snapshot.leaves}, None
+        made.code, made.snapshot = code, snapshot
         again = functools.partial(self._difference_if_again, made, bucket, row, roots, held)
-        is_twice = around is not None and (twice or around.has_changed(before))
+        is_twice = twice or (around.has_changed(before) if around else code.writes)
         if is_twice:
             self._refuse_difference(*again())
         if made.refused_text:
@@ -134,6 +140,18 @@ class Recorder:
                     made.raised,
                 )
         return made, is_twice
+
+    def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot | None:
+        """Return a snapshot of what the function can read through some objects; None if a collection in it is large.
+
+        The last one is returned again if nothing has changed since. `code` is the code that the function may run.
+        """
+        before, known = self._before
+        if not (known and len(before) == len(roots) and all(map(is_, before, roots)) and not known.has_changed()):
+            around = Surroundings(roots, code.attributes, code.names)
+            known = None if around.has_large else around.snapshot()
+            self._before = roots, known
+        return known
 
     def _refuse_difference(self, difference: str, cause: Exception | None) -> None:
         if difference:
@@ -219,6 +237,7 @@ class Recording:
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
         code: the code that the function may run; None if it is not known.
+        snapshot: what the function can read, which the recording has not changed; None if it may have.
 
     >>> from micrograd_cn.compiler import compile
     >>> [product] = compile(lambda x, y: x * y).recording_of(2.0, 3.0).program.outputs
@@ -229,6 +248,7 @@ class Recording:
     program: Program
     guards: CompiledGuards
     code: ReachableCode | None = None
+    snapshot: Snapshot | None = None
 
     def __init__(
         self,
@@ -299,6 +319,12 @@ class Recording:
     def results(self) -> list[float]:
         """The numbers that the function returned."""
         return [x._data for x in self._recorded]
+
+    def bucket(self, static: tuple[Any, ...]) -> Bucket:
+        """Return the recorded sample as a bucket with one row. `static` has the static arguments of the sample."""
+        found = Bucket(self._treedef, static)
+        found.numbers, found.width, found.samples = array("d", [x._data for x in self._inputs]), len(self._inputs), [0]
+        return found
 
     def compile(self, parameters: Sequence[Value]) -> None:
         """Make the programs that compute the guards (comparisons that must have the same outcome) and the outputs.

@@ -70,6 +70,7 @@ class StaleCheck:
         self._recorder, self.store = recorder, store
         self.made_inside, self._moved = set[Value](), False
         self.due, self._checks = 0.0, 0
+        self._last_look = self._last_comparison = inf  # how many seconds they took
         self._known: _Known | None = None
         self._could_read: tuple[Snapshot | None, list[Value]] = None, []  # for what `could_read` last returned True
         self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
@@ -77,9 +78,10 @@ class StaleCheck:
 
     def note(self, made: Recording) -> None:
         """Note that the function is recorded as `made` now, with all that it can read now."""
-        known, code, made.code = self._known, made.code, None
+        known, code, snapshot = self._known, made.code, made.snapshot
+        made.code = made.snapshot = None
         if known is None:
-            self._known = self._known_now([made.program], code)
+            self._known = self._known_now([made.program], code, snapshot)
         elif not known.snapshot.has_changed():
             self._known = known._replace(current=known.current | {made.program})
 
@@ -100,7 +102,8 @@ class StaleCheck:
                 self.due, self._moved = inf, False  # until there is another snapshot
                 return False
             self._moved = known.snapshot.has_changed() or len(known.current) < len(self.store.programs)
-            self._wait_after(start)
+            before, self._last_look = self._last_look, perf_counter() - start
+            self._wait_after(min(before, self._last_look))
         return self._moved
 
     def compare_if_moved(self, name: str, buckets: Sequence[Bucket]) -> None:
@@ -115,7 +118,8 @@ class StaleCheck:
             start = perf_counter()
             self.compare_moved(name, buckets, trusts_partial=True)
             self._moved = False
-            self._wait_after(start)
+            before, self._last_comparison = self._last_comparison, perf_counter() - start
+            self._wait_after(min(before, self._last_comparison))
 
     def could_read(self, leaves: Sequence[Value]) -> bool:
         """Return whether the function could read all these leaves when it was recorded, and does not make them."""
@@ -129,26 +133,33 @@ class StaleCheck:
             self._could_read = known.snapshot, [*leaves]
         return found
 
-    def _wait_after(self, start: float) -> None:
-        """Set the time of the next check, after one that began at the time `start`."""
+    def _wait_after(self, seconds: float) -> None:
+        """Set the time of the next check, after one that took so many seconds.
+
+        The caller passes the shorter one of the times of the last two checks of a kind, since another thread or program
+        may have interrupted one.
+        """
         self._checks += 1
         if self._checks >= FIRST_CHECKS and not self._moved:
-            now = perf_counter()
-            self.due = now + TIMES_AS_LONG * (now - start)
+            self.due = perf_counter() + TIMES_AS_LONG * seconds
 
-    def _known_now(self, programs: Sequence[Program], code: ReachableCode | None = None) -> _Known:
+    def _known_now(
+        self, programs: Sequence[Program], code: ReachableCode | None = None, snapshot: Snapshot | None = None
+    ) -> _Known:
         """Return what is known after recordings have been made, with a snapshot of all that the function can read.
 
-        The programs are those of the recordings. `code` is the code that the function may run, if it is known already.
+        The programs are those of the recordings. `code` is the code that the function may run, and `snapshot` what it
+        can read, if they are known already.
 
         The snapshot is complete even if a collection has many items, unless it takes longer to compare them than to
         record the programs again.
         """
         roots = self._roots()
         code = code or ReachableCode(roots)
-        graphs = [program.compiled.graph for program in programs]
-        operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
-        snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
+        if snapshot is None:
+            graphs = [program.compiled.graph for program in programs]
+            operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
+            snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
         return _Known(snapshot, code.writes, frozenset(), frozenset(programs))
 
     def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
