@@ -399,6 +399,32 @@ class ArgumentArray(np.ndarray):
         return _wrapped(super().__array_function__(function, types, args, options), ArgumentArray)
 
 
+def _in_index_order(name: str) -> Callable[..., Any]:
+    """Return a method that calls numpy's array method `name`, such as "ravel", if no order of the memory is asked for.
+
+    The array of numbers in whose place an `ArgumentArray` stands may be in another order in memory, as a transposed
+    array is.
+    """
+    method = getattr(np.ndarray, name)
+
+    def ordered(self: Any, *args: Any, **options: Any) -> Any:
+        order = options.get("order", args[0] if args and name != "reshape" else "C")
+        if order in ("K", "A", "k", "a") and self.ndim > 1:
+            raise ValueError(  # np.reshape goes on without this method after a TypeError
+                f"{name}() in the order {order!r}, that of the memory, which may differ from call to call; write "
+                f"x.{name}({'-1, ' * (name == 'reshape')}order='C'), or 'F' for the order of x.T"
+            )
+        return method(self, *args, **options)
+
+    ordered.__name__, ordered.__qualname__ = name, f"ArgumentArray.{name}"
+    ordered.__doc__ = f"Call `{name}` of numpy's arrays. Refuse the orders 'K' and 'A', which are those of the memory."
+    return ordered
+
+
+for _name in ("ravel", "flatten", "reshape"):
+    setattr(ArgumentArray, _name, _in_index_order(_name))
+
+
 class ValueArray(ArgumentArray):
     """An array of `Value`s, to which functions such as `np.maximum` and `np.where` apply operations.
 
