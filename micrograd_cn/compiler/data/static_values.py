@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from enum import Enum
 from enum import property as enum_property
@@ -26,7 +26,8 @@ READ_IN_CLOSURES = (float, complex, tuple, list, dict, set, frozenset, deque, Fu
 FIXED = (*DESCRIPTORS, ModuleType, Enum)  # attributes of classes that do not change
 # For a class, its bases, those of them that are the user's, their attributes and the key for these
 _class_identities: dict[type, tuple[tuple[type, ...], list[type], list[Any], Any]] = {}
-BUILT_IN = {tuple, list, dict, set, frozenset, deque}  # collections without attributes of the user's
+COLLECTIONS = (tuple, list, dict, set, frozenset, deque)
+BUILT_IN = {*COLLECTIONS}  # classes of collections without attributes of the user's
 NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # two values of one of these types are the same if they are equal
 
 
@@ -162,18 +163,15 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     if around and isinstance(x, (set, dict, list, deque, array)) and len(x) > MAX_STATIC_ITEMS:
         return kind, id(x), len(x)
     around = (*around, x)
-    if isinstance(x, (frozenset, set)):
-        items = frozenset([_part_identity(item, around, visited) for item in x])
-        return (kind, items) if kind in BUILT_IN else (kind, items, *_own_identity(x, around, visited))
-    if isinstance(x, dict):
-        pairs = [[_part_identity(part, around, visited) for part in pair] for pair in x.items()]
-        return (
-            (kind, tuple(map(tuple, pairs)))
-            if kind in BUILT_IN
-            else (kind, tuple(map(tuple, pairs)), *_own_identity(x, around, visited))
-        )
-    if isinstance(x, (tuple, list, deque)):
-        parts = tuple([_part_identity(item, around, visited) for item in x])
+    if isinstance(x, COLLECTIONS):
+        parts: Any
+        if isinstance(x, dict):
+            parts = tuple(
+                [(_part_identity(k, around, visited), _part_identity(y, around, visited)) for k, y in x.items()]
+            )
+        else:
+            parts = [_part_identity(item, around, visited) for item in x]
+            parts = frozenset(parts) if isinstance(x, (frozenset, set)) else tuple(parts)
         return (kind, parts) if kind in BUILT_IN else (kind, parts, *_own_identity(x, around, visited))
     if isinstance(x, Value):
         return kind, x
@@ -186,16 +184,18 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
         users = is_users_module(x.__name__)
         return kind, x, _attributes_identity(vars(x), around, visited) if users else ()
     if isinstance(x, Enum):
-        held = [(name, _part_identity(part, around, visited)) for name, part in vars(x).items() if name[0] != "_"]
-        return kind, x, tuple(held), _class_identity(kind, around, visited)
+        held = [(name, part) for name, part in vars(x).items() if name[0] != "_"]
+        return kind, x, _named_identity(held, around, visited), _class_identity(kind, around, visited)
     if hasattr(x, "tobytes") and hasattr(x, "tolist"):  # numpy's arrays and numbers, and array.array
         flat = getattr(getattr(x, "dtype", None), "kind", "") != "O"
-        return (
-            kind,
-            getattr(x, "shape", ()),
-            str(getattr(x, "dtype", "")),
-            *((x.tobytes(),) if flat else _part_identity(x.tolist(), around, visited)),
-        )
+        content = (x.tobytes(),) if flat else _part_identity(x.tolist(), around, visited)
+        return kind, getattr(x, "shape", ()), str(getattr(x, "dtype", "")), *content
+    return _object_identity(x, around, visited)
+
+
+def _object_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
+    """Return a key for an object `x` that has attributes, as `_part_identity` does; `x` is the last one of `around`."""
+    kind = type(x)
     same: Any = x if isinstance(x, Hashable) else id(x)
     if isinstance(x, (MethodType, partial)):
         inside = (x.__self__, x.__func__) if isinstance(x, MethodType) else (x.func, x.args, x.keywords)
@@ -207,10 +207,13 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     if isinstance(x, Module):
         return kind, same, _module_identity(x, around, visited)
     state = dict(named_attributes(x))
-    if not state:
-        return kind, same, repr(x), _class_identity(kind, around, visited)
-    held = [(name, _part_identity(part, around, visited)) for name, part in state.items()]
-    return kind, same, tuple(held), _class_identity(kind, around, visited)
+    held = _named_identity(state.items(), around, visited) if state else repr(x)
+    return kind, same, held, _class_identity(kind, around, visited)
+
+
+def _named_identity(parts: Iterable[tuple[str, Any]], around: tuple[Any, ...], visited: _Visited) -> tuple[Any, ...]:
+    """Return a key for some attributes, which are pairs of a name and a value."""
+    return tuple([(name, _part_identity(part, around, visited)) for name, part in parts])
 
 
 def _own_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> tuple[Any, ...]:
@@ -218,8 +221,7 @@ def _own_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> tuple[A
     kind = type(x)
     if (kind.__base__ is tuple and hasattr(kind, "_fields")) or not is_users_module(kind.__module__):
         return ()  # a namedtuple has no attributes but its fields
-    held = [(name, _part_identity(part, around, visited)) for name, part in named_attributes(x)]
-    return tuple(held), _class_identity(kind, around, visited)
+    return _named_identity(named_attributes(x), around, visited), _class_identity(kind, around, visited)
 
 
 def _module_identity(x: Module, around: tuple[Any, ...], visited: _Visited) -> Any:
