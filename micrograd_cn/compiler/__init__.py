@@ -45,9 +45,9 @@ A multiplication passes through eight files on its way to machine code. They use
                              engine makes a node, whose operation is `mul`, and the hooks of `function.hooks` note what
                              the graph does not show. `Recording.compile` makes a `Program` of it.
     4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `get` makes an `Executable`,
-                             in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver,
-                             which is machine code that loads the row, calls the kernels of the table, and returns the
-                             outputs (`runtime.drivers`).
+                             in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver (in
+                             `runtime.drivers`), which is machine code that loads the row, goes through a list of tables
+                             (`Drivers.run`), calls for each of them the kernel that reads it, and returns the outputs.
     5 instructions.lowering  `Lowering` calls `CodeBuilder.apply` for each node. In the table of operations, `mul` has
                              the opcode "fmul". So `apply` calls `Code.emit` (in `instructions.code`), which appends
                              the instruction ("fmul", 0, 1), if there is no equal one; 0 and 1 are the numbers of the
