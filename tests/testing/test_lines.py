@@ -1113,3 +1113,19 @@ def test_steps_of_eight_and_sixteen_are_asked_what_is_rounding(monkeypatch):
         problem, comparison_of(2.0, 1.0), phi, lambda x: comparison_of(1.0, 1.0)
     ).endswith("no such mismatch next to the point")
     assert steps == []
+
+
+@pytest.mark.parametrize("seed", [564, 972, 2684])
+def test_parts_that_cancel_are_rounded_by_more_than_the_result_shows(seed):
+    """A batch norm that computes x * a - mean * a is rounded by last bits of x * a, however near x is to the mean."""
+    draw = np.random.default_rng(seed)
+    x = draw.uniform(0.01, 1.0) + 1e-9 * draw.normal(size=5)
+    mean, inverse = x.mean(), 1.0 / np.sqrt(x.var() + 1e-5)
+
+    def norm(w):
+        a = w * inverse
+        return x * a - mean * a
+
+    assert gradcheck(norm, np.ones(1), vjp=lambda w, u: np.dot(u, (x - mean) * inverse)[None])
+    with pytest.raises(GradientMismatch):
+        gradcheck(norm, np.ones(1), vjp=lambda w, u: 1.01 * np.dot(u, (x - mean) * inverse)[None])

@@ -31,10 +31,12 @@ from ..numeric.thresholds import (
     DOUBLE_PRECISION_BITS,
     ESTIMATED_ERRORS,
     EXACT_ENOUGH,
+    FEATURE,
     FLAT_POWER,
     MAX_ANALYTIC_NOISE,
     MAX_SCATTER,
     MIN_SIGNAL_TO_NOISE,
+    QUOTIENT_NOISE,
     SURE_IN_FINEST,
     TYPICAL_MOVE,
     VISIBLE_MISMATCH,
@@ -456,7 +458,9 @@ def _compare_quickly(phi: DirectionalFunction, title: str, tolerance: ArrayToler
     if not _stands_out(phi, e.slope, mismatch, small):
         return None
     phi.problem.budget.lift_limit(sure=telling)
-    if not telling and mismatch <= min(phi.intermediate_rounding(), most):
+    if not telling and (
+        _may_be_noise(phi, e.slope, mismatch * small[0]) or mismatch <= min(phi.intermediate_rounding(), most)
+    ):
         return None
     return Comparison(title, phi.analytic, e, False, remainder_order=_remainder_order(phi, *small))
 
@@ -478,6 +482,19 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
     if not all(math.fabs(phi(t) / t - slope) <= scatter for h in steps for t in (h, -h)):
         return False
     return slope != 0.0 or not phi.changes_far_away()
+
+
+def _may_be_noise(phi: DirectionalFunction, slope: float, off: float) -> bool:
+    """Return whether values in the finest steps show so much noise that it may explain why `phi` is off by `off`.
+
+    Noise is how far `phi` is from a straight line with the slope `slope` there. If `phi` does not change, although its
+    rounding error is said to be far less than the line changes, noise of unknown size hides the changes.
+    """
+    finest = phi.problem.steps.finest
+    values = phi(finest), phi(-finest)
+    noise = max(math.fabs(values[0] - finest * slope), math.fabs(values[1] + finest * slope))
+    still = values == (0.0, 0.0) and math.fabs(slope) * finest > FEATURE * phi.rounding
+    return still or off <= QUOTIENT_NOISE * noise
 
 
 def _remainder_order(phi: DirectionalFunction, larger: float, smaller: float) -> float:
