@@ -177,6 +177,16 @@ def cosine_distance(x):
     return np.float32(1) - np.float32(1e-10) * x / np.sqrt(np.float32(1e-12) + x * x)
 
 
+def bend_beside_kink(x):
+    """Return a function of float32 that has a kink at 0, and a bend beside it that is as wide as 50 finest steps."""
+    return 3 + x - 0.25 * np.abs(x) + 0.25 * np.hypot(x - np.float32(4e-4), np.float32(4e-4))
+
+
+def its_bend(x):
+    """Return its derivative, which at 0 is the mean of those on both sides, and not the slope over longer steps."""
+    return 1 - 0.25 * np.sign(x) + 0.25 * (x - 4e-4) / np.hypot(x - 4e-4, 4e-4)
+
+
 ERF = np.vectorize(math.erf)
 ON_A_STAIRCASE = Along(lambda x: 1 - np.cos(x), np.sin, np.float32([3e-6]))
 REVISIONS = {  # for each revision, a comparison, how large others are, and the verdicts with it and without it
@@ -197,6 +207,7 @@ EXCUSES = {  # for each excuse, a comparison that it takes back
     "treads": ON_A_STAIRCASE,
     "treads_of_a_factor": Along(lambda x: by_tanh(x, True)[0], lambda x: by_tanh(x, True)[1], [-7.3]),
     "tied_kink": Along(lambda x: np.sort(x) @ [1.0, 2.0], lambda x: np.array([2.0, 2.0]), [0.3, 0.3]),
+    "features_wider_than_finest_steps": Along(bend_beside_kink, its_bend, np.zeros(1, "f")),
     "features_as_narrow_as_finest_steps": Along(with_poles, its_poles, np.float32([-1100.0164]), [600.0]),
     "hidden_feature": Along(cosine_distance, lambda x: -1e-22 / np.sqrt(1e-12 + x * x) ** 3, np.zeros(3, "f")),
     "rounding_in_half_precision": ROUNDED_ONE_WAY,

@@ -238,3 +238,17 @@ def test_a_right_sort_is_not_called_wrong_among_the_smallest_numbers_of_a_type(s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PartlyCompared)
         gradcheck(lambda x: np.sort(x, 1), x, vjp=vjp, seed=seed)
+
+
+def test_a_median_of_equal_numbers_has_a_kink_though_another_row_changes_its_order_in_a_small_step():
+    """In a step of 2**-7, the median of the second row moves on to the number beside it."""
+    x = np.float32(
+        [[-7.63, -2.2315e-4, 1.01, -2.0, -4.77], [-0.0122, 0.0, 1.37, -0.0999, 0.681], [1.0, -0.0113, 0.0, 0.0, 0.0]]
+    )
+
+    def vjp(x, u):
+        found = np.zeros_like(x)
+        found[np.arange(3), np.argsort(x, 1, kind="stable")[:, 2]] = u
+        return found
+
+    assert gradcheck(lambda x: np.sort(x, 1)[:, 2], x, vjp=vjp)

@@ -23,7 +23,7 @@ from ..inputs.libraries import is_any_array, is_tensor
 from ..inputs.pytrees import leaves
 from ..inputs.subject import VALUE_AND_GRADIENT, Subject
 from ..numeric.call_budget import OutOfCalls
-from ..numeric.compare import Comparison
+from ..numeric.compare import FINE_FEATURE, Comparison
 from ..numeric.numerical import Estimate
 from ..numeric.thresholds import (
     CALLS_AFTER_WRONG,
@@ -614,7 +614,8 @@ class SampledCheck:
         v = v if mask is None else mask * v
         typical_slope = 0.0 if g is None else problem.norm(g, v)
         comparison, phi = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
-        if comparison.note.startswith("kink"):  # any slope between those of the two sides agrees: compare beside it
+        # At a kink, any slope between those of the two sides agrees, and a fine feature hides it: compare beside it.
+        if comparison.note.startswith(("kink", FINE_FEATURE)):
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
             if not (comparison.agrees and found[0].agrees is None):
                 comparison, phi = found

@@ -17,10 +17,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..numeric.compare import Comparison, noise_note
+from ..numeric.compare import FINE_FEATURE, Comparison, noise_note
 from ..numeric.numerical import central_quotient, noise_level
 from ..numeric.thresholds import (
     ABSORBED_SHARE,
+    CLOSE_SLOPE,
     DOUBLE_PRECISION_BITS,
     ESTIMATED_ERRORS,
     FACTOR_INTERVALS,
@@ -45,6 +46,7 @@ from ..numeric.thresholds import (
     OUTSIDE,
     ROUGH_SHARE,
     SAME_HEIGHT,
+    SHORT_STEPS,
     SMOOTH_SCATTER,
     SMOOTH_SHARE,
     STAIRCASE_INTERVALS,
@@ -174,6 +176,19 @@ def narrow_features(doubt: Doubt) -> str:
     ):
         return NARROW_FEATURES
     return ""
+
+
+def features_wider_than_finest_steps(doubt: Doubt) -> str:
+    """Return a note if f has the slope that the derivative says in all of its shortest steps; else "".
+
+    Longer steps then miss a feature of f, such as a bend beside a kink, or a tread of a quantiser that is multiplied by
+    x. Noise would scatter the slopes over steps of several sizes. A slope of 0 does not count, since it may be that of
+    a tread that rounding makes.
+    """
+    phi, finest = doubt.phi, doubt.problem.steps.finest
+    close = CLOSE_SLOPE * min(doubt.mismatch, math.fabs(phi.analytic))
+    slopes = (central_quotient(phi, 0.0, part * finest) for part in SHORT_STEPS)
+    return FINE_FEATURE if all(math.fabs(slope - phi.analytic) < close for slope in slopes) else ""
 
 
 def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
@@ -317,6 +332,7 @@ EXCUSES: tuple[Excuse, ...] = (
     treads,
     treads_of_a_factor,
     tied_kink,
+    features_wider_than_finest_steps,
     features_as_narrow_as_finest_steps,
     hidden_feature,
 )

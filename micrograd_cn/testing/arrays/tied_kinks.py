@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numeric.thresholds import EXPLAINING_KINK, KINK_NOISE, KINK_SHARE, TRIED_DIRECTIONS
+from ..numeric.thresholds import EXPLAINING_KINK, KINK_NOISE, KINK_SHARE, SAME_SUMS, SHORTER_STEP, TRIED_DIRECTIONS
 from .directional_function import DirectionalFunction
 from .vectors import Vector, tied
 
@@ -98,7 +98,7 @@ def _stays_nonzero(
 
     The terms are difference quotients. If the functions are smooth, their sum vanishes with the step, so a sum that
     stays away from 0 shows a kink. The result is True only if the sum exceeds noise, and is about the same for two
-    steps. The sum must not be negligible beside its terms, unless it is large enough to explain `mismatch`.
+    steps in a row. The sum must not be negligible beside its terms, unless it is large enough to explain `mismatch`.
 
     Args:
         functions: the user's function along one or several directions.
@@ -106,20 +106,27 @@ def _stays_nonzero(
             step.
         mismatch: the distance of a derivative from the numerical one, which a kink may explain.
     """
-    sums = []
-    for h in _small_steps(functions):
+    before = 0.0
+    for h, same in zip(_small_steps(functions), SAME_SUMS, strict=False):
         terms = quotients(functions, h)
-        sums.append(math.fabs(math.fsum(terms)))
+        total = math.fabs(math.fsum(terms))
         least = min(KINK_SHARE * max(map(math.fabs, terms)), EXPLAINING_KINK * mismatch)
-        if sums[-1] <= max(least, KINK_NOISE * functions[0].rounding / h):
+        if total <= max(least, KINK_NOISE * functions[0].rounding / h):
             return False
-    return 0.5 * sums[0] < sums[1] < 2.0 * sums[0]
+        if min(total, before) > same * max(total, before):
+            return True
+        before = total
+    return False
 
 
 def _small_steps(functions: Sequence[DirectionalFunction]) -> Sequence[float]:
-    """Return the two smallest of the first steps, but none so small that rounding keeps elements from moving.
+    """Return two small steps, or three: the last of them is so short that rows of an array hardly change their order.
 
-    Among the smallest numbers of a type, such as those of about 1e-7 in float16, only long steps move all elements.
+    No step is so small that rounding keeps elements from moving. Among the smallest numbers of a type, such as those of
+    about 1e-7 in float16, only long steps move all elements. In half precision, noise hides kinks in a third step.
     """
-    steps = functions[0].problem.steps.first_steps
-    return [h for h in steps if all(phi.moves_all(h) for phi in functions)][-2:] or steps[-2:]
+    problem = functions[0].problem
+    first = problem.steps.first_steps
+    steps = first if problem.half_precision else [*first, SHORTER_STEP * first[-1]]
+    count = 2 if problem.half_precision else 3
+    return [h for h in steps if all(phi.moves_all(h) for phi in functions)][-count:] or steps[-count:]

@@ -32,6 +32,8 @@ from .thresholds import (
 
 __tracebackhide__ = True  # pytest leaves out the frames of this file
 
+FINE_FEATURE = "no numerical derivative: a feature as small as the finest steps"  # a note
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -205,7 +207,7 @@ def compare(claim: Claim) -> Comparison:
     if comparison.agrees is not False:
         return comparison
     if claim.steps and _has_fine_feature(comparison, claim, claim.steps.finest):
-        return replace(comparison, agrees=None, note="no numerical derivative: a feature as small as the finest steps")
+        return replace(comparison, agrees=None, note=FINE_FEATURE)
     order = claim.remainder_order()
     if (
         claim.needs_first_order

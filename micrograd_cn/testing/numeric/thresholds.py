@@ -353,6 +353,10 @@ FEATURE_STEPS = (0.09, 0.146, 0.236, 0.382, 0.618, 1.618, 2.618, 4.236)
 """The finest steps: half widths of intervals. Over some of them, a feature that is hardly wider shows, or the slope
 beside a pole that is nearer. They are powers of the golden ratio, since steps of whole numbers may all end at the same
 distance from a pole."""
+SHORT_STEPS = (1.0, 2.0, 4.0, 8.0)
+"""The finest steps. If f has the slope that the derivative says over all of these, f has a feature that is wider."""
+CLOSE_SLOPE = 0.3
+"""Mismatches, and relative to the analytic derivative. Noise scatters the slopes over these steps by more."""
 FEATURE_SHARE = 0.05
 """Mismatches. If the difference quotients in the finest steps differ by more from the numerical derivative, a feature
 is about as narrow as these steps. Beside a pole, the mismatch is up to 15 times as large as that difference."""
@@ -376,6 +380,14 @@ EXPLAINING_KINK = 0.25
 however steep the function is."""
 KINK_NOISE = 20.0
 """Rounding over the step. The sum of difference quotients at a kink is larger."""
+SHORTER_STEP = 0.25
+"""The shortest of the first steps. In a step so short, a kink shows even if other rows of an array change their order
+in longer steps."""
+SAME_SUMS = (1.0, 0.5, 0.85)
+"""1: for three steps, the sum of difference quotients over that for the step before, or the other way round. If it is
+more, both show the same kink. The third step is only a quarter of the second, so the sums must be nearly equal. For the
+first step, there is no step before."""
+
 
 # Step functions and staircases.
 
