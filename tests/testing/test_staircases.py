@@ -459,6 +459,24 @@ def test_poles_that_are_as_close_as_the_steps_make_no_derivative_wrong(x):
         gradcheck(poles, np.float32([x]), vjp=lambda x, u: 2.0 * of_poles(x, u))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_element_between_close_poles_makes_no_derivative_along_a_direction_wrong(seed):
+    x = np.float32([90911.7, -41391.296875, 61443.8, 51215.6, 58262.3])
+
+    def log_gamma(x):
+        return np.float32([math.lgamma(one) for one in x.tolist()])
+
+    def vjp(x, u, factor=1.0):
+        above = np.where(x > 0.0, x, 1.0 - x).astype(float)
+        poles = np.where(x > 0.0, 0.0, math.pi / np.tan(math.pi * x.astype(float)))
+        return np.float32(u * factor * (np.log(above) - 0.5 / above - poles))
+
+    with pytest.warns(PartlyCompared):
+        gradcheck(log_gamma, x, vjp=vjp, seed=seed)
+    with pytest.raises(GradientMismatch):
+        gradcheck(log_gamma, x, vjp=lambda x, u: vjp(x, u, np.array([1.0, 1.0, 1.0, 1.02, 1.0])), seed=seed)
+
+
 N = np.float32([0.0336, 0.505, 1.6534, 2.01, 0.9319, 0.1524])
 D = np.float32([3.3085e-6, 3.9802, 5.1247e-7, 0.30183])
 

@@ -48,7 +48,7 @@ from ..numeric.thresholds import (
 )
 from .analytic import GradientFunction
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent, without_overflow
-from .directional_comparison import ComparedAlong, can_tell_one_percent, compare_along
+from .directional_comparison import BESIDE_FEATURES, ComparedAlong, can_tell_one_percent, compare_along
 from .directional_function import DirectionalFunction
 from .directional_stages import TOO_FEW_CALLS
 from .excuses import NARROW_FEATURES
@@ -717,7 +717,7 @@ def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Co
     single elements, among them those that contribute most to a mismatch along a direction. If the function has narrow
     features along one of these elements, they may have caused the mismatch.
     """
-    if not any(comparison.note == NARROW_FEATURES for comparison in of_elements):
+    if not any(comparison.note in (NARROW_FEATURES, BESIDE_FEATURES) for comparison in of_elements):
         return comparisons
     return [replace(c, agrees=None, note=NARROW_FEATURES) if c.agrees is False else c for c in comparisons]
 
