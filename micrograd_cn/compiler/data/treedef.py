@@ -6,7 +6,7 @@ import itertools
 import sys
 from array import array
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,6 +14,7 @@ from ...engine import Value
 from ...ops.number import number, number_or_none, own_operator
 from ...parameters.tree import flatten
 from ..surroundings.facts import is_users_module
+from ..surroundings.objects import EXACTLY_PLAIN
 from .arrays import flat_doubles, is_column, is_matrix, number_without_axes, refuse_collection
 from .columns import Columns
 from .static_values import StaticValue, identity
@@ -206,6 +207,29 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
         return [nested(shape[1:]) for _ in range(shape[0])] if shape else next(numbers)
 
     return nested(treedef.shape)
+
+
+def objects_in(static: Iterable[tuple[str, StaticValue]], treedef: TreeDef) -> list[Any]:
+    """Return the objects that arguments bring into a function, apart from plain numbers and texts.
+
+    These are the values of static arguments, the users' classes of namedtuples, and the keys of dicts. `static` has the
+    name and the value of each static argument, and `treedef` the name and the treedef of each other argument.
+    """
+    found = [x.value for _, x in static]
+    waiting = [part for _, part in treedef if part is not None]
+    while waiting:
+        part = waiting.pop()
+        if part is None or isinstance(part, ArrayDef):
+            continue
+        kind, inside, *parts = part
+        if parts:
+            found += [key.value for key in inside if type(key) is not str]
+        elif kind not in NESTINGS and is_users_module(kind.__module__):
+            found.append(kind)
+        inside = parts[0] if parts else inside
+        if not isinstance(inside, int):
+            waiting += dict.fromkeys(inside)
+    return [x for x in found if type(x) not in EXACTLY_PLAIN]
 
 
 def plain_argument(x: Any) -> Any:

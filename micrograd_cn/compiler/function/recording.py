@@ -26,7 +26,7 @@ from ..data.captured import CapturedValue, describe, with_folded, with_leaves
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
 from ..data.samples import Bucket
-from ..data.treedef import TreeDef, leaf_paths, unflatten
+from ..data.treedef import TreeDef, leaf_paths, objects_in, unflatten
 from ..program import Program
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
@@ -108,7 +108,7 @@ class Recorder:
             TypeError: the recordings differ, or the function raises an error when it is recorded again; or the function
                 computes something else for numbers, and catches an arithmetic error that they raise.
         """
-        roots = (self._arguments.function, *[x.value for _, x in bucket.static])
+        roots = (self._arguments.function, *objects_in(bucket.static, bucket.treedef))
         code = ReachableCode(roots)
         self._catches |= code.catches
         self._makes_cycles |= code.makes_cycles

@@ -17,7 +17,9 @@ from ...engine import Value
 from ...optim import Optimizer
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
+from ..data.treedef import objects_in
 from ..program import Program
+from ..surroundings.objects import are_same
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
 from ..surroundings.surroundings import OF_VALUES, Surroundings
@@ -35,12 +37,14 @@ class _Known(NamedTuple):
     """What the function can read, and the programs that agree with it.
 
     Attributes:
+        roots: the objects through which the function finds all that it can read.
         snapshot: what the function can read.
         writes: whether the function may change something of it.
         compared: the programs whose recordings have been compared with new ones since the snapshot was made.
         current: the programs whose recordings have been compared or made since then.
     """
 
+    roots: list[Any]
     snapshot: Snapshot
     writes: bool
     compared: frozenset[Program]
@@ -83,6 +87,8 @@ class StaleCheck:
         if known is None:
             self._known = self._known_now([made.program], code, snapshot)
         elif not known.snapshot.has_changed():
+            if not are_same(known.roots, self._roots()):  # other arguments bring other objects
+                known = self._known_now([*known.current, made.program])._replace(compared=known.compared)
             self._known = known._replace(current=known.current | {made.program})
 
     def has_moved(self) -> bool:
@@ -160,7 +166,7 @@ class StaleCheck:
             graphs = [program.compiled.graph for program in programs]
             operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
             snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
-        return _Known(snapshot, code.writes, frozenset(), frozenset(programs))
+        return _Known(roots, snapshot, code.writes, frozenset(), frozenset(programs))
 
     def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.
@@ -320,9 +326,10 @@ class StaleCheck:
             held = {*around.leaves}.intersection(Surroundings(roots).leaves) if around and find_held else set[Value]()
         return made, held
 
-    def _roots(self) -> tuple[Any, ...]:
-        """Return the function and the values of its static arguments, through which it finds its parameters."""
-        return (self._function, *[x.value for static, _ in [*self.store.recordings] for _, x in static])
+    def _roots(self) -> list[Any]:
+        """Return the function and the objects that its arguments bring, through which it finds all that it can read."""
+        brought = [x for static, treedef in [*self.store.recordings] for x in objects_in(static, treedef)]
+        return [self._function, *{id(x): x for x in brought}.values()]
 
 
 class FitCheck:
