@@ -5,9 +5,10 @@
 
 A program is the text of a Python module with a function `make`, which returns a function of numbers and the parameters
 that it uses. Its statements are drawn from what users write: branches, loops, early returns, helpers, classes,
-closures, exceptions that are caught, threads, numpy, dataclasses and generators. The function is called as it is, and
-compiled, with and without `branches`. Values, gradients and training must be the same, or the compiler must refuse the
-program with an error of its own. With `--interrupts`, some programs are interrupted at random lines of the package
+closures, exceptions that are caught, threads, numpy, dataclasses and generators. A few functions change a list or an
+array outside. The function is called as it is, and compiled, with and without `branches`. Values, gradients and
+training must be the same, or the compiler must refuse the program with an error of its own. It must refuse the program
+if a second call gives another number. With `--interrupts`, some programs are interrupted at random lines of the package
 while they are compiled, and compared afterwards.
 """
 
@@ -104,6 +105,8 @@ def clamp(a, low=-1.0, high=1.0):
 
 
 """
+OUTSIDE = "kept, buffer = [0.5], np.array([0.5, 1.0])"  # what some functions change
+DIFFERS = "does not do the same in each call"
 SIGNATURES = {  # the parameters of a drawn function, and how its numbers are reached
     "x, y": ["x", "y"],
     "x, y=0.5": ["x", "y"],
@@ -139,7 +142,7 @@ class Author:
             body.append(f"return {result}")
         lines = [f"def f({self.signature}):", *indented(body)]
         weights = ", ".join(f"Value({rng.uniform(-1.5, 1.5):.2f})" for _ in range(3))
-        made = [f"w = [{weights}]", "cell = Cell(w[0], w[1])", *lines, "return f, w"]
+        made = [f"w = [{weights}]", "cell = Cell(w[0], w[1])", OUTSIDE, *lines, "return f, w"]
         self.text = HEADER + "\n".join(["def make():", *indented(made), ""])
 
     # Expressions.
@@ -254,6 +257,8 @@ class Author:
         kinds += ["change", "sort", "dict", "kept"]
         kinds += ["class", "closure", "numpy", "walrus", "unpack", "no_grad", "grad", "match", "nonlocal", "finally"]
         kind = rng.choice(kinds) if depth > 0 else "assign"
+        if depth > 0 and rng.random() < 0.02:
+            kind = "state"
         if kind == "assign" and local and rng.random() < 0.4:
             return [f"{rng.choice(local)} {rng.choice(['+=', '-=', '*='])} {e(1)}"]
         if kind == "if":
@@ -341,6 +346,18 @@ class Author:
             lines = [f"{d} = dict(a={e(1)}, b={e(1)})", f"{d}['c'] = {d}.get('{rng.choice('abz')}', {e(0)})"]
             self._names.append(name)
             return [*lines, f"{name} = sum(k * a for k, a in enumerate({d}.values()))"]
+        if kind == "state":  # which the next call finds changed
+            name, other = self.fresh(), self.fresh()
+            changes = {
+                f"kept.append({self.number()})": "len(kept)",
+                f"{other} = kept; {other} += [1.0]": "len(kept)",
+                f"{other} = buffer[1:]; {other} *= 0.5": "buffer[1]",
+                "np.add(buffer, 1.0, buffer)": "buffer[0]",
+            }
+            change, read = rng.choice([*changes.items()])
+            used = f"{name} = {read} * 0.1 * {e(1)}"
+            self._names.append(name)
+            return [change, used]
         if kind == "kept":  # a module keeps what it computed
             name = self.fresh()
             lines = [f"cell.last = {e(1)}", f"{name} = cell.last * {e(0)}"]
@@ -437,6 +454,7 @@ class Comparison:
 
     def __init__(self, text: str, signature: str, rng: random.Random) -> None:
         self.make, self.signature = module(text), signature
+        self._changes_state = any(name in text.partition(OUTSIDE)[2] for name in ("kept", "buffer"))
         self.samples = [[round(rng.uniform(-2, 2), 3) for _ in range(3)] for _ in range(4)]
         self.counts: Counter[str] = Counter()
 
@@ -465,25 +483,27 @@ class Comparison:
         except (TypeError, ValueError, AssertionError, IndexError, RuntimeError, ZeroDivisionError) as error:
             if crashed(error):
                 raise Different(f"{kind}: {type(error).__name__}: {error}, which the package did not raise") from error
-            if "does not do the same in each call" in str(error) and self._is_repeatable():
+            if DIFFERS in str(error) and not self._changes_state and self._is_repeatable():
                 raise Different(f"{kind}: {error}") from error
             self.counts[f"{kind} refused"] += 1
             return None
 
     def _is_repeatable(self) -> bool:
-        """Return whether a second call of the function does the same as the first, for all samples.
+        """Return whether a second call of the function does the same as the first, for all samples."""
+        return all(map(self._repeats, self.samples))
 
-        Most drawn programs do. But a `Module` refuses a number in an attribute that held a parameter after the first.
+    def _repeats(self, numbers: Sequence[float]) -> bool | None:
+        """Return whether a second call for one sample does the same as the first; None if one of them raises an error.
+
+        Most drawn programs do the same. But a `Module` refuses a number in an attribute that held a parameter after the
+        first call.
         """
-        for numbers in self.samples:
-            f, _ = self.make()
-            first = number(call(f, self.signature, [*map(Value, numbers)]))
-            try:
-                if not same(first, number(call(f, self.signature, [*map(Value, numbers)]))):
-                    return False
-            except TypeError:
-                return False
-        return True
+        f, _ = self.make()
+        try:
+            first, second = [number(call(f, self.signature, [*map(Value, numbers)])) for _ in range(2)]
+        except Exception:  # whatever the drawn program raises
+            return None
+        return same(first, second)
 
     def _eager(self, numbers: Sequence[float], leaves: bool = True) -> tuple[float, list[float], list[float]] | None:
         """Return the value, the gradients of the parameters and those of the arguments; None if the function raises.
@@ -519,6 +539,8 @@ class Comparison:
             if expected is None:
                 raise Different(f"a call, branches={branches}: {found}, where the function raises an error")
             self._differ("a call", branches, [number(found)], expected[:1])
+            if self._repeats(numbers) is False:
+                raise Different(f"a call, branches={branches}: {found}, where the function gives another number later")
 
     def _backward(self, branches: bool, rows: list[Any], eager: list[Any], before: Any) -> None:
         f, w = self.make()
