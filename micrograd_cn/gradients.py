@@ -382,6 +382,8 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
     assert op is not None
     parents, captured = node.parents, node._partials
     operands = tuple([x if x.requires_grad else x._data for x in parents])
+    if context.active and float in map(type, operands):
+        _note_constants(op, parents)
     if OVERRIDING:
         operands = (*map(without_operators, operands),)
     if op.selects:
@@ -409,6 +411,19 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
                 )
             edges.append((x, (op, partial, function)))
     return edges
+
+
+def _note_constants(op: Op, operands: Sequence[Value]) -> None:
+    """Call the hook `made_constant`, if hooks are installed, for the constants that partials of `op` may depend on.
+
+    A graph of derivatives has only their numbers, or no part of them at all, as in the derivative 2 of `2 * x`. No
+    partial depends on the terms of a sum.
+    """
+    if hooks := context.here().hooks:
+        factors: Sequence[Any] = () if op.lowerings.machine in ("fadd", "fsub") else operands
+        if op.lowerings.summands:
+            factors = [x for pair in op.lowerings.summands(*operands)[0] for x in pair]
+        hooks.made_constant([x for x in factors if isinstance(x, Value) and not x.requires_grad])
 
 
 def _check_gradient(gradient: Any, node: Value) -> None:

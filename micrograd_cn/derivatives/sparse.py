@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..engine import Value, topological_order
+from ..graph import context
 from .arithmetic import ONE, Derivative, DerivativeArithmetic, SumFactor
 from .elimination import Edges, add_nonlinear_edge, eliminate
 from .finite_field import field_element, folded_operands
@@ -72,6 +73,9 @@ class LinearisedGraph:
 
     def __init__(self, outputs: Sequence[Value], variables: Sequence[Value], gated: bool = True) -> None:
         order = topological_order(*outputs)
+        if context.active and (hooks := context.here().hooks):
+            # The numbers of constants decide which derivatives are zero, so also what this class leaves out
+            hooks.made_constant([x for v in order for x in v.operands if isinstance(x, Value) and not x.requires_grad])
         self.arithmetic = DerivativeArithmetic(variables, order, gated)
         self.index = {x: i for i, x in enumerate(variables)}
         self.incoming: list[Edges] = [{} for _ in variables]

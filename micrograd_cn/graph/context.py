@@ -102,7 +102,11 @@ class Hooks:
         """
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Called when the result of an operation is a constant because none of `operands` requires a gradient."""
+        """Called when a graph gets the numbers of `operands`, none of which requires a gradient, in their place.
+
+        They are all operands of an operation, whose result is therefore a constant. Or they are some operands of an
+        operation that is differentiated, and its partials, which become nodes or numbers, may depend on them.
+        """
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
         """Called when user code makes a node with operands, as in `Value(t, (x,), "tanh")`; `op` is a `Closure`."""

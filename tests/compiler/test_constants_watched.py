@@ -52,6 +52,82 @@ def test_a_constant_that_changes_is_refused_however_the_function_used_it(use):
     assert (f(1.0), f.gradient([(1.0,)]), f.backward([(1.0,)])) == before
 
 
+# The number k of a constant is a partial of each of these functions of z, or a part of one
+PARTIALS = {
+    "product": lambda z, k: k * z,
+    "quotient": lambda z, k: z / k,
+    "power": lambda z, k: mc.exp(z) ** k,
+    "dot": lambda z, k: mc.dot([z, k], [k, 1.0]),
+    "matrix product": lambda z, k: np.array([z * z, z]) @ np.array([k, 1.0]),
+    "clip": lambda z, k: mc.clip(z * z, -9.0, k),
+    "maximum": lambda z, k: mc.maximum(z, k),
+    "index": lambda z, k: mc.take([z, z * z, 3.0 * z], mc.relu(k)),
+    "condition": lambda z, k: mc.where(mc.less(k, 0.0), z, z**3),
+    "structural zero": lambda z, k: z * (z * k - z * 2.0),
+    "log of a sum": lambda z, k: mc.logsumexp([z * z, k, z]),
+    "argument": lambda z, k: z * functional.grad(lambda t: t * t * t)(k),
+    "no_grad": lambda z, k: z * mc.no_grad()(lambda: k * 1.0)() + z * z,
+    "term": lambda z, k: z * z + mc.sum([z, k]) - k + mc.dot([z], [2.0], k),
+}
+DERIVATIVES = {
+    "grad": lambda f, x: functional.grad(f)(x),
+    "second derivative": lambda f, x: functional.grad(functional.grad(f))(x),
+    "gradients": lambda f, x: mc.gradients(f(z := x * 1.0), [z], create_graph=True)[0],
+    "value_and_grad": lambda f, x: functional.value_and_grad(f)(x)[1],
+    "jvp": lambda f, x: functional.jvp(f, x, 1.0)[1],
+    "vjp": lambda f, x: functional.vjp(f, x)[1](3.0),
+    "hvp": lambda f, x: functional.hvp(lambda v: f(v[0]), [x], [1.0])[0],
+    "hessian": lambda f, x: functional.hessian(lambda v: f(v[0]))([x])[0][0],
+    "jacobian": lambda f, x: functional.jacobian(lambda v: [f(v[0])])([x])[0][0],
+    "sparse Jacobian": lambda f, x: sum(functional.sparse_jacobian(lambda v: [f(v[0])])([x]).values),
+    "sparse Hessian": lambda f, x: sum(functional.sparse_hessian(lambda v: f(v[0]))([x]).values),
+    "inside no_grad": lambda f, x: mc.no_grad()(functional.grad(f))(x),
+}
+
+
+@pytest.mark.parametrize(("i", "derivative"), [*enumerate(DERIVATIVES.values())], ids=DERIVATIVES)
+def test_derivatives_have_the_numbers_of_constants_only_as_long_as_these_are_the_same(i, derivative):
+    """Each call gives the result of the plain function, or refuses the constant, for which the program has no node."""
+    for name, partial in [*PARTIALS.items()][i % 3 :: 3]:
+        k, w = constant_value(2.0, "k"), Value(1.0)
+
+        def f(x, k=k, w=w, partial=partial):
+            return derivative(lambda z: partial(z, k), x) + w
+
+        def plain(f=f):
+            y = f(Value(1.5))
+            y.backward()
+            return y.data
+
+        compiled, before = compile(f), plain()
+        assert compiled(1.5) == pytest.approx(before), name
+        k.data = -5.0
+        if plain() != before:
+            with pytest.raises(ValueError, match=r"k is a constant of the program.* now it is -5\.0"):
+                compiled(1.5)
+        k.data, k.requires_grad, k.grad = 2.0, True, 0.0
+        plain()
+        optimizer = SGD([k, w], 0.1)
+        for method, *options in (["backward"], ["value_and_grad", [k]], ["fit", optimizer, 1]) if k.grad else ():
+            with pytest.raises(ValueError, match=r"is a constant of the program.*anew"):
+                getattr(compiled, method)([(1.5,)], *options)
+
+
+def test_constants_that_no_partial_depends_on_are_not_watched():
+    """The numbers of terms may change, and nobody can change what the function makes."""
+    k = constant_value(2.0)
+
+    def f(z):
+        inner = constant_value(3.0)
+        return PARTIALS["term"](z, k) + mc.clip(inner * z * z * 2.0, -1.0, inner) + mc.dot([z, inner], [inner, z])
+
+    compiled = compile(functional.grad(functional.grad(f)))
+    compiled(1.0)
+    assert not compiled.program(1.0).compiled.data.watched
+    k.data, k.requires_grad = 5.0, True
+    assert compiled(0.5) == 14.0
+
+
 def test_constants_that_the_function_makes_are_not_watched():
     """Nobody can change them after the call, so a call need not compare them."""
     c = constant_value(2.0)

@@ -108,7 +108,9 @@ class RecordingHooks(RefusingHooks):
         self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
         self._not_nan: set[int] = set()  # the addresses of compared objects that cannot be nan if the guards hold
         self._nodes: list[Value] = []
-        self._constants: dict[Value, None] = {}  # leaves whose numbers were read or used as constants
+        # Leaves whose numbers were read or used as constants, each with the count of references to it that are known:
+        # the one from this dict, and at the end also those from nodes and comparisons
+        self._constants: dict[Value, int] = {}
         self._inputs: Sequence[Value] = ()
         self._input_ids: set[int] = set()  # the addresses of the inputs
         self._self_contained = True  # whether all operands of the new nodes are new too, or leaves
@@ -158,6 +160,7 @@ class RecordingHooks(RefusingHooks):
             raise self._refusal
         self._make_guards()
         kinds, references = self._operands_used()
+        self._constants = {x: 1 + references.get(x, 0) for x in self._constants}
         self.unheld = self._leaves_only_in(references)
         for kind in filter(_overrides_operators, kinds - BUILT_IN):
             self.asked = self.asked or (
@@ -219,7 +222,7 @@ class RecordingHooks(RefusingHooks):
         if goes_to_a_log():
             return text
         if not x.requires_grad:
-            self._constants[x] = None
+            self._constants[x] = 1
             return text
         self.refused_text = self.refused_text or refusal(x, how, READ_INSTEAD)
         if not self._hides_numbers or self.has_made(x):
@@ -277,12 +280,11 @@ class RecordingHooks(RefusingHooks):
         """Return a dict from the constants whose numbers the function has used, to their data.
 
         The function has read the number of such a constant, has compared it with other constants, or has computed
-        another constant from it, so the constant need not be an operand of the recorded graph. Constants that the
-        function made itself are left out.
+        another constant or a derivative from it, so the constant need not be an operand of the recorded graph.
+        Constants that the function made itself are left out. Call this before anything but the recorded nodes refers to
+        the operands of these nodes.
         """
-        self._comparisons = {}  # they refer to constants, and such references would count below
-        references = dict.fromkeys(self._constants, 1)  # one from the dict
-        return {x: x._data for x in held_elsewhere(references) if x.op is None}
+        return {x: x._data for x in held_elsewhere(dict(self._constants)) if x.op is None}
 
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Remember a comparison of `a` and `b`. It becomes a guard when the recording ends.
@@ -308,7 +310,7 @@ class RecordingHooks(RefusingHooks):
         """
         if x.requires_grad or isinstance(x, Traced):
             refuse(x, how, READ_INSTEAD)
-        self._constants[x] = None
+        self._constants[x] = 1
 
     def before_write(self, x: Value) -> None:
         """Refuse to set the data of the value `x`: later calls run the compiled program, which would not set them."""
@@ -347,17 +349,17 @@ class RecordingHooks(RefusingHooks):
             return self.detached(record(op, operands))
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Note the operands of an operation whose result is a constant because none of them requires a gradient.
+        """Note constants whose numbers become a part of the recorded graph, which need not have them as operands.
 
-        The function might switch on the `requires_grad` of an operand later. `record_call` therefore checks the noted
-        operands at the end. If an operand is a recorded node, it required a gradient when it was made, so the function
-        has switched this off. Then TypeError is raised at once.
+        None of `operands` requires a gradient. The function might switch on the `requires_grad` of an operand later.
+        `record_call` therefore checks the noted operands at the end. If an operand is a recorded node, it required a
+        gradient when it was made, so the function has switched this off. Then TypeError is raised at once.
         """
         for x in operands:
             if isinstance(x, Traced):
                 _refuse_changed_flag(x)
             if isinstance(x, Value):
-                self._constants[x] = None
+                self._constants[x] = 1
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:
         """Refuse a node with a `_backward` that the user has written, since no program could call this `_backward`."""

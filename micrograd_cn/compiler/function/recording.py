@@ -270,11 +270,11 @@ class Recording:
         recorded = hooks or RecordingHooks(Value if plain else Traced, hides_numbers)
         result = self._result_of(call, arguments, recorded)
         self._read_result(result)
+        self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
         self._outputs, self._guards = recorded.with_captured_leaves(self._recorded, captured)
         self.outcomes = [guard.outcome for guard in self._guards]
         self.caught, self.asked = recorded.caught, recorded.asked
         self.raised = recorded.raised if isinstance(recorded, CatchingHooks) else ""
-        self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
         # The leaves that nobody else refers to, and those that a further recording has shown to be made anew each time
         self._unheld, self._made_anew = {*recorded.unheld}, set[Value]()
 
