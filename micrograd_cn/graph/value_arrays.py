@@ -29,6 +29,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from .. import ops
 from ..ops.number import number, number_or_none
 from . import context
 from .array_updates import refuse_results_in
+from .callers import is_numpys_code
 from .node import Node
 from .plain_numbers import variables
 
@@ -581,6 +583,40 @@ for _name in ("sort", "argsort", "partition", "argpartition", "searchsorted", "a
     setattr(ValueArray, _name, _ordering(_name))
 for _name in ("mean", "std", "var"):
     setattr(ValueArray, _name, _averaging(_name))
+
+
+# Whether some arrays in the function that is recorded stand for tensors of PyTorch
+stand_for_tensors: ContextVar[bool] = ContextVar("micrograd_cn_stand_for_tensors", default=False)
+
+
+def _unlike_tensors(name: str, instead: str) -> Callable[..., Any]:
+    """Return a method that calls the array method `name`, which PyTorch's tensors have, but compute in another way.
+
+    The user's code must not call it while arrays stand for tensors. `instead` says what else to write.
+    """
+    method = getattr(ValueArray, name)
+
+    def called(self: Any, *args: Any, **options: Any) -> Any:
+        same = name in ("max", "min") and not args and not options  # without an axis
+        if stand_for_tensors.get() and not same and not is_numpys_code(sys._getframe(1)):
+            raise TypeError(
+                f"{name}() of a tensor is not what {name}() computes of the numpy array that a compiled function gets "
+                f"in its place; pass x.numpy() for a tensor x, so both are numpy's{instead}"
+            )
+        return method(self, *args, **options)
+
+    called.__name__, called.__qualname__ = name, f"ValueArray.{name}"
+    called.__doc__ = f"Call `{name}` of numpy's arrays. Refuse it if arrays stand for tensors."
+    return called
+
+
+for _name, _instead in {
+    **dict.fromkeys(("std", "var"), ", or write the formula, as in ((x - x.mean()) ** 2).sum() / (n - 1)"),
+    "transpose": ", or write x.swapaxes(i, j), which is the same for both",
+    "repeat": "",
+    **dict.fromkeys(("max", "min"), ", or write np.max(x, axis) and np.min(x, axis)"),
+}.items():
+    setattr(ValueArray, _name, _unlike_tensors(_name, _instead))
 
 
 def _add_identity(name: str, array: Any, options: dict[str, Any]) -> None:

@@ -495,6 +495,30 @@ def test_tensors_and_datasets_of_pytorch_are_samples():
             compile(both).forward((refused, y))
 
 
+def test_methods_that_tensors_and_arrays_have_but_compute_otherwise_are_refused():
+    """A compiled function gets a numpy array in the place of a tensor, also as an element of a dataset."""
+    weight, x = Value(2.0), np.array([[1.0, 2.0], [3.0, 5.0]])
+    tensor = x.view(type("Tensor", (np.ndarray,), {"__module__": "torch"}))  # PyTorch may not be installed
+    for f in (
+        *(lambda x: x.std(), lambda x: (2.0 * x).var(0)[0], lambda x: x.transpose(0, 1)[0, 1]),
+        *(lambda x: x.repeat(2, 1)[1, 0], lambda x: x.max(0)[0], lambda x: x.min(axis=1)[1]),
+    ):
+        program = compile(lambda x, f=f: weight * f(x["a"] if isinstance(x, dict) else x))
+        for call in (
+            *(lambda p=program: p(tensor), lambda p=program: p({"a": tensor}), lambda p=program: p.check([(tensor,)])),
+            *(lambda p=program: p.forward([(tensor,)]), lambda p=program: p.forward((tensor[None],))),
+        ):
+            with pytest.raises(TypeError, match=r"pass x\.numpy\(\) for a tensor x"):
+                call()
+        assert program(x) == 2.0 * f(x)
+    for f in (
+        *(lambda x: x.sum(), lambda x: x.mean(0)[1], lambda x: (x @ x)[0, 1], lambda x: x.swapaxes(0, 1)[0, 1]),
+        *(lambda x: x.max(), lambda x: x.T[0, 1], lambda x: np.transpose(x)[0, 1], lambda x: np.max(x, 0)[0]),
+        lambda x: np.tensordot(x, np.eye(2), ((0,), (1,)))[0, 1],
+    ):
+        assert compile(lambda x, f=f: weight * f(x))(tensor) == 2.0 * f(x)
+
+
 def test_arrays_of_jax_are_samples_and_rows_whatever_their_type():
     jnp = pytest.importorskip("jax.numpy")
     for kind in (jnp.float32, jnp.bfloat16, jnp.int32):

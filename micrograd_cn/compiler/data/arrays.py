@@ -107,6 +107,12 @@ def is_matrix(x: Any) -> bool:
     return any(kind.__name__ == "matrix" and kind.__module__.partition(".")[0] == "numpy" for kind in type(x).__mro__)
 
 
+def is_tensor(x: Any) -> bool:
+    """Return whether `x` is a tensor of PyTorch, some of whose methods compute something else than those of numpy."""
+    kind = type(x)
+    return kind.__module__ != "numpy" and any(base.__module__.partition(".")[0] == "torch" for base in kind.__mro__)
+
+
 def number_without_axes(x: Any) -> float:
     """Return the number in an array without axes, or in a scalar of an array library.
 

@@ -15,7 +15,7 @@ from typing import Any
 from ...engine import Value
 from ...ops.number import number, number_or_none
 from .alike import group_alike, is_sequence, keys_of_all
-from .arrays import FlatNumbers, flat_doubles, is_column, is_matrix, iterable_data, shape_of
+from .arrays import FlatNumbers, flat_doubles, is_column, is_matrix, is_tensor, iterable_data, shape_of
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, side_by_side, together
 from .partition import gather_rows
 from .treedef import PYTHON_NUMBERS, ArrayDef, TreeDef, array_def, first_invalid, treedef_of
@@ -146,7 +146,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
                 numbers.append(flat_doubles(x))
             except TypeError as error:
                 raise TypeError(f"{name}: {error}") from error
-            treedef.append((name, ArrayDef(shape[1:], hasattr(x, "__array__")) if shape[1:] else None))
+            treedef.append((name, ArrayDef(shape[1:], hasattr(x, "__array__"), is_tensor(x)) if shape[1:] else None))
         elif type(x) is Repeated and x and type(x[0]) in PYTHON_NUMBERS:
             numbers.append(array("d", [number(x[0])]) * len(x))
             treedef.append((name, None))

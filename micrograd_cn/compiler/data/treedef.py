@@ -15,7 +15,7 @@ from ...ops.number import number, number_or_none, own_operator
 from ...parameters.tree import flatten
 from ..surroundings.facts import is_users_module
 from ..surroundings.objects import EXACTLY_PLAIN
-from .arrays import flat_doubles, is_column, is_matrix, number_without_axes, refuse_collection
+from .arrays import flat_doubles, is_column, is_matrix, is_tensor, number_without_axes, refuse_collection
 from .columns import Columns
 from .static_values import StaticValue, identity
 
@@ -39,10 +39,12 @@ class ArrayDef(NamedTuple):
         shape: the shape of the array.
         is_numpy: whether the array has the method `__array__`, as the arrays of most libraries have. If so, the
             function that is recorded gets a numpy array of `Value`s. If not, as for a memoryview, it gets nested lists.
+        is_tensor: whether the array is a tensor of PyTorch.
     """
 
     shape: tuple[int, ...]
     is_numpy: bool
+    is_tensor: bool = False
 
 
 def numpy_like(samples: Any, numbers: Any) -> Any:
@@ -165,7 +167,21 @@ def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
             raise TypeError(
                 f"a {kind.__name__}, whose {operator} an array in its place would not have; write np.asarray(x) for it"
             )
+        if is_tensor(x):
+            return ArrayDef(shape, True, True)
     return ArrayDef(shape, hasattr(x, "__array__"))
+
+
+def has_tensors(treedef: TreeDef) -> bool:
+    """Return whether an argument with this treedef is a tensor of PyTorch, or has one inside.
+
+    >>> has_tensors((list, (None, ArrayDef((2,), True, True)))), has_tensors((list, 2))
+    (True, False)
+    """
+    if treedef is None or isinstance(treedef, ArrayDef):
+        return treedef is not None and treedef.is_tensor
+    *_, parts = treedef
+    return not isinstance(parts, int) and any(map(has_tensors, parts))
 
 
 def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:

@@ -26,7 +26,7 @@ from ..data.captured import CapturedValue, describe, with_folded, with_leaves
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
 from ..data.samples import Bucket
-from ..data.treedef import TreeDef, leaf_paths, objects_in, unflatten
+from ..data.treedef import TreeDef, has_tensors, leaf_paths, objects_in, unflatten
 from ..program import Program
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
@@ -288,7 +288,12 @@ class Recording:
         given = [(argument, x, [*_leaves_in(x)]) for argument, x in nested]
         try:
             called = functools.partial(recorded.record_call, functools.partial(call, arguments), self._inputs)
-            result = without_collector(functools.partial(copy_context().run, called))
+            context = copy_context()
+            if any(has_tensors(part) for _, part in self._treedef):
+                from ...graph.value_arrays import stand_for_tensors  # imported here, because it needs numpy
+
+                context.run(stand_for_tensors.set, True)
+            result = without_collector(functools.partial(context.run, called))
         except (TypeError, ValueError, IndexError, AttributeError, SystemError) as error:
             add_advice(self._name, error)
             raise
