@@ -39,6 +39,9 @@ class MachineCode(Protocol):
     def clear_gradients(self, parameters: list[Value]) -> bool:
         """Set the gradients of `parameters` to 0 and return True, or return False if Python code has to do so."""
 
+    def finds_leaves(self, parameters: list[Any]) -> bool:
+        """Return True if all of `parameters` are leaves of the class `Value`, or False if Python code has to look."""
+
 
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
 machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
@@ -77,7 +80,7 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
     found = list(parameters)
     if not found:
         raise ValueError(f"{name} was given no parameters{'; a generator is empty after its first use' * consumed}")
-    if {Value}.issuperset(map(type, found)) and not any(map(_op, found)):
+    if _finds_leaves(found) or ({Value}.issuperset(map(type, found)) and not any(map(_op, found))):
         return found  # for speed
     for i, p in enumerate(found):
         if stand_in and isinstance(p, stand_in):
@@ -94,6 +97,11 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
                 "number x that it begins with"
             )
     return found
+
+
+def _finds_leaves(parameters: list[Any]) -> bool:
+    """Return whether machine code finds that `parameters` are leaves. If it does not, Python code has to look."""
+    return machine_code is not None and len(parameters) >= MIN_PARAMETERS and machine_code.finds_leaves(parameters)
 
 
 def _instead_of(item: Any) -> str:
@@ -255,7 +263,7 @@ class Optimizer:
         """
         name = type(self).__name__
         found = list_of_parameters(name, parameters)
-        for i, p in enumerate(found):
+        for i, p in enumerate(() if _finds_leaves(found) else found):
             if p._da is not None and p._is_constant_result:
                 raise ValueError(
                     f"{name}: parameters[{i}], {p!r}, is a constant that an operation computed, not a leaf; write "

@@ -14,7 +14,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from operator import attrgetter, call
+from operator import attrgetter, call, is_
 from typing import NamedTuple
 
 from ...engine import Value
@@ -109,6 +109,10 @@ class NodeLoop:
         found = self._items.words(index)
         is_value = self._has_type(found, Value)
         return is_value.select(found, Words(self.f, address_of(_sample))), is_value
+
+    def is_at(self, index: Integer, x: Words) -> Condition:
+        """Write code that tells whether the object at `index` in the list `%list` is the one at the address `x`."""
+        return Condition(self.f, self.f.op(f"icmp eq ptr {self._items.words(index)}, {x}"))
 
     def slot(self, node: Words, offset: Integer | int) -> Slot:
         """Write code that reads the slot at an offset of a node."""
@@ -246,6 +250,33 @@ def _write_all_have(name: str, requires_grad: bool) -> Function:
     return f
 
 
+def _write_all_leaves() -> Function:
+    """Write the function that returns 0 if all nodes in `%list` are leaves, and otherwise 1.
+
+    It also returns 1 if a node belongs to a subclass of `Value`, or is a constant that an operation has computed.
+    """
+    f = Function(f"{KERNEL_PREFIX}all_leaves", "ptr %list, i64 %n", "i64")
+    nodes = NodeLoop(f)
+    with f.repeat("%n", [Condition(f, "true")]) as loop:
+        node, is_value = nodes.node(loop.index)
+        op, partial_derivative = [node.bytes(slot_offset(name)).words(0) for name in ("op", "_da")]
+        loop.next = [loop.carried[0] & is_value & nodes.is_same(op, None) & nodes.is_same(partial_derivative, None)]
+    nodes.end_unless(*loop.next)
+    f.do("ret i64 0")
+    return f
+
+
+def _write_same() -> Function:
+    """Write the function that returns 0 if the objects in `%list` are those in `%other_list`, and otherwise 1."""
+    f = Function(f"{KERNEL_PREFIX}same_objects", "ptr %list, i64 %n, ptr %other_list", "i64")
+    nodes, items = NodeLoop(f), Words(f, "%other_list").bytes(ITEMS).words(0)
+    with f.repeat("%n", [Condition(f, "true")]) as loop:
+        loop.next = [loop.carried[0] & nodes.is_at(loop.index, items.words(loop.index))]
+    nodes.end_unless(*loop.next)
+    f.do("ret i64 0")
+    return f
+
+
 _kernels = SharedKernels(
     {
         "read_nodes": _write_read,
@@ -253,6 +284,8 @@ _kernels = SharedKernels(
         "add_to_nodes": _write_add,
         "all_unfrozen": partial(_write_all_have, "all_unfrozen", True),
         "all_frozen": partial(_write_all_have, "all_frozen", False),
+        "all_leaves": _write_all_leaves,
+        "same_objects": _write_same,
     },
     holds_gil=True,
 )
@@ -356,8 +389,27 @@ def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
     return None
 
 
+def finds_leaves(nodes: Sequence[Value]) -> bool:
+    """Return whether machine code finds that all nodes are leaves, of no subclass. It may not be used for the nodes."""
+    return len(nodes) >= MIN_NODES and _machine_code_finds("all_leaves", nodes)
+
+
+def are_same(xs: Sequence[object], nodes: Sequence[Value]) -> bool:
+    """Return whether two lists have the same objects in the same order. No method of the objects is called.
+
+    >>> x, y = Value(1), Value(1)
+    >>> are_same([x, y], [x, y]), are_same([x, y], [y, x]), are_same([x], [x, y])
+    (True, False, False)
+    """
+    if len(xs) != len(nodes):
+        return False
+    if type(xs) is list and uses_machine_code(nodes):
+        return not _kernels["same_objects"](nodes, len(nodes), xs)
+    return all(map(is_, xs, nodes))
+
+
 def _machine_code_finds(kernel: str, nodes: Sequence[Value]) -> bool:
-    """Return whether a kernel finds that all nodes are frozen ("all_frozen"), or that none is ("all_unfrozen").
+    """Return whether a kernel finds something of all nodes: "all_frozen", "all_unfrozen" or "all_leaves".
 
     Return False if machine code is not used for these nodes.
     """

@@ -12,7 +12,7 @@ from typing import Any
 from ...engine import Value
 from ...ops.number import is_of_numpy, number_or_none
 from ...parameters.tree import flatten, is_array
-from ..data.nodes import some_frozen
+from ..data.nodes import are_same, some_frozen
 from ..data.samples import Bucket
 from ..data.treedef import ArrayDef, unflatten
 from ..derivatives import as_list, split
@@ -214,12 +214,7 @@ class GradientVariables:
         if self._contents is None:
             return False
         (structure, values), found = self._contents, list[Any]()
-        return (
-            _has_structure(wrt, structure, found)
-            and len(found) == len(values)
-            and all(map(operator.is_, found, values))
-            and not some_frozen(values)
-        )
+        return _has_structure(wrt, structure, found) and are_same(found, values) and not some_frozen(values)
 
     def of_samples(
         self, parts: Sequence[BatchPart], parameters: Sequence[Value], threads: int, each: bool, numpy: Any

@@ -250,7 +250,7 @@ class Machine:
         """Return a kernel as a ctypes function. The kernel is compiled if that has not been done yet.
 
         The types of its arguments are those in the LLVM text of the kernel: i64 is an int, double a float, and ptr an
-        address. For an argument with the name `%list`, it takes a Python list.
+        address. For an argument with the name `%list` or `%other_list`, it takes a Python list.
 
         Args:
             name: the kernel's name.
@@ -261,7 +261,8 @@ class Machine:
         """
         address, f = self.address(name, make, fast), self.kernels[name]
         operands = [
-            ctypes.py_object if x == "ptr %list" else CTYPES[x.partition(" ")[0]] for x in f.arguments.split(", ")
+            ctypes.py_object if x in ("ptr %list", "ptr %other_list") else CTYPES[x.partition(" ")[0]]
+            for x in f.arguments.split(", ")
         ]
         prototype = ctypes.PYFUNCTYPE if holds_gil else ctypes.CFUNCTYPE
         return prototype(CTYPES[f.result], *operands)(address)

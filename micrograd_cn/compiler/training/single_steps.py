@@ -23,7 +23,7 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.optimizer import States, copy_states
-from ..data.nodes import clear_gradients, slot_offset
+from ..data.nodes import clear_gradients, finds_leaves, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver, driver_address
 from ..threads.background import BackgroundTasks
@@ -226,3 +226,7 @@ class SingleSteps:
         If this is not possible, change nothing, and return False.
         """
         return clear_gradients(parameters)
+
+    def finds_leaves(self, parameters: list[Any]) -> bool:
+        """Return True if machine code finds that all of `parameters` are leaves of the class `Value`."""
+        return finds_leaves(parameters)

@@ -81,15 +81,10 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     of the program has other data now.
     """
     check_captured(optimizer.parameters, compiled.captured)
-    constants, watched = compiled.graph.constants, compiled.data.watched
     compiled.data.check_constants()
-    if not (constants or watched):
-        return
-    trained = {*optimizer.parameters}
-    if trained.isdisjoint(constants) and trained.isdisjoint(watched):
-        return
-    for i, p in enumerate(optimizer.parameters):
-        if p.requires_grad and (p in constants or p in watched):
+    unfrozen = {x for x in chain(compiled.graph.constants, compiled.data.watched) if x.requires_grad}
+    for i, p in enumerate(optimizer.parameters if unfrozen else ()):
+        if p in unfrozen:
             raise ValueError(
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required no "
                 "gradient when the program was made; compile anew, or freeze it only after the program is made"
