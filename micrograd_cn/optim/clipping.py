@@ -9,6 +9,7 @@ from typing import Never
 from ..engine import Value
 from ..ops.number import number
 from ..ops.options import refuse_options
+from . import optimizer
 from .optimizer import list_of_parameters
 
 __all__ = ["clip_grad_norm"]
@@ -47,11 +48,13 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float, **wrong: Never)
     if not max_norm >= 0.0:
         raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
     parameters = list_of_parameters("clip_grad_norm", parameters)
-    norm = math.hypot(*[p._grad for p in parameters if p._grad is not None])
+    in_machine_code = optimizer.machine_code if len(parameters) >= optimizer.MIN_PARAMETERS else None
+    gradients = in_machine_code.gradients(parameters) if in_machine_code else None
+    norm = math.hypot(*(gradients or [p._grad for p in parameters if p._grad is not None]))
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")
     factor = max_norm / (norm + 1e-6)
-    if factor < 1.0:
+    if factor < 1.0 and not (in_machine_code and in_machine_code.scale_gradients(parameters, factor)):
         for p in parameters:
             if p._grad is not None:
                 p._grad *= factor

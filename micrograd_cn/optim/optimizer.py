@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import weakref
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
@@ -38,6 +39,12 @@ class MachineCode(Protocol):
 
     def clear_gradients(self, parameters: list[Value]) -> bool:
         """Set the gradients of `parameters` to 0 and return True, or return False if Python code has to do so."""
+
+    def gradients(self, parameters: list[Value]) -> array[float] | None:
+        """Return the gradients of `parameters`, or None if Python code has to read them."""
+
+    def scale_gradients(self, parameters: list[Value], factor: float) -> bool:
+        """Multiply the gradients of `parameters` and return True, or return False if Python code has to do so."""
 
     def finds_leaves(self, parameters: list[Any]) -> bool:
         """Return True if all of `parameters` are leaves of the class `Value`, or False if Python code has to look."""

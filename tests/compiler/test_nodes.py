@@ -10,12 +10,12 @@ from array import array
 
 import pytest
 
-from micrograd_cn import Value, no_grad
+from micrograd_cn import Value, logsumexp, no_grad
 from micrograd_cn.compiler import compile, parameters_to_vector, vector_to_parameters  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes as machine
 from micrograd_cn.compiler.data.parameters import Gradients, add_gradients, data_version
 from micrograd_cn.graph import context
-from micrograd_cn.optim import Adam
+from micrograd_cn.optim import Adam, clip_grad_norm, optimizer
 
 SPECIAL = [0.0, -0.0, 1.5, -2.25, math.inf, -math.inf, math.nan, 1e308, 5e-324, 1e-310]
 
@@ -214,6 +214,48 @@ def test_threads_lose_no_gradient():
     assert len(added) == 2000
     assert all(added)
     assert {p.grad for p in found} == {2000.0}
+
+
+@pytest.mark.parametrize("what", ["all", "a node twice", "None", "subclass", "frozen"])
+def test_gradients_are_clipped_as_in_python(what, monkeypatch):
+    """Machine code multiplies gradients by the same factor as Python code, and leaves alone floats that others hold."""
+
+    def clipped():
+        ws = [Value(k) for k in range(40)]
+        if what == "subclass":
+            ws[7] = Other(8.0)
+        for k, w in enumerate(ws):
+            w.grad = 0.1 * k - 1
+        ws[3].requires_grad = what != "frozen"
+        if what == "None":
+            ws[5].grad = None
+        held = [w.grad for w in ws]
+        before = texts(held)
+        norms = [clip_grad_norm([*ws, *ws[:1]] if what == "a node twice" else ws, bound) for bound in (1e3, 0.5)]
+        assert texts(held) == before
+        return norms, texts([w.grad for w in ws])
+
+    by_machine_code = clipped()
+    monkeypatch.setattr(optimizer, "machine_code", None)
+    assert by_machine_code == clipped()
+
+
+def test_leaves_and_floats_are_told_from_other_objects():
+    """Machine code finds what Python code finds: other objects, subclasses, computed nodes and computed constants."""
+    w = Value(1.0)
+    with no_grad():
+        constant = w * 2
+    for other in (w * 2, logsumexp([w, w, w]), constant, Other(1.0), 1.0, None):
+        assert machine.finds_leaves([w] * 40)
+        assert not machine.finds_leaves([*[w] * 40, other])
+    numbers = [0.5, -0.0, math.inf] * 20
+    assert texts(machine.floats_of(numbers)) == texts(machine.floats_of(tuple(numbers))) == texts(numbers)
+    for other in (1, True, "a", None, w, type("Float", (float,), {})(1.0)):
+        assert machine.floats_of([*numbers, other]) is None
+    same = [object(), w, *numbers]
+    assert machine.are_same([*same], same)
+    assert not machine.are_same([*same[:-1], 1.0], same)
+    assert not machine.are_same([*same[:5], object(), *same[6:]], same)
 
 
 @pytest.mark.parametrize("what", ["plain", "frozen", "subclass"])

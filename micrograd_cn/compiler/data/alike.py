@@ -15,6 +15,7 @@ from operator import attrgetter, methodcaller
 from typing import Any
 
 from ...ops.number import number
+from .nodes import floats_of
 
 PYTHON_NUMBERS = {float, int}
 DOUBLE_SIZE = 8  # bytes
@@ -66,9 +67,9 @@ def _read(values: Sequence[Any]) -> Column | None:
 
     `values` has the value of the argument in each sample. Return None if the samples must be read one by one.
     """
+    if (numbers := _doubles(values)) is not None:
+        return _cut(numbers, [1] * len(values)), [None] * len(values)
     kinds = {*map(type, values)}
-    if kinds <= _number_types():
-        return _cut(_doubles(values, kinds), [1] * len(values)), [None] * len(values)
     if len(kinds) > 1:
         return None
     [kind] = kinds
@@ -113,7 +114,13 @@ def _number_types() -> set[type]:
     return PYTHON_NUMBERS | {numpy.float64, numpy.int64} if numpy else PYTHON_NUMBERS
 
 
-def _doubles(numbers: Iterable[Any], kinds: set[type]) -> array[float]:
+def _doubles(numbers: Sequence[Any]) -> array[float] | None:
+    """Return numbers as an array; None if one of them is no float, no int and no number of numpy's."""
+    if (found := floats_of(numbers)) is not None:
+        return found
+    kinds = {*map(type, numbers)}
+    if not kinds <= _number_types():
+        return None
     return array("d", map(number, numbers) if int in kinds else numbers)
 
 
@@ -142,18 +149,17 @@ def _read_sequences(values: Sequence[Any]) -> Column | None:
 def _read_chunk(values: Sequence[Any]) -> Column | None:
     counts = [*map(len, values)]
     items = [*chain.from_iterable(values)]
+    if (numbers := _doubles(items)) is not None:
+        return _cut(numbers, counts), counts
     kinds = {*map(type, items)}
-    if kinds <= _number_types():
-        return _cut(_doubles(items, kinds), counts), counts
     spans = [*pairwise(accumulate(counts, initial=0))]
     if kinds == {list} or kinds == {tuple}:
         lengths = [*map(len, items)]
-        numbers = [*chain.from_iterable(items)]
-        if not (inner := {*map(type, numbers)}) <= _number_types():
+        if (numbers := _doubles([*chain.from_iterable(items)])) is None:
             return None
         inside = [tuple(lengths[start:end]) for start, end in spans]
         [kind] = kinds  # another chunk may have the other one
-        return _cut(_doubles(numbers, inner), map(sum, inside)), [(kind, *lens) if lens else 0 for lens in inside]
+        return _cut(numbers, map(sum, inside)), [(kind, *lens) if lens else 0 for lens in inside]
     if len(kinds) == 1 and (column := _read_arrays(items)):
         found, shapes = column
         inside = [tuple(shapes[start:end]) for start, end in spans]

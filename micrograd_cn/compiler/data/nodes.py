@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from operator import attrgetter, call, is_
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...engine import Value
 from ...graph import context
@@ -109,6 +109,16 @@ class NodeLoop:
         found = self._items.words(index)
         is_value = self._has_type(found, Value)
         return is_value.select(found, Words(self.f, address_of(_sample))), is_value
+
+    def float(self, index: Integer) -> tuple[str, Condition]:
+        """Write code that reads the float at `index` in the list `%list`, and tests that its class is float itself.
+
+        Return the name of an LLVM value, the number of the float, and the condition. If the condition does not hold,
+        the number is that of another float, which means nothing.
+        """
+        found = self._items.words(index)
+        is_float = self._has_type(found, float)
+        return _number(is_float.select(found, Words(self.f, address_of(_sample._data))))[0], is_float
 
     def is_at(self, index: Integer, x: Words) -> Condition:
         """Write code that tells whether the object at `index` in the list `%list` is the one at the address `x`."""
@@ -234,6 +244,23 @@ def _write_add() -> Function:
     return f
 
 
+def _write_scale() -> Function:
+    """Write the function that multiplies the gradients of the nodes in `%list` by `%factor`.
+
+    It does nothing if one of the nodes has no gradient. A node that occurs twice is multiplied twice.
+    """
+    f = Function(f"{KERNEL_PREFIX}scale_gradients", "ptr %list, i64 %n, double %factor", "i64")
+    nodes, grad, true = NodeLoop(f), slot_offset("_grad"), Condition(f, "true")
+    with f.repeat("%n", [true, true]) as loop:
+        node, is_value = nodes.node(loop.index)
+        slot, (before, unshared) = nodes.slot(node, grad), loop.carried
+        loop.next = [before & is_value & slot.is_float, unshared & slot.unshared]
+    nodes.end_unless(loop.next[0])
+    nodes.assign_all(grad, loop.next[1], lambda _, old: f.op(f"fmul double {old}, %factor"))
+    f.do("ret i64 0")
+    return f
+
+
 def _write_all_have(name: str, requires_grad: bool) -> Function:
     """Write the function that returns 0 if all nodes in `%list` have this `requires_grad`, and otherwise 1.
 
@@ -246,6 +273,22 @@ def _write_all_have(name: str, requires_grad: bool) -> Function:
         node, is_value = nodes.node(loop.index)
         loop.next = [loop.carried[0] & is_value & nodes.has_requires_grad(node, requires_grad)]
     f.end_unless(loop.next[0], "i64 1")
+    f.do("ret i64 0")
+    return f
+
+
+def _write_read_floats() -> Function:
+    """Write the function that copies the numbers of the floats in `%list` to the address `%to`.
+
+    It returns 1 if the list has an object that is no float, or whose class is a subclass of float, and otherwise 0.
+    """
+    f = Function(f"{KERNEL_PREFIX}read_floats", "ptr %list, i64 %n, ptr %to", "i64")
+    items, to = NodeLoop(f), Doubles(f, "%to")
+    with f.repeat("%n", [Condition(f, "true")]) as loop:
+        number, is_float = items.float(loop.index)
+        to[loop.index] = number
+        loop.next = [loop.carried[0] & is_float]
+    items.end_unless(*loop.next)
     f.do("ret i64 0")
     return f
 
@@ -284,7 +327,9 @@ _kernels = SharedKernels(
         "add_to_nodes": _write_add,
         "all_unfrozen": partial(_write_all_have, "all_unfrozen", True),
         "all_frozen": partial(_write_all_have, "all_frozen", False),
+        "scale_gradients": _write_scale,
         "all_leaves": _write_all_leaves,
+        "read_floats": _write_read_floats,
         "same_objects": _write_same,
     },
     holds_gil=True,
@@ -313,6 +358,26 @@ def data_of(nodes: Sequence[Value]) -> array[float]:
         if not _kernels["read_nodes"](nodes, len(nodes), slot_offset("_data"), found.buffer_info()[0]):
             return found
     return array("d", [node._data for node in nodes])
+
+
+def floats_of(numbers: Sequence[Any]) -> array[float] | None:
+    """Return floats as an array; None if machine code is not used, or if one of `numbers` is no float.
+
+    Machine code is used once it is compiled for the sake of nodes, since Python reads floats quickly.
+    """
+    if len(numbers) < MIN_NODES or not _kernels.are_compiled:
+        return None
+    listed, found = numbers if type(numbers) is list else [*numbers], array("d", bytes(8 * len(numbers)))
+    return None if _kernels["read_floats"](listed, len(listed), found.buffer_info()[0]) else found
+
+
+def gradients_of(nodes: Sequence[Value]) -> array[float] | None:
+    """Return the gradients of nodes; None if machine code cannot read them, as where one of them is None."""
+    if uses_machine_code(nodes):
+        found = array("d", bytes(8 * len(nodes)))
+        if not _kernels["read_nodes"](nodes, len(nodes), slot_offset("_grad"), found.buffer_info()[0]):
+            return found
+    return None
 
 
 def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
@@ -351,6 +416,14 @@ def add_to_gradients(nodes: Sequence[Value], numbers: array[float], weight: floa
         and len(nodes) == len(numbers)
         and not _kernels["add_to_nodes"](nodes, len(nodes), numbers.buffer_info()[0], weight)
     )
+
+
+def scale_gradients(nodes: Sequence[Value], factor: float) -> bool:
+    """Multiply the gradients of nodes by a factor, and return True.
+
+    If machine code cannot do so, for example because a node has no gradient, change nothing and return False.
+    """
+    return uses_machine_code(nodes) and not _kernels["scale_gradients"](nodes, len(nodes), factor)
 
 
 def clear_gradients(nodes: Sequence[Value]) -> bool:

@@ -19,7 +19,7 @@ from ..instructions.graph import DETACH
 from ..threads.forks import ForkSafeLock
 from .arrays import flat_doubles, is_column
 from .captured import CapturedValue
-from .nodes import add_to_gradients, data_of, set_data
+from .nodes import add_to_gradients, data_of, floats_of, set_data
 
 _lock = ForkSafeLock()
 _versions = count(1)  # a number for each version of the data of all nodes
@@ -168,8 +168,9 @@ def vector_to_parameters(vector: Any, parameters: Iterable[Value]) -> None:
     if is_column(vector):
         numbers = flat_doubles(vector)
     else:
-        are_floats = type(vector) is list and {float}.issuperset(map(type, vector))
-        numbers = array("d", vector if are_floats else map(number, vector))
+        floats = floats_of(vector) if type(vector) is list else None
+        are_floats = type(vector) is list and (floats or {float}.issuperset(map(type, vector)))
+        numbers = floats or array("d", vector if are_floats else map(number, vector))
     if len(numbers) != len(nodes):
         raise ValueError(f"vector_to_parameters(): {len(numbers)} numbers for {len(nodes)} parameters")
     set_data(nodes, numbers)

@@ -17,6 +17,7 @@ from ...ops.number import number, number_or_none
 from .alike import group_alike, is_sequence, keys_of_all
 from .arrays import FlatNumbers, flat_doubles, is_column, is_matrix, is_tensor, iterable_data, shape_of
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, side_by_side, together
+from .nodes import floats_of
 from .partition import gather_rows
 from .treedef import PYTHON_NUMBERS, ArrayDef, TreeDef, array_def, first_invalid, treedef_of
 
@@ -171,30 +172,38 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
     >>> _number_column([[1.0, 2.0], [3, 4]]), _number_column([[1.0, 2.0], [3]])
     (((<class 'list'>, 2), array('d', [1.0, 2.0, 3.0, 4.0])), None)
     """
+    if numbers := _doubles(values):
+        return None, numbers
     kinds = {*map(type, values)}
-    if kinds <= PYTHON_NUMBERS:
-        return None, array("d", values if kinds == {float} else map(number, values))
     if len(kinds) > 1:
         return None
     [kind] = kinds
     if is_sequence(kind):
-        lengths, items = {*map(len, values)}, [*chain.from_iterable(values)]
-        inside = {*map(type, items)}
-        if len(lengths) == 1 and inside and inside <= PYTHON_NUMBERS:
-            return (kind, *lengths), array("d", items if inside == {float} else map(number, items))
+        lengths = {*map(len, values)}
+        if len(lengths) == 1 and (numbers := _doubles([*chain.from_iterable(values)])):
+            return (kind, *lengths), numbers
         return None
     if kind is not dict or not (names := keys_of_all(values)):
         return None
     if len(names) > 1 and {*map(type, values[0].values())} <= PYTHON_NUMBERS:
-        items = [*chain.from_iterable(map(dict.values, values))]  # in the order of the names, sample after sample
-        inside = {*map(type, items)}
-        if inside <= PYTHON_NUMBERS:
-            return (dict, names, (None,) * len(names)), array("d", items if inside == {float} else map(number, items))
+        numbers = _doubles([*chain.from_iterable(map(dict.values, values))])  # in the order of the names
+        if numbers:
+            return (dict, names, (None,) * len(names)), numbers
     parts = [part for part in [_number_column([x[name] for x in values]) for name in names] if part]
     if len(parts) < len(names):
         return None
-    numbers = side_by_side([numbers for _, numbers in parts], len(values))
-    return (dict, names, tuple([treedef for treedef, _ in parts])), numbers
+    beside = side_by_side([numbers for _, numbers in parts], len(values))
+    return (dict, names, tuple([treedef for treedef, _ in parts])), beside
+
+
+def _doubles(items: Sequence[Any]) -> array[float] | None:
+    """Return floats and ints as an array; None if there are none, or there is something else."""
+    if found := floats_of(items):
+        return found
+    kinds = {*map(type, items)}
+    if not (kinds and kinds <= PYTHON_NUMBERS):
+        return None
+    return array("d", items if kinds == {float} else map(number, items))
 
 
 def refuse_lengths(names: Iterable[str], lengths: Sequence[int]) -> None:

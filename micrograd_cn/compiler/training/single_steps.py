@@ -23,7 +23,7 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.optimizer import States, copy_states
-from ..data.nodes import clear_gradients, finds_leaves, slot_offset
+from ..data.nodes import clear_gradients, finds_leaves, gradients_of, scale_gradients, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver, driver_address
 from ..threads.background import BackgroundTasks
@@ -226,6 +226,17 @@ class SingleSteps:
         If this is not possible, change nothing, and return False.
         """
         return clear_gradients(parameters)
+
+    def gradients(self, parameters: list[Value]) -> array[float] | None:
+        """Return the gradients of parameters, read by machine code; None if this is not possible."""
+        return gradients_of(parameters)
+
+    def scale_gradients(self, parameters: list[Value], factor: float) -> bool:
+        """Multiply the gradients of parameters by a factor in machine code, and return True.
+
+        If this is not possible, change nothing, and return False.
+        """
+        return scale_gradients(parameters, factor)
 
     def finds_leaves(self, parameters: list[Any]) -> bool:
         """Return True if machine code finds that all of `parameters` are leaves of the class `Value`."""
