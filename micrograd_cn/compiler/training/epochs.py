@@ -310,9 +310,9 @@ class _Pace:
 
         After the first call this is 0: the first step is slow in new memory, so its pace says nothing about the others.
         """
-        pace = steps / seconds if seconds else inf
-        count = min(max(2 * self.steps_per_call, FIRST_SECONDS * pace), POLL_SECONDS * pace, left)
-        self.steps_per_call = max(1, int(count))
+        quick = FIRST_SECONDS * steps / seconds if seconds else inf
+        in_time = POLL_SECONDS * steps / seconds if seconds else inf
+        self.steps_per_call = max(1, int(min(max(2 * self.steps_per_call, quick), in_time, left)))
         if self._best is None:
             self._best = inf
             return 0.0

@@ -52,7 +52,7 @@ class StateInBlocks:
 
     def __call__(self) -> States:
         """Return a list of dicts with the state of each parameter."""
-        columns = self._blocks.read_columns(range(2, 2 + len(self._names)))
+        columns = self._blocks.read_columns(range(2, 2 + len(self._names)), self._blocks.copied())
         states: States = [{} for _ in range(self._count)]
         for name, column in zip(self._names, columns, strict=True):
             for state, x in zip(states, column, strict=False):  # the last lanes have no parameter

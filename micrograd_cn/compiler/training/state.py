@@ -168,11 +168,37 @@ class PackedState:
 
     Attributes:
         layout: a `ParameterLayout`. Its attribute `trained` says which parameter each number of an array belongs to.
+
+    Args:
+        layout: the layout of the parameters.
         arrays: a dict from state names to arrays, which have a number for each parameter of `layout.trained`.
+        read_others: a function that returns such a dict for the other state names; None if there are none. It is called
+            when somebody asks for the arrays.
     """
 
-    def __init__(self, layout: ParameterLayout, arrays: dict[str, array[float]]) -> None:
-        self.layout, self.arrays = layout, arrays
+    def __init__(
+        self,
+        layout: ParameterLayout,
+        arrays: dict[str, array[float]],
+        read_others: Callable[[], dict[str, array[float]]] | None = None,
+    ) -> None:
+        self.layout, self._arrays, self._read_others = layout, arrays, read_others
+
+    @property
+    def arrays(self) -> dict[str, array[float]]:
+        """A dict from all state names to arrays, which have a number for each parameter of `layout.trained`."""
+        if read := self._read_others:
+            self._arrays = read() | self._arrays
+            self._read_others = None  # last, since another thread may ask meanwhile
+        return self._arrays
+
+    def arrays_of(self, names: Iterable[str]) -> dict[str, array[float]]:
+        """Return the arrays for some state names. The others are not read for this, if they have not been yet."""
+        known = self._arrays
+        names = [*names]
+        if not all(name in known for name in names):
+            known = self.arrays
+        return {name: known[name] for name in names}
 
     def __call__(self) -> States:
         """Return a list of dicts with the state of each of the optimiser's parameters, in the optimiser's order."""
@@ -347,12 +373,16 @@ class ParameterBlocks:
         for inside, outside in _column_parts(self._update.lanes, self._update.block, self.count, k):
             view[inside] = source[outside]
 
-    def read_columns(self, columns: Iterable[int]) -> list[array[float]]:
-        """Return the numbers in some columns, one for each lane.
+    def copied(self) -> array[float]:
+        """Return a copy of the memory.
 
-        All of them are the numbers after one and the same step, even if another thread takes steps meanwhile.
+        All numbers in it are those after one and the same step, even if another thread takes steps meanwhile.
         """
-        copied, lanes = array("d", self.memory.view.tobytes()), self._update.lanes
+        return array("d", self.memory.view.tobytes())
+
+    def read_columns(self, columns: Iterable[int], copied: array[float]) -> list[array[float]]:
+        """Return the numbers in some columns, one for each lane. `copied` is a copy of the memory."""
+        lanes = self._update.lanes
         if self.count == 1:
             return [copied[k * lanes : (k + 1) * lanes] for k in columns]
         found = []
@@ -362,6 +392,16 @@ class ParameterBlocks:
                 numbers[outside] = copied[inside]  # arrays are copied faster than memoryviews
             found.append(numbers)
         return found
+
+    def state_in(
+        self, copied: array[float], columns: dict[str, int], layout: ParameterLayout
+    ) -> dict[str, array[float]]:
+        """Return arrays of the optimiser's state, for the parameters in `layout.trained`.
+
+        `copied` is a copy of the memory, and `columns` is a dict from state names to the indices of their columns.
+        """
+        numbers = map(layout.gather, self.read_columns(columns.values(), copied))
+        return dict(zip(columns, numbers, strict=True))
 
 
 @lru_cache(maxsize=256)
@@ -543,7 +583,9 @@ class TrainingState:
         if not self.update.counts_errors:
             return
         optimizer = self.optimizer
-        [errors] = map(self._layout.gather, self._blocks.read_columns([2 + len(optimizer.state_names)]))
+        [errors] = map(
+            self._layout.gather, self._blocks.read_columns([2 + len(optimizer.state_names)], self._blocks.copied())
+        )
         if failed := next(compress(self._layout.trained, errors), None):
             raise ArithmeticError(
                 f"fit(): in the update of {type(optimizer).__name__}, a division by 0, or a power that overflows, for "
@@ -729,9 +771,10 @@ class TrainingState:
             return of_all if every else [*compress(of_all, self._trainable)]
 
         used = self.update.used_state_indices
-        columns = self._blocks.read_columns([0, 1, *[2 + k for k in used]])
-        data, gradients, *states = map(layout.gather, columns)
-        arrays = {optimizer.state_names[k]: numbers for k, numbers in zip(used, states, strict=True)}
+        copied = self._blocks.copied()
+        columns = self._blocks.read_columns([0, 1], copied)
+        data, gradients = map(layout.gather, columns)
+        names = {optimizer.state_names[k]: 2 + k for k in used}
         nodes, (version, noted) = of_trained(layout.trained), new_version()
         lr = optimizer.lr if self.schedule is None else self.scalars.view[0]
         of_all = columns[0]
@@ -739,14 +782,17 @@ class TrainingState:
         noted = chain(noted, map(vars(self).__setitem__, ["_version", "_begun_with"], [version, now]))
         changes: list[Iterable[object]] = [map(setattr, [optimizer], ["steps"], [steps])]
         if callable(optimizer.lazy_state):
-            if arrays:
-                packed = PackedState(layout, packed_state(optimizer, layout, ()).arrays | arrays)
+            if names:
+                others = [name for name in optimizer.state_names if name not in names]
+                unchanged = packed_state(optimizer, layout, ()).arrays_of(others)
+                packed = PackedState(layout, unchanged, partial(self._blocks.state_in, copied, names, layout))
                 self._memory.packed = ref(packed)
                 changes.append(map(setattr, [optimizer], ["lazy_state"], [packed]))
         else:  # somebody may hold these dicts, so they are changed in place
             held = of_trained([optimizer.lazy_state[k] for k in layout.order])
             changes += [
-                map(dict.__setitem__, held, repeat(name), of_trained(numbers)) for name, numbers in arrays.items()
+                map(dict.__setitem__, held, repeat(name), of_trained(numbers))
+                for name, numbers in self._blocks.state_in(copied, names, layout).items()
             ]
         if not every:  # a step does not count for a parameter that is frozen
             new = steps - optimizer.steps
