@@ -28,6 +28,7 @@ from .kernels import SharedKernels
 
 MIN_NODES = 32  # for fewer nodes, Python code takes no longer than a call of machine code
 NODES_BEFORE_CODE = 300_000  # Python code takes about as long for this many nodes as it takes to make machine code
+FLOATS_PER_NODE = 4  # Python code reads so many floats in the time that a node takes
 TYPE, NUMBER = 8, 16  # offsets in bytes: of an object's type, and of a float's number
 COUNT, ITEMS = 16, 24  # offsets in bytes: of the count of a list's items, and of the address of the items
 _sample = Value(0.5)  # where a list has something else than a `Value`, machine code reads this node
@@ -363,9 +364,12 @@ def data_of(nodes: Sequence[Value]) -> array[float]:
 def floats_of(numbers: Sequence[Any]) -> array[float] | None:
     """Return floats as an array; None if machine code is not used, or if one of `numbers` is no float.
 
-    Machine code is used once it is compiled for the sake of nodes, since Python reads floats quickly.
+    To Python code, a float is a fraction of the work of a node, so more of them are read before machine code is made.
     """
-    if len(numbers) < MIN_NODES or not _kernels.are_compiled:
+    if len(numbers) < MIN_NODES or not (
+        _kernels.are_compiled
+        or (slot_offset("_data") and _kernels.are_ready(len(numbers) // FLOATS_PER_NODE, NODES_BEFORE_CODE))
+    ):
         return None
     listed, found = numbers if type(numbers) is list else [*numbers], array("d", bytes(8 * len(numbers)))
     return None if _kernels["read_floats"](listed, len(listed), found.buffer_info()[0]) else found
