@@ -116,10 +116,13 @@ def _number_types() -> set[type]:
 
 def _doubles(numbers: Sequence[Any]) -> array[float] | None:
     """Return numbers as an array; None if one of them is no float, no int and no number of numpy's."""
+    types = _number_types()
+    if numbers and type(numbers[0]) not in types:  # for speed
+        return None
     if (found := floats_of(numbers)) is not None:
         return found
     kinds = {*map(type, numbers)}
-    if not kinds <= _number_types():
+    if not kinds <= types:
         return None
     return array("d", map(number, numbers) if int in kinds else numbers)
 

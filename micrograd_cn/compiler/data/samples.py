@@ -172,6 +172,8 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
     >>> _number_column([[1.0, 2.0], [3, 4]]), _number_column([[1.0, 2.0], [3]])
     (((<class 'list'>, 2), array('d', [1.0, 2.0, 3.0, 4.0])), None)
     """
+    if not values:
+        return None, array("d")
     if numbers := _doubles(values):
         return None, numbers
     kinds = {*map(type, values)}
@@ -198,10 +200,12 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
 
 def _doubles(items: Sequence[Any]) -> array[float] | None:
     """Return floats and ints as an array; None if there are none, or there is something else."""
+    if not items or type(items[0]) not in PYTHON_NUMBERS:
+        return None
     if found := floats_of(items):
         return found
     kinds = {*map(type, items)}
-    if not (kinds and kinds <= PYTHON_NUMBERS):
+    if not kinds <= PYTHON_NUMBERS:
         return None
     return array("d", items if kinds == {float} else map(number, items))
 
