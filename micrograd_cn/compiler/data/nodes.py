@@ -256,7 +256,7 @@ def _write_scale() -> Function:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, grad), loop.carried
         loop.next = [before & is_value & slot.is_float, unshared & slot.unshared]
-    nodes.end_unless(loop.next[0])
+    f.end_unless(loop.next[0], "i64 1")
     nodes.assign_all(grad, loop.next[1], lambda _, old: f.op(f"fmul double {old}, %factor"))
     f.do("ret i64 0")
     return f
@@ -289,7 +289,7 @@ def _write_read_floats() -> Function:
         number, is_float = items.float(loop.index)
         to[loop.index] = number
         loop.next = [loop.carried[0] & is_float]
-    items.end_unless(*loop.next)
+    f.end_unless(loop.next[0], "i64 1")
     f.do("ret i64 0")
     return f
 
@@ -305,7 +305,7 @@ def _write_all_leaves() -> Function:
         node, is_value = nodes.node(loop.index)
         op, partial_derivative = [node.bytes(slot_offset(name)).words(0) for name in ("op", "_da")]
         loop.next = [loop.carried[0] & is_value & nodes.is_same(op, None) & nodes.is_same(partial_derivative, None)]
-    nodes.end_unless(*loop.next)
+    f.end_unless(loop.next[0], "i64 1")
     f.do("ret i64 0")
     return f
 
@@ -316,7 +316,7 @@ def _write_same() -> Function:
     nodes, items = NodeLoop(f), Words(f, "%other_list").bytes(ITEMS).words(0)
     with f.repeat("%n", [Condition(f, "true")]) as loop:
         loop.next = [loop.carried[0] & nodes.is_at(loop.index, items.words(loop.index))]
-    nodes.end_unless(*loop.next)
+    f.end_unless(loop.next[0], "i64 1")
     f.do("ret i64 0")
     return f
 

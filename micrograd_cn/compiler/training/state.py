@@ -382,26 +382,39 @@ class ParameterBlocks:
 
     def read_columns(self, columns: Iterable[int], copied: array[float]) -> list[array[float]]:
         """Return the numbers in some columns, one for each lane. `copied` is a copy of the memory."""
-        lanes = self._update.lanes
-        if self.count == 1:
-            return [copied[k * lanes : (k + 1) * lanes] for k in columns]
-        found = []
-        for k in columns:
-            numbers = array("d", bytes(WORD * self.places))
-            for inside, outside in _column_parts(lanes, self._update.block, self.count, k):
-                numbers[outside] = copied[inside]  # arrays are copied faster than memoryviews
-            found.append(numbers)
-        return found
+        return _columns_in(copied, columns, self._update.lanes, self._update.block, self.count)
 
     def state_in(
         self, copied: array[float], columns: dict[str, int], layout: ParameterLayout
-    ) -> dict[str, array[float]]:
-        """Return arrays of the optimiser's state, for the parameters in `layout.trained`.
+    ) -> Callable[[], dict[str, array[float]]]:
+        """Return a function that returns arrays of the optimiser's state, for the parameters in `layout.trained`.
 
-        `copied` is a copy of the memory, and `columns` is a dict from state names to the indices of their columns.
+        The function does not refer to the memory. `copied` is a copy of the memory, and `columns` is a dict from state
+        names to the indices of their columns.
         """
-        numbers = map(layout.gather, self.read_columns(columns.values(), copied))
-        return dict(zip(columns, numbers, strict=True))
+        places = self._update.lanes, self._update.block, self.count
+
+        def read() -> dict[str, array[float]]:
+            numbers = map(layout.gather, _columns_in(copied, columns.values(), *places))
+            return dict(zip(columns, numbers, strict=True))
+
+        return read
+
+
+def _columns_in(copied: array[float], columns: Iterable[int], lanes: int, block: int, count: int) -> list[array[float]]:
+    """Return the numbers in some columns of a copy of the memory of `ParameterBlocks`.
+
+    There are `count` blocks. A block has `block` doubles, and a column of it has `lanes` numbers.
+    """
+    if count == 1:
+        return [copied[k * lanes : (k + 1) * lanes] for k in columns]
+    found = []
+    for k in columns:
+        numbers = array("d", bytes(WORD * count * lanes))
+        for inside, outside in _column_parts(lanes, block, count, k):
+            numbers[outside] = copied[inside]  # arrays are copied faster than memoryviews
+        found.append(numbers)
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -785,14 +798,14 @@ class TrainingState:
             if names:
                 others = [name for name in optimizer.state_names if name not in names]
                 unchanged = packed_state(optimizer, layout, ()).arrays_of(others)
-                packed = PackedState(layout, unchanged, partial(self._blocks.state_in, copied, names, layout))
+                packed = PackedState(layout, unchanged, self._blocks.state_in(copied, names, layout))
                 self._memory.packed = ref(packed)
                 changes.append(map(setattr, [optimizer], ["lazy_state"], [packed]))
         else:  # somebody may hold these dicts, so they are changed in place
             held = of_trained([optimizer.lazy_state[k] for k in layout.order])
             changes += [
                 map(dict.__setitem__, held, repeat(name), of_trained(numbers))
-                for name, numbers in self._blocks.state_in(copied, names, layout).items()
+                for name, numbers in self._blocks.state_in(copied, names, layout)().items()
             ]
         if not every:  # a step does not count for a parameter that is frozen
             new = steps - optimizer.steps
