@@ -29,14 +29,15 @@ SETTINGS = (
     "loops.schedule.MAX_UNFUSED_COST",
     "instructions.fusion.MIN_OCCURRENCES",
     "runtime.executable.TRIALS",
+    "loops.vectorizer.MIN_MAPPED_RANK",
 )
 KINDS = {  # for each kind of code, the values of SETTINGS that choose it
-    "threaded": (inf, inf, 0, inf, 1, 0),
-    "gathered": (inf, 0.0, 0, inf, 1, 0),
-    "fused": (inf, 0.0, 0, -1, 1, 0),
-    "native": (0.0, inf, 0, inf, 1, 0),
+    "threaded": (inf, inf, 0, inf, 1, 0, 8),
+    "gathered": (inf, 0.0, 0, inf, 1, 0, 3),
+    "fused": (inf, 0.0, 0, -1, 1, 0, 3),
+    "native": (0.0, inf, 0, inf, 1, 0, 8),
 }
-FUSED_NATIVE = {"fused native": (0.0, 0.0, 0, -1, 1, 0)}
+FUSED_NATIVE = {"fused native": (0.0, 0.0, 0, -1, 1, 0, 3)}
 
 # There are seven, a number that divides the length of few lists, so each kind meets every item of the last list.
 TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathered")

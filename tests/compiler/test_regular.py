@@ -7,9 +7,11 @@ import pytest
 from micrograd_cn import Value, dot, gradients
 from micrograd_cn import sum as sum_of
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.instructions.code import SAMPLE
+from micrograd_cn.compiler.loops.stages import Map
 
 from .campaign import bits
-from .common import code_of, lanes
+from .common import code_of, lanes, settings
 from .graphs import STEPS
 
 
@@ -90,3 +92,13 @@ def test_a_loop_adds_the_products_of_a_sum_to_its_term_wherever_this_is():
             for n in (1, lanes() + 3):
                 found = program.forward([[x.data for x in xs]] * n)
                 assert found == [[y.data for y in outputs]] * n
+
+
+def test_a_recurrence_of_few_cells_has_no_maps():
+    """To gather the operands of few instructions into vectors would take longer than to compute them one by one."""
+    xs = [Value(0.1 * k) for k in range(8)]
+    with code_of("gathered"), settings({"loops.vectorizer.MIN_MAPPED_RANK": 8}):
+        for count, has_maps in ((3, False), (8, True)):
+            program = compile(recurrence(xs[:count]), xs[:count])
+            stages = program.compiled.tables("forward", batched=False).plan.stages[SAMPLE]
+            assert any(type(stage) is Map for stage in stages) is has_maps

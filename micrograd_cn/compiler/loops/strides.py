@@ -125,12 +125,13 @@ def strided_groups(
     [[1, 2, 3], [10, 12, 14, 16], [20]]
     """
     short, rest = list[int](), list[int]()
-    for run in contiguous_runs(places):
+    for run in contiguous_runs(places) if len(places) >= min_length else [[*places]]:
         if len(run) >= min_length:
             yield run
         else:
             short += run
-    for run in interleaved_runs({item: places[item] for item in short if item not in fixed}, min_length):
+    others = [item for item in short if item not in fixed]
+    for run in interleaved_runs({i: places[i] for i in others}, min_length) if len(others) >= min_length else [others]:
         if len(run) >= min_length:
             yield run
         else:

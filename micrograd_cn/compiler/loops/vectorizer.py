@@ -17,6 +17,7 @@ from .stages import Map, Stage
 from .strides import MIN_LOOP_LENGTH, contiguous_runs, interleaved_runs, strided_groups
 
 MIN_MAP_VECTORS = 2  # at least so many SIMD vectors in a map, if shorter maps can be joined by gathering operands
+MIN_MAPPED_RANK = 8  # in a smaller rank, to gather operands into vectors takes longer than without a map
 UNPLACED_STRIDE = 1 << 32  # the distance at which values without places are assumed, farther than any two places
 
 OperandPlaces: TypeAlias = tuple[int, ...]
@@ -35,7 +36,7 @@ class Vectorizer:
         min_length: the length from which a run is a map of its own, if `gather` is set. In a run, the operands lie at
             constant strides from instruction to instruction. The instructions of an opcode that are in no such run
             share one map, unless they are fewer than MIN_LOOP_LENGTH. 0 stands for the length of MIN_MAP_VECTORS SIMD
-            vectors.
+            vectors, and then a rank with fewer than MIN_MAPPED_RANK instructions has no maps if `gather` is set.
         split_by: a function from an instruction number to a key. All instructions of a map have the same key. By
             default instructions have no keys.
     """
@@ -51,6 +52,7 @@ class Vectorizer:
         self._places, self._code = places, places.code
         self._preferred, self._gather, self._split_by = preferred, gather, split_by
         self._min_length = min_length or MIN_MAP_VECTORS * places.simd
+        self._min_rank = MIN_MAPPED_RANK if gather and not min_length else MIN_LOOP_LENGTH
 
     def sort_key(self, i: int) -> tuple[Any, ...]:
         """Return the key by which instruction `i` is sorted.
@@ -82,7 +84,7 @@ class Vectorizer:
         results get places.
         """
         groups: dict[Any, list[int]] = {}
-        if len(numbers) >= MIN_LOOP_LENGTH:
+        if len(numbers) >= self._min_rank:
             for i in numbers:
                 if signature := self._signature(i):
                     groups.setdefault(signature, []).append(i)
@@ -94,7 +96,7 @@ class Vectorizer:
             if len(found) >= MIN_LOOP_LENGTH:
                 stages += self._maps_of(signature, found)
         inside = {i for stage in stages for i in stage.numbers}
-        rest = [i for i in numbers if i not in inside]
+        rest = [i for i in numbers if i not in inside] if inside else numbers
         self._places.ensure(sorted(rest, key=self.sort_key))
         return stages, rest
 
