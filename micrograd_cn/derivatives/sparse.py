@@ -67,8 +67,8 @@ class LinearisedGraph:
         index: the number of each variable and of each node that depends on a variable.
         incoming: a list with the edges from the operands of each node, by the node's number. The edges are a dict from
             an operand's number to a list with one item, the local derivative.
-        varying: a list with an item for each node, by the node's number: a list of the local derivatives that are not
-            constant, each with the number of the operand.
+        local: a list with an item for each node, by the node's number: a list of the operands that are variables or
+            depend on one, each with the local derivative. An operand may be there twice.
     """
 
     def __init__(self, outputs: Sequence[Value], variables: Sequence[Value], gated: bool = True) -> None:
@@ -79,7 +79,7 @@ class LinearisedGraph:
         self.arithmetic = DerivativeArithmetic(variables, order, gated)
         self.index = {x: i for i, x in enumerate(variables)}
         self.incoming: list[Edges] = [{} for _ in variables]
-        self.varying: list[list[tuple[int, Derivative]]] = [[] for _ in variables]
+        self.local: list[list[tuple[Value, Derivative]]] = [[] for _ in variables]
         self._nodes = list(variables)
         edges_of, index = self.arithmetic.edges, self.index
         for node in reversed(order):
@@ -93,7 +93,7 @@ class LinearisedGraph:
             if edges:
                 index[node] = len(self.incoming)
                 self.incoming.append(edges)
-                self.varying.append([(index[x], derivative) for x, derivative in found if derivative[1] is not None])
+                self.local.append(found)
                 self._nodes.append(node)
 
     def adjoints(self, output: Value, first: int = 0) -> list[Derivative | None]:
@@ -127,8 +127,11 @@ class LinearisedGraph:
             if type(x) is not float:
                 gradients[x] = {index[x]: [ONE]} if x in index else {}
         found: dict[tuple[int, int], list[Derivative]] = {}
-        for j, (coefficient, partial, _) in self.varying[v]:
+        for operand, (coefficient, partial, _) in self.local[v]:
+            if partial is None:
+                continue
             assert isinstance(partial, Value)
+            j = index[operand]
             factor = coefficient, None, field_element(coefficient)
             gradient = gradients[partial] if partial in gradients else _gradient(arithmetic, partial, gradients)
             for k, [derivative] in gradient.items():
@@ -223,7 +226,7 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
     adjoints = graph.adjoints(output, first=n)
     nonlinear: list[Edges] = [{} for _ in graph.incoming]
     for v, adjoint in enumerate(adjoints):
-        if adjoint and graph.varying[v]:
+        if adjoint and any(partial is not None for _, (_, partial, _) in graph.local[v]):
             for (j, k), second in graph.second_partials(v).items():
                 add_nonlinear_edge(nonlinear, j, k, graph.arithmetic.multiply(adjoint, second))
     eliminate(graph.arithmetic, graph.incoming, nonlinear, range(n, len(nonlinear)))

@@ -134,7 +134,7 @@ class Code:
             return known
         used = operands(instruction) if instruction[0] in IRREGULAR_OPCODES else instruction[1:]
         if phase is None:
-            phase = max(map(self.phase.__getitem__, used))
+            phase = SAMPLE if not self.per_sample.isdisjoint(used) else max(map(self.phase.__getitem__, used))
         self._number_of[key] = number = self.append(instruction, phase, used)
         return number
 
@@ -192,10 +192,13 @@ class Code:
 
         It is 1 for arithmetic, 4 for a call, at most 10 for a sum, and the cost of all its instructions for a formula.
         """
-        opcode, *rest = self.instructions[i]
-        if opcode in FORMULAS:
-            return FORMULAS[opcode][0].formula_cost
-        return min(10, sum(map(len, rest[:2]))) if opcode in SUM_OPCODES else 1 if opcode in ARITY else 4
+        instruction = self.instructions[i]
+        opcode = instruction[0]
+        if opcode in ARITY:
+            return 1
+        if opcode in SUM_OPCODES:
+            return min(10, len(instruction[1]) + len(instruction[2]))
+        return FORMULAS[opcode][0].formula_cost if opcode in FORMULAS else 4
 
     def constant(self, x: float) -> int:
         """Append the constant `x` if the list does not have it, and return its instruction number.
@@ -209,15 +212,16 @@ class Code:
         self._number_of_constant[x] = number
         return number
 
-    def emit(self, opcode: str, *xs: int, expand: bool = False) -> int:
+    def emit(self, opcode: str, *xs: int, known: Sequence[float | None] | None = None, expand: bool = False) -> int:
         """Append the instruction with this opcode and the operands `xs`, and return the number of the result.
 
         If the list has an equal instruction already, nothing is appended. A simpler instruction is appended instead if
         its result has the same bits. Sums and products of constants are folded, x * 1 is replaced by x, x**2 by x * x,
         and x / 4 by 0.25 * x. A power with one of the HALF_INTEGER_EXPONENTS becomes one instruction, whose opcode is a
-        formula with a square root. If `expand` is set, the instructions of this formula are appended instead.
+        formula with a square root. If `expand` is set, the instructions of this formula are appended instead. `known`
+        has the `constant_value` of each operand, if the caller has looked them up already.
         """
-        known = [*map(self.constant_value, xs)]
+        known = known or [*map(self.constant_value, xs)]
         if opcode in COMMUTATIVE:
             a, b = xs
             if known[0] is not None and known[1] is not None:

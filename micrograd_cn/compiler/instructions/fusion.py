@@ -154,10 +154,13 @@ class _Trees:
             i: the number of the tree's root.
             place: a dict from the instruction number of each of the tree's inputs to the position of this input.
         """
-        opcode, *rest = self.code.instructions[i]
-        inside = self.absorbed.get(i, ())
-        shapes = [self.shape(j, place) if j in inside else place[j] for j in self.code.operands[i]]
-        return opcode, len(rest[0]) if opcode in SUM_OPCODES else 0, *shapes
+        instruction, operands, inside = self.code.instructions[i], self.code.operands[i], self.absorbed.get(i)
+        opcode = instruction[0]
+        if inside:
+            shapes = [self.shape(j, place) if j in inside else place[j] for j in operands]
+        else:
+            shapes = [*map(place.__getitem__, operands)]
+        return opcode, len(instruction[1]) if opcode in SUM_OPCODES else 0, *shapes
 
     def opcode(self, i: int) -> str:
         """Make the tree with the root `i` a formula, and return the opcode that stands for the whole formula."""

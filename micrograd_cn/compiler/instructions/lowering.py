@@ -94,9 +94,12 @@ class Lowering:
         But a node that only adds its operands, such as a `sum`, becomes a sum here. If an operand is a product, the sum
         has the product's factors instead.
         """
-        number_of, operands = self.number_of, node.parents if op.lowerings.summands else node.operands
-        xs = self.numbers(operands)
-        products, addends = op.lowerings.summands(*operands) if op.lowerings.summands else (True, ())
+        number_of, summands = self.number_of, op.lowerings.summands
+        if not summands:
+            number_of[node] = self.code.apply(op, self.numbers(node.operands))
+            return
+        xs = self.numbers(node.parents)
+        products, addends = summands(*node.parents)
         if products:
             number_of[node] = self.code.apply(op, xs)
             return
@@ -108,10 +111,8 @@ class Lowering:
                 terms.append(number_of[x])
         number_of[node] = self.code.sum_from_zero(pairs, terms, "sum")
 
-    def _lower_leaf(self, leaf: Any) -> int:
-        """Return the number of the instruction for a float or a leaf. The instruction is appended if it is missing."""
-        if type(leaf) is float:
-            return self.code.constant(leaf)
+    def _lower_leaf(self, leaf: Value) -> int:
+        """Append the instruction for a leaf that has none yet, and return the instruction's number."""
         if leaf in self._index_of_parameter:
             number = self.code.append(("parameter", self._index_of_parameter[leaf]), BATCH)
         else:
@@ -128,15 +129,19 @@ class Lowering:
         A node that adds such products is lowered to a sum of pairs of factors, since a loop may compute such a sum
         without storing the products.
         """
-        factors = tuple(sorted(self.numbers(node.operands)))
-        return [factors] if self.code.instructions[self.number_of[node]] == ("fmul", *factors) else []  # type: ignore[list-item]
+        number = self.number_of[node]
+        if self.code.instructions[number][0] != "fmul":
+            return []
+        a, b = self.code.operands[number]
+        return [(a, b)] if [a, b] == sorted(self.numbers(node.operands)) else []
 
     def numbers(self, operands: Sequence[Any]) -> list[int]:
         """Return the instruction numbers of operands. Instructions for constants and other leaves are appended first.
 
         An instruction is appended only if the operand has none yet.
         """
-        return [self.number_of[x] if x in self.number_of else self._lower_leaf(x) for x in operands]
+        number_of, constant, lower = self.number_of, self.code.constant, self._lower_leaf
+        return [constant(x) if type(x) is float else number_of[x] if x in number_of else lower(x) for x in operands]
 
 
 class FormulaCall(NamedTuple):
@@ -200,18 +205,19 @@ class CodeBuilder(Code):
         known = [*map(self.constant_value, xs)]
         if None not in known:
             return self.constant(op.forward(*known))
-        if op.lowerings.is_gather:
+        lowerings = op.lowerings
+        if lowerings.is_gather:
             if known[0] is not None:
                 number = op.forward(known[0], *map(float, range(1, len(xs))))
                 return xs[int(number)] if number == number else self.constant(nan)
             if len(xs) > MAX_FORMULA_OPERANDS:  # otherwise one opcode selects, which is faster
                 return self.add((GATHER, *xs))
-        if op.lowerings.summands:
-            pairs, terms = op.lowerings.summands(*xs)
+        if lowerings.summands:
+            pairs, terms = lowerings.summands(*xs)
             return self.sum_from_zero(pairs, terms, "dot" if pairs else "sum")
-        if op.lowerings.machine:
+        if lowerings.machine:
             self.formulas.check(op, len(xs))
-            return self.emit(op.lowerings.machine, *xs, expand=expand)
+            return self.emit(lowerings.machine, *xs, known=known, expand=expand)
         formula = self.formulas.of(op, "formula", known)
         [result] = self._expand_steps(formula, xs) if expand else self.instantiate(formula, xs)
         return result
