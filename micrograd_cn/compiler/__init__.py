@@ -100,7 +100,9 @@ computed one at a time, so all values are scalars. From three rows on, they are 
 The gradient of a mean, as in `f.backward` and `f.fit`, goes the same way, with `CompiledGraph.gradient_of` in the place
 of `outputs_of`: after step 5, `instructions.gradient.differentiate` appends the instructions of the chain rule. For the
 multiplication, they multiply the gradient of the product by the other factor. A derivative for each row, as in
-`f.gradient`, is a graph of its own, which is compiled like any other.
+`f.gradient`, is a graph of its own, which is compiled like any other. Its instructions begin with those of the
+function. The graph is made by `micrograd_cn.derivatives`, as Jacobians and Hessians are. This folds constant factors
+and leaves out what is 0 for all numbers, which `differentiate` does not, so the program of a stencil is smaller.
 
 Native code is made once the threaded code has run for about as long as native code takes to compile: `select_tier` then
 begins a background task, and returns native code when it exists. `fit` also has it made if training will probably go on

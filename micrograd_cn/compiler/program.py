@@ -991,7 +991,9 @@ class Program:
 
     # Derivatives for each row
 
-    def with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value] = ()) -> Program:
+    def with_outputs(
+        self, output: Value | Sequence[Value], first: Sequence[Value] = (), extends: bool = False
+    ) -> Program:
         """Return a program that computes other outputs from the same inputs.
 
         The new program keeps the data that the constants of this program had when this program was made. It raises
@@ -1000,9 +1002,12 @@ class Program:
         Args:
             output: the outputs, as for `Program`.
             first: further parameters. They come before those of this program, which keep their order.
+            extends: whether the outputs may be computed from most nodes of this program. If so, the instructions
+                for these nodes are not made again. There must be no further parameters.
         """
         self.check_operations()
         made = Program(output, self.inputs, [*first, *self.parameters])
+        made.compiled.base = self.compiled if extends else None
         made.compiled.data.watch_as(self.compiled.data)
         return made
 
@@ -1597,7 +1602,9 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, g
         replaced = iter(with_leaves(nodes, {other: x for x, other in instead.items()}))
         values = [next(replaced) if isinstance(x, Value) else x for x in found.values]
         outputs = [constant(x) if isinstance(x, float) else x for x in values]
-        made = program.with_outputs(outputs) if nodes else None
+        # A gradient may need most of the nodes of the program. A Hessian needs less.
+        extends = kind in ("gradient", "value_and_grad")
+        made = program.with_outputs(outputs, extends=extends) if nodes else None
         return CompiledDerivative(found._replace(values=values), made, gated)
 
     derivative = without_collector(derive)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
@@ -372,8 +372,7 @@ def source(
     """
     entries = None if named is None else named_entries(named)
     if entries is not None:
-        read = traverse(*outputs)[1].union(outputs)
-        parameters = in_order_of_names(entries, parameters, read)
+        parameters = in_order_of_names(entries, parameters, outputs)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
     writer = PythonWriter([*ws, *xs], Formulas(users_formulas))
     leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
@@ -415,7 +414,7 @@ def named_entries(named: ParameterNames, language: str = "python") -> dict[str, 
 
 
 def in_order_of_names(
-    entries: dict[str, Any], parameters: Sequence[Value], read: Container[Value], language: str = "python"
+    entries: dict[str, Any], parameters: Sequence[Value], outputs: Sequence[Value], language: str = "python"
 ) -> list[Value]:
     """Return the program's parameters in the order in which `entries` names them.
 
@@ -425,14 +424,14 @@ def in_order_of_names(
     Args:
         entries: a dict from names to parameters or nested lists of them.
         parameters: the program's parameters.
-        read: the leaves that the graph reads.
+        outputs: the outputs of the graph.
         language: the argument of `Program.source`, for messages.
 
     Raises:
         TypeError: a name belongs to something that is no `Value`.
         ValueError: a parameter that the graph reads has no name, or a parameter has two names.
     """
-    wanted, places = set(parameters), dict[Value, str]()
+    wanted, places, read = set(parameters), dict[Value, str](), traverse(*outputs)[1].union(outputs)
     for path, leaf in flatten(entries, "parameters")[0]:
         if not isinstance(leaf, Value):
             raise TypeError(f'source("{language}"): {path} must be a Value, got {type(leaf).__name__} {leaf!r}')

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 import micrograd_cn as mc
-from micrograd_cn import Op, Value
+from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile as compile_graph
 from micrograd_cn.compiler import scipy_functions
 from micrograd_cn.engine import constant
@@ -191,6 +191,23 @@ def test_constants_are_filled_in_and_known():
     assert out.tolist() == [10.0, 0.0, 1.0, 12.0, 10.0, 0.0, 1.0, 24.0]
     copied = pickle.loads(pickle.dumps(structure))
     assert (copied, copied.shape, copied.constant) == (structure, structure.shape, structure.constant)
+
+
+@pytest.mark.parametrize(("steps", "begins"), [(8, True), (2, False)])
+def test_the_code_of_a_gradient_begins_with_that_of_its_function_if_it_has_most_of_the_nodes(steps, begins):
+    """A parameter that only the function reads needs no name in C all the same."""
+    w, b, x = Value(2.0), Value(3.0), Value(1.0)
+    y = w * x
+    for _ in range(steps):
+        y = mc.exp(-y)
+    program = compile_graph(mc.sin(y) + b, [x])
+    found = program.derivative("gradient").program
+    instructions = program.compiled.lowering.code.instructions
+    assert (found.compiled.lowering.code.instructions[: len(instructions)] == instructions) is begins
+    assert found.forward([[1.0]])[0] == pytest.approx(gradients(program.outputs[0], [x]))
+    assert "weights[1]" not in found.source("c", {"w": w})
+    with pytest.raises(ValueError, match="is not among those that are named"):
+        found.source("c", {"b": b})
 
 
 @pytest.mark.parametrize("dense", [False, True])

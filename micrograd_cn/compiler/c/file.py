@@ -69,7 +69,7 @@ class File:
         names = [repr(p.label) if p.label else "" for p in self.parameters]
         if named is not None:
             entries = named_entries(named, "c")
-            self.parameters = in_order_of_names(entries, lowering.parameters, lowering.number_of, "c")
+            self.parameters = in_order_of_names(entries, lowering.parameters, outputs, "c")
             names = _names(entries, self.parameters)
         passed = options.weights == "passed"
         output, *others = outputs

@@ -53,9 +53,11 @@ class Branch(Program):
         _refuse_broken(self._program, self._guards, self._name, data, n)
         return data, n
 
-    def with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value] = ()) -> Program:
+    def with_outputs(
+        self, output: Value | Sequence[Value], first: Sequence[Value] = (), extends: bool = False
+    ) -> Program:
         """Return a program that computes other outputs, as `Program.with_outputs` does, and refuses the same rows."""
-        return Branch(self._program.with_outputs(output, first), self._guards, self._name)
+        return Branch(self._program.with_outputs(output, first, extends), self._guards, self._name)
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function that computes the outputs, as `Program.prepare` does. Each call checks the rows first.

@@ -41,6 +41,8 @@ class Lowering:
 
     Args:
         graph: the recorded graph that is lowered.
+        base: the instructions of another graph with the same inputs, whose parameters are the first ones of `graph`.
+            This object begins with these instructions, so the nodes that both graphs have are not lowered again.
 
     Attributes:
         graph: the recorded graph.
@@ -63,17 +65,21 @@ class Lowering:
     ([('input', 0), ('input', 1), ('fmul', 0, 1)], [2])
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, base: Lowering | None = None) -> None:
         self.graph, self.parameters = graph, graph.parameters
-        self.code = CodeBuilder(graph.take_formulas())
-        self.width = len(graph.inputs)
-        self.number_of: dict[Value, int] = {
-            x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)
-        }
+        self.width, formulas = len(graph.inputs), graph.take_formulas()
+        self.code: CodeBuilder = base.code.extended(formulas) if base else CodeBuilder(formulas)
+        self.number_of: dict[Value, int] = {}
         self.infinite: set[int] = set()
+        if base:
+            self.number_of |= base.number_of
+            self.infinite |= base.infinite
+        else:
+            self.number_of |= {x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
         self._index_of_parameter = {leaf: k for k, leaf in enumerate(graph.parameters)}
         for node, op in graph.operations:
-            self._lower(node, op)
+            if node not in self.number_of:
+                self._lower(node, op)
         self.outputs = self.numbers(graph.outputs)
         # These are all constants that schedules and tables need, so those of forward code add no instruction
         for x in (1.0, -0.0, *[math.nan] * graph.has_gathers):
@@ -189,6 +195,13 @@ class CodeBuilder(Code):
         found = super().copy()
         found.formulas = copied(self.formulas)
         found.op_names = found.formulas.op_names
+        return found
+
+    def extended(self, formulas: Formulas) -> Self:
+        """Return a copy that has other formulas, `formulas`, for the operations that are appended to it."""
+        found = super().copy()
+        found.formulas, found.op_names = formulas, formulas.op_names
+        found._calls = {}  # its keys contain the ids of the old formulas
         return found
 
     def apply(self, op: Op, xs: Sequence[int], expand: bool = False) -> int:

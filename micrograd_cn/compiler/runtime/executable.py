@@ -51,6 +51,7 @@ SECONDS_BEFORE_NATIVE = 5e-5
 OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even if there are none
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
+MIN_SHARED = 0.875  # a graph begins with the instructions of another if it has at least this part of its nodes
 NEVER_SPOILED = Memory(1)  # has the number 0
 T = TypeVar("T")
 K = TypeVar("K", tuple[str, bool], tuple[str, bool, bool])
@@ -392,10 +393,13 @@ class CompiledGraph:
             `CapturedValue`.
         padded_parameters: how many places the parameters have among the scalars. The same count of places follows for
             their gradients.
+        base: the code of another graph, or None. The inputs of both are the same, and its parameters are the first ones
+            here. If this graph has most of its nodes, they are not lowered again; see `Lowering`.
     """
 
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
         self.machine: Machine = machine()
+        self.base: CompiledGraph | None = None
         self._lowerings: dict[str, Lowering] = {}  # by kind
         self._tables: dict[tuple[str, bool], Tables] = {}  # by kind and `batched`
         self._executables: dict[tuple[str, bool, bool], Executable] = {}  # by kind, `batched` and `native`
@@ -495,11 +499,20 @@ class CompiledGraph:
 
     def _lower(self, kind: str) -> Lowering:
         if kind == "forward":
-            return Lowering(self.graph)
+            return Lowering(self.graph, self._lowered_base())
         known = self._lowerings.get("forward")
-        lowering = known.copy() if known else Lowering(self.graph)  # an interrupt may leave it half done
+        lowering = known.copy() if known else self._lower("forward")  # an interrupt may leave it half done
         differentiate(lowering, gated=kind == "gated")
         return lowering
+
+    def _lowered_base(self) -> Lowering | None:
+        """Return the instructions of `base`, or None if there is no `base`, or if too few of its nodes are needed."""
+        if not self.base or self.base.graph.runs_users_code:
+            return None
+        needed = {node for node, _ in self.graph.operations}
+        nodes = [node for node, _ in self.base.graph.operations]
+        few = sum(map(needed.__contains__, nodes)) < MIN_SHARED * len(nodes)
+        return None if few else self.base.lowering
 
     def tables(self, kind: str, batched: bool) -> Tables:
         """Return the tables that compute the outputs, or the gradient, of the graph.
