@@ -1,6 +1,9 @@
 """Whatever holds the code that a compiled function runs, or an object that it reads, a change is noticed."""
 
+import functools
 import random
+import sys
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -84,3 +87,69 @@ def test_what_later_arguments_bring_is_noticed(monkeypatch):
         unary(State(1.0))
     with pytest.raises(ValueError, match=CHANGED):
         chosen(key, 1.0)
+
+
+def noisy(x):
+    return random.random() * x
+
+
+settings = ModuleType("settings_of_a_test")
+settings.inner = ModuleType("settings_of_a_test.inner")
+settings.scale = settings.inner.width = 2.0
+settings.draws = noisy
+sys.modules[settings.__name__] = settings
+modules = [settings]
+
+
+def scaled(module, x, use=lambda module, x: module.scale * x):
+    return use(module, x)
+
+
+def of_default(x, module=settings):
+    return module.scale * x
+
+
+class Model:
+    def __init__(self):
+        self.held = settings
+
+    def __call__(self, x):
+        return self.held.scale * x
+
+
+def imported(x):
+    import settings_of_a_test as module
+
+    return module.scale * x
+
+
+READING = [
+    *(Model(), of_default, imported, functools.partial(scaled, settings)),
+    *(lambda x: scaled(settings, x), lambda x: modules[0].scale * x, lambda x: settings.inner.width * x),
+]
+
+
+@pytest.mark.parametrize("f", READING)
+def test_a_variable_of_a_module_is_noticed_wherever_the_module_is_found(f, monkeypatch):
+    compiled = compile(f)
+    compiled(1.0)
+    monkeypatch.setattr(settings, "scale", 5.0)
+    monkeypatch.setattr(settings.inner, "width", 5.0)
+    with pytest.raises(ValueError, match=CHANGED):
+        compiled(1.0)
+
+
+def drawn(module, x):
+    return module.draws(x)
+
+
+def importing(x):
+    import settings_of_a_test as module
+
+    return module.draws(x)
+
+
+@pytest.mark.parametrize("f", [importing, lambda x: modules[0].draws(x), lambda x: scaled(settings, x, drawn)])
+def test_a_module_that_draws_numbers_is_noticed_wherever_it_is_found(f):
+    with pytest.raises(TypeError, match=NOT_SAME):
+        compile(f)(1.0)

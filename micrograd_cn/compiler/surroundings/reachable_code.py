@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from functools import cached_property, partial
 from itertools import islice
 from threading import Thread
@@ -107,10 +107,17 @@ class ReachableCode:
         # The methods and attributes that have not been looked at, each with its name, and with the names of what may
         # read it without that name
         self._unread: list[tuple[str, set[str], Any]] = []
+        self._modules: list[ModuleType] = []  # modules that the code may reach by other ways than by their names
+        looked_up = 0, 0  # how many modules and names there were when the names were looked up in the modules
         self._waiting = [*roots]
         while self._waiting and len(self._seen) < MAX_OBJECTS:
             self._visit(self._waiting.pop())
             if not self._waiting:
+                found = len(self._modules), len(self._names)
+                if self._modules and found != looked_up:
+                    looked_up = found
+                    for module in self._modules:
+                        self._visit_namespace(module, self._names)
                 unread, self._unread = self._unread, []
                 for part in unread:
                     if part[0] in self._names or not self._names.isdisjoint(part[1]):
@@ -216,7 +223,10 @@ class ReachableCode:
             self._visit_type(x)
         elif issubclass(kind, Op):
             self._waiting += functions_of(x)
-        elif not issubclass(kind, ModuleType):
+        elif issubclass(kind, ModuleType):
+            if is_users_module(x.__name__) or x.__name__ in CHANGING:
+                self._modules.append(x)
+        else:
             self._visit_object(x)
 
     def _visit_built_in(self, x: Any) -> None:
@@ -301,18 +311,21 @@ class ReachableCode:
         for x in [*cells, *[f.__globals__[name] for name in sorted(names & f.__globals__.keys())]]:
             if issubclass(type(x), (ModuleType, type)):
                 self._visit_namespace(x, names)
-            if not issubclass(type(x), ModuleType):
+            if not issubclass(type(x), ModuleType) or is_users_module(x.__name__):
                 self._waiting.append(x)
         if f.__dict__:
             self._waiting += f.__dict__.values()
-        if not CHANGING.keys().isdisjoint(names):
-            for name in names & CHANGING.keys() - f.__globals__.keys():
-                if name in sys.modules:  # the function may import it
-                    self._visit_namespace(sys.modules[name], names)
+        for name in names:
+            if name not in sys.modules or name in f.__globals__:
+                continue
+            if name in CHANGING:  # the function may import it
+                self._visit_namespace(sys.modules[name], names)
+            elif is_users_module(name):
+                self._waiting.append(sys.modules[name])
         if f.__defaults__ or f.__kwdefaults__:
             self._waiting += [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
 
-    def _visit_namespace(self, x: ModuleType | type, names: frozenset[str]) -> None:
+    def _visit_namespace(self, x: ModuleType | type, names: Set[str]) -> None:
         """Visit those attributes of a module or class that a function names; `names` has all names in its code."""
         module = x.__name__ if issubclass(type(x), ModuleType) else x.__module__
         changing = CHANGING.get(module, set())

@@ -104,6 +104,7 @@ class Surroundings:
         self.iterators: list[Any] = []
         self.has_computed = False
         self._attributes = attributes
+        self._code_names = {*names}  # to which those in the code of each visited function are added
         self._naming = [name for name in NAMING if name in names]
         self._of_values = [getattr(Value, name) for name in OF_VALUES if name in names]
         # Pairs of a holder and a name. The holder is a cell, the globals of a module, a module or a class, and the name
@@ -209,7 +210,9 @@ class Surroundings:
             self.complete &= any(map(callable, contents_of(x)))  # those of other releases of numpy may show no function
         elif issubclass(kind, weakref.ProxyTypes):  # what it leads to cannot be looked at
             self.complete = False
-        elif not issubclass(kind, ModuleType):
+        elif issubclass(kind, ModuleType):
+            self._visit_module(x)
+        else:
             if hasattr(kind, "__next__") and not issubclass(kind, IOBase):  # a log file is written, not read
                 self.iterators.append(x)
                 if kind.__name__ == "flatiter" and kind.__module__ == "numpy":  # a.flat of an array a
@@ -386,27 +389,31 @@ class Surroundings:
 
     def _visit_variables_of(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
+        self._code_names |= names
         self._code += [(f, name) for name in ("__code__", "__defaults__", "__kwdefaults__")]
         variables: list[tuple[Any, Any]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
         variables += [(f.__globals__, name) for name in names]  # also those without a value, which may get one
-        for variable in variables:
-            self._variables.append(variable)
-            x = content_of(*variable)
-            self._add([x])
-            self._visit_module(x, names)
+        self._variables += variables
+        self._add([content_of(*variable) for variable in variables])
         for name in names:
             if name in sys.modules and name not in f.__globals__:  # which the function may import
-                self._visit_module(sys.modules[name], names)
+                self._add([sys.modules[name]])
         self._add([*(f.__defaults__ or ()), f.__kwdefaults__])
         if not names.isdisjoint(ENVIRONMENT):  # the module `os` is not looked into
             self._add([os.environ])
 
-    def _visit_module(self, x: Any, names: frozenset[str]) -> None:
-        """If `x` is a user's module, visit those of its variables whose names a function's code uses."""
-        if issubclass(type(x), ModuleType) and is_users_module(x.__name__):
-            for name in names.union(vars(x)) if self._attributes is None else names | {"__getattr__"}:
-                self._variables.append((x, name))
-                self._add([vars(x).get(name)])
+    def _visit_module(self, x: ModuleType) -> None:
+        """If `x` is a user's module, visit those of its variables that the code may read.
+
+        A module inside of it is visited only if the code has its name, since it would lead to most of a user's modules.
+        """
+        if is_users_module(x.__name__):
+            held, names = vars(x), self._attributes
+            if names is None:
+                others = [name for name, y in held.items() if not issubclass(type(y), ModuleType)]
+                names = self._code_names.union(others) - {"__builtins__"}
+            self._variables += [(held, name) for name in (*names, "__getattr__")]
+            self._add([held[name] for name in (*names, "__getattr__") if name in held])
 
     @property
     def has_values(self) -> bool:
