@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Sequence
 from ctypes import _SimpleCData, addressof, memmove, sizeof, string_at
 from typing import Any
 
@@ -27,6 +28,12 @@ def plain_array(x: Any) -> Any:
         ndarray = sys.modules["numpy"].ndarray
         return ndarray.view(x, ndarray)
     return x
+
+
+def hash_of_forms(arrays: Sequence[Any]) -> int:
+    """Return a number that changes if the shape or the dtype of a numpy array is assigned to. No user's code runs."""
+    ndarray: Any = sys.modules["numpy"].ndarray
+    return hash((*map(ndarray.shape.__get__, arrays), *map(ndarray.dtype.__get__, arrays)))
 
 
 def bytes_if_any(x: memoryview) -> bytes | None:

@@ -13,10 +13,12 @@ import threading
 import weakref
 from abc import ABC
 from array import array
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
+from contextvars import ContextVar
+from enum import EnumType
 from functools import lru_cache, singledispatch
-from itertools import repeat
+from itertools import chain, cycle, islice, repeat, starmap
 from operator import is_
 from types import (
     BuiltinMethodType,
@@ -38,6 +40,7 @@ from ...module import Module
 from ...ops.operation import Op, Selection
 from ...ops.registry import OPS
 from .facts import PACKAGE_NAME, is_users_module
+from .memory import MAX_COMPARED, bytes_of, is_array, is_object_array, plain_array
 
 PLAIN = (float, int, str, bytes, type(None))
 EXACTLY_PLAIN = {*PLAIN, bool}  # objects of these classes have no attributes of the user's
@@ -45,12 +48,30 @@ COLLECTIONS = (list, tuple, dict, set, deque)
 BUILT_IN_METHODS = (BuiltinMethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
 # Objects whose contents are found through the garbage collector, since other ways would make copies
 VIEWS: tuple[type, ...] = (MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), frozenset)
+REFERENCES: tuple[type, ...] = (weakref.ref, *weakref.ProxyTypes)
+MAX_BEHIND = 1_000  # at most so many objects behind a weak reference are looked at
 MISSING = "a variable without a value, " + PACKAGE_NAME  # compared by identity
 LRU_CACHE: Any = type(lru_cache(len))
+FACTORY: Any = defaultdict.__dict__["default_factory"]
 DISPATCHER: Any = singledispatch(len)  # all functions that `singledispatch` makes have its code
 # Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
 BASES = (ABC, Generic, Protocol, *Module.__mro__)
-OPAQUE, ELEMENTS = (CellType, property, repeat, BaseException), "xml.etree.ElementTree"
+# Iterators that hold other objects
+ITERATORS: tuple[type, ...] = (
+    chain,
+    cycle,
+    repeat,
+    islice,
+    starmap,
+    map,
+    filter,
+    zip,
+    enumerate,
+    type(iter([])),
+    type(iter(())),
+)
+OPAQUE, ELEMENTS = (CellType, property, BaseException, *ITERATORS), "xml.etree.ElementTree"
+HOLDERS = (*REFERENCES, ContextVar, defaultdict, *VIEWS, *OPAQUE)  # classes of objects whose contents `held_by` finds
 LEFT_OUT = (type, ModuleType, TracebackType)  # by `contents_of`; a traceback has the frames of an exception
 METHOD_TYPES = (FunctionType, staticmethod, classmethod, property)
 DESCRIPTORS = (*METHOD_TYPES, MemberDescriptorType, GetSetDescriptorType)
@@ -62,11 +83,49 @@ def is_plain(x: Any) -> bool:
     return kind in EXACTLY_PLAIN or (issubclass(kind, PLAIN) and not is_users_module(kind.__module__))
 
 
-def plain_attributes_of(x: weakref.ref[Any]) -> str:
-    """Return a text that changes if an attribute of the object that `x` refers to is replaced, or the object dies."""
-    found = x()
-    held = [(name, repr(y) if is_plain(y) else id(y)) for name, y in (attributes_of(found) or {}).items()]
-    return str(None if found is None else held)
+def referent_of(x: Any) -> Any:
+    """Return the object that a weak reference or a proxy refers to; None if it has died."""
+    if issubclass(type(x), weakref.ref):
+        return weakref.ref.__call__(x)  # a `WeakMethod` refers to the object, and makes a new bound method if called
+    try:
+        return x.__init__.__self__  # of a bound method, since a proxy shows nobody the object itself
+    except (AttributeError, ReferenceError):
+        return None
+
+
+def text_behind(x: Any, attributes: frozenset[str] | None) -> str:
+    """Return a text that changes if something behind the weak reference `x` is replaced, or the object there dies.
+
+    The text is made from all that the object holds, but it has only the ids of other objects than numbers and texts, so
+    it keeps no object alive. At most `MAX_BEHIND` objects are looked at. `attributes` has the names of the attributes
+    of users' objects to look at; None for all attributes.
+    """
+    found: list[str] = []
+    waiting, seen = deque([referent_of(x)]), set[int]()
+    while waiting and len(found) < MAX_BEHIND:
+        y = waiting.popleft()
+        kind = type(y)
+        if is_plain(y):
+            found.append(repr(y))
+            continue
+        found.append(str(id(y)))
+        if id(y) in seen or issubclass(kind, (Value, type, ModuleType, FunctionType)):
+            continue
+        seen.add(id(y))
+        if is_array(y):
+            found.append(str(hash(bytes_of(plain_array(y)))))
+        elif is_generator(y):
+            found.append(generator_state(y))
+        elif issubclass(kind, COLLECTIONS):
+            waiting += items_of(y) if length_of(y) <= MAX_BEHIND else []
+        elif holds_objects(kind):
+            waiting += held_by(y)
+        held = attributes_of(y)
+        for name, part in [*held.items()] if issubclass(type(held), dict) else ():
+            if attributes is None or name in attributes or not reads_by_names(kind):
+                waiting += name, part
+        waiting += [content_of(y, slot) for slot in slots_of(kind)]
+    return " ".join(found)
 
 
 def content_of(holder: Any, name: Any, missing: Any = None) -> Any:
@@ -267,10 +326,11 @@ def is_opaque(x: Any) -> bool:
 
 
 def contents_of(x: Any) -> list[Any]:
-    """Return the contents of an object for which `is_opaque` or `is_record` holds.
+    """Return the contents of an object for which `is_opaque`, `is_record` or `is_structured` holds.
 
-    Those of a record are its bytes, or its numbers and other objects if it has fields for objects. Those of another
-    object are what the garbage collector finds in it, apart from classes, modules and tracebacks.
+    Those of a record are its bytes, or its numbers and other objects if it has fields for objects. Those of an array of
+    records are theirs. Those of another object are what the garbage collector finds in it, apart from classes, modules
+    and tracebacks.
 
     >>> from itertools import repeat
     >>> contents_of(repeat(1.5))
@@ -278,7 +338,43 @@ def contents_of(x: Any) -> list[Any]:
     """
     if is_record(x):
         return _fields(x)
+    if is_structured(x):
+        return [y for row in plain_array(x).reshape(-1) for y in _fields(row)]
     return [y for y in gc.get_referents(x) if not issubclass(type(y), LEFT_OUT)]
+
+
+def holds_objects(kind: type) -> bool:
+    """Return whether `held_by` finds what objects of the class `kind` hold.
+
+    >>> holds_objects(frozenset), holds_objects(ValueError), holds_objects(list), holds_objects(Value)
+    (True, True, False, False)
+    """
+    if issubclass(kind, HOLDERS):
+        return True
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and issubclass(kind, (numpy.ndarray, numpy.void, numpy.ufunc))
+
+
+def held_by(x: Any) -> Iterable[Any]:
+    """Return what `x` holds neither in attributes or slots nor as a list, tuple, dict, set or deque does.
+
+    The class of `x` is one for which `holds_objects` holds, such as frozenset, an exception or a weak reference. Of a
+    numpy array the items are returned if they are objects, and not numbers.
+    """
+    kind = type(x)
+    if issubclass(kind, REFERENCES):
+        return [referent_of(x), *([x._func_ref] if issubclass(kind, weakref.WeakMethod) else [])]
+    if issubclass(kind, ContextVar):
+        return [x.get(None)]
+    if issubclass(kind, defaultdict):
+        return [FACTORY.__get__(x)]
+    if issubclass(kind, VIEWS):
+        return gc.get_referents(x)  # also classes
+    if is_object_array(x):
+        return plain_array(x).flat  # type: ignore[no-any-return]
+    if is_array(x) or (is_record(x) and not x.dtype.hasobject):
+        return ()
+    return contents_of(x)
 
 
 def is_record(x: Any) -> bool:
@@ -291,6 +387,21 @@ def is_record(x: Any) -> bool:
     """
     numpy = sys.modules.get("numpy")
     return numpy is not None and issubclass(type(x), numpy.void)
+
+
+def is_structured(x: Any) -> bool:
+    """Return whether `x` is a numpy array of records that have fields for objects, and is not large.
+
+    >>> import numpy as np
+    >>> rows = np.array([(2.0, "a")], [("gain", float), ("name", object)])
+    >>> is_structured(rows), is_structured(rows["name"]), contents_of(rows)
+    (True, False, [2.0, 'a'])
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not issubclass(type(x), numpy.ndarray):
+        return False
+    plain = plain_array(x)
+    return plain.dtype.kind == "V" and plain.dtype.hasobject and bool(plain.size <= MAX_COMPARED)
 
 
 def _fields(x: Any) -> list[Any]:
@@ -320,15 +431,20 @@ def is_made_ufunc(x: Any) -> bool:
 def has_no_code(x: Any) -> bool:
     """Return whether `x` is a `Value`, a number, a text or None, so no code of the user is found in it.
 
-    The result is False for a number or a text whose class is the user's.
+    The result is False if the class of the `Value`, number or text is the user's.
 
     >>> has_no_code(1.0), has_no_code(Value(1.0)), has_no_code([1.0])
     (True, True, False)
     """
     kind = type(x)
-    if kind in EXACTLY_PLAIN or issubclass(kind, Value):
+    if kind in EXACTLY_PLAIN or kind is Value:
         return True
-    return issubclass(kind, PLAIN) and not is_users_module(kind.__module__)
+    return issubclass(kind, (Value, *PLAIN)) and not is_users_module(kind.__module__)
+
+
+def members_of(kind: type) -> list[Any]:
+    """Return the members of an enumeration; [] for other classes."""
+    return [*vars(kind).get("_member_map_", {}).values()] if issubclass(type(kind), EnumType) else []
 
 
 def is_closed(kind: type) -> bool:

@@ -19,14 +19,16 @@ from .objects import (
     BUILT_IN_METHODS,
     COLLECTIONS,
     LRU_CACHE,
-    PLAIN,
     attributes_of,
     cell_content,
     content_of,
     functions_of,
     has_no_code,
+    held_by,
+    holds_objects,
     is_generator,
     is_made_ufunc,
+    members_of,
     reads_by_names,
     registry_of,
     slots_of,
@@ -102,20 +104,21 @@ class ReachableCode:
         self._makes_cycles = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
-        self._kinds: dict[type, list[Any]] = {}  # the classes whose methods have been looked at, and their slots
+        # The classes whose methods have been looked at, their slots, and whether `held_by` finds more in their objects
+        self._kinds: dict[type, tuple[list[Any], bool]] = {}
         self._counts: dict[type, int] = {}  # how many objects of a class have been looked at
         # The methods and attributes that have not been looked at, each with its name, and with the names of what may
         # read it without that name
         self._unread: list[tuple[str, set[str], Any]] = []
         self._modules: list[ModuleType] = []  # modules that the code may reach by other ways than by their names
-        looked_up = 0, 0  # how many modules and names there were when the names were looked up in the modules
+        searched = 0, 0  # how many modules and names there were when the names were looked up in the modules
         self._waiting = [*roots]
         while self._waiting and len(self._seen) < MAX_OBJECTS:
             self._visit(self._waiting.pop())
             if not self._waiting:
                 found = len(self._modules), len(self._names)
-                if self._modules and found != looked_up:
-                    looked_up = found
+                if self._modules and found != searched:
+                    searched = found
                     for module in self._modules:
                         self._visit_namespace(module, self._names)
                 unread, self._unread = self._unread, []
@@ -124,6 +127,8 @@ class ReachableCode:
                         self._waiting.append(part[2])
                     else:
                         self._unread.append(part)
+        # Keep no objects alive that have only weak references
+        self._seen, self._unread, self._waiting = {}, [], []
 
     @property
     def names(self) -> frozenset[str]:
@@ -176,16 +181,15 @@ class ReachableCode:
         if has_no_code(x):
             return
         key: Any = id(x)
-        if issubclass(kind, COLLECTIONS):
-            if key not in self._seen:
-                self._seen[key] = x
-                self._waiting += [item for item in islice(values_of(x), MAX_ALIKE) if not has_no_code(item)]
-                self._visit_class_if_users(kind)
-            return
         if key in self._seen:
             return
-        if issubclass(kind, PLAIN):
-            self._visit_class_if_users(kind)  # its operators
+        if issubclass(kind, COLLECTIONS):
+            self._seen[key] = x
+            self._waiting += [item for item in islice(values_of(x), MAX_ALIKE) if not has_no_code(item)]
+            if issubclass(kind, dict):
+                self._waiting += [item for item in islice(dict.__iter__(x), MAX_ALIKE) if not has_no_code(item)]
+            if kind not in COLLECTIONS:
+                self._visit_object(x)
             return
         module = kind.__module__
         if module not in ("builtins", "functools"):
@@ -213,7 +217,8 @@ class ReachableCode:
             self.writes = True
             self.may_change |= issubclass(kind, random.SystemRandom)
         elif is_made_ufunc(x):
-            self.writes = self.may_change = True  # since it shows nobody the function that it calls
+            self.writes = self.may_change = True  # since not every release of numpy shows the function that it calls
+            self._waiting += held_by(x)
         elif issubclass(kind, CACHING):
             self.writes = True
             self._waiting += [getattr(x, "func", None) or getattr(x, "__wrapped__", None)]
@@ -260,13 +265,17 @@ class ReachableCode:
                 self._waiting += parts.values()
         if kind not in self._kinds:
             self._visit_class(kind)
-        if slots := self._kinds[kind]:
+        slots, holds = self._kinds[kind]
+        if slots:
             self._waiting += [content_of(x, slot) for slot in slots]
+        if holds:
+            self._waiting += [y for y in islice(held_by(x), MAX_ALIKE) if not has_no_code(y)]
 
     def _visit_type(self, kind: type) -> None:
         """Visit the code that runs when an object of the class `kind` is made, such as `__init__`."""
         self.asks_for_types |= kind is type  # under another name
         self._has_value_class |= issubclass(kind, Value)
+        self._waiting += members_of(kind)
         self.may_change |= kind.__module__ in DRAWING  # a new layer draws its weights from a generator
         for base in kind.__mro__[:-1]:
             if is_users_module(base.__module__):
@@ -282,7 +291,7 @@ class ReachableCode:
             self._visit_class(kind)
 
     def _visit_class(self, kind: type) -> None:
-        self._kinds[kind] = slots_of(kind)
+        self._kinds[kind] = slots_of(kind), holds_objects(kind)
         for base in kind.__mro__[:-1]:
             if is_users_module(base.__module__):
                 for name, part in vars(base).items():

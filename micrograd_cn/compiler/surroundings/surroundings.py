@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import weakref
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +18,17 @@ from ...engine import Value
 from ...module import Module
 from ...ops.operation import Op
 from .facts import PACKAGE_NAME, facts_of, is_users, is_users_module, names_in_compiled
-from .memory import MAX_COMPARED, bytes_if_any, bytes_of, is_array, is_object_array, plain_array, refill, shown_by
+from .memory import (
+    MAX_COMPARED,
+    bytes_if_any,
+    bytes_of,
+    hash_of_forms,
+    is_array,
+    is_object_array,
+    plain_array,
+    refill,
+    shown_by,
+)
 from .objects import (
     BUILT_IN_METHODS,
     COLLECTIONS,
@@ -37,21 +46,26 @@ from .objects import (
     functions_of,
     generator_state,
     has_other_keys,
+    held_by,
+    holds_objects,
     is_closed,
     is_generator,
     is_made_ufunc,
     is_opaque,
     is_plain,
     is_record,
+    is_structured,
     items_of,
     length_of,
-    plain_attributes_of,
+    members_of,
     reads_by_names,
+    referent_of,
     registry_of,
     remove_content,
     set_content,
     shared_generators,
     slots_of,
+    text_behind,
     unlike_parts,
     values_of,
     wrapped_by,
@@ -66,7 +80,6 @@ NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("lab
 READ = ("ndarray", "bytearray", "array")  # the classes of arrays whose numbers are read
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
 COMPILER = f"{PACKAGE_NAME}.compiler."  # the modules of the compiler
-FACTORY: Any = defaultdict.__dict__["default_factory"]
 
 
 class Surroundings:
@@ -118,6 +131,7 @@ class Surroundings:
         self._generators: list[Any] = []
         self._caches: list[Any] = []  # functions with an `lru_cache`
         self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
+        self._shaped: list[Any] = []  # all numpy arrays, whose shapes and dtypes may be assigned to
         # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
         # a class and the name of a method; and of another object and "__class__" or "__dict__"
         self._code: list[tuple[Any, str]] = []
@@ -125,9 +139,9 @@ class Surroundings:
         self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
         self._opaque: list[Any] = []  # objects whose contents `contents_of` finds, and collections in them
         self._in_opaque: set[int] = set()  # the ids of these
-        # For each class of an object: those of its bases that are the user's, their slots, and the names of those bases
-        # that are closed
-        self._kinds: dict[type, tuple[list[type], list[Any], frozenset[str]]] = {}
+        # For each class of an object: its bases that are the user's, their slots, the names of those bases that
+        # are closed, and whether its objects are opaque
+        self._kinds: dict[type, tuple[list[type], list[Any], frozenset[str], bool]] = {}
         self._other_kinds: set[type] = set()  # classes of objects that have nothing but attributes
         self._own: set[int] = set()  # the ids of the `__dict__`s of objects of this package
         self.complete = True
@@ -166,11 +180,13 @@ class Surroundings:
             self._visit_collection(x)
         elif is_array(x):
             self._arrays.append(plain_array(x))
+            self._note_form(x)
             if kind.__name__ not in READ:
                 self._visit_object(x, READ)
         elif is_object_array(x):
             self._object_arrays.append(plain_array(x))
-            self._add(self._object_arrays[-1].flat)
+            self._note_form(x)
+            self._add(held_by(x))
             if kind.__name__ != "ndarray":
                 self._visit_object(x, READ)
         elif issubclass(kind, MethodType):
@@ -180,7 +196,7 @@ class Surroundings:
         elif issubclass(kind, BUILT_IN_METHODS):  # such as d.get of a dict d
             self._add([getattr(x, "__self__", None)])
         elif issubclass(kind, VIEWS):
-            self._add(gc.get_referents(x))
+            self._add(held_by(x))
         elif is_generator(x):
             self._generators.append(x)
             if is_users_module(kind.__module__):
@@ -194,13 +210,16 @@ class Surroundings:
             self._waiting += functions_of(x)
         elif issubclass(kind, ContextVar):
             self._readers.append(partial(x.get, None))
-            self._add([x.get(None)])
+            self._add(held_by(x))
         elif issubclass(kind, weakref.ref):
             self.weak.append(x)
-            self._readers.append(partial(plain_attributes_of, x))  # x() is not visited, since this would keep it alive
+            self._visit_behind(x)
         elif issubclass(kind, memoryview):
             self._readers.append(partial(bytes_if_any, x))
             self._add([shown_by(x)])
+        elif is_structured(x):
+            self._visit_opaque(x)
+            self._visit_object(x, READ)
         elif is_record(x):
             self._visit_opaque(x)
             if not x.dtype.hasobject:
@@ -208,8 +227,9 @@ class Surroundings:
         elif is_made_ufunc(x):
             self._visit_opaque(x)
             self.complete &= any(map(callable, contents_of(x)))  # those of other releases of numpy may show no function
-        elif issubclass(kind, weakref.ProxyTypes):  # what it leads to cannot be looked at
+        elif issubclass(kind, weakref.ProxyTypes):
             self.complete = False
+            self._visit_behind(x)
         elif issubclass(kind, ModuleType):
             self._visit_module(x)
         else:
@@ -220,6 +240,14 @@ class Surroundings:
             else:
                 self._other_kinds.add(kind)
             self._visit_object(x)
+
+    def _note_form(self, x: Any) -> None:
+        """Note that the shape and the dtype of an array may change, if it is a numpy array."""
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and issubclass(type(x), numpy.ndarray):
+            if not self._shaped:
+                self._readers.append(partial(hash_of_forms, self._shaped))
+            self._shaped.append(x)
 
     def _visit_function(self, f: FunctionType) -> None:
         if is_users(f.__code__.co_filename):
@@ -232,7 +260,7 @@ class Surroundings:
         self._code += [(f, name) for name in self._naming]
 
     def _visit_collection(self, x: Any) -> None:
-        """Visit the items of a collection. Also visit the keys of a dict if their class is a user's.
+        """Visit the items of a collection. Also visit the keys of a dict that are no numbers and texts.
 
         If the class of the collection is no built-in class, its attributes are visited, too.
         """
@@ -240,12 +268,10 @@ class Surroundings:
         self._visit_items(x)
         if issubclass(kind, dict) and dict.__len__(x) <= MAX_COMPARED and has_other_keys(x):
             # Not a `Value`: those in the dicts of recordings are not held by the function
-            self._waiting += [
-                y for y in dict.__iter__(x) if is_users_module(type(y).__module__) and not issubclass(type(y), Value)
-            ]
+            self._add([y for y in dict.__iter__(x) if not issubclass(type(y), Value) and not _has_only_plain(y)])
         if kind not in COLLECTIONS:
-            if issubclass(kind, defaultdict):
-                self._add([FACTORY.__get__(x)])
+            if holds_objects(kind):
+                self._add(held_by(x))
             if is_users_module(kind.__module__) or attributes_of(x):
                 self._visit_object(x)
 
@@ -256,9 +282,17 @@ class Surroundings:
         self._waiting += [each for each in kinds if is_users_module(each.__module__)]
         if is_users_module(kind.__module__):
             self._visit_names_in_class(kind)
+            self._add(members_of(kind))
+
+    def _visit_behind(self, x: Any) -> None:
+        """Visit the class of the object behind a weak reference, but not the object, since this would keep it alive."""
+        self._readers.append(partial(text_behind, x, self._attributes))
+        self._add([type(referent_of(x))])
+        if issubclass(type(x), weakref.WeakMethod):
+            self._add([referent_of(x._func_ref)])
 
     def _visit_opaque(self, x: Any) -> None:
-        """Visit the contents of an object for which `is_opaque`, `is_record` or `is_made_ufunc` holds.
+        """Visit the contents of an object for which `is_opaque` holds, or of a record, an array of records or a ufunc.
 
         A collection in it may be one that its methods need, so it is compared, but never put back. What is beyond the
         first `MAX_OPAQUE` objects and collections of this kind is not looked at.
@@ -284,20 +318,21 @@ class Surroundings:
         Classes that are not the user's are left out. `read` has the names of those built-in bases of the class whose
         contents the caller has read.
         """
-        if is_opaque(x):
-            self._visit_opaque(x)
-        held = attributes_of(x)
-        if issubclass(type(held), dict):
-            self._visit_attributes(x, held)
-            if issubclass(type(x), Module):  # also those whose attributes the code does not name
-                self._waiting += unlike_parts(held.values())
-        kind = type(x)
-        if kind not in self._kinds:
+        kind, held = type(x), attributes_of(x)
+        is_new = kind not in self._kinds
+        if is_new:
             users = [base for base in kind.__mro__[:-1] if is_users_module(base.__module__)]
             closed = frozenset([base.__name__ for base in kind.__mro__[:-1] if is_closed(base)])
-            self._kinds[kind] = users, slots_of(kind) if users else [], closed
+            self._kinds[kind] = users, slots_of(kind) if users else [], closed, is_opaque(x)
+        users, slots, closed, opaque = self._kinds[kind]
+        if opaque:
+            self._visit_opaque(x)
+        if issubclass(type(held), dict):
+            self._visit_attributes(x, held)
+            if issubclass(kind, Module):  # also those whose attributes the code does not name
+                self._waiting += unlike_parts(held.values())
+        if is_new:
             self._waiting += users
-        users, slots, closed = self._kinds[kind]
         if users and held is not None:
             self._code.append((x, "__dict__"))
         self.complete &= closed.issubset(read)
@@ -408,12 +443,14 @@ class Surroundings:
         A module inside of it is visited only if the code has its name, since it would lead to most of a user's modules.
         """
         if is_users_module(x.__name__):
-            held, names = vars(x), self._attributes
-            if names is None:
+            held, names = vars(x), {"__getattr__"}
+            if self._attributes is None:
                 others = [name for name, y in held.items() if not issubclass(type(y), ModuleType)]
-                names = self._code_names.union(others) - {"__builtins__"}
-            self._variables += [(held, name) for name in (*names, "__getattr__")]
-            self._add([held[name] for name in (*names, "__getattr__") if name in held])
+                names |= self._code_names.union(others) - {"__builtins__"}
+            else:
+                names |= self._attributes
+            self._variables += [(held, name) for name in names]
+            self._add([held[name] for name in names if name in held])
 
     @property
     def has_values(self) -> bool:
@@ -544,3 +581,8 @@ class Surroundings:
             self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
             self._readers, self._opaque, self._own, self.leaves, self.complete and comparable, comparable,
         )  # fmt: skip
+
+
+def _has_only_plain(key: Any) -> bool:
+    """Return whether a key of a dict is a tuple of numbers and texts."""
+    return type(key) is tuple and {*map(type, key)} <= EXACTLY_PLAIN
