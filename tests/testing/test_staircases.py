@@ -459,6 +459,24 @@ def test_poles_that_are_as_close_as_the_steps_make_no_derivative_wrong(x):
         gradcheck(poles, np.float32([x]), vjp=lambda x, u: 2.0 * of_poles(x, u))
 
 
+@pytest.mark.parametrize(
+    ("f", "df"),
+    [
+        (np.log, lambda x: 1 / x),
+        (lambda x: np.log(np.abs(x)), lambda x: 1 / x),
+        (np.cbrt, lambda x: np.cbrt(x) / x / 3),
+    ],
+)
+@pytest.mark.parametrize("least", [1e-3, 1.8e-3])
+def test_an_element_that_is_smaller_than_the_finest_steps_makes_no_step_function(f, df, least):
+    """The finest steps are as long as those of other elements. They cross 0, or leave the domain of log."""
+    x = np.float32([3, 2.72, 51, 0.463, 6.72e-3, 286, 3, 8.21, 1, 19.4, least, 1370])
+    off = np.where(x == np.float32(least), np.float32(1.02), 1)
+    assert gradcheck(f, x, vjp=lambda x, u: u * df(x), exhaustive=True)
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, x, vjp=lambda x, u: u * df(x) * off, exhaustive=True)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_an_element_between_close_poles_makes_no_derivative_along_a_direction_wrong(seed):
     x = np.float32([90911.7, -41391.296875, 61443.8, 51215.6, 58262.3])

@@ -220,8 +220,8 @@ def keeps_slope(
     """Return whether f has about this slope in its finest steps; by default, that of the derivative that is checked.
 
     A step function has not, since it keeps its value. The result is True, too, if rounding hides the change in these
-    steps, and in steps that are a little longer. One side of the point is looked at, unless `both_sides` is set.
-    `beside` is the size of parts of f whose last bits are rounded, if it is known.
+    steps, and in steps that are a little longer, or if f is not finite there. One side of the point is looked at,
+    unless `both_sides` is set. `beside` is the size of parts of f whose last bits are rounded, if it is known.
     """
     problem, off = phi.problem, TREAD_SHARE * math.fabs(phi.analytic)
     weights = phi.u[phi.changed_outputs] if phi.changed_outputs.any() else phi.u
@@ -230,7 +230,7 @@ def keeps_slope(
     if not t <= problem.steps.first_steps[-1]:
         return True
     change = 0.5 * (phi(t) - phi(-t)) if both_sides else phi(t)
-    return math.fabs(change - (phi.analytic if slope is None else slope) * t) <= off * t
+    return not math.fabs(change - (phi.analytic if slope is None else slope) * t) > off * t  # nan tells nothing
 
 
 def is_step_function(phi: DirectionalFunction) -> bool:
@@ -318,10 +318,16 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     at_once = [line.changes(move) for move in (smallest, -smallest)]
     moved_at_once = (at_once[0] != 0.0) | (at_once[1] != 0.0)
     if not half:  # on each side of the point, a step function keeps its value; rounding changes a value in most steps
+        unlike_steps = np.zeros(here.size)
         for part in NEXT_STEPS:
             other = weighted & (line.changes(part * smallest) != at_once[int(part < 0.0)])
             if np.count_nonzero(other) > CHANGING_SHARE * np.count_nonzero(weighted):
                 return None
+            unlike_steps += other
+        # If only few outputs depend on the moved elements, most of these may change without being many of all.
+        dependent = (moved_at_once & weighted) | (unlike_steps > 0.0)
+        if np.count_nonzero(2.0 * unlike_steps > len(NEXT_STEPS)) > CHANGING_SHARE * np.count_nonzero(dependent):
+            return None
     problem.budget.lift_limit()
     jumps, farthest = _first_jumps(line)
     jumps = np.where(at_once[0] != 0.0, at_once[0], np.where(at_once[1] != 0.0, at_once[1], jumps))
