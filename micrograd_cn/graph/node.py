@@ -70,7 +70,7 @@ def _number_in_name(x: Any) -> str:
     """
     if isinstance(x, Node) and x.requires_grad:
         return ""
-    constant: float = x._data if isinstance(x, Node) else x
+    constant: float = x.data if isinstance(x, Node) else x  # `.data` tells hooks that code reads the number
     return str(int(constant) if constant.is_integer() else constant)
 
 
@@ -414,10 +414,10 @@ class Node(NumpyMethods):
             Like a float, a node is not equal to itself if its data is nan.
             """
             if isinstance(other, float):
-                if self._data != other:
+                if self._data != other and not context.active:
                     return False  # by identity and by data
             elif isinstance(other, Node) and self is not other:
-                if self._data != other._data:
+                if self._data != other._data and not context.active:
                     return False
             elif self is other and not (context.active or isnan(self._data)):
                 return True
@@ -441,6 +441,9 @@ class Node(NumpyMethods):
             held = bool(self._data == other)
         else:
             return NotImplemented
+        hooks = context.here().hooks if context.active else None
+        if hooks and plain_numbers.called_by_numpy(caller) and not plain_numbers.ignores_equality(caller):
+            hooks.compared(self, "==", other, held)
         if not held:
             return NotImplemented
         if derivative and plain_numbers.stands_for_number(self, caller):

@@ -25,6 +25,8 @@ USES = {
     "a constant sum": lambda w, c, x: w * x * mc.sum([c, c]),
     "a branch": lambda w, c, x: w * x if c > 0 else -7 * w,
     "a branch that is the same later": lambda w, c, x: w * x if c > -9 else -7 * w,
+    "a branch of numpy": lambda w, c, x: w * x if np.array_equal(np.array([c]), [2.0]) else -7 * w,
+    "the name of an operation": lambda w, c, x: w * x if (w**c)._op == "**2" else -7 * w,
     "a branch beside one of the sample": lambda w, c, x: w * x * c.data if x > 0 else -7 * w,
 }
 

@@ -344,6 +344,17 @@ def test_a_comparison_of_parameters_is_looked_at_as_they_change():
     assert compile(lambda x: x if constant > 1 else -x)(3.0) == 3.0
 
 
+@pytest.mark.parametrize("now", [2.0, 3.0])
+def test_a_parameter_that_numpy_compares_by_equality_is_looked_at_as_it_changes(now):
+    """`np.isin` and the like compare elements by data, unlike `==` of single values."""
+    w = Value(now, "w")
+    f = compile(lambda x: w * x if np.isin(np.array([w]), [2.0]).any() else -w * x)
+    assert f(1.0) == f.__wrapped__(1.0).data
+    w.data = 5.0 - now
+    with pytest.raises(GuardError, match=r"w == 2\.0"):
+        f(1.0)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("known", [(), (1.0, -1.0)])
 def test_guards_are_computed_with_what_parameters_have_become_that_no_branch_so_far_has(batch_size, known):

@@ -19,7 +19,7 @@ from ...engine import Value, constant, traverse
 from ...graph import context
 from ...graph.callers import PACKAGE, is_numpys_code, only_logs
 from ...graph.context import FORMATTED, Hooks, here
-from ...graph.plain_numbers import FOR_NUMPY, is_users_code, stands_for_number
+from ...graph.plain_numbers import FOR_NUMPY, ignores_equality, is_users_code, stands_for_number
 from ...graph.unsupported import refuse_logical
 from ...ops import maximum
 from ...ops.number import number_or_none
@@ -191,8 +191,8 @@ class Traced(Value):
         caller = sys._getframe(2)
         if not is_users_code(caller):
             return False
-        if caller.f_code.co_name == "linspace" and is_numpys_code(caller):
-            return False  # np.linspace asks whether the step is 0, and computes the same numbers in either case
+        if ignores_equality(caller):
+            return False
         return isinstance(self, TracedInput) or any(isinstance(x, TracedInput) for x in traverse(self)[1])
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
