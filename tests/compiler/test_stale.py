@@ -4,6 +4,8 @@ import copy
 import itertools
 import pickle
 import queue
+import random
+import sys
 import types
 import weakref
 from xml.etree import ElementTree
@@ -451,3 +453,62 @@ def test_what_is_changed_while_gradients_are_off_is_compared_with_gradients():
         held[0] = Value(0.5)
         with pytest.raises(ValueError, match="a parameter, but not the same Value"):
             f(2.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(lambda x: x.__setitem__("k", [7.0, 8.0]), lambda x: x.at.__setitem__((0, "k"), 7.0)),
+        *(lambda x: x.__setitem__("k", x["k"] * 3.0), lambda x: x.at.__setitem__((1, "n"), "c")),
+        *(lambda x: setattr(x, "columns", ["m", "k"]), lambda x: x.insert(0, "first", [1.0, 2.0])),
+    ],
+)
+def test_a_change_of_a_data_frame_is_noticed(change):
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"k": [1.0, 2.0], "n": ["a", "b"]})
+    snapshot = Surroundings([lambda: x]).snapshot()
+    assert (x["k"].sum(), len(x.columns), snapshot.has_changed()) == (3.0, 2, False)
+    change(x)
+    assert snapshot.has_changed()
+
+
+class ForeignTensor:
+    """A tensor as PyTorch, which may not be installed, has it. An array on another device cannot be read by numpy."""
+
+    __slots__ = ("_numbers", "_version", "is_here")
+
+    def __init__(self, numbers, is_here):
+        self._numbers, self._version, self.is_here = np.array(numbers), 0, is_here
+
+    def __array__(self):
+        return self.numpy()
+
+    def mul_(self, factor):
+        self._numbers *= factor
+        self._version += 1
+
+    def numel(self):
+        return self._numbers.size
+
+    def data_ptr(self):
+        return id(self._numbers)
+
+    def detach(self):
+        return self
+
+    def numpy(self):
+        if not self.is_here:
+            raise TypeError("cannot convert a tensor of another device to numpy")
+        return self._numbers
+
+
+@pytest.mark.parametrize("is_here", [False, True])
+def test_a_change_of_a_tensor_is_noticed(is_here, monkeypatch):
+    monkeypatch.setattr(ForeignTensor, "__module__", "torch")
+    torch = types.SimpleNamespace(__file__=pytest.__file__, default_generator=random.Random())
+    monkeypatch.setitem(sys.modules, "torch", torch)  # so the class is no user's
+    x = [ForeignTensor([1.0, 2.0], is_here)]
+    snapshot = Surroundings([lambda: x]).snapshot()
+    before = snapshot.has_changed()
+    x[0].mul_(3.0)
+    assert (before, snapshot.has_changed()) == (False, True)

@@ -97,8 +97,8 @@ class StaleCheck:
         If so, later calls return True, too, until `compare_if_moved` has compared the recordings. The first calls of
         this method look at everything that the function can read. A later call looks only if a hundred times as long
         has passed since the last look as that one took. So it may miss a change, which one of the next calls notices.
-        Places that cannot be looked at may change unnoticed, such as arrays of another library. If there are too many
-        places to compare them, the result is False.
+        Places that cannot be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and
+        pandas. If there are too many places to compare them, the result is False.
         """
         start = perf_counter()
         if start < self.due:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import _SimpleCData, addressof, memmove, sizeof, string_at
+from functools import partial
 from typing import Any
 
 MAX_COMPARED = 10_000  # a collection of more items is neither compared with what it was, nor looked into
@@ -90,3 +91,44 @@ def refill(x: Any, content: bytes) -> None:
         array.__setitem__(x, slice(None), held)
     elif x.flags.writeable:  # otherwise the array that it shows is refilled
         x[...] = sys.modules["numpy"].frombuffer(content, x.dtype).reshape(x.shape)
+
+
+def reader_of_foreign(x: Any) -> Callable[[], object] | None:
+    """Return a function that reads the content of `x`, a tensor of PyTorch, or a Series or DataFrame of pandas.
+
+    What it returns is compared by type and text. The result is None for any other object.
+    """
+    root = type(x).__module__.partition(".")[0]
+    if root == "torch" and hasattr(x, "detach"):
+        return partial(_content_of_tensor, x)
+    manager = getattr(x, "_mgr", None) if root == "pandas" else None
+    if hasattr(manager, "blocks") and hasattr(manager, "axes"):
+        return partial(_content_of_frame, x, [*manager.axes])
+    return None
+
+
+def _content_of_tensor(x: Any) -> object:
+    try:
+        if x.numel() <= MAX_NUMBERS:
+            return hash(x.detach().numpy().tobytes())
+    except (TypeError, RuntimeError):  # numpy has no such type, or the tensor is on another device
+        pass
+    try:
+        return f"{x.data_ptr()} {x._version}"  # the version counts the changes in place
+    except RuntimeError:
+        return None
+
+
+def _content_of_frame(x: Any, axes: list[Any]) -> str:
+    """Return a text that differs if the numbers of `x`, a Series or DataFrame, or its labels have changed.
+
+    `axes` has the labels that it had once. They are kept alive, so no other object has their addresses.
+    """
+    found = [*map(id, axes), *map(id, x._mgr.axes)]
+    for block in x._mgr.blocks:
+        values = block.values
+        if hasattr(values, "tobytes"):
+            found.append(hash(values.tobytes()) if values.size <= MAX_NUMBERS else id(values))
+        else:  # an array of pandas' own, such as that of categories
+            found.append(hash(repr(values.tolist())) if len(values) <= MAX_COMPARED else id(values))
+    return str(found)

@@ -26,6 +26,7 @@ from .memory import (
     is_array,
     is_object_array,
     plain_array,
+    reader_of_foreign,
     refill,
     shown_by,
 )
@@ -335,7 +336,10 @@ class Surroundings:
             self._waiting += users
         if users and held is not None:
             self._code.append((x, "__dict__"))
-        self.complete &= closed.issubset(read)
+        if not closed.issubset(read):
+            self.complete = False
+            if reader := reader_of_foreign(x):
+                self._readers.append(reader)
         if users:
             self._code.append((x, "__class__"))
         for slot in slots:
