@@ -92,6 +92,7 @@ INSIDE = {
             "traced",
             "hooks",
             "caught",
+            "nan_to_num",
             "branch",
             "arguments",
             "number_calls",

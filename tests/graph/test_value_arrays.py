@@ -6,6 +6,7 @@ import math
 import operator
 import pickle
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -580,6 +581,25 @@ def test_nan_to_num_replaces_nan_and_infinity_in_arguments():
     for wrapper in (compile, grad):
         with pytest.raises(TypeError, match=r"write x = np.nan_to_num\(x\) without copy="):
             wrapper(lambda x: np.nan_to_num(x, copy=False).sum())(x)
+
+
+def test_nan_to_num_of_other_arguments_is_refused_in_compiled_functions():
+    """numpy makes an array of objects of them, and leaves it as it is, but the plain function has numbers."""
+    weight = Value(2.0)
+
+    def indirectly(x):
+        return np.nan_to_num(x)
+
+    def compiled(f):
+        return compile(lambda x: weight + f(x))
+
+    for f in (np.nan_to_num, indirectly, lambda x: np.nan_to_num([x, x])[0], lambda x: np.nan_to_num(np.array([x]))[0]):
+        program = compiled(f)
+        for call in (lambda p=program: p(math.nan), lambda p=program: p.forward([(math.nan,)])):
+            with pytest.raises(TypeError, match=r"write where\(equal\(x, x\), x, 0\.0\)"):
+                call()
+        assert sys.getprofile() is None
+    assert compile(lambda x: weight * x + np.nan_to_num([1.0, math.nan])[1])(3.0) == 6.0
 
 
 def test_sinc_has_the_derivatives_of_its_taylor_series_at_0():

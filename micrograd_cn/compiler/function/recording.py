@@ -39,6 +39,7 @@ from .caught import CatchingHooks, in_arrays
 from .differences import RecordedGraph, graph_difference
 from .guards import CompiledGuards, Guard
 from .hooks import RecordingHooks
+from .nan_to_num import refuse_nan_to_num
 from .number_calls import warn_if_numbers_differ
 from .traced import Traced, TracedInput
 
@@ -69,6 +70,7 @@ class Recorder:
         # Whether the function may catch an error of an operator, and whether it may have numpy raise one
         self._catches = self._uses_errstate = False
         self._makes_cycles = False  # whether it may make leaves, and reference cycles that hold them
+        self._names_nan_to_num = False  # whether it may call `np.nan_to_num`
         self._before: tuple[Sequence[Any], Snapshot | None] = (), None  # what `_snapshot` has returned last
 
     def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
@@ -78,6 +80,8 @@ class Recorder:
         `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
         """
         call, numbers = self._call_of(bucket), bucket.row(row)
+        if self._names_nan_to_num:
+            call = functools.partial(refuse_nan_to_num, call)
         kind: type[Value] = Value if plain else Traced
         hooks = RecordingHooks(kind, hides_numbers)
         if self._catches:
@@ -112,6 +116,7 @@ class Recorder:
         code = ReachableCode(roots)
         self._catches |= code.catches
         self._makes_cycles |= code.makes_cycles
+        self._names_nan_to_num |= "nan_to_num" in code.names
         self._uses_errstate |= not code.names.isdisjoint(("errstate", "seterr"))
         twice = code.may_change or code.has_iterators or code.asks_for_types
         around = Surroundings(roots) if code.writes or twice else None

@@ -252,6 +252,8 @@ class ReachableCode:
         self.may_change |= kind.__module__ in QUEUES
         if kind.__module__ == "operator":
             self._names.add(kind.__name__)  # such as attrgetter
+        elif kind.__module__ == "numpy" and getattr(x, "__name__", "") == "nan_to_num":
+            self._names.add("nan_to_num")  # under another name
         if kind.__module__.partition(".")[0] == PACKAGE_NAME:
             if issubclass(type(held), dict) and "_f" in held:
                 self._waiting += [held[name] for name in names_in_compiled(held)]
