@@ -15,6 +15,7 @@ from itertools import product
 from numbers import Number
 from types import FunctionType, MappingProxyType, MemberDescriptorType, MethodType
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from ..engine import Value
 from .model import Model
@@ -142,7 +143,7 @@ def members_of(cls: type) -> Members | None:
         found = of_leaf
     elif issubclass(cls, Model):
         found = _of_module_with_items if issubclass(cls, (list, tuple, dict, deque)) else of_module
-    elif issubclass(cls, (dict, MappingProxyType)):
+    elif issubclass(cls, (dict, MappingProxyType, WeakKeyDictionary)):
         found = _of_mapping
     elif issubclass(cls, (list, tuple)):
         found = of_sequence
@@ -162,7 +163,8 @@ def members_of(cls: type) -> Members | None:
         found = of_object
     in_class = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
     known_slots[cls] = [(k, slot) for k, slot in in_class if isinstance(slot, MemberDescriptorType) and k != "__dict__"]
-    has_attributes = cls.__dictoffset__ or any(vars(base).get("__slots__") for base in cls.__mro__)
+    is_weak = cls is WeakKeyDictionary  # whose attributes have what its items are made of
+    has_attributes = (cls.__dictoffset__ and not is_weak) or any(vars(base).get("__slots__") for base in cls.__mro__)
     if found in (_of_mapping, of_sequence, _of_deque) and found is not None and has_attributes:
         found = _with_attributes(found)
     known_members[cls] = found

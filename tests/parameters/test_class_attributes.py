@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -59,6 +60,10 @@ def filled(held, fill):
         (filled([], lambda held: held.append(Layer(2, 1))), r"Net\.held\.0\.neurons\.0\.w\.0"),
         (filled([], lambda held: held.append(Value(1))), r"Net\.held\.0"),
         (filled({}, lambda held: held.update(a=Value(1))), r"Net\.held\.a"),
+        (
+            filled(WeakKeyDictionary({Keeper: None}), lambda held: held.update({Keeper: Value(1)})),
+            r"Net\.held\.<class .*",
+        ),
         (filled(np.empty(1, dtype=object), lambda held: held.fill(Value(1))), r"Net\.held\.0"),
         (type("Net", (Module,), {"__init__": lambda self: setattr(type(self), "l", Layer(2, 1))}), r"Net\.l\.neurons"),
         (type("Net", (Module,), {"__init__": lambda self: setattr(self, "w", WithWeights())}), r"WithWeights\.weights"),
