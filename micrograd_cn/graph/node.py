@@ -410,8 +410,9 @@ class Node(NumpyMethods):
             """Compare this node with `other` by identity, or by data if both stand for plain numbers.
 
             A node stands for a plain number if it is computed from nothing but the arguments of a function that
-            `functional` differentiates. It may be equal to a number, too. A numpy function compares all nodes by data.
-            Like a float, a node is not equal to itself if its data is nan.
+            `functional` differentiates. It may be equal to a number, too. Functions that numpy writes in Python, such
+            as `np.unique` and `np.isclose`, compare all nodes by data, but `np.equal` and `np.not_equal` do as `==`
+            does. Like a float, a node is not equal to itself if its data is nan.
             """
             if isinstance(other, float):
                 if self._data != other and not context.active:
