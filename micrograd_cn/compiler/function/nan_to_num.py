@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from ...engine import Value
 
-A, T = TypeVar("A"), TypeVar("T")
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 def refuse_nan_to_num(call: Callable[[A], T], arguments: A) -> T:

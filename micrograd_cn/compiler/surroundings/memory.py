@@ -101,7 +101,7 @@ def reader_of_foreign(x: Any) -> Callable[[], object] | None:
     root = type(x).__module__.partition(".")[0]
     if root == "torch" and hasattr(x, "detach"):
         return partial(_content_of_tensor, x)
-    manager = getattr(x, "_mgr", None) if root == "pandas" else None
+    manager: Any = getattr(x, "_mgr", None) if root == "pandas" else None
     if hasattr(manager, "blocks") and hasattr(manager, "axes"):
         return partial(_content_of_frame, x, [*manager.axes])
     return None
