@@ -687,3 +687,31 @@ def test_what_compiled_code_holds_is_no_part_of_a_static_value():
     function.scale = 3.0
     assert f(3.0, held) == 6.0
     assert len(f._store.recordings) == 2
+
+
+def test_a_static_argument_may_have_an_attribute_with_a_method_named_size():
+    class Held:
+        def __init__(self, part):
+            self.part = part
+
+    class Sized:
+        def __init__(self, gain):
+            self.gain = gain
+
+        def size(self):
+            return 3
+
+    weight = Value(2.0)
+    f = compile(lambda x, option: weight * x * option.part.gain, static="option")
+    options = [Held(Sized(gain)) for gain in (3.0, 5.0)]
+    assert [f(1.0, option) for option in options] == [6.0, 10.0]
+
+
+def test_a_tensor_in_a_static_argument_is_compared_by_its_numbers():
+    torch = pytest.importorskip("torch")
+    option, weight = type("Option", (), {})(), Value(2.0)
+    option.gain = torch.arange(5000.0)
+    f = compile(lambda x, option: weight * x * float(option.gain[2000]), static="option")
+    assert f(1.0, option) == 4000.0
+    option.gain[2000] += 1e-3
+    assert f(1.0, option) == 2.0 * float(option.gain[2000]) != 4000.0

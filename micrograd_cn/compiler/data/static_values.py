@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from ...engine import Value
 from ...module import Module
 from ..surroundings.facts import PACKAGE_NAME, facts_of, is_users_module, names_in_compiled
+from ..surroundings.memory import reader_of_foreign
 from ..surroundings.objects import DESCRIPTORS, METHOD_TYPES
 
 MAX_STATIC_ITEMS = 1000  # a collection inside a static value is compared item by item if it has at most this many items
@@ -158,7 +159,8 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     if isinstance(x, (float, complex)):
         base: Any = float if isinstance(x, float) else complex
         return kind, base.__repr__(x), *_own_identity(x, (*around, x), visited)
-    if any(x is other for other in around) or (around and getattr(x, "size", 0) > MAX_STATIC_ITEMS):
+    size = getattr(x, "size", 0)  # a method, if x is a tensor
+    if any(x is other for other in around) or (around and isinstance(size, int) and size > MAX_STATIC_ITEMS):
         return kind, id(x)
     if around and isinstance(x, (set, dict, list, deque, array)) and len(x) > MAX_STATIC_ITEMS:
         return kind, id(x), len(x)
@@ -190,6 +192,8 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
         flat = getattr(getattr(x, "dtype", None), "kind", "") != "O"
         content = (x.tobytes(),) if flat else _part_identity(x.tolist(), around, visited)
         return kind, getattr(x, "shape", ()), str(getattr(x, "dtype", "")), *content
+    if reader := reader_of_foreign(x):
+        return kind, id(x), reader()
     return _object_identity(x, around, visited)
 
 
