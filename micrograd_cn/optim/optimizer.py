@@ -122,6 +122,8 @@ def _instead_of(item: Any) -> str:
         return "; there are no groups of parameters, so make an optimiser for each group"
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
         return "; write model.parameters()"
+    if any(kind.__module__.partition(".")[0] == "torch" for kind in type(item).__mro__):
+        return "; parameters of PyTorch are trained by the optimisers of torch.optim"
     if isinstance(item, Iterable) and not isinstance(item, str):
         return "; write [p for part in parts for p in part]"
     return ""

@@ -187,6 +187,10 @@ def test_what_is_no_sequence_of_parameters_is_answered_with_what_to_write(take):
         (model.layers, r"parameters\[0\] is Layer, .*; write \[p for part in parts for p in part\.parameters\(\)\]"),
         ([[p]], r"parameters\[0\] is list, not a Value; write \[p for part in parts for p in part\]"),
         (np.array([[p]]), r"parameters\[0\] is ndarray, not a Value; write \[p for part in parts for p in part\]"),
+        (
+            [type("Parameter", (list,), {"__module__": "torch.nn"})()],
+            r"Parameter, not a Value; .*optimisers of torch\.optim",
+        ),
         ([{"params": [p], "lr": 1}], r"parameters\[0\] is dict, not a Value; .*an optimiser for each group"),
         ([p, 0.5], r"parameters\[1\] is float 0\.5, not a Value"),
     ]
