@@ -512,6 +512,13 @@ def test_methods_that_tensors_and_arrays_have_but_compute_otherwise_are_refused(
                 call()
         assert program(x) == 2.0 * f(x)
     for f in (
+        *(lambda x: x.size(0), lambda x: x.view(-1)[0], lambda x: x.sum(dim=0)[0], lambda x: x.unsqueeze(0)[0, 0, 0]),
+        lambda x: x.mean(0, keepdim=True)[0, 0],
+    ):
+        with pytest.raises((TypeError, AttributeError)) as caught:
+            compile(lambda x, f=f: weight * f(x))(tensor)
+        assert any("write x.shape[0] for x.size(0)" in note for note in caught.value.__notes__)
+    for f in (
         *(lambda x: x.sum(), lambda x: x.mean(0)[1], lambda x: (x @ x)[0, 1], lambda x: x.swapaxes(0, 1)[0, 1]),
         *(lambda x: x.max(), lambda x: x.T[0, 1], lambda x: np.transpose(x)[0, 1], lambda x: np.max(x, 0)[0]),
         lambda x: np.tensordot(x, np.eye(2), ((0,), (1,)))[0, 1],

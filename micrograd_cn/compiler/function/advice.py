@@ -34,10 +34,21 @@ VECTOR_INSTEAD = (
     "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
     "sample in each row, or as [(x,)] for the one vector x"
 )
+# The errors of numpy's arrays where the code uses them as tensors of PyTorch
+TENSOR_ERRORS = (
+    r"'int' object is not callable|keyword argument '(dim|keepdim|unbiased|correction)'|as a data type"
+    r"|'ValueArray' object has no attribute"
+)
+TENSOR_INSTEAD = (
+    "a numpy array is in the place of each tensor: write x.shape[0] for x.size(0), x.reshape(-1) for x.view(-1), and "
+    "axis= for dim=, which tensors take, too"
+)
 
 
-def add_advice(name: str, error: Exception) -> None:
+def add_advice(name: str, error: Exception, of_tensors: bool) -> None:
     """Add a note to an error that the function `name` has raised, if it needs numbers where it got `Value`s.
+
+    `of_tensors` says whether the function was to get tensors of PyTorch.
 
     Raises:
         TypeError: the function needs a collection in the place of a number.
@@ -50,6 +61,8 @@ def add_advice(name: str, error: Exception) -> None:
     advice = numpy_advice(error)
     if not advice and re.search(PLAIN_NUMBER_ERRORS, text):
         advice = "; ".join([WRITE_INSTEAD, *[also for found, also in FURTHER_ADVICE.items() if re.search(found, text)]])
+    if of_tensors and not advice and re.search(TENSOR_ERRORS, text):
+        advice = TENSOR_INSTEAD
     if re.search(TEXT_ERRORS, text):
         advice = TEXT_INSTEAD
     if advice:

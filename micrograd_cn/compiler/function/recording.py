@@ -291,16 +291,17 @@ class Recording:
         """
         nested = [(argument, x) for argument, x in arguments.items() if not issubclass(type(x), Value)]
         given = [(argument, x, [*_leaves_in(x)]) for argument, x in nested]
+        of_tensors = any(has_tensors(part) for _, part in self._treedef)
         try:
             called = functools.partial(recorded.record_call, functools.partial(call, arguments), self._inputs)
             context = copy_context()
-            if any(has_tensors(part) for _, part in self._treedef):
+            if of_tensors:
                 from ...graph.value_arrays import stand_for_tensors  # imported here, because it needs numpy
 
                 context.run(stand_for_tensors.set, True)
             result = without_collector(functools.partial(context.run, called))
         except (TypeError, ValueError, IndexError, AttributeError, SystemError) as error:
-            add_advice(self._name, error)
+            add_advice(self._name, error, of_tensors)
             raise
         _refuse_changed_arguments(self._name, given)
         return result
