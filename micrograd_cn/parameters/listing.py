@@ -115,9 +115,12 @@ def _refuse_untrained_values(model: Model, modules: list[tuple[str, Model]], pat
         modules: pairs (path, module) of the modules in it, and of the model itself.
         paths: the paths of the computed values in it.
     """
-    stored = stored_by_calls(dict.fromkeys(type(module) for _, module in modules))
-    if stored is None or all(not stored.isdisjoint(path.split(".")) for path in paths):
-        return
+    classes = tuple(dict.fromkeys([type(module) for _, module in modules]))
+    for find in (stored_by_calls, stored_by_calls.__wrapped__):  # a method may have been replaced since the first call
+        stored = find(classes)
+        if stored is None or not [path for path in paths if stored.isdisjoint(path.split("."))]:
+            return
+    assert stored is not None
     made: list[tuple[str, Value]] = []
     for prefix, module in modules:
         cls = type(module)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dis
-from collections.abc import Iterable
 from functools import lru_cache
 from inspect import getattr_static
 from types import CodeType, FunctionType
@@ -25,13 +24,13 @@ class _Code(NamedTuple):
     names: frozenset[str]
 
 
-def stored_by_calls(classes: Iterable[type[Model]]) -> set[str] | None:
+@lru_cache(1000)
+def stored_by_calls(classes: tuple[type[Model], ...]) -> set[str] | None:
     """Return the names of the attributes in which calls of models of the given classes store values.
 
     The result is None if some code may store values in any attribute, or cannot be read. The calls are `__call__`,
     `forward` and `call`, with the methods of the classes and the functions of the same module that they use.
     """
-    classes = [*classes]
     stored: set[str] = set()
     entered: set[Any] = set()
     waiting = [_attribute(cls, name) for cls in classes for name in NAMES_OF_CALLS]
