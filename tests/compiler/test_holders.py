@@ -315,6 +315,7 @@ def test_a_weak_reference_stays_weak_and_what_is_not_read_behind_it_may_change()
     assert gone() is None
 
 
+@pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array has been deprecated:DeprecationWarning")
 @pytest.mark.parametrize("kind", [np.ndarray, Matrix])
 @pytest.mark.parametrize(("name", "new"), [("shape", (4, 1)), ("dtype", np.int64)])
 def test_an_array_that_gets_another_shape_or_dtype_in_place_is_noticed(name, new, kind):
