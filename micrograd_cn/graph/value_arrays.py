@@ -401,6 +401,12 @@ class ArgumentArray(np.ndarray):
         return _wrapped(super().__array_function__(function, types, args, options), ArgumentArray)
 
 
+def _as_method(function: Callable[..., Any], class_name: str, name: str, doc: str) -> Callable[..., Any]:
+    """Return `function`, which becomes the method `name` of a class, with this name and this docstring."""
+    function.__name__, function.__qualname__, function.__doc__ = name, f"{class_name}.{name}", doc
+    return function
+
+
 def _in_index_order(name: str) -> Callable[..., Any]:
     """Return a method that calls numpy's array method `name`, such as "ravel", if no order of the memory is asked for.
 
@@ -418,9 +424,8 @@ def _in_index_order(name: str) -> Callable[..., Any]:
             )
         return method(self, *args, **options)
 
-    ordered.__name__, ordered.__qualname__ = name, f"ArgumentArray.{name}"
-    ordered.__doc__ = f"Call `{name}` of numpy's arrays. Refuse the orders 'K' and 'A', which are those of the memory."
-    return ordered
+    refused = "Refuse the orders 'K' and 'A', which are those of the memory."
+    return _as_method(ordered, "ArgumentArray", name, f"Call `{name}` of numpy's arrays. {refused}")
 
 
 for _name in ("ravel", "flatten", "reshape"):
@@ -556,9 +561,7 @@ def _ordering(name: str) -> Callable[..., Any]:
     def ordered(self: Any, *args: Any, **options: Any) -> Any:
         return _wrapped(method(self, *args, **options))
 
-    ordered.__name__, ordered.__qualname__ = name, f"ValueArray.{name}"
-    ordered.__doc__ = f"Call `{name}` of numpy's arrays."
-    return ordered
+    return _as_method(ordered, "ValueArray", name, f"Call `{name}` of numpy's arrays.")
 
 
 def _lexsort(keys: Any, axis: int = -1) -> Any:
@@ -574,9 +577,8 @@ def _averaging(name: str) -> Callable[..., Any]:
             options["where"] = _mask(options["where"])
         return _wrapped(method(self, *args, **options))
 
-    averaged.__name__, averaged.__qualname__ = name, f"ValueArray.{name}"
-    averaged.__doc__ = f"Call `{name}` of numpy's arrays. A program branches on the results of comparisons in `where`."
-    return averaged
+    branches = "A program branches on the results of comparisons in `where`."
+    return _as_method(averaged, "ValueArray", name, f"Call `{name}` of numpy's arrays. {branches}")
 
 
 for _name in ("sort", "argsort", "partition", "argpartition", "searchsorted", "argmax", "argmin"):
@@ -605,9 +607,8 @@ def _unlike_tensors(name: str, instead: str) -> Callable[..., Any]:
             )
         return method(self, *args, **options)
 
-    called.__name__, called.__qualname__ = name, f"ValueArray.{name}"
-    called.__doc__ = f"Call `{name}` of numpy's arrays. Refuse it if arrays stand for tensors."
-    return called
+    text = f"Call `{name}` of numpy's arrays. Refuse it if arrays stand for tensors."
+    return _as_method(called, "ValueArray", name, text)
 
 
 for _name, _instead in {

@@ -24,7 +24,6 @@ from .members import (
 from .model import Model, beginning, lists_its_parameters, names_its_parameters, of_this_package, overrides
 from .records import record_of, records
 from .states import is_kept
-from .stored import stored_by_calls
 from .unheld import refuse_computed
 
 
@@ -115,6 +114,8 @@ def _refuse_untrained_values(model: Model, modules: list[tuple[str, Model]], pat
         modules: pairs (path, module) of the modules in it, and of the model itself.
         paths: the paths of the computed values in it.
     """
+    from .stored import stored_by_calls  # imported here, because it imports `inspect`, and most models do not need it
+
     classes = tuple(dict.fromkeys([type(module) for _, module in modules]))
     for find in (stored_by_calls, stored_by_calls.__wrapped__):  # a method may have been replaced since the first call
         stored = find(classes)
@@ -126,7 +127,9 @@ def _refuse_untrained_values(model: Model, modules: list[tuple[str, Model]], pat
         cls = type(module)
         if cls in of_this_package or names_its_parameters(cls) or id(module) in beginning:
             continue
-        for name, held in known_members[cls](module):  # type: ignore[misc]  # modules have members
+        members = known_members[cls]
+        assert members  # modules have some
+        for name, held in members(module):
             if name in stored or isinstance(held, Model):
                 continue
             for inside, x in walk(held, lambda x: not isinstance(x, Model) and known_members[type(x)] is not of_object):

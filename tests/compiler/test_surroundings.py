@@ -2588,3 +2588,15 @@ def test_a_function_that_changes_what_it_reads_is_refused_however_it_does(f):
     """The code need not show it: a local variable may be another name of what is outside."""
     with pytest.raises(TypeError, match=DIFFERS):
         compile(f)(1.0)
+
+
+def test_a_change_is_noticed_beside_a_collection_that_is_too_large_to_compare():
+    table, counts = [*range(20_000)], [0.0]
+
+    def f(x):
+        other = counts
+        other += [1.0]
+        return x * len(counts) + table[0]
+
+    with pytest.raises(TypeError, match=DIFFERS):
+        compile(f)(1.0)

@@ -119,15 +119,17 @@ class Recorder:
         self._names_nan_to_num |= "nan_to_num" in code.names
         self._uses_errstate |= not code.names.isdisjoint(("errstate", "seterr"))
         twice = code.may_change or code.has_iterators or code.asks_for_types
-        around = Surroundings(roots) if code.writes or twice else None
+        snapshot = None if code.writes or twice else self._snapshot(roots, code)
+        around = None if snapshot else Surroundings(roots)
         before, held = (around.state(), {*around.leaves}) if around else ([], None)
-        snapshot = None if around else self._snapshot(roots, code)
         made = self.record(bucket, row)
-        if snapshot and snapshot.has_changed():  # in a way that the code does not show, as by `y = outside; y += 1`
-            code.writes, held, snapshot = True, {*snapshot.leaves}, None
+        changed = around.has_changed(before) if around else bool(snapshot and snapshot.has_changed())
+        if snapshot and changed:  # in a way that the code does not show, as by `y = outside; y += 1`
+            held, snapshot = {*snapshot.leaves}, None
+        code.writes |= changed
         made.code, made.snapshot = code, snapshot
         again = functools.partial(self._difference_if_again, made, bucket, row, roots, held)
-        is_twice = twice or (around.has_changed(before) if around else code.writes)
+        is_twice = twice or changed
         if is_twice:
             self._refuse_difference(*again())
         if made.refused_text:
@@ -147,14 +149,14 @@ class Recorder:
         return made, is_twice
 
     def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot | None:
-        """Return a snapshot of what the function can read through some objects; None if a collection in it is large.
+        """Return a snapshot of what the function can read through some objects; None if there is too much to compare.
 
         The last one is returned again if nothing has changed since. `code` is the code that the function may run.
         """
         before, known = self._before
         if not (known and len(before) == len(roots) and all(map(is_, before, roots)) and not known.has_changed()):
-            around = Surroundings(roots, code.attributes, code.names)
-            known = None if around.has_large else around.snapshot()
+            found = Surroundings(roots, code.attributes, code.names).snapshot()
+            known = found if found.comparable else None
             self._before = roots, known
         return known
 

@@ -371,7 +371,8 @@ def held_by(x: Any) -> Iterable[Any]:
     if issubclass(kind, VIEWS):
         return gc.get_referents(x)  # also classes
     if is_object_array(x):
-        return plain_array(x).flat  # type: ignore[no-any-return]
+        items: Iterable[Any] = plain_array(x).flat
+        return items
     if is_array(x) or (is_record(x) and not x.dtype.hasobject):
         return ()
     return contents_of(x)

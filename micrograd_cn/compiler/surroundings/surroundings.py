@@ -464,11 +464,6 @@ class Surroundings:
         )
 
     @property
-    def has_large(self) -> bool:
-        """Whether a collection was too large to look into."""
-        return bool(self._large)
-
-    @property
     def objects(self) -> list[Any]:
         """The objects that were looked at, except `Value`s, numbers and texts."""
         return [*self._seen.values()]
