@@ -44,8 +44,8 @@ A multiplication passes through eight files on its way to machine code. They use
                              and makes a second one to compare if the function may do something else in each call. The
                              engine makes a node, whose operation is `mul`, and the hooks of `function.hooks` note what
                              the graph does not show. `Recording.compile` makes a `Program` of it.
-    4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `get` makes an `Executable`,
-                             in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver (in
+    4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `Tiers.get` makes an
+                             `Executable`, in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver (in
                              `runtime.drivers`), which is machine code that loads the row, goes through a list of tables
                              (`Drivers.run`), calls for each of them the kernel that reads it, and returns the outputs.
     5 instructions.lowering  `Lowering` calls `CodeBuilder.apply` for each node. In the table of operations, `mul` has
@@ -104,11 +104,14 @@ multiplication, they multiply the gradient of the product by the other factor. A
 function. The graph is made by `micrograd_cn.derivatives`, as Jacobians and Hessians are. This folds constant factors
 and leaves out what is 0 for all numbers, which `differentiate` does not, so the program of a stencil is smaller.
 
-Native code is made once the threaded code has run for about as long as native code takes to compile: `select_tier` then
-begins a background task, and returns native code when it exists. `fit` also has it made if training will probably go on
+If the instructions of a program equal those of an earlier one, steps 6 to 8 are left out: `shared_tiers` finds the
+code. The numbers of parameters are no part of it, but those of constants are.
+
+Native code is made once the threaded code has run for about as long as native code takes to compile: `Tiers.select`
+then begins a background task, and returns native code when it exists. `fit` also has it made if training will probably go on
 for as long. A program that would take too long to compile keeps threaded code, and so does a large program if its
 native code is slower. Native code is made at once by `Program.prepare` if the program is not large (by
-`fastest_tier`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
+`Tiers.fastest`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
 An `Executable` has five lists of calls (of kernels or native code), which the drivers `forward` and `gradient` run; see
 `runtime.drivers`. They begin with "batch", for what depends on parameters alone, and "broadcast", which copies to all

@@ -17,6 +17,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.machine import machine
+from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.runtime.executable import MAX_SCALAR_ROWS  # so few rows are computed one by one
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP
@@ -45,8 +46,12 @@ TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathe
 
 @contextmanager
 def settings(numbers):
-    """Set constants of the compiler, given as "module.NAME", to other numbers inside the block."""
+    """Set constants of the compiler, given as "module.NAME", to other numbers inside the block.
+
+    Programs in the block and programs outside do not share code, since the constants decide what it is.
+    """
     found = []
+    executable.forget_tiers()
     for name, number in numbers.items():
         module, _, name = name.rpartition(".")
         module = import_module(f"micrograd_cn.compiler.{module}")
@@ -57,6 +62,7 @@ def settings(numbers):
     finally:
         for module, name, number in found:
             setattr(module, name, number)
+        executable.forget_tiers()
 
 
 def code_of(kind):

@@ -10,6 +10,7 @@ import pytest
 
 from micrograd_cn.compiler.function.guards import CompiledGuards
 from micrograd_cn.compiler.llvm.machine import Machine
+from micrograd_cn.compiler.runtime.executable import forget_tiers
 
 from .common import KINDS, code_of, settings
 
@@ -50,6 +51,12 @@ def compile_at_once():
     """
     with settings({"threads.background.IN_BACKGROUND": False, "threads.collector.MANY_OBJECTS": math.inf}):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_code_of_earlier_tests():
+    """Let programs share the code of programs of the same test alone, so each test begins with threaded code."""
+    forget_tiers()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,6 +16,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes
+from micrograd_cn.compiler.runtime.executable import Tiers
 from micrograd_cn.compiler.threads import background
 
 from .common import OPTIMISERS, everything, is_native, loop, problem, settings
@@ -43,16 +44,16 @@ def until(condition):
     assert condition()
 
 
-def held_back(monkeypatch, program):
-    """Make the background thread of a program wait for the event that is returned before it makes native code."""
-    get, may_go_on = program.compiled.get, threading.Event()
+def held_back(monkeypatch):
+    """Make background threads wait for the event that is returned before they make native code."""
+    get, may_go_on = Tiers.get, threading.Event()
 
-    def slow(kind, batched, native):
+    def slow(self, native):
         if native:
             assert may_go_on.wait(60)
-        return get(kind, batched, native)
+        return get(self, native)
 
-    monkeypatch.setattr(program.compiled, "get", slow)
+    monkeypatch.setattr(Tiers, "get", slow)
     return may_go_on
 
 
@@ -82,7 +83,7 @@ def test_calls_go_on_while_native_code_is_made(monkeypatch):
     """No call waits for native code. Once it is there, the next call runs it, and gives the same bits."""
     program, rows = small()
     expected = program.forward(rows)
-    may_go_on = held_back(monkeypatch, program)
+    may_go_on = held_back(monkeypatch)
     with settings(AT_ONCE):
         for _ in range(3):
             assert program.forward(rows) == expected
@@ -95,14 +96,14 @@ def test_calls_go_on_while_native_code_is_made(monkeypatch):
 def test_native_code_of_a_large_program_is_made_in_the_background(monkeypatch):
     """Calls run threaded code, and may make other code, while native code of a large program is made."""
     program, rows = small()
-    may_go_on, seconds = threading.Event(), program.compiled._seconds
-    monkeypatch.setattr(program.compiled, "_seconds", lambda code: may_go_on.wait(60) and seconds(code))
+    may_go_on, seconds = threading.Event(), Tiers._seconds
+    monkeypatch.setattr(Tiers, "_seconds", lambda *arguments: may_go_on.wait(60) and seconds(*arguments))
     with settings(AT_ONCE | {"loops.schedule.MAX_UNFUSED_COST": 0, "runtime.executable.TRIALS": 0}):
         expected = program.forward(rows)
         for _ in range(3):
             assert program.forward(rows) == expected
             assert program.gradient(rows)  # no lock keeps other code from being made
-            assert not program.compiled._executables.get(("forward", True, True))
+            assert not program.compiled.tiers("forward", True).made.get(True)
         may_go_on.set()
         until(lambda: program.forward(rows) == expected and is_native(program))
 
@@ -112,7 +113,7 @@ def test_training_goes_on_while_native_code_is_made(rows, monkeypatch):
     """`fit` trains with threaded code while native code is made, and changes to it between two steps."""
     (ours, program, data, _), (theirs, other, _, _) = problem(), problem()
     mine, yours = OPTIMISERS["adam"](ours), OPTIMISERS["adam"](theirs)
-    may_go_on, told = held_back(monkeypatch, program), []
+    may_go_on, told = held_back(monkeypatch), []
 
     def progress(losses):
         told.append(is_native(program))
@@ -133,17 +134,17 @@ def test_an_error_of_the_background_is_raised_by_a_later_call(monkeypatch):
     """What goes wrong in the background is told, and the threaded code still gives its numbers afterwards."""
     program, rows = small()
     expected = program.forward(rows)
-    get = program.compiled.get
+    get = Tiers.get
 
-    def failing(kind, batched, native):
+    def failing(self, native):
         if native:
             raise MemoryError("too little memory for native code")
-        return get(kind, batched, native)
+        return get(self, native)
 
-    monkeypatch.setattr(program.compiled, "get", failing)
+    monkeypatch.setattr(Tiers, "get", failing)
     with settings(AT_ONCE):
         assert program.forward(rows) == expected
-        until(lambda: all(work.done for work in program.compiled.background.begun.values()))
+        until(lambda: all(work.done for work in program.compiled.tiers("forward", True).background.begun.values()))
         with pytest.raises(MemoryError, match="too little memory"):
             program.forward(rows)
     assert program.forward(rows) == expected
@@ -154,7 +155,7 @@ def test_a_child_process_makes_native_code_itself(monkeypatch):
     """A child that was forked while its parent made native code has no such thread, so it begins one of its own."""
     program, rows = small()
     expected = program.forward(rows)
-    may_go_on = held_back(monkeypatch, program)
+    may_go_on = held_back(monkeypatch)
     with settings(AT_ONCE):
         assert program.forward(rows) == expected
         with warnings.catch_warnings():

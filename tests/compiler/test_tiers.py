@@ -19,7 +19,7 @@ from micrograd_cn import Op, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.llvm.machine import VECTOR_LEVEL, Machine
 from micrograd_cn.compiler.runtime import executable
-from micrograd_cn.compiler.runtime.executable import CompiledGraph
+from micrograd_cn.compiler.runtime.executable import Tiers
 from micrograd_cn.engine import constant
 from micrograd_cn.optim import SGD
 from micrograd_cn.testing import expressions
@@ -123,10 +123,79 @@ def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
     shared = compiled_for_all()
     assert all(one() is not None for one in freed)
     del program
+    executable.forget_tiers()
     gc.collect()
     assert [one() for one in freed] == [None] * len(freed)
     assert compiled_for_all() == shared
     assert compile(mc.tanh(w * x), [x]).forward([[1.0]] * 3) == pytest.approx([math.tanh(w.data)] * 3, rel=1e-15)
+
+
+def model_of(numbers):
+    """Return a program with the two constants and the parameter in `numbers`, and the parameter."""
+    k, a, w = numbers
+    w, x = Value(w), Value(1.0)
+    return compile(mc.where(mc.less(k, x), mc.tanh(w * x) + a, w / x), [x]), w
+
+
+@pytest.mark.parametrize("numbers", [(0.5, 0.25, 3.0), (0.5, 0.25, 7.0)])
+def test_equal_instructions_share_their_code(numbers):
+    """Programs with equal instructions share it, whatever their parameters are, and each has its own numbers."""
+    rows = [[0.1], [0.5], [2.0]]
+
+    def results(program, w):
+        w.grad = 0.0
+        return program.forward(rows), program.forward(rows[:1]), program.backward(rows), w.grad
+
+    expected = []
+    for each in ((0.5, 0.25, 3.0), numbers):
+        executable.forget_tiers()
+        expected.append(results(*model_of(each)))
+    executable.forget_tiers()
+    first, second = model_of((0.5, 0.25, 3.0)), model_of(numbers)
+    assert [results(*first), results(*second), results(*first)] == [*expected, expected[0]]
+    [one, other] = [program.compiled.select_tier("gradient", 3) for program, _ in (first, second)]
+    assert one is other
+
+
+@pytest.mark.parametrize("changed", [(-0.0, 0.0, 1.0), (math.nan, 0.0, 1.0), (0.5, 0.0, 1.0)])
+def test_other_constants_have_other_code(changed):
+    """Constants that differ in their bits alone, as 0.0 and -0.0 do, are not mistaken for each other."""
+    x = Value(1.0)
+    for numbers in ((0.0, 0.0, 1.0), changed):
+        one = compile([x * numbers[0], x + numbers[1]], [x])
+        [product, added] = one.forward([[2.0]])[0]
+        assert [struct.pack("d", y) for y in (product, added)] == [
+            struct.pack("d", y) for y in (2.0 * numbers[0], 2.0 + numbers[1])
+        ]
+
+
+def test_a_program_has_native_code_at_once_if_an_equal_one_had_it(monkeypatch):
+    """So training the same model again does not wait for it, and a program that is dropped leaves it to the next."""
+    rows = [[0.5]] * 3
+    monkeypatch.setattr(executable, "SECONDS_BEFORE_NATIVE", 0.0)
+    model_of((0.5, 0.25, 3.0))[0].forward(rows)
+    monkeypatch.setattr(executable, "SECONDS_BEFORE_NATIVE", inf)
+    for numbers, expected in (((0.5, 0.25, 7.0), True), ((0.5, 0.75, 3.0), False)):
+        again, _ = model_of(numbers)
+        again.forward(rows)
+        assert is_native(again) is expected
+
+
+def test_little_code_of_earlier_programs_is_kept(monkeypatch):
+    """What is kept is bounded in number and in bytes, and what was used last stays."""
+    monkeypatch.setattr(executable, "MAX_KEPT", 3)
+    x = Value(1.0)
+    chains = [compile(mc.sum([x] * k), [x]) for k in range(2, 7)]
+    codes = [weakref.ref(one.compiled.select_tier("forward", 1)) for one in chains[:3]]
+    compile(mc.sum([x] * 2), [x]).forward([[1.0]])
+    assert [one.forward([[1.0]]) for one in chains[3:]] == [[5.0], [6.0]]
+    del chains
+    gc.collect()
+    assert [code() is not None for code in codes] == [True, False, False]
+    monkeypatch.setattr(executable, "KEPT_BYTES", 0)
+    compile(x * x, [x]).forward([[1.0]])
+    gc.collect()
+    assert codes[0]() is None
 
 
 def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
@@ -152,13 +221,13 @@ def test_a_large_program_gets_the_faster_of_native_and_threaded_code(threaded_is
     large = {"loops.schedule.MAX_UNFUSED_COST": 10, "native.LINES_PER_MODULE": 20}
     with kept(large | {"runtime.executable.SECONDS_BEFORE_NATIVE": inf}):
         expected = [program.forward(rows), program.forward(rows[:2]), program.backward(rows)]
-        measured, original = [], CompiledGraph._seconds
+        measured, original = [], Tiers._seconds
 
-        def seconds(self, code):
-            measured.append((code.kind, code.lanes > 1, code.native, original(self, code) > 0))
+        def seconds(self, code, *numbers):
+            measured.append((code.kind, code.lanes > 1, code.native, original(self, code, *numbers) > 0))
             return float(code.native == threaded_is_faster)
 
-        monkeypatch.setattr(CompiledGraph, "_seconds", seconds)
+        monkeypatch.setattr(Tiers, "_seconds", seconds)
     with kept(large | {"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}):
         for _ in range(3):
             assert [program.forward(rows), program.forward(rows[:2]), program.backward(rows)] == expected
@@ -212,16 +281,16 @@ def test_other_threads_go_on_while_code_is_made(monkeypatch):
     x, w = Value(2.0), Value(3.0)
     program = compile(mc.tanh(w * x), [x])
     assert program.forward([[0.5]] * 2) == [math.tanh(1.5)] * 2
-    get, found = program.compiled.get, []
+    get, found = Tiers.get, []
 
-    def slow(kind, lanes, native):
+    def slow(self, native):
         if native:
             thread = threading.Thread(target=lambda: found.append(program.forward([[0.5]] * 2)))
             thread.start()
             thread.join(60)
-        return get(kind, lanes, native)
+        return get(self, native)
 
-    monkeypatch.setattr(program.compiled, "get", slow)
+    monkeypatch.setattr(Tiers, "get", slow)
     with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}):
         assert program.forward([[0.5]] * 2) == [math.tanh(1.5)] * 2
     assert found == [[math.tanh(1.5)] * 2]

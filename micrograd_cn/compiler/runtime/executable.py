@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from math import inf, isnan
-from typing import Any, TypeVar
-from weakref import WeakMethod
+from typing import Any, NamedTuple, TypeVar
 
 from ...engine import Value
 from ...graph import context
@@ -26,6 +25,7 @@ from ..data.captured import CapturedValue
 from ..data.columns import Numbers, address
 from ..data.parameters import CachedData
 from ..data.rows import row_numbers
+from ..instructions.code import Code, Pair, Scatter
 from ..instructions.gradient import differentiate
 from ..instructions.graph import Graph
 from ..instructions.lowering import Lowering
@@ -51,10 +51,14 @@ SECONDS_BEFORE_NATIVE = 5e-5
 OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even if there are none
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
+# Of the programs that were made last, so many keep their code for later programs with equal instructions, as far as it
+# has at most KEPT_BYTES. An instruction takes about BYTES_PER_INSTRUCTION in all lists and dicts, and each of its
+# operands BYTES_PER_OPERAND. The code of a program with more than MAX_SHARED_INSTRUCTIONS is not kept.
+MAX_KEPT, KEPT_BYTES, MAX_SHARED_INSTRUCTIONS = 64, 16 << 20, 20_000
+BYTES_PER_INSTRUCTION, BYTES_PER_OPERAND = 1_000, 100
 MIN_SHARED = 0.875  # a graph begins with the instructions of another if it has at least this part of its nodes
 NEVER_SPOILED = Memory(1)  # has the number 0
 T = TypeVar("T")
-K = TypeVar("K", tuple[str, bool], tuple[str, bool, bool])
 # A prepared call releases the GIL if it executes more instructions than this in each lane: they take some microseconds.
 GIL_RELEASE_SIZE = 20_000
 MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time, and more in the lanes of vectors
@@ -111,16 +115,12 @@ class Executable:
 
     Args:
         tables: the tables of the plan to compute.
-        lowering: the graph, lowered to instructions.
-        kind: "forward" if the code computes outputs, "gradient" if it computes the mean output and its gradient, or
-            "gated" if it does this with all gates, which are instructions that keep a gradient from being nan.
-        padded_count: how many places the parameters have among the scalars.
+        wanted: what the code computes from its instructions.
         native: whether the code is native code. If not, it is threaded code.
-        select_tier: the method of the `CompiledGraph`. `mend` gets the executable of the kind "gated" from it.
 
     Attributes:
         plan: the plan that is computed.
-        kind: "forward", "gradient" or "gated", as in the arguments.
+        kind: "forward", "gradient" or "gated"; see `Wanted`.
         native: whether the code is native code.
         lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
         seconds: for about how many seconds the code has run until now.
@@ -128,60 +128,53 @@ class Executable:
         header: the address of the executable's header; see `drivers`.
         outputs: how many outputs there are.
         sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.
+        bytes: the size of the tables and of one `Buffers`.
     """
 
-    def __init__(
-        self,
-        tables: Tables,
-        lowering: Lowering,
-        kind: str,
-        padded_count: int,
-        native: bool,
-        select_tier: Callable[[str, int], Executable],
-    ) -> None:
-        self.tables, self.kind, self.native = tables, kind, native
-        self._select_tier = WeakMethod(select_tier)  # the graph refers to its executables
+    def __init__(self, tables: Tables, wanted: Wanted, native: bool) -> None:
+        self.tables, self.kind, self.native = tables, wanted.kind, native
         # The scalars begin with the parameters and their gradients. A number follows that is nan if a total is spoiled.
-        self._gradients_at, self._checks = padded_count, lowering.omits_gates and kind == "gradient"
+        self._gradients_at, self._checks = wanted.padded_count, wanted.omits_gates
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule = plan.schedule
-        copied = contiguous_spans([plan.offset(i) for i in lowering.gradients] if kind != "forward" else [], WORD)
+        copied = contiguous_spans([*map(plan.offset, wanted.gradients)], WORD)
         self.code: Threaded | NativeCode
         if native:
-            self.code = NativeCode(tables, lowering.outputs if kind == "forward" else ())
+            self.code = NativeCode(tables, wanted.outputs if wanted.kind == "forward" else ())
         else:
             self.code = Threaded(tables)
         places, stored = self.code.places, self.code.stored
         self._lists = tables.call_lists(self.code.calls, places)
         block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
-        outputs = [*map(places.block_offset, lowering.outputs)]
+        outputs = [*map(places.block_offset, wanted.outputs)]
         self.header = tables.table(
             drivers.Header(
                 **self._lists,
-                width=lowering.width,
+                width=wanted.width,
                 row_at=WORD * self.lanes * plan.row_at,
                 seed_at=next((plan.offset(i) for i in schedule.leaves if plan.code.instructions[i] == ("seed",)), -1),
                 block=block,
                 panel=plan.blocks,
-                outputs=len(lowering.outputs),
+                outputs=len(outputs),
                 output_table=tables.table(outputs),
                 stored=int(stored),
                 total_count=plan.total_count,
                 totals_at=WORD * plan.totals_at,
                 gradients=len(copied) // 3,
                 gradient_table=tables.table(copied),
-                gradients_at=WORD * padded_count,
-                spoiled_at=2 * WORD * padded_count if self._checks else 0,
+                gradients_at=WORD * wanted.padded_count,
+                spoiled_at=2 * WORD * wanted.padded_count if self._checks else 0,
             )
         )
-        self.outputs = len(lowering.outputs)
+        self.outputs = len(outputs)
         # The last block may have lanes without a row; their outputs are stored after the panel.
         unused = self.lanes * self.outputs if stored and schedule.batched else 0
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
+        self.bytes = WORD * (sum(self.sizes) + sum(map(len, tables.all)))
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
-        name, write = drivers.Drivers(tables.machine, self.lanes).named(driver_of(kind))
+        name, write = drivers.Drivers(tables.machine, self.lanes).named(driver_of(wanted.kind))
         tables.kernels[name] = write  # so it is compiled together with the kernels
         tables.link(fast=native)  # compiles missing kernels, and writes the addresses of kernels into the tables
 
@@ -301,7 +294,6 @@ class Executable:
             self._driver("finish")(self.header, data, index, n, *first.addresses)
             loss = sum(losses) / n
         self.seconds += time.perf_counter() - start
-        self.mend(first, data, index, n)
         return loss
 
     def spoiled_address(self, buffers: Buffers) -> int:
@@ -311,16 +303,17 @@ class Executable:
         """
         return buffers.scalars.address + 2 * WORD * self._gradients_at if self._checks else NEVER_SPOILED.address
 
-    def mend(self, buffers: Buffers, data: int, index: int, n: int) -> None:
+    def mend(
+        self, buffers: Buffers, data: int, index: int, n: int, select_tier: Callable[[str, int], Executable]
+    ) -> None:
         """Compute the gradient in `buffers` anew by code with gates, if this code has none and a total is not finite.
 
         A total is a sum over the rows of a batch. A gate is an instruction that keeps a gradient from being nan; see
-        `instructions.gradient.differentiate`. The other arguments are those with which the gradient was computed.
+        `instructions.gradient.differentiate`. `select_tier` is the method of the `CompiledGraph`, which has the code
+        with gates. The other arguments are those with which the gradient was computed.
         """
         if not self._checks or not isnan(buffers.scalars.view[2 * self._gradients_at]):
             return
-        select_tier = self._select_tier()
-        assert select_tier  # whoever runs the code keeps the graph alive
         gated = select_tier("gated", n)
         own, size = gated.acquire(), WORD * self._gradients_at
         ctypes.memmove(own.scalars.address, buffers.scalars.address, size)
@@ -373,6 +366,199 @@ class Buffers:
         self.addresses = (self.scalars.address, panel_at, self.totals.address)
 
 
+class Wanted(NamedTuple):
+    """What code computes from the instructions of a graph.
+
+    Attributes:
+        kind: "forward" if the code computes outputs, "gradient" if it computes the mean output and its gradient, or
+            "gated" if it does this with all gates, which are instructions that keep a gradient from being nan.
+        batched: whether it computes several rows at once, one in each lane of a vector.
+        outputs: the instruction numbers of the outputs.
+        gradients: the instruction number of each parameter's gradient, if the code computes the gradient.
+        width: the count of inputs, which is the length of a row.
+        padded_count: how many places the parameters have among the scalars.
+        omits_gates: whether the code may give a gradient that is nan where it should not be.
+    """
+
+    kind: str
+    batched: bool
+    outputs: tuple[int, ...]
+    gradients: tuple[int, ...]
+    width: int
+    padded_count: int
+    omits_gates: bool
+
+
+class Tiers:
+    """The code of some instructions in two tiers: threaded code and, once it is worth the time, native code.
+
+    Programs with equal instructions share the object; see `shared_tiers`.
+
+    Args:
+        code: the instructions.
+        totals: the sums over the rows of a batch that the gradients need; see `Lowering.totals`.
+        wanted: what to compute from the instructions.
+        on: the machine that the code is for.
+
+    Attributes:
+        tables: the tables that both tiers use.
+        made: the executables that were made, by whether they are native code.
+        chosen: the code to run from now on, which is native code or, if this is faster, threaded code; None until this
+            is known.
+        background: the tasks that make native code, or optimise kernels.
+        bytes: about how much memory the object needs.
+    """
+
+    chosen: Executable | None = None
+
+    def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...] | Scatter], wanted: Wanted, on: Machine) -> None:
+        self._wanted = wanted
+        self.made: dict[bool, Executable] = {}
+        self.background = BackgroundTasks()
+        self._lock = ForkSafeLock()
+        roots = wanted.outputs
+        if wanted.kind != "forward":
+            roots = wanted.outputs[0], *wanted.gradients
+            code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
+        schedule = Schedule(code, roots, totals, wanted.batched)
+        taken = 2 * wanted.padded_count + PARAMETER_ALIGNMENT * wanted.omits_gates
+        self.tables = Tables(Plan(schedule, on.simd, on.width, wanted.width, taken, wanted.outputs), on)
+        self.bytes = BYTES_PER_INSTRUCTION * len(code.instructions) + BYTES_PER_OPERAND * sum(map(len, code.operands))
+
+    def get(self, native: bool) -> Executable:
+        """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read)."""
+        if native not in self.made:
+            with self._lock():
+                if native not in self.made:
+                    found = without_collector(partial(Executable, self.tables, self._wanted, native))
+                    self.bytes += found.bytes
+                    self.made[native] = found
+        if native:
+            self.chosen = self.chosen or self.made[native]
+        return self.made[native]
+
+    def select(self, left: float, numbers: Callable[[], tuple[array[float], array[float]]]) -> Executable:
+        """Return the code to run now: native code if it exists already, otherwise threaded code.
+
+        Once the threaded code has run for long enough, or if it will probably run for long enough in the `left` seconds
+        that the caller still needs it, a background thread begins to make native code, unless it would be too large. If
+        native code of a large program turns out to be slower, the program keeps its threaded code.
+
+        Args:
+            left: for how many seconds the caller will still need the code.
+            numbers: a function that returns the numbers of a row, and the data of the parameters, for which the speed
+                of the two tiers is compared.
+        """
+        if self.chosen:
+            return self.chosen
+        found, schedule = self.get(native=False), self.tables.schedule
+        seconds = max(found.seconds, left)
+        self.upgrade_kernels(found, seconds)
+        if schedule.may_be_native and seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE:
+            self.background.do("native", partial(self._make_native, numbers))
+            return self.chosen or found
+        return found
+
+    def _make_native(self, numbers: Callable[[], tuple[array[float], array[float]]]) -> None:
+        """Make native code. If the program is large, and threaded code is faster, keep the threaded code instead.
+
+        Native code of a large program may be slow because the processor waits while instructions are loaded from
+        memory. Threaded code has few instructions, and its tables are loaded ahead of time. Other threads need not wait
+        while the native code of a large program is made, which takes some seconds, because no lock is held. `numbers`
+        is that of `select`.
+        """
+        driver(driver_of(self._wanted.kind), self.tables.plan.lanes)  # first, so no call compiles it with the code
+        if not self.tables.schedule.is_large:
+            self.get(native=True)
+        elif not self.chosen:
+            native = Executable(self.tables, self._wanted, native=True)
+            threaded = self.get(native=False)
+            row, parameters = numbers()
+            if self._seconds(threaded, row, parameters) < self._seconds(native, row, parameters):
+                self.chosen = threaded
+            else:
+                self.bytes += native.bytes
+                self.made[True] = self.chosen = native
+
+    def _seconds(self, executable: Executable, row: array[float], parameters: array[float]) -> float:
+        """Return how many seconds an executable takes for copies of a row, in the fastest of TRIALS runs."""
+        n = 2 * executable.lanes if executable.lanes > 1 else 1
+        data = row * n
+        out, best = Memory(n * executable.outputs), inf
+        with executable.acquired(parameters, 1) as buffers:
+            for _ in range(TRIALS):
+                start = time.perf_counter()
+                if executable.kind == "forward":
+                    executable.forward(buffers, address(data), address(row_numbers(n)), n, out.address)
+                else:
+                    executable.gradient(buffers, address(data), address(row_numbers(n)), n)
+                best = min(best, time.perf_counter() - start)
+        return best
+
+    def fastest(self) -> Executable:
+        """Compile and return the fastest code, without waiting until threaded code has run for long.
+
+        This is native code, or threaded code with optimised kernels if native code would take seconds to compile.
+        """
+        tables = self.tables
+        writer = drivers.Drivers(tables.machine, tables.plan.lanes)
+        tables.kernels |= [writer.named("prepared")]  # so it is compiled together with the kernels
+        found = self.chosen or self.get(native=not tables.schedule.is_large)
+        self.upgrade_kernels(found, inf)
+        return found
+
+    def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
+        """Switch an executable to optimised kernels if it runs for so many `seconds` that they are worth compiling.
+
+        They are compiled in the background, unless `seconds` is infinite.
+        """
+        tables = self.tables
+        if tables.fast:
+            return
+        slow = tables.machine.count_slow(tables.kernels)
+        if seconds > SECONDS_BEFORE_FAST_KERNELS * slow:
+            if slow and seconds < inf:
+                self.background.do("kernels", executable.compile_fast_kernels)
+                slow = tables.machine.count_slow(tables.kernels)
+            if not slow or seconds == inf:
+                with self._lock():
+                    tables.link(fast=True)
+
+
+_kept: dict[Any, Tiers] = {}  # those of the latest programs, in the order of their last use
+_keeping = ForkSafeLock()
+
+
+def shared_tiers(code: Code, totals: Sequence[tuple[Pair, ...] | Scatter], wanted: Wanted, on: Machine) -> Tiers:
+    """Return the `Tiers` of some instructions: those of an earlier program with equal instructions if they are kept.
+
+    So a function that is compiled again, as in a cell of a notebook, or a model that is trained again with other data,
+    waits for its recording alone, and has native code at once if an earlier one had it. Those that were used last are
+    kept, as many as MAX_KEPT and as have KEPT_BYTES together.
+    """
+    if len(code.instructions) > MAX_SHARED_INSTRUCTIONS:
+        return Tiers(code, totals, wanted, on)
+    bits = array("d", code.constants.values()).tobytes()  # since 0.0 == -0.0
+    sums = [(x.totals, *x.sources) if isinstance(x, Scatter) else x for x in totals]
+    key = wanted, on, (*code.instructions,), bits, (*sums,), (*code.op_names.items(),)
+    with _keeping():
+        if found := _kept.pop(key, None):
+            _kept[key] = found
+            return found
+    made = Tiers(code, totals, wanted, on)
+    with _keeping():
+        _kept[key] = made
+        while len(_kept) > MAX_KEPT or sum([each.bytes for each in _kept.values()]) > KEPT_BYTES:
+            del _kept[next(iter(_kept))]
+    return made
+
+
+def forget_tiers() -> None:
+    """Forget the code of earlier programs, so that programs made from now on get code of their own."""
+    with _keeping():
+        _kept.clear()
+
+
 class CompiledGraph:
     """The code of one program: the executables that compute the outputs of its graph, and the gradient.
 
@@ -401,13 +587,9 @@ class CompiledGraph:
         self.machine: Machine = machine()
         self.base: CompiledGraph | None = None
         self._lowerings: dict[str, Lowering] = {}  # by kind
-        self._tables: dict[tuple[str, bool], Tables] = {}  # by kind and `batched`
-        self._executables: dict[tuple[str, bool, bool], Executable] = {}  # by kind, `batched` and `native`
-        # By kind and `batched`: the code to run from now on, which is native code or, if this is faster, threaded code
-        self._chosen: dict[tuple[str, bool], Executable] = {}
+        self._tiers: dict[tuple[str, bool], Tiers] = {}  # by kind and `batched`
         self._lock = ForkSafeLock()
         self._lowering_lock = ForkSafeLock()
-        self.background = BackgroundTasks()
         self.graph = without_collector(partial(Graph, outputs, inputs, parameters))
         self.data = CachedData(self.graph.parameters)
         self.captured = [p for p in self.graph.parameters if isinstance(p, CapturedValue)]
@@ -464,7 +646,9 @@ class CompiledGraph:
         executable = self.select_tier("gradient", len(index))
         first = self.padded_parameters
         with executable.acquired(self.data(), min(threads, len(index))) as buffers:
-            loss = executable.gradient(buffers, address(data), address(index), len(index))
+            rows = address(data), address(index), len(index)
+            loss = executable.gradient(buffers, *rows)
+            executable.mend(buffers[0], *rows, self.select_tier)
             gradients = array("d", buffers[0].scalars.view[first : first + len(self.graph.parameters)].tobytes())
         return float(loss), gradients
 
@@ -514,141 +698,69 @@ class CompiledGraph:
         few = sum(map(needed.__contains__, nodes)) < MIN_SHARED * len(nodes)
         return None if few else self.base.lowering
 
-    def tables(self, kind: str, batched: bool) -> Tables:
-        """Return the tables that compute the outputs, or the gradient, of the graph.
+    def tiers(self, kind: str, batched: bool) -> Tiers:
+        """Return the code that computes the outputs, or the gradient, in both tiers. It is made when first needed.
 
-        If `batched` is set, they compute several rows at once, one in each lane of a vector; if not, they
-        compute rows one at a time.
-
-        `kind` is "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. "gated" is
-        like "gradient", but the code has all gates. It is used where the gradient is nan without them; see
-        `instructions.gradient.differentiate`.
+        Args:
+            kind: "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. "gated" is
+                like "gradient", but the code has all gates. It is used where the gradient is nan without them; see
+                `instructions.gradient.differentiate`.
+            batched: whether the code computes several rows at once, one in each lane of a vector. If not, it computes
+                rows one at a time.
         """
+        key = kind, batched
+        if key not in self._tiers:
+            lowering = self._lowering_of(kind)  # before the lock is held, since this may run the user's code
+            with self._lock():
+                if key not in self._tiers:
+                    self._tiers[key] = without_collector(partial(self._tiers_of, lowering, kind, batched))
+        return self._tiers[key]
 
-        def make() -> Tables:
-            lowering = self._lowering_of(kind)
-            code, roots, totals = lowering.code, lowering.outputs, []
-            if kind != "forward":
-                roots, totals = [lowering.outputs[0], *lowering.gradients], lowering.totals
-                code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
-            schedule, on = Schedule(code, roots, totals, batched), self.machine
-            taken = 2 * self.padded_parameters + PARAMETER_ALIGNMENT * lowering.omits_gates
-            return Tables(Plan(schedule, on.simd, on.width, lowering.width, taken, lowering.outputs), on)
-
-        return self._make_once(self._tables, (kind, batched), make)
+    def _tiers_of(self, lowering: Lowering, kind: str, batched: bool) -> Tiers:
+        wanted = Wanted(
+            kind,
+            batched,
+            (*lowering.outputs,),
+            (*(lowering.gradients if kind != "forward" else ()),),
+            lowering.width,
+            self.padded_parameters,
+            lowering.omits_gates,
+        )
+        totals = lowering.totals if kind != "forward" else []
+        if self.graph.runs_users_code:  # the instructions keep the user's operations alive
+            return Tiers(lowering.code, totals, wanted, self.machine)
+        return shared_tiers(lowering.code, totals, wanted, self.machine)
 
     def get(self, kind: str, batched: bool, native: bool) -> Executable:
         """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read).
 
-        `kind` is "forward", "gradient" or "gated", see `tables`. If `batched` is set, rows are computed in lanes.
+        The other arguments are those of `tiers`.
         """
-
-        def make() -> Executable:
-            lowering = self._lowering_of(kind)
-            return self._executable(self.tables(kind, batched), lowering, kind, native)
-
-        found = self._make_once(self._executables, (kind, batched, native), make)
-        if native:
-            self._chosen.setdefault((kind, batched), found)
-        return found
-
-    def _executable(self, tables: Tables, lowering: Lowering, kind: str, native: bool) -> Executable:
-        return Executable(tables, lowering, kind, self.padded_parameters, native, self.select_tier)
+        return self.tiers(kind, batched).get(native)
 
     def select_tier(self, kind: str, rows: int, left: float = 0.0) -> Executable:
-        """Return the executable for this many rows: native code if it exists already, otherwise threaded code.
-
-        Once the threaded code has run for long enough, or if it will probably run for long enough in the `left` seconds
-        that the caller still needs it, a background thread begins to make native code, unless it would be too large. If
-        native code of a large program turns out to be slower, the program keeps its threaded code. `kind` is "forward",
-        "gradient" or "gated", see `tables`.
-        """
+        """Return the executable for this many rows; see `Tiers.select`. The kinds are those of `tiers`."""
         batched = rows > MAX_SCALAR_ROWS
-        found = self._chosen.get((kind, batched))
-        if found:
-            return found
-        found = self.get(kind, batched, native=False)
-        seconds, schedule = max(found.seconds, left), found.plan.schedule
-        self.upgrade_kernels(found, seconds)
-        if schedule.may_be_native and seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE:
-            self.background.do((kind, batched), partial(self._make_native, kind, batched))
-            return self._chosen.get((kind, batched), found)
-        return found
-
-    def _make_native(self, kind: str, batched: bool) -> None:
-        """Make native code. If the program is large, and threaded code is faster, keep the threaded code instead.
-
-        Native code of a large program may be slow because the processor waits while instructions are loaded from
-        memory. Threaded code has few instructions, and its tables are loaded ahead of time. Other threads need not wait
-        while the native code of a large program is made, which takes some seconds, because no lock is held.
-        """
-        tables, key = self.tables(kind, batched), (kind, batched)
-        driver(driver_of(kind), tables.plan.lanes)  # first, so no call compiles it when it finds the code
-        if not tables.schedule.is_large:
-            self.get(kind, batched, True)
-        elif key not in self._chosen:
-            native = self._executable(tables, self._lowering_of(kind), kind, native=True)
-            threaded = self.get(kind, batched, native=False)
-            if self._seconds(threaded) < self._seconds(native):
-                self._chosen[key] = threaded
-            else:
-                self._executables[*key, True] = self._chosen[key] = native
-
-    def _seconds(self, executable: Executable) -> float:
-        """Return how many seconds an executable takes for copies of the recorded row, in the fastest of TRIALS runs."""
-        n = 2 * executable.lanes if executable.lanes > 1 else 1
-        data = array("d", [x._data for x in self.graph.inputs]) * n
-        out, best = Memory(n * executable.outputs), inf
-        parameters = array("d", [x._data for x in self.graph.parameters])
-        with executable.acquired(parameters, 1) as buffers:
-            for _ in range(TRIALS):
-                start = time.perf_counter()
-                if executable.kind == "forward":
-                    executable.forward(buffers, address(data), address(row_numbers(n)), n, out.address)
-                else:
-                    executable.gradient(buffers, address(data), address(row_numbers(n)), n)
-                best = min(best, time.perf_counter() - start)
-        return best
+        tiers = self._tiers.get((kind, batched)) or self.tiers(kind, batched)
+        return tiers.chosen or tiers.select(left, self._recorded_numbers)
 
     def fastest_tier(self, kind: str, rows: int) -> Executable:
-        """Compile and return the fastest code for this many rows, without waiting until threaded code has run for long.
+        """Compile and return the fastest code for this many rows; see `Tiers.fastest`."""
+        return self.tiers(kind, rows > MAX_SCALAR_ROWS).fastest()
 
-        This is native code, or threaded code with optimised kernels if native code would take seconds to compile.
-        """
-        batched = rows > MAX_SCALAR_ROWS
-        tables = self.tables(kind, batched)
-        writer = drivers.Drivers(self.machine, tables.plan.lanes)
-        tables.kernels |= [writer.named("prepared")]  # so it is compiled together with the kernels
-        chosen = self._chosen.get((kind, batched))
-        found = chosen or self.get(kind, batched, native=not tables.schedule.is_large)
-        self.upgrade_kernels(found, inf)
-        return found
-
-    def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
-        """Switch an executable to optimised kernels if it runs for so many `seconds` that they are worth compiling.
-
-        They are compiled in the background, unless `seconds` is infinite.
-        """
-        tables = executable.tables
-        if tables.fast:
-            return
-        slow = self.machine.count_slow(tables.kernels)
-        if seconds > SECONDS_BEFORE_FAST_KERNELS * slow:
-            if slow and seconds < inf:
-                self.background.do(("kernels", executable), executable.compile_fast_kernels)
-                slow = self.machine.count_slow(tables.kernels)
-            if not slow or seconds == inf:
-                with self._lock():
-                    tables.link(fast=True)
+    def _recorded_numbers(self) -> tuple[array[float], array[float]]:
+        """Return the numbers of the recorded row, and the data of the parameters."""
+        return array("d", [x._data for x in self.graph.inputs]), array("d", [x._data for x in self.graph.parameters])
 
     def description(self) -> str:
         """Return a line about the program: its operations, parameters, tier (native or threaded code) and size."""
-        made = [*self._executables.values()]
-        native = any(x.native for x in self._chosen.values())
+        tiers = [*self._tiers.values()]
+        made = [x for each in tiers for x in each.made.values()]
+        native = any(each.chosen and each.chosen.native for each in tiers)
         tier = "not run yet" if not made else "native code" if native else "threaded code"
         counted = {"operation": len(self.graph.operations), "parameter": len(self.graph.parameters)}
         parts = [f"{n:,} {name}{'s' * (n != 1)}" for name, n in counted.items()]
-        size = sum(WORD * sum(x.sizes) for x in made) + sum(WORD * len(t) for x in made for t in x.tables.all)
+        size = sum(x.bytes for x in made)
         return ", ".join([*parts, tier, f"{size / 1000:,.0f} kB"])
 
     def llvm_text(self, kind: str) -> str:
@@ -681,15 +793,3 @@ class CompiledGraph:
             return self._lowering_lock.in_turn(work)
         with self._lowering_lock():
             return work()
-
-    def _make_once(self, known: dict[K, T], key: K, make: Callable[[], T]) -> T:
-        """Return the object that `known` has for `key`, which begins with a kind. If there is none, make it by `make`.
-
-        `make` uses the graph's instructions for this kind.
-        """
-        if key not in known:
-            self._lowering_of(key[0])  # before the lock is held, since this may run the user's code
-            with self._lock():
-                if key not in known:
-                    known[key] = without_collector(make)
-        return known[key]

@@ -76,7 +76,7 @@ class PreparedCall:
             self._buffers, address(data), address(index), n, out, *kept_alive, index, data, compiled
         )
         self._data, self._parameters = compiled.data, array("d")
-        self._operands = address(data), address(index), n
+        self._operands = address(data), address(index), n, compiled.select_tier
 
     def mend(self) -> None:
         """Compute the gradient anew if it may be nan where it should not be; see `Executable.mend`."""

@@ -714,8 +714,10 @@ class TrainingRun:
             thread_buffers = runner.thread_buffers
             for buffers in thread_buffers:
                 ctypes.memmove(buffers.scalars.address, state.parameter_data.address, WORD * own)
-            weight, numbers = len(rows) / size, address(self._buckets[bucket].numbers)
-            mean += weight * runner.executable.gradient(thread_buffers, numbers, address(rows), len(rows))
+            batch = address(self._buckets[bucket].numbers), address(rows), len(rows)
+            weight, executable = len(rows) / size, runner.executable
+            mean += weight * executable.gradient(thread_buffers, *batch)
+            executable.mend(thread_buffers[0], *batch, program.select_tier)
             found = thread_buffers[0].scalars.address + WORD * program.padded_parameters
             if len(sub_batches) == 1 and own == len(state.parameters):
                 state.step(found)
