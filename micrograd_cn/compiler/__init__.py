@@ -45,9 +45,10 @@ A multiplication passes through eight files on its way to machine code. They use
                              engine makes a node, whose operation is `mul`, and the hooks of `function.hooks` note what
                              the graph does not show. `Recording.compile` makes a `Program` of it.
     4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `Tiers.get` makes an
-                             `Executable`, in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver (in
-                             `runtime.drivers`), which is machine code that loads the row, goes through a list of tables
-                             (`Drivers.run`), calls for each of them the kernel that reads it, and returns the outputs.
+                             `Executable`, in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver
+                             (in `runtime.drivers`), which is machine code that loads the row, goes through a list of
+                             tables (`Drivers.run`), calls for each of them the kernel that reads it, and returns the
+                             outputs.
     5 instructions.lowering  `Lowering` calls `CodeBuilder.apply` for each node. In the table of operations, `mul` has
                              the opcode "fmul". So `apply` calls `Code.emit` (in `instructions.code`), which appends
                              the instruction ("fmul", 0, 1), if there is no equal one; 0 and 1 are the numbers of the
@@ -108,8 +109,8 @@ If the instructions of a program equal those of an earlier one, steps 6 to 8 are
 code. The numbers of parameters are no part of it, but those of constants are.
 
 Native code is made once the threaded code has run for about as long as native code takes to compile: `Tiers.select`
-then begins a background task, and returns native code when it exists. `fit` also has it made if training will probably go on
-for as long. A program that would take too long to compile keeps threaded code, and so does a large program if its
+then begins a background task, and returns native code when it exists. `fit` also has it made if training will probably
+go on for as long. A program that would take too long to compile keeps threaded code, and so does a large program if its
 native code is slower. Native code is made at once by `Program.prepare` if the program is not large (by
 `Tiers.fastest`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
