@@ -51,9 +51,9 @@ SECONDS_BEFORE_NATIVE = 5e-5
 OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even if there are none
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
-# Of the programs that were made last, so many keep their code for later programs with equal instructions, as far as it
-# has at most KEPT_BYTES. An instruction takes about BYTES_PER_INSTRUCTION in all lists and dicts, and each of its
-# operands BYTES_PER_OPERAND. The code of a program with more than MAX_SHARED_INSTRUCTIONS is not kept.
+# The code of so many programs, and of so many bytes, is kept for later programs with equal instructions. An instruction
+# takes about BYTES_PER_INSTRUCTION in all lists and dicts, and each of its operands BYTES_PER_OPERAND. The code of a
+# program with more than MAX_SHARED_INSTRUCTIONS is not kept.
 MAX_KEPT, KEPT_BYTES, MAX_SHARED_INSTRUCTIONS = 64, 16 << 20, 20_000
 BYTES_PER_INSTRUCTION, BYTES_PER_OPERAND = 1_000, 100
 MIN_SHARED = 0.875  # a graph begins with the instructions of another if it has at least this part of its nodes
@@ -530,11 +530,11 @@ _keeping = ForkSafeLock()
 
 
 def shared_tiers(code: Code, totals: Sequence[tuple[Pair, ...] | Scatter], wanted: Wanted, on: Machine) -> Tiers:
-    """Return the `Tiers` of some instructions: those of an earlier program with equal instructions if they are kept.
+    """Return the `Tiers` of some instructions. Programs with equal instructions get the same object while it is kept.
 
-    So a function that is compiled again, as in a cell of a notebook, or a model that is trained again with other data,
-    waits for its recording alone, and has native code at once if an earlier one had it. Those that were used last are
-    kept, as many as MAX_KEPT and as have KEPT_BYTES together.
+    So if a function is compiled again, as in a cell of a notebook, it only has to be recorded. If a model is trained
+    again with other data, it has native code at once if it had this before. The `Tiers` that were used last are kept:
+    at most MAX_KEPT, with at most KEPT_BYTES together. The arguments are those of `Tiers`.
     """
     if len(code.instructions) > MAX_SHARED_INSTRUCTIONS:
         return Tiers(code, totals, wanted, on)
