@@ -246,7 +246,6 @@ HOLDERS = {
     "attribute of a text": (lambda f: with_attribute(Name("1"), f), lambda x: x.default),
     "attribute of a member": (lambda f: with_attribute(Level.LOW, f), lambda x: x.default),
     "repeat": (itertools.repeat, next),
-    "cycle": (lambda f: itertools.cycle([f]), next),
     "ufunc": (lambda f: np.frompyfunc(f, 1, 1), lambda x: x),
     "weak reference": (weakref.ref, lambda x: x()),
     "weak proxy": (weakref.proxy, lambda x: x),

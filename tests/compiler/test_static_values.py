@@ -514,7 +514,7 @@ def counting_in_closure():
     def function(z):
         nonlocal count
         count += 1
-        seen.append(count)
+        seen.append(z)
         return 2.0 * z
 
     return function

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import gc
 import heapq
+import io
 import itertools
 import logging
 import operator
@@ -529,9 +530,123 @@ def test_what_the_second_recording_changes_is_put_back():
         holder.items = [x]
         return w * x
 
-    assert compile(f)(3.0) == 6.0
+    with pytest.warns(UserWarning, match="f reads and changes b, marks, n in each call"):
+        assert compile(f)(3.0) == 6.0
     assert (n, len(seen), table, len(marks), [*recent], holder.n) == (1, 2, {"a": 1, "b": 1}, 2, [1], 1)
     assert seen[1].data == holder.items[0].data == 3.0
+
+
+class Steps:
+    def __init__(self):
+        self.k = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.k += 1
+        return 1.0 if self.k < 4 else 2.0
+
+
+def generated():
+    for k in range(9):
+        yield 1.0 if k < 4 else 2.0
+
+
+ONES = [1.0] * 4 + [2.0] * 5  # both recordings get the same of these
+ITERATORS = {
+    "list": lambda: iter(ONES),
+    "tuple": lambda: iter((*ONES,)),
+    "dict": lambda: iter({0.1 * k + 1.0: 1.0 for k in range(9)}.values()),
+    "range": lambda: iter(range(9)),
+    "reversed": lambda: reversed([2.0, *[1.0] * 8]),
+    "deque": lambda: iter(collections.deque(ONES)),
+    "cycle": lambda: itertools.cycle(ONES),
+    "map": lambda: map(abs, ONES),
+    "filter": lambda: filter(None, ONES),
+    "zip": lambda: (x for x, _ in zip(ONES, ONES, strict=True)),
+    "chain": lambda: itertools.chain([1.0], ONES),
+    "islice": lambda: itertools.islice(ONES, 9),
+    "generator": generated,
+    "expression": lambda: (x for x in ONES),
+    "nested": lambda: map(abs, itertools.chain(generated(), ONES)),
+}
+
+
+@pytest.mark.parametrize("name", ITERATORS)
+def test_items_of_an_iterator_are_refused_even_if_the_first_ones_are_equal(name):
+    """A program would go on with the first item, whatever comes later."""
+    items = ITERATORS[name]()
+    f = compile(lambda x: x * (0.0 * next(items) + 1.0))
+    with pytest.raises(TypeError, match="each takes an item from an iterator"):
+        f(1.0)
+
+
+@pytest.mark.parametrize("items", [itertools.count(), itertools.repeat(1.0), iter([*ONES])])
+def test_an_iterator_that_matters_to_no_number_may_be_read(items):
+    """A name may have a number from `count`; and an iterator may be there without being read."""
+    f = compile(lambda x: x * Value(2.0, f"w{next(items)}" if isinstance(items, itertools.count) else str(items)))
+    assert [f(3.0), f(4.0)] == [6.0, 8.0]
+
+
+def sent():
+    k = 1.0
+    while True:
+        k = (yield k) or k
+
+
+@pytest.mark.parametrize(
+    ("make", "read", "change"),
+    [
+        (lambda: io.BytesIO(b"1"), lambda b: float(b.getvalue()), lambda b: (b.seek(0), b.write(b"9"))),
+        (lambda: io.StringIO("1\n9"), lambda s: float((s.seek(0), s.readline())[1]), lambda s: s.truncate(0)),
+        (lambda: [g := sent(), next(g)][:1], lambda g: g[0].send(None), lambda g: g[0].send(9.0)),
+    ],
+)
+def test_what_is_sent_to_a_generator_or_written_to_a_stream_is_noticed(make, read, change):
+    held = make()
+    f = compile(lambda x: x * read(held))
+    assert f(2.0) == 2.0
+    change(held)
+    with pytest.raises((ValueError, TypeError), match=r"is not what it was|could not convert"):
+        f(2.0)
+
+
+CHANGED = [
+    (Steps(), lambda x, held: x * next(held)),
+    ([4.0, 3.0, 1.0, 1.0, 1.0], lambda x, held: x * held.pop()),
+    (collections.deque([1.0, 1.0, 1.0, 2.0]), lambda x, held: x * (held.rotate(1), held[-1] * 0.0 + 1.0)[1]),
+    ({"step": 0}, lambda x, held: (held.update(step=held["step"] + 1), x * (1.0 if held["step"] < 4 else 2.0))[1]),
+    (np.zeros(2), lambda x, held: (np.add(held, 1.0, out=held), x * (1.0 if held[0] < 4 else 2.0))[1]),
+    ([[0]], lambda x, held: (operator.setitem(held[0], 0, held[0][0] + 1), x * (1.0 if held[0][0] < 4 else 2.0))[1]),
+]
+
+
+@pytest.mark.parametrize(("held", "read"), CHANGED)
+def test_numbers_that_a_function_reads_and_changes_in_each_call_are_told(held, read):
+    """Both recordings may be the same, as with a count that matters in a later call alone."""
+    f = compile(lambda x: read(x, held))
+    with pytest.warns(UserWarning, match="reads and changes .* in each call. The compiled function does so only when"):
+        f(1.0)
+
+
+def test_what_a_function_counts_or_collects_without_reading_it_is_not_told():
+    """A count of calls and a list of what was computed change no result."""
+    calls, seen, table, held = 0, [], {"made": 0}, SimpleNamespace(tried=0, array=np.zeros((2, 2)))
+
+    def f(x):
+        nonlocal calls
+        calls += 1
+        calls = calls + 1
+        seen.append(2.0)
+        table["made"] += 1
+        held.tried += len([1.0, 2.0])
+        held.array[0, 1] += abs(-1.0)
+        held.last = x
+        return w * x
+
+    assert compile(f)(3.0) == 6.0
+    assert (calls, seen, table, held.tried, held.array[0, 1]) == (2, [2.0], {"made": 1}, 2, 1.0)
 
 
 class Appending(list):
@@ -550,7 +665,8 @@ def test_the_second_recording_is_put_back_in_collections_that_update_in_their_ow
         last["c"] = last.pop("c", 0) + 1
         return w * x
 
-    assert compile(f)(3.0) == 6.0
+    with pytest.warns(UserWarning, match="f reads and changes b, c in each call"):
+        assert compile(f)(3.0) == 6.0
     assert (seen, found, [*last.items()]) == ({"a": 1, "b": 1}, ["a", "b"], [("a", 1), ("b", 2), ("c", 1)])
 
 
@@ -561,7 +677,7 @@ def test_the_second_recording_is_put_back_in_arrays_slots_gradients_and_attribut
 
     def f(x):
         grid[1, 0] += 1.0
-        masked[0] = masked[0] + 1.0
+        masked[0] += 1.0
         moments[0] += np.timedelta64(1, "s")
         items[0] += 1.0
         octets[0] += 1
@@ -572,7 +688,8 @@ def test_the_second_recording_is_put_back_in_arrays_slots_gradients_and_attribut
         return p * x
 
     f.calls = Counting.kept = 0
-    assert compile(f)(3.0) == 6.0
+    with pytest.warns(UserWarning, match="f reads and changes n in each call"):  # methods of Slotted read an n, too
+        assert compile(f)(3.0) == 6.0
     assert (grid.tolist(), items[0], octets[0]) == ([[0.0, 0.0], [1.0, 0.0]], 1.0, 1)
     assert (masked.tolist(), masked.data.tolist(), str(moments[0])) == ([2.0, None], [2.0, 2.0], "2020-01-01T00:00:01")
     assert (slotted.n, p.grad, f.calls, Counting.kept) == (1.0, 1.0, 1, 1)
@@ -1344,7 +1461,8 @@ def test_what_the_second_recording_changes_is_put_back_in_unusual_places():
         found["note"](fixed[1])
         return w * x
 
-    compile(f)(1.0)
+    with pytest.warns(UserWarning, match="f reads and changes fixed, number in each call"):
+        compile(f)(1.0)
     assert (number.value, shown[0], numbers.tolist(), found["last"]) == (1, 1, [0.0, 1.0], 1.0)
 
 

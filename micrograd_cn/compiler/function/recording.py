@@ -18,6 +18,7 @@ from operator import is_
 from typing import Any
 
 from ...engine import Value, constant, traverse
+from ...graph.callers import warn_at_user
 from ...graph.context import recording
 from ...graph.references import operands_once, unheld
 from ...ops.number import is_of_numpy, number
@@ -138,6 +139,12 @@ class Recorder:
                 raise made.refused_text from cause
         asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds or made.refused_text else "")
         asked = asked or (COMPARES_IDENTITY if code.compares_identity else "")
+        if made.counted:
+            warn_at_user(
+                f"{self._arguments.name} reads and changes {', '.join(made.counted)} in each call. The compiled "
+                "function does so only when it is recorded, and goes on computing what it has recorded. If its result "
+                "depends on what changes, pass that as an argument, and change it outside of the function"
+            )
         if asked or made.caught:
             call, numbers = self._call_of(bucket), bucket.row(row)
             with Surroundings(roots).restored(), recording():
@@ -193,13 +200,16 @@ class Recorder:
         """
         around = Surroundings(roots)
         known = {*around.leaves} if held is None else held
-        generators = around.generator_states()
-        with around.restored():
+        generators, progress = around.generator_states(), around.progress()
+        with around.restored() as before:
             try:
                 again = self.record(bucket, row, True, hides_numbers)
             except Exception as error:  # whatever the function raises, since the first recording raised nothing
                 return f"one of them raises {type(error).__name__}: {error}", error
             difference = made.difference(again, known)
+            made.counted = around.numbers_read_and_changed(before)
+        if not difference and around.progress() != progress:
+            return "each takes an item from an iterator, which a program would not take again", None
         if not difference and around.generator_states() != generators:
             return "each draws random numbers, which a program would not draw again", None
         if not difference:
@@ -243,6 +253,7 @@ class Recording:
             function.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
+        counted: the names of numbers and texts that the function reads, and changes in each call.
         code: the code that the function may run; None if it is not known.
         snapshot: what the function can read, which the recording has not changed; None if it may have.
 
@@ -269,6 +280,7 @@ class Recording:
         hooks: RecordingHooks | None = None,
     ) -> None:
         self._name, self._treedef, self._captured = name, treedef, captured
+        self.counted: list[str] = []
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
         kind = Value if plain else TracedInput
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]

@@ -8,6 +8,7 @@ import random
 import sys
 from array import array
 from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +50,10 @@ WRITING_NAMES = {
 ASKING = {"hasattr", "getattr"}  # names by which code asks for an attribute whose name is a text
 # Names by which code may tell a `Value` from a number without a look at its class, or leave out an error of a `Value`
 ASKING_FOR_KINDS = {"dtype", "dir", "getsizeof", "__sizeof__", "suppress"}
+# Instructions that only move objects on the stack, and methods that add to a collection and return None
+BETWEEN = {"CACHE", "EXTENDED_ARG", "SWAP", "COPY", "PRECALL", "PUSH_NULL", "NOP", "RESUME"}
+ADDING_METHODS = {"append", "appendleft", "add", "extend", "extendleft", "insert", "update", "__setitem__"}
+MAX_IN_UPDATE = 16  # instructions of `n += y`, at most
 NAMESPACES = {"globals", "vars", "__dict__"}  # code that uses one of these may read variables by texts
 
 
@@ -114,6 +119,47 @@ makes_cycles=False)
         or any(part.co_name in code.co_cellvars for part in parts)
         or any(each.makes_cycles for each in inner),
     )
+
+
+def reads(code: CodeType, name: str) -> bool:
+    """Return whether code reads a variable or attribute, or a key of a dict, except to change what it holds.
+
+    Statements that only change it are `n += 1`, `n = n + 1`, `n[0] += 1`, `n[0] = 1`, `n.append(1)` and, for a key,
+    `d["n"] += 1` and `d["n"] = 1`.
+
+    >>> def f(x):
+    ...     global n
+    ...     n += 1
+    ...     return n * x
+    >>> reads(f.__code__, "n"), reads((lambda x: n.append(x)).__code__, "n")
+    (True, False)
+    """
+    steps = [x for x in dis.get_instructions(code) if x.opname not in BETWEEN]
+    for k, step in enumerate(steps):
+        is_load = step.argval == name and step.opname.startswith("LOAD_") and step.opname != "LOAD_CLOSURE"
+        if is_load and not _is_update(steps, k):
+            return True
+    return any(reads(part, name) for part in code.co_consts if issubclass(type(part), CodeType))
+
+
+def _is_update(steps: Sequence[dis.Instruction], k: int) -> bool:
+    """Return whether what instruction `k` loads is only changed, or is a key whose value is only changed."""
+    name, following = steps[k].argval, steps[k + 1 : k + MAX_IN_UPDATE]
+    first, second, *_ = [*[x.opname for x in following], "", ""]
+    if first in ("LOAD_ATTR", "LOAD_METHOD") and following[0].argval in ADDING_METHODS:
+        return True
+    if (first if steps[k].opname == "LOAD_CONST" else second) == "STORE_SUBSCR":  # d["n"] = 1, or n[0] = 1
+        return True
+    reads_item = False
+    for before, step in pairwise(following):
+        if step.argval == name and step.opname.startswith("LOAD_"):
+            return False
+        reads_item |= "BINARY_SUBSCR" in (before.opname, step.opname)
+        if step.opname.startswith("STORE_") and (reads_item if step.opname == "STORE_SUBSCR" else step.argval == name):
+            return before.opname == "BINARY_OP"  # n += 1, n = n + 1 or n[0] += 1
+        if step.opname.startswith(("STORE_", "RETURN_", "POP_")):
+            return False
+    return False
 
 
 def names_in_compiled(held: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from ctypes import _SimpleCData, addressof, memmove, sizeof, string_at
 from functools import partial
+from io import BytesIO, StringIO
 from typing import Any
 
 MAX_COMPARED = 10_000  # a collection of more items is neither compared with what it was, nor looked into
@@ -41,6 +42,15 @@ def bytes_if_any(x: memoryview) -> bytes | None:
     """Return the bytes of the memoryview `x`, or None if it was released."""
     try:
         return x.tobytes()
+    except ValueError:
+        return None
+
+
+def content_of_stream(x: BytesIO | StringIO) -> str | None:
+    """Return a text that differs if the content or the position of a stream in memory has changed; None if closed."""
+    try:
+        held = BytesIO.getvalue(x) if isinstance(x, BytesIO) else StringIO.getvalue(x)
+        return f"{hash(held)} at {x.tell()}"
     except ValueError:
         return None
 

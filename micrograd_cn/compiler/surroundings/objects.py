@@ -10,6 +10,7 @@ import gc
 import random
 import sys
 import threading
+import warnings
 import weakref
 from abc import ABC
 from array import array
@@ -18,12 +19,14 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from enum import EnumType
 from functools import lru_cache, singledispatch
+from io import IOBase
 from itertools import chain, cycle, islice, repeat, starmap
-from operator import is_
+from operator import is_, length_hint
 from types import (
     BuiltinMethodType,
     CellType,
     FunctionType,
+    GeneratorType,
     GetSetDescriptorType,
     MappingProxyType,
     MemberDescriptorType,
@@ -469,6 +472,47 @@ def is_closed(kind: type) -> bool:
 def are_same(xs: list[Any], ys: list[Any]) -> bool:
     """Return whether two lists have the same objects in the same order."""
     return len(xs) == len(ys) and all(map(is_, xs, ys))
+
+
+def progress_of(x: Any) -> str:
+    """Return a text that differs once an iterator has returned a further item, if Python shows this.
+
+    It does for generators, and for iterators of built-in collections and of `itertools`, except `count`, each item of
+    which is another number. No user's code runs.
+
+    >>> xs = zip([1, 1], [2, 2])
+    >>> before = progress_of(xs)
+    >>> next(xs)
+    (1, 2)
+    >>> progress_of(xs) == before
+    False
+    """
+    kind = type(x)
+    if kind is GeneratorType:
+        if x.gi_frame is None:
+            return "ended"
+        held = x.gi_frame.f_locals.items()
+        texts = [f"{name}={y!r}" if type(y) in EXACTLY_PLAIN else f"{name} {id(y)}" for name, y in held]
+        inner = [progress_of(y) for _, y in held if type(y) is not kind and is_iterator(y)]
+        return f"at {x.gi_frame.f_lasti} " + " ".join([*texts, *inner])
+    if kind.__module__ not in ("builtins", "itertools", "_collections", "collections"):
+        return ""
+    if kind is cycle:  # which alone hides where it is in the items that it has stored
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                held_again = x.__reduce__()
+            except TypeError:  # of a Python without it
+                return ""
+        return " ".join([progress_of(y) for y in held_again[1]] + [repr(held_again[2][1:])])
+    inside = gc.get_referents(x)
+    inside += chain.from_iterable([y for y in inside if type(y) is tuple])
+    return " ".join([str(length_hint(x, -1)), *[progress_of(y) for y in inside if is_iterator(y)]])
+
+
+def is_iterator(x: Any) -> bool:
+    """Return whether `x` is an iterator, such as a generator, and no file."""
+    return hasattr(type(x), "__next__") and not issubclass(type(x), IOBase)
 
 
 def is_generator(x: Any) -> bool:

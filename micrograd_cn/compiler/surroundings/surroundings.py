@@ -10,18 +10,19 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from io import IOBase
+from io import BytesIO, StringIO
 from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ...engine import Value
 from ...module import Module
 from ...ops.operation import Op
-from .facts import PACKAGE_NAME, facts_of, is_users, is_users_module, names_in_compiled
+from .facts import PACKAGE_NAME, facts_of, is_users, is_users_module, names_in_compiled, reads
 from .memory import (
     MAX_COMPARED,
     bytes_if_any,
     bytes_of,
+    content_of_stream,
     hash_of_forms,
     is_array,
     is_object_array,
@@ -51,6 +52,7 @@ from .objects import (
     holds_objects,
     is_closed,
     is_generator,
+    is_iterator,
     is_made_ufunc,
     is_opaque,
     is_plain,
@@ -59,6 +61,7 @@ from .objects import (
     items_of,
     length_of,
     members_of,
+    progress_of,
     reads_by_names,
     referent_of,
     registry_of,
@@ -80,6 +83,7 @@ MAX_OPAQUE = 1_000  # of these, at most so many are such as the elements of an X
 NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
 READ = ("ndarray", "bytearray", "array")  # the classes of arrays whose numbers are read
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
+READING_STREAMS = ("getbuffer", "getvalue", "read", "readinto", "readline", "readlines")
 COMPILER = f"{PACKAGE_NAME}.compiler."  # the modules of the compiler
 
 
@@ -234,12 +238,15 @@ class Surroundings:
         elif issubclass(kind, ModuleType):
             self._visit_module(x)
         else:
-            if hasattr(kind, "__next__") and not issubclass(kind, IOBase):  # a log file is written, not read
+            if is_iterator(x):  # and no log file, which is written, not read
                 self.iterators.append(x)
+                self._readers.append(partial(progress_of, x))
                 if kind.__name__ == "flatiter" and kind.__module__ == "numpy":  # a.flat of an array a
                     self._add([x.base])
-            else:
+            elif not issubclass(kind, (BytesIO, StringIO)):
                 self._other_kinds.add(kind)
+            elif not self._code_names.isdisjoint(READING_STREAMS):  # otherwise it is a log, which is written
+                self._readers.append(partial(content_of_stream, x))
             self._visit_object(x)
 
     def _note_form(self, x: Any) -> None:
@@ -498,17 +505,51 @@ class Surroundings:
         """
         return [*map(generator_state, [*self._generators, *shared_generators()])]
 
+    def progress(self) -> list[str]:
+        """Return how far the iterators that the functions can reach have come, as far as Python shows it."""
+        return [*map(progress_of, self.iterators)]
+
+    def numbers_read_and_changed(self, state: list[list[Any]]) -> list[str]:
+        """Return the names of what holds another number or text than when `state` was returned, and is read.
+
+        These are variables, attributes and keys. A list or an array has the name of what holds it. What the functions
+        only change, such as a count of their calls, is left out, and so is what only a bound method holds.
+        """
+        _, arrays, variables, _, *collections = state
+        places = [(holder, name, before) for (holder, name), before in zip(self._variables, variables, strict=True)]
+        changed = [x for x, held in zip(self._arrays, arrays, strict=True) if bytes_of(x) != held]
+        for x, items in zip(self._collections, collections, strict=True):
+            now = items_of(x)
+            if issubclass(type(x), dict):
+                earlier = dict(zip(map(id, items[::2]), items[1::2], strict=True))
+                places += [(x, key, earlier.get(id(key), MISSING)) for key in now[::2]]
+            elif not are_same(*[[y for y in each if type(y) in EXACTLY_PLAIN] for each in (now, items)]):
+                changed.append(x)
+        for x in changed:  # also what holds a list of lists
+            changed += [y for y in self._collections if any(x is item for item in values_of(y))]
+        found = set[str]()
+        for holder, name, before in places:
+            now = content_of(holder, name, MISSING)
+            if _has_other_number(before, now) or any(_shows(x, now) for x in changed):
+                found.add(str(getattr(name, "__name__", name)))
+        functions = [x for x in self._seen.values() if type(x) is FunctionType]
+        codes = [f.__code__ for f in functions if is_users(f.__code__.co_filename)]
+        return sorted(name for name in found if any(reads(code, name) for code in codes))
+
     def has_changed(self, state: list[list[Any]]) -> bool:
         """Return whether anything has changed since the method `state` returned the list `state`."""
         now = self.state()
         return now[:2] != state[:2] or not all(map(are_same, now[2:], state[2:]))
 
     @contextmanager
-    def restored(self) -> Iterator[None]:
-        """Put back, at the end of the `with` block, what code in the block has changed; see `restore`."""
+    def restored(self) -> Iterator[list[list[Any]]]:
+        """Put back, at the end of the `with` block, what code in the block has changed; see `restore`.
+
+        The block gets the `state` from before it.
+        """
         before = self.state()
         try:
-            yield
+            yield before
         finally:
             self.restore(before)
 
@@ -580,6 +621,18 @@ class Surroundings:
             self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
             self._readers, self._opaque, self._own, self.leaves, self.complete and comparable, comparable,
         )  # fmt: skip
+
+
+def _shows(x: Any, held: Any) -> bool:
+    """Return whether `x` is what a variable holds, or is a view of it, or of the same numpy array as it."""
+    base = getattr(x, "base", None)
+    return x is held or (base is not None and (base is held or base is getattr(held, "base", None)))
+
+
+def _has_other_number(before: Any, now: Any) -> bool:
+    """Return whether a number or text in one place was replaced by another number or text."""
+    both = type(before) in EXACTLY_PLAIN and type(now) in EXACTLY_PLAIN
+    return both and (type(before), repr(before)) != (type(now), repr(now))
 
 
 def _has_only_plain(key: Any) -> bool:
