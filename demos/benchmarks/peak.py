@@ -7,6 +7,7 @@ from typing import Any
 
 from micrograd_cn.compiler.llvm.lanes import Lanes
 from micrograd_cn.compiler.llvm.machine import machine
+from micrograd_cn.compiler.llvm.operands import Vector
 from micrograd_cn.compiler.llvm.text import Function
 
 SPARE = 4  # registers that hold something else than a sum
@@ -22,15 +23,15 @@ def sums() -> int:
 @cache
 def _compiled() -> tuple[Any, Any]:
     on = machine()
-    f = Function("peak", "i64 %n, double %x", "double")
-    lanes = Lanes(f, on.simd, on.fma)
-    x = lanes.splat("%x")
-    with f.loop("%n", [(lanes.type, lanes.constant(0.0))] * sums()) as loop:
-        loop.next = [lanes.multiply_add(total, x, x) for total in loop.carried]
+    f = Function("peak", "i64 %n, double %x", "double", on.fma)
+    lanes = Lanes(f, on.simd)
+    x = lanes.splat(Vector(f, "%x"))
+    with f.loop("%n", [lanes.splat(0.0)] * sums()) as loop:
+        loop.next = [total.multiply_add(x, x) for total in loop.carried]
     total = loop.next[0]
     for other in loop.next[1:]:
-        total = lanes.add(total, other)
-    f.do(f"ret double {lanes.horizontal_sum(total)}")
+        total = total + other
+    f.do(f"ret double {total.horizontal_sum()}")
     compiled = on.compile([f])
     return compiled, ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_double)(compiled.address("peak"))
 

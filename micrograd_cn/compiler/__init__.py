@@ -124,8 +124,8 @@ Many products are computed by loops instead. If `x * y` is a term of `sum`, or o
 one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. If values are not in
 lanes, `loops.vectorizer.Vectorizer` collects other instructions of one opcode into maps, which are fastest if their
 operands are one after the other in memory, or all the same. `tables.sums` and `tables.maps` write the kernels that
-compute sums and maps. To write a multiplication, they call `Lanes.multiply_add` or `Lanes.apply`. To write a
-computation of integers or addresses, they use the operators of `llvm.operands`, in Python's notation.
+compute sums and maps. They use the operators of `llvm.operands`, so a kernel reads as arithmetic in Python: `x * y` or
+`x.multiply_add(y, total)` of vectors and doubles, and `block[first + k]` of addresses and integers.
 
 These are the ideas of this package, each with the words that belong to it:
 

@@ -15,6 +15,7 @@ from .instructions.code import SAMPLE, SUM_OPCODES
 from .instructions.straight_line import StraightLineWriter
 from .llvm.lanes import Lanes, StraightLineLanes
 from .llvm.machine import SCALAR_LEVEL, VECTOR_LEVEL, Machine
+from .llvm.operands import Doubles, Vector, transpose
 from .llvm.text import BYTE, Function
 from .loops.places import WORD
 from .loops.plan import Plan
@@ -217,19 +218,20 @@ def write_part(plan: Plan, part: Part, name: str, fma: bool) -> Function:
     %v3 = fmul double %v0, %v2
     store double %v3, ptr %a, align 8
     """
-    f = Function(name, KERNEL_ARGUMENTS)
+    f = Function(name, KERNEL_ARGUMENTS, fma=fma)
+    outputs = Doubles(f, "%a")
     if part.batched:
-        with each_block(f, [("ptr", "%a")]) as (block, [to], after):
-            lanes = StraightLineLanes(f, plan.lanes, fma, WORD * plan.simd)
+        with each_block(f, [outputs]) as (block, [to], after):
+            lanes = StraightLineLanes(f, plan.lanes, WORD * plan.simd)
             _write_stages(PartWriter(plan, lanes, str(block), part.stored), part, to)
-            after.append(f.at(to, plan.lanes * len(part.outputs)))
+            after.append(to + plan.lanes * len(part.outputs))
     else:
-        _write_stages(PartWriter(plan, StraightLineLanes(f, 1, fma), "%s", part.stored), part, "%a")
+        _write_stages(PartWriter(plan, StraightLineLanes(f, 1), "%s", part.stored), part, outputs)
     f.do("ret void")
     return f
 
 
-def _write_stages(writer: PartWriter, part: Part, to: str = "") -> None:
+def _write_stages(writer: PartWriter, part: Part, to: Doubles) -> None:
     for stage in part.stages:
         if isinstance(stage, Map):
             writer.write_map(stage)
@@ -265,7 +267,7 @@ class PartWriter(StraightLineWriter):
             if i in self.conditions and i in self.stored:
                 self.name_of(i)  # which stores it as a number
 
-    def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: str) -> None:
+    def write_with_outputs(self, numbers: Sequence[int], outputs: Sequence[int], to: Doubles) -> None:
         """Write LLVM code that computes instructions, and stores the program's outputs row by row.
 
         The outputs are stored in groups. A group has at most as many outputs as a SIMD vector has lanes. Each group is
@@ -275,14 +277,14 @@ class PartWriter(StraightLineWriter):
         Args:
             numbers: the numbers of the instructions.
             outputs: the instruction numbers of the outputs.
-            to: the LLVM name of the address at which the first output of the first row is stored. The outputs of each
-                further row follow those of the row before.
+            to: the address at which the first output of the first row is stored. The outputs of each further row
+                follow those of the row before.
         """
         left = {*numbers}
         width = self.plan.simd
         if len(outputs) % width:  # rows are not aligned, so a store of 64 bytes would often cross two cache lines
             width = min(width, HALF_CACHE_LINE)
-        simd = Lanes(self.f, min(width, self.lanes.count), self.lanes.fma)
+        simd = Lanes(self.f, min(width, self.lanes.count))
         for k in range(0, len(outputs), simd.count):
             k = max(0, min(k, len(outputs) - simd.count))  # the last group overlaps the one before, not to be short
             chosen = outputs[k : k + simd.count]
@@ -295,33 +297,31 @@ class PartWriter(StraightLineWriter):
                 else:
                     left.remove(waiting[-1])
                     self.write_all(waiting[-1:])
-            self._store_rows(simd, [self.name_of(i) for i in chosen], self.f.at(to, k), len(outputs))
+            self._store_rows(simd, [self.lanes.named(self.name_of(i)) for i in chosen], to + k, len(outputs))
 
-    def _store_rows(self, simd: Lanes, xs: Sequence[str], to: str, width: int) -> None:
+    def _store_rows(self, simd: Lanes, xs: Sequence[Vector], to: Doubles, width: int) -> None:
         """Write LLVM code that stores a few neighbouring outputs of each row.
 
         Args:
-            simd: the writer of operations on vectors that have at least as many lanes as there are names in `xs`.
-            xs: the LLVM names of these outputs. Each output is a vector with one row in each lane.
-            to: the LLVM name of the address of the first of these outputs of the first row.
+            simd: vectors that have at least as many lanes as there are vectors in `xs`.
+            xs: these outputs. Each of them is a vector with one row in each lane.
+            to: the address of the first of these outputs of the first row.
             width: the count of all outputs of a row.
         """
-        if simd.scalar:
-            self.f.store(simd.type, xs[0], to)
+        if simd.count == 1:
+            simd.store(xs[0], to)
             return
         for half in range(0, self.lanes.count, simd.count):
-            chosen = ", ".join([f"i32 {half + k}" for k in range(simd.count)])
-            mask = f"<{simd.count} x i32> <{chosen}>"
-            parts = [self.f.op(f"shufflevector {self.lanes.type} {x}, {self.lanes.type} poison, {mask}") for x in xs]
+            parts = [x.shuffle(range(half, half + simd.count)) for x in xs]
             if width == 1:
-                self.f.store(simd.type, parts[0], self.f.at(to, half))
+                simd.store(parts[0], to + half)
             elif len(xs) == simd.count:
-                for lane, row in enumerate(simd.transpose(parts), half):
-                    self.f.store(simd.type, row, self.f.at(to, lane * width))
+                for lane, row in enumerate(transpose(parts), half):
+                    simd.store(row, to + lane * width)
             else:
                 for k, part in enumerate(parts):
                     for lane in range(simd.count):
-                        self.f.store("double", simd.extract(part, lane), self.f.at(to, (half + lane) * width + k))
+                        to[(half + lane) * width + k] = part[lane]
 
     def load(self, i: int) -> str:
         """Write a load of the value of instruction `i` from memory, and return the LLVM name of the value.
@@ -330,7 +330,7 @@ class PartWriter(StraightLineWriter):
         """
         if self.plan.schedule.in_lanes(i):
             return self.f.load(self.lanes.type, self.f.at(self.block, self.plan.offset(i), BYTE), self.lanes.align)
-        return self.lanes.splat(self.f.load("double", self.f.at("%s", self.plan.offset(i), BYTE)))
+        return self.lanes.splat(Doubles(self.f, "%s").bytes(self.plan.offset(i))[0]).name
 
     def _store(self, i: int, name: str) -> None:
         self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.lanes.align)
@@ -344,11 +344,12 @@ class PartWriter(StraightLineWriter):
     def write_map(self, stage: Map) -> None:
         """Write LLVM code that computes the SIMD vectors of a map one after the other, without a loop."""
         simd = self.plan.simd
-        lanes = StraightLineLanes(self.f, simd, self.lanes.fma)
+        lanes = StraightLineLanes(self.f, simd)
         firsts = [column[0] for column in self.plan.operands(stage)]
         pattern = pattern_of(self.plan.operand_offsets(stage))
         fixed = [
-            lanes.splat(self.name_of(i)) if letter == "s" else "" for i, letter in zip(firsts, pattern, strict=True)
+            lanes.splat(Vector(self.f, self.name_of(i))).name if letter == "s" else ""
+            for i, letter in zip(firsts, pattern, strict=True)
         ]
         for k in range(0, len(stage.numbers), simd):
             places = [self.f.at("%s", self.plan.offset(i) + WORD * k, BYTE) for i in (stage.numbers[0], *firsts)]

@@ -6,8 +6,9 @@ import ctypes
 
 import pytest
 
+from micrograd_cn.compiler.llvm.lanes import Lanes
 from micrograd_cn.compiler.llvm.machine import machine
-from micrograd_cn.compiler.llvm.operands import Doubles, Integer, Words
+from micrograd_cn.compiler.llvm.operands import Doubles, Integer, Vector, Words, horizontal_sums, transpose
 from micrograd_cn.compiler.llvm.text import KERNEL_PREFIX, Function
 
 
@@ -70,3 +71,62 @@ def test_words_and_doubles_are_loaded_and_stored():
     assert run(numbers, values) == 8
     assert [*values] == [0.5, 1.5, 0.5]
     assert [*numbers] == [2, 20, 30, 8]
+
+
+def floats_of(called: str, expression, *columns: list[float]) -> list[float]:
+    """Compile a function of vectors that `expression` writes, and call it. Each column has the lanes of a vector."""
+    count = len(columns[0])
+    f = Function(f"{KERNEL_PREFIX}test_operands_{called}", "ptr %x, ptr %y", fma=machine().fma)
+    lanes, x = Lanes(f, count), Doubles(f, "%x")
+    results = expression(*[lanes.load(x + count * k) for k in range(len(columns))])
+    for k, result in enumerate(results):
+        Lanes(f, result.count).store(result, Doubles(f, "%y") + count * k)
+    f.do("ret void")
+    address = machine().address(f.name, lambda: f, fast=False)
+    given = (ctypes.c_double * (count * len(columns)))(*[x for column in columns for x in column])
+    found = (ctypes.c_double * (count * len(results)))()
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)(given, found)
+    return [*found]
+
+
+@pytest.mark.parametrize(
+    ("called", "expression"),
+    [
+        ("sums", lambda x, y: (x + y) * 2.0 - x / y),
+        ("rounded_once_or_twice", lambda x, y: x * 3.0 + y if isinstance(x, float) else x.multiply_add(3.0, y)),
+        ("larger", lambda x, y: max(x, y) if isinstance(x, float) else (x > y).select(x, y)),
+        ("not_below_a_number", lambda x, y: max(x, 2.0) if isinstance(x, float) else (x < 2.0).select(2.0, x)),
+        ("equal", lambda x, y: (x if x == y else 0.0) if isinstance(x, float) else (x == y).select(x, 0.0)),
+        ("at_least", lambda x, y: (x if x >= y else -1.0) if isinstance(x, float) else (x >= y).select(x, -1.0)),
+    ],
+)
+def test_vectors_compute_in_each_lane_as_floats_of_python(called, expression):
+    xs, ys = [1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 0.5, -8.0]
+    expected = [expression(x, y) for x, y in zip(xs, ys, strict=True)]
+    assert floats_of(f"{called}_4", lambda x, y: [expression(x, y)], xs, ys) == expected
+    assert floats_of(f"{called}_1", lambda x, y: [expression(x, y)], xs[:1], ys[:1]) == expected[:1]
+
+
+def test_conditions_hold_for_nan_and_for_some_lane():
+    nan = float("nan")
+
+    def expression(x):
+        return [x.is_nan().select(7.0, x), (x > 2.0).any().select(x, 0.0), (x > 9.0).any().select(x, 0.0)]
+
+    assert floats_of("nan", expression, [1.0, nan, 3.0, nan])[:4] == [1.0, 7.0, 3.0, 7.0]
+    assert floats_of("any", expression, [1.0, 2.0, 3.0, 4.0])[4:] == [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_lanes_are_exchanged_and_added():
+    columns = [[1.0, 2.0], [10.0, 20.0]]
+    assert floats_of("transpose", lambda *xs: transpose(xs), *columns) == [1.0, 10.0, 2.0, 20.0]
+    assert floats_of("horizontal_sums", lambda *xs: [horizontal_sums(xs)], *columns) == [3.0, 30.0]
+    assert floats_of("one_lane", lambda x, y: [x.insert(y[1], 0)], *columns) == [20.0, 2.0]
+    assert floats_of("all_lanes", lambda x: [x.constant(0.5) + x.horizontal_sum()[0]], [4.0]) == [4.5]
+    assert floats_of("sum_of_8", lambda x: [x.insert(x.horizontal_sum(), 0)], [0.5 * k for k in range(8)])[0] == 14.0
+
+
+def test_a_vector_of_one_lane_is_a_double():
+    f = Function("f", "double %x")
+    assert Vector(f, "%x").type == "double"
+    assert [Vector(f, "%x")[0].name, Vector(f, "%x").horizontal_sum().name, *f.lines] == ["%x", "%x"]

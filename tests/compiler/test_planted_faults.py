@@ -28,8 +28,9 @@ from micrograd_cn.compiler.instructions.gradient import _ReverseMode
 from micrograd_cn.compiler.instructions.lowering import CodeBuilder
 from micrograd_cn.compiler.llvm import elementary
 from micrograd_cn.compiler.llvm import machine as machines
-from micrograd_cn.compiler.llvm.lanes import Lanes, StraightLineLanes
+from micrograd_cn.compiler.llvm.lanes import StraightLineLanes
 from micrograd_cn.compiler.llvm.machine import Machine, machine
+from micrograd_cn.compiler.llvm.operands import Vector
 from micrograd_cn.compiler.llvm.text import FAST_KERNEL_PREFIX, KERNEL_PREFIX
 from micrograd_cn.compiler.loops.places import WORD, Places
 from micrograd_cn.compiler.loops.schedule import Schedule
@@ -38,7 +39,7 @@ from micrograd_cn.compiler.loops.vectorizer import Vectorizer
 from micrograd_cn.compiler.python import PythonWriter
 from micrograd_cn.compiler.runtime.drivers import Drivers
 from micrograd_cn.compiler.runtime.executable import Executable
-from micrograd_cn.compiler.tables import gathers
+from micrograd_cn.compiler.tables import gathers, sums
 from micrograd_cn.compiler.tables.tables import Tables
 from micrograd_cn.compiler.tables.threaded import Threaded
 from micrograd_cn.compiler.training import update
@@ -207,7 +208,7 @@ def one_place_for_two(patch):
 
 def rounded_index(patch):
     numbers = gathers._indices
-    patch.setattr(gathers, "_indices", lambda lanes, x, count: numbers(lanes, lanes.apply("llvm.floor", [x]), count))
+    patch.setattr(gathers, "_indices", lambda lanes, x, count: numbers(lanes, x.intrinsic("llvm.floor"), count))
 
 
 def no_nan_after_the_operands(patch):
@@ -247,10 +248,10 @@ def wrong_coefficient(patch):
 
 
 def lost_lane(patch):
-    def without_last(found, lanes, x, number, lane):
-        return x if lane == lanes.count - 1 > 0 else found
+    def without_last(found, vector, x, lane):
+        return vector if lane == vector.count - 1 > 0 else found
 
-    change_result(patch, Lanes, "insert", without_last)
+    change_result(patch, Vector, "insert", without_last)
 
 
 def lost_tail(patch):
@@ -260,18 +261,20 @@ def lost_tail(patch):
 def gradients_of_no_rows(patch):
     panel = Drivers._run_panel
     patch.setattr(
-        Drivers, "_run_panel", lambda self, f, start, n, each, _, *rest: panel(self, f, start, n, each, each, *rest)
+        Drivers,
+        "_run_panel",
+        lambda self, f, start, n, seeds, *rest: panel(self, f, start, n, seeds and (seeds[0], seeds[0]), *rest),
     )
 
 
 def one_block_of_a_panel(patch):
     panel = Drivers._run_panel
-    patch.setattr(Drivers, "_run_panel", lambda self, f, *rest: panel(self, f, *rest[:4], 1, *rest[5:]))
+    patch.setattr(Drivers, "_run_panel", lambda self, f, *rest: panel(self, f, *rest[:3], 1, *rest[4:]))
 
 
 def unscaled_means(patch):
     means = Drivers._scale_totals
-    patch.setattr(Drivers, "_scale_totals", lambda self, f, scale: means(self, f, f.op(f"fmul double {scale}, 2.0")))
+    patch.setattr(Drivers, "_scale_totals", lambda self, f, scale: means(self, f, scale * 2.0))
 
 
 def unwritten_parameters(patch):
@@ -364,7 +367,7 @@ CHANGES = {
         lambda found, lanes, x, count: [(k + 1).minimum(count) for k in found],
     ),
     "index_of_another_lane": (gathers, "_indices", lambda found, *_: found[::-1] if len(found) > 1 else found),
-    "totals_of_one_lane": (Lanes, "horizontal_sums", lambda found, lanes, xs: xs[0]),
+    "totals_of_one_lane": (sums, "horizontal_sums", lambda found, xs: xs[0]),
     "exchanged_in_a_table": (Threaded, "_operands", lambda found, *_: found[::-1] if len(found) == 2 else found),
     "no_constants": (Places, "fill", lambda _, self, view: [view.__setitem__(at, 0.0) for at in self.constants]),
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),

@@ -6,7 +6,8 @@ from micrograd_cn.compiler.c.text import Text, VariableWriter
 from micrograd_cn.compiler.instructions.code import SAMPLE, Code
 from micrograd_cn.compiler.instructions.straight_line import StraightLineWriter
 from micrograd_cn.compiler.llvm.lanes import StraightLineLanes
-from micrograd_cn.compiler.llvm.text import Function, literal
+from micrograd_cn.compiler.llvm.operands import literal
+from micrograd_cn.compiler.llvm.text import Function
 
 LINES = [
     "const double v3 = x < y ? x : y;",
@@ -42,7 +43,7 @@ def test_c_converts_a_comparison_where_a_number_is_needed():
 def test_llvm_writes_each_comparison_once(count):
     """The comparison, its number, and the comparison of the input with 0 occur once each, for scalars and vectors."""
     f = Function("f", "")
-    writer = StraightLineWriter(StraightLineLanes(f, count, fma=True), instructions())
+    writer = StraightLineWriter(StraightLineLanes(f, count), instructions())
     writer.names.update({0: "%x", 1: "%y"})
     writer.write_all(range(9))
     assert sum("fcmp olt" in line for line in f.lines) == sum("fcmp une" in line for line in f.lines) == 1

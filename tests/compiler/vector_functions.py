@@ -25,7 +25,7 @@ from mpmath import mp, mpf
 with contextlib.suppress(ImportError):  # without llvmlite, pytest must still be able to look for doctests in this file
     from micrograd_cn.compiler.llvm.elementary import POLYNOMIALS
     from micrograd_cn.compiler.llvm.functions import ULPS, Library
-    from micrograd_cn.compiler.llvm.lanes import vector
+    from micrograd_cn.compiler.llvm.lanes import Lanes
     from micrograd_cn.compiler.llvm.machine import Machine, _has_function, machine
     from micrograd_cn.compiler.llvm.operands import Doubles
     from micrograd_cn.compiler.llvm.text import Function
@@ -64,13 +64,14 @@ class Functions:
 
     def __init__(self, name, on, lanes):
         self.lanes = lanes
-        kind, operands = vector(lanes), 1 + (name in BINARY)
+        operands = 1 + (name in BINARY)
         function = on.library.write_vector_function(name, lanes, operands)
         f = Function("run", "ptr %x0, ptr %x1, ptr %y, i64 %n")
+        vectors = Lanes(f, lanes)
         with f.loop("%n") as loop:
             start = loop.index * lanes
-            xs = [f"{kind} {f.load(kind, Doubles(f, f'%x{k}') + start)}" for k in range(operands)]
-            f.store(kind, f.call(kind, function.name, *xs), Doubles(f, "%y") + start)
+            xs = [vectors.load(Doubles(f, f"%x{k}") + start) for k in range(operands)]
+            vectors.store(vectors.named(f.call(vectors.type, function.name, *xs)), Doubles(f, "%y") + start)
         f.do("ret void")
         self.text = str(function)
         self.run, self.compiled = compiled(on, f, function)

@@ -21,7 +21,7 @@ from ...engine import Value
 from ...graph import context
 from ...graph.interrupts import at_once
 from ...graph.node import assign_data
-from ..llvm.operands import Condition, Doubles, Integer, Words
+from ..llvm.operands import Condition, Doubles, Integer, Vector, Words
 from ..llvm.text import KERNEL_PREFIX, Function
 from .arrays import FlatNumbers
 from .kernels import SharedKernels
@@ -67,20 +67,20 @@ def slot_offset(name: str) -> int:
 
 
 class Slot(NamedTuple):
-    """LLVM values that describe the object in a slot of a node.
+    """The operands that describe the object in a slot of a node.
 
     Attributes:
         content: the address of the object in the slot. If the slot is empty, it is the address of the placeholder
             `_sample`, so code may read an object in any case.
-        number: the name of an LLVM value: the number of the float in the slot, if there is a float. If there is none,
-            it is the number of another float, which means nothing.
+        number: the number of the float in the slot, if there is a float. If there is none, it is the number of another
+            float, which means nothing.
         is_float: whether there is a float.
         is_good: whether there is a float or None, in whose place machine code can put another float.
         unshared: whether there is a float to which nothing else refers.
     """
 
     content: Words
-    number: str
+    number: Vector
     is_float: Condition
     is_good: Condition
     unshared: Condition
@@ -111,11 +111,11 @@ class NodeLoop:
         is_value = self._has_type(found, Value)
         return is_value.select(found, Words(self.f, address_of(_sample))), is_value
 
-    def float(self, index: Integer) -> tuple[str, Condition]:
+    def float(self, index: Integer) -> tuple[Vector, Condition]:
         """Write code that reads the float at `index` in the list `%list`, and tests that its class is float itself.
 
-        Return the name of an LLVM value, the number of the float, and the condition. If the condition does not hold,
-        the number is that of another float, which means nothing.
+        Return the number of the float, and the condition. If the condition does not hold, the number is that of another
+        float, which means nothing.
         """
         found = self._items.words(index)
         is_float = self._has_type(found, float)
@@ -147,7 +147,9 @@ class NodeLoop:
         """Write code that tells whether the object at the address `x` is `other`."""
         return Condition(self.f, self.f.op(f"icmp eq ptr {x}, {address_of(other)}"))
 
-    def assign_all(self, offset: Integer | int, unshared: Condition, number: Callable[[Integer, str], str]) -> None:
+    def assign_all(
+        self, offset: Integer | int, unshared: Condition, number: Callable[[Integer, Vector], Vector]
+    ) -> None:
         """Write code that assigns a number to a slot of each node. There must be a float or None in the slot.
 
         Args:
@@ -164,11 +166,11 @@ class NodeLoop:
         with f.when(~unshared), f.repeat("%n") as loop:
             node = self._items.words(loop.index)
             slot = self.slot(node, offset)
-            new = number(loop.index, slot.is_float.select_double(slot.number, "0.0"))
+            new = number(loop.index, slot.is_float.select(slot.number, 0.0))
             with f.when(slot.unshared):
                 _number(slot.content)[0] = new
             with f.when(~slot.unshared):
-                made = f.call("ptr", "PyFloat_FromDouble", f"double {new}")
+                made = f.call("ptr", "PyFloat_FromDouble", new)
                 with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, ctypes raises MemoryError
                     f.do(f"store ptr {made}, ptr {node.bytes(offset)}")
                     f.call("void", "Py_DecRef", slot.content)
@@ -227,7 +229,7 @@ def _write_add() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}add_to_nodes", "ptr %list, i64 %n, ptr %from, double %weight", "i64")
     nodes, grad, true = NodeLoop(f), slot_offset("_grad"), Condition(f, "true")
-    numbers = Doubles(f, "%from")
+    numbers, weight = Doubles(f, "%from"), Vector(f, "%weight")
     with f.repeat("%n", [true, true]) as loop:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, grad), loop.carried
@@ -235,10 +237,8 @@ def _write_add() -> Function:
         loop.next = [before & is_value & slot.is_good & unfrozen, unshared & slot.unshared]
     f.end_unless(loop.next[0], "i64 1")
 
-    def number(index: Integer, old: str) -> str:
-        old = f.op(f"fadd double {old}, 0.0")  # as `grad or 0.0` in Python, which makes 0.0 of -0.0
-        term = f.op(f"fmul double {numbers[index]}, %weight")
-        return f.op(f"fadd double {old}, {term}")
+    def number(index: Integer, old: Vector) -> Vector:
+        return old + 0.0 + numbers[index] * weight  # as `(grad or 0.0) + ...` in Python, which makes 0.0 of -0.0
 
     nodes.assign_all(grad, loop.next[1], number)
     f.do("ret i64 0")
@@ -252,12 +252,13 @@ def _write_scale() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}scale_gradients", "ptr %list, i64 %n, double %factor", "i64")
     nodes, grad, true = NodeLoop(f), slot_offset("_grad"), Condition(f, "true")
+    factor = Vector(f, "%factor")
     with f.repeat("%n", [true, true]) as loop:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, grad), loop.carried
         loop.next = [before & is_value & slot.is_float, unshared & slot.unshared]
     f.end_unless(loop.next[0], "i64 1")
-    nodes.assign_all(grad, loop.next[1], lambda _, old: f.op(f"fmul double {old}, %factor"))
+    nodes.assign_all(grad, loop.next[1], lambda _, old: old * factor)
     f.do("ret i64 0")
     return f
 

@@ -14,6 +14,7 @@ from operator import not_
 from typing import Any
 
 from ..llvm.builtin import BUILTIN_SIGNATURE, builtin_function, operands_of, return_object
+from ..llvm.lanes import Lanes
 from ..llvm.machine import machine
 from ..llvm.operands import Condition, Doubles, Integer, Words
 from ..llvm.text import KERNEL_PREFIX, Function
@@ -79,7 +80,7 @@ def _write_split() -> Function:
         others[left] = row
         found = outcomes + loop.index * width
         with f.loop(width, [Condition(f, "true")]) as one:
-            equal = Condition(f, f.op(f"fcmp oeq double {found[one.index]}, {expected[one.index]}"))
+            equal = found[one.index] == expected[one.index]
             one.next = [one.carried[0] & equal]
         holds = one.next[0].to_integer()
         loop.next = [kept + holds, left + Integer(f, f.op(f"xor i64 {holds}, 1"))]
@@ -106,21 +107,22 @@ def _write_copy_rows(name: str, scatter: bool) -> Function:
 
 def _any_nan(f: Function, numbers: Doubles, n: Integer, stride: Integer) -> Condition:
     """Write code that tells whether one of `n` numbers, each `stride` doubles after the one before, is nan."""
-    count = machine().simd
-    kind, flags = f"<{count} x double>", f"<{count} x i1>"
+    lanes = Lanes(f, machine().simd)
+    count = lanes.count
     whole = (stride == 1).select(n // (VECTORS * count), 0)
-    with f.repeat(whole, [(flags, "zeroinitializer")]) as loop:
+    with f.repeat(whole, [Condition(f, "zeroinitializer", count)]) as loop:
         [found] = loop.carried
         begin = numbers + loop.index * (VECTORS * count)
-        xs = [f.load(kind, begin + k * count) for k in range(VECTORS)]
+        xs = [lanes.load(begin + k * count) for k in range(VECTORS)]
         for a, b in zip(xs[::2], xs[1::2], strict=True):  # uno holds if either operand is nan
-            found = f.op(f"or {flags} {found}, {f.op(f'fcmp uno {kind} {a}, {b}')}")
+            found = found | a.compare("uno", b)
         loop.next = [found]
-    found = f.op(f"icmp ne i{count} {f.op(f'bitcast {flags} {loop.next[0]} to i{count}')}, 0")
+    [found] = loop.next
+    found = found.any()
     first = whole * (VECTORS * count)
-    with f.repeat(n - first, [Condition(f, found)]) as loop:
+    with f.repeat(n - first, [found]) as loop:
         x = numbers[(first + loop.index) * stride]
-        loop.next = [loop.carried[0] | Condition(f, f.op(f"fcmp uno double {x}, {x}"))]
+        loop.next = [loop.carried[0] | x.is_nan()]
     result: Condition = loop.next[0]
     return result
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf, nan
 
 from ..instructions.code import bits
-from .vectors import Vector
+from .operands import Condition, Vector
 
 ROUNDING = 1.5 * 2.0**52  # adding a small number to this rounds it to an integer, which is in the last bits
 BIAS = 1023.0  # the exponent bits of a double are its exponent plus this
@@ -37,18 +37,18 @@ def exp(x: Vector) -> Vector:
 
     If 2**k is not a normal number, exp(r) is multiplied by two powers of two, whose product is 2**k.
     """
-    far = x.any_outside(-708.0, 708.0)
-    [x] = x.rarely(far, [x], lambda: [x.clamp(-746.0, 710.0)])  # beyond these bounds the result is 0 or inf
+    far = _any_outside(x, -708.0, 708.0)
+    [x] = x.f.rarely(far, [x], lambda: [_clamp(x, -746.0, 710.0)])  # beyond these bounds the result is 0 or inf
     power, k = _power(x, BIAS)
     r = k.multiply_add(-LN2_LOW, k.multiply_add(-LN2_HIGH, x))
-    p = r.multiply_add(r.multiply_add(r.polynomial(EXP), 1.0), 1.0)
+    p = r.multiply_add(r.multiply_add(_polynomial(r, EXP), 1.0), 1.0)
 
     def halves() -> list[Vector]:
         half = k.multiply_add(0.5, ROUNDING + BIAS)
         rest = k - (half - (ROUNDING + BIAS)) + (ROUNDING + BIAS)
         return [p * half.on_bits("shl", 52) * rest.on_bits("shl", 52)]
 
-    return x.rarely(far, [p * power], halves)[0]
+    return x.f.rarely(far, [p * power], halves)[0]
 
 
 def expm1(x: Vector) -> Vector:
@@ -56,49 +56,51 @@ def expm1(x: Vector) -> Vector:
 
     With x = k * log(2) + r, (exp(x) - 1) / 2 needs the power 2**(k - 1), which overflows later than 2**k.
     """
-    return x.abs().where("olt", 2.0**-54, x, _expm1(x.clamp(-50.0, 710.0), BIAS - 1.0) * 2.0)
+    size = x.intrinsic("llvm.fabs")
+    y = _expm1(_clamp(x, -50.0, 710.0), BIAS - 1.0) * 2.0
+    return (size < 2.0**-54).select(x, y)
 
 
 def tanh(x: Vector) -> Vector:
     """Return tanh(x): e / (e + 2) with the sign of x, where e = exp(2|x|) - 1. From |x| = 20 on, |tanh(x)| is 1."""
-    size = x.abs()
-    e = _expm1(size.where("ogt", 20.0, 20.0, size) * 2.0, BIAS)
-    return (e / (e + 2.0)).copysign(x)
+    size = x.intrinsic("llvm.fabs")
+    e = _expm1((size > 20.0).select(20.0, size) * 2.0, BIAS)
+    return (e / (e + 2.0)).intrinsic("llvm.copysign", x)
 
 
 def log(x: Vector) -> Vector:
     """Return log(x) = k * log(2) + log(m), where x = 2**k * m. A subnormal x is scaled to a normal number first."""
-    special = x.any_outside(SMALLEST_NORMAL, LARGEST_NORMAL)
-    number, bias = x.rarely(
+    special = _any_outside(x, SMALLEST_NORMAL, LARGEST_NORMAL)
+    number, bias = x.f.rarely(
         special,
-        [x, x.splat(2.0**52 + BIAS)],
+        [x, x.constant(2.0**52 + BIAS)],
         lambda: [
-            x.where("olt", SMALLEST_NORMAL, x * 2.0**54, x),
-            x.where("olt", SMALLEST_NORMAL, 2.0**52 + BIAS + 54.0, 2.0**52 + BIAS),
+            (x < SMALLEST_NORMAL).select(x * 2.0**54, x),
+            (x < SMALLEST_NORMAL).select(x.constant(2.0**52 + BIAS + 54.0), 2.0**52 + BIAS),
         ],
     )
     m, exponent = _split(number)
     y = _log(exponent.on_bits("or", bits(2.0**52)) - bias, m - 1.0)
-    return x.rarely(special, [y], lambda: [_with_special_values(x, y, 0.0)])[0]
+    return x.f.rarely(special, [y], lambda: [_with_special_values(x, y, 0.0)])[0]
 
 
 def log1p(x: Vector) -> Vector:
     """Return log(1 + x) = k * log(2) + log(m + c), where 2**k * m is 1 + x rounded, and 2**k * c the rounding error."""
-    special = x.any_outside(-1.0 + 2.0**-53, 2.0**1000)
+    special = _any_outside(x, -1.0 + 2.0**-53, 2.0**1000)
     total = x + 1.0
     rest = x - (total - 1.0)  # the rounding error of `total`: exact, unless it is far too small to matter
-    number, bias = x.rarely(
+    number, bias = x.f.rarely(
         special,
-        [total, x.splat(2.0**52 + BIAS)],
+        [total, x.constant(2.0**52 + BIAS)],
         lambda: [
-            x.where("ogt", 2.0**1000, x * 2.0**-64, total),  # otherwise 2**-k could not be represented
-            x.where("ogt", 2.0**1000, 2.0**52 + BIAS - 64.0, 2.0**52 + BIAS),
+            (x > 2.0**1000).select(x * 2.0**-64, total),  # otherwise 2**-k could not be represented
+            (x > 2.0**1000).select(x.constant(2.0**52 + BIAS - 64.0), 2.0**52 + BIAS),
         ],
     )
     m, exponent = _split(number)
     c = rest * exponent.on_bits("xor", -1).on_bits("add", 2047).on_bits("shl", 52)  # 2046 - exponent, so 2**-k
-    y = _log(exponent.on_bits("or", bits(2.0**52)) - bias, m - 1.0 + c).copysign(x)
-    return x.rarely(special, [y], lambda: [_with_special_values(x, y, -1.0)])[0]
+    y = _log(exponent.on_bits("or", bits(2.0**52)) - bias, m - 1.0 + c).intrinsic("llvm.copysign", x)
+    return x.f.rarely(special, [y], lambda: [_with_special_values(x, y, -1.0)])[0]
 
 
 def _power(x: Vector, bias: float) -> tuple[Vector, Vector]:
@@ -114,7 +116,7 @@ def _expm1(x: Vector, bias: float) -> Vector:
     """
     power, k = _power(x, bias)
     r = k.multiply_add(-LN2_LOW, k.multiply_add(-LN2_HIGH, x))
-    return power.multiply_add(r * r * r.polynomial(EXP), power.multiply_add(r, power - 2.0 ** (bias - BIAS)))
+    return power.multiply_add(r * r * _polynomial(r, EXP), power.multiply_add(r, power - 2.0 ** (bias - BIAS)))
 
 
 def _split(x: Vector) -> tuple[Vector, Vector]:
@@ -131,7 +133,7 @@ def _log(k: Vector, f: Vector) -> Vector:
     s = f / (f + 2.0)
     z = s * s
     half = f * f * 0.5
-    rest = s * z.multiply_add(z.polynomial(LOG), half)
+    rest = s * z.multiply_add(_polynomial(z, LOG), half)
     return k.multiply_add(LN2_HIGH, f - (half - k.multiply_add(LN2_LOW, rest)))
 
 
@@ -140,9 +142,35 @@ def _with_special_values(x: Vector, y: Vector, pole: float) -> Vector:
 
     The result is -inf where x is `pole`, nan where x is less than `pole` or nan, and inf where x is inf.
     """
-    y = x.where("oeq", pole, -inf, y)
-    y = x.where("ult", pole, nan, y)
-    return x.where("oeq", inf, inf, y)
+    y = (x == pole).select(-inf, y)
+    y = x.compare("ult", pole).select(nan, y)
+    return (x == inf).select(inf, y)
+
+
+def _polynomial(x: Vector, coefficients: Sequence[float]) -> Vector:
+    """Return the value of a polynomial at `x`. The constant term is the first of the coefficients.
+
+    Even and odd powers are added up separately, so two chains of instructions run in parallel.
+    """
+    square = x * x
+    sums: list[Vector] = []
+    for start in (0, 1):
+        *rest, total = map(x.constant, coefficients[start::2])
+        for c in reversed(rest):
+            total = total.multiply_add(square, c)
+        sums.append(total)
+    return x.multiply_add(sums[1], sums[0])
+
+
+def _clamp(x: Vector, low: float, high: float) -> Vector:
+    """Return a vector with lanes below `low` replaced by `low`, and lanes above `high` by `high`. A nan stays."""
+    x = (x < low).select(low, x)
+    return (x > high).select(high, x)
+
+
+def _any_outside(x: Vector, low: float, high: float) -> Condition:
+    """Return the condition that at least one lane is below `low`, above `high`, or nan."""
+    return (x.compare("ult", low) | (x > high)).any()
 
 
 POLYNOMIALS: dict[str, Callable[[Vector], Vector]] = {f.__name__: f for f in (exp, expm1, log, log1p, tanh)}

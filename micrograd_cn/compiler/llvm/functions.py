@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .elementary import POLYNOMIALS
-from .lanes import Lanes, vector
-from .operands import Doubles
+from .lanes import Lanes
+from .operands import Doubles, Vector, vector_type
 from .text import KERNEL_PREFIX, Function
-from .vectors import Vector
 
 LIBRARY = "libmvec.so.1"  # glibc's library of vector functions
 # The letters for SSE, AVX2 and AVX-512 in the names of libmvec's functions, by the count of doubles in a vector.
@@ -74,21 +73,21 @@ class Library:
             count: the count of lanes of the vectors.
             operands: the count of operands.
         """
-        type_ = vector(count)
-        parameters = [f"%x{k}" for k in range(operands)]
-        f = Function(vector_function_name(name, count), ", ".join([f"{type_} {x}" for x in parameters]), type_)
-        lanes = Lanes(f, count, self.fma)
+        type_ = vector_type(count)
+        parameters = ", ".join([f"{type_} %x{k}" for k in range(operands)])
+        f = Function(vector_function_name(name, count), parameters, type_, self.fma)
+        xs = [Vector(f, f"%x{k}", count) for k in range(operands)]
         symbol = self.symbol(name, operands)
         if name in POLYNOMIALS and operands == 1:
-            result = POLYNOMIALS[name](Vector(lanes, "%x0")).name
+            result = POLYNOMIALS[name](*xs)
         elif symbol:
-            result = self._by_parts(f, symbol, count, parameters)
+            result = self._by_parts(f, symbol, xs)
         else:
-            result = _lane_by_lane(f, name, count, parameters)
-        f.do(f"ret {type_} {result}")
+            result = _lane_by_lane(f, name, xs)
+        f.do(f"ret {result.type} {result}")
         return f
 
-    def _by_parts(self, f: Function, symbol: str, count: int, parameters: list[str]) -> str:
+    def _by_parts(self, f: Function, symbol: str, xs: Sequence[Vector]) -> Vector:
         """Split vectors into parts, write a call of libmvec's function `symbol` for each part, and join the results.
 
         Each part is as wide as a SIMD vector.
@@ -96,28 +95,15 @@ class Library:
         Args:
             f: the function in which the calls are written.
             symbol: the name of libmvec's function.
-            count: the count of lanes of the vectors.
-            parameters: the names of the vectors, one for each operand of libmvec's function.
-
-        Returns:
-            the name of the joined vector.
+            xs: the vectors, one for each operand of libmvec's function.
         """
-        type_, simd = vector(count), vector(self.simd)
         results = []
-        for start in range(0, count, self.simd):
-            chosen = ", ".join([f"i32 {start + k}" for k in range(self.simd)])
-            parts = [
-                f.op(f"shufflevector {type_} {x}, {type_} poison, <{self.simd} x i32> <{chosen}>") for x in parameters
-            ]
-            results.append(f.call(simd, symbol, *[f"{simd} {x}" for x in parts]))
-        width = self.simd
+        for start in range(0, xs[0].count, self.simd):
+            parts = [x.shuffle(range(start, start + self.simd)) for x in xs]
+            results.append(parts[0].named(f.call(parts[0].type, symbol, *parts)))
         while len(results) > 1:
-            width *= 2
-            joined = ", ".join([f"i32 {k}" for k in range(width)])
-            results = [
-                f.op(f"shufflevector {vector(width // 2)} {a}, {vector(width // 2)} {b}, <{width} x i32> <{joined}>")
-                for a, b in zip(results[::2], results[1::2], strict=True)
-            ]
+            width = 2 * results[0].count
+            results = [a.shuffle(range(width), b) for a, b in zip(results[::2], results[1::2], strict=True)]
         return results[0]
 
 
@@ -126,13 +112,13 @@ def vector_function_name(name: str, count: int) -> str:
     return f"{KERNEL_PREFIX}vector_{name}_{count}"
 
 
-def _lane_by_lane(f: Function, name: str, count: int, parameters: Sequence[str]) -> str:
-    """Write a loop that calls the C function `name` for each lane, and return the name of the vector of results."""
-    type_ = vector(count)
-    memory = [Doubles(f, f.op(f"alloca {type_}, align 64")) for _ in parameters]
-    for x, pointer in zip(parameters, memory, strict=True):
-        f.store(type_, x, pointer, 64)
-    with f.loop(count) as lane:
-        xs = [f"double {pointer[lane.index]}" for pointer in memory]
-        memory[0][lane.index] = f.call("double", name, *xs)
-    return f.load(type_, memory[0], 64)
+def _lane_by_lane(f: Function, name: str, xs: Sequence[Vector]) -> Vector:
+    """Write a loop that calls the C function `name` for each lane, and return the vector of results."""
+    lanes = Lanes(f, xs[0].count, 64)
+    memory = [Doubles(f, f.op(f"alloca {lanes.type}, align 64")) for _ in xs]
+    for x, pointer in zip(xs, memory, strict=True):
+        lanes.store(x, pointer)
+    with f.loop(lanes.count) as lane:
+        numbers = [pointer[lane.index] for pointer in memory]
+        memory[0][lane.index] = Vector(f, f.call("double", name, *numbers))
+    return lanes.load(memory[0])

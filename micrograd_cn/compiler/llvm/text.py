@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from ..instructions.code import bits
-from .operands import Integer, Operand, typed, write_call
+from .operands import AnyOperand, Condition, Integer, Operand, typed, write_call
 
 BYTE = "i8"  # an element type for `Function.at`; the index is then an offset in bytes
 KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
@@ -18,8 +17,6 @@ _NOT_IN_NAMES = re.compile("[^A-Za-z0-9_.]")
 # Maps the name of each kernel to the function that writes the kernel.
 KernelWriters: TypeAlias = "dict[str, Callable[[], Function]]"
 Name: TypeAlias = "Operand | str"  # the name of an operand, or the operand itself
-# The first value of a loop-carried value: an operand, or the type and the name of a vector or a double.
-First: TypeAlias = "Operand | tuple[str, str]"
 
 
 def word(opcode: str) -> str:
@@ -31,23 +28,12 @@ def word(opcode: str) -> str:
     return _NOT_IN_NAMES.sub("_", opcode)
 
 
-def literal(x: float) -> str:
-    """Return a double as LLVM text: the bits of the double in hexadecimal digits.
-
-    >>> literal(1.0)
-    '0x3FF0000000000000'
-    """
-    return f"0x{bits(x):016X}"
-
-
 class Loop:
     """A loop of an LLVM function that is being written.
 
-    A loop-carried value is an operand, such as an `Integer`, or the name of a vector or a double.
-
     Attributes:
         index: the loop's index.
-        carried: the loop-carried values (phi nodes) in this iteration.
+        carried: the loop-carried values (phi nodes), which are operands, in this iteration.
         next: the same values in the next iteration. The body must set this list. After the loop, the list has the last
             values.
     """
@@ -68,9 +54,10 @@ class Function:
         name: the function's name.
         arguments: the types and names of the arguments as LLVM text, for example "double %x, ptr %a".
         result: the type of the result.
+        fma: whether `Vector.multiply_add` multiplies and adds with one rounding, which needs a machine with FMA.
 
     Attributes:
-        name, arguments, result: the arguments.
+        name, arguments, result, fma: the arguments.
         called: for the name of each function that this function calls by its name, the type of the result and the types
             of the operands.
         kernels: for the name of each kernel that this function calls, the Python function that writes the kernel.
@@ -90,8 +77,8 @@ class Function:
     <BLANKLINE>
     """
 
-    def __init__(self, name: str, arguments: str, result: str = "void") -> None:
-        self.name, self.arguments, self.result = name, arguments, result
+    def __init__(self, name: str, arguments: str, result: str = "void", fma: bool = False) -> None:
+        self.name, self.arguments, self.result, self.fma = name, arguments, result, fma
         self.called: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.kernels: KernelWriters = {}
         self.vector_functions: dict[tuple[str, int], int] = {}
@@ -164,16 +151,16 @@ class Function:
 
     @contextmanager
     def loop(
-        self, count: int | Name, carried: Sequence[First] = (), *, first: int | Name = 0, step: int | Name = 1
+        self, count: int | Name, carried: Sequence[Operand] = (), *, first: int | Name = 0, step: int | Name = 1
     ) -> Iterator[Loop]:
         """Write a loop. The instructions that are written inside the `with` block are the loop's body.
 
-        The body must set `Loop.next`, with one name for each carried value.
+        The body must set `Loop.next`, with one operand for each carried value.
 
         Args:
             count: the bound of the index. The loop ends once the index is not below the bound, but its body runs at
                 least once.
-            carried: the first values of loop-carried values. Vectors and doubles are passed with their types.
+            carried: the first values of loop-carried values.
             first: the first index.
             step: the integer that is added to the index after each iteration.
         """
@@ -181,23 +168,21 @@ class Function:
         self.do(f"br label %{head}")
         self.open(head)
         place = len(self.lines)
-        loop = Loop(Integer(self, self.fresh()), [_renamed(x, self.fresh()) for x in carried])
+        loop = Loop(Integer(self, self.fresh()), [x.named(self.fresh()) for x in carried])
         self.lines += [""] * (1 + len(carried))
         yield loop
         after = self.op(f"add nuw nsw i64 {loop.index}, {step}")
-        starts = [("i64", first), *map(_type_and_name, carried)]
-        phis = zip([loop.index, *loop.carried], starts, [after, *loop.next], strict=True)
-        for i, (name, (type_, start), last) in enumerate(phis):
-            self.lines[place + i] = f"  {name} = phi {type_} [ {start}, %{before} ], [ {last}, %{self.label} ]"
+        phis = zip([loop.index, *loop.carried], [first, *carried], [after, *loop.next], strict=True)
+        for i, (x, start, last) in enumerate(phis):
+            self.lines[place + i] = f"  {x} = phi {x.type} [ {start}, %{before} ], [ {last}, %{self.label} ]"
         self.do(f"br i1 {self.op(f'icmp ult i64 {after}, {count}')}, label %{head}, label %{end}")
         self.open(end)
 
     @contextmanager
-    def repeat(self, count: Name, carried: Sequence[First] = ()) -> Iterator[Loop]:
+    def repeat(self, count: Name, carried: Sequence[Operand] = ()) -> Iterator[Loop]:
         """Write a loop that runs `count` times, see `loop`.
 
-        After the `with` block, `Loop.next` has the names of the last loop-carried values. They are the first values if
-        `count` is 0.
+        After the `with` block, `Loop.next` has the last loop-carried values. They are the first values if `count` is 0.
         """
         some, before, body, end = self.op(f"icmp ne i64 {count}, 0"), self.label, self.fresh("some"), self.fresh("end")
         self.do(f"br i1 {some}, label %{body}, label %{end}")
@@ -208,8 +193,8 @@ class Function:
         self.do(f"br label %{end}")
         self.open(end)
         loop.next = [
-            _renamed(x, self.op(f"phi {type_} [ {first}, %{before} ], [ {last}, %{after} ]"))
-            for x, (type_, first), last in zip(carried, map(_type_and_name, carried), loop.next, strict=True)
+            x.named(self.op(f"phi {x.type} [ {x}, %{before} ], [ {last}, %{after} ]"))
+            for x, last in zip(carried, loop.next, strict=True)
         ]
 
     @contextmanager
@@ -233,36 +218,28 @@ class Function:
         self.do(f"ret {result}")
         self.open(rest)
 
-    @contextmanager
-    def rarely(self, condition: str, type_: str, names: Sequence[str]) -> Iterator[Loop]:
-        """Write a branch that is rarely taken: the `with` block is its body, which is run if the i1 `condition` holds.
+    def rarely(
+        self, condition: Condition, values: Sequence[AnyOperand], others: Callable[[], Sequence[AnyOperand]]
+    ) -> list[AnyOperand]:
+        """Return the operands that `others` returns if `condition` holds, and `values` otherwise.
 
-        The body must set `Loop.next`. After the block, `Loop.carried` has the names of the results. They are the values
-        in `Loop.next` if the body was run, and the values in `names` otherwise. All these values have the type `type_`.
+        The instructions that `others` writes are in a branch that is marked as rarely taken.
         """
         before, then, end = self.label, self.fresh("then"), self.fresh("end")
         self.do(f"br i1 {condition}, label %{then}, label %{end}, !prof !0")
         self.open(then)
-        branch = Loop(Integer(self, ""), [])
-        yield branch
+        found = others()
         after = self.label
         self.do(f"br label %{end}")
         self.open(end)
-        for name, other in zip(names, branch.next, strict=True):
-            branch.carried.append(self.op(f"phi {type_} [ {name}, %{before} ], [ {other}, %{after} ]"))
+        return [
+            x.named(self.op(f"phi {x.type} [ {x}, %{before} ], [ {other}, %{after} ]"))
+            for x, other in zip(values, found, strict=True)
+        ]
 
     def __str__(self) -> str:
         head = f"define {self.result} @{self.name}({self.arguments}) #{int(self.stack)} {{"
         return "\n".join([head, "start:", *self.lines, "}", ""])
-
-
-def _renamed(first: First, name: str) -> Any:
-    """Return a loop-carried value that has the name `name`. It is an operand if `first` is one, and otherwise text."""
-    return first.named(name) if isinstance(first, Operand) else name
-
-
-def _type_and_name(first: First) -> tuple[str, Name]:
-    return (first.type, first) if isinstance(first, Operand) else first
 
 
 def _type_of(operand: str) -> str:

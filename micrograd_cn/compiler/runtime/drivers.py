@@ -31,8 +31,8 @@ from ..data.nodes import NodeLoop, slot_offset
 from ..llvm.builtin import BUILTIN_SIGNATURE, operands_of, return_object
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Condition, Doubles, Integer, Operand, Pointer, Words
-from ..llvm.text import KERNEL_PREFIX, Function, literal
+from ..llvm.operands import Condition, Doubles, Integer, Operand, Pointer, Vector, Words, transpose
+from ..llvm.text import KERNEL_PREFIX, Function
 from ..loops.places import WORD
 from ..loops.stages import END_OF_CALLS
 
@@ -208,7 +208,7 @@ class Drivers:
             self.name["load"],
             "ptr %rows, i64 %width, ptr %index, i64 %valid, double %each, double %other, ptr %to, ptr %seed",
         )
-        lanes = Lanes(f, self.lanes, self.machine.fma)
+        lanes = Lanes(f, self.lanes)
         all_rows, width, index = Doubles(f, "%rows"), Integer(f, "%width"), Words(f, "%index")
         valid, to, seed = Integer(f, "%valid"), Doubles(f, "%to"), Doubles(f, "%seed")
         last = valid - 1
@@ -217,25 +217,21 @@ class Drivers:
             number = index[Integer(f, str(lane)).minimum(last)]
             rows.append(all_rows + number * width)
         with f.when(f.op("icmp ne ptr %seed, null")):
-            seeds = "poison"
-            for lane in range(self.lanes):
-                seeds = lanes.insert(seeds, (valid > lane).select_double("%each", "%other"), lane)
-            lanes.store(seeds, seed)
-        if lanes.scalar:
+            each, other = Vector(f, "%each"), Vector(f, "%other")
+            lanes.store(lanes.of((valid > lane).select(each, other) for lane in range(self.lanes)), seed)
+        if self.lanes == 1:
             f.copy(to, rows[0], width)
             f.do("ret void")
             return f
-        simd = Lanes(f, self.machine.simd, self.machine.fma)
+        simd = Lanes(f, self.machine.simd)
         self._end_if_contiguous(f, lanes)
         with self._simd_steps(f, width) as (first, rest):
             for half in range(0, self.lanes, simd.count):
                 chosen = [simd.load(row + first) for row in rows[half : half + simd.count]]
-                for k, x in enumerate(simd.transpose(chosen)):
+                for k, x in enumerate(transpose(chosen)):
                     simd.store(x, to + ((first + k) * self.lanes + half))
         with f.repeat(rest) as one:
-            x = "poison"
-            for lane, row in enumerate(rows):
-                x = lanes.insert(x, row[one.index], lane)
+            x = lanes.of(row[one.index] for row in rows)
             lanes.store(x, to + one.index * self.lanes)
         f.do("ret void")
         return f
@@ -268,8 +264,7 @@ class Drivers:
         f: Function,
         start: Integer,
         n: Integer,
-        each: str,
-        other: str,
+        seeds: tuple[Vector, Vector] | None,
         blocks: Integer | int,
         totals: Doubles | None = None,
     ) -> None:
@@ -277,37 +272,41 @@ class Drivers:
 
         The argument `%rows` of the driver is the address of the numbers of all rows, or of a table if these are in
         several arrays, see `data.columns.TABLE_BIT`. The argument `%index` is the address of the indices of all rows.
-        Those of the rows to load begin at position `start`, and end before position `n` at the latest. The seed, the
-        derivative with which backpropagation starts, is `each` in lanes with a row, and `other` in lanes left over.
-        `totals` is the address that the calls get as their argument `%a`. If `totals` is None, they get the argument
-        `%a` of the driver itself.
+        Those of the rows to load begin at position `start`, and end before position `n` at the latest. `seeds` has two
+        values of the seed, the derivative with which backpropagation starts: in lanes with a row, and in lanes left
+        over. It is None if there is no gradient. `totals` is the address that the calls get as their argument `%a`. If
+        `totals` is None, they get the argument `%a` of the driver itself.
         """
         tagged = Integer(f, f.op(f"and i64 {f.op('ptrtoint ptr %rows to i64')}, {TABLE_BIT}"))
         for several in (False, True):
             with f.when(tagged != 0 if several else tagged == 0):
-                self._load_blocks(f, start, n, each, other, blocks, several)
+                self._load_blocks(f, start, n, seeds, blocks, several)
         self._run(f, "sample", blocks, _field(f, "block"), totals)
 
     def _load_blocks(
-        self, f: Function, start: Integer, n: Integer, each: str, other: str, blocks: Integer | int, several: bool
+        self,
+        f: Function,
+        start: Integer,
+        n: Integer,
+        seeds: tuple[Vector, Vector] | None,
+        blocks: Integer | int,
+        several: bool,
     ) -> None:
-        """Write code that loads `blocks` blocks of rows.
+        """Write code that loads `blocks` blocks of rows; see `_run_panel`.
 
-        If `several` is set, the numbers of the rows are in several arrays. The positions of the rows in `%index` begin
-        at `start`, and end before `n`. `each` is the seed in lanes with a row, and `other` that in lanes left over.
-        Both are "poison" if there is no gradient.
+        If `several` is set, the numbers of the rows are in several arrays.
         """
         stride, row_at = _field(f, "block"), _field(f, "row_at")
-        null, used = Doubles(f, "null"), each != "poison"
-        if used:
+        null, unused = Doubles(f, "null"), Vector(f, "poison")
+        if seeds:
             seed_at = _field(f, "seed_at")
             has_seed = Condition(f, f.op(f"icmp sge i64 {seed_at}, 0"))
         with f.loop(blocks) as block:
             first = start + block.index * self.lanes
             valid = (n - first).minimum(self.lanes)
             to = Doubles(f, "%w").bytes(block.index * stride)
-            seed = has_seed.select(to.bytes(seed_at), null) if used else null
-            chosen = (Words(f, "%index") + first, valid, f"double {each}", f"double {other}")
+            seed = has_seed.select(to.bytes(seed_at), null) if seeds else null
+            chosen = (Words(f, "%index") + first, valid, *(seeds or (unused, unused)))
             to = to.bytes(row_at)
             if several:
                 table = Words(f, "%rows").bytes(-TABLE_BIT)
@@ -337,9 +336,7 @@ class Drivers:
             start = panel.index * self.lanes
             to = out + start * outputs
             totals = stored.select(to, totals_at)
-            self._run_panel(
-                f, start, n, "poison", "poison", blocks, totals
-            )  # there is no gradient, so the seed is not used
+            self._run_panel(f, start, n, None, blocks, totals)
             with f.when(~stored):
                 if self.lanes == 1:  # a panel is a single row
                     with f.loop(outputs) as output:
@@ -355,7 +352,7 @@ class Drivers:
                 to = out + start * outputs
                 unused = panel_at.bytes(size * stride)
                 totals = stored.select(unused, totals_at)
-                self._run_panel(f, start, n, "poison", "poison", 1, totals)
+                self._run_panel(f, start, n, None, 1, totals)
                 with f.when(stored):
                     f.copy(to, unused, rest * outputs)
                 with f.when(~stored), f.loop(outputs) as output:
@@ -414,12 +411,12 @@ class Drivers:
         `table` is the address of the table of the outputs' offsets in a block, in bytes.
         """
         outputs = _field(f, "outputs")
-        simd = Lanes(f, self.machine.simd, self.machine.fma)
+        simd = Lanes(f, self.machine.simd)
         with self._simd_steps(f, outputs) as (number, rest):
             places = [block.bytes(table[number + k]) for k in range(simd.count)]
             for half in range(0, self.lanes, simd.count):
                 xs = [simd.load(place + half) for place in places]
-                for k, x in enumerate(simd.transpose(xs)):
+                for k, x in enumerate(transpose(xs)):
                     simd.store(x, to + (number + (half + k) * outputs))
         with f.repeat(rest) as one:
             place = block.bytes(table[one.index])
@@ -466,18 +463,18 @@ class Drivers:
         n = Integer(f, "%n")
         count = self._block_count(n)
         self._run(f, "broadcast", count.minimum(size), stride)
-        with f.loop(count, [("double", "0.0")], step=size) as panel:
+        with f.loop(count, [Vector(f, "0.0")], step=size) as panel:
             blocks = (count - panel.index).minimum(size)
             start = panel.index * self.lanes
-            self._run_panel(f, start, n, "%each", "%other", blocks)
+            self._run_panel(f, start, n, (Vector(f, "%each"), Vector(f, "%other")), blocks)
             self._run(f, "totals", blocks, stride)
             rows = (n - start).minimum(blocks * self.lanes)
             [total] = panel.carried
-            with f.loop(rows, [("double", total)]) as row:
+            with f.loop(rows, [total]) as row:
                 [total] = row.carried
                 block, lane = row.index // self.lanes, row.index % self.lanes
                 x = self._block(f, block).bytes(table[Integer(f, "0")])[lane]
-                row.next = [f.op(f"fadd double {total}, {x}")]
+                row.next = [total + x]
             panel.next = row.next
         [total] = panel.next
         f.do(f"ret double {total}")
@@ -489,12 +486,12 @@ class Drivers:
         A total is a sum over the rows of a batch. Each thread adds up a part of the rows.
         """
         f = Function(self.name["add"], "ptr %p, ptr %a, ptr %others")
-        lanes = Lanes(f, self.machine.simd, self.machine.fma)
+        lanes = Lanes(f, self.machine.simd)
         totals, others = Doubles(f, "%a"), Doubles(f, "%others")
         with f.repeat(_field(f, "total_count") // lanes.count) as loop:
             place = loop.index * lanes.count
             x, y = (lanes.load(base + place) for base in (totals, others))
-            lanes.store(lanes.add(x, y), totals + place)
+            lanes.store(x + y, totals + place)
         f.do("ret void")
         return f
 
@@ -508,17 +505,17 @@ class Drivers:
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         rows, scalars = Integer(f, "%n"), Doubles(f, "%s")
-        n = rows.to_double()
-        bad = self._scale_totals(f, f.op(f"fdiv double 1.0, {n}"))
+        n, one = rows.to_double(), Vector(f, "1.0")
+        bad = self._scale_totals(f, one / n)
         if self.lanes > 1:
             ragged = rows % self.lanes != 0
-            with f.when(ragged & Condition(f, f.op(f"fcmp uno double {bad}, 0.0"))):
+            with f.when(ragged & bad.is_nan()):
                 f.clear("%a", _field(f, "total_count"))
-                each = literal(1.0 / self.lanes)
+                each = one.constant(1.0 / self.lanes)
                 with f.loop(rows) as row:
-                    self._run_panel(f, row.index, row.index + 1, each, each, 1)
+                    self._run_panel(f, row.index, row.index + 1, (each, each), 1)
                     self._run(f, "totals", 1, _field(f, "block"))
-                self._scale_totals(f, f.op(f"fdiv double 1.0, {n}"))
+                self._scale_totals(f, one / n)
         self._run(f, "after", 1, _field(f, "block"))
         table, to = _table(f, "gradient_table"), scalars.bytes(_field(f, "gradients_at"))
         with f.repeat(_field(f, "gradients")) as part:
@@ -527,24 +524,26 @@ class Drivers:
         f.do("ret void")
         return f
 
-    def _scale_totals(self, f: Function, scale: str) -> str:
+    def _scale_totals(self, f: Function, scale: Vector) -> Vector:
         """Write code that multiplies the totals, sums over the rows of a batch, by `scale`, and stores the products.
 
         `scale` is 1 / (count of rows), so the products are means.
 
-        Return the LLVM value that is nan if a mean is not finite, and 0 otherwise. If the header's field `spoiled_at`
-        is not 0, the value is stored at this offset among the scalars, too.
+        Return a double that is nan if a mean is not finite, and 0 otherwise. If the header's field `spoiled_at` is not
+        0, the double is stored at this offset among the scalars, too.
         """
-        lanes = Lanes(f, self.machine.simd, self.machine.fma)
+        lanes = Lanes(f, self.machine.simd)
         scalars, totals = Doubles(f, "%s"), Doubles(f, "%a")
         factor, to = lanes.splat(scale), scalars.bytes(_field(f, "totals_at"))
-        with f.repeat(_field(f, "total_count") // lanes.count, [(lanes.type, lanes.constant(0.0))]) as loop:
+        with f.repeat(_field(f, "total_count") // lanes.count, [lanes.splat(0.0)]) as loop:
             place = loop.index * lanes.count
-            mean = lanes.multiply(lanes.load(totals + place), factor)
+            mean = lanes.load(totals + place) * factor
             lanes.store(mean, to + place)
             [total] = loop.carried
-            loop.next = [lanes.add(total, lanes.multiply(mean, lanes.constant(0.0)))]
-        bad, spoiled_at = lanes.horizontal_sum(*loop.next), _field(f, "spoiled_at")
+            loop.next = [total + mean * 0.0]
+        [total] = loop.next
+        bad: Vector = total.horizontal_sum()
+        spoiled_at = _field(f, "spoiled_at")
         with f.when(spoiled_at != 0):
             scalars.bytes(spoiled_at)[0] = bad
         return bad
@@ -555,10 +554,9 @@ class Drivers:
         given = ("ptr %p", "ptr %rows", "ptr %index", "i64 %n")
         self._call(f, "void", "begin", "ptr %p", *MEMORY_ARGUMENTS)
         seeds = ("double 1.0", "double 0.0")
-        total = self._call(f, "double", "panels", *given, *seeds, *MEMORY_ARGUMENTS)
+        total = Vector(f, self._call(f, "double", "panels", *given, *seeds, *MEMORY_ARGUMENTS))
         self._call(f, "void", "finish", *given, *MEMORY_ARGUMENTS)
-        n = Integer(f, "%n").to_double()
-        f.do(f"ret double {f.op(f'fdiv double {total}, {n}')}")
+        f.do(f"ret double {total / Integer(f, '%n').to_double()}")
         return f
 
     def run(self) -> Function:
@@ -596,14 +594,14 @@ class Drivers:
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
         )
         width = self.machine.width
-        lanes = Lanes(f, width, self.machine.fma, WORD * self.machine.simd)
+        lanes = Lanes(f, width, WORD * self.machine.simd)
         stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "update_table")
         own_blocks, all_blocks = Integer(f, "%own"), Integer(f, "%all")
         trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")
         scalars, panel = Doubles(f, "%us"), Doubles(f, "%uw")
         end, steps = panel.bytes(all_blocks * stride), scalars + 1
         scalars[0] = Doubles(f, "%rate")[0]
-        steps[0] = f.op(f"fadd double {steps[0]}, 1.0")
+        steps[0] = steps[0] + 1.0
 
         def run(name: str, w: Doubles, count: Integer | int) -> None:
             self._call(f, "void", "run", _table(f, name), scalars, w, "ptr null", count, stride)
@@ -684,20 +682,17 @@ class Drivers:
     def accumulate(self) -> Function:
         """Write the driver that adds `%n` doubles at address `%from`, times `%weight`, to those at address `%to`."""
         f = Function(self.name["accumulate"], "ptr %to, ptr %from, double %weight, i64 %n")
-        simd = Lanes(f, self.machine.simd, self.machine.fma)
+        simd = Lanes(f, self.machine.simd)
         n, to, added = Integer(f, "%n"), Doubles(f, "%to"), Doubles(f, "%from")
         whole = n // simd.count
         done = whole * simd.count
-        for lanes, count, first in (
-            (simd, whole, Integer(f, "0")),
-            (Lanes(f, 1, self.machine.fma), n - done, done),
-        ):
-            weight = lanes.splat("%weight")
+        for lanes, count, first in ((simd, whole, Integer(f, "0")), (Lanes(f, 1), n - done, done)):
+            weight = lanes.splat(Vector(f, "%weight"))
             with f.repeat(count) as loop:
                 place = first + loop.index * lanes.count
                 sum_at = to + place
-                product = lanes.multiply(lanes.load(added + place), weight)
-                lanes.store(lanes.add(lanes.load(sum_at), product), sum_at)
+                product = lanes.load(added + place) * weight
+                lanes.store(lanes.load(sum_at) + product, sum_at)
         f.do("ret void")
         return f
 
@@ -714,26 +709,25 @@ class Drivers:
         all gradients are 0.
         """
         f = Function(self.name["clip"], "ptr %gradients, ptr %places, i64 %n, ptr %norms")
-        one = Lanes(f, 1, self.machine.fma)
         gradients, places, norms = Doubles(f, "%gradients"), Words(f, "%places"), Doubles(f, "%norms")
-
-        with f.repeat("%n", [("double", "0.0")]) as loop:
-            size = one.apply("llvm.fabs", [gradients[places[loop.index]]])
-            larger = f.op(f"fcmp ogt double {size}, {loop.carried[0]}")
-            loop.next = [f.op(f"select i1 {larger}, double {size}, double {loop.carried[0]}")]
+        zero = Vector(f, "0.0")
+        with f.repeat("%n", [zero]) as loop:
+            size = gradients[places[loop.index]].intrinsic("llvm.fabs")
+            [largest] = loop.carried
+            loop.next = [(size > largest).select(size, largest)]
         [largest] = loop.next
-        zero = f.op(f"fcmp oeq double {largest}, 0.0")
-        unit = f.op(f"select i1 {zero}, double 1.0, double {largest}")
-        with f.repeat("%n", [("double", "0.0")]) as loop:
-            part = f.op(f"fdiv double {gradients[places[loop.index]]}, {unit}")
-            loop.next = [f.op(f"fadd double {loop.carried[0]}, {f.op(f'fmul double {part}, {part}')}")]
-        norm = f.op(f"fmul double {unit}, {one.apply('llvm.sqrt', loop.next)}")
+        unit: Vector = (largest == 0.0).select(1.0, largest)
+        with f.repeat("%n", [zero]) as loop:
+            part = gradients[places[loop.index]] / unit
+            [total] = loop.carried
+            loop.next = [total + part * part]
+        [total] = loop.next
+        norm = unit * total.intrinsic("llvm.sqrt")
         norms[1] = norm
-        factor = f.op(f"fdiv double {norms[0]}, {f.op(f'fadd double {norm}, {literal(1e-6)}')}")
-        finite = f.op(f"fcmp olt double {norm}, {literal(inf)}")
-        with f.when(f.op(f"and i1 {finite}, {f.op(f'fcmp olt double {factor}, 1.0')}")), f.repeat("%n") as loop:
+        factor = norms[0] / (norm + 1e-6)
+        with f.when((norm < inf) & (factor < 1.0)), f.repeat("%n") as loop:
             gradient = gradients + places[loop.index]
-            gradient[0] = f.op(f"fmul double {gradient[0]}, {factor}")
+            gradient[0] = gradient[0] * factor
         f.do("ret void")
         return f
 
@@ -769,12 +763,12 @@ class Drivers:
         stays = Condition(f, f.op("icmp eq ptr %rates, null"))
 
         def is_finite() -> Condition:
-            return Condition(f, f.op(f"fcmp olt double {norms[1]}, {literal(inf)}"))
+            return norms[1] < inf
 
         # The norm before the first step is 0, or that of the steps which an earlier call has taken
         with f.loop("%steps", [is_finite()] if clips else []) as step:
             loss, nan_if_spoiled, gradient = self._loss_of_batch(f, step.index)
-            f.end_unless(f.op(f"fcmp ord double {nan_if_spoiled}, 0.0"), f"i64 {step.index}")
+            f.end_unless(nan_if_spoiled.compare("ord", 0.0), f"i64 {step.index}")
             losses[step.index] = loss
             rate = stays.select(Doubles(f, "%us"), rates + step.index)
             work = (rate, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
@@ -792,11 +786,10 @@ class Drivers:
         f.do("ret i64 %steps")
         return f
 
-    def _loss_of_batch(self, f: Function, step: Integer) -> tuple[str, str, Doubles]:
+    def _loss_of_batch(self, f: Function, step: Integer) -> tuple[Vector, Vector, Doubles]:
         """Write code that computes the mean loss of the batch of a step, and its gradient, for the driver `fit`.
 
-        Return the LLVM values of the loss and of a number that is nan if the gradient has to be computed anew, and the
-        address of the gradient.
+        Return the loss, a number that is nan if the gradient has to be computed anew, and the address of the gradient.
         """
         gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
         number = (Integer(f, "%first") + step) % Integer(f, "%batches")
@@ -808,34 +801,33 @@ class Drivers:
         several = ~alone
         with f.when(several):
             f.clear(gradients, parameter_count)
-        with f.loop(sub_batches, [batch.after(), ("double", "0.0"), ("double", "0.0")]) as loop:
+        with f.loop(sub_batches, [batch.after(), Vector(f, "0.0"), Vector(f, "0.0")]) as loop:
             [words, mean, spoiled] = loop.carried
             sub_batch = Record(words, SubBatchWords)
             call, count = Record(sub_batch.words("call"), GradientCallWords), sub_batch["row_count"]
             loss, nan_if_spoiled = self._call_gradient(f, call, Words(f, "%index") + sub_batch["first"], count)
-            share = f.op(f"fdiv double {count.to_double()}, {rows}")
+            share = count.to_double() / rows
             with f.when(several):
                 found, own = call.doubles("gradient"), call["parameters"]
-                self._call(f, "void", "accumulate", gradients, found, f"double {share}", own)
-            added = f.op(f"fadd double {mean}, {f.op(f'fmul double {share}, {loss}')}")
-            loop.next = [sub_batch.after(), added, f.op(f"fadd double {spoiled}, {nan_if_spoiled}")]
+                self._call(f, "void", "accumulate", gradients, found, share, own)
+            loop.next = [sub_batch.after(), mean + share * loss, spoiled + nan_if_spoiled]
         _, mean, spoiled = loop.next
         return mean, spoiled, alone.select(first.doubles("gradient"), gradients)
 
-    def _call_gradient(self, f: Function, call: Record, index: Words, count: Integer) -> tuple[str, str]:
+    def _call_gradient(self, f: Function, call: Record, index: Words, count: Integer) -> tuple[Vector, Vector]:
         """Write a call of the driver `gradient` of a program for `count` rows, whose indices are at address `index`.
 
-        Return the LLVM values of the loss, and of a number that is nan if the gradient has to be computed anew: since a
-        total is not finite or, for a merged program, since the loss or a derivative is nan.
+        Return the loss, and a number that is nan if the gradient has to be computed anew: since a total is not finite
+        or, for a merged program, since the loss or a derivative is nan.
         """
         names = ("driver", "header", "rows", "scalars", "panel", "totals")
         driver, header, rows, scalars, panel, totals = (call.pointer(name) for name in names)
         own = call["parameters"]
         f.copy(scalars, "%s", own)
-        loss = driver.call(header, rows, index, count, scalars, panel, totals, returns="double")
+        loss = Vector(f, driver.call(header, rows, index, count, scalars, panel, totals, returns="double"))
         checked = (call["merged"] != 0).select(own, 0)
-        start = (checked != 0).select_double(loss, "0.0")
+        start = (checked != 0).select(loss, 0.0)
         found, spoiled = call.doubles("gradient"), call.doubles("spoiled")[0]
-        with f.repeat(checked, [("double", f.op(f"fadd double {spoiled}, {start}"))]) as derivative:
-            derivative.next = [f.op(f"fadd double {derivative.carried[0]}, {found[derivative.index]}")]
+        with f.repeat(checked, [spoiled + start]) as derivative:
+            derivative.next = [derivative.carried[0] + found[derivative.index]]
         return loss, derivative.next[0]

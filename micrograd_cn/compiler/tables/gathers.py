@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Doubles, Integer, Words
+from ..llvm.operands import Doubles, Integer, Vector, Words
 from ..llvm.text import KERNEL_PREFIX, Function
 from ..loops.places import WORD
 from .sums import Kernel, each_block_of
@@ -42,17 +42,17 @@ def _gather(machine: Machine, name: str, count: int) -> Function:
     table with the offsets of the operands and of a nan.
     """
     f = Kernel(KERNEL_PREFIX + name)
-    lanes = Lanes(f, count, machine.fma, WORD * machine.simd)
+    lanes = Lanes(f, count, WORD * machine.simd)
     with _groups(f, 3) as (index, operands, results, first), each_block_of(f, count) as block:
         indices = _indices(lanes, lanes.load(block.bytes(index)), operands)
         with f.loop(results) as loop:
             result = first + loop.index * 3
             distance, places = result[1], result.words(2)
             base = (distance != 0).select(block, f.scalars)
-            chosen = "poison"
+            chosen = lanes.poison
             for lane, number in enumerate(indices):
                 base = base.bytes(distance if lane else 0)
-                chosen = lanes.insert(chosen, base.bytes(places[number])[0], lane)
+                chosen = chosen.insert(base.bytes(places[number])[0], lane)
             lanes.store(chosen, block.bytes(result[0]))
     f.do("ret void")
     return f
@@ -80,19 +80,19 @@ def _scatter(machine: Machine, name: str, count: int) -> Function:
     offset of the first total.
     """
     f = Kernel(KERNEL_PREFIX + name)
-    lanes = Lanes(f, count, machine.fma, WORD * machine.simd)
+    lanes = Lanes(f, count, WORD * machine.simd)
     with _groups(f, 2) as (index, totals, scatters, first), each_block_of(f, count) as block:
         numbers = _indices(lanes, lanes.load(block.bytes(index)), totals)
         with f.loop(scatters) as loop:
             item = first + loop.index * 2
             values, to = lanes.load(block.bytes(item[0])), f.totals.bytes(item[1])
             for lane, number in enumerate(numbers):
-                _add_to(f, to, number, totals, lanes.extract(values, lane))
+                _add_to(to, number, totals, values[lane])
     f.do("ret void")
     return f
 
 
-def _add_to(f: Function, totals: Doubles, number: Integer, count: Integer, x: str) -> None:
+def _add_to(totals: Doubles, number: Integer, count: Integer, x: Vector) -> None:
     """Write instructions that add `x` to the total with the index `number`, if this index is less than `count`.
 
     If the index equals `count`, 0 is added to the first total instead, so the code needs no branch. `totals` is the
@@ -100,8 +100,8 @@ def _add_to(f: Function, totals: Doubles, number: Integer, count: Integer, x: st
     """
     valid = number != count
     place = totals + valid.select(number, 0)
-    value = valid.select_double(x, "0.0")
-    place[0] = f.op(f"fadd double {place[0]}, {value}")
+    value = valid.select(x, 0.0)
+    place[0] = place[0] + value
 
 
 @contextmanager
@@ -122,30 +122,17 @@ def _groups(f: Kernel, size: int) -> Iterator[tuple[Integer, Integer, Integer, W
         group.next = [first + items * size]
 
 
-def _indices(lanes: Lanes, x: str, count: Integer) -> list[Integer]:
-    """Write code that converts the index in each lane to an i64.
+def _indices(lanes: Lanes, x: Vector, count: Integer) -> list[Integer]:
+    """Write code that converts the index in each lane of `x`, a double, to an i64, and return these integers.
 
-    An index that is not one of the integers 0 to count - 1 becomes `count`.
-
-    Args:
-        lanes: the writer of vector operations.
-        x: the name of the vector of indices, which are doubles.
-        count: the count of operands.
-
-    Returns:
-        the index of each lane.
+    An index that is not one of the integers 0 to count - 1 becomes `count`, the count of operands.
     """
     f = lanes.f
-    whole = f"<{lanes.count} x i32>" if lanes.count > 1 else "i32"
-    end = lanes.splat(f.op(f"uitofp i64 {count} to double"))
-    inside = f.op(
-        f"and {lanes.mask} {lanes.compare('fcmp oge', [x, lanes.constant(0.0)])}, {lanes.compare('fcmp olt', [x, end])}"
-    )
-    bounded = lanes.select(inside, x, end)  # since converting a double that fits no integer is undefined
-    rounded = f.op(f"fptosi {lanes.type} {bounded} to {whole}")
-    back = f.op(f"sitofp {whole} {rounded} to {lanes.type}")
-    number = f.op(
-        f"fptosi {lanes.type} {lanes.select(lanes.compare('fcmp oeq', [back, bounded]), back, end)} to {whole}"
-    )
-    parts = (f.op(f"extractelement {whole} {number}, i32 {k}") for k in range(lanes.count))
-    return [Integer(f, f.op(f"zext i32 {part} to i64")) for part in ([number] if lanes.scalar else parts)]
+    whole = f"<{x.count} x i32>" if x.count > 1 else "i32"
+    end = lanes.splat(count.to_double())
+    bounded = ((x >= 0.0) & (x < end)).select(x, end)  # since converting a double that fits no integer is undefined
+    rounded = f.op(f"fptosi {x.type} {bounded} to {whole}")
+    back = x.named(f.op(f"sitofp {whole} {rounded} to {x.type}"))
+    number = f.op(f"fptosi {x.type} {(back == bounded).select(back, end)} to {whole}")
+    parts = (f.op(f"extractelement {whole} {number}, i32 {k}") for k in range(x.count))
+    return [Integer(f, f.op(f"zext i32 {part} to i64")) for part in ([number] if x.count == 1 else parts)]

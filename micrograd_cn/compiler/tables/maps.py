@@ -12,9 +12,9 @@ from functools import cache, partial
 from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes, StraightLineLanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Doubles, Integer, Words
+from ..llvm.operands import Doubles, Integer, Vector, Words
 from ..llvm.text import KERNEL_PREFIX, Function, word
-from .sums import Kernel, KernelWriter, gather, kernel_name, sum_of_pairs
+from .sums import Kernel, KernelWriter, fuses, gather, kernel_name, sum_of_pairs
 
 MAX_UNROLLED_FACTORS = 24  # a sum with more factors is computed by a loop instead of being written out
 
@@ -41,8 +41,8 @@ class _Operands:
                 self.scalars[k] = f.scalars.bytes(f.table[k + 2])
         self.fixed = {k: lanes.splat(x[0]) for k, x in self.scalars.items() if pattern[k] == "s"}
 
-    def load(self, k: int, first: Integer) -> str:
-        """Write a load of the operands in slot `k` of neighbouring instructions; return the vector's name.
+    def load(self, k: int, first: Integer) -> Vector:
+        """Write a load of the operands in slot `k` of neighbouring instructions, and return the vector.
 
         Each lane of the vector has the operand of one instruction. `first` is the position in the map of the first of
         these instructions.
@@ -51,7 +51,7 @@ class _Operands:
             return self.fixed[k]
         if k in self.scalars:
             return self.lanes.load(self.scalars[k] + first)
-        return gather(self.f, self.lanes, self.tables[k], first)
+        return gather(self.lanes, self.tables[k], first)
 
 
 @cache
@@ -67,17 +67,17 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
     """
 
     def make(machine: Machine, _: str) -> Function:
-        f = Kernel(f"{KERNEL_PREFIX}mapped_{word(opcode)}_{pattern}")
-        lanes = StraightLineLanes(f, machine.simd, machine.fma)
+        f = Kernel(f"{KERNEL_PREFIX}mapped_{word(opcode)}_{pattern}", machine.fma)
+        lanes = StraightLineLanes(f, machine.simd)
         operands, result = _Operands(f, lanes, pattern), f.scalars.bytes(f.table[1])
         with f.loop(f.table[0]) as loop:
             first = loop.index * machine.simd
-            xs = [operands.load(k, first) for k in range(len(pattern))]
+            xs = [operands.load(k, first).name for k in range(len(pattern))]
             if opcode in SUM_OPCODES:
                 found = lanes.sum(opcode, zip(xs[::2], xs[1::2], strict=True), ())
             else:
                 found = lanes.apply(opcode, xs)
-            lanes.store(found, result + first)
+            lanes.store(lanes.named(found), result + first)
         f.do("ret void")
         return f
 
@@ -95,12 +95,12 @@ def gathered_sums(machine: Machine, opcode: str) -> Function:
     each product: the offsets of the left factors, one for each lane, and then those of the right factors.
     """
     simd = machine.simd
-    f = Kernel(kernel_name("gathered_sums", opcode))
-    lanes = Lanes(f, simd, machine.fma)
+    f = Kernel(kernel_name("gathered_sums", opcode), fuses(machine, opcode))
+    lanes = Lanes(f, simd)
     result, products = f.scalars.bytes(f.table[1]), f.table[2]
     with f.loop(f.table[0], [f.table + 3]) as item:
-        start, [pairs] = lanes.constant(-0.0), item.carried
-        total, after = sum_of_pairs(lanes, opcode, start, products, pairs, partial(gather, f, lanes), simd)
+        start, [pairs] = lanes.splat(-0.0), item.carried
+        total, after = sum_of_pairs(f, start, products, pairs, partial(gather, lanes), simd)
         lanes.store(total, result + item.index * simd)
         item.next = [after]
     f.do("ret void")

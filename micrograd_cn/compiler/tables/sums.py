@@ -34,8 +34,8 @@ from typing import Any
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Condition, Doubles, Integer, Words
-from ..llvm.text import KERNEL_PREFIX, First, Function, Loop
+from ..llvm.operands import Condition, Doubles, Integer, Operand, Vector, Words, horizontal_sums
+from ..llvm.text import KERNEL_PREFIX, Function, Loop
 from ..loops.places import WORD
 
 MAX_TILE_SUMS = 6  # at most so many sums in a tile; each of them takes two vector registers
@@ -53,6 +53,7 @@ class Kernel(Function):
 
     Args:
         name: the kernel's name.
+        fma: whether `Vector.multiply_add` multiplies and adds with one rounding.
 
     Attributes:
         table: the address of the table.
@@ -61,15 +62,20 @@ class Kernel(Function):
         panel: the address of the panel, the count of its blocks, and the size of a block in bytes.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, KERNEL_ARGUMENTS)
+    def __init__(self, name: str, fma: bool = False) -> None:
+        super().__init__(name, KERNEL_ARGUMENTS, fma=fma)
         self.table = Words(self, "%t")
         self.scalars = Doubles(self, "%s")
         self.totals = Doubles(self, "%a")
         self.panel = Doubles(self, "%w"), Integer(self, "%blocks"), Integer(self, "%stride")
 
 
-def block_loop(f: Function, carried: Sequence[First]) -> AbstractContextManager[Loop]:
+def fuses(machine: Machine, opcode: str) -> bool:
+    """Return whether sums with this opcode, "dot" or "sum", multiply and add with one rounding."""
+    return machine.fma and opcode == "dot"
+
+
+def block_loop(f: Function, carried: Sequence[Operand]) -> AbstractContextManager[Loop]:
     """Write a loop over the blocks of a panel. Its index is the offset of the block in bytes.
 
     `carried` has the first loop-carried values, see `Function.loop`.
@@ -79,7 +85,7 @@ def block_loop(f: Function, carried: Sequence[First]) -> AbstractContextManager[
 
 
 @contextmanager
-def each_block(f: Function, carried: Sequence[First] = ()) -> Iterator[tuple[Doubles, list[Any], list[Any]]]:
+def each_block(f: Function, carried: Sequence[Operand] = ()) -> Iterator[tuple[Doubles, list[Any], list[Any]]]:
     """Write a loop over the blocks of a panel.
 
     This is a context manager: the code in its `with` block writes the loop's body. Yield three things: the address of
@@ -105,36 +111,33 @@ def each_block_of(f: Kernel, count: int) -> Iterator[Doubles]:
         yield block
 
 
-def gather(f: Function, lanes: Lanes, words: Words, first: Integer | int) -> str:
-    """Write loads of scalars into the lanes of a vector, and return the vector's name.
+def gather(lanes: Lanes, words: Words, first: Integer | int) -> Vector:
+    """Write loads of scalars into the lanes of a vector, and return the vector.
 
     The offsets of the scalars in memory are in `words`, one after the other, from the index `first` on.
     """
-    places, scalars, vector = words + first, Doubles(f, "%s"), "poison"
-    for lane in range(lanes.count):
-        vector = lanes.insert(vector, scalars.bytes(places[lane])[0], lane)
-    return vector
+    places, scalars = words + first, Doubles(lanes.f, "%s")
+    return lanes.of(scalars.bytes(places[lane])[0] for lane in range(lanes.count))
 
 
 # Rows in lanes.
 
 
-def _start(lanes: Lanes, block: Doubles, offset: Integer, in_lanes: Condition) -> str:
-    """Write loads of the value from which a sum in lanes starts, and return the name of the vector.
+def _start(lanes: Lanes, block: Doubles, offset: Integer, in_lanes: Condition) -> Vector:
+    """Write loads of the value from which a sum in lanes starts, and return the vector.
 
     Both a row value and a scalar are loaded, and the right one is selected, so the code needs no branch. The other one
     is the first value in the block, or the first scalar.
 
     Args:
-        lanes: the writer of vector operations.
+        lanes: the vectors in the function.
         block: the address of the block.
         offset: the offset of the value, from the beginning of the block or of the scalars.
         in_lanes: whether the value is a row value.
     """
-    f = lanes.f
     row_value = lanes.load(block.bytes(offset * in_lanes.to_integer()))
-    scalar = Doubles(f, "%s").bytes(offset * (~in_lanes).to_integer())[0]
-    return f.op(f"select i1 {in_lanes}, {lanes.type} {row_value}, {lanes.type} {lanes.splat(scalar)}")
+    scalar = Doubles(lanes.f, "%s").bytes(offset * (~in_lanes).to_integer())[0]
+    return in_lanes.select(row_value, lanes.splat(scalar))
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
@@ -180,8 +183,9 @@ def tile(m: int) -> KernelWriter:
         f = Function(
             kernel_name(f"tile{m}", opcode),
             "ptr %sums, i64 %first, ptr %values, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
+            fma=fuses(machine, opcode),
         )
-        lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
+        lanes = Lanes(f, machine.width, WORD * machine.simd)
         sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
         products, step, is_first = Integer(f, "%products"), Integer(f, "%step"), Integer(f, "%first") != 0
         results = [sums[k] for k in range(0, 4 * m, 4)]
@@ -190,13 +194,13 @@ def tile(m: int) -> KernelWriter:
             places, starts = [block.bytes(result) for result in results], []
             for result, k in zip(results, range(2, 4 * m, 4), strict=True):
                 in_lanes = ~is_first | (sums[k + 1] != 0)
-                starts.append((lanes.type, _start(lanes, block, is_first.select(sums[k], result), in_lanes)))
+                starts.append(_start(lanes, block, is_first.select(sums[k], result), in_lanes))
             with f.loop(products, [*starts, Integer(f, "0")]) as loop:
                 x = lanes.load(block.bytes(row_values[loop.index]))
                 *accumulators, offset = loop.carried
                 for left, accumulator in zip(lefts, accumulators, strict=True):
                     c = lanes.splat(left.bytes(offset)[0])
-                    loop.next.append(lanes.multiply_add(c, x, accumulator, opcode))
+                    loop.next.append(c.multiply_add(x, accumulator))
                 loop.next.append(offset + step)
             for accumulator, place in zip(loop.next, places, strict=False):
                 lanes.store(accumulator, place)
@@ -207,33 +211,26 @@ def tile(m: int) -> KernelWriter:
 
 
 def sum_of_pairs(
-    lanes: Lanes,
-    opcode: str,
-    start: str,
-    count: Integer,
-    pairs: Words,
-    load: Callable[[Words, int], str],
-    size: int = 1,
-) -> tuple[str, Words]:
+    f: Function, start: Vector, count: Integer, pairs: Words, load: Callable[[Words, int], Vector], size: int = 1
+) -> tuple[Vector, Words]:
     """Write a loop that adds up products, whose factors a table lists pair by pair.
 
     Args:
-        lanes: the writer of vector operations.
-        opcode: the opcode of the sum.
-        start: the name of the vector from which the sum starts.
+        f: the function that is being written.
+        start: the vector from which the sum starts.
         count: the count of products.
         pairs: the address of the list of factors.
-        load: a function that writes code which loads a factor, and returns the factor's name. It takes the address of a
-            pair in the list, and the index of the factor's first word in the pair.
+        load: a function that writes code which loads a factor, and returns the factor. It takes the address of a pair
+            in the list, and the index of the factor's first word in the pair.
         size: how many words a factor has in the list.
 
     Returns:
-        the name of the sum, and the address after the list.
+        the sum, and the address after the list.
     """
-    with lanes.f.loop(count, [(lanes.type, start), pairs]) as loop:
+    with f.loop(count, [start, pairs]) as loop:
         accumulator, pair = loop.carried
         a, b = load(pair, 0), load(pair, size)
-        loop.next = [lanes.multiply_add(a, b, accumulator, opcode), pair + 2 * size]
+        loop.next = [a.multiply_add(b, accumulator), pair + 2 * size]
     total, after = loop.next
     return total, after
 
@@ -245,19 +242,19 @@ def inner(machine: Machine, opcode: str) -> Function:
     result, the offset of the value from which the sum starts, whether this value is a row value, the count of products,
     and the offsets of the factors of these products, pair by pair.
     """
-    f = Kernel(kernel_name("inner", opcode))
-    lanes = Lanes(f, machine.width, machine.fma, WORD * machine.simd)
+    f = Kernel(kernel_name("inner", opcode), fuses(machine, opcode))
+    lanes = Lanes(f, machine.width, WORD * machine.simd)
     with f.loop(f.table[0], [f.table + 1]) as item:
         [at] = item.carried
         result, count, pairs = at[0], at[3], at + 4
         with each_block(f) as (block, _, _):
             place = block.bytes(result)
 
-            def load(pair: Words, word: int) -> str:
+            def load(pair: Words, word: int) -> Vector:
                 return lanes.load(block.bytes(pair[word]))
 
             start = _start(lanes, block, at[1], at[2] != 0)
-            total, after = sum_of_pairs(lanes, opcode, start, count, pairs, load)
+            total, after = sum_of_pairs(f, start, count, pairs, load)
             lanes.store(total, place)
         item.next = [after]
     f.do("ret void")
@@ -319,9 +316,10 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
         f = Function(
             KERNEL_PREFIX + f"totals{r}{'_by_pair' if pairs_innermost else ''}",
             "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
+            fma=machine.fma,
         )
         simd = machine.simd
-        lanes, align = Lanes(f, simd, machine.fma), WORD * simd
+        lanes, align = Lanes(f, simd), WORD * simd
         all_lefts, rows, all_rights = Words(f, "%lefts"), Integer(f, "%rows"), Words(f, "%rights")
         columns, pairs, to = Integer(f, "%columns"), Integer(f, "%pairs"), Doubles(f, "%to")
 
@@ -330,35 +328,35 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
             return [block.bytes(left[k]) for k in range(r)], [block.bytes(right[k]) for k in range(simd)]
 
         def added(
-            sums: list[str], lefts: Sequence[Doubles], rights: Sequence[Doubles], offset: Integer | int
-        ) -> list[str]:
+            sums: list[Vector], lefts: Sequence[Doubles], rights: Sequence[Doubles], offset: Integer | int
+        ) -> list[Vector]:
             for half in range(0, machine.width, simd):
                 at = offset + WORD * half
                 ys = [lanes.load(left.bytes(at), align) for left in lefts]
                 for k, right in enumerate(rights):  # loaded one by one, since `sums` and `ys` fill the registers
                     x = lanes.load(right.bytes(at), align)
                     places = range(k, r * simd, simd)
-                    more = [lanes.multiply_add(y, x, sums[i]) for y, i in zip(ys, places, strict=True)]
+                    more = [y.multiply_add(x, sums[i]) for y, i in zip(ys, places, strict=True)]
                     sums = [more[i // simd] if i % simd == k else accumulator for i, accumulator in enumerate(sums)]
             return sums
 
-        zeros = [(lanes.type, lanes.constant(0.0))] * (r * simd)
+        zeros = [lanes.splat(0.0)] * (r * simd)
         if pairs_innermost:
             with each_block(f, zeros) as (block, begun, sums):
-                with f.loop(pairs, [(lanes.type, accumulator) for accumulator in begun]) as pair:
+                with f.loop(pairs, begun) as pair:
                     pair.next = added(pair.carried, *factors(pair.index, block), 0)
                 sums += pair.next
         else:
             with f.loop(pairs, zeros) as pair:
                 chosen = factors(pair.index, Doubles(f, "%w"))
-                with block_loop(f, [(lanes.type, accumulator) for accumulator in pair.carried]) as loop:
+                with block_loop(f, pair.carried) as loop:
                     loop.next = added(loop.carried, *chosen, loop.index)
                 pair.next = loop.next
             sums = pair.next
         for k in range(r):
             place = to + columns * k
-            horizontal_sums = lanes.horizontal_sums(sums[k * simd : (k + 1) * simd])
-            lanes.store(lanes.add(lanes.load(place), horizontal_sums), place)
+            of_row = horizontal_sums(sums[k * simd : (k + 1) * simd])
+            lanes.store(lanes.load(place) + of_row, place)
         f.do("ret void")
         return f
 
@@ -373,24 +371,22 @@ def single_totals(machine: Machine, opcode: str) -> Function:
     The kernel's table has these words, with offsets in bytes: the count of totals rounded up to whole SIMD vectors, and
     the offset of the first total. Then, for each total: the offsets of its two factors.
     """
-    f = Kernel(KERNEL_PREFIX + "single_totals")
+    f = Kernel(KERNEL_PREFIX + "single_totals", machine.fma)
     simd = machine.simd
-    lanes, align = Lanes(f, simd, machine.fma), WORD * simd
+    lanes, align = Lanes(f, simd), WORD * simd
     to, pairs = f.totals.bytes(f.table[1]), f.table + 2
     with f.loop(f.table[0], step=simd) as loop:
         chosen = pairs + loop.index * 2
         factors = [chosen[k] for k in range(2 * simd)]
-        with each_block(f, [(lanes.type, lanes.constant(0.0))] * simd) as (block, sums, after):
+        with each_block(f, [lanes.splat(0.0)] * simd) as (block, sums, after):
             for half in range(0, machine.width, simd):
                 start = block + half
                 xs = [lanes.load(start.bytes(factor), align) for factor in factors]
-                sums = [
-                    lanes.multiply_add(a, b, accumulator)
-                    for a, b, accumulator in zip(xs[::2], xs[1::2], sums, strict=True)
-                ]
+                products = zip(xs[::2], xs[1::2], sums, strict=True)
+                sums = [a.multiply_add(b, accumulator) for a, b, accumulator in products]
             after += sums
         place = to + loop.index
-        lanes.store(lanes.add(lanes.load(place), lanes.horizontal_sums(after)), place)
+        lanes.store(lanes.load(place) + horizontal_sums(after), place)
     f.do("ret void")
     return f
 
@@ -402,7 +398,7 @@ def broadcast(machine: Machine, opcode: str) -> Function:
     of its vector in a block, and the offset of the scalar.
     """
     f = Kernel(KERNEL_PREFIX + "broadcast")
-    lanes = Lanes(f, machine.width, machine.fma)
+    lanes = Lanes(f, machine.width)
     pairs = f.table + 1
     with f.loop(f.table[0]) as loop:
         pair = pairs + loop.index * 2
@@ -426,9 +422,9 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     count of products in each sum, the offset of the first right factor, and the offset of the first result. Then the
     offsets of the first left factor of each sum, and the offsets of the values from which the sums start.
     """
-    f = Kernel(kernel_name("row_sums", opcode))
+    f = Kernel(kernel_name("row_sums", opcode), fuses(machine, opcode))
     simd = machine.simd
-    lanes = Lanes(f, simd, machine.fma)
+    lanes = Lanes(f, simd)
     count, products = f.table[0], f.table[1]
     right, results, lefts = f.scalars.bytes(f.table[2]), f.scalars.bytes(f.table[3]), f.table + 4
     starts = lefts + count
@@ -436,20 +432,19 @@ def row_sums(machine: Machine, opcode: str) -> Function:
     whole = vectors * simd
     with f.loop(count, step=simd) as sums:
         chosen = [f.scalars.bytes((lefts + sums.index)[k]) for k in range(simd)]
-        with f.repeat(vectors, [(lanes.type, lanes.constant(0.0))] * simd) as loop:
+        with f.repeat(vectors, [lanes.splat(0.0)] * simd) as loop:
             k = loop.index * simd
             x = lanes.load(right + k)
             for left, accumulator in zip(chosen, loop.carried, strict=True):
-                loop.next.append(lanes.multiply_add(lanes.load(left + k), x, accumulator, opcode))
+                loop.next.append(lanes.load(left + k).multiply_add(x, accumulator))
         place = results + sums.index
-        start = lanes.add(gather(f, lanes, starts, sums.index), lanes.horizontal_sums(loop.next))
-        with f.repeat(products - whole, [(lanes.type, start)]) as rest:
+        start = gather(lanes, starts, sums.index) + horizontal_sums(loop.next)
+        with f.repeat(products - whole, [start]) as rest:
             k = whole + rest.index
-            x, column = lanes.splat(right[k]), "poison"
-            for lane, left in enumerate(chosen):
-                column = lanes.insert(column, left[k], lane)
+            x = lanes.splat(right[k])
+            column = lanes.of(left[k] for left in chosen)
             [accumulator] = rest.carried
-            rest.next = [lanes.multiply_add(column, x, accumulator, opcode)]
+            rest.next = [column.multiply_add(x, accumulator)]
         [accumulator] = rest.next
         lanes.store(accumulator, place)
     f.do("ret void")
@@ -458,8 +453,8 @@ def row_sums(machine: Machine, opcode: str) -> Function:
 
 def column_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel that multiplies column-major matrices of scalars by lists of scalars, see `_columns`."""
-    f = Kernel(kernel_name("column_sums", opcode))
-    return _columns(machine, opcode, f, f.scalars, has_starts=True)
+    f = Kernel(kernel_name("column_sums", opcode), fuses(machine, opcode))
+    return _columns(machine, f, f.scalars, has_starts=True)
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
@@ -467,11 +462,11 @@ def column_totals(machine: Machine, opcode: str) -> Function:
 
     A total is a sum over the rows of a batch. `_columns` describes the kernel's table.
     """
-    f = Kernel(kernel_name("column_totals", opcode))
-    return _columns(machine, opcode, f, f.totals, has_starts=False)
+    f = Kernel(kernel_name("column_totals", opcode), fuses(machine, opcode))
+    return _columns(machine, f, f.totals, has_starts=False)
 
 
-def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles, has_starts: bool) -> Function:
+def _columns(machine: Machine, f: Kernel, base: Doubles, has_starts: bool) -> Function:
     """Write a kernel that multiplies matrices of scalars, in column-major order, by lists of scalars.
 
     The results of one matrix are a group of sums. The left factors of each sum are a row of the matrix, so the k-th
@@ -485,14 +480,13 @@ def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles, has_starts
 
     Args:
         machine: the machine that the kernel is for.
-        opcode: "dot" or "sum".
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
         has_starts: whether the table says where the values are from which the sums start. If not, each sum starts from
             the value in the place of its result.
     """
     simd = machine.simd
-    lanes = Lanes(f, simd, machine.fma)
+    lanes = Lanes(f, simd)
     with f.loop(f.table[0], [f.table + 1]) as row:
         [at] = row.carried
         count, products, results, words = at[0], at[1], base.bytes(at[2]), at + 3
@@ -505,14 +499,13 @@ def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles, has_starts
                 start = sums.index * step + first
                 firsts = [start + simd * v for v in range(vectors)]
                 places = [results + k for k in firsts]
-                held = [gather(f, lanes, words, k) for k in firsts] if has_starts else [*map(lanes.load, places)]
-                begun = [(lanes.type, x) for x in held]
+                begun = [gather(lanes, words, k) for k in firsts] if has_starts else [*map(lanes.load, places)]
                 with f.loop(products, [*begun, factors]) as loop:
                     *accumulators, pair = loop.carried
                     left, x = f.scalars.bytes(pair[0]) + start, lanes.splat(f.scalars.bytes(pair[1])[0])
                     for v, accumulator in enumerate(accumulators):
                         y = lanes.load(left + simd * v)
-                        loop.next.append(lanes.multiply_add(y, x, accumulator, opcode))
+                        loop.next.append(y.multiply_add(x, accumulator))
                     loop.next.append(pair + 2)
                 for accumulator, place in zip(loop.next, places, strict=False):
                     lanes.store(accumulator, place)
@@ -523,21 +516,21 @@ def _columns(machine: Machine, opcode: str, f: Kernel, base: Doubles, has_starts
 
 
 def list_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that computes scalar sums one by one, see `_listed`."""
-    f = Kernel(kernel_name("list_sums", opcode))
-    return _listed(machine, opcode, f, f.scalars)
+    """Write the kernel that computes scalar sums one by one, see `_one_by_one`."""
+    f = Kernel(kernel_name("list_sums", opcode), fuses(machine, opcode))
+    return _one_by_one(f, f.scalars)
 
 
 def list_totals(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that computes scalar sums one by one, and adds them to totals, see `_listed`.
+    """Write the kernel that computes scalar sums one by one, and adds them to totals, see `_one_by_one`.
 
     A total is a sum over the rows of a batch.
     """
-    f = Kernel(kernel_name("list_totals", opcode))
-    return _listed(machine, opcode, f, f.totals)
+    f = Kernel(kernel_name("list_totals", opcode), fuses(machine, opcode))
+    return _one_by_one(f, f.totals)
 
 
-def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function:
+def _one_by_one(f: Kernel, base: Doubles) -> Function:
     """Write a kernel of scalar sums whose factors may be anywhere among the scalars in memory.
 
     The kernel's table has these words, with offsets in bytes: the count of sums. Then, for each sum: the offset of the
@@ -545,30 +538,27 @@ def _listed(machine: Machine, opcode: str, f: Kernel, base: Doubles) -> Function
     these products, pair by pair.
 
     Args:
-        machine: the machine that the kernel is for.
-        opcode: "dot" or "sum".
         f: the kernel.
         base: the kernel's argument from which the offsets of results and starts count: the address of the scalars, or
             of the totals.
     """
-    one = Lanes(f, 1, machine.fma)
     with f.loop(f.table[0], [f.table + 1]) as item:
         [at] = item.carried
         result, start, count, pairs = base.bytes(at[0]), base.bytes(at[1]), at[2], at + 3
 
-        def product(pair: Words, k: int, accumulator: str) -> str:
+        def product(pair: Words, k: int, accumulator: Vector) -> Vector:
             a, b = (f.scalars.bytes(pair[word])[0] for word in range(2 * k, 2 * k + 2))
-            return one.multiply_add(a, b, accumulator, opcode)
+            return a.multiply_add(b, accumulator)
 
-        zero = ("double", one.constant(0.0))
-        with f.repeat(count // ACCUMULATORS, [pairs, *[zero] * ACCUMULATORS]) as loop:
+        zeros = [Lanes(f, 1).splat(0.0)] * ACCUMULATORS
+        with f.repeat(count // ACCUMULATORS, [pairs, *zeros]) as loop:
             pair, *parts = loop.carried
             loop.next = [pair + 2 * ACCUMULATORS, *(product(pair, k, part) for k, part in enumerate(parts))]
         rest, *sums = loop.next
         accumulator = start[0]
         for part in sums:
-            accumulator = one.add(accumulator, part)
-        with f.repeat(count % ACCUMULATORS, [rest, ("double", accumulator)]) as last:
+            accumulator = accumulator + part
+        with f.repeat(count % ACCUMULATORS, [rest, accumulator]) as last:
             [pair, accumulator] = last.carried
             last.next = [pair + 2, product(pair, 0, accumulator)]
         result[0] = last.next[1]

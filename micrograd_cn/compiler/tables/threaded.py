@@ -23,11 +23,11 @@ from itertools import chain
 from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import StraightLineLanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Doubles, Words
+from ..llvm.operands import Doubles, Vector, Words
 from ..llvm.text import KERNEL_PREFIX, Function, word
 from ..loops.places import WORD
 from ..loops.stages import Call, StraightLine
-from .sums import Kernel, each_block_of, sum_of_pairs
+from .sums import Kernel, each_block_of, fuses, sum_of_pairs
 from .tables import Tables
 
 ENTRY_ARGUMENTS = "ptr %pc, ptr %s, ptr %w"
@@ -140,25 +140,26 @@ class _EntryWriter:
         machine: the machine that the kernel is for.
         name: the kernel's name.
         count: the count of lanes. If it is 1, values are scalars.
+        fma: whether `Vector.multiply_add` multiplies and adds with one rounding.
     """
 
-    def __init__(self, machine: Machine, name: str, count: int) -> None:
-        self.f = Function(name, ENTRY_ARGUMENTS)
+    def __init__(self, machine: Machine, name: str, count: int, fma: bool) -> None:
+        self.f = Function(name, ENTRY_ARGUMENTS, fma=fma)
         self.f.stack = False  # an aligned stack, which hardly any entry needs, would cost each of them a register
-        self.lanes = StraightLineLanes(self.f, count, machine.fma, WORD * machine.simd)
-        self.entry, self.memory = Words(self.f, "%pc"), Doubles(self.f, "%s" if self.lanes.scalar else "%w")
+        self.lanes = StraightLineLanes(self.f, count, WORD * machine.simd)
+        self.entry, self.memory = Words(self.f, "%pc"), Doubles(self.f, "%s" if count == 1 else "%w")
 
-    def load(self, words: Words, k: int) -> str:
-        """Write a load of the value whose offset is word `k` of `words`, and return the value's LLVM name."""
+    def load(self, words: Words, k: int) -> Vector:
+        """Write a load of the value whose offset is word `k` of `words`, and return the value."""
         return self.lanes.load(self.memory.bytes(words[k]))
 
-    def end(self, result: str, following: Words) -> Function:
+    def end(self, result: Vector, following: Words) -> Function:
         """Write code that stores the result of the entry, and tail-calls the kernel of the next entry.
 
         A tail call does not let the stack grow.
 
         Args:
-            result: the name of the result.
+            result: the result.
             following: the address of the next entry.
         """
         f = self.f
@@ -190,9 +191,9 @@ def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands:
     %v8 = fmul double %v3, %v7
     store double %v8, ptr %v12, align 8
     """
-    writer = _EntryWriter(machine, name, count)
-    result = writer.lanes.apply(opcode, [writer.load(writer.entry, k) for k in range(2, 2 + operands)])
-    return writer.end(result, writer.entry + (2 + operands))
+    writer = _EntryWriter(machine, name, count, machine.fma)
+    result = writer.lanes.apply(opcode, [writer.load(writer.entry, k).name for k in range(2, 2 + operands)])
+    return writer.end(writer.lanes.named(result), writer.entry + (2 + operands))
 
 
 def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Function:
@@ -201,6 +202,6 @@ def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Fu
     Such an entry consists of the address of the kernel, the offset of the result, the count of products, and the
     offsets of the factors of these products, pair by pair.
     """
-    writer = _EntryWriter(machine, name, count)
-    entry, lanes = writer.entry, writer.lanes
-    return writer.end(*sum_of_pairs(lanes, opcode, lanes.constant(-0.0), entry[2], entry + 3, writer.load))
+    writer = _EntryWriter(machine, name, count, fuses(machine, opcode))
+    entry, start = writer.entry, writer.lanes.splat(-0.0)
+    return writer.end(*sum_of_pairs(writer.f, start, entry[2], entry + 3, writer.load))
