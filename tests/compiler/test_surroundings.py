@@ -5,6 +5,7 @@ import bisect
 import collections
 import contextlib
 import contextvars
+import csv
 import ctypes
 import dataclasses
 import functools
@@ -580,6 +581,35 @@ def test_items_of_an_iterator_are_refused_even_if_the_first_ones_are_equal(name)
     f = compile(lambda x: x * (0.0 * next(items) + 1.0))
     with pytest.raises(TypeError, match="each takes an item from an iterator"):
         f(1.0)
+
+
+@pytest.mark.parametrize(
+    ("opened", "read"),
+    [
+        (lambda file: file, lambda file: file.readline()),
+        (lambda file: file, next),
+        (lambda file: file.buffer, lambda file: file.read(2)),
+        (lambda file: io.BytesIO(file.buffer.read()), lambda file: file.readline()),
+        (lambda file: io.StringIO(file.read()), next),
+        (csv.reader, lambda rows: next(rows)[0]),
+    ],
+)
+def test_lines_of_a_file_are_refused_even_if_the_first_ones_are_equal(opened, read, tmp_path):
+    path = tmp_path / "numbers.txt"
+    path.write_text("1\n" * 4 + "2\n" * 4)
+    with open(path) as file:
+        items = opened(file)
+        f = compile(lambda x: x * float(read(items)))
+        with pytest.raises(TypeError, match="each takes an item from an iterator or a file"):
+            f(1.0)
+
+
+def test_a_file_that_is_read_from_its_beginning_may_be_read(tmp_path):
+    path = tmp_path / "numbers.txt"
+    path.write_text("3\n4\n")
+    with open(path) as file:
+        f = compile(lambda x: (file.seek(0), x * float(file.readline()))[1])
+        assert [f(1.0), f(2.0)] == [3.0, 6.0]
 
 
 @pytest.mark.parametrize("items", [itertools.count(), itertools.repeat(1.0), iter([*ONES])])

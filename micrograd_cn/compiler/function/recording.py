@@ -209,7 +209,7 @@ class Recorder:
             difference = made.difference(again, known)
             made.counted = around.numbers_read_and_changed(before)
         if not difference and around.progress() != progress:
-            return "each takes an item from an iterator, which a program would not take again", None
+            return "each takes an item from an iterator or a file, which a program would not do again", None
         if not difference and around.generator_states() != generators:
             return "each draws random numbers, which a program would not draw again", None
         if not difference:

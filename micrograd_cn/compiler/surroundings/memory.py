@@ -47,10 +47,10 @@ def bytes_if_any(x: memoryview) -> bytes | None:
 
 
 def content_of_stream(x: BytesIO | StringIO) -> str | None:
-    """Return a text that differs if the content or the position of a stream in memory has changed; None if closed."""
+    """Return a text that differs if the content of a stream in memory has changed; None if it is closed."""
     try:
         held = BytesIO.getvalue(x) if isinstance(x, BytesIO) else StringIO.getvalue(x)
-        return f"{hash(held)} at {x.tell()}"
+        return str(hash(held))
     except ValueError:
         return None
 

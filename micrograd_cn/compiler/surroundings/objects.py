@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from enum import EnumType
 from functools import lru_cache, singledispatch
 from io import IOBase
-from itertools import chain, cycle, islice, repeat, starmap
+from itertools import chain, count, cycle, islice, repeat, starmap
 from operator import is_, length_hint
 from types import (
     BuiltinMethodType,
@@ -474,11 +474,14 @@ def are_same(xs: list[Any], ys: list[Any]) -> bool:
     return len(xs) == len(ys) and all(map(is_, xs, ys))
 
 
-def progress_of(x: Any) -> str:
-    """Return a text that differs once an iterator has returned a further item, if Python shows this.
+_reads = count()
 
-    It does for generators, and for iterators of built-in collections and of `itertools`, except `count`, each item of
-    which is another number. No user's code runs.
+
+def progress_of(x: Any) -> str:
+    """Return a text that differs once an iterator or a file has returned a further item, if Python shows this.
+
+    It does for generators, and for iterators of built-in collections, of `csv` and of `itertools`, except `count`, each
+    item of which is another number. No user's code runs.
 
     >>> xs = zip([1, 1], [2, 2])
     >>> before = progress_of(xs)
@@ -495,7 +498,14 @@ def progress_of(x: Any) -> str:
         texts = [f"{name}={y!r}" if type(y) in EXACTLY_PLAIN else f"{name} {id(y)}" for name, y in held]
         inner = [progress_of(y) for _, y in held if type(y) is not kind and is_iterator(y)]
         return f"at {x.gi_frame.f_lasti} " + " ".join([*texts, *inner])
-    if kind.__module__ not in ("builtins", "itertools", "_collections", "collections"):
+    if issubclass(kind, IOBase) and kind.__module__ == "_io":
+        try:
+            return str(x.tell())
+        except OSError:  # a pipe; or `next` has read a line of a text file, which then hides its position
+            return str(next(_reads)) if x.seekable() else ""
+        except ValueError:  # it is closed
+            return ""
+    if kind.__module__ not in ("builtins", "itertools", "_collections", "collections", "_csv"):
         return ""
     if kind is cycle:  # which alone hides where it is in the items that it has stored
         with warnings.catch_warnings():
@@ -507,7 +517,8 @@ def progress_of(x: Any) -> str:
         return " ".join([progress_of(y) for y in held_again[1]] + [repr(held_again[2][1:])])
     inside = gc.get_referents(x)
     inside += chain.from_iterable([y for y in inside if type(y) is tuple])
-    return " ".join([str(length_hint(x, -1)), *[progress_of(y) for y in inside if is_iterator(y)]])
+    parts = [progress_of(y) for y in inside if is_iterator(y) or issubclass(type(y), IOBase)]
+    return " ".join([str(length_hint(x, -1)), *parts])
 
 
 def is_iterator(x: Any) -> bool:

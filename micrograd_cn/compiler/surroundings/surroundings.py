@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from io import BytesIO, StringIO
+from io import BytesIO, IOBase, StringIO
 from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -83,7 +83,7 @@ MAX_OPAQUE = 1_000  # of these, at most so many are such as the elements of an X
 NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
 READ = ("ndarray", "bytearray", "array")  # the classes of arrays whose numbers are read
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
-READING_STREAMS = ("getbuffer", "getvalue", "read", "readinto", "readline", "readlines")
+READING_STREAMS = ("getbuffer", "getvalue", "next", "read", "readinto", "readline", "readlines")
 COMPILER = f"{PACKAGE_NAME}.compiler."  # the modules of the compiler
 
 
@@ -100,7 +100,7 @@ class Surroundings:
     Attributes:
         leaves: the `Value`s that the functions can reach and that no operation computed.
         weak: the weak references that they can reach; the objects to which these refer are not looked at.
-        iterators: the iterators that they can reach, such as generators, except files.
+        iterators: the iterators that they can reach, such as generators, and files that they read.
         has_computed: whether they can reach a `Value` that an operation has computed.
         complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items. It is
             False if there are more than `MAX_SURROUNDING` objects, if an array is too large, or if an object holds
@@ -142,6 +142,7 @@ class Surroundings:
         self._code: list[tuple[Any, str]] = []
         self._growing: list[dict[str, Any]] = []  # dicts to which an attribute may be added
         self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
+        self._streams: list[Any] = []  # files, and texts and bytes that are read and written like files
         self._opaque: list[Any] = []  # objects whose contents `contents_of` finds, and collections in them
         self._in_opaque: set[int] = set()  # the ids of these
         # For each class of an object: its bases that are the user's, their slots, the names of those bases that
@@ -164,6 +165,11 @@ class Surroundings:
             self._waiting += modules
             self._visit_waiting()
         self.complete &= not self._waiting
+        if not self._code_names.isdisjoint(READING_STREAMS):  # otherwise they are logs, which are written
+            self.iterators += self._streams
+            self._readers += [partial(progress_of, x) for x in self._streams]
+            in_memory = [x for x in self._streams if issubclass(type(x), (BytesIO, StringIO))]
+            self._readers += [partial(content_of_stream, x) for x in in_memory]
 
     def _visit_waiting(self) -> None:
         while self._waiting and len(self._seen) < MAX_SURROUNDING:
@@ -199,6 +205,7 @@ class Surroundings:
         elif issubclass(kind, partial):
             self._add([x.func, x.args, x.keywords])
         elif issubclass(kind, BUILT_IN_METHODS):  # such as d.get of a dict d
+            self._code_names.add(x.__name__)
             self._add([getattr(x, "__self__", None)])
         elif issubclass(kind, VIEWS):
             self._add(held_by(x))
@@ -238,15 +245,15 @@ class Surroundings:
         elif issubclass(kind, ModuleType):
             self._visit_module(x)
         else:
-            if is_iterator(x):  # and no log file, which is written, not read
+            if issubclass(kind, IOBase):
+                self._streams.append(x)
+            elif is_iterator(x):
                 self.iterators.append(x)
                 self._readers.append(partial(progress_of, x))
                 if kind.__name__ == "flatiter" and kind.__module__ == "numpy":  # a.flat of an array a
                     self._add([x.base])
-            elif not issubclass(kind, (BytesIO, StringIO)):
+            else:
                 self._other_kinds.add(kind)
-            elif not self._code_names.isdisjoint(READING_STREAMS):  # otherwise it is a log, which is written
-                self._readers.append(partial(content_of_stream, x))
             self._visit_object(x)
 
     def _note_form(self, x: Any) -> None:
