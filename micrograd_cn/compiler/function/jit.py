@@ -148,20 +148,20 @@ def compile(  # noqa: A001 -- the field's name
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
       recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from
       an iterator or a file stays taken, and what it prints, or writes to a file or a log, is written again. It is an
-      error if both take items from an iterator or a file, except `itertools.count`, whose items differ. A warning names
-      the numbers that the function reads and changes in each call, but not those that it only counts with, as in `n +=
-      1`. A function that gives the text of a parameter to an object of the user's class, such as a log, is recorded
-      again, too, with texts that have `?nan?-inf?` in the place of numbers: write print(...), or use `logging`, for a
-      single text. It is an error if the two recordings differ, or if both draw from a generator of random numbers, such
-      as those of the modules `random`, `numpy.random` and `torch`. That a function does something else in each call is
-      not noticed if this happens in the code of other packages, in objects that the function reaches only in a way that
-      its code does not show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond the
-      first 8 items of a collection or the first 50 objects of a class, in a collection of more than 10000 items, in an
-      array of more than 100000 numbers, beyond the first 20000 objects, in an array of another library than numpy, in a
-      file that it opens, in a `ContextVar`, in memory that a ctypes pointer points to, or in an attribute of a class
-      that the function makes. Nor is it noticed if another thread reads a parameter, or if code reads attributes that
-      begin with an underscore. The label of a recorded argument is its name, and the text of a recorded value has no
-      number.
+      error if both take items from an iterator or a file; if these are numbers from `itertools.count`, a warning names
+      it. A warning names the numbers that the function reads and changes in each call, but not those that it only
+      counts with, as in `n += 1`. A function that gives the text of a parameter to an object of the user's class, such
+      as a log, is recorded again, too, with texts that have `?nan?-inf?` in the place of numbers: write print(...), or
+      use `logging`, for a single text. It is an error if the two recordings differ, or if both draw from a generator of
+      random numbers, such as those of the modules `random`, `numpy.random` and `torch`. That a function does something
+      else in each call is not noticed if this happens in the code of other packages, in objects that the function
+      reaches only in a way that its code does not show (such as `getattr` with a computed name, or `eval`), in the code
+      of objects beyond the first 8 items of a collection or the first 50 objects of a class, in a collection of more
+      than 10000 items, in an array of more than 100000 numbers, beyond the first 20000 objects, in an array of another
+      library than numpy, in a file that it opens, in a `ContextVar`, in memory that a ctypes pointer points to, or in
+      an attribute of a class that the function makes. Nor is it noticed if another thread reads a parameter, or if code
+      reads attributes that begin with an underscore. The label of a recorded argument is its name, and the text of a
+      recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 

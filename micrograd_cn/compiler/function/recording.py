@@ -13,7 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from itertools import chain
+from itertools import chain, count
 from operator import is_
 from typing import Any
 
@@ -29,6 +29,7 @@ from ..data.nodes import some_frozen
 from ..data.samples import Bucket
 from ..data.treedef import TreeDef, has_tensors, leaf_paths, objects_in, unflatten
 from ..program import Program
+from ..surroundings.objects import progress_of
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
 from ..surroundings.surroundings import Surroundings
@@ -200,15 +201,17 @@ class Recorder:
         """
         around = Surroundings(roots)
         known = {*around.leaves} if held is None else held
-        generators, progress = around.generator_states(), around.progress()
+        generators, progress = around.generator_states(), [*map(progress_of, around.iterators)]
         with around.restored() as before:
             try:
                 again = self.record(bucket, row, True, hides_numbers)
             except Exception as error:  # whatever the function raises, since the first recording raised nothing
                 return f"one of them raises {type(error).__name__}: {error}", error
             difference = made.difference(again, known)
-            made.counted = around.numbers_read_and_changed(before)
-        if not difference and around.progress() != progress:
+            moved = [x for x, place in zip(around.iterators, progress, strict=True) if progress_of(x) != place]
+            counts = [x for x in moved if type(x) is count]
+            made.counted = around.numbers_read_and_changed(before, counts)
+        if not difference and len(moved) > len(counts):
             return "each takes an item from an iterator or a file, which a program would not do again", None
         if not difference and around.generator_states() != generators:
             return "each draws random numbers, which a program would not draw again", None

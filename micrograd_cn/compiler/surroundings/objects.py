@@ -480,8 +480,7 @@ _reads = count()
 def progress_of(x: Any) -> str:
     """Return a text that differs once an iterator or a file has returned a further item, if Python shows this.
 
-    It does for generators, and for iterators of built-in collections, of `csv` and of `itertools`, except `count`, each
-    item of which is another number. No user's code runs.
+    It does for generators, and for iterators of built-in collections, of `csv` and of `itertools`. No user's code runs.
 
     >>> xs = zip([1, 1], [2, 2])
     >>> before = progress_of(xs)
@@ -507,6 +506,8 @@ def progress_of(x: Any) -> str:
             return ""
     if kind.__module__ not in ("builtins", "itertools", "_collections", "collections", "_csv"):
         return ""
+    if kind is count:
+        return repr(x)
     if kind is cycle:  # which alone hides where it is in the items that it has stored
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)

@@ -512,19 +512,16 @@ class Surroundings:
         """
         return [*map(generator_state, [*self._generators, *shared_generators()])]
 
-    def progress(self) -> list[str]:
-        """Return how far the iterators that the functions can reach have come, as far as Python shows it."""
-        return [*map(progress_of, self.iterators)]
-
-    def numbers_read_and_changed(self, state: list[list[Any]]) -> list[str]:
+    def numbers_read_and_changed(self, state: list[list[Any]], others: Iterable[Any] = ()) -> list[str]:
         """Return the names of what holds another number or text than when `state` was returned, and is read.
 
         These are variables, attributes and keys. A list or an array has the name of what holds it. What the functions
-        only change, such as a count of their calls, is left out, and so is what only a bound method holds.
+        only change, such as a count of their calls, is left out, and so is what only a bound method holds. `others` are
+        other objects that have changed.
         """
         _, arrays, variables, _, *collections = state
         places = [(holder, name, before) for (holder, name), before in zip(self._variables, variables, strict=True)]
-        changed = [x for x, held in zip(self._arrays, arrays, strict=True) if bytes_of(x) != held]
+        changed = [*others, *[x for x, held in zip(self._arrays, arrays, strict=True) if bytes_of(x) != held]]
         for x, items in zip(self._collections, collections, strict=True):
             now = items_of(x)
             if issubclass(type(x), dict):
