@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .engine import Value
 from .graph.callers import is_of_this_package
-from .graph.node import assign_data
+from .graph.node import assign_data, set_gradients
 from .ops.number import flag, number
 from .parameters.assignment import assign, assign_with_slots, delete, set_attribute
 from .parameters.class_attributes import (
@@ -193,9 +193,7 @@ class Module(Model):
         """
         if type(set_to_none) is not bool:
             set_to_none = flag("zero_grad(): set_to_none", set_to_none)
-        grad: Any = None if set_to_none else 0.0
-        for parameter in call_parameters(self):
-            parameter._grad = grad
+        set_gradients(call_parameters(self), None if set_to_none else 0.0)
 
     @overridable
     def entries(self) -> dict[str, Any]:

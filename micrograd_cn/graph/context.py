@@ -75,7 +75,7 @@ class Hooks:
         """
 
     def read(self, x: Any, how: str) -> None:
-        """Called before the data of the node x is read. `how` names what reads it, such as ".data" or "a copy"."""
+        """Called before a number of the node x is read. `how` names what reads it: ".data", ".grad", or "a copy"."""
 
     def text(self, x: Any, text: str, how: str) -> str:
         """Called for `repr(x)` and `format(x, spec)`, which would give `text`. Return the text to use in its place.
@@ -89,8 +89,8 @@ class Hooks:
     def refused(self, error: Exception) -> None:
         """Called before `error` is raised because code such as `float(x)` needs a plain number, but has a `Value`."""
 
-    def before_write(self, x: Any) -> None:
-        """Called before a number is assigned to the data of the node x."""
+    def before_write(self, x: Any, name: str) -> None:
+        """Called before a number is assigned to an attribute of the node x; `name` is "data" or "grad"."""
 
     def detached(self, x: Any) -> Any:
         """Called by `x.detach()`. Return the node to use as its result, or None for a constant."""

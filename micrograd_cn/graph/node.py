@@ -23,7 +23,7 @@ from .nan_order import asks_for_nan, holds_with_nan
 from .numpy_methods import NumpyMethods
 from .unsupported import no_operator
 
-__all__ = ["Node", "assign_data"]
+__all__ = ["Node", "assign_data", "set_gradients"]
 
 
 def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any, Any], bool]:
@@ -58,7 +58,7 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
 
 
 def _before_read(x: Any, how: str) -> None:
-    """Call the hook `read`, if hooks are installed, before the data of `x` is read; `how` names what reads it."""
+    """Call the hook `read`, if hooks are installed, before a number of `x` is read; `how` names what reads it."""
     if context.active and (hooks := context.here().hooks):
         hooks.read(x, how)
 
@@ -258,13 +258,15 @@ class Node(NumpyMethods):
     @data.setter
     def data(self, x: SupportsFloat) -> None:
         if context.active and (hooks := context.here().hooks):
-            hooks.before_write(self)
+            hooks.before_write(self, "data")
         self._data = x if type(x) is float else number(x)
         context.data_changed = True
 
     @property
     def grad(self) -> float:
         """The gradient, a float; None if None was assigned."""
+        if context.active:
+            _before_read(self, ".grad")
         return self._grad
 
     @grad.setter
@@ -274,6 +276,8 @@ class Node(NumpyMethods):
                 x = number(x)
             except TypeError as error:
                 raise TypeError(f"grad: {error}") from None
+        if context.active and (hooks := context.here().hooks):
+            hooks.before_write(self, "grad")
         self._grad = x  # type: ignore[assignment]  # None is an exception that types leave out
 
     @property
@@ -559,7 +563,7 @@ class Node(NumpyMethods):
 
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
-        text = f"Value(data={self._data}, grad={self.grad}{label})"
+        text = f"Value(data={self._data}, grad={self._grad}{label})"
         return hooks.text(self, text, "a text") if context.active and (hooks := context.here().hooks) else text
 
     def __format__(self, spec: str) -> str:
@@ -586,6 +590,15 @@ class Node(NumpyMethods):
 
 
 Node.__init__.__qualname__ = "Value.__init__"  # for Python's messages about wrong arguments
+
+
+def set_gradients(nodes: Sequence[Node], grad: float | None) -> None:
+    """Set the gradients of some nodes to 0.0 or None, after the hook `before_write` was called for each."""
+    if context.active and (hooks := context.here().hooks):
+        for x in nodes:
+            hooks.before_write(x, "grad")
+    for x in nodes:
+        x._grad = grad  # type: ignore[assignment]  # None is an exception that types leave out
 
 
 def assign_data(nodes: Sequence[Node], numbers: Sequence[float]) -> None:

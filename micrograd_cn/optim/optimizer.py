@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
 from ..engine import Value
+from ..graph import context
 from ..graph.callers import is_of_this_package, warn_at_user
+from ..graph.node import set_gradients
 from ..graph.outdated import expect_backward, was_missed
 from ..ops import options as ops_options
 from ..ops.number import flag
@@ -508,12 +510,10 @@ maximize=False>
         """
         if type(set_to_none) is not bool:
             set_to_none = flag("zero_grad(): set_to_none", set_to_none)
-        many = len(self.parameters) >= MIN_PARAMETERS
+        many = len(self.parameters) >= MIN_PARAMETERS and not context.active
         if many and machine_code and not set_to_none and machine_code.clear_gradients(self.parameters):
             return
-        grad: Any = None if set_to_none else 0.0
-        for p in self.parameters:
-            p._grad = grad
+        set_gradients(self.parameters, None if set_to_none else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a dict for `load_state_dict`: the options, the count of steps and the parameters' states.

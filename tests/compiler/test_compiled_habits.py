@@ -162,15 +162,53 @@ def edges(x):
 
 def by_hand(x):
     y = x * w
-    y.grad = 1.0
     y._backward()
-    return y * w.grad
+    return y * w
 
 
-@pytest.mark.parametrize("f", [copied, copied_model, another_program, another_function, edges, by_hand])
+def edges_of_parameters(x):
+    return sum(partial for _, partial in (w * w).edges()) + x
+
+
+def partials_of_parameters(x):
+    return (w**3).partials[0] * x
+
+
+def gradient(x):
+    return x * w if w.grad is None else x * w.grad
+
+
+def penalty(x):
+    return x * w + sum(p.grad**2 for p in [w])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(copied, copied_model, another_program, another_function, edges, edges_of_parameters),
+        *(partials_of_parameters, by_hand, gradient, penalty),
+    ],
+)
 def test_a_number_that_is_read_while_a_function_is_recorded_is_refused(f):
     """Copies, other programs, `edges()` and a backward by hand would read the number of one call, and are refused."""
     with pytest.raises(TypeError, match=r"as .* would be the same number (for every sample|in all calls)"):
+        compile(f)(2.0)
+
+
+def zeroed(x):
+    w.zero_grad()
+    return w * x
+
+
+def given(x):
+    w.grad = 0.0
+    return w * x
+
+
+@pytest.mark.parametrize("f", [zeroed, given, lambda x: (SGD([w]).zero_grad(), w * x)[1]])
+def test_a_gradient_that_is_set_while_a_function_is_recorded_is_refused(f):
+    """Later calls would not set it, so backward() would add to the gradient of the call before."""
+    with pytest.raises(TypeError, match=r"is given a gradient while a function is recorded.*zero_grad\(\), outside"):
         compile(f)(2.0)
 
 

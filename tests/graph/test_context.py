@@ -15,6 +15,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value, detect_anomaly, gradients, no_grad
 from micrograd_cn.graph import context
 from micrograd_cn.graph.context import Hooks, hooked, recording
+from micrograd_cn.graph.node import set_gradients
 
 from .modes import both_modes
 
@@ -254,8 +255,8 @@ class Noting(Hooks):
     def read(self, x, how):
         self.noted.append((x.label, how))
 
-    def before_write(self, x):
-        self.noted.append((x.label, "from", x._data))
+    def before_write(self, x, name):
+        self.noted.append((x.label, name, "from", getattr(x, f"_{name}")))
 
     def made_constant(self, operands):
         self.noted.append(("constant of", len(operands)))
@@ -271,6 +272,9 @@ def test_hooks_are_called_for_what_a_graph_cannot_record_and_only_inside_their_b
         assert (x.data, x.item(), f"{x:.1f}") == (1.0, 1.0, "1.0")
         assert copy.copy(x).data == 1.0
         x.data = 4.0
+        y.grad = 5.0
+        set_gradients([y], None)
+        assert y.grad is None
         assert mc.add(x.detach(), 1.0).data == 5.0
         assert gradients(x * x, [x]) == [8.0]
     seen = list(hooks.noted)
@@ -283,7 +287,8 @@ def test_hooks_are_called_for_what_a_graph_cannot_record_and_only_inside_their_b
         ("x", ">=", 3.0, False),
         ("x", ">", "y", False),
         *[("x", how) for how in (".data", ".item()", "a formatted text", "a copy", ".data")],
-        ("x", "from", 1.0),
+        ("x", "data", "from", 1.0),
+        *[("y", "grad", "from", 0.0), ("y", "grad", "from", 5.0), ("y", ".grad")],
         ("constant of", 2),
         ("", ".data"),
         ("", "the output of gradients() without create_graph=True"),

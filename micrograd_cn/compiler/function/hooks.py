@@ -29,6 +29,7 @@ from ..instructions.graph import DETACH, check_gradient_flow
 from ..threads.forks import ForkSafeLock
 from .guards import Guard
 from .traced import (
+    GRAD_INSTEAD,
     READ_INSTEAD,
     RefusingHooks,
     Traced,
@@ -227,7 +228,7 @@ class RecordingHooks(RefusingHooks):
         self.refused_text = self.refused_text or refusal(x, how, READ_INSTEAD)
         if not self._hides_numbers or self.has_made(x):
             return text
-        return HIDDEN if how == FORMATTED else text.replace(f"data={x._data}, grad={x.grad}", f"data={HIDDEN}")
+        return HIDDEN if how == FORMATTED else text.replace(f"data={x._data}, grad={x._grad}", f"data={HIDDEN}")
 
     def refused(self, error: Exception) -> None:
         """Store an error of a conversion to a plain number, which the function may catch."""
@@ -309,14 +310,15 @@ class RecordingHooks(RefusingHooks):
         `how` is the part of the error message that says how the code reads the number.
         """
         if x.requires_grad or isinstance(x, Traced):
-            refuse(x, how, READ_INSTEAD)
+            refuse(x, how, GRAD_INSTEAD if how == ".grad" else READ_INSTEAD)
         self._constants[x] = 1
 
-    def before_write(self, x: Value) -> None:
-        """Refuse to set the data of the value `x`: later calls run the compiled program, which would not set them."""
+    def before_write(self, x: Value, name: str) -> None:
+        """Refuse to set the data or the gradient of the value `x`, since the compiled program would not set it."""
+        what, where = ("data", "set .data") if name == "data" else ("a gradient", "set .grad, or call zero_grad(),")
         error = TypeError(
-            f"{user_location()}: {describe(x)} is given data while a function is recorded, but later calls would not "
-            "give it; set .data outside the function"
+            f"{user_location()}: {describe(x)} is given {what} while a function is recorded, but later calls would not "
+            f"give it; {where} outside the function"
         )
         raise remembered(error)
 
@@ -416,8 +418,8 @@ class OtherThreads(RefusingHooks):
         """Raise TypeError if `x`, whose number this thread reads, is recorded. `how` is not used."""
         self._refuse_traced((x,))
 
-    def before_write(self, x: Any) -> None:
-        """Raise TypeError if `x`, whose data this thread sets, is recorded."""
+    def before_write(self, x: Any, name: str) -> None:
+        """Raise TypeError if `x`, whose data or gradient this thread sets, is recorded."""
         self._refuse_traced((x,))
 
     def detached(self, x: Any) -> None:

@@ -137,7 +137,7 @@ def compile(  # noqa: A001 -- the field's name
     - A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a program does not
       change what its caller has: copy the argument first, and return what the caller needs. Ints and bools in a nested
       result that are no `Value`s stay as they are.
-    - Anything else that Python code does, such as reading a list or a `grad`, happens only while the function is
+    - Anything else that Python code does, such as reading a list, happens only while the function is
       recorded. `check` compares the program with the function. So `isinstance(x, float)` of an argument is False, and
       `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass
       of `Value` with a `__mul__` of its own, is the product of two `Value`s: write v * x. If a function may tell a

@@ -30,6 +30,7 @@ from ..surroundings.facts import is_users_module
 READ_INSTEAD = (
     "the value itself, or its detach() without a gradient; for a branch compare it, or write where(less(x, y), a, b)"
 )
+GRAD_INSTEAD = "gradients(y, xs, create_graph=True) in the function, or pass the gradient as an argument"
 LIBRARIES = sys.stdlib_module_names | {"numpy"}  # their functions compare values that the user passes to them
 # What to write instead of numpy functions that ask whether two numbers are equal
 INSTEAD_OF_EQUALITY = {
@@ -148,19 +149,22 @@ class Traced(Value):
 
     @property
     def partials(self) -> tuple[float, ...]:
-        """The local derivatives; reading them raises TypeError in a user's code if they vary from sample to sample."""
-        if self._varies():
-            self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
+        """The local derivatives; reading them raises TypeError in a user's code if they may vary from call to call."""
+        self._refuse_derivatives(sys._getframe(1))
         return super().partials
 
     def edges(self) -> list[tuple[Any, float]]:
-        """Return the operands with the local derivatives; raise TypeError if these vary from sample to sample.
+        """Return the operands with the local derivatives; raise TypeError if these may vary from call to call.
 
         No error is raised if code of this package calls the method.
         """
-        if self._varies():
-            self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
+        self._refuse_derivatives(sys._getframe(1))
         return super().edges()
+
+    def _refuse_derivatives(self, caller: FrameType) -> None:
+        """Raise TypeError if a user's code asks for local derivatives that may be other numbers in the next call."""
+        if self.requires_grad and is_users_code(caller):
+            self._refuse("what derivatives are read of", "gradients(y, xs, create_graph=True), or functional.grad")
 
     @property
     def _backward(self) -> NoReturn:

@@ -113,8 +113,8 @@ class RefusingParameters(Hooks):
         """Raise TypeError, since the update reads the data of an actual parameter, which training changes."""
         raise remembered(TypeError("it reads the data of a parameter other than p"))
 
-    def before_write(self, x: Any) -> None:
-        """Raise TypeError, since the update assigns the data of an actual parameter."""
+    def before_write(self, x: Any, name: str) -> None:
+        """Raise TypeError, since the update assigns the data or the gradient of an actual parameter."""
         raise remembered(TypeError("it changes a parameter other than p"))
 
 
