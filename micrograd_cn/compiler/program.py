@@ -462,7 +462,7 @@ class Program:
 
         `name` is the method that needs the gradient.
         """
-        if x := first_unfrozen(self._held_constants):
+        if x := self.unfrozen_constant():
             raise ValueError(
                 f"{name}(): {x.label or 'a Value'} requires a gradient now, but is a constant of the program, "
                 "since it required none when the program was made; compile anew"

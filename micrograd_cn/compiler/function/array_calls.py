@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from array import array
 from collections.abc import Callable, Sequence
 from math import isnan
 from time import perf_counter
@@ -178,8 +177,8 @@ class ArrayCalls:
         """Return the mean result and its gradient for samples in numpy arrays.
 
         `name` is the method that needs the gradient. Return None if there is no code for such samples (see `runner`),
-        if the mean is nan, since the reason may be an error, or if the program is merged from several branches, and may
-        not be used: `MergedCalls.gradient` says when.
+        if the mean is nan, since the reason may be an error, or if the program is merged from several branches, and
+        cannot be used: `MergedRecordings.mean_gradient` says when.
 
         Raises:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
@@ -189,18 +188,12 @@ class ArrayCalls:
             return None
         runner, program, recording, merged, _ = found
         if merged:
-            if program.unfrozen_constant() or (name == "backward" and merged.leaves_gradients_out()):
-                return None
-        else:
-            program.check_frozen(name)
-            if name == "backward" and not program.has_trainable:
-                check_has_trainable(name, self._arguments.name, [program])
-        rows = runner.computed(arrays)
-        mean, gradient = float(rows.out[0]), array("d", rows.gradients.tobytes())
-        runner.release(rows)
-        if isnan(mean) or (merged and merged.may_spoil(gradient)):
-            return None
-        return recording, program, 1.0, mean, gradient
+            return merged.mean_gradient(name, program, functools.partial(runner.mean_gradient, arrays))
+        program.check_frozen(name)
+        if name == "backward" and not program.has_trainable:
+            check_has_trainable(name, self._arguments.name, [program])
+        mean, gradient = runner.mean_gradient(arrays)
+        return None if isnan(mean) else (recording, program, 1.0, mean, gradient)
 
     def _make(
         self, method: str, shapes: tuple[Any, ...], variables: GradientVariables | None, wrt: Sequence[Any]

@@ -14,7 +14,7 @@ import weakref
 from array import array
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property, partial
-from math import nan
+from math import isnan, nan
 from typing import Any, TypeAlias
 
 from ... import ops
@@ -114,15 +114,30 @@ class MergedRecordings:
             self._programs["loss"] = count + calls - 1
         return self._program("loss", rows, _of_results, work=3)
 
-    def may_spoil(self, gradient: array[float]) -> bool:
-        """Return whether `gradient`, computed by the program of `loss`, has a nan that an unselected branch may cause.
+    def mean_gradient(
+        self, name: str, program: Program, compute: Callable[[], tuple[float, array[float]]]
+    ) -> tuple[Recording, Program, float, float, array[float]] | None:
+        """Return the mean result of some rows and its gradient, as a `batch.MeanGradient`.
 
-        If a factor is infinite in a sum of products in a branch that is not selected, it is multiplied by 0, which
-        gives nan.
+        Return None if the program must not be used, or cannot give the right result: a constant requires a gradient
+        now, so the gradient may have to be refused; the mean is nan; or the gradient has a nan that a branch which was
+        not selected may have caused. If a factor is infinite in a sum of products in such a branch, it is multiplied by
+        0, which gives nan. Return None for `backward`, too, if the branches that the rows take decide which parameters
+        get a gradient.
+
+        Args:
+            name: the method that needs the gradient.
+            program: the program that `loss` has returned.
+            compute: a function that computes the mean and the gradient by this program.
         """
-        return len(self.recordings) > 1 and has_nan(gradient)
+        if program.unfrozen_constant() or (name == "backward" and self._leaves_gradients_out()):
+            return None
+        mean, gradient = compute()
+        if isnan(mean) or (len(self.recordings) > 1 and has_nan(gradient)):
+            return None
+        return self.recordings[0], program, 1.0, mean, gradient
 
-    def leaves_gradients_out(self) -> bool:
+    def _leaves_gradients_out(self) -> bool:
         """Return whether some branch leaves out gradients, so `backward` must know which branches the rows take.
 
         If a row takes a branch without parameters that can be trained now, `backward` may have to raise an error. And

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from math import isnan
 from typing import Any
 
 from ...engine import Value
@@ -42,21 +41,15 @@ class MergedCalls:
     def gradient(self, name: str, buckets: Sequence[Bucket], threads: int) -> MeanGradient | None:
         """Let a merged program, which computes all branches, compute the mean result and its gradient for all samples.
 
-        `name` is the method that needs the gradient. Return None if there is no such program, if the mean is nan, if a
-        branch that was not selected may have made the gradient nan, or if a constant requires a gradient now, so the
-        gradient may have to be refused. Return None for `backward`, too, if the branches that the rows take decide
-        which parameters get a gradient (`MergedRecordings.leaves_gradients_out`).
+        `name` is the method that needs the gradient. Return None if there is no such program, or if it cannot be used;
+        see `MergedRecordings.mean_gradient`.
         """
         merged = self._merged_where(buckets)
         n = len(buckets[0].samples)
-        if not (merged and (program := merged.loss(n))) or merged.has_unfrozen_constant():
+        if not (merged and (program := merged.loss(n))):
             return None
-        if name == "backward" and merged.leaves_gradients_out():
-            return None
-        mean, gradient = program.compiled.gradient_of(buckets[0].numbers, row_numbers(n), threads)
-        if isnan(mean) or merged.may_spoil(gradient):
-            return None
-        return merged.recordings[0], program, 1.0, mean, gradient
+        compute = functools.partial(program.compiled.gradient_of, buckets[0].numbers, row_numbers(n), threads)
+        return merged.mean_gradient(name, program, compute)
 
     def derivatives(
         self, variables: GradientVariables, buckets: Sequence[Bucket], threads: int

@@ -7,6 +7,7 @@ to read how the arguments are nested then takes little time compared with the co
 from __future__ import annotations
 
 import sys
+from array import array
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from math import prod
@@ -99,6 +100,13 @@ class ArrayRunner(PreparedRunner):
             part[...] = x
         self.run(rows)
         return rows
+
+    def mean_gradient(self, arrays: Sequence[Any]) -> tuple[float, array[float]]:
+        """Return the mean output for the samples in `arrays`, and its gradient. The kind must be "gradient"."""
+        rows = self.computed(arrays)
+        mean, gradient = float(rows.out[0]), array("d", rows.gradients.tobytes())
+        self.release(rows)
+        return mean, gradient
 
 
 def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
