@@ -23,15 +23,14 @@ from typing import Any, Never, TypeVar, overload
 
 from ...engine import Value
 from ...graph import context
-from ...ops.number import flag, number
+from ...ops.number import flag
 from ...ops.options import refuse_options
 from ...optim import Optimizer
-from ..data.captured import describe
 from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers
 from ..data.samples import Bucket, columns_of, copy_numbers
 from ..data.treedef import numpy_like, plain_argument
-from ..program import Mismatch, Program, close
+from ..program import Mismatch, Program
 from ..python import ParameterNames
 from ..threads.tasks import check_threads
 from ..training.epochs import (
@@ -50,7 +49,7 @@ from .batch import BatchPart, MeanGradient, auxiliary, joined, mean_matrix, nump
 from .fitting import FunctionFit
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
-from .number_calls import other_derivative, results_from
+from .number_calls import difference, results_from
 from .plain_errors import PlainErrors
 from .recording import Recorder, Recording
 from .refusals import check_has_gradient, check_has_parameters, check_pair, check_single
@@ -909,26 +908,20 @@ class CompiledFunction:
         for i, sample in enumerate(zip(*columns, strict=True) if columns else samples):
             static, arguments = self._arguments.split_sample((i, sample))
             plain = {name: plain_argument(x) for name, x in arguments.items()}
-            found, of_values = results_from(functools.partial(self._arguments.call, static, plain)), results[i]
-            if found is None:
+            found = results_from(functools.partial(self._arguments.call, static, plain))
+            if found is None or not (other := difference(found, results[i], parameters, rtol, atol)):
                 continue
-            ours, theirs = [[number(getattr(x, "_data", x)) for x in outputs] for outputs in (found, of_values)]
-            text = f"sample {i}, {reprlib.repr(arguments)}: the function gives"
-            if len(ours) != len(theirs) or not all(map(close(rtol, atol), ours, theirs)):
-                shown, compiled = (ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else (ours, theirs)
-                raise Mismatch(
-                    f"{text} {shown} for numbers, but {compiled} "
-                    "for Values, by which it is recorded; does it ask for a type? Write isinstance(x, (float, Value)) "
-                    "for isinstance(x, float). Or does it compute with integers, as x * 2 of an array of uint8? Write "
-                    "x.astype(float), since a program reads integers as doubles. Or does it compare objects by `is`? "
-                    "Compare indices, such as np.argmax(x)"
-                )
-            if other := other_derivative(found, of_values, parameters, rtol, atol):
-                raise Mismatch(
-                    f"{text} {other[1]} as the derivative with respect to {describe(other[0])} for numbers, but "
-                    f"{other[2]} for Values, by which it is recorded; does it ask for a type, or compare objects by "
-                    "`is`, or detach an element that numpy selects?"
-                )
+            instead = (
+                "does it ask for a type, or compare objects by `is`, or detach an element that numpy selects?"
+                if other.in_derivative
+                else "does it ask for a type? Write isinstance(x, (float, Value)) for isinstance(x, float). Or does it "
+                "compute with integers, as x * 2 of an array of uint8? Write x.astype(float), since a program reads "
+                "integers as doubles. Or does it compare objects by `is`? Compare indices, such as np.argmax(x)"
+            )
+            raise Mismatch(
+                f"sample {i}, {reprlib.repr(arguments)}: the function gives {other.for_numbers} for numbers, but "
+                f"{other.for_values} for Values, by which it is recorded; {instead}"
+            )
 
     def source(
         self,

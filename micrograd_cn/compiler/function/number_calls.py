@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...engine import Value
 from ...gradients import gradients
@@ -27,6 +27,8 @@ from ..data.treedef import TreeDef, plain_argument, unflatten
 from ..program import close
 from .hooks import inline_compiled
 
+_shown = reprlib.Repr()
+_shown.maxlist = 50  # the texts of longer lists of results are shortened
 INSTEAD_OF_HANDLER = (
     "Write the operation in the place of the function that raises the error, or let the handler compute the same with "
     "operations"
@@ -52,21 +54,37 @@ def results_from(call: Callable[[], Any]) -> list[Any] | None:
         return None
 
 
-def other_derivative(
-    ours: Sequence[Any], theirs: Sequence[Any], parameters: Sequence[Value], rtol: float, atol: float
-) -> tuple[Value, float, float] | None:
-    """Return the first parameter for which the derivatives of two lists of results differ; None if there is none.
+class Difference(NamedTuple):
+    """What a function gives for numbers, and what it gives for `Value`s in their place, as texts.
 
-    The parameter is returned with the two derivatives. Each list stands for one number, the sum of its items times
-    fixed weights. A derivative may be wrong while the results agree, as where a function detaches an element that it
-    compares by `is`.
+    Attributes:
+        for_numbers, for_values: the texts, such as "3.0", or "3.0 as the derivative with respect to w" and "0.0".
+        in_derivative: whether the results agree, and a derivative with respect to a parameter differs.
+    """
+
+    for_numbers: str
+    for_values: str
+    in_derivative: bool
+
+
+def difference(
+    ours: Sequence[Any], theirs: Sequence[Any], parameters: Sequence[Value], rtol: float, atol: float
+) -> Difference | None:
+    """Compare the results of a function for numbers with those for `Value`s. Return None if they agree.
+
+    If the results agree, their derivatives are compared, too. Those may be wrong, as where a function detaches an
+    element that it compares by `is`. The function's results stand for one number then, their sum times fixed weights.
 
     Args:
-        ours, theirs: the results, which are `Value`s or numbers.
+        ours, theirs: the results for numbers, and those for `Value`s. Each of them is a `Value` or a number.
         parameters: leaves that require a gradient.
-        rtol: the tolerance relative to the largest of the derivatives.
+        rtol: the relative tolerance. For a derivative, it is relative to the largest of the derivatives.
         atol: the absolute tolerance.
     """
+    numbers = [[x._data if isinstance(x, Value) else number(x) for x in results] for results in (ours, theirs)]
+    if len(ours) != len(theirs) or not all(map(close(rtol, atol), *numbers)):
+        first, second = [str(xs[0]) if len(ours) == len(theirs) == 1 else _shown.repr(xs) for xs in numbers]
+        return Difference(first, second, in_derivative=False)
     found = []
     for results in (ours, theirs):
         with recording():
@@ -74,8 +92,10 @@ def other_derivative(
         found.append(gradients(total, parameters) if isinstance(total, Value) else [0.0] * len(parameters))
     size = max([abs(x) for x in (*found[0], *found[1]) if isfinite(x)], default=0.0)
     agree = close(0.0, max(atol, rtol * size))
-    different = (each for each in zip(parameters, *found, strict=True) if not agree(*each[1:]))
-    return next(different, None)
+    for p, a, b in zip(parameters, *found, strict=True):
+        if not agree(a, b):
+            return Difference(f"{a} as the derivative with respect to {describe(p)}", str(b), in_derivative=True)
+    return None
 
 
 def warn_if_numbers_differ(
@@ -123,12 +143,9 @@ def warn_if_numbers_differ(
         found = results_from(partial(call, arguments))
         if found is None:
             continue
-        ours, theirs = [[x.data if isinstance(x, Value) else x for x in outputs] for outputs in (found, results)]
-        text, instead = reprlib.repr(ours), reprlib.repr(theirs)
-        if len(ours) == len(theirs) and all(map(close(1e-9, 1e-12), ours, theirs)):
-            if not (other := other_derivative(found, results, parameters, 1e-9, 1e-12)):
-                continue
-            text, instead = f"{other[1]} as the derivative with respect to {describe(other[0])}", f"{other[2]}"
+        if not (other := difference(found, results, parameters, 1e-9, 1e-12)):
+            continue
+        text, instead, _ = other
         does = "has caught an error of its recording, and computes" if caught else "computes"
         of = "this sample, as integers" if given is integers else "this sample"
         if raised:
