@@ -609,16 +609,9 @@ class Program:
             with naming_validation():
                 other = self._bucket_of(validation, options)
                 validate = self._mean_loss(other.numbers, len(other.samples), threads)
-            if self.compiled.graph.has_gathers and isnan(validate()):
-                self.check_indices("validation row", other, other.samples)
-            if self.compiled.graph.has_checks and isnan(validate()):
-                self._raise_for_refused("validation row", other, other.samples)
-
-        def explain_nan() -> None:
-            self.check_indices("row", bucket, bucket.samples)
-            if self.compiled.graph.has_checks:
-                self._raise_for_refused("row", bucket, bucket.samples)
-
+            if (self.compiled.graph.has_gathers or self.compiled.graph.has_checks) and isnan(validate()):
+                self.explain_nan("validation row", other, other.samples)
+        explain_nan = partial(self.explain_nan, "row", bucket, bucket.samples)
         return TrainingRun([bucket], dispatcher, options, validate, explain_nan).fit()
 
     def _bucket_of(self, rows: Any, options: TrainingOptions) -> Bucket:
@@ -645,15 +638,43 @@ class Program:
                 "something that has changed; compile anew, or pass what changes as an operand"
             )
 
-    def check_indices(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
-        """Raise an error if an index of `take`, or a class label, makes the output nan for some row of a bucket.
+    def explain_nan(
+        self, name: str, bucket: Bucket, rows: Sequence[int], call_plain: Callable[[], object] | None = None
+    ) -> None:
+        """Raise an error that says why the output is nan for some row of a bucket, if the reason is found.
 
-        A bucket has samples whose arguments are nested in the same way, as rows of numbers. `rows` has the indices of
-        the rows to check, and `name`, such as "row" or "sample", is the word for them in messages. If a `where`
-        does not choose the result of such a `take`, the output is not nan, and no error is raised.
+        A bucket has samples whose arguments are nested in the same way, as rows of numbers.
+
+        Args:
+            name: the word for a row in messages, such as "row" or "sample".
+            bucket: the bucket.
+            rows: the indices of the rows to check.
+            call_plain: a function that calls the plain function for a row whose output is nan, since its error may say
+                why; None if there is no plain function.
 
         Raises:
-            IndexError: an index is out of range, or is no integer.
+            IndexError: an index of `take`, or a class label, is out of range, or is no integer.
+            ValueError: there is no plain function, and a loss refuses a target or a probability.
+        """
+        graph = self.compiled.graph
+        self._check_indices(name, bucket, rows)
+        if call_plain and (graph.has_gathers or graph.has_checks):
+            call_plain()
+        if call_plain or not graph.has_checks:
+            return
+        outputs = self.compiled.outputs_of(bucket.numbers, array("q", rows))
+        for row, output in zip(rows, outputs, strict=True):
+            if isnan(output) and is_refused(graph, array("d", bucket.row(row))):
+                raise ValueError(
+                    f"fit(): {name} {bucket.samples[row]}: a target or probability is out of the range that the loss "
+                    "allows, so the loss is nan"
+                )
+
+    def _check_indices(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
+        """Raise IndexError if an index of `take`, or a class label, makes the output nan for some row of a bucket.
+
+        The arguments are those of `explain_nan`. If a `where` does not choose the result of such a `take`, the output
+        is not nan, and no error is raised.
         """
         columns, computed, _ = indices_of(self.compiled.graph)
         found = rows_out_of_range(columns, bucket.numbers, len(self.inputs), rows)
@@ -670,21 +691,6 @@ class Program:
             numbers = array("d", bucket.row(row))
             if isnan(output) and (text := out_of_range(self.compiled.graph, numbers)):
                 raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
-
-    def _raise_for_refused(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
-        """Raise ValueError if a loss gives nan for a row because it refuses a target or a probability in this row.
-
-        `rows` has the indices of the rows to check in `bucket`, and `name` is the word for a row in the message, such
-        as "row".
-        """
-        outputs = self.compiled.outputs_of(bucket.numbers, array("q", rows))
-        for row, output in zip(rows, outputs, strict=True):
-            numbers = array("d", bucket.row(row))
-            if isnan(output) and is_refused(self.compiled.graph, numbers):
-                raise ValueError(
-                    f"fit(): {name} {bucket.samples[row]}: a target or probability is out of the range that the loss "
-                    "allows, so the loss is nan"
-                )
 
     def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[[], float]:
         """Return a function that computes the mean output of the n rows whose numbers are in `data`."""
@@ -750,7 +756,7 @@ class Program:
             arguments = [*map(Value, row)]
             try:
                 given = f(*arguments)
-                _check_indices([given] if self._single else given)
+                _check_taken([given] if self._single else given)
             except IndexError as error:
                 raise IndexError(f"{name} {i}, {row}: {error}") from error
             called.append((f"{name} {i}, {row}", arguments, [given] if self._single else [*given]))
@@ -1540,7 +1546,8 @@ def _check_graph(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
         seen.add(x)
 
 
-def _check_indices(outputs: Sequence[Any]) -> None:
+def _check_taken(outputs: Sequence[Any]) -> None:
+    """Raise IndexError if an index of `take` in the graph of `outputs` is beyond its operands."""
     for node in topological_order(*[y for y in outputs if isinstance(y, Value)]):
         if node.op and node.op.lowerings.is_gather:
             index, *xs = node.parents

@@ -129,6 +129,8 @@ def test_what_the_function_itself_says_of_a_sample_is_raised():
     before = kept(w, optimizer)
     with pytest.raises(ValueError, match=r"fit\(\): sample 1: cross_entropy: every target is ignored"):
         f.fit([(1.0, 0.0), (1.0, -100.0)], optimizer, 1)
+    with pytest.raises(ValueError, match=r"fit\(\): validation sample 0: cross_entropy: every target is ignored"):
+        f.fit([(1.0, 0.0)], optimizer, 1, validation=[(1.0, -100.0)])
     assert kept(w, optimizer) == before
 
 

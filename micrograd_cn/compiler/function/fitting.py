@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from math import isnan
 
@@ -78,7 +79,8 @@ class FunctionFit:
         if self._validation is not None:
             validate = self._mean_loss
             self._check_validation(self._validation)
-        history = TrainingRun(self._buckets, dispatcher, options, validate, self._explain_nan).fit()
+        explain_nan = partial(self._explain_nan, self._buckets, "sample")
+        history = TrainingRun(self._buckets, dispatcher, options, validate, explain_nan).fit()
         if options.epochs and (made := [x.program for bucket in self._buckets for x in store.known(bucket)]):
             # The programs for other structures and branches are known only now
             check_has_trainable("fit", self._name, made)
@@ -112,12 +114,7 @@ class FunctionFit:
         with naming_validation():
             loss = self._mean_loss()
         if isnan(loss):
-            for bucket in buckets:
-                rows = row_numbers(len(bucket.samples))
-                for recording, reached in self._store.dispatch(bucket, rows, self._options.threads):
-                    recording.program.check_indices("validation sample", bucket, reached)
-                    if recording.program.compiled.graph.has_checks:
-                        self._plain_errors.call_where_nan("fit", recording, bucket, reached, "validation sample")
+            self._explain_nan(buckets, "validation sample")
 
     # While it trains
 
@@ -200,13 +197,13 @@ class FunctionFit:
                 losses.extend(recording.program.compiled.outputs_of(bucket.numbers, rows, threads))
         return sum(losses) / len(losses)
 
-    def _explain_nan(self) -> None:
+    def _explain_nan(self, buckets: Sequence[Bucket], kind: str) -> None:
         """Raise an error that says why a loss is nan: an index that is out of range, or an error of the plain function.
 
-        If there is no such error, nothing is raised.
+        If there is no such error, nothing is raised. A message calls a row a `kind`, such as "sample".
         """
-        for bucket in self._buckets:
+        for bucket in buckets:
             known, _ = self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), self._options.threads)
             for recording, rows in known:
-                recording.program.check_indices("sample", bucket, rows)
-                self._plain_errors.call_where_nan("fit", recording, bucket, rows)
+                call = partial(self._plain_errors.call_where_nan, "fit", recording, bucket, rows, kind)
+                recording.program.explain_nan(kind, bucket, rows, call)
