@@ -22,12 +22,11 @@ from ...engine import Value
 from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
-from ...optim.optimizer import States, copy_states
 from ..data.nodes import clear_gradients, finds_leaves, gradients_of, scale_gradients, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver, driver_address
 from ..threads.background import BackgroundTasks
-from .state import PackedState, ParameterBlocks
+from .state import PackedState, ParameterBlocks, StateInArrays
 from .update import CompiledUpdate, OptionsInUse, compiled_update, is_compiled, update_key
 
 # Python code takes about as long to change this many parameters as it takes to make machine code
@@ -35,10 +34,8 @@ PARAMETERS_BEFORE_CODE = 20_000
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after this many steps in Python, at first and at most, machine code is tried again
 
 
-class StateInBlocks:
+class StateInBlocks(StateInArrays):
     """The state of an optimiser, read on demand from the memory on which its compiled update works.
-
-    An object of this class is the optimiser's attribute `lazy_state`.
 
     Args:
         blocks: the memory, see `ParameterBlocks`. Its columns 0 and 1 have the data and the gradients of parameters.
@@ -48,20 +45,15 @@ class StateInBlocks:
     """
 
     def __init__(self, blocks: ParameterBlocks, names: Sequence[str], count: int) -> None:
-        self._blocks, self._names, self._count = blocks, names, count
+        super().__init__(range(count))
+        self._blocks, self._names = blocks, names
 
-    def __call__(self) -> States:
-        """Return a list of dicts with the state of each parameter."""
+    @property
+    def arrays(self) -> dict[str, array[float]]:
+        """A dict from all state names to arrays, which have the numbers after the last step."""
         columns = self._blocks.read_columns(range(2, 2 + len(self._names)), self._blocks.copied())
-        states: States = [{} for _ in range(self._count)]
-        for name, column in zip(self._names, columns, strict=True):
-            for state, x in zip(states, column, strict=False):  # the last lanes have no parameter
-                state[name] = x
-        return states
-
-    def __reduce__(self) -> Any:
-        """Make copies and pickles hold the state as dicts."""
-        return partial, (copy_states, self())
+        count = len(self._order)  # the last lanes have no parameter
+        return {name: column[:count] for name, column in zip(self._names, columns, strict=True)}
 
 
 class SingleStep:

@@ -5,6 +5,7 @@ Parameters and the optimiser's state are copied into this memory before the loop
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -160,11 +161,39 @@ class ParameterLayout:
         return self._read_parameters == read and self.optimized == optimized  # fast: nodes are compared by identity
 
 
-class PackedState:
+class StateInArrays(ABC):
     """An optimiser's state as arrays, one for each of the optimiser's `state_names`, such as a momentum buffer.
 
-    A packed state can be an optimiser's `lazy_state`, which is called when the state is first read. The call returns
-    the state as dicts.
+    An object of this class can be an optimiser's `lazy_state`, which is called when the state is first read. The call
+    returns the state as dicts.
+
+    Args:
+        order: for each number of an array, the index of the parameter that the number belongs to, in the optimiser.
+    """
+
+    def __init__(self, order: Sequence[int]) -> None:
+        self._order = order
+
+    @property
+    @abstractmethod
+    def arrays(self) -> dict[str, array[float]]:
+        """A dict from all state names to arrays, which have a number for each of the optimiser's parameters."""
+
+    def __call__(self) -> States:
+        """Return a list of dicts with the state of each of the optimiser's parameters, in the optimiser's order."""
+        states: States = [{} for _ in self._order]
+        for name, numbers in self.arrays.items():
+            for k, x in zip(self._order, numbers, strict=True):
+                states[k][name] = x
+        return states
+
+    def __reduce__(self) -> Any:
+        """Make copies and pickles hold the state as dicts, without what it is read from."""
+        return partial, (copy_states, self())
+
+
+class PackedState(StateInArrays):
+    """The state of an optimiser after a call of `fit`.
 
     Attributes:
         layout: a `ParameterLayout`. Its attribute `trained` says which parameter each number of an array belongs to.
@@ -182,6 +211,7 @@ class PackedState:
         arrays: dict[str, array[float]],
         read_others: Callable[[], dict[str, array[float]]] | None = None,
     ) -> None:
+        super().__init__(layout.order)
         self.layout, self._arrays, self._read_others = layout, arrays, read_others
 
     @property
@@ -200,14 +230,6 @@ class PackedState:
             known = self.arrays
         return {name: known[name] for name in names}
 
-    def __call__(self) -> States:
-        """Return a list of dicts with the state of each of the optimiser's parameters, in the optimiser's order."""
-        states: States = [{} for _ in self.layout.order]
-        for name, numbers in self.arrays.items():
-            for k, x in zip(self.layout.order, numbers, strict=True):
-                states[k][name] = x
-        return states
-
     def in_order_of(self, parameters: Sequence[Value]) -> dict[str, array[float]] | None:
         """Return the arrays in the order of `parameters`; None if these are not the optimiser's parameters."""
         if self.layout.optimized != parameters:
@@ -215,10 +237,6 @@ class PackedState:
         place = {k: i for i, k in enumerate(self.layout.order)}
         order = [place[k] for k in range(len(place))]
         return {name: array("d", [numbers[i] for i in order]) for name, numbers in self.arrays.items()}
-
-    def __reduce__(self) -> Any:
-        """Make copies and pickles hold the state as dicts, without the layout, which refers to the nodes."""
-        return partial, (copy_states, self())
 
 
 def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[str]) -> PackedState:
