@@ -180,6 +180,19 @@ def test_each_vector_gets_the_program_of_its_length_and_of_its_branch():
         assert plain["jac"](np.ones(n)).tolist() == [2.0] * n
 
 
+@pytest.mark.parametrize("name", ["fun", "jac", "hess"])
+def test_a_number_that_has_changed_is_noticed(name):
+    """A barrier method, for example, minimises the same function for one weight of the barrier after the other."""
+    weight = 1.0
+    f = compile(lambda v: v[0] ** 2 - weight * v[0])
+    for functions in (scipy_functions(f), scipy_functions(f)):
+        functions[name](np.array([2.0]))
+    weight = 0.1
+    for again in (functions, scipy_functions(f)):
+        with pytest.raises(ValueError, match="is not what it was when its program was made"):
+            again[name](np.array([2.0]))
+
+
 def test_a_method_in_the_place_of_dense_is_refused():
     for f in (compile(bowl), compile(Value(2.0) ** 2, [])):
         with pytest.raises(TypeError, match=r"dense must be True or False, got .*; write method='Newton-CG'"):

@@ -2747,3 +2747,59 @@ def test_a_change_is_noticed_beside_a_collection_that_is_too_large_to_compare():
 
     with pytest.raises(TypeError, match=DIFFERS):
         compile(f)(1.0)
+
+
+@pytest.mark.parametrize(
+    "large", [[0.5] * 10_018, ["name"] * 33_000, dict.fromkeys(range(20_000)), [None, Module()] * 9_000]
+)
+def test_a_number_beside_a_large_collection_is_noticed_in_calls(large):
+    """The items of such a collection are too many to be compared, but everything else is compared."""
+    scale = 1.0
+    f = compile(lambda x: w * x * scale + 0.0 * len(large))
+    first = f(2.0)
+    scale = 2.0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f(2.0)
+    scale = 1.0
+    assert f(2.0) == first
+
+
+@pytest.mark.parametrize("cached", [functools.lru_cache, functools.cache, functools.lru_cache(maxsize=2)])
+@pytest.mark.parametrize(
+    ("make", "read", "change"),
+    [
+        (lambda: {"w": Value(2.0)}, lambda held: held["w"], lambda held: held.update(w=Value(3.0))),
+        (lambda: [2.0], lambda held: held[0], lambda held: held.append(held.pop() + 1.0)),
+        (lambda: SimpleNamespace(scale=2.0), lambda held: held.scale, lambda held: setattr(held, "scale", 3.0)),
+        (lambda: Value(2.0), lambda held: held, lambda held: None),
+    ],
+)
+def test_what_a_function_with_a_cache_has_returned_is_looked_at(make, read, change, cached):
+    """A program may read its settings, or its model, by a function that makes them once."""
+
+    @cached
+    def settings(name):
+        return make()
+
+    f = compile(lambda x: read(settings("usual")) * x)
+    assert [f(1.0), f(3.0)] == [2.0, 6.0]
+    if make().__class__ is Value:
+        settings.cache_clear()
+    change(settings("usual"))
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f(1.0)
+
+
+def test_a_list_that_a_generator_returns_again_and_again_is_looked_at():
+    def same(held):
+        while True:
+            yield held
+
+    scales, items = [2.0], None
+    items = same(scales)
+    next(items)
+    f = compile(lambda x: next(items)[0] * x)
+    assert f(1.0) == 2.0
+    scales[0] = 3.0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f(1.0)

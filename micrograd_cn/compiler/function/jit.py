@@ -130,19 +130,19 @@ def compile(  # noqa: A001 -- the field's name
       Compile anew then, change a parameter's `data` instead, or pass as an argument what changes. `fit` always looks.
       Calls and the other methods look at least the first four times, and then so often that they spend a hundredth of
       the time with this: a call that is made at once after a change, in the middle of many fast ones, may still give
-      what was recorded before, and one of the next calls raises the error. They do not look at all if there is too much
-      to look at; `fit` says what that is, and records the function again instead. A number that the functions of a
-      user-defined operation read, and one that an object's `__float__` returns, are such numbers, too.
+      what was recorded before, and one of the next calls raises the error. Of a collection of more than 10000 items,
+      they look only at the length if the items are many for what the function computes; `fit` says what else they do
+      not look at, and records the function again instead. A number that the functions of a user-defined operation read,
+      and one that an object's `__float__` returns, are such numbers, too.
     - A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a program does not
       change what its caller has: copy the argument first, and return what the caller needs. Ints and bools in a nested
       result that are no `Value`s stay as they are.
-    - Anything else that Python code does, such as reading a list, happens only while the function is
-      recorded. `check` compares the program with the function. So `isinstance(x, float)` of an argument is False, and
-      `x.dtype` of an array is object: write `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass
-      of `Value` with a `__mul__` of its own, is the product of two `Value`s: write v * x. If a function may tell a
-      `Value` from a number in such a way, it is also called with the numbers of the recorded sample, and a warning says
-      whether it computes something else for them. `check` does this for other samples, and finds integers whose results
-      overflow, too.
+    - Anything else that Python code does, such as reading a list, happens only while the function is recorded. `check`
+      compares the program with the function. So `isinstance(x, float)` of an argument is False, and `x.dtype` of an
+      array is object: write `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass of `Value` with a
+      `__mul__` of its own, is the product of two `Value`s: write v * x. If a function may tell a `Value` from a number
+      in such a way, it is also called with the numbers of the recorded sample, and a warning says whether it computes
+      something else for them. `check` does this for other samples, and finds integers whose results overflow, too.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
       recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from
@@ -423,7 +423,7 @@ class CompiledFunction:
             if args and self._owner and isinstance(args[0], self._owner) and isinstance(self._f, FunctionType):
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
-        if perf_counter() >= self._stale.due:
+        if perf_counter() >= self._stale.due:  # inlined from `compare_if_due`
             self._stale.compare_if_moved("", [bucket])
         if not (context.active and context.here().detect_anomaly):
             store = self._store
@@ -969,6 +969,14 @@ class CompiledFunction:
     def recording_of(self, *args: Any, **kwargs: Any) -> Recording:
         """Return the `Recording` for the arguments of a sample. It is made if there is none yet."""
         return self._store.dispatch(self._arguments.bucket_of(args, kwargs), row_numbers(1))[0][0]
+
+    def compare_if_due(self, *args: Any) -> None:
+        """Raise ValueError if the function is not what it was when it was recorded for arguments like these.
+
+        It is not compared if nothing that it reads has changed, or if it is too early to look again.
+        """
+        if perf_counter() >= self._stale.due:
+            self._stale.compare_if_moved("", [self._arguments.bucket_of(args, {})])
 
     def __repr__(self) -> str:
         known = self._store.different()

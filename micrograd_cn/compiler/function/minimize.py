@@ -115,10 +115,14 @@ class _Objective:
         """Return the program to run at the point `x`, and the point as a matrix with one row.
 
         If the function has branches, each may have a program of its own.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
         """
         vector = self._numpy.array(x, float, ndmin=1)
         if isinstance(self._program, Program):
             return self._program, vector.reshape(1, -1)
+        self._program.compare_if_due(vector)
         found = self._unbranched.get(vector.shape)
         if not found:
             recording = self._program.recording_of(vector)

@@ -129,7 +129,7 @@ class Recorder:
         if snapshot and changed:  # in a way that the code does not show, as by `y = outside; y += 1`
             held, snapshot = {*snapshot.leaves}, None
         code.writes |= changed
-        made.code, made.snapshot = code, snapshot
+        made.code, made.snapshot = code, None if snapshot and snapshot.leaves_out else snapshot
         again = functools.partial(self._difference_if_again, made, bucket, row, roots, held)
         is_twice = twice or changed
         if is_twice:
@@ -156,15 +156,14 @@ class Recorder:
                 )
         return made, is_twice
 
-    def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot | None:
-        """Return a snapshot of what the function can read through some objects; None if there is too much to compare.
+    def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot:
+        """Return a snapshot of what the function can read through some objects.
 
         The last one is returned again if nothing has changed since. `code` is the code that the function may run.
         """
         before, known = self._before
         if not (known and len(before) == len(roots) and all(map(is_, before, roots)) and not known.has_changed()):
-            found = Surroundings(roots, code.attributes, code.names).snapshot()
-            known = found if found.comparable else None
+            known = Surroundings(roots, code.attributes, code.names).snapshot()
             self._before = roots, known
         return known
 
@@ -258,7 +257,8 @@ class Recording:
         guards: the compiled guards; `compile` makes them, too.
         counted: the names of numbers and texts that the function reads, and changes in each call.
         code: the code that the function may run; None if it is not known.
-        snapshot: what the function can read, which the recording has not changed; None if it may have.
+        snapshot: what the function can read, which the recording has not changed; None if it may have, or if the
+            snapshot leaves something out.
 
     >>> from micrograd_cn.compiler import compile
     >>> [product] = compile(lambda x, y: x * y).recording_of(2.0, 3.0).program.outputs

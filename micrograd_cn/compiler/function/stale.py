@@ -98,15 +98,12 @@ class StaleCheck:
         this method look at everything that the function can read. A later call looks only if a hundred times as long
         has passed since the last look as that one took. So it may miss a change, which one of the next calls notices.
         Places that cannot be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and
-        pandas. If there are too many places to compare them, the result is False.
+        pandas, and items of collections of more than `MAX_COMPARED`.
         """
         start = perf_counter()
         if start < self.due:
             return False
         if known := self._known:
-            if not known.snapshot.comparable:
-                self.due, self._moved = inf, False  # until there is another snapshot
-                return False
             self._moved = known.snapshot.has_changed() or len(known.current) < len(self.store.programs)
             before, self._last_look = self._last_look, perf_counter() - start
             self._wait_after(min(before, self._last_look))

@@ -522,6 +522,28 @@ def progress_of(x: Any) -> str:
     return " ".join([str(length_hint(x, -1)), *parts])
 
 
+def results_of(x: Any) -> list[Any]:
+    """Return what a function with an `lru_cache` has stored: the results, and those of its arguments that it shows.
+
+    >>> @lru_cache
+    ... def weights(count):
+    ...     return [0.5] * count
+    >>> results_of(weights), weights(2) in results_of(weights)
+    ([], True)
+    """
+    found = gc.get_referents(x)  # arguments and results, a dict with them, the function, and what is no result
+    end = next((k for k, y in enumerate(found) if y is x.__wrapped__), 0)
+    if not end or type(stored := found[end - 1]) is not dict:
+        return []
+    results = [y for y in stored.values() if type(y).__name__ != "_lru_list_elem"]  # without links to results
+    return [*[y for y in found[: end - 1] if not issubclass(type(y), type)], *results]
+
+
+def has_results(x: Any, results: list[Any]) -> bool:
+    """Return whether a function with an `lru_cache` has stored what `results_of` has returned before, and no more."""
+    return {*map(id, results_of(x))} == {*map(id, results)}  # a call of the function may change their order
+
+
 def is_iterator(x: Any) -> bool:
     """Return whether `x` is an iterator, such as a generator, and no file."""
     return hasattr(type(x), "__next__") and not issubclass(type(x), IOBase)

@@ -39,7 +39,7 @@ class Snapshot:
             numbers and texts there, so a True that is replaced by 1 counts as unchanged.
         leaves: the leaf `Value`s in these places.
         complete: whether these are all places that can be read; see `Surroundings`.
-        comparable: whether there are few enough of them to be compared.
+        leaves_out: whether the items of large collections are left out, which could be compared.
     """
 
     def __init__(
@@ -56,11 +56,9 @@ class Snapshot:
         own: set[int],
         leaves: list[Value],
         complete: bool,
-        comparable: bool,
+        leaves_out: bool,
     ) -> None:
-        self._leaves, self.complete, self.comparable = leaves, complete, comparable
-        if not comparable:
-            return
+        self._leaves, self.complete, self.leaves_out = leaves, complete and not leaves_out, leaves_out
         of_dicts = [place for place in variables if issubclass(type(place[0]), dict)]
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
         self._variables = [place for place in variables if not issubclass(type(place[0]), dict)]
@@ -143,8 +141,7 @@ class Snapshot:
     def has_changed(self) -> bool:
         """Return whether one of the places in this snapshot may hold something else now.
 
-        Return False if there are too many places to compare. If the snapshot is not complete, there are other places,
-        which are not looked at.
+        If the snapshot is not complete, there are other places, which are not looked at.
 
         Plain numbers are compared by type and text, other objects by identity.
 
@@ -160,8 +157,6 @@ class Snapshot:
         >>> before, snapshot.has_changed()
         (False, True)
         """
-        if not self.comparable:
-            return False
         try:
             if self._collections != self._copies or [*chain.from_iterable(self._ordered)] != self._order:
                 return True

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from io import BytesIO, IOBase, StringIO
-from types import FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import FunctionType, GeneratorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ...engine import Value
@@ -48,6 +48,7 @@ from .objects import (
     functions_of,
     generator_state,
     has_other_keys,
+    has_results,
     held_by,
     holds_objects,
     is_closed,
@@ -66,6 +67,7 @@ from .objects import (
     referent_of,
     registry_of,
     remove_content,
+    results_of,
     set_content,
     shared_generators,
     slots_of,
@@ -134,7 +136,6 @@ class Surroundings:
         self._namespaces: set[int] = set()  # the ids of those collections that are the `__dict__` of an object
         self._arrays: list[Any] = []
         self._generators: list[Any] = []
-        self._caches: list[Any] = []  # functions with an `lru_cache`
         self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
         self._shaped: list[Any] = []  # all numpy arrays, whose shapes and dtypes may be assigned to
         # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
@@ -214,7 +215,9 @@ class Surroundings:
             if is_users_module(kind.__module__):
                 self._visit_object(x)
         elif issubclass(kind, LRU_CACHE):
-            self._caches.append(x)
+            results = results_of(x)
+            self._readers.append(partial(has_results, x, results))
+            self._add(results)
             self._visit_object(x)
         elif issubclass(kind, type):
             self._visit_class(x)
@@ -250,6 +253,8 @@ class Surroundings:
             elif is_iterator(x):
                 self.iterators.append(x)
                 self._readers.append(partial(progress_of, x))
+                if kind is GeneratorType and x.gi_frame:
+                    self._add(x.gi_frame.f_locals.values())
                 if kind.__name__ == "flatiter" and kind.__module__ == "numpy":  # a.flat of an array a
                     self._add([x.base])
             else:
@@ -501,7 +506,6 @@ class Surroundings:
         gradients = [x.grad for x in self.leaves]
         generators = [generator_state(x) for x in self._generators]
         generators += [repr(held) for held in [read() for read in self._readers] if is_plain(held)]
-        generators += [str(x.cache_info().misses) for x in self._caches]  # how many results were added
         arrays = [*map(bytes_of, self._arrays)]
         return [generators, arrays, variables, gradients, *map(items_of, self._collections)]
 
@@ -613,17 +617,21 @@ class Surroundings:
     def snapshot(self, most: int = 0) -> Snapshot:
         """Return a `Snapshot` of the variables, collections and arrays that the functions can read, as they are now.
 
-        Collections of more than `MAX_COMPARED` items were not looked into. If there are any, the snapshot is complete
-        only if they have at most `most` items together, and all of these items are numbers, texts and `Value`s.
+        Collections of more than `MAX_COMPARED` items were not looked into. If there are any, they are compared only if
+        they have at most `most` items together, and all of these items are numbers, texts and `Value`s. Otherwise the
+        snapshot has their lengths, and is not complete.
         """
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
-        comparable = not self._waiting and sum(map(length_of, self._large)) <= most
-        comparable = comparable and all({*map(type, items_of(x))} <= simple for x in self._large)
-        collections = [*self._collections, *[x for x in self._large if not issubclass(type(x), tuple)]]
+        fit = sum(map(length_of, self._large)) <= most and all({*map(type, items_of(x))} <= simple for x in self._large)
+        collections, readers = self._collections, self._readers
+        if fit:
+            collections = [*collections, *[x for x in self._large if not issubclass(type(x), tuple)]]
+        else:
+            readers = [*readers, *[partial(length_of, x) for x in self._large]]
         ordered = [x for x in collections if issubclass(type(x), dict) and id(x) not in self._namespaces]
         return Snapshot(
             self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
-            self._readers, self._opaque, self._own, self.leaves, self.complete and comparable, comparable,
+            readers, self._opaque, self._own, self.leaves, self.complete, not fit,
         )  # fmt: skip
 
 
