@@ -5,11 +5,12 @@
 
 A program is the text of a Python module with a function `make`, which returns a function of numbers and the parameters
 that it uses. Its statements are drawn from what users write: branches, loops, early returns, helpers, classes,
-closures, exceptions that are caught, threads, numpy, dataclasses and generators. A few functions change a list or an
-array outside. The function is called as it is, and compiled, with and without `branches`. Values, gradients and
-training must be the same, or the compiler must refuse the program with an error of its own. It must refuse the program
-if a second call gives another number. With `--interrupts`, some programs are interrupted at random lines of the package
-while they are compiled, and compared afterwards.
+closures, exceptions that are caught, threads, numpy, dataclasses and generators. A few functions read something outside
+that is changed between two calls, or change it themselves, as by taking the next item of an iterator. The function is
+called as it is, and compiled, with and without `branches`. Values, gradients and training must be the same, or the
+compiler must refuse the program with an error of its own. It must refuse the program if a second call gives another
+number. With `--interrupts`, some programs are interrupted at random lines of the package while they are compiled, and
+compared afterwards.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from .interrupts import is_interruptible
 
 PACKAGE = str(Path(mc.__file__).parent)
 HEADER = """\
-import copy, dataclasses, functools, itertools, math, operator, statistics
+import collections, copy, dataclasses, functools, io, itertools, math, operator, statistics, types
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import micrograd_cn as mc
@@ -105,7 +106,37 @@ def clamp(a, low=-1.0, high=1.0):
 
 
 """
-OUTSIDE = "kept, buffer = [0.5], np.array([0.5, 1.0])"  # what some functions change
+# What some functions read, and `change` changes between two calls
+READ = """\
+held, table, stream = types.SimpleNamespace(scale=0.5), {"a": 0.5}, io.StringIO("0.5")
+stored, large = functools.lru_cache(lambda: [0.5]), [0.5] * 10_018
+
+
+def repeated(numbers=[0.5]):
+    while True:
+        numbers[0] = (yield numbers) or numbers[0]
+
+
+sent = repeated()
+next(sent)
+
+
+def change():
+    held.scale += 1.0
+    table["a"] += 1.0
+    stream.write("0.75")
+    stored()[0] += 1.0
+    sent.send(1.5)
+
+
+make.change = change"""
+READS = ["held.scale", "table['a']", "float(stream.getvalue())", "stored()[0]", "sent.send(None)[0]"]
+READS += ["held.scale * len(large) / 1e4", "getattr(held, 'scale')", "[*table.values()][0]", "vars(held)['scale']"]
+# What some functions change
+OUTSIDE = """\
+kept, buffer, recent = [0.5], np.array([0.5, 1.0]), collections.deque([1.0, 1.0, 1.0, 2.0])
+items, steps, rows = iter([1.0] * 3 + [2.0] * 999), itertools.count(), io.StringIO("1\\n" * 3 + "2\\n" * 999)"""
+CHANGED = ("kept", "buffer", "recent", "items", "steps", "rows")  # the names of these
 DIFFERS = "does not do the same in each call"
 SIGNATURES = {  # the parameters of a drawn function, and how its numbers are reached
     "x, y": ["x", "y"],
@@ -142,7 +173,8 @@ class Author:
             body.append(f"return {result}")
         lines = [f"def f({self.signature}):", *indented(body)]
         weights = ", ".join(f"Value({rng.uniform(-1.5, 1.5):.2f})" for _ in range(3))
-        made = [f"w = [{weights}]", "cell = Cell(w[0], w[1])", OUTSIDE, *lines, "return f, w"]
+        outside = [*READ.split("\n"), *OUTSIDE.split("\n")]
+        made = [f"w = [{weights}]", "cell = Cell(w[0], w[1])", *outside, *lines, "return f, w"]
         self.text = HEADER + "\n".join(["def make():", *indented(made), ""])
 
     # Expressions.
@@ -259,6 +291,8 @@ class Author:
         kind = rng.choice(kinds) if depth > 0 else "assign"
         if depth > 0 and rng.random() < 0.02:
             kind = "state"
+        elif depth > 0 and rng.random() < 0.03:
+            kind = "outside"
         if kind == "assign" and local and rng.random() < 0.4:
             return [f"{rng.choice(local)} {rng.choice(['+=', '-=', '*='])} {e(1)}"]
         if kind == "if":
@@ -353,11 +387,19 @@ class Author:
                 f"{other} = kept; {other} += [1.0]": "len(kept)",
                 f"{other} = buffer[1:]; {other} *= 0.5": "buffer[1]",
                 "np.add(buffer, 1.0, buffer)": "buffer[0]",
+                "recent.rotate(1)": "recent[0]",
+                f"{other} = next(items)": other,
+                f"{other} = next(steps)": f"({other} // 4)",
+                f"{other} = float(rows.readline())": other,
             }
             change, read = rng.choice([*changes.items()])
             used = f"{name} = {read} * 0.1 * {e(1)}"
             self._names.append(name)
             return [change, used]
+        if kind == "outside":
+            name, text = self.fresh(), f"{rng.choice(READS)} * {e(1)}"
+            self._names.append(name)
+            return [f"{name} = {text}"]
         if kind == "kept":  # a module keeps what it computed
             name = self.fresh()
             lines = [f"cell.last = {e(1)}", f"{name} = cell.last * {e(0)}"]
@@ -454,7 +496,8 @@ class Comparison:
 
     def __init__(self, text: str, signature: str, rng: random.Random) -> None:
         self.make, self.signature = module(text), signature
-        self._changes_state = any(name in text.partition(OUTSIDE)[2] for name in ("kept", "buffer"))
+        body = text.rpartition("\n    def f(")[2]
+        self._changes_state = any(name in body for name in CHANGED)
         self.samples = [[round(rng.uniform(-2, 2), 3) for _ in range(3)] for _ in range(4)]
         self.counts: Counter[str] = Counter()
 
@@ -467,8 +510,8 @@ class Comparison:
         rows = [sample(self.signature, numbers) for numbers in self.samples]
         eager = [self._eager(numbers) for numbers in self.samples]
         for branches in (True, False):
-            self._values(branches, before)
-            if None not in rows and None not in eager:
+            told = self._values(branches, before)  # of numbers that each call changes, so later calls differ
+            if not told and None not in rows and None not in eager:
                 self._backward(branches, rows, eager, before)
                 self._gradient(branches, rows, eager)
                 self._value_and_grad(branches, rows, eager)
@@ -500,17 +543,23 @@ class Comparison:
         """
         f, _ = self.make()
         try:
-            first, second = [number(call(f, self.signature, [*map(Value, numbers)])) for _ in range(2)]
+            count = 9 if self._changes_state else 2
+            first, *later = [number(call(f, self.signature, [*map(Value, numbers)])) for _ in range(count)]
         except Exception:  # whatever the drawn program raises
             return None
-        return same(first, second)
+        return all(same(first, x) for x in later)
 
-    def _eager(self, numbers: Sequence[float], leaves: bool = True) -> tuple[float, list[float], list[float]] | None:
+    def _eager(
+        self, numbers: Sequence[float], leaves: bool = True, changed: bool = False
+    ) -> tuple[float, list[float], list[float]] | None:
         """Return the value, the gradients of the parameters and those of the arguments; None if the function raises.
 
-        Unless `leaves` is set, the arguments are results of an operation.
+        Unless `leaves` is set, the arguments are results of an operation. If `changed` is set, what the function reads
+        is changed before.
         """
         f, w = self.make()
+        if changed:
+            vars(self.make)["change"]()
         xs = [Value(x) for x in numbers]
         try:
             y = call(f, self.signature, xs if leaves else [x * 1.0 for x in xs])
@@ -524,15 +573,20 @@ class Comparison:
         if not all(map(same, found, expected)):
             raise Different(f"{kind}, branches={branches}: {found}, expected {expected}")
 
-    def _values(self, branches: bool, before: Any) -> None:
+    def _values(self, branches: bool, before: Any) -> bool:
+        """Compare calls. Return whether a warning has named numbers that the function reads and changes."""
         f, _ = self.make()
+        change, told = vars(self.make)["change"], False
         program = compile(f, branches=branches)
         if before:
             before(lambda: call(program, self.signature, self.samples[0]))
         for numbers in self.samples:
             expected = self._eager(numbers)
-            found = self._attempt("calls", partial(call, program, self.signature, numbers))
-            if found is None:
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.filterwarnings("always", ".* reads and changes")
+                found = self._attempt("calls", partial(call, program, self.signature, numbers))
+            told |= any("reads and changes" in str(x.message) for x in warned)
+            if found is None or told:
                 continue
             if expected is None:  # a derivative refuses a leaf that the function uses besides, but not a number
                 expected = self._eager(numbers, leaves=False)
@@ -541,6 +595,15 @@ class Comparison:
             self._differ("a call", branches, [number(found)], expected[:1])
             if self._repeats(numbers) is False:
                 raise Different(f"a call, branches={branches}: {found}, where the function gives another number later")
+        if self._changes_state:
+            return told
+        change()
+        for numbers in self.samples:
+            found = self._attempt("calls after a change", partial(call, program, self.signature, numbers))
+            expected = self._eager(numbers, changed=True) or self._eager(numbers, leaves=False, changed=True)
+            if found is not None and expected is not None:
+                self._differ("a call after a change", branches, [number(found)], expected[:1])
+        return told
 
     def _backward(self, branches: bool, rows: list[Any], eager: list[Any], before: Any) -> None:
         f, w = self.make()
@@ -671,6 +734,9 @@ MERGED: dict[str, Any] = {
 }
 
 
+LOOKING = {"function.stale.TIMES_AS_LONG": 0.0}  # so each call looks for changes of what its function reads
+
+
 class Stop(BaseException):
     """Raised at a random line of the package, in place of KeyboardInterrupt."""
 
@@ -713,7 +779,7 @@ def compare(seed: int, interrupts: bool = False) -> Counter[str]:
     author = Author(rng)
     comparison = Comparison(author.text, author.signature, rng)
     try:
-        with settings(MERGED if seed % 2 else {}), warnings.catch_warnings():
+        with settings(LOOKING | (MERGED if seed % 2 else {})), warnings.catch_warnings():
             # Eager results are those for `Value`s, and a program may give others for numbers
             warnings.filterwarnings("ignore", r".* for the numbers of this sample")
             comparison.run(interrupted(rng) if interrupts else None)
