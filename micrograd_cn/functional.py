@@ -38,6 +38,10 @@ of a network, the results are `Value`s that depend on the parameters, so a loss 
 the parameters. Inside `no_grad()` they are floats even then. A `Value` that f itself makes, such as the `Value(0)` that
 begins a sum, counts as a parameter, because f may keep it. Begin a sum with 0.0, and the results are floats.
 
+A function may keep what it computes, in a dict for example, but only for the `Value` that it gets: `memo[x]`. With
+`memo[x.data]`, it would return a node of an earlier call in a later call, and its derivative would be 0. So this raises
+an error if the results of the earlier call were floats. (`Value`s that calls have returned may be used anywhere.)
+
 A function that returns a plain number is constant, and its derivative is 0. That includes a function that loses its
 graph on the way, as `math.exp(x.data)` does, because a number does not tell how it was computed.
 
@@ -383,6 +387,7 @@ def vjp(f: Function, x: Any, *others: Never, **wrong: Never) -> tuple[Any, Funct
             _note_tuple("vjp", x, error)
             raise
         value = unflatten([call.as_result(y) for y in outputs])
+        call.keep_in_use()
         returns_values = call.returns_values
 
     def pull(weights: Any) -> Any:
@@ -418,9 +423,12 @@ def _value_and_grad(
                 y = call.scalar()
                 if not (isfinite(y._data) or call.returns_values):
                     _warn_of_caught(name, f, args, kwargs)
-                return call.as_result(y), call.gradient(y, many, only=True)
-            y, aux = call.scalar_and_aux()
-            return (call.as_result(y), aux), call.gradient(y, many)
+                results = call.as_result(y), call.gradient(y, many, only=True)
+            else:
+                y, aux = call.scalar_and_aux()
+                results = (call.as_result(y), aux), call.gradient(y, many)
+            call.finish()
+            return results
 
     return derived
 
@@ -476,7 +484,9 @@ def _jacobian(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
         with differentiation_level() as around:
             call = BoundCall(name, f, positions, args, kwargs, around)
             outputs, unflatten = call.outputs()
-            return unflatten([call.gradient(y, many) for y in outputs])
+            rows = [call.gradient(y, many) for y in outputs]
+            call.finish()
+            return unflatten(rows)
 
     return derived
 

@@ -392,6 +392,44 @@ def test_derivatives_are_taken_inside_no_grad_too():
         assert not (Value(1) * 2).requires_grad
 
 
+def square_by_memo(key):
+    memo = {}
+
+    def f(x):
+        if key(x) not in memo:
+            memo[key(x)] = x * x
+        return memo[key(x)]
+
+    return f
+
+
+@pytest.mark.parametrize("first", [grad, jacobian, hessian])
+@pytest.mark.parametrize("second", [grad, jacobian, hessian, value_and_grad])
+@pytest.mark.parametrize("at", [3.0, Value(3.0)])
+def test_a_node_of_an_earlier_call_that_the_function_has_kept_is_refused(first, second, at):
+    f = square_by_memo(lambda x: getattr(x, "data", x))
+    first(f)(3.0)
+    with pytest.raises(ValueError, match=r"earlier call, from an argument that was 3\.0, and kept.*as in memo\[x\]"):
+        second(f)(at)
+
+
+def test_a_memo_with_values_as_keys_is_right():
+    f = square_by_memo(lambda x: x)
+    assert (grad(f)(3.0), grad(f)(3.0), hessian(f)(3.0)) == (6.0, 6.0, 2.0)
+
+
+def test_results_of_earlier_calls_may_be_used_in_other_functions():
+    w = Value(2.0)
+    at_boundary = grad(lambda x: w * x * x)(1.0)  # 2 w, which trains w
+    found = grad(lambda x: w * x * at_boundary)(3.0)
+    found.backward()
+    assert (found.data, w.grad) == (8.0, 8.0)
+    _, pull = vjp(lambda x: x * x, 3.0)
+    assert grad(pull)(2.0) == 6.0
+    pulled = pull(w)
+    assert grad(lambda x: pulled * x)(1.0).data == 12.0
+
+
 def test_nothing_is_left_on_the_values_of_a_closure():
     """`grad` leaves the `grad` of parameters alone that the function captures."""
     w = Value(2.0)

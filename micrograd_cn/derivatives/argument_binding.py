@@ -14,9 +14,10 @@ from contextvars import ContextVar
 from functools import cache
 from itertools import chain
 from numbers import Real
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from ..engine import Value, constant, topological_order, traverse
+from ..engine import Value, constant, traverse
 from ..gradients import gradients_in_order
 from ..graph.context import here, recording
 from ..graph.plain_numbers import Variables, variables
@@ -29,6 +30,10 @@ __all__ = ["BoundCall", "Level", "argument_array", "argument_positions", "contai
 
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
 _ONLY_FLOATS, _USUAL = {float}, {float, int, Value}
+# Marks of leaves, in `_db`: that of a variable of an outermost call that has returned nothing but floats, and that of a
+# variable of `vjp`, whose second result computes with it in later calls
+FINISHED, IN_USE = 2.0, 3.0
+_mark = attrgetter("_db")
 
 
 class Level(NamedTuple):
@@ -109,6 +114,7 @@ class BoundCall:
     ):
         self.name = name
         depth, self.no_grad = around
+        self._is_outermost = not depth
         if kwargs and not args:
             raise TypeError(f"{name}: pass {', '.join(kwargs)} by position, since argnums counts positional arguments")
         named = {i % len(args) for i in argnums if -len(args) <= i < len(args)}
@@ -190,9 +196,45 @@ class BoundCall:
         y = self.output
         outputs = [y] if isinstance(y, Value) else [x for _, x in flatten(y)[0] if isinstance(x, Value)]
         order, leaves = traverse(*outputs)
+        others = leaves.difference(variables.get() or ())
+        if others:
+            self._refuse_finished(others)
         if len(outputs) == 1:
             self._order = order
-        return any(leaf.requires_grad for leaf in leaves.difference(variables.get() or ()))
+        return any(leaf.requires_grad for leaf in others)
+
+    def finish(self) -> None:
+        """Mark the variables of all derivatives if this is the outermost, and if it returns nothing but floats.
+
+        The caller has then no result that depends on a variable. If a later call meets one of them, the function has
+        kept a node of this call. A result that depends on parameters is a `Value`, and may be used anywhere.
+        """
+        if self._is_outermost and not self.returns_values:
+            for x in variables.get() or ():
+                if x.op is None and x._db is None:
+                    x._db = FINISHED
+
+    def keep_in_use(self) -> None:
+        """Let later calls compute with the variables of this call, as the second result of `vjp` does."""
+        for x in self.variables:
+            if x.op is None:
+                x._db = IN_USE
+
+    def _refuse_finished(self, leaves: Iterable[Value]) -> None:
+        """Raise ValueError if a variable of an earlier call is among `leaves`, of which the output is computed.
+
+        It would count as a parameter, although it stands for an argument, and this part of the derivative would be 0.
+        """
+        if FINISHED not in map(_mark, leaves):
+            return
+        left = next((x for x in leaves if x._db == FINISHED and x not in (variables.get() or ())), None)
+        if left is not None:
+            raise ValueError(
+                f"{self.name}: the function uses a value that it has computed in an earlier call, from an argument that"
+                f" was {left.data}, and kept, for example in a dict, so this part of the derivative would be 0; compute"
+                " it in each call, or take the Value x itself as the key of a memo, as in memo[x], and not its number; "
+                "keep y.data, or y.detach(), of a value y that counts as constant"
+            )
 
     def scalar(self) -> Value:
         """Return the output as a `Value`. A number becomes a constant.
@@ -260,7 +302,11 @@ class BoundCall:
             ValueError: the function has not used its argument, but the `Value` that was passed in it, as in
                 `grad(lambda a: x * x)(x)`.
         """
-        order = self._order if self._order and self._order[0] is y else topological_order(y)
+        if self._order and self._order[0] is y:
+            order = self._order
+        else:
+            order, leaves = traverse(y)
+            self._refuse_finished(leaves)
         flat = gradients_in_order(order, y, self.variables, self.create_graph)
         if only and self._given and not any(g.requires_grad or g._data if isinstance(g, Value) else g for g in flat):
             self._refuse_unused(y)
@@ -287,7 +333,8 @@ class BoundCall:
         known = variables.get()
         if known is None or not known.given:
             return
-        order = topological_order(*outputs)
+        order, leaves = traverse(*outputs)
+        self._refuse_finished(leaves)
         if len(outputs) == 1:
             self._order = order
         ids = {id(x) for x in known.given}
