@@ -95,11 +95,13 @@ class DerivativeArithmetic:
             tuple[Selected | None, ...], Selected
         ] = {}  # the units of a layer, for example, share theirs
 
-    def from_node(self, x: Value) -> Derivative | None:
-        """Return the node x as a `Derivative`, or None if it is zero whatever numbers the leaves have.
+    def from_node(self, x: Value | float) -> Derivative | None:
+        """Return x, a node or a number, as a `Derivative`, or None if it is zero whatever numbers the leaves have.
 
         Constant factors are moved into the coefficient.
         """
+        if not isinstance(x, Value):
+            return _from_number(x) if x != 0.0 else None
         element = self.field.of(x)
         if element == 0:
             return None
@@ -249,16 +251,19 @@ class DerivativeArithmetic:
         """
         assert node.op is not None
         xs = operands_of(node)
+        self.field.evaluate(node, xs)
+        if node.op is ops.mul:  # the derivative with respect to a factor is the other factor
+            pairs = zip(xs, reversed(xs), strict=True)
+            found = [(x, self.from_node(y)) for x, y in pairs if type(x) is not float and x in relevant]
+            return [(x, derivative) for x, derivative in found if derivative]
         uniform = node.op.lowerings.machine in UNIFORM
         key = (node.op, *[x if type(x) is float else ... if x in relevant else None for x in xs]) if uniform else ()
         if uniform and (factors := self._factors.get(key)):
-            found: list[tuple[Value, Derivative]] = []
-            for slot, number, other in factors:
-                if other is None:
-                    found.append((xs[slot], number))
-                elif derivative := self.from_node(xs[other]):
-                    found.append((xs[slot], self.multiply(number, derivative)))
-            return found
+            terms = [
+                (xs[slot], number, ONE if other is None else self.from_node(xs[other]))
+                for slot, number, other in factors
+            ]
+            return [(x, self.multiply(number, derivative)) for x, number, derivative in terms if derivative]
         needed = [x in relevant for x in xs]
         if True not in needed:
             return []
@@ -282,13 +287,8 @@ class DerivativeArithmetic:
         """
         found: list[tuple[int, Derivative]] = []
         for slot, (is_needed, partial) in enumerate(zip(needed, partials, strict=True)):
-            if not is_needed or partial is None:
-                continue
-            if isinstance(partial, Value):
-                if derivative := self.from_node(partial):
-                    found.append((slot, derivative))
-            elif partial != 0.0:
-                found.append((slot, _from_number(partial)))
+            if is_needed and partial is not None and (derivative := self.from_node(partial)):
+                found.append((slot, derivative))
         return found
 
 
