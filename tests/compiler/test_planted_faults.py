@@ -372,7 +372,11 @@ CHANGES = {
     "no_constants": (Places, "fill", lambda _, self, view: [view.__setitem__(at, 0.0) for at in self.constants]),
     "state_as_data": (update, "lower_update", lambda found, *_: (found[0], [found[1][1], *found[1][1:]])),
     "other_learning_rate": (TrainingState, "__init__", lambda found, self, *_: self.scalars.view.__setitem__(0, 0.5)),
-    "one_form_for_others": (fusion._Trees, "shape", lambda found, *_: len(found)),
+    "one_form_for_others": (
+        fusion._Trees,
+        "grow",
+        lambda _, self, *rest: self.trees.update({i: (*tree[:2], len(tree[1])) for i, tree in self.trees.items()}),
+    ),
     "other_index_in_c": (c_arrays, "linear", lambda found, *_: found.replace("+ i", "- -i * 0")),
     "a_sub_batch_of_one_structure": (TrainingRun, "_sub_batches", lambda found, *_: found[:1]),
     "values_of_other_entries": (

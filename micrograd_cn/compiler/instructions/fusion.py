@@ -9,7 +9,7 @@ in registers anyway.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence, Set
 from itertools import chain
 from typing import Any
 
@@ -49,19 +49,21 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
     live = list(live)
     trees = _Trees(code, sums)
     uses = Counter(chain.from_iterable(map(code.operands.__getitem__, live)))
-    for i in live:
-        if i in code.per_sample:
-            trees.add(i, uses[i] == 1 and i not in kept)
-    groups: dict[Any, list[int]] = {}
-    for i in trees.roots:
-        groups.setdefault(trees.shape(i, {j: k for k, j in enumerate(trees.inputs[i])}), []).append(i)
+    once = {i for i, count in uses.items() if count == 1 and i not in kept}
+    trees.grow([i for i in live if i in code.per_sample], once)
+    groups: dict[Any, list[tuple[int, tuple[int, ...]]]] = {}
+    for i, (_, reads, shape) in trees.trees.items():
+        if i in trees.absorbed or code.instructions[i][0] in SUM_OPCODES:  # no tree of a single other instruction
+            inputs = tuple(dict.fromkeys(reads))
+            repeated = tuple(map(inputs.index, reads)) if len(inputs) < len(reads) else ()
+            groups.setdefault((shape, repeated), []).append((i, inputs))
     result = code.copy()
     for group in groups.values():
         if len(group) >= MIN_OCCURRENCES:
-            opcode = trees.opcode(group[0])
-            for i in group:
-                result.operands[i] = trees.inputs[i]
-                result.instructions[i] = (opcode, *trees.inputs[i])
+            opcode = trees.opcode(*group[0])
+            for i, inputs in group:
+                result.operands[i] = inputs
+                result.instructions[i] = (opcode, *inputs)
     return result
 
 
@@ -77,95 +79,64 @@ class _Trees:
         sums: whether sums with at most MAX_INPUTS operands may be in trees.
 
     Attributes:
-        inputs: for each instruction that is in `roots`, or was until a user absorbed it, the numbers of the
-            instructions outside its tree that the tree reads. No number is repeated.
+        trees: for each instruction that may be in a tree, and that no user has absorbed, a tuple that describes its
+            tree: the cost (see `Code.cost_of`), the numbers of the instructions outside the tree that it reads, in the
+            order in which it reads them, and a number that stands for its shape: its opcodes, and which operands are in
+            the tree.
         absorbed: for each instruction that absorbed operands, the instruction numbers of these operands.
-        cost: for each instruction that its only user may absorb, the cost of the instruction's tree, see
-            `Code.cost_of`.
-        roots: a dict whose keys are the roots of the trees that no user has absorbed, in order. A tree of a single
-            instruction is left out, unless this is a sum.
     """
 
     def __init__(self, code: Code, sums: bool) -> None:
         self.code, self._longest_sum = code, MAX_INPUTS if sums else -1
-        self.inputs: dict[int, tuple[int, ...]] = {}
+        self.trees: dict[int, tuple[int, Sequence[int], int]] = {}
         self.absorbed: dict[int, list[int]] = {}
-        self.cost: dict[int, int] = {}
-        self.roots: dict[int, None] = {}
+        self._shapes: dict[Any, int] = {}  # the numbers that stand for shapes
 
-    def add(self, i: int, used_once: bool) -> None:
-        """Add instruction `i` to the trees, and let it absorb the operands that it can.
+    def grow(self, numbers: Iterable[int], once: Set[int]) -> None:
+        """Let each instruction absorb the operands that it can.
 
-        Instructions must be added in order, operands first.
-
-        Args:
-            i: the instruction's number.
-            used_once: whether only one instruction reads the value of instruction `i`, and may absorb it later.
-        """
-        opcode, operands = self.code.instructions[i][0], self.code.operands[i]
-        if opcode in NOT_FUSED:
-            return
-        sum_ = opcode in SUM_OPCODES
-        if sum_ and len(operands) > self._longest_sum:
-            return
-        absorbs_nothing = self.cost.keys().isdisjoint(operands)
-        if absorbs_nothing and not (used_once or sum_):
-            return
-        cost = self.code.cost_of(i)
-        if not absorbs_nothing:
-            cost = self._absorb(i, operands, cost)
-        if sum_ and i not in self.roots:
-            self.inputs[i], self.roots[i] = tuple(dict.fromkeys(operands)), None
-        if used_once:
-            self.cost[i] = cost
-
-    def _absorb(self, i: int, operands: tuple[int, ...], cost: int) -> int:
-        """Let instruction `i` absorb its operands, one after the other, as far as possible.
-
-        An operand is absorbed if no other instruction uses it, and if the tree of `i` then still costs at most MAX_COST
-        and has at most MAX_INPUTS inputs.
+        An operand is absorbed if no other instruction uses it, and if the tree of its user then still costs at most
+        MAX_COST and has at most MAX_INPUTS inputs.
 
         Args:
-            i: the instruction's number.
-            operands: the numbers of its operands.
-            cost: the cost of the instruction alone, without its operands.
-
-        Returns:
-            the cost of the instruction's tree.
+            numbers: the numbers of the instructions, in order, operands first.
+            once: the numbers of the instructions whose value only one instruction reads, which may absorb them.
         """
-        read, inside = dict.fromkeys(operands), []
-        for j in operands:
-            more = self.cost.get(j)
-            if more is not None and cost + more <= MAX_COST:
-                within = self.inputs.get(j) or self.code.operands[j]
-                both = dict.fromkeys([k for n in read for k in (within if n == j else (n,))])
-                if len(both) <= MAX_INPUTS:
-                    read, cost = both, cost + more
-                    inside.append(j)
-                    self.roots.pop(j, None)
-        if inside:
-            self.inputs[i], self.absorbed[i], self.roots[i] = tuple(read), inside, None
-        return cost
+        code, trees = self.code, self.trees
+        for i in numbers:
+            instruction, operands = code.instructions[i], code.operands[i]
+            opcode = instruction[0]
+            if opcode in NOT_FUSED:
+                continue
+            sum_ = opcode in SUM_OPCODES
+            if sum_ and len(operands) > self._longest_sum:
+                continue
+            absorbs_nothing = once.isdisjoint(operands)
+            if absorbs_nothing and not (sum_ or i in once):
+                continue
+            reads, cost = operands, code.cost_of(i)
+            inside: list[int] = []
+            for j in () if absorbs_nothing else operands:
+                if j in once and j in trees and cost + trees[j][0] <= MAX_COST:
+                    k = reads.index(j)
+                    both = (*reads[:k], *trees[j][1], *reads[k + 1 :])
+                    if len(both) <= MAX_INPUTS or len({*both}) <= MAX_INPUTS:
+                        reads, cost = both, cost + trees[j][0]
+                        inside.append(j)
+            if inside:
+                self.absorbed[i] = inside
+            shapes = [trees.pop(j)[2] if j in inside else None for j in operands] if inside else [len(operands)]
+            shape = opcode, len(instruction[1]) if sum_ else 0, *shapes
+            trees[i] = cost, reads, self._shapes.setdefault(shape, len(self._shapes))
 
-    def shape(self, i: int, place: dict[int, int]) -> Any:
-        """Return a key of the tree with the root `i`. Trees with equal keys compute the same function of their inputs.
+    def opcode(self, i: int, inputs: Iterable[int]) -> str:
+        """Make the tree with the root `i` a formula, and return the opcode that stands for the whole formula.
 
-        Args:
-            i: the number of the tree's root.
-            place: a dict from the instruction number of each of the tree's inputs to the position of this input.
+        `inputs` has the numbers of the instructions outside the tree that it reads, in the order of the operands of the
+        formula.
         """
-        instruction, operands, inside = self.code.instructions[i], self.code.operands[i], self.absorbed.get(i)
-        opcode = instruction[0]
-        if inside:
-            shapes = [self.shape(j, place) if j in inside else place[j] for j in operands]
-        else:
-            shapes = [*map(place.__getitem__, operands)]
-        return opcode, len(instruction[1]) if opcode in SUM_OPCODES else 0, *shapes
-
-    def opcode(self, i: int) -> str:
-        """Make the tree with the root `i` a formula, and return the opcode that stands for the whole formula."""
         code = Code()
-        place = {j: code.append(("input", k), SAMPLE) for k, j in enumerate(self.inputs[i])}
+        place = {j: code.append(("input", k), SAMPLE) for k, j in enumerate(inputs)}
 
         def number(i: int) -> int:
             instruction, inside = self.code.instructions[i], self.absorbed.get(i, ())
