@@ -26,7 +26,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, compress
 from math import frexp, inf
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -110,7 +110,7 @@ class Code:
         self._number_of: dict[Any, int] = {}
         self.op_names: dict[str, str] = {}
         self.constants: dict[int, float] = {}
-        self._number_of_constant: dict[float, int] = {}
+        self._number_of_constant: dict[float | str, int] = {}
         self.constant_value = self.constants.get
         self.formula_cost: int
 
@@ -205,11 +205,12 @@ class Code:
 
         0.0 and -0.0 are different constants, and so are nans with different bits.
         """
-        if x and (known := self._number_of_constant.get(x)) is not None:
+        key = x or str(x)  # 0.0 and -0.0 are equal
+        if (known := self._number_of_constant.get(key)) is not None:
             return known
         number = self.add(("constant", x), CONSTANT, ("constant", bits(x)))
         self.constants[number] = x
-        self._number_of_constant[x] = number
+        self._number_of_constant[key] = number
         return number
 
     def emit(self, opcode: str, *xs: int, known: Sequence[float | None] | None = None, expand: bool = False) -> int:
@@ -443,7 +444,7 @@ def live(code: Code, roots: Iterable[int]) -> list[int]:
         if found[i]:
             for j in operands[i]:
                 found[j] = 1
-    return [i for i, is_live in enumerate(found) if is_live]
+    return [*compress(range(len(found)), found)]
 
 
 def operands(instruction: Instruction) -> tuple[int, ...]:

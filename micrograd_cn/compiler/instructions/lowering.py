@@ -77,9 +77,11 @@ class Lowering:
         else:
             self.number_of |= {x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
         self._index_of_parameter = {leaf: k for k, leaf in enumerate(graph.parameters)}
+        number_of, apply = self.number_of, self.code.apply
         for node, op in graph.operations:
-            if node not in self.number_of:
-                self._lower(node, op)
+            if node not in number_of:
+                adds = op.lowerings.summands is not None
+                number_of[node] = self._lower_sum(node, op) if adds else apply(op, self.numbers(node.operands))
         self.outputs = self.numbers(graph.outputs)
         # These are all constants that schedules and tables need, so those of forward code add no instruction
         for x in (1.0, -0.0, *[math.nan] * graph.has_gathers):
@@ -94,28 +96,24 @@ class Lowering:
         found.code = self.code.copy()
         return found
 
-    def _lower(self, node: Value, op: Op) -> None:
-        """Append the instructions of a node, by `CodeBuilder.apply`.
+    def _lower_sum(self, node: Value, op: Op) -> int:
+        """Append the instructions of a node that is a sum of products and terms. Return the number of the result.
 
-        But a node that only adds its operands, such as a `sum`, becomes a sum here. If an operand is a product, the sum
-        has the product's factors instead.
+        If it only adds its operands, and an operand is a product, the sum has the product's factors instead.
         """
-        number_of, summands = self.number_of, op.lowerings.summands
-        if not summands:
-            number_of[node] = self.code.apply(op, self.numbers(node.operands))
-            return
+        assert op.lowerings.summands
         xs = self.numbers(node.parents)
-        products, addends = summands(*node.parents)
+        products, addends = op.lowerings.summands(*node.parents)
         if products:
-            number_of[node] = self.code.apply(op, xs)
-            return
-        pairs, terms = list[Pair](), list[int]()
+            return self.code.apply(op, xs)
+        pairs: list[Pair] = []
+        terms: list[int] = []
         for x in addends:
             factors = self._factors(x)
             pairs += factors
             if not factors:
-                terms.append(number_of[x])
-        number_of[node] = self.code.sum_from_zero(pairs, terms, "sum")
+                terms.append(self.number_of[x])
+        return self.code.sum_from_zero(pairs, terms, "sum")
 
     def _lower_leaf(self, leaf: Value) -> int:
         """Append the instruction for a leaf that has none yet, and return the instruction's number."""
@@ -136,10 +134,12 @@ class Lowering:
         without storing the products.
         """
         number = self.number_of[node]
-        if self.code.instructions[number][0] != "fmul":
+        if self.code.instructions[number][0] != "fmul" or not (node.op and node.op.lowerings.machine == "fmul"):
+            return []
+        if number in map(self.number_of.get, node.operands):  # x * 1 is lowered to x, which may be any operation
             return []
         a, b = self.code.operands[number]
-        return [(a, b)] if [a, b] == sorted(self.numbers(node.operands)) else []
+        return [(a, b)]
 
     def numbers(self, operands: Sequence[Any]) -> list[int]:
         """Return the instruction numbers of operands. Instructions for constants and other leaves are appended first.

@@ -118,7 +118,10 @@ class Schedule:
         if self.is_large:
             self.code = fuse(code, self.live, kept, sums=batched)
             self._find_live(kept)
-        self.layers = {phase: self._layers(phase) for phase in (BATCH, SAMPLE, AFTER)}
+        computed: dict[int, list[int]] = defaultdict(list)
+        for i in self.computed:
+            computed[self.code.phase[i]].append(i)
+        self.layers = {phase: self._layers(computed[phase]) for phase in (BATCH, SAMPLE, AFTER)}
 
     def _find_live(self, wanted: Iterable[int]) -> None:
         self.live = live(self.code, wanted)
@@ -170,8 +173,8 @@ class Schedule:
             return self.straight_lines(self._by_opcode(layer.ranks.values()))
         return self.straight_lines(self._depth_first(sorted(chain(*layer.ranks.values()))))
 
-    def _layers(self, phase: int) -> list[Layer]:
-        """Return the layers of a phase.
+    def _layers(self, numbers: Sequence[int]) -> list[Layer]:
+        """Return the layers of a phase, whose instructions have these numbers.
 
         A long sum is a sum that a loop computes. An instruction is in the highest layer of its operands, or in the next
         layer if the operand in the highest layer is a long sum or a gather. The rank of the instruction is one more
@@ -181,10 +184,8 @@ class Schedule:
         layers: dict[int, Layer] = {}
         sums: dict[int, list[int]] = defaultdict(list)
         # For each instruction, the lowest layer that its users can be in, and their lowest rank if they are in this one
-        above = [(0, 0)] * len(code.instructions)
-        for i in self.computed:
-            if code.phase[i] != phase:
-                continue
+        above = [(0, 0)] * len(code.instructions) if numbers else []
+        for i in numbers:
             number, rank = max(map(above.__getitem__, code.operands[i]))
             above[i] = (number + 1, 0) if i in long or i in gathers else (number, rank + 1)
             if number not in layers:

@@ -72,7 +72,9 @@ class Tables:
             table = array("q", numbers)
         except TypeError:
             names = [(k, word) for k, word in enumerate(numbers) if type(word) is str]
-            table = array("q", [0 if type(word) is str else word for word in numbers])
+            for k, _ in names:
+                numbers[k] = 0
+            table = array("q", numbers)
             self._links += [(table, k, name) for k, name in names]
         self.all.append(table)
         return table.buffer_info()[0]

@@ -79,11 +79,11 @@ class Threaded:
         rows = [(i, *self._operands(i)) for i in stage.numbers]
         place(chain.from_iterable(rows))
         for row in rows:
-            opcode, offsets = self.code.instructions[row[0]][0], [*map(offset, row)]
-            if opcode in SUM_OPCODES:
-                offsets.insert(1, len(row) // 2)
+            opcode = self.code.instructions[row[0]][0]
             table.append(kernel(opcode, len(row) - 1))
-            table += offsets
+            table += map(offset, row)
+            if opcode in SUM_OPCODES:
+                table.insert(len(table) - len(row) + 1, len(row) // 2)  # after the offset of the result
         start = f"{KERNEL_PREFIX}threaded_{count}"
         self.tables.kernels |= {END: _write_end, start: partial(_loop_over_blocks, count)}
         return start, self.tables.table([*table, END])
