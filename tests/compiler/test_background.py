@@ -16,6 +16,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes
+from micrograd_cn.compiler.llvm.machine import Machine
 from micrograd_cn.compiler.runtime.executable import Tiers
 from micrograd_cn.compiler.threads import background
 
@@ -91,6 +92,23 @@ def test_calls_go_on_while_native_code_is_made(monkeypatch):
         may_go_on.set()
         until(lambda: program.forward(rows) == expected and is_native(program))
     assert program.forward(rows) == expected
+
+
+def test_a_call_that_takes_up_native_code_compiles_no_driver(monkeypatch):
+    """Each optimised driver that it asks for was compiled in the background, if it was not there already."""
+    asked, address = {"caller": set(), "background": set()}, Machine.address
+
+    def noted(self, name, make, fast):
+        if fast:
+            asked["background" if background.in_background() else "caller"].add(name)
+        return address(self, name, make, fast)
+
+    monkeypatch.setattr(Machine, "address", noted)
+    program, rows = small()
+    with settings(AT_ONCE):
+        until(lambda: program.row(array("d", rows[0])) and asked["caller"])
+    assert is_native(program)
+    assert asked["caller"] <= asked["background"]
 
 
 def test_native_code_of_a_large_program_is_made_in_the_background(monkeypatch):

@@ -95,6 +95,11 @@ def driver_of(kind: str) -> str:
     return "forward" if kind == "forward" else "gradient"
 
 
+def prepared_driver_of(kind: str) -> str:
+    """Return the name of the driver that prepared calls of an executable of this `kind` run."""
+    return "prepared" if kind == "forward" else "prepared_gradient"
+
+
 def driver_address(name: str, lanes: int, fast: bool) -> int:
     """Return the address of a driver for `lanes` lanes, of its optimised version if `fast` is set.
 
@@ -257,8 +262,7 @@ class Executable:
         size = schedule.cost + sum([len(schedule.code.instructions[i][1]) for i in schedule.long_sums])
         long = n * size > GIL_RELEASE_SIZE * self.lanes
         writer = drivers.Drivers(self.tables.machine, self.lanes)
-        name = "prepared" if self.kind == "forward" else "prepared_gradient"
-        code = self.tables.machine.address(*writer.named(name), self.tables.fast)
+        code = self.tables.machine.address(*writer.named(prepared_driver_of(self.kind)), self.tables.fast)
         words = drivers.PreparedWords(self.header, data, index, n, out, *buffers.addresses, long)
         return builtin_function(code, words, *result, buffers)
 
@@ -467,9 +471,12 @@ class Tiers:
         while the native code of a large program is made, which takes some seconds, because no lock is held. `numbers`
         is that of `select`.
         """
-        driver(driver_of(self._wanted.kind), self.tables.plan.lanes)  # first, so no call compiles it with the code
+        kind, lanes = self._wanted.kind, self.tables.plan.lanes
+        driver(driver_of(kind), lanes)  # first, so no call compiles a driver when it finds the code
+        driver_address(prepared_driver_of(kind), lanes, fast=True)
         if not self.tables.schedule.is_large:
-            self.get(native=True)
+            found = self.get(native=True)
+            found.release(found.acquire())  # so the first call finds the buffers
         elif not self.chosen:
             native = Executable(self.tables, self._wanted, native=True)
             threaded = self.get(native=False)
