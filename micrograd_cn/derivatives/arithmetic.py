@@ -251,19 +251,23 @@ class DerivativeArithmetic:
         """
         assert node.op is not None
         xs = operands_of(node)
-        self.field.evaluate(node, xs)
+        if node in self._graph:
+            self.field.evaluate(node, xs)
+        found: list[tuple[Value, Derivative]] = []
         if node.op is ops.mul:  # the derivative with respect to a factor is the other factor
-            pairs = zip(xs, reversed(xs), strict=True)
-            found = [(x, self.from_node(y)) for x, y in pairs if type(x) is not float and x in relevant]
-            return [(x, derivative) for x, derivative in found if derivative]
+            for x, other in (xs, xs[::-1]):
+                if type(x) is not float and x in relevant and (derivative := self.from_node(other)):
+                    found.append((x, derivative))
+            return found
         uniform = node.op.lowerings.machine in UNIFORM
         key = (node.op, *[x if type(x) is float else ... if x in relevant else None for x in xs]) if uniform else ()
         if uniform and (factors := self._factors.get(key)):
-            terms = [
-                (xs[slot], number, ONE if other is None else self.from_node(xs[other]))
-                for slot, number, other in factors
-            ]
-            return [(x, self.multiply(number, derivative)) for x, number, derivative in terms if derivative]
+            for slot, number, other in factors:
+                if other is None:
+                    found.append((xs[slot], number))
+                elif derivative := self.from_node(xs[other]):
+                    found.append((xs[slot], self.multiply(number, derivative)))
+            return found
         needed = [x in relevant for x in xs]
         if True not in needed:
             return []
