@@ -5,7 +5,7 @@ import math
 import random
 import weakref
 from functools import partial
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.training.epochs import TrainingOptions
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, clip_grad_norm, cosine_lr, warmup
 
 from .common import OPTIMISERS, branching, everything, mixed, problem, settings
@@ -434,6 +435,113 @@ def test_what_the_update_of_a_users_optimiser_reads_is_not_changed_without_effec
     else:  # the update does not read it
         program.fit([[1.0]], optimizer, 4, **given)
         assert w.data == pytest.approx(0.4**4)
+
+
+READ = SimpleNamespace(rate=1.0, rates=[1.0], array=np.ones(2), const=Value(1.0, requires_grad=False))
+CHANGES_OF_READ = {
+    "attribute": lambda k: setattr(READ, "rate", 1.0 + k / 2),
+    "list": lambda k: READ.rates.__setitem__(0, 1.0 + k / 2),
+    "array": lambda k: np.add(READ.array, k / 2, READ.array),  # the code does not show that this writes
+    "constant": lambda k: setattr(READ.const, "data", 1.0 + k / 2),
+}
+
+
+@pytest.mark.parametrize("option", ["schedule", "shuffle", "progress", "threads"])
+@pytest.mark.parametrize("change", CHANGES_OF_READ)
+def test_fit_does_not_go_on_with_a_number_that_a_function_changes_between_steps(change, option):
+    """The program has the number that the function read when it was recorded."""
+    READ.rate, READ.rates[0], READ.array[:], READ.const.data = 1.0, 1.0, 1.0, 1.0
+    w, calls = Value(1.0), []
+
+    def loss(x):
+        return (READ.rate * READ.rates[0] * READ.array[1] * READ.const * w * x - 1.0) ** 2
+
+    def user_function(*_):
+        calls.append(1)
+        CHANGES_OF_READ[change](len(calls))
+        return 0.1 if option in ("schedule", "threads") else None
+
+    options = {"threads": 2, "schedule": user_function} if option == "threads" else {option: user_function}
+    if option == "shuffle":
+        options = {"shuffle": SimpleNamespace(shuffle=user_function)}
+    with pytest.raises(ValueError, match=r"was made: .* is 1.0 in one of them|is a constant of the program"):
+        compile(loss).fit([(1.0,), (2.0,)], SGD([w], lr=0.1), 5, 1, **options)
+    assert len(calls) < 9
+
+
+def test_a_schedule_may_not_change_a_number_for_one_step():
+    """The compiled loop takes many steps after the calls of the schedule, which has put the number back by then."""
+    w = Value(1.0)
+
+    def schedule(step):
+        READ.rate = 2.0 if step == 5 else 1.0
+        return 0.01
+
+    READ.rate = 1.0
+    with pytest.raises(ValueError, match=r"is 1.0 in one of them"):
+        compile(lambda x: READ.rate * w * x).fit([(1.0,)], optimizer := SGD([w]), 50, schedule=schedule)
+    assert optimizer.steps == 5
+
+
+def test_what_changes_between_steps_but_makes_no_difference_is_allowed():
+    w, v = Value(1.0), Value(1.0)
+    options = {"epochs": 9, "batch_size": 2}
+
+    def changing(*_):
+        READ.rates.append(2.0)
+        return 0.01
+
+    READ.rates = [1.0]
+    f = compile(lambda x: (READ.rates[0] * w * x if w * x < 1.0 else w * x) ** 2, branches=True)
+    f.fit([(1.0,), (-2.0,), (3.0,)], SGD([w]), schedule=changing, **options)
+    g = compile(lambda x: (v * x) ** 2)
+    g.fit([(1.0,), (-2.0,), (3.0,)], SGD([v]), schedule=lambda step: 0.01, **options)
+    assert len(READ.rates) == 19
+    assert w.data == pytest.approx(v.data, rel=1e-12)
+
+
+class Static:
+    """A class whose static method shuffles, and one whose class method does."""
+
+    of_class = None
+
+    @staticmethod
+    def shuffle(order):
+        SHOWN[-1](order)
+
+
+class OfClass:
+    @classmethod
+    def shuffle(cls, order):
+        SHOWN[-1](order)
+
+
+def own_shuffles():
+    """Return objects whose `shuffle` is the function that `SHOWN` ends with, each in another way."""
+    replaced, module, function = random.Random(0), ModuleType("own"), lambda: None
+    replaced.shuffle = module.shuffle = function.shuffle = lambda order: SHOWN[-1](order)
+    return {"static": Static, "class": OfClass, "replaced": replaced, "module": module, "function": function}
+
+
+@pytest.mark.parametrize("kind", own_shuffles())
+def test_every_shuffle_of_a_users_sees_what_the_steps_before_have_left(kind):
+    w, seen = Value(0.0), []
+    SHOWN[:] = [lambda order: seen.append(w.data)]
+    compile(lambda x: (w * x - 1.0) ** 2).fit([(1.0,), (1.0,)], SGD([w], lr=0.1), 2, 1, own_shuffles()[kind])
+    assert seen == [0.0, pytest.approx(0.36)]
+
+
+@pytest.mark.parametrize(
+    "shuffle",
+    [random, random.Random(0), random.SystemRandom(), np.random, np.random.default_rng(0), np.random.RandomState(0)],
+    ids=["random", "Random", "SystemRandom", "np.random", "Generator", "RandomState"],
+)
+def test_generators_of_python_and_numpy_run_no_code_of_the_users(shuffle, monkeypatch):
+    options = TrainingOptions(SGD([Value(1.0)]), 1, shuffle=shuffle)
+    assert options.called_between_steps == ""
+    if shuffle is random:
+        monkeypatch.setattr(random, "shuffle", lambda order: None)
+        assert TrainingOptions(SGD([Value(1.0)]), 1, shuffle=shuffle).called_between_steps == "shuffle"
 
 
 def test_a_progress_function_may_read_everything_and_may_change_what_is_not_trained():

@@ -74,6 +74,7 @@ class FunctionFit:
         dispatcher = Dispatcher(
             self._known, self._recorded, self._parameter_free_rows, lambda: store.parameters,
             store.layouts, self._merged, lambda: self._uncompared.isdisjoint(self._merged_programs),
+            self._check.between_steps,
         )  # fmt: skip
         validate = None
         if self._validation is not None:

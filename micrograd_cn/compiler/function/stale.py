@@ -124,6 +124,14 @@ class StaleCheck:
             before, self._last_comparison = self._last_comparison, perf_counter() - start
             self._wait_after(min(before, self._last_comparison))
 
+    def is_outdated(self, whole: bool) -> bool:
+        """Return whether something that the function can read has changed since its recordings were made or compared.
+
+        If there are places that cannot be compared, they count as changed if `whole` is set.
+        """
+        known = self._known
+        return known is None or (known.snapshot.is_outdated() if whole else known.snapshot.has_changed())
+
     def could_read(self, leaves: Sequence[Value]) -> bool:
         """Return whether the function could read all these leaves when it was recorded, and does not make them."""
         known = self._known
@@ -376,6 +384,19 @@ class FitCheck:
                     f"fit(): {stale.name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
                     "training would not change it; make it outside of the function"
                 )
+
+    def between_steps(self, whole: bool) -> bool:
+        """Check the function if something that it can read has changed. Return whether the check was necessary.
+
+        If `whole` is set, it is also checked if it can read something that cannot be compared.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
+        """
+        if not self._stale.is_outdated(whole):
+            return False
+        self._check()
+        return True
 
     def with_checks_after_callback(self, options: TrainingOptions) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.

@@ -6,6 +6,7 @@ progress, and calls a function at the end of an epoch.
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from array import array
@@ -17,6 +18,7 @@ from inspect import signature
 from itertools import repeat
 from math import inf
 from operator import index, mul
+from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ... import optim
@@ -33,6 +35,9 @@ R = TypeVar("R")
 OPTIMIZERS = [name for name, x in vars(optim).items() if isinstance(x, type) and issubclass(x, Optimizer)]
 POLL_SECONDS = 0.05  # seconds of training between two returns to Python, which handles Ctrl-C
 FIRST_SECONDS = 1e-3  # how long the second call of the compiled loop lasts, at most, if a step takes less time
+# The classes of generators whose own method `shuffle` runs no code of the user's
+GENERATORS, SHUFFLE = (random.Random, random.SystemRandom), random.Random.shuffle
+GENERATORS_OF_NUMPY = ("numpy.random._generator", "Generator"), ("numpy.random.mtrand", "RandomState")
 Progress = bool | Callable[[Sequence[float]], object]
 Callback = Callable[[int, float], object] | Callable[[int, float, float], object]
 
@@ -160,17 +165,34 @@ class TrainingOptions:
 
     @cached_property
     def called_between_steps(self) -> str:
-        """The names of the arguments that are functions of the user's and run between steps, joined by "or".
+        """The names of the arguments that are functions of the user's and run between steps, joined by " or ".
 
         They are "schedule", "shuffle" and "progress". A `callback` runs only between epochs.
         """
-        own_shuffle = type(self.shuffle).__module__ not in ("builtins", "random")  # None, a Random or the module random
+        own_shuffle = self.shuffle is not None and not _is_librarys(self.shuffle)
         schedule: Any = self.schedule
         while type(schedule) is optim.warmup:
             schedule = schedule.schedule
         own_schedule = schedule is not None and type(schedule).__module__ != optim.warmup.__module__
         given = {"schedule": own_schedule, "shuffle": own_shuffle, "progress": callable(self.progress)}
         return " or ".join([name for name, is_given in given.items() if is_given])
+
+
+def _is_librarys(shuffle: Any) -> bool:
+    """Return whether `shuffle.shuffle` is a method of a generator of Python or numpy, and runs no code of the user's.
+
+    `shuffle` is the generator, or a module, such as `random` or `numpy.random`.
+    """
+    method = getattr(shuffle, "shuffle", None)
+    generator = getattr(method, "__self__", None)
+    if generator is not shuffle and not (type(shuffle) is ModuleType and "shuffle" in vars(shuffle)):
+        return False
+    kind, own = type(generator), None
+    if kind in GENERATORS and vars(generator).keys() <= {"gauss_next"}:  # the user has assigned no method
+        own = SHUFFLE
+    elif (kind.__module__, kind.__qualname__) in GENERATORS_OF_NUMPY:
+        own = vars(kind).get("shuffle")
+    return own is not None and getattr(method, "__func__", None) is own
 
 
 @contextmanager

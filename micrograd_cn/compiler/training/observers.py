@@ -1,9 +1,12 @@
-"""Find the functions of the user's that run between training steps and may read the results of these steps.
+"""Find the functions of the user's that run between training steps, and what each may read and change.
 
 The compiled loop of `fit` takes many steps before it returns to Python, and calls a schedule ahead of these steps. The
 learning rates are right only if the schedule computes them from the index of the step. If a schedule, a `shuffle` or a
 function for `progress` can reach the optimiser or one of its parameters, `fit` copies the results of the steps back
 before it calls this function; see `TrainingRun`. A schedule may also learn the losses from the function for `progress`.
+
+Each of these functions may also change what the compiled function reads. `fit` looks for such changes before it takes
+steps, and after each call of a schedule whose code may change something.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType, NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...optim import Optimizer, warmup
 from ..surroundings.facts import facts_of, is_users_module
@@ -67,6 +70,11 @@ class Sight:
             or not {*around.leaves}.isdisjoint(optimizer.parameters)
         )
 
+    @property
+    def may_write(self) -> bool:
+        """Whether the function may change variables or objects."""
+        return self.code.writes or not OPAQUE.isdisjoint(self._names)
+
     def reads_gradients(self) -> bool:
         """Return whether the code of the function uses a name by which gradients are read, such as `grad`."""
         return not GRADIENTS.isdisjoint(self._names)
@@ -110,19 +118,30 @@ def _stored_names(code: CodeType) -> set[str]:
     return found.union(*[_stored_names(part) for part in code.co_consts if isinstance(part, CodeType)])
 
 
-def observers_of(options: TrainingOptions) -> frozenset[str]:
-    """Return the names of those arguments of `fit` whose functions may read the results of training.
+class Observers(NamedTuple):
+    """What the user's functions that run between steps may read and change.
 
-    The names are among "schedule", "shuffle" and "progress". "schedule" is also in the result if the function for
-    `progress` may pass the losses on to it. Otherwise, the schedule would see them at a time that depends on the speed
-    of the machine.
+    Attributes:
+        reading: the names of those arguments of `fit` whose functions may read the results of training. The names are
+            among "schedule", "shuffle" and "progress". "schedule" is also among them if the function for `progress` may
+            pass the losses on to it. Otherwise, the schedule would see them at a time that depends on the speed of the
+            machine.
+        schedule_writes: whether the code of the schedule may change variables or objects.
+    """
+
+    reading: frozenset[str] = frozenset()
+    schedule_writes: bool = False
+
+
+def observers_of(options: TrainingOptions) -> Observers:
+    """Return which of the user's functions may read the results of training, and whether the schedule may write.
 
     Raises:
         ValueError: the schedule may read gradients.
     """
     names = options.called_between_steps
     if not names:
-        return frozenset()
+        return Observers()
     schedule: Any = options.schedule
     while type(schedule) is warmup:
         schedule = schedule.schedule
@@ -137,4 +156,6 @@ def observers_of(options: TrainingOptions) -> frozenset[str]:
         )
     if "schedule" in sights and "progress" in sights and sights["schedule"].is_told_by(sights["progress"]):
         found.add("schedule")
-    return frozenset(found)
+    if "schedule" in sights:
+        return Observers(frozenset(found), sights["schedule"].may_write)
+    return Observers(frozenset(found), "schedule" in names and facts_of(schedule.__code__).writes)

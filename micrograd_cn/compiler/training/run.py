@@ -62,6 +62,11 @@ class Dispatcher(NamedTuple):
             Where it cannot give the right result, the loss or a derivative is nan. See `function.merged`.
         may_merge: `may_merge()` returns whether the merged programs may still be used. They may not if a callback has
             changed something, and one of their branches could not be compared with the function since.
+        check: `check(whole)` is called after functions of the user's have run between steps. It raises an error if they
+            have changed something, so the programs would be others now. If something has changed, but this makes no
+            difference for the programs of the present rows, it returns True, and the programs have to be chosen anew.
+            `whole` says whether to compare the programs with the function, too, if not all can be compared that the
+            function can read.
     """
 
     known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Dispatched, array[int]]]
@@ -71,6 +76,7 @@ class Dispatcher(NamedTuple):
     layouts: list[ParameterLayout]
     merged: Callable[[Bucket, int, int], CompiledGraph | None] = lambda *_: None
     may_merge: Callable[[], bool] = lambda: True
+    check: Callable[[bool], bool] = lambda _: False
 
 
 class SubBatch(NamedTuple):
@@ -251,8 +257,14 @@ class TrainingRun:
         self._rejected: set[CompiledGraph] = set()  # the merged programs that gave nan, and are used no more
         # The parameters of the optimiser that were last compared with the programs' constants, and the frozen ones
         self._checked, self._frozen = [*options.optimizer.parameters] if options.callback else [], list[Value]()
+        self._observers = observers_of(options)  # what functions that run between steps may read and change
         self._seconds, self._asked = 0.0, AskedRates()
-        self._observers = observers_of(options)  # the arguments whose functions may read the results of training
+        if "schedule" in options.called_between_steps:
+            self._asked.check_all = self._check_function
+            if self._observers.schedule_writes:
+                self._asked.check_each = self._check_function
+        names = options.called_between_steps.split(" or ")
+        self._reports, self._shuffles = "progress" in names, "shuffle" in names  # whether the user's functions do
         self._set_order(row_numbers(self._n))
 
     def fit(self) -> History:
@@ -302,6 +314,8 @@ class TrainingRun:
         self._check_copied()
         self._check_errors()
         self._write_back()
+        if self._validate and self._reports:
+            self._check_function()
         found: tuple[float, ...] = ()
         if self._validate:
             found = (self._validate(),)
@@ -309,8 +323,7 @@ class TrainingRun:
         stops = bool(self._stopping and self._stops(self._stopping, *found))
         callback = self._options.callback
         stops |= bool(callback and asks_to_stop(callback, number, loss, *found))
-        if self._merged and not self._dispatcher.may_merge():
-            self._reject_merged()
+        self._drop_merged_if_stale()
         return stops
 
     def _stops(self, stopping: EarlyStopping, loss: float) -> bool:
@@ -349,7 +362,7 @@ class TrainingRun:
         The function is an argument of `fit`, which is going to call it next. `observer` is the name of this argument:
         "schedule", "shuffle" or "progress". `observers_of` says which of these functions may read the results.
         """
-        if self._state and observer in self._observers:
+        if self._state and observer in self._observers.reading:
             self._check_errors()
             self._state.publish()
 
@@ -423,6 +436,28 @@ class TrainingRun:
         for program, _ in self._runners:
             program.data.check_constants()
 
+    def _check_function(self, whole: bool = False) -> bool:
+        """Check that the programs still compute the function, after functions of the user's have run between steps.
+
+        Return whether the programs of the samples have to be chosen anew.
+
+        Args:
+            whole: whether to compare the programs with the function, too, if not all that the function can read can be
+                compared with what it was.
+
+        Raises:
+            ValueError: something has changed, so the programs would be others now.
+        """
+        self._check_constants()
+        moved = self._dispatcher.check(whole)
+        if moved:
+            self._drop_merged_if_stale()
+        return moved
+
+    def _drop_merged_if_stale(self) -> None:
+        if self._merged and not self._dispatcher.may_merge():
+            self._reject_merged()
+
     def _kernels_are_fast(self) -> bool:
         return any(runner.executable.tables.fast for runner in self._runners.values())
 
@@ -462,7 +497,9 @@ class TrainingRun:
         batch of step `step`, missing programs are made, and only this step is taken.
         """
         self._check_copied()
-        if "schedule" in self._observers:  # the schedule is called for a step when all steps before have been taken
+        if self._shuffles or self._reports:
+            self._check_function(whole=self._shuffles and not step)
+        if "schedule" in self._observers.reading:  # it is called for a step when all steps before have been taken
             self._publish("schedule")
             steps = 1
         if here().detect_anomaly:  # a batch is checked with the parameters from which its step starts

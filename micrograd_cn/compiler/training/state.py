@@ -68,10 +68,16 @@ class AskedRates:
     Attributes:
         rates: the learning rates of the next steps.
         failure: the error that the schedule raised for the step that follows these steps, or None.
+        check_each: the function `check_all` if it is called after each call of the schedule, too, and otherwise None.
+        check_all: a function that is called after the calls of the schedule. It raises an error if they have changed
+            what the compiled function reads, so its programs compute something else than the function. It returns
+            whether the programs have to be chosen anew.
     """
 
     rates: array[float] = field(default_factory=lambda: array("d"))
     failure: BaseException | None = None
+    check_each: Callable[[], bool] | None = None
+    check_all: Callable[[], bool] = lambda: False
 
 
 def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
@@ -494,7 +500,8 @@ class TrainingState:
         layouts: the list that the programs keep for their last layout; see `parameter_layout`.
         check_constants: a function that raises an error if constants of the programs have other data now. It is called
             after the schedule, which may change them.
-        asked: the learning rates that the schedule has returned for steps that were not taken yet.
+        asked: the learning rates that the schedule has returned for steps that were not taken yet, and what is checked
+            after its calls.
 
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
@@ -690,12 +697,13 @@ class TrainingState:
                 remaining steps, beginning with this one. If it returns False, the remaining steps are not taken.
 
         Returns:
-            how many steps were taken.
+            how many steps were taken. It may be 0 if programs have to be chosen anew.
 
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or changes the data of a constant of
-                the program; or the norm of gradients to be clipped is inf or nan. All steps before the failing step
-                have been taken. Or the schedule has changed the optimiser or its parameters.
+                the program, or something else that the compiled function reads; or the norm of gradients to be clipped
+                is inf or nan. All steps before the failing step have been taken. Or the schedule has changed the
+                optimiser or its parameters.
             TypeError: the schedule does not return a number. All steps before the failing step have been taken.
             BaseException: whatever the schedule raises itself. All steps before the failing step have been taken.
         """
@@ -720,15 +728,23 @@ class TrainingState:
             return take(steps, None)
         done, taken, asked = int(self.scalars.view[1]), 0, self._asked
         rates = asked.rates[:steps]
-        if asked.failure is None:
+        if asked.failure is None and len(rates) < steps:
+            moved, check_each = False, asked.check_each
             try:
                 for step in range(done + len(rates), done + steps):
                     rate = _learning_rate(self.schedule, step)
                     if context.data_changed:
                         self._check_constants()
+                    if check_each:
+                        moved |= check_each()
                     rates.append(rate)
             except BaseException as error:  # the steps before that are taken, as in a loop in Python
                 asked.failure = error
+            else:
+                moved |= asked.check_all()
+            if moved:
+                asked.rates[: len(rates)] = rates
+                return 0
         self.check_copied()
         if rates:
             taken = take(len(rates), rates)
@@ -754,13 +770,16 @@ class TrainingState:
 
         Raises:
             ValueError: the schedule returns a number that is not a learning rate, or changes the data of a constant of
-                the program; or the norm of gradients to be clipped is inf or nan.
+                the program, or something else that the compiled function reads; or the norm of gradients to be clipped
+                is inf or nan.
             TypeError: the schedule does not return a number.
         """
         lr, steps = self.scalars.view[:2]
         rate = array("d", [lr if self.schedule is None else _learning_rate(self.schedule, int(steps))])
-        if self.schedule and context.data_changed:
-            self._check_constants()
+        if self.schedule:
+            if context.data_changed:
+                self._check_constants()
+            self._asked.check_all()
         header, *rest = self._update_operands
         if clips := self._clip_operands:
             driver("clip")(gradients, *clips)
