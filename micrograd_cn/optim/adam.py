@@ -63,16 +63,11 @@ class Adam(Optimizer):
     ) -> None:
         refuse_options(self, wrong)
         super().__init__(parameters, lr)
-        try:
-            first, second = betas
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{type(self).__name__}: betas must be two numbers, got {betas!r}") from None
-        self.betas = (self._below_1("betas[0]", first), self._below_1("betas[1]", second))
-        self.eps = self._at_least_0("eps", eps)
-        self.weight_decay = self._at_least_0("weight_decay", weight_decay)
-        self.maximize = self._flag("maximize", maximize)
-        if self._flag("amsgrad", amsgrad):
-            self.amsgrad = True
+        self.betas = self._checked_option("betas", betas)
+        self.eps = self._checked_option("eps", eps)
+        self.weight_decay = self._checked_option("weight_decay", weight_decay)
+        self.maximize = self._checked_option("maximize", maximize)
+        self.amsgrad = amsgrad
 
     @property
     def amsgrad(self) -> bool:
@@ -84,7 +79,7 @@ class Adam(Optimizer):
 
     @amsgrad.setter
     def amsgrad(self, on: bool) -> None:
-        if self._flag("amsgrad", on) == self.amsgrad:
+        if self._checked_option("amsgrad", on) == self.amsgrad:
             return
         others = tuple([name for name in self.state_names if name != LARGEST])
         more = {LARGEST: 0.0} if on else {}

@@ -63,7 +63,7 @@ SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
 
 
-_op = attrgetter("op")
+_op, _requires_grad, _BOOLS = attrgetter("op"), attrgetter("requires_grad"), {bool}
 
 
 def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
@@ -152,8 +152,55 @@ ELSEWHERE |= dict.fromkeys(
 INSTEAD |= ELSEWHERE
 
 
-# Options that only some optimisers have. Others refuse an assignment to such an attribute, which would have no effect.
-SOME_OPTIONS = ("alpha", "amsgrad", "betas", "dampening", "eps", "momentum", "nesterov")
+def at_least_0(name: str, x: float) -> float:
+    """Return `x`, a finite number of at least 0, as a float. Error messages begin with `name`.
+
+    Raises:
+        ValueError: `x` is negative, inf, nan, a bool or a str.
+        TypeError: `x` cannot be compared with a number.
+    """
+    return _in_range(name, x, inf, "0 or more")
+
+
+def _below_1(name: str, x: float) -> float:
+    return _in_range(name, x, 1.0, "at least 0 and less than 1")
+
+
+def _in_range(name: str, x: float, end: float, meant: str) -> float:
+    """Return `x`, a number from 0 to less than `end`, as a float. Errors begin with `name` and say what is `meant`."""
+    try:
+        if not isinstance(x, (str, bool)) and 0.0 <= x < end:
+            return float(x)
+    except TypeError:
+        write = "; write x.data for the number of a Value x" if isinstance(x, Value) else ""
+        if callable(x):
+            write = f"; write {SET_RATE}"
+        raise TypeError(f"{name} must be {meant}, got {x!r}{write}") from None
+    kind = f", a {type(x).__name__}, which is no number" if isinstance(x, (str, bool)) else ""
+    raise ValueError(f"{name} must be {meant}, got {x!r}{kind}")
+
+
+def _pair_below_1(name: str, pair: tuple[float, float]) -> tuple[float, float]:
+    try:
+        first, second = pair
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must be two numbers, got {pair!r}") from None
+    return _below_1(f"{name}[0]", first), _below_1(f"{name}[1]", second)
+
+
+# For each option of an optimiser of this package, the function that checks and converts what is given for it
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "lr": at_least_0,
+    "alpha": _below_1,
+    "amsgrad": flag,
+    "betas": _pair_below_1,
+    "dampening": at_least_0,
+    "eps": at_least_0,
+    "maximize": flag,
+    "momentum": at_least_0,
+    "nesterov": flag,
+    "weight_decay": at_least_0,
+}
 # Wrong names that users give to the attributes, each with the option that they mean
 MEANT = {name: "betas" for name in INSTEAD if name.startswith("beta")}
 MEANT |= {"epsilon": "eps", "decay": "weight_decay", "wd": "weight_decay", "rho": "alpha"}
@@ -196,7 +243,8 @@ class Optimizer:
 
     Args:
         parameters: leaves, which `step` changes.
-        lr: learning rate, which may be changed between steps.
+        lr: learning rate. It may be changed between steps, as may the other options of the subclasses. The first steps,
+            some later ones, and each `fit` check what was assigned as the constructor does.
 
     Attributes:
         steps: the count of steps. While `update` runs for a parameter, `steps` is instead the count of the steps that
@@ -233,7 +281,7 @@ class Optimizer:
         """Make the optimisers of this package raise an error for an assignment to an option that they do not have."""
         super().__init_subclass__(**kwargs)
         if is_of_this_package(cls) and "options" in vars(cls):
-            for name in {*SOME_OPTIONS, *MEANT, *ELSEWHERE} - {*cls.options}:
+            for name in {*CHECKS, *MEANT, *ELSEWHERE} - {*cls.options}:
                 meant = MEANT.get(name)
                 write = f"read and set optimizer.{meant}" if meant in cls.options else ELSEWHERE.get(name)
                 absent = Absent(write or f"its options are {', '.join(cls.options)}")
@@ -242,7 +290,7 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
         self.parameters = self._checked_parameters(parameters)
-        self.lr = self._at_least_0("lr", lr)
+        self.lr = self._checked_option("lr", lr)
         self.steps = 0
         self.skipped: dict[int, int] = {}
         zeros = [dict.fromkeys(self.state_names, 0.0)] * len(self.parameters)
@@ -263,6 +311,14 @@ class Optimizer:
             if "params" in options and not args and not _takes(cls.__init__, "params"):
                 raise TypeError(f"{cls.__name__} has no option params; {INSTEAD['params']}")
             return super().__new__(cls)
+
+    def _checked_option(self, name: str, x: Any) -> Any:
+        """Return `x`, which is given for the option `name`, as a number, a pair of numbers or a bool.
+
+        Raises:
+            TypeError, ValueError: `x` is wrong.
+        """
+        return CHECKS[name](f"{type(self).__name__}: {name}", x)
 
     def _checked_parameters(self, parameters: Iterable[Value]) -> list[Value]:
         """Return `parameters` as a list.
@@ -375,17 +431,6 @@ maximize=False>
         # One call into C, so Ctrl-C cannot leave this half done
         vars(self).update(lazy_state=[state for state, _ in matched], skipped=skipped, _owners=[*now], _list=now)
 
-    def _at_least_0(self, name: str, x: float) -> float:
-        return at_least_0(f"{type(self).__name__}: {name}", x)
-
-    def _below_1(self, name: str, x: float) -> float:
-        if isinstance(x, (str, bool)) or not 0.0 <= x < 1.0:
-            raise ValueError(f"{type(self).__name__}: {name} must be at least 0 and less than 1, got {x!r}")
-        return float(x)
-
-    def _flag(self, name: str, x: bool) -> bool:
-        return flag(f"{type(self).__name__}: {name}", x)
-
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that are kept for the parameter `p`.
 
@@ -440,7 +485,7 @@ maximize=False>
                 else:
                     complete = False
         except TypeError:
-            self._check_options()
+            self.check_options()
             raise
         if not complete:
             self._count_skipped()
@@ -480,8 +525,9 @@ maximize=False>
         >>> optimizer.check_lr()
         1.0
         """
-        self.lr = self._at_least_0("lr", self.lr)
-        return self.lr
+        rate: float = self._checked_option("lr", self.lr)
+        self.lr = rate
+        return rate
 
     def check_parameter_count(self, count: int) -> None:
         """Raise ValueError unless the optimiser has `count` parameters, as many as when it was made."""
@@ -534,10 +580,19 @@ maximize=False>
             found["skipped"] = [min(self.skipped.get(i, 0), self.steps) for i in range(len(states))]
         return found
 
-    def _check_options(self) -> None:
-        """Raise the error of the constructor if users have set an option to something wrong, such as a text."""
+    def check_options(self) -> None:
+        """Raise the error of the constructor if users have assigned something wrong to an option, such as a text.
+
+        >>> from micrograd_cn.optim import SGD
+        >>> optimizer = SGD([Value(1)])
+        >>> optimizer.momentum = -0.5
+        >>> optimizer.check_options()
+        Traceback (most recent call last):
+        ValueError: SGD: momentum must be 0 or more, got -0.5
+        """
         if is_of_this_package(type(self)):
-            self._with_options({name: getattr(self, name) for name in self.options})
+            for name in self.options:
+                self._checked_option(name, getattr(self, name))
 
     def _with_options(self, options: Mapping[str, Any]) -> Self:
         """Return a new optimiser of the same class, with the same parameters and the options `options`.
@@ -642,34 +697,19 @@ def _in_class(kind: type, name: str) -> Any:
     return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
 
 
-def at_least_0(name: str, x: float) -> float:
-    """Return `x`, a finite number of at least 0, as a float. Error messages begin with `name`.
-
-    Raises:
-        ValueError: `x` is negative, inf, nan, a bool or a str.
-        TypeError: `x` cannot be compared with a number.
-    """
-    try:
-        if not isinstance(x, (str, bool)) and 0.0 <= x < inf:
-            return float(x)
-    except TypeError:
-        write = "; write x.data for the number of a Value x" if isinstance(x, Value) else ""
-        if callable(x):
-            write = f"; write {SET_RATE}"
-        raise TypeError(f"{name} must be 0 or more, got {x!r}{write}") from None
-    kind = f", a {type(x).__name__}, which is no number" if isinstance(x, (str, bool)) else ""
-    raise ValueError(f"{name} must be 0 or more, got {x!r}{kind}")
-
-
 # For each class of optimisers, the options that its objects store; others are properties
 _stored: WeakKeyDictionary[type[Optimizer], list[str]] = WeakKeyDictionary()
 
 
 def refuse_misspelt_options(optimizer: Optimizer) -> None:
-    """Raise AttributeError if the user has set an attribute of `optimizer` that is spelt nearly like an option.
+    """Raise an error if the user has set an option of `optimizer` to something wrong, or has misspelt the option.
 
-    Such an assignment has no effect. Other attributes that the user has set are allowed, and so is any attribute of an
+    A misspelt option has no effect. Other attributes that the user has set are allowed, and so is any attribute of an
     optimiser whose class is a user's.
+
+    Raises:
+        AttributeError: an attribute is spelt nearly like an option.
+        TypeError, ValueError: an option is wrong.
 
     >>> from micrograd_cn.optim import SGD
     >>> optimizer = SGD([Value(1)])
@@ -678,6 +718,7 @@ def refuse_misspelt_options(optimizer: Optimizer) -> None:
     Traceback (most recent call last):
     AttributeError: SGD has no momentun; read and set optimizer.momentum
     """
+    optimizer.check_options()
     kind = type(optimizer)
     stored = _stored.get(kind)
     if stored is None:
@@ -704,10 +745,13 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     parameters. A node is outdated if it was computed before a step changed its operands.
 
     Raises:
-        TypeError: a model has lost parameters.
+        TypeError: a model has lost parameters, or the `requires_grad` of a parameter is not True or False.
         AttributeError: the user has set an attribute that is spelt like an option.
     """
     refuse_misspelt_options(optimizer)
+    if not _BOOLS.issuperset(map(type, map(_requires_grad, optimizer.parameters))):
+        for i, p in enumerate(optimizer.parameters):  # a slot of a Value, so nobody has checked what was assigned
+            p.requires_grad = flag(f"{type(optimizer).__name__}: parameters[{i}].requires_grad", p.requires_grad)
     warn_of_added(optimizer)
     if optimizer.steps:  # before the first step, `__init__` of the models has looked
         refuse_lost_parameters(optimizer.parameters)

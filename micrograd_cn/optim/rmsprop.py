@@ -56,11 +56,11 @@ class RMSprop(Optimizer):
     ) -> None:
         refuse_options(self, wrong)
         super().__init__(parameters, lr)
-        self.alpha = self._below_1("alpha", alpha)
-        self.eps = self._at_least_0("eps", eps)
-        self.weight_decay = self._at_least_0("weight_decay", weight_decay)
-        self.momentum = self._at_least_0("momentum", momentum)
-        self.maximize = self._flag("maximize", maximize)
+        self.alpha = self._checked_option("alpha", alpha)
+        self.eps = self._checked_option("eps", eps)
+        self.weight_decay = self._checked_option("weight_decay", weight_decay)
+        self.momentum = self._checked_option("momentum", momentum)
+        self.maximize = self._checked_option("maximize", maximize)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""

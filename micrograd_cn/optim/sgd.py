@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
-from typing import Never
+from typing import Any, Never
 
 from ..engine import Value
 from ..ops import less, where
@@ -44,6 +44,7 @@ class SGD(Optimizer):
     options = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
     state_names = ("momentum_buffer",)
     dampening: float = 0.0
+    nesterov: bool = False
 
     def __init__(
         self,
@@ -59,15 +60,21 @@ class SGD(Optimizer):
     ) -> None:
         refuse_options(self, wrong)
         super().__init__(parameters, lr)
-        self.momentum = self._at_least_0("momentum", momentum)
-        self.weight_decay = self._at_least_0("weight_decay", weight_decay)
-        self.nesterov = self._flag("nesterov", nesterov)
-        self.dampening = self._at_least_0("dampening", dampening)
-        self.maximize = self._flag("maximize", maximize)
-        if nesterov and not momentum:
+        self.momentum = self._checked_option("momentum", momentum)
+        self.weight_decay = self._checked_option("weight_decay", weight_decay)
+        self.dampening = self._checked_option("dampening", dampening)
+        self.maximize = self._checked_option("maximize", maximize)
+        self.nesterov = self._checked_option("nesterov", nesterov)
+
+    def _checked_option(self, name: str, x: Any) -> Any:
+        x = super()._checked_option(name, x)
+        if name == "nesterov" and x and not self.momentum:
             raise ValueError("SGD: nesterov needs a momentum, got 0")
-        if nesterov and dampening:
-            raise ValueError(f"SGD: nesterov needs a dampening of 0, got {dampening!r}")
+        if name in ("nesterov", "dampening"):
+            nesterov, dampening = (x, self.dampening) if name == "nesterov" else (self.nesterov, x)
+            if nesterov and dampening:
+                raise ValueError(f"SGD: nesterov needs a dampening of 0, got {dampening!r}")
+        return x
 
     def step(self, closure: None = None) -> None:
         """Change every parameter, except those whose `grad` is None and those that require no gradient.

@@ -244,14 +244,63 @@ def test_fit_checks_a_learning_rate_that_was_set():
     assert w.data == 2.0
 
 
-def test_a_wrong_option_that_was_set_is_refused_by_the_next_step():
-    for optimizer, option, wrong, message in (
-        (Adam([Value(1)]), "betas", 0.5, "Adam: betas must be two numbers, got 0.5"),
-        (SGD([Value(1)]), "momentum", "0.5", "SGD: momentum must be 0 or more, got '0.5'"),
-    ):
-        setattr(optimizer, option, wrong)
-        with pytest.raises((TypeError, ValueError), match=message):
-            optimizer.step()
+@pytest.mark.parametrize(
+    ("kind", "option", "wrong"),
+    [
+        (SGD, "maximize", "False"),
+        (SGD, "momentum", "0.5"),
+        (SGD, "momentum", -0.5),
+        (SGD, "dampening", None),
+        (SGD, "weight_decay", -1),
+        (SGD, "nesterov", True),  # without momentum
+        (RMSprop, "alpha", 1.0),
+        (RMSprop, "maximize", Value(1)),
+        (Adam, "betas", 0.5),
+        (Adam, "betas", (0.9,)),
+        (Adam, "betas", (2, 3)),
+        (Adam, "betas", (None, 0.9)),
+        (Adam, "eps", -1),
+        (AdamW, "weight_decay", math.nan),
+    ],
+)
+def test_the_first_step_and_fit_check_what_was_assigned_as_the_constructor_does(kind, option, wrong):
+    w = Value(1.0)
+    w.grad = 1.0
+    optimizer = kind([w])
+    with pytest.raises((TypeError, ValueError)) as of_the_constructor:
+        kind([w], **{option: wrong})
+    setattr(optimizer, option, wrong)
+    f = compiler.compile(lambda x: w * x)
+    for train in (optimizer.step, lambda: f.fit([(1.0,)], optimizer, 1)):
+        with pytest.raises(of_the_constructor.type) as refused:
+            train()
+        assert str(refused.value) == str(of_the_constructor.value)
+    assert (w.data, optimizer.steps) == (1.0, 0)
+
+
+def test_a_users_optimizer_may_give_the_options_another_meaning():
+    class Adan(Adam):
+        def update(self, p, state):
+            p.data -= sum(self.betas)
+
+    optimizer = Adan([p := Value(1.0)])
+    p.grad, optimizer.betas = 1.0, (0.25, 0.5, 1.0)
+    optimizer.step()
+    assert p.data == -0.75
+
+
+@pytest.mark.parametrize("wrong", ["False", [1.0], Value(1.0), 10**400, None])
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_the_first_step_refuses_a_requires_grad_that_is_no_bool(kind, wrong):
+    a, b = Value(1.0), Value(2.0)
+    b.grad, b.requires_grad = 1.0, wrong
+    optimizer = kind([a, b], lr=0.1)
+    with pytest.raises(TypeError, match=r"parameters\[1\]\.requires_grad must be True or False, got"):
+        optimizer.step()
+    assert (b.data, optimizer.steps) == (2.0, 0)
+    b.requires_grad = np.bool_(False)
+    optimizer.step()
+    assert (b.data, b.requires_grad) == (2.0, False)
 
 
 def test_attributes_of_other_libraries_say_what_to_write():
