@@ -16,7 +16,7 @@ from .instructions.straight_line import StraightLineWriter
 from .llvm.lanes import Lanes, StraightLineLanes
 from .llvm.machine import SCALAR_LEVEL, VECTOR_LEVEL, Machine
 from .llvm.operands import Doubles, Vector, transpose
-from .llvm.text import BYTE, Function
+from .llvm.text import Function
 from .loops.places import WORD
 from .loops.plan import Plan
 from .loops.schedule import MAX_STRAIGHT_LINE_COST, split_by_cost
@@ -223,10 +223,10 @@ def write_part(plan: Plan, part: Part, name: str, fma: bool) -> Function:
     if part.batched:
         with each_block(f, [outputs]) as (block, [to], after):
             lanes = StraightLineLanes(f, plan.lanes, WORD * plan.simd)
-            _write_stages(PartWriter(plan, lanes, str(block), part.stored), part, to)
+            _write_stages(PartWriter(plan, lanes, block, part.stored), part, to)
             after.append(to + plan.lanes * len(part.outputs))
     else:
-        _write_stages(PartWriter(plan, StraightLineLanes(f, 1), "%s", part.stored), part, outputs)
+        _write_stages(PartWriter(plan, StraightLineLanes(f, 1), Doubles(f, "%s"), part.stored), part, outputs)
     f.do("ret void")
     return f
 
@@ -250,15 +250,14 @@ class PartWriter(StraightLineWriter):
     Args:
         plan: the stages, and the places of values in memory.
         lanes: the writer of vector operations in the part's function.
-        block: the LLVM name of the address of a block if the part computes vectors, else that of the address of the
-            scalars.
+        block: the address of a block if the part computes vectors, else that of the scalars.
         stored: the instruction numbers of the values that are stored in memory if the part computes them.
     """
 
-    def __init__(self, plan: Plan, lanes: StraightLineLanes, block: str, stored: set[int]) -> None:
+    def __init__(self, plan: Plan, lanes: StraightLineLanes, block: Doubles, stored: set[int]) -> None:
         super().__init__(lanes, plan.code)
         self.lanes, self.f = lanes, lanes.f
-        self.plan, self.block, self.stored = plan, block, stored
+        self.plan, self.block, self.scalars, self.stored = plan, block, Doubles(lanes.f, "%s"), stored
 
     def write_all(self, numbers: Iterable[int]) -> None:
         """Write LLVM code that computes the instructions with these numbers, one after the other."""
@@ -329,11 +328,11 @@ class PartWriter(StraightLineWriter):
         A scalar is broadcast to all lanes.
         """
         if self.plan.schedule.in_lanes(i):
-            return self.f.load(self.lanes.type, self.f.at(self.block, self.plan.offset(i), BYTE), self.lanes.align)
-        return self.lanes.splat(Doubles(self.f, "%s").bytes(self.plan.offset(i))[0]).name
+            return self.lanes.load(self.block.bytes(self.plan.offset(i))).name
+        return self.lanes.splat(self.scalars.bytes(self.plan.offset(i))[0]).name
 
     def _store(self, i: int, name: str) -> None:
-        self.f.store(self.lanes.type, name, self.f.at(self.block, self.plan.offset(i), BYTE), self.lanes.align)
+        self.lanes.store(self.lanes.named(name), self.block.bytes(self.plan.offset(i)))
 
     def define(self, i: int, name: str) -> None:
         """Record the LLVM name of the value of instruction `i`, and store the value if it is read from memory."""
@@ -352,6 +351,6 @@ class PartWriter(StraightLineWriter):
             for i, letter in zip(firsts, pattern, strict=True)
         ]
         for k in range(0, len(stage.numbers), simd):
-            places = [self.f.at("%s", self.plan.offset(i) + WORD * k, BYTE) for i in (stage.numbers[0], *firsts)]
-            xs = [x or self.f.load(lanes.type, place) for x, place in zip(fixed, places[1:], strict=True)]
-            self.f.store(lanes.type, lanes.apply(stage.opcode, xs), places[0])
+            to, *places = [self.scalars.bytes(self.plan.offset(i) + WORD * k) for i in (stage.numbers[0], *firsts)]
+            xs = [x or lanes.load(place).name for x, place in zip(fixed, places, strict=True)]
+            lanes.store(lanes.named(lanes.apply(stage.opcode, xs)), to)

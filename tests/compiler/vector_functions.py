@@ -106,7 +106,7 @@ def exact(name, *xs):
         numbers = [Doubles(f, f"%x{k}")[loop.index] for k in range(len(xs))]
         wide = [f"{LONG} {f.op(f'fpext double {x} to {LONG}')}" for x in numbers]
         to = f.op(f"getelementptr {LONG}, ptr %y, i64 {loop.index}")
-        f.store(LONG, f.call(LONG, f"{name}l", *wide), to, 16)
+        f.do(f"store {LONG} {f.call(LONG, f'{name}l', *wide)}, ptr {to}, align 16")
     f.do("ret void")
     run, _code = compiled(machine(), f)
     y = np.empty(len(xs[0]), np.longdouble)

@@ -43,11 +43,11 @@ class Lanes:
 
     def load(self, pointer: Pointer, align: int | None = None) -> Vector:
         """Write a load of a vector, and return it. `align` is the alignment of the address in bytes."""
-        return self.named(self.f.load(self.type, pointer, align or self.align))
+        return self.named(self.f.op(f"load {self.type}, ptr {pointer}, align {align or self.align}"))
 
     def store(self, x: Vector, pointer: Pointer, align: int | None = None) -> None:
         """Write a store of the vector `x`. `align` is the alignment of the address in bytes."""
-        self.f.store(self.type, x, pointer, align or self.align)
+        self.f.do(f"store {self.type} {x}, ptr {pointer}, align {align or self.align}")
 
     def splat(self, x: Vector | float) -> Vector:
         """Return a vector with the double `x` in all lanes. The result is a constant if `x` is a number."""

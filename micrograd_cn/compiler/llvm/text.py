@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from .operands import AnyOperand, Condition, Integer, Operand, typed, write_call
 
-BYTE = "i8"  # an element type for `Function.at`; the index is then an offset in bytes
 KERNEL_PREFIX = "micrograd_cn."  # all kernels' names begin with this, so no function of C's library has the same name
 FAST_KERNEL_PREFIX = "micrograd_cn.fast."  # the names of the kernels' optimised versions begin with this
 
@@ -115,26 +114,6 @@ class Function:
         if name not in self.called:
             self.called[name] = type_, tuple(map(_type_of, texts))
         return write_call(self, type_, f"@{name}", texts)
-
-    def at(self, pointer: str, index: int, of: str = "double") -> str:
-        """Write code for the address of element `index` of an array, and return the address's name.
-
-        Native code, which has very many addresses, is written with this method in less time than with a `Pointer`.
-
-        Args:
-            pointer: the name of the address of the array.
-            index: the index of the element.
-            of: the type of the elements.
-        """
-        return pointer if index == 0 else self.op(f"getelementptr {of}, ptr {pointer}, i64 {index}")
-
-    def load(self, type_: str, pointer: Name, align: int = 8) -> str:
-        """Write a load of a value, and return its name. `align` is the alignment of the address in bytes."""
-        return self.op(f"load {type_}, ptr {pointer}, align {align}")
-
-    def store(self, type_: str, value: Name, pointer: Name, align: int = 8) -> None:
-        """Write a store of a value. `align` is the alignment of the address in bytes."""
-        self.do(f"store {type_} {value}, ptr {pointer}, align {align}")
 
     def copy(self, to: Name, pointer: Name, count: Integer) -> None:
         """Write code that copies `count` doubles from the address `pointer` to the address `to`."""

@@ -251,7 +251,7 @@ class Drivers:
         vector = f.op(f"insertelement {type_} poison, i64 {first}, i32 0")
         vector = f.op(f"shufflevector {type_} {vector}, {type_} poison, <{lanes.count} x i32> zeroinitializer")
         vector = f.op(f"add {type_} {vector}, <{steps}>")
-        same = f.op(f"icmp eq {type_} {vector}, {f.load(type_, '%index')}")
+        same = f.op(f"icmp eq {type_} {vector}, {f.op(f'load {type_}, ptr %index, align 8')}")
         mask = f.op(f"bitcast <{lanes.count} x i1> {same} to i{lanes.count}")
         f.do(f"br i1 {f.op(f'icmp eq i{lanes.count} {mask}, -1')}, label %{copy}, label %{rest}")
         f.open(copy)
@@ -383,7 +383,8 @@ class Drivers:
 
         def gradient(f: Function, operands: Mapping[str, Operand]) -> None:
             given = [x for name, x in operands.items() if name != "out"]
-            f.store("double", self._call(f, "double", "gradient", *given), operands["out"])
+            loss = self._call(f, "double", "gradient", *given)
+            f.do(f"store double {loss}, ptr {operands['out']}, align 8")
 
         return self._builtin("prepared_gradient", gradient)
 
