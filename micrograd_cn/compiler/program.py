@@ -42,7 +42,7 @@ from .instructions.graph import DETACH
 from .llvm.machine import Memory
 from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph
-from .runtime.prepared import PreparedCall, PreparedRunner, prepare_or_count
+from .runtime.prepared import FrequentCalls, PreparedCall, PreparedRunner
 from .threads.collector import without_collector
 from .threads.tasks import check_threads
 from .training.epochs import (
@@ -261,8 +261,7 @@ class Program:
         self._trainable: Value | None = None  # see `has_trainable`
         self.parameters = self.compiled.graph.parameters
         self.row = PreparedRunner(self.compiled)
-        # From the count of rows to what computes them, or to the count of calls before there is a `PreparedRunner`
-        self._runners: dict[int, PreparedRunner | int] = {}
+        self._runners = FrequentCalls[int, PreparedRunner](MAX_COUNTS)  # by the count of rows
         self._derivatives: dict[Any, CompiledDerivative] = {}
         self.siblings: Callable[[], Sequence[Program] | None] = tuple
         self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
@@ -351,13 +350,11 @@ class Program:
 
         Return None if there are many rows, or if there were only few calls with n rows.
         """
-        found = self._runners.get(n, 0)
-        if isinstance(found, PreparedRunner):
+        if found := self._runners.get(n):
             return found
-        if not 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS:
+        if not 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS or not self._runners.is_due(n):
             return None
-        made = prepare_or_count(self._runners, n, found, MAX_COUNTS, lambda: PreparedRunner(self.compiled, n=n))
-        return None if isinstance(made, int) else made
+        return self._runners.add(n, PreparedRunner(self.compiled, n=n))
 
     def prepare(self, rows: Any, out: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of the rows in the buffer `rows` at each call.

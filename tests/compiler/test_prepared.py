@@ -15,7 +15,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.runtime.prepared import prepare_or_count
+from micrograd_cn.compiler.runtime.prepared import FrequentCalls
 
 from .common import is_native, settings
 
@@ -176,21 +176,22 @@ def test_many_shapes_in_rotation_are_prepared_while_their_memory_is_small():
 
 
 def test_calls_of_one_kind_are_prepared_although_each_other_call_is_of_a_new_kind():
-    found = {}
+    found = FrequentCalls(4)
 
     def call(kind):
-        return prepare_or_count(
-            found, kind, found.get(kind, 0) if found.get(kind) != "ready" else 0, 4, lambda: "ready"
-        )
+        if kind not in found and found.is_due(kind):
+            found.add(kind, "ready")
 
     for k in range(200):
-        made = found["often"] if found.get("often") == "ready" else call("often")
+        call("often")
         call(f"once {k}")
-        assert len(found) <= 5
-    assert made == "ready"
+        assert len(found) + len(found._counts) <= 5
+    assert [*found] == ["often"]
     for kind in ("a", "b", "c", "d", "e"):  # prepared kinds give way, too
         for _ in range(60):
-            if found.get(kind) != "ready":
-                call(kind)
+            call(kind)
         assert found[kind] == "ready"
     assert len(found) <= 4
+    found.count_anew("e")
+    call("e")
+    assert "e" not in found

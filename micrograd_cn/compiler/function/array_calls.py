@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from math import isnan
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ...graph import context
 from ..data.columns import MAX_NUMBERS
@@ -21,7 +21,7 @@ from ..data.rows import as_result
 from ..derivatives import Kind
 from ..program import CompiledDerivative, Program
 from ..runtime.arrays import MAX_DOUBLES, MAX_KINDS, MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
-from ..runtime.prepared import prepare_or_count
+from ..runtime.prepared import FrequentCalls
 from .arguments import Arguments
 from .batch import MeanGradient
 from .hooks import is_inlining
@@ -61,6 +61,9 @@ class ReadyCall(NamedTuple):
     derivative: CompiledDerivative | None = None
 
 
+NOT_READY = cast("ReadyCall", object())  # there is no code yet, while None says that there can be none
+
+
 class ArrayCalls:
     """Run a function's methods on arrays, by code that is kept for arrays of the same shapes.
 
@@ -70,13 +73,13 @@ class ArrayCalls:
         stale: says whether the function may be another one than when it was recorded. There is no code then.
 
     Attributes:
-        runners: a dict from pairs of a method and the shapes of its arrays to the code that computes such a call, to a
-            count of the calls before there is such code, or to None if there can be none.
+        runners: a dict from pairs of a method and the shapes of its arrays to the code that computes such a call, or to
+            None if there can be none.
     """
 
     def __init__(self, arguments: Arguments, store: RecordingStore, stale: StaleCheck) -> None:
         self._arguments, self._store, self._stale = arguments, store, stale
-        self.runners: dict[Any, ReadyCall | int | None] = {}
+        self.runners = FrequentCalls[Any, ReadyCall | None](MAX_KINDS)
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
         """Return the results of a method for samples in numpy arrays.
@@ -155,20 +158,25 @@ class ArrayCalls:
             return None
         of = method if variables is None else variables.key
         key = (of, *map(id, wrt)) if wrt else of, shapes
-        found = self.runners.get(key, 0)
-        if not isinstance(found, int):
+        found = self.runners.get(key, NOT_READY)
+        if found is not NOT_READY:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
                 return found
-            found = 0
-        prepare = functools.partial(self._make, method, shapes, variables, wrt)
-        made = prepare_or_count(self.runners, key, found, MAX_KINDS, prepare)
-        if isinstance(made, ReadyCall):
+            self.runners.count_anew(key)
+        if not self.runners.is_due(key):
+            return None
+        made = self._make(method, shapes, variables, wrt)
+        if made is NOT_READY:
+            self.runners.count_anew(key)
+            return None
+        self.runners.add(key, made)
+        if made:
             self._limit_memory(key)
-        return None if isinstance(made, int) else made
+        return made
 
     def _limit_memory(self, key: Any) -> None:
         """Drop all prepared calls but the one with this key if there are many and their memory is large."""
-        ready = {k: x.runner for k, x in [*self.runners.items()] if isinstance(x, ReadyCall)}
+        ready = {k: x.runner for k, x in [*self.runners.items()] if x}
         if len(ready) > MAX_SHAPES and sum([runner.doubles for runner in ready.values()]) > MAX_DOUBLES:
             for other in ready.keys() - {key}:
                 self.runners.pop(other, None)
@@ -197,12 +205,12 @@ class ArrayCalls:
 
     def _make(
         self, method: str, shapes: tuple[Any, ...], variables: GradientVariables | None, wrt: Sequence[Any]
-    ) -> ReadyCall | int | None:
+    ) -> ReadyCall | None:
         """Return code that computes a method for samples in arrays of some shapes; see `runner`.
 
-        Return None if the method cannot be computed in this way, or if there is no recording for such arrays. Return 0
-        if a merged program, which computes all branches, is needed and is not ready yet. The caller then counts calls
-        from 0 again before the next attempt.
+        Return None if the method cannot be computed in this way, or if there is no recording for such arrays. Return
+        NOT_READY if a merged program, which computes all branches, is needed and is not ready yet. The caller then
+        counts calls from 0 again before the next attempt.
         """
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
@@ -220,7 +228,7 @@ class ArrayCalls:
         if merged:
             program = self._merged_program(merged, method, variables, shapes[0][0])
             if program is None:
-                return 0
+                return NOT_READY
             nan_stride = len(program.outputs)  # the first output of a row is nan if there is no program for its branch
         else:
             program, nan_stride = self._program(first, method, variables)

@@ -72,7 +72,8 @@ class MergedRecordings:
         self._background = BackgroundTasks()
         self._begun = set[Any]()  # the keys of the programs that are being made, or are made
         self._made: dict[Any, Program | None] = {}
-        self._programs: dict[Any, Program | int | None] = {}  # or a count of the calls until now; see ROWS_PER_CALL
+        self._programs: dict[Any, Program | None] = {}
+        self._counts: dict[Any, int] = {}  # how many calls there were before, with further ones for ROWS_PER_CALL rows
         programs = [recorded.program for recorded in recordings]
         self._can_be_merged = not any(program.compiled.graph.runs_users_code for program in programs) and all(
             recorded.result_paths == recordings[0].result_paths and recorded.integers == recordings[0].integers
@@ -110,8 +111,7 @@ class MergedRecordings:
             program = recorded.program
             if program.compiled.captured or not (recorded.single and program.has_gradient):
                 return None
-        if isinstance(count := self._programs.get("loss", 0), int):
-            self._programs["loss"] = count + calls - 1
+        self._counts["loss"] = self._counts.get("loss", 0) + calls - 1
         return self._program("loss", rows, _of_results, work=3)
 
     def mean_gradient(
@@ -193,12 +193,12 @@ class MergedRecordings:
             work: the time that the program takes for a row, relative to the time to compute only the results of the
                 row. It is 3 for a loss with its gradient.
         """
-        found = self._programs.get(key, 0)
-        if not isinstance(found, int):
-            return found
+        if key in self._programs:
+            return self._programs[key]
         if not self._can_be_merged:
             return None
-        self._programs[key] = found + 1 + work * rows // ROWS_PER_CALL
+        found = self._counts.get(key, 0)
+        self._counts[key] = found + 1 + work * rows // ROWS_PER_CALL
         make = partial(self._make, key, "gradient" if key == "loss" else "forward", rows, outputs, work)
         if is_worth_preparing(found // 2):
             if begun := self._background.begun.pop(key, None):

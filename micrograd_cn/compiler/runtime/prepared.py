@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..data.columns import Numbers, address
@@ -25,30 +24,47 @@ def is_worth_preparing(calls: int) -> bool:
     return calls > CALLS_BEFORE_PREPARED
 
 
-def prepare_or_count(found: dict[K, T | int], key: K, calls: int, most: int, prepare: Callable[[], T | int]) -> T | int:
-    """Call `prepare` if there were enough calls of one kind (see `is_worth_preparing`); otherwise count one more.
-
-    The result of `prepare`, or the new count, is stored in `found` and returned.
+class FrequentCalls(dict[K, T]):
+    """What was prepared for kinds of calls, by kind. The calls of other kinds are counted; see `is_worth_preparing`.
 
     Args:
-        found: a dict from each kind of calls to the result of `prepare`, or to a count as long as there is no result.
-        key: the kind of this call.
-        calls: how many calls of this kind there were before.
-        most: how many kinds `found` may have. If a further kind is called, half of those that are still counted are
-            dropped, namely those with the fewest calls. If at most one is still counted, all kinds are dropped.
-        prepare: a function that prepares calls of this kind.
+        most: how many kinds may be prepared or counted. If a further kind is called, half of those that are counted are
+            forgotten, namely those with the fewest calls. If at most one is counted, all kinds are forgotten.
     """
-    if is_worth_preparing(calls):
-        made = prepare()
-    else:
-        made = calls + 1
-        if not calls and len(found) >= most:
-            known = [*found.items()]
-            counted = sorted([(count, i) for i, (_, count) in enumerate(known) if isinstance(count, int)])
-            for _, i in counted[: len(counted) // 2] or enumerate(range(len(known))):
-                found.pop(known[i][0], None)
-    found[key] = made
-    return made
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most, self._counts = most, dict[K, int]()
+
+    def is_due(self, kind: K) -> bool:
+        """Return whether to prepare calls of this kind now, which are not prepared yet. If not, count this call."""
+        calls = self._counts.get(kind, 0)
+        if is_worth_preparing(calls):
+            return True
+        if not calls and len(self) + len(self._counts) >= self._most:
+            self._forget_some()
+        self._counts[kind] = calls + 1
+        return False
+
+    def add(self, kind: K, prepared: T) -> T:
+        """Keep what was prepared for this kind of calls, and return it."""
+        self[kind] = prepared
+        self._counts.pop(kind, None)
+        return prepared
+
+    def count_anew(self, kind: K) -> None:
+        """Forget what was prepared for this kind of calls, and how many there were."""
+        self.pop(kind, None)
+        self._counts.pop(kind, None)
+
+    def _forget_some(self) -> None:
+        by_count = sorted([(count, k) for k, count in enumerate(self._counts.values())])
+        kinds = [*self._counts]
+        for _, k in by_count[: len(by_count) // 2]:
+            self._counts.pop(kinds[k], None)
+        if len(by_count) < 2:
+            self.clear()
+            self._counts.clear()
 
 
 class PreparedCall:
