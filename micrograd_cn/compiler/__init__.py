@@ -127,7 +127,8 @@ operands are one after the other in memory, or all the same. `tables.sums` and `
 compute sums and maps. They use the operators of `llvm.operands`, so a kernel reads as arithmetic in Python: `x * y` or
 `x.multiply_add(y, total)` of vectors and doubles, and `block[first + k]` of addresses and integers.
 
-These are the ideas of this package, each with the words that belong to it:
+These are the ideas of this package, in the order in which a first call meets them, and then those of later calls and of
+training. Each comes with the words that belong to it:
 
     sample          the arguments of one call; its numbers, one after the other, are a row, and a batch has several
                     rows. Their numbers may be in columns, which are arrays such as one for each argument. Machine code
@@ -147,18 +148,8 @@ These are the ideas of this package, each with the words that belong to it:
                     each with the address of a kernel and the offsets in bytes of its result and operands; each kernel
                     jumps to the next. Native code is functions for one program alone, which keep values in registers
                     and also compute short maps. Both use the same kernels for other loops
-    gate            if an operation such as `where` does not select a node, the node's gradient is 0, and its product
-                    with an infinite partial derivative would be nan. A gate is an instruction, or in the graph of a
-                    derivative for each row a node, that has 0 instead where no gradient reaches the node. Gates are
-                    rarely needed and cost time, so they are left out at first. If a result is nan, code that has all
-                    gates computes it anew
-    driver          a function in machine code that all programs share, and that runs the code of one of them: it loads
-                    rows into the program's memory, runs lists of calls, and copies the outputs or gradients
     executable      the code of a program in one tier for one kind of work ("forward", "gradient" or "gated"), for lanes
                     or for single rows; each thread that runs it has its own `Buffers`
-    prepared call   a call whose code and memory are ready, so Python does little in it; `Program.row` and
-                    `Program.prepare` make it, and so does a call after about 50 with equally many rows or equal
-                    shapes of arrays; see `function.array_calls`
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
                     once, and an instruction is live if a wanted value depends on it
     formula         a computation as a list of simpler steps. Formulas of operations, of their derivatives and of an
@@ -166,6 +157,11 @@ These are the ideas of this package, each with the words that belong to it:
                     and operands, it becomes one opcode, else (as the updates of SGD, RMSprop and Adam) the instructions
                     of its steps. In a large program, an instruction in phase SAMPLE and operands that nothing else
                     reads form a tree. `MIN_OCCURRENCES` or more trees of one shape get an opcode that is a formula
+    gate            if an operation such as `where` does not select a node, the node's gradient is 0, and its product
+                    with an infinite partial derivative would be nan. A gate is an instruction, or in the graph of a
+                    derivative for each row a node, that has 0 instead where no gradient reaches the node. Gates are
+                    rarely needed and cost time, so they are left out at first. If a result is nan, code that has all
+                    gates computes it anew
     phase           when an instruction is computed: when the program is compiled (CONSTANT), before the rows (BATCH),
                     for each row (SAMPLE), or after all rows (AFTER). The value of an instruction in phase SAMPLE is a
                     row value, and all others are scalars; if rows are computed one at a time, all values are scalars.
@@ -175,11 +171,11 @@ These are the ideas of this package, each with the words that belong to it:
     layer           instructions of a phase, none of which depends on a long sum or a gather of the same layer, so the
                     long sums and then the gathers are computed last; a rank has instructions of a layer that do not
                     depend on each other
-    plan            the stages of a program, and the places of its values in memory, which `Plan` finds for a `Schedule`
     stage           a part of a phase: straight-line code (instructions one after the other, without a loop), or a loop.
                     A loop computes long sums (of many products, as a matrix times a vector where they have the same
                     right factors), a map (instructions of one opcode on values that are not in lanes), or gathers (each
                     loads one of its operands, by an index that is known only at run time)
+    plan            the stages of a program, and the places of its values in memory, which `Plan` finds for a `Schedule`
     lane            the position of a row in vectors that hold the values of several rows; a block is memory for as many
                     rows, with a vector for each value, and a panel is the blocks that a stage computes before the next
                     stage begins. The place of a value is the index of a scalar, or of a vector in a block
@@ -187,6 +183,13 @@ These are the ideas of this package, each with the words that belong to it:
                     of calls, or the header of an executable
     kernel          a machine-code function that all programs share; the kernel of a stage reads in a table where its
                     operands are. It may be compiled twice, quickly and then with optimisations
+    operand         an integer, a condition, a double, a vector or an address in an LLVM function that is being written.
+                    Its operators write instructions, so kernels, drivers and node access read as arithmetic in Python
+    driver          a function in machine code that all programs share, and that runs the code of one of them: it loads
+                    rows into the program's memory, runs lists of calls, and copies the outputs or gradients
+    prepared call   a call whose code and memory are ready, so Python does little in it; `Program.row` and
+                    `Program.prepare` make it, and so does a call after about 50 with equally many rows or equal
+                    shapes of arrays, which `FrequentCalls` counts; see `function.array_calls`
     update          the `update` of an optimiser, whose formula `training.tracing` finds, compiled as code whose rows
                     are the parameters; single steps and `fit` share it
     node access     machine code that reads or writes the data or the gradients of many nodes in one call, which other
