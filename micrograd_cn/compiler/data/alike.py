@@ -16,8 +16,8 @@ from typing import Any
 
 from ...ops.number import number
 from .nodes import floats_of
+from .treedef import PYTHON_NUMBERS
 
-PYTHON_NUMBERS = {float, int}
 DOUBLE_SIZE = 8  # bytes
 SAMPLES_PER_CHUNK = 64
 # The numbers of an argument in some samples, as the bytes of doubles, and a key for each sample. Samples have equal
@@ -67,7 +67,7 @@ def _read(values: Sequence[Any]) -> Column | None:
 
     `values` has the value of the argument in each sample. Return None if the samples must be read one by one.
     """
-    if (numbers := _doubles(values)) is not None:
+    if (numbers := doubles_of(values)) is not None:
         return _cut(numbers, [1] * len(values)), [None] * len(values)
     kinds = {*map(type, values)}
     if len(kinds) > 1:
@@ -109,21 +109,17 @@ def _read_dicts(values: Sequence[dict[Any, Any]]) -> Column | None:
     return [*map(b"".join, pieces)], [*zip(*[keys for _, keys in columns], strict=True)]
 
 
-def _number_types() -> set[type]:
-    numpy = sys.modules.get("numpy")
-    return PYTHON_NUMBERS | {numpy.float64, numpy.int64} if numpy else PYTHON_NUMBERS
-
-
-def _doubles(numbers: Sequence[Any]) -> array[float] | None:
+def doubles_of(numbers: Sequence[Any]) -> array[float] | None:
     """Return numbers as an array; None if one of them is no float, no int and no number of numpy's."""
-    types = _number_types()
-    if numbers and type(numbers[0]) not in types:  # for speed
+    if numbers and (kind := type(numbers[0])) not in PYTHON_NUMBERS and kind.__module__ != "numpy":  # for speed
         return None
     if (found := floats_of(numbers)) is not None:
         return found
     kinds = {*map(type, numbers)}
-    if not kinds <= types:
-        return None
+    if not kinds <= PYTHON_NUMBERS:
+        numpy = sys.modules.get("numpy")
+        if not numpy or not kinds <= PYTHON_NUMBERS | {numpy.float64, numpy.int64}:
+            return None
     return array("d", map(number, numbers) if int in kinds else numbers)
 
 
@@ -152,13 +148,13 @@ def _read_sequences(values: Sequence[Any]) -> Column | None:
 def _read_chunk(values: Sequence[Any]) -> Column | None:
     counts = [*map(len, values)]
     items = [*chain.from_iterable(values)]
-    if (numbers := _doubles(items)) is not None:
+    if (numbers := doubles_of(items)) is not None:
         return _cut(numbers, counts), counts
     kinds = {*map(type, items)}
     spans = [*pairwise(accumulate(counts, initial=0))]
     if kinds == {list} or kinds == {tuple}:
         lengths = [*map(len, items)]
-        if (numbers := _doubles([*chain.from_iterable(items)])) is None:
+        if (numbers := doubles_of([*chain.from_iterable(items)])) is None:
             return None
         inside = [tuple(lengths[start:end]) for start, end in spans]
         [kind] = kinds  # another chunk may have the other one

@@ -14,10 +14,9 @@ from typing import Any
 
 from ...engine import Value
 from ...ops.number import number, number_or_none
-from .alike import group_alike, is_sequence, keys_of_all
+from .alike import doubles_of, group_alike, is_sequence, keys_of_all
 from .arrays import FlatNumbers, flat_doubles, is_column, is_matrix, is_tensor, iterable_data, shape_of
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, side_by_side, together
-from .nodes import floats_of
 from .partition import gather_rows
 from .treedef import PYTHON_NUMBERS, ArrayDef, TreeDef, array_def, first_invalid, treedef_of
 
@@ -174,7 +173,7 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
     """
     if not values:
         return None, array("d")
-    if numbers := _doubles(values):
+    if numbers := doubles_of(values):
         return None, numbers
     kinds = {*map(type, values)}
     if len(kinds) > 1:
@@ -182,13 +181,13 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
     [kind] = kinds
     if is_sequence(kind):
         lengths = {*map(len, values)}
-        if len(lengths) == 1 and (numbers := _doubles([*chain.from_iterable(values)])):
+        if len(lengths) == 1 and (numbers := doubles_of([*chain.from_iterable(values)])):
             return (kind, *lengths), numbers
         return None
     if kind is not dict or not (names := keys_of_all(values)):
         return None
     if len(names) > 1 and {*map(type, values[0].values())} <= PYTHON_NUMBERS:
-        numbers = _doubles([*chain.from_iterable(map(dict.values, values))])  # in the order of the names
+        numbers = doubles_of([*chain.from_iterable(map(dict.values, values))])  # in the order of the names
         if numbers:
             return (dict, names, (None,) * len(names)), numbers
     parts = [part for part in [_number_column([x[name] for x in values]) for name in names] if part]
@@ -196,18 +195,6 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
         return None
     beside = side_by_side([numbers for _, numbers in parts], len(values))
     return (dict, names, tuple([treedef for treedef, _ in parts])), beside
-
-
-def _doubles(items: Sequence[Any]) -> array[float] | None:
-    """Return floats and ints as an array; None if there are none, or there is something else."""
-    if not items or type(items[0]) not in PYTHON_NUMBERS:
-        return None
-    if found := floats_of(items):
-        return found
-    kinds = {*map(type, items)}
-    if not kinds <= PYTHON_NUMBERS:
-        return None
-    return array("d", items if kinds == {float} else map(number, items))
 
 
 def refuse_lengths(names: Iterable[str], lengths: Sequence[int]) -> None:
