@@ -1129,3 +1129,71 @@ def test_parts_that_cancel_are_rounded_by_more_than_the_result_shows(seed):
     assert gradcheck(norm, np.ones(1), vjp=lambda w, u: np.dot(u, (x - mean) * inverse)[None])
     with pytest.raises(GradientMismatch):
         gradcheck(norm, np.ones(1), vjp=lambda w, u: 1.01 * np.dot(u, (x - mean) * inverse)[None])
+
+
+@pytest.mark.filterwarnings("ignore::micrograd_cn.testing.PartlyCompared")
+@pytest.mark.parametrize("t", [8.5e-13, 9.2e-13, 1.14e-12])
+def test_a_part_that_is_rounded_in_wide_treads_beside_a_smooth_one_makes_no_derivative_wrong(t):
+    """A batch norm adds x * a to -mean * a with one rounding; the second product is rounded by last bits of a."""
+    x = np.array([1.0 - t, 1.0, 1.0, 1.0, 1.0])
+    mean, inverse = x.mean(), 1.0 / np.sqrt(x.var() + 1e-5)
+
+    def norm(w):
+        a = w * inverse
+        return np.concatenate([(a - mean * a) + (x[0] - 1.0) * a, w])
+
+    def vjp(w, u, factor=1.0):
+        return u[:1] * factor * (x[0] - mean) * inverse + u[1:]
+
+    assert gradcheck(norm, np.ones(1), vjp=vjp)
+    with pytest.raises(GradientMismatch):
+        gradcheck(norm, np.ones(1), vjp=functools.partial(vjp, factor=1.2))
+
+
+def normalised(z):
+    away = z - z.mean(0)
+    deviation = np.sqrt((away * away).mean(0) + 1e-5)
+    return away / deviation, deviation
+
+
+def norm_vjp(z, u):
+    y, deviation = normalised(z)
+    return (u - u.mean(0) - y * (u * y).mean(0)) / deviation
+
+
+@pytest.mark.filterwarnings("ignore::micrograd_cn.testing.PartlyCompared")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_derivative_that_is_nothing_but_rounding_is_not_wrong_and_hides_no_mistake(seed):
+    """A bias before a batch norm changes nothing; the sum of the upstream gradients less their mean is not quite 0."""
+    draw = np.random.default_rng(seed)
+    point = draw.normal(size=(5, 4)), 1e-34 * draw.normal(size=(3, 4)), np.zeros(3)
+
+    def vjp(x, w, b, u, of_bias=0.0):
+        dz = norm_vjp(x @ w.T + b, u)
+        return dz @ w, dz.T @ x, dz.sum(0) + of_bias * u.sum(0)
+
+    def layer(x, w, b):
+        return normalised(x @ w.T + b)[0]
+
+    assert gradcheck(layer, *point, vjp=vjp)
+    with pytest.raises(GradientMismatch):
+        gradcheck(layer, *point, vjp=functools.partial(vjp, of_bias=1e-6))
+
+
+@pytest.mark.filterwarnings("ignore::micrograd_cn.testing.PartlyCompared")
+def test_a_change_that_parts_absorb_before_they_cancel_is_not_missing():
+    """The logarithm of a sum of exponentials, less the largest number, is 0 at these points."""
+    x = np.array([[207.0, -1690.0, -79.4, -19.9], [4580.0, 0.0, 351.0, 617.0], [294.0, 87.5, -14.9, 0.0]])
+
+    def f(x):
+        largest = x.max(1)
+        return (largest + np.log(np.exp(x - largest[:, None]).sum(1))) - largest
+
+    def vjp(x, u, off=0.0):
+        p = np.exp(x - x.max(1, keepdims=True))
+        p[np.arange(3), x.argmax(1)] = 0.0
+        return u[:, None] * (p + off)
+
+    assert gradcheck(f, x, vjp=vjp)
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, x, vjp=functools.partial(vjp, off=1e-6))

@@ -306,7 +306,7 @@ def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
 
 
 def hidden_beside_others(question: Question, found: Attempt) -> Attempt | None:
-    """Return an attempt that calls a derivative right if noise hides it, but it is negligible; else None.
+    """Return an attempt that calls a derivative right if it has no verdict, but is negligible; else None.
 
     It is negligible if the derivative and its estimated error are tiny beside the norm of the whole gradient.
     """
@@ -314,7 +314,7 @@ def hidden_beside_others(question: Question, found: Attempt) -> Attempt | None:
     size = ESTIMATED_ERRORS * comparison.numeric.error + math.fabs(comparison.analytic)
     if question.moved_elements.size == 1:  # the norm of the gradient is that of derivatives times `scale`
         size *= float(question.problem.scale[question.moved_elements[0]])
-    if comparison.noisy and size <= NEGLIGIBLE_SHARE * question.gradient_norm:
+    if (comparison.noisy or comparison.agrees is None) and size <= NEGLIGIBLE_SHARE * question.gradient_norm:
         return _revised(found, agrees=True, note=NEGLIGIBLE, noisy=False)
     return None
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..numeric.compare import FINE_FEATURE, Comparison, noise_note
-from ..numeric.numerical import central_quotient, noise_level
+from ..numeric.numerical import DOMAIN_ERRORS, central_quotient, noise_level
 from ..numeric.thresholds import (
     ABSORBED_SHARE,
     CLOSE_SLOPE,
@@ -26,16 +26,17 @@ from ..numeric.thresholds import (
     ESTIMATED_ERRORS,
     FACTOR_INTERVALS,
     FAR,
-    FAR_STEP,
     FEATURE,
     FEATURE_SHARE,
     FEATURE_SLOPE,
     FEATURE_STEPS,
+    FEW_LAST_BITS,
     FIRST_POINTS,
+    HARDLY_CHANGES,
     LEAST_CHANGE,
     LONG_STEP,
+    LOW_STEP_BITS,
     MANY_TREADS,
-    MAX_ANALYTIC_NOISE,
     MAX_TREADS,
     MIN_SIGNAL_TO_NOISE,
     NEIGHBOURING,
@@ -43,6 +44,7 @@ from ..numeric.thresholds import (
     OSCILLATION_POINTS,
     OSCILLATION_REACH,
     OSCILLATIONS,
+    OTHER_MEAN,
     OUTSIDE,
     ROUGH_SHARE,
     SAME_HEIGHT,
@@ -55,12 +57,13 @@ from ..numeric.thresholds import (
     VISIBLE_MISMATCH,
     WIDE_INTERVALS,
 )
+from ..report import GradientMismatch
 from . import half_precision
 from .directional_function import DirectionalFunction
 from .directional_stages import Attempt, compare_in_stages, compare_within_limit
 from .interval_means import mean_over_interval
 from .problem import Problem, floor_power_of_2, norm
-from .staircases import first_jumps, tread_of
+from .staircases import first_jumps, size_of_parts, tread_of
 from .tied_kinks import has_tied_kink
 from .vectors import Vector
 from .whole_number_features import longest_move
@@ -85,6 +88,11 @@ class Doubt(Attempt):
     def problem(self) -> Problem:
         """The function of arrays, its derivative and the point."""
         return self.phi.problem
+
+    @property
+    def hardly_changes(self) -> bool:
+        """Whether f is so flat along the direction that nearly the whole derivative that is checked is a mismatch."""
+        return math.fabs(self.comparison.numeric.slope) <= HARDLY_CHANGES * self.mismatch
 
 
 def excuse(doubt: Doubt) -> str:
@@ -116,11 +124,17 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
     """Return a note if rounding hides that some outputs change, as in 1000 + 1e-20 * x; else "".
 
     Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains the mismatch
-    if the analytic derivative of the other outputs agrees with the numerical one.
+    if the analytic derivative of the other outputs agrees with the numerical one. If no output changes in the largest
+    steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90.
     """
-    phi, numeric = doubt.phi, doubt.comparison.numeric
+    phi, numeric, first = doubt.phi, doubt.comparison.numeric, doubt.problem.steps.first_steps[0]
     part, rounding = phi.absorbed_part()
-    hidden = math.fabs(part) * phi.problem.steps.first_steps[0] <= VISIBLE_MISMATCH * rounding
+    known = max(float(np.max(np.abs(each))) for each in (phi.outputs, phi.x[phi.moved_elements]))
+    tiny = math.fabs(phi.analytic * phi.divisor) * first <= math.sqrt(phi.problem.eps) * norm(phi.u) * known
+    if tiny and numeric.slope == phi(first) == phi(-first) == 0.0:  # parts that cancel in the outputs may absorb all
+        of_parts = 0.5 * phi.problem.outputs.eps * norm(phi.u) * size_of_parts(phi, far=True) / math.fabs(phi.divisor)
+        part, rounding = phi.analytic, max(rounding, of_parts)
+    hidden = math.fabs(part) * first <= VISIBLE_MISMATCH * rounding
     rest = math.fabs(phi.analytic - part - numeric.slope)
     allowed = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * max(math.fabs(numeric.slope), math.fabs(part)))
     absorbed = rounding and part and hidden and rest <= max(allowed, ABSORBED_SHARE * doubt.mismatch)
@@ -130,35 +144,26 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
 def rounding_of_all_elements(doubt: Doubt) -> str:
     """Return a note if the mismatch comes from rounding that shows only when all elements move; else "".
 
-    Such rounding is looked for only if the mismatch is small, or if f does not seem to change. When only one element
-    moves, the outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
+    Such rounding is looked for only if the mismatch is small, or if f hardly changes. When only one element moves, the
+    outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
     """
     phi = doubt.phi
     typical = max(doubt.typical_slope, doubt.gradient_norm)
     small = doubt.mismatch <= math.sqrt(phi.problem.eps) * typical / math.fabs(phi.divisor)
-    if not (small or doubt.comparison.numeric.slope == 0.0):
+    if not (small or doubt.hardly_changes):
         return ""
     rounding = rounding_nearby(phi, doubt.mismatch)
     return noise_note(rounding) if rounding else ""
 
 
-def rounding_of_cancelling_parts(doubt: Doubt) -> str:
-    """Return a note if f does not change, and the derivative comes from rounding of numbers that cancel; else "".
+def rounding_of_derivative(doubt: Doubt) -> str:
+    """Return a note if f hardly changes, and the derivative that is checked is nothing but rounding; else "".
 
-    An example is a softmax of large inputs that all move by the same amount. Its backward pass subtracts equal numbers,
-    and may leave some of their last bits instead of 0. How large these numbers are is not known. They are taken to be
-    as large as the largest slope of f from the point to points farther along the direction.
+    An example is the derivative with respect to a bias before a batch norm: it is 0, and computed as a sum of numbers
+    that cancel. Another is the derivative of a softmax of large inputs that all move by the same amount.
     """
-    phi, numeric = doubt.phi, doubt.comparison.numeric
-    bits = MAX_ANALYTIC_NOISE * phi.problem.eps
-    if MIN_SIGNAL_TO_NOISE * (math.fabs(numeric.slope) + numeric.error) > doubt.mismatch:
-        return ""
-    # Rounding of numbers as large as the outputs would not explain so large a mismatch
-    if doubt.mismatch > bits * norm(phi.u, phi.outputs) / math.fabs(phi.divisor):
-        return ""
-    slopes = [math.fabs(phi(t) / t) for k in range(4) for t in (FAR_STEP * 0.5**k, -FAR_STEP * 0.5**k)]
-    rounding = bits * max(filter(math.isfinite, slopes), default=0.0)
-    return f"too noisy to tell: the derivative is rounded by {rounding:.1g}" if doubt.mismatch <= rounding else ""
+    rounding = _derivative_rounding(doubt.phi, doubt.mismatch) if doubt.hardly_changes else 0.0
+    return f"too noisy to tell: the derivative is rounded by {rounding:.1g}" if rounding else ""
 
 
 def narrow_features(doubt: Doubt) -> str:
@@ -277,9 +282,7 @@ def treads(doubt: Doubt) -> str:
     phi, around = doubt.phi, tread_of(doubt.phi)
     if not (around and around.is_rounding and doubt.mismatch * around.width <= MAX_TREADS * around.height):
         return ""
-    phi.raise_rounding(around.height)
-    again = compare_in_stages(doubt.comparison.title, phi, doubt.typical_slope / math.fabs(phi.divisor))
-    excused = again.agrees is not False and not _is_off_over_intervals(phi, doubt.mismatch)
+    excused = _is_hidden_by(around.height, doubt) and not _is_off_over_intervals(phi, doubt.mismatch)
     return noise_note(around.height) if excused else ""
 
 
@@ -288,20 +291,26 @@ def treads_of_a_factor(doubt: Doubt) -> str:
 
     XLA's tanh is an example: below -17.8, it is -1 and some last bits, and below -20 it is -1 exactly. A function such
     as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its derivative there lacks the part
-    of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x.
+    of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. A batch norm that computes
+    x * a - mean * a, as a function of a, is a smooth function less a staircase.
 
-    Four conditions must hold. First, f has the slope of the numerical derivative as far as the next jump. Second, the
-    jump is too high for rounding of f's outputs. But rounding of a factor may explain it, or the jump is so near to the
-    point that f has as many treads as rounding makes. Third, the mismatch times the distance of the jump is at most
-    `MAX_TREADS` times the height of the jump, so treads of this size may cause the mismatch. Fourth, relative to the
-    derivative, the mismatch vanishes in the mean over some wider interval.
+    Five conditions must hold. First, f has the slope of the numerical derivative as far as the next jump. Second, the
+    jump is too high for rounding of f's outputs. But rounding of a part of f may explain it: the jump is at most as
+    high as such rounding, or so near to the point that f has as many treads as rounding makes. Third, the mismatch
+    times the distance of the jump is at most `MAX_TREADS` times the height of the jump, so treads of this size may
+    cause the mismatch. Fourth, relative to the derivative, the mismatch vanishes in the mean over some wider interval.
+    Fifth, a comparison that takes the height of the jump as the rounding error of f does not call the derivative wrong.
     """
-    phi, numeric = doubt.phi, doubt.comparison.numeric.slope
+    phi, problem, numeric = doubt.phi, doubt.problem, doubt.comparison.numeric.slope
     rounding = max(phi.rounding_beside_largest, phi.intermediate_rounding())
+    largest = central_quotient(phi, 0.0, problem.steps.first_steps[0])
+    if not math.fabs(largest - numeric) < OTHER_MEAN * doubt.mismatch:  # most mistakes do not vanish there
+        low = 2.0 ** (-LOW_STEP_BITS * problem.bits) * size_of_parts(phi) * norm(phi.u) / math.fabs(phi.divisor)
+        rounding = max(rounding, low)
     of_factor = numeric != 0.0 and rounding > FEATURE * phi.rounding  # an f that does not change is for `staircase`
-    reach = min(MAX_TREADS * rounding / doubt.mismatch, doubt.problem.steps.first_steps[0]) if of_factor else 0.0
+    reach = min(MAX_TREADS * rounding / doubt.mismatch, problem.steps.first_steps[0]) if of_factor else 0.0
     narrow = min(_narrow_tread(phi), FAR)
-    wide = doubt.problem.steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
+    wide = problem.steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
     if absorbed := wide and reach < narrow and _vanishes_between_ends(phi, doubt, narrow):
         reach = narrow
     for end, height in first_jumps(phi, reach, numeric, doubt.mismatch):
@@ -312,7 +321,7 @@ def treads_of_a_factor(doubt: Doubt) -> str:
             and all(math.fabs(phi(part * end) - part * end * numeric) < 0.5 * height for part in ON_TREAD)
             and (absorbed or any(_vanishes_relatively(phi, doubt, h) for h in FACTOR_INTERVALS))
         ):
-            return noise_note(height)
+            return noise_note(height) if _is_hidden_by(height, doubt) else ""
     return ""
 
 
@@ -326,7 +335,7 @@ Excuse: TypeAlias = Callable[[Doubt], str]
 EXCUSES: tuple[Excuse, ...] = (
     rounding_absorbs_changes,
     rounding_of_all_elements,
-    rounding_of_cancelling_parts,
+    rounding_of_derivative,
     narrow_features,
     staircase,
     treads,
@@ -353,10 +362,7 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
     of the two results counts, since a kink or a curve grows with the step, and rounding does not.
     """
     problem = phi.problem
-    here = np.abs(phi.x)
-    own = np.where(here > 0.0, floor_power_of_2(here), np.minimum(problem.scale, 1.0))
-    own *= np.random.default_rng(0).uniform(0.5, 1.0, own.size)
-    along = DirectionalFunction(problem, phi.u, own, phi.x)
+    along = DirectionalFunction(problem, phi.u, _moves_of_own_size(phi), phi.x)
     least = problem.steps.first_steps[0] * mismatch / VISIBLE_MISMATCH
     rounding = math.inf
     for exponent in problem.noise_exponents[:2]:
@@ -364,6 +370,46 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
         if not rounding >= least:
             return 0.0
     return rounding
+
+
+def _derivative_rounding(phi: DirectionalFunction, mismatch: float) -> float:
+    """Return how far rounding changes the derivative of `phi` that is checked; 0.0 if that cannot explain `mismatch`.
+
+    All elements of the point, and the weights of the outputs, change by some last bits, so that the derivative is that
+    of other numbers, but nearly the same. The result is how far its values scatter around a parabola.
+    """
+    problem, moves, least = phi.problem, _moves_of_own_size(phi), mismatch / ESTIMATED_ERRORS
+    growth = np.random.default_rng(1).uniform(0.5, 1.0, phi.u.size)
+
+    def slope(t: float) -> float:
+        x = problem.arguments.rounded(phi.x + t * moves)
+        try:
+            return problem.derivative.slope(x, phi.u * (1.0 + t * growth), phi.v) / phi.divisor
+        except GradientMismatch:  # the derivative contains a check, which has failed; this is no edge of its domain
+            raise
+        except DOMAIN_ERRORS:
+            return math.nan
+
+    ts = UNEVEN_POINTS * 2.0 ** (FEW_LAST_BITS - problem.bits)
+    if not any(math.fabs(slope(t) - phi.analytic) > 0.5 * least for t in ts[:6].tolist()):
+        return 0.0  # most mistakes are not, and need no further calls
+    rounding = _scatter(np.array([slope(t) for t in ts.tolist()]), 2)
+    return rounding if rounding >= least else 0.0
+
+
+def _scatter(values: Vector, degree: int) -> float:
+    """Return the root mean square distance of values at `UNEVEN_POINTS` from a polynomial of this degree."""
+    powers = np.vander(UNEVEN_POINTS, degree + 1)
+    rest = values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
+    return norm(rest) / math.sqrt(rest.size - degree - 1)
+
+
+def _moves_of_own_size(phi: DirectionalFunction) -> Vector:
+    """Return a direction that moves each element of the point by a random part of about its own size."""
+    here = np.abs(phi.x)
+    own = np.where(here > 0.0, floor_power_of_2(here), np.minimum(phi.problem.scale, 1.0))
+    moves: Vector = own * np.random.default_rng(0).uniform(0.5, 1.0, own.size)
+    return moves
 
 
 def _takes_long_steps(phi: DirectionalFunction) -> bool:
@@ -459,12 +505,8 @@ def _roughness(phi: DirectionalFunction, step: float) -> float:
     values = np.array([phi(t) for t in ts.tolist()])
     if not np.isfinite(values).all():
         return 0.0
-    left = []
-    for degree in (2, 6):
-        powers = np.vander(UNEVEN_POINTS, degree + 1)
-        rest = values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
-        left.append(norm(rest) / math.sqrt(rest.size - degree - 1))
-    return left[1] if left[1] > ROUGH_SHARE * left[0] else 0.0
+    from_parabola, rest = (_scatter(values, degree) for degree in (2, 6))
+    return rest if rest > ROUGH_SHARE * from_parabola else 0.0
 
 
 def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) -> bool:
@@ -517,6 +559,14 @@ def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bo
         return False
     off = math.fabs(mean.mismatch) + mean.noise + mean.bias
     return off * math.fabs(doubt.comparison.analytic) < 0.5 * doubt.mismatch * math.fabs(mean.analytic)
+
+
+def _is_hidden_by(rounding: float, doubt: Doubt) -> bool:
+    """Return whether a comparison no longer calls the derivative wrong if it takes `rounding` as that of f's values."""
+    phi = doubt.phi
+    phi.raise_rounding(rounding)
+    again = compare_in_stages(doubt.comparison.title, phi, doubt.typical_slope / math.fabs(phi.divisor))
+    return again.agrees is not False
 
 
 def _is_off_over_intervals(phi: DirectionalFunction, mismatch: float) -> bool:

@@ -290,6 +290,15 @@ NEGLIGIBLE_SHARE = 1e-4
 
 ABSORBED_SHARE = 1e-6
 """Mismatches. If the rest of the derivative is off by less, rounding that absorbs changes explains the mismatch."""
+HARDLY_CHANGES = 0.1
+"""Mismatches. If the numerical derivative is smaller, f hardly changes, and the analytic one may be nothing but
+rounding."""
+FEW_LAST_BITS = 3.0
+"""1: the exponent k of 2**k last bits, the steps of the point and of the weights of the outputs in which the rounding
+of a derivative is measured. In longer steps, the derivative itself may change, as beside a pole."""
+OTHER_MEAN = 0.25
+"""Mismatches. If the difference quotient in the largest steps is nearer to the numerical derivative, the mismatch does
+not vanish over these steps, and treads do not explain it."""
 MAX_TREADS = 4.0
 """Treads of a staircase. A mismatch that changes φ by at most so many, in the width of a tread, may be rounding."""
 ON_TREAD = (0.25, 0.5, 0.75)
