@@ -185,7 +185,7 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
                 and not any(comparison.agrees is False for comparison in comparisons)
             ):
                 found = np.array([(c.numeric.error, c.mismatch) for c in comparisons]).reshape(-1, n, 2)
-                known_to = ESTIMATED_ERRORS * np.max(np.where(np.isfinite(found), found, 0.0), axis=(0, 2))
+                known_to = ESTIMATED_ERRORS * np.max(np.where(np.isfinite(found), found, 0.0), axis=(0, 2), initial=0.0)
                 check_additivity(problem, *checked, known_to)
     return comparisons + _not_finite_outputs(problem)
 
