@@ -335,8 +335,8 @@ Excuse: TypeAlias = Callable[[Doubt], str]
 EXCUSES: tuple[Excuse, ...] = (
     rounding_absorbs_changes,
     rounding_of_all_elements,
-    rounding_of_derivative,
     narrow_features,
+    rounding_of_derivative,
     staircase,
     treads,
     treads_of_a_factor,
