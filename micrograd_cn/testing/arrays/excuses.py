@@ -336,7 +336,6 @@ EXCUSES: tuple[Excuse, ...] = (
     rounding_absorbs_changes,
     rounding_of_all_elements,
     narrow_features,
-    rounding_of_derivative,
     staircase,
     treads,
     treads_of_a_factor,
@@ -344,6 +343,7 @@ EXCUSES: tuple[Excuse, ...] = (
     features_wider_than_finest_steps,
     features_as_narrow_as_finest_steps,
     hidden_feature,
+    rounding_of_derivative,
 )
 HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (
     rounding_absorbs_changes,
