@@ -14,11 +14,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Container, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import ops
 from ..engine import Value, constant
 from ..graph.subclasses import OVERRIDING, without_operators
+from ..ops.operation import Op
 from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
 from .selected import Gated, Selected, ungated_product
@@ -254,7 +256,7 @@ class DerivativeArithmetic:
         if node in self._graph:
             self.field.evaluate(node, xs)
         found: list[tuple[Value, Derivative]] = []
-        if node.op is ops.mul:  # the derivative with respect to a factor is the other factor
+        if _is_product(node.op):
             for x, other in (xs, xs[::-1]):
                 if type(x) is not float and x in relevant and (derivative := self.from_node(other)):
                     found.append((x, derivative))
@@ -294,6 +296,22 @@ class DerivativeArithmetic:
             if is_needed and partial is not None and (derivative := self.from_node(partial)):
                 found.append((slot, derivative))
         return found
+
+
+@cache
+def _is_product(op: Op) -> bool:
+    """Return whether an operation has two operands, and the derivative with respect to each of them is the other.
+
+    >>> _is_product(ops.mul), _is_product(ops.add)
+    (True, False)
+    """
+    a, b = object(), object()
+    if op.lowerings.machine != MULTIPLY or type(op.partials) is not tuple:
+        return False
+    try:
+        return [partial(None, a, b) for partial in op.partials] == [b, a]
+    except Exception:  # from a user's operation, which computes with the operands
+        return False
 
 
 def _factors(xs: Sequence[Any], partials: Sequence[Any], needed: Sequence[bool]) -> list[Factor]:
