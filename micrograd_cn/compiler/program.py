@@ -616,9 +616,8 @@ class Program:
 
         The numbers are copied if a function of the user's that runs between steps could change them.
         """
-        bucket = Bucket(())
-        bucket.numbers, n = self._read_batch("fit", rows)
-        bucket.samples, bucket.width = range(n), len(self.inputs)
+        numbers, n = self._read_batch("fit", rows)
+        bucket = Bucket((), (), numbers, len(self.inputs), range(n))
         if options.calls_users_code:
             copy_numbers([bucket])
         return bucket

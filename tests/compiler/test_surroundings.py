@@ -2358,7 +2358,7 @@ def test_constants_that_only_the_graph_has_are_not_looked_at():
     c = Value(2.0, requires_grad=False)
     f = compile(lambda x: mc.sum([x, 1.0, 2.0, 3.0, c]))
     f(1.0)
-    assert f.program(1.0).compiled.data._constants == [c]
+    assert f.program(1.0).compiled.data.watched_nodes == [c]
 
 
 frozen = Value(1.0, "frozen")

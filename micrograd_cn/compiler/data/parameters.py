@@ -34,6 +34,7 @@ class CachedData:
 
     Attributes:
         watches: whether a program's constants are watched; see `watch`.
+        watched_nodes: the constants that are watched.
 
     >>> x = Value(1)
     >>> data = CachedData([x])
@@ -48,14 +49,15 @@ class CachedData:
     def __init__(self, nodes: Sequence[Value]) -> None:
         self._nodes = nodes
         self.watches = False
-        self._constants: list[Value] = []
+        self.watched_nodes: list[Value] = []
         self._kept = b""
         self._cached = -1, array("d")  # the version when the data were read, and the data
 
     def __call__(self) -> array[float]:
         """Return the data of the nodes as an array, in the order of the nodes."""
         version, numbers = self._cached
-        if version != (now := data_version()):
+        if context.data_changed or version != _version:  # that is, version != data_version()
+            now = data_version()
             if context.active and (hooks := context.here().hooks):
                 for p in self._nodes:
                     hooks.read(p, "what a compiled program reads")
@@ -63,6 +65,10 @@ class CachedData:
             numbers = data_of(self._nodes)
             self._cached = now, numbers
         return numbers
+
+    def note(self, version: int, numbers: array[float]) -> None:
+        """Note that `numbers` are the nodes' data in this version, so the next call need not read the nodes."""
+        self._cached = version, numbers
 
     def watch(self, constants: Mapping[Value, float], noted: Mapping[Value, float] | None = None) -> None:
         """Watch a program's constants: a later call raises ValueError if one of them has other data by then.
@@ -76,17 +82,17 @@ class CachedData:
         self.watches = True
         references = dict.fromkeys(constants, 2)  # one from the dict, and one from an operand of the graph
         kept = {x: constants[x] for x in held_elsewhere(references)} | dict(noted or {})
-        self._constants = [*kept]
+        self.watched_nodes = [*kept]
         self._kept = array("d", kept.values()).tobytes()
 
     def watch_as(self, other: CachedData) -> None:
         """Watch the constants that `other` watches."""
-        self.watches, self._constants, self._kept = other.watches, other._constants, other._kept
+        self.watches, self.watched_nodes, self._kept = other.watches, other.watched_nodes, other._kept
 
     @property
     def watched(self) -> dict[Value, float]:
         """A dict from each constant that is watched (see `watch`) to the data that the program has for it."""
-        return dict(zip(self._constants, array("d", self._kept), strict=True))
+        return dict(zip(self.watched_nodes, array("d", self._kept), strict=True))
 
     def check_constants(self) -> None:
         """Raise ValueError if a constant that is watched has other data now than those that the program keeps.
@@ -100,8 +106,8 @@ class CachedData:
         ValueError: c is a constant of the program, since it required no gradient when the program was made, and was \
 1.0 then; now it is 2.0, so compile anew, or make it an argument of the function
         """
-        if self._constants and array("d", [x._data for x in self._constants]).tobytes() != self._kept:
-            for x, number in zip(self._constants, array("d", self._kept), strict=True):
+        if self.watched_nodes and array("d", [x._data for x in self.watched_nodes]).tobytes() != self._kept:
+            for x, number in zip(self.watched_nodes, array("d", self._kept), strict=True):
                 if repr(x._data) != repr(number):
                     raise ValueError(
                         f"{x.label or 'a Value'} is a constant of the program, since it required no gradient when the "

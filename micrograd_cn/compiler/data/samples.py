@@ -34,11 +34,12 @@ class Bucket:
         samples: for each row, the index of its sample.
     """
 
-    def __init__(self, treedef: TreeDef, static: tuple[Any, ...] = ()) -> None:
-        self.treedef, self.static = treedef, static
-        self.numbers: Numbers = array("d")
-        self.samples: Sequence[int] = []
-        self.width = 0
+    __slots__ = ("numbers", "samples", "static", "treedef", "width")
+
+    def __init__(
+        self, treedef: TreeDef, static: tuple[Any, ...], numbers: Numbers, width: int, samples: Sequence[int]
+    ) -> None:
+        self.treedef, self.static, self.numbers, self.width, self.samples = treedef, static, numbers, width, samples
 
     def row(self, i: int) -> Numbers:
         """Return the numbers of a row."""
@@ -155,11 +156,9 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
             numbers.append(column[1])
         else:
             return None
-    bucket = Bucket(tuple(treedef))
     n = lengths[0]
-    bucket.samples, bucket.numbers = range(n), together(numbers, n)
-    bucket.width = len(bucket.numbers) // n if n else 0
-    return bucket
+    beside = together(numbers, n)
+    return Bucket(tuple(treedef), (), beside, len(beside) // n if n else 0, range(n))
 
 
 def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
@@ -250,13 +249,10 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
             raise TypeError(f"sample {i}: {first_invalid(arguments)}") from None
         key = (static, treedef)
         if key not in found:
-            found[key] = Bucket(treedef, static)
-            found[key].width = len(numbers)
             rows[key] = array("d")
+            found[key] = Bucket(treedef, static, rows[key], len(numbers), [])
         rows[key].extend(numbers)
         found[key].samples.append(i)  # type: ignore[attr-defined]
-    for key, bucket in found.items():
-        bucket.numbers = rows[key]
     return list(found.values())
 
 
@@ -282,18 +278,15 @@ def _buckets_of_alike(
     values = [*zip(*samples, strict=True)]
     columns = [column for column in map(_number_column, values) if column]
     if len(columns) == len(values):
-        bucket, n = Bucket(tuple(zip(arguments, [treedef for treedef, _ in columns], strict=True))), len(samples)
-        bucket.samples, bucket.numbers = range(n), together([numbers for _, numbers in columns], n)
-        bucket.width = len(bucket.numbers) // n
-        return [bucket]
+        n, treedefs = len(samples), tuple(zip(arguments, [treedef for treedef, _ in columns], strict=True))
+        beside = together([numbers for _, numbers in columns], n)
+        return [Bucket(treedefs, (), beside, len(beside) // n, range(n))]
     groups = group_alike(values)
     buckets = []
     for rows, numbers in groups or ():
         own = array("d")
         treedef = tuple([(name, treedef_of(x, own)) for name, x in zip(arguments, samples[rows[0]], strict=True)])
-        bucket = Bucket(treedef)
-        bucket.samples, bucket.numbers, bucket.width = rows, numbers, len(own)
-        buckets.append(bucket)
+        buckets.append(Bucket(treedef, (), numbers, len(own), rows))
     return buckets or None
 
 

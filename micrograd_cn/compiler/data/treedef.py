@@ -24,6 +24,7 @@ from .static_values import StaticValue, identity
 # the keys, and the treedefs of the values. A key that is no string is a `StaticValue`.
 TreeDef: TypeAlias = Any
 PYTHON_NUMBERS = {float, int}
+FLOAT, TEXT = frozenset([float]), frozenset([str])
 NESTINGS = {list, tuple, dict, OrderedDict, defaultdict}
 MAX_DEPTH = 100  # of lists, tuples and dicts inside each other
 TOO_DEEP = (
@@ -83,6 +84,13 @@ def treedef_of(x: Any, numbers: array[float], depth: int = MAX_DEPTH) -> TreeDef
     if kind is float:
         numbers.append(x)
         return None
+    # Two shortcuts: what follows them would give the same, but takes longer
+    if kind is list and depth and FLOAT.issuperset(map(type, x)):
+        numbers.fromlist(x)
+        return list, len(x)
+    if kind is dict and depth and FLOAT.issuperset(map(type, x.values())) and TEXT.issuperset(map(type, x)):
+        numbers.extend(x.values())
+        return dict, tuple(x), (None,) * len(x)
     if kind in PYTHON_NUMBERS:
         numbers.append(number(x))
         return None

@@ -20,12 +20,17 @@ from ...parameters.tree import flatten
 from ..data.arrays import is_column
 from ..data.samples import Bucket, bucket_columns, bucket_samples, columns_of, refuse_lengths, rows_of_columns
 from ..data.static_values import ModuleKey, StaticValue, static_value
-from ..data.treedef import INSTEAD_OF_VALUE, TreeDef, first_invalid, leaf_paths, treedef_of, unflatten
+from ..data.treedef import FLOAT, INSTEAD_OF_VALUE, TreeDef, first_invalid, leaf_paths, treedef_of, unflatten
 from .hooks import inline_compiled, is_inlining
 from .traced import remembered, user_location
 
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-_FLOAT = frozenset([float])
+
+
+def bucket_of_row(key: Any, numbers: array[float]) -> Bucket:
+    """Return the results of `Arguments.row_of` as a `Bucket`."""
+    static, treedef = key
+    return Bucket(treedef, static, numbers, len(numbers), [0])
 
 
 class Arguments:
@@ -66,7 +71,9 @@ class Arguments:
             else:
                 self._required = len(names) - len(getattr(f, "__defaults__", None) or ())
             self.positional = names
-        self._treedef_of_floats = tuple([(name, None) for name in self.positional])
+        of_floats = tuple([(name, None) for name in self.positional])
+        # For each count of arguments that are floats, what `row_of` returns first
+        self._keys_of_floats = [((), of_floats[:count]) for count in range(len(of_floats) + 1)]
         self._module_keys: dict[int, ModuleKey] = {}  # for `static_value`
 
     @property  # a cached property would make the __dict__ of the object, which slows all its attributes down
@@ -95,27 +102,34 @@ class Arguments:
         """
         return self.positional[:count] if self._required <= count <= len(self.positional) else ()
 
-    def bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
-        """Return the arguments of a call as a `Bucket` with a single row, which has the numbers in the arguments.
+    def row_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, array[float]]:
+        """Return the static arguments and the treedef of a call, as a pair, and the numbers in its arguments.
 
         Raises:
             TypeError: an argument contains something that is not a number, or the function does not take these
                 arguments.
         """
-        if not kwargs and args and _FLOAT.issuperset(map(type, args)) and self.names_of(len(args)):
-            # A shortcut: the other branch would give the same, but takes longer
-            static, treedef, numbers = (), self._treedef_of_floats[: len(args)], array("d", args)
+        static: tuple[Any, ...] = ()
+        named: Iterable[tuple[str, Any]]
+        if not kwargs and (names := self.names_of(len(args))):
+            if FLOAT.issuperset(map(type, args)):  # a shortcut: the other way would give the same, but takes longer
+                return self._keys_of_floats[len(args)], array("d", args)
+            named = zip(names, args, strict=True)
         else:
             static, arguments = self._split(args, kwargs)
-            numbers = array("d")
-            try:
-                treedef = tuple([(name, treedef_of(x, numbers)) for name, x in arguments.items()])
-            except TypeError:
-                text = first_invalid(arguments).replace("write x.data for the number of a Value x", INSTEAD_OF_VALUE)
-                raise TypeError(f"{self.name}: {text}") from None
-        bucket = Bucket(treedef, static)
-        bucket.numbers, bucket.width, bucket.samples = numbers, len(numbers), [0]
-        return bucket
+            named = arguments.items()
+        numbers = array("d")
+        try:
+            treedef = tuple([(name, treedef_of(x, numbers)) for name, x in named])
+        except TypeError:
+            arguments = self._split(args, kwargs)[1]
+            text = first_invalid(arguments).replace("write x.data for the number of a Value x", INSTEAD_OF_VALUE)
+            raise TypeError(f"{self.name}: {text}") from None
+        return (static, treedef), numbers
+
+    def bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
+        """Return the arguments of a call as a `Bucket` with a single row; see `row_of`."""
+        return bucket_of_row(*self.row_of(args, kwargs))
 
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the static arguments as pairs of a name and a `StaticValue`, and a dict of the other arguments."""

@@ -43,7 +43,7 @@ from ..training.epochs import (
     refuse_split_samples,
 )
 from ..variables import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables
-from .arguments import Arguments, describe_argument
+from .arguments import Arguments, bucket_of_row, describe_argument
 from .array_calls import ArrayCalls
 from .batch import BatchPart, MeanGradient, auxiliary, joined, mean_matrix, numpy_of, parts_of
 from .fitting import FunctionFit
@@ -418,25 +418,26 @@ class CompiledFunction:
             if not (found.merged and isnan(first)):
                 return result
         try:
-            bucket = self._arguments.bucket_of(args, kwargs)
+            key, row = self._arguments.row_of(args, kwargs)
         except TypeError:
             if args and self._owner and isinstance(args[0], self._owner) and isinstance(self._f, FunctionType):
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
         if perf_counter() >= self._stale.due:  # inlined from `compare_if_due`
-            self._stale.compare_if_moved("", [bucket])
+            self._stale.compare_if_moved("", [bucket_of_row(key, row)])
         if not (context.active and context.here().detect_anomaly):
             store = self._store
-            known = store.recordings.get((bucket.static, bucket.treedef), ())
+            known = store.recordings.get(key, ())
             if (merged := store.merged_of(known)) and (program := merged.call()):
-                numbers = program.row(bucket.numbers)
+                numbers = program.row(row)
                 if not isnan(numbers[0]):
                     first = merged.recordings[0]
                     return numbers[0] if first.single else first.rebuild(numbers.tolist())
             for recording in known:
-                if recording.guards.hold(bucket.numbers):
-                    numbers = recording.program.row(bucket.numbers)
+                if recording.guards.hold(row):
+                    numbers = recording.program.row(row)
                     return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
+        bucket = bucket_of_row(key, row)
         [(recording, rows)] = self._store.dispatch(bucket, row_numbers(1))
         out = recording.program.compiled.outputs_of(bucket.numbers, rows)
         return out[0] if recording.single else recording.rebuild(out.tolist())

@@ -350,9 +350,7 @@ class Recording:
 
     def bucket(self, static: tuple[Any, ...]) -> Bucket:
         """Return the recorded sample as a bucket with one row. `static` has the static arguments of the sample."""
-        found = Bucket(self._treedef, static)
-        found.numbers, found.width, found.samples = array("d", [x._data for x in self._inputs]), len(self._inputs), [0]
-        return found
+        return Bucket(self._treedef, static, array("d", [x._data for x in self._inputs]), len(self._inputs), [0])
 
     def compile(self, parameters: Sequence[Value]) -> None:
         """Make the programs that compute the guards (comparisons that must have the same outcome) and the outputs.
