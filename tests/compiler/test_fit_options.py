@@ -13,6 +13,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import nodes
 from micrograd_cn.compiler.training.epochs import TrainingOptions
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, clip_grad_norm, cosine_lr, warmup
 
@@ -267,7 +268,7 @@ def test_fit_goes_on_with_all_that_a_callback_changes(what, is_program):
                 callback()
         return seen, everything(ws, optimizer)
 
-    with settings({"training.state.MAX_KEPT": -1}):  # no memory is kept
+    with settings({"training.state.MAX_KEPT": -1, "training.run.MAX_KEPT": -1}):  # no memory is kept
         expected = trained(False)
     assert trained(False) == expected
     assert trained(True) == expected
@@ -289,23 +290,33 @@ def test_the_layout_of_parameters_is_kept_for_further_optimisers():
 
 
 @pytest.mark.parametrize("options", [{"progress": True}, {"schedule": True}, {"threads": 2}, {"clip_grad_norm": 0.5}])
-def test_memory_that_is_kept_changes_nothing(options):
+@pytest.mark.parametrize("by_machine_code", [False, True])
+def test_memory_that_is_kept_changes_nothing(options, by_machine_code, monkeypatch):
     """Memory that a training has left does not show in the next one, even if the last one has failed."""
+    if by_machine_code:  # parameters are read and written by machine code
+        monkeypatch.setattr(nodes, "MIN_NODES", 1)
+        monkeypatch.setattr(nodes, "NODES_BEFORE_CODE", 0)
 
     def trained():
         ws = [Value(0.1 * k) for k in range(4)]
-        optimizer, rows = Adam(ws, lr=0.1), [(1.0, 2.0), (-0.5, 1.0), (3.0, -1.0)]
+        optimizer, rows = Adam(ws, lr=0.1), [(1.0, 2.0), (-0.5, 1.0), (3.0, -1.0), (2.0, 0.5), (0.1, 0.2)]
         f, seen = compile(lambda x, y: (ws[0] + ws[1] * x + ws[2] * x * x + mc.tanh(ws[3] * x) - y) ** 2), []
+
+        def changing(epoch, loss):
+            ws[2].data = 0.25
+            return 1 / 0 if epoch else None
+
         functions = {
             "progress": lambda _: optimizer.state[1]["exp_avg"],
             "schedule": lambda step: 0.1 / (step + 1 + ws[0].data * 0.0),
         }
-        for k in range(4):
+        for k in range(5):
             given = {name: functions.get(name, x) for name, x in options.items()}
-            f.fit(rows, optimizer, 2, batch_size=2, **given)
+            f.fit(rows[k // 4 :], optimizer, 2, batch_size=3 + k % 2, **given)
+            f.fit(rows[k // 4 :], optimizer, 1)
             seen.append(everything(ws, optimizer))
             with pytest.raises(ZeroDivisionError):
-                f.fit(rows, optimizer, 3, batch_size=1, callback=lambda *_: 1 / 0)
+                f.fit(rows, optimizer, 3, batch_size=1, callback=changing)
             if k == 2:
                 ws[0].data = math.nan
                 f.fit(rows, optimizer, 1)
@@ -315,7 +326,7 @@ def test_memory_that_is_kept_changes_nothing(options):
         return seen
 
     found = trained()
-    with settings({"training.state.MAX_KEPT": -1}):
+    with settings({"training.state.MAX_KEPT": -1, "training.run.MAX_KEPT": -1}):
         assert found == trained()
 
 

@@ -15,10 +15,12 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import parameters
 from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.training.epochs import TrainingOptions, take_epoch_means, train
 from micrograd_cn.compiler.training.run import GradientRunner
 from micrograd_cn.compiler.training.state import TrainingState
+from micrograd_cn.graph import context
 from micrograd_cn.optim import SGD, linear_lr
 
 from .common import OPTIMISERS, branching, code_of, everything, is_native, mixed, settings, trained
@@ -149,6 +151,14 @@ def test_a_branch_with_several_results_is_refused_before_the_first_step():
     with pytest.raises(ValueError, match="returns several"):
         f.fit([(1.0,), (2.0,), (-1.0,)], SGD([w], 0.1), 3, 1)
     assert w.data == 1.0
+
+
+def test_the_first_training_of_a_process_reads_the_parameters(monkeypatch):
+    """The first version of all data has the number 0, and no memory has the data of this version yet."""
+    monkeypatch.setattr(parameters, "_version", 0)
+    monkeypatch.setattr(context, "data_changed", False)
+    w, x = Value(2.0), Value(1.0)
+    assert compile(w * x, [x]).fit([[3.0]], SGD([w], 0.0), 1) == [6.0]
 
 
 @pytest.mark.parametrize("left", [0.0, 3.0])

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from .arrays import FlatNumbers, flat_doubles
+from .arrays import FlatNumbers
 
 MAX_NUMBERS = 20_000  # rows with more numbers are not copied: their computation takes longer than to prepare a call
 MIN_WIDTH = 8  # narrower columns are copied side by side, since machine code reads each column of numbers one by one
@@ -137,10 +137,10 @@ def side_by_side(columns: Sequence[FlatNumbers], count: int) -> FlatNumbers:
         return columns[0]
     if not count:
         return array("d")
-    if numpy := sys.modules.get("numpy"):
-        parts = [numpy.asarray(x).reshape(count, len(x) // count) for x in columns]
-        return flat_doubles(numpy.concatenate(parts, axis=1))
     width = sum(map(len, columns)) // count
+    if width and (numpy := sys.modules.get("numpy")):
+        parts = [numpy.frombuffer(x).reshape(count, len(x) // count) for x in columns if len(x)]
+        return memoryview(numpy.concatenate(parts, axis=1).reshape(count * width))
     found, start = array("d", bytes(8 * count * width)), 0
     for x in columns:
         part = len(x) // count

@@ -228,6 +228,8 @@ def gather_rows(numbers: FlatNumbers, rows: array[int], width: int) -> array[flo
     """
     n = len(rows)
     if not _uses_machine_code(n * width):
+        if width == 1:
+            return array("d", map(numbers.__getitem__, rows))
         return array("d", chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
     to = array("d", bytes(8 * n * width))
     _kernels["gather_rows"](address(to), address(numbers), address(rows), n, width)
@@ -249,6 +251,11 @@ def scatter_rows(out: Any, numbers: Any, rows: array[int], width: int) -> None:
     to, source = memoryview(out).cast("B"), memoryview(numbers).cast("B")
     if _uses_machine_code(n * width):
         _kernels["scatter_rows"](address(to), address(source), address(rows), n, width)
+        return
+    if width == 1:
+        words = to.cast("q")
+        for row, word in zip(rows, source.cast("q"), strict=True):
+            words[row] = word
         return
     size = 8 * width
     for k, row in enumerate(rows):
@@ -295,4 +302,4 @@ def at_indices(integers: Sequence[int], index: array[int]) -> array[int]:
     """
     if integers == range(len(integers)):
         return index
-    return array("q", [integers[k] for k in index])
+    return array("q", map(integers.__getitem__, index))

@@ -360,6 +360,7 @@ class Buffers:
     Attributes:
         scalars, panel, totals: the three arrays of doubles.
         addresses: the addresses of these arrays that are passed to drivers.
+        kept: what the last training with these buffers has made for them, and the next one can use; None before.
     """
 
     def __init__(self, executable: Executable) -> None:
@@ -368,6 +369,7 @@ class Buffers:
         executable.code.places.fill(self.scalars.view)
         panel_at = self.panel.address if executable.lanes > 1 else self.scalars.address
         self.addresses = (self.scalars.address, panel_at, self.totals.address)
+        self.kept: Any = None
 
 
 class Wanted(NamedTuple):

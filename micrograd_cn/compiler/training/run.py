@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import isnan, nan
 from threading import get_ident
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ...engine import Value
 from ...graph.context import here
@@ -34,9 +34,10 @@ from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Execut
 from ..threads.forks import ForkSafeLock
 from .epochs import History, TrainingOptions, asks_to_stop, train
 from .observers import observers_of
-from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
+from .state import MAX_KEPT, AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
 
 T = TypeVar("T")
+_NO_WORDS, ROWS_WORD = array("q", GradientCallWords()), GradientCallWords._fields.index("rows")
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
 
 
@@ -99,10 +100,15 @@ _lock = ForkSafeLock()
 
 
 class GradientRunner:
-    """The code and the buffers that compute the gradient of one program, step after step.
+    """The code, the buffers and the operands that compute the gradient of one program, step after step.
+
+    The operands are those with which the compiled loop calls the driver `gradient` for rows of one bucket. A bucket has
+    samples with the same structure. The driver computes the mean output and its gradient. The operands are kept with
+    the buffers after training, so the next training need not make them anew.
 
     Args:
         compiled: the program whose gradient is computed.
+        numbers: the numbers of all rows of the bucket.
         rows: how many rows a step computes.
         threads: how many threads compute.
 
@@ -111,13 +117,23 @@ class GradientRunner:
         thread_buffers: the buffers of each thread.
         panel: the size and the address of the first thread's panel, which is memory for the rows that are computed at
             a time.
+        words: the operands, as `GradientCallWords`. The method `renew` fills them in.
+        work: about how many instructions the driver executes in the batches of the epoch that are described so far; 1
+            if there is no other program. The measured seconds are divided among the programs in this proportion.
     """
 
-    def __init__(self, compiled: CompiledGraph, rows: int, threads: int) -> None:
-        self.compiled, self._rows = compiled, rows
+    def __init__(self, compiled: CompiledGraph, numbers: Numbers, rows: int, threads: int) -> None:
+        self.compiled, self._numbers, self._rows = compiled, numbers, rows  # the numbers live as long as their address
         self.executable = compiled.select_tier("gradient", rows)
         self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
         self.panel = self._panel()
+        kept, self.thread_buffers[0].kept = self.thread_buffers[0].kept, None
+        self.words: array[int]
+        self._filled: tuple[object, ...]  # what the operands were last filled for
+        self._uniform: tuple[int, int, array[int], array[int]] | None  # what `batches_of` has made last
+        self.words, self._filled, self._uniform = kept or (_NO_WORDS[:], (), None)
+        self.words[ROWS_WORD] = address(numbers)
+        self.work = 0
 
     def upgrade(self, taken: float, left: float) -> None:
         """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.
@@ -137,11 +153,60 @@ class GradientRunner:
         if self.executable.kind != "gated":
             self._use(self.compiled.select_tier("gated", self._rows))
 
+    def renew(self, panel: int, merged: bool) -> None:
+        """Fill in the operands for the present code and buffers.
+
+        Args:
+            panel: the address of the panel, memory for the rows that are computed at a time, which all programs share.
+            merged: whether the program is a merged one, which computes all branches.
+        """
+        executable = self.executable
+        if self._filled == (filled := (executable.tables.fast, panel, merged)):
+            return
+        scalars, samples, totals = self.thread_buffers[0].addresses
+        words = GradientCallWords(
+            driver=driver_address("gradient", executable.lanes, executable.tables.fast),
+            header=executable.header,
+            rows=self.words[ROWS_WORD],
+            scalars=scalars,
+            panel=panel if executable.lanes > 1 else samples,
+            totals=totals,
+            gradient=scalars + WORD * self.compiled.padded_parameters,
+            parameters=len(self.compiled.graph.parameters),
+            spoiled=executable.spoiled_address(self.thread_buffers[0]),
+            merged=merged,
+        )
+        self.words[:] = array("q", words)
+        self._filled = filled
+
+    def batches_of(self, order: array[int], batch: int) -> Batches:
+        """Return the batches of an epoch in which this program computes all samples; `order` has the samples' indices.
+
+        Each batch has `batch` samples, but the last one may have fewer.
+        """
+        n = len(order)
+        if self._uniform and self._uniform[:2] == (n, batch):
+            return Batches(order, *self._uniform[2:])
+        count, last, called = -(-n // batch), n % batch or batch, address(self.words)
+
+        def described(first: int, rows: int) -> list[int]:
+            return [*BatchWords(rows, sub_batches=1), *SubBatchWords(called, first, rows)]
+
+        one = described(0, batch)
+        words = array("q", one) * count
+        words[len(BatchWords._fields) + SubBatchWords._fields.index("first") :: len(one)] = array(
+            "q", range(0, n, batch)
+        )
+        words[-len(one) :] = array("q", described(n - last, last))
+        starts = array("q", range(0, len(words), len(one)))
+        self._uniform = n, batch, words, starts
+        return Batches(order, words, starts)
+
     def _use(self, executable: Executable) -> None:
         before, thread_buffers = self.executable, self.thread_buffers
         if executable is not before:
             self.executable, self.thread_buffers = executable, [executable.acquire() for _ in thread_buffers]
-            self.panel = self._panel()
+            self.panel, self._filled = self._panel(), ()
             _release_all(before, thread_buffers)  # last, since Ctrl-C may come between two lines
 
     def _panel(self) -> tuple[int, int]:
@@ -149,62 +214,16 @@ class GradientRunner:
         return len(panel.view), panel.address
 
     def release(self) -> None:
-        """Give the buffers back to the executable."""
+        """Give the buffers back to the executable, and keep the operands with them."""
+        uniform = self._uniform
+        keeps = uniform and len(uniform[2]) <= MAX_KEPT
+        self.thread_buffers[0].kept = self.words, self._filled, uniform if keeps else None
         _release_all(self.executable, self.thread_buffers)
 
 
 def _release_all(executable: Executable, thread_buffers: Sequence[Buffers]) -> None:
     for buffers in thread_buffers:
         executable.release(buffers)
-
-
-class _GradientCall:
-    """The operands with which the compiled loop calls a program's driver `gradient` for rows of one bucket.
-
-    A bucket has samples with the same structure. The driver computes the mean output and its gradient.
-
-    Args:
-        runner: the code and the buffers of the program.
-        numbers: the numbers of all rows of the bucket.
-
-    Attributes:
-        words: the operands, as `GradientCallWords`. The method `renew` fills them in.
-        work: about how many instructions the call executes in the batches of the epoch that are described so far; 1 if
-            there is no other call. The measured seconds are divided among the calls in this proportion.
-    """
-
-    def __init__(self, runner: GradientRunner, numbers: Numbers) -> None:
-        self.runner, self._numbers = runner, numbers
-        self.words = array("q", GradientCallWords())
-        self._filled: tuple[object, ...] = ()  # what `words` were last filled for
-        self.work = 0
-
-    def renew(self, panel: int, merged: bool) -> None:
-        """Fill in the operands for the present code and buffers.
-
-        Args:
-            panel: the address of the panel, memory for the rows that are computed at a time, which all calls share.
-            merged: whether the program is a merged one, which computes all branches.
-        """
-        executable, [buffers, *_] = self.runner.executable, self.runner.thread_buffers
-        if self._filled == (filled := (executable, executable.tables.fast, panel, merged)):
-            return
-        compiled = self.runner.compiled
-        scalars, samples, totals = buffers.addresses
-        words = GradientCallWords(
-            driver=driver_address("gradient", executable.lanes, executable.tables.fast),
-            header=executable.header,
-            rows=address(self._numbers),
-            scalars=scalars,
-            panel=panel if executable.lanes > 1 else samples,
-            totals=totals,
-            gradient=scalars + WORD * compiled.padded_parameters,
-            parameters=len(compiled.graph.parameters),
-            spoiled=executable.spoiled_address(buffers),
-            merged=merged,
-        )
-        self.words[:] = array("q", words)
-        self._filled = filled
 
 
 class TrainingRun:
@@ -249,8 +268,8 @@ class TrainingRun:
         self._assigned: dict[tuple[CompiledGraph, int], int] = {}
         self._only_program: CompiledGraph | None = None  # the program of all samples, if they all have the same program
         self._seen: set[tuple[CompiledGraph, int]] = set()
-        self._runners: dict[tuple[CompiledGraph, bool], GradientRunner] = {}
-        self._gradient_calls: dict[tuple[CompiledGraph, int, bool], _GradientCall] = {}
+        # By program, index of the bucket, and whether a step computes rows in lanes
+        self._runners: dict[tuple[CompiledGraph, int, bool], GradientRunner] = {}
         self._state: TrainingState | None = None
         self._paused: TrainingState | None = None  # what `_state` was before the results were last copied back
         self._merged: set[CompiledGraph] = set()  # the merged programs that are used
@@ -274,7 +293,7 @@ class TrainingRun:
             for bucket in range(len(self._buckets)):
                 self._remember_parameter_free(bucket)
             if self._only_program:
-                self._gradient_call(self._only_program, 0, self._batch)
+                self._runner(self._only_program, 0, self._batch)
                 self._current_state()
             history = train(
                 self._options, self._n, self._take_checked_steps, self._upgrade, self._set_order, end_epoch,
@@ -384,9 +403,10 @@ class TrainingRun:
                 if len(_runs) > (self in _runs):  # other calls of `fit` run, too
                     self._refuse_other_threads(state)
                 _runs[self], self._state = (os.getpid(), get_ident()), state
-            if state is not paused and self._only_program and not self._merged:  # later programs may read others
-                state.check_parameters()
-            driver(state.driver_name, fast=self._kernels_are_fast())  # compiled now, since steps are timed
+            if state is not paused:
+                if self._only_program and not self._merged:  # later programs may read others
+                    state.check_parameters()
+                self._driver(state)  # compiled now, since steps are timed
         return self._state
 
     def _new_state(self, parameters: Sequence[Value]) -> TrainingState:
@@ -425,7 +445,7 @@ class TrainingRun:
         """Raise ValueError if the callback has unfrozen a parameter to train that is a constant of a program."""
         optimizer = self._options.optimizer
         if optimizer.parameters != self._checked or any(p.requires_grad for p in self._frozen):
-            for program, _ in self._runners:
+            for program, *_ in self._runners:
                 check_trainable(optimizer, program)
             self._checked = [*optimizer.parameters]
         frozen = some_frozen(optimizer.parameters)
@@ -433,7 +453,7 @@ class TrainingRun:
 
     def _check_constants(self) -> None:
         """Raise ValueError if a constant of a program has other data now; a callback may have changed it."""
-        for program, _ in self._runners:
+        for program, *_ in self._runners:
             program.data.check_constants()
 
     def _check_function(self, whole: bool = False) -> bool:
@@ -458,9 +478,6 @@ class TrainingRun:
         if self._merged and not self._dispatcher.may_merge():
             self._reject_merged()
 
-    def _kernels_are_fast(self) -> bool:
-        return any(runner.executable.tables.fast for runner in self._runners.values())
-
     # Batches.
 
     def _set_order(self, order: array[int]) -> None:
@@ -477,7 +494,7 @@ class TrainingRun:
         losses = self._take_steps(step, steps)
         explain = self._explain_nan
         if explain and isnan(sum(losses)) and any(map(isnan, losses)):  # the sum first, for speed
-            graphs = [program.graph for program, _ in self._runners]
+            graphs = [program.graph for program, *_ in self._runners]
             if not any(graph.has_gathers or graph.has_checks for graph in graphs):
                 return losses
             self._explain_nan = None
@@ -516,22 +533,27 @@ class TrainingRun:
             self._append_batch(batches, self._sub_batches(self._batch_samples(step)))
         state, losses = self._current_state(), Memory(ready_steps)
         self._renew_calls()
-        fast = self._kernels_are_fast()
+        fit = self._driver(state)
         taken = self._timed(
-            lambda: state.run(batches, first, ready_steps, losses, state.gradients, fast, self._recover_from_nan)
+            lambda: state.run(batches, first, ready_steps, losses, state.gradients, fit, self._recover_from_nan)
         )
         if not taken:
             return self._take_steps(step, steps)
         computed: list[float] = losses.view[:taken].tolist()
         return computed
 
+    def _driver(self, state: TrainingState) -> Any:
+        """Return the driver that takes steps: its optimised version if a program has optimised kernels."""
+        fast = [runner.executable.tables.fast for runner in self._runners.values()]
+        return driver(state.driver_name, fast=any(fast))
+
     def _renew_calls(self) -> None:
-        """Fill in the operands of all gradient calls for the present code and buffers."""
-        calls = self._gradient_calls.values()
-        # All calls use one panel, so it stays in the cache
-        _, panel = max([call.runner.panel for call in calls])
-        for call in calls:
-            call.renew(panel, call.runner.compiled in self._merged)
+        """Fill in the operands of all programs for the present code and buffers."""
+        runners = self._runners.values()
+        # All programs use one panel, so it stays in the cache
+        _, panel = max([runner.panel for runner in runners])
+        for runner in runners:
+            runner.renew(panel, runner.compiled in self._merged)
 
     def _recover_from_nan(self) -> bool:
         """Choose other code, after a loss or a gradient was nan where slower code may give a number.
@@ -546,8 +568,8 @@ class TrainingRun:
         if self._merged:
             self._reject_merged()
             return False
-        for call in self._gradient_calls.values():
-            call.runner.use_gates()
+        for runner in self._runners.values():
+            runner.use_gates()
         self._renew_calls()
         return True
 
@@ -573,8 +595,8 @@ class TrainingRun:
         self._only_program, self._place = None, array("d", [nan]) * self._n
         self._assigned.clear()
         self._seen.clear()
-        for key in [key for key in self._gradient_calls if key[0] in self._rejected]:
-            del self._gradient_calls[key]
+        for key in [key for key in self._runners if key[0] in self._rejected]:
+            self._runners.pop(key).release()
         self._set_order(self._order)
         for bucket in range(len(self._buckets)):
             self._remember_parameter_free(bucket)
@@ -587,7 +609,8 @@ class TrainingRun:
         starts = self._batches.starts
         if self._only_program:
             if starts[0] < 0:
-                self._batches = self._uniform_batches()
+                runner = self._runner(self._only_program, 0, self._batch)
+                self._batches, runner.work = runner.batches_of(self._order, self._batch), 1
             return steps
         for k in range(min(steps, len(starts))):
             number = (step + k) % len(starts)
@@ -604,34 +627,15 @@ class TrainingRun:
         start = number % len(self._batches.starts) * self._batch
         return self._order[start : start + self._batch]
 
-    def _uniform_batches(self) -> Batches:
-        """Return the batches of an epoch in which a single program computes all samples."""
-        assert self._only_program
-        count, last = len(self._batches.starts), self._n % self._batch or self._batch
-        call = self._gradient_call(self._only_program, 0, self._batch)
-        call.work = 1
-        called = call.words.buffer_info()[0]
-
-        def described(first: int, rows: int) -> list[int]:
-            return [*BatchWords(rows, sub_batches=1), *SubBatchWords(called, first, rows)]
-
-        one = described(0, self._batch)
-        words = array("q", one) * count
-        words[len(BatchWords._fields) + SubBatchWords._fields.index("first") :: len(one)] = array(
-            "q", range(0, self._n, self._batch)
-        )
-        words[-len(one) :] = array("q", described(self._n - last, last))
-        return Batches(self._order, words, array("q", range(0, len(words), len(one))))
-
     def _append_batch(self, batches: Batches, sub_batches: Sequence[SubBatch]) -> int:
         """Append the description of a batch to `batches`; return the index in `batches.words` at which it begins."""
         order, words, _ = batches
         start = len(words)
         words.extend(BatchWords(sum([len(part.rows) for part in sub_batches]), len(sub_batches)))
         for program, bucket, rows in sub_batches:
-            call = self._gradient_call(program, bucket, len(rows))
-            call.work += (call.runner.executable.plan.schedule.cost + 1) * len(rows)
-            words.extend(SubBatchWords(call.words.buffer_info()[0], len(order), len(rows)))
+            runner = self._runner(program, bucket, len(rows))
+            runner.work += (runner.executable.plan.schedule.cost + 1) * len(rows)
+            words.extend(SubBatchWords(address(runner.words), len(order), len(rows)))
             order.extend(rows)
         return start
 
@@ -726,18 +730,13 @@ class TrainingRun:
 
     # Steps.
 
-    def _runner(self, program: CompiledGraph, rows: int) -> GradientRunner:
-        key = program, rows > MAX_SCALAR_ROWS
+    def _runner(self, program: CompiledGraph, bucket: int, rows: int) -> GradientRunner:
+        key = program, bucket, rows > MAX_SCALAR_ROWS
         if key not in self._runners:
             check_trainable(self._options.optimizer, program)
-            self._runners[key] = GradientRunner(program, rows, min(self._options.threads, self._batch))
+            threads, numbers = min(self._options.threads, self._batch), self._buckets[bucket].numbers
+            self._runners[key] = GradientRunner(program, numbers, rows, threads)
         return self._runners[key]
-
-    def _gradient_call(self, program: CompiledGraph, bucket: int, rows: int) -> _GradientCall:
-        key = program, bucket, rows > MAX_SCALAR_ROWS
-        if key not in self._gradient_calls:
-            self._gradient_calls[key] = _GradientCall(self._runner(program, rows), self._buckets[bucket].numbers)
-        return self._gradient_calls[key]
 
     def _take_threaded_step(self, sub_batches: Sequence[SubBatch]) -> float:
         """Take a step with several threads, and return the loss of the batch, computed before the step."""
@@ -746,7 +745,7 @@ class TrainingRun:
         size = sum([len(part.rows) for part in sub_batches])
         ctypes.memset(gradients.address, 0, WORD * len(gradients.view))
         for program, bucket, rows in sub_batches:
-            runner = self._runner(program, self._batch if self._only_program else len(rows))
+            runner = self._runner(program, bucket, self._batch if self._only_program else len(rows))
             own = len(program.graph.parameters)
             thread_buffers = runner.thread_buffers
             for buffers in thread_buffers:
@@ -788,9 +787,9 @@ class TrainingRun:
         divided among the programs in proportion to the instructions that they execute.
         """
         left *= self._seconds / seconds if seconds else 1.0
-        if work := sum([call.work for call in self._gradient_calls.values()]):
-            for call in self._gradient_calls.values():
-                call.runner.upgrade(self._seconds * call.work / work, left * call.work / work)
+        if work := sum([runner.work for runner in self._runners.values()]):
+            for runner in self._runners.values():
+                runner.upgrade(self._seconds * runner.work / work, left * runner.work / work)
         else:  # with several threads, executables have counted their own seconds
             for runner in self._runners.values():
                 runner.upgrade(0.0, left / len(self._runners))

@@ -33,14 +33,14 @@ from .epochs import TrainingOptions
 from .update import (
     OPTIMIZER_METHODS,
     CompiledUpdate,
-    OptionsInUse,
     compiled_update,
-    is_determined_by_options,
     names_of_options,
+    options_in_use,
     snapshot_of_options,
 )
 
 T = TypeVar("T")
+_requires_grad = attrgetter("requires_grad")
 MAX_KEPT = 1_000_000  # memory for more numbers than these is not kept: to make it takes little of the time of a step
 
 
@@ -89,7 +89,7 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     """
     check_captured(optimizer.parameters, compiled.captured)
     compiled.data.check_constants()
-    unfrozen = {x for x in chain(compiled.graph.constants, compiled.data.watched) if x.requires_grad}
+    unfrozen = {*filter(_requires_grad, chain(compiled.graph.constants, compiled.data.watched_nodes))}
     for i, p in enumerate(optimizer.parameters if unfrozen else ()):
         if p in unfrozen:
             raise ValueError(
@@ -268,7 +268,6 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     return packed
 
 
-_requires_grad = attrgetter("requires_grad")
 # For each optimiser, the layout of its last `fit`
 _layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()
 
@@ -473,6 +472,7 @@ class TrainingMemory:
         blocks: the blocks of parameters that the update works on.
         packed: a weak reference to the `PackedState` whose numbers are in the blocks; it returns None if there is none.
             The reference is weak since the `PackedState` refers to the layout, which refers to this object.
+        version: the `data_version` whose data are in `parameter_data` and in the blocks; -1 if there is none.
     """
 
     def __init__(self, layout: ParameterLayout, update: CompiledUpdate) -> None:
@@ -480,6 +480,7 @@ class TrainingMemory:
         self.parameter_data, self.gradients = Memory(layout.unread_begin), Memory(layout.unread_begin)
         self.scalars, self.blocks = update.new_scalars(), ParameterBlocks(update, layout.unread_end)
         self.packed: Callable[[], PackedState | None] = _no_state
+        self.version = -1
 
 
 def _no_state() -> None:
@@ -534,23 +535,26 @@ class TrainingState:
         trainable = [True] * len(layout.trained)
         if some_frozen(layout.trained):
             trainable = [*map(_requires_grad, layout.trained)]
-        self._trainable, some_fixed = trainable, not (all(trainable) and layout.trains_all_read)
+        self._trainable, self._trains_all = trainable, all(trainable) and layout.trains_all_read
+        some_fixed = not self._trains_all
         skipped = [optimizer.skipped.get(k, 0) for k in layout.order] if optimizer.skipped else []
         counts_skipped = any(compress(skipped, trainable))
         self.update = update = compiled_update(optimizer, some_fixed, counts_skipped)
         self._memory = memory = layout.memory_for(update)
         self._begun_with = data, unread, *_ = self._seen_by_others()
         self.parameter_data, self.scalars, self.gradients = memory.parameter_data, memory.scalars, memory.gradients
-        self.parameter_data.view[: len(data)] = data
         self.scalars.view[0], self.scalars.view[1] = optimizer.check_lr(), float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
         self._blocks = blocks = memory.blocks
         self.blocks, self.panel = blocks.count, blocks.memory
         numbers = array("d", bytes(WORD * blocks.places))
-        numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, unread
+        if memory.version != self._version:
+            self.parameter_data.view[: len(data)] = data
+            numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, unread
+            blocks.write_column(0, numbers)
+        memory.version = -1  # steps change the numbers in the blocks
         # The operands of the driver `Drivers.update` that are the same in all steps
         self._update_operands = update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
-        blocks.write_column(0, numbers)
         names = {optimizer.state_names[k]: k for k in update.used_state_indices}
         packed = packed_state(optimizer, layout, [*names]) if names else None
         if packed and packed is not memory.packed():
@@ -570,8 +574,8 @@ class TrainingState:
         if options.called_between_steps:
             self._copied = Copied(options, layout, packed.arrays if packed else {})
         self._options_in_use = None  # what the memory depends on, if `is_current` can compare all of it
-        if is_determined_by_options(optimizer) and not (self._copied or some_fixed or optimizer.skipped):
-            self._options_in_use = OptionsInUse(optimizer)
+        if not (self._copied or some_fixed or optimizer.skipped):
+            self._options_in_use = options_in_use(optimizer)
         self.driver_name, self._clipped = "fit", array("q")
         self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
         if options.clip_grad_norm is not None:
@@ -601,7 +605,9 @@ class TrainingState:
 
     def resume(self) -> None:
         """Go on with this memory after `write_back`, if `is_current` is true. The learning rate may have changed."""
-        rate, steps = self.optimizer.check_lr(), self.optimizer.steps
+        rate, steps = self.optimizer.lr, self.optimizer.steps
+        if type(rate) is not float or rate is not self._begun_with[2]:
+            rate = self.optimizer.check_lr()
         self._memory.packed = _no_state  # steps change the numbers in the blocks
         self.scalars.view[0] = rate
         self._begun_with = *self._begun_with[:2], rate, steps
@@ -679,7 +685,7 @@ class TrainingState:
         steps: int,
         losses: Memory,
         gradients: Memory,
-        fast: bool,
+        fit: Any,
         goes_on: Callable[[], bool],
     ) -> int:
         """Take training steps in the compiled loop.
@@ -690,7 +696,7 @@ class TrainingState:
             steps: how many steps to take.
             losses: memory for the loss of each batch, computed before the batch's step.
             gradients: memory in which the gradients are added up if several programs compute a batch.
-            fast: whether to use the driver that is compiled for speed.
+            fit: the driver `driver_name`.
             goes_on: a function that is called when the compiled loop has stopped before a step, because its code gave
                 nan in the step's loss or gradient where other code may give a number. The function may put that other
                 code in the gradient calls that `batches` refers to. It then returns True, and the loop takes the
@@ -714,7 +720,7 @@ class TrainingState:
         def take(steps: int, rates: array[float] | None) -> int:
             step: int = 0
             while True:
-                step += driver(self.driver_name, fast=fast)(
+                step += fit(
                     *described, first + step, steps - step, losses.address + WORD * step,
                     None if rates is None else address(rates) + WORD * step, self.parameter_data.address, *memory,
                 )  # fmt: skip
@@ -800,7 +806,12 @@ class TrainingState:
             self._copied = Copied(self._options, self._layout, packed)
 
     def release(self) -> None:
-        """Keep the memory for the next training with this optimiser. This object must not be used any more."""
+        """Keep the memory for the next training with this optimiser. This object must not be used any more.
+
+        The results must have been copied back before, by `write_back`.
+        """
+        if self._trains_all and self._begun_with[3] == self.scalars.view[1]:
+            self._memory.version = self._version
         if not self._layout.unused and len(self.panel.view) <= MAX_KEPT:
             self._layout.unused.append(self._memory)
 
@@ -857,6 +868,9 @@ class TrainingState:
         if every and uses_machine_code(nodes):
             written = [write_by_machine_code(nodes, "_grad", gradients), write_by_machine_code(nodes, "_data", data)]
             if at_once(map(any, [*written, noted, *changes])):
+                if self._trains_all:  # all of `now` was written
+                    layout.read_data.note(version, now[0])
+                    layout.unread_data.note(version, now[1])
                 return
         written = [
             map(setattr, () if every else optimizer.parameters, repeat("_grad"), repeat(0.0)),

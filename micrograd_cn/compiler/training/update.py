@@ -30,12 +30,9 @@ from ..tables.tables import Tables
 from .tracing import INSTEAD, trace_update
 
 # The attributes in which optimisers with the same update may differ
-UNCOMPILED_ATTRIBUTES = ("parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list")
+UNCOMPILED_ATTRIBUTES = frozenset(["parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list"])
 MAX_CACHED = 16  # this many compiled updates are kept: those that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
-# For each optimiser, its options when `update_key` was last called, and their text
-_texts: WeakKeyDictionary[Optimizer, tuple[dict[str, Any], str]] = WeakKeyDictionary()
-
 # The optimisers of this package. Their options determine their updates, so updates can be cached by the options.
 OURS = tuple(kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, Optimizer))
 OPTIMIZER_METHODS = "step", "zero_grad", "update"  # these decide what a step of an optimiser does
@@ -47,6 +44,10 @@ class OptionsInUse:
 
     Args:
         optimizer: the optimiser. No reference to it is kept.
+
+    Attributes:
+        text: a text that is equal for optimisers of one class whose options are equal; None if some of the options are
+            neither numbers nor texts.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -55,6 +56,8 @@ class OptionsInUse:
         self._attribute_count = len(attributes)
         options = {name: x for name, x in attributes.items() if name not in UNCOMPILED_ATTRIBUTES}
         self._names, self._options = [*options], [*options.values()]
+        parts = [x for value in self._options for x in (value if isinstance(value, tuple) else [value])]
+        self.text = repr(options) if all(isinstance(x, (float, int, str)) for x in parts) else None
 
     def are_those_of(self, optimizer: Optimizer) -> bool:
         """Return whether the optimiser has these options and methods, the very same objects."""
@@ -242,10 +245,19 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
     return getattr(kind, method) not in OUR_METHODS
 
 
-def is_determined_by_options(optimizer: Optimizer) -> bool:
-    """Return whether the options of an optimiser determine its update: its class is one of this package."""
+# For each optimiser, the result of the last call of `options_in_use`
+_in_use: WeakKeyDictionary[Optimizer, OptionsInUse] = WeakKeyDictionary()
+
+
+def options_in_use(optimizer: Optimizer) -> OptionsInUse | None:
+    """Return the options of an optimiser if they determine its update: its class is one of this package."""
     kind = type(optimizer)
-    return kind in OURS and not any(_overridden(kind, name) for name in ("step", "zero_grad", "update"))
+    if kind not in OURS or not OUR_METHODS.issuperset((kind.step, kind.zero_grad, kind.update)):
+        return None
+    found = _in_use.get(optimizer)
+    if not (found and found.are_those_of(optimizer)):
+        found = _in_use[optimizer] = OptionsInUse(optimizer)
+    return found
 
 
 def update_key(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> Any:
@@ -255,15 +267,5 @@ def update_key(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> 
     on anything. `some_fixed` says whether some of the parameters must not be changed, and `counts_skipped` whether some
     earlier steps have skipped a parameter.
     """
-    kind = type(optimizer)
-    if not is_determined_by_options(optimizer):
-        return None
-    options = {name: x for name, x in vars(optimizer).items() if name not in UNCOMPILED_ATTRIBUTES}
-    before, text = _texts.get(optimizer, ({}, ""))
-    if before.keys() != options.keys() or not all(map(is_, options.values(), before.values())):
-        parts = [x for value in options.values() for x in (value if isinstance(value, tuple) else [value])]
-        if not all(isinstance(x, (float, int, str)) for x in parts):
-            return None
-        text = repr(options)
-        _texts[optimizer] = options, text
-    return kind, some_fixed, counts_skipped, text
+    found = options_in_use(optimizer)
+    return (type(optimizer), some_fixed, counts_skipped, found.text) if found and found.text is not None else None
