@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain, pairwise
 from operator import attrgetter, methodcaller
+from struct import iter_unpack
 from typing import Any
 
 from ...ops.number import number
@@ -21,7 +22,8 @@ from .treedef import PYTHON_NUMBERS
 DOUBLE_SIZE = 8  # bytes
 SAMPLES_PER_CHUNK = 64
 # The numbers of an argument in some samples, as the bytes of doubles, and a key for each sample. Samples have equal
-# keys if the argument is nested in the same way. Keys of lists are lengths, or tuples of lengths or shapes.
+# keys if the argument is nested in the same way. Keys of lists are lengths, or tuples of lengths or shapes. In the key
+# of a list of tuples, ~k stands for the length k.
 Column = tuple[list[bytes], list[Any]]
 
 
@@ -68,7 +70,7 @@ def _read(values: Sequence[Any]) -> Column | None:
     `values` has the value of the argument in each sample. Return None if the samples must be read one by one.
     """
     if (numbers := doubles_of(values)) is not None:
-        return _cut(numbers, [1] * len(values)), [None] * len(values)
+        return [*chain.from_iterable(iter_unpack(f"{DOUBLE_SIZE}s", numbers))], [None] * len(values)
     kinds = {*map(type, values)}
     if len(kinds) > 1:
         return None
@@ -157,8 +159,10 @@ def _read_chunk(values: Sequence[Any]) -> Column | None:
         if (numbers := doubles_of([*chain.from_iterable(items)])) is None:
             return None
         inside = [tuple(lengths[start:end]) for start, end in spans]
-        [kind] = kinds  # another chunk may have the other one
-        return _cut(numbers, map(sum, inside)), [(kind, *lens) if lens else 0 for lens in inside]
+        pieces = _cut(numbers, map(sum, inside))
+        if kinds == {tuple}:  # another chunk may have lists, so the keys of tuples are negative
+            inside = [tuple([~length for length in lens]) for lens in inside]
+        return pieces, [lens or 0 for lens in inside]
     if len(kinds) == 1 and (column := _read_arrays(items)):
         found, shapes = column
         inside = [tuple(shapes[start:end]) for start, end in spans]
