@@ -127,6 +127,8 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
 
     if type(leaves) is array:
         return np.array(leaves).reshape(shape)
+    if {*map(type, leaves)} == {float}:  # a shortcut for what is done below
+        return np.array(leaves).reshape(shape)
     if all(isinstance(x, (float, int)) for x in leaves):
         kind = np.bool_ if leaves and all(isinstance(x, bool) for x in leaves) else np.float64
         return np.array(leaves, dtype=kind).reshape(shape)

@@ -321,6 +321,32 @@ def test_prepared_calls_give_the_gradients_of_arguments_in_arrays_as_others_do(f
     assert any(ready for ready in f._arrays.runners.values())
 
 
+@pytest.mark.parametrize("others", [(), (np.array([2.0]),), (0.5,), (np.array(0.5), 2.0)])
+def test_calls_with_arrays_are_prepared_for_a_function_that_collects_its_arguments(others):
+    """A derivative of `functional` has the arguments `*args, **kwargs`; its calls with arrays make no `Bucket`."""
+
+    def plain(x, *others, shift=0.0):
+        y = tanh(x[0] * x[1] + shift)
+        for k, other in enumerate(others, 1):
+            y = y * (k + (other[0] if getattr(other, "shape", ()) else other))
+        return y
+
+    derivative = value_and_grad(plain)
+    f = compile(derivative)
+    for k in range(4):
+        x = np.array([0.3 + k, -0.7])
+        for given in ((x, *others), (x.tolist(), *others)):
+            expected, found = derivative(*given), f(*given)
+            assert found[0] == expected[0]
+            assert type(found[1]) is type(expected[1])
+            assert [*found[1]] == [*expected[1]]
+        assert f(x, *others, shift=k)[0] == derivative(x, *others, shift=k)[0]
+    product = compile(lambda *xs: xs[0] * xs[-1])
+    assert [product(np.array(0.5), 3.0) for _ in range(3)] == [1.5] * 3
+    assert all(ready.runner for made in (f, product) for ready in made._arrays.runners.values())
+    assert len(f._arrays.runners) == len(product._arrays.runners) == 1
+
+
 def test_every_call_with_an_array_raises_the_same_error():
     f, constant = compile(lambda x, *, y=1.0: x * y), compile(lambda x: 3.0)
     for _ in range(3):

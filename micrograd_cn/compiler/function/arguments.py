@@ -25,6 +25,10 @@ from .hooks import inline_compiled, is_inlining
 from .traced import remembered, user_location
 
 POSITIONAL_KINDS = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+COLLECTING_KINDS = [
+    [inspect.Parameter.VAR_POSITIONAL],
+    [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD],
+]
 
 
 def bucket_of_row(key: Any, numbers: array[float]) -> Bucket:
@@ -47,6 +51,8 @@ class Arguments:
         name: the name of the function, for messages.
         static: the names of the static arguments.
         positional: the names of all arguments, if all are positional and none is static; otherwise ().
+        collecting: the name of the argument that collects all positional arguments in a tuple, as `*args` does, if
+            there is no other argument but one that collects those passed by name; otherwise "".
 
     Raises:
         TypeError: `static` is neither a name nor an iterable of names, or Python does not tell which arguments `f` has.
@@ -61,12 +67,16 @@ class Arguments:
             if argument not in self.signature.parameters:
                 raise ValueError(f"static={argument!r} is not an argument of {self.name}{self.signature}")
         self.positional: tuple[str, ...] = ()
+        self.collecting = ""
         self._required = 0  # how many of these have no default
         if not self.static:
             names = _positional_names(f)
             if names is None:
                 parameters = [p for p in self.signature.parameters.values() if not _takes_nothing(p)]
-                names = tuple([p.name for p in parameters]) if {p.kind for p in parameters} <= POSITIONAL_KINDS else ()
+                kinds = [p.kind for p in parameters]
+                names = tuple([p.name for p in parameters]) if {*kinds} <= POSITIONAL_KINDS else ()
+                if kinds in COLLECTING_KINDS:
+                    self.collecting = parameters[0].name
                 self._required = sum(p.default is p.empty for p in parameters)
             else:
                 self._required = len(names) - len(getattr(f, "__defaults__", None) or ())
@@ -133,8 +143,11 @@ class Arguments:
 
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the static arguments as pairs of a name and a `StaticValue`, and a dict of the other arguments."""
-        if not kwargs and (names := self.names_of(len(args))):
-            return (), dict(zip(names, args, strict=True))
+        if not kwargs:
+            if names := self.names_of(len(args)):
+                return (), dict(zip(names, args, strict=True))
+            if self.collecting and args:
+                return (), {self.collecting: tuple(args)}
         bound = self.signature.bind(*args, **kwargs).arguments
         static = tuple(
             [(name, static_value(name, bound.pop(name), self._module_keys)) for name in self.static if name in bound]

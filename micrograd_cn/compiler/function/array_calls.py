@@ -214,7 +214,8 @@ class ArrayCalls:
         """
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
-        treedef = treedef_of_shapes(self._arguments.names_of(len(shapes)), shapes)
+        collecting = self._arguments.collecting if method == "call" else ""
+        treedef = treedef_of_shapes(self._arguments.names_of(len(shapes)), shapes, collecting)
         recordings = self._store.recordings.get(((), treedef), ())
         if not recordings:
             return None

@@ -147,15 +147,20 @@ def _number_types() -> frozenset[type]:
     return frozenset([float, bool, np.bool_, np.float64, np.float32, np.float16, *integers])
 
 
-def treedef_of_shapes(names: Sequence[str], shapes: Sequence[Shape]) -> TreeDef | None:
+def treedef_of_shapes(names: Sequence[str], shapes: Sequence[Shape], collecting: str = "") -> TreeDef | None:
     """Return the treedef of a sample, which says how its arguments are nested, if the samples are in arrays.
 
     `names` has the names of the arguments, and `shapes` the shape of each argument's array. The first axis of an array
-    runs over the samples. Return None if the arrays shall not be copied: because an argument is missing or is a number,
-    or because the arrays have different counts of samples, no samples, or more than MAX_NUMBERS numbers in all.
+    runs over the samples. If one argument collects all others in a tuple, as `*args` does, its name is `collecting`.
+
+    Return None if the arrays shall not be copied: because an argument is missing or is a number, or because the arrays
+    have different counts of samples, no samples, or more than MAX_NUMBERS numbers in all.
     """
-    if len(names) != len(shapes) or not all(shapes) or len({shape[0] for shape in shapes}) != 1:
+    if not all(shapes) or len({shape[0] for shape in shapes}) != 1:
         return None
     if not 0 < sum(map(prod, shapes)) <= MAX_NUMBERS:
         return None
-    return tuple([(name, ArrayDef(s[1:], True) if s[1:] else None) for name, s in zip(names, shapes, strict=True)])
+    inside = tuple([ArrayDef(shape[1:], True) if shape[1:] else None for shape in shapes])
+    if collecting:
+        return ((collecting, (tuple, len(inside) if inside.count(None) == len(inside) else inside)),)
+    return tuple(zip(names, inside, strict=True)) if len(names) == len(shapes) else None
