@@ -6,6 +6,7 @@ This tests the tests: a comparison that misses a planted fault would miss a real
 import random
 from array import array
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -319,7 +320,7 @@ def comparisons_that_are_not_looked_at(patch):
 
 
 def a_call_with_old_parameters(patch):
-    patch.setattr(parameters, "data_version", lambda: 0)
+    patch.setattr(parameters.CachedData, "__call__", cache(parameters.CachedData.__call__))
 
 
 def captured_values_that_change(patch):
