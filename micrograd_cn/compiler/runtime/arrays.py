@@ -95,7 +95,11 @@ class ArrayRunner(PreparedRunner):
 
         The caller reads the outputs from the rows, and then passes the rows to `release`.
         """
-        rows: Any = self.acquire()
+        rows: Any
+        try:  # `acquire`, inlined for speed
+            rows = self._unused.pop()
+        except IndexError:
+            rows = self.acquire()
         for part, x in zip(rows.parts, arrays, strict=True):
             part[...] = x
         self.run(rows)
@@ -123,10 +127,10 @@ def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shap
     """
     if not (numpy := sys.modules.get("numpy")):
         return None
-    array_kind, doubles, found = numpy.ndarray, numpy.dtype(float), []
+    array_kind, found = numpy.ndarray, []
     for x in arrays:
         kind = type(x)
-        if kind is array_kind and (x.dtype is doubles or (x.dtype.kind in "fiub" and x.dtype.itemsize <= WORD)):
+        if kind is array_kind and ((dtype := x.dtype).char == "d" or (dtype.kind in "fiub" and dtype.itemsize <= WORD)):
             found.append(x.shape)
         elif may_be_numbers and (kind in _number_types() or (kind is int and -LARGEST_INT < x < LARGEST_INT)):
             found.append(())
