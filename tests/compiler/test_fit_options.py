@@ -268,7 +268,7 @@ def test_fit_goes_on_with_all_that_a_callback_changes(what, is_program):
                 callback()
         return seen, everything(ws, optimizer)
 
-    with settings({"training.state.MAX_KEPT": -1, "training.run.MAX_KEPT": -1}):  # no memory is kept
+    with settings({"training.state.MAX_KEPT": -1, "training.run.MAX_KEPT_WORDS": -1}):  # no memory is kept
         expected = trained(False)
     assert trained(False) == expected
     assert trained(True) == expected
@@ -326,7 +326,7 @@ def test_memory_that_is_kept_changes_nothing(options, by_machine_code, monkeypat
         return seen
 
     found = trained()
-    with settings({"training.state.MAX_KEPT": -1, "training.run.MAX_KEPT": -1}):
+    with settings({"training.state.MAX_KEPT": -1, "training.run.MAX_KEPT_WORDS": -1}):
         assert found == trained()
 
 

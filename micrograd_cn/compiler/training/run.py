@@ -34,10 +34,11 @@ from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Execut
 from ..threads.forks import ForkSafeLock
 from .epochs import History, TrainingOptions, asks_to_stop, train
 from .observers import observers_of
-from .state import MAX_KEPT, AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
+from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
 
 T = TypeVar("T")
 _NO_WORDS, ROWS_WORD = array("q", GradientCallWords()), GradientCallWords._fields.index("rows")
+MAX_KEPT_WORDS = 10_000  # a description of batches in more words than these is not kept for the next training
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
 
 
@@ -216,7 +217,7 @@ class GradientRunner:
     def release(self) -> None:
         """Give the buffers back to the executable, and keep the operands with them."""
         uniform = self._uniform
-        keeps = uniform and len(uniform[2]) <= MAX_KEPT
+        keeps = uniform and len(uniform[2]) <= MAX_KEPT_WORDS
         self.thread_buffers[0].kept = self.words, self._filled, uniform if keeps else None
         _release_all(self.executable, self.thread_buffers)
 
