@@ -88,7 +88,7 @@ class Adam(Optimizer):
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""
-        self._descend(p, state, (-p.grad if self.maximize else p.grad) + self.weight_decay * p.data)
+        self._descend(p, state, p.grad + self.weight_decay * p.data)
 
     def _descend(self, p: Value, state: dict[str, float], g: float) -> None:
         beta1, beta2 = self.betas
@@ -131,4 +131,4 @@ class AdamW(Adam):
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""
         p.data *= 1.0 - self.lr * self.weight_decay
-        self._descend(p, state, -p.grad if self.maximize else p.grad)
+        self._descend(p, state, p.grad)

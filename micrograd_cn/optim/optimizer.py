@@ -251,6 +251,8 @@ class Optimizer:
             have changed this parameter, including the current step.
         skipped: a dict from the index of each parameter that a step has left alone to the count of such steps.
         maximize: whether steps make the loss larger instead of smaller: every gradient is taken with the opposite sign.
+            While `step` runs `update` for a parameter, `p.grad` already has this sign, and `maximize` is False. So
+            `update` always descends along `p.grad`, and need not look at `maximize`.
         lazy_state: the list `state`, or a function that makes it, which is called when `state` is first read.
 
     Raises:
@@ -434,7 +436,7 @@ maximize=False>
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that are kept for the parameter `p`.
 
-        A subclass defines how.
+        A subclass defines how. The step descends along `p.grad`; see the attribute `maximize`.
         """
         name = type(self).__name__
         raise NotImplementedError(
@@ -477,7 +479,7 @@ maximize=False>
             self._step_with_own_counts(states)
             return
         self.steps += 1
-        update, complete = self.update, True
+        update, complete = self._update_of_step, True
         try:
             for p, state in zip(self.parameters, states, strict=True):
                 if p.requires_grad and p._grad is not None:  # the property `grad` would take a tenth of the time
@@ -489,6 +491,25 @@ maximize=False>
             raise
         if not complete:
             self._count_skipped()
+
+    @property
+    def _update_of_step(self) -> Callable[[Value, dict[str, float]], None]:
+        """The function that a step calls for each parameter: `update`, or one that ascends with it."""
+        return self._ascend if self.maximize else self.update
+
+    def _ascend(self, p: Value, state: dict[str, float]) -> None:
+        """Call `update` with the opposite gradient, and with `maximize` False, so an update need not look at it."""
+        gradient, maximize = p.grad, self.maximize
+        opposite = -gradient
+        try:
+            p._grad, self.maximize = opposite, False
+            self.update(p, state)
+        finally:
+            self.maximize = maximize
+            if p._grad is opposite:
+                p._grad = gradient
+            elif p._grad is not None:  # the update has changed it, for example to clip it
+                p._grad = -p._grad
 
     def _count_skipped(self) -> None:
         """Add 1 to the count in `skipped` for every parameter that has no gradient."""
@@ -502,12 +523,12 @@ maximize=False>
         The counts differ between parameters, because earlier steps have left some of them alone. `states` has the state
         of each parameter.
         """
-        total = self.steps
+        total, update = self.steps, self._update_of_step
         try:
             for i, (p, state) in enumerate(zip(self.parameters, states, strict=True)):
                 if p.requires_grad and p._grad is not None:
                     self.steps = total - self.skipped.get(i, 0)
-                    self.update(p, state)
+                    update(p, state)
         finally:
             self.steps = total
         self._count_skipped()
@@ -572,6 +593,8 @@ maximize=False>
         [{'momentum_buffer': 0.0}]
         """
         options = {name: getattr(self, name) for name in self.options}
+        if self.maximize != type(self).maximize:  # `step` obeys it also if a user's class has no such option
+            options["maximize"] = self.maximize
         if self._owners != self.parameters:
             self.match_state()
         states = self.lazy_state() if callable(self.lazy_state) else copy_states(self.lazy_state)
@@ -634,14 +657,18 @@ maximize=False>
         """
         name = type(self).__name__
         _check_keys(name, "state_dict", state, {"options", "steps", "state", "skipped"}, {"skipped"})
-        _check_keys(name, "options", state["options"], set(self.options), ADDED_OPTIONS)
+        _check_keys(name, "options", state["options"], {*self.options, "maximize"}, ADDED_OPTIONS)
         if not isinstance(state["state"], list):
             raise TypeError(f"{name}: state must be a list, got {type(state['state']).__name__}")
         if len(state["state"]) != len(self.parameters):
             raise ValueError(f"{name}: state of {len(state['state'])} parameters for {len(self.parameters)}")
         steps = _count(f"{name}: steps", state["steps"])
         self.match_state()
-        checked = self._with_options(state["options"])
+        options = {key: x for key, x in state["options"].items() if key in self.options}
+        checked = self._with_options(options)
+        maximize = state["options"].get("maximize", type(self).maximize)
+        if checked.maximize != maximize:
+            checked.maximize = self._flag("maximize", maximize)
         for i, numbers in enumerate(state["state"]):
             _check_keys(name, f"state[{i}]", numbers, set(checked.state_names))
             for key, x in numbers.items():
@@ -663,6 +690,8 @@ maximize=False>
         states = [{key: float(x) for key, x in numbers.items()} for numbers in state["state"]]
         checked.lazy_state = partial(copy_states, states)
         names = [*self.options, "steps", "skipped", "lazy_state", "_owners", "_list"]
+        if checked.maximize != self.maximize:
+            names.append("maximize")
         if checked.state_names != self.state_names:
             names.append("state_names")
         found = {name: getattr(checked, name) for name in names}

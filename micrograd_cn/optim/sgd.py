@@ -105,7 +105,7 @@ class SGD(Optimizer):
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""
-        g = -p.grad if self.maximize else p.grad
+        g = p.grad
         if decay := self.weight_decay:
             g = g + decay * p.data
         if momentum := self.momentum:

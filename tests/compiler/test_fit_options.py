@@ -658,6 +658,39 @@ def test_the_best_parameters_are_kept_however_fit_ends():
     assert min(seen) != seen[-1]
 
 
+class Climbing(Optimizer):
+    """An update that does not look at `maximize`, which the step does."""
+
+    asks = False
+
+    def update(self, p, state):
+        p.data -= self.lr * (-p.grad if self.asks and self.maximize else p.grad)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_fit_climbs_with_every_optimiser_that_maximizes(asks):
+    w, x = Value(1.0), Value(0.0)
+    optimizer = Climbing([w], lr=0.25)
+    optimizer.asks, optimizer.maximize = asks, True
+    history = compile((w * x) ** 2, [x]).fit([[1.0]], optimizer, 3, validation=[[1.0]], patience=2)
+    assert (w.data, history.validation) == (1.5**3, [2.25, 2.25**2, 2.25**3])
+    assert (w.grad, optimizer.maximize, history.best_epoch) == (4.5, True, 2)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_schedule_may_not_begin_to_maximize(asks):
+    w = Value(1.0)
+    optimizer = Climbing([w], lr=0.25)
+    optimizer.asks = asks
+
+    def schedule(step):
+        optimizer.maximize = True
+        return 0.25
+
+    with pytest.raises(ValueError, match="schedule has changed maximize of the optimizer"):
+        compile(lambda x: (w * x) ** 2).fit([(1.0,)], optimizer, 3, schedule=schedule)
+
+
 def test_an_optimiser_that_maximizes_keeps_the_largest_validation_loss():
     w, x = Value(0.0), Value(1.0)
     program = compile(-((w - x) ** 2), [x])

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from micrograd_cn import Value
-from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
+from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 KINDS = [SGD, RMSprop, Adam, AdamW]
 
@@ -174,6 +174,66 @@ def test_plain_sgd_climbs_too():
     p = Value(1.0)
     step(SGD([p], lr=0.1, maximize=True), 2.0)
     assert p.data == 1.2
+
+
+class Descent(Optimizer):
+    """An update that does not look at `maximize`."""
+
+    def update(self, p, state):
+        p.data -= self.lr * p.grad
+
+
+class Asking(Optimizer):
+    """An update that looks at it, which is not necessary."""
+
+    def update(self, p, state):
+        p.data -= self.lr * (-p.grad if self.maximize else p.grad)
+
+
+class Clipping(Optimizer):
+    """An update that changes the gradient."""
+
+    def update(self, p, state):
+        p.grad = min(p.grad, 0.5)
+        p.data -= 4 * self.lr * p.grad
+
+
+@pytest.mark.parametrize("kind", [Descent, Asking, Clipping])
+@pytest.mark.parametrize("skips", [False, True])
+def test_maximize_belongs_to_the_step_and_not_to_the_update(kind, skips):
+    p, other = Value(1.0), Value(1.0)
+    optimizer = kind([p, other], lr=0.1)
+    optimizer.maximize = True
+    if skips:
+        step(optimizer, None, None)
+    step(optimizer, 2.0, -2.0)
+    assert (p.data, optimizer.maximize) == (pytest.approx(1.8 if kind is Clipping else 1.2), True)
+    assert (other.data, p.grad, other.grad) == (0.8, 2.0, -0.5 if kind is Clipping else -2.0)
+
+
+def test_maximize_is_as_before_when_an_update_fails():
+    class Failing(Optimizer):
+        def update(self, p, state):
+            raise ZeroDivisionError
+
+    p = Value(1.0)
+    optimizer = Failing([p], lr=0.1)
+    optimizer.maximize = True
+    with pytest.raises(ZeroDivisionError):
+        step(optimizer, 2.0)
+    assert (p.grad, optimizer.maximize) == (2.0, True)
+
+
+def test_maximize_of_an_optimiser_without_this_option_is_saved():
+    optimizer, other = Descent([Value(1.0)], lr=0.1), Descent([Value(1.0)], lr=0.2)
+    optimizer.maximize = True
+    saved = json.loads(json.dumps(optimizer.state_dict()))
+    other.load_state_dict(saved)
+    assert (other.maximize, other.lr, saved["options"]) == (True, 0.1, {"lr": 0.1, "maximize": True})
+    other.load_state_dict(Descent([Value(1.0)], lr=0.3).state_dict())
+    assert (other.maximize, other.lr) == (False, 0.3)
+    with pytest.raises(TypeError, match="Descent: maximize must be True or False, got 'max'"):
+        other.load_state_dict({**saved, "options": {"lr": 0.1, "maximize": "max"}})
 
 
 @pytest.mark.parametrize(

@@ -171,10 +171,10 @@ class Reach:
 def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
     """Return the formula of an optimiser's update.
 
-    Its inputs are the learning rate, the count of steps, the parameter's data and gradient, and the numbers of the
-    state. Its results are the new data and the new numbers of the state. If the update is a user's, and Python's
-    operators in it raise an error for some floats, as in a division by 0, there is one more result: how many of these
-    operators raise an error.
+    Its inputs are the learning rate, the count of steps, the parameter's data, the gradient to descend along, and the
+    numbers of the state. Its results are the new data and the new numbers of the state. If the update is a user's, and
+    Python's operators in it raise an error for some floats, as in a division by 0, there is one more result: how many
+    of these operators raise an error.
 
     Args:
         optimizer: the optimiser whose update is traced.
@@ -277,13 +277,16 @@ def _replace(optimizer: Optimizer, terms: Sequence[Term] = ()) -> None:
     """Replace attributes of an optimiser before its update is traced, so the formula depends on no parameters.
 
     The learning rate and the count of steps become the first two of `terms`; if `terms` is empty, they stay numbers.
-    The list of parameters and the state become objects that raise an error when they are read.
+    With `terms`, `maximize` becomes False, since the caller makes the gradient the one to descend along. The list of
+    parameters and the state become objects that raise an error when they are read.
     """
     parameters = Unreadable("parameters")
     vars(optimizer).update(
         zip(("lr", "steps"), terms, strict=False), parameters=parameters, _owners=parameters, _list=parameters,
         lazy_state=Unreadable("state"), skipped=Unreadable("skipped"),
     )  # fmt: skip
+    if terms:
+        optimizer.maximize = False
 
 
 def _put_back(saved: Sequence[tuple[Optimizer, dict[str, Any]]]) -> None:

@@ -186,6 +186,8 @@ def lower_update(
         skipped = code.append(("input", column), SAMPLE)
         numbers[1] = code.emit("fsub", numbers[1], skipped)
         column += 1
+    if optimizer.maximize:  # as in `Optimizer.step`, the update descends along the opposite gradient
+        numbers[3] = code.emit("fneg", numbers[3])
     if may_raise and not counts_errors:
         formula = formula._replace(results=formula.results[:-1])
     results = code.instantiate(formula, numbers)
@@ -222,7 +224,7 @@ def names_of_options(optimizer: Optimizer) -> tuple[str, ...]:
         return optimizer.options
     own = chain(vars(optimizer), *map(vars, kind.__mro__[: kind.__mro__.index(Optimizer)]))
     read = ReachableCode([kind.update, optimizer]).names.intersection(own)
-    return tuple(sorted({*optimizer.options, *read}.difference(UNCOMPILED_ATTRIBUTES) | {"lr"}))
+    return tuple(sorted({*optimizer.options, *read}.difference(UNCOMPILED_ATTRIBUTES) | {"lr", "maximize"}))
 
 
 def snapshot_of_options(optimizer: Optimizer) -> Snapshot | None:
