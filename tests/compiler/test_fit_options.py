@@ -4,6 +4,8 @@ import json
 import math
 import random
 import weakref
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from types import ModuleType, SimpleNamespace
 
@@ -117,6 +119,8 @@ def test_a_norm_that_no_factor_corrects_ends_training_before_its_step(threads, b
         (math.nan, ValueError, "clip_grad_norm must be 0 or more, got nan"),
         ("1", TypeError, "clip_grad_norm must be a number, the largest norm, or None, got '1'"),
         (True, TypeError, "clip_grad_norm must be a number"),
+        (np.array([0.1]), TypeError, "clip_grad_norm must be a number"),
+        (Value(0.1), TypeError, "clip_grad_norm must be a number"),
     ],
 )
 def test_a_wrong_norm_is_refused(norm, exception, message):
@@ -656,6 +660,16 @@ def test_the_best_parameters_are_kept_however_fit_ends():
         )
     assert [p.data for p in parameters] == min(seen)[1]
     assert min(seen) != seen[-1]
+
+
+@pytest.mark.parametrize("rate", [Fraction(1, 10), Decimal("0.1"), 1], ids=str)
+def test_a_rate_that_is_no_float_counts_as_changed_by_nobody(rate):
+    """A warning would be an error here: `fit` itself makes a float of the rate."""
+    w = Value(1.0)
+    optimizer = SGD([w], lr=0.5)
+    optimizer.lr = rate
+    compile(lambda x: w * x).fit([(1.0,)], optimizer, 1)
+    assert (w.data, optimizer.lr) == (1.0 - float(rate), float(rate))
 
 
 class Climbing(Optimizer):

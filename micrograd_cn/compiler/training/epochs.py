@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ... import optim
-from ...ops.number import flag
+from ...ops.number import flag, number
 from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ...optim.optimizer import refuse_misspelt_options
@@ -153,8 +153,14 @@ class TrainingOptions:
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"fit(): callback must be a function of an epoch's number and loss, got {self.callback!r}")
         if (norm := self.clip_grad_norm) is not None:
-            if isinstance(norm, bool) or not hasattr(norm, "__float__"):
-                raise TypeError(f"fit(): clip_grad_norm must be a number, the largest norm, or None, got {norm!r}")
+            try:
+                if isinstance(norm, bool):
+                    raise TypeError
+                object.__setattr__(self, "clip_grad_norm", norm := number(norm))
+            except TypeError:
+                raise TypeError(
+                    f"fit(): clip_grad_norm must be a number, the largest norm, or None, got {norm!r}"
+                ) from None
             if not norm >= 0.0:
                 raise ValueError(f"fit(): clip_grad_norm must be 0 or more, got {norm}")
 

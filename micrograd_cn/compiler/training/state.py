@@ -530,6 +530,7 @@ class TrainingState:
         self.parameters = parameters
         optimizer = options.optimizer
         optimizer.match_state()
+        rate = optimizer.check_lr()  # it makes a float of the number, which is no change by another thread
         self._version = data_version()  # before the data are read, so a later change is noticed
         self._layout = layout = parameter_layout(parameters, optimizer, layouts)
         trainable = [True] * len(layout.trained)
@@ -543,7 +544,7 @@ class TrainingState:
         self._memory = memory = layout.memory_for(update)
         self._begun_with = data, unread, *_ = self._seen_by_others()
         self.parameter_data, self.scalars, self.gradients = memory.parameter_data, memory.scalars, memory.gradients
-        self.scalars.view[0], self.scalars.view[1] = optimizer.check_lr(), float(optimizer.steps)
+        self.scalars.view[0], self.scalars.view[1] = rate, float(optimizer.steps)
         self.read_blocks = -(-len(parameters) // update.lanes)
         self._blocks = blocks = memory.blocks
         self.blocks, self.panel = blocks.count, blocks.memory
