@@ -668,7 +668,7 @@ maximize=False>
         checked = self._with_options(options)
         maximize = state["options"].get("maximize", type(self).maximize)
         if checked.maximize != maximize:
-            checked.maximize = self._flag("maximize", maximize)
+            checked.maximize = self._checked_option("maximize", maximize)
         for i, numbers in enumerate(state["state"]):
             _check_keys(name, f"state[{i}]", numbers, set(checked.state_names))
             for key, x in numbers.items():
