@@ -11,11 +11,15 @@ from .user_programs import Different, compare, crashed, main
 
 
 @pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=[pytest.mark.thorough] * (seed > 30)) for seed in range(0, 80, 10)]
+    ("seed", "programs"),
+    [
+        *((seed, 10) for seed in (0, 10, 20, 30)),
+        *(pytest.param(seed, 20, marks=pytest.mark.thorough) for seed in (40, 60)),
+    ],
 )
-def test_random_programs_give_the_same_numbers_or_are_refused(seed):
-    """Ten programs are compared in calls, `backward`, `gradient` and `fit`, with branches and without."""
-    counts = sum(map(compare, range(seed, seed + 10)), Counter())
+def test_random_programs_give_the_same_numbers_or_are_refused(seed, programs):
+    """Programs are compared in calls, `backward`, `gradient` and `fit`, with branches and without."""
+    counts = sum(map(compare, range(seed, seed + programs)), Counter())
     assert counts["calls refused"] < 0.7 * counts["calls"], "most programs are not compared"
 
 
