@@ -512,3 +512,15 @@ def test_a_change_of_a_tensor_is_noticed(is_here, monkeypatch):
     before = snapshot.has_changed()
     x[0].mul_(3.0)
     assert (before, snapshot.has_changed()) == (False, True)
+
+
+@pytest.mark.parametrize("branches", [False, True])
+@pytest.mark.parametrize("use", [lambda f, x: f(x), lambda f, x: f.forward([(x,)]), lambda f, x: f.gradient([(x,)])])
+def test_a_threshold_that_has_changed_is_noticed_by_a_sample_that_had_no_recording(use, branches):
+    """The sample breaks the old guard, but takes the recorded branch now: its recording must not be used unseen."""
+    scale = 0.5
+    f = compile(lambda x: v * x if x * scale > 1.0 else w * x * scale, branches=branches)
+    use(f, 1.0)
+    scale = 0.1
+    with settings({"function.stale.TIMES_AS_LONG": 0.0}), pytest.raises(ValueError, match="is not what it was when"):
+        use(f, 3.0)

@@ -676,7 +676,10 @@ class Comparison:
                 expected = [sum(g) / n for g in zip(*(e[1] for e in eager), strict=True)]
                 found = [loss, *(p.grad for p in w)]
                 self._differ("backward with arrays", branches, found, [sum(e[0] for e in eager) / n, *expected])
-                self._differ("forward with arrays", branches, program.forward(arrays), [e[0] for e in eager])
+                results = self._attempt("forward with arrays", lambda: program.forward(arrays))
+                if results is None:  # a module refuses a number in an attribute that held a parameter in the first call
+                    return
+                self._differ("forward with arrays", branches, results, [e[0] for e in eager])
                 slopes = flat([e[2][:2] for e in eager])
                 self._differ("gradient with arrays", branches, flat(program.gradient(arrays).tolist()), slopes)
 

@@ -230,7 +230,7 @@ class StaleCheck:
 
         Args:
             name: the name of the method, for messages; "" for a call.
-            buckets: the samples. Recordings for other samples are not compared.
+            buckets: the samples. Recordings for other samples are not compared, unless a sample has no recording.
             finds_made: whether to compare a recording even if nothing has changed since it was made. This finds the
                 leaves that the function makes anew in each call.
             trusts_partial: whether nothing counts as changed if a snapshot that is not complete shows no change.
@@ -250,12 +250,14 @@ class StaleCheck:
             in_place = known.compared if finds_made else known.current
         if len(in_place) == len(self.store.programs):
             return in_place
-        found = [
-            (bucket, recording, rows[0])
-            for bucket in buckets
-            for recording, rows in self.store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)[0]
-            if recording.program not in in_place
-        ]
+        found: list[tuple[Bucket, Recording, int]] = []
+        for bucket in buckets:
+            reached, left = self.store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)
+            found += [(bucket, made, rows[0]) for made, rows in reached if made.program not in in_place]
+            if left:  # these rows break guards, which may have other numbers now, so others are compared for their rows
+                done = in_place.union([made.program for made, _ in reached])
+                others = [made for made in self.store.known(bucket) if made.program not in done]
+                found += [(made.bucket(bucket.static), made, 0) for made in others]
         whole = [
             recording.program
             for bucket, recording, row in found
