@@ -18,6 +18,7 @@ from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function import array_calls, jit, stale
 from micrograd_cn.compiler.function.arguments import Arguments
 from micrograd_cn.compiler.function.recording import Recorder
+from micrograd_cn.compiler.function.stale import StaleCheck
 from micrograd_cn.compiler.surroundings.snapshot import Snapshot
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings
 from micrograd_cn.optim import SGD
@@ -524,3 +525,24 @@ def test_a_threshold_that_has_changed_is_noticed_by_a_sample_that_had_no_recordi
     scale = 0.1
     with settings({"function.stale.TIMES_AS_LONG": 0.0}), pytest.raises(ValueError, match="is not what it was when"):
         use(f, 3.0)
+
+
+def test_a_change_is_noticed_after_ctrl_c_came_before_a_recording_was_noted(monkeypatch):
+    """The recording was published already, so calls use it, and they have to look at what the function reads."""
+    scale, note, noted = 2.0, StaleCheck.note, []
+
+    def interrupted(self, made):
+        noted.append(made)
+        if len(noted) == 1:
+            raise KeyboardInterrupt
+        note(self, made)
+
+    monkeypatch.setattr(StaleCheck, "note", interrupted)
+    f = compile(lambda x: w * x * scale)
+    with pytest.raises(KeyboardInterrupt):
+        f(1.0)
+    assert f(1.0) == 2.0 * w.data
+    assert len(noted) == 1
+    scale = 3.0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f(1.0)

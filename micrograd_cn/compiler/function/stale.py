@@ -103,7 +103,10 @@ class StaleCheck:
         start = perf_counter()
         if start < self.due:
             return False
-        if known := self._known:
+        known = self._known
+        if known is None:  # an interrupt may have come after a recording was published, and before `note` was called
+            self._moved = bool(self.store.programs)
+        else:
             self._moved = known.snapshot.has_changed() or len(known.current) < len(self.store.programs)
             before, self._last_look = self._last_look, perf_counter() - start
             self._wait_after(min(before, self._last_look))
