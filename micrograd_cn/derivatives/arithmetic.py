@@ -21,6 +21,7 @@ from .. import ops
 from ..engine import Value, constant
 from ..graph.subclasses import OVERRIDING, without_operators
 from ..ops.operation import Op
+from ..ops.registry import is_known
 from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
 from .selected import Gated, Selected, ungated_product
@@ -256,7 +257,7 @@ class DerivativeArithmetic:
         if node in self._graph:
             self.field.evaluate(node, xs)
         found: list[tuple[Value, Derivative]] = []
-        if _is_product(node.op):
+        if node.op.lowerings.machine == MULTIPLY and is_known(node.op) and _returns_other_operands(node.op):
             for x, other in (xs, xs[::-1]):
                 if type(x) is not float and x in relevant and (derivative := self.from_node(other)):
                     found.append((x, derivative))
@@ -298,19 +299,19 @@ class DerivativeArithmetic:
         return found
 
 
-@cache
-def _is_product(op: Op) -> bool:
-    """Return whether an operation has two operands, and the derivative with respect to each of them is the other.
+@cache  # for operations of the table alone, whose functions do not change
+def _returns_other_operands(op: Op) -> bool:
+    """Return whether the derivative with respect to each of two operands is the other operand, as in a product.
 
-    >>> _is_product(ops.mul), _is_product(ops.add)
+    >>> _returns_other_operands(ops.mul), _returns_other_operands(ops.div)
     (True, False)
     """
     a, b = object(), object()
-    if op.lowerings.machine != MULTIPLY or type(op.partials) is not tuple:
+    if type(op.partials) is not tuple:
         return False
     try:
         return [partial(None, a, b) for partial in op.partials] == [b, a]
-    except Exception:  # from a user's operation, which computes with the operands
+    except TypeError:  # a partial computes with an operand, or there are not two operands
         return False
 
 
