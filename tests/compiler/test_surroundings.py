@@ -2803,3 +2803,26 @@ def test_a_list_that_a_generator_returns_again_and_again_is_looked_at():
     scales[0] = 3.0
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         f(1.0)
+
+
+def test_a_changed_number_in_a_list_that_holds_itself_is_told():
+    count = [0]
+    count.append(count)
+
+    def f(x):
+        count[0] += 1
+        return w * x * (1.0 if count[0] < 9 else 2.0)
+
+    with pytest.warns(UserWarning, match="f reads and changes count in each call"):
+        compile(f)(1.0)
+
+
+def test_a_log_is_written_beside_code_that_reads_something_else(tmp_path):
+    """Its position changes in each call, but nothing is taken from it."""
+    with open(tmp_path / "log.txt", "w") as log:
+
+        def f(x):
+            log.write("called\n")
+            return next(y for y in [w * x, x])
+
+        assert [compile(f)(1.0), compile(f)(2.0)] == [w.data, 2.0 * w.data]

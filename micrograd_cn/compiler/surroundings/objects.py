@@ -510,7 +510,7 @@ def progress_of(x: Any) -> str:
         return repr(x)
     if kind is cycle:  # which alone hides where it is in the items that it has stored
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and later, for `__reduce__`
             try:
                 held_again = x.__reduce__()
             except TypeError:  # of a Python without it
@@ -542,6 +542,14 @@ def results_of(x: Any) -> list[Any]:
 def has_results(x: Any, results: list[Any]) -> bool:
     """Return whether a function with an `lru_cache` has stored what `results_of` has returned before, and no more."""
     return {*map(id, results_of(x))} == {*map(id, results)}  # a call of the function may change their order
+
+
+def is_readable(x: Any) -> bool:
+    """Return whether a file is open and may be read. A log, for example, is open for writing alone."""
+    try:
+        return bool(x.readable())
+    except ValueError:  # it is closed
+        return False
 
 
 def is_iterator(x: Any) -> bool:

@@ -57,6 +57,7 @@ from .objects import (
     is_made_ufunc,
     is_opaque,
     is_plain,
+    is_readable,
     is_record,
     is_structured,
     items_of,
@@ -167,8 +168,9 @@ class Surroundings:
             self._visit_waiting()
         self.complete &= not self._waiting
         if not self._code_names.isdisjoint(READING_STREAMS):  # otherwise they are logs, which are written
-            self.iterators += self._streams
-            self._readers += [partial(progress_of, x) for x in self._streams]
+            read = [x for x in self._streams if type(x).__module__ == "_io" and is_readable(x)]
+            self.iterators += read
+            self._readers += [partial(progress_of, x) for x in read]
             in_memory = [x for x in self._streams if issubclass(type(x), (BytesIO, StringIO))]
             self._readers += [partial(content_of_stream, x) for x in in_memory]
 
@@ -533,8 +535,11 @@ class Surroundings:
                 places += [(x, key, earlier.get(id(key), MISSING)) for key in now[::2]]
             elif not are_same(*[[y for y in each if type(y) in EXACTLY_PLAIN] for each in (now, items)]):
                 changed.append(x)
-        for x in changed:  # also what holds a list of lists
-            changed += [y for y in self._collections if any(x is item for item in values_of(y))]
+        known = {*map(id, changed)}
+        for x in changed:  # also what holds a list of lists, and what holds that
+            holders = [y for y in self._collections if id(y) not in known and any(x is z for z in values_of(y))]
+            known.update(map(id, holders))
+            changed += holders
         found = set[str]()
         for holder, name, before in places:
             now = content_of(holder, name, MISSING)
