@@ -157,6 +157,28 @@ def test_equal_instructions_share_their_code(numbers):
     assert one is other
 
 
+def test_programs_that_share_their_code_train_in_turns_as_each_does_alone():
+    """Memory that one program has trained in may be the other's next, with other samples and parameters."""
+
+    def trained(shares):
+        executable.forget_tiers()
+        both = []
+        for start, rows in ((3.0, [[0.1], [0.5], [2.0]]), (0.5, [[1.0], [-2.0], [0.25]])):
+            if not shares:
+                executable.forget_tiers()
+            program, w = model_of((0.5, 0.25, start))
+            both.append((program, rows, w, SGD([w], lr=0.01, momentum=0.9)))
+        losses = []
+        for _ in range(3):
+            for program, rows, w, optimizer in both:
+                if not shares:
+                    executable.forget_tiers()
+                losses += [*program.fit(rows, optimizer, 2), w.data]
+        return losses
+
+    assert trained(shares=True) == trained(shares=False)
+
+
 @pytest.mark.parametrize("changed", [(-0.0, 0.0, 1.0), (math.nan, 0.0, 1.0), (0.5, 0.0, 1.0)])
 def test_other_constants_have_other_code(changed):
     """Constants that differ in their bits alone, as 0.0 and -0.0 do, are not mistaken for each other."""
