@@ -173,6 +173,16 @@ class Code:
         self.phase.append(phase)
         return number
 
+    def append_leaves(self, instructions: Sequence[Instruction], phase: int) -> range:
+        """Append instructions without operands as `append` does, all in one phase, and return their numbers."""
+        numbers = range(len(self.instructions), len(self.instructions) + len(instructions))
+        if phase == SAMPLE:
+            self.per_sample.update(numbers)
+        self.instructions += instructions
+        self.operands += [()] * len(instructions)
+        self.phase += [phase] * len(instructions)
+        return numbers
+
     def cost_of_all(self, numbers: Iterable[int]) -> int:
         """Return the cost of some instructions: about how many machine instructions LLVM must compile.
 

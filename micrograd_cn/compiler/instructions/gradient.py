@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Container, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from typing import NamedTuple
 
 from ... import ops
@@ -41,12 +42,13 @@ class _Contributions(NamedTuple):
     """The summands of each node's gradient, which the backward pass collects.
 
     Attributes:
-        pairs: for each node, the summands that are products, each as the instruction numbers of two factors.
-        terms: for each node, the instruction numbers of the other summands.
+        pairs: for each node through which gradients flow to parameters, and for each parameter, the summands that are
+            products, each as the instruction numbers of two factors.
+        terms: for each of these nodes that has other summands, their instruction numbers.
     """
 
     pairs: dict[Value, list[Pair]]
-    terms: dict[Value, list[int]]
+    terms: defaultdict[Value, list[int]]
 
 
 class _ReverseMode:
@@ -76,17 +78,17 @@ class _ReverseMode:
     def run(self) -> None:
         """Append the instructions, and set the lowering's attributes `totals`, `gradients` and `omits_gates`."""
         wanted = self._find_wanted()
-        contributions = _Contributions({node: [] for node in wanted}, {node: [] for node in wanted})
+        contributions = _Contributions({node: [] for node in wanted}, defaultdict(list))
         if self._root in wanted:
             contributions.terms[self._root].append(self.code.append(("seed",), SAMPLE))
         for node, op in reversed(self._graph.operations):
-            if node in wanted and (contributions.pairs[node] or contributions.terms[node]):
+            if node in wanted and (contributions.pairs[node] or node in contributions.terms):
                 upstream = self._gradient_of(node, contributions)
                 if op.lowerings.summands:
                     self._propagate_through_sum(op, node, upstream, contributions)
                 else:
                     self._propagate(op, node, upstream, contributions)
-        self._lowering.gradients = [self._gradient_of(leaf, contributions) for leaf in self._graph.parameters]
+        self._lowering.gradients = self._gradients_of_parameters(contributions)
 
     def _find_wanted(self) -> set[Value]:
         """Return the parameters, and the nodes through which gradients flow to parameters.
@@ -117,7 +119,7 @@ class _ReverseMode:
         parents, code = node.operands, self.code
         xs = self._numbers(parents)
         flows, left_out = self._slots_of(op, len(parents))
-        if op.lowerings.is_gather and op.selects and self._scatter(op, node, upstream, terms):
+        if op.lowerings.is_gather and op.selects and self._scatter(op, node, upstream, contributions):
             return
         chosen = code.contributions(op, upstream, xs) if op.selects else []
         partials = chosen if op.selects and all(left_out) else code.partials(op, self.number_of[node], xs)
@@ -176,7 +178,7 @@ class _ReverseMode:
         """
         return self.code.apply(ops.where, [self._reach_of(node), partial, self.code.constant(0.0)])
 
-    def _scatter(self, op: Op, node: Value, upstream: int, terms: dict[Value, list[int]]) -> bool:
+    def _scatter(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> bool:
         """Scatter the gradient of a `take`: in each row it is added to the total of the operand that the index selects.
 
         Args:
@@ -184,7 +186,7 @@ class _ReverseMode:
                 gradient to the operand that it loads.
             node: the node of the `take`.
             upstream: the instruction number of the node's gradient.
-            terms: the summands of all gradients, to which this method adds the totals.
+            contributions: the summands of all gradients, to which this method adds the totals.
 
         Returns:
             whether the gradient is scattered. It is not if the operation is a user's own, if it selects one of at most
@@ -195,16 +197,16 @@ class _ReverseMode:
             return False
         if len(xs) <= MAX_SELECTED_GRADIENTS or index not in self.per_sample or not self.per_sample.isdisjoint(xs):
             return False
-        key = tuple(xs)
+        key, (pairs, terms) = tuple(xs), contributions
         if key not in self._scatters:
             self._scatters[key] = self._new_scatter(len(xs))
             for total, x in zip(self._scatters[key].totals, xs, strict=True):
-                if x in terms:
+                if x in pairs:
                     terms[x].append(self.code.append(("mean", total), AFTER))
         self._scatters[key].sources.append((self.number_of[index], upstream))
         self._scattered.add(node)
         for slot, x in enumerate(xs, 1):
-            if x in terms:
+            if x in pairs:
                 self._spread(node, (x,), slot)
         return True
 
@@ -233,7 +235,7 @@ class _ReverseMode:
         assert op.lowerings.summands
         pairs, terms = contributions
         products, added = op.lowerings.summands(*node.parents)
-        reached = [x for x in chain(chain.from_iterable(products), added) if x in terms]
+        reached = [x for x in chain(chain.from_iterable(products), added) if x in pairs]
         self._spread(node, reached, None)
         one, number_of = self.code.constant(1.0), self.number_of
         infinite = None if node in self._certain else self._lowering.infinite
@@ -247,7 +249,7 @@ class _ReverseMode:
                     else:
                         pairs[a].append((upstream, factor))
         for x in added:
-            if x in terms:
+            if x in pairs:
                 terms[x].append(upstream)
 
     def _spread(self, source: Value, targets: Sequence[Value], slot: int | None) -> None:
@@ -314,16 +316,33 @@ class _ReverseMode:
             self._reach_totals[reach] = self._total(((reach, self.code.constant(1.0)),))
         return self._reach_totals[reach]
 
+    def _gradients_of_parameters(self, contributions: _Contributions) -> list[int]:
+        """Append the gradients of all parameters, and return their instruction numbers.
+
+        Most parameters are weights of layers, whose gradient is one total. The totals of such parameters that follow
+        one another are appended together, which saves time.
+        """
+        (pairs, terms), per_sample, found = contributions, self.code.per_sample, list[int]()
+
+        def is_one_total(leaf: Value) -> bool:
+            products = pairs[leaf]
+            return len(products) == 1 and products[0][0] in per_sample and leaf not in terms
+
+        for one_total, leaves in groupby(self._graph.parameters, is_one_total):
+            if one_total:
+                first = len(self.totals)
+                self.totals += [tuple(pairs[leaf]) for leaf in leaves]
+                found += self.code.append_leaves([("mean", k) for k in range(first, len(self.totals))], AFTER)
+            else:
+                found += [self._gradient_of(leaf, contributions) for leaf in leaves]
+        return found
+
     def _gradient_of(self, node: Value, contributions: _Contributions) -> int:
         """Append a node's gradient, the sum of the contributions to it, and return its instruction number."""
-        code, pairs, terms = self.code, contributions.pairs[node], contributions.terms[node]
+        code, pairs, terms = self.code, contributions.pairs[node], contributions.terms.get(node, [])
         if node in self.per_sample:
             return code.dot(pairs, terms)
         per_sample = code.per_sample
-        if (
-            len(pairs) == 1 and not terms and pairs[0][0] in per_sample
-        ):  # a shortcut, since every weight of a layer is like this
-            return self._total(tuple(pairs))
         products = [pair for pair in pairs if pair[0] in per_sample]
         others = [pair for pair in pairs if pair[0] not in per_sample]
         products += [(t, code.constant(1.0)) for t in terms if t in per_sample]

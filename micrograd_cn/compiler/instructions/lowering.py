@@ -75,8 +75,8 @@ class Lowering:
             self.number_of |= base.number_of
             self.infinite |= base.infinite
         else:
-            self.number_of |= {x: self.code.append(("input", i), SAMPLE) for i, x in enumerate(graph.inputs)}
-        self._index_of_parameter = {leaf: k for k, leaf in enumerate(graph.parameters)}
+            self._append_leaves("input", graph.inputs, SAMPLE)
+        self._append_leaves("parameter", graph.parameters, BATCH)
         number_of, apply = self.number_of, self.code.apply
         for node, op in graph.operations:
             if node not in number_of:
@@ -115,16 +115,18 @@ class Lowering:
                 terms.append(self.number_of[x])
         return self.code.sum_from_zero(pairs, terms, "sum")
 
-    def _lower_leaf(self, leaf: Value) -> int:
-        """Append the instruction for a leaf that has none yet, and return the instruction's number."""
-        if leaf in self._index_of_parameter:
-            number = self.code.append(("parameter", self._index_of_parameter[leaf]), BATCH)
-        else:
-            data = self.graph.constants.get(leaf, leaf.data)
-            number = self.code.constant(data)
-            if not math.isfinite(data):
-                self.infinite.add(number)
-        self.number_of[leaf] = number
+    def _append_leaves(self, opcode: str, leaves: Sequence[Value], phase: int) -> None:
+        """Append an instruction with its index in `leaves` for each of these leaves that has no instruction yet."""
+        fresh = [(k, leaf) for k, leaf in enumerate(leaves) if leaf not in self.number_of]
+        numbers = self.code.append_leaves([(opcode, k) for k, _ in fresh], phase)
+        self.number_of |= zip([leaf for _, leaf in fresh], numbers, strict=True)
+
+    def _lower_constant(self, leaf: Value) -> int:
+        """Append the instruction for a constant leaf that has none yet, and return the instruction's number."""
+        data = self.graph.constants.get(leaf, leaf.data)
+        self.number_of[leaf] = number = self.code.constant(data)
+        if not math.isfinite(data):
+            self.infinite.add(number)
         return number
 
     def _factors(self, node: Value) -> list[Pair]:
@@ -142,11 +144,8 @@ class Lowering:
         return [(a, b)]
 
     def numbers(self, operands: Sequence[Any]) -> list[int]:
-        """Return the instruction numbers of operands. Instructions for constants and other leaves are appended first.
-
-        An instruction is appended only if the operand has none yet.
-        """
-        number_of, constant, lower = self.number_of, self.code.constant, self._lower_leaf
+        """Return the instruction numbers of operands. Constants that have no instruction yet get one."""
+        number_of, constant, lower = self.number_of, self.code.constant, self._lower_constant
         return [constant(x) if type(x) is float else number_of[x] if x in number_of else lower(x) for x in operands]
 
 

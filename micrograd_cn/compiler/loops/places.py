@@ -137,7 +137,7 @@ class Places:
 
     def assign(self, scalars: dict[int, int]) -> None:
         """Set the places of scalars; `scalars` is a dict from instruction numbers to places."""
-        self._offsets.update({i: WORD * place for i, place in scalars.items()})
+        self._offsets.update(zip(scalars, [WORD * place for place in scalars.values()], strict=True))
         self.scalar.update(scalars)
 
     def assign_vectors(self, vectors: dict[int, int]) -> None:

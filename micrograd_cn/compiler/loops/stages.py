@@ -108,16 +108,15 @@ def dead_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int
     """Return a dict from the index of each stage to the values that die in it: no later stage reads them.
 
     Args:
-        reads: pairs of the index of a stage and the values that the stage reads. The same stage may be in several
-            pairs, and the pairs may be in any order.
+        reads: pairs of the index of a stage and the values that the stage reads, in the order of the stages. The same
+            stage may be in several pairs.
 
     >>> dead_after([(0, [7, 8]), (1, [8]), (3, [9])])
     {0: [7], 1: [8], 3: [9]}
     """
     last: dict[int, int] = {}
     for number, values in reads:
-        for i in values:
-            last[i] = max(last.get(i, number), number)
+        last.update(dict.fromkeys(values, number))
     found: dict[int, list[int]] = {}
     for i, number in last.items():
         found.setdefault(number, []).append(i)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 
 from .places import WORD
 
@@ -165,10 +166,6 @@ def contiguous_spans(places: Sequence[int], step: int) -> list[int]:
     >>> contiguous_spans([80, 88, 96, 40, 48], 8), contiguous_spans([], 8)
     ([80, 0, 3, 40, 3, 2], [])
     """
-    found: list[int] = []
-    for number, place in enumerate(places):
-        if found and place == found[-3] + step * found[-1]:
-            found[-1] += 1
-        else:
-            found += [place, number, 1]
-    return found
+    breaks = [k for k, (x, y) in enumerate(pairwise(places), 1) if y - x != step]
+    starts = [0, *breaks] if places else []
+    return [*chain.from_iterable((places[k], k, end - k) for k, end in pairwise([*starts, len(places)]))]

@@ -33,7 +33,8 @@ class Totals:
     """
 
     def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...] | Scatter]) -> None:
-        rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
+        # For each tuple of left factors, the totals that have them, and the right factors of each of these totals
+        rows: dict[tuple[int, ...], tuple[list[int], list[tuple[int, ...]]]] = {}
         left: tuple[int, ...]
         right: tuple[int, ...]
         scatters: dict[Scatter, None] = {}
@@ -42,19 +43,21 @@ class Totals:
                 scatters[pairs] = None
             else:
                 left, right = zip(*pairs, strict=True) if len(pairs) > 1 else ((pairs[0][0],), (pairs[0][1],))
-                rows.setdefault(left, []).append((k, right))
+                if (row := rows.get(left)) is None:
+                    row = rows[left] = [], []
+                row[0].append(k)
+                row[1].append(right)
         self.scatters = [*scatters]
         outer: dict[tuple[tuple[int, ...], ...], OuterProduct] = {}
         self.single: list[tuple[int, Pair]] = []
         one = code.constant(1.0)
-        for left, found in rows.items():
+        for left, (found, rights) in rows.items():
             if len(found) >= MIN_OUTER_COLUMNS:
-                columns = tuple([right for _, right in found])
-                group = outer.setdefault(columns, OuterProduct([], [], list(columns)))
-                group.totals.append([k for k, _ in found])
+                group = outer.setdefault(tuple(rights), OuterProduct([], [], rights))
+                group.totals.append(found)
                 group.lefts.append(left)
                 continue
-            for k, right in found:
+            for k, right in zip(found, rights, strict=True):
                 pair, *more = zip(left, right, strict=True)
                 self.single.append((k, (code.dot([pair, *more], []), one) if more else pair))
         self.single.sort()
