@@ -794,7 +794,9 @@ class Program:
         inputs must be tensors. With `math`, points outside the domain of Python's functions raise as in Python (log(0),
         sqrt(-1), 1/0, exp(1000)) or give a complex number ((-8)**(1/3)). With the other modules, operators between
         plain numbers, such as 1/0, behave in the same way, while arrays and the modules' functions give nan and inf
-        outside the domain.
+        outside the domain. If jax or torch differentiates the function, the derivatives follow its own rules. They may
+        then be nan where an operation did not select an operand whose derivative is infinite. For example, jax gives
+        nan for `where(less(0, x), 1 / x, 0)` at x = 0, where `gradient` gives 0.
 
         "c" is a C99 file, which is C++ too. It has a function for the outputs of one row and, if there is one output, a
         function for the mean over some rows and the gradient of this mean. It needs `math.h` alone, allocates no memory

@@ -564,6 +564,23 @@ def test_a_parameter_that_has_been_replaced_is_not_taken_for_one_that_is_not_use
             getattr(f, method)(samples, wrt=[held["w"]])
 
 
+@pytest.mark.parametrize("branches", [False, True])
+@pytest.mark.parametrize(("method", "options"), [("value_and_grad", {}), ("hessian", {"mean": True, "dense": True})])
+def test_code_for_arrays_does_not_take_a_parameter_that_has_been_replaced_for_one_that_is_not_used(
+    method, options, branches
+):
+    """Such code runs without a look at what the function can read, for some time after the last look."""
+    held = {"w": Value(2.0)}
+    f = compile(lambda x: held["w"] ** 2 * x if not branches or x > 0 else held["w"] ** 3 * x, branches=branches)
+    samples = (np.array([1.0, -2.0]),)
+    for _ in range(200):
+        getattr(f, method)(samples, wrt=[held["w"]], **options)
+    f._stale.due = float("inf")
+    held["w"] = Value(5.0)
+    with pytest.raises(ValueError, match=rf"{method}\(\): <lambda> is not what it was"):
+        getattr(f, method)(samples, wrt=[held["w"]], **options)
+
+
 @pytest.mark.parametrize("method", ["gradient", "jacobian", "hessian", "value_and_grad"])
 def test_each_branch_is_compared_before_the_derivative_with_respect_to_an_unused_leaf_is_0(method):
     """To have compared the recording of one branch says nothing about that of another."""

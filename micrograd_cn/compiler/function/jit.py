@@ -694,7 +694,8 @@ class CompiledFunction:
             variables = self._variables = GradientVariables(wrt, self._arguments.signature.parameters)
         of_mean, refuses_captured = not (variables.arguments or each), is_default and self._recorder.captured
         if of_mean and not (has_aux or refuses_captured):
-            if threads == 1 and (ready := self._arrays.gradient("value_and_grad", samples)):
+            may_be_ready = threads == 1 and variables.are_known
+            if may_be_ready and (ready := self._arrays.gradient("value_and_grad", samples)):
                 return self._total([ready], variables, sys.modules["numpy"])
             found = self._mean_gradients("value_and_grad", samples, threads, variables.values)
             return self._total(found, variables, numpy_of(samples))
@@ -961,6 +962,8 @@ class CompiledFunction:
         """Return the program for the arguments of a sample. If there is none yet, record the function for this sample.
 
         The program computes the branch that this sample takes. It raises GuardError for rows that take another branch.
+        It reads the data of the parameters, as they are at each of its calls. But it computes the function as it is
+        now: if a parameter or a number that the function reads is replaced later, call this method again.
 
         Raises:
             ValueError: the function is not what it was when its program was made.

@@ -160,6 +160,14 @@ class GradientVariables:
                     write = "; samples are one argument: write value_and_grad((X, Y))"
                 raise TypeError(f"value_and_grad(): wrt{path} is {type(x).__name__} {x!r}, not a Value{write}")
 
+    @property
+    def are_known(self) -> bool:
+        """Whether there are no `values`, or a call has found that all of them are parameters of the program.
+
+        A `Value` that is no parameter of it may have replaced one since the function was recorded.
+        """
+        return not self.values or self._positions is not None
+
     def key_for(self, parameters: Sequence[Value]) -> tuple[Any, ...]:
         """Return a key for the variables.
 
