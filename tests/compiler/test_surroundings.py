@@ -1068,6 +1068,7 @@ LARGE_SUMS = [
     large_sum(lambda: dict(enumerate([0.1] * 10_001)), lambda held: held.update({10_000: 3.0})),
     large_sum(lambda: {0.1 * k for k in range(10_001)}, lambda held: held.add(1e6)),
     large_sum(lambda: [*[0.1] * 10_001, w], lambda held: held.__setitem__(-1, Value(w.data))),
+    large_sum(lambda: np.array([*[0.1] * 10_001, w]), lambda held: held.__setitem__(-1, Value(w.data))),
 ]
 
 
@@ -1153,7 +1154,7 @@ def test_fit_notices_changes_in_large_collections_and_among_many_objects(make, f
 
 
 def test_fit_records_a_function_again_only_where_that_is_needed(monkeypatch):
-    """A large list is compared if the function adds it up, and a list that was too large may become smaller."""
+    """A large list or array is compared if the function adds it up, and a list that is too large may become smaller."""
     compared, compare = [], StaleCheck._compare_with_new_recording
 
     def counted(self, *arguments):
@@ -1173,6 +1174,8 @@ def test_fit_records_a_function_again_only_where_that_is_needed(monkeypatch):
         return len(compared)
 
     assert fits(lambda: mc.sum([w * x for x in numbers[:400]]), 5) == 0
+    weights = np.array([Value(0.001) for _ in range(10_002)]).reshape(2, -1)
+    assert fits(lambda: mc.sum([*weights[1, :400]]), 5) == 0
     assert fits(lambda: numbers[3], 20) == 8  # it is looked at anew in calls 2, 3, 5 and 9
     assert fits(lambda: numbers[3], 5) == 0
 

@@ -81,12 +81,9 @@ def is_array(x: Any) -> bool:
 
 
 def is_object_array(x: Any) -> bool:
-    """Return whether `x` is a numpy array of objects, and is not large."""
+    """Return whether `x` is a numpy array of objects."""
     numpy = sys.modules.get("numpy")
-    if numpy is None or not issubclass(type(x), numpy.ndarray):
-        return False
-    plain = plain_array(x)
-    return plain.dtype.kind == "O" and bool(plain.size <= MAX_COMPARED)
+    return numpy is not None and issubclass(type(x), numpy.ndarray) and plain_array(x).dtype.kind == "O"
 
 
 def refill(x: Any, content: bytes) -> None:

@@ -122,7 +122,7 @@ def text_behind(x: Any, attributes: frozenset[str] | None) -> str:
         elif issubclass(kind, COLLECTIONS):
             waiting += items_of(y) if length_of(y) <= MAX_BEHIND else []
         elif holds_objects(kind):
-            waiting += held_by(y)
+            waiting += islice(held_by(y), MAX_BEHIND)
         held = attributes_of(y)
         for name, part in [*held.items()] if issubclass(type(held), dict) else ():
             if attributes is None or name in attributes or not reads_by_names(kind):

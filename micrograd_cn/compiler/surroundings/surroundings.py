@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from io import BytesIO, IOBase, StringIO
+from itertools import chain
 from types import FunctionType, GeneratorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -93,7 +94,8 @@ COMPILER = f"{PACKAGE_NAME}.compiler."  # the modules of the compiler
 class Surroundings:
     """The variables outside of some functions that these functions can read, and the objects that the variables hold.
 
-    Functions of other packages are not looked into. Nor are collections of more than `MAX_COMPARED` items.
+    Functions of other packages are not looked into. Nor are collections, and arrays of objects, of more than
+    `MAX_COMPARED` items.
 
     Args:
         roots: the functions, and other objects that they can reach.
@@ -105,9 +107,9 @@ class Surroundings:
         weak: the weak references that they can reach; the objects to which these refer are not looked at.
         iterators: the iterators that they can reach, such as generators, and files that they read.
         has_computed: whether they can reach a `Value` that an operation has computed.
-        complete: whether everything was looked at, apart from collections of more than `MAX_COMPARED` items. It is
-            False if there are more than `MAX_SURROUNDING` objects, if an array is too large, or if an object holds
-            something that Python code cannot find, as PyTorch tensors do.
+        complete: whether everything was looked at, apart from collections and arrays of objects of more than
+            `MAX_COMPARED` items. It is False if there are more than `MAX_SURROUNDING` objects, if an array of numbers
+            is too large, or if an object holds something that Python code cannot find, as PyTorch tensors do.
 
     >>> weights, count = [Value(1.0)], 0
     >>> found = Surroundings([lambda x: weights[count] * x])
@@ -138,6 +140,7 @@ class Surroundings:
         self._arrays: list[Any] = []
         self._generators: list[Any] = []
         self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
+        self._large_arrays: list[Any] = []  # those of more than `MAX_COMPARED` objects
         self._shaped: list[Any] = []  # all numpy arrays, whose shapes and dtypes may be assigned to
         # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
         # a class and the name of a method; and of another object and "__class__" or "__dict__"
@@ -198,9 +201,12 @@ class Surroundings:
             if kind.__name__ not in READ:
                 self._visit_object(x, READ)
         elif is_object_array(x):
-            self._object_arrays.append(plain_array(x))
+            plain = plain_array(x)
+            is_large = plain.size > MAX_COMPARED
+            (self._large_arrays if is_large else self._object_arrays).append(plain)
             self._note_form(x)
-            self._add(held_by(x))
+            if not is_large:
+                self._add(held_by(x))
             if kind.__name__ != "ndarray":
                 self._visit_object(x, READ)
         elif issubclass(kind, MethodType):
@@ -480,9 +486,7 @@ class Surroundings:
     @property
     def has_values(self) -> bool:
         """Whether the functions can reach a `Value`: a leaf, or one in a collection that was too large to look into."""
-        return bool(self.leaves) or any(
-            issubclass(kind, Value) for x in self._large for kind in {*map(type, items_of(x))}
-        )
+        return bool(self.leaves) or any(issubclass(kind, Value) for kind in self._kinds_in_large())
 
     @property
     def objects(self) -> list[Any]:
@@ -492,7 +496,14 @@ class Surroundings:
     @property
     def large_are_plain(self) -> bool:
         """Whether the collections that were too large to look into have only numbers and texts as items."""
-        return all({*map(type, items_of(x))} <= EXACTLY_PLAIN for x in self._large)
+        return self._kinds_in_large() <= EXACTLY_PLAIN
+
+    def _kinds_in_large(self) -> set[type]:
+        """Return the classes of the items of those collections and arrays that were too large to look into."""
+        return {*map(type, self._items_of_large())}
+
+    def _items_of_large(self) -> Iterator[Any]:
+        return chain.from_iterable([*map(items_of, self._large), *[x.flat for x in self._large_arrays]])
 
     def places(self, assigned: Container[str]) -> set[Any]:
         """Return a set of keys: one for each collection, each array, and each variable whose name is in `assigned`."""
@@ -622,21 +633,25 @@ class Surroundings:
     def snapshot(self, most: int = 0) -> Snapshot:
         """Return a `Snapshot` of the variables, collections and arrays that the functions can read, as they are now.
 
-        Collections of more than `MAX_COMPARED` items were not looked into. If there are any, they are compared only if
-        they have at most `most` items together, and all of these items are numbers, texts and `Value`s. Otherwise the
-        snapshot has their lengths, and is not complete.
+        Collections and arrays of objects of more than `MAX_COMPARED` items were not looked into. If there are any, they
+        are compared only if they have at most `most` items together, and all of these items are numbers, texts and
+        `Value`s. Otherwise the snapshot has their lengths and shapes, and is not complete.
         """
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
-        fit = sum(map(length_of, self._large)) <= most and all({*map(type, items_of(x))} <= simple for x in self._large)
-        collections, readers = self._collections, self._readers
+        count = sum(map(length_of, self._large)) + sum([x.size for x in self._large_arrays])
+        fit = count <= most and self._kinds_in_large() <= simple
+        collections, readers, object_arrays = self._collections, self._readers, self._object_arrays
+        leaves = self.leaves
         if fit:
+            leaves = [*leaves, *[x for x in self._items_of_large() if type(x) is Value and x.op is None]]
             collections = [*collections, *[x for x in self._large if not issubclass(type(x), tuple)]]
+            object_arrays = [*object_arrays, *self._large_arrays]
         else:
             readers = [*readers, *[partial(length_of, x) for x in self._large]]
         ordered = [x for x in collections if issubclass(type(x), dict) and id(x) not in self._namespaces]
         return Snapshot(
-            self._variables, collections, ordered, self._arrays, self._object_arrays, self._code, self._growing,
-            readers, self._opaque, self._own, self.leaves, self.complete, not fit,
+            self._variables, collections, ordered, self._arrays, object_arrays, self._code, self._growing,
+            readers, self._opaque, self._own, leaves, self.complete, not fit,
         )  # fmt: skip
 
 
