@@ -283,11 +283,8 @@ def unwritten_parameters(patch):
 
 
 def exchanged_parts(patch):
-    class Exchanged(fusion.Code):
-        def add_copy(self, instruction, number):
-            return super().add_copy(instruction, dict(zip(number, [*number.values()][::-1], strict=True)))
-
-    patch.setattr(fusion, "Code", Exchanged)
+    opcode = fusion._Trees.opcode
+    patch.setattr(fusion._Trees, "opcode", lambda self, i, inputs: opcode(self, i, inputs[::-1]))
 
 
 def exchanged_in_c(patch):

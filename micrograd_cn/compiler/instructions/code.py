@@ -142,7 +142,7 @@ class Code:
         """Append a copy of an instruction of another code as `add` does, and return the number of the copy.
 
         The instruction is a constant or has operands. `number` maps the number of each operand in the other code to its
-        number in this code.
+        number in this code. If the opcode is a formula, the instructions of the formula are appended instead.
 
         >>> code = Code()
         >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
@@ -152,10 +152,25 @@ class Code:
         opcode, *rest = instruction
         if opcode == "constant":
             return self.constant(rest[0])
+        if opcode in FORMULAS:
+            return inline_formula(self, opcode, [number[i] for i in rest])
         if opcode not in SUM_OPCODES:
             return self.add((opcode, *[number[i] for i in rest]))
         pairs, terms = rest
         return self.add((opcode, tuple([(number[a], number[b]) for a, b in pairs]), tuple([number[t] for t in terms])))
+
+    def extract(self, numbers: Iterable[int], inputs: Iterable[int]) -> tuple[Code, int]:
+        """Return a formula that is a copy of some instructions: its code, and the number of its result, the last one.
+
+        Args:
+            numbers: the numbers of the instructions, each after its operands.
+            inputs: the numbers of all other instructions that these read. The new code begins with an "input" for each.
+        """
+        code = Code()
+        place = {i: code.append(("input", k), SAMPLE) for k, i in enumerate(inputs)}
+        for i in numbers:
+            place[i] = code.add_copy(self.instructions[i], place)
+        return code, place[i]
 
     def append(self, instruction: Instruction, phase: int, used: tuple[int, ...] = ()) -> int:
         """Append an instruction without looking for an equal one, and return its number. `add` will not find it.

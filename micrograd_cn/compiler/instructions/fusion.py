@@ -13,16 +13,7 @@ from collections.abc import Container, Iterable, Sequence, Set
 from itertools import chain
 from typing import Any
 
-from .code import (
-    FORMULAS,
-    GATHER,
-    LEAF_OPCODES,
-    SAMPLE,
-    SUM_OPCODES,
-    Code,
-    inline_formula,
-    register_formula,
-)
+from .code import GATHER, LEAF_OPCODES, SUM_OPCODES, Code, register_formula
 
 MAX_INPUTS = 10  # operands of a fused instruction, at most
 MAX_COST = 50  # machine instructions in a fused instruction, at most
@@ -135,14 +126,8 @@ class _Trees:
         `inputs` has the numbers of the instructions outside the tree that it reads, in the order of the operands of the
         formula.
         """
-        code = Code()
-        place = {j: code.append(("input", k), SAMPLE) for k, j in enumerate(inputs)}
+        return register_formula(*self.code.extract(self._members(i), inputs))
 
-        def number(i: int) -> int:
-            instruction, inside = self.code.instructions[i], self.absorbed.get(i, ())
-            numbers = {j: number(j) if j in inside else place[j] for j in self.code.operands[i]}
-            if instruction[0] in FORMULAS:
-                return inline_formula(code, instruction[0], [numbers[j] for j in instruction[1:]])
-            return code.add_copy(instruction, numbers)
-
-        return register_formula(code, number(i))
+    def _members(self, i: int) -> list[int]:
+        """Return the numbers of the instructions in the tree with the root `i`, each after its operands."""
+        return [*chain.from_iterable(map(self._members, self.absorbed.get(i, ()))), i]

@@ -384,11 +384,9 @@ class CodeBuilder(Code):
 
 
 def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Code, int, list[int]]:
-    """Make the code of a formula from some of the instructions in `source`.
+    """Make a formula of some of the instructions in `source`, by `Code.extract`.
 
-    Return three things: the new code, the number of the instruction in the new code that computes the result, and the
-    operands of the formula, as instruction numbers in `source`. The new code begins with an "input" instruction for
-    each operand, in the same order.
+    Return its code, the number of the result in the code, and its operands, as instruction numbers in `source`.
 
     Args:
         source: the code that has the instructions.
@@ -398,8 +396,4 @@ def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Co
     read = {j for i in body for j in source.operands[i]}
     fixed = {i for i in read if repr(source.constant_value(i)) in inline}
     used = sorted(read - fixed - set(body))
-    code = Code()
-    place = {i: code.append(("input", k), SAMPLE) for k, i in enumerate(used)}
-    for i in sorted(fixed.union(body)):
-        place[i] = code.add_copy(source.instructions[i], place)
-    return code, place[body[-1]], used
+    return *source.extract(sorted(fixed.union(body)), used), used
