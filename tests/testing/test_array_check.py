@@ -178,6 +178,33 @@ def test_a_row_stands_for_outputs_that_are_not_finite():
     )
 
 
+OVERFLOWING = np.array([-3.0, -7.0, -1.0, 0.0, -2.77, 0.5, 800.0])  # exp(800) is infinite
+
+
+@np.errstate(over="ignore")
+def exp(x):
+    return np.exp(x)
+
+
+@np.errstate(invalid="ignore")
+def exp_vjp(x, u):
+    return u * exp(x)  # for the infinite output, 0 * inf is nan
+
+
+@pytest.mark.parametrize("x", [OVERFLOWING, OVERFLOWING[-3:]], ids=["directions", "singly"])
+def test_the_weight_of_an_infinite_output_makes_no_derivative_wrong(x):
+    assert {one.agrees for one in comparisons_of(exp, x, exp_vjp)} == {True, None}
+
+
+@pytest.mark.parametrize("x", [OVERFLOWING, OVERFLOWING[-3:]], ids=["directions", "singly"])
+def test_beside_an_infinite_output_mistakes_are_found(x):
+    def nowhere(x, u):
+        return np.where(x == 0.5, np.nan, exp_vjp(x, u))
+
+    for wrong in (nowhere, lambda x, u: 1.01 * exp_vjp(x, u)):
+        assert False in {one.agrees for one in comparisons_of(exp, x, wrong)}
+
+
 # Many.
 
 

@@ -325,6 +325,20 @@ def test_teeth_that_are_narrower_than_the_steps_hide_no_mistake_and_make_no_deri
             passes(f, x, vjp=lambda x, u, k=factor: (k * u * slope(x)).astype(x.dtype))
 
 
+AT_JUMPS = np.array([0.0, 0.309, -54.5, 0.625, 43.0, -72.7, 0.0, 78.0, -0.0, 0.4228, -0.0, -79.6])
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_jumps_at_the_point_make_no_derivative_wrong_and_hide_no_mistake(seed):
+    is_not_called_wrong(sawtooth_of_1, AT_JUMPS, vjp=lambda x, u: u, seed=seed)
+    with pytest.raises(GradientMismatch):
+        gradcheck(sawtooth_of_1, AT_JUMPS, vjp=lambda x, u: 1.01 * u, seed=seed)
+
+
+def sawtooth_of_1(x):
+    return x - np.floor(x)
+
+
 def quantised(x):
     return np.round(16 * x) / 16
 

@@ -18,6 +18,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..inputs.libraries import is_any_array, is_tensor
 from ..inputs.pytrees import leaves
@@ -230,24 +231,36 @@ def compare_singly(problem: Problem) -> list[Comparison]:
             arguments.append(problem.arguments.leaf_path(i))
     found = compare_within_budget(problem, jobs)
     return [
-        replace(_excuse_infinite_argument(*one), argument=argument)
+        replace(_excuse_infinite_point(*one), argument=argument)
         for one, argument in zip(found, arguments, strict=True)
     ]
 
 
-def _excuse_infinite_argument(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison, but mark it as not compared if a wrong derivative and its argument are infinite or nan.
+def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
+    """Return the comparison, but as not compared if a wrong derivative is not finite, and the point explains that.
 
-    `phi` is the function that was differentiated. It tells which elements of the argument were moved. The argument
-    counts as infinite or nan if any of these elements is.
+    It does if an element that moves is infinite or nan, or if it reaches an output that is. The backward pass may then
+    multiply the weight of that output, which is 0, by an infinite derivative: exp(100) is infinite in float32, and 0
+    times this is nan. `phi` is the function that was differentiated. It tells which elements of the argument moved.
     """
-    if (
-        comparison.agrees is False
-        and not math.isfinite(comparison.analytic)
-        and not np.isfinite(phi.x[phi.moved_elements]).all()
-    ):
+    if comparison.agrees is not False or math.isfinite(comparison.analytic):
+        return comparison
+    if not np.isfinite(phi.x[phi.moved_elements]).all():
         return replace(comparison, agrees=None, note="not finite at the point: the argument")
+    if _reach_infinite_output(phi.problem, phi.v != 0.0):
+        return replace(comparison, agrees=None, note="not finite at the point: an output that depends on it")
     return comparison
+
+
+def _reach_infinite_output(problem: Problem, moved: NDArray[np.bool_]) -> bool:
+    """Return whether an output that is not finite at the point becomes finite if the elements in the mask `moved` change.
+
+    They become 0 at one point, and move by the usual size of an element to both sides at two others.
+    """
+    if problem.all_outputs_finite:
+        return False
+    moves = (np.where(moved, each, 0.0) for each in (-problem.x, problem.scale, -problem.scale))
+    return any((problem.is_finite_at(problem.x + move) & ~problem.finite_outputs).any() for move in moves)
 
 
 def compare_within_budget(
@@ -481,7 +494,7 @@ class SampledCheck:
                 of_output, _ = compare_along(problem, title, of_one, direction, slope)
                 comparison = of_output if of_output.agrees is False else comparison
             comparison = replace(comparison, cause=cause)
-        return replace(_excuse_infinite_argument(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
+        return replace(_excuse_infinite_point(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
 
     def _cause(self, i: int, u: Vector, comparison: Comparison) -> str:
         """Return "a transposed matrix" if that explains the wrong derivative with respect to element `i`; else "".
@@ -614,6 +627,10 @@ class SampledCheck:
         g = problem.derivative.gradient(problem.x, u)
         v = random_direction(problem, self._random, g, part)
         v = v if mask is None else mask * v
+        if g is not None and not problem.all_outputs_finite:
+            infinite = ~np.isfinite(g) & (v != 0.0)
+            if infinite.any() and not infinite.all() and _reach_infinite_output(problem, infinite):
+                v = np.where(infinite, 0.0, v)  # these elements are compared singly
         typical_slope = 0.0 if g is None else problem.norm(g, v)
         comparison, phi = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
         # At a kink, any slope between those of the two sides agrees, and a fine feature hides it: compare beside it.

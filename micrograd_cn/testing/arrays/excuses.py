@@ -187,13 +187,21 @@ def features_wider_than_finest_steps(doubt: Doubt) -> str:
     """Return a note if f has the slope that the derivative says in all of its shortest steps; else "".
 
     Longer steps then miss a feature of f, such as a bend beside a kink, or a tread of a quantiser that is multiplied by
-    x. Noise would scatter the slopes over steps of several sizes. A slope of 0 does not count, since it may be that of
-    a tread that rounding makes.
+    x. The point may also lie at a jump, as that of a sawtooth at 0 does. Steps that cross the point then show the jump,
+    so steps beside the point must have this slope, to the left and to the right. Noise would scatter the slopes over
+    steps of several sizes. A slope of 0 does not count, since it may be that of a tread that rounding makes.
     """
     phi, finest = doubt.phi, doubt.problem.steps.finest
     close = CLOSE_SLOPE * min(doubt.mismatch, math.fabs(phi.analytic))
-    slopes = (central_quotient(phi, 0.0, part * finest) for part in SHORT_STEPS)
-    return FINE_FEATURE if all(math.fabs(slope - phi.analytic) < close for slope in slopes) else ""
+
+    def is_close(slope: float) -> bool:
+        return math.fabs(slope - phi.analytic) < close
+
+    steps = [part * finest for part in SHORT_STEPS]
+    across = (central_quotient(phi, 0.0, h) for h in steps)
+    beside = ((phi(2.0 * t) - phi(t)) / t for h in steps for t in (h, -h))
+    at_jump = phi(finest) != 0.0 or phi(-finest) != 0.0  # looking for one that cannot be there would cost calls
+    return FINE_FEATURE if all(map(is_close, across)) or (at_jump and all(map(is_close, beside))) else ""
 
 
 def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:

@@ -228,6 +228,19 @@ class Problem:
             self._cache[key] = y
         return y, held
 
+    def is_finite_at(self, x: Vector) -> NDArray[np.bool_]:
+        """Return a mask of the outputs that are finite at `x`, after rounding `x` to the arguments' types.
+
+        Unlike `value`, it also tells this of outputs that are not finite at the problem's own point.
+        """
+        try:
+            y = self.outputs.pack(self.f(*self.arguments.unpack(self.arguments.rounded(x))))
+        except GradientMismatch:  # f itself contains a check, which has failed; this is no edge of its domain
+            raise
+        except DOMAIN_ERRORS:
+            return np.zeros(self.y.size, bool)
+        return np.isfinite(y)
+
     def evaluate_tree(self, tree: Any) -> tuple[Any, list[NDArray[Any]]] | None:
         """Return the result of the function for the arguments in `tree`, and the arrays in that result as flat arrays.
 
