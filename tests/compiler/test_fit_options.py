@@ -16,7 +16,9 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes
+from micrograd_cn.compiler.data.parameters import vector_to_parameters
 from micrograd_cn.compiler.training.epochs import TrainingOptions
+from micrograd_cn.compiler.training.state import TrainingState
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, clip_grad_norm, cosine_lr, warmup
 
 from .common import OPTIMISERS, branching, everything, mixed, problem, settings
@@ -221,6 +223,8 @@ SPARE = Value(0.5)
 IN_CALLBACK = {
     "nothing": lambda ws, optimizer, f: None,
     "data": lambda ws, optimizer, f: setattr(ws[1], "data", -0.5),
+    "all data": lambda ws, optimizer, f: vector_to_parameters([1.5, -0.5, 0.25, 2.0], ws),
+    "data and learning rate": lambda ws, optimizer, f: (setattr(ws[3], "data", 2), setattr(optimizer, "lr", 1)),
     "learning rate": lambda ws, optimizer, f: setattr(optimizer, "lr", optimizer.lr / 2),
     "option": lambda ws, optimizer, f: setattr(optimizer, "betas", (0.5, 0.9)),
     "amsgrad": lambda ws, optimizer, f: setattr(optimizer, "amsgrad", True),
@@ -276,6 +280,23 @@ def test_fit_goes_on_with_all_that_a_callback_changes(what, is_program):
         expected = trained(False)
     assert trained(False) == expected
     assert trained(True) == expected
+
+
+def test_training_goes_on_with_its_memory_after_a_callback_has_changed_parameters(monkeypatch):
+    """A parameter that the compiled function does not read is copied again, too."""
+    made, before = [], TrainingState.__init__
+    monkeypatch.setattr(TrainingState, "__init__", lambda self, *given: (made.append(self), before(self, *given))[1])
+    w, unread = Value(1.0), Value(3.0)
+    seen, optimizer = [], SGD([unread, w], lr=0.25, weight_decay=1.0)
+
+    def callback(*_):
+        w.data, unread.data = w.data + 1.0, unread.data + 2.0
+        seen.append((w.data, unread.data))
+
+    losses = compile(lambda x: w * x).fit([(1.0,)], optimizer, 3, callback=callback)
+    assert len(made) == 1
+    assert losses == [1.0, 1.5, 1.875]  # the data before each step; the step makes 0.75 * data - 0.25 of it
+    assert seen == [(1.5, 4.25), (1.875, 5.1875), (2.15625, 5.890625)]
 
 
 def test_the_layout_of_parameters_is_kept_for_further_optimisers():

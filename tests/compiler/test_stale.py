@@ -546,3 +546,21 @@ def test_a_change_is_noticed_after_ctrl_c_came_before_a_recording_was_noted(monk
     scale = 3.0
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         f(1.0)
+
+
+def test_a_new_structure_takes_no_longer_after_many_others():
+    """What arguments bring into the function is found once for each structure, and not for all of them each time."""
+    w, counts, before = Value(2.0), [], sys.getprofile()
+    f = compile(lambda xs, ys: w * xs[0] + ys[-1])
+
+    def count(frame, event, _):
+        counts[-1] += event == "call" and frame.f_code.co_name == "objects_in"
+
+    for n in range(1, 40):
+        counts.append(0)
+        sys.setprofile(count)
+        try:
+            f([1.0] * n, [3.0] * (40 - n))
+        finally:
+            sys.setprofile(before)
+    assert counts[2] == counts[-1] > 0

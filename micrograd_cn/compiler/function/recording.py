@@ -536,8 +536,9 @@ def _with_integers(rebuild: Callable[..., Any], integers: Mapping[int, int], num
 
 def _leaves_in(x: Any) -> Iterator[Any]:
     """Yield the leaves of nested lists, tuples, dicts and numpy arrays."""
-    if isinstance(x, (list, tuple, dict)):
-        for item in x.values() if isinstance(x, dict) else x:
+    kind = type(x)  # `isinstance` would ask a value for its class, which takes longer
+    if issubclass(kind, (list, tuple, dict)):
+        for item in x.values() if issubclass(kind, dict) else x:
             yield from _leaves_in(item)
     elif is_of_numpy(x) and x.shape:
         yield from x.flat

@@ -17,7 +17,6 @@ from ...engine import Value
 from ...optim import Optimizer
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
-from ..data.treedef import objects_in
 from ..program import Program
 from ..surroundings.objects import are_same
 from ..surroundings.reachable_code import ReachableCode
@@ -338,8 +337,7 @@ class StaleCheck:
 
     def _roots(self) -> list[Any]:
         """Return the function and the objects that its arguments bring, through which it finds all that it can read."""
-        brought = [x for static, treedef in [*self.store.recordings] for x in objects_in(static, treedef)]
-        return [self._function, *{id(x): x for x in brought}.values()]
+        return [self._function, *self.store.objects()]
 
 
 class FitCheck:

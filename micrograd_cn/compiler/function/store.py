@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from ...engine import Value
 from ...graph.interrupts import at_once
 from ..data.samples import Bucket
+from ..data.treedef import objects_in
 from ..program import Program, Programs
 from ..threads.forks import ForkSafeLock
 from ..training.state import ParameterLayout
@@ -80,6 +81,8 @@ class RecordingStore:
     def __init__(self, arguments: Arguments, recorder: Recorder, branches: bool) -> None:
         self._arguments, self._recorder, self.branches = arguments, recorder, branches
         self.recordings: dict[Any, Recordings] = {}
+        # By the same keys, what arguments bring into the function, found once: there may be many structures
+        self._brought: dict[Any, list[Any]] = {}
         self.programs = Programs()
         self.parameters: list[Value] = []
         self.layouts: list[ParameterLayout] = []
@@ -128,7 +131,7 @@ class RecordingStore:
             GuardError: a row takes another branch than the recorded samples, and `branches` is not set.
             RuntimeError: the function takes another branch when it is called again for the row that was just recorded.
         """
-        known = self.recordings.setdefault((bucket.static, bucket.treedef), Recordings())
+        known = self._recordings_for((bucket.static, bucket.treedef), Recordings())
         found: list[RecordingRows] = []
         tried = 0  # how many recordings, from the first in `known` on, were tried for the rows that are left
         while rows:
@@ -224,6 +227,7 @@ class RecordingStore:
             found = programs.pop(key)
             if found <= set[Program]().union(*programs.values()):
                 self.recordings.pop(key, None)
+                self._brought.pop(key, None)
         return same
 
     def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
@@ -235,7 +239,21 @@ class RecordingStore:
         """
         static = self._arguments.static_now(bucket)
         if static != bucket.static:
-            self.recordings.setdefault((static, bucket.treedef), Recordings([made]))
+            self._recordings_for((static, bucket.treedef), Recordings([made]))
+
+    def _recordings_for(self, key: Any, new: Recordings) -> Recordings:
+        """Return the recordings for a key of `recordings`, which are `new` if there are none."""
+        known = self.recordings.get(key)
+        if known is None:
+            if brought := objects_in(*key):
+                self._brought[key] = brought
+            known = self.recordings.setdefault(key, new)
+        return known
+
+    def objects(self) -> list[Any]:
+        """Return the objects that arguments of the recorded samples bring into the function; see `objects_in`."""
+        brought = [*self._brought.values()]  # a copy, since another thread may record the function
+        return [*{id(x): x for x in chain.from_iterable(brought)}.values()]
 
     def wrt_of(self, kind: str, wrt: Any, recording: Recording) -> Any:
         """Return the argument `wrt` for the method `kind` of the recording's program.

@@ -393,7 +393,7 @@ class TrainingRun:
             self._write_back()
         if self._state is None:
             paused, self._paused = self._paused, None
-            if paused and paused.is_current(parameters):
+            if paused and paused.can_resume(parameters):
                 paused.resume()
                 state = paused
             else:

@@ -550,9 +550,7 @@ class TrainingState:
         self.blocks, self.panel = blocks.count, blocks.memory
         numbers = array("d", bytes(WORD * blocks.places))
         if memory.version != self._version:
-            self.parameter_data.view[: len(data)] = data
-            numbers[: len(data)], numbers[layout.unread_begin : layout.unread_end] = data, unread
-            blocks.write_column(0, numbers)
+            self._copy_data(data, unread)
         memory.version = -1  # steps change the numbers in the blocks
         # The operands of the driver `Drivers.update` that are the same in all steps
         self._update_operands = update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
@@ -574,7 +572,7 @@ class TrainingState:
         self._copied = None
         if options.called_between_steps:
             self._copied = Copied(options, layout, packed.arrays if packed else {})
-        self._options_in_use = None  # what the memory depends on, if `is_current` can compare all of it
+        self._options_in_use = None  # what the memory depends on, if `can_resume` can compare all of it
         if not (self._copied or some_fixed or optimizer.skipped):
             self._options_in_use = options_in_use(optimizer)
         self.driver_name, self._clipped = "fit", array("q")
@@ -585,16 +583,15 @@ class TrainingState:
             trained, count = compress(layout.places, trainable), len(parameters)
             self._clipped.extend([place for place in trained if place < count])
 
-    def is_current(self, parameters: Sequence[Value]) -> bool:
+    def can_resume(self, parameters: Sequence[Value]) -> bool:
         """Return whether training can go on with this memory after `write_back`, for programs that read `parameters`.
 
-        It cannot if something that is in the memory has been changed since, such as the data of a parameter, the
-        optimiser's state or an option. It cannot either if this is not known, as after an assignment to any `Value`.
+        It cannot if something that is in the memory has been changed since, such as the optimiser's state or an option,
+        or if this is not known. The data of parameters may have changed: `resume` copies them again.
         """
         optimizer, layout = self.optimizer, self._layout
         return (
             self._options_in_use is not None
-            and self._version == data_version()
             and self.parameters is parameters
             and optimizer.parameters == layout.optimized  # fast: nodes are compared by identity
             and optimizer.steps == self.scalars.view[1]
@@ -605,13 +602,33 @@ class TrainingState:
         )
 
     def resume(self) -> None:
-        """Go on with this memory after `write_back`, if `is_current` is true. The learning rate may have changed."""
-        rate, steps = self.optimizer.lr, self.optimizer.steps
-        if type(rate) is not float or rate is not self._begun_with[2]:
-            rate = self.optimizer.check_lr()
+        """Go on with this memory after `write_back`, if `can_resume` is true.
+
+        The learning rate and the data of parameters may have changed.
+
+        Raises:
+            ValueError: constants of the programs have other data now, or the learning rate is out of range.
+            TypeError: the learning rate is not a number.
+        """
+        data, unread, rate, _ = self._begun_with
+        optimizer, version = self.optimizer, data_version()
+        if type(optimizer.lr) is not float or optimizer.lr is not rate:
+            rate = optimizer.check_lr()
         self._memory.packed = _no_state  # steps change the numbers in the blocks
         self.scalars.view[0] = rate
-        self._begun_with = *self._begun_with[:2], rate, steps
+        if version != self._version:  # read before the data, so a later change is noticed
+            self._check_constants()
+            data, unread = self._layout.read_data(), self._layout.unread_data()
+            self._copy_data(data, unread)
+            self._version = version
+        self._begun_with = data, unread, rate, optimizer.steps
+
+    def _copy_data(self, data: array[float], unread: array[float]) -> None:
+        """Copy the data of the parameters that the programs read, and of the others, to the memory."""
+        numbers = array("d", bytes(WORD * self._blocks.places))
+        numbers[: len(data)], numbers[self._layout.unread_begin : self._layout.unread_end] = data, unread
+        self.parameter_data.view[: len(data)] = data
+        self._blocks.write_column(0, numbers)
 
     def check_parameters(self) -> None:
         """Raise ValueError if the optimiser has no parameter of the programs, and warn of new ones in a model."""
