@@ -231,8 +231,7 @@ def compare_singly(problem: Problem) -> list[Comparison]:
             arguments.append(problem.arguments.leaf_path(i))
     found = compare_within_budget(problem, jobs)
     return [
-        replace(_excuse_infinite_point(*one), argument=argument)
-        for one, argument in zip(found, arguments, strict=True)
+        replace(_excuse_infinite_point(*one), argument=argument) for one, argument in zip(found, arguments, strict=True)
     ]
 
 
@@ -253,9 +252,9 @@ def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> 
 
 
 def _reach_infinite_output(problem: Problem, moved: NDArray[np.bool_]) -> bool:
-    """Return whether an output that is not finite at the point becomes finite if the elements in the mask `moved` change.
+    """Return whether an output that is not finite at the point becomes finite if the elements in `moved` change.
 
-    They become 0 at one point, and move by the usual size of an element to both sides at two others.
+    `moved` is a mask. They become 0 at one point, and move by the usual size of an element to both sides at two others.
     """
     if problem.all_outputs_finite:
         return False
