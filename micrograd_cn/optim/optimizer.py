@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -63,6 +63,7 @@ SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
 
 
+_IMMUTABLE = {float, int, bool}
 _op, _requires_grad, _BOOLS = attrgetter("op"), attrgetter("requires_grad"), {bool}
 
 
@@ -546,8 +547,9 @@ maximize=False>
         >>> optimizer.check_lr()
         1.0
         """
-        rate: float = self._checked_option("lr", self.lr)
-        self.lr = rate
+        rate: float = self.lr
+        if type(rate) is not float or not 0.0 <= rate < inf:
+            self.lr = rate = self._checked_option("lr", rate)
         return rate
 
     def check_parameter_count(self, count: int) -> None:
@@ -613,9 +615,17 @@ maximize=False>
         Traceback (most recent call last):
         ValueError: SGD: momentum must be 0 or more, got -0.5
         """
-        if is_of_this_package(type(self)):
-            for name in self.options:
-                self._checked_option(name, getattr(self, name))
+        if not is_of_this_package(type(self)):
+            return
+        given = [getattr(self, name) for name in self.options]
+        known = _checked.get(self)
+        if known and type(self) is known[0] and all(map(is_, given, known[1])):
+            return
+        for name, x in zip(self.options, given, strict=True):
+            self._checked_option(name, x)
+        parts = [y for x in given for y in (x if type(x) is tuple else [x])]
+        if _IMMUTABLE.issuperset(map(type, parts)):  # other objects may change without another assignment
+            _checked[self] = type(self), given
 
     def _with_options(self, options: Mapping[str, Any]) -> Self:
         """Return a new optimiser of the same class, with the same parameters and the options `options`.
@@ -726,6 +736,8 @@ def _in_class(kind: type, name: str) -> Any:
     return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
 
 
+# For each optimiser, its class and those options that `check_options` has found right, if nothing can change them
+_checked: WeakKeyDictionary[Optimizer, tuple[type[Optimizer], list[Any]]] = WeakKeyDictionary()
 # For each class of optimisers, the options that its objects store; others are properties
 _stored: WeakKeyDictionary[type[Optimizer], list[str]] = WeakKeyDictionary()
 

@@ -19,11 +19,25 @@ from micrograd_cn.compiler.data import parameters
 from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.training.epochs import TrainingOptions, take_epoch_means, train
 from micrograd_cn.compiler.training.run import GradientRunner
-from micrograd_cn.compiler.training.state import TrainingState
+from micrograd_cn.compiler.training.state import ParameterBlocks, TrainingState
+from micrograd_cn.compiler.training.update import compiled_update
 from micrograd_cn.graph import context
-from micrograd_cn.optim import SGD, linear_lr
+from micrograd_cn.optim import SGD, Adam, linear_lr
 
 from .common import OPTIMISERS, branching, code_of, everything, is_native, mixed, settings, trained
+
+
+@pytest.mark.parametrize("few", [0, inf])
+@pytest.mark.parametrize("count", [1, 8, 9, 200])
+def test_columns_of_the_memory_of_a_training_are_written_and_read_alone(few, count):
+    """Machine code copies them, or Python code if there are fewer numbers than `few`."""
+    update = compiled_update(Adam([Value(1.0)]), False, False)
+    blocks = ParameterBlocks(update, count)
+    with settings({"data.partition.FEW_NUMBERS": few, "data.partition.NUMBERS_BEFORE_CODE": 0}):
+        columns = [array("d", [100.0 * i + k for i in range(blocks.places)]) for k in range(4)]
+        for k in (2, 0, 3, 1):
+            blocks.write_column(k, columns[k])
+        assert blocks.read_columns([3, 0, 1, 2], blocks.copied()) == [columns[k] for k in (3, 0, 1, 2)]
 
 
 class Told(list):

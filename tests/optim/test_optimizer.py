@@ -278,6 +278,23 @@ def test_the_first_step_and_fit_check_what_was_assigned_as_the_constructor_does(
     assert (w.data, optimizer.steps) == (1.0, 0)
 
 
+def test_fit_checks_options_again_if_they_may_have_changed(monkeypatch):
+    """Options that are the same objects as in the last check are right, but the numbers in a list may be others."""
+    checked, check = [], Optimizer._checked_option
+    monkeypatch.setattr(Optimizer, "_checked_option", lambda *given: (checked.append(given[1]), check(*given))[1])
+    optimizer = Adam([w := Value(1.0)])
+    f = compiler.compile(lambda x: w * x)
+    checked.clear()
+    for steps in (1, 2, 3):
+        f.fit([(1.0,)], optimizer, 1)
+        assert (optimizer.steps, len(checked)) == (steps, len(Adam.options))
+    optimizer.betas = betas = [0.9, 0.99]
+    f.fit([(1.0,)], optimizer, 1)
+    betas[1] = 1.0
+    with pytest.raises(ValueError, match=r"betas\[1\] must be at least 0 and less than 1, got 1.0"):
+        f.fit([(1.0,)], optimizer, 1)
+
+
 def test_a_users_optimizer_may_give_the_options_another_meaning():
     class Adan(Adam):
         def update(self, p, state):

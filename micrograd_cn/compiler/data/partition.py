@@ -167,7 +167,7 @@ def compile_kernels() -> None:
     _kernels.compile()
 
 
-def _uses_machine_code(numbers: int) -> bool:
+def machine_code_is_ready(numbers: int) -> bool:
     """Return whether machine code is worthwhile for this many numbers, and exists.
 
     The machine code is compiled in the background once Python code has processed many numbers.
@@ -186,7 +186,7 @@ def split_by_outcome(rows: array[int], outcomes: array[float], expected: array[f
     (array('q', [5]), array('q', [7, 3]))
     """
     n, width = len(rows), len(expected)
-    if not _uses_machine_code(n * width):
+    if not machine_code_is_ready(n * width):
         holds = [outcomes[k : k + width] == expected for k in range(0, n * width, width)]
         return array("q", compress(rows, holds)), array("q", compress(rows, map(not_, holds)))
     holding, others = array("q", bytes(8 * n)), array("q", bytes(8 * n))
@@ -209,7 +209,7 @@ def rows_by_label(rows: array[int], labels: array[float], count: int) -> list[ar
     [array('q', [5]), array('q', [7, 3]), array('q')]
     """
     n = len(rows)
-    if not _uses_machine_code(n):
+    if not machine_code_is_ready(n):
         few = [array("q") for _ in range(count)]
         for row, label in zip(rows, labels, strict=True):
             few[int(label)].append(row)
@@ -227,7 +227,7 @@ def gather_rows(numbers: FlatNumbers, rows: array[int], width: int) -> array[flo
     array('d', [5.0, 6.0, 1.0, 2.0])
     """
     n = len(rows)
-    if not _uses_machine_code(n * width):
+    if not machine_code_is_ready(n * width):
         if width == 1:
             return array("d", map(numbers.__getitem__, rows))
         return array("d", chain.from_iterable([numbers[i * width : (i + 1) * width] for i in rows]))
@@ -249,7 +249,7 @@ def scatter_rows(out: Any, numbers: Any, rows: array[int], width: int) -> None:
     if not n * width:
         return
     to, source = memoryview(out).cast("B"), memoryview(numbers).cast("B")
-    if _uses_machine_code(n * width):
+    if machine_code_is_ready(n * width):
         _kernels["scatter_rows"](address(to), address(source), address(rows), n, width)
         return
     if width == 1:
@@ -269,7 +269,7 @@ def has_nan(numbers: FlatNumbers, width: int = 1) -> bool:
     >>> [has_nan(array("d", [1.0, 2.0, 3.0, nan]), width) for width in (1, 2)]
     [True, False]
     """
-    if not _uses_machine_code(len(numbers) // width):
+    if not machine_code_is_ready(len(numbers) // width):
         first = numbers if width == 1 else numbers[::width]
         if len(first) >= MANY_NUMBERS and (numpy := sys.modules.get("numpy")):
             return bool(numpy.isnan(numpy.asarray(first)).any())

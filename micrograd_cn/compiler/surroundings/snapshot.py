@@ -7,8 +7,8 @@ from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from itertools import chain, compress, repeat
-from operator import is_, itemgetter, not_
-from types import FunctionType
+from operator import attrgetter, is_, itemgetter, not_
+from types import CellType, FunctionType
 from typing import Any
 
 from ...engine import Value
@@ -18,6 +18,7 @@ from .objects import COLLECTIONS, MISSING, attributes_of, content_of, contents_o
 
 # Collections that may be compared by ==, and copied: their methods are not the user's
 COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
+_cell_contents = attrgetter("cell_contents")
 
 
 class Snapshot:
@@ -61,7 +62,10 @@ class Snapshot:
         self._leaves, self.complete, self.leaves_out = leaves, complete and not leaves_out, leaves_out
         of_dicts = [place for place in variables if issubclass(type(place[0]), dict)]
         self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
-        self._variables = [place for place in variables if not issubclass(type(place[0]), dict)]
+        others = [place for place in variables if not issubclass(type(place[0]), dict)]
+        of_cells = [type(x) is CellType and content_of(x, name, MISSING) is not MISSING for x, name in others]
+        self._cells = [x for x, _ in compress(others, of_cells)]
+        self._variables = [*compress(others, map(not_, of_cells))]
         self._arrays, self._object_arrays, self._readers = arrays, object_arrays, readers
         of_functions = [type(x) is FunctionType and name not in ("__class__", "__dict__") for x, name in code]
         self._functions, self._names = [[*compress(map(itemgetter(k), code), of_functions)] for k in (0, 1)]
@@ -121,6 +125,7 @@ class Snapshot:
             *chain.from_iterable(self._exact),
             *map(dict.get, self._holders, self._indices),
             *map(getattr, self._functions, self._names),
+            *map(_cell_contents, self._cells),  # raises an error for a cell that has become empty
             *chain.from_iterable(self._growing),
         ]
         if self._has_others:

@@ -26,6 +26,7 @@ from ..data.captured import check_captured, describe
 from ..data.columns import address
 from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
 from ..data.parameters import CachedData, data_version, new_version
+from ..data.partition import gather_rows, machine_code_is_ready, scatter_rows
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, driver, padded_count
@@ -392,8 +393,12 @@ class ParameterBlocks:
 
     def write_column(self, k: int, numbers: array[float]) -> None:
         """Write `numbers`, one for each lane, to column k."""
-        view, source = self.memory.view, memoryview(numbers)
-        for inside, outside in _column_parts(self._update.lanes, self._update.block, self.count, k):
+        view, lanes, block = self.memory.view, self._update.lanes, self._update.block
+        if machine_code_is_ready(self.places):
+            scatter_rows(view, numbers, _column_rows(lanes, block, self.count, k), lanes)
+            return
+        source = memoryview(numbers)
+        for inside, outside in _column_parts(lanes, block, self.count, k):
             view[inside] = source[outside]
 
     def copied(self) -> array[float]:
@@ -431,6 +436,8 @@ def _columns_in(copied: array[float], columns: Iterable[int], lanes: int, block:
     """
     if count == 1:
         return [copied[k * lanes : (k + 1) * lanes] for k in columns]
+    if machine_code_is_ready(count * lanes):
+        return [gather_rows(copied, _column_rows(lanes, block, count, k), lanes) for k in columns]
     found = []
     for k in columns:
         numbers = array("d", bytes(WORD * count * lanes))
@@ -438,6 +445,16 @@ def _columns_in(copied: array[float], columns: Iterable[int], lanes: int, block:
             numbers[outside] = copied[inside]  # arrays are copied faster than memoryviews
         found.append(numbers)
     return found
+
+
+@lru_cache(maxsize=16)  # for a million parameters, each result takes a megabyte
+def _column_rows(lanes: int, block: int, count: int, k: int) -> array[int]:
+    """Return the indices of the rows of column `k` in the memory of `ParameterBlocks`; a row has `lanes` doubles.
+
+    There are `count` blocks, and `block` is the count of doubles in a block.
+    """
+    rows = block // lanes
+    return array("q", range(k, count * rows, rows))
 
 
 @lru_cache(maxsize=256)

@@ -254,11 +254,14 @@ _in_use: WeakKeyDictionary[Optimizer, OptionsInUse] = WeakKeyDictionary()
 def options_in_use(optimizer: Optimizer) -> OptionsInUse | None:
     """Return the options of an optimiser if they determine its update: its class is one of this package."""
     kind = type(optimizer)
-    if kind not in OURS or not OUR_METHODS.issuperset((kind.step, kind.zero_grad, kind.update)):
+    if kind not in OURS:
         return None
     found = _in_use.get(optimizer)
-    if not (found and found.are_those_of(optimizer)):
-        found = _in_use[optimizer] = OptionsInUse(optimizer)
+    if found and found.are_those_of(optimizer):  # with the same methods, too
+        return found
+    if not OUR_METHODS.issuperset((kind.step, kind.zero_grad, kind.update)):
+        return None
+    found = _in_use[optimizer] = OptionsInUse(optimizer)
     return found
 
 
