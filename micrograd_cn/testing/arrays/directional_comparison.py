@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..numeric.call_budget import OutOfCalls
-from ..numeric.compare import Comparison
+from ..numeric.compare import FINE_FEATURE, Comparison
 from ..numeric.numerical import Estimate, agree
 from ..numeric.thresholds import (
     CLEAR_MISMATCH,
@@ -39,7 +39,7 @@ from .directional_stages import TOO_FEW_CALLS, Attempt, compare_within_limit
 from .excuses import Doubt, excuse
 from .interval_means import CLOSE
 from .problem import Problem, floor_power_of_2, norm
-from .staircases import has_high_steps, is_step_function, keeps_slope, size_of_parts, step_heights
+from .staircases import has_high_steps, is_step_function, keeps_slope, may_be_ramp, size_of_parts, step_heights
 from .tolerance import ArrayTolerance
 from .vectors import Vector
 from .whole_number_features import has_features, has_slope, takes_long_steps
@@ -105,10 +105,11 @@ def _by_treads(comparison: Comparison, phi: DirectionalFunction) -> Comparison |
     """Return a comparison that says otherwise if f is a step function along `phi`, but the derivative is not 0.
 
     Large steps cross many treads, and the mean slope over many treads of a quantiser is that of a straight line. So a
-    straight-through gradient may seem to agree. It is wrong if the steps are high. If they are so low that rounding of
-    large numbers inside f may have made them, as in (x + 1e6) - 1e6, the mean slope is the derivative. The comparison
-    then has no verdict if the steps hide an error of 1 %. None is returned in all other cases, and if no calls are left
-    to look at the steps.
+    straight-through gradient may seem to agree. It is wrong if the steps are high. But if the derivative is so steep
+    that the step may be a ramp which is narrower than the finest steps, the comparison has no verdict. If the steps are
+    so low that rounding of large numbers inside f may have made them, as in (x + 1e6) - 1e6, the mean slope is the
+    derivative. The comparison then has no verdict if the steps hide an error of 1 %. None is returned in all other
+    cases, and if no calls are left to look at the steps.
     """
     if not math.isfinite(phi.analytic):
         return None
@@ -125,6 +126,8 @@ def _by_treads(comparison: Comparison, phi: DirectionalFunction) -> Comparison |
         return None
     if heights is None:
         return None
+    if is_high and may_be_ramp(phi):
+        return replace(comparison, agrees=None, note=FINE_FEATURE, noisy=False)
     if is_high:
         return replace(comparison, numeric=Estimate(0.0, 0.0), agrees=False, note="", noisy=False)
     known_to = 2.0 * norm(phi.u, heights) / (math.fabs(phi.divisor) * phi.problem.steps.first_steps[0])

@@ -39,6 +39,7 @@ from ..numeric.thresholds import (
     STEP_BITS,
     TREAD_SHARE,
     TREADS_SEEN,
+    WIDER_THAN_FINEST,
 )
 from .directional_function import DirectionalFunction
 from .problem import Problem, norm
@@ -261,6 +262,21 @@ def step_heights(phi: DirectionalFunction) -> Vector | None:
             return heights if all(_may_jump(other, heights) for other in farther) else None
         farther.append(nearer)
     return None
+
+
+def may_be_ramp(phi: DirectionalFunction) -> bool:
+    """Return whether f has a jump at the point that may be a ramp which is narrower than the finest steps.
+
+    The function x / max(|x|, 1e-8) has such a ramp at 0, and its derivative there is 1e8. Within the finest step, a
+    ramp as steep as the derivative says must climb at least as high as the function jumps. A straight-through gradient
+    is far less steep. Beside a jump, the function has about the same value in longer steps.
+    """
+    finest = phi.problem.steps.finest
+    ramp = phi.analytic * finest
+    rises = [side * phi(side * finest) / ramp for side in (1.0, -1.0)] if ramp else [0.0]
+    if not (min(rises) >= 0.0 and 0.0 < max(rises) <= 1.0):
+        return False
+    return all(math.isclose(phi(WIDER_THAN_FINEST * t), phi(t), rel_tol=TREAD_SHARE) for t in (finest, -finest))
 
 
 def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
