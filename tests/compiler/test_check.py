@@ -131,6 +131,42 @@ def test_a_first_call_warns_of_a_function_that_finds_another_object_than_numpys(
         f(np.array([1.0, 3.0, 2.0]))
 
 
+def of_match_of_bools(x, flag):
+    match flag:
+        case True:
+            return W * x
+        case _:
+            return W * x * 2.0
+
+
+YES = True
+# Functions that ask whether an argument is True; the second name is of those whose code does not show it
+ASKING_FOR_BOOLS = {
+    "is": lambda x, flag: W * x if flag is True else W * x * 2.0,
+    "is not": lambda x, flag: W * x if flag is not False else W * x * 2.0,
+    "match": of_match_of_bools,
+    "type": lambda x, flag: W * x if type(flag) is bool and flag else W * x * 2.0,
+    "a variable": lambda x, flag: W * x if flag is YES else W * x * 2.0,
+    "operator.is_": lambda x, flag: W * x if operator.is_(flag, YES) else W * x * 2.0,
+}
+
+
+@pytest.mark.parametrize("flag", [True, False])
+@pytest.mark.parametrize("name", ASKING_FOR_BOOLS)
+def test_a_first_call_warns_of_a_function_that_asks_whether_an_argument_is_true(name, flag):
+    if not flag and name in ("a variable", "operator.is_"):
+        return  # False is no other object than YES was for a Value
+    f = compile(ASKING_FOR_BOOLS[name])
+    with pytest.warns(UserWarning, match=r"computes .* as bools|computes .*, with (True|False), .*: write where\(flag"):
+        f(3.0, flag)
+
+
+def test_a_first_call_does_not_warn_of_bools_that_change_nothing():
+    compile(lambda x, flag=None: W * x if flag is None else W * x * flag)(1.0, True)
+    compile(lambda x, flag: W * x * (flag if isinstance(flag, (bool, Value)) else float(flag)))(1.0, True)
+    compile(lambda xs: sum(W * x * y for x in xs for y in xs if x is not y))([0.0, 2.0])
+
+
 @pytest.mark.parametrize(
     ("f", "x"),
     [

@@ -25,6 +25,7 @@ from ...parameters.tree import flatten
 from ..data.captured import describe
 from ..data.treedef import TreeDef, plain_argument, unflatten
 from ..program import close
+from .caught import in_arrays
 from .hooks import inline_compiled
 
 _shown = reprlib.Repr()
@@ -32,6 +33,10 @@ _shown.maxlist = 50  # the texts of longer lists of results are shortened
 INSTEAD_OF_HANDLER = (
     "Write the operation in the place of the function that raises the error, or let the handler compute the same with "
     "operations"
+)
+INSTEAD_OF_BOOLS = (
+    "It asks whether an argument is True or False, by `is`, `match`, isinstance or type, which no Value is: write "
+    "where(flag, a, b), or compile(f, static=['flag']) for a program for each of the two"
 )
 INSTEAD_OF_CATCHING = (
     "write where(equal(y, 0.0), a, div(x, y)) for an a in the place of x / 0, and where(less(abs(x), 1e100), "
@@ -108,13 +113,16 @@ def warn_if_numbers_differ(
     caught: str,
     asked: str,
     raised: str = "",
+    asks_for_bools: bool = False,
+    compares_identity: bool = False,
 ) -> None:
     """Warn if a function computes something else for the numbers of the recorded sample than it did for `Value`s.
 
     There is no warning if the function runs other code for numbers that gives the same results and derivatives, as in
     `try: math.exp(x)`, `except TypeError: x.exp()`. Nor is there one if the function raises an error for numbers, since
     it was then written for `Value`s. The function is called with floats. If some of the numbers are integers, and the
-    function needs integers or may ask for them, it is called again with integers.
+    function needs integers or may ask for them, it is called again with integers. If some of them are 0 or 1, and it
+    may ask for bools or compare objects, it is called with True and False in their places.
 
     Args:
         name: the function's name.
@@ -129,32 +137,78 @@ def warn_if_numbers_differ(
             is no such code.
         raised: a text that names an operator that raises an arithmetic error for the numbers, which the function
             catches; "" if there is none.
+        asks_for_bools: whether the function may ask whether a number is True or False.
+        compares_identity: whether the function may compare objects by `is`, where True and False may be among them.
 
     Raises:
         TypeError: the function computes something else for the numbers, and has caught an arithmetic error.
     """
     integers = [int(x) if x.is_integer() else x for x in numbers]
-    tried = [integers] if "as an index" in caught else [list(numbers)]
-    if asked and any(type(x) is int for x in integers):
-        tried.append(integers)
-    for given in tried:
-        values = iter(given)
-        arguments = {argument: plain_argument(unflatten(part, values)) for argument, part in treedef}
-        found = results_from(partial(call, arguments))
+    needs_integers = "as an index" in caught
+    tried = [] if needs_integers else [_Numbers(numbers, "this sample", results)]
+    if needs_integers or (asked and any(type(x) is int for x in integers)):
+        tried.append(_Numbers(integers, "this sample, as integers", results))
+    if asked and (asks_for_bools or compares_identity):
+        tried += _with_bools(call, treedef, numbers, results, (None, True, False) if asks_for_bools else (None,))
+    for given, of, ours in tried:
+        found = results_from(partial(call, _arguments_of(treedef, given))) if ours else None
         if found is None:
             continue
-        if not (other := difference(found, results, parameters, 1e-9, 1e-12)):
+        if not (other := difference(found, ours, parameters, 1e-9, 1e-12)):
             continue
         text, instead, _ = other
         does = "has caught an error of its recording, and computes" if caught else "computes"
-        of = "this sample, as integers" if given is integers else "this sample"
         if raised:
             raise TypeError(
                 f"{name} computes {text} for the numbers of {of}, instead of {instead}, which the program would give. "
                 f"At {raised}, which the code catches, while a Value gives inf or nan; {INSTEAD_OF_CATCHING}"
             )
+        why = f"{caught}. {INSTEAD_OF_HANDLER}" if caught else asked
         warn_at_user(
             f"{name} {does} {text} for the numbers of {of}, instead of {instead}, which the program gives. "
-            f"{f'{caught}. {INSTEAD_OF_HANDLER}' if caught else asked}"
+            f"{INSTEAD_OF_BOOLS if any(type(x) is bool for x in given) else why}"
         )
         return
+
+
+class _Numbers(NamedTuple):
+    """Numbers for a call of a function, a text that says which numbers they are, and the results for `Value`s."""
+
+    numbers: Sequence[float]
+    of: str
+    results: Sequence[Any]
+
+
+def _arguments_of(treedef: TreeDef, numbers: Sequence[float]) -> dict[str, Any]:
+    """Return the arguments of a function by their names, with plain numbers."""
+    values = iter(numbers)
+    return {argument: plain_argument(unflatten(part, values)) for argument, part in treedef}
+
+
+def _with_bools(
+    call: Callable[[dict[str, Any]], Any],
+    treedef: TreeDef,
+    numbers: Sequence[float],
+    results: Sequence[Any],
+    flags: Sequence[bool | None],
+) -> list[_Numbers]:
+    """Return the numbers with bools in the places of those that are 0 or 1 and not in an array.
+
+    There is an entry for each of the flags. All bools are equal to the flag; or, if it is None, to the numbers in their
+    places. The other flags are tried since a program is used for samples with other bools, too.
+    """
+    in_array = [x for _, part in treedef for x in in_arrays(part)]
+    places = [k for k, x in enumerate(numbers) if x in (0.0, 1.0) and not in_array[k]]
+    found = []
+    for flag in flags if places else ():
+        given, expected = [*numbers], [*results]
+        for k in places:
+            given[k] = bool(numbers[k]) if flag is None else flag
+        if flag is not None:
+            values = iter([Value(x) for x in given])
+            arguments = {argument: unflatten(part, values) for argument, part in treedef}
+            expected = results_from(partial(call, arguments)) or []
+        found.append(
+            _Numbers(given, "this sample, as bools" if flag is None else f"this sample, with {flag}", expected)
+        )
+    return found

@@ -152,7 +152,7 @@ class Recorder:
                 warn_if_numbers_differ(
                     *(self._arguments.name, call, bucket.treedef, numbers),
                     *(made.outputs, made.trainable_leaves(), made.caught, asked),
-                    made.raised,
+                    *(made.raised, code.asks_for_bools, code.compares_identity),
                 )
         return made, is_twice
 

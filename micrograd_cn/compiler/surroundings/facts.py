@@ -26,7 +26,7 @@ WRITING_OPCODES = {
     if name in dis.opmap
 }
 MATCH_CLASS = dis.opmap["MATCH_CLASS"]
-IS_OP, LOAD_CONST = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
+IS_OP, LOAD_CONST, EXTENDED_ARG = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"], dis.EXTENDED_ARG
 PUSH_EXC_INFO, WITH_EXCEPT_START = dis.opmap["PUSH_EXC_INFO"], dis.opmap["WITH_EXCEPT_START"]
 # Methods that change a collection: those that a similar but immutable class does not have, as tuple is for list
 CHANGING_METHODS = {
@@ -66,6 +66,7 @@ class Facts(NamedTuple):
         asks: whether the code may tell a `Value` from a number: by an attribute, as `hasattr(x, "grad")` does, by the
             dtype of an array, by its size in bytes, by a class pattern, or by an error that it catches.
         compares_identity: whether the code compares objects by `is`, except with a constant such as None.
+        asks_for_bools: whether the code compares an object with True or False by `is`, as `case True` does.
         catches: whether the code catches errors.
         makes_cycles: whether the code makes a class, or a function that calls itself. They refer to themselves.
     """
@@ -74,6 +75,7 @@ class Facts(NamedTuple):
     writes: bool
     asks: bool
     compares_identity: bool
+    asks_for_bools: bool
     catches: bool
     makes_cycles: bool
 
@@ -85,8 +87,8 @@ def facts_of(code: CodeType) -> Facts:
     The code of functions that are defined inside it is included.
 
     >>> facts_of((lambda x: x.append(1)).__code__)
-    Facts(names=frozenset({'append'}), writes=True, asks=False, compares_identity=False, catches=False, \
-makes_cycles=False)
+    Facts(names=frozenset({'append'}), writes=True, asks=False, compares_identity=False, \
+asks_for_bools=False, catches=False, makes_cycles=False)
     """
     parts = [part for part in code.co_consts if issubclass(type(part), CodeType)]
     inner = [facts_of(part) for part in parts]
@@ -108,17 +110,34 @@ makes_cycles=False)
     catches = instructions.count(PUSH_EXC_INFO) > instructions.count(WITH_EXCEPT_START)  # as in except, but not in with
     catches |= "suppress" in names
     makes_class = dis.opmap["LOAD_BUILD_CLASS"] in opcodes
-    compares = any(b == IS_OP and a != LOAD_CONST for a, b in pairwise(instructions)) if IS_OP in opcodes else False
+    compared = _operands_of_is(code) if IS_OP in opcodes else []
+    compares = any(not is_constant for is_constant, _ in compared)
+    is_bool = any(isinstance(constant, bool) for _, constant in compared)
     return Facts(
         names,
         writes or rebinds or any(each.writes for each in inner),
         asks or catches or any(each.asks for each in inner),
         compares or any(each.compares_identity for each in inner),
+        is_bool or any(each.asks_for_bools for each in inner),
         catches or any(each.catches for each in inner),
         makes_class
         or any(part.co_name in code.co_cellvars for part in parts)
         or any(each.makes_cycles for each in inner),
     )
+
+
+def _operands_of_is(code: CodeType) -> list[tuple[bool, Any]]:
+    """Return, for each `is` in the code, whether its right operand is a constant, and this constant or None."""
+    found: list[tuple[bool, Any]] = []
+    instructions, index = code.co_code, 0
+    for k in range(0, len(instructions) - 2, 2):
+        opcode, after = instructions[k], instructions[k + 2]
+        index = index << 8 | instructions[k + 1]
+        if after == IS_OP:
+            found.append((True, code.co_consts[index]) if opcode == LOAD_CONST else (False, None))
+        if opcode != EXTENDED_ARG:
+            index = 0
+    return found
 
 
 def reads(code: CodeType, name: str) -> bool:

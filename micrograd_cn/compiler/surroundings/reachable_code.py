@@ -101,7 +101,7 @@ class ReachableCode:
         self.asks_for_types = self.asks_for_identity = self.may_change = self.writes = False
         self.catches = False
         self.has_iterators = self._asks = self._has_value_class = self._compares_identity = False
-        self._makes_cycles = False
+        self._makes_cycles = self._asks_for_bools = False
         self._names: set[str] = set()
         self._seen: dict[Any, Any] = {}
         # The classes whose methods have been looked at, their slots, and whether `held_by` finds more in their objects
@@ -143,7 +143,16 @@ class ReachableCode:
         True
         """
         asks_for_value = self._has_value_class and "isinstance" in self._names
-        return self._asks or self.asks_for_types or asks_for_value
+        return self._asks or self.asks_for_types or asks_for_value or self._asks_for_bools
+
+    @property
+    def asks_for_bools(self) -> bool:
+        """Whether the code may find out whether a number is True or False, which a `Value` never is.
+
+        >>> ReachableCode([lambda x, flag: x if flag is True else -x]).asks_for_bools
+        True
+        """
+        return self._asks_for_bools or "bool" in self._names
 
     @property
     def compares_identity(self) -> bool:
@@ -305,11 +314,12 @@ class ReachableCode:
                         self._unread.append((name, READING_ALL, part))
 
     def _visit_function(self, f: FunctionType) -> None:
-        names, writes, asks, compares_identity, catches, makes_cycles = facts_of(f.__code__)
+        names, writes, asks, compares_identity, asks_for_bools, catches, makes_cycles = facts_of(f.__code__)
         self.catches |= catches
         self.writes |= writes
         self._asks |= asks
         self._compares_identity |= compares_identity
+        self._asks_for_bools |= asks_for_bools
         self._makes_cycles |= makes_cycles
         self._has_value_class |= "Value" in names  # an attribute of a module
         self._names |= names
