@@ -265,7 +265,8 @@ class Module(Model):
 
         Raises:
             ValueError: an entry is missing or unexpected, has another shape, or contains a number that is too large for
-                a float; or two entries of this module have the same name.
+                a float; two entries of this module have the same name; or one parameter has two places in the module,
+                with different numbers in `state`.
             TypeError: `state` is not a mapping, or an entry contains something that is not a number.
 
         >>> from micrograd_cn.nn import Layer
@@ -295,6 +296,7 @@ class Module(Model):
                     why = why_no_entry(self, entries, sorted(names))
                     raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} {verb} {kind}{why}")
         updates: list[tuple[Value, float]] = []
+        paths: list[str] = []
         for name, held in entries.items():
             entry = as_lists(held)
             if name in state:
@@ -312,10 +314,13 @@ class Module(Model):
                         raise TypeError(f"load_state_dict: {path} must be a number, got {type(x).__name__} {x!r}")
                     try:
                         updates.append((leaf, number(x)))
+                        paths.append(path)
                     except TypeError as error:
                         raise TypeError(f"load_state_dict: {path}: {error}") from error
                     except OverflowError:
                         raise ValueError(f"load_state_dict: {path} is too large for a float") from None
+        if len(dict(updates)) < len(updates):
+            _refuse_two_numbers(paths, updates)
         assign_data([leaf for leaf, _ in updates], [x for _, x in updates])
 
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -435,6 +440,24 @@ def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     call.runs_forward = True  # type: ignore[attr-defined]
     return call
+
+
+def _refuse_two_numbers(paths: list[str], updates: list[tuple[Value, float]]) -> None:
+    """Raise ValueError if a state has two numbers for one parameter, which would lose one of them.
+
+    Args:
+        paths: the place in the state of each update.
+        updates: pairs of a parameter and its new number.
+    """
+    first: dict[Value, tuple[str, float]] = {}
+    for path, (leaf, x) in zip(paths, updates, strict=True):
+        before, y = first.setdefault(leaf, (path, x))
+        if x != y and not (x != x and y != y):
+            raise ValueError(
+                f"load_state_dict: {before} and {path} are the same parameter, but have the numbers {y} and {x} in the "
+                "state; make them two Values, as in [Value(0) for _ in range(3)] for [Value(0)] * 3, or give both the "
+                "same number"
+            )
 
 
 class _Freezing:

@@ -280,6 +280,23 @@ def test_an_array_in_the_place_of_a_number_is_named():
         model.load_state_dict({"weight": [[1.0]], "bias": [np.ones(1)]})
 
 
+def test_a_state_with_two_numbers_for_a_shared_parameter_is_refused_and_changes_nothing():
+    class Tied(Module):
+        def __init__(self):
+            self.w = Value(1.0)
+            self.ws = [self.w, Value(2.0)]
+
+    model = Tied()
+    for state, strict in (({"w": 5.0, "ws": [6.0, 7.0]}, True), ({"w": math.nan, "ws": [6.0, 7.0]}, False)):
+        with pytest.raises(ValueError, match=r"w and ws\[0\] are the same parameter, but have the numbers \S+ and 6.0"):
+            model.load_state_dict(state, strict)
+    assert model.state_dict() == {"w": 1.0, "ws": [1.0, 2.0]}
+    model.load_state_dict({"w": math.nan, "ws": [math.nan, 7.0]})
+    model.load_state_dict({"w": 5.0}, strict=False)
+    model.load_state_dict({"w": 8.0, "ws": [8.0, 7.0]})
+    assert model.state_dict() == {"w": 8.0, "ws": [8.0, 7.0]}
+
+
 def test_rows_that_are_arrays_load_too():
     layer = Layer(2, 3)
     layer.load_state_dict({"weight": list(np.arange(6.0).reshape(3, 2)), "bias": (7, np.float32(8), np.array(9))})
