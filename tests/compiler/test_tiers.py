@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 import weakref
+from functools import reduce
+from itertools import product
 from math import inf
 
 import pytest
@@ -106,6 +108,20 @@ def test_both_kinds_of_code_give_the_same_bits_of_ones_own_formulas(forward):
     y = mc.sum([*constants, *mixed, *(own(w, w * w, 0.1 * w) * x for w in ws)])
     threaded, native = [run(y, [x], rows, kind, ws) for kind in ("threaded", "native")]
     assert threaded == native
+
+
+@pytest.mark.parametrize("first", [(mc.sin, mc.cos), (mc.cos, mc.sin)])
+def test_fused_code_takes_no_tree_of_functions_for_another(first):
+    """Each chain of functions of an input has its own result, whichever trees come before it."""
+    chains = [chain for n in (2, 3) for chain in product(first, repeat=n)]
+
+    def f(x):
+        of_chains = [reduce(lambda y, function: function(y), chain, y) for chain, y in zip(chains, x[2:], strict=True)]
+        return [first[0](x[0]) + first[1](x[1]), *of_chains]
+
+    sample = [0.1 * k for k in range(2 + len(chains))]
+    with code_of("fused"):
+        assert compile(f)(sample) == pytest.approx([y.data for y in f([*map(Value, sample)])], rel=1e-14)
 
 
 def test_code_is_freed_with_the_program_and_shared_functions_stay(code):

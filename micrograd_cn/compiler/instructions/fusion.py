@@ -116,7 +116,7 @@ class _Trees:
                         inside.append(j)
             if inside:
                 self.absorbed[i] = inside
-            shapes = [trees.pop(j)[2] if j in inside else None for j in operands] if inside else [len(operands)]
+            shapes = [trees.pop(j)[2] if j in inside else None for j in operands] if inside else [None] * len(operands)
             shape = opcode, len(instruction[1]) if sum_ else 0, *shapes
             trees[i] = cost, reads, self._shapes.setdefault(shape, len(self._shapes))
 
