@@ -36,6 +36,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.function.recording import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
 from micrograd_cn.compiler.surroundings.reachable_code import ReachableCode
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings
@@ -1178,6 +1179,27 @@ def test_fit_records_a_function_again_only_where_that_is_needed(monkeypatch):
     assert fits(lambda: mc.sum([*weights[1, :400]]), 5) == 0
     assert fits(lambda: numbers[3], 20) == 8  # it is looked at anew in calls 2, 3, 5 and 9
     assert fits(lambda: numbers[3], 5) == 0
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, int, bool])
+@pytest.mark.parametrize("most", [0, 10**6])
+def test_a_large_array_of_numbers_is_compared_if_that_takes_less_time_than_recording(kind, most, monkeypatch):
+    """Unless such arrays have more than `most` numbers: the function is recorded again then. Changes are noticed."""
+    monkeypatch.setattr("micrograd_cn.compiler.surroundings.memory.MAX_NUMBERS", 1000)
+    monkeypatch.setattr("micrograd_cn.compiler.surroundings.surroundings.MAX_LARGE_NUMBERS", most)
+    recorded, record = [], Recorder.record
+    monkeypatch.setattr(Recorder, "record", lambda *given, **how: (recorded.append(1), record(*given, **how))[1])
+    table = np.ones((2, 1001), kind)
+    loss, optimizer = compile(lambda x: (mc.sum([w * number for number in table[1, ::10]]) * x) ** 2), SGD([w], 0.0)
+    for _ in range(3):
+        loss.fit([(1.0,)], optimizer, 2, callback=lambda *_: None)
+    assert (len(recorded) == 1) == bool(most)
+    table[1, 1000] = 0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], optimizer, 1)
+    table[1, 1000] = 1
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        loss.fit([(1.0,)], optimizer, 2, callback=lambda *_: table.__setitem__((1, 1000), 0))
 
 
 # Objects of classes that extend a built-in class or `Value`, and may have an attribute

@@ -819,10 +819,10 @@ class CompiledFunction:
         reads may be another one. This is done for each branch, when a sample first takes it. Later calls of `fit`
         record it again only if a variable, a collection, an array, an attribute, a method or a default of an argument
         that the function can use has changed since. They record it again in any case if the function can read more than
-        20000 objects, an array of more than 100000 numbers, or an array of another library than numpy; and usually if
-        it can read a collection, or an array of objects, of more than 10000 items. But if the items are numbers, texts
-        or `Value`s, and to compare them takes less time than to record the function, they are compared. The same is
-        done after each call of `callback` or of a `shuffle` of your own, and after `schedule` and `progress`, except
+        20000 objects, or an array of another library than numpy; and usually if it can read an array of more than
+        100000 numbers, or a collection or an array of objects of more than 10000 items. But if the items are numbers,
+        texts or `Value`s, and to compare them takes less time than to record the function, they are compared. The same
+        is done after each call of `callback` or of a `shuffle` of your own, and after `schedule` and `progress`, except
         that what cannot be compared is not noticed then. So if one of these functions is to change something, make that
         an argument. What the function reads in another way is not noticed: a file, a queue or an `io.BytesIO`, more
         than 1000 objects behind a weak reference, the elements of an XML tree beyond the first 1000, `sys.modules`, the

@@ -11,7 +11,9 @@ from io import BytesIO, StringIO
 from typing import Any
 
 MAX_COMPARED = 10_000  # a collection of more items is neither compared with what it was, nor looked into
-MAX_NUMBERS = 100_000  # an array of more numbers is not compared with what it was
+# An array of more numbers is compared with what it was only if this takes less time than to record the function, and if
+# all such arrays together have at most MAX_LARGE_NUMBERS: they are copied
+MAX_NUMBERS, MAX_LARGE_NUMBERS = 100_000, 4_000_000
 CTYPES: Any = _SimpleCData.__base__  # the base of all ctypes classes
 
 
@@ -78,6 +80,15 @@ def is_array(x: Any) -> bool:
         return False
     plain = plain_array(x)
     return not plain.dtype.hasobject and plain.size <= MAX_NUMBERS
+
+
+def is_large_array(x: Any) -> bool:
+    """Return whether `x` is a numpy array of more plain numbers than `is_array` allows."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not issubclass(type(x), numpy.ndarray):
+        return False
+    plain = plain_array(x)
+    return plain.dtype.kind in "biufc" and bool(plain.size > MAX_NUMBERS)
 
 
 def is_object_array(x: Any) -> bool:

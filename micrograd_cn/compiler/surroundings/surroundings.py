@@ -21,11 +21,13 @@ from ...ops.operation import Op
 from .facts import PACKAGE_NAME, facts_of, is_users, is_users_module, names_in_compiled, reads
 from .memory import (
     MAX_COMPARED,
+    MAX_LARGE_NUMBERS,
     bytes_if_any,
     bytes_of,
     content_of_stream,
     hash_of_forms,
     is_array,
+    is_large_array,
     is_object_array,
     plain_array,
     reader_of_foreign,
@@ -95,7 +97,7 @@ class Surroundings:
     """The variables outside of some functions that these functions can read, and the objects that the variables hold.
 
     Functions of other packages are not looked into. Nor are collections, and arrays of objects, of more than
-    `MAX_COMPARED` items.
+    `MAX_COMPARED` items, and numpy arrays of more than `MAX_NUMBERS` numbers.
 
     Args:
         roots: the functions, and other objects that they can reach.
@@ -108,8 +110,9 @@ class Surroundings:
         iterators: the iterators that they can reach, such as generators, and files that they read.
         has_computed: whether they can reach a `Value` that an operation has computed.
         complete: whether everything was looked at, apart from collections and arrays of objects of more than
-            `MAX_COMPARED` items. It is False if there are more than `MAX_SURROUNDING` objects, if an array of numbers
-            is too large, or if an object holds something that Python code cannot find, as PyTorch tensors do.
+            `MAX_COMPARED` items, and numpy arrays of more than `MAX_NUMBERS` numbers. It is False if there are more
+            than `MAX_SURROUNDING` objects, or if an object holds something that Python code cannot find, as PyTorch
+            tensors do.
 
     >>> weights, count = [Value(1.0)], 0
     >>> found = Surroundings([lambda x: weights[count] * x])
@@ -141,6 +144,7 @@ class Surroundings:
         self._generators: list[Any] = []
         self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
         self._large_arrays: list[Any] = []  # those of more than `MAX_COMPARED` objects
+        self._large_numbers: list[Any] = []  # numpy arrays of more than `MAX_NUMBERS` numbers
         self._shaped: list[Any] = []  # all numpy arrays, whose shapes and dtypes may be assigned to
         # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
         # a class and the name of a method; and of another object and "__class__" or "__dict__"
@@ -195,8 +199,8 @@ class Surroundings:
             self._visit_function(x)
         elif issubclass(kind, COLLECTIONS):
             self._visit_collection(x)
-        elif is_array(x):
-            self._arrays.append(plain_array(x))
+        elif is_array(x) or is_large_array(x):
+            (self._arrays if is_array(x) else self._large_numbers).append(plain_array(x))
             self._note_form(x)
             if kind.__name__ not in READ:
                 self._visit_object(x, READ)
@@ -633,24 +637,27 @@ class Surroundings:
     def snapshot(self, most: int = 0) -> Snapshot:
         """Return a `Snapshot` of the variables, collections and arrays that the functions can read, as they are now.
 
-        Collections and arrays of objects of more than `MAX_COMPARED` items were not looked into. If there are any, they
-        are compared only if they have at most `most` items together, and all of these items are numbers, texts and
-        `Value`s. Otherwise the snapshot has their lengths and shapes, and is not complete.
+        Collections and arrays of objects of more than `MAX_COMPARED` items were not looked into, nor arrays of more
+        than `MAX_NUMBERS` numbers. If there are any, they are compared only if they have at most `most` items together,
+        and all of these items are numbers, texts and `Value`s. Otherwise the snapshot has their lengths and shapes, and
+        is not complete.
         """
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
-        count = sum(map(length_of, self._large)) + sum([x.size for x in self._large_arrays])
-        fit = count <= most and self._kinds_in_large() <= simple
-        collections, readers, object_arrays = self._collections, self._readers, self._object_arrays
-        leaves = self.leaves
+        large_arrays, large_numbers = self._large_arrays, self._large_numbers
+        numbers = sum([x.size for x in large_numbers])
+        count = sum(map(length_of, self._large)) + sum([x.size for x in large_arrays]) + numbers
+        fit = count <= most and numbers <= MAX_LARGE_NUMBERS and self._kinds_in_large() <= simple
+        collections, readers, leaves = self._collections, self._readers, self.leaves
+        arrays, object_arrays = self._arrays, self._object_arrays
         if fit:
             leaves = [*leaves, *[x for x in self._items_of_large() if type(x) is Value and x.op is None]]
             collections = [*collections, *[x for x in self._large if not issubclass(type(x), tuple)]]
-            object_arrays = [*object_arrays, *self._large_arrays]
+            arrays, object_arrays = [*arrays, *large_numbers], [*object_arrays, *large_arrays]
         else:
             readers = [*readers, *[partial(length_of, x) for x in self._large]]
         ordered = [x for x in collections if issubclass(type(x), dict) and id(x) not in self._namespaces]
         return Snapshot(
-            self._variables, collections, ordered, self._arrays, object_arrays, self._code, self._growing,
+            self._variables, collections, ordered, arrays, object_arrays, self._code, self._growing,
             readers, self._opaque, self._own, leaves, self.complete, not fit,
         )  # fmt: skip
 
