@@ -553,7 +553,8 @@ class TrainingState:
         trainable = [True] * len(layout.trained)
         if some_frozen(layout.trained):
             trainable = [*map(_requires_grad, layout.trained)]
-        self._trainable, self._trains_all = trainable, all(trainable) and layout.trains_all_read
+        self._trainable, self._trains_every = trainable, all(trainable)
+        self._trains_all = self._trains_every and layout.trains_all_read
         some_fixed = not self._trains_all
         skipped = [optimizer.skipped.get(k, 0) for k in layout.order] if optimizer.skipped else []
         counts_skipped = any(compress(skipped, trainable))
@@ -861,58 +862,69 @@ class TrainingState:
         self._warn_of_lost_changes()
         if steps == optimizer.steps:
             return
-        layout, every = self._layout, all(self._trainable)
-
-        def of_trained(of_all: Sequence[T]) -> Sequence[T]:
-            return of_all if every else [*compress(of_all, self._trainable)]
-
-        used = self.update.used_state_indices
+        layout, nodes = self._layout, self._of_trained(self._layout.trained)
         copied = self._blocks.copied()
         columns = self._blocks.read_columns([0, 1], copied)
         data, gradients = map(layout.gather, columns)
-        names = {optimizer.state_names[k]: 2 + k for k in used}
-        nodes, (version, noted) = of_trained(layout.trained), new_version()
         lr = optimizer.lr if self.schedule is None else self.scalars.view[0]
         of_all = columns[0]
         now = of_all[: len(self.parameters)], of_all[layout.unread_begin : layout.unread_end], lr, steps
-        noted = chain(noted, map(vars(self).__setitem__, ["_version", "_begun_with"], [version, now]))
-        changes: list[Iterable[object]] = [map(setattr, [optimizer], ["steps"], [steps])]
-        if callable(optimizer.lazy_state):
-            if names:
-                others = [name for name in optimizer.state_names if name not in names]
-                unchanged = packed_state(optimizer, layout, ()).arrays_of(others)
-                packed = PackedState(layout, unchanged, self._blocks.state_in(copied, names, layout))
-                self._memory.packed = ref(packed)
-                changes.append(map(setattr, [optimizer], ["lazy_state"], [packed]))
-        else:  # somebody may hold these dicts, so they are changed in place
-            held = of_trained([optimizer.lazy_state[k] for k in layout.order])
-            changes += [
-                map(dict.__setitem__, held, repeat(name), of_trained(numbers))
-                for name, numbers in self._blocks.state_in(copied, names, layout)().items()
-            ]
-        if not every:  # a step does not count for a parameter that is frozen
-            new = steps - optimizer.steps
-            skipped = {
-                k: optimizer.skipped.get(k, 0) + new
-                for k, p in zip(layout.order, self._trainable, strict=True)
-                if not p
-            }
-            changes.append(map(setattr, [optimizer], ["skipped"], [optimizer.skipped | skipped]))
+        version, noted = new_version()
+        changes: list[Iterable[object]] = [
+            noted,
+            map(vars(self).__setitem__, ["_version", "_begun_with"], [version, now]),
+            map(setattr, [optimizer], ["steps"], [steps]),
+            *self._state_changes(copied),
+            *self._skipped_changes(steps - optimizer.steps),
+        ]
         if self.schedule is not None:
             changes.append(map(setattr, [optimizer], ["lr"], [lr]))
-        if every and uses_machine_code(nodes):
+        if self._trains_every and uses_machine_code(nodes):
             written = [write_by_machine_code(nodes, "_grad", gradients), write_by_machine_code(nodes, "_data", data)]
-            if at_once(map(any, [*written, noted, *changes])):
+            if at_once(map(any, [*written, *changes])):
                 if self._trains_all:  # all of `now` was written
                     layout.read_data.note(version, now[0])
                     layout.unread_data.note(version, now[1])
                 return
         written = [
-            map(setattr, () if every else optimizer.parameters, repeat("_grad"), repeat(0.0)),
-            map(setattr, nodes, repeat("_grad"), of_trained(gradients)),
-            map(setattr, nodes, repeat("_data"), of_trained(data)),
+            map(setattr, () if self._trains_every else optimizer.parameters, repeat("_grad"), repeat(0.0)),
+            map(setattr, nodes, repeat("_grad"), self._of_trained(gradients)),
+            map(setattr, nodes, repeat("_data"), self._of_trained(data)),
         ]
-        at_once(map(any, [*written, noted, *changes]))
+        at_once(map(any, [*written, *changes]))
+
+    def _of_trained(self, of_all: Sequence[T]) -> Sequence[T]:
+        """Return the items for the parameters that are not frozen; `of_all` has one for each in the layout."""
+        return of_all if self._trains_every else [*compress(of_all, self._trainable)]
+
+    def _state_changes(self, copied: array[float]) -> list[Iterable[object]]:
+        """Return iterators that write the optimiser's state, for `at_once`. `copied` is a copy of the blocks."""
+        optimizer, layout = self.optimizer, self._layout
+        names = {optimizer.state_names[k]: 2 + k for k in self.update.used_state_indices}
+        if not names:
+            return []
+        read = self._blocks.state_in(copied, names, layout)
+        if callable(optimizer.lazy_state):
+            others = [name for name in optimizer.state_names if name not in names]
+            packed = PackedState(layout, packed_state(optimizer, layout, ()).arrays_of(others), read)
+            self._memory.packed = ref(packed)
+            return [map(setattr, [optimizer], ["lazy_state"], [packed])]
+        # Somebody may hold these dicts, so they are changed in place
+        held = self._of_trained([optimizer.lazy_state[k] for k in layout.order])
+        return [
+            map(dict.__setitem__, held, repeat(name), self._of_trained(numbers)) for name, numbers in read().items()
+        ]
+
+    def _skipped_changes(self, steps: int) -> list[Iterable[object]]:
+        """Return an iterator, for `at_once`, that notes that `steps` steps do not count for frozen parameters.
+
+        The list is empty if no parameter is frozen.
+        """
+        if self._trains_every:
+            return []
+        skipped, each = self.optimizer.skipped, zip(self._layout.order, self._trainable, strict=True)
+        now = skipped | {k: skipped.get(k, 0) + steps for k, is_trained in each if not is_trained}
+        return [map(setattr, [self.optimizer], ["skipped"], [now])]
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
