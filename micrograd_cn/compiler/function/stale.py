@@ -49,6 +49,10 @@ class _Known(NamedTuple):
     compared: frozenset[Program]
     current: frozenset[Program]
 
+    def with_compared(self, programs: Sequence[Program]) -> _Known:
+        """Return a copy of this object to which programs are added whose recordings have just been compared."""
+        return self._replace(compared=self.compared.union(programs), current=self.current.union(programs))
+
 
 class StaleCheck:
     """Check that the recordings of a function are not stale: a new recording would be the same.
@@ -213,12 +217,10 @@ class StaleCheck:
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
-        whole = [
-            recording.program for recording, row in found if self._compare_with_new_recording(bucket, recording, row)
-        ]
+        whole = self._compared("fit", [(bucket, recording, row) for recording, row in found])
         known = self._known
         if whole and known and not known.snapshot.is_outdated():
-            self._known = known._replace(compared=known.compared.union(whole), current=known.current.union(whole))
+            self._known = known.with_compared(whole)
 
     def compare_moved(
         self, name: str, buckets: Sequence[Bucket], finds_made: bool = False, trusts_partial: bool = False
@@ -240,40 +242,55 @@ class StaleCheck:
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
-        known, in_place = self._known, frozenset[Program]()
+        known, is_due = self._known, True
         if known and (known.snapshot.has_changed() if trusts_partial else known.snapshot.is_outdated()):
-            self._incomplete_calls += not (known.snapshot.complete or trusts_partial)
-            is_due = known.snapshot.complete or trusts_partial
-            is_due = is_due or self._incomplete_calls.bit_count() == 1  # after 1, 2, 4, 8, ... calls
+            if not (known.snapshot.complete or trusts_partial):
+                self._incomplete_calls += 1
+                is_due = self._incomplete_calls.bit_count() == 1  # after 1, 2, 4, 8, ... calls
             known = None
-        else:
-            is_due = True
-        if known:
-            in_place = known.compared if finds_made else known.current
-        if len(in_place) == len(self.store.programs):
-            return in_place
+        agreeing = (known.compared if finds_made else known.current) if known else frozenset[Program]()
+        if len(agreeing) == len(self.store.programs):
+            return agreeing
+        found = self._to_compare(buckets, agreeing)
+        whole, programs = self._compared(name, found), [recording.program for _, recording, _ in found]
+        if found and known:
+            self._known = known.with_compared(whole)
+        elif found and is_due:  # if the snapshot before was not complete, the next one may be, but to try takes time
+            now = self._known_now(programs)
+            self._known, self.due = now._replace(compared=frozenset(whole), current=frozenset(whole)), 0.0
+        return agreeing.union(programs)
+
+    def _to_compare(
+        self, buckets: Sequence[Bucket], agreeing: frozenset[Program]
+    ) -> list[tuple[Bucket, Recording, int]]:
+        """Return the recordings for some samples, each with a bucket and the index of a row for which to record again.
+
+        Recordings whose programs are in `agreeing` are left out. If a row breaks the guards of all recordings for its
+        bucket, all of these are returned, since a guard may have other numbers now.
+        """
         found: list[tuple[Bucket, Recording, int]] = []
         for bucket in buckets:
             reached, left = self.store.dispatch_known(bucket, row_numbers(len(bucket.samples)), 1)
-            found += [(bucket, made, rows[0]) for made, rows in reached if made.program not in in_place]
-            if left:  # these rows break guards, which may have other numbers now, so others are compared for their rows
-                done = in_place.union([made.program for made, _ in reached])
+            found += [(bucket, made, rows[0]) for made, rows in reached if made.program not in agreeing]
+            if left:
+                done = agreeing.union([made.program for made, _ in reached])
                 others = [made for made in self.store.known(bucket) if made.program not in done]
                 found += [(made.bucket(bucket.static), made, 0) for made in others]
-        whole = [
-            recording.program
-            for bucket, recording, row in found
-            if self._compare_with_new_recording(bucket, recording, row, name)
-        ]
-        programs = in_place.union([recording.program for _, recording, _ in found])
-        if found and known:
-            self._known = known._replace(compared=known.compared.union(whole), current=known.current.union(whole))
-        elif found and is_due:  # if the snapshot before was not complete, the next one may be, but to try takes time
-            now = self._known_now([recording.program for _, recording, _ in found])
-            self._known, self.due = now._replace(compared=frozenset(whole), current=frozenset(whole)), 0.0
-        return programs
+        return found
 
-    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str = "fit") -> bool:
+    def _compared(self, name: str, found: Sequence[tuple[Bucket, Recording, int]]) -> list[Program]:
+        """Compare recordings with new ones, each for a row of a bucket. Return the programs that were compared whole.
+
+        `name` is the name of the method, for messages; "" for a call.
+
+        Raises:
+            ValueError: as for `compare_moved`.
+        """
+        return [
+            made.program for bucket, made, row in found if self._compare_with_new_recording(bucket, made, row, name)
+        ]
+
+    def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str) -> bool:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
 
         A bucket has samples with the same structure, as rows of numbers. Return whether everything was compared. A
