@@ -587,11 +587,8 @@ class CompiledFunction:
                 ready = self._arrays.mean_hessian(samples, wrt, dense, out)
                 if ready is not None:
                     return ready
-            found, buckets = [], self._arguments.buckets_of("hessian", samples)
-            self._stale.compare_if_moved("hessian", buckets)
-            self._stale.check_unused("hessian", wrt, buckets)
-            parts = self._parts("hessian", buckets, threads, wrt=wrt)
-            for part in parts:
+            found, buckets = [], self._current_buckets("hessian", samples, wrt)
+            for part in self._parts("hessian", buckets, threads, wrt=wrt):
                 numbers = numpy_like(samples, part.numbers)
                 variables = self._store.wrt_of("hessian", wrt, part.recording)
                 matrix = part.recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
@@ -693,26 +690,23 @@ class CompiledFunction:
         if variables is None or not variables.is_for(wrt):
             variables = self._variables = GradientVariables(wrt, self._arguments.signature.parameters)
         of_mean, refuses_captured = not (variables.arguments or each), is_default and self._recorder.captured
-        if of_mean and not (has_aux or refuses_captured):
-            may_be_ready = threads == 1 and variables.are_known
-            if may_be_ready and (ready := self._arrays.gradient("value_and_grad", samples)):
+        is_usual = not (has_aux or refuses_captured)  # otherwise each row needs the program of its branch
+        if of_mean and is_usual:
+            if threads == 1 and variables.are_known and (ready := self._arrays.gradient("value_and_grad", samples)):
                 return self._total([ready], variables, sys.modules["numpy"])
             found = self._mean_gradients("value_and_grad", samples, threads, variables.values)
             return self._total(found, variables, numpy_of(samples))
-        if variables.arguments and not has_aux and threads == 1:
+        if variables.arguments and is_usual and threads == 1:
             of_arrays = self._arrays.values_and_gradients(variables, samples, each)
             if of_arrays is not None:
                 return of_arrays
-        flat = "inputs" if variables.are_inputs else ()  # all other derivatives are nested as the arguments are
-        buckets = self._arguments.buckets_of("value_and_grad", samples)
-        self._stale.compare_if_moved("value_and_grad", buckets)
-        self._stale.check_unused("value_and_grad", variables.values, buckets)
-        may_merge = not (has_aux or refuses_captured)
-        parts = self._merged.derivatives(variables, buckets, threads) if may_merge else None
-        parts = parts or self._parts("value_and_grad", buckets, threads, has_aux, flat)
-        if refuses_captured:
-            for part in parts:
-                part.recording.loss.check_no_captured("value_and_grad")
+        buckets = self._current_buckets("value_and_grad", samples, variables.values)
+        parts = self._merged.derivatives(variables, buckets, threads) if is_usual else None
+        if not parts:
+            flat = "inputs" if variables.are_inputs else ()  # all other derivatives are nested as the arguments are
+            parts = self._parts("value_and_grad", buckets, threads, has_aux, flat)
+        for part in parts if refuses_captured else ():
+            part.recording.loss.check_no_captured("value_and_grad")
         numpy = numpy_of(samples)
         if of_mean:
             value, gradient = self._total([*self._gradients("value_and_grad", parts, threads)], variables, numpy)
@@ -720,15 +714,24 @@ class CompiledFunction:
             value, gradient = variables.of_samples(parts, self._store.parameters, threads, each, numpy)
         return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
 
+    def _current_buckets(self, name: str, samples: Any, wrt: Any, some: bool = True) -> list[Bucket]:
+        """Return samples as buckets, after a check that the recordings for them are not stale.
+
+        `name` is the name of the method, which differentiates with respect to `wrt`; see `StaleCheck.check_unused`. If
+        `some` is set, there must be a sample.
+        """
+        buckets = self._arguments.buckets_of(name, samples, some)
+        self._stale.compare_if_moved(name, buckets)
+        self._stale.check_unused(name, wrt, buckets)
+        return buckets
+
     def _mean_gradients(self, name: str, samples: Any, threads: int, wrt: Any = ()) -> Sequence[MeanGradient]:
         """Return the mean result and its gradient, for each program that computes some of the samples as rows.
 
         `name` is the method that needs them, and `wrt` has the variables to differentiate with respect to, for
         `StaleCheck.check_unused`.
         """
-        buckets = self._arguments.buckets_of(name, samples)
-        self._stale.compare_if_moved(name, buckets)
-        self._stale.check_unused(name, wrt, buckets)
+        buckets = self._current_buckets(name, samples, wrt)
         if ready := self._merged.gradient(name, buckets, threads):
             return [ready]
         return [*self._gradients(name, self._parts(name, buckets, threads), threads)]
@@ -1013,9 +1016,7 @@ class CompiledFunction:
             ValueError: `out` has another size than all results, or is given although the results differ in size.
         """
         check_threads(name, threads)
-        buckets = self._arguments.buckets_of(name, samples, some=False)
-        self._stale.compare_if_moved(name, buckets)
-        self._stale.check_unused(name, wrt, buckets)
+        buckets = self._current_buckets(name, samples, wrt, some=False)
         if len(buckets) > 1:
             check_key_order(name, self._name, wrt, buckets)
         if (ready := self._merged.results(name, wrt, buckets, samples, threads, out)) is not None:
