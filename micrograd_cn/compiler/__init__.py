@@ -135,10 +135,27 @@ training. Each comes with the words that belong to it:
                     then gets the address of a table of these arrays, and the bit `TABLE_BIT` of the address says so
     structure       how arguments are nested in lists, tuples, dicts and arrays; a treedef describes it, and a `Bucket`
                     has the rows of samples with the same structure and the same static arguments
+    identity        the key of a static argument, by which its recordings are found. It differs between values that
+                    Python calls equal, such as 1 and 1.0, and it changes if the value's attributes do; see
+                    `data.static_values`
     recording       the graph of one call; its leaves are inputs, parameters and constants, and a `CapturedValue` stands
                     for a node that was computed before the call
+    traced value    a `Value` in a recording. Code can neither read nor copy its number, which is that of one sample
+    hooks           methods that the engine calls while a function is recorded. They note what the graph does not show,
+                    such as comparisons and the constants that the function reads, and refuse what a program cannot
+                    repeat
+    reachable code  all code that a function may run. What it draws, changes or asks decides how the function is
+                    recorded
+    surroundings    the variables and objects that a function can read besides its arguments, and that it may change
+    recorded twice  if a function may do something else in each call, it is recorded again and refused if the two graphs
+                    differ. A leaf that it makes anew in each call is then another object, but has the same number. If
+                    the function may tell a `Value` from a number (`asked` says how), it is also called with plain
+                    numbers
+    watched         a constant is watched if somebody may change it: a leaf that required no gradient when the program
+                    was made, so its number is part of the program. A call raises an error if it has another number now
     guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and
                     a merged program computes all branches and selects
+    branch          the `Program` of one branch, as users get it: it raises `GuardError` for rows that take another one
     stale           a recording is stale if the function would be recorded otherwise now; a snapshot has what the
                     function can read besides its arguments, and if this has changed, the recording is compared with a
                     new one, before `fit` trains and in calls
@@ -175,6 +192,7 @@ training. Each comes with the words that belong to it:
                     A loop computes long sums (of many products, as a matrix times a vector where they have the same
                     right factors), a map (instructions of one opcode on values that are not in lanes), or gathers (each
                     loads one of its operands, by an index that is known only at run time)
+    large program   one that takes long to compile, so it runs as threaded code for long, and its trees become formulas
     plan            the stages of a program, and the places of its values in memory, which `Plan` finds for a `Schedule`
     lane            the position of a row in vectors that hold the values of several rows; a block is memory for as many
                     rows, with a vector for each value, and a panel is the blocks that a stage computes before the next
@@ -190,10 +208,24 @@ training. Each comes with the words that belong to it:
     prepared call   a call whose code and memory are ready, so Python does little in it; `Program.row` and
                     `Program.prepare` make it, and so does a call after about 50 with equally many rows or equal
                     shapes of arrays, which `FrequentCalls` counts; see `function.array_calls`
+    explained nan   where a result is nan, `Program.explain_nan` or `function.plain_errors` looks for the error that the
+                    plain function would raise, such as that of an index out of range
+    data version    a number that changes when somebody assigns the data of a node. As long as it is the same, the
+                    numbers of parameters are not read again
     update          the `update` of an optimiser, whose formula `training.tracing` finds, compiled as code whose rows
                     are the parameters; single steps and `fit` share it
+    training state  copies of the parameters and of the optimiser's state, on which `fit` works. `write_back` copies the
+                    results to Python's objects. The layout says at which place a parameter is, and a packed state has
+                    the optimiser's state as arrays until somebody reads it
+    observers       the user's functions that run between the steps of `fit`, such as a schedule. If one of them can see
+                    the parameters (its `Sight`), the results are written back before it is called
+    single step     a step that a loop of the user's own takes, by `optimizer.step()`, in machine code
     node access     machine code that reads or writes the data or the gradients of many nodes in one call, which other
                     threads and Ctrl-C cannot interrupt; see `data.nodes`
+    at once         changes that are made in one call into C, so Ctrl-C cannot leave them half done (`at_once`)
+    turn            `in_turn` lets one thread after the other do work that may call the user's code. No thread waits for
+                    longer than half a second, since the user's code may itself wait for it
+    origin          in the text of a Python function, whether a value depends on parameters ("w"), inputs ("x") or both
 
 Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
 matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A layer may be one of a
