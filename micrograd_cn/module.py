@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -19,6 +20,7 @@ from .parameters.class_attributes import (
     refuse_class_attributes,
 )
 from .parameters.construction import check_after, note_after, note_copy
+from .parameters.copied import warn_of_shared_functions
 from .parameters.entries import (
     as_lists,
     data_of,
@@ -79,6 +81,9 @@ class Module(Model):
     has a parameter, or if `__init__` puts parameters into a list of the class and the model has none of them. If a
     module inside this one overrides `parameters`, its parameters are those that this method returns.
 
+    Python does not copy functions. So there is a warning if `copy.deepcopy` copies a model with an attribute such as
+    `lambda x: self.w * x`, which goes on using the parameters of the original. A method is copied.
+
     >>> class Line(Module):
     ...     def __init__(self):
     ...         self.slope, self.offset = Value(2), Value(1)
@@ -116,6 +121,8 @@ class Module(Model):
             kind.__delattr__ = delete
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Return what copies and pickles are made from; warn of functions that a deep copy would share."""
+        warn_of_shared_functions(self, sys._getframe(1))
         return super().__reduce_ex__(max(2, operator.index(protocol)))  # older protocols do not store slots
 
     def __setstate__(self, state: Any) -> None:

@@ -51,13 +51,13 @@ CALLING_OTHERS = reduce, sum, any, all, next  # functions that may call a numpy 
 PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a function in Python calls only itself
 
 
-def warn_at_user(message: str) -> None:
+def warn_at_user(message: str, library: str = PACKAGE) -> None:
     """Give a warning with the text `message`, at the line of the user's code that is running.
 
-    The user's code is the innermost code outside this package.
+    The user's code is the innermost code outside this package, and outside the file `library`.
     """
     level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame.f_back and frame.f_code.co_filename.startswith((PACKAGE, library)):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
 

@@ -128,7 +128,7 @@ def called_by(x: Any) -> list[tuple[str, Any]]:
         elif isinstance(x, partial):
             inside = [(".func", x.func)]
         elif isinstance(x, FunctionType) and is_of_this_package(x):  # such as the result of grad(f)
-            inside += [("", _content(cell)) for cell in x.__closure__ or ()]
+            inside += [("", content_of_cell(cell)) for cell in x.__closure__ or ()]
         elif type(x).__name__ == "ufunc":
             inside = [("", y) for y in gc.get_referents(x)]  # the function that np.frompyfunc got
         inside = [(code + more, y) for more, y in inside]
@@ -137,10 +137,11 @@ def called_by(x: Any) -> list[tuple[str, Any]]:
     return found
 
 
-def _content(cell: CellType) -> Any:
+def content_of_cell(cell: CellType) -> Any:
+    """Return what a variable of a function has; None if nothing has been assigned to it yet."""
     try:
         return cell.cell_contents
-    except ValueError:  # nothing has been assigned to the variable yet
+    except ValueError:
         return None
 
 
