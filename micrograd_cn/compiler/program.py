@@ -812,8 +812,9 @@ class Program:
             language: "llvm", "python" or "c".
             parameters: a module, or a dict from names to parameters or nested lists of them. "python" uses these names
                 for the dict that the function takes, and "c" has the parameters in the order of the names. The order in
-                a module is that of its `state_dict()`, not of its `parameters()`. If `parameters` is None, the order is
-                that of `.parameters`.
+                a module is that of its `state_dict()`, not of its `parameters()`. A C file has no places for named
+                values that the program does not read, or that are constants; there is a warning if it leaves out some
+                of them. If `parameters` is None, the order is that of `.parameters`.
             name: the prefix of the names of a C file's functions and macros.
             precision: the type of a C file's numbers, "double" or "float".
             weights: whether parameters are "passed" to a C file's functions, or "embedded" as constants with the data

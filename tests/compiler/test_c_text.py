@@ -195,6 +195,20 @@ def test_nothing_is_allocated_or_kept(number):
     assert not re.search(r"^ +\w+ \w+\[", body, re.MULTILINE), "a function has an array on the stack"
 
 
+def test_names_without_a_place_are_warned_of():
+    ws, unused, k = [Value(2.0), Value(3.0), Value(4.0)], Value(5.0), Value(7.0, requires_grad=False)
+    x = Value(1.0)
+    program = compile(ws[0] * x + ws[2] * k, [x])
+    names = {"unused": unused, "ws": ws, "k": k}
+    with pytest.warns(
+        UserWarning, match=r"no places for parameters\['unused'\], parameters\['ws'\]\[1\], .*\['k'\], bec"
+    ):
+        text = program.source("c", names)
+    assert "parameters: 2\n    [0] to [1] 'ws'" in text
+    program.source("c", {"ws": [ws[0], ws[2]]})
+    compile(ws[0] * x, [x]).source("c", names, weights="embedded")
+
+
 @pytest.mark.parametrize(
     ("options", "exception", "message"),
     [

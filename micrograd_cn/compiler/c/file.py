@@ -6,10 +6,11 @@ The C functions neither allocate memory nor keep static state.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ...engine import Value
+from ...graph.callers import warn_at_user
 from ...optim import Optimizer
 from ...parameters.tree import flatten
 from ..instructions.code import AFTER, BATCH, SAMPLE, Code, Pair, Scatter
@@ -26,6 +27,7 @@ from .text import Text, VariableWriter, block, wrapped
 
 PRECISIONS = ("double", "float")
 WEIGHTS = ("passed", "embedded")
+MOST_SHOWN = 3  # a warning names only so many values
 
 
 class Options(NamedTuple):
@@ -71,6 +73,8 @@ class File:
             entries = named_entries(named, "c")
             self.parameters = in_order_of_names(entries, lowering.parameters, outputs, "c")
             names = _names(entries, self.parameters)
+            if options.weights == "passed":
+                _warn_of_left_out(entries, self.parameters)
         passed = options.weights == "passed"
         output, *others = outputs
         trains = passed and not others and output.requires_grad and bool(self.parameters)
@@ -282,6 +286,19 @@ def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:
     """Return, for each parameter, the name of the entry in `entries` that is or contains the parameter."""
     names = {leaf: repr(key) for key, entry in entries.items() for _, leaf in flatten({key: entry}, "")[0]}
     return [names[p] for p in parameters]
+
+
+def _warn_of_left_out(entries: dict[str, Any], parameters: Collection[Value]) -> None:
+    """Warn of the `Value`s that have names but no place in the C array, since the places after them are others then."""
+    placed = {*parameters}
+    missing = [path for path, p in flatten(entries, "parameters")[0] if p not in placed]
+    if missing:
+        shown = ", ".join(missing[:MOST_SHOWN]) + ", ..." * (len(missing) > MOST_SHOWN)
+        warn_at_user(
+            f'source("c"): the file has no places for {shown}, because the program does not read them, or they are '
+            "constants. So an array of all named numbers does not fit it: its comment lists the places. Pass a dict "
+            "of the others alone"
+        )
 
 
 def _for_each_parameter(size: str, line: str) -> list[str]:
