@@ -12,8 +12,7 @@ import ctypes
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from math import inf, isnan
 from typing import Any, NamedTuple, TypeVar
@@ -336,14 +335,19 @@ class Executable:
         """Copy `parameters`, the data of the parameters, into the scalars of `buffers`."""
         ctypes.memmove(buffers.scalars.address, parameters.buffer_info()[0], WORD * len(parameters))
 
-    @contextmanager
-    def acquired(self, parameters: array[float], count: int) -> Iterator[list[Buffers]]:
-        """Lend `count` buffers inside the `with` block, one for each thread, with the parameters' data in them."""
-        taken = [self.acquire() for _ in range(count)]
-        for buffers in taken:
+    def lend(self, parameters: array[float], count: int) -> list[Buffers]:
+        """Return `count` buffers, one for each thread, with the parameters' data in them; `take_back` takes them back.
+
+        A context manager would take as long as a short computation. Buffers that an error leaves lent are freed.
+        """
+        lent = [self.acquire() for _ in range(count)]
+        for buffers in lent:
             self.write(buffers, parameters)
-        yield taken
-        for buffers in taken:
+        return lent
+
+    def take_back(self, lent: Iterable[Buffers]) -> None:
+        """Take back the buffers that `lend` has returned, for the next thread."""
+        for buffers in lent:
             self.release(buffers)
 
     def release(self, buffers: Buffers) -> None:
@@ -494,14 +498,15 @@ class Tiers:
         n = 2 * executable.lanes if executable.lanes > 1 else 1
         data = row * n
         out, best = Memory(n * executable.outputs), inf
-        with executable.acquired(parameters, 1) as buffers:
-            for _ in range(TRIALS):
-                start = time.perf_counter()
-                if executable.kind == "forward":
-                    executable.forward(buffers, address(data), address(row_numbers(n)), n, out.address)
-                else:
-                    executable.gradient(buffers, address(data), address(row_numbers(n)), n)
-                best = min(best, time.perf_counter() - start)
+        buffers = executable.lend(parameters, 1)
+        for _ in range(TRIALS):
+            start = time.perf_counter()
+            if executable.kind == "forward":
+                executable.forward(buffers, address(data), address(row_numbers(n)), n, out.address)
+            else:
+                executable.gradient(buffers, address(data), address(row_numbers(n)), n)
+            best = min(best, time.perf_counter() - start)
+        executable.take_back(buffers)
         return best
 
     def fastest(self) -> Executable:
@@ -641,10 +646,12 @@ class CompiledGraph:
         self.detect_anomaly(data, index, backward=False)
         executable = self.select_tier("forward", len(index))
         now = array("d") if parameters else self.data()
-        with executable.acquired(now, min(threads, len(index))) as buffers:
-            for each in buffers if parameters else ():
-                ctypes.memmove(each.scalars.address, parameters, WORD * len(self.graph.parameters))
-            return executable.forward(buffers, address(data), address(index), len(index), to, collect)
+        buffers = executable.lend(now, min(threads, len(index)))
+        for each in buffers if parameters else ():
+            ctypes.memmove(each.scalars.address, parameters, WORD * len(self.graph.parameters))
+        found = executable.forward(buffers, address(data), address(index), len(index), to, collect)
+        executable.take_back(buffers)
+        return found
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
         """Return the mean output over some rows, and the derivatives of this mean with respect to the parameters.
@@ -654,11 +661,12 @@ class CompiledGraph:
         self.detect_anomaly(data, index, backward=True)
         executable = self.select_tier("gradient", len(index))
         first = self.padded_parameters
-        with executable.acquired(self.data(), min(threads, len(index))) as buffers:
-            rows = address(data), address(index), len(index)
-            loss = executable.gradient(buffers, *rows)
-            executable.mend(buffers[0], *rows, self.select_tier)
-            gradients = array("d", buffers[0].scalars.view[first : first + len(self.graph.parameters)].tobytes())
+        buffers = executable.lend(self.data(), min(threads, len(index)))
+        rows = address(data), address(index), len(index)
+        loss = executable.gradient(buffers, *rows)
+        executable.mend(buffers[0], *rows, self.select_tier)
+        gradients = array("d", buffers[0].scalars.view[first : first + len(self.graph.parameters)].tobytes())
+        executable.take_back(buffers)
         return float(loss), gradients
 
     def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
