@@ -206,13 +206,17 @@ EXCUSES = {  # for each excuse, a comparison that it takes back
     "staircase": Along(lambda x: 1 + ERF(x), lambda x: np.exp(-x * x) * 2 / math.sqrt(math.pi), [-5.4]),
     "treads": ON_A_STAIRCASE._replace(v=[2.0**-6]),
     "treads_of_a_factor": Along(lambda x: by_tanh(x, True)[0], lambda x: by_tanh(x, True)[1], [-7.3]),
-    "tied_kink": Along(lambda x: np.sort(x) @ [1.0, 2.0], lambda x: np.array([2.0, 2.0]), [0.3, 0.3]),
+    "tied_kink": Along(np.median, lambda x: np.array([1.0, 0.0, 0.0]), [0.3, 0.3, 0.3], [0.5, 0.0, 0.0]),
+    "cancelling_kinks": Along(lambda x: np.clip(x, -1.0, 1.0).sum(), lambda x: 0.0 * x, [-1.0, 1.0], [0.5, 0.5]),
     "features_wider_than_finest_steps": Along(bend_beside_kink, its_bend, np.zeros(1, "f")),
     "features_as_narrow_as_finest_steps": Along(with_poles, its_poles, np.float32([-1100.0164]), [600.0]),
     "hidden_feature": Along(cosine_distance, lambda x: -1e-22 / np.sqrt(1e-12 + x * x) ** 3, np.zeros(3, "f")),
+    "rounding_of_terms": Along(
+        lambda x: (x * x).sum(), lambda x: x.astype(float) * [2.008, 1.992], half([1.0, 1.0]), [1.0, -0.875]
+    ),
     "rounding_in_half_precision": ROUNDED_ONE_WAY,
 }
-SORTED = EXCUSES["tied_kink"]
+SORTED = Along(lambda x: np.sort(x) @ [1.0, 2.0], lambda x: np.array([2.0, 2.0]), [0.3, 0.3])
 
 
 @pytest.mark.parametrize("name", REVISIONS)

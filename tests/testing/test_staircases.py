@@ -339,6 +339,16 @@ def sawtooth_of_1(x):
     return x - np.floor(x)
 
 
+@pytest.mark.parametrize("name", ["floor", "sign"])
+def test_a_step_function_is_one_in_bfloat16_too_where_most_elements_are_at_jumps(name):
+    torch = pytest.importorskip("torch")
+    f, x = getattr(torch, name), torch.zeros(12, dtype=torch.bfloat16)
+    x[:3] = torch.tensor([-5e-19, -1e-17, 3e-17])
+    passes(f, x)
+    with pytest.raises((GradientMismatch, NothingCompared, PartlyCompared)):
+        passes(f, x, vjp=lambda x, u: u)
+
+
 def direction_of(x):
     return x / np.maximum(np.abs(x), np.float32(1e-8))
 

@@ -18,6 +18,7 @@ NO_THRESHOLDS = {
     ("contract", "COTANGENT_VALUES"): "weights that are drawn",
     ("excuses", "UNEVEN_POINTS"): "points of a sample",
     ("causes", "KNOWN_RATIOS"): "ratios that have a name",
+    ("tied_kinks", 10.0): "the base of decimal digits",
     ("numerical", 4.0): "of the formula for independent errors in differences",
     ("problem", 8.0): "the largest power of 2 by which outputs are weighed",
     ("staircases", 4.0): "the largest power of 2 of the steps in which jumps are looked for",

@@ -1,5 +1,6 @@
 """Points where a function has many kinks at once: right gradients are right there, and mistakes are found."""
 
+import contextlib
 import random
 import warnings
 
@@ -252,3 +253,11 @@ def test_a_median_of_equal_numbers_has_a_kink_though_another_row_changes_its_ord
         return found
 
     assert gradcheck(lambda x: np.sort(x, 1)[:, 2], x, vjp=vjp)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 6, 9, 23])
+@pytest.mark.parametrize("off", [1.0, 1.01])
+def test_kinks_of_several_elements_that_cancel_make_no_derivative_wrong_and_hide_no_mistake(seed, off):
+    at_kinks = np.array([6.2, 2.0, 3.0, -1.0, -1.08, 1.0, 0.0413, -0.0, -1.92, -2.74, -3.0, 1.16])
+    with pytest.raises(GradientMismatch) if off != 1.0 else contextlib.nullcontext():
+        gradcheck(lambda x: np.clip(x, -1, 1), at_kinks, vjp=lambda x, g: off * g * (np.abs(x) < 1), seed=seed)

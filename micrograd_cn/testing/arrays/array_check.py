@@ -641,6 +641,8 @@ class SampledCheck:
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
             comparison, phi = found if found[0].agrees and found[0].numeric.slope != 0.0 else (comparison, phi)
         if mask is None and typical_slope and g is not None:
+            if phi.x is not problem.x:
+                g = problem.derivative.gradient(phi.x, u)
             slope = norm(g, phi.v) / math.fabs(phi.divisor)  # other steps than those of v may have been taken
             self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / slope)
         return comparison, phi

@@ -59,12 +59,13 @@ from ..numeric.thresholds import (
 )
 from ..report import GradientMismatch
 from . import half_precision
+from .analytic import dot
 from .directional_function import DirectionalFunction
 from .directional_stages import Attempt, compare_in_stages, compare_within_limit
 from .interval_means import mean_over_interval
 from .problem import Problem, floor_power_of_2, norm
 from .staircases import first_jumps, size_of_parts, tread_of
-from .tied_kinks import has_tied_kink
+from .tied_kinks import has_cancelling_kinks, has_tied_kink
 from .vectors import Vector
 from .whole_number_features import longest_move
 
@@ -333,10 +334,35 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     return ""
 
 
+def rounding_of_terms(doubt: Doubt) -> str:
+    """Return a note if the mismatch is small beside the terms of the derivative, which cancel; else "".
+
+    The derivative along a direction is the sum of all entries of the gradient times the moves of their elements. If
+    each entry is as exact as the tolerance demands, the sum is off by at most this tolerance times the sum of the
+    absolute values. A mistake of that size in all entries shows along a direction in which they do not cancel.
+    """
+    phi = doubt.phi
+    g = phi.problem.derivative.gradient(phi.x, phi.u)
+    if g is None or phi.moved_elements.size == 1:
+        return ""
+    rounding = phi.problem.rtol * dot(np.abs(g), np.abs(phi.v))
+    return (
+        f"too noisy to tell: the terms of the derivative are rounded by {rounding:.1g}"
+        if (doubt.mismatch <= rounding)
+        else ""
+    )
+
+
 def tied_kink(doubt: Doubt) -> str:
     """Return a note if f has a kink because some elements are equal to each other, as sorting has; else ""."""
     kink = has_tied_kink(doubt.phi, doubt.mismatch)
     return "kink: not differentiable, as sorting is where numbers are equal" if kink else ""
+
+
+def cancelling_kinks(doubt: Doubt) -> str:
+    """Return a note if f has kinks in several elements, which cancel along the direction; else ""."""
+    kink = has_cancelling_kinks(doubt.phi, doubt.mismatch)
+    return "kink: not differentiable, though kinks of several elements cancel along this direction" if kink else ""
 
 
 Excuse: TypeAlias = Callable[[Doubt], str]
@@ -348,6 +374,7 @@ EXCUSES: tuple[Excuse, ...] = (
     treads,
     treads_of_a_factor,
     tied_kink,
+    cancelling_kinks,
     features_wider_than_finest_steps,
     features_as_narrow_as_finest_steps,
     hidden_feature,
@@ -355,9 +382,11 @@ EXCUSES: tuple[Excuse, ...] = (
 )
 HALF_PRECISION_EXCUSES: tuple[Excuse, ...] = (
     rounding_absorbs_changes,
+    rounding_of_terms,
     treads,
     rounding_in_half_precision,
     tied_kink,
+    cancelling_kinks,
 )
 
 

@@ -323,9 +323,9 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
 
     The outputs of a step function stay the same in the smallest steps, or jump at the point itself. At least half of
     them jump by far more than rounding could explain. They do not change with each last bit of the point, unlike those
-    of a sawtooth. In half precision, rounding may change some outputs in the smallest steps, but at least half must
-    stay the same. An output that does not jump has the height 0. So has an output that jumps by at most `subnormals`
-    times the smallest positive number of its type.
+    of a sawtooth. In half precision, rounding may change some outputs in the smallest steps. At least half must stay
+    the same, or jump at the point itself, and then stay the same in longer steps. An output that does not jump has the
+    height 0. So has an output that jumps by at most `subnormals` times the smallest positive number of its type.
     """
     problem, half = line.problem, line.problem.half_precision
     here, weighted, smallest = np.abs(line.outputs), line.weighted, line.smallest_move
@@ -350,8 +350,13 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     moving = weighted & (jumps > subnormals * problem.outputs.smallest_subnormal)
     jumps = np.where(moving, jumps, 0.0)
     count = np.count_nonzero(moving)
-    if not count or (half and 2 * np.count_nonzero(~moved_at_once & moving) < count):
+    if not count:
         return None
+    if half:
+        beyond = [line.changes(WIDER_THAN_FINEST * move) for move in (smallest, -smallest)]
+        still = ~moved_at_once | ((at_once[0] == beyond[0]) & (at_once[1] == beyond[1]))  # or jumps at the point itself
+        if 2 * np.count_nonzero(still & moving) < count:
+            return None
     if not half and np.count_nonzero(_changes_with_each_bit(line) & moving) > CHANGING_SHARE * count:
         return None
     if half:

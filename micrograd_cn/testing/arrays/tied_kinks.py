@@ -1,6 +1,7 @@
-"""Find kinks at points where several elements are equal, such as those of sorting and of the median.
+"""Find kinks that do not show along one direction alone.
 
-Derivatives along one direction alone may not show such a kink.
+They are kinks where several elements are equal, such as those of sorting and of the median, and kinks of several
+elements that cancel along the direction.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numeric.thresholds import EXPLAINING_KINK, KINK_NOISE, KINK_SHARE, SAME_SUMS, SHORTER_STEP, TRIED_DIRECTIONS
+from ..numeric.thresholds import (
+    EXPLAINING_KINK,
+    KINK_NOISE,
+    KINK_SHARE,
+    SAME_SUMS,
+    SHORT_DIGITS,
+    SHORT_SHARE,
+    SHORTER_STEP,
+    SHORTEST_MOVED_PART,
+    TRIED_DIRECTIONS,
+    UNEVEN_DIRECTIONS,
+)
 from .directional_function import DirectionalFunction
 from .vectors import Vector, tied
 
@@ -43,6 +55,33 @@ def has_tied_kink(phi: DirectionalFunction, mismatch: float = math.inf) -> bool:
         ):
             return True
     return False
+
+
+def has_cancelling_kinks(phi: DirectionalFunction, mismatch: float) -> bool:
+    """Return whether kinks of several elements cancel along the direction of `phi`, so the function seems smooth there.
+
+    An example is min(max(x, -1), 1) at (-1, 1): if both elements grow, one begins to change the function, and the other
+    one ceases to. Along a direction that moves the elements by other distances, such kinks do not cancel. Only elements
+    that are short numbers, such as -1 and 0.25, are likely to be at a kink, so other points cost no calls.
+
+    `mismatch` is the distance of the derivative of `phi` that is checked from the numerical one. A kink that is small
+    beside the slopes counts only if it may explain the mismatch.
+    """
+    short = _are_short(phi.x[phi.moved_elements], phi.problem.arguments.eps)
+    if np.count_nonzero(short) < max(2.0, SHORT_SHARE * short.size):
+        return False
+    random = np.random.default_rng(0)
+    uneven = (phi.v * random.uniform(SHORTEST_MOVED_PART, 1.0, phi.v.size) for _ in range(UNEVEN_DIRECTIONS))
+    along = (DirectionalFunction(phi.problem, phi.u, v, phi.x) for v in uneven)
+    return any(_stays_nonzero([each], _one_sided_terms, mismatch * math.fabs(phi.divisor)) for each in along)
+
+
+def _are_short(x: Vector, eps: float) -> NDArray[np.bool_]:
+    """Return a mask of the numbers that have at most `SHORT_DIGITS` decimal digits, but for rounding by `eps`."""
+    size = np.where(x == 0.0, 1.0, np.abs(x))
+    digits = 10.0 ** (SHORT_DIGITS - 1.0 - np.floor(np.log10(size)))
+    found: NDArray[np.bool_] = np.abs(np.rint(x * digits) / digits - x) <= 0.5 * eps * np.abs(x)
+    return found
 
 
 def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:

@@ -382,6 +382,16 @@ WIDE_INTERVALS = (1.0, 0.25, 2.0**-4)
 TRIED_DIRECTIONS = 16
 """Directions. So many are tried in search of a kink at equal elements; at three equal numbers, half of all directions
 show it."""
+SHORTEST_MOVED_PART = 0.25
+"""Entries of a direction. Along an uneven one, each element moves by at least this part of its entry."""
+UNEVEN_DIRECTIONS = 3
+"""Directions. So many are tried in search of kinks of several elements that cancel along another direction. The kinks
+of two elements nearly cancel again along one in four of them."""
+SHORT_DIGITS = 4
+"""Decimal digits. Functions have kinks at numbers that people write, such as -1 and 0.25, which have no more."""
+SHORT_SHARE = 0.125
+"""Share of the elements that move. If fewer are such numbers, kinks of several elements hardly cancel, and a look for
+them would cost calls for nothing."""
 KINK_SHARE = 1e-2
 """Relative to the difference quotients. Their sum stays away from 0 at a kink, and is at least so large."""
 EXPLAINING_KINK = 0.25
