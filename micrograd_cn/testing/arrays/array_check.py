@@ -640,9 +640,9 @@ class SampledCheck:
         elif phi.analytic != 0.0 and _may_hide_kink(comparison, phi):  # a derivative of 0 may be a missing one
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
             comparison, phi = found if found[0].agrees and found[0].numeric.slope != 0.0 else (comparison, phi)
+        if phi.x is not problem.x:
+            g = problem.derivative.gradient(phi.x, u)
         if mask is None and typical_slope and g is not None:
-            if phi.x is not problem.x:
-                g = problem.derivative.gradient(phi.x, u)
             slope = norm(g, phi.v) / math.fabs(phi.divisor)  # other steps than those of v may have been taken
             self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / slope)
         return comparison, phi

@@ -201,7 +201,9 @@ def features_wider_than_finest_steps(doubt: Doubt) -> str:
     steps = [part * finest for part in SHORT_STEPS]
     across = (central_quotient(phi, 0.0, h) for h in steps)
     beside = ((phi(2.0 * t) - phi(t)) / t for h in steps for t in (h, -h))
-    at_jump = phi(finest) != 0.0 or phi(-finest) != 0.0  # looking for one that cannot be there would cost calls
+    # Steps that are known tell whether a jump is possible, so looking for one costs no calls elsewhere.
+    longer = doubt.problem.steps.first_steps[-1]
+    at_jump = math.fabs(phi(finest) - phi(-finest)) > 0.5 * math.fabs(phi.known(longer) - phi.known(-longer))
     return FINE_FEATURE if all(map(is_close, across)) or (at_jump and all(map(is_close, beside))) else ""
 
 

@@ -384,7 +384,7 @@ TRIED_DIRECTIONS = 16
 show it."""
 SHORTEST_MOVED_PART = 0.25
 """Entries of a direction. Along an uneven one, each element moves by at least this part of its entry."""
-UNEVEN_DIRECTIONS = 3
+UNEVEN_DIRECTIONS = 2
 """Directions. So many are tried in search of kinks of several elements that cancel along another direction. The kinks
 of two elements nearly cancel again along one in four of them."""
 SHORT_DIGITS = 4
