@@ -261,3 +261,9 @@ def test_kinks_of_several_elements_that_cancel_make_no_derivative_wrong_and_hide
     at_kinks = np.array([6.2, 2.0, 3.0, -1.0, -1.08, 1.0, 0.0413, -0.0, -1.92, -2.74, -3.0, 1.16])
     with pytest.raises(GradientMismatch) if off != 1.0 else contextlib.nullcontext():
         gradcheck(lambda x: np.clip(x, -1, 1), at_kinks, vjp=lambda x, g: off * g * (np.abs(x) < 1), seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_gradient_of_0_next_to_a_kink_is_no_error(seed):
+    at_kink = np.array([1.0, *[5.0] * 11])
+    gradcheck(lambda x: np.clip(x, -1, 1), at_kink, vjp=lambda x, g: g * (np.abs(x) <= 1), seed=seed)

@@ -642,8 +642,9 @@ class SampledCheck:
             comparison, phi = found if found[0].agrees and found[0].numeric.slope != 0.0 else (comparison, phi)
         if phi.x is not problem.x:
             g = problem.derivative.gradient(phi.x, u)
-        if mask is None and typical_slope and g is not None:
-            slope = norm(g, phi.v) / math.fabs(phi.divisor)  # other steps than those of v may have been taken
+        # Other steps than those of v may have been taken, at another point, where the gradient may be 0.
+        slope = 0.0 if mask is not None or g is None else norm(g, phi.v) / math.fabs(phi.divisor)
+        if typical_slope and slope:
             self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / slope)
         return comparison, phi
 
