@@ -1,8 +1,8 @@
 """Draw random graphs for the campaign, as data, which the campaign can make smaller when a graph fails.
 
 Each function of a `Pen` draws another family of graphs, because each family is compiled by other parts of the compiler:
-expressions of all operations, long sums, networks, recurrent networks, attention, overflowing sums, derivatives, and
-stencils over a line of cells.
+expressions of all operations, chains of few functions, long sums, networks, recurrent networks, attention, overflowing
+sums, derivatives, and stencils over a line of cells.
 """
 
 from __future__ import annotations
@@ -177,6 +177,18 @@ def expression(pen: Pen) -> Value:
     if rng.random() < 0.4 and len(pool) > 3:
         return mc.sum(rng.sample(pool, min(len(pool), rng.randrange(2, 20))))
     return node
+
+
+def repeated(pen: Pen) -> Value:
+    """Draw chains of at most three functions: many have the same shape, so large programs fuse them."""
+    rng = pen.rng
+    functions = [getattr(mc, name) for name in rng.sample(ACTIVATIONS, rng.choice([1, 2, 2, 3]))]
+    for _ in range(rng.randrange(4, 20)):
+        y = rng.choice([*pen.xs, *pen.ws, *pen.hidden[-4:]])
+        for _ in range(rng.randrange(1, 4)):
+            y = rng.choice(functions)(y)
+        pen.hidden.append(y if rng.random() < 0.7 else y * rng.choice([*pen.ws, *pen.hidden]))
+    return mc.sum(pen.hidden)
 
 
 def sums(pen: Pen) -> Value:
@@ -359,7 +371,8 @@ def stencil(pen: Pen) -> Value:
     return mc.sum([u * u for u in us]) if pen.rng.random() < 0.5 else mc.sum([(a - b) ** 2 for a, b in pairwise(us)])
 
 
-FAMILIES = [*[expression] * 3, *[sums] * 3, network, network, recurrent, attention, large, derivative, stencil]
+FAMILIES = [repeated, *[expression] * 2, *[sums] * 3]
+FAMILIES += [network, network, recurrent, attention, large, derivative, stencil]
 
 
 def graph_of(outputs: Sequence[Value], xs: Sequence[Value]) -> Graph:
