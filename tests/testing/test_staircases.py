@@ -357,10 +357,12 @@ def slope_of_direction(x):
     return np.where(np.abs(x) < 1e-8, np.float32(1e8), np.float32(0.0))
 
 
-@pytest.mark.parametrize("x", [[0.0], [0.0, 0.5, -3.0], [0.0, -0.0, 7.0, 0.25, -1.5]])
-def test_a_ramp_that_is_narrower_than_the_finest_steps_is_no_step(x):
+@pytest.mark.parametrize(
+    ("x", "seed"), [([0.0], 0), ([0.0, 0.5, -3.0], 0), ([0.0, -0.0, 7.0, 0.25, -1.5], 1), ([*[0.0] * 8, *[1.0] * 3], 9)]
+)
+def test_a_ramp_that_is_narrower_than_the_finest_steps_is_no_step(x, seed):
     x = np.float32(x)
-    is_not_called_wrong(direction_of, x, vjp=lambda x, u: u * slope_of_direction(x))
+    is_not_called_wrong(direction_of, x, vjp=lambda x, u: u * slope_of_direction(x), seed=seed)
     for wrong in (lambda x: np.minimum(slope_of_direction(x), 1), lambda x: -slope_of_direction(x)):
         with pytest.raises((GradientMismatch, NothingCompared, PartlyCompared)):
             gradcheck(direction_of, x, vjp=lambda x, u, wrong=wrong: u * wrong(x))
