@@ -75,12 +75,20 @@ def test_vectors_of_cells_have_the_bits_of_scalars(f):
         assert computed(f, row, kind) == expected
 
 
-def test_a_loop_adds_the_products_of_a_sum_to_its_term_wherever_this_is():
+def starts_of(where, xs, biases):
+    """Return twelve terms of sums: in places of their own, one after the other, or one for all sums."""
+    if where == "g":
+        return [biases[0], 2.0, xs[1] * xs[2], 0.0, biases[3], biases[1] * biases[2]] * 2
+    return biases if where == "v" else biases[:1] * 12
+
+
+@pytest.mark.parametrize("where", ["g", "v", "s"], ids=["gathered", "vectors", "splat"])
+def test_a_loop_adds_the_products_of_a_sum_to_its_term_wherever_this_is(where):
     rng, number = random.Random(1), lambda: Value(float(rng.randrange(-9, 10)))  # so sums are exact in any order
-    xs, biases = [number() for _ in range(260)], [number() for _ in range(4)]
-    starts = [biases[0], 2.0, xs[1] * xs[2], 0.0, biases[3], biases[1] * biases[2]] * 2
-    outputs = []
-    for right in (xs, [*biases, *[number() for _ in range(8)]]):  # numbers of a row, or parameters alone
+    xs, biases = [number() for _ in range(260)], [number() for _ in range(12)]
+    starts = starts_of(where, xs, biases)
+    outputs = [*starts] if where == "v" else []  # so they are the first parameters, one after the other
+    for right in (xs, [*biases[:4], *[number() for _ in range(8)]]):  # numbers of a row, or parameters alone
         matrix = [[number() for _ in right] for _ in starts]
         columns = [*zip(*matrix, strict=True)][: len(starts)]
         outputs += [dot(left, right, start) for left, start in zip(matrix, starts, strict=True)]
@@ -92,6 +100,8 @@ def test_a_loop_adds_the_products_of_a_sum_to_its_term_wherever_this_is():
             for n in (1, lanes() + 3):
                 found = program.forward([[x.data for x in xs]] * n)
                 assert found == [[y.data for y in outputs]] * n
+            kernels = program.compiled.tiers("forward", batched=False).tables.kernels
+            assert {f"row_sums_{where}", f"column_sums_{where}"} <= {name.partition(".")[2] for name in kernels}
 
 
 def test_a_recurrence_of_few_cells_has_no_maps():

@@ -120,24 +120,53 @@ def gather(lanes: Lanes, words: Words, first: Integer | int) -> Vector:
     return lanes.of(scalars.bytes(places[lane])[0] for lane in range(lanes.count))
 
 
+def operand_loads(lanes: Lanes, word: Words, letter: str) -> Callable[[Integer], Vector]:
+    """Return a function that writes loads of scalars, of which each lane of a vector needs one.
+
+    The returned function takes an index, and loads the scalars from this index on into the lanes of a vector. How it
+    does so depends on a letter, which `loops.strides.pattern_of` finds:
+
+        s (splat)   all scalars are the same one; the word is its offset
+        v (vector)  the scalars are contiguous; the word is the offset of the first one
+        g (gather)  the scalars are anywhere; the word is the address of a table with their offsets, in which the last
+                    offset is repeated up to whole vectors
+
+    Args:
+        lanes: the vectors in the function that is being written.
+        word: the address of the word.
+        letter: the letter.
+    """
+    if letter == "g":
+        places = word.words(0)
+        return lambda first: gather(lanes, places, first)
+    scalars = Doubles(lanes.f, "%s").bytes(word[0])
+    if letter == "v":
+        return lambda first: lanes.load(scalars + first)
+    same = lanes.splat(scalars[0])
+    return lambda first: same
+
+
 # Rows in lanes.
 
 
-def _start(lanes: Lanes, block: Doubles, offset: Integer, in_lanes: Condition) -> Vector:
-    """Write loads of the value from which a sum in lanes starts, and return the vector.
+def _starts(lanes: Lanes, offset: Integer, in_lanes: Condition) -> Callable[[Doubles], Vector]:
+    """Return a function that takes the address of a block, and writes a load of the value from which a sum starts.
 
-    Both a row value and a scalar are loaded, and the right one is selected, so the code needs no branch. The other one
-    is the first value in the block, or the first scalar.
+    Both a row value and a scalar are loaded, and the right one is selected. The other one is the first value in the
+    block, or the first scalar. What is the same in all blocks is written here, so it may stand before a loop over them.
 
     Args:
         lanes: the vectors in the function.
-        block: the address of the block.
         offset: the offset of the value, from the beginning of the block or of the scalars.
         in_lanes: whether the value is a row value.
     """
-    row_value = lanes.load(block.bytes(offset * in_lanes.to_integer()))
-    scalar = Doubles(lanes.f, "%s").bytes(offset * (~in_lanes).to_integer())[0]
-    return in_lanes.select(row_value, lanes.splat(scalar))
+    in_block = offset * in_lanes.to_integer()
+    scalar = Doubles(lanes.f, "%s").bytes(offset * (~in_lanes).to_integer())
+
+    def start(block: Doubles) -> Vector:
+        return in_lanes.select(lanes.load(block.bytes(in_block)), lanes.splat(scalar[0]))
+
+    return start
 
 
 def matrix(machine: Machine, opcode: str) -> Function:
@@ -190,12 +219,13 @@ def tile(m: int) -> KernelWriter:
         products, step, is_first = Integer(f, "%products"), Integer(f, "%step"), Integer(f, "%first") != 0
         results = [sums[k] for k in range(0, 4 * m, 4)]
         lefts = [scalars.bytes(sums[k]) for k in range(1, 4 * m, 4)]
+        starts = []
+        for result, k in zip(results, range(2, 4 * m, 4), strict=True):
+            in_lanes = ~is_first | (sums[k + 1] != 0)
+            starts.append(_starts(lanes, is_first.select(sums[k], result), in_lanes))
         with each_block(f) as (block, _, _):
-            places, starts = [block.bytes(result) for result in results], []
-            for result, k in zip(results, range(2, 4 * m, 4), strict=True):
-                in_lanes = ~is_first | (sums[k + 1] != 0)
-                starts.append(_start(lanes, block, is_first.select(sums[k], result), in_lanes))
-            with f.loop(products, [*starts, Integer(f, "0")]) as loop:
+            places, begun = [block.bytes(result) for result in results], [start(block) for start in starts]
+            with f.loop(products, [*begun, Integer(f, "0")]) as loop:
                 x = lanes.load(block.bytes(row_values[loop.index]))
                 *accumulators, offset = loop.carried
                 for left, accumulator in zip(lefts, accumulators, strict=True):
@@ -247,14 +277,14 @@ def inner(machine: Machine, opcode: str) -> Function:
     with f.loop(f.table[0], [f.table + 1]) as item:
         [at] = item.carried
         result, count, pairs = at[0], at[3], at + 4
+        start = _starts(lanes, at[1], at[2] != 0)
         with each_block(f) as (block, _, _):
             place = block.bytes(result)
 
             def load(pair: Words, word: int) -> Vector:
                 return lanes.load(block.bytes(pair[word]))
 
-            start = _start(lanes, block, at[1], at[2] != 0)
-            total, after = sum_of_pairs(f, start, count, pairs, load)
+            total, after = sum_of_pairs(f, start(block), count, pairs, load)
             lanes.store(total, place)
         item.next = [after]
     f.do("ret void")
@@ -412,49 +442,63 @@ def broadcast(machine: Machine, opcode: str) -> Function:
 # Scalars. If rows are computed one at a time, row values are scalars, too.
 
 
-def row_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that multiplies a matrix of scalars, in row-major order, by a list of scalars.
+@cache
+def row_sums(letter: str) -> KernelWriter:
+    """Return the writer of the kernel that multiplies a matrix of scalars, in row-major order, by a list of scalars.
 
     The left factors of each sum are a row of the matrix, so they are contiguous. The right factors of all sums are the
     list, which is contiguous, too. The lanes of a vector hold several products of one sum.
 
     The kernel's table has these words, with offsets in bytes: the count of sums rounded up to whole SIMD vectors, the
-    count of products in each sum, the offset of the first right factor, and the offset of the first result. Then the
-    offsets of the first left factor of each sum, and the offsets of the values from which the sums start.
+    count of products in each sum, the offset of the first right factor, the offset of the first result, and a word for
+    the values from which the sums start. `letter` says what this word is; see `operand_loads`. Then the offsets of the
+    first left factor of each sum.
     """
-    f = Kernel(kernel_name("row_sums", opcode), fuses(machine, opcode))
-    simd = machine.simd
-    lanes = Lanes(f, simd)
-    count, products = f.table[0], f.table[1]
-    right, results, lefts = f.scalars.bytes(f.table[2]), f.scalars.bytes(f.table[3]), f.table + 4
-    starts = lefts + count
-    vectors = products // simd
-    whole = vectors * simd
-    with f.loop(count, step=simd) as sums:
-        chosen = [f.scalars.bytes((lefts + sums.index)[k]) for k in range(simd)]
-        with f.repeat(vectors, [lanes.splat(0.0)] * simd) as loop:
-            k = loop.index * simd
-            x = lanes.load(right + k)
-            for left, accumulator in zip(chosen, loop.carried, strict=True):
-                loop.next.append(lanes.load(left + k).multiply_add(x, accumulator))
-        place = results + sums.index
-        start = gather(lanes, starts, sums.index) + horizontal_sums(loop.next)
-        with f.repeat(products - whole, [start]) as rest:
-            k = whole + rest.index
-            x = lanes.splat(right[k])
-            column = lanes.of(left[k] for left in chosen)
-            [accumulator] = rest.carried
-            rest.next = [column.multiply_add(x, accumulator)]
-        [accumulator] = rest.next
-        lanes.store(accumulator, place)
-    f.do("ret void")
-    return f
+
+    def make(machine: Machine, opcode: str) -> Function:
+        f = Kernel(kernel_name(f"row_sums_{letter}", opcode), fuses(machine, opcode))
+        simd = machine.simd
+        lanes = Lanes(f, simd)
+        count, products = f.table[0], f.table[1]
+        right, results, lefts = f.scalars.bytes(f.table[2]), f.scalars.bytes(f.table[3]), f.table + 5
+        starts = operand_loads(lanes, f.table + 4, letter)
+        vectors = products // simd
+        whole = vectors * simd
+        with f.loop(count, step=simd) as sums:
+            chosen = [f.scalars.bytes((lefts + sums.index)[k]) for k in range(simd)]
+            with f.repeat(vectors, [lanes.splat(0.0)] * simd) as loop:
+                k = loop.index * simd
+                x = lanes.load(right + k)
+                for left, accumulator in zip(chosen, loop.carried, strict=True):
+                    loop.next.append(lanes.load(left + k).multiply_add(x, accumulator))
+            place = results + sums.index
+            start = starts(sums.index) + horizontal_sums(loop.next)
+            with f.repeat(products - whole, [start]) as rest:
+                k = whole + rest.index
+                x = lanes.splat(right[k])
+                column = lanes.of(left[k] for left in chosen)
+                [accumulator] = rest.carried
+                rest.next = [column.multiply_add(x, accumulator)]
+            [accumulator] = rest.next
+            lanes.store(accumulator, place)
+        f.do("ret void")
+        return f
+
+    return make
 
 
-def column_sums(machine: Machine, opcode: str) -> Function:
-    """Write the kernel that multiplies column-major matrices of scalars by lists of scalars, see `_columns`."""
-    f = Kernel(kernel_name("column_sums", opcode), fuses(machine, opcode))
-    return _columns(machine, f, f.scalars, has_starts=True)
+@cache
+def column_sums(letter: str) -> KernelWriter:
+    """Return the writer of the kernel that multiplies column-major matrices of scalars by lists of scalars.
+
+    `_columns` describes the kernel's table, and what `letter` says about the values from which the sums start.
+    """
+
+    def make(machine: Machine, opcode: str) -> Function:
+        f = Kernel(kernel_name(f"column_sums_{letter}", opcode), fuses(machine, opcode))
+        return _columns(machine, f, f.scalars, letter)
+
+    return make
 
 
 def column_totals(machine: Machine, opcode: str) -> Function:
@@ -463,10 +507,10 @@ def column_totals(machine: Machine, opcode: str) -> Function:
     A total is a sum over the rows of a batch. `_columns` describes the kernel's table.
     """
     f = Kernel(kernel_name("column_totals", opcode), fuses(machine, opcode))
-    return _columns(machine, f, f.totals, has_starts=False)
+    return _columns(machine, f, f.totals)
 
 
-def _columns(machine: Machine, f: Kernel, base: Doubles, has_starts: bool) -> Function:
+def _columns(machine: Machine, f: Kernel, base: Doubles, letter: str = "") -> Function:
     """Write a kernel that multiplies matrices of scalars, in column-major order, by lists of scalars.
 
     The results of one matrix are a group of sums. The left factors of each sum are a row of the matrix, so the k-th
@@ -475,22 +519,23 @@ def _columns(machine: Machine, f: Kernel, base: Doubles, has_starts: bool) -> Fu
 
     The kernel's table has these words, with offsets in bytes: the count of groups. Then, for each group: the count of
     sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the first result and, if
-    `has_starts` is set, the offsets of the values from which the sums start. Then, for each k: the offset of the first
+    there is a `letter`, a word for the values from which the sums start. Then, for each k: the offset of the first
     sum's k-th left factor, and the offset of the k-th right factor.
 
     Args:
         machine: the machine that the kernel is for.
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
-        has_starts: whether the table says where the values are from which the sums start. If not, each sum starts from
-            the value in the place of its result.
+        letter: what the word for the values from which the sums start is, see `operand_loads`. If it is "", there is no
+            such word, and each sum starts from the value in the place of its result.
     """
     simd = machine.simd
     lanes = Lanes(f, simd)
     with f.loop(f.table[0], [f.table + 1]) as row:
         [at] = row.carried
-        count, products, results, words = at[0], at[1], base.bytes(at[2]), at + 3
-        factors = words + count if has_starts else words
+        count, products, results = at[0], at[1], base.bytes(at[2])
+        factors = at + 4 if letter else at + 3
+        starts = operand_loads(lanes, at + 3, letter) if letter else lambda first: lanes.load(results + first)
         first = Integer(f, "0")
         for vectors in (VECTORS_IN_REGISTERS, 1):
             step = simd * vectors
@@ -499,8 +544,7 @@ def _columns(machine: Machine, f: Kernel, base: Doubles, has_starts: bool) -> Fu
                 start = sums.index * step + first
                 firsts = [start + simd * v for v in range(vectors)]
                 places = [results + k for k in firsts]
-                begun = [gather(lanes, words, k) for k in firsts] if has_starts else [*map(lanes.load, places)]
-                with f.loop(products, [*begun, factors]) as loop:
+                with f.loop(products, [*map(starts, firsts), factors]) as loop:
                     *accumulators, pair = loop.carried
                     left, x = f.scalars.bytes(pair[0]) + start, lanes.splat(f.scalars.bytes(pair[1])[0])
                     for v, accumulator in enumerate(accumulators):

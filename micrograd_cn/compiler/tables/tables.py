@@ -195,12 +195,14 @@ class Tables:
         lefts = [[*map(self.offset, left)] for left in group.lefts]
         count = self.places.padded(len(results))
         if len(results) * 2 >= self.machine.simd and _contiguous(results):
+            letter = pattern_of([starts])
+            word = self._operand_word(letter, starts)
             if _contiguous(right) and all(map(_contiguous, lefts)):
                 firsts = self._padded([left[0] for left in lefts])
-                return sums.row_sums, [count, len(right), right[0], results[0], *firsts, *self._padded(starts)]
+                return sums.row_sums(letter), [count, len(right), right[0], results[0], word, *firsts]
             if all(map(_contiguous, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
-                return sums.column_sums, [1, count, len(right), results[0], *self._padded(starts), *factors]
+                return sums.column_sums(letter), [1, count, len(right), results[0], word, *factors]
         return sums.list_sums, self._listed(group, [[start] for start in starts])
 
     def _map(self, stage: Map) -> Call:
@@ -216,9 +218,15 @@ class Tables:
             for first in range(0, len(padded[0]), simd):
                 words += chain(*(places[first : first + simd] for places in padded))
             return self._call(maps.gathered_sums, words, stage.opcode)
-        for letter, places in zip(pattern, operands, strict=True):
-            words.append(self.table(self._padded(places)) if letter == "g" else places[0])
+        words += map(self._operand_word, pattern, operands)
         return self._call(maps.map_kernel(stage.opcode, pattern), words)
+
+    def _operand_word(self, letter: str, places: Sequence[int]) -> int:
+        """Return the word that says where some scalars are; `sums.operand_loads` describes it, and the letter.
+
+        `places` has the offsets of the scalars in bytes.
+        """
+        return self.table(self._padded(places)) if letter == "g" else places[0]
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return `places`, with the last place repeated until the length is a multiple of that of a SIMD vector."""
