@@ -125,7 +125,7 @@ def _refuse_untrained_values(model: Model, modules: list[tuple[str, Model]], pat
     made: list[tuple[str, Value]] = []
     for prefix, module in modules:
         cls = type(module)
-        if cls in of_this_package or names_its_parameters(cls) or id(module) in beginning:
+        if names_its_parameters(cls) or id(module) in beginning:
             continue
         members = known_members[cls]
         assert members  # modules have some

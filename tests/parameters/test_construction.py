@@ -136,6 +136,22 @@ def test_a_weight_that_is_computed_and_added_after_init_is_refused(add, path, in
         model(Value(2.0))
 
 
+@pytest.mark.parametrize("part", [lambda m: m, lambda m: m.layers[0], lambda m: m.layers[0].neurons[0]])
+def test_a_weight_that_is_computed_and_added_to_a_network_of_this_package_is_refused(part):
+    """Users add a scale or a temperature to an `MLP`, too."""
+    model = MLP(1, [2, 1])
+    count = len(model.parameters())
+    part(model).scale = scale = Value(0.5)
+    assert len(model.parameters()) == count + 1
+    part(model).scale = scale * 0.1
+    assert len(model.parameters()) == count  # the variable still has the leaf
+    del scale
+    with pytest.raises(TypeError, match=r"^MLP\..*scale is computed \(mul\), so it is no parameter.*as in Value\(0\.1"):
+        model.parameters()
+    part(model).scale = model([2.0])
+    assert len(model.parameters()) == count
+
+
 def test_a_computed_value_may_be_added_if_somebody_has_its_leaves():
     model, scale = Growing(), Value(3.0)
     model.units.append(scale * 0.1)
