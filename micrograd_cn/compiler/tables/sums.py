@@ -34,7 +34,7 @@ from typing import Any
 
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Condition, Doubles, Integer, Operand, Vector, Words, horizontal_sums
+from ..llvm.operands import Doubles, Integer, Operand, Vector, Words, horizontal_sums
 from ..llvm.text import KERNEL_PREFIX, Function, Loop
 from ..loops.places import WORD
 
@@ -149,26 +149,6 @@ def operand_loads(lanes: Lanes, word: Words, letter: str) -> Callable[[Integer],
 # Rows in lanes.
 
 
-def _starts(lanes: Lanes, offset: Integer, in_lanes: Condition) -> Callable[[Doubles], Vector]:
-    """Return a function that takes the address of a block, and writes a load of the value from which a sum starts.
-
-    Both a row value and a scalar are loaded, and the right one is selected. The other one is the first value in the
-    block, or the first scalar. What is the same in all blocks is written here, so it may stand before a loop over them.
-
-    Args:
-        lanes: the vectors in the function.
-        offset: the offset of the value, from the beginning of the block or of the scalars.
-        in_lanes: whether the value is a row value.
-    """
-    in_block = offset * in_lanes.to_integer()
-    scalar = Doubles(lanes.f, "%s").bytes(offset * (~in_lanes).to_integer())
-
-    def start(block: Doubles) -> Vector:
-        return in_lanes.select(lanes.load(block.bytes(in_block)), lanes.splat(scalar[0]))
-
-    return start
-
-
 def matrix(machine: Machine, opcode: str) -> Function:
     """Write the kernel that multiplies a matrix of scalars by a list of row values.
 
@@ -178,8 +158,8 @@ def matrix(machine: Machine, opcode: str) -> Function:
     The kernel's table has these words, with offsets in bytes: the count of products in each sum, the distance in bytes
     from one scalar of a row of the matrix to the next, the count of tiles, and the offsets of the row values. Then, for
     each tile: the address of its function, and the count of its sums. Then, for each sum of the tile: the offset of the
-    result, the offset of the first scalar in the sum's row of the matrix, the offset of the value from which the sum
-    starts, and whether this value is a row value.
+    result, the offset of the first scalar in the sum's row of the matrix, and the offset of the value from which the
+    sum starts. In a tile, all these values are scalars, or all of them are row values.
     """
     f = Kernel(kernel_name("matrix", opcode))
     depth, step, count = (f.table[k] for k in range(3))
@@ -194,41 +174,50 @@ def matrix(machine: Machine, opcode: str) -> Function:
             [at] = tile.carried
             sums = at + 2
             at.pointer(0).call(sums, first, chosen, products, step, scalars, *f.panel)
-            tile.next = [sums + at[1] * 4]
+            tile.next = [sums + at[1] * 3]
     f.do("ret void")
     return f
 
 
 @cache
-def tile(m: int) -> KernelWriter:
+def tile(m: int, starts_in_lanes: bool) -> KernelWriter:
     """Return the writer of the function that the kernel `matrix` calls for a tile of `m` sums.
 
     The sums of a tile are computed together, in vector registers. One call adds some products to each sum, for all
     blocks of a panel. In the first call for a tile, `%first` is 1. In later calls it is 0, and the sums go on from the
     results of the call before.
+
+    Args:
+        m: the count of sums.
+        starts_in_lanes: whether the values from which the sums start are row values. If not, they are scalars.
     """
 
     def make(machine: Machine, opcode: str) -> Function:
         f = Function(
-            kernel_name(f"tile{m}", opcode),
+            kernel_name(f"tile{m}{'_from_row_values' if starts_in_lanes else ''}", opcode),
             "ptr %sums, i64 %first, ptr %values, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
             fma=fuses(machine, opcode),
         )
         lanes = Lanes(f, machine.width, WORD * machine.simd)
         sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
         products, step, is_first = Integer(f, "%products"), Integer(f, "%step"), Integer(f, "%first") != 0
-        results = [sums[k] for k in range(0, 4 * m, 4)]
-        lefts = [scalars.bytes(sums[k]) for k in range(1, 4 * m, 4)]
-        starts = []
-        for result, k in zip(results, range(2, 4 * m, 4), strict=True):
-            in_lanes = ~is_first | (sums[k + 1] != 0)
-            starts.append(_starts(lanes, is_first.select(sums[k], result), in_lanes))
+        results, lefts, starts = ([sums[k] for k in range(word, 3 * m, 3)] for word in range(3))
+        first_scalars = [scalars.bytes(left) for left in lefts]
+        if starts_in_lanes:
+            begins = [is_first.select(start, result) for start, result in zip(starts, results, strict=True)]
+        else:
+            start_scalars = [scalars.bytes(start) for start in starts]
         with each_block(f) as (block, _, _):
-            places, begun = [block.bytes(result) for result in results], [start(block) for start in starts]
+            places = [block.bytes(result) for result in results]
+            if starts_in_lanes:
+                begun = [lanes.load(block.bytes(begin)) for begin in begins]
+            else:
+                pairs = zip(start_scalars, places, strict=True)
+                begun = [is_first.select(lanes.splat(x[0]), lanes.load(place)) for x, place in pairs]
             with f.loop(products, [*begun, Integer(f, "0")]) as loop:
                 x = lanes.load(block.bytes(row_values[loop.index]))
                 *accumulators, offset = loop.carried
-                for left, accumulator in zip(lefts, accumulators, strict=True):
+                for left, accumulator in zip(first_scalars, accumulators, strict=True):
                     c = lanes.splat(left.bytes(offset)[0])
                     loop.next.append(c.multiply_add(x, accumulator))
                 loop.next.append(offset + step)
@@ -277,14 +266,17 @@ def inner(machine: Machine, opcode: str) -> Function:
     with f.loop(f.table[0], [f.table + 1]) as item:
         [at] = item.carried
         result, count, pairs = at[0], at[3], at + 4
-        start = _starts(lanes, at[1], at[2] != 0)
+        in_lanes = at[2] != 0
+        # Both a row value and a scalar are loaded, and the right one is selected. The offset of the other one is 0.
+        in_block, scalar = at[1] * in_lanes.to_integer(), f.scalars.bytes(at[1] * (~in_lanes).to_integer())
         with each_block(f) as (block, _, _):
             place = block.bytes(result)
 
             def load(pair: Words, word: int) -> Vector:
                 return lanes.load(block.bytes(pair[word]))
 
-            total, after = sum_of_pairs(f, start(block), count, pairs, load)
+            start = in_lanes.select(lanes.load(block.bytes(in_block)), lanes.splat(scalar[0]))
+            total, after = sum_of_pairs(f, start, count, pairs, load)
             lanes.store(total, place)
         item.next = [after]
     f.do("ret void")

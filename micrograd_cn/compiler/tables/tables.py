@@ -7,7 +7,7 @@ tables, too, and native code by functions that are compiled for one program.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from math import nan
@@ -150,16 +150,27 @@ class Tables:
     def _matrix(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
         right, *_ = group.rights  # the same for all sums
         firsts, step = self._strided(group.lefts)
-        count = -(-len(firsts) // sums.MAX_TILE_SUMS)
-        words: list[str | int] = [len(right), step, count, *map(self.offset, right)]
-        done = 0
-        for number in range(count):  # the sizes of tiles differ by one sum at most
-            m = len(firsts) // count + (number < len(firsts) % count)
-            words += [self.kernel(sums.tile(m), group.opcode), m]
-            for k in range(done, done + m):
-                words += [self.offset(group.numbers[k]), firsts[k], *self._start(group.starts[k])]
-            done += m
+        tiles = [*self._tiles(group)]
+        words: list[str | int] = [len(right), step, len(tiles), *map(self.offset, right)]
+        for starts_in_lanes, chosen in tiles:
+            words += [self.kernel(sums.tile(len(chosen), starts_in_lanes), group.opcode), len(chosen)]
+            for k in chosen:
+                words += [self.offset(group.numbers[k]), firsts[k], self.offset(group.starts[k])]
         return sums.matrix, words
+
+    def _tiles(self, group: Sums) -> Iterator[tuple[bool, list[int]]]:
+        """Yield each tile of a matrix: whether the values from which its sums start are in lanes, and the sums.
+
+        The sums are given by their positions in `group`. The sizes of tiles of the same kind differ by one at most.
+        """
+        in_lanes = [*map(self.schedule.in_lanes, group.starts)]
+        for kind in (False, True):
+            found = [k for k, x in enumerate(in_lanes) if x is kind]
+            count, done = -(-len(found) // sums.MAX_TILE_SUMS), 0
+            for number in range(count):
+                m = len(found) // count + (number < len(found) % count)
+                yield kind, found[done : done + m]
+                done += m
 
     def _strided(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
         """Return the offset of each sum's first left factor, and the stride from one left factor to the next, in bytes.
