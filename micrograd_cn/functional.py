@@ -14,7 +14,8 @@ to each of two equal numbers. `relu` has the derivative 0 at 0.
 
 If f makes an array of its own from a list of `Value`s and numbers, `np.exp` and the like raise an error: numpy calls a
 method of each element, and a number does not have this method. Write `micrograd_cn.exp(xs)` and the like there, which
-take arrays of both.
+take arrays of both. `np.nan_to_num` changes nothing in such an array or in a list of `Value`s. If f itself calls it for
+nan, this is an error; write `micrograd_cn.where(micrograd_cn.equal(x, x), x, 0.0)` there.
 
 If a `Value` in the function is computed from arguments that are numbers, then `==`, `!=`, `in` and truth (`if t:`,
 `t or 1.0`) depend on its number, as `<` and the like do. So the function takes the branch that it takes for numbers,

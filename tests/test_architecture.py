@@ -69,7 +69,7 @@ INSIDE = {
             "closures",
             "outdated",
         ),
-        *("node", "value_arrays", "references"),
+        *("node", "nan_to_num", "value_arrays", "references"),
     ),
     "derivatives": ("argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "parameters": (
@@ -92,7 +92,6 @@ INSIDE = {
             "traced",
             "hooks",
             "caught",
-            "nan_to_num",
             "branch",
             "arguments",
             "number_calls",

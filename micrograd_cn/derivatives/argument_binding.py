@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from ..engine import Value, constant, traverse
 from ..gradients import gradients_in_order
 from ..graph.context import here, recording
+from ..graph.nan_to_num import names_nan_to_num, refuse_nan_to_num_of_nan
 from ..graph.plain_numbers import Variables, variables
 from ..ops.number import is_of_numpy, is_table, own_operator
 from ..parameters.tree import arrays_to_lists, flatten, is_array
@@ -156,7 +157,10 @@ class BoundCall:
             known.given = [x for x in found if not hooks.has_made(x)] if hooks else found
             known.passed = self._passed
         try:
-            self.output = f(*bound, **kwargs)
+            if names_nan_to_num(f):
+                self.output = refuse_nan_to_num_of_nan(lambda: f(*bound, **kwargs))
+            else:
+                self.output = f(*bound, **kwargs)
         except (TypeError, AttributeError) as error:
             from ..graph.conversion import instead_of
             from ..graph.numpy_errors import numpy_advice  # imported here, because correct programs do not need it

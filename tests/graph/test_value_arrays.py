@@ -14,7 +14,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value, gradients
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
-from micrograd_cn.functional import grad, jvp, value_and_grad, vjp
+from micrograd_cn.functional import grad, hessian, jacobian, jvp, value_and_grad, vjp
 from micrograd_cn.graph.numpy_errors import numpy_advice
 from micrograd_cn.graph.value_arrays import ValueArray
 from micrograd_cn.testing import check_op, gradcheck
@@ -600,6 +600,24 @@ def test_nan_to_num_of_other_arguments_is_refused_in_compiled_functions():
                 call()
         assert sys.getprofile() is None
     assert compile(lambda x: weight * x + np.nan_to_num([1.0, math.nan])[1])(3.0) == 6.0
+
+
+def test_nan_to_num_of_nan_in_other_arguments_is_refused_in_functions_that_are_differentiated():
+    """It gave nan with the derivative 1, while the plain function has the number 0 there."""
+
+    def total(x):
+        return np.nan_to_num(np.array(x)).sum() + np.sum([np.nan_to_num(y) for y in x])
+
+    for wrapper in (grad, value_and_grad, jacobian, hessian):
+        for bad in (math.nan, math.inf, -math.inf):
+            with pytest.raises(TypeError, match=r"write where\(equal\(x, x\), x, 0\.0\)"):
+                wrapper(total)([1.0, bad])
+            with pytest.raises(TypeError, match=r"write where\(equal\(x, x\), x, 0\.0\)"):
+                wrapper(np.nan_to_num)(bad)
+    assert sys.getprofile() is None
+    assert (grad(total)([1.0, 2.0]), grad(np.nan_to_num)(3.0)) == ([2.0, 2.0], 1.0)
+    assert grad(lambda xs: mc.sum([mc.where(mc.equal(x, x), x, 0.0) for x in xs]))([1.0, math.nan]) == [1.0, 0.0]
+    assert grad(lambda x: x * np.nan_to_num([1.0, math.nan])[1])(3.0) == 0.0
 
 
 def test_sinc_has_the_derivatives_of_its_taylor_series_at_0():

@@ -20,6 +20,7 @@ from typing import Any
 from ...engine import Value, constant, traverse
 from ...graph.callers import warn_at_user
 from ...graph.context import recording
+from ...graph.nan_to_num import refuse_nan_to_num
 from ...graph.references import operands_once, unheld
 from ...ops.number import is_of_numpy, number
 from ...parameters.tree import flatten
@@ -41,7 +42,6 @@ from .caught import CatchingHooks, in_arrays
 from .differences import RecordedGraph, graph_difference
 from .guards import CompiledGuards, Guard
 from .hooks import RecordingHooks
-from .nan_to_num import refuse_nan_to_num
 from .number_calls import warn_if_numbers_differ
 from .traced import Traced, TracedInput
 

@@ -1,0 +1,84 @@
+"""Refuse `np.nan_to_num` of `Value`s that stand for numbers, where numpy asks nobody and leaves every nan in its place.
+
+The plain function calls it with numbers, and gets them without nan. In a function that is differentiated or recorded,
+numpy makes an array of objects of a `Value`, of a list, or of another array of `Value`s, and returns it unchanged. It
+calls no method of them. For a `ValueArray`, which stands for an array among the arguments, there is an operation.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from math import isfinite
+from types import CodeType, FrameType
+from typing import Any, TypeVar
+
+from .node import Node
+
+__all__ = ["names_nan_to_num", "refuse_nan_to_num", "refuse_nan_to_num_of_nan"]
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+def refuse_nan_to_num(call: Callable[[A], T], arguments: A) -> T:
+    """Return `call(arguments)`. Refuse `np.nan_to_num` of a `Value`, or of a collection with `Value`s, meanwhile.
+
+    This sets a profile function, which slows the call down. So use it only for code that names `nan_to_num`. If there
+    is a profile function already, as of a profiler, nothing is refused.
+
+    Raises:
+        TypeError: `call` has called `np.nan_to_num` of such an object.
+    """
+    return _refuse_if(
+        lambda _: True,
+        "np.nan_to_num() of recorded numbers changes nothing, unless they are in an array that is an argument",
+        lambda: call(arguments),
+    )
+
+
+def refuse_nan_to_num_of_nan(call: Callable[[], T]) -> T:
+    """Return `call()`. Refuse `np.nan_to_num` of a `Value` that is nan or infinite, also in a collection, meanwhile.
+
+    For other numbers it gives what numpy would give for plain numbers. All else is as for `refuse_nan_to_num`.
+
+    Raises:
+        TypeError: `call` has called `np.nan_to_num` of such an object.
+    """
+    return _refuse_if(
+        lambda x: not isfinite(x._data),
+        "np.nan_to_num() changes no Value, unless it is in an array that is an argument",
+        call,
+    )
+
+
+def names_nan_to_num(f: Callable[..., Any]) -> bool:
+    """Return whether f is `np.nan_to_num`, or its own code names it."""
+    code = getattr(f, "__code__", None)
+    return _names(code) if type(code) is CodeType else getattr(f, "__name__", "") == "nan_to_num"
+
+
+def _names(code: CodeType) -> bool:
+    return "nan_to_num" in code.co_names or any(type(part) is CodeType and _names(part) for part in code.co_consts)
+
+
+def _refuse_if(is_wrong: Callable[[Node], bool], message: str, call: Callable[[], T]) -> T:
+    """Return `call()`. Raise TypeError with `message` if it calls `np.nan_to_num` of a `Value` for which `is_wrong`."""
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or sys.getprofile() is not None:
+        return call()
+    code = numpy.nan_to_num.__wrapped__.__code__
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is code:
+            given = numpy.asarray(frame.f_locals["x"], dtype=object)
+            if any(isinstance(x, Node) and is_wrong(x) for x in given.ravel().tolist()):
+                raise TypeError(
+                    f"{message}; write where(equal(x, x), x, 0.0) with micrograd_cn's functions, which take arrays"
+                )
+
+    sys.setprofile(look)
+    try:
+        return call()
+    finally:
+        sys.setprofile(None)
