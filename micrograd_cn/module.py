@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .engine import Value
+from .graph import outdated
 from .graph.callers import is_of_this_package
 from .graph.node import assign_data, set_gradients
 from .ops.number import flag, number
@@ -200,7 +201,10 @@ class Module(Model):
         """
         if type(set_to_none) is not bool:
             set_to_none = flag("zero_grad(): set_to_none", set_to_none)
-        set_gradients(call_parameters(self), None if set_to_none else 0.0)
+        parameters = call_parameters(self)
+        if outdated.expected or outdated.answered:
+            outdated.note_cleared(parameters)
+        set_gradients(parameters, None if set_to_none else 0.0)
 
     @overridable
     def entries(self) -> dict[str, Any]:

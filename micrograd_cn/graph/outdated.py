@@ -8,6 +8,9 @@ error there, because its `backward` frees the graph.
 To be fast, `backward` looks for such nodes only once after some of an optimiser's steps, such as the first one, when it
 first reaches a parameter of the optimiser. A node that an earlier `backward` went through has a gradient, and all
 others are left out.
+
+Before its next such step, the optimiser asks whether `backward` has reached one of its parameters. If `zero_grad` was
+called since then, only what followed it counts. `zero_grad` looks at this between the first two steps alone.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any
 from .callers import warn_at_user
 from .closures import Closure
 
-__all__ = ["expect_backward", "note_gradients", "warn_of_outdated", "was_missed"]
+__all__ = ["expect_backward", "note_cleared", "note_gradients", "warn_of_outdated", "was_left_out", "was_missed"]
 
 
 class Question:
@@ -28,19 +31,23 @@ class Question:
     Attributes:
         optimizer: a weak reference to the optimiser.
         parameters: the parameters of the optimiser, as a set.
+        cleared: whether `zero_grad` was called since the step.
+        is_first: whether the step was the optimiser's first one.
         missed: whether a call of `backward` has reached none of them.
         reached: whether a compiled function has added gradients to some of them.
     """
 
-    __slots__ = ("missed", "optimizer", "parameters", "reached")
+    __slots__ = ("cleared", "is_first", "missed", "optimizer", "parameters", "reached")
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = weakref.ref(optimizer, _forget)
         self.parameters = {*optimizer.parameters}
-        self.missed = self.reached = False
+        self.is_first = optimizer.steps == 0
+        self.cleared = self.missed = self.reached = False
 
 
 expected: Question | None = None  # what the last optimiser asked; None if nothing was asked, or it was answered
+answered: Question | None = None  # what the last optimiser asked in its first step, after `backward` has answered it
 
 
 def _forget(optimizer: weakref.ref[Any]) -> None:
@@ -48,9 +55,11 @@ def _forget(optimizer: weakref.ref[Any]) -> None:
 
     Python calls this with `optimizer`, a weak reference to the optimiser.
     """
-    global expected
+    global expected, answered
     if expected and expected.optimizer is optimizer:
         expected = None
+    if answered and answered.optimizer is optimizer:
+        answered = None
 
 
 def expect_backward(optimizer: Any) -> None:
@@ -58,8 +67,8 @@ def expect_backward(optimizer: Any) -> None:
 
     Call this before a step of the optimiser. A node is outdated if it was computed before the step.
     """
-    global expected
-    expected = Question(optimizer)
+    global expected, answered
+    expected, answered = Question(optimizer), None
 
 
 def was_missed(optimizer: Any) -> bool:
@@ -67,11 +76,34 @@ def was_missed(optimizer: Any) -> bool:
 
     Return False if a compiled function has added gradients to a parameter, or the list of parameters has changed since.
     """
-    asked = expected
-    if asked is None or asked.optimizer() is not optimizer:
-        return False
+    return expected is not None and expected.missed and _is_open(expected, optimizer)
+
+
+def was_left_out(optimizer: Any) -> bool:
+    """Return whether `zero_grad` was called since `expect_backward`, and no `backward` since then.
+
+    Return False if a compiled function has added gradients to a parameter of `optimizer`, or nothing is known.
+    """
+    return expected is not None and expected.cleared and not expected.missed and _is_open(expected, optimizer)
+
+
+def _is_open(asked: Question, optimizer: Any) -> bool:
+    """Return whether `asked` is what `optimizer` asked about its present parameters, and nothing has reached them."""
     # Users may have replaced items of the list of parameters
-    return asked.missed and not asked.reached and asked.parameters == set(vars(optimizer)["parameters"])
+    is_its_own = asked.optimizer() is optimizer and asked.parameters == set(vars(optimizer)["parameters"])
+    return is_its_own and not asked.reached
+
+
+def note_cleared(parameters: Iterable[Any]) -> None:
+    """Record that `zero_grad` clears the gradients of `parameters`, so an earlier `backward` is not an answer.
+
+    To be fast, call this only if something is `expected` or `answered`.
+    """
+    global expected, answered
+    asked = expected or answered
+    if asked and not asked.parameters.isdisjoint(parameters):
+        expected, answered = asked, None
+        asked.cleared, asked.missed, asked.reached = True, False, False
 
 
 def note_gradients(parameters: Iterable[Any]) -> None:
@@ -90,7 +122,7 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
         order: the interior nodes that `backward` will visit. They have the gradients of an earlier call.
         leaves: the leaves of their graph.
     """
-    global expected
+    global expected, answered
     asked = expected
     if asked is None or (optimizer := asked.optimizer()) is None:
         return
@@ -99,6 +131,8 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
         asked.missed = True
         return
     expected = None
+    if asked.is_first:
+        answered = asked
     for node in order:
         # A node that no `backward` has reached has the gradient 0.0, and users may have assigned None
         if not node._grad or changed.isdisjoint(node.operands) or isinstance(node.op, Closure):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
 from ..engine import Value
-from ..graph import context
+from ..graph import context, outdated
 from ..graph.callers import is_of_this_package, warn_at_user
 from ..graph.node import set_gradients
-from ..graph.outdated import expect_backward, was_missed
+from ..graph.outdated import expect_backward, was_left_out, was_missed
 from ..ops import options as ops_options
 from ..ops.number import flag
 from ..parameters.listing import models_in, refuse_lost_parameters
@@ -236,7 +236,8 @@ class Optimizer:
     computed from, except where it is detached. This is 0.0 if no gradient flows to it, as to k in `less(k, x)`.
 
     Compute the loss anew for each step. After its first steps, and some later ones, an optimiser lets the next
-    `backward` warn if it goes again through a node that was computed before a step changed its operands.
+    `backward` warn if it goes again through a node that was computed before a step changed its operands. Its second
+    step, and some later ones, give a warning if all gradients are 0 and no `backward` has followed `zero_grad`.
 
     An optimiser has the leaves that it got, and knows nothing of the array from which they were taken, as in
     `SGD(list(W.flat))`. Code such as `W[:] = 0.0`, `W.fill(0.0)` and `np.exp(W, out=W)` puts other objects into W,
@@ -579,6 +580,8 @@ maximize=False>
         """
         if type(set_to_none) is not bool:
             set_to_none = flag("zero_grad(): set_to_none", set_to_none)
+        if outdated.expected or outdated.answered:
+            outdated.note_cleared(self.parameters)
         many = len(self.parameters) >= MIN_PARAMETERS and not context.active
         if many and machine_code and not set_to_none and machine_code.clear_gradients(self.parameters):
             return
@@ -783,7 +786,8 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
 
     `optimizer` calls this before some of its steps. There is a warning if a model has a new parameter that no optimiser
     trains, whether it has replaced another one or has been added; and if `backward` has reached none of the optimiser's
-    parameters. A node is outdated if it was computed before a step changed its operands.
+    parameters, or `zero_grad` was called after it. A node is outdated if it was computed before a step changed its
+    operands.
 
     Raises:
         TypeError: a model has lost parameters, or the `requires_grad` of a parameter is not True or False.
@@ -798,14 +802,29 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
         refuse_lost_parameters(optimizer.parameters)
         warn_of_replaced(optimizer)
         trained = [p for p in optimizer.parameters if p.requires_grad]
-        if was_missed(optimizer) and trained and not any(p._grad for p in trained):
-            name = type(optimizer).__name__
-            warn_at_user(
-                f"backward() has reached none of the parameters of {name} since its last step, and all their gradients "
-                f"are 0; make the optimizer anew with the parameters of the model that computes the loss, as in {name}"
-                "(model.parameters()), also after the model was copied, loaded or made anew"
-            )
+        if trained and not any(p._grad for p in trained):
+            _warn_of_no_gradient(optimizer)
     expect_backward(optimizer)
+
+
+def _warn_of_no_gradient(optimizer: Optimizer) -> None:
+    """Warn if no `backward` has reached the parameters of `optimizer`, whose gradients are all 0 or None, in this step.
+
+    For a user's class, which may need no gradients, there is a warning only if `backward` has reached other leaves.
+    """
+    name = type(optimizer).__name__
+    if was_missed(optimizer):
+        warn_at_user(
+            f"backward() has reached none of the parameters of {name} since its last step, and all their gradients "
+            f"are 0; make the optimizer anew with the parameters of the model that computes the loss, as in {name}"
+            "(model.parameters()), also after the model was copied, loaded or made anew"
+        )
+    elif is_of_this_package(type(optimizer)) and was_left_out(optimizer):
+        warn_at_user(
+            f"all gradients of {name} are 0, since backward() has reached none of its parameters after the last "
+            "zero_grad() or step(); write optimizer.zero_grad(), loss.backward() and then optimizer.step(), in this "
+            "order"
+        )
 
 
 ADDED = (

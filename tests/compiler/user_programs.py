@@ -704,6 +704,7 @@ class Comparison:
                     loss.backward()
                 with warnings.catch_warnings():  # a batch may take branches that use none of the parameters
                     warnings.filterwarnings("ignore", r"backward\(\) has reached none of the parameters")
+                    warnings.filterwarnings("ignore", r"all gradients of \w+ are 0, since backward")
                     optimizer.step()
                 optimizer.zero_grad()
         self._differ("fit", branches, [p.data for p in w], [p.data for p in u])

@@ -225,6 +225,78 @@ def test_a_step_warns_late_if_many_calls_have_reached_none_of_the_parameters():
             optimizer.step()
 
 
+def lose_by_clearing(model, clear, backward):
+    backward()
+    clear()
+
+
+def forget_backward(model, clear, backward):
+    clear()
+    model(1.0)
+
+
+@pytest.mark.parametrize("mistake", [lose_by_clearing, forget_backward])
+@pytest.mark.parametrize("clears", ["optimizer", "model", "to None"])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("further", [0, 40])  # with many parameters, machine code takes the steps
+def test_a_step_warns_if_no_backward_has_followed_zero_grad(mistake, clears, compiled, further):
+    model = Line()
+    model.others = [Value(0.0) for _ in range(further)]
+    optimizer, compiled_model = SGD(model.parameters(), lr=0.1), compiler.compile(lambda x: model(x))
+    clear = {"optimizer": optimizer.zero_grad, "model": model.zero_grad}.get(
+        clears, lambda: optimizer.zero_grad(set_to_none=True)
+    )
+
+    def backward():
+        if compiled:
+            compiled_model.backward([(1.0,)])
+        else:
+            model(1.0).backward()
+
+    for i in range(3):
+        mistake(model, clear, backward)
+        advice = r"all gradients of SGD are 0.*write optimizer\.zero_grad\(\), loss\.backward\(\) and then"
+        with pytest.warns(UserWarning, match=advice) if i == 1 else nullcontext():
+            optimizer.step()
+    assert model.w.data == 2.0
+
+
+def test_backward_may_come_before_after_and_between_calls_of_zero_grad():
+    """A gradient of 0 from the last `backward` is no mistake, and neither is another model's `zero_grad`."""
+    dead, other, w = Value(-1.0), Line(), Value(1.0)
+
+    def loss():
+        return mc.relu(dead)
+
+    def twice():
+        loss().backward()
+        optimizer.zero_grad()
+        loss().backward()
+        other.zero_grad()
+
+    def first():
+        optimizer.zero_grad()
+        loss().backward()
+        other.zero_grad()
+
+    def last():  # zero_grad() at the end of the loop
+        loss().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss().backward()
+
+    def elsewhere():
+        optimizer.zero_grad()
+        (w * w).backward()
+        dead.grad = -0.5
+
+    for prepare in (twice, first, last, elsewhere):
+        optimizer = SGD([dead])
+        for _ in range(3):
+            prepare()
+            optimizer.step()
+
+
 def test_a_gradient_may_come_from_elsewhere_and_a_parameter_may_be_frozen_or_dead():
     x, w, frozen, dead = Value(2.0), Value(1.0), Value(1.0, requires_grad=False), Value(-1.0)
     optimizers = [SGD([w]), SGD([frozen]), SGD([dead])]
