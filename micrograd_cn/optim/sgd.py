@@ -19,7 +19,8 @@ class SGD(Optimizer):
 
     With momentum, the step is p -= lr * b, with the buffer b = momentum * b + (1 - dampening) * g. In the first step
     the buffer is g itself. With nesterov, the step is p -= lr * (g + momentum * b) (Sutskever et al. 2013). With
-    maximize, -p.grad stands in place of p.grad. PyTorch computes the same.
+    maximize, -p.grad stands in place of p.grad. PyTorch computes the same, with one exception: if `momentum` is 0 in
+    the first step and is set later, the buffer begins here with (1 - dampening) * g, and in PyTorch with g.
 
     Args:
         parameters: the `Value`s to train, which must be leaves.

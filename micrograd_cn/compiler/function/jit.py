@@ -95,6 +95,11 @@ def compile(  # noqa: A001 -- the field's name
     time, and a later call raises an error if they have other data by then. So does `backward` if they require a
     gradient by then.
 
+    A call returns a plain number, or a nesting of plain numbers, without a graph. So a loss that is computed from it
+    outside of the function does not train the function's parameters: after `net = compile(model)`, a loss such as
+    `w * net(x)` trains w alone. Compile the whole loss instead, as in `compile(lambda x, y: (w * model(x) - y) ** 2)`,
+    and call its methods `fit`, `backward` or `value_and_grad`. Inside a function to compile, `net` may be called.
+
     Methods such as `forward`, `backward` and `fit` read their samples by one rule: a tuple has an entry for each
     argument, and a list has an entry for each sample. For a function of x and y:
 
@@ -209,7 +214,7 @@ def compile(  # noqa: A001 -- the field's name
             gradients of a mean in another order.
 
     Returns:
-        a `CompiledFunction`, or a `Program` for a recorded graph.
+        a `CompiledFunction`, whose calls return plain numbers, or a `Program` for a recorded graph.
 
     Raises:
         TypeError: `f` is neither a function nor a graph with `inputs`, `static` is neither a name nor an iterable of
