@@ -649,6 +649,7 @@ def test_an_overflowing_tangent_is_an_anomaly():
         (lambda: grad(mc.sin)("a"), TypeError, "grad: argument 0: .*str 'a'"),
         (lambda: grad(lambda v: v[0])([1.0, None]), TypeError, r"grad: argument 0\[1\]: .*NoneType"),
         (lambda: grad(mc.sin, 1)(1.0), ValueError, r"argnums \[1\] must name each of 1 arguments at most once"),
+        (lambda: grad(lambda x, y=2.0: x * y, 1)(3.0), ValueError, "once; pass argument 1 in the call"),
         (lambda: grad(mc.mul, (0, -2))(1.0, 2.0), ValueError, r"argnums \[0, -2\] must name .* at most once"),
         (lambda: value_and_grad(mc.sin)("a"), TypeError, "value_and_grad: argument 0: .*str 'a'"),
         (lambda: hessian(mc.sin)("a"), TypeError, "^hessian: argument 0: .*str 'a'"),

@@ -120,7 +120,10 @@ class BoundCall:
             raise TypeError(f"{name}: pass {', '.join(kwargs)} by position, since argnums counts positional arguments")
         named = {i % len(args) for i in argnums if -len(args) <= i < len(args)}
         if len(named) < len(argnums):
-            write = f"; write {name}(f)(x)" if not args else ""
+            absent = [i for i in argnums if i >= len(args)]
+            write = f"; pass argument {absent[0]} in the call, too, even if it has a default" if absent else ""
+            if not args:
+                write = f"; write {name}(f)(x)"
             raise ValueError(
                 f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once{write}"
             )

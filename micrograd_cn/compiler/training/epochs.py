@@ -143,10 +143,16 @@ class TrainingOptions:
             if type(count) is not int or count < least:
                 raise ValueError(f"fit(): {name} must be an int of at least {least}, got {count!r}")
         if shuffle is not None and not hasattr(shuffle, "shuffle"):
-            raise TypeError(f"fit(): shuffle must be a random.Random, or None, got {shuffle!r}")
+            raise TypeError(
+                f"fit(): shuffle must be a random.Random, or None, got {shuffle!r}; write shuffle=random.Random(0), or "
+                "pass an object with a method shuffle(xs), which changes the list xs"
+            )
         check_threads("fit", self.threads)
         if schedule is not None and not callable(schedule):
-            raise TypeError(f"fit(): schedule must be a function of the number of the step, got {schedule!r}")
+            raise TypeError(
+                f"fit(): schedule must be a function of the number of the step, got {schedule!r}; for a constant rate, "
+                "set optimizer.lr"
+            )
         if not (isinstance(progress, bool) or callable(progress)):
             raise TypeError(f"fit(): progress must be a bool or a function of some steps' losses, got {progress!r}")
         flag("fit(): each_step", self.each_step)
