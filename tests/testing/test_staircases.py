@@ -357,15 +357,29 @@ def slope_of_direction(x):
     return np.where(np.abs(x) < 1e-8, np.float32(1e8), np.float32(0.0))
 
 
-@pytest.mark.parametrize(
-    ("x", "seed"), [([0.0], 0), ([0.0, 0.5, -3.0], 0), ([0.0, -0.0, 7.0, 0.25, -1.5], 1), ([*[0.0] * 8, *[1.0] * 3], 9)]
-)
+RAMPS = [
+    *[([0.0], 0), ([0.0, 0.5, -3.0], 0), ([0.0, -0.0, 7.0, 0.25, -1.5], 1)],
+    *[([0.0, -0.0, 7.0, 0.25, -1.5], 2), ([0.0, -0.0, 7.0, 0.25, -1.5], 4), ([*[0.0] * 8, *[1.0] * 3], 9)],
+]
+
+
+@pytest.mark.parametrize(("x", "seed"), RAMPS)
 def test_a_ramp_that_is_narrower_than_the_finest_steps_is_no_step(x, seed):
+    """Along some directions, the jumps of two outputs cancel, or the sum of jumps has another sign than that of ramps."""
     x = np.float32(x)
     is_not_called_wrong(direction_of, x, vjp=lambda x, u: u * slope_of_direction(x), seed=seed)
     for wrong in (lambda x: np.minimum(slope_of_direction(x), 1), lambda x: -slope_of_direction(x)):
         with pytest.raises((GradientMismatch, NothingCompared, PartlyCompared)):
             gradcheck(direction_of, x, vjp=lambda x, u, wrong=wrong: u * wrong(x))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_ramp_with_a_wrong_sign_is_found_though_the_function_hardly_changes_beside_it(place, seed):
+    x = np.float32([0.0, -0.0, 7.0, 0.25, -1.5])
+    wrong = slope_of_direction(x) * np.where(np.arange(x.size) == place, np.float32(-1.0), np.float32(1.0))
+    with pytest.raises(GradientMismatch, match=rf"WRONG +df\[{place}\]/dx\[{place}\]"):
+        gradcheck(direction_of, x, vjp=lambda x, u: u * wrong, seed=seed)
 
 
 def quantised(x):

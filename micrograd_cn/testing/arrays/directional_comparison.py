@@ -122,11 +122,12 @@ def _by_treads(comparison: Comparison, phi: DirectionalFunction) -> Comparison |
             return None
         heights = step_heights(phi)
         is_high = heights is not None and has_high_steps(phi, heights)
+        is_ramp = is_high and may_be_ramp(phi)
     except OutOfCalls:
         return None
     if heights is None:
         return None
-    if is_high and may_be_ramp(phi):
+    if is_ramp:
         return replace(comparison, agrees=None, note=FINE_FEATURE, noisy=False)
     if is_high:
         return replace(comparison, numeric=Estimate(0.0, 0.0), agrees=False, note="", noisy=False)

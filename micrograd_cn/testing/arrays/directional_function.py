@@ -111,6 +111,12 @@ class DirectionalFunction:
         return arguments.eps * self.problem.norm(gradient, self.v)
 
     @property
+    def terms(self) -> Vector:
+        """The parts of `analytic` that come from each element that moves; `analytic` alone if the gradient is unknown."""
+        gradient, some = self.problem.derivative.gradient(self.x, self.u), self.moved_elements
+        return np.array([self.analytic]) if gradient is None else gradient[some] * self.v[some] / self.divisor
+
+    @property
     def analytic_rounding(self) -> float:
         """How far rounding in the last bit of the gradient may change the attribute `analytic`.
 

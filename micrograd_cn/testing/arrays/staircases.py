@@ -221,17 +221,20 @@ def keeps_slope(
     """Return whether f has about this slope in its finest steps; by default, that of the derivative that is checked.
 
     A step function has not, since it keeps its value. The result is True, too, if rounding hides the change in these
-    steps, and in steps that are a little longer, or if f is not finite there. One side of the point is looked at,
-    unless `both_sides` is set. `beside` is the size of parts of f whose last bits are rounded, if it is known.
+    steps, and in steps that are a little longer, or if f is not finite there. The slope may be off by a small part of
+    the derivative that is checked, but by at most half of itself: a jump beside a flat part would be off by little of a
+    derivative of 1e8. One side of the point is looked at, unless `both_sides` is set. `beside` is the size of parts of
+    f whose last bits are rounded, if it is known.
     """
-    problem, off = phi.problem, TREAD_SHARE * math.fabs(phi.analytic)
+    problem, slope = phi.problem, phi.analytic if slope is None else slope
+    off = min(TREAD_SHARE * math.fabs(phi.analytic), 0.5 * math.fabs(slope))
     weights = phi.u[phi.changed_outputs] if phi.changed_outputs.any() else phi.u
     coarse = COARSE_BITS * problem.eps * beside * norm(weights) / math.fabs(phi.divisor)
     t = max(problem.steps.finest, FEATURE * max(phi.rounding, coarse) / off if off else math.inf)
     if not t <= problem.steps.first_steps[-1]:
         return True
     change = 0.5 * (phi(t) - phi(-t)) if both_sides else phi(t)
-    return not math.fabs(change - (phi.analytic if slope is None else slope) * t) > off * t  # nan tells nothing
+    return not math.fabs(change - slope * t) > off * t  # nan tells nothing
 
 
 def is_step_function(phi: DirectionalFunction) -> bool:
@@ -269,14 +272,21 @@ def may_be_ramp(phi: DirectionalFunction) -> bool:
 
     The function x / max(|x|, 1e-8) has such a ramp at 0, and its derivative there is 1e8. Within the finest step, a
     ramp as steep as the derivative says must climb at least as high as the function jumps. A straight-through gradient
-    is far less steep. Beside a jump, the function has about the same value in longer steps.
+    is far less steep. Along a direction that moves several elements, some ramps climb and others descend, and each of
+    them ends by itself. The jump of `phi` is then between the heights of all descending and of all climbing ramps. It
+    may even be 0, so the jumps of single outputs count. Beside a jump, they are about the same in longer steps.
     """
-    finest = phi.problem.steps.finest
-    ramp = phi.analytic * finest
-    rises = [side * phi(side * finest) / ramp for side in (1.0, -1.0)] if ramp else [0.0]
-    if not (min(rises) >= 0.0 and 0.0 < max(rises) <= 1.0):
-        return False
-    return all(math.isclose(phi(WIDER_THAN_FINEST * t), phi(t), rel_tol=TREAD_SHARE) for t in (finest, -finest))
+    finest, terms = phi.problem.steps.finest, phi.terms
+    climbing, descending = (finest * float(np.sum(part)) for part in (terms[terms > 0.0], terms[terms < 0.0]))
+    steepest = finest * float(np.max(np.abs(terms), initial=0.0))
+    line, highest = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs), 0.0
+    for step in (finest, -finest):
+        near, far = (np.abs(phi.u) * line.changes(part * step * phi.v) for part in (1.0, WIDER_THAN_FINEST))
+        rise = math.copysign(1.0, step) * phi(step)
+        if not (descending <= rise <= climbing and math.isclose(np.sum(near), np.sum(far), rel_tol=TREAD_SHARE)):
+            return False
+        highest = max(highest, float(np.max(near)) / math.fabs(phi.divisor))
+    return 0.0 < highest <= steepest
 
 
 def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
