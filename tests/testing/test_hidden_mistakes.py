@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, TooNoisy, gradcheck
+from micrograd_cn.testing.arrays.problem import element_scales
 
 from . import stand_ins
 from .stand_ins import Saved, Tensor, elementwise
@@ -262,6 +263,47 @@ def test_an_exhaustive_check_tells_of_each_element_that_noise_hides():
         gradcheck(f, x, gradient=lambda x: 3 * x**2, exhaustive=True)
 
 
+def with_a_wrong_sign(df, x, size):
+    """Return a gradient with a wrong sign in one element, and the size of this mistake relative to the norm.
+
+    `size` says about how large the mistake should be. In the norm, each element counts with how far it may be moved.
+    """
+    moved = np.abs(df(x)) * element_scales(x.astype(float))
+    sizes = 2.0 * moved / np.linalg.norm(moved)
+    place = int(np.argmin(np.abs(sizes - size)))
+    signs = np.where(np.arange(x.size) == place, np.float32(-1.0), np.float32(1.0))
+    return (lambda x: signs * df(x)), sizes[place]
+
+
+@pytest.mark.parametrize(
+    ("seed", "size"),
+    [
+        *[(0, 0.006), (0, 0.008), (1, 0.009)],
+        *[pytest.param(seed, size, marks=pytest.mark.thorough) for seed in range(6) for size in (0.005, 0.007, 0.02)],
+    ],
+)
+def test_a_wrong_sign_in_one_of_many_elements_of_float32_is_found(seed, size):
+    """Noise in short steps is no excuse for what longer steps have shown."""
+    x = np.random.default_rng(seed).normal(size=1500).astype("f")
+    gradient, _ = with_a_wrong_sign(lambda x: 2 * x, x, size)
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: (x * x).sum(), x, gradient=gradient, seed=seed)
+
+
+@pytest.mark.parametrize("size", [0.004, 0.006, 0.008, 0.012, 0.02])
+def test_a_wrong_sign_that_noise_hides_is_smaller_than_the_result_tells(size):
+    def f(x):
+        return np.log(np.exp(x).sum())
+
+    x = np.random.default_rng(0).normal(size=1500).astype("f")
+    gradient, size = with_a_wrong_sign(lambda x: np.exp(x) / np.exp(x).sum(), x, size)
+    try:
+        found = gradcheck(f, x, gradient=gradient)
+    except GradientMismatch:
+        return
+    assert size < min(c.hidden for c in found.comparisons if not math.isnan(c.hidden))
+
+
 # Mistakes beside curvature, oscillation and rounding.
 
 
@@ -373,7 +415,7 @@ def test_a_check_tells_what_noise_hides_in_a_large_array():
     ):
         found = gradcheck(f, x, gradient=lambda x: np.ones_like(x))
     assert "of the gradient's norm are hidden" in repr(found)
-    assert "hidden" not in repr(gradcheck(lambda x: (x * x).sum(), x, gradient=lambda x: 2 * x))
+    assert "hidden" not in repr(gradcheck(lambda x: (x * x).sum(), x[:2000], gradient=lambda x: 2 * x))
 
 
 # Functions that are no noise, and derivatives that are no mistakes.

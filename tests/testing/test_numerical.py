@@ -501,3 +501,18 @@ def test_what_satisfies_must_be_so_with_a_finer_first_step_too():
     steps = Steps([2.0**3, 2.0**-12], 2.0**-30, 1e-12, stops_early=True)
     found = derivative(g, 0.0, 0, 0.0, steps, lambda e: abs(e.slope - 3.0) < 1e-2)
     assert found.slope == pytest.approx(1.0)
+
+
+def test_noise_in_short_steps_is_no_excuse_for_what_longer_steps_have_shown():
+    """The noise of the second extrapolation is so large that it would excuse what the first one shows."""
+    accepted = []
+
+    def accept(e):
+        if abs(e.slope - 2.0001) <= 5.0 * e.error:
+            accepted.append(e)
+        return e in accepted
+
+    steps = Steps([2.0**-2, 2.0**-11], 2.0**-13, 0.0, stops_early=True)
+    found = derivative(lambda x: x * x, 1.0, 0, 1e-8, steps, accept)
+    assert accepted
+    assert abs(found.slope - 2.0) <= found.error < 1e-6

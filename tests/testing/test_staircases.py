@@ -365,7 +365,7 @@ RAMPS = [
 
 @pytest.mark.parametrize(("x", "seed"), RAMPS)
 def test_a_ramp_that_is_narrower_than_the_finest_steps_is_no_step(x, seed):
-    """Along some directions, the jumps of two outputs cancel, or the sum of jumps has another sign than that of ramps."""
+    """Along some directions, jumps of two outputs cancel, or their sum has another sign than the sum of the ramps."""
     x = np.float32(x)
     is_not_called_wrong(direction_of, x, vjp=lambda x, u: u * slope_of_direction(x), seed=seed)
     for wrong in (lambda x: np.minimum(slope_of_direction(x), 1), lambda x: -slope_of_direction(x)):

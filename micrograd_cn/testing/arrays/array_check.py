@@ -55,7 +55,7 @@ from .directional_stages import TOO_FEW_CALLS
 from .excuses import NARROW_FEATURES
 from .half_precision import agrees_closely, has_settled
 from .problem import Problem, norm
-from .sampling import array_groups, array_places, choose_elements, random_direction
+from .sampling import LEAST_SHARE, array_groups, array_places, choose_elements, random_direction
 from .search import worst_element, wrong_output
 from .staircases import keeps_slope
 from .vectors import Vector
@@ -645,7 +645,8 @@ class SampledCheck:
         # Other steps than those of v may have been taken, at another point, where the gradient may be 0.
         slope = 0.0 if mask is not None or g is None else norm(g, phi.v) / math.fabs(phi.divisor)
         if typical_slope and slope:
-            self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / slope)
+            # A mistake in one element shows least if that element makes the shortest step.
+            self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / (LEAST_SHARE * slope))
         return comparison, phi
 
     def _compare_nearby(

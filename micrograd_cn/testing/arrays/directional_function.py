@@ -112,7 +112,7 @@ class DirectionalFunction:
 
     @property
     def terms(self) -> Vector:
-        """The parts of `analytic` that come from each element that moves; `analytic` alone if the gradient is unknown."""
+        """The part of `analytic` of each element that moves; `analytic` alone if the gradient is not known."""
         gradient, some = self.problem.derivative.gradient(self.x, self.u), self.moved_elements
         return np.array([self.analytic]) if gradient is None else gradient[some] * self.v[some] / self.divisor
 

@@ -61,13 +61,16 @@ class ArrayTolerance:
         each = [max(self._of_size(analytic, e), ESTIMATED_ERRORS * e.error) for e in estimates]
         return max(self.atol, *each) + self.analytic_error
 
-    def accepts(self, analytic: float, e: Estimate) -> bool:
-        """Return whether `analytic` agrees with the numerical derivative `e`, and `e` is exact enough for a verdict."""
+    def accepts(self, analytic: float, e: Estimate) -> bool | None:
+        """Return whether `analytic` agrees with the numerical derivative `e`.
+
+        If it does, but `e` is not exact enough for a verdict, the result is None.
+        """
         size = max(self.atol, self._of_size(analytic, e))
+        if math.fabs(analytic - e.slope) > max(size, ESTIMATED_ERRORS * e.error):
+            return False
         exact = ESTIMATED_ERRORS * e.error <= max(size, ACCEPTED_NOISE * e.noise)
-        return (
-            exact and self.is_exact_enough(e) and math.fabs(analytic - e.slope) <= max(size, ESTIMATED_ERRORS * e.error)
-        )
+        return True if exact and self.is_exact_enough(e) and math.isfinite(analytic) else None
 
     def _of_size(self, analytic: float, e: Estimate) -> float:
         """Return `rtol` times the largest of |analytic|, |e.slope|, and `TYPICAL_SHARE` times `typical_slope`.

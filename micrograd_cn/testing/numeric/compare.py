@@ -123,7 +123,7 @@ class Claim:
     tolerance: Tolerance
     steps: Steps | None = None
     needs_first_order: bool = False
-    accept: Callable[[Estimate], bool] | None = None
+    accept: Callable[[Estimate], bool | None] | None = None
 
     @functools.cached_property
     def central(self) -> Estimate:

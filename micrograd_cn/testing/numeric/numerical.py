@@ -97,7 +97,7 @@ def derivative(
     side: int = 0,
     rounding: float = 0.0,
     steps: Steps | None = None,
-    accept: Callable[[Estimate], bool] | None = None,
+    accept: Callable[[Estimate], bool | None] | None = None,
 ) -> Estimate:
     """Return the derivative of `g` at `x`, computed from values of `g` alone.
 
@@ -112,8 +112,10 @@ def derivative(
         side: 0 for a central derivative, 1 for the derivative from the right, -1 for the derivative from the left.
         rounding: the absolute error of the values of `g` that comes from rounding inside `g`.
         steps: the sizes of the steps; the default suits a function that computes in doubles.
-        accept: tells whether an estimate is exact enough for the caller. The first estimate for which it returns True
-            is returned, if extrapolations with the next two smaller first steps agree.
+        accept: tells whether the caller's derivative agrees with an estimate; None if the estimate is not exact enough
+            to tell. The first estimate for which it returns True is returned, if extrapolations with the next two
+            smaller first steps agree, and if the caller's derivative does not disagree with a more exact estimate.
+            Otherwise, the noise of small steps would excuse what larger steps have shown.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
@@ -131,7 +133,7 @@ def derivative(
     for i, h in enumerate(steps.first_steps):
         estimate = _extrapolate(g, x, h, side, rounding, steps, accept=accept)
         found.append(estimate)
-        if accept and accept(estimate):
+        if accept and accept(estimate) and not any(_refutes(e, estimate, accept) for e in found):
             finer = (_extrapolate(g, x, h, side, rounding, steps, levels=2) for h in steps.first_steps[i + 1 :][:2])
             if all(agree(estimate, other) for other in finer):
                 return estimate
@@ -314,6 +316,11 @@ def _noise_in_differences(values: list[float]) -> float:
     return 0.0
 
 
+def _refutes(e: Estimate, accepted: Estimate, accept: Callable[[Estimate], bool | None]) -> bool:
+    """Return whether `e` agrees with the estimate `accepted`, but is so exact that the caller's derivative is off."""
+    return e.error < accepted.error and agree(accepted, e) and accept(e) is False
+
+
 def _confirms(finer: Estimate, e: Estimate) -> bool:
     """Return whether a one-sided estimate with a smaller first step agrees with `e`, and is no mere guess.
 
@@ -365,7 +372,7 @@ def _extrapolate(
     rounding: float,
     steps: Steps,
     levels: int = LEVELS,
-    accept: Callable[[Estimate], bool] | None = None,
+    accept: Callable[[Estimate], bool | None] | None = None,
 ) -> Estimate:
     """Return the best estimate of one extrapolation, which begins with the step `h` and uses at most `levels` steps.
 

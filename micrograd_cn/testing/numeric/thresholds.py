@@ -65,7 +65,7 @@ HIDDEN_SHARE = 2.0**-4
 behind the other in a weighted sum of all outputs, so it is compared by itself."""
 CLEAR_OUTPUT_MISMATCH = 0.1
 """Relative to the numerical derivative. An output whose derivative is off by more shows the mistake well."""
-MAX_HIDDEN = 0.1
+MAX_HIDDEN = 0.15
 """Relative to the norm of the gradient. If a larger mistake would not show along any direction, the user is warned."""
 TOLD_HIDDEN = 0.01
 """Relative to the norm of the gradient. From this size on, the result of `gradcheck` tells which mistakes are
