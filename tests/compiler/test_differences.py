@@ -1,0 +1,39 @@
+"""A function that does something else in its second recording is refused, with a text that says how the two differ."""
+
+import re
+
+import pytest
+
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+
+w, b, other_w = Value(2.0, "w"), Value(2.0, "b"), Value(2.0, "w")
+
+
+def one_after_the_other(*functions):
+    """Return a function that calls another one of the functions in each call."""
+    turn = [0]
+
+    def f(x):
+        turn[0] += 1
+        return functions[(turn[0] - 1) % len(functions)](x)
+
+    return f
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "difference"),
+    [
+        (lambda x: w * x, lambda x: w + x, "one of them has mul(...), where the other has add(...)"),
+        (lambda x: w * x, lambda x: b * x, "an operand of mul(...) is w in one of them, and b in the other"),
+        (lambda x: w * x, lambda x: w * 2.0, "an operand of mul(...) is x in one of them, and 2.0 in the other"),
+        (lambda x: w * x, lambda x: other_w * x, "an operand of mul(...) is w, but not the same Value in both of them"),
+        (lambda x: [w * x, x], lambda x: [w * x, w], "one of them returns x, the other w"),
+        (lambda x: [w * x], lambda x: {"a": w * x}, "one of them returns [0], the other ['a']"),
+        (lambda x: w * x, lambda x: [w * x, x], "one of them returns a number, the other [0], [1]"),
+        (lambda x: w * x, lambda x: w * x if x > 0 else x, "one of them makes other comparisons"),
+    ],
+)
+def test_the_first_difference_between_two_recordings_is_named(first, second, difference):
+    with pytest.raises(TypeError, match=re.escape(difference)):
+        compile(one_after_the_other(first, second))(3.0)
