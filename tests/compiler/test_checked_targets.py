@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, sigmoid
+from micrograd_cn import Value, sigmoid, sqrt
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad
 from micrograd_cn.losses import binary_cross_entropy, binary_cross_entropy_with_logits, hinge_loss
@@ -107,6 +107,15 @@ def test_fit_of_a_program_names_the_row():
         program.fit(rows[:2], optimizer, 2, validation=rows)
     assert w.data == 0.5
     assert len(program.fit(rows[:2], optimizer, 2)) == 2
+
+
+def test_fit_of_a_program_blames_no_target_where_the_loss_is_nan_for_another_reason():
+    w, x, t = Value(0.5), Value(1.0), Value(1.0)
+    program = compile(hinge_loss(w * x, t) + sqrt(x), [x, t])
+    losses = program.fit([[1.0, 1.0], [-1.0, 1.0]], SGD([w], 0.1), 1)
+    assert np.isnan(losses).all()
+    with pytest.raises(ValueError, match=r"fit\(\): row 2: a target or probability is out of the range"):
+        program.fit([[1.0, 1.0], [-1.0, 1.0], [1.0, 0.0]], SGD([w], 0.1), 1)
 
 
 @pytest.mark.parametrize("name", LOSSES)

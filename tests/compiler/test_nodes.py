@@ -281,3 +281,14 @@ def test_fit_writes_the_same_numbers_as_python_code(what, monkeypatch):
     by_machine_code = trained()
     monkeypatch.setattr(machine, "MIN_NODES", 1000)
     assert by_machine_code == trained()
+
+
+@pytest.mark.parametrize("count", [1, 31])
+def test_for_few_nodes_no_machine_code_is_asked_for(monkeypatch, count):
+    """To compile it takes longer than to look at the nodes, and many optimisers have few parameters."""
+    monkeypatch.setattr(machine, "MIN_NODES", 32)
+    monkeypatch.setattr(machine, "_machine_code_finds", lambda *arguments: pytest.fail("machine code was asked for"))
+    nodes = [Value(1.0) for _ in range(count)]
+    assert not machine.some_frozen(nodes)
+    assert machine.first_unfrozen(nodes) is nodes[0]
+    assert not machine.finds_leaves(nodes)

@@ -7,6 +7,7 @@ import pytest
 
 from micrograd_cn import Value, gradients, relu, sqrt, take, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.function.variables import GradientVariables
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.functional import grad, value_and_grad
 from micrograd_cn.losses import cross_entropy
@@ -670,3 +671,40 @@ def test_the_parameters_are_not_known_before_the_first_call():
     g = compile(lambda x: x * x)
     g(1.0)
     assert g.parameters == []
+
+
+VALUES = [Value(float(k)) for k in range(4)]
+NESTINGS = [
+    VALUES[0],
+    VALUES[:2],
+    tuple(VALUES[:2]),
+    VALUES[1::-1],
+    VALUES[:3],
+    [VALUES[:2], VALUES[2]],
+    [VALUES[0], VALUES[1:3]],
+    {"a": VALUES[0], "b": VALUES[1]},
+    {"a": VALUES[0], "c": VALUES[1]},
+    {"b": VALUES[1], "a": VALUES[0]},
+    {"a": VALUES[:2], "b": {"c": VALUES[2:]}},
+    np.array(VALUES[:2]),
+    np.array(VALUES[:2]).reshape(1, 2),
+    [np.array(VALUES).reshape(2, 2), VALUES[0]],
+]
+
+
+def copied(x):
+    """Return the same nesting in other lists, dicts and arrays."""
+    if isinstance(x, (list, tuple)):
+        return type(x)(map(copied, x))
+    return {key: copied(item) for key, item in x.items()} if isinstance(x, dict) else x
+
+
+def test_wrt_is_known_again_if_it_is_nested_in_the_same_way_and_has_the_same_values():
+    """Otherwise each call would prepare its variables anew."""
+    for i, first in enumerate(NESTINGS):
+        variables = GradientVariables(first, {})
+        assert [j for j, other in enumerate(NESTINGS) if variables.is_for(copied(other))] == [i]
+    frozen = Value(1.0)
+    variables = GradientVariables([frozen], {})
+    frozen.requires_grad = False
+    assert not variables.is_for([frozen])

@@ -1,0 +1,18 @@
+"""Formulas of operations are traced a few times for constant operands, and then the general formula serves for all."""
+
+import pytest
+
+from micrograd_cn.compiler.instructions.formulas import MAX_SPECIALIZATIONS, Formulas
+from micrograd_cn.ops import OPS
+
+
+@pytest.mark.parametrize("kind", ["formula", "partials"])
+def test_a_formula_is_simplified_for_a_few_constants_alone(kind):
+    """A program with many constants would otherwise have an opcode for each of them."""
+    formulas, op = Formulas(), OPS["logaddexp"]
+    count = 2 if kind == "formula" else 3  # the operands; or the result and the operands
+    known = [[None] * (count - 1) + [float(k)] for k in range(2, 2 + 2 * MAX_SPECIALIZATIONS)]
+    found = [formulas.of(op, kind, constants) for constants in known]
+    general = formulas.of(op, kind, [None] * count)
+    assert [x is general for x in found] == [False] * MAX_SPECIALIZATIONS + [True] * MAX_SPECIALIZATIONS
+    assert all(formulas.of(op, kind, constants) is x for constants, x in zip(known, found, strict=True))
