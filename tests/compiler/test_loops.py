@@ -256,6 +256,20 @@ def test_places_of_what_nobody_reads_any_more_are_used_again(in_lanes):
         assert [rows for rows in found if sum(rows) > 3000] == []
 
 
+@pytest.mark.parametrize("kind", ["forward", "gradient"])
+def test_memory_for_rows_is_used_again_in_the_next_call(kind):
+    xs = [Value(0.1 * k) for k in range(3)]
+    program = compile(mc.dot(xs, [Value(0.5) for _ in xs]), xs)
+    rows = [[float(k)] * 3 for k in range(40)]
+    run = program.forward if kind == "forward" else program.backward
+    with code_of("threaded"):
+        run(rows)
+        executable = program.compiled.get(kind, True, native=False)
+        executable.release(buffers := executable.acquire())
+        run(rows)
+        assert executable.acquire() is buffers
+
+
 @pytest.mark.parametrize("inputs", [1, 8, 100, 700, 5000, 20_000])
 def test_rows_that_are_computed_together_take_a_megabyte_at_most_or_as_many_as_lie_side_by_side(inputs):
     """A panel needs at most a megabyte, which fits into the processor's cache, unless two blocks are larger."""

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import random
 import time
 import weakref
 from functools import partial
@@ -280,6 +281,33 @@ def test_fit_raises_an_error_where_an_operator_of_a_users_update_would(update):
     assert isinstance(parameters_after(update, compiled=False), ArithmeticError)
     with pytest.raises(ArithmeticError, match=r"for parameters.*would raise ZeroDivisionError or OverflowError"):
         raise parameters_after(update, compiled=True)
+
+
+@pytest.mark.parametrize("option", ["schedule", "shuffle", "progress"])
+def test_a_function_of_the_user_sees_no_parameter_after_such_an_error(option):
+    """In Python, the error comes before the function is called. The first step goes well, and the second does not."""
+    w, seen = Value(1.0), []
+
+    class Inverse(Optimizer):
+        def update(self, p, state):
+            p.data -= self.lr / p.data
+
+    def look(xs):
+        seen.append(w.data)
+        return xs
+
+    class Order(random.Random):
+        def shuffle(self, order):
+            look(order)
+
+    looking = {
+        "schedule": lambda step: look(1.0),
+        "shuffle": Order(),
+        "progress": look,
+    }[option]
+    with pytest.raises(ArithmeticError, match=r"for parameters\[0\] of the optimizer"):
+        compile(lambda x: w * x).fit([(1.0,)], Inverse([w], lr=1.0), 4, **{option: looking})
+    assert seen == ([0.0] if option == "progress" else [1.0, 0.0])
 
 
 @pytest.mark.parametrize("update", [with_div, caught_for_no_float])

@@ -420,6 +420,50 @@ def test_an_order_of_other_numbers_is_refused(change):
     assert w.data == 0.0
 
 
+def in_two_lines(losses):
+    """Write a line for some steps. With `yield`, nobody runs it."""
+    yield f"{len(losses)} steps"
+    yield str(losses[-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"shuffle": SimpleNamespace(shuffle=lambda order: sorted(order, reverse=True))}, r"write order\[:\] = \.\.\."),
+        (
+            {"shuffle": SimpleNamespace(shuffle=lambda order: np.random.permutation(order))},
+            r"write order\[:\] = \.\.\.",
+        ),
+        ({"progress": in_two_lines}, "write a loop without yield"),
+        ({"progress": lambda losses: map(print, losses)}, "write a loop without yield"),
+    ],
+)
+def test_what_a_users_function_returns_is_not_ignored(options, cure):
+    """The order stays as it was if a new list is returned, and an iterator does nothing until somebody asks it."""
+    x, w = Value(1.0), Value(0.0)
+    with pytest.raises(TypeError, match=cure):
+        compile(w * x, [x]).fit([[1.0], [2.0]], SGD([w]), 2, **options)
+
+
+def test_a_shuffle_may_return_the_list_that_it_has_changed():
+    x, w, seen = Value(1.0), Value(0.0), []
+
+    def backwards(order):
+        order.reverse()
+        seen.append([*order])
+        return order
+
+    compile(w * x, [x]).fit([[1.0], [2.0]], SGD([w]), 2, shuffle=SimpleNamespace(shuffle=backwards))
+    assert seen == [[1, 0], [0, 1]]
+
+
+def test_a_progress_bar_of_tqdm_is_chosen_by_true():
+    tqdm = pytest.importorskip("tqdm")
+    x, w = Value(1.0), Value(0.0)
+    with pytest.raises(TypeError, match="write progress=True"):
+        compile(w * x, [x]).fit([[1.0]], SGD([w]), 2, progress=tqdm.tqdm)
+
+
 def test_every_order_of_the_numbers_is_taken():
     """`fit` takes the rows in the order that `shuffle` gives, also if it puts numpy's ints or bools into the list."""
     x, w, order = Value(1.0), Value(0.0), list(range(1000))

@@ -153,6 +153,8 @@ class TrainingOptions:
                 f"fit(): schedule must be a function of the number of the step, got {schedule!r}; for a constant rate, "
                 "set optimizer.lr"
             )
+        if isinstance(progress, type) and progress.__module__.partition(".")[0] == "tqdm":
+            raise TypeError("fit(): write progress=True for a progress bar of tqdm")
         if not (isinstance(progress, bool) or callable(progress)):
             raise TypeError(f"fit(): progress must be a bool or a function of some steps' losses, got {progress!r}")
         flag("fit(): each_step", self.each_step)
@@ -302,7 +304,7 @@ def train(
                 left = steps_per_epoch - first
                 if options.shuffle is not None and not first:
                     publish("shuffle")
-                    options.shuffle.shuffle(order)
+                    _refuse_new_order(order, options.shuffle.shuffle(order))
                     set_order(checked_order(order, n))
             start = time.perf_counter()
             step_losses = take_steps(first, min(pace.steps_per_call, left))
@@ -314,7 +316,7 @@ def train(
             report_pace(seconds, pace.seconds_left(len(step_losses), seconds, total - done))
             if callable(report):
                 publish("progress")
-                report(step_losses)
+                _refuse_iterator(report(step_losses))
             if end_epoch and done % steps_per_epoch == 0:
                 if options.each_step:
                     take_epoch_means(losses[-steps_per_epoch:], means, n, batch)
@@ -324,6 +326,24 @@ def train(
         if bar is not None:
             bar.close()
     return History(losses if options.each_step or steps_per_epoch == 1 else means)
+
+
+def _refuse_new_order(order: list[int], returned: Any) -> None:
+    """Raise TypeError if a user's `shuffle` has returned a new order, instead of changing the list `order`."""
+    if returned is not order and isinstance(returned, Iterable):
+        raise TypeError(
+            f"fit(): shuffle.shuffle must reorder the list that it gets, but it returned {type(returned).__name__}, "
+            "which would be ignored; write order[:] = ... in it"
+        )
+
+
+def _refuse_iterator(returned: Any) -> None:
+    """Raise TypeError if a user's `progress` has returned an iterator, since its code would never run."""
+    if isinstance(returned, Iterator):
+        raise TypeError(
+            "fit(): progress is called with the losses of some steps, and must do its work at once, but it returned "
+            f"{type(returned).__name__}, whose items nobody asks for; write a loop without yield, or progress=True"
+        )
 
 
 class _Pace:
