@@ -115,6 +115,25 @@ def test_derivatives_have_the_numbers_of_constants_only_as_long_as_these_are_the
                 getattr(compiled, method)([(1.5,)], *options)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda c, x: mc.gradients(c * x, [x], create_graph=True)[0] * x,
+        lambda c, x: mc.gradients(x**c, [x], create_graph=True)[0],
+        lambda c, x: mc.gradients(mc.sin(c * x), [x], create_graph=True)[0],
+        lambda c, x: mc.gradients(mc.dot([x, 1.0], [c, x]), [x], create_graph=True)[0] * x,
+    ],
+)
+def test_a_function_of_derivatives_refuses_a_constant_that_was_a_factor(f):
+    """The derivative has the constant's number, and the constant is no operand of it."""
+    c = Value(2.0, "c", requires_grad=False)
+    compiled = compile(lambda x: f(c, x))
+    assert compiled(3.0) == pytest.approx(f(c, Value(3.0)).data)
+    c.data = 3.0
+    with pytest.raises(ValueError, match="c is a constant of the program"):
+        compiled(3.0)
+
+
 def test_constants_that_no_partial_depends_on_are_not_watched():
     """The numbers of terms may change, and nobody can change what the function makes."""
     k = constant_value(2.0)

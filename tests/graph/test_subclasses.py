@@ -167,3 +167,14 @@ def test_derivatives_are_operations_of_the_table_where_a_class_has_operators_of_
         p.data += step
         assert second[i] == pytest.approx((above - below) / (2 * step), rel=1e-6, abs=1e-6)
         assert hessian[1, i] == pytest.approx(second[i], rel=1e-12)
+
+
+def test_derivatives_of_a_product_call_no_operator_of_a_class():
+    """Each of its factors is a leaf, so the derivatives are products of these leaves."""
+    x, y, z = leaves = [Logged(2), Logged(3), Logged(5)]
+    v = x * y * z * x
+    CALLED.clear()
+    assert [g.data for g in sparse_gradient(v, leaves)] == [60.0, 20.0, 12.0]
+    assert [getattr(g, "data", g) for g in sparse_hessian(v, leaves).values] == [30.0, 20.0, 12.0, 20.0, 4.0, 12.0, 4.0]
+    assert [g.data for g in gradients(v, leaves, create_graph=True)] == [60.0, 20.0, 12.0]
+    assert CALLED == []

@@ -14,6 +14,8 @@ import micrograd_cn as mc
 from micrograd_cn import OPS, Value, gradients
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.engine import record, topological_order
+from micrograd_cn.ops.table import log_sum_above
+from micrograd_cn.testing import check_op, gradcheck
 from micrograd_cn.text.formula import Term, expand, trace
 
 from .references import (
@@ -581,3 +583,15 @@ def test_every_row_and_its_partials_come_down_to_rows_with_a_machine_form(op):
             assert row.lowerings.javascript
     assert op.lowerings.formula or op.lowerings.summands or op.lowerings.machine
     assert op.lowerings.formula or op.lowerings.summands or op.lowerings.javascript
+
+
+@pytest.mark.parametrize("examples", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_the_operation_of_cross_entropy_is_right(examples):
+    """`log_sum_above(x, *xs)` is logsumexp(xs) - x, with right derivatives, and inf or nan where these are."""
+    for xs in ([0.5, -1.0, 0.25], [2.0, 2.0], [30.0, 0.0, -30.0, 1.0]):
+        for k, x in enumerate(xs):
+            assert log_sum_above(x, *xs) == pytest.approx(mc.logsumexp(xs) - x, rel=1e-14)
+            gradcheck(lambda *xs, k=k: log_sum_above(xs[k], *xs), *xs, order=2)
+    check_op(log_sum_above, examples=examples)
+    assert math.isnan(log_sum_above(1.0, 1.0, math.nan))
+    assert log_sum_above(0.0, 0.0, math.inf) == log_sum_above(-math.inf, 0.0, -math.inf) == math.inf
