@@ -226,3 +226,15 @@ def test_the_places_of_parameters_keep_no_model_and_no_parameter_alive():
     assert len(records.records) == before + 1
     del model
     assert len(records.records) == before
+
+
+@pytest.mark.parametrize("name", ["__init__", "__copy__", "__deepcopy__", "__setstate__"])
+def test_a_method_that_is_followed_by_a_look_keeps_its_name_and_docstring(name):
+    """`help`, tracebacks and debuggers show them."""
+
+    def method(self, *args):
+        """Do what the user wants."""
+
+    method.__name__ = name
+    kept = vars(type("Own", (Module,), {name: method}))[name]
+    assert (kept.__name__, kept.__doc__) == (name, "Do what the user wants.")

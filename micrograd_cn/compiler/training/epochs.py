@@ -304,7 +304,8 @@ def train(
                 left = steps_per_epoch - first
                 if options.shuffle is not None and not first:
                     publish("shuffle")
-                    _refuse_new_order(order, options.shuffle.shuffle(order))
+                    shuffle: Callable[[list[int]], Any] = options.shuffle.shuffle
+                    _refuse_new_order(order, shuffle(order))
                     set_order(checked_order(order, n))
             start = time.perf_counter()
             step_losses = take_steps(first, min(pace.steps_per_call, left))
