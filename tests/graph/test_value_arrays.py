@@ -614,6 +614,8 @@ def test_nan_to_num_of_nan_in_other_arguments_is_refused_in_functions_that_are_d
                 wrapper(total)([1.0, bad])
             with pytest.raises(TypeError, match=r"write where\(equal\(x, x\), x, 0\.0\)"):
                 wrapper(np.nan_to_num)(bad)
+    with pytest.raises(TypeError, match=r"write where\(equal\(x, x\), x, 0\.0\)"):
+        grad(lambda xs: mc.sum(sorted(xs, key=lambda x: -np.nan_to_num(x))))([1.0, math.nan])
     assert sys.getprofile() is None
     assert (grad(total)([1.0, 2.0]), grad(np.nan_to_num)(3.0)) == ([2.0, 2.0], 1.0)
     assert grad(lambda xs: mc.sum([mc.where(mc.equal(x, x), x, 0.0) for x in xs]))([1.0, math.nan]) == [1.0, 0.0]
