@@ -453,6 +453,25 @@ def test_kinks_that_are_far_nearer_than_the_steps_are_no_mistakes(seed):
         gradcheck(f, x, vjp=lambda x, u: -u * np.sign(x))
 
 
+@pytest.mark.parametrize(("n", "factor", "seed"), [(60, 0.0, 0), (200, 1.2, 0), (200, 1.2, 1)])
+def test_rounding_of_many_terms_in_half_precision_excuses_no_wrong_element(n, factor, seed):
+    random = np.random.default_rng(seed)
+    x, place = random.normal(size=n).astype(np.float16), int(random.integers(n))
+    factors = np.where(np.arange(n) == place, factor, 1.0)
+
+    def f(x):
+        x = x.astype(float)
+        return np.float16((x * x).sum() / 8 if factor == 0.0 else np.tanh(x))
+
+    def vjp(x, u):
+        x = x.astype(float)
+        return np.float16(u * x / 4 if factor == 0.0 else u * (1.0 - np.tanh(x) ** 2))
+
+    gradcheck(f, x, vjp=vjp, seed=seed)
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, x, vjp=lambda x, u: vjp(x, u) * factors, seed=seed)
+
+
 @pytest.mark.parametrize("factor", [0.0, 2.0])
 def test_a_wrong_element_in_half_precision_is_found_beside_larger_ones(factor):
     weights = np.ones(20, np.float16)
