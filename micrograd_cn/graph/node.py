@@ -559,8 +559,10 @@ class Node(NumpyMethods):
 
         `upstream` is the gradient of this node.
         """
-        slots = zip(self.operands, self._sent(upstream), strict=True)
-        return [(x, term) for x, term in slots if term is not None and x.requires_grad]
+        if isinstance(self.op, Closure):
+            slots = zip(self.operands, self.op.sent(self, upstream), strict=True)
+            return [(x, term) for x, term in slots if term is not None and x.requires_grad]
+        return [(x, upstream * partial) for x, partial in self.edges()]
 
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
