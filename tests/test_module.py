@@ -19,6 +19,7 @@ from micrograd_cn import Op, Value, define
 from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 from micrograd_cn.optim import SGD
+from micrograd_cn.parameters import members
 
 from .parameters.models import Block, Holder, Keeper, SlottedModule, data
 
@@ -585,3 +586,16 @@ def test_a_property_named_parameters_is_answered_with_what_to_write():
     for use in (Part().zero_grad, Part().__repr__, Model().parameters):
         with pytest.raises(TypeError, match=r"^Part\.parameters is a list; make it a method, without @property"):
             use()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [copy.copy, copy.deepcopy, pickle.dumps, repr, Module.parameters, Module.named_parameters, Module.state_dict],
+    ids=["copy", "deepcopy", "pickle", "repr", "parameters", "named_parameters", "state_dict"],
+)
+def test_anything_may_be_the_first_that_is_done_to_a_model(use, monkeypatch):
+    """What is known of its class is found then. A deep copy asks for it, and so does a list of parameters."""
+    for known in (members.known_members, members.known_slots):
+        for cls in (MLP, Layer, Neuron, Value):
+            monkeypatch.delitem(known, cls, raising=False)
+    assert use(MLP(2, [1])) is not None

@@ -128,7 +128,20 @@ _HIDING: tuple[type, ...] = (type, *_CALLED, type({}.keys()), type({}.values()),
 known_members: dict[type, Members | None] = {}
 
 
-known_slots: dict[type, list[tuple[str, Any]]] = {}  # the `__slots__` of a class and its bases, with descriptors
+class _SlotsOfClasses(dict[type, list[tuple[str, Any]]]):
+    """A dict from classes to their `__slots__` and those of their bases, each name with its descriptor.
+
+    An item is made when it is first asked for.
+    """
+
+    def __missing__(self, cls: type) -> list[tuple[str, Any]]:
+        in_class = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
+        found = [(k, slot) for k, slot in in_class if isinstance(slot, MemberDescriptorType) and k != "__dict__"]
+        self[cls] = found
+        return found
+
+
+known_slots = _SlotsOfClasses()
 
 
 def members_of(cls: type) -> Members | None:
@@ -161,8 +174,6 @@ def members_of(cls: type) -> Members | None:
         found = of_hiding if "__call__" in dir(cls) else None
     elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
         found = of_object
-    in_class = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
-    known_slots[cls] = [(k, slot) for k, slot in in_class if isinstance(slot, MemberDescriptorType) and k != "__dict__"]
     is_weak = cls is WeakKeyDictionary  # whose attributes have what its items are made of
     has_attributes = (cls.__dictoffset__ and not is_weak) or any(vars(base).get("__slots__") for base in cls.__mro__)
     if found in (_of_mapping, of_sequence, _of_deque) and found is not None and has_attributes:

@@ -2703,7 +2703,7 @@ def test_fit_puts_back_a_label_that_the_function_assigns():
 
 
 def _changing_functions():
-    buffer, array_of, items, mapping, counts, raw = np.zeros(1), np.ones(2), [1.0], {}, {1}, bytearray(8)
+    buffer, array_of, items, mapping, counts, raw = np.full(1, 3.0), np.ones(2), [1.0], {}, {1}, bytearray(8)
     cache = collections.defaultdict(lambda: w * 2.0)
 
     def alias_of_an_array(x):
