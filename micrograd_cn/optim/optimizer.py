@@ -582,17 +582,10 @@ maximize=False>
             set_to_none = flag("zero_grad(): set_to_none", set_to_none)
         if outdated.expected or outdated.answered:
             outdated.note_cleared(self.parameters)
-        parameters, grad = self.parameters, None if set_to_none else 0.0
-        if context.active:
-            set_gradients(parameters, grad)
-        elif not (
-            len(parameters) >= MIN_PARAMETERS
-            and machine_code
-            and not set_to_none
-            and machine_code.clear_gradients(parameters)
-        ):
-            for p in parameters:  # `set_gradients`, inlined: for few parameters the call takes as long as the loop
-                p._grad = grad  # type: ignore[assignment]  # None is an exception that types leave out
+        many = len(self.parameters) >= MIN_PARAMETERS and not context.active
+        if many and machine_code and not set_to_none and machine_code.clear_gradients(self.parameters):
+            return
+        set_gradients(self.parameters, None if set_to_none else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a dict for `load_state_dict`: the options, the count of steps and the parameters' states.

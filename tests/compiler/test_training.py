@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 import micrograd_cn as mc
 from micrograd_cn import Value, optim
@@ -458,10 +459,9 @@ def test_a_shuffle_may_return_the_list_that_it_has_changed():
 
 
 def test_a_progress_bar_of_tqdm_is_chosen_by_true():
-    tqdm = pytest.importorskip("tqdm")
     x, w = Value(1.0), Value(0.0)
     with pytest.raises(TypeError, match="write progress=True"):
-        compile(w * x, [x]).fit([[1.0]], SGD([w]), 2, progress=tqdm.tqdm)
+        compile(w * x, [x]).fit([[1.0]], SGD([w]), 2, progress=tqdm)
 
 
 def test_every_order_of_the_numbers_is_taken():

@@ -101,8 +101,8 @@ def no_optimizer(given: Any) -> TypeError:
 class Shuffler(Protocol):
     """The interface that `random.Random` and the module `random` share."""
 
-    def shuffle(self, x: list[int], /) -> None:
-        """Put a list in random order."""
+    def shuffle(self, x: list[int], /) -> object:
+        """Put a list in random order. What is returned is ignored, so it may be the same list, but no other one."""
 
 
 @dataclass(frozen=True)
@@ -304,8 +304,7 @@ def train(
                 left = steps_per_epoch - first
                 if options.shuffle is not None and not first:
                     publish("shuffle")
-                    shuffle: Callable[[list[int]], Any] = options.shuffle.shuffle
-                    _refuse_new_order(order, shuffle(order))
+                    _refuse_new_order(order, options.shuffle.shuffle(order))
                     set_order(checked_order(order, n))
             start = time.perf_counter()
             step_losses = take_steps(first, min(pace.steps_per_call, left))
