@@ -6,13 +6,14 @@ import http.server
 import json
 import os
 import runpy
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.chromium import chromium
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = os.environ.get("MICROGRAD_CN_BROWSER") == "required"
@@ -49,12 +50,12 @@ def site(written: tuple[Path, list[str]]) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Any:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium and not REQUIRED:
+    program = chromium()
+    if not program and not REQUIRED:
         pytest.skip("there is no Chromium")
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield found
         found.close()
 

@@ -166,18 +166,6 @@ def test_the_stored_page_is_the_notebook_and_needs_no_other_file(lang: str) -> N
     assert stored.count('class="new_page"') == 5, "four worksheets and the answers"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Any:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("there is no Chromium")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
 @each
 def test_links_open_the_playground_as_they_say(lang: str, browser: Any, tmp_path: Path) -> None:
     path = playground(lang).save(tmp_path / "playground.html")

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import os
-import shutil
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 
@@ -12,20 +11,21 @@ import pytest
 from micrograd_cn import playground
 from micrograd_cn.flow.playground import Playground
 
+from ..chromium import chromium
 from .pages import SEEN, USUAL, Opened, new_page
 
 
 @pytest.fixture(scope="package")
 def browser():
-    """Give Debian's chromium. Where there is none, skip these tests, or fail with MICROGRAD_CN_BROWSER=required.
+    """Give Chromium. Where there is none, skip these tests, or fail with MICROGRAD_CN_BROWSER=required.
 
     It is started once for all files of this folder, and closed after the last: as long as it runs, so does playwright's
     event loop, which other tests cannot have around them.
     """
     missing = []
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    program = chromium()
     if program is None:
-        missing.append("chromium (Debian: apt-get install chromium)")
+        missing.append("chromium (Debian: apt-get install chromium-headless-shell)")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

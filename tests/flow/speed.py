@@ -5,7 +5,6 @@ and how long a graph of 10,000 nodes takes to open and to step through. A busy m
 """
 
 import json
-import shutil
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +12,8 @@ from time import perf_counter
 from playwright.sync_api import sync_playwright
 
 from micrograd_cn import Value, draw_flow, playground
+
+from ..chromium import chromium
 
 SECONDS = 5
 MODEL = "room=model&width=32&heads=4&layers=2&block=16&batch=32&steps=10000&speed=full"
@@ -62,7 +63,7 @@ def main():
     for _ in range(10_000):
         chain = chain.sin()
     with sync_playwright() as p, tempfile.TemporaryDirectory() as folder:
-        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         address = playground("en").save(Path(folder) / "playground.html").as_uri()
         print(json.dumps({"largest model": frames(page, f"{address}#{MODEL}", "#m_run")}))

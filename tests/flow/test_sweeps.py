@@ -1,13 +1,13 @@
 """What trains computes as the stepper does, edge by edge, and both compute as the rows of the table of operations."""
 
 import math
-import shutil
 
 import pytest
 
 from micrograd_cn import playground
 from micrograd_cn.ops.registry import OPS
 
+from ..chromium import chromium
 from .pages import new_page, same
 
 pytestmark = pytest.mark.browser
@@ -163,7 +163,7 @@ def test_the_rows_find_each_other_without_a_hash_table(browser, tmp_path):
     """V8 would keep them in one, and a step of the largest network would take 1.2 to 1.6 times as long."""
     path = playground("en").save(tmp_path / "playground.html")
     with browser.browser_type.launch(
-        executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
+        executable_path=chromium(),
         args=["--no-sandbox", "--js-flags=--allow-natives-syntax"],
     ) as told:
         page = new_page(told)
