@@ -122,10 +122,12 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
     """
     relevant = set(inputs)  # the nodes on a path from an input to the output
     selects = create_graph and any(node.op.selects for node in order if node.op)
-    for node in reversed(order):
-        if any(x in relevant for x in (paths(node) if selects else [x for x, _ in node.edges()])):
-            relevant.add(node)
     check = context.here().detect_anomaly
+    reads_edges = create_graph or check  # a number that goes to an operand which passes nothing on does no harm
+    for node in reversed(order):
+        operands = paths(node) if selects else [x for x, _ in node.edges()] if reads_edges else node.operands
+        if not relevant.isdisjoint(operands):
+            relevant.add(node)
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
     terms.setdefault(output, []).append(1.0)
     reach = Reach([output])

@@ -562,7 +562,8 @@ class Node(NumpyMethods):
         if isinstance(self.op, Closure):
             slots = zip(self.operands, self.op.sent(self, upstream), strict=True)
             return [(x, term) for x, term in slots if term is not None and x.requires_grad]
-        return [(x, upstream * partial) for x, partial in self.edges()]
+        slots = zip(self.operands, self._partials, strict=True)
+        return [(x, upstream * partial) for x, partial in slots if partial is not None and x.requires_grad]
 
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
