@@ -16,11 +16,11 @@ from .graph import outdated
 from .graph.callers import is_of_this_package
 from .graph.node import assign_data, set_gradients
 from .ops.number import flag, number
-from .parameters.assignment import assign, assign_with_slots, delete, set_attribute
+from .parameters.assignment import assign, assign_beside, assign_with_slots, delete, set_attribute
 from .parameters.class_attributes import (
     refuse_class_attributes,
 )
-from .parameters.construction import check_after, note_after, note_copy
+from .parameters.construction import check_after, note_after, note_copy, note_places
 from .parameters.copied import warn_of_shared_functions
 from .parameters.entries import (
     as_lists,
@@ -33,7 +33,6 @@ from .parameters.entries import (
 )
 from .parameters.files import checked_path, read_state, write_state
 from .parameters.listing import call_parameters, find_parameters, refuse_dotted, usual_parameters
-from .parameters.lost import refuse_lost
 from .parameters.members import is_part_of, known_slots, members_of, walk
 from .parameters.model import Model, beginning, of_this_package, overridable
 from .parameters.tree import flatten, flatten_like
@@ -111,15 +110,14 @@ class Module(Model):
                 setattr(cls, name, note_copy(vars(cls)[name]))
         kind: Any = cls
         if is_of_this_package(cls):
-            of_this_package.add(cls)  # these classes need no check
-            kind.__setattr__, kind.__delattr__ = object.__setattr__, object.__delattr__
+            of_this_package.add(cls)  # only what users add to these models is checked
+            kind.__setattr__ = assign_beside
             return
         members_of(cls)
         # A frozen dataclass refuses a class that has these methods itself, so inherit them where that is possible
-        if cls.__setattr__ is object.__setattr__ or (known_slots[cls] and cls.__setattr__ is Module.__setattr__):
+        inherited = cls.__setattr__
+        if inherited is assign_beside or (known_slots[cls] and inherited is Module.__setattr__):
             kind.__setattr__ = assign_with_slots if known_slots[cls] else assign
-        if cls.__delattr__ is object.__delattr__:
-            kind.__delattr__ = delete
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Return what copies and pickles are made from; warn of functions that a deep copy would share."""
@@ -136,8 +134,7 @@ class Module(Model):
         vars(self).update(attributes or {})
         for name, x in (slots or {}).items():  # the class may have __slots__
             set_attribute(self, name, x)
-        if type(self) not in of_this_package:
-            refuse_lost(self, self, is_new=True)
+        note_places(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the method `forward` returns for the same arguments, `args` and `kwargs`.

@@ -281,6 +281,7 @@ class Neuron(Module):
     """
 
     expands_in_repr = False
+    made_by_init = frozenset(("w", "b", "group", "nonlin", "activation", "_activation", "_apply"))
     if not TYPE_CHECKING:
         weight = Absent("the weights are the list w; write neuron.w[0].data = ... for a number")
         bias = Absent("the bias is b; write neuron.b.data = ..., and for none neuron.b.requires_grad = False too")
@@ -489,6 +490,7 @@ class Layer(Module):
     """
 
     expands_in_repr = False
+    made_by_init = frozenset(("neurons", "group"))
     if not TYPE_CHECKING:
         activation = Absent("each neuron has its own; write for n in layer.neurons: n.activation = ...")
         nonlin = Absent("each neuron has its own; write for n in layer.neurons: n.nonlin = ...")
@@ -602,6 +604,7 @@ class MLP(_Network):
     2
     """
 
+    made_by_init = frozenset(("layers",))
     if not TYPE_CHECKING:
         activation = Absent(
             "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer, if n.nonlin"

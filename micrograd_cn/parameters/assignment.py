@@ -70,6 +70,18 @@ def assign(model: Model, name: str, x: Any) -> None:
     set_attribute(model, name, x)
 
 
+def assign_beside(model: Model, name: str, x: Any) -> None:
+    """Set the attribute `name` of `model` to `x`, as `assign` does, unless `model` has it from its own `__init__`.
+
+    This is the `__setattr__` of the classes of this package. `Neuron` itself looks at its weights when parameters are
+    listed, so its `__init__` and an assignment such as `n.b = Value(0)` need no further check.
+    """
+    if name in model.made_by_init:
+        set_attribute(model, name, x)
+    else:
+        assign(model, name, x)
+
+
 def assign_with_slots(model: Model, name: str, x: Any) -> None:
     """Set the attribute `name` of `model` to `x`, as `assign` does, for a class that has `__slots__`.
 

@@ -47,17 +47,23 @@ def check_after(init: Callable[..., None]) -> Callable[..., None]:
     return initialise
 
 
+def note_places(model: Model) -> None:
+    """Record where `model`, which is a copy, has its parameters, unless it only has what this package makes."""
+    if type(model) not in of_this_package or not vars(model).keys() <= model.made_by_init:
+        refuse_lost(model, model, is_new=True)
+
+
 def note_copy(copy: Callable[..., Any]) -> Callable[..., Any]:
     """Return a method that runs `copy`, a user's `__copy__` or `__deepcopy__`, and returns the copy.
 
-    If the copy is a model of a user's class, the method also records where the copy has parameters.
+    If the copy is a model, the method also records where it has parameters.
     """
 
     @functools.wraps(copy)
     def copied(self: Any, *args: Any) -> Any:
         found = copy(self, *args)
-        if isinstance(found, Model) and type(found) not in of_this_package:
-            refuse_lost(found, found, is_new=True)
+        if isinstance(found, Model):
+            note_places(found)
         return found
 
     return copied
@@ -72,8 +78,7 @@ def note_after(set_state: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(set_state)
     def restore(self: Any, *args: Any) -> None:
         set_state(self, *args)
-        if type(self) not in of_this_package:
-            refuse_lost(self, self, is_new=True)
+        note_places(self)
 
     return restore
 

@@ -22,7 +22,7 @@ from .members import (
     walk,
 )
 from .model import Model, beginning, lists_its_parameters, names_its_parameters, of_this_package, overrides
-from .records import record_of, records
+from .records import additions, record_of, records
 from .states import is_kept
 from .unheld import refuse_computed
 
@@ -87,7 +87,7 @@ def find_parameters(model: Model) -> list[tuple[str, Value]]:
             if vars(module).get(name, held) is held:
                 raise TypeError(message_of_class(cls, name, name))
         module._refuse_untrained(path, seen, bool(computed))
-        if cls not in of_this_package:
+        if cls not in of_this_package or id(module) in additions:
             refuse_lost(module, model)
             if has_holders(cls):  # `parameters_in_class` has just looked
                 objects.append(module)
@@ -185,7 +185,7 @@ def usual_parameters(model: Model) -> list[Value] | None:
     except TypeError:  # `named_parameters` raises it with the path
         return None
     users = {type(module) for module in modules} - of_this_package
-    if users:
+    if users or (additions and not additions.isdisjoint(map(id, modules))):
         if any(map(parameters_in_class, users)):
             return None
         if any(map(has_holders, users)):  # `parameters_in_class` has just looked
@@ -193,7 +193,7 @@ def usual_parameters(model: Model) -> list[Value] | None:
         record = records.get(id(model))
         if record is None or record.lists != lists:
             for module in modules:
-                if type(module) in users:
+                if type(module) in users or id(module) in additions:
                     refuse_lost(module, model)
             record_of(model).lists = [x.copy() for x in lists]
     listed = list(found)

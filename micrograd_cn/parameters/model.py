@@ -21,6 +21,7 @@ class Model:
     """The base class of `Module`, with only the methods that the functions of this folder call."""
 
     expands_in_repr = True  # whether `repr` also shows the modules inside this one
+    made_by_init: frozenset[str] = frozenset()  # the attributes of a class of this package; users may add others
 
     def parameters(self) -> list[Value]:
         """Return every parameter once."""

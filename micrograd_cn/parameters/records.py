@@ -27,7 +27,7 @@ from .members import (
     of_module,
     of_sequence,
 )
-from .model import Model
+from .model import Model, of_this_package
 
 
 class Places(NamedTuple):
@@ -89,6 +89,7 @@ class _Record:
 
 
 records: dict[int, _Record] = {}  # the record of each model by the model's id, for as long as the model exists
+additions: set[int] = set()  # the ids of those among these models whose class is one of this package
 
 
 def record_of(model: Model) -> _Record:
@@ -103,11 +104,14 @@ def record_of(model: Model) -> _Record:
 
             def forget(_: object) -> None:
                 records.pop(known, None)
+                additions.discard(known)
                 if _with_arrays.pop(known, None) and not _with_arrays:
                     context.look_at_models = None
 
             record.model = weakref.ref(model, forget)
             records[known] = record
+            if type(model) in of_this_package:
+                additions.add(known)
     return record
 
 

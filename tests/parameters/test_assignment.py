@@ -1,6 +1,7 @@
 """An assignment to an attribute takes no parameter out of a model without a word."""
 
 import copy
+import pickle
 from collections import deque
 from dataclasses import FrozenInstanceError, dataclass, field
 from decimal import Decimal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value, no_grad
-from micrograd_cn.nn import MLP, Module, Neuron
+from micrograd_cn.nn import MLP, Layer, Module, Neuron
 from micrograd_cn.optim import SGD
 from micrograd_cn.parameters import assignment, members
 
@@ -429,3 +430,40 @@ def test_attributes_of_a_plain_module_object_and_of_a_class_with_its_own_setattr
         with pytest.raises(TypeError, match=r"\.w = \.\.\. would replace parameters by numbers"):
             model.w = 0.5
         assert len(model.parameters()) == 1
+
+
+@pytest.mark.parametrize("part", [lambda m: m, lambda m: m.layers[0], lambda m: m.layers[0].neurons[0]])
+def test_what_users_add_to_a_network_of_this_package_is_guarded(part):
+    """Users add a scale or a temperature to an `MLP`, too."""
+    model = MLP(1, [2, 1])
+    part(model).scale, part(model).gains = Value(2.0), [Value(1.0), Value(3.0)]
+    copied = copy.deepcopy(model)
+    for m in (model, copied, pickle.loads(pickle.dumps(model))):
+        with pytest.raises(TypeError, match=r"\.scale = \.\.\. would replace parameters by numbers"):
+            part(m).scale = 0.5
+        with pytest.raises(TypeError, match=r"\.scale = \.\.\. would replace parameters by what is computed \(mul\)"):
+            part(m).scale *= 0.5
+        with pytest.raises(TypeError, match=r"\.gains = \.\.\. would replace parameters by numbers"):
+            part(m).gains = [1.0, 2.0]
+        part(m).gains[1] = 0.5
+        for ask in (m.parameters, lambda m=m: dict(m.named_parameters())):
+            with pytest.raises(TypeError, match=r"\.gains\[1\] is 0\.5, where a parameter was"):
+                ask()
+        part(m).gains[1] = Value(0.5)
+        assert len(m.parameters()) == 10
+        del part(m).scale, part(m).gains
+        part(m).scale = part(m).gains = 0.5
+        assert len(m.parameters()) == 7
+
+
+def test_an_item_of_a_plain_module_object_is_guarded():
+    model = Module()
+    model.gains = [Value(1.0), Value(3.0)]
+    model.gains[0] = 0.5
+    with pytest.raises(TypeError, match=r"^Module\.gains\[0\] is 0\.5, where a parameter was"):
+        model.zero_grad()
+
+
+def test_the_attributes_of_networks_that_need_no_guard_are_those_that_init_makes():
+    for model in (MLP(1, [1]), Layer(1, 1), Neuron(1)):
+        assert vars(model).keys() == type(model).made_by_init - {"activation"}

@@ -143,6 +143,7 @@ def test_a_weight_that_is_computed_and_added_to_a_network_of_this_package_is_ref
     count = len(model.parameters())
     part(model).scale = scale = Value(0.5)
     assert len(model.parameters()) == count + 1
+    del part(model).scale
     part(model).scale = scale * 0.1
     assert len(model.parameters()) == count  # the variable still has the leaf
     del scale
