@@ -115,8 +115,8 @@ class Module(Model):
             return
         members_of(cls)
         # A frozen dataclass refuses a class that has these methods itself, so inherit them where that is possible
-        inherited = cls.__setattr__
-        if inherited is assign_beside or (known_slots[cls] and inherited is Module.__setattr__):
+        assigns: Any = cls.__setattr__
+        if assigns is assign_beside or (known_slots[cls] and assigns is Module.__setattr__):
             kind.__setattr__ = assign_with_slots if known_slots[cls] else assign
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
