@@ -290,17 +290,23 @@ def test_a_wrong_sign_in_one_of_many_elements_of_float32_is_found(seed, size):
         gradcheck(lambda x: (x * x).sum(), x, gradient=gradient, seed=seed)
 
 
-@pytest.mark.parametrize("size", [0.004, 0.006, 0.008, 0.012, 0.02])
-def test_a_wrong_sign_that_noise_hides_is_smaller_than_the_result_tells(size):
+@pytest.mark.parametrize(("seed", "size"), [(0, 0.004), (0, 0.012), (1, 0.012), (2, 0.006), (2, 0.01), (3, 0.004)])
+def test_a_wrong_sign_that_noise_hides_is_smaller_than_the_result_tells(seed, size):
+    """It is relative to the norm of the gradient, also where steps are shorter for small elements, as with seed 2."""
+
     def f(x):
         return np.log(np.exp(x).sum())
 
-    x = np.random.default_rng(0).normal(size=1500).astype("f")
-    gradient, size = with_a_wrong_sign(lambda x: np.exp(x) / np.exp(x).sum(), x, size)
+    def df(x):
+        return np.exp(x) / np.exp(x).sum()
+
+    x = np.random.default_rng(seed).normal(size=1500).astype("f")
+    gradient, _ = with_a_wrong_sign(df, x, size)
     try:
-        found = gradcheck(f, x, gradient=gradient)
+        found = gradcheck(f, x, gradient=gradient, seed=seed)
     except GradientMismatch:
         return
+    size = np.linalg.norm(gradient(x) - df(x)) / np.linalg.norm(df(x))
     assert size < min(c.hidden for c in found.comparisons if not math.isnan(c.hidden))
 
 

@@ -55,10 +55,10 @@ from .directional_stages import TOO_FEW_CALLS
 from .excuses import NARROW_FEATURES
 from .half_precision import agrees_closely, has_settled
 from .problem import Problem, norm
-from .sampling import LEAST_SHARE, array_groups, array_places, choose_elements, random_direction
+from .sampling import array_groups, array_places, choose_elements, random_direction
 from .search import worst_element, wrong_output
 from .staircases import keeps_slope
-from .vectors import Vector
+from .vectors import Vector, chunks
 
 __tracebackhide__ = True
 
@@ -643,11 +643,20 @@ class SampledCheck:
         if phi.x is not problem.x:
             g = problem.derivative.gradient(phi.x, u)
         # Other steps than those of v may have been taken, at another point, where the gradient may be 0.
-        slope = 0.0 if mask is not None or g is None else norm(g, phi.v) / math.fabs(phi.divisor)
-        if typical_slope and slope:
-            # A mistake in one element shows least if that element makes the shortest step.
-            self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / (LEAST_SHARE * slope))
+        if typical_slope and mask is None and g is not None and (slope := self._least_slope(g, phi)):
+            self._hidden = min(self._hidden, _largest_hidden(problem, comparison) / slope)
         return comparison, phi
+
+    def _least_slope(self, g: Vector, phi: DirectionalFunction) -> float:
+        """Return how far a mistake as large as the norm of the gradient `g` changes the derivative of `phi`, at least.
+
+        The mistake is in the derivative with respect to one element. It shows least if that element makes the shortest
+        step. If there are several arrays, the gradient of each is multiplied by the size of the array's elements, since
+        small elements move less than large ones.
+        """
+        sizes = [(place, float(self._problem.scale[place].min())) for _, place in self._arrays]
+        shortest = min(_shortest_step(phi.v[place]) / size for place, size in sizes)
+        return shortest * math.hypot(*(norm(g[place]) * size for place, size in sizes)) / math.fabs(phi.divisor)
 
     def _compare_nearby(
         self, found: ComparedAlong, title: str, u: Vector, v: Vector, typical_slope: float
@@ -716,6 +725,12 @@ def _is_hidden(comparison: Comparison, problem: Problem) -> bool:
     """
     unknown = comparison.agrees is None and math.isinf(comparison.numeric.error)
     return comparison.noisy or (problem.half_precision and unknown)
+
+
+def _shortest_step(v: Vector) -> float:
+    """Return the smallest absolute value of the entries of a direction that are not 0; inf if all are 0."""
+    steps = (np.abs(v[some]) for some in chunks(slice(0, v.size)))
+    return min(float(np.min(some, where=some != 0.0, initial=math.inf)) for some in steps)
 
 
 def _largest_hidden(problem: Problem, comparison: Comparison) -> float:

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..numeric.thresholds import ELEMENTS, MAX_GROUPS
-from .problem import Problem, norm, rms
+from .problem import Problem, norm
 from .vectors import Vector, chunks, draw_from
 
 __tracebackhide__ = True
 
 STEP_SIZES = np.arange(256, 512) / 512  # absolute values of a direction's entries, relative to `Problem.scale`
-LEAST_SHARE = float(STEP_SIZES.min()) / rms(STEP_SIZES)  # of the shortest step, relative to a typical one
 
 
 def array_places(problem: Problem) -> list[tuple[str, slice]]:

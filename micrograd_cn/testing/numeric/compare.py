@@ -49,8 +49,9 @@ class Comparison:
         remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong; else nan.
         argument: the name of the array that the derivative is with respect to; "" if it has no name.
         cause: what is likely wrong, if the comparison shows it.
-        hidden: about how large a mistake in the gradient may be without showing along any direction, relative to the
-            norm of the gradient. It is nan where it is not known, as for a single derivative.
+        hidden: about how large a mistake in one element of the gradient may be without showing along any direction,
+            relative to the norm of the gradient. If there are several arrays, the gradient of each is multiplied by
+            the size of the array's elements. It is nan where it is not known, as for a single derivative.
     """
 
     title: str
