@@ -21,7 +21,9 @@ fail are named and left out.
 
 Some changes are never planted, since they change nothing: annotations, which `from __future__ import annotations` makes
 text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`, and `==` for `is` beside `type(x)`, None, True or False.
-`strict=` of zip is left alone, too, since it asserts what holds.
+`strict=` of zip and `@abstractmethod` are left alone, too, since they assert what holds: that lists are equally long,
+and that each subclass has the method. mypy says so where one has not. Other decorators are not left alone. Without
+`@functools.wraps`, for example, a user sees another name.
 """
 
 import argparse
@@ -59,11 +61,11 @@ TESTS = {  # files and folders of tests/ that the layout does not give to a modu
     **dict.fromkeys(("ops", "graph", "engine", "quick", "gradients", "sequences"), CORE),
     "__init__": "test_package.py",
     "__main__": "test_cli.py",
-    "derivatives": "test_functional.py test_saved_files.py",
+    "derivatives": "test_functional.py test_saved_files.py compiler/test_compiled_habits.py",
     "flow/flow": "picture/test_animation.py",
     "losses": "test_loss_options.py",
     **dict.fromkeys(("moved", "nn"), "test_saved_files.py"),
-    "optim": "test_saved_files.py graph/test_outdated.py parameters",
+    "optim": "test_saved_files.py graph/test_outdated.py parameters compiler/test_single_steps.py",
     "module": "parameters test_nn.py test_saved_files.py",
     "parameters": "test_module.py test_nn.py test_saved_files.py graph/test_array_updates.py",
     "text/expression": "test_cli.py",
@@ -187,7 +189,9 @@ def idle(tree):
     for node in ast.walk(tree):
         yield from [span(part) for name in ("annotation", "returns") if (part := getattr(node, name, None))]
         yield from [span(node.value)] if isinstance(node, ast.keyword) and node.arg == "strict" else []
-        words = [*getattr(node, "decorator_list", ()), *getattr(node, "targets", ()), getattr(node, "test", None)]
+        decorators = getattr(node, "decorator_list", ())
+        yield from [((x.lineno, 0), span(x)[1]) for x in decorators if getattr(x, "id", "") == "abstractmethod"]
+        words = [*decorators, *getattr(node, "targets", ()), getattr(node, "test", None)]
         if {"overload", "__all__", "TYPE_CHECKING"} & {word.id for word in words if isinstance(word, ast.Name)}:
             yield span(node)
 

@@ -1,6 +1,10 @@
-"""`mutation.py` finds tests for each module of the package, and its table names no file that does not exist."""
+"""`mutation.py` finds tests for each module of the package, and leaves alone what changes nothing."""
 
+import ast
+import re
 from pathlib import Path
+
+import pytest
 
 from . import mutation
 
@@ -19,3 +23,37 @@ def test_the_file_of_the_same_name_comes_first_and_the_rest_of_the_room_follows(
     first, *others = mutation.tests_of("micrograd_cn/picture/text.py")
     assert first == "tests/picture/test_text.py"
     assert {Path(file).parent for file in others} == {Path("tests/picture")}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(x: <Literal[1]>, *xs: <int>) -> <int | None>: return 1",
+        "x: <Literal[1]> = 2",
+        "class A:\n<    @abstractmethod>\n    def f(self, x=1): return 1",
+        "class A:\n    @property\n<    @abstractmethod>\n    def f(self): return 1",
+        "<@overload\ndef f(x): ...>\n@wraps(g)\ndef f(x): return x",
+        "@property\n@lru_cache(1)\n@functools.wraps(g)\ndef f(x): return x == 1",
+        "<if TYPE_CHECKING:\n    import a>\nif not TYPE_CHECKING:\n    b = 1",
+        "<__all__ = ['a'] + ['b']>\nnames = ['a'] + ['b']",
+        "zip(a, b, strict=<True>)",
+    ],
+)
+def test_only_what_never_runs_or_asserts_what_holds_is_left_alone(source):
+    """The brackets `<` and `>` mark it."""
+    lines = re.sub("<|(?<!-)>", "", source).split("\n")
+    tree = ast.parse("\n".join(lines))
+    for (first, a), (last, b) in sorted(mutation.idle(tree), reverse=True):
+        lines[last - 1] = f"{lines[last - 1][:b]}>{lines[last - 1][b:]}"
+        lines[first - 1] = f"{lines[first - 1][:a]}<{lines[first - 1][a:]}"
+    assert "\n".join(lines) == source
+
+
+def test_the_same_is_equal_only_beside_types_and_what_there_is_one_of():
+    def spans(source):
+        return [*mutation.of_one(ast.parse(source))]
+
+    for source in ("type(x) is int", "x is None", "x is not True", "f(x) is y is False"):
+        assert len(spans(source)) == 1
+    for source in ("x is y", "x is f(type(y))", "x == 1"):
+        assert not spans(source)

@@ -8,6 +8,7 @@ where a node of the graph overflows, nor where constants make the derivative of 
 import itertools
 import math
 import random
+from fractions import Fraction
 
 import pytest
 from mpmath import mp, mpf
@@ -15,6 +16,7 @@ from mpmath import mp, mpf
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
+from micrograd_cn.derivatives.arithmetic import _sum, _times
 from micrograd_cn.derivatives.sparse import sparse_gradient
 from micrograd_cn.derivatives.sparse import sparse_jacobian as jacobian_entries
 from micrograd_cn.engine import topological_order
@@ -256,3 +258,11 @@ def test_derivatives_with_extreme_constants_are_the_exact_ones(check, seeds):
             raise AssertionError(f"seed {seed}: {error}") from error
         compared, skipped = compared + found.compared, skipped + found.skipped
     assert compared > 5 * skipped
+
+
+@pytest.mark.parametrize("x", [math.inf, -math.inf, math.nan])
+def test_a_coefficient_that_is_not_finite_stays_so_beside_fractions(x):
+    for fraction in (Fraction(10**400), Fraction(1, 10**400), Fraction(-(10**400)), Fraction(-1, 10**400)):
+        product = x if fraction > 0 else -x
+        assert [_times(x, fraction), _times(fraction, x)] == pytest.approx([product] * 2, nan_ok=True)
+        assert [_sum([x, fraction]), _sum([fraction, 1.0, x])] == pytest.approx([x] * 2, nan_ok=True)

@@ -643,3 +643,20 @@ def test_variables_that_a_function_has_made_by_exec_or_keeps_as_locals_stay():
         kept, added = f(Model(), keeps)
         assert added == 2.0
     assert kept["model"]
+
+
+def test_code_is_read_for_what_fills_arrays_once_and_again_for_more_classes(monkeypatch):
+    read, reaches = [], array_updates._reaches_filling
+    monkeypatch.setattr(array_updates, "_reaches_filling", lambda code, *xs: read.append(code) or reaches(code, *xs))
+
+    class Clearing:
+        def clear(self):
+            self.w[0] = 1.0
+
+    def ask(model, classes):
+        if model:
+            model.clear()
+        return array_updates.may_fill_arrays(sys._getframe(), classes)
+
+    assert [ask(None, classes) for classes in ([], [], [Clearing], [Clearing])] == [False, False, True, True]
+    assert read.count(ask.__code__) == 2

@@ -137,6 +137,31 @@ def test_the_count_of_one_comparison_is_a_number_that_is_added(count):
     assert compile(lambda x: count(x[:1] > 0.0) + count(x[1:] > 0.0)).recording_of(np.ones(2)).results == [2.0]
 
 
+@pytest.mark.parametrize("name", ["fmax", "fmin", "logaddexp", "maximum", "minimum", "sign"])
+def test_a_function_of_numbers_gives_numbers_also_where_no_value_is_among_them(name):
+    numbers, function = np.array([0.5, -2.0, 0.0, 3.0]), getattr(np, name)
+    arguments = [numbers, numbers[::-1]][: function.nin]
+    found = function(*[x.astype(object).view(ValueArray) for x in arguments])
+    assert repr(found.tolist()) == repr(function(*arguments).tolist())
+
+
+@pytest.mark.parametrize("name", ["bitwise_and", "bitwise_or", "bitwise_xor", "invert"])
+def test_bits_of_bools_are_a_mask_also_where_no_value_is_among_them(name):
+    bools, function = np.array([True, False, True, True]), getattr(np, name)
+    arguments = [bools, bools[::-1]][: function.nin]
+    mask = function(*[x.astype(object).view(ValueArray) for x in arguments])
+    assert np.arange(4)[mask].tolist() == np.arange(4)[function(*arguments)].tolist()
+
+
+@pytest.mark.parametrize("way", ["accumulate", "reduceat", "outer"])
+@pytest.mark.parametrize("name", ["bitwise_and", "bitwise_or", "bitwise_xor", "fmax", "fmin", "maximum", "minimum"])
+def test_what_is_neither_a_sum_nor_a_product_of_bools_is_a_bool(name, way):
+    bools, function = np.array([True, False, True, True]), getattr(getattr(np, name), way)
+    arguments = {"outer": lambda c: (c, c), "accumulate": lambda c: (c,), "reduceat": lambda c: (c, [0, 1, 3])}[way]
+    found = function(*arguments(bools.astype(object).view(ValueArray)))
+    assert repr(found.tolist()) == repr(function(*arguments(bools)).tolist())
+
+
 @pytest.mark.parametrize(
     "product",
     [

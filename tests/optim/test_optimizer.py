@@ -104,7 +104,7 @@ def test_refused_parameters(make):
         make([a, a * b])
     with pytest.raises(ValueError, match=r"parameters\[2\], Value\(data=1.0.*'a'\), is there twice"):
         make([a, b, a])
-    with pytest.raises(TypeError, match=r"parameters\[1\] is float 0.5, not a Value"):
+    with pytest.raises(TypeError, match=r"parameters\[1\] is float 0.5, not a Value$"):
         make([a, 0.5])
     with pytest.raises(TypeError, match=r"write \[p\] for one"):
         make(a)
@@ -192,7 +192,7 @@ def test_what_is_no_sequence_of_parameters_is_answered_with_what_to_write(take):
             r"Parameter, not a Value; .*optimisers of torch\.optim",
         ),
         ([{"params": [p], "lr": 1}], r"parameters\[0\] is dict, not a Value; .*an optimiser for each group"),
-        ([p, 0.5], r"parameters\[1\] is float 0\.5, not a Value"),
+        ([p, 0.5], r"parameters\[1\] is float 0\.5, not a Value$"),
     ]
     for wrong, message in given:
         with pytest.raises(TypeError, match=message):

@@ -14,7 +14,7 @@ from micrograd_cn.testing.arrays.directional_comparison import compare_along
 from micrograd_cn.testing.arrays.directional_function import DirectionalFunction
 from micrograd_cn.testing.arrays.problem import Problem
 
-from .test_staircases import by_tanh
+from .test_staircases import by_tanh, of_poles, poles
 
 half = np.float16
 
@@ -253,6 +253,20 @@ def test_each_excuse_takes_some_mistake_back(monkeypatch, name):
     assert verdict(EXCUSES[name], **sizes) is None
     without(monkeypatch, excuses, ("EXCUSES", "HALF_PRECISION_EXCUSES"), name)
     assert verdict(EXCUSES[name], **sizes) is False
+
+
+NARROW = {  # for each question, a function that only this one finds to have features that are narrower than the steps
+    "_has_narrow_features": Along(poles, lambda x: of_poles(x, 1.0), np.float32([-15319.6484375])),
+    "_oscillates": Along(poles, lambda x: of_poles(x, 1.0), np.float32([-258651.875])),
+    "_is_unresolved": Along(lambda x: x * np.fmod(x, np.float32(3)), growing_teeth, np.float32([45926844.0])),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_each_question_finds_some_features_that_are_narrower_than_the_steps(monkeypatch, name):
+    assert verdict(NARROW[name]) is None
+    monkeypatch.setattr(excuses, name, lambda phi, number: False)
+    assert verdict(NARROW[name]) is False
 
 
 @pytest.mark.parametrize("x", [-1873661.6, -2915118.8, -3442256.8])

@@ -3,6 +3,7 @@
 import array
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -121,6 +122,19 @@ def test_an_array_has_a_library_and_a_kind_of_numbers(x, whose, is_one, of):
     assert library_of(x) == whose
     assert is_any_array(x) is is_one
     assert number_kind(x) == of
+
+
+def test_a_key_of_jax_is_an_array_without_numbers(monkeypatch):
+    class Key(Array):
+        """Numpy would read it as numbers."""
+
+        dtype = "key<fry>"
+
+    dtypes = types.SimpleNamespace(extended="key", issubdtype=lambda dtype, kind: str(dtype).startswith(kind))
+    monkeypatch.setattr(stand_ins.jax, "dtypes", dtypes, raising=False)
+    monkeypatch.setitem(sys.modules, "jax", stand_ins.jax)
+    assert number_kind(np.ones(2).view(Key)) == "other"
+    assert number_kind(np.ones(2).view(Array)) == "float"
 
 
 def test_arrays_are_read_as_doubles_and_made_anew_in_their_own_type(monkeypatch):

@@ -256,6 +256,14 @@ def test_a_function_with_dropout_is_not_deterministic_even_if_two_calls_agree(se
         gradcheck(lambda x: sum(v * v * (generator.random() > 0.5) for v in x), [1.0, 2.0, 3.0])
 
 
+@pytest.mark.parametrize("seed", [0, 5, 6])
+def test_a_function_with_noise_is_not_deterministic_even_if_two_calls_agree_and_it_asks_for_a_type(seed):
+    """The noise changes no derivative."""
+    generator = random.Random(seed)
+    with pytest.raises(NotDeterministic):
+        gradcheck(lambda x, p: x * (2.0 if isinstance(p, Value) else p) + (generator.random() > 0.5), 2.0, 0.5)
+
+
 def test_a_complex_constant_is_static():
     with pytest.raises(TypeError, match=r"complex.*; if .* is a constant, write static=\["):
         gradcheck(lambda x, w: x * x, 2.0, 2j)
