@@ -32,10 +32,11 @@ class Value(Node):
     """A number that remembers how it was computed.
 
     Arguments, attributes and errors are those of `Node`. `==` and `hash` go by identity, while `<`, `<=`, `>` and `>=`
-    compare the data. (A `Value` that is nan is not equal to itself, like a float, so `x != x` asks for nan. In a
-    function that `functional` differentiates, `==` compares the data of `Value`s that are computed from arguments that
-    are numbers; see `functional`.) There is no `float(v)`, because it would silently lose the graph: read `v.data`. You
-    cannot add attributes to a `Value`: keep them in a dict with the nodes as keys, or define a subclass.
+    compare the data. (A warning says so where `==` is False for a number that the data is equal to. A `Value` that is
+    nan is not equal to itself, like a float, so `x != x` asks for nan. In a function that `functional` differentiates,
+    `==` compares the data of `Value`s that are computed from arguments that are numbers; see `functional`.) There is no
+    `float(v)`, because it would silently lose the graph: read `v.data`. You cannot add attributes to a `Value`: keep
+    them in a dict with the nodes as keys, or define a subclass.
 
     Code written for micrograd runs and gives the same numbers, with these differences. Local derivatives are those of
     the forward pass, even if data is changed before `backward()`. A plain number in an expression, such as the 2 in

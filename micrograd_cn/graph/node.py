@@ -16,6 +16,7 @@ from ..ops.number import flag, number, number_or_none
 from ..ops.operation import Op
 from . import context, plain_numbers
 from .array_updates import refuse_array_update, remember_arrays
+from .callers import warn_at_user
 from .closures import Closure, sends_nothing
 from .groups import Group
 from .interrupts import at_once
@@ -418,6 +419,8 @@ class Node(NumpyMethods):
             `functional` differentiates. It may be equal to a number, too. Functions that numpy writes in Python, such
             as `np.unique` and `np.isclose`, compare all nodes by data, but `np.equal` and `np.not_equal` do as `==`
             does. Like a float, a node is not equal to itself if its data is nan.
+
+            There is a warning if the result is False for a number that the data is equal to.
             """
             if isinstance(other, float):
                 if self._data != other and not context.active:
@@ -457,6 +460,11 @@ class Node(NumpyMethods):
                 return True
         elif plain_numbers.called_by_numpy(caller):
             return True
+        if not isinstance(other, Node) and plain_numbers.is_users_code(caller):
+            warn_at_user(
+                "== of a Value and an equal number is False, and != is True, since a Value is compared by identity; "
+                "to compare the numbers, write x.data for the Value x"
+            )
         return NotImplemented
 
     __lt__ = _comparison(operator.lt, "<")

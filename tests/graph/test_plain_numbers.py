@@ -80,6 +80,7 @@ def test_every_derivative_is_of_this_branch():
         assert grad(squares_if_one)(x) == [6.0, 0.0]
 
 
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")
 def test_values_of_the_user_are_compared_by_identity():
     """Without a derivative, the function compares them by identity too, and also what it computes from them."""
     w = Value(2.0)
@@ -96,6 +97,27 @@ def test_values_of_the_user_are_compared_by_identity():
     assert grad(lambda v: v if v == 2 else -v)(w).data == -1.0, "an argument that is a Value itself"
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x == 2.0,
+        lambda x: 2 in [x],
+        lambda x: (x != np.int64(2)) is False,
+        lambda x: x in [1, 2],
+        lambda x: [x].count(2.0),
+        lambda x: np.sum(np.array([x, x]) == np.array([2.0, 3.0])),
+    ],
+)
+def test_a_value_and_an_equal_number_give_a_warning(ask):
+    """As where a user counts right predictions: without a word, none would be right."""
+    with pytest.warns(UserWarning, match=r"^== of a Value and an equal number is False.*write x\.data") as found:
+        assert not ask(Value(2.0))
+    assert found[0].filename == __file__
+    assert not ask(Value(5.0))
+    assert grad(lambda x: x if x == 2.0 else -x)(2.0) == 1.0
+
+
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")
 def test_outside_of_derivatives_comparison_goes_by_identity():
     x, left = Value(2.0), []
     grad(lambda t: left.append(t) or t)(2.0)

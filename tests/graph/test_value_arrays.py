@@ -758,6 +758,7 @@ def placed(z):
     return z
 
 
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")
 @pytest.mark.parametrize(
     "function",
     [
