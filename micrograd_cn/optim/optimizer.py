@@ -57,7 +57,9 @@ machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
 # The class of leaves by which compiled functions represent values that were computed before; the compiler sets it, too
 stand_in: type[Value] | None = None
 # The counts of steps after which an optimiser looks for mistakes; see `look_for_mistakes`.
-LOOKING_STEPS = {0, 1, 30, 1000, 30_000, 1_000_000}
+# The step after each of these looks only at parameters that were new then: whether something trains them.
+FIRST_LOOKS = {0, 1, 30, 1000, 30_000, 1_000_000}
+LOOKING_STEPS = FIRST_LOOKS | {k + 1 for k in FIRST_LOOKS}
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
@@ -793,6 +795,10 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
         TypeError: a model has lost parameters, or the `requires_grad` of a parameter is not True or False.
         AttributeError: the user has set an attribute that is spelt like an option.
     """
+    if optimizer.steps not in FIRST_LOOKS:
+        if optimizer in _added:
+            warn_of_added(optimizer)
+        return
     refuse_misspelt_options(optimizer)
     if not _BOOLS.issuperset(map(type, map(_requires_grad, optimizer.parameters))):
         for i, p in enumerate(optimizer.parameters):  # a slot of a Value, so nobody has checked what was assigned
@@ -873,7 +879,7 @@ def warn_of_added(optimizer: Optimizer) -> None:
     if not (models := _models.get(optimizer, ())):
         return
     last = _added.pop(optimizer, {})
-    added: dict[Value, tuple[float | None, float]] = {}
+    added: Added = {}
     for reference, before in models:
         model = reference()
         try:
@@ -881,21 +887,22 @@ def warn_of_added(optimizer: Optimizer) -> None:
                 continue
         except TypeError:  # the model has lost parameters, and the next step raises this error
             continue
-        for path, p in _without_optimizer(model):
-            if p in last and p._grad and last[p][0] != p._grad and last[p][1] == p._data:
-                _warn_of_added(
-                    f"{type(model).__name__}.{path}",
-                    optimizer,
-                    ADDED,
-                )
+        found = _without_optimizer(model)
+        for path, p in found:
+            before_that = last.get(p, (None, None))
+            if before_that and p._grad and before_that[0] != p._grad and before_that[1] == p._data:
+                _added[optimizer] = {**last, **dict.fromkeys([p for _, p in found])}
+                _warn_of_added(f"{type(model).__name__}.{path}", optimizer, ADDED)
                 return
-            added[p] = p._grad, p._data
+            added[p] = before_that and (p._grad, p._data)
     if added:
         _added[optimizer] = added
 
 
-# For each optimiser the parameters that its models had got when it last looked, with their gradients and numbers then
-_added: WeakKeyDictionary[Optimizer, dict[Value, tuple[float | None, float]]] = WeakKeyDictionary()
+# For each optimiser the parameters that its models had got when it last looked, with their gradients and numbers then;
+# None for those that were there when it warned
+Added: TypeAlias = dict[Value, tuple[float | None, float] | None]
+_added: WeakKeyDictionary[Optimizer, Added] = WeakKeyDictionary()
 
 
 def _without_optimizer(model: Model) -> list[tuple[str, Value]]:

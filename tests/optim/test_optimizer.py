@@ -758,6 +758,20 @@ def test_a_parameter_that_comes_later_and_that_nothing_trains_is_warned_of_once(
     assert other is None or len(other.parameters) == 2
 
 
+@pytest.mark.parametrize("start", [1, 17])
+def test_a_layer_that_comes_later_is_warned_of_at_the_step_after_the_one_that_finds_it(start):
+    model = MLP(1, [2, 1], "tanh", seed=0)
+    optimizer = SGD(model.parameters(), lr=0.01)
+    for i in range(40):
+        if i == start:
+            model.layers.insert(1, Layer(2, 2, seed=0))
+        optimizer.zero_grad()
+        model([1.0 + i % 3]).backward()
+        is_next = i == (2 if start == 1 else 31)
+        with pytest.warns(UserWarning, match=r"^MLP\.layers\.1\..* has come into") if is_next else nullcontext():
+            optimizer.step()
+
+
 def test_fit_warns_of_a_parameter_that_has_come_since_the_optimiser_was_made():
     model = Pair()
     optimizer = SGD(model.parameters(), lr=0.01)
