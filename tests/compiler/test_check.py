@@ -124,6 +124,15 @@ def test_a_first_call_warns_of_a_function_that_gives_something_else_for_numbers(
         f(ARGUMENTS.get(name, 3.0))
 
 
+@pytest.mark.parametrize("sign", ["in", "startswith"])
+def test_a_first_call_warns_of_a_text_that_changes_the_result_of_another_sample(sign):
+    f = {"in": lambda x: W * x if "-" in f"{x}" else W, "startswith": lambda x: W * x if str(x)[0] == "-" else W}[sign]
+    for call in (lambda g: g(3.0), lambda g: g.value_and_grad([(4.0,), (3.0,), (-2.0,)])):
+        with pytest.warns(UserWarning, match=r"computes -\d\S* for the numbers of another sample, \[-\d.*by its text"):
+            call(compile(f))
+    compile(lambda x: (lambda shown: W * x)([f"{x}"]))(3.0)  # the text changes nothing
+
+
 @pytest.mark.parametrize("name", COMPARING)
 def test_a_first_call_warns_of_a_function_that_finds_another_object_than_numpys(name):
     f = compile(lambda x: COMPARING[name](W * x))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import reprlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
 from math import isfinite
@@ -115,6 +115,7 @@ def warn_if_numbers_differ(
     raised: str = "",
     asks_for_bools: bool = False,
     compares_identity: bool = False,
+    others: Iterable[tuple[Sequence[float], Sequence[Value]]] = (),
 ) -> None:
     """Warn if a function computes something else for the numbers of the recorded sample than it did for `Value`s.
 
@@ -139,6 +140,7 @@ def warn_if_numbers_differ(
             catches; "" if there is none.
         asks_for_bools: whether the function may ask whether a number is True or False.
         compares_identity: whether the function may compare objects by `is`, where True and False may be among them.
+        others: pairs of the numbers of another sample, for which the function is compared, too, and its results.
 
     Raises:
         TypeError: the function computes something else for the numbers, and has caught an arithmetic error.
@@ -150,6 +152,7 @@ def warn_if_numbers_differ(
         tried.append(_Numbers(integers, "this sample, as integers", results))
     if asked and (asks_for_bools or compares_identity):
         tried += _with_bools(call, treedef, numbers, results, (None, True, False) if asks_for_bools else (None,))
+    tried += [_Numbers(given, f"another sample, {_shown.repr([*given])}", found) for given, found in others]
     for given, of, ours in tried:
         found = results_from(partial(call, _arguments_of(treedef, given))) if ours else None
         if found is None:

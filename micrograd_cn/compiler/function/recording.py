@@ -49,6 +49,7 @@ ASKS_FOR_KINDS = (
     "It may ask what an argument is, by isinstance, type, hasattr or dtype, by its text, or by an error that it "
     "catches: write isinstance(x, (int, float, Value)), so it does the same for both"
 )
+MAX_OTHER_ROWS = 3
 COMPARES_IDENTITY = (
     "It compares objects by `is` or `id`, but where numpy returns an element, as from q.max() or np.where, a compiled "
     "function has a new Value: write k = np.argmax(q), and compare indices"
@@ -153,8 +154,25 @@ class Recorder:
                     *(self._arguments.name, call, bucket.treedef, numbers),
                     *(made.outputs, made.trainable_leaves(), made.caught, asked),
                     *(made.raised, code.asks_for_bools, code.compares_identity),
+                    self._record_others(bucket, row) if made.refused_text else (),
                 )
         return made, is_twice
+
+    def _record_others(self, bucket: Bucket, row: int) -> Iterator[tuple[list[float], Sequence[Value]]]:
+        """Record the function for a few other samples. Yield pairs: the numbers of a sample, and the results.
+
+        These are further rows of `bucket`, and the row `row` with the opposite signs. A function that makes a text of
+        an argument may do something else for them, such as for a text with a minus sign. The texts of recorded numbers
+        are all alike.
+        """
+        others = [i for i in range(len(bucket.samples))[: MAX_OTHER_ROWS + 1] if i != row][:MAX_OTHER_ROWS]
+        for numbers in [*map(bucket.row, others), [-x for x in bucket.row(row)]]:
+            sample = Bucket(bucket.treedef, bucket.static, array("d", numbers), bucket.width, [0])
+            try:
+                results = self.record(sample, 0).outputs
+            except Exception:  # whatever the function raises for other numbers
+                continue
+            yield [*numbers], results
 
     def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot:
         """Return a snapshot of what the function can read through some objects.
