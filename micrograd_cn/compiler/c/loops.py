@@ -154,9 +154,8 @@ class Loops(Arrays):
 
 def _in_order(code: Code, pair: Pair) -> Pair:
     """Return two factors, or two terms, sorted by the numbers of their opcodes in `ARRAY_ORDER`."""
-    a, b = pair
-    left, right = [ARRAY_ORDER.get(code.instructions[i][0], 3) for i in pair]
-    return (b, a) if right < left else pair
+    a, b = sorted(pair, key=lambda i: ARRAY_ORDER.get(code.instructions[i][0], 3))
+    return a, b
 
 
 def _order_factors(code: Code) -> None:

@@ -50,30 +50,33 @@ MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 class Header(NamedTuple):
     """The words of an executable's header. Offsets and sizes are in bytes.
 
-    >>> Header(broadcast=7)[:3]
+    >>> EMPTY_HEADER._replace(broadcast=7)[:3]
     (0, 7, 0)
     """
 
-    batch: int = 0  # the addresses of the lists of calls
-    broadcast: int = 0
-    sample: int = 0
-    totals: int = 0
-    after: int = 0
-    width: int = 0  # how many numbers a row has
-    row_at: int = 0  # where these are in a block
-    seed_at: int = 0  # where the gradient's seed is in a block
-    block: int = 0  # how many bytes a block has
-    panel: int = 0  # how many blocks a panel has
-    outputs: int = 0  # how many outputs there are
-    output_table: int = 0  # the address of a table of where each of them is in a block
-    stored: int = 0  # whether the calls of phase SAMPLE store the outputs, from the address %a on
-    total_count: int = 0  # how many totals there are
-    totals_at: int = 0  # where their means are among the scalars
-    gradients: int = 0  # how many contiguous spans the gradients form among the scalars
-    gradient_table: int = 0  # the address of a table: of each span its offset, its first gradient's index, its length
-    gradients_at: int = 0  # where the spans are copied to, one after the other
-    spoiled_at: int = 0  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
-    update_table: int = 0  # that of an update's outputs: whether one is in lanes, its offset, and that of its column
+    batch: int  # the addresses of the lists of calls
+    broadcast: int
+    sample: int
+    totals: int
+    after: int
+    width: int  # how many numbers a row has
+    row_at: int  # where these are in a block
+    seed_at: int  # where the gradient's seed is in a block
+    block: int  # how many bytes a block has
+    panel: int  # how many blocks a panel has
+    outputs: int  # how many outputs there are
+    output_table: int  # the address of a table of where each of them is in a block
+    stored: int  # whether the calls of phase SAMPLE store the outputs, from the address %a on
+    total_count: int  # how many totals there are
+    totals_at: int  # where their means are among the scalars
+    gradients: int  # how many contiguous spans the gradients form among the scalars
+    gradient_table: int  # the address of a table: of each span its offset, its first gradient's index, its length
+    gradients_at: int  # where the spans are copied to, one after the other
+    spoiled_at: int  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
+    update_table: int  # that of an update's outputs: whether one is in lanes, its offset, and that of its column
+
+
+EMPTY_HEADER = Header(*bytes(len(Header._fields)))  # zeros
 
 
 class PreparedWords(NamedTuple):
@@ -108,16 +111,16 @@ class SubBatchWords(NamedTuple):
 class GradientCallWords(NamedTuple):
     """The words with which the driver `fit` calls the driver `gradient` of a program."""
 
-    driver: int = 0  # the address of the program's driver `gradient`, and of its operands
-    header: int = 0
-    rows: int = 0
-    scalars: int = 0
-    panel: int = 0
-    totals: int = 0
-    gradient: int = 0  # the address at which the driver leaves the gradient
-    parameters: int = 0  # the count of the program's parameters
-    spoiled: int = 0  # the address of a number that is nan if the gradient has to be computed anew
-    merged: int = 0  # 1 if it has to be computed anew also where the loss or a derivative is nan, else 0
+    driver: int  # the address of the program's driver `gradient`, and of its operands
+    header: int
+    rows: int
+    scalars: int
+    panel: int
+    totals: int
+    gradient: int  # the address at which the driver leaves the gradient
+    parameters: int  # the count of the program's parameters
+    spoiled: int  # the address of a number that is nan if the gradient has to be computed anew
+    merged: int  # 1 if it has to be computed anew also where the loss or a derivative is nan, else 0
 
 
 @cache

@@ -153,7 +153,7 @@ class Executable:
         block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
         outputs = [*map(places.block_offset, wanted.outputs)]
         self.header = tables.table(
-            drivers.Header(
+            drivers.EMPTY_HEADER._replace(
                 **self._lists,
                 width=wanted.width,
                 row_at=WORD * self.lanes * plan.row_at,

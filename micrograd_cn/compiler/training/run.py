@@ -37,7 +37,8 @@ from .observers import observers_of
 from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
 
 T = TypeVar("T")
-_NO_WORDS, ROWS_WORD = array("q", GradientCallWords()), GradientCallWords._fields.index("rows")
+_NO_WORDS = array("q", bytes(WORD * len(GradientCallWords._fields)))
+ROWS_WORD = GradientCallWords._fields.index("rows")
 MAX_KEPT_WORDS = 10_000  # a description of batches in more words than these is not kept for the next training
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
 

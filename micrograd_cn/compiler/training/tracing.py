@@ -264,7 +264,7 @@ def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
     `terms` begins with the terms for the learning rate and the count of steps.
     """
     traced: Any = copy.copy(optimizer)
-    for attribute, term in (("lr", terms[0]), ("steps", terms[1])):
+    for attribute, term in zip(("lr", "steps"), terms, strict=False):
         setattr(traced, attribute, term)
         if vars(traced).get(attribute) is not term:  # a property, or a __setattr__ of the class
             raise TypeError(

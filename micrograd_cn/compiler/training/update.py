@@ -117,7 +117,8 @@ class CompiledUpdate:
         ):  # column 1, the gradient, does not change
             table += [int(plan.schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
         fields = {"block": WORD * self.block, "outputs": len(outputs), "update_table": tables.table(table)}
-        self.header = tables.table(drivers.Header(**tables.call_lists(self._code.calls, plan.places), **fields))
+        lists = tables.call_lists(self._code.calls, plan.places)
+        self.header = tables.table(drivers.EMPTY_HEADER._replace(**lists, **fields))
         tables.link(fast=True)
 
     def new_scalars(self) -> Memory:
