@@ -9,6 +9,7 @@ from micrograd_cn import Value, gradients, relu, sqrt, take, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.variables import GradientVariables
 from micrograd_cn.compiler.runtime import prepared
+from micrograd_cn.compiler.runtime.arrays import ArrayRunner
 from micrograd_cn.functional import grad, value_and_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
@@ -708,3 +709,90 @@ def test_wrt_is_known_again_if_it_is_nested_in_the_same_way_and_has_the_same_val
     variables = GradientVariables([frozen], {})
     frozen.requires_grad = False
     assert not variables.is_for([frozen])
+
+
+NUMBERS = np.array([1.5, -0.5, 2.0, 0.25])
+IN_LISTS = {
+    "floats": [(1.5, 2.0), (-0.5, 0.25), (3.0, -1.0)],
+    "one sample": [(1.5, 2.0)],
+    "lists as samples": [[1.5, 2.0], [-0.5, 0.25]],
+    "integers": [(2, 10**300), (-3, 4.0)],
+    "numbers of numpy": [*zip(NUMBERS, np.arange(4), strict=True)],
+    "lists": [([1.0, 2.0], 3), ([4, 5.0], 6.0)],
+    "arrays": [(NUMBERS, 1.0), (NUMBERS + 1, 2.0)],
+    "arrays of two axes": [(NUMBERS.reshape(2, 2), NUMBERS)],
+    "an empty list": [([], 2.0), ([], 3.0)],
+    # what has to be read one by one
+    "booleans": [(True, 2.0), (False, 1.0)],
+    "single precision": [(NUMBERS.astype("float32"), 1.0)],
+    "lists of two lengths": [([1.0], 3.0), ([1.0, 2.0], 3.0)],
+    "arrays and lists": [(NUMBERS, 1.0), (NUMBERS.tolist(), 2.0)],
+    "tuples": [((1.0, 2.0), 3.0), ((1.0, 4.0), 3.0)],
+    "large integers": [(1.0, 2**1020), (2.0, 1.0)],
+}
+
+
+def numbers_in(x):
+    return [y for _, y in flatten(x)[0]]
+
+
+@pytest.mark.parametrize("kind", IN_LISTS)
+def test_a_list_of_samples_gives_the_same_however_often_it_is_passed(kind, monkeypatch):
+    w, b, samples = Value(0.5), Value(-1.0), IN_LISTS[kind]
+    f = compile(lambda x, y: tanh(sum(numbers_in(x), 0.0) * w + b) * (sum(numbers_in(y)) * 1e-300 + 1.0))
+    both = compile(lambda x, y: (f.__wrapped__(x, y), w * 1.0))
+    monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 10)
+    for change in (0.0, 0.25, 0.5):
+        w.data += change
+        values = []
+        for _ in range(13):
+            w.grad = b.grad = 0.0
+            mean = f.backward(samples)
+            value, gradient = f.value_and_grad(samples, [w, b])
+            assert (mean, [w.grad, b.grad], type(gradient)) == (value, gradient, list)
+            values.append([value, *gradient])
+            results, pairs = f.forward(samples), both.forward(samples)
+            assert type(results) is type(pairs) is list
+            assert results == [total for total, _ in pairs]
+            assert sum(results) / len(results) == pytest.approx(value, rel=1e-14)
+        np.testing.assert_allclose(values, values[:1] * 13, rtol=1e-14)
+        expected = gradients(sum(f.__wrapped__(x, y) for x, y in samples) / len(samples), [w, b])
+        np.testing.assert_allclose(values[-1][1:], expected, rtol=1e-13)
+
+
+def test_a_list_whose_structure_was_seen_is_read_by_prepared_code(monkeypatch):
+    runs, run = [], ArrayRunner.mean_gradient
+    monkeypatch.setattr(ArrayRunner, "mean_gradient", lambda self, arrays: runs.append(arrays) or run(self, arrays))
+    w = Value(2.0)
+    f = compile(lambda x, y: (x[0] * w - y) ** 2)
+    for k in range(5):
+        assert f.value_and_grad([([1.0 + k], 1), ([2.0], 3.0)])[0] == ((1 + 2 * k) ** 2 + 1) / 2
+    assert runs == [(([1.0 + k], [2.0]), (1, 3.0)) for k in (1, 2, 3, 4)]
+
+
+def test_lists_whose_structure_was_seen_are_checked_as_before():
+    w = Value(2.0)
+    f = compile(lambda x, k: cross_entropy([x * w, x], k))
+    for _ in range(3):
+        before = f.value_and_grad([(3.0, 0)])
+    with pytest.raises(IndexError, match="sample 0"):
+        f.value_and_grad([(3.0, 2)])
+    with pytest.raises(TypeError, match=r"sample 0: .*Value"):
+        f.backward([(w, 0)])
+    with pytest.raises(TypeError, match="sample 0 does not have the arguments"):
+        f.backward([(3.0,)])
+    with pytest.raises(ValueError, match="no samples"):
+        f.backward([])
+    w.requires_grad = False
+    with pytest.raises(RuntimeError):
+        f.backward([(3.0, 0)])
+    assert f.value_and_grad([(3.0, 0)]) == (before[0], [0.0])
+
+
+def test_lists_of_samples_of_several_branches_are_sorted_as_before():
+    w = Value(2.0)
+    f = compile(lambda x: x * w if x < 1.0 else x * w * w, branches=True)
+    for k in range(8):
+        value, gradient = f.value_and_grad([(0.5,), (3.0 + k,), (0.25,)])
+        assert value == pytest.approx((0.75 * 2 + (3 + k) * 4) / 3, rel=1e-15)
+        assert gradient == pytest.approx([(0.75 + (3 + k) * 4) / 3], rel=1e-15)

@@ -1,7 +1,8 @@
 """Define `ArrayCalls`, which computes the methods of a function for samples in arrays in one call of machine code.
 
 The first axis of an array runs over the samples. If a method was called a few times with arrays of the same shapes,
-code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them.
+code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them. `forward`, `backward` and
+the gradient of the mean do the same for short lists of samples, whose arguments are read as columns.
 """
 
 from __future__ import annotations
@@ -18,9 +19,18 @@ from ..data.columns import MAX_NUMBERS
 from ..data.nodes import some_frozen
 from ..data.partition import has_nan
 from ..data.rows import as_result
+from ..data.treedef import TreeDef
 from ..derivatives import Kind
 from ..program import CompiledDerivative, Program
-from ..runtime.arrays import MAX_DOUBLES, MAX_KINDS, MAX_SHAPES, ArrayRunner, shapes_of, treedef_of_shapes
+from ..runtime.arrays import (
+    MAX_DOUBLES,
+    MAX_KINDS,
+    MAX_SHAPES,
+    ArrayRunner,
+    columns_of_list,
+    shapes_of,
+    treedef_of_shapes,
+)
 from ..runtime.prepared import FrequentCalls
 from .arguments import Arguments
 from .batch import MeanGradient
@@ -82,15 +92,22 @@ class ArrayCalls:
         self.runners = FrequentCalls[Any, ReadyCall | None](MAX_KINDS)
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
-        """Return the results of a method for samples in numpy arrays.
+        """Return the results of a method for samples in numpy arrays; of `forward`, also for samples in a list.
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
         if a result is nan that other code may compute otherwise: with gated derivatives, or with the program of one
-        branch.
+        branch. For lists, `columns_of_list` says which samples are read.
         """
-        if type(samples) is list or not (found := self.runner(method, as_tuple(samples), variables)):
+        if type(samples) is not list:
+            arrays = as_tuple(samples)
+            found = self.runner(method, arrays, variables)
+        elif method == "forward":
+            arrays, found = self._of_list(method, samples)
+        else:
             return None
-        rows = found.runner.computed(as_tuple(samples))
+        if not found:
+            return None
+        rows = found.runner.computed(arrays)
         results = None
         if not rows.finds_nan():
             if out is not None:
@@ -98,7 +115,7 @@ class ArrayCalls:
             elif method == "forward" and not found.recording.single:
                 results = [*map(found.recording.rebuild, rows.results.tolist())]
             else:
-                results = rows.results.copy()
+                results = rows.results.tolist() if type(samples) is list else rows.results.copy()
         elif not found.merged:
             self.runners.clear()  # the next ones are made with gated derivatives
         found.runner.release(rows)
@@ -154,10 +171,31 @@ class ArrayCalls:
         """
         if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
             return None
+        return self._runner(method, shapes, variables, wrt)
+
+    def _of_list(self, method: str, samples: list[Any]) -> tuple[tuple[Any, ...], ReadyCall | None]:
+        """Return the columns of samples in a list, and code that computes a method for them, or None; see `runner`."""
+        if is_inlining() or context.active or not (listed := columns_of_list(samples)):
+            return (), None
+        columns, shapes, inside = listed
+        return columns, self._runner(method, shapes, inside=inside)
+
+    def _runner(
+        self,
+        method: str,
+        shapes: tuple[Any, ...],
+        variables: GradientVariables | None = None,
+        wrt: Sequence[Any] = (),
+        inside: tuple[TreeDef, ...] | None = None,
+    ) -> ReadyCall | None:
+        """Return what `runner` returns for arrays of these shapes, or for a list of samples.
+
+        For a list, `inside` has the treedef of each argument; see `columns_of_list`.
+        """
         if perf_counter() >= self._stale.due and self._stale.has_moved():
             return None
         of = method if variables is None else variables.key
-        key = (of, *map(id, wrt)) if wrt else of, shapes
+        key = (of, *map(id, wrt)) if wrt else of, shapes if inside is None else (shapes, inside)
         found = self.runners.get(key, NOT_READY)
         if found is not NOT_READY:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
@@ -165,7 +203,7 @@ class ArrayCalls:
             self.runners.count_anew(key)
         if not self.runners.is_due(key):
             return None
-        made = self._make(method, shapes, variables, wrt)
+        made = self._make(method, shapes, variables, wrt, inside)
         if made is NOT_READY:
             self.runners.count_anew(key)
             return None
@@ -182,7 +220,7 @@ class ArrayCalls:
                 self.runners.pop(other, None)
 
     def gradient(self, name: str, samples: Any) -> MeanGradient | None:
-        """Return the mean result and its gradient for samples in numpy arrays.
+        """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `columns_of_list`.
 
         `name` is the method that needs the gradient. Return None if there is no code for such samples (see `runner`),
         if the mean is nan, since the reason may be an error, or if the program is merged from several branches, and
@@ -192,7 +230,11 @@ class ArrayCalls:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
             RuntimeError: it is not merged, and `backward` would give no parameter a gradient.
         """
-        if type(samples) is list or not (found := self.runner("backward", arrays := as_tuple(samples))):
+        if type(samples) is list:
+            arrays, found = self._of_list("backward", samples)
+        else:
+            found = self.runner("backward", arrays := as_tuple(samples))
+        if not found:
             return None
         runner, program, recording, merged, _ = found
         if merged:
@@ -204,9 +246,14 @@ class ArrayCalls:
         return None if isnan(mean) else (recording, program, 1.0, mean, gradient)
 
     def _make(
-        self, method: str, shapes: tuple[Any, ...], variables: GradientVariables | None, wrt: Sequence[Any]
+        self,
+        method: str,
+        shapes: tuple[Any, ...],
+        variables: GradientVariables | None,
+        wrt: Sequence[Any],
+        inside: tuple[TreeDef, ...] | None,
     ) -> ReadyCall | None:
-        """Return code that computes a method for samples in arrays of some shapes; see `runner`.
+        """Return code that computes a method for samples in arrays of some shapes; see `_runner`.
 
         Return None if the method cannot be computed in this way, or if there is no recording for such arrays. Return
         NOT_READY if a merged program, which computes all branches, is needed and is not ready yet. The caller then
@@ -215,7 +262,7 @@ class ArrayCalls:
         if method == "call":
             shapes = tuple([(1, *shape) for shape in shapes])
         collecting = self._arguments.collecting if method == "call" else ""
-        treedef = treedef_of_shapes(self._arguments.names_of(len(shapes)), shapes, collecting)
+        treedef = treedef_of_shapes(self._arguments.names_of(len(shapes)), shapes, collecting, inside)
         recordings = self._store.recordings.get(((), treedef), ())
         if not recordings:
             return None

@@ -700,7 +700,7 @@ class CompiledFunction:
         is_usual = not (has_aux or refuses_captured)  # otherwise each row needs the program of its branch
         if of_mean and is_usual:
             if threads == 1 and variables.are_known and (ready := self._arrays.gradient("value_and_grad", samples)):
-                return self._total([ready], variables, sys.modules["numpy"])
+                return self._total([ready], variables, None if type(samples) is list else sys.modules["numpy"])
             found = self._mean_gradients("value_and_grad", samples, threads, variables.values)
             return self._total(found, variables, numpy_of(samples))
         if variables.arguments and is_usual and threads == 1:

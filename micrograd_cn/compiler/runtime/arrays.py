@@ -10,12 +10,13 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
+from itertools import chain
 from math import prod
 from typing import Any, TypeAlias
 
 from ..data.columns import MAX_NUMBERS
 from ..data.partition import nan_finder
-from ..data.treedef import ArrayDef, TreeDef
+from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
 from ..loops.places import WORD
 from .executable import CompiledGraph, Executable
 from .prepared import PreparedRows, PreparedRunner
@@ -23,6 +24,7 @@ from .prepared import PreparedRows, PreparedRunner
 # A function is ready for this many combinations of shapes, and for more, up to MAX_KINDS, if their memory together has
 # at most MAX_DOUBLES numbers
 MAX_SHAPES, MAX_KINDS, MAX_DOUBLES = 8, 64, 1_000_000
+MAX_LISTED = 100  # of longer lists, the time to read them is most of a call's, with prepared code and without
 LARGEST_INT = 2**1000  # a smaller int is converted to a finite double
 Shape: TypeAlias = "tuple[int, ...]"
 
@@ -151,11 +153,56 @@ def _number_types() -> frozenset[type]:
     return frozenset([float, bool, np.bool_, np.float64, np.float32, np.float16, *integers])
 
 
-def treedef_of_shapes(names: Sequence[str], shapes: Sequence[Shape], collecting: str = "") -> TreeDef | None:
+def columns_of_list(samples: list[Any]) -> tuple[tuple[Any, ...], tuple[Shape, ...], tuple[TreeDef, ...]] | None:
+    """Return the columns of samples that are a list of tuples, their shapes, and the treedefs of the arguments.
+
+    The column of an argument has what the argument is in each sample: numbers, or lists of numbers that are equally
+    long, or numpy arrays of doubles of one shape. Its shape is that of an array with the same numbers. Return None for
+    other samples, for a long list, or if numpy was not imported.
+
+    >>> import numpy
+    >>> columns_of_list([([1.0, 2.0], 3), ([4.0, 5.0], 6.0)])
+    ((([1.0, 2.0], [4.0, 5.0]), (3, 6.0)), ((2, 2), (2,)), ((<class 'list'>, 2), None))
+    """
+    numpy = sys.modules.get("numpy")
+    if not numpy or len(samples) > MAX_LISTED or not {*map(type, samples)} <= {tuple, list}:
+        return None
+    if len({*map(len, samples)}) != 1:
+        return None
+    columns, n, shapes, treedefs = tuple(zip(*samples, strict=True)), len(samples), list[Shape](), list[TreeDef]()
+    kinds_of_numbers = PYTHON_NUMBERS | {numpy.float64, numpy.int64}
+    for column in columns:
+        first, numbers = column[0], column
+        if type(first) is list and {*map(type, column)} == {list} and len({*map(len, column)}) == 1:
+            numbers = [*chain.from_iterable(column)]
+            shapes.append((n, len(first)))
+            treedefs.append((list, len(first)))
+        elif type(first) is numpy.ndarray:
+            if first.ndim == 0 or any(type(x) is not numpy.ndarray or x.shape != first.shape for x in column):
+                return None
+            if any(x.dtype.char != "d" for x in column):
+                return None
+            shapes.append((n, *first.shape))
+            treedefs.append(ArrayDef(first.shape, True))
+            continue
+        else:
+            shapes.append((n,))
+            treedefs.append(None)
+        if not (kinds := {*map(type, numbers)}) <= kinds_of_numbers:
+            return None
+        if int in kinds and not all(-LARGEST_INT < x < LARGEST_INT for x in numbers if type(x) is int):
+            return None
+    return columns, tuple(shapes), tuple(treedefs)
+
+
+def treedef_of_shapes(
+    names: Sequence[str], shapes: Sequence[Shape], collecting: str = "", inside: tuple[TreeDef, ...] | None = None
+) -> TreeDef | None:
     """Return the treedef of a sample, which says how its arguments are nested, if the samples are in arrays.
 
     `names` has the names of the arguments, and `shapes` the shape of each argument's array. The first axis of an array
     runs over the samples. If one argument collects all others in a tuple, as `*args` does, its name is `collecting`.
+    If the samples are in a list instead, `inside` has the treedef of each argument.
 
     Return None if the arrays shall not be copied: because an argument is missing or is a number, or because the arrays
     have different counts of samples, no samples, or more than MAX_NUMBERS numbers in all.
@@ -164,7 +211,8 @@ def treedef_of_shapes(names: Sequence[str], shapes: Sequence[Shape], collecting:
         return None
     if not 0 < sum(map(prod, shapes)) <= MAX_NUMBERS:
         return None
-    inside = tuple([ArrayDef(shape[1:], True) if shape[1:] else None for shape in shapes])
+    if inside is None:
+        inside = tuple([ArrayDef(shape[1:], True) if shape[1:] else None for shape in shapes])
     if collecting:
         return ((collecting, (tuple, len(inside) if inside.count(None) == len(inside) else inside)),)
     return tuple(zip(names, inside, strict=True)) if len(names) == len(shapes) else None
