@@ -1,8 +1,8 @@
 """Define `ArrayCalls`, which computes the methods of a function for samples in arrays in one call of machine code.
 
 The first axis of an array runs over the samples. If a method was called a few times with arrays of the same shapes,
-code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them. `forward`, `backward` and
-the gradient of the mean do the same for short lists of samples, whose arguments are read as columns.
+code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them. The same is done in
+`forward`, `backward` and the gradient of the mean for short lists of samples, whose arguments are read as columns.
 """
 
 from __future__ import annotations
