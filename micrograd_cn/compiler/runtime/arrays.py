@@ -172,7 +172,8 @@ def columns_of_list(samples: list[Any]) -> tuple[tuple[Any, ...], tuple[Shape, .
     columns, n, shapes, treedefs = tuple(zip(*samples, strict=True)), len(samples), list[Shape](), list[TreeDef]()
     kinds_of_numbers = PYTHON_NUMBERS | {numpy.float64, numpy.int64}
     for column in columns:
-        first, numbers = column[0], column
+        first = column[0]
+        numbers: Sequence[Any] = column
         if type(first) is list and {*map(type, column)} == {list} and len({*map(len, column)}) == 1:
             numbers = [*chain.from_iterable(column)]
             shapes.append((n, len(first)))
