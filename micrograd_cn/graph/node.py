@@ -16,7 +16,7 @@ from ..ops.number import flag, number, number_or_none
 from ..ops.operation import Op
 from . import context, plain_numbers
 from .array_updates import refuse_array_update, remember_arrays
-from .callers import warn_at_user
+from .callers import is_numpys_code, warn_at_user
 from .closures import Closure, sends_nothing
 from .groups import Group
 from .interrupts import at_once
@@ -444,7 +444,7 @@ class Node(NumpyMethods):
                 hooks.compared(self, "==", self, held)
             return held
         derivative = plain_numbers.variables.get() is not None
-        if isinstance(other, Node):
+        if is_node := isinstance(other, Node):
             held = self._data == other._data
         elif isinstance(other, (int, float)) or (derivative and number_or_none(other) is not None):
             held = bool(self._data == other)
@@ -456,15 +456,17 @@ class Node(NumpyMethods):
         if not held:
             return NotImplemented
         if derivative and plain_numbers.stands_for_number(self, caller):
-            if not isinstance(other, Node) or plain_numbers.stands_for_number(other, caller):
+            if not is_node or plain_numbers.stands_for_number(other, caller):
                 return True
-        elif plain_numbers.called_by_numpy(caller):
+        elif is_numpys_code(caller) if is_node else plain_numbers.called_by_numpy(caller):
             return True
-        if not isinstance(other, Node) and plain_numbers.is_users_code(caller):
+        if not is_node and plain_numbers.is_users_code(caller):
             warn_at_user(
                 "== of a Value and an equal number is False, and != is True, since a Value is compared by identity; "
                 "to compare the numbers, write x.data for the Value x"
             )
+        if type(other) is type(self) and not derivative:
+            return False  # what Python finds after it has asked this method again, with `other` first
         return NotImplemented
 
     __lt__ = _comparison(operator.lt, "<")
