@@ -744,18 +744,21 @@ def test_a_list_of_samples_gives_the_same_however_often_it_is_passed(kind, monke
     monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 10)
     for change in (0.0, 0.25, 0.5):
         w.data += change
-        values = []
+        values, slopes = [], []
         for _ in range(13):
             w.grad = b.grad = 0.0
             mean = f.backward(samples)
             value, gradient = f.value_and_grad(samples, [w, b])
             assert (mean, [w.grad, b.grad], type(gradient)) == (value, gradient, list)
             values.append([value, *gradient])
+            slopes.append(f.gradient(samples))
             results, pairs = f.forward(samples), both.forward(samples)
             assert type(results) is type(pairs) is list
             assert results == [total for total, _ in pairs]
             assert sum(results) / len(results) == pytest.approx(value, rel=1e-14)
         np.testing.assert_allclose(values, values[:1] * 13, rtol=1e-14)
+        assert all(type(x) is list for found in slopes for x in (found, *found))
+        np.testing.assert_allclose([numbers_in(x) for x in slopes], [numbers_in(slopes[0])] * 13, rtol=1e-14)
         expected = gradients(sum(f.__wrapped__(x, y) for x, y in samples) / len(samples), [w, b])
         np.testing.assert_allclose(values[-1][1:], expected, rtol=1e-13)
 

@@ -2,7 +2,7 @@
 
 The first axis of an array runs over the samples. If a method was called a few times with arrays of the same shapes,
 code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them. The same is done in
-`forward`, `backward` and the gradient of the mean for short lists of samples, whose arguments are read as columns.
+`forward`, `gradient`, `backward` and the gradient of the mean for short lists of samples, which are read as columns.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ArrayCalls:
         self.runners = FrequentCalls[Any, ReadyCall | None](MAX_KINDS)
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
-        """Return the results of a method for samples in numpy arrays; of `forward`, also for samples in a list.
+        """Return the results of a method for samples in numpy arrays; of `forward` and `gradient`, also in a list.
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
         if a result is nan that other code may compute otherwise: with gated derivatives, or with the program of one
@@ -101,7 +101,7 @@ class ArrayCalls:
         if type(samples) is not list:
             arrays = as_tuple(samples)
             found = self.runner(method, arrays, variables)
-        elif method == "forward":
+        elif method in ("forward", "gradient"):
             arrays, found = self._of_list(method, samples)
         else:
             return None
