@@ -12,6 +12,7 @@ import pytest
 
 from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.nn import Module
 
 
 def of_match(x):
@@ -131,6 +132,53 @@ def test_a_first_call_warns_of_a_text_that_changes_the_result_of_another_sample(
         with pytest.warns(UserWarning, match=r"computes -\d\S* for the numbers of another sample, \[-\d.*by its text"):
             call(compile(f))
     compile(lambda x: (lambda shown: W * x)([f"{x}"]))(3.0)  # the text changes nothing
+
+
+class Keeping(Module):
+    def __init__(self):
+        self.w, self.hidden = Value(1.5), None
+        self.parts, self.seen = {}, []
+
+    def attribute(self, x):
+        self.hidden = self.w * x
+        return self.w * x
+
+    def items(self, x):
+        parts = self.w * x
+        self.parts["h"] = parts
+        return parts
+
+    def appended(self, x):
+        self.seen.append([self.w * x])
+        return self.w * x
+
+    def in_a_list(self, x):
+        self.hidden = [self.w * x, 1.0]
+        return self.w * x
+
+
+class Reading(Module):
+    def __init__(self):
+        self.w, self.hidden = Value(1.5), None
+
+    def __call__(self, x):
+        self.hidden = self.w * x
+        return self.hidden
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("attribute", "hidden"), ("items", "h"), ("appended", "seen"), ("in_a_list", "hidden")]
+)
+def test_a_first_call_warns_of_a_value_that_the_function_keeps(name, place):
+    """Users keep a prediction to look at it after the step. It would be that of the first sample."""
+    f = compile(getattr(Keeping(), name))
+    with pytest.warns(UserWarning, match=rf"^{name} keeps a Value that it computes in {place}\. .*return it beside"):
+        f(3.0)
+    f(4.0)
+
+
+def test_a_first_call_does_not_warn_of_what_the_function_reads_itself():
+    assert compile(Reading())(2.0) == 3.0
 
 
 @pytest.mark.parametrize("name", COMPARING)

@@ -147,6 +147,12 @@ class Recorder:
                 "function does so only when it is recorded, and goes on computing what it has recorded. If its result "
                 "depends on what changes, pass that as an argument, and change it outside of the function"
             )
+        if made.kept:
+            warn_at_user(
+                f"{self._arguments.name} keeps a Value that it computes in {', '.join(made.kept)}. The compiled "
+                "function does so only when it is recorded, so the Value has the number of one sample ever after. To "
+                "look at it, return it beside the result, as in return loss, h"
+            )
         if asked or made.caught:
             call, numbers = self._call_of(bucket), bucket.row(row)
             with Surroundings(roots).restored(), recording():
@@ -228,6 +234,7 @@ class Recorder:
             moved = [x for x, place in zip(around.iterators, progress, strict=True) if progress_of(x) != place]
             counts = [x for x in moved if type(x) is count]
             made.counted = around.numbers_read_and_changed(before, counts)
+            made.kept = around.values_only_kept(before)
         if not difference and len(moved) > len(counts):
             return "each takes an item from an iterator or a file, which a program would not do again", None
         if not difference and around.generator_states() != generators:
@@ -274,6 +281,7 @@ class Recording:
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
         counted: the names of numbers and texts that the function reads, and changes in each call.
+        kept: the names of what the function keeps computed `Value`s in, without reading it.
         code: the code that the function may run; None if it is not known.
         snapshot: what the function can read, which the recording has not changed; None if it may have, or if the
             snapshot leaves something out.
@@ -302,6 +310,7 @@ class Recording:
     ) -> None:
         self._name, self._treedef, self._captured = name, treedef, captured
         self.counted: list[str] = []
+        self.kept: list[str] = []
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
         kind = Value if plain else TracedInput
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]

@@ -156,6 +156,7 @@ def reads(code: CodeType, name: str) -> bool:
     steps = [x for x in dis.get_instructions(code) if x.opname not in BETWEEN]
     for k, step in enumerate(steps):
         is_load = step.argval == name and step.opname.startswith("LOAD_") and step.opname != "LOAD_CLOSURE"
+        is_load &= not step.opname.startswith("LOAD_FAST")  # a local variable of the same name as what is outside
         if is_load and not _is_update(steps, k):
             return True
     return any(reads(part, name) for part in code.co_consts if issubclass(type(part), CodeType))

@@ -540,15 +540,45 @@ class Surroundings:
         only change, such as a count of their calls, is left out, and so is what only a bound method holds. `others` are
         other objects that have changed.
         """
-        _, arrays, variables, _, *collections = state
-        places = [(holder, name, before) for (holder, name), before in zip(self._variables, variables, strict=True)]
+        _, arrays, *_ = state
         changed = [*others, *[x for x, held in zip(self._arrays, arrays, strict=True) if bytes_of(x) != held]]
+        names = self._changed_names(state, _has_other_number, _have_others, changed)
+        return [name for name, is_read in names if is_read]
+
+    def values_only_kept(self, state: list[list[Any]]) -> list[str]:
+        """Return the names of what holds another computed `Value` than when `state` was returned, and is not read.
+
+        These are variables, attributes and keys. A collection to which such a `Value` was added has the name of what
+        holds it.
+        """
+        names = self._changed_names(state, _has_other_value, _have_other_values, [])
+        return [name for name, is_read in names if not is_read]
+
+    def _changed_names(
+        self,
+        state: list[list[Any]],
+        is_other: Callable[[Any, Any], bool],
+        have_others: Callable[[list[Any], list[Any]], bool],
+        changed: list[Any],
+    ) -> list[tuple[str, bool]]:
+        """Return pairs: the name of what has changed since `state` was returned, and whether users' functions read it.
+
+        Args:
+            state: what the method `state` returned.
+            is_other: takes what a variable, attribute or key held and what it holds now, and returns whether it counts
+                as changed.
+            have_others: takes the items of a collection then and now, and returns whether it counts as changed.
+            changed: other objects that have changed.
+        """
+        _, _, variables, _, *collections = state
+        places = [(holder, name, before) for (holder, name), before in zip(self._variables, variables, strict=True)]
+        changed = [*changed]
         for x, items in zip(self._collections, collections, strict=True):
             now = items_of(x)
             if issubclass(type(x), dict):
                 earlier = dict(zip(map(id, items[::2]), items[1::2], strict=True))
                 places += [(x, key, earlier.get(id(key), MISSING)) for key in now[::2]]
-            elif not are_same(*[[y for y in each if type(y) in EXACTLY_PLAIN] for each in (now, items)]):
+            elif have_others(items, now):
                 changed.append(x)
         known = {*map(id, changed)}
         for x in changed:  # also what holds a list of lists, and what holds that
@@ -558,11 +588,11 @@ class Surroundings:
         found = set[str]()
         for holder, name, before in places:
             now = content_of(holder, name, MISSING)
-            if _has_other_number(before, now) or any(_shows(x, now) for x in changed):
+            if is_other(before, now) or any(_shows(x, now) for x in changed):
                 found.add(str(getattr(name, "__name__", name)))
         functions = [x for x in self._seen.values() if type(x) is FunctionType]
         codes = [f.__code__ for f in functions if is_users(f.__code__.co_filename)]
-        return sorted(name for name in found if any(reads(code, name) for code in codes))
+        return [(name, any(reads(code, name) for code in codes)) for name in sorted(found)]
 
     def has_changed(self, state: list[list[Any]]) -> bool:
         """Return whether anything has changed since the method `state` returned the list `state`."""
@@ -672,6 +702,24 @@ def _has_other_number(before: Any, now: Any) -> bool:
     """Return whether a number or text in one place was replaced by another number or text."""
     both = type(before) in EXACTLY_PLAIN and type(now) in EXACTLY_PLAIN
     return both and (type(before), repr(before)) != (type(now), repr(now))
+
+
+def _have_others(before: list[Any], now: list[Any]) -> bool:
+    """Return whether a collection with the items `before` has other numbers or texts among its items `now`."""
+    return not are_same(*[[y for y in each if type(y) in EXACTLY_PLAIN] for each in (now, before)])
+
+
+def _has_other_value(before: Any, now: Any) -> bool:
+    """Return whether in one place there is another computed `Value`, or a list or tuple that has one."""
+    if now is before:
+        return False
+    return any(isinstance(x, Value) and x.op is not None for x in (now if type(now) in (list, tuple) else [now]))
+
+
+def _have_other_values(before: list[Any], now: list[Any]) -> bool:
+    """Return whether a collection with the items `before` has another computed `Value` among its items `now`."""
+    known = {*map(id, before)}
+    return any(_has_other_value(None, x) for x in now if id(x) not in known)
 
 
 def _has_only_plain(key: Any) -> bool:
