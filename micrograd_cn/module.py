@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .engine import Value
 from .graph import outdated
-from .graph.callers import is_of_this_package
+from .graph.callers import is_of_this_package, warn_at_user
 from .graph.node import assign_data, set_gradients
 from .ops.number import flag, number
 from .parameters.assignment import assign, assign_beside, assign_with_slots, delete, set_attribute
@@ -269,7 +269,7 @@ class Module(Model):
         Args:
             state: numbers by name, in nested lists, arrays or tensors.
             strict: whether missing and unexpected entries are errors. If not, missing entries keep their data, and
-                unexpected entries are ignored.
+                unexpected entries are ignored, with a warning if all of them are.
 
         Raises:
             ValueError: an entry is missing or unexpected, has another shape, or contains a number that is too large for
@@ -303,6 +303,11 @@ class Module(Model):
                     verb = "is" if len(names) == 1 else "are"
                     why = why_no_entry(self, entries, sorted(names))
                     raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} {verb} {kind}{why}")
+        elif state and entries.keys().isdisjoint(state.keys()):
+            warn_at_user(
+                f"load_state_dict(strict=False) has loaded nothing, since the model has no entry "
+                f"{next(iter(state))!r}; it has {', '.join(map(repr, entries)) or 'none'}"
+            )
         updates: list[tuple[Value, float]] = []
         paths: list[str] = []
         for name, held in entries.items():

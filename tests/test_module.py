@@ -125,6 +125,15 @@ def test_not_strict_loads_what_fits_by_name():
     assert data(model) == [*before[:-1], 9.0]
 
 
+def test_not_strict_warns_if_no_name_fits():
+    """As where all names in a file begin with the name of a model around this one."""
+    model = MLP(2, [3, 1], seed=0)
+    before = data(model)
+    with pytest.warns(UserWarning, match=r"has loaded nothing, .* no entry 'net\.layers\.0\.weight'; it has 'l"):
+        model.load_state_dict({f"net.{name}": x for name, x in model.state_dict().items()}, strict=False)
+    assert data(model) == before
+
+
 def test_repr_shows_the_structure_and_counts_shared_parameters_once():
     assert repr(MLP(2, [16, 1])) == (
         "MLP(2, [16, 1]), 65 parameters\n  layers.0: Layer(2, 16, relu)\n  layers.1: Layer(16, 1, linear)"
