@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from ..engine import Value
 from ..graph import context, outdated
 from ..graph.callers import is_of_this_package, warn_at_user
+from ..graph.closures import Closure
 from ..graph.node import set_gradients
 from ..graph.outdated import expect_backward, was_left_out, was_missed
 from ..ops import options as ops_options
@@ -23,6 +24,7 @@ from ..ops.number import flag
 from ..parameters.listing import models_in, refuse_lost_parameters
 from ..parameters.model import Model
 from ..parameters.states import is_input
+from ..parameters.unheld import users_of
 from ..text.absent import Absent
 
 __all__ = ["Optimizer"]
@@ -816,6 +818,7 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
 def _warn_of_no_gradient(optimizer: Optimizer) -> None:
     """Warn if no `backward` has reached the parameters of `optimizer`, whose gradients are all 0 or None, in this step.
 
+    Also warn before the second step if `backward` has reached them, and their gradients were cleared after it by hand.
     For a user's class, which may need no gradients, there is a warning only if `backward` has reached other leaves.
     """
     name = type(optimizer).__name__
@@ -831,6 +834,28 @@ def _warn_of_no_gradient(optimizer: Optimizer) -> None:
             "zero_grad() or step(); write optimizer.zero_grad(), loss.backward() and then optimizer.step(), in this "
             "order"
         )
+    elif is_of_this_package(type(optimizer)) and optimizer.steps == 1 and _were_cleared(optimizer.parameters):
+        warn_at_user(
+            f"all gradients of {name} are 0, but backward() has sent others to its parameters, so they were cleared "
+            "after it, as by p.grad = 0; clear them before backward(), for which optimizer.zero_grad() does the same"
+        )
+
+
+def _were_cleared(parameters: Iterable[Value]) -> bool:
+    """Return whether `backward` has sent a gradient other than 0 to one of `parameters`, whose gradients are all 0.
+
+    This asks the nodes that have a parameter as an operand, if they still exist. Nodes that would have another number
+    now are left out: they are of an earlier step.
+    """
+    sent = dict.fromkeys(parameters, 0.0)
+    for node in users_of([*sent]):
+        if not node._grad or node.op is None or isinstance(node.op, Closure):
+            continue
+        if node.op.evaluate(*[getattr(x, "_data", x) for x in node.operands]) == node._data:
+            for x, term in node._terms(node._grad):
+                if x in sent:
+                    sent[x] += term
+    return any(sent.values())
 
 
 ADDED = (

@@ -37,7 +37,7 @@ def with_unheld_leaves(
     order, leaves = traverse(*[x for _, x in computed])
     held = [leaf for leaf in leaves if leaf.requires_grad]
     del leaves
-    counts = Counter(map(id, operands_once(_users(held) if in_any_graph else order)))
+    counts = Counter(map(id, operands_once(users_of(held) if in_any_graph else order)))
     known = {x: counts[id(x)] for x in held}
     del held
     reachable = {*map(id, known)}.difference(map(id, unheld(known)), lost)
@@ -60,7 +60,7 @@ def refuse_computed(model: Model, computed: list[tuple[str, Value]]) -> None:
         )
 
 
-def _users(leaves: list[Value]) -> list[Value]:
+def users_of(leaves: list[Value]) -> list[Value]:
     """Return all nodes that have one of `leaves` as an operand."""
     referrers = gc.get_referrers(*leaves)
     around = gc.get_referrers(*[x for x in referrers if type(x) is tuple])  # a node may keep operands in a tuple

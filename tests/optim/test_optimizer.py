@@ -758,6 +758,34 @@ def test_a_parameter_that_comes_later_and_that_nothing_trains_is_warned_of_once(
     assert other is None or len(other.parameters) == 2
 
 
+@pytest.mark.parametrize("cleared", [0, None])
+@pytest.mark.parametrize("width", [2, 20])  # with many parameters, machine code takes the steps
+def test_gradients_that_are_cleared_by_hand_after_backward_are_warned_of_once(cleared, width):
+    model = MLP(1, [width, 1], "tanh", seed=0)
+    optimizer, before = SGD(model.parameters(), lr=0.1), model.state_dict()
+    for i in range(32):
+        optimizer.zero_grad()
+        loss = (model([1.0]) - 3.0) ** 2
+        loss.backward()
+        for p in optimizer.parameters:
+            p.grad = cleared
+        advice = r"all gradients of SGD are 0, but backward\(\) has sent others.*clear them before"
+        with pytest.warns(UserWarning, match=advice) if i == 1 else nullcontext():
+            optimizer.step()
+    assert model.state_dict() == before
+
+
+def test_gradients_that_are_0_since_earlier_losses_are_kept_are_not_warned_of():
+    w, losses = Value(1.0), []
+    optimizer = SGD([w], lr=1.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        losses.append(mc.relu(w - 0.5))  # after the first step, w is 0, and its gradient too
+        losses[-1].backward()
+        optimizer.step()
+    assert w.data == 0.0
+
+
 @pytest.mark.parametrize("start", [1, 17])
 def test_a_layer_that_comes_later_is_warned_of_at_the_step_after_the_one_that_finds_it(start):
     model = MLP(1, [2, 1], "tanh", seed=0)
