@@ -16,6 +16,7 @@ libraries, and those of numpy functions are written here.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import math
 import sys
@@ -25,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
@@ -389,6 +391,27 @@ def outcome(right: Right, library: str, seed: int, examples: int = 20, dtype: st
     return ("warned", str(caught[0].message)) if caught else ("passed", "")
 
 
+@contextlib.contextmanager
+def compiled_once() -> Iterator[None]:
+    """Compile a function of jax, and its backward pass, once for all checks of this function in the `with` statement.
+
+    `gradcheck` compiles both for each point, which takes most of the time of a check. Here all points of a function
+    have the same shapes, and no constants, so the compiled functions of the first point serve for all others.
+    """
+    from micrograd_cn.testing.arrays import analytic, problem
+
+    kept: dict[Any, Callable[..., Any]] = {}
+    original = analytic.jit_compiled
+
+    def once(f: Any) -> Callable[..., Any]:
+        if f.__code__ not in kept:
+            kept[f.__code__] = original(f)
+        return kept[f.__code__]
+
+    with mock.patch.object(analytic, "jit_compiled", once), mock.patch.object(problem, "jit_compiled", once):
+        yield
+
+
 def selected(libraries: list[str], names: list[str], dtype: str = "float64") -> Iterator[tuple[str, str, Right]]:
     """Yield library, name and function; only functions whose names are in `names`, if there are any."""
     for library in libraries:
@@ -416,12 +439,12 @@ def main() -> None:
     for library, name, right in selected(options.libraries or list(LIBRARIES), options.only, options.dtype):
         found: Counter[str] = Counter()
         start, results = time.process_time(), list[CheckResult]()
-        for seed in range(options.first, options.first + options.seeds):
-            with result_hook(results.append):
+        with compiled_once(), result_hook(results.append):
+            for seed in range(options.first, options.first + options.seeds):
                 word, message = outcome(right, library, seed, dtype=options.dtype)
-            if options.verbose and word != "passed" and not found[word]:
-                print(message)
-            found[word] += 1
+                if options.verbose and word != "passed" and not found[word]:
+                    print(message)
+                found[word] += 1
         total += found
         seconds = time.process_time() - start
         unknown = sum(result.verdict == "not compared" for result in results)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import strategies
 
 from micrograd_cn.testing import GradientMismatch, PartlyCompared, checks_gradient, gradcheck
+from micrograd_cn.testing.arrays import analytic, problem
 
-from .right_functions import LIBRARIES, in_numpy, outcome, selected
+from .right_functions import LIBRARIES, compiled_once, in_numpy, outcome, selected
 
 NUMPY = in_numpy()
 SMOOTH_LAYERS = "linear", "layer norm", "affine layer norm", "two layers", "attention", "cross entropy"
@@ -96,6 +97,17 @@ def test_the_campaign_has_many_functions():
     assert set(LIBRARIES) == {"numpy", "torch", "jax"}
     assert len(NUMPY) >= 40
     assert [name for _, name, _ in selected(["numpy"], ["tanh"])] == ["tanh"]
+
+
+def test_the_campaign_compiles_a_function_and_its_backward_pass_once_for_all_points(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(analytic, "jit_compiled", lambda f: compiled.append(f) or f)
+    for _ in range(2):
+        with compiled_once():
+            for _ in range(3):
+                problem.jit_compiled(lambda: 1.0)
+                analytic.jit_compiled(lambda: 2.0)
+    assert len(compiled) == 4
 
 
 def runs(name, seeds):
