@@ -1,6 +1,7 @@
 """Symbolic derivatives choose as `backward` does where selections meet: products, sums and derivatives of them."""
 
 import math
+import random
 
 import pytest
 
@@ -141,6 +142,23 @@ def test_an_infinite_factor_in_a_dot_of_a_selection_reaches_no_unselected_operan
     assert not any(map(math.isnan, expected))
     for found in others:
         assert [*map(float, found)] == expected
+
+
+def dot_of_dots(rng, v, depth):
+    """Return a dot of numbers in v, some of them selected or not, and of such dots."""
+
+    def item():
+        x = rng.choice(v) if depth == 1 or rng.random() < 0.5 else dot_of_dots(rng, v, depth - 1)
+        return rng.choice([mc.relu, lambda x: mc.maximum(x, 0.5), lambda x: x, lambda x: x])(x)
+
+    return mc.dot([item(), item()], [item(), item()])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dots_of_dots_beside_selections_have_the_derivatives_of_backward(seed):
+    expected, *others = slopes_of(lambda v: dot_of_dots(random.Random(seed), v, 3), [0.75, -1.25, 2.0])
+    for found in others:
+        assert [*map(float, found)] == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("factor", [2.0, -1.0])
