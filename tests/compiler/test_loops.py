@@ -12,6 +12,9 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.runtime import executable
+from micrograd_cn.compiler.runtime.executable import Buffers
+from micrograd_cn.optim import SGD
 
 from .common import assert_like_eager, code_of, compiled_for_all, lanes, memory_of, tables_of
 
@@ -268,6 +271,19 @@ def test_memory_for_rows_is_used_again_in_the_next_call(kind):
         executable.release(buffers := executable.acquire())
         run(rows)
         assert executable.acquire() is buffers
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_uses_the_memory_of_the_training_before(monkeypatch, threads):
+    w, made = Value(0.5), []
+    monkeypatch.setattr(executable, "Buffers", lambda owner: made.append(owner) or Buffers(owner))
+    f = compile(lambda x: (w * x - 1.0) ** 2)
+
+    def count_after_training():
+        f.fit([(1.0,), (2.0,), (0.5,)], SGD([w], lr=0.01), epochs=2, threads=threads)
+        return len(made)
+
+    assert count_after_training() == count_after_training() >= threads
 
 
 @pytest.mark.parametrize("inputs", [1, 8, 100, 700, 5000, 20_000])
