@@ -785,3 +785,10 @@ def test_an_activation_for_each_layer_is_answered_with_code_that_sets_it():
     names = {"model": MLP(1, [2, 1]), "names": ["gelu", "tanh"]}
     exec(code.replace(": for n", ":\n for n"), names)
     assert [layer.neurons[0].activation for layer in names["model"].layers] == ["gelu", "tanh"]
+
+
+@pytest.mark.parametrize("model", [Neuron(1), Layer(1, 2), MLP(1, [2, 1])], ids=lambda model: type(model).__name__)
+def test_a_second_input_beside_a_list_is_not_ignored(model):
+    for x in (1.0, Value(1.0, label="1.0")):
+        with pytest.raises(TypeError, match=r"one list of inputs, got 2 arguments; write model\(\[1\.0, 2\.0\]\)$"):
+            model(x, 2.0)

@@ -14,6 +14,7 @@ from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.nn import MLP, Module
 from micrograd_cn.optim import SGD, Adam
 from micrograd_cn.parameters import records
+from micrograd_cn.parameters.stored import stored_by_calls
 
 from .models import Keeper, Many, Sequence, State, data
 
@@ -238,3 +239,20 @@ def test_a_method_that_is_followed_by_a_look_keeps_its_name_and_docstring(name):
     method.__name__ = name
     kept = vars(type("Own", (Module,), {name: method}))[name]
     assert (kept.__name__, kept.__doc__) == (name, "Do what the user wants.")
+
+
+class Storing(Module):
+    """Calls store in attributes in each way there is."""
+
+    def __call__(self, x):
+        self.assigned = x
+        self.item["a"] = x
+        self.grown.append(x)
+        held = self.held
+        held["a"] = x
+        return self.read["a"] + self.read.get("b") + x
+
+
+def test_calls_store_in_what_they_assign_to_and_in_what_they_change():
+    stored = stored_by_calls((Storing,))
+    assert stored.intersection(["assigned", "grown", "held", "item", "read"]) == {"assigned", "grown", "held", "item"}
