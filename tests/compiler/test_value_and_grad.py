@@ -726,6 +726,7 @@ IN_LISTS = {
     "booleans": [(True, 2.0), (False, 1.0)],
     "single precision": [(NUMBERS.astype("float32"), 1.0)],
     "lists of two lengths": [([1.0], 3.0), ([1.0, 2.0], 3.0)],
+    "arrays of two shapes": [(NUMBERS, 1.0), (NUMBERS[:1], 2.0)],
     "arrays and lists": [(NUMBERS, 1.0), (NUMBERS.tolist(), 2.0)],
     "tuples": [((1.0, 2.0), 3.0), ((1.0, 4.0), 3.0)],
     "large integers": [(1.0, 2**1020), (2.0, 1.0)],
@@ -799,3 +800,41 @@ def test_lists_of_samples_of_several_branches_are_sorted_as_before():
         value, gradient = f.value_and_grad([(0.5,), (3.0 + k,), (0.25,)])
         assert value == pytest.approx((0.75 * 2 + (3 + k) * 4) / 3, rel=1e-15)
         assert gradient == pytest.approx([(0.75 + (3 + k) * 4) / 3], rel=1e-15)
+
+
+def test_lists_and_arrays_of_the_same_numbers_have_programs_of_their_own():
+    w = Value(2.0)
+    f = compile(lambda x: w * len(x * 2))  # twice as many items of a list, and as many elements of an array
+    array = np.array([1.0, 3.0])
+    for _ in range(4):
+        assert f.value_and_grad([([1.0, 3.0],)]) == (8.0, [4.0])
+        assert f.value_and_grad([(array,)]) == (4.0, [2.0])
+        assert f.value_and_grad((array[None],))[0] == 4.0
+        assert (f.forward([([1.0, 3.0],)]), f.forward([(array,)])) == ([8.0], [4.0])
+
+
+def test_an_integer_that_is_no_double_raises_the_same_error_in_every_call():
+    w = Value(2.0)
+    f = compile(lambda x, y: w * x + y)
+    for _ in range(4):
+        assert f.backward([(3.0, 1)]) == 7.0
+        with pytest.raises(OverflowError, match="an int that is too large for a float"):
+            f.backward([(3.0, 2**1100)])
+
+
+def test_samples_in_a_list_may_leave_arguments_to_their_defaults():
+    w = Value(2.0)
+    f = compile(lambda x, y=3.0: w * x * y)
+    for _ in range(4):
+        assert f.value_and_grad([(1.0,), (1.0, 5.0)]) == (8.0, [4.0])
+        assert f.value_and_grad([(1.0,), (2.0,)]) == (9.0, [4.5])
+
+
+@pytest.mark.parametrize("wrong", [NUMBERS * 1j, np.array([Value(1.0)] * 4)], ids=["complex", "objects"])
+def test_a_list_of_arrays_is_checked_as_before(wrong):
+    w = Value(2.0)
+    f = compile(lambda x: w * x[0] * x[1])
+    for _ in range(3):
+        assert f.value_and_grad([(NUMBERS,), (2 * NUMBERS,)]) == (-3.75, [-1.875])
+        with pytest.raises(TypeError, match="sample 1: "):
+            f.value_and_grad([(NUMBERS,), (wrong,)])
