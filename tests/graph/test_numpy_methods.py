@@ -361,7 +361,7 @@ def test_the_sign_of_0_is_0():
     assert np.sign(parameters).tolist() == [-1, 0, 1]
 
 
-@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")  # which is what this test looks at
 def test_comparisons_of_the_user_still_go_by_identity():
     """Only functions that numpy writes in Python compare numbers. As a float, a value that is nan differs from itself.
 

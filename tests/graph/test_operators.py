@@ -44,7 +44,7 @@ NUMPY_SCALARS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")  # which is what this test looks at
 @pytest.mark.parametrize("kind", NUMPY_SCALARS, ids=lambda kind: kind.__name__)
 def test_a_numpy_scalar_on_either_side_gives_a_value(kind):
     one, v = kind(1), Value(3)

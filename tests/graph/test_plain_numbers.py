@@ -80,7 +80,7 @@ def test_every_derivative_is_of_this_branch():
         assert grad(squares_if_one)(x) == [6.0, 0.0]
 
 
-@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")  # which is what this test looks at
 def test_values_of_the_user_are_compared_by_identity():
     """Without a derivative, the function compares them by identity too, and also what it computes from them."""
     w = Value(2.0)
@@ -117,7 +117,7 @@ def test_a_value_and_an_equal_number_give_a_warning(ask):
     assert grad(lambda x: x if x == 2.0 else -x)(2.0) == 1.0
 
 
-@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")  # which is what this test looks at
 def test_outside_of_derivatives_comparison_goes_by_identity():
     x, left = Value(2.0), []
     grad(lambda t: left.append(t) or t)(2.0)

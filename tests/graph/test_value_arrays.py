@@ -758,7 +758,7 @@ def placed(z):
     return z
 
 
-@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")  # which is what this test looks at
 @pytest.mark.parametrize(
     "function",
     [

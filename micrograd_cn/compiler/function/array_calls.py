@@ -84,7 +84,7 @@ class ArrayCalls:
 
     Attributes:
         runners: a dict from pairs of a method and the shapes of its arrays to the code that computes such a call, or to
-            None if there can be none.
+            None if there can be none. For a list of samples, the treedefs of the arguments are beside the shapes.
     """
 
     def __init__(self, arguments: Arguments, store: RecordingStore, stale: StaleCheck) -> None:

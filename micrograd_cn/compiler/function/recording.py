@@ -49,7 +49,7 @@ ASKS_FOR_KINDS = (
     "It may ask what an argument is, by isinstance, type, hasattr or dtype, by its text, or by an error that it "
     "catches: write isinstance(x, (int, float, Value)), so it does the same for both"
 )
-MAX_OTHER_ROWS = 3
+MAX_OTHER_ROWS = 3  # how many further samples are recorded if a function makes a text of an argument
 COMPARES_IDENTITY = (
     "It compares objects by `is` or `id`, but where numpy returns an element, as from q.max() or np.where, a compiled "
     "function has a new Value: write k = np.argmax(q), and compare indices"
@@ -176,7 +176,7 @@ class Recorder:
             sample = Bucket(bucket.treedef, bucket.static, array("d", numbers), bucket.width, [0])
             try:
                 results = self.record(sample, 0).outputs
-            except Exception:  # whatever the function raises for other numbers
+            except Exception:  # the function may raise anything for other numbers; a call with them raises it again
                 continue
             yield [*numbers], results
 

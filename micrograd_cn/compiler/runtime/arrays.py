@@ -1,5 +1,7 @@
 """Call programs with numpy arrays of shapes that were seen before, without reading how the arguments are nested.
 
+Short lists of samples are read as columns, and then treated in the same way.
+
 The numbers of the arrays are copied to memory that is kept from call to call. This is not worthwhile for large arrays:
 to read how the arguments are nested then takes little time compared with the computation.
 """
@@ -24,7 +26,8 @@ from .prepared import PreparedRows, PreparedRunner
 # A function is ready for this many combinations of shapes, and for more, up to MAX_KINDS, if their memory together has
 # at most MAX_DOUBLES numbers
 MAX_SHAPES, MAX_KINDS, MAX_DOUBLES = 8, 64, 1_000_000
-MAX_LISTED = 100  # of longer lists, the time to read them is most of a call's, with prepared code and without
+# Lists with more numbers are read faster by `bucket_samples`. An array counts as one number for each hundred elements.
+MAX_LISTED = 200
 LARGEST_INT = 2**1000  # a smaller int is converted to a finite double
 Shape: TypeAlias = "tuple[int, ...]"
 
@@ -158,23 +161,30 @@ def columns_of_list(samples: list[Any]) -> tuple[tuple[Any, ...], tuple[Shape, .
 
     The column of an argument has what the argument is in each sample: numbers, or lists of numbers that are equally
     long, or numpy arrays of doubles of one shape. Its shape is that of an array with the same numbers. Return None for
-    other samples, for a long list, or if numpy was not imported.
+    other samples, for more than `MAX_LISTED` numbers, or if numpy was not imported.
 
     >>> import numpy
-    >>> columns_of_list([([1.0, 2.0], 3), ([4.0, 5.0], 6.0)])
-    ((([1.0, 2.0], [4.0, 5.0]), (3, 6.0)), ((2, 2), (2,)), ((<class 'list'>, 2), None))
+    >>> columns, shapes, treedefs = columns_of_list([([1.0, 2.0], 3), ([4.0, 5.0], 6.0)])
+    >>> columns[0].tolist(), columns[1], shapes, treedefs
+    ([[1.0, 2.0], [4.0, 5.0]], (3, 6.0), ((2, 2), (2,)), ((<class 'list'>, 2), None))
     """
     numpy = sys.modules.get("numpy")
-    if not numpy or len(samples) > MAX_LISTED or not {*map(type, samples)} <= {tuple, list}:
+    if not numpy or not 0 < len(samples) <= MAX_LISTED or type(samples[0]) not in (tuple, list):
+        return None
+    # Look at the first sample before all of them, since other calls shall not become slower
+    sizes = [len(x) if type(x) is list else 1 + x.size // 100 if type(x) is numpy.ndarray else 1 for x in samples[0]]
+    if len(samples) * sum(sizes) > MAX_LISTED or not {*map(type, samples)} <= {tuple, list}:
         return None
     if len({*map(len, samples)}) != 1:
         return None
-    columns, n, shapes, treedefs = tuple(zip(*samples, strict=True)), len(samples), list[Shape](), list[TreeDef]()
+    n, shapes, treedefs, columns = len(samples), list[Shape](), list[TreeDef](), list[Any]()
     kinds_of_numbers = PYTHON_NUMBERS | {numpy.float64, numpy.int64}
-    for column in columns:
+    for column in zip(*samples, strict=True):
         first = column[0]
         numbers: Sequence[Any] = column
-        if type(first) is list and {*map(type, column)} == {list} and len({*map(len, column)}) == 1:
+        if type(first) is list:
+            if {*map(type, column)} != {list} or len({*map(len, column)}) != 1:
+                return None
             numbers = [*chain.from_iterable(column)]
             shapes.append((n, len(first)))
             treedefs.append((list, len(first)))
@@ -185,6 +195,7 @@ def columns_of_list(samples: list[Any]) -> tuple[tuple[Any, ...], tuple[Shape, .
                 return None
             shapes.append((n, *first.shape))
             treedefs.append(ArrayDef(first.shape, True))
+            columns.append(column)
             continue
         else:
             shapes.append((n,))
@@ -193,7 +204,9 @@ def columns_of_list(samples: list[Any]) -> tuple[tuple[Any, ...], tuple[Shape, .
             return None
         if int in kinds and not all(-LARGEST_INT < x < LARGEST_INT for x in numbers if type(x) is int):
             return None
-    return columns, tuple(shapes), tuple(treedefs)
+        # numpy would take several times as long to convert nested lists
+        columns.append(numbers if numbers is column else numpy.array(array("d", numbers)).reshape(shapes[-1]))
+    return tuple(columns), tuple(shapes), tuple(treedefs)
 
 
 def treedef_of_shapes(

@@ -76,7 +76,7 @@ class Header(NamedTuple):
     update_table: int  # that of an update's outputs: whether one is in lanes, its offset, and that of its column
 
 
-EMPTY_HEADER = Header(*bytes(len(Header._fields)))  # zeros
+EMPTY_HEADER = Header(*[0] * len(Header._fields))
 
 
 class PreparedWords(NamedTuple):

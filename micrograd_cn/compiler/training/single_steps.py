@@ -74,7 +74,7 @@ class SingleStep:
         self._blocks = ParameterBlocks(update, self._count)
         self._scalars = update.new_scalars()
         self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
-        self._rate = array("d", bytes(8))
+        self._rate = array("d", [0.0])
         # The machine is kept, since the machine code is freed with it
         self._run, self._machine = driver("step", holds_gil=True), machine()
         self._parameters: list[Value] = []
