@@ -144,9 +144,9 @@ training. Each comes with the words that belong to it:
     hooks           methods that the engine calls while a function is recorded. They note what the graph does not show,
                     such as comparisons and the constants that the function reads, and refuse what a program cannot
                     repeat
-    reachable code  all code that a function may run. What it draws, changes or asks decides how the function is
-                    recorded
-    surroundings    the variables and objects that a function can read besides its arguments, and that it may change
+    reach           all code that a function may run, and its surroundings: the variables and objects that this code can
+                    read besides the arguments, and may change. What the code draws, changes or asks decides how the
+                    function is recorded
     recorded twice  if a function may do something else in each call, it is recorded again and refused if the two graphs
                     differ. A leaf that it makes anew in each call is then another object, but has the same number. If
                     the function may tell a `Value` from a number (`asked` says how), it is also called with plain
@@ -217,8 +217,8 @@ training. Each comes with the words that belong to it:
     training state  copies of the parameters and of the optimiser's state, on which `fit` works. `write_back` copies the
                     results to Python's objects. The layout says at which place a parameter is, and a packed state has
                     the optimiser's state as arrays until somebody reads it
-    observers       the user's functions that run between the steps of `fit`, such as a schedule. If one of them can see
-                    the parameters (its `Sight`), the results are written back before it is called
+    observers       the user's functions that run between the steps of `fit`, such as a schedule. If one of them can
+                    reach the parameters, the results are written back before it is called
     single step     a step that a loop of the user's own takes, by `optimizer.step()`, in machine code
     node access     machine code that reads or writes the data or the gradients of many nodes in one call, which other
                     threads and Ctrl-C cannot interrupt; see `data.nodes`

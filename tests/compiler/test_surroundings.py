@@ -38,7 +38,7 @@ from micrograd_cn import Op, Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.recording import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
-from micrograd_cn.compiler.surroundings.reachable_code import ReachableCode
+from micrograd_cn.compiler.surroundings.reach import Reach
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings
 from micrograd_cn.nn import MLP, Layer, Module
 from micrograd_cn.optim import SGD, Adam, Optimizer
@@ -2228,16 +2228,15 @@ def test_what_a_model_keeps_for_training_is_hardly_looked_at(read):
     """A fit looks through all that a function can read, so it must not look through programs."""
     trainer = Trainer(read)
     whole = Surroundings([trainer])
-    code = ReachableCode([trainer.error])
-    named = Surroundings([trainer.error], code.attributes, code.names)
+    named = Reach([trainer.error]).surroundings
     trainer.keep()
     now = Surroundings([trainer])
     assert (whole.complete, now.complete) == (True, True)
     assert len(now._seen) < len(whole._seen) + 30
     trainer.keep_others()
-    code = ReachableCode([trainer.error])
-    now = Surroundings([trainer.error], code.attributes, code.names)
-    assert (now.complete, code.writes) == (True, False)
+    reach = Reach([trainer.error])
+    now = reach.surroundings
+    assert (now.complete, reach.code.writes) == (True, False)
     assert len(now._seen) == len(named._seen)
     assert {*trainer.model.parameters()} <= {*now.leaves}
 

@@ -92,6 +92,13 @@ def count_nonlocal():
     return counted
 
 
+def linked():
+    """Return a function that holds two objects with weak references to each other."""
+    first, second = Holder(), Holder()
+    first.held, second.held = weakref.ref(second), weakref.ref(first)
+    return lambda pair=(first, second): 0.5 + pair[0].held().calls
+
+
 def fitted(f, kind=Own, schedule=None):
     """Return the weights after `fit`, and after `backward` and `step`; `f(model, optimizer)` returns the factor."""
     found = []
@@ -149,6 +156,7 @@ def test_an_update_that_differs_between_parameters_or_steps_is_refused_and_chang
         lambda _, o: o.halving,
         lambda *_: lambda: logger.debug("a step") or 0.5,
         lambda *_: Holder({}).memo,
+        lambda *_: linked(),
         lambda model, o: setattr(o, "model", model) or (lambda: 0.5),
     ],
 )

@@ -31,6 +31,7 @@ from ..data.samples import Bucket
 from ..data.treedef import TreeDef, has_tensors, leaf_paths, objects_in, unflatten
 from ..program import Program
 from ..surroundings.objects import progress_of
+from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
 from ..surroundings.surroundings import Surroundings
@@ -187,7 +188,7 @@ class Recorder:
         """
         before, known = self._before
         if not (known and len(before) == len(roots) and all(map(is_, before, roots)) and not known.has_changed()):
-            known = Surroundings(roots, code.attributes, code.names).snapshot()
+            known = Reach(roots, code).surroundings.snapshot()
             self._before = roots, known
         return known
 

@@ -19,6 +19,7 @@ from ..data.rows import row_numbers
 from ..data.samples import Bucket
 from ..program import Program
 from ..surroundings.objects import are_same
+from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
 from ..surroundings.surroundings import OF_VALUES, Surroundings
@@ -171,13 +172,12 @@ class StaleCheck:
         The snapshot is complete even if a collection has many items, unless it takes longer to compare them than to
         record the programs again.
         """
-        roots = self._roots()
-        code = code or ReachableCode(roots)
+        reach = Reach(self._roots(), code)
         if snapshot is None:
             graphs = [program.compiled.graph for program in programs]
             operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
-            snapshot = Surroundings(roots, code.attributes, code.names).snapshot(ITEMS_PER_OPERAND * operands)
-        return _Known(roots, snapshot, code.writes, frozenset(), frozenset(programs))
+            snapshot = reach.surroundings.snapshot(ITEMS_PER_OPERAND * operands)
+        return _Known(reach.roots, snapshot, reach.code.writes, frozenset(), frozenset(programs))
 
     def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.

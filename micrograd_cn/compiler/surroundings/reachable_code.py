@@ -173,18 +173,6 @@ class ReachableCode:
         """Whether the code may make leaves, and reference cycles that hold them."""
         return self._has_value_class and (self._makes_cycles or self.writes or self.catches)
 
-    @property
-    def attributes(self) -> frozenset[str] | None:
-        """The names of the attributes that the code may read; None if it may read some by names that it computes.
-
-        >>> model = Module()
-        >>> sorted(ReachableCode([lambda x: model.w * x]).attributes)
-        ['model', 'w']
-        >>> ReachableCode([lambda name: getattr(model, name)]).attributes is None
-        True
-        """
-        return frozenset(self._names) if READING_ALL.isdisjoint(self._names) else None
-
     def _visit(self, x: Any) -> None:
         kind = type(x)
         if has_no_code(x):

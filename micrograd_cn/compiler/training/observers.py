@@ -12,17 +12,14 @@ steps, and after each call of a schedule whose code may change something.
 from __future__ import annotations
 
 import dis
-import gc
 import sys
-from collections.abc import Sequence
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType, NoneType
 from typing import Any, NamedTuple
 
 from ...optim import Optimizer, warmup
 from ..surroundings.facts import facts_of, is_users_module
 from ..surroundings.objects import EXACTLY_PLAIN
-from ..surroundings.reachable_code import READING_ALL, SETUP, ReachableCode
-from ..surroundings.surroundings import Surroundings
+from ..surroundings.reach import Reach
 from .epochs import TrainingOptions
 
 # Code with one of these names may reach any object
@@ -34,63 +31,29 @@ STORING = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR"}
 GRADIENTS = {"grad", "clip_grad_norm"}  # names by which code reads gradients
 
 
-class Sight:
-    """The variables and objects that a user's function can read, besides its arguments.
+def _reaches(reach: Reach, optimizer: Optimizer) -> bool:
+    """Return whether a function may reach an optimiser or one of its parameters."""
+    around = reach.surroundings
+    return (
+        not (around.complete and around.large_are_plain and OPAQUE.isdisjoint(reach.names))
+        or around.has_computed
+        or any(x is optimizer for x in around.objects)
+        or not {*around.leaves}.isdisjoint(optimizer.parameters)
+    )
 
-    Args:
-        function: the function, or another object that can be called.
-    """
 
-    def __init__(self, function: Any) -> None:
-        roots = [function]
-        self._names = frozenset[str]()
-        while True:
-            self.code = ReachableCode(roots)
-            names = self._names | self.code.names
-            self._around = around = Surroundings(roots, names if READING_ALL.isdisjoint(names) else None, names)
-            functions = [x for x in around.objects if type(x) is FunctionType and is_users_module(x.__module__)]
-            self.functions: Sequence[FunctionType] = [f for f in functions if f.__name__ not in SETUP]
-            self._names = names.union(*[facts_of(f.__code__).names for f in self.functions])
-            further = [x for x in [ref() for ref in around.weak] if x is not None]
-            for iterator in around.iterators:  # a generator refers to its function and its variables
-                further += [x for x in gc.get_referents(iterator) if not isinstance(x, dict) or "__name__" not in x]
-            known = {*map(id, roots)}
-            further = [x for x in further if id(x) not in known]
-            if not further and self._names == names:
-                break
-            roots += further
-
-    def reaches(self, optimizer: Optimizer) -> bool:
-        """Return whether the function may reach an optimiser or one of its parameters."""
-        around = self._around
-        return (
-            not (around.complete and around.large_are_plain and OPAQUE.isdisjoint(self._names))
-            or around.has_computed
-            or any(x is optimizer for x in around.objects)
-            or not {*around.leaves}.isdisjoint(optimizer.parameters)
-        )
-
-    @property
-    def may_write(self) -> bool:
-        """Whether the function may change variables or objects."""
-        return self.code.writes or not OPAQUE.isdisjoint(self._names)
-
-    def reads_gradients(self) -> bool:
-        """Return whether the code of the function uses a name by which gradients are read, such as `grad`."""
-        return not GRADIENTS.isdisjoint(self._names)
-
-    def is_told_by(self, other: Sight) -> bool:
-        """Return whether the function of `other` may change something that the function of this object can read."""
-        if not other.code.writes:
-            return False
-        stored = {name for f in other.functions for name in _stored_names(f.__code__)}
-        return not self._around.places(stored).isdisjoint(other._around.places(stored))
+def _may_tell(first: Reach, second: Reach) -> bool:
+    """Return whether the first of two functions may change something that the second one can read."""
+    if not first.code.writes:
+        return False
+    stored = {name for f in first.functions for name in _stored_names(f.__code__)}
+    return not first.surroundings.places(stored).isdisjoint(second.surroundings.places(stored))
 
 
 def _sees_numbers_alone(f: Any) -> bool:
     """Return whether a function reads nothing but its arguments, numbers, texts and modules that are not the user's.
 
-    This is a quick test for common schedules. It may return False although the function reads nothing else. A `Sight`,
+    This is a quick test for common schedules. It may return False although the function reads nothing else. A `Reach`,
     which takes more time, then tells what the function can read.
     """
     if type(f) is not FunctionType or f.__dict__ or f.__kwdefaults__:
@@ -147,15 +110,20 @@ def observers_of(options: TrainingOptions) -> Observers:
         schedule = schedule.schedule
     shuffle = getattr(options.shuffle, "shuffle", None)
     functions = {"schedule": schedule, "shuffle": shuffle, "progress": options.progress}
-    sights = {name: Sight(functions[name]) for name in names.split(" or ") if not _sees_numbers_alone(functions[name])}
-    found = {name for name, sight in sights.items() if sight.reaches(options.optimizer)}
-    if "schedule" in found and sights["schedule"].reads_gradients():
+    reached = {
+        name: Reach([functions[name]]).followed()
+        for name in names.split(" or ")
+        if not _sees_numbers_alone(functions[name])
+    }
+    found = {name for name, reach in reached.items() if _reaches(reach, options.optimizer)}
+    if "schedule" in found and not GRADIENTS.isdisjoint(reached["schedule"].names):
         raise ValueError(
             "fit(): the schedule may read gradients, and is called before those of its step are computed; write a loop "
             "of optimizer.zero_grad(), f.backward(batch), optimizer.lr = schedule(optimizer.steps) and optimizer.step()"
         )
-    if "schedule" in sights and "progress" in sights and sights["schedule"].is_told_by(sights["progress"]):
+    if "schedule" in reached and "progress" in reached and _may_tell(reached["progress"], reached["schedule"]):
         found.add("schedule")
-    if "schedule" in sights:
-        return Observers(frozenset(found), sights["schedule"].may_write)
+    if "schedule" in reached:
+        may_write = reached["schedule"].code.writes or not OPAQUE.isdisjoint(reached["schedule"].names)
+        return Observers(frozenset(found), may_write)
     return Observers(frozenset(found), "schedule" in names and facts_of(schedule.__code__).writes)

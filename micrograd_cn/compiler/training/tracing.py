@@ -28,8 +28,7 @@ from ...text.formula import (
     remembered,
 )
 from ..surroundings.facts import is_users_module
-from ..surroundings.reachable_code import ReachableCode
-from ..surroundings.surroundings import Surroundings
+from ..surroundings.reach import Reach
 
 HELD_PARAMETERS = ("parameters", "lazy_state", "skipped", "_owners", "_list")  # attributes that an update must not read
 INSTEAD = "use backward(rows) and its step()"
@@ -118,54 +117,27 @@ class RefusingParameters(Hooks):
         raise remembered(TypeError("it changes a parameter other than p"))
 
 
-class Reach:
-    """The code and the objects that the update of a user's optimiser can reach, besides its arguments.
+def reach_of_update(optimizer: Optimizer) -> Reach:
+    """Return what the update of a user's optimiser can reach, besides its arguments.
 
-    Args:
-        optimizer: the optimiser, whose class may be a user's.
-
-    Attributes:
-        code: the code that the update may run.
+    Of the attributes of the optimiser, these are only those that the code of the update names.
     """
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        kind = type(optimizer)
-        self._update = getattr(vars(optimizer).get("update"), "__func__", None) or vars(optimizer).get("update")
-        self._update = self._update or kind.update
-        held = {name: x for name, x in vars(optimizer).items() if name not in HELD_PARAMETERS}
-        for base in kind.__mro__[:-1]:
-            if is_users_module(base.__module__):
-                held = {**{name: x for name, x in vars(base).items() if not name.startswith("__")}, **held}
-        # The objects that the update reads from its optimiser: these have code, which may read further ones
-        self.code, self._roots = ReachableCode([self._update]), [self._update]
-        while True:
-            names = self.code.attributes
-            roots = [self._update]
-            for name, x in held.items():
-                if name != "update" and (names is None or name in names):
-                    method = getattr(x, "__self__", None) is optimizer  # its attributes are looked at anyway
-                    roots.append(x.__func__ if method else x)
-            if len(roots) == len(self._roots):
-                break
-            self._roots, self.code = roots, ReachableCode(roots)
-
-    def may_tell_parameters_apart(self) -> bool:
-        """Return whether the update may treat some parameters in another way than others, or read other parameters.
-
-        It may do so if its code asks for the identity of a parameter by `id(p)`, or if it can reach a `Value`, with
-        which it may compare a parameter, as in `p is q`.
-        """
-        roots: list[Any] = self._roots
-        found = self.code.asks_for_identity
-        while roots and not found:
-            around = Surroundings(roots, self.code.attributes, self.code.names)
-            found, roots = around.has_values, [x for x in [ref() for ref in around.weak] if x is not None]
-        return found
-
-    def surroundings(self, optimizer: Optimizer) -> Surroundings:
-        """Return the variables and objects that the update can read or change, attributes of `optimizer` included."""
-        kinds = [kind for kind in type(optimizer).__mro__[:-1] if is_users_module(kind.__module__)]
-        return Surroundings([*self._roots, optimizer, *kinds], self.code.attributes, self.code.names)
+    kind = type(optimizer)
+    update = getattr(vars(optimizer).get("update"), "__func__", None) or vars(optimizer).get("update") or kind.update
+    held = {name: x for name, x in vars(optimizer).items() if name not in HELD_PARAMETERS}
+    for base in kind.__mro__[:-1]:
+        if is_users_module(base.__module__):
+            held = {**{name: x for name, x in vars(base).items() if not name.startswith("__")}, **held}
+    reach = Reach([update])
+    while True:  # the objects that the update reads from its optimiser have code, which may read further ones
+        names, roots = reach.attributes, [update]
+        for name, x in held.items():
+            if name != "update" and (names is None or name in names):
+                method = getattr(x, "__self__", None) is optimizer  # its attributes are looked at anyway
+                roots.append(x.__func__ if method else x)
+        if len(roots) == len(reach.roots):
+            return reach
+        reach = Reach(roots)
 
 
 def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
@@ -202,7 +174,7 @@ def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
     # If an attribute is another optimiser, the update may call the update of that optimiser.
     others = {id(x): x for x in vars(optimizer).values() if isinstance(x, Optimizer) and x is not optimizer}
     saved = [(x, dict(vars(x))) for x in (optimizer, *others.values())]
-    reach = Reach(optimizer)
+    reach = reach_of_update(optimizer)
     try:
         _replace(optimizer, terms)
         for other in others.values():
@@ -230,12 +202,13 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
         TypeError: as for `trace_update`.
     """
     name = type(optimizer).__name__
-    if reach.may_tell_parameters_apart():
+    if reach.code.asks_for_identity or reach.followed().surroundings.has_values:  # by id(p), or by `is`
         raise TypeError(
             f"cannot compile the update of {name}, which may ask which parameter it is given, or read other "
             f"parameters; {INSTEAD}"
         )
-    around = reach.surroundings(optimizer)
+    kinds = [kind for kind in type(optimizer).__mro__[:-1] if is_users_module(kind.__module__)]
+    around = Reach([*reach.roots, optimizer, *kinds], reach.code).surroundings
     first = around.state()
     try:
         _fill_caches(optimizer, lr)

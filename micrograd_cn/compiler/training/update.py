@@ -23,9 +23,9 @@ from ..loops.plan import Plan
 from ..loops.schedule import Schedule
 from ..native import NativeCode
 from ..runtime import drivers
+from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
-from ..surroundings.surroundings import Surroundings
 from ..tables.tables import Tables
 from .tracing import INSTEAD, trace_update
 
@@ -239,8 +239,7 @@ def snapshot_of_options(optimizer: Optimizer) -> Snapshot | None:
         return None
     held = [getattr(optimizer, name, None) for name in names_of_options(optimizer)]
     roots = [update, *[getattr(x, "__func__", x) for x in held]]  # a bound method would lead to what training changes
-    code = ReachableCode(roots)
-    found = Surroundings(roots, code.attributes, code.names).snapshot()
+    found = Reach(roots).surroundings.snapshot()
     return found if found.complete else None
 
 

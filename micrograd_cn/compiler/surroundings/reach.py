@@ -1,0 +1,82 @@
+"""`Reach`: what a function can reach besides its arguments, its code and what this code can read."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable
+from functools import cached_property
+from types import FunctionType
+from typing import Any
+
+from .facts import facts_of, is_users_module
+from .reachable_code import READING_ALL, SETUP, ReachableCode
+from .surroundings import Surroundings
+
+
+class Reach:
+    """The code that a function may run, and the variables and objects that this code can read.
+
+    Args:
+        roots: the function, and other objects that it can reach.
+        code: the code, if it is known already.
+        names: further names by which the function may read attributes, besides those in the code.
+
+    Attributes:
+        roots: the function, and other objects that it can reach.
+        code: the code that the function may run.
+        names: the names in the code, and the further names.
+
+    >>> from micrograd_cn import Value
+    >>> weights = [Value(1.0)]
+    >>> reach = Reach([lambda x: weights[0] * x])
+    >>> reach.code.writes, reach.surroundings.leaves == weights
+    (False, True)
+    """
+
+    def __init__(
+        self, roots: Iterable[Any], code: ReachableCode | None = None, names: frozenset[str] = frozenset()
+    ) -> None:
+        self.roots = [*roots]
+        self.code = code or ReachableCode(self.roots)
+        self.names = self.code.names | names
+
+    @property
+    def attributes(self) -> frozenset[str] | None:
+        """The names of the attributes that the code may read; None if it may read some by names that it computes.
+
+        >>> from micrograd_cn.module import Module
+        >>> model = Module()
+        >>> sorted(Reach([lambda x: model.w * x]).attributes)
+        ['model', 'w']
+        >>> Reach([lambda name: getattr(model, name)]).attributes is None
+        True
+        """
+        return self.names if READING_ALL.isdisjoint(self.names) else None
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """The variables and objects that the function can read by the names in its code."""
+        return Surroundings(self.roots, self.attributes, self.names)
+
+    @property
+    def functions(self) -> list[FunctionType]:
+        """The functions of the user's among these objects, except methods that only set up an object."""
+        functions = [x for x in self.surroundings.objects if type(x) is FunctionType]
+        return [f for f in functions if is_users_module(f.__module__) and f.__name__ not in SETUP]
+
+    def followed(self) -> Reach:
+        """Return the reach of the same function, with what lies behind weak references, and in generators.
+
+        It also has the names in the code of all functions among these objects.
+        """
+        reach = self
+        while True:
+            around, known = reach.surroundings, {*map(id, reach.roots)}
+            further = [x for x in [ref() for ref in around.weak] if x is not None]
+            for iterator in around.iterators:  # a generator refers to its function and its variables
+                further += [x for x in gc.get_referents(iterator) if not isinstance(x, dict) or "__name__" not in x]
+            further = [x for x in further if id(x) not in known]
+            names = reach.names.union(*[facts_of(f.__code__).names for f in reach.functions])
+            if not further and names == reach.names:
+                return reach
+            reach = Reach([*reach.roots, *further], names=names)
