@@ -84,7 +84,7 @@ INSIDE = {
     ),
     "compiler": (
         *("threads", "instructions", "llvm", "surroundings", "data", "python", "loops", "tables", "native", "runtime"),
-        *("training", "c", "variables", "derivatives", "program", "function"),
+        *("agreement", "training", "c", "variables", "derivatives", "program", "function"),
     ),
     "compiler.function": (
         *(

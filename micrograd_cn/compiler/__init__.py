@@ -25,6 +25,7 @@ These are the other folders and modules:
     native         writes native code (`NativeCode`), which replaces threaded code once a program has run for long
     derivatives    finds the entries of a gradient, Jacobian or Hessian, and their positions (`Structure`)
     variables      reads `wrt`, the variables that a method differentiates with respect to
+    agreement      says whether results that were computed in two ways agree
     threads        runs tasks in parallel, in the background, or without the garbage collector, and has locks that a
                    fork does not leave locked
     training       implements `fit`, which splits a batch into sub-batches if several programs compute its samples, and

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import cached_property, partial
 from itertools import chain
-from math import isfinite, isnan
+from math import isnan
 from typing import Any, Never
 
 from ..derivatives.sparse import Sparse
@@ -25,6 +25,7 @@ from ..ops import dot
 from ..ops.number import flag, number, number_or_none
 from ..ops.options import refuse_options
 from ..optim import Optimizer
+from .agreement import agree, differing_derivative
 from .c import file as c
 from .c.file import Options
 from .data.arrays import FlatNumbers
@@ -758,7 +759,7 @@ class Program:
             called.append((f"{name} {i}, {row}", arguments, [given] if self._single else [*given]))
             eager = [x.data if isinstance(x, Value) else number(x) for x in called[-1][2]]
             graph = [compiled] if self._single else compiled
-            if len(eager) != len(graph) or not all(map(close(rtol, atol), eager, graph)):
+            if not agree(eager, graph, rtol, atol):
                 function, ours = (eager[0], graph[0]) if self._single else (eager, graph)
                 raise Mismatch(
                     f"{name} {i}, {row}: the function gives {function}, the graph {ours}; does the function branch on "
@@ -1365,15 +1366,14 @@ class Program:
         made = {x._data for x in leaves if x.requires_grad and x not in ours}
         variables = [x for x in ours if x.requires_grad and (x in leaves or x._data not in made)]
         found = gradients(y, variables) if y.requires_grad else [0.0] * len(variables)
-        largest = max((abs(g) for g in found if isfinite(g)), default=0.0)
-        agree = close(rtol, atol + rtol * largest)
-        for x, slope in zip(variables, found, strict=True):
-            if not agree(slope, ours[x]):
-                what = f"input {arguments.index(x)}" if x in arguments else f"the parameter {x!r}"
-                raise Mismatch(
-                    f"{title}: the derivative of the function with respect to {what} is {slope}, that of the graph "
-                    f"{ours[x]}; does the function read something that was recorded once, or is a factor infinite?"
-                )
+        k = differing_derivative(found, [ours[x] for x in variables], rtol, atol)
+        if k is not None:
+            x = variables[k]
+            what = f"input {arguments.index(x)}" if x in arguments else f"the parameter {x!r}"
+            raise Mismatch(
+                f"{title}: the derivative of the function with respect to {what} is {found[k]}, that of the graph "
+                f"{ours[x]}; does the function read something that was recorded once, or is a factor infinite?"
+            )
 
     def all_parameters(self, kind: str, parameters: Sequence[Value]) -> Variables:
         """Return what to pass as `wrt` to differentiate with respect to all of `parameters`.
@@ -1553,21 +1553,6 @@ def _check_taken(outputs: Sequence[Any]) -> None:
             if math.isnan(node.op.forward(index.data, *map(float, range(len(xs))))):
                 numbers = f"its operands have the numbers 0 to {len(xs) - 1}"
                 raise IndexError(f"{node.op.name}() has the index {index.data}, but {numbers}")
-
-
-def close(rtol: float, atol: float) -> Callable[[float, float], bool]:
-    """Return a function that tells whether two numbers agree; a nan agrees with a nan.
-
-    `rtol` is the relative tolerance, and `atol` the absolute tolerance.
-
-    >>> close(0.0, 0.5)(1.0, 1.25)
-    True
-    """
-
-    def agree(a: float, b: float) -> bool:
-        return math.isclose(a, b, rel_tol=rtol, abs_tol=atol) or (a != a and b != b)
-
-    return agree
 
 
 def _wrong_variable(kind: str, i: int, x: Any) -> Exception:

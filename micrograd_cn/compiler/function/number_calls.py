@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
-from math import isfinite
 from typing import Any, NamedTuple
 
 from ...engine import Value
@@ -22,9 +21,9 @@ from ...graph.context import recording
 from ...ops import dot
 from ...ops.number import number
 from ...parameters.tree import flatten
+from ..agreement import agree, differing_derivative
 from ..data.captured import describe
 from ..data.treedef import TreeDef, plain_argument, unflatten
-from ..program import close
 from .caught import in_arrays
 from .hooks import inline_compiled
 
@@ -86,21 +85,22 @@ def difference(
         rtol: the relative tolerance. For a derivative, it is relative to the largest of the derivatives.
         atol: the absolute tolerance.
     """
-    numbers = [[x._data if isinstance(x, Value) else number(x) for x in results] for results in (ours, theirs)]
-    if len(ours) != len(theirs) or not all(map(close(rtol, atol), *numbers)):
-        first, second = [str(xs[0]) if len(ours) == len(theirs) == 1 else _shown.repr(xs) for xs in numbers]
+    a, b = [[x._data if isinstance(x, Value) else number(x) for x in results] for results in (ours, theirs)]
+    if not agree(a, b, rtol, atol):
+        first, second = [str(xs[0]) if len(ours) == len(theirs) == 1 else _shown.repr(xs) for xs in (a, b)]
         return Difference(first, second, in_derivative=False)
-    found = []
-    for results in (ours, theirs):
-        with recording():
-            total = dot([1.0 / (k + 1.0) for k, _ in enumerate(results)], results)
-        found.append(gradients(total, parameters) if isinstance(total, Value) else [0.0] * len(parameters))
-    size = max([abs(x) for x in (*found[0], *found[1]) if isfinite(x)], default=0.0)
-    agree = close(0.0, max(atol, rtol * size))
-    for p, a, b in zip(parameters, *found, strict=True):
-        if not agree(a, b):
-            return Difference(f"{a} as the derivative with respect to {describe(p)}", str(b), in_derivative=True)
-    return None
+    a, b = [_gradient(results, parameters) for results in (ours, theirs)]
+    if (k := differing_derivative(a, b, rtol, atol)) is None:
+        return None
+    of = f"as the derivative with respect to {describe(parameters[k])}"
+    return Difference(f"{a[k]} {of}", str(b[k]), in_derivative=True)
+
+
+def _gradient(results: Sequence[Any], parameters: Sequence[Value]) -> list[float]:
+    """Return the gradient of the sum of results of a function, each times a fixed weight."""
+    with recording():
+        total = dot([1.0 / (k + 1.0) for k, _ in enumerate(results)], results)
+    return gradients(total, parameters) if isinstance(total, Value) else [0.0] * len(parameters)
 
 
 def warn_if_numbers_differ(

@@ -27,6 +27,7 @@ from ...text.formula import (
     formula_steps,
     remembered,
 )
+from ..agreement import agree
 from ..surroundings.facts import is_users_module
 from ..surroundings.reach import Reach
 
@@ -388,9 +389,8 @@ def _gives_its_numbers(optimizer: Optimizer, lr: float, formula: FormulaSteps) -
             continue
         except Exception:  # whatever an update of a user's own raises for numbers, and did not raise for terms
             return False
-        for x, y in zip(ours, theirs, strict=False):  # ours may end with a count of errors
-            if not math.isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) and (x == x or y == y):
-                return False
+        if not agree(ours[: len(theirs)], theirs):  # ours may end with a count of errors
+            return False
     return True
 
 
