@@ -322,7 +322,7 @@ class Neuron(Module):
         for p in (*self.w, self.b):
             p.group = self.group
         self.nonlin = nonlin
-        self._apply, self._activation = _activation_function(activation), activation
+        self._activation, self._apply = activation, _activation_function(activation)
 
     @property
     def activation(self) -> Activation:

@@ -74,7 +74,7 @@ INSIDE = {
     "derivatives": ("argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "parameters": (
         *("tree", "model", "members", "records", "states", "stored", "unheld", "lost", "hidden", "copied"),
-        *("class_attributes", "assignment", "listing", "construction", "entries", "files"),
+        *("class_attributes", "functions", "assignment", "listing", "construction", "entries", "files"),
     ),
     "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("absent", "words", "public_names", "expression", "formula"),

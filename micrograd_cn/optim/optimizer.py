@@ -6,7 +6,7 @@ import gc
 import os
 import weakref
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from math import inf
 from operator import attrgetter, is_
@@ -21,6 +21,7 @@ from ..graph.node import set_gradients
 from ..graph.outdated import expect_backward, was_left_out, was_missed
 from ..ops import options as ops_options
 from ..ops.number import flag
+from ..parameters.functions import leaves_in_functions
 from ..parameters.listing import models_in, refuse_lost_parameters
 from ..parameters.model import Model
 from ..parameters.states import is_input
@@ -241,7 +242,8 @@ class Optimizer:
 
     Compute the loss anew for each step. After its first steps, and some later ones, an optimiser lets the next
     `backward` warn if it goes again through a node that was computed before a step changed its operands. Its second
-    step, and some later ones, give a warning if all gradients are 0 and no `backward` has followed `zero_grad`.
+    step, and some later ones, give a warning if all gradients are 0 and no `backward` has followed `zero_grad`, or if a
+    function of a model reads a leaf that gets a gradient and is in no optimiser, such as a default of its arguments.
 
     An optimiser has the leaves that it got, and knows nothing of the array from which they were taken, as in
     `SGD(list(W.flat))`. Code such as `W[:] = 0.0`, `W.fill(0.0)` and `np.exp(W, out=W)` puts other objects into W,
@@ -789,9 +791,9 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     """Warn of mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
 
     `optimizer` calls this before some of its steps. There is a warning if a model has a new parameter that no optimiser
-    trains, whether it has replaced another one or has been added; and if `backward` has reached none of the optimiser's
-    parameters, or `zero_grad` was called after it. A node is outdated if it was computed before a step changed its
-    operands.
+    trains, whether it has replaced another one or has been added; if a function of a model reads a leaf that no
+    optimiser trains; and if `backward` has reached none of the optimiser's parameters, or `zero_grad` was called after
+    it. A node is outdated if it was computed before a step changed its operands.
 
     Raises:
         TypeError: a model has lost parameters, or the `requires_grad` of a parameter is not True or False.
@@ -800,12 +802,15 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     if optimizer.steps not in FIRST_LOOKS:
         if optimizer in _added:
             warn_of_added(optimizer)
+        if optimizer in _in_functions:
+            warn_of_functions(optimizer)
         return
     refuse_misspelt_options(optimizer)
     if not _BOOLS.issuperset(map(type, map(_requires_grad, optimizer.parameters))):
         for i, p in enumerate(optimizer.parameters):  # a slot of a Value, so nobody has checked what was assigned
             p.requires_grad = flag(f"{type(optimizer).__name__}: parameters[{i}].requires_grad", p.requires_grad)
     warn_of_added(optimizer)
+    warn_of_functions(optimizer)
     if optimizer.steps:  # before the first step, `__init__` of the models has looked
         refuse_lost_parameters(optimizer.parameters)
         warn_of_replaced(optimizer)
@@ -930,11 +935,51 @@ Added: TypeAlias = dict[Value, tuple[float | None, float] | None]
 _added: WeakKeyDictionary[Optimizer, Added] = WeakKeyDictionary()
 
 
+def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None) -> None:
+    """Warn if a function of a model reads a leaf as if it were a parameter, and the leaf is in no optimiser.
+
+    The models are those whose parameters `optimizer` got. Such leaves are in closures, defaults and global variables,
+    where the model looks for no parameters. There is only a warning if the leaf was there at the last look, its
+    gradient has changed since then, and its number has not; or, for `fit`, if the leaf was not there at the last look,
+    and is in `read`, the leaves that `fit` reads.
+    """
+    last = _in_functions.pop(optimizer, {})
+    found: dict[Value, tuple[float | None, float]] = {}
+    for reference, _ in _models.get(optimizer, ()):
+        model = reference()
+        for path, p in leaves_in_functions(model) if model is not None else ():
+            found[p] = p._grad, p._data
+            gradient, number = last.get(p, (p._grad, None))
+            changed = bool(p._grad) and gradient != p._grad and number == p._data
+            if (changed if read is None else p in read and p not in last) and _in_no_optimizer([p]):
+                warn_at_user(
+                    f"{path} of this {type(model).__name__} reads {p!r}, which gets a gradient, but is in no "
+                    "optimizer, so nothing trains it. It is no parameter of the model, since none are looked for in "
+                    "the variables, defaults and arguments of functions, and save() leaves it out. Keep it in an "
+                    "attribute of a Module whose __call__ uses it; or set its requires_grad = False if it is a constant"
+                )
+                if read is None:
+                    return
+    if found:
+        _in_functions[optimizer] = found
+
+
+# For each optimiser the leaves that functions of its models read, with their gradients and numbers when it last looked
+_in_functions: WeakKeyDictionary[Optimizer, dict[Value, tuple[float | None, float]]] = WeakKeyDictionary()
+
+
 def _without_optimizer(model: Model) -> list[tuple[str, Value]]:
     """Return the parameters of `model` that require a gradient but are in no optimiser, each with its path."""
+    named = [*model.named_parameters()]
+    left = {*_in_no_optimizer([p for _, p in named])}
+    return [(path, p) for path, p in named if p.requires_grad and p in left]
+
+
+def _in_no_optimizer(parameters: Iterable[Value]) -> list[Value]:
+    """Return those of `parameters` that no optimiser has."""
     optimizers = [x for x in gc.get_objects() if issubclass(type(x), Optimizer)]
     held = {p for each in optimizers for p in vars(each).get("parameters", ())}
-    return [(path, p) for path, p in model.named_parameters() if p.requires_grad and p not in held]
+    return [p for p in parameters if p not in held]
 
 
 def _warn_of_added(where: str, optimizer: Optimizer, rest: str) -> None:

@@ -26,7 +26,7 @@ def message_of_class(cls: type, name: str, path: str) -> str:
     )
 
 
-def _attributes_of(cls: type) -> dict[str, Any]:
+def attributes_of(cls: type) -> dict[str, Any]:
     """Return a dict of the attributes of a user's class and of its bases, without those of this package's classes."""
     found: dict[str, Any] = {}
     for base in _users_bases(cls.__mro__):
@@ -52,7 +52,7 @@ def refuse_class_attributes(cls: type[Model]) -> None:
     if names_its_parameters(cls):
         return
     own = vars(cls)
-    for name, held in _attributes_of(cls).items():
+    for name, held in attributes_of(cls).items():
         owner = next(base for base in cls.__mro__ if name in vars(base))
         if owner is not cls and issubclass(owner, Model):  # the base class may have a list of its instances by now
             continue
@@ -81,7 +81,7 @@ def parameters_in_class(cls: type[Model]) -> list[tuple[str, Value]]:
         return []
     if not [x for _, _, x in _holders_in_class(cls) if isinstance(x, Value)]:  # for speed
         return []
-    held = _attributes_of(cls).items()
+    held = attributes_of(cls).items()
     return [(name, x) for name, x in held if isinstance(x, Value) and x.op is None and x.requires_grad]
 
 

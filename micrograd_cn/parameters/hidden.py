@@ -88,13 +88,13 @@ def _leaves_of_called(x: Any, owner: object) -> list[Value]:
     for it, also if they are in models or in collections of models.
     """
     if not isinstance(x, (partial, FunctionType)):
-        return _leaves_of_bound(x, owner)
+        return leaves_of_bound(x, owner)
     inside = [*x.args, *x.keywords.values()] if isinstance(x, partial) else [*vars(x).values()]
     found: list[Value] = []
     for x in inside:
         items = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else [x]
         for item in items:
-            found += _leaves_of_bound(item, owner) if isinstance(item, Model) else values_in(item)
+            found += leaves_of_bound(item, owner) if isinstance(item, Model) else values_in(item)
     return [p for p in found if p.op is None and p.requires_grad]
 
 
@@ -148,7 +148,7 @@ def content_of_cell(cell: CellType) -> Any:
 MOST_CALLED = 20  # more functions around each other are not looked into
 
 
-def _leaves_of_bound(x: Any, owner: object) -> list[Value]:
+def leaves_of_bound(x: Any, owner: object) -> list[Value]:
     """Return the leaves to train of `x`, which an attribute of `owner` calls, or whose method it is.
 
     The list is empty if `x` contains `owner`, or if `x` is a model whose `__init__` is running and which may still get

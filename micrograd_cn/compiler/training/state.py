@@ -21,7 +21,7 @@ from ...graph import context
 from ...graph.callers import warn_at_user
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
-from ...optim.optimizer import States, at_least_0, copy_states, warn_of_replaced
+from ...optim.optimizer import States, at_least_0, copy_states, warn_of_functions, warn_of_replaced
 from ..data.captured import check_captured, describe
 from ..data.columns import address
 from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
@@ -657,6 +657,7 @@ class TrainingState:
             )
         if not self._layout.trains_all_read:
             warn_of_replaced(self.optimizer, self.parameters)
+            warn_of_functions(self.optimizer, {*self.parameters})
 
     def check_errors(self) -> None:
         """Raise ArithmeticError if an operator in the update of a user's optimiser would have raised one in Python."""

@@ -1,0 +1,216 @@
+"""Leaves that functions of a model read where no parameters are looked for: an optimiser warns that it lacks them."""
+
+# ruff: noqa: B008, B019
+
+import functools
+import itertools
+import warnings
+
+import pytest
+
+from micrograd_cn import Value, compiler, less, where
+from micrograd_cn.nn import MLP, Layer, Module
+from micrograd_cn.optim import SGD
+
+OUTSIDE = Value(0.5)
+SLOPE = 0.5
+
+
+class Scaled(Module):
+    """A model that applies its attribute `f` to `w` times its input."""
+
+    def __init__(self, f):
+        self.w = Value(1.0)
+        if f:
+            self.f = f
+
+    def __call__(self, x):
+        return self.f(self.w * x)
+
+
+def scaled_by(x):
+    return OUTSIDE * x
+
+
+class InMethodDefault(Scaled):
+    def f(self, x, slope=Value(SLOPE)):
+        return slope * x
+
+
+class InMethodVariable(Scaled):
+    def f(self, x):
+        return OUTSIDE * x
+
+
+class Cached(Scaled):
+    @functools.cache
+    def slope(self):
+        return Value(SLOPE)
+
+    def f(self, x):
+        return self.slope() * x
+
+
+class InProperty(Scaled):
+    @property
+    def slope(self):
+        return OUTSIDE
+
+    def f(self, x):
+        return self.slope * x
+
+
+class InPartialMethod(Scaled):
+    def multiply(self, x, slope):
+        return slope * x
+
+    f = functools.partialmethod(multiply, slope=Value(SLOPE))
+
+
+class Next(Scaled):
+    def __init__(self):
+        super().__init__(None)
+        self.slopes = itertools.cycle([Value(SLOPE)])
+
+    def f(self, x):
+        return next(self.slopes) * x
+
+
+class Slope:
+    def __init__(self):
+        self.slope = Value(SLOPE)
+
+    def __call__(self, x):
+        return self.times(x)
+
+    def times(self, x):
+        return self.slope * x
+
+
+def leaky(x, slope):
+    return where(less(0.0, x), x, slope * x)
+
+
+def of_attribute():
+    def f(x):
+        return f.slope * x
+
+    f.slope = Value(SLOPE)
+    return f
+
+
+def one_layer(activation):
+    return Layer(1, 1, activation=activation, init=lambda *_: -1.0)
+
+
+READING = {
+    "a closure": lambda: Scaled((lambda slope: lambda x: slope * x)(Value(SLOPE))),
+    "a closure of a function in a closure": lambda: Scaled((lambda f: lambda x: f(x))(lambda x, s=Value(SLOPE): s * x)),
+    "a default": lambda: Scaled(lambda x, slope=Value(SLOPE): slope * x),
+    "a default that is passed by name": lambda: Scaled(lambda x, *, slope=Value(SLOPE): slope * x),
+    "a list in a default": lambda: Scaled(lambda x, slopes=(Value(SLOPE),): slopes[0] * x),
+    "a global variable": lambda: Scaled(lambda x: OUTSIDE * x),
+    "a global variable of another function": lambda: Scaled(lambda x: scaled_by(x)),
+    "a model in a closure": lambda: Scaled((lambda net: lambda x: net(x))(Scaled(lambda x: x))),
+    "a default of a method": lambda: InMethodDefault(None),
+    "a global variable in a method": lambda: InMethodVariable(None),
+    "a cache": lambda: Cached(None),
+    "a property": lambda: InProperty(None),
+    "a partialmethod": lambda: InPartialMethod(None),
+    "an iterator": Next,
+    "an activation that is a partial": lambda: one_layer(functools.partial(leaky, slope=Value(SLOPE))),
+    "an activation with a closure": lambda: one_layer((lambda slope: lambda x: leaky(x, slope))(Value(SLOPE))),
+    "an activation with an attribute": lambda: one_layer(of_attribute()),
+    "an activation that is a method": lambda: one_layer(Slope().times),
+    "the activation of an MLP": lambda: MLP(1, [2, 1], lambda x: leaky(x, OUTSIDE), lambda *_: -1.0),
+}
+WARNING = r"of this \w+ reads Value\(.*\), which gets a gradient, but is in no optimizer, so nothing trains it"
+
+
+def loss_of(model, x=1.0):
+    y = model([x]) if isinstance(model, (MLP, Layer)) else model(x)
+    return (y - 3.0) ** 2
+
+
+def train(model, *optimizers, steps=2, after=lambda: None):
+    for _ in range(steps):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss_of(model).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        after()
+
+
+@pytest.mark.parametrize("name", READING)
+def test_the_second_step_warns_of_a_leaf_that_only_a_function_has(name):
+    model = READING[name]()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(model, optimizer, steps=1)
+    with pytest.warns(UserWarning, match=WARNING) as caught:
+        train(model, optimizer, steps=1)
+    assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("name", [name for name in READING if name != "an iterator"])
+def test_fit_warns_once_of_a_leaf_that_only_a_function_has(name):
+    """A compiled function that takes an item of an iterator is refused."""
+    model = READING[name]()
+    loss = compiler.compile(lambda x: loss_of(model, x))
+    with pytest.warns(UserWarning, match=WARNING) as caught:
+        loss.fit([(1.0,)], SGD(model.parameters(), lr=0.01), epochs=3)
+    assert len(caught) == 1
+
+
+def test_the_path_of_the_function_is_named():
+    model = MLP(1, [2, 1], lambda x: leaky(x, OUTSIDE), lambda *_: -1.0)
+    with pytest.warns(UserWarning, match=r"^layers\.0\.neurons\.0\.activation of this MLP reads "):
+        train(model, SGD(model.parameters(), lr=0.01))
+    with pytest.warns(UserWarning, match=r"^InMethodDefault\.f of this InMethodDefault reads "):
+        train(model := InMethodDefault(None), SGD(model.parameters(), lr=0.01))
+
+
+class Own(Module):
+    """A model whose activation function is one of its methods."""
+
+    def __init__(self):
+        self.slope = Value(SLOPE)
+        self.net = MLP(1, [2, 1], activation=self.activate, seed=0)
+
+    def activate(self, x):
+        return leaky(x, self.slope)
+
+    def __call__(self, x):
+        return self.net([x])
+
+
+class Named(Scaled):
+    """A model that names its parameters itself, and may keep others elsewhere."""
+
+    def f(self, x, slope=Value(SLOPE)):
+        return slope * x
+
+    def parameters(self):
+        return [self.w]
+
+
+def test_there_is_no_warning_if_something_trains_the_leaf_or_nothing_should():
+    slope, data = Value(SLOPE), [Value(1.0)]
+    model = Scaled(lambda x: slope * x)
+
+    def by_hand():
+        slope.data -= 0.01 * slope.grad
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(model, SGD([*model.parameters(), slope], lr=0.01))
+        train(model, SGD(model.parameters(), lr=0.01), SGD([slope], lr=0.01))
+        train(model, SGD(model.parameters(), lr=0.01), after=by_hand)
+        slope.requires_grad = False
+        train(model, SGD(model.parameters(), lr=0.01))
+        train(model := Own(), SGD(model.parameters(), lr=0.01))
+        train(model := Named(None), SGD(model.parameters(), lr=0.01))
+        train(model := Scaled(lambda x: x * data[0]), SGD(model.parameters(), lr=0.01))
+        train(model := Scaled(lambda x: x), SGD(model.parameters(), lr=0.01))
