@@ -27,15 +27,11 @@ class CatchingHooks(RecordingHooks):
         in_arrays: for each number of the arguments, whether it is an element of a numpy array. Such numbers raise
             another error, FloatingPointError.
         uses_errstate: whether the function may switch this error on, by `np.errstate` or `np.seterr`.
-
-    Attributes:
-        raised: a text that names an operator that would have raised an error for the numbers of the recorded sample,
-            and the error; "" if there is none.
     """
 
     def __init__(self, kind: type[Value], hides_numbers: bool, in_arrays: Sequence[bool], uses_errstate: bool) -> None:
         super().__init__(kind, hides_numbers)
-        self._in_arrays, self._uses_errstate, self.raised = in_arrays, uses_errstate, ""
+        self._in_arrays, self._uses_errstate = in_arrays, uses_errstate
         self._caught: list[tuple[Value, type[Exception], str]] = []  # new nodes, with an error that would be caught
         self._has_ended = False  # whether the function has returned
 

@@ -83,11 +83,14 @@ class RecordingHooks(RefusingHooks):
         hides_numbers: whether texts of parameters have `HIDDEN` in the place of their numbers, unless they go to a log.
 
     Attributes:
+        kind: the class of the nodes that are made.
         makes_cycles: whether the function may make leaves, and reference cycles that hold them.
         guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
             ends.
         caught: a text with the first error that the function has caught where it needs a plain number, and its place;
             "" if there is none. A plain function gets no such error, so it may compute something else.
+        raised: a text that names an operator that would have raised an arithmetic error, which the function catches, if
+            the function had been called with numbers; "" if there is none.
         asked: the code by which the function may have found out that an argument is a `Value` and no plain number, and
             what to write instead; "" if there is no such code.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
@@ -98,9 +101,9 @@ class RecordingHooks(RefusingHooks):
     """
 
     def __init__(self, kind: type[Value] = Traced, hides_numbers: bool = False) -> None:
-        self._kind, self._hides_numbers, self.makes_cycles = kind, hides_numbers, False
+        self.kind, self._hides_numbers, self.makes_cycles = kind, hides_numbers, False
         self.refused_text: TypeError | None = None
-        self.caught = self.asked = ""
+        self.caught = self.raised = self.asked = ""
         self._conversions: list[Exception] = []
         self.guards: list[Guard] = []
         self.made_elsewhere: set[int] = set()
@@ -189,7 +192,7 @@ class RecordingHooks(RefusingHooks):
         others = {kind for kind in kinds - RECORDED if issubclass(kind, Value)}
         outer = [x for x in used if type(x) in others] if others else []
         self._self_contained = {None}.issuperset(map(attrgetter("op"), outer))
-        return kinds, Counter(outer) if self._kind is not Value else {}
+        return kinds, Counter(outer) if self.kind is not Value else {}
 
     def _leaves_only_in(self, references: dict[Value, int]) -> list[Value]:
         """Return the leaves that require a gradient, and to which only recorded nodes and comparisons refer.
@@ -327,7 +330,7 @@ class RecordingHooks(RefusingHooks):
 
         Python code can branch on a `TracedCondition`, but not on other recorded values.
         """
-        if type(x) is self._kind:
+        if type(x) is self.kind:
             _set_class(x, TracedCondition)  # it has the same slots
         return x
 
@@ -369,7 +372,7 @@ class RecordingHooks(RefusingHooks):
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
         """Return an empty object of the class given to these hooks, which becomes the new node; ignore `kind`."""
-        node = object.__new__(self._kind)
+        node = object.__new__(self.kind)
         self._nodes.append(node)
         return node
 

@@ -92,9 +92,7 @@ class Recorder:
             inside = [x for _, part in bucket.treedef for x in in_arrays(part)]
             hooks = CatchingHooks(kind, hides_numbers, inside, self._uses_errstate)
         hooks.makes_cycles = self._makes_cycles
-        return Recording(
-            self._arguments.name, call, bucket.treedef, numbers, self.captured, plain, hides_numbers, hooks
-        )
+        return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, hooks)
 
     def _call_of(self, bucket: Bucket) -> Callable[..., Any]:
         """Return a function that takes a dict of arguments, and calls the recorded function with them.
@@ -140,8 +138,23 @@ class Recorder:
             difference, cause = again(hides_numbers=True)
             if difference:
                 raise made.refused_text from cause
+        if made.counted or made.kept:
+            self._warn_of_changes(made)
         asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds or made.refused_text else "")
         asked = asked or (COMPARES_IDENTITY if code.compares_identity else "")
+        if asked or made.caught:
+            call, numbers = self._call_of(bucket), bucket.row(row)
+            with Surroundings(roots).restored(), recording():
+                warn_if_numbers_differ(
+                    *(self._arguments.name, call, bucket.treedef, numbers),
+                    *(made.outputs, made.trainable_leaves(), made.caught, asked),
+                    *(made.raised, code.asks_for_bools, code.compares_identity),
+                    self._record_others(bucket, row) if made.refused_text else (),
+                )
+        return made, is_twice
+
+    def _warn_of_changes(self, made: Recording) -> None:
+        """Warn of what the function changes in each call, and would not change when its program runs."""
         if made.counted:
             warn_at_user(
                 f"{self._arguments.name} reads and changes {', '.join(made.counted)} in each call. The compiled "
@@ -154,16 +167,6 @@ class Recorder:
                 "function does so only when it is recorded, so the Value has the number of one sample ever after. To "
                 "look at it, return it beside the result, as in return loss, h"
             )
-        if asked or made.caught:
-            call, numbers = self._call_of(bucket), bucket.row(row)
-            with Surroundings(roots).restored(), recording():
-                warn_if_numbers_differ(
-                    *(self._arguments.name, call, bucket.treedef, numbers),
-                    *(made.outputs, made.trainable_leaves(), made.caught, asked),
-                    *(made.raised, code.asks_for_bools, code.compares_identity),
-                    self._record_others(bucket, row) if made.refused_text else (),
-                )
-        return made, is_twice
 
     def _record_others(self, bucket: Bucket, row: int) -> Iterator[tuple[list[float], Sequence[Value]]]:
         """Record the function for a few other samples. Yield pairs: the numbers of a sample, and the results.
@@ -257,9 +260,7 @@ class Recording:
         numbers: the numbers of the sample that is recorded.
         captured: a dict from captured values, which were computed before the function was called, to the leaves that
             stand for them. Leaves for further captured values are added to it.
-        plain: whether the function gets plain `Value`s, whose numbers it can read and whose type is `Value`.
-        hides_numbers: whether texts of parameters hide their numbers, unless they go to a log.
-        hooks: the hooks of the recording; None for the usual ones.
+        hooks: the hooks of the recording. If they make plain `Value`s, the inputs are such, too.
 
     Attributes:
         raised: a text that names an operator that would have raised an arithmetic error, which the function catches, if
@@ -305,31 +306,27 @@ class Recording:
         treedef: TreeDef,
         numbers: Sequence[float],
         captured: dict[Value, CapturedValue],
-        plain: bool = False,
-        hides_numbers: bool = False,
-        hooks: RecordingHooks | None = None,
+        hooks: RecordingHooks,
     ) -> None:
         self._name, self._treedef, self._captured = name, treedef, captured
         self.counted: list[str] = []
         self.kept: list[str] = []
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
-        kind = Value if plain else TracedInput
+        kind = TracedInput if hooks.kind is Traced else Value
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
         values = iter(self._inputs)
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
-        recorded = hooks or RecordingHooks(Value if plain else Traced, hides_numbers)
-        result = self._result_of(call, arguments, recorded)
+        result = self._result_of(call, arguments, hooks)
         self._read_result(result)
-        self._constants, self.refused_text = recorded.noted_constants(), recorded.refused_text
-        self._outputs, self._guards = recorded.with_captured_leaves(self._recorded, captured)
+        self._constants, self.refused_text = hooks.noted_constants(), hooks.refused_text
+        self._outputs, self._guards = hooks.with_captured_leaves(self._recorded, captured)
         self.outcomes = [guard.outcome for guard in self._guards]
-        self.caught, self.asked = recorded.caught, recorded.asked
-        self.raised = recorded.raised if isinstance(recorded, CatchingHooks) else ""
+        self.caught, self.asked, self.raised = hooks.caught, hooks.asked, hooks.raised
         # The leaves that nobody else refers to, and those that a further recording has shown to be made anew each time
-        self._unheld, self._made_anew = {*recorded.unheld}, set[Value]()
+        self._unheld, self._made_anew = {*hooks.unheld}, set[Value]()
 
-    def _result_of(self, call: Callable[..., Any], arguments: dict[str, Any], recorded: RecordingHooks) -> Any:
-        """Call the function with `Value`s, and return its result. The hooks `recorded` note the comparisons it makes.
+    def _result_of(self, call: Callable[..., Any], arguments: dict[str, Any], hooks: RecordingHooks) -> Any:
+        """Call the function with `Value`s, and return its result. The hooks note the comparisons that it makes.
 
         Raises:
             TypeError: the function has changed an argument.
@@ -338,7 +335,7 @@ class Recording:
         given = [(argument, x, [*_leaves_in(x)]) for argument, x in nested]
         of_tensors = any(has_tensors(part) for _, part in self._treedef)
         try:
-            called = functools.partial(recorded.record_call, functools.partial(call, arguments), self._inputs)
+            called = functools.partial(hooks.record_call, functools.partial(call, arguments), self._inputs)
             context = copy_context()
             if of_tensors:
                 from ...graph.value_arrays import stand_for_tensors  # imported here, because it needs numpy
