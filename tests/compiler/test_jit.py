@@ -185,11 +185,58 @@ class Level(enum.IntEnum):
     HIGH = 3
 
 
-@pytest.mark.parametrize("given", [Named(3.0), Level.HIGH, Fraction(3), Decimal(3), np.float32(3), np.int8(3)])
+@pytest.mark.parametrize("given", [Named(3.0), Fraction(3), Decimal(3), np.float32(3), np.int8(3)])
 def test_a_number_of_another_class_is_read_as_a_float(given):
     """Its operators are those of float, or of Python's own modules or numpy."""
     f = compile(lambda x: 2.0 * x + TWO)
     assert f(given) == f([given][0]) == f.forward([(given,)])[0] == 8.0
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [(Level.HIGH, "x"), ([2.0, Level.HIGH], r"x\[1\]"), ({"level": Level.HIGH}, r"x\['level'\]")],
+)
+def test_a_member_of_an_enum_is_refused(given, path):
+    """It could be meant as a number or as an option, and `x is Level.HIGH` is false for a `Value` in its place."""
+    f = compile(lambda x: TWO)
+    message = rf"{path}: <Level\.HIGH: 3>, a member of an enum, .* x\.value for its number"
+    with pytest.raises(
+        TypeError, match=message + ("; for an option, write compile.*static='x'" if path == "x" else "$")
+    ):
+        f(given)
+    for samples in ([(2.0,), (given,)], [(2.0,)] * 9 + [(given,)], ([2.0, given],)):
+        with pytest.raises(TypeError, match=rf"sample \d: {message}"):
+            f.forward(samples)
+    chosen = compile(lambda x, level: 2.0 * x if level is Level.HIGH else x, static="level")
+    assert chosen(3.0, Level.HIGH) == 6.0
+
+
+PICTURE = np.array([[0, 51], [102, 255]], dtype=np.uint8)
+BY_KIND = [
+    ("uint8", lambda x: (x / 255 if x.dtype == np.uint8 else x).sum(), PICTURE),
+    ("int64", lambda x: (x * 2.0 if np.issubdtype(x.dtype, np.integer) else x).sum(), np.arange(3)),
+    ("bool", lambda x: (2.0 * x if x.dtype == bool else x).sum(), np.array([True, False])),
+    ("float32", lambda x: 2.0 * x if isinstance(x, np.float32) else x, np.float32(3.0)),
+    ("int64", lambda x: 2.0 * x if isinstance(x, np.integer) else x, np.int64(3)),
+    ("Named", lambda x: 2.0 * x if isinstance(x, Named) else x, Named(3.0)),
+    ("Fraction", lambda x: 2.0 * x if isinstance(x, Fraction) else x, Fraction(3)),
+]
+
+
+@pytest.mark.parametrize(("kind", "f", "given"), BY_KIND)
+def test_a_function_that_asks_for_the_kind_of_numbers_is_compared_for_the_numbers_as_they_are(kind, f, given):
+    message = rf"for the numbers of this sample as they are, {kind}, instead of .*: convert the numbers before the call"
+    calls = [lambda g: g(given), lambda g: g.forward([(given,)]), lambda g: g.forward([(given,)] * 9)]
+    calls += [lambda g: g.forward((np.array([given, given]),))] if isinstance(given, np.ndarray) else []
+    for call in calls:
+        with pytest.warns(UserWarning, match=message):
+            call(compile(f))
+
+
+@pytest.mark.parametrize("given", [np.array([0.1, 0.2], dtype=np.float32), np.array([0.25, 0.5], dtype=np.float16)])
+def test_the_precision_of_numbers_alone_gives_no_warning(given):
+    found = compile(lambda x: (x * np.ones(2, dtype=x.dtype)).sum() / 3.0)(given)  # warnings are errors in tests
+    assert found == float(given.astype(float).sum() / 3.0)
 
 
 def test_collections_of_the_standard_library_stay_what_they_are():

@@ -32,14 +32,17 @@ class Bucket:
         numbers: the numbers of all rows, one row after the other. They are `Columns` if they are in several arrays.
         width: how many numbers a row has.
         samples: for each row, the index of its sample.
+        given: a function that takes the index of a sample, and returns a dict of its arguments as the user gave them,
+            without those that are static; None if they are not known.
     """
 
-    __slots__ = ("numbers", "samples", "static", "treedef", "width")
+    __slots__ = ("given", "numbers", "samples", "static", "treedef", "width")
 
     def __init__(
         self, treedef: TreeDef, static: tuple[Any, ...], numbers: Numbers, width: int, samples: Sequence[int]
     ) -> None:
         self.treedef, self.static, self.numbers, self.width, self.samples = treedef, static, numbers, width, samples
+        self.given: Callable[[int], dict[str, Any]] | None = None
 
     def row(self, i: int) -> Numbers:
         """Return the numbers of a row."""

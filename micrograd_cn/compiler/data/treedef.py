@@ -7,6 +7,7 @@ import sys
 from array import array
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -128,6 +129,8 @@ def treedef_of(x: Any, numbers: array[float], depth: int = MAX_DEPTH) -> TreeDef
         refuse_collection(x)
     if kind is not bool:
         _refuse_own_operators(kind)
+    if isinstance(x, Enum):
+        raise TypeError(f"{x!r}, a member of an enum, which a Value in its place is not; write x.value for its number")
     numbers.append(number(x))
     return None
 
@@ -344,7 +347,9 @@ def _nestings(x: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _may_be_option(x: Any) -> bool:
     """Return whether an argument that is not a number could be meant as an option, such as a text or a function."""
-    return isinstance(x, (str, NoneType)) or not (hasattr(x, "__iter__") or hasattr(x, "dtype") or isinstance(x, Value))
+    return isinstance(x, (str, NoneType, Enum)) or not (
+        hasattr(x, "__iter__") or hasattr(x, "dtype") or isinstance(x, Value)
+    )
 
 
 def _refusal(x: Any) -> str:

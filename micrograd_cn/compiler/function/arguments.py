@@ -6,6 +6,7 @@ which is how they are nested in lists, tuples, dicts and arrays.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import reprlib
 from array import array
@@ -139,7 +140,13 @@ class Arguments:
 
     def bucket_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
         """Return the arguments of a call as a `Bucket` with a single row; see `row_of`."""
-        return bucket_of_row(*self.row_of(args, kwargs))
+        return self.bucket_of_call(*self.row_of(args, kwargs), args, kwargs)
+
+    def bucket_of_call(self, key: Any, numbers: array[float], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bucket:
+        """Return the arguments of a call, for which `row_of` has returned `key` and `numbers`, as a `Bucket`."""
+        bucket = bucket_of_row(key, numbers)
+        bucket.given = lambda _: self._split(args, kwargs)[1]
+        return bucket
 
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the static arguments as pairs of a name and a `StaticValue`, and a dict of the other arguments."""
@@ -186,8 +193,12 @@ class Arguments:
             raise TypeError(f"{name}() of {self.name}{self.signature}: {error}") from error
         if bucket:
             found = [bucket]
+            bucket.given = functools.partial(_sample_of, named)
         else:
-            found = bucket_samples([*rows_of_columns(columns)] if columns else samples, self.split_sample)
+            rows = [*rows_of_columns(columns)] if columns else samples
+            found = bucket_samples(rows, self.split_sample)
+            for each in found if type(rows) is list else ():  # others, such as generators, are used up
+                each.given = lambda i: self.split_sample((i, rows[i]))[1]
         found = [bucket for bucket in found if len(bucket.samples)]
         if some and not found:
             raise ValueError(f"{name}() was given no samples")
@@ -360,6 +371,15 @@ class Arguments:
             return leaves[0][1] if leaves and not leaves[0][0] else [x for _, x in leaves]
 
         return flat
+
+
+def _sample_of(columns: dict[str, Any], i: int) -> dict[str, Any]:
+    """Return the arguments of the sample with the index `i`. `columns` has the values of each argument in all samples.
+
+    >>> _sample_of({"x": [1, 2], "y": [3, 4]}, 1)
+    {'x': 2, 'y': 4}
+    """
+    return {name: x.iloc[i] if hasattr(x, "iloc") else x[i] for name, x in columns.items()}
 
 
 def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:

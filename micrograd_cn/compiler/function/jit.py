@@ -115,8 +115,8 @@ def compile(  # noqa: A001 -- the field's name
     The first axis of an array runs over the samples. An array may be of numpy, PyTorch, jax or pandas, an `array.array`
     or a memoryview. All numbers are read as doubles. So `2 * x` of an array of uint8 is 400 for 200 in a compiled
     function, while numpy gives 144, and 1.7 is not cut to 1 in a copy of an array of integers. Whatever could be read
-    in two ways is refused, such as a tuple of tuples, a set or an `np.matrix`. So is anything that is not a real
-    number: missing entries of masked arrays, dates, complex numbers and text.
+    in two ways is refused, such as a tuple of tuples, a set, an `np.matrix` or a member of an enum. So is anything that
+    is not a real number: missing entries of masked arrays, dates, complex numbers and text.
 
     A program repeats for every sample what the function did for the recorded one:
 
@@ -148,8 +148,9 @@ def compile(  # noqa: A001 -- the field's name
       Also, `isinstance(x, float)` of an argument is False, and `x.dtype` of an array is object: write
       `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass of `Value` with a `__mul__` of its own,
       is the product of two `Value`s: write v * x. If a function may tell a `Value` from a number in such a way, it is
-      also called with the numbers of the recorded sample, and a warning says whether it computes something else for
-      them. `check` does this for other samples, and finds integers whose results overflow, too.
+      also called with the numbers of the recorded sample, as floats and as they are, such as an array of uint8, and a
+      warning says whether it computes something else for them. `check` does this for other samples, and finds integers
+      whose results overflow, too.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
       recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from
@@ -444,7 +445,7 @@ class CompiledFunction:
                 if recording.guards.hold(row):
                     numbers = recording.program.row(row)
                     return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
-        bucket = bucket_of_row(key, row)
+        bucket = self._arguments.bucket_of_call(key, row, args, kwargs)
         [(recording, rows)] = self._store.dispatch(bucket, row_numbers(1))
         out = recording.program.compiled.outputs_of(bucket.numbers, rows)
         return out[0] if recording.single else recording.rebuild(out.tolist())

@@ -7,6 +7,7 @@ number than for a `Value`.
 
 from __future__ import annotations
 
+import copy
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,11 @@ INSTEAD_OF_BOOLS = (
     "It asks whether an argument is True or False, by `is`, `match`, isinstance or type, which no Value is: write "
     "where(flag, a, b), or compile(f, static=['flag']) for a program for each of the two"
 )
+INSTEAD_OF_KINDS = (
+    "A compiled function gets Values in the place of numbers of any class, and its arrays have the dtype object: "
+    "convert the numbers before the call, or pass the choice as a static argument"
+)
+LOW_PRECISION = 1e-2, 1e-5  # tolerances for numbers such as those of float16, in whose place a program has doubles
 INSTEAD_OF_CATCHING = (
     "write where(equal(y, 0.0), a, div(x, y)) for an a in the place of x / 0, and where(less(abs(x), 1e100), "
     "pow(x, y), a) for an a in the place of x ** y that overflows, with functions of micrograd_cn"
@@ -116,6 +122,7 @@ def warn_if_numbers_differ(
     asks_for_bools: bool = False,
     compares_identity: bool = False,
     others: Iterable[tuple[Sequence[float], Sequence[Value]]] = (),
+    given: Callable[[], dict[str, Any]] | None = None,
 ) -> None:
     """Warn if a function computes something else for the numbers of the recorded sample than it did for `Value`s.
 
@@ -123,7 +130,8 @@ def warn_if_numbers_differ(
     `try: math.exp(x)`, `except TypeError: x.exp()`. Nor is there one if the function raises an error for numbers, since
     it was then written for `Value`s. The function is called with floats. If some of the numbers are integers, and the
     function needs integers or may ask for them, it is called again with integers. If some of them are 0 or 1, and it
-    may ask for bools or compare objects, it is called with True and False in their places.
+    may ask for bools or compare objects, it is called with True and False in their places. If some of the arguments
+    are of another class or dtype, such as arrays of uint8, it is called with copies of the arguments as they are.
 
     Args:
         name: the function's name.
@@ -141,6 +149,7 @@ def warn_if_numbers_differ(
         asks_for_bools: whether the function may ask whether a number is True or False.
         compares_identity: whether the function may compare objects by `is`, where True and False may be among them.
         others: pairs of the numbers of another sample, for which the function is compared, too, and its results.
+        given: a function that returns the arguments as the user gave them; None if they are not known.
 
     Raises:
         TypeError: the function computes something else for the numbers, and has caught an arithmetic error.
@@ -152,12 +161,15 @@ def warn_if_numbers_differ(
         tried.append(_Numbers(integers, "this sample, as integers", results))
     if asked and (asks_for_bools or compares_identity):
         tried += _with_bools(call, treedef, numbers, results, (None, True, False) if asks_for_bools else (None,))
-    tried += [_Numbers(given, f"another sample, {_shown.repr([*given])}", found) for given, found in others]
-    for given, of, ours in tried:
-        found = results_from(partial(call, _arguments_of(treedef, given))) if ours else None
+    tried += [_Numbers(xs, f"another sample, {_shown.repr([*xs])}", found) for xs, found in others]
+    if asked and given:
+        tried += _as_given(given, numbers, results)
+    for xs, of, ours, arguments in tried:
+        found = results_from(partial(call, arguments or _arguments_of(treedef, xs))) if ours else None
         if found is None:
             continue
-        if not (other := difference(found, ours, parameters, 1e-9, 1e-12)):
+        tolerances = LOW_PRECISION if arguments else (1e-9, 1e-12)
+        if not (other := difference(found, ours, parameters, *tolerances)):
             continue
         text, instead, _ = other
         does = "has caught an error of its recording, and computes" if caught else "computes"
@@ -167,19 +179,41 @@ def warn_if_numbers_differ(
                 f"At {raised}, which the code catches, while a Value gives inf or nan; {INSTEAD_OF_CATCHING}"
             )
         why = f"{caught}. {INSTEAD_OF_HANDLER}" if caught else asked
+        if arguments:
+            why = f"{INSTEAD_OF_KINDS}. {why}"
         warn_at_user(
             f"{name} {does} {text} for the numbers of {of}, instead of {instead}, which the program gives. "
-            f"{INSTEAD_OF_BOOLS if any(type(x) is bool for x in given) else why}"
+            f"{INSTEAD_OF_BOOLS if any(type(x) is bool for x in xs) else why}"
         )
         return
 
 
 class _Numbers(NamedTuple):
-    """Numbers for a call of a function, a text that says which numbers they are, and the results for `Value`s."""
+    """Numbers for a call of a function, a text that says which numbers they are, and the results for `Value`s.
+
+    If they are of another class or dtype than floats, `arguments` is the dict of arguments that has them.
+    """
 
     numbers: Sequence[float]
     of: str
     results: Sequence[Any]
+    arguments: dict[str, Any] | None = None
+
+
+def _as_given(given: Callable[[], dict[str, Any]], numbers: Sequence[float], results: Sequence[Any]) -> list[_Numbers]:
+    """Return the numbers in the arguments that the function `given` returns, unless all are floats or ints.
+
+    There is nothing if the arguments cannot be copied, or read once more.
+    """
+    try:
+        arguments = copy.deepcopy(given())
+        leaves = [x for _, x in flatten(arguments, arrays=False)[0] if type(x) not in (float, int, bool)]
+    except Exception:  # the user's classes may raise anything
+        return []
+    others = sorted({f"{getattr(x, 'dtype', type(x).__name__)}" for x in leaves} - {"float64"})
+    if not others:
+        return []
+    return [_Numbers(numbers, f"this sample as they are, {', '.join(others)}", results, arguments)]
 
 
 def _arguments_of(treedef: TreeDef, numbers: Sequence[float]) -> dict[str, Any]:

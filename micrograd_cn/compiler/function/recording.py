@@ -142,6 +142,8 @@ class Recorder:
             self._warn_of_changes(made)
         asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds or made.refused_text else "")
         asked = asked or (COMPARES_IDENTITY if code.compares_identity else "")
+        if not code.names.isdisjoint(("isinstance", "is_tensor")) and any(has_tensors(x) for _, x in bucket.treedef):
+            asked = asked or ASKS_FOR_KINDS  # an array is in the place of a tensor, and its class calls no hook
         if asked or made.caught:
             call, numbers = self._call_of(bucket), bucket.row(row)
             with Surroundings(roots).restored(), recording():
@@ -150,6 +152,7 @@ class Recorder:
                     *(made.outputs, made.trainable_leaves(), made.caught, asked),
                     *(made.raised, code.asks_for_bools, code.compares_identity),
                     self._record_others(bucket, row) if made.refused_text else (),
+                    functools.partial(bucket.given, bucket.samples[row]) if bucket.given else None,
                 )
         return made, is_twice
 
