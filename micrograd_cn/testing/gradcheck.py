@@ -119,11 +119,17 @@ def gradcheck(
     must be linear in the upstream gradient up to rtol, even if that is large, must not change the upstream gradient,
     and must give the same gradient again after other calls. It must accept an upstream gradient that is not contiguous
     in memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs, and
-    must give the same gradient if it runs twice through one graph, and if `f` is called elsewhere before it runs.
+    must give the same gradient if it runs twice through one graph, and if `f` is called elsewhere before it runs. The
+    same holds for a `backward` that you give, and its cache.
+
+    A function that uses a global random number generator without seeding it is called 32 times more. If the results
+    differ, it is not deterministic, and if not, a warning says that they may. A function whose values near `args` jump
+    is called again at the jump.
 
     What `gradcheck` cannot see:
 
     - a mistake that shows only far from `args`, or a mistake in `f` itself;
+    - a random number generator or a state of the function's own that changes its results only now and then;
     - a mistake that is smaller than the tolerance, or smaller than the noise of `f`;
     - in arrays, a mistake in a derivative that is far smaller than others. There, rtol is relative to at least a
       hundredth of a typical derivative. If rounding hides a derivative of less than a 10,000th of the gradient's norm,
@@ -207,16 +213,16 @@ def gradcheck(
         TooNoisy: a subclass of NothingCompared. Rounding hides the derivatives. In half precision, the warning
             PartlyCompared is given instead.
         NotDeterministic: a subclass of NothingCompared. Two calls at the same point gave different results.
-        TypeError: an argument holds something that is not a number, there is no derivative to check, you gave several
+        TypeError: there are no arguments, an argument holds something that is not a number, there is no derivative to check, you gave several
             derivatives, or an option does not exist.
         ValueError: `order` is less than 1, or more than 1 where only 1 works; a tolerance is negative; or a function
             that you gave returns another structure than is described above.
         ImportError: numpy is needed and not installed.
 
     Warns:
-        PartlyCompared: some derivatives could not be compared. The message names their arguments. In large arrays of
-            float32 and half precision, it also says if noise hides mistakes of more than a tenth of the gradient's
-            norm.
+        PartlyCompared: some derivatives could not be compared. The message names their arguments, or says that `f`
+            draws random numbers. In large arrays of float32 and half precision, it also says if noise hides mistakes of
+            more than a tenth of the gradient's norm.
 
     >>> gradcheck(lambda x, w: (x * w).tanh(), 0.5, -2.0, order=2)
     <6 derivatives agree>
@@ -261,6 +267,8 @@ def gradcheck(
     subject = replace(
         make_subject(f, args, kwargs, static, not derivatives), order=order, derivatives=written, options=options
     )
+    if not subject.args and not subject.parameters:
+        raise TypeError("gradcheck: give the arguments of f at which its gradient is checked: gradcheck(f, x)")
     derivatives = {name: functools.partial(df, **subject.keywords) for name, df in derivatives.items()}
     leaves = pytrees.leaves(subject.args)
     foreign = derivatives or any(library_of(x) in ("torch", "jax") for x in leaves)

@@ -50,7 +50,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     def collect(check: CheckResult) -> None:
         first = [0, 0.0, "not compared", 0.0, 0, check.types]
         points, error, verdict, share, unknown, types = found.get((check.function, check.argument), first)
-        unknown += check.verdict == "not compared"
+        unknown += check.verdict == "not compared" or check.partly
         worse = "wrong" if "wrong" in (verdict, check.verdict) else max(verdict, check.verdict)
         found[check.function, check.argument] = [
             points + 1,
@@ -127,7 +127,7 @@ def _summary_line(
         error: the largest relative error of a derivative; the line does not show it.
         verdict: "right", "wrong" or "not compared".
         share: the largest error of a derivative, as a multiple of the error that is allowed.
-        unknown: how many of the checks could not compare the gradient.
+        unknown: how many of the checks could not compare the gradient, or only a part of it.
         types: the types of the arrays, such as "float32".
     """
     parts = [f"{verdict:12} {function}{f' by {argument}' if argument else ''}", *([types] if types else [])]

@@ -455,3 +455,8 @@ def test_a_row_that_chooses_is_called_with_the_numbers_of_operands_that_it_takes
         examples=5,
     )
     assert called == {3, 5}
+
+
+def test_a_function_that_is_no_operation_is_refused_with_what_to_write():
+    with pytest.raises(TypeError, match=r"sin is no operation of micrograd_cn.*gradcheck\(sin, x, gradient=df\)"):
+        check_op(math.sin)

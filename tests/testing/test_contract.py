@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import math
 import random
 import re
@@ -10,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 
+from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NotDeterministic, NothingCompared, PartlyCompared, gradcheck
 from micrograd_cn.testing.arrays.contract import check_contract, check_no_stale_state, random_cotangent
 from micrograd_cn.testing.arrays.problem import Problem
@@ -99,6 +101,63 @@ def test_whose_numbers_are_drawn_is_told():
     for draws, name in ((random.random, "random"), (np.random.random, "numpy.random")):
         with pytest.raises(NotDeterministic, match=f"f draws from {name}: seed it inside f"):
             gradcheck(lambda x, draws=draws: (x * draws()).sum(), draw(3), gradient=np.ones_like)
+
+
+def coin(kind, seed):
+    """Return a function that is True or False by chance: by a global generator, or by one of its own."""
+    random.seed(seed), np.random.seed(seed)
+    own = np.random.default_rng(seed)
+    return {
+        "random": lambda: random.random() > 0.5,
+        "numpy.random": lambda: np.random.random() > 0.5,
+        "own": lambda: own.random() > 0.5,
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["random", "numpy.random"])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_coin_in_a_function_never_passes(kind, seed):
+    toss, x = coin(kind, seed), np.array([3.0, 2.0])
+    for f, args, how in (
+        (lambda x: x * x + toss(), (x,), {"vjp": lambda x, u: 2 * x * u}),
+        (lambda x: (x * x).sum() * (1 + toss()), (x,), {"gradient": lambda x: 2 * x}),
+        (lambda x: (x * x).sum(), (x,), {"gradient": lambda x: 2 * x * (1 + toss())}),
+        (lambda x: x * x + toss(), (3.0,), {}),
+        (lambda x, p: x * (2 if isinstance(p, Value) else p) + toss(), (3.0, 2.0), {}),
+        (lambda x, k: x**k * (1 + toss()), (3.0, 2), {}),
+    ):
+        with pytest.raises(NotDeterministic, match="two calls of"):
+            gradcheck(f, *args, **how)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_coin_of_a_function_s_own_shows_where_its_values_jump(seed):
+    toss = coin("own", seed)
+    with pytest.raises(NotDeterministic):
+        gradcheck(lambda x: x * x + toss(), 3.0)
+    toss, x = coin("own", seed), np.arange(1.0, 9.0)
+    with pytest.raises(NotDeterministic):
+        gradcheck(lambda x: x * x + toss(), x, vjp=lambda x, u: 2 * x * u)
+
+
+@pytest.mark.parametrize("call", [5, 10, 13, 22, 37])
+def test_a_rare_event_is_found_where_it_has_happened(call):
+    calls = itertools.count()
+    with pytest.raises(NotDeterministic):
+        gradcheck(lambda x: (x * x).sum() * (1 + (next(calls) == call)), np.arange(99.0), gradient=lambda x: 2 * x)
+
+
+def test_random_numbers_that_change_nothing_are_warned_about_unless_they_are_seeded():
+    def seeded(x):
+        np.random.seed(0)
+        return (x * x).sum() + np.random.random()
+
+    assert gradcheck(seeded, draw(3), gradient=lambda x: 2 * x)
+    for args, how in (((draw(3),), {"gradient": lambda x: 2 * x}), ((3.0,), {})):
+        for generator in (random.random, np.random.random):
+            name = "random" if generator is random.random else "numpy.random"
+            with pytest.warns(PartlyCompared, match=f"f draws from {name}, so it may not be deterministic"):
+                gradcheck(lambda x, draws=generator: np.sum(x * x) + 0.0 * draws(), *args, **how)
 
 
 def test_global_generators_go_on_as_if_there_had_been_no_check():
@@ -732,3 +791,23 @@ def test_terms_that_cancel_may_be_added_in_another_order_if_the_upstream_gradien
 
     with pytest.raises(GradientMismatch, match="not contiguous") if off else contextlib.nullcontext():
         assert gradcheck(lambda w: w * weights, np.ones(1), vjp=vjp)
+
+
+def test_in_half_precision_too_a_second_backward_pass_gives_the_same(torch):
+    class Exp(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x.exp()
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            [y] = ctx.saved_tensors
+            found = g * y
+            y.data.mul_(0.5)
+            return found
+
+    for dtype in (torch.bfloat16, torch.float16):
+        with pytest.raises(GradientMismatch, match="a second backward pass through the same graph gives another"):
+            gradcheck(Exp, torch.linspace(-1, 1, 50).to(dtype))

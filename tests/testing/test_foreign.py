@@ -738,3 +738,47 @@ def test_a_kink_that_is_small_beside_what_is_known_of_its_sides_is_no_mistake(si
             side * b,
             vjp=lambda a, b, g: (g * np.sign(a - b) / np.float32(a.size), -g * np.sign(a - b) / np.float32(a.size)),
         )
+
+
+def test_a_domain_error_of_f_or_of_its_derivative_beside_the_point_is_no_error_of_the_check():
+    def f(x):
+        if not (np.abs(x) <= 1.0).all():
+            raise RuntimeError("expected -1 <= x <= 1")
+        return np.maximum(x, 0.0)
+
+    def vjp(x, u):
+        f(x)
+        return u * (x > 0.0)
+
+    for x in (np.array([0.3, 0.99]), np.array([*np.zeros(10), *np.full(10, 0.999), -0.3])):
+        for kind in ("d", "f"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PartlyCompared)
+                gradcheck(f, x.astype(kind), vjp=vjp)
+            with pytest.raises(GradientMismatch, match="wrong for x"):
+                gradcheck(f, x.astype(kind), vjp=lambda x, u: 1.01 * vjp(x, u))
+    with pytest.raises(RuntimeError, match="expected -1"):
+        gradcheck(np.maximum, np.array([1.5]), 0.0, vjp=lambda x, zero, u: vjp(x, u))
+
+
+def test_a_step_function_may_be_undefined_where_its_derivative_is_integrated():
+    def f(p):
+        if not ((p >= 0.0) & (p <= 1.0)).all():
+            raise RuntimeError("expected 0 <= p <= 1")
+        return np.float32(p > np.float32([0.2, 0.5]))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(f, np.float32([0.3, 0.99]), vjp=lambda p, u: (f(p), 0 * u)[1])
+
+
+def test_a_pole_at_every_negative_whole_number_explains_a_gradient_of_nan():
+    def pole(x):
+        return (x <= 0.0) & (x == np.round(x))
+
+    with pytest.warns(PartlyCompared, match="not finite at the point: an output that depends on it"):
+        gradcheck(
+            lambda x: np.where(pole(x), np.inf, x * x),
+            np.array([-2.0, 1.5]),
+            vjp=lambda x, u: u * np.where(pole(x), np.nan, 2 * x),
+        )

@@ -281,3 +281,50 @@ def test_a_layers_derivative_is_called_backward_in_messages():
 
     with pytest.raises(ValueError, match=r"gradcheck: backward gave an array of shape \(3,\) for x, which has \(2,\)"):
         gradcheck(Wide(), np.ones(2))
+
+
+def test_a_result_that_a_forward_pass_keeps_elsewhere_is_found():
+    kept = {}
+
+    def forward(x):
+        kept["y"] = np.tanh(x)
+        return kept["y"], None
+
+    class Shared:
+        y = None
+
+        def forward(self, x):
+            Shared.y = np.tanh(x)
+            return Shared.y
+
+        def backward(self, dout):
+            return dout * (1 - Shared.y**2)
+
+    with pytest.raises(GradientMismatch, match="changes after calls of f elsewhere: does f store a result"):
+        gradcheck(forward, X, backward=lambda dout, cache: dout * (1 - kept["y"] ** 2))
+    with pytest.raises(GradientMismatch, match="changes after calls of f elsewhere: does f store a result"):
+        gradcheck(Shared(), X)
+
+
+def test_a_backward_pass_leaves_the_cache_as_it_is():
+    def changes_cache(dout, cache):
+        found = dout * cache
+        cache *= 0.5
+        return found
+
+    with pytest.raises(GradientMismatch, match="a second backward pass with the same cache gives another gradient"):
+        gradcheck(lambda x: (np.exp(x), np.exp(x)), X, backward=changes_cache)
+    assert gradcheck(lambda x: (np.exp(x), [x]), X, backward=lambda dout, cache: dout * np.exp(cache.pop()))
+
+
+def test_a_layer_may_change_its_state_in_each_backward_pass():
+    class Recurrent:
+        def forward(self, x):
+            self.x, self.later = x, 0.0
+            return np.tanh(x)
+
+        def backward(self, dout):
+            self.later = self.later + dout
+            return self.later * (1 - np.tanh(self.x) ** 2)
+
+    assert gradcheck(Recurrent(), X)

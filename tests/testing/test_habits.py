@@ -393,3 +393,22 @@ def test_a_backward_pass_that_is_once_differentiable_is_refused_for_second_deriv
     for f in (Cube, lambda x: Cube.apply(x) * x):
         with pytest.raises(TypeError, match=r"marked with once_differentiable.*; write order=1"):
             gradcheck(f, x, order=2)
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "coo_array"])
+def test_a_sparse_jacobian_matrix_of_dense_arrays_is_checked(kind):
+    matrix, x = getattr(pytest.importorskip("scipy.sparse"), kind), np.array([1.0, 2.0])
+
+    def f(x):
+        return np.array([x[0] ** 2, x[1]])
+
+    assert gradcheck(f, x, jacobian=lambda x: matrix([[2 * x[0], 0], [0, 1]]))
+    with pytest.raises(GradientMismatch, match="wrong for x"):
+        gradcheck(f, x, jacobian=lambda x: matrix([[x[0], 0], [0, 1]]))
+
+
+def test_a_check_without_a_point_is_answered():
+    with pytest.raises(TypeError, match=r"give the arguments of f .*: gradcheck\(f, x\)"):
+        gradcheck(lambda: 0.0)
+    with pytest.raises(TypeError, match=r"give the arguments of f .*: gradcheck\(f, x\)"):
+        gradcheck(lambda x: x * x, kwargs={"x": 2.0})

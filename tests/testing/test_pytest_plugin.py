@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from micrograd_cn.testing import GradientMismatch, NothingCompared, checks_gradient, find_functions, gradcheck, points
+from micrograd_cn.testing import (
+    GradientMismatch,
+    NothingCompared,
+    checks_gradient,
+    find_functions,
+    gradcheck,
+    points,
+    pytest_plugin,
+)
 from micrograd_cn.testing.pytest_plugin import Summary
 from micrograd_cn.testing.report.result_hooks import CheckResult, result_hook
 
@@ -160,6 +168,23 @@ def test_a_line_of_the_summary_counts_what_was_not_compared():
     start, _, end = shown[1].partition(", largest error: ")
     assert start == "right        f by x, float32, points: 5 (2 not compared)"
     assert end == "0.003 of what is allowed  (t.py::test_it)"
+
+
+@pytest.mark.filterwarnings("ignore::micrograd_cn.testing.PartlyCompared")
+def test_a_point_at_which_only_a_part_was_compared_counts_as_not_compared():
+    found = []
+    with result_hook(found.append):
+        gradcheck(lambda x, w: x.sqrt() + w, 0.0, 1.0)
+        gradcheck(lambda x, w: x * w, 0.0, 1.0)
+    assert [(check.verdict, check.partly) for check in found] == [("right", True), ("right", False)]
+    item = SimpleNamespace(user_properties=[])
+    run = pytest_plugin.pytest_runtest_call(item)
+    next(run)
+    gradcheck(lambda x, w: x.sqrt() + w, 0.0, 1.0)
+    with contextlib.suppress(StopIteration):
+        next(run)
+    [(_, [row])] = item.user_properties
+    assert (row[2], row[6]) == (1, 1)
 
 
 def test_the_wrong_ones_come_first_and_of_these_the_worst():

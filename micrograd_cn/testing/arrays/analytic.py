@@ -11,8 +11,10 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ..inputs.array_parts import as_dense
 from ..inputs.libraries import is_tensor, number_kind, to_doubles
 from ..inputs.pytrees import describe
+from ..numeric.numerical import DOMAIN_ERRORS
 from ..numeric.thresholds import DEFAULT_RTOL, EQUAL_VALUE_BITS, RTOL_BITS
 from ..report import GradientMismatch
 from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, concatenated
@@ -65,7 +67,8 @@ class ReverseMode:
             names the argument, otherwise None. The attribute is None if there is a `backward_pass`: then the caller
             compares the arguments before and after the backward pass.
         backward_twice: records the graph of a call of f, calls f at another point, and returns the gradients of two
-            backward passes through the graph (see `BackwardTwice`). It is None if the derivative is not PyTorch's.
+            backward passes through the graph (see `BackwardTwice`). The cache of a forward pass that the user gave is
+            such a graph, too. It is None for other derivatives than those of PyTorch and of a user's backward pass.
     """
 
     def __init__(
@@ -277,6 +280,8 @@ def derivative_of(
                 f"for each, or write static=[{shown}], which names the arguments that are constants"
             )
 
+    point = arguments.vector
+
     def of_gradient(x: Vector, u: Vector) -> Vector:
         args = arguments.unpack(x)
         return float(u[0]) * pack_gradients(user_derivative(*args), args)
@@ -297,7 +302,8 @@ def derivative_of(
             except ValueError:
                 advise_static(block)
                 raise
-            for columns, inner, part in parts:
+            for columns, inner, block_part in parts:
+                part = as_dense(block_part)
                 if np.iscomplexobj(part):
                     raise ValueError(f"gradcheck: {what} gave complex numbers for a real function")
                 matrix = np.zeros(0) if part is None else to_doubles(part)
@@ -316,11 +322,42 @@ def derivative_of(
         user_derivative(*args, *([unpacked(x)] if name == "jvp" else []))
         return arguments.first_change(args, x)
 
+    def backward_twice(args: Any, elsewhere: Any, upstream: Any) -> tuple[Vector, Vector]:
+        def call_elsewhere() -> None:
+            with contextlib.suppress(Exception):  # f may not be defined there
+                f(*elsewhere)
+
+        first = pack_gradients(user_derivative(*args, upstream, _between=call_elsewhere))
+        return first, pack_gradients(user_derivative(*args, upstream, _passes=2))
+
     if name in ("vjp", "backward"):
-        return _reverse_mode(of_vjp, arguments, outputs)
+        return _reverse_mode(of_vjp, arguments, outputs, twice=backward_twice if name == "backward" else None)
     if name == "jvp":
-        return ForwardMode(of_jvp, changed)
-    return ReverseMode(of_gradient if name == "gradient" else of_jacobian, changed=changed)
+        return ForwardMode(_nan_outside_domain(of_jvp, point, outputs.vector.size), changed)
+    of_point = of_gradient if name == "gradient" else of_jacobian
+    return ReverseMode(_nan_outside_domain(of_point, point, point.size), changed=changed)
+
+
+def _nan_outside_domain(
+    compute: Callable[[Vector, Vector], Vector], point: Vector, size: int
+) -> Callable[[Vector, Vector], Vector]:
+    """Return the function `compute`, but let it return nans if it raises a domain error away from the point.
+
+    Points beside the `point` of a check may lie outside the domain of f, or of its derivative. An error at the point
+    itself is raised. `size` is the length of the vectors that `compute` returns.
+    """
+
+    def computed(x: Vector, other: Vector) -> Vector:
+        try:
+            return compute(x, other)
+        except GradientMismatch:  # f or its derivative contains a check, which has failed; this is no edge of a domain
+            raise
+        except DOMAIN_ERRORS:
+            if x is point or np.array_equal(x, point, equal_nan=True):
+                raise
+            return np.full(size, math.nan)
+
+    return computed
 
 
 def _shape(x: Any) -> tuple[int, ...] | None:
@@ -350,7 +387,9 @@ def _reverse_mode(
 
     `graph` becomes the attribute `ReverseMode.differentiable_outputs`, and `twice` becomes `backward_twice`.
     """
-    return ReverseMode(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), run, graph, twice=twice)
+    point = arguments.vector
+    gradient = _nan_outside_domain(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), point, point.size)
+    return ReverseMode(gradient, run, graph, twice=twice)
 
 
 def _plain_number(x: Any) -> Any:

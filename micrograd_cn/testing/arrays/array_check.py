@@ -44,6 +44,7 @@ from ..numeric.thresholds import (
     MAX_WRONG_ELEMENTS,
     NEARBY_DISTANCES,
     RESERVED_CALLS,
+    UNEVEN_STEP,
     UNLIMITED_CALLS,
     UPHILL_SHARES,
 )
@@ -188,7 +189,7 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
                 found = np.array([(c.numeric.error, c.mismatch) for c in comparisons]).reshape(-1, n, 2)
                 known_to = ESTIMATED_ERRORS * np.max(np.where(np.isfinite(found), found, 0.0), axis=(0, 2), initial=0.0)
                 check_additivity(problem, *checked, known_to)
-    return comparisons + _not_finite_outputs(problem)
+    return comparisons + _not_finite_outputs(problem) + _random_numbers(problem)
 
 
 def _may_have_treads(problem: Problem, checked: tuple[Vector, Vector] | None) -> bool:
@@ -254,11 +255,14 @@ def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> 
 def _reach_infinite_output(problem: Problem, moved: NDArray[np.bool_]) -> bool:
     """Return whether an output that is not finite at the point becomes finite if the elements in `moved` change.
 
-    `moved` is a mask. They become 0 at one point, and move by the usual size of an element to both sides at two others.
+    `moved` is a mask. They become 0 at one point, and move by about the usual size of an element to both sides at two
+    others. None of these steps is a whole number, since lgamma has poles at all negative ones.
     """
     if problem.all_outputs_finite:
         return False
-    moves = (np.where(moved, each, 0.0) for each in (-problem.x, problem.scale, -problem.scale))
+    moves = (
+        np.where(moved, each, 0.0) for each in (-problem.x, UNEVEN_STEP * problem.scale, -UNEVEN_STEP * problem.scale)
+    )
     return any((problem.is_finite_at(problem.x + move) & ~problem.finite_outputs).any() for move in moves)
 
 
@@ -331,6 +335,17 @@ def _not_finite_outputs(problem: Problem) -> list[Comparison]:
     count = int(np.count_nonzero(~problem.finite_outputs))
     note = f"not finite at the point: {count} of {problem.y.size} outputs"
     return [Comparison(f"d{problem.outputs.element_name(i)}", math.nan, Estimate(math.nan, math.inf), None, note)]
+
+
+def _random_numbers(problem: Problem) -> list[Comparison]:
+    """Return a comparison without a verdict if f draws random numbers, although its results did not depend on them.
+
+    They may depend on them at times, as the mask of a dropout of one number does. Otherwise, the list is empty.
+    """
+    if not problem.drawn:
+        return []
+    note = f"f draws from {problem.drawn}, so it may not be deterministic: seed it inside f"
+    return [Comparison("all of f", math.nan, Estimate(math.nan, math.inf), None, note)]
 
 
 class SampledCheck:

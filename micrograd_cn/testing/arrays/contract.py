@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs.libraries import is_tensor, library_of
+from ..inputs.random_state import advanced_generator, generator_states
 from ..numeric.thresholds import (
     CANCELLING,
     EQUAL_BITS,
@@ -23,6 +24,8 @@ from ..numeric.thresholds import (
     MAX_SINGLE_OUTPUTS,
     NEARBY_DISTANCE,
     OVERFLOW_FACTOR,
+    REPEATED_BITS,
+    REPEATED_CALLS,
     UNDERFLOW_FACTOR,
     UPSTREAM,
 )
@@ -105,8 +108,10 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         return None
     u = without_overflow(problem, u)
     g = derivative.gradient(problem.x, u)
+    between = generator_states()
     if derivative.backward_pass is None:
         problem.check_same_gradient(g, derivative.gradient(problem.x, u.copy()))
+        _check_drawing(problem, u, g, between)
         return u, g
     args, factored = problem.arguments.unpack(problem.x), UPSTREAM * u
     upstream = problem.outputs.unpack(factored)
@@ -123,6 +128,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         problem.check_same_gradient(
             g, derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
         )
+    _check_drawing(problem, u, g, between)
     if (
         (at := _first_difference(problem, scaled, UPSTREAM * g))
         and (
@@ -177,6 +183,25 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
     return u, g
 
 
+def _check_drawing(problem: Problem, u: Vector, g: Vector, before: dict[str, Any]) -> None:
+    """Check that the derivative gives the gradient `g` again and again, if it draws random numbers.
+
+    Args:
+        problem: the function, its derivative and the point.
+        u: the cotangent of `g`.
+        g: the gradient for `u`.
+        before: the states of the global random number generators before the last call of the derivative.
+
+    Raises:
+        NotDeterministic: another call gave another gradient.
+    """
+    if advanced_generator(before):
+        for _ in range(REPEATED_CALLS):
+            again = problem.derivative.gradient(problem.x, u.copy())
+            assert again is not None
+            problem.check_same_gradient(g, again)
+
+
 def check_additivity(problem: Problem, u: Vector, g: Vector, known_to: Vector) -> None:
     """Check that the gradient for a cotangent is the sum of the gradients for each of its entries alone.
 
@@ -213,8 +238,9 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
     """Check that the gradient at the problem's point is the same as before the function was called at other points.
 
     It would not be the same if each call of the function stored a result that the backward pass uses later. In PyTorch,
-    the function is called elsewhere between a forward pass and its backward pass. Then the backward pass runs a second
-    time through the same graph, and must give the same gradient again: it must not change what the forward pass saved.
+    and if the user gave a forward and a backward pass, the function is called elsewhere between the two passes. Then
+    the backward pass runs a second time through the same graph or with the same cache, and must give the same gradient
+    again: it must not change what the forward pass saved.
 
     Args:
         problem: the function and its derivative.
@@ -236,15 +262,16 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
     if after is None:
         problem.value(other)
         after = derivative.gradient(problem.x, u.copy())
-    if at := _first_difference(problem, after, before):
+    if at := _first_difference(problem, after, before, bits=REPEATED_BITS):
         name = problem.arguments.element_name(at[1])
         raise _contract_failure(
             problem, f"the gradient for {name} changes after calls of f elsewhere: does f store a result?"
         )
-    if again is not None and (at := _first_difference(problem, again, after)):
+    if again is not None and (at := _first_difference(problem, again, after, bits=REPEATED_BITS)):
+        same = "with the same cache" if derivative.differentiable_outputs is None else "through the same graph"
         raise _contract_failure(
             problem,
-            f"a second backward pass through the same graph gives another gradient: {_derivative_by(problem, at[1])} "
+            f"a second backward pass {same} gives another gradient: {_derivative_by(problem, at[1])} "
             f"is {again[at[1]]:.6g}, and was {after[at[1]]:.6g}. Does the backward pass change what f saved for it? "
             "Let it compute with a copy",
         )
@@ -330,7 +357,7 @@ def _non_contiguous(w: Any) -> Any:
 
 
 def _first_difference(
-    problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None
+    problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None, bits: float = EQUAL_BITS
 ) -> tuple[str, int] | None:
     """Return the first element in which two gradients differ by more than the tolerance; None if there is none.
 
@@ -343,6 +370,7 @@ def _first_difference(
         expected: the gradient that `found` should be equal to.
         usual: numbers about as large as the terms of the sum that gives `expected`; by default `expected` itself. If
             these terms cancel, rounding is larger than `expected` tells.
+        bits: how many last bits of the largest entry the gradients may differ by.
     """
     usual = expected if usual is None else usual
     for path, place in problem.arguments.leaf_slices():
@@ -355,7 +383,7 @@ def _first_difference(
         with np.errstate(all="ignore"):
             both = [b] if usual is expected else [b, usual[place]]
             size = max(_max_magnitude(x if finite.all() else x[finite]) for x in both)
-            share = max(EQUAL_BITS * problem.eps, problem.rtol)
+            share = max(bits * problem.eps, problem.rtol)
             allowed = share * (size if math.isfinite(size) else 0.0) + problem.smallest_normal
             other = finite & ~(np.abs(a - b) <= allowed)
         if other.any():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numeric.numerical import DOMAIN_ERRORS
+from ..numeric.numerical import DOMAIN_ERRORS, jump_near
 from ..numeric.thresholds import COARSE_BITS, FAR_STEP
 from ..report import GradientMismatch
 from .analytic import dot
@@ -179,6 +179,16 @@ class DirectionalFunction:
         return (
             COARSE_BITS * self.problem.eps * max(filter(math.isfinite, changes), default=0.0) / math.fabs(self.divisor)
         )
+
+    def check_jump(self) -> None:
+        """If values of this function near 0 jump, check that the user's function gives the same results again.
+
+        Raises:
+            NotDeterministic: two calls at the same point gave different results.
+        """
+        t = jump_near(self._memo, self.analytic, self.rounding)
+        if t is not None:
+            self.problem.check_jump(self.problem.arguments.rounded(self.x + t * self.v))
 
     def changes_far_away(self) -> bool:
         """Take large steps from x along v, and return whether some output has changed in these or in earlier steps.

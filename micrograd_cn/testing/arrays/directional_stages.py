@@ -114,9 +114,12 @@ def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float
 
     Raises:
         OutOfCalls: the running comparison may not call the user's function any more.
+        NotDeterministic: the function seems to jump, and two calls at the same point gave different results.
     """
     case = Case(title, phi, typical_slope)
-    return first_verdict(HALF_PRECISION_STAGES if case.half_precision else STAGES, case)
+    found = first_verdict(HALF_PRECISION_STAGES if case.half_precision else STAGES, case)
+    phi.check_jump()
+    return found
 
 
 class Case:

@@ -27,7 +27,9 @@ from ..numeric.thresholds import (
     MAX_CALLS,
     MIN_EXACT_SQUARE_SUM,
     NOISE_STEP_BITS,
+    REPEATED_AT_JUMP,
     REPEATED_BITS,
+    REPEATED_CALLS,
     RTOL_BITS,
 )
 from ..report import GradientMismatch, NotDeterministic, NothingCompared
@@ -78,6 +80,7 @@ class Problem:
         eps: the distance from 1.0 to the next number, in the coarsest type of the arguments and the result.
         bits: the count of fraction bits of this coarsest type, -log2(eps).
         half_precision: whether this coarsest type is float16 or bfloat16.
+        drawn: the name of a global random number generator that f uses without seeding it; "" if there is none.
         may_have_treads: whether f may be a step function near the point, such as a quantiser; False until a check sets
             it.
         steps_in_own_types: whether elements are moved by numpy in the types of their arrays, and not as doubles. This
@@ -150,9 +153,12 @@ class Problem:
             self.half_precision, self.rtol = False, DEFAULT_RTOL if rtol is None else rtol
             return
         self.finite_outputs: NDArray[np.bool_] = np.isfinite(self.y)
-        again = self.outputs.pack(counted(*self.arguments.unpack(self.x)))
         self.eps = max(self.arguments.eps, self.outputs.eps)
-        self._check_same("it", self.y, again, self.outputs, self._random_source)
+        between = generator_states()
+        self._check_repeats(self.x, self.y, 1)
+        if drawn := advanced_generator(between):  # f uses it, and does not seed it
+            self._check_repeats(self.x, self.y, REPEATED_CALLS)
+        self.drawn, self._checked_jump = drawn, False
         if not self.finite_outputs.any():
             what = "the function" if self.y.size == 1 else self.outputs.element_name(0)
             raise NothingCompared(f"{heading}: outside the domain, {what} is {self.y[0]} there")
@@ -271,6 +277,50 @@ class Problem:
     def tied_elements(self) -> NDArray[np.bool_]:
         """A mask of the elements of the problem's point that are equal to another element of it."""
         return tied(self.x)
+
+    def check_jump(self, x: Vector) -> None:
+        """Call f again and again, at the problem's point and at `x`, since f seems to jump between them.
+
+        A function with a random number generator or a state of its own seems to jump, too. Only the first call of this
+        method does something, since a function that jumps may do so in many places.
+
+        Raises:
+            NotDeterministic: two calls at the same point gave different results.
+        """
+        if self._checked_jump:
+            return
+        self._checked_jump = True
+        # Where values are cached, the value that seems to jump is compared.
+        for at, y in ((self.x, self.y), (x, None if self._cache is None else self.value(x))):
+            self._check_repeats(at, y, REPEATED_AT_JUMP // 2, finite_alone=True)
+
+    def _check_repeats(self, x: Vector, expected: Vector | None, count: int, finite_alone: bool = False) -> None:
+        """Call f at the point `x`, `count` times, and check that the outputs are `expected` each time.
+
+        An error of f counts as an edge of its domain, and ends the calls, unless `x` is the problem's point.
+
+        Args:
+            x: the point.
+            expected: the outputs there; None for those of the first call.
+            count: how often f is called.
+            finite_alone: whether outputs that are not finite at the problem's own point are left out.
+
+        Raises:
+            NotDeterministic: two calls gave different results.
+        """
+        for _ in range(count):
+            try:
+                found = self.outputs.pack(self.f(*self.arguments.unpack(x)))
+            except GradientMismatch:  # f itself contains a check, which has failed; this is no edge of its domain
+                raise
+            except DOMAIN_ERRORS:
+                if x is self.x:
+                    raise
+                return
+            if finite_alone and not self.all_outputs_finite:
+                found = np.where(self.finite_outputs, found, 0.0)
+            expected = found if expected is None else expected
+            self._check_same("it", expected, found, self.outputs, self._random_source)
 
     def check_same_gradient(self, first: Vector, second: Vector) -> None:
         """Check that two calls of the derivative returned the same gradient.

@@ -49,6 +49,13 @@ def is_sparse(x: Any) -> bool:
     return _is_of_scipy(kind) and hasattr(x, "format")
 
 
+def as_dense(x: Any) -> Any:
+    """Return a sparse tensor of PyTorch, or a sparse array of scipy, as a dense one; return all else unchanged."""
+    if not is_sparse(x):
+        return x
+    return x.to_dense() if is_tensor(x) else x.toarray()
+
+
 @functools.lru_cache
 def _is_of_scipy(kind: Any) -> bool:
     return bool(kind.__module__.startswith("scipy.sparse"))

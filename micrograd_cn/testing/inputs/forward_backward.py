@@ -23,10 +23,20 @@ __tracebackhide__ = True
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
 
-def pair_of_functions(forward: Callable[..., Any], backward: Callable[..., Any]) -> Pair:
+def pair_of_functions(
+    forward: Callable[..., Any], backward: Callable[..., Any], keeps_state: bool = False, shares_state: bool = False
+) -> Pair:
     """Return a function and its vjp, from `forward`, which returns `(out, cache)`, and `backward(dout, cache)`.
 
-    The returned functions raise TypeError if `forward` does not return such a pair.
+    The returned functions raise TypeError if `forward` does not return such a pair. The vjp has two more keyword
+    arguments: it calls `_between()` after the forward pass, and returns the gradient of the last of `_passes` (1 or 2)
+    backward passes with one cache.
+
+    Args:
+        forward: the forward pass.
+        backward: the backward pass.
+        keeps_state: whether `backward` may change its state, so it is called once after each forward pass.
+        shares_state: whether all forward passes have the same state, so `_between` is not called.
 
     >>> f, vjp = pair_of_functions(lambda x: (x * x, x), lambda dout, cache: 2 * cache * dout)
     >>> f(3.0), vjp(3.0, 1.0)
@@ -46,9 +56,14 @@ def pair_of_functions(forward: Callable[..., Any], backward: Callable[..., Any])
     def f(*args: Any, **keywords: Any) -> Any:
         return run(*args, **keywords)[0]
 
-    def vjp(*args: Any, **keywords: Any) -> Any:
+    def vjp(*args: Any, _between: Callable[[], Any] | None = None, _passes: int = 1, **keywords: Any) -> Any:
         *given, upstream = args
-        return backward(upstream, run(*given, **keywords)[1])
+        cache = run(*given, **keywords)[1]
+        if _between is not None and not shares_state:
+            _between()
+        if _passes == 2 and not keeps_state:
+            backward(upstream, cache)
+        return backward(upstream, cache)
 
     return f, vjp
 
@@ -92,8 +107,9 @@ def _positional(method: Any) -> list[inspect.Parameter] | None:
 def pair_of_layer(layer: Any) -> Pair:
     """Return a function and its vjp, from the methods `forward` and `backward` of a layer.
 
-    Each call works with a copy of the layer, so the layer is left as it is. If the layer's `backward` needs two
-    arguments, its `forward` returns `(out, cache)`, and the second argument is `cache`.
+    Each call works with a copy of the layer, so the layer is left as it is. If `forward` is a static method or a class
+    method, the layer has only one state, which its class keeps. If the layer's `backward` needs two arguments, its
+    `forward` returns `(out, cache)`, and the second argument is `cache`.
 
     Raises:
         TypeError: a class was given, and it cannot be called without arguments. The returned functions raise it, too,
@@ -122,7 +138,8 @@ def pair_of_layer(layer: Any) -> Pair:
     def backward(upstream: Any, cache: Any) -> Any:
         return copy.deepcopy(layer).backward(upstream, cache) if with_cache else cache.backward(upstream)
 
-    f, vjp = pair_of_functions(functools.wraps(layer.forward)(forward), backward)
+    keeps_state, shares_state = not with_cache, getattr(layer.forward, "__self__", None) is not layer
+    f, vjp = pair_of_functions(functools.wraps(layer.forward)(forward), backward, keeps_state, shares_state)
     f.__name__ = f.__qualname__ = name
     return f, vjp
 

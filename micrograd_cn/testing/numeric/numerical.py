@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from typing import NamedTuple
@@ -23,11 +23,14 @@ from .thresholds import (
     ERROR_GROWTH,
     EXACT_VALUE_DERIVATIVE,
     FAR_NOISE,
+    FINEST_JUMP,
     GUESS,
+    JUMPING,
     LEVELS,
     LOST_DIGITS_ERROR,
     MAX_SMOOTH_CHANGE,
     MIN_STILL,
+    NEAR_SHARE,
     NEIGHBOUR_NOISE,
     NEIGHBOUR_SHARE,
     NOISE_OFFSET,
@@ -230,6 +233,27 @@ def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rou
         if not math.fabs(there - here - change) <= noise + NEIGHBOUR_SHARE * math.fabs(change):
             return False
     return True
+
+
+def jump_near(values: Mapping[float, float], slope: float, rounding: float) -> float | None:
+    """Return the step over which a function changes far more than it should if it is continuous; None if there is none.
+
+    The change should be about as large as the slopes over longer steps predict.
+
+    Args:
+        values: the changes of the function, keyed by the step from the point.
+        slope: a further slope of the function, such as the derivative that is checked.
+        rounding: the absolute rounding error of the changes.
+
+    >>> jump_near({0.25: 0.25, 2.0**-20: 2.0**-20, -(2.0**-24): 1.0}, 1.0, 1e-16)
+    -5.960464477539063e-08
+    """
+    finite = [(math.fabs(t), math.fabs(y), t) for t, y in values.items() if t and math.isfinite(y)]
+    near = NEAR_SHARE * max((size for size, _, _ in finite), default=0.0)
+    steepest = max((change / size for size, change, _ in finite if size > near), default=0.0)
+    steepest = max(steepest, math.fabs(slope) if math.isfinite(slope) else 0.0)
+    least = FINEST_JUMP * rounding
+    return next((t for size, y, t in finite if size <= near and y > least + JUMPING * steepest * size), None)
 
 
 def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:

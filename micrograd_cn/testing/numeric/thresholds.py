@@ -26,6 +26,12 @@ CALLS_AFTER_WRONG = 16
 CALLS_TO_COMPARE = 6
 """Calls of the function. Before it is said that f depends on an argument's type, its derivatives are computed so often
 again. A function with dropout of one number by half gives equal results with a probability of 2 ** -6."""
+REPEATED_CALLS = 32
+"""Calls of the function. If it uses a global random number generator without seeding it, it is called so often again at
+the point. A coin gives equal results with a probability of 2 ** -32."""
+REPEATED_AT_JUMP = 16
+"""Calls of the function. If its values near the point jump, it is called so often again, at the point and at the jump,
+since a function with a random number generator of its own jumps, too."""
 KEPT_CALLS = 16
 """Calls of the function. At most so many are kept for each comparison that comes later. Most of those need 6, and the
 comparisons before them may use what is not kept."""
@@ -148,6 +154,11 @@ NEARER_SLOPE = 0.7
 as these steps."""
 FINEST_JUMP = 16.0
 """Rounding. A function that changes by more in the finest steps may jump there."""
+NEAR_SHARE = 2.0**-4
+"""The largest step. A change over a step that is at most so long is compared with the slopes over longer steps."""
+JUMPING = 16.0
+"""1: the change over a near step, over what the steepest slope over longer steps predicts. If it is more, f may jump. A
+continuous function that is so much steeper near the point, such as a square root, is rare."""
 SURE_IN_FINEST = 40.0
 """Rounding. A mismatch that changes φ by more in the finest steps shows a mistake there in spite of noise."""
 

@@ -87,6 +87,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
         AssertionError: a check failed. The message names the check and the operands, which are as simple as could be
             found, and has code that shows the failure. If a derivative is wrong, the error is a `GradientMismatch`.
         ImportError: hypothesis is missing.
+        TypeError: `op` is no operation of this package. Use `gradcheck` for functions.
 
     Warns:
         PartlyCompared: at some points, some but not all derivatives could be compared. The message shows the first such
@@ -96,6 +97,12 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
     >>> not_compared = check_op(tanh, reference=lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2))
     """
     __tracebackhide__ = True
+    if not isinstance(op, Op):
+        name = getattr(op, "__name__", type(op).__name__)
+        raise TypeError(
+            f"check_op: {name} is no operation of micrograd_cn (an Op), such as micrograd_cn.sin; to check a function, "
+            f"write gradcheck({name}, x, gradient=df)"
+        )
     partial_tables: list[str] = []
     try:
         missing = _check(op, reference, examples, partial_tables)

@@ -62,6 +62,7 @@ class CheckResult:
             is allowed. It is more than 1 if and only if a derivative is wrong. Derivatives that are right by other
             rules than tolerances, as at a kink, do not count.
         types: the types of the floating-point arrays among the arguments, such as "float32"; "" if there are none.
+        partly: whether some derivatives were right, and others could not be compared.
     """
 
     function: str
@@ -70,6 +71,7 @@ class CheckResult:
     error: float
     share: float = 0.0
     types: str = ""
+    partly: bool = False
 
 
 _hooks: ContextVar[tuple[Callable[[CheckResult], None], ...]] = ContextVar("micrograd_cn_result_hooks", default=())
@@ -104,12 +106,14 @@ def notify(
     if not hooks:
         return
     named = [comparison for comparison in comparisons if comparison.argument] or list(comparisons)
+    of_all = {comparison.agrees for comparison in comparisons if not comparison.argument}
     for argument in dict.fromkeys(comparison.argument for comparison in named):
         of_it = [comparison for comparison in named if comparison.argument == argument]
         verdicts = {comparison.agrees for comparison in of_it}
         verdict = "wrong" if False in verdicts else "right" if True in verdicts else "not compared"
         share = max(_share_of_allowed(comparison, rtol, atol) for comparison in of_it)
-        found = CheckResult(function, argument, verdict, max(map(_relative_error, of_it)), share, types)
+        partly = verdict == "right" and None in verdicts | of_all
+        found = CheckResult(function, argument, verdict, max(map(_relative_error, of_it)), share, types, partly)
         for hook in hooks:
             hook(found)
 

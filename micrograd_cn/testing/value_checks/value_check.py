@@ -20,15 +20,18 @@ from ...ops.number import number
 from ...parameters.tree import flatten
 from ..inputs import pytrees
 from ..inputs.libraries import LIBRARIES, is_any_array
+from ..inputs.random_state import advanced_generator, generator_states
 from ..inputs.subject import VALUE_AND_GRADIENT, Subject
 from ..inputs.value_arguments import Binding, bind, choose_variables, values_as_numbers
 from ..numeric.compare import Claim, Comparison
-from ..numeric.numerical import DOMAIN_ERRORS, loses_digits, rounding_error
+from ..numeric.numerical import DOMAIN_ERRORS, Estimate, jump_near, loses_digits, rounding_error
 from ..numeric.thresholds import (
     DEFAULT_ATOL,
     LINEAR_RTOL,
     MAX_NUMBERS,
     MAX_PARAMETERS_TWICE,
+    REPEATED_AT_JUMP,
+    REPEATED_CALLS,
     UNDERFLOW,
     UPSTREAM,
 )
@@ -139,11 +142,13 @@ def _compare_binding(
     if refusal := _pair_refusal(result, subject):
         raise TypeError(refusal)
     outputs, given = _outputs(result), [y for _, y in flatten(result)[0]]
+    drawn = ""
     for k, (path, y) in enumerate(outputs):
-        again = at(point, k, ())[0].data
-        if y.data != again and not (math.isnan(y.data) and math.isnan(again)):
-            what = f"output{path}" if path else "it"
-            raise NotDeterministic(f"{heading}: not deterministic, two calls of {what} gave {y.data} and {again}")
+        states = generator_states()
+        output = functools.partial(lambda k: at(point, k, ())[0].data, k)
+        _check_repeats(heading, path, output, y.data, 1)
+        drawn = drawn or advanced_generator(states)  # f uses this generator, and does not seed it
+        _check_repeats(heading, path, output, y.data, REPEATED_CALLS if drawn else 0, drawn)
         if not math.isfinite(y.data):
             raise NothingCompared(f"{heading}: outside the domain, the function is {y.data} there")
         _check_closures(y, heading)
@@ -173,6 +178,7 @@ def _compare_binding(
 
     comparisons: list[Comparison] = []
     constants: dict[str, None] = {}
+    may_jump = True  # whether no jump has been found yet
     for k, level in itertools.product(range(len(outputs)), range(order)):
         for slots in itertools.product(range(len(point)), repeat=level):
             y, inputs = at(point, k, slots)
@@ -183,13 +189,22 @@ def _compare_binding(
                     constants.update((names[j], None) for j in (*slots, i) if bound.is_flag(j))
                     continue
 
-                def along(t: float, k: int = k, slots: tuple[int, ...] = slots, i: int = i) -> float:
+                seen: dict[float, float] = {}  # keyed by the input: what `along` has returned
+
+                def along(
+                    t: float,
+                    k: int = k,
+                    slots: tuple[int, ...] = slots,
+                    i: int = i,
+                    seen: dict[float, float] = seen,
+                ) -> float:
                     try:
-                        return moved(k, slots[:-1], i, t)[slots[-1] + 1 if slots else 0]
+                        seen[t] = moved(k, slots[:-1], i, t)[slots[-1] + 1 if slots else 0]
                     except GradientMismatch:  # of a check inside f, which is no edge of its domain
                         raise
                     except DOMAIN_ERRORS:
-                        return nan
+                        seen[t] = nan
+                    return seen[t]
 
                 over = "/".join(f"d{names[j]}" for j in (*slots, i))
                 title = f"d{level + 1 if level else ''}f{outputs[k][0]}/{over}"
@@ -200,6 +215,17 @@ def _compare_binding(
                 here = y.data if surrogate is None else along(point[i])
                 claim = Claim(title, analytic, along, point[i], here, noise, tolerance)
                 comparison = compare_value(claim, rtol, atol, lost)
+                steps = {t - point[i]: value - here for t, value in seen.items()}
+                if may_jump and (step := jump_near(steps, analytic, noise)) is not None:
+                    may_jump = False  # a function that jumps may do so in many places
+                    for t in (point[i], next(t for t in seen if t - point[i] == step)):
+                        before = along(t)
+
+                        def again(t: float = t, along: Callable[[float], float] = along) -> float:
+                            moved.cache_clear()
+                            return along(t)
+
+                        _check_repeats(heading, outputs[k][0], again, before, REPEATED_AT_JUMP // 2)
                 if comparison.agrees is False and not isinstance(given[k], Value):
                     raise TypeError(_lost_graph(outputs[k][0], given[k]))
                 if comparison.agrees is False and (advice := bound.advice(i)):
@@ -209,7 +235,34 @@ def _compare_binding(
                     constants[names[i]] = None
                 else:
                     comparisons.append(comparison)
+    if drawn:
+        note = f"f draws from {drawn}, so it may not be deterministic: seed it inside f"
+        comparisons.append(Comparison("all of f", nan, Estimate(nan, math.inf), None, note))
     return comparisons, [*constants]
+
+
+def _check_repeats(
+    heading: str, path: str, call: Callable[[], float], before: float, count: int, drawn: str = ""
+) -> None:
+    """Check that `count` more calls of the function give the same number as before.
+
+    Args:
+        heading: what a message begins with.
+        path: where the number is in the result of the function, such as "[0]['loss']".
+        call: calls the function.
+        before: the number that an earlier call gave.
+        count: how many calls are made.
+        drawn: the name of a random number generator that the function uses; "" if none is known.
+
+    Raises:
+        NotDeterministic: a call gave another number.
+    """
+    for _ in range(count):
+        again = call()
+        if before != again and not (math.isnan(before) and math.isnan(again)):
+            what = f"output{path}" if path else "it"
+            cure = f"; f draws from {drawn}: seed it inside f, or let the numbers be an argument" if drawn else ""
+            raise NotDeterministic(f"{heading}: not deterministic, two calls of {what} gave {before} and {again}{cure}")
 
 
 def _chosen_parameters(subject: Subject, order: int) -> dict[str, Value]:
