@@ -213,8 +213,8 @@ def gradcheck(
         TooNoisy: a subclass of NothingCompared. Rounding hides the derivatives. In half precision, the warning
             PartlyCompared is given instead.
         NotDeterministic: a subclass of NothingCompared. Two calls at the same point gave different results.
-        TypeError: there are no arguments, an argument holds something that is not a number, there is no derivative to check, you gave several
-            derivatives, or an option does not exist.
+        TypeError: there are no arguments, an argument holds something that is not a number, there is no derivative to
+            check, you gave several derivatives, or an option does not exist.
         ValueError: `order` is less than 1, or more than 1 where only 1 works; a tolerance is negative; or a function
             that you gave returns another structure than is described above.
         ImportError: numpy is needed and not installed.
