@@ -84,15 +84,13 @@ INSIDE = {
     ),
     "compiler": (
         *("threads", "instructions", "llvm", "surroundings", "data", "python", "loops", "tables", "native", "runtime"),
-        *("agreement", "training", "c", "variables", "derivatives", "program", "function"),
+        *("agreement", "training", "c", "variables", "derivatives", "guards", "program", "function"),
     ),
     "compiler.function": (
         *(
-            "guards",
             "traced",
             "hooks",
             "caught",
-            "branch",
             "arguments",
             "number_calls",
             "advice",

@@ -8,6 +8,7 @@ code:
                    arguments, for other static arguments, and for another branch; its docstring lists its modules
     data           reads samples and parameters into flat arrays of doubles, and returns results
     surroundings   finds what the function can read besides its arguments, and sees whether this has changed
+    guards         checks for rows whether the comparisons of a function have their recorded outcome
     program        defines `Program`, a recorded graph with the methods forward, backward, fit, check and source, and
                    with derivatives for each row, such as gradient and hessian
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers
@@ -155,8 +156,8 @@ training. Each comes with the words that belong to it:
     watched         a constant is watched if somebody may change it: a leaf that required no gradient when the program
                     was made, so its number is part of the program. A call raises an error if it has another number now
     guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and
-                    a merged program computes all branches and selects
-    branch          the `Program` of one branch, as users get it: it raises `GuardError` for rows that take another one
+                    a merged program computes all branches and selects. The `Program` of one branch, as users get it,
+                    has guards: it raises `GuardError` for rows that take another branch
     stale           a recording is stale if the function would be recorded otherwise now; a snapshot has what the
                     function can read besides its arguments, and if this has changed, the recording is compared with a
                     new one, before `fit` trains and in calls
@@ -261,9 +262,9 @@ from ..optim import optimizer as _optimizer
 from .data.captured import CapturedValue as _CapturedValue
 from .data.parameters import parameters_to_vector, vector_to_parameters
 from .derivatives import Structure
-from .function.guards import GuardError
 from .function.jit import CompiledFunction, compile
 from .function.minimize import scipy_functions
+from .guards import GuardError
 from .program import CompiledDerivative, Mismatch, Program
 from .training.single_steps import SingleSteps as _SingleSteps
 

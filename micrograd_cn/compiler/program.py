@@ -38,12 +38,13 @@ from .data.partition import has_nan
 from .data.rows import as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket, copy_numbers
 from .derivatives import Kind, Structure, as_list, entries, split, with_leaves_of_captured
+from .guards import CompiledGuards
 from .instructions.formulas import is_of_the_table
 from .instructions.graph import DETACH
 from .llvm.machine import Memory
 from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph
-from .runtime.prepared import FrequentCalls, PreparedCall, PreparedRunner
+from .runtime.prepared import FrequentCalls, PreparedRunner, prepare_outputs
 from .threads.collector import without_collector
 from .threads.tasks import check_threads
 from .training.epochs import (
@@ -222,8 +223,6 @@ class Program:
             order.
         parameters: leaves that come first in the attribute `parameters`, whether the graph uses them or not. The other
             parameters of the graph follow.
-        compiled: the compiled graph of another program with these outputs and inputs, which this program shares. If it
-            is None, the graph is compiled.
 
     Attributes:
         outputs: the nodes that are computed.
@@ -245,12 +244,11 @@ class Program:
     3.0
     """
 
+    _guards: CompiledGuards | None = None  # see `with_guards`
+    _guarded: dict[CompiledDerivative, CompiledDerivative]  # by derivatives, the same with these guards
+
     def __init__(
-        self,
-        output: Value | Sequence[Value],
-        inputs: Iterable[Value],
-        parameters: Iterable[Value] = (),
-        compiled: CompiledGraph | None = None,
+        self, output: Value | Sequence[Value], inputs: Iterable[Value], parameters: Iterable[Value] = ()
     ) -> None:
         self._single = isinstance(output, Value)
         if not isinstance(output, (Value, Iterable)):
@@ -258,15 +256,35 @@ class Program:
         self.outputs: list[Value] = [output] if isinstance(output, Value) else list(output)
         self.inputs: list[Value] = [inputs] if isinstance(inputs, Value) else list(inputs)
         _check_graph(self.outputs, self.inputs)
-        self.compiled = compiled or CompiledGraph(self.outputs, self.inputs, list(parameters))
+        self.compiled = CompiledGraph(self.outputs, self.inputs, list(parameters))
         self._trainable: Value | None = None  # see `has_trainable`
         self.parameters = self.compiled.graph.parameters
-        self.row = PreparedRunner(self.compiled)
+        self.row: Callable[[Numbers], array[float]] = PreparedRunner(self.compiled)
         self._runners = FrequentCalls[int, PreparedRunner](MAX_COUNTS)  # by the count of rows
         self._derivatives: dict[Any, CompiledDerivative] = {}
         self.siblings: Callable[[], Sequence[Program] | None] = tuple
         self._known = -1, set[Value]()  # the count of the siblings, and the inputs and parameters of all of them
         self._layouts: list[ParameterLayout] = []  # the one that `fit` has used last
+
+    def with_guards(self, guards: CompiledGuards) -> Program:
+        """Return this program as one that raises GuardError for rows for which the function takes another branch.
+
+        A guard is a comparison that must have the same outcome for each row as for the sample that was recorded. Both
+        programs have the same code and the same derivatives, but the new one checks the guards for all rows that it is
+        given.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> size = compile(lambda x: x if x > 0 else -x)
+        >>> size.program(2.0).forward([[3.0]])
+        [3.0]
+        >>> size.program(2.0).forward([[3.0], [-1.0]])  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        micrograd_cn.compiler.guards.GuardError: <lambda>, row 1: <doctest ...>, line 1: x > 0 does not hold, but ...
+        """
+        made = object.__new__(Program)
+        vars(made).update(vars(self), _guards=guards, _guarded={})
+        made.row = partial(guards.checked_row, self.row)  # no method of `made`, which would be a cycle
+        return made
 
     def __call__(self, *row: Any) -> Any:
         """Return the output for one row. The arguments are the row's numbers, one for each input; see `forward`."""
@@ -399,16 +417,8 @@ class Program:
             raise ValueError(
                 "prepare(): out overlaps the rows, which would change while they are read; give another buffer"
             )
-        executable = self.compiled.fastest_tier("forward", n)
-        prepared = PreparedCall(self.compiled, executable, data, n, to, out, memoryview(out), self)
-        if not (self.parameters or self.compiled.data.watched):
-            return prepared.run
-
-        def with_parameters() -> Any:
-            prepared.renew()
-            return prepared.run()
-
-        return with_parameters
+        run = prepare_outputs(self.compiled, data, n, to, out, memoryview(out), self)
+        return self._guards.checked_call(run, data, n) if self._guards else run
 
     def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output over the rows, and add the gradient of this mean to every parameter's `grad`.
@@ -562,14 +572,14 @@ class Program:
                 function or returns something other than a bool or None.
             ArithmeticError: in the update of a class of your own, an operator would raise such an error for floats, as
                 `/` does for a divisor of 0. The epochs since the last call of `callback` are undone.
-            ValueError: as for `backward`; or `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range;
-                `patience` is passed without `validation`; another thread is training one of the parameters by `fit`; a
-                parameter of the optimiser is an input, or was a constant when the graph was compiled; the optimiser has
-                none of the program's parameters; a constant of the program has other data now; `schedule`, `shuffle` or
-                `progress` changes the optimiser or its parameters; `schedule` may read gradients; `shuffle` does not
-                permute the list; `schedule` returns a number that is negative, inf or nan; or the norm of gradients to
-                be clipped is inf or nan. In the last two cases the message names the step, and the steps before it have
-                been taken.
+            ValueError: as for `backward`; or training may change which branch of a compiled function a row takes;
+                `epochs`, `batch_size`, `clip_grad_norm` or `patience` is out of range; `patience` is passed without
+                `validation`; another thread is training one of the parameters by `fit`; a parameter of the optimiser is
+                an input, or was a constant when the graph was compiled; the optimiser has none of the program's
+                parameters; a constant of the program has other data now; `schedule`, `shuffle` or `progress` changes
+                the optimiser or its parameters; `schedule` may read gradients; `shuffle` does not permute the list;
+                `schedule` returns a number that is negative, inf or nan; or the norm of gradients to be clipped is inf
+                or nan. In the last two cases the message names the step, and the steps before it have been taken.
             IndexError: an index of `take`, or a class label of a loss, is out of range in a row, so the output is nan.
                 Parameters and optimiser are as they were before the call, or after the last epoch if there is
                 `callback` or `validation`, or when `schedule`, `shuffle` or `progress` last saw them.
@@ -584,6 +594,12 @@ class Program:
         >>> w.data, optimizer.lr
         (-1.75, 0.75)
         """
+        if self._guards and not self._guards.parameter_free:
+            name = self._guards.name
+            raise ValueError(
+                f"fit(): training may change which branch {name} takes; write {name}.fit(samples, ...), which checks "
+                "it in each step"
+            )
         options = TrainingOptions(
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
             clip_grad_norm, callback, patience,
@@ -622,18 +638,6 @@ class Program:
         if options.calls_users_code:
             copy_numbers([bucket])
         return bucket
-
-    def check_operations(self, name: str = "") -> None:
-        """Raise ValueError if a user's operation computes something else now than when the program was made.
-
-        Code that is compiled now would compute something else than the code that exists. The message begins with
-        `name`, such as "fit(): ".
-        """
-        if op := self.compiled.graph.changed_operation():
-            raise ValueError(
-                f"{name}the operation {op!r} is not what it was when the program was made, since its functions read "
-                "something that has changed; compile anew, or pass what changes as an operand"
-            )
 
     def explain_nan(
         self, name: str, bucket: Bucket, rows: Sequence[int], call_plain: Callable[[], object] | None = None
@@ -866,6 +870,23 @@ class Program:
         """
         self.compiled.data.check_constants()
         options = Options(name, precision, weights, optimizer)
+        if not self._guards:
+            return self._text(language, parameters, options)
+        assert self._guards.compiled
+        self._guards.compiled.data.check_constants()
+        checks = language in ("c", "python")
+        program = self._with_nan if checks else self
+        return self._guards.commented(program._text(language, parameters, options), language, checks)
+
+    @cached_property
+    def _with_nan(self) -> Program:
+        """A program without guards, whose outputs are nan where a guard of this program is broken."""
+        assert self._guards
+        outputs = self._guards.nan_where_broken(self.outputs)
+        return Program(outputs[0] if self._single else outputs, self.inputs, self.parameters)
+
+    def _text(self, language: str, parameters: ParameterNames | None, options: Options) -> str:
+        """Return the text of the program as `source` does, but without guards."""
         if language == "c":
             write = partial(c.source, inputs=self.inputs, outputs=self.outputs, named=parameters, options=options)
             return self.compiled.with_lowering(write)
@@ -932,12 +953,16 @@ class Program:
     def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
         """Return the numbers of all rows, one row after the other, and the count of rows.
 
-        While a compiled function is recorded, this raises an error if the output requires a gradient, since the result
-        of the program would be a constant in the recording.
+        If the program has guards, this raises GuardError for a row for which the function takes another branch. While a
+        compiled function is recorded, this raises an error if the output requires a gradient, since the result of the
+        program would be a constant in the recording.
         """
         if context.active and (hooks := context.here().hooks):
             hooks.read(self.outputs[0], "the result of a program")
-        return read_rows(rows, len(self.inputs))
+        data, n = read_rows(rows, len(self.inputs))
+        if self._guards:
+            self._guards.check(data, n)
+        return data, n
 
     @property
     def has_gradient(self) -> bool:
@@ -1000,7 +1025,7 @@ class Program:
     def with_outputs(
         self, output: Value | Sequence[Value], first: Sequence[Value] = (), extends: bool = False
     ) -> Program:
-        """Return a program that computes other outputs from the same inputs.
+        """Return a program that computes other outputs from the same inputs, with the same guards.
 
         The new program keeps the data that the constants of this program had when this program was made. It raises
         ValueError if a constant has other data when it runs.
@@ -1011,7 +1036,12 @@ class Program:
             extends: whether the outputs may be computed from most nodes of this program. If so, the instructions
                 for these nodes are not made again. There must be no further parameters.
         """
-        self.check_operations()
+        made = self._with_outputs(output, first, extends)
+        return made.with_guards(self._guards) if self._guards else made
+
+    def _with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value], extends: bool) -> Program:
+        """Return a program as `with_outputs` does, but without guards."""
+        self.compiled.check_operations()
         made = Program(output, self.inputs, [*first, *self.parameters])
         made.compiled.base = self.compiled if extends else None
         made.compiled.data.watch_as(self.compiled.data)
@@ -1262,7 +1292,13 @@ class Program:
             return [v2]
         <BLANKLINE>
         """
-        return self._derivative(kind, wrt, flag("derivative(): lower", lower), gated=True)
+        found = self._derivative(kind, wrt, flag("derivative(): lower", lower), gated=True)
+        if not self._guards:
+            return found
+        if found not in self._guarded:
+            program = found.program and found.program.with_guards(self._guards)
+            self._guarded[found] = CompiledDerivative(found.entries, program, found.gated)
+        return self._guarded[found]
 
     def derivative_for_calls(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
         """Return a derivative as `derivative` does, but one whose entries may be nan where they should not be.
@@ -1524,7 +1560,7 @@ class Program:
             found = derivative.mean(data, n, threads) if mean else derivative.flat(data, n, threads, dense, out)
             if derivative.gated or not has_nan(found):
                 return (derivative.shaped_mean if mean else derivative.shaped)(found, n, numpy, out, dense)
-            derivative = self.derivative(kind, wrt, lower)
+            derivative = self._derivative(kind, wrt, lower, gated=True)
 
 
 def _check_graph(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
@@ -1580,7 +1616,7 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, g
     While the graph is differentiated, a new leaf that requires a gradient therefore takes the place of each frozen
     leaf. To unfreeze the leaf itself for that time would be wrong: another thread that trains would then change it.
     """
-    program.check_operations(f"{kind}(): ")
+    program.compiled.check_operations(f"{kind}(): ")
     _check_partials_are_repeatable(program)
     leaves = (*program.parameters, *program.inputs)
     instead = {x: Value(x._data, x.label) for x in leaves if not x.requires_grad}
@@ -1595,7 +1631,7 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, g
         outputs = [constant(x) if isinstance(x, float) else x for x in values]
         # A gradient may need most of the nodes of the program. A Hessian needs less.
         extends = kind in ("gradient", "value_and_grad")
-        made = program.with_outputs(outputs, extends=extends) if nodes else None
+        made = program._with_outputs(outputs, (), extends) if nodes else None
         return CompiledDerivative(found._replace(values=values), made, gated)
 
     derivative = without_collector(derive)

@@ -8,7 +8,7 @@ import os
 import llvmlite.binding as llvm
 import pytest
 
-from micrograd_cn.compiler.function.guards import CompiledGuards
+from micrograd_cn.compiler.guards import CompiledGuards
 from micrograd_cn.compiler.llvm.machine import Machine
 from micrograd_cn.compiler.runtime.executable import forget_tiers
 

@@ -8,7 +8,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.function.guards import GuardError
+from micrograd_cn.compiler.guards import GuardError
 from micrograd_cn.optim import SGD
 
 

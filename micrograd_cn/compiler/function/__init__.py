@@ -17,7 +17,6 @@ nan. A call passes through these modules in this order, but skips those that it 
     number_calls    calls it with numbers, too, if it may tell a `Value` from a number, and warns of another result
     hooks           note the comparisons of the call, and refuse what a program could not repeat
     traced          defines the values that the function computes, whose numbers it cannot read
-    guards          checks for rows whether comparisons have their recorded outcome
     batch           divides a batch into parts, each computed by one recording, and puts their results together
     variables       reads `wrt`, and returns values and gradients of samples, nested as the variables in it are
 
@@ -31,6 +30,5 @@ These are the other modules:
                     which spend a hundredth of their time with this
     plain_errors    calls the plain function if a result is nan, since its error may say why
     refusals        raises errors that several methods have in common
-    branch          defines the program of one branch, which refuses rows of other branches
     minimize        gives functions to the optimisers of scipy
 """

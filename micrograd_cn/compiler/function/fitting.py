@@ -62,10 +62,9 @@ class FunctionFit:
         """
         options, store = self._options, self._store
         for recording in chain.from_iterable([store.known(bucket) for bucket in self._buckets]):
-            for program in (recording.program, recording.guards.program):
-                if program:
-                    check_trainable(options.optimizer, program.compiled)
-                    program.compiled.data.check_constants()
+            for compiled in recording.compiled:
+                check_trainable(options.optimizer, compiled)
+                compiled.data.check_constants()
         self._check.before_training()
         if options.callback:
             options = self._check.with_checks_after_callback(options)
@@ -149,7 +148,7 @@ class FunctionFit:
         It is for all samples of a bucket, and is going to take `steps` steps with `rows` rows each.
         """
         recordings = self._store.known(bucket)
-        if not recordings or not recordings[0].guards.program or context.active:
+        if not recordings or not recordings[0].guards.compiled or context.active:
             return None
         is_fixed = all(made.guards.parameter_free for made in recordings)
         if is_fixed and self._options.shuffle is None and rows == len(bucket.samples):

@@ -25,9 +25,9 @@ from ...ops.number import OPERATORS
 from ...ops.operation import Op
 from ...ops.registry import OPS
 from ..data.captured import CapturedValue, capture, describe
+from ..guards import Guard
 from ..instructions.graph import DETACH, check_gradient_flow
 from ..threads.forks import ForkSafeLock
-from .guards import Guard
 from .traced import (
     GRAD_INSTEAD,
     READ_INSTEAD,

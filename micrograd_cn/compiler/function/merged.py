@@ -276,8 +276,8 @@ class _Merger:
         self._conditions, self._outputs = list[list[Value]](), list[list[Value]]()
         for recorded, program, outputs in parts:
             guards = [guard.node for guard in recorded.guards.guards]
-            if recorded.guards.program:
-                guards = with_kept_constants(guards, recorded.guards.program.compiled.graph.constants)
+            if recorded.guards.compiled:
+                guards = with_kept_constants(guards, recorded.guards.compiled.graph.constants)
             nodes = [*guards, *with_kept_constants(outputs, program.compiled.graph.constants)]
             if recorded is not parts[0][0]:
                 nodes = with_leaves(nodes, dict(zip(recorded.program.inputs, self._inputs, strict=True)))

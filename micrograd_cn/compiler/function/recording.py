@@ -29,7 +29,9 @@ from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
 from ..data.samples import Bucket
 from ..data.treedef import TreeDef, has_tensors, leaf_paths, objects_in, unflatten
+from ..guards import CompiledGuards, Guard
 from ..program import Program
+from ..runtime.executable import CompiledGraph
 from ..surroundings.objects import progress_of
 from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
@@ -38,10 +40,8 @@ from ..surroundings.surroundings import Surroundings
 from ..threads.collector import without_collector
 from .advice import add_advice
 from .arguments import Arguments
-from .branch import Branch
 from .caught import CatchingHooks, in_arrays
 from .differences import RecordedGraph, graph_difference
-from .guards import CompiledGuards, Guard
 from .hooks import RecordingHooks
 from .number_calls import warn_if_numbers_differ
 from .traced import Traced, TracedInput
@@ -285,6 +285,7 @@ class Recording:
             function.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
+        compiled: the compiled graph of the outputs and, if there are guards, that of the guards.
         counted: the names of numbers and texts that the function reads, and changes in each call.
         kept: the names of what the function keeps computed `Value`s in, without reading it.
         code: the code that the function may run; None if it is not known.
@@ -299,6 +300,7 @@ class Recording:
 
     program: Program
     guards: CompiledGuards
+    compiled: list[CompiledGraph]
     code: ReachableCode | None = None
     snapshot: Snapshot | None = None
 
@@ -386,19 +388,19 @@ class Recording:
         The parameters of both programs begin with `parameters`, those of all earlier programs of the function, in the
         same order.
         """
-        guards = self._with_constants_for_made_leaves()
-        self.guards = CompiledGuards(guards, self._inputs, functools.partial(Program, parameters=parameters))
-        if self.guards.program:
-            parameters = self.guards.program.parameters
+        self.guards = CompiledGuards(self._name, self._with_constants_for_made_leaves(), self._inputs, parameters)
+        of_guards = [self.guards.compiled] if self.guards.compiled else []
+        if of_guards:
+            parameters = of_guards[0].graph.parameters
         self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
-        made = [program for program in (self.guards.program, self.program) if program]
-        operands = {x for program in made for x in program.compiled.graph.constants}
+        self.compiled = [self.program.compiled, *of_guards]
+        operands = {x for each in self.compiled for x in each.graph.constants}
         # Operands are left out, since `watch` counts the references to them
         noted = self._constants = {x: data for x, data in self._constants.items() if x not in operands}
         del operands
-        for program in made:
-            program.compiled.data.watch(program.compiled.graph.constants, noted)
-            noted = program.compiled.data.watched  # `fit` checks only the last program
+        for each in reversed(self.compiled):
+            each.data.watch(each.graph.constants, noted)
+            noted = each.data.watched  # `fit` checks only the last program
 
     def note_repeated(self, again: Recording) -> None:
         """Note which leaves the function makes anew in each call. `again` is a further recording that does the same."""
@@ -448,7 +450,7 @@ class Recording:
 
         A guard is a comparison that must have the same outcome as for the recorded sample.
         """
-        return Branch(self.program, self.guards, self._name) if self.guards.program else self.program
+        return self.program.with_guards(self.guards) if self.guards.compiled else self.program
 
     @functools.cached_property
     def indices(self) -> Indices:
@@ -511,7 +513,7 @@ class Recording:
         try:
             self.program.check_frozen("compile")
             self.program.compiled.data.check_constants()
-            self.program.check_operations()
+            self.program.compiled.check_operations()
         except ValueError:  # the program has other constants, or an operation has changed
             return False
         return not self.difference(other, leaves)

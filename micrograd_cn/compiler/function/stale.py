@@ -316,9 +316,8 @@ class StaleCheck:
                 f"{where}{self.name} is not what it was when its program was made: {difference}; compile it anew "
                 "after a parameter, or a number that it reads, has been replaced; or pass the number as an argument"
             )
-        for program in (recording.program, recording.guards.program):
-            if program:
-                program.check_operations(where)
+        for compiled in recording.compiled:
+            compiled.check_operations(where)
         self.made_inside |= leaves - others
         return folded is recording
 

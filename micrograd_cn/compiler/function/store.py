@@ -19,11 +19,11 @@ from ...engine import Value
 from ...graph.interrupts import at_once
 from ..data.samples import Bucket
 from ..data.treedef import objects_in
+from ..guards import raise_guard_error
 from ..program import Program, Programs
 from ..threads.forks import ForkSafeLock
 from ..training.state import ParameterLayout
 from .arguments import Arguments
-from .guards import raise_guard_error
 from .merged import MergedRecordings
 from .recording import Recorder, Recording
 
@@ -274,7 +274,7 @@ class RecordingStore:
 
         `known` has recordings for samples with the same structure.
         """
-        if not known or not known[0].guards.program:  # without guards there is no other recording
+        if not known or not known[0].guards.compiled:  # without guards there is no other recording
             return None
         if not (known.merged and known.merged.is_current(self.parameters)):
             known.merged = MergedRecordings(known, self.parameters)

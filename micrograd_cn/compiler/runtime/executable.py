@@ -681,6 +681,18 @@ class CompiledGraph:
         if context.active:
             detect_anomaly(self.graph, data, index, backward)
 
+    def check_operations(self, name: str = "") -> None:
+        """Raise ValueError if a user's operation computes something else now than when the program was made.
+
+        Code that is compiled now would compute something else than the code that exists. The message begins with
+        `name`, such as "fit(): ".
+        """
+        if op := self.graph.changed_operation():
+            raise ValueError(
+                f"{name}the operation {op!r} is not what it was when the program was made, since its functions read "
+                "something that has changed; compile anew, or pass what changes as an operand"
+            )
+
     @property
     def lowering(self) -> Lowering:
         """Return the graph, lowered to instructions. It is lowered when the instructions are first needed."""

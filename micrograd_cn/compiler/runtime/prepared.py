@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..data.columns import Numbers, address
@@ -103,6 +104,23 @@ class PreparedCall:
         if self._parameters is not (data := self._data()):
             self.executable.write(self._buffers, data)
             self._parameters = data
+
+
+def prepare_outputs(compiled: CompiledGraph, data: Any, n: int, out: int, *kept_alive: Any) -> Callable[[], Any]:
+    """Return a function without arguments that computes the outputs of n rows by the fastest code, made at once.
+
+    Each call reads the numbers that are in `data` at that time, and the parameters' data. The arguments are those of
+    `PreparedCall`.
+    """
+    call = PreparedCall(compiled, compiled.fastest_tier("forward", n), data, n, out, *kept_alive)
+    if not (compiled.graph.parameters or compiled.data.watched):
+        return call.run
+
+    def with_parameters() -> Any:
+        call.renew()
+        return call.run()
+
+    return with_parameters
 
 
 class PreparedRows(PreparedCall):

@@ -1,25 +1,29 @@
 """Define `Guard`, a comparison that must have its recorded outcome, and `CompiledGuards`, which checks guards for rows.
 
 A program computes what the function did for the sample that was recorded. For another sample, the function may take
-another branch. Then a comparison has another outcome, so each comparison is checked for every sample.
+another branch. Then a comparison has another outcome, so each comparison is checked for every sample: by the function,
+which then finds the program of the other branch, or by a program that has guards, which raises `GuardError`.
 """
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from math import nan
 from typing import Any, NamedTuple, NoReturn
 
-from ...engine import Value, traverse
-from ...graph import context
-from ...graph.context import recording
-from ...ops import dot, less
-from ..data.captured import with_kept_constants
-from ..data.columns import MAX_NUMBERS, flat
-from ..data.partition import split_by_outcome
-from ..data.rows import row_numbers
-from ..program import Program
+from ..engine import Value, traverse
+from ..graph import context
+from ..graph.context import recording
+from ..ops import dot, less, where
+from .data.captured import with_kept_constants
+from .data.columns import MAX_NUMBERS, Numbers, address, flat
+from .data.partition import split_by_outcome
+from .data.rows import row_numbers
+from .runtime.executable import CompiledGraph
+from .runtime.prepared import PreparedRunner, prepare_outputs
 
 MANY_ROWS = 128  # for this many rows or more, a program that computes one number for all guards is worthwhile
 _one = array("d", [1.0])
@@ -36,7 +40,7 @@ class GuardError(ValueError):
     2.0
     >>> size(-3)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    micrograd_cn.compiler.function.guards.GuardError: size, sample 0: <doctest ...>, line 3: x > 0 does not hold, ...
+    micrograd_cn.compiler.guards.GuardError: size, sample 0: <doctest ...>, line 3: x > 0 does not hold, ...
     """
 
 
@@ -83,34 +87,42 @@ class Guard(NamedTuple):
 
 
 class CompiledGuards:
-    """The guards of a recorded function, with a program that computes their comparisons for rows of numbers.
+    """The guards of a recorded function, with code that computes their comparisons for rows of numbers.
 
-    A guard is broken if it has another outcome for a row than for the recorded sample. The program computes all guards,
+    A guard is broken if it has another outcome for a row than for the recorded sample. The code computes all guards,
     even after a broken one. This is harmless, since comparisons are true or false for any numbers, nan included.
 
     Args:
+        name: the name of the function, for messages.
         guards: the guards of one recording, in the order of its comparisons.
         inputs: the leaves that stand for the numbers of a row.
-        make: a function; `make(outputs, inputs)` returns a program that computes the outputs.
+        parameters: leaves that come first among the parameters of `compiled`, as for `CompiledGraph`.
 
     Attributes:
+        name: the name of the function, for messages.
         guards: the guards of the recording.
         expected: for each guard, 1.0 if it held for the recorded sample, and 0.0 if not.
-        program: the program that computes the comparisons; None if there are no guards.
+        compiled: the compiled graph that computes the comparisons; None if there are no guards.
         parameter_free: whether the guards depend on no parameter, so their outcomes for a row never change.
     """
 
-    def __init__(self, guards: Sequence[Guard], inputs: Sequence[Value], make: Callable[..., Program]) -> None:
-        self.guards = guards
-        self.program = make([guard.node for guard in guards], inputs) if guards else None
-        leaves = traverse(*[guard.node for guard in guards])[1]
-        self.parameter_free = all(leaf in set(inputs) or not leaf.requires_grad for leaf in leaves)
+    compiled: CompiledGraph | None = None
+
+    def __init__(
+        self, name: str, guards: Sequence[Guard], inputs: Sequence[Value], parameters: Sequence[Value]
+    ) -> None:
+        self.name, self.guards = name, guards
+        nodes = [guard.node for guard in guards]
+        if guards:
+            self.compiled = CompiledGraph(nodes, [*inputs], parameters)
+            self._outcomes_of = PreparedRunner(self.compiled)
+        self.parameter_free = all(leaf in set(inputs) or not leaf.requires_grad for leaf in traverse(*nodes)[1])
         self.expected = array("d", [float(guard.held) for guard in guards])
         self._held_for = b""  # the numbers of the rows for which all guards had their recorded outcome; see `_key`
 
     def hold(self, numbers: Any) -> bool:
         """Return whether all guards have their recorded outcome for the row with these numbers."""
-        return self.program is None or self.program.row(numbers) == self.expected
+        return self.compiled is None or self._outcomes_of(numbers) == self.expected
 
     def split(
         self, data: Any, index: array[int], threads: int = 1, parameters: int = 0
@@ -124,14 +136,14 @@ class CompiledGuards:
             parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
                 of the `Value`s.
         """
-        if self.program is None or not index:
+        if self.compiled is None or not index:
             return index, array("q")
         if self._held_for and self._key(data, index) == self._held_for:
             return index, array("q")
-        program, expected = self.program, self.expected
+        compiled, expected = self.compiled, self.expected
         if len(self.guards) > 1 and len(index) >= MANY_ROWS:
-            program, expected = self._holds, _one
-        outcomes = program.compiled.outputs_of(data, index, threads, parameters)
+            compiled, expected = self._holds, _one
+        outcomes = compiled.outputs_of(data, index, threads, parameters)
         holding, others = split_by_outcome(index, outcomes, expected)
         if not others and (key := self._key(data, index)):
             self._held_for = key
@@ -143,10 +155,26 @@ class CompiledGuards:
         Return b"" if `split` shall not note this: if `index` does not have all rows, if there are many numbers, or if
         the outcomes of the guards may change. Several calls of `fit` may get the same rows.
         """
-        if context.active or not self.parameter_free or not 0 < len(data) <= MAX_NUMBERS or not self.program:
+        if context.active or not self.parameter_free or not 0 < len(data) <= MAX_NUMBERS or not self.compiled:
             return b""
-        is_whole = len(index) * len(self.program.inputs) == len(data) and index is row_numbers(len(index))
+        is_whole = len(index) * len(self.compiled.graph.inputs) == len(data) and index is row_numbers(len(index))
         return bytes(flat(data)) if is_whole else b""
+
+    @cached_property
+    def _holds(self) -> CompiledGraph:
+        """A graph whose only output is 1.0 if all guards have their recorded outcome, and 0.0 if one has not.
+
+        It adds up how many guards are broken. A guard is broken if it has another outcome than recorded.
+        """
+        assert self.compiled
+        self.compiled.check_operations()
+        graph = self.compiled.graph
+        kept = with_kept_constants([guard.node for guard in self.guards], graph.constants)
+        with recording():
+            broken = dot([-1.0 if guard.held else 1.0 for guard in self.guards], kept)
+            made = CompiledGraph([less(broken, 0.5 - sum(self.expected))], [*graph.inputs], graph.parameters)
+        made.data.watch_as(self.compiled.data)
+        return made
 
     def first_broken(self, numbers: Any) -> Guard:
         """Return the first guard that has another outcome than recorded for the row with these numbers.
@@ -154,21 +182,70 @@ class CompiledGuards:
         Return the last guard if none has another outcome. This happens if rounding decides a comparison: the code
         that found a broken guard may round differently from the code that this method runs.
         """
-        assert self.program
-        pairs = zip(self.guards, self.program.row(numbers), strict=True)
+        pairs = zip(self.guards, self._outcomes_of(numbers), strict=True)
         return next((guard for guard, x in pairs if x != float(guard.held)), self.guards[-1])
 
-    @cached_property
-    def _holds(self) -> Program:
-        """A program whose only output is 1.0 if all guards have their recorded outcome, and 0.0 if one has not.
+    # What a program does that has these guards
 
-        It adds up how many guards are broken. A guard is broken if it has another outcome than recorded.
+    def check(self, data: Numbers, n: int) -> None:
+        """Raise `GuardError` if a guard is broken in one of `n` rows, so the function takes another branch.
+
+        `data` has the numbers of the rows, one row after the other.
         """
-        assert self.program
-        kept = with_kept_constants([guard.node for guard in self.guards], self.program.compiled.graph.constants)
+        _, broken = self.split(data, row_numbers(n))
+        if broken:
+            assert self.compiled
+            row, width = broken[0], len(self.compiled.graph.inputs)
+            guard = self.first_broken(array("d", data[row * width : (row + 1) * width]))
+            raise_guard_error(self.name, f"row {row}", guard)
+
+    def checked_row(self, run: Callable[[Numbers], array[float]], numbers: Numbers) -> array[float]:
+        """Return `run(numbers)`, which computes one row. Raise `GuardError` if a guard is broken in the row."""
+        if not self.hold(numbers):
+            self.check(numbers, 1)
+        return run(numbers)
+
+    def checked_call(self, run: Callable[[], Any], data: Numbers, n: int) -> Callable[[], Any]:
+        """Return a function that calls `run`, unless a guard is broken in one of the `n` rows that are in `data` then.
+
+        It raises `GuardError` if one is broken.
+        """
+        assert self.compiled
+        found, expected = array("d", bytes(8 * n * len(self.guards))), self.expected * n
+        compare = prepare_outputs(self.compiled, data, n, address(found), found)
+
+        def checked() -> Any:
+            compare()
+            if found != expected:
+                self.check(data, n)
+            return run()
+
+        return checked
+
+    def nan_where_broken(self, outputs: Sequence[Value]) -> list[Any]:
+        """Return outputs that are multiplied by nan if a guard is broken, so their derivatives are nan, too."""
+        factor: Any = 1.0
         with recording():
-            broken = dot([-1.0 if guard.held else 1.0 for guard in self.guards], kept)
-            return self.program.with_outputs([less(broken, 0.5 - sum(self.expected))])
+            for guard in self.guards:
+                factor = where(guard.node, *((factor, nan) if guard.held else (nan, factor)))
+            return [factor * y for y in outputs]
+
+    def commented(self, text: str, language: str, checks: bool) -> str:
+        """Return the text of a program in a language, with a comment that says which comparisons the text assumes.
+
+        `checks` says whether the text checks them, so results are nan where they do not hold.
+        """
+        otherwise = "Otherwise the results are nan." if checks else "They are not checked."
+        lines = [f"One branch of {self.name}, for which the following comparisons hold. {otherwise}"]
+        for guard in self.guards:
+            location = re.split(r"[\\/]", guard.location)[-1]  # without folders, which are those of this machine
+            lines.append(f"    {'' if guard.held else 'not '}{guard.text} ({location})")
+        lines = [" ".join(line.splitlines()) for line in lines]
+        if language == "c":
+            comment = "\n".join([line.replace("*/", "* /").replace("/*", "/ *") for line in lines])
+            return text.replace("/*\n", f"/*\n{comment}\n\n", 1)
+        mark = "#" if language == "python" else ";"
+        return "".join([f"{mark} {line}\n" for line in lines]) + text
 
 
 def raise_guard_error(name: str, sample: str, guard: Guard) -> NoReturn:
