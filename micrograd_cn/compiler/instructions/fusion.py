@@ -107,16 +107,20 @@ class _Trees:
                 continue
             reads, cost = operands, code.cost_of(i)
             inside: list[int] = []
-            for j in () if absorbs_nothing else operands:
-                if j in once and j in trees and cost + trees[j][0] <= MAX_COST:
+            shapes: list[int | None] = [None] * len(operands)  # those of the operands that are absorbed
+            for slot, j in enumerate(() if absorbs_nothing else operands):
+                if j not in once or j not in trees:
+                    continue
+                inner_cost, inner_reads, inner_shape = trees[j]
+                if cost + inner_cost <= MAX_COST:
                     k = reads.index(j)
-                    both = (*reads[:k], *trees[j][1], *reads[k + 1 :])
+                    both = (*reads[:k], *inner_reads, *reads[k + 1 :])
                     if len(both) <= MAX_INPUTS or len({*both}) <= MAX_INPUTS:
-                        reads, cost = both, cost + trees[j][0]
+                        reads, cost, shapes[slot] = both, cost + inner_cost, inner_shape
                         inside.append(j)
+                        del trees[j]
             if inside:
                 self.absorbed[i] = inside
-            shapes = [trees.pop(j)[2] if j in inside else None for j in operands] if inside else [None] * len(operands)
             shape = opcode, len(instruction[1]) if sum_ else 0, *shapes
             trees[i] = cost, reads, self._shapes.setdefault(shape, len(self._shapes))
 
