@@ -80,6 +80,41 @@ class AskedRates:
     check_each: Callable[[], bool] | None = None
     check_all: Callable[[], bool] = lambda: False
 
+    def ask(
+        self, schedule: Callable[[int], float], done: int, steps: int, check_constants: Callable[[], object]
+    ) -> array[float] | None:
+        """Return the learning rates of the next steps. Call the schedule for those that it has not returned before.
+
+        There are fewer rates if the schedule has raised an error, which becomes `failure`: the steps before that are
+        taken, as in a loop in Python. Return None if the programs have to be chosen anew, and keep the rates for then.
+
+        Args:
+            schedule: the schedule.
+            done: how many steps were taken, which is the index of the next step.
+            steps: how many rates are needed.
+            check_constants: a function that raises an error if constants of the programs have other data now.
+        """
+        rates = self.rates[:steps]
+        if self.failure is not None or len(rates) == steps:
+            return rates
+        moved, check_each = False, self.check_each
+        try:
+            for step in range(done + len(rates), done + steps):
+                rate = _learning_rate(schedule, step)
+                if context.data_changed:
+                    check_constants()
+                if check_each:
+                    moved |= check_each()
+                rates.append(rate)
+        except BaseException as error:
+            self.failure = error
+        else:
+            moved |= self.check_all()
+        if moved:
+            self.rates[: len(rates)] = rates
+            return None
+        return rates
+
 
 def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
     """Raise ValueError if a parameter of the optimiser cannot be trained by a program.
@@ -769,28 +804,12 @@ class TrainingState:
 
         if self.schedule is None:
             return take(steps, None)
-        done, taken, asked = int(self.scalars.view[1]), 0, self._asked
-        rates = asked.rates[:steps]
-        if asked.failure is None and len(rates) < steps:
-            moved, check_each = False, asked.check_each
-            try:
-                for step in range(done + len(rates), done + steps):
-                    rate = _learning_rate(self.schedule, step)
-                    if context.data_changed:
-                        self._check_constants()
-                    if check_each:
-                        moved |= check_each()
-                    rates.append(rate)
-            except BaseException as error:  # the steps before that are taken, as in a loop in Python
-                asked.failure = error
-            else:
-                moved |= asked.check_all()
-            if moved:
-                asked.rates[: len(rates)] = rates
-                return 0
+        asked = self._asked
+        rates = asked.ask(self.schedule, int(self.scalars.view[1]), steps, self._check_constants)
+        if rates is None:
+            return 0
         self.check_copied()
-        if rates:
-            taken = take(len(rates), rates)
+        taken = take(len(rates), rates) if rates else 0
         asked.rates[: len(rates)] = rates[taken:]
         ends = taken == len(rates) < steps or not isinstance(asked.failure, Exception)
         if asked.failure is not None and ends:
