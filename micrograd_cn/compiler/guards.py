@@ -234,6 +234,16 @@ class CompiledGuards:
         """Return the text of a program in a language, with a comment that says which comparisons the text assumes.
 
         `checks` says whether the text checks them, so results are nan where they do not hold.
+
+        >>> from micrograd_cn.compiler import compile
+        >>> size = compile(lambda x: x if x > 0 else -x)
+        >>> size(2.0)
+        2.0
+        >>> print(size.source("python"))  # doctest: +ELLIPSIS
+        # One branch of <lambda>, for which the following comparisons hold. Otherwise the results are nan.
+        #     x > 0 (<doctest ...>, line 1)
+        def f(xp, parameters, inputs):
+            ...
         """
         otherwise = "Otherwise the results are nan." if checks else "They are not checked."
         lines = [f"One branch of {self.name}, for which the following comparisons hold. {otherwise}"]

@@ -392,6 +392,8 @@ class Program:
         Raises:
             TypeError: as for `forward`; or `rows` is not a writable, contiguous buffer of doubles.
             ValueError: as for `forward`; or there are no rows, or `out` overlaps `rows` in memory.
+            GuardError: the program computes one branch of a compiled function, which takes another branch for a row. A
+                call of the returned function may raise it, too.
 
         >>> from array import array
         >>> from micrograd_cn.compiler import compile
@@ -812,6 +814,10 @@ class Program:
         factor of their derivatives is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`,
         `logsumexp`, `logaddexp`, `lgamma` and `digamma` of negative numbers, and the derivatives of `silu` and `gelu`,
         the bounds are in ulps of the largest term.
+
+        If the program computes one branch of a compiled function, a comment says which comparisons the text assumes. In
+        C and Python, the text checks them: the outputs and their derivatives are nan for numbers for which the function
+        takes another branch. The text in LLVM checks nothing.
 
         Args:
             language: "llvm", "python" or "c".
