@@ -116,10 +116,11 @@ class Recorder:
         """
         roots = (self._arguments.function, *objects_in(bucket.static, bucket.treedef))
         code = ReachableCode(roots)
+        names = code.names
         self._catches |= code.catches
         self._makes_cycles |= code.makes_cycles
-        self._names_nan_to_num |= "nan_to_num" in code.names
-        self._uses_errstate |= not code.names.isdisjoint(("errstate", "seterr"))
+        self._names_nan_to_num |= "nan_to_num" in names
+        self._uses_errstate |= not names.isdisjoint(("errstate", "seterr"))
         twice = code.may_change or code.has_iterators or code.asks_for_types
         snapshot = None if code.writes or twice else self._snapshot(roots, code)
         around = None if snapshot else Surroundings(roots)

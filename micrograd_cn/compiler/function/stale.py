@@ -172,12 +172,13 @@ class StaleCheck:
         The snapshot is complete even if a collection has many items, unless it takes longer to compare them than to
         record the programs again.
         """
-        reach = Reach(self._roots(), code)
+        roots = self._roots()
+        code = code or ReachableCode(roots)
         if snapshot is None:
             graphs = [program.compiled.graph for program in programs]
             operands = sum([len(node.operands) for graph in graphs for node, _ in graph.operations])
-            snapshot = reach.surroundings.snapshot(ITEMS_PER_OPERAND * operands)
-        return _Known(reach.roots, snapshot, reach.code.writes, frozenset(), frozenset(programs))
+            snapshot = Reach(roots, code).surroundings.snapshot(ITEMS_PER_OPERAND * operands)
+        return _Known(roots, snapshot, code.writes, frozenset(), frozenset(programs))
 
     def check_unused(self, name: str, wrt: Any, buckets: Sequence[Bucket]) -> None:
         """Raise ValueError if a variable is a leaf that the function uses now, but did not when it was recorded.

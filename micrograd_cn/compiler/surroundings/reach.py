@@ -25,12 +25,18 @@ class Reach:
         roots: the function, and other objects that it can reach.
         code: the code that the function may run.
         names: the names in the code, and the further names.
+        attributes: the names of the attributes that the code may read; None if it may read some by names that it
+            computes.
 
-    >>> from micrograd_cn import Value
-    >>> weights = [Value(1.0)]
-    >>> reach = Reach([lambda x: weights[0] * x])
-    >>> reach.code.writes, reach.surroundings.leaves == weights
-    (False, True)
+    >>> from micrograd_cn.engine import Value
+    >>> from micrograd_cn.module import Module
+    >>> model = Module()
+    >>> model.w = Value(1.0)
+    >>> reach = Reach([lambda x: model.w * x])
+    >>> sorted(reach.attributes), reach.code.writes, reach.surroundings.leaves == [model.w]
+    (['model', 'w'], False, True)
+    >>> Reach([lambda name: getattr(model, name)]).attributes is None
+    True
     """
 
     def __init__(
@@ -39,19 +45,7 @@ class Reach:
         self.roots = [*roots]
         self.code = code or ReachableCode(self.roots)
         self.names = self.code.names | names
-
-    @property
-    def attributes(self) -> frozenset[str] | None:
-        """The names of the attributes that the code may read; None if it may read some by names that it computes.
-
-        >>> from micrograd_cn.module import Module
-        >>> model = Module()
-        >>> sorted(Reach([lambda x: model.w * x]).attributes)
-        ['model', 'w']
-        >>> Reach([lambda name: getattr(model, name)]).attributes is None
-        True
-        """
-        return self.names if READING_ALL.isdisjoint(self.names) else None
+        self.attributes = self.names if READING_ALL.isdisjoint(self.names) else None
 
     @cached_property
     def surroundings(self) -> Surroundings:
