@@ -1,4 +1,4 @@
-"""Advice for errors that numpy or scipy raises about an array of `Value`s: what to write instead."""
+"""Advice for errors that numpy, scipy, PyTorch or jax raises about `Value`s: what to write instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .numpy_methods import INSTEAD
 __all__ = ["numpy_advice"]
 
 NO_SHAPE = r"'(float|int)' object has no attribute 'shape'"  # the user's own code may raise such an error, too
-# numpy's own errors about arrays of objects, and what to write instead
+# Errors of numpy, PyTorch and jax about arrays of objects and about `Value`s, and what to write instead
 NUMPY_ERRORS = {
     r"ufunc '(isnan|isfinite|isinf|signbit)'": "for a question about an array of Values x, such as np.isnan(x), write "
     "x != x for nan, or abs(x) < np.inf for what is finite",
@@ -23,6 +23,15 @@ NUMPY_ERRORS = {
     r"ufunc 'i?r?c?fft\w*' not supported": "np.fft takes no Values: for the real and the imaginary part of "
     "np.fft.fft(x) write np.cos(a) @ x and -np.sin(a) @ x, with k = np.arange(n), a = 2 * np.pi * np.outer(k, k) / n",
     r"'matrix' and '\w+'|'\w+' and 'matrix'": "np.matrix takes no Values: write np.asarray(m) * x for a matrix m",
+    r"type numpy\.object_|dtype of Value|expected Tensor .* Value|must be Tensor, not (Value|list)|"
+    r"invalid combination of arguments - got \(.*Value|'Tensor' and '\w*Value'|'\w*Value' and 'Tensor'": "PyTorch's "
+    "functions and tensors take no Values: write micrograd_cn.exp(x), and the like, for torch.exp(x), and x.numpy() "
+    "for a tensor x of numbers",
+    r"valid JAX|Error interpreting argument to .* as an? (abstract array|JAX value)|'\S*ArrayImpl' and '\w*Value'|"
+    r"'\w*Value' and '\S*ArrayImpl'": "jax's functions and arrays take no Values: write micrograd_cn.exp(x), and the "
+    "like, for jnp.exp(x), and np.asarray(x) for an array x of numbers",
+    r"'complex' and '\w*Value'|'\w*Value' and 'complex'": "a Value is a real number: compute the real and the "
+    "imaginary part by themselves, as in x * a and x * b for x * (a + 1j * b)",
     # numpy goes on after the error of a conversion, and Python raises one of these at the next occasion
     r"returned a result with an exception set|for \S+: 'float' and 'Value'": "np.add.at(a, i, x), and the like, add "
     "Values only to an array of objects: make it by a = np.zeros(n, dtype=object)",
@@ -36,7 +45,7 @@ NUMPY_ERRORS = {
 
 
 def numpy_advice(error: BaseException) -> str:
-    """Return a text that says what to write, if numpy or scipy raised `error` because of `Value`s; otherwise ""."""
+    """Return a text that says what to write, if another library raised `error` because of `Value`s; otherwise ""."""
     text, traceback = str(error), error.__traceback__
     while traceback and traceback.tb_next:
         traceback = traceback.tb_next

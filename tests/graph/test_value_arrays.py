@@ -420,6 +420,34 @@ def test_values_that_are_added_at_places_of_an_array_of_numbers_are_told_the_typ
     assert "np.zeros(n, dtype=object)" in numpy_advice(error)
 
 
+OF_OTHERS = [
+    ("can't convert np.ndarray of type numpy.object_. The only supported types are: float64", "PyTorch's functions"),
+    ("Could not infer dtype of Value", "PyTorch's functions"),
+    ("expected Tensor as element 0 in argument 0, but got Value", "PyTorch's functions"),
+    ("exp(): argument 'input' (position 1) must be Tensor, not Value", "PyTorch's functions"),
+    ("max() received an invalid combination of arguments - got (Value, Value), but", "PyTorch's functions"),
+    ("unsupported operand type(s) for *: 'Value' and 'Tensor'", "PyTorch's functions"),
+    ("unsupported operand type(s) for *: 'jaxlib._jax.ArrayImpl' and 'Value'", "jax's functions"),
+    ("Value 'Value(x[0])' with dtype object is not a valid JAX array type.", "jax's functions"),
+    ("Error interpreting argument to <function exp at 0x7f> as an abstract array.", "jax's functions"),
+    ("Error interpreting argument to custom_jvp_call as a JAX value.", "jax's functions"),
+    ("unsupported operand type(s) for *: 'Value' and 'complex'", "a Value is a real number"),
+]
+
+
+@pytest.mark.parametrize(("text", "advice"), OF_OTHERS)
+def test_errors_of_other_libraries_come_with_what_to_write(text, advice):
+    """The texts are those of PyTorch 2, jax and Python."""
+
+    def f(x):
+        raise (RuntimeError if "infer" in text else TypeError)(text)
+
+    for call in (grad(f), compile(f)):
+        with pytest.raises((TypeError, RuntimeError)) as caught:
+            call([1.0])
+        assert advice in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+
+
 def test_errors_of_numpy_come_with_what_to_write_in_derivatives_too():
     with pytest.raises(TypeError) as caught:
         grad(lambda x: np.signbit(x).sum() * x[0])(A)

@@ -348,7 +348,7 @@ class Recording:
 
                 context.run(stand_for_tensors.set, True)
             result = without_collector(functools.partial(context.run, called))
-        except (TypeError, ValueError, IndexError, AttributeError, SystemError) as error:
+        except (TypeError, ValueError, IndexError, AttributeError, RuntimeError, SystemError) as error:
             add_advice(self._name, error, of_tensors)
             raise
         _refuse_changed_arguments(self._name, given)
@@ -600,6 +600,10 @@ def _output(name: str, path: str, x: Any) -> Value:
         instead = "; or leave it out, and return numbers alone" if path and (x is None or isinstance(x, str)) else ""
         if isinstance(x, Iterator):  # a generator, or what map and zip return
             instead = "; return list(...) of it"
+        elif x is None and not path:
+            instead = "; it may lack a return"
+        elif hasattr(x, "__dict__") and not hasattr(x, "__float__"):  # such as a dataclass
+            instead = "; return its numbers in a list, a tuple or a dict"
         raise TypeError(
             f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}{instead}"
         ) from None
