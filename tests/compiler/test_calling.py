@@ -236,3 +236,21 @@ def test_an_argument_nested_in_more_than_a_hundred_lists_is_refused(deep):
 def test_a_function_that_returns_an_iterator_is_told_to_return_a_list(function):
     with pytest.raises(TypeError, match=r"is not a number: expected a real number, got .*; return list\(...\) of it"):
         compile(function)(1.0)
+
+
+class Point:
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: None, "got NoneType; it may lack a return"),
+        (lambda x: [x, None], r"at \[1\]: .* got NoneType; or leave it out"),
+        (lambda x: Point(x, x), "got Point; return its numbers in a list, a tuple or a dict"),
+    ],
+)
+def test_a_result_that_is_no_number_is_refused_and_the_error_says_what_to_return(f, message):
+    with pytest.raises(TypeError, match=f"returned something that is not a number.*{message}"):
+        compile(f)(1.0)
