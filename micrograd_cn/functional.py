@@ -52,6 +52,7 @@ has the structure of the arguments.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from math import isfinite
@@ -66,6 +67,7 @@ from .engine import Value, topological_order
 from .gradients import Reach, contribution_through, symbolic_edges
 from .graph import anomaly, context
 from .graph.callers import warn_at_user
+from .graph.nan_to_num import names_nan_to_num
 from .ops.number import flag, number
 from .ops.options import refuse_options
 from .parameters.tree import flatten, flatten_like
@@ -283,10 +285,10 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     [6.0, 4.0]
     """
     direction = _like("hvp", "v", v, x)
-    gradient = _grad("hvp", f, 0)
+    gradient = _grad("hvp", _of_single("hvp", f, x), 0)
     try:
         return _grad("hvp", lambda x: ops.dot(_leaves(gradient(x)), direction), 0)(x)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         _note_tuple("hvp", x, error)
         raise
 
@@ -312,10 +314,10 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     direction = _like("jvp", "v", v, x)
     with differentiation_level() as around:
         try:
-            call = BoundCall("jvp", f, [0], [x], {}, around)
+            call = BoundCall("jvp", _of_single("jvp", f, x), [0], [x], {}, around)
             call.returns_values = call.returns_values or contains_values(direction)
             create_graph, (outputs, unflatten) = call.create_graph, call.outputs()
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             _note_tuple("jvp", x, error)
             raise
         tangents: dict[Value, Any] = dict(zip(call.variables, direction, strict=True))
@@ -382,9 +384,9 @@ def vjp(f: Function, x: Any, *others: Never, **wrong: Never) -> tuple[Any, Funct
         )
     with differentiation_level() as around:
         try:
-            call = BoundCall("vjp", f, [0], [x], {}, around)
+            call = BoundCall("vjp", _of_single("vjp", f, x), [0], [x], {}, around)
             outputs, unflatten = call.outputs()
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             _note_tuple("vjp", x, error)
             raise
         value = unflatten([call.as_result(y) for y in outputs])
@@ -496,7 +498,29 @@ def _leaves(tree: Any) -> list[Any]:
     return [x for _, x in flatten(tree)[0]]
 
 
-def _note_tuple(name: str, x: Any, error: TypeError) -> None:
+class _TupleOfOne(tuple[Any, ...]):
+    """A tuple of one entry that a function gets as its argument. It cannot be repeated, nor joined to another tuple."""
+
+    __slots__ = ()
+
+    def _refuse(self, other: object) -> NoReturn:
+        raise TypeError("the argument is a tuple of one entry, whose operators + and * are not those of its entry")
+
+    __add__ = __mul__ = __rmul__ = _refuse
+
+
+def _of_single(name: str, f: Function, x: Any) -> Function:
+    """Return f; but if `x` is a tuple of one entry, return a function that refuses to repeat it and passes it to f.
+
+    In jax and PyTorch, the function `name`, such as "jvp", would pass the entry itself to f. So `lambda x: x * 2` would
+    be meant as a product, and not as a tuple with the entry twice.
+    """
+    if type(x) is not tuple or len(x) != 1 or not callable(f) or names_nan_to_num(f):
+        return f
+    return functools.wraps(f)(lambda x: f(_TupleOfOne(x)))
+
+
+def _note_tuple(name: str, x: Any, error: TypeError | AttributeError) -> None:
     """If `x` is a tuple, add a note to `error` that says how to pass the items of `x` to f as separate arguments.
 
     `error` was raised by f, which got the tuple as one argument. In jax, the function `name`, such as "hvp", would pass

@@ -899,6 +899,27 @@ def test_vjp_and_jvp_in_the_form_of_other_libraries_are_answered_with_what_to_wr
     assert jvp(lambda x: product(*x), (2.0, 3.0), (1.0, 0.0)) == (6.0, 3.0)
 
 
+@pytest.mark.parametrize("f", [lambda x: x * 2, lambda x: 2 * x, lambda x: x + x, lambda x: x * x])
+@pytest.mark.parametrize("entry", [3.0, A])
+def test_a_function_of_the_entry_of_a_tuple_is_told_that_it_gets_the_tuple(f, entry):
+    """Python repeats a tuple and joins two tuples, so f would return the entry twice."""
+    x = (entry,)
+    for name, call, write in (
+        ("jvp", lambda: jvp(f, x, x), "jvp(lambda x: f(*x), x, v)"),
+        ("vjp", lambda: vjp(f, x), "vjp(lambda x: f(*x), x)"),
+        ("hvp", lambda: hvp(lambda x: sum(f(x)), x, x), "hvp(lambda x: f(*x), x, v)"),
+    ):
+        with pytest.raises(TypeError, match="the argument is a tuple of one entry") as error:
+            call()
+        assert error.value.__notes__[-1] == (
+            f"{name}() passes x to f as one argument; if f takes the entries of this tuple, as in jax and PyTorch, "
+            f"write {write}"
+        )
+    assert jvp(lambda x: x[0] * 2.0, (3.0,), (1.0,)) == jvp(lambda x: 2.0 * x, 3.0, 1.0) == (6.0, 2.0)
+    assert vjp(lambda x: x, (3.0,))[1]((1.0,)) == (1.0,)
+    assert hvp(lambda x: x[0] ** 3, (3.0,), (1.0,)) == (18.0,)
+
+
 def test_a_function_that_catches_an_arithmetic_error_gives_a_warning_where_numbers_raise_it():
     """For a `Value`, 0 / 0 is nan, and raises no error."""
 
