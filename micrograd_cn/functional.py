@@ -5,7 +5,7 @@ depth. Its derivative has the same structure, with floats in place of the number
 array of `Value`s. Elements, slices, `+ - * / ** @`, `sum`, `mean`, `max` and numpy functions that `Value` has as
 methods, such as `np.exp`, work on this array. They also work on results in which numbers are beside `Value`s, as in
 `np.exp(np.maximum(x, 0))` and `np.log(np.clip(x, 0.1, 0.9))`. The function gets an array of another library as nested
-lists.
+lists, whose `+`, `*` and `==` raise an error; write `np.asarray(x)`.
 
 At a tie, `np.maximum(x, y)`, `np.minimum`, `np.clip`, `np.max` and `np.min` of arrays give the whole gradient to the
 first of the equal elements. So at 0, `np.maximum(x, 0)` has the derivative 1, `np.maximum(0, x)` has 0, and the

@@ -852,6 +852,38 @@ def test_a_copy_of_an_argument_is_the_argument():
     assert pickle.loads(pickle.dumps(w)).data == copy.copy(w).data == 2.0
 
 
+OF_ELEMENTS = [
+    lambda v: (v * 2)[0],
+    lambda v: (2 * v)[0],
+    lambda v: (v + v)[0],
+    lambda v: (v[1:] + v[:-1])[0],
+    lambda v: (v.copy() * 2)[0],
+    lambda v: v[0] * (v == 1.0),
+    lambda v: v[0] * (v != 1.0),
+]
+
+
+@pytest.mark.parametrize("f", OF_ELEMENTS)
+@pytest.mark.parametrize("row", [False, True])
+def test_operators_of_an_array_of_another_library_are_refused_where_a_list_has_others(f, row):
+    """Those of a list would join and repeat it, and give the derivative of something else."""
+    given = Foreign([[1.0, 2.0]] if row else [1.0, 2.0])
+    with pytest.raises(TypeError, match=r"no operators of its elements; write np\.asarray\(x\)") as error:
+        grad((lambda v: f(v[0])) if row else f)(given)
+    assert error.value.__notes__ == ["grad: argument 0 (Foreign) is a list in f; write np.asarray(x) for an array"]
+    with pytest.raises(TypeError, match="no operators of its elements"):
+        jvp((lambda v: f(v[0])) if row else f, given, given)
+
+
+def test_a_list_in_the_place_of_an_array_of_another_library_is_a_list_otherwise():
+    x = Foreign([3.0, 4.0])
+    assert grad(lambda v: sum(a * b for a, b in zip(v, v[::-1], strict=True)))(x) == [8.0, 6.0]
+    assert type(found := jacobian(lambda v: v)(x)) is list
+    assert found * 2 == [[1.0, 0.0], [0.0, 1.0]] * 2
+    assert grad(lambda v: v[0] if v == [*v] and v != [0.0] and isinstance(v, list) else 0.0)(x) == [1.0, 0.0]
+    assert grad(lambda v: (np.asarray(v) * 2.0)[0])(x) == [2.0, 0.0]
+
+
 def test_an_array_of_another_library_says_how_to_get_an_array_in_f():
     x = array("d", [1.0, 2.0])  # stands for a PyTorch tensor, which is passed to f as a list, too
     for f in (lambda v: (v * v)[0], lambda v: v.sum()):

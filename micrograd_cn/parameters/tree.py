@@ -7,11 +7,11 @@ import sys
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from ..ops.number import is_of_numpy
 
-__all__ = ["arrays_to_lists", "flatten", "flatten_like", "is_array", "tuple_like"]
+__all__ = ["ListOfArray", "arrays_to_lists", "flatten", "flatten_like", "is_array", "tuple_like"]
 
 
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
@@ -107,7 +107,10 @@ def arrays_to_lists(tree: Any) -> Any:
 
 def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     if not is_of_numpy(tree):
-        return flatten(tree.tolist(), path)
+        found, nested = flatten(tree.tolist(), path)
+        if not hasattr(tree, "shape"):  # an array of the module `array`, whose operators are those of a list
+            return found, nested
+        return found, lambda leaves, kind=None: ListOfArray.of(nested(leaves)) if kind else nested(leaves)
     places = itertools.product(*map(range, tree.shape))
     names = [path + "".join([f"[{i}]" for i in place]) for place in places]
     own = sys.modules["numpy"].ndarray if type(tree).__name__ == "ArgumentArray" else type(tree)
@@ -116,6 +119,42 @@ def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callabl
         return _array(tree.shape, leaves, kind if kind and own.__name__ == "ndarray" else own)
 
     return list(zip(names, tree.reshape(-1).tolist(), strict=True)), unflatten
+
+
+class ListOfArray(list[Any]):
+    """A list that a function gets as its argument in the place of an array, such as a tensor of PyTorch.
+
+    Operators of the array would compute with its elements, but + and * of a list join and repeat lists, and == compares
+    the whole list. So these raise an error.
+    """
+
+    __slots__ = ()
+    __hash__ = None  # as for any list
+
+    @classmethod
+    def of(cls, nested: list[Any]) -> ListOfArray:
+        """Return nested lists as nested lists of this class."""
+        return cls([cls.of(x) if type(x) is list else x for x in nested])
+
+    def _refuse(self, other: object) -> NoReturn:
+        raise TypeError("a list that is in the place of an array has no operators of its elements; write np.asarray(x)")
+
+    __add__ = __radd__ = __iadd__ = __mul__ = __rmul__ = __imul__ = _refuse
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return an item, or a part of the list for a slice, as an object of the same class."""
+        found = super().__getitem__(key)
+        return ListOfArray(found) if isinstance(key, slice) else found
+
+    def copy(self) -> ListOfArray:
+        """Return a copy, which is of the same class."""
+        return ListOfArray(self)
+
+    def __eq__(self, other: object) -> bool:
+        return list.__eq__(self, other) if isinstance(other, list) else self._refuse(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
 
 def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:

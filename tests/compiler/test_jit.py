@@ -392,6 +392,9 @@ def test_an_array_that_is_not_numpys_is_lists_of_lists_to_the_function():
     x = memoryview(array("d", range(1, 13))).cast("B").cast("d", (2, 3, 2))
     w = Value(2.0)
     assert compile(lambda x: w * x[1][2][0] - len(x) - len(x[0]) - len(x[0][0]))(x) == 2 * 11 - 2 - 3 - 2
+    for f in (lambda x: (x[0][1] * 2)[0], lambda x: (x + x)[0][0][0], lambda x: 2.0 * (x[0][0] == 1.0)):
+        with pytest.raises(TypeError, match="a list that is in the place of an array has no operators of its elements"):
+            compile(f)(x)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ...engine import Value
 from ...ops.number import number, number_or_none, own_operator
-from ...parameters.tree import flatten
+from ...parameters.tree import ListOfArray, flatten
 from ..surroundings.facts import is_users_module
 from ..surroundings.objects import EXACTLY_PLAIN
 from .arrays import flat_doubles, is_column, is_matrix, is_tensor, number_without_axes, refuse_collection
@@ -231,7 +231,7 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
         return made.view(ValueArray)
 
     def nested(shape: tuple[int, ...]) -> Any:
-        return [nested(shape[1:]) for _ in range(shape[0])] if shape else next(numbers)
+        return ListOfArray([nested(shape[1:]) for _ in range(shape[0])]) if shape else next(numbers)
 
     return nested(treedef.shape)
 
