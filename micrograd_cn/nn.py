@@ -524,7 +524,8 @@ class Layer(Module):
         """Return the list of the neurons' outputs, or the output itself if the layer has only one neuron.
 
         `x` is the list of inputs. If there are `others`, an error says to write a list. The type of the result depends
-        on the number of neurons, so it is Any to a type checker.
+        on the number of neurons, so it is Any to a type checker. Python repeats a list in `layer(x) * 2`, and joins two
+        lists in `f(x) + g(x)`: write `[a + b for a, b in zip(f(x), g(x))]` for a sum.
         """
         if others:
             _refuse_several(self, x, *others)
@@ -646,7 +647,8 @@ class MLP(_Network):
         """Return the list of the last layer's outputs, or the output itself if that layer has only one neuron.
 
         `x` is the list of inputs. If there are `others`, an error says to write a list. The type of the result depends
-        on the number of neurons, so it is Any to a type checker.
+        on the number of neurons, so it is Any to a type checker. Python repeats a list in `layer(x) * 2`, and joins two
+        lists in `f(x) + g(x)`: write `[a + b for a, b in zip(f(x), g(x))]` for a sum.
         """
         if others:
             _refuse_several(self, x, *others)
