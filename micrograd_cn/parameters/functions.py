@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property, lru_cache, partial, partialmethod
 from types import CodeType, FunctionType, MethodType
 from typing import Any
+from weakref import ProxyTypes
 
 from ..engine import Value
 from ..graph.callers import is_of_this_package
@@ -33,7 +34,7 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
     while waiting:
         path, x = waiting.pop()
         members = members_of_known(type(x))
-        if (members is of_hiding and not isinstance(x, type)) or (members is None and isinstance(x, Iterator)):
+        if (members is of_hiding and not isinstance(x, type)) or (members is None and _is_iterator(x)):
             for p in _leaves_read_by(x, model, looked):
                 found.setdefault(p, path)
         elif members and id(x) not in entered and items_if_values(x) is None:
@@ -54,6 +55,11 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
 
 # The classes of most attributes that are neither functions nor have any inside, for speed
 _WITHOUT_LEAVES = {Value, str, bool, int, float, type(None)}
+
+
+def _is_iterator(x: object) -> bool:
+    """Return whether `x` is an iterator, and no proxy, since a proxy of an object that is gone raises errors."""
+    return hasattr(type(x), "__next__") and type(x) not in ProxyTypes
 
 
 def _functions_of(x: Any) -> list[Any]:
@@ -93,7 +99,7 @@ def _leaves_read_by(f: Any, model: Model, looked: set[int]) -> list[Value]:
             held = [*x.args, *x.keywords.values()]
         elif isinstance(x, MethodType):
             waiting.append(x.__func__)
-        elif isinstance(x, (Iterator, type(lru_cache(len)))):
+        elif _is_iterator(x) or isinstance(x, type(lru_cache(len))):
             held = gc.get_referents(x)
         elif members_of_known(type(x)) is not of_hiding:  # the object of a method
             found += leaves_of_bound(x, model)

@@ -5,6 +5,7 @@
 import functools
 import itertools
 import warnings
+import weakref
 
 import pytest
 
@@ -214,3 +215,13 @@ def test_there_is_no_warning_if_something_trains_the_leaf_or_nothing_should():
         train(model := Named(None), SGD(model.parameters(), lr=0.01))
         train(model := Scaled(lambda x: x * data[0]), SGD(model.parameters(), lr=0.01))
         train(model := Scaled(lambda x: x), SGD(model.parameters(), lr=0.01))
+
+
+def test_objects_that_raise_errors_when_they_are_looked_at_are_left_alone():
+    """A proxy of an object that is gone raises an error for everything but its type."""
+    model = Scaled(lambda x: x)
+    model.gone = weakref.proxy(Slope())
+    model.unassigned = lambda x: later * x
+    if not model:
+        later = 1.0
+    train(model, SGD(model.parameters(), lr=0.01))
