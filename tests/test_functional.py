@@ -931,6 +931,39 @@ def test_vjp_and_jvp_in_the_form_of_other_libraries_are_answered_with_what_to_wr
     assert jvp(lambda x: product(*x), (2.0, 3.0), (1.0, 0.0)) == (6.0, 3.0)
 
 
+PICTURE = np.array([[0, 51], [102, 255]], dtype=np.uint8)
+
+
+def normalised(x):
+    return x / 255 if x.dtype == np.uint8 else x
+
+
+BY_DTYPE = {
+    "grad": lambda x: grad(lambda x: normalised(x).mean())(x),
+    "value_and_grad": lambda x: value_and_grad(lambda x: normalised(x).mean())(x),
+    "jacobian": lambda x: jacobian(normalised)(x),
+    "hessian": lambda x: hessian(lambda x: (normalised(x) ** 2).sum())(x),
+    "jvp": lambda x: jvp(normalised, x, x),
+    "vjp": lambda x: vjp(normalised, x),
+}
+
+
+@pytest.mark.parametrize("name", BY_DTYPE)
+def test_a_function_that_asks_for_the_dtype_of_integers_gives_a_warning(name):
+    """For an array of `Value`s it takes another branch than for the array."""
+    with pytest.warns(
+        UserWarning, match=rf"^{name}\(\): the function gives .* for the arrays as they are, but .* for V"
+    ):
+        BY_DTYPE[name](PICTURE)
+    BY_DTYPE[name](PICTURE.astype(float))  # warnings are errors in tests
+
+
+def test_the_dtype_of_integers_alone_gives_no_warning():
+    assert grad(lambda x: (x * np.ones((2, 2), dtype=x.dtype)).sum())(PICTURE).tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    assert np.allclose(grad(lambda x: np.linalg.norm(x))(np.array([3, 4])), [0.6, 0.8])
+    assert grad(lambda w, x: w * normalised(x).sum())(2.0, PICTURE) == 1.6
+
+
 @pytest.mark.parametrize("f", [lambda x: x * 2, lambda x: 2 * x, lambda x: x + x, lambda x: x * x])
 @pytest.mark.parametrize("entry", [3.0, A])
 def test_a_function_of_the_entry_of_a_tuple_is_told_that_it_gets_the_tuple(f, entry):

@@ -11,14 +11,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from copy import deepcopy
+from functools import cache, partial
 from itertools import chain
+from math import isclose
 from numbers import Real
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..engine import Value, constant, traverse
 from ..gradients import gradients_in_order
+from ..graph.callers import warn_at_user
 from ..graph.context import here, recording
 from ..graph.nan_to_num import names_nan_to_num, refuse_nan_to_num_of_nan
 from ..graph.plain_numbers import Variables, variables
@@ -130,6 +133,7 @@ class BoundCall:
         bound, given = list(args), []
         self.variables: list[Value] = []
         self._unflatten: list[tuple[int, Callable[..., Any]]] = []  # for each argument, the count of its leaves
+        has_integers = False
         for i in argnums:
             leaves, unflatten = flatten(args[i], f"argument {i}")
             kinds = {type(x) for _, x in leaves}
@@ -137,6 +141,7 @@ class BoundCall:
                 fresh = shown = [Value(x) for _, x in leaves]
             else:
                 fresh = shown = [_fresh_variable(name, path, x) for path, x in leaves]
+                has_integers |= not kinds.isdisjoint((int, bool))
                 if not _USUAL.issuperset(kinds):
                     shown = _with_bools(name, f"argument {i}", args[i], [x for _, x in leaves], fresh)
             bound[i] = unflatten(shown, argument_array())
@@ -160,7 +165,9 @@ class BoundCall:
             known.given = [x for x in found if not hooks.has_made(x)] if hooks else found
             known.passed = self._passed
         try:
-            if names_nan_to_num(f):
+            if has_integers and any(is_of_numpy(x) for i in argnums for _, x in flatten(args[i], arrays=False)[0]):
+                self.output = _call_and_compare(name, f, bound, args, kwargs)
+            elif names_nan_to_num(f):
                 self.output = refuse_nan_to_num_of_nan(lambda: f(*bound, **kwargs))
             else:
                 self.output = f(*bound, **kwargs)
@@ -381,6 +388,46 @@ class BoundCall:
             parts.append(unflatten(flat[start : start + n]))
             start += n
         return tuple(parts) if many else parts[0]
+
+
+def _call_and_compare(
+    name: str, f: Callable[..., Any], bound: Sequence[Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Return `f(*bound, **kwargs)`. If f asks for the dtype of an array, warn if it gives another number for `args`.
+
+    `bound` has arrays of `Value`s, whose dtype is object, in the place of arrays in `args`. So f would not find that
+    these are arrays of uint8, for example.
+    """
+    from ..graph.value_arrays import asked_for_dtype  # imported here, because it needs numpy
+
+    asked: list[Any] = []
+    token = asked_for_dtype.set(asked)
+    try:
+        call = partial(f, *bound, **kwargs)
+        output = refuse_nan_to_num_of_nan(call) if names_nan_to_num(f) else call()
+    finally:
+        asked_for_dtype.reset(token)
+    if not asked or here().is_recorded:
+        return output
+    try:
+        plain = f(*deepcopy(args), **kwargs)
+        ours, theirs = [[getattr(x, "_data", x) for _, x in flatten(y)[0]] for y in (output, plain)]
+        agree = len(ours) == len(theirs) and all(map(_are_close, ours, theirs))
+    except Exception:  # code that was written for `Value`s alone may raise anything for numbers
+        return output
+    if not agree:
+        shown = [xs[0] if len(xs) == 1 else xs for xs in (ours, theirs)]
+        warn_at_user(
+            f"{name}(): the function gives {shown[1]} for the arrays as they are, but {shown[0]} for Values, for which "
+            "it is differentiated. It asks for the dtype of an array, which is object for Values: convert the array "
+            "before the call, as in x.astype(float), and leave the question out"
+        )
+    return output
+
+
+def _are_close(x: float, y: float) -> bool:
+    """Return whether two numbers agree, one of which may be of a low precision."""
+    return x == y or isclose(x, y, rel_tol=1e-2, abs_tol=1e-5) or (x != x and y != y)
 
 
 def argument_array() -> type | None:
