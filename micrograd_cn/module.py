@@ -442,7 +442,11 @@ _INSTEAD = {
     "fit": "write loss.fit(samples, optimizer, epochs=10), where loss is a function that you compiled",
     "freeze": "write for p in model.parameters(): p.requires_grad = False",
     "backward": "write y = model(x), and then y.backward()",
-    **dict.fromkeys(("weights", "trainable_variables"), "write model.parameters()"),
+    **dict.fromkeys(("weights", "trainable_variables", "params"), "write model.parameters()"),
+    "get_weights": "write model.state_dict()",
+    "set_weights": "write model.load_state_dict(state)",
+    "compile": "write loss = compile(f), with a function f of a sample and with compile of micrograd_cn.compiler",
+    **dict.fromkeys(("evaluate", "score"), "compute a loss of [model(x) for x in xs], such as losses.mse_loss"),
 }
 
 

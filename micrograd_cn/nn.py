@@ -285,6 +285,7 @@ class Neuron(Module):
     if not TYPE_CHECKING:
         weight = Absent("the weights are the list w; write neuron.w[0].data = ... for a number")
         bias = Absent("the bias is b; write neuron.b.data = ..., and for none neuron.b.requires_grad = False too")
+        act, activation_function, nonlinearity = [Absent("read and set neuron.activation") for _ in range(3)]
         forward = Absent(_FORWARD)
 
     # Defaults for a subclass whose __init__ sets w and b itself and does not call this one, as in code for micrograd.
@@ -496,6 +497,8 @@ class Layer(Module):
         nonlin = Absent("each neuron has its own; write for n in layer.neurons: n.nonlin = ...")
         weight = Absent("write layer.neurons[j].w[i].data = ..., or layer.load_state_dict for all weights and biases")
         bias = Absent("write layer.neurons[j].b.data = ..., or layer.load_state_dict for all weights and biases")
+        w = Absent("each neuron has its own; write layer.neurons[j].w[i].data = ...")
+        b = Absent("each neuron has its own; write layer.neurons[j].b.data = ...")
         forward = Absent(_FORWARD)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -607,6 +610,10 @@ class MLP(_Network):
 
     made_by_init = frozenset(("layers",))
     if not TYPE_CHECKING:
+        weight = Absent(
+            "write model.state_dict() for all weights, or model.layers[i].neurons[j].w for those of a neuron"
+        )
+        bias = Absent("write model.state_dict() for all biases, or model.layers[i].neurons[j].b for that of a neuron")
         activation = Absent(
             "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer, if n.nonlin"
         )

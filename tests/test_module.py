@@ -471,6 +471,10 @@ def test_what_a_module_lists_must_be_values():
         ("train", "leave the call out"),
         ("to", "floats of the CPU"),
         ("modules", "print it"),
+        ("params", r"write model\.parameters\(\)"),
+        ("get_weights", r"write model\.state_dict\(\)"),
+        ("compile", r"write loss = compile\(f\)"),
+        ("score", r"compute a loss of \[model\(x\) for x in xs\]"),
         ("requires_grad_", r"write for p in model\.parameters\(\): p\.requires_grad = False"),
     ],
 )

@@ -597,6 +597,30 @@ def test_an_activation_that_is_assigned_to_a_layer_or_network_is_refused():
     assert model([1.0, 2.0]).data == MLP(2, [3, 1], "tanh", seed=0)([1.0, 2.0]).data
 
 
+@pytest.mark.parametrize(
+    ("make", "name", "write"),
+    [
+        (lambda: MLP(2, [1]), "weight", r"write model\.state_dict\(\)"),
+        (lambda: MLP(2, [1]), "bias", r"write model\.state_dict\(\)"),
+        (lambda: Layer(2, 1), "w", r"each neuron has its own; write layer\.neurons\[j\]\.w"),
+        (lambda: Layer(2, 1), "b", r"each neuron has its own; write layer\.neurons\[j\]\.b"),
+        (lambda: Neuron(2), "act", r"read and set neuron\.activation"),
+        (lambda: Neuron(2), "nonlinearity", r"read and set neuron\.activation"),
+    ],
+)
+def test_a_weight_or_activation_under_another_name_is_refused(make, name, write):
+    """An assignment would have no effect on what the model computes."""
+    model = make()
+    message = f"^{type(model).__name__} has no {name}; {write}"
+    with pytest.raises(AttributeError, match=message):
+        getattr(model, name)
+    with pytest.raises(AttributeError, match=message):
+        setattr(model, name, 1.0)
+    own = type("Own", (type(model),), {})(2, *([[1]] if isinstance(model, MLP) else [1] * isinstance(model, Layer)))
+    setattr(own, name, 2.0)
+    assert getattr(own, name) == 2.0
+
+
 def test_a_layer_of_a_users_own_class_may_have_an_activation():
     class Own(Layer):
         def __init__(self):

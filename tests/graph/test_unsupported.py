@@ -45,6 +45,8 @@ FORMULAS = {
     "asinh": np.arcsinh,
     "atanh": np.arctanh,
     "logit": lambda x: np.log(x / (1 - x)),
+    "ln": np.log,
+    "cube": lambda x: x * x * x,
     "logsigmoid": lambda x: np.log(1 / (1 + np.exp(-x))),
     "swish": lambda x: x / (1 + np.exp(-x)),
     "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
