@@ -33,7 +33,7 @@ def check_row(op: Any) -> None:
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
-            operands as arguments.
+            operands as arguments, or has the names of the operands of `forward` before that of the result.
         ValueError: the name is not an identifier; or `smoothness.domain` has more or fewer intervals than there are
             partials; or `arities` begins with a negative number, or contradicts the length of a tuple of partials.
 
@@ -59,6 +59,18 @@ def check_row(op: Any) -> None:
     for function in functions:
         if function and not _accepts(function, op.arities):
             raise TypeError(f"{name}: {_required_form(op)}; {function!r} takes other arguments")
+        operands, named = _argument_names(op.forward), _argument_names(function)
+        if operands and named[:-1] == operands and named[-1] not in operands:
+            raise TypeError(
+                f"{name}: a partial takes the result and then the operands, but {function!r} has {operands[0]} first, "
+                f"as forward has; write lambda {', '.join([named[-1], *operands])}: ..., or another name for the result"
+            )
+
+
+def _argument_names(function: Any) -> tuple[str, ...]:
+    """Return the names of the positional arguments of a function that is written in Python; () for any other."""
+    code = getattr(function, "__code__", None)
+    return tuple(code.co_varnames[: code.co_argcount]) if code and not code.co_flags & CO_VARARGS else ()
 
 
 def check_result(op: Any, y: object) -> float:

@@ -148,3 +148,19 @@ def test_a_row_does_not_say_twice_how_many_operands_it_takes():
         Op("bad", abs, (abs,), arities=(2,))
     with pytest.raises(ValueError, match=r"^bad: arities are numbers of operands, .* got \(-1, 2\)"):
         Op("bad", abs, abs, arities=(-1, 2))
+
+
+def test_a_partial_with_the_names_of_the_operands_before_that_of_the_result_is_refused():
+    """It would get the result in the place of the first operand, and give a wrong derivative."""
+    message = (
+        r"square: a partial takes the result and then the operands, but .* has x first, .*; write lambda y, x: \.\.\."
+    )
+    with pytest.raises(TypeError, match=message):
+        Op("square", lambda x: x * x, (lambda x, y: 2.0 * x,))
+    with pytest.raises(TypeError, match=r"product: .* has a first, .*; write lambda y, a, b: \.\.\."):
+        Op("product", lambda a, b: a * b, (lambda y, a, b: b, lambda a, b, y: a))
+    right = (
+        Op("square", lambda x: x * x, (lambda y, x: 2.0 * x,)),
+        Op("square", lambda x: x * x, (lambda _, v: 2.0 * v,)),
+    )
+    assert [op.partials[0](9.0, 3.0) for op in right] == [6.0, 6.0]
