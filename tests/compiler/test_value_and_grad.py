@@ -1,6 +1,7 @@
 """`value_and_grad` gives what `backward` gives, as arrays, for parameters and for arguments, and changes no grad."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -722,10 +723,16 @@ IN_LISTS = {
     "arrays": [(NUMBERS, 1.0), (NUMBERS + 1, 2.0)],
     "arrays of two axes": [(NUMBERS.reshape(2, 2), NUMBERS)],
     "an empty list": [([], 2.0), ([], 3.0)],
+    "twenty lists": [([k, 0.5 * k, 7.0 - k], 1.0 / (k + 1)) for k in range(20)],
+    "twenty lists after numbers": [(1.0 / (k + 1), [k, 0.5 * k, 7.0 - k]) for k in range(20)],
+    "lists and arrays": [([1.0, 2.0], NUMBERS), ([3, 4.0], NUMBERS + 1)],
     # what has to be read one by one
     "booleans": [(True, 2.0), (False, 1.0)],
     "single precision": [(NUMBERS.astype("float32"), 1.0)],
     "lists of two lengths": [([1.0], 3.0), ([1.0, 2.0], 3.0)],
+    "twenty lists of two lengths": [([0.1] * (1 + k // 19), 3.0) for k in range(20)],
+    "a list in the place of a number": [(2.0, 3.0), ([2.0], 3.0)],
+    "a number in the place of a list": [*[([2.0], 3.0)] * 10, (2.0, 3.0)],
     "arrays of two shapes": [(NUMBERS, 1.0), (NUMBERS[:1], 2.0)],
     "arrays and lists": [(NUMBERS, 1.0), (NUMBERS.tolist(), 2.0)],
     "tuples": [((1.0, 2.0), 3.0), ((1.0, 4.0), 3.0)],
@@ -771,7 +778,24 @@ def test_a_list_whose_structure_was_seen_is_read_by_prepared_code(monkeypatch):
     f = compile(lambda x, y: (x[0] * w - y) ** 2)
     for k in range(5):
         assert f.value_and_grad([([1.0 + k], 1), ([2.0], 3.0)])[0] == ((1 + 2 * k) ** 2 + 1) / 2
-    assert [(x.tolist(), y) for x, y in runs] == [([[1.0 + k], [2.0]], (1, 3.0)) for k in (1, 2, 3, 4)]
+    assert [x.tolist() for x in runs] == [[1.0 + k, 1.0, 2.0, 3.0] for k in (1, 2, 3, 4)]
+
+
+def test_lists_are_read_by_prepared_code_without_numpy(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "numpy"]:
+        monkeypatch.delitem(sys.modules, name)
+    runs, computed = [], ArrayRunner.computed
+    monkeypatch.setattr(ArrayRunner, "computed", lambda self, rows: runs.append(len(rows)) or computed(self, rows))
+    w, samples = Value(2.0), [([1.0, 5], 1), ([2.0, 5], 3.0)]
+    f = compile(lambda x, y: (x[0] * w - y) ** 2)
+    both = compile(lambda x, y: [f.__wrapped__(x, y), x[1] * w])
+    for _ in range(3):
+        assert f.value_and_grad(samples) == (1.0, [3.0])
+        assert f.forward(samples) == [1.0, 1.0]
+        assert f.gradient(samples) == [[4.0, 0.0, -2.0], [4.0, 0.0, -2.0]]
+        assert both.forward(samples) == [[1.0, 10.0], [1.0, 10.0]]
+    assert runs == [6] * 8
+    assert "numpy" not in sys.modules
 
 
 def test_lists_whose_structure_was_seen_are_checked_as_before():

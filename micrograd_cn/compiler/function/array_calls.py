@@ -2,7 +2,7 @@
 
 The first axis of an array runs over the samples. If a method was called a few times with arrays of the same shapes,
 code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them. The same is done in
-`forward`, `gradient`, `backward` and the gradient of the mean for short lists of samples, which are read as columns.
+`forward`, `gradient`, `backward` and the gradient of the mean for short lists of samples, whose numbers are read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..runtime.arrays import (
     MAX_KINDS,
     MAX_SHAPES,
     ArrayRunner,
-    columns_of_list,
+    listed_samples,
     shapes_of,
     treedef_of_shapes,
 )
@@ -96,7 +96,7 @@ class ArrayCalls:
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
         if a result is nan that other code may compute otherwise: with gated derivatives, or with the program of one
-        branch. For lists, `columns_of_list` says which samples are read.
+        branch. `listed_samples` says which lists are read.
         """
         if type(samples) is not list:
             arrays = as_tuple(samples)
@@ -113,9 +113,9 @@ class ArrayCalls:
             if out is not None:
                 results = as_result(rows.out, (), None, out)
             elif method == "forward" and not found.recording.single:
-                results = [*map(found.recording.rebuild, rows.results.tolist())]
+                results = [*map(found.recording.rebuild, rows.listed_results())]
             else:
-                results = rows.results.tolist() if type(samples) is list else rows.results.copy()
+                results = rows.listed_results() if type(samples) is list else rows.results.copy()
         elif not found.merged:
             self.runners.clear()  # the next ones are made with gated derivatives
         found.runner.release(rows)
@@ -173,12 +173,12 @@ class ArrayCalls:
             return None
         return self._runner(method, shapes, variables, wrt)
 
-    def _of_list(self, method: str, samples: list[Any]) -> tuple[tuple[Any, ...], ReadyCall | None]:
-        """Return the columns of samples in a list, and code that computes a method for them, or None; see `runner`."""
-        if is_inlining() or context.active or not (listed := columns_of_list(samples)):
+    def _of_list(self, method: str, samples: list[Any]) -> tuple[Any, ReadyCall | None]:
+        """Return the numbers of samples in a list, and code that computes a method for them, or None; see `runner`."""
+        if is_inlining() or context.active or not (listed := listed_samples(samples)):
             return (), None
-        columns, shapes, inside = listed
-        return columns, self._runner(method, shapes, inside=inside)
+        numbers, shapes, inside = listed
+        return numbers, self._runner(method, shapes, inside=inside)
 
     def _runner(
         self,
@@ -190,7 +190,7 @@ class ArrayCalls:
     ) -> ReadyCall | None:
         """Return what `runner` returns for arrays of these shapes, or for a list of samples.
 
-        For a list, `inside` has the treedef of each argument; see `columns_of_list`.
+        For a list, `inside` has the treedef of each argument; see `listed_samples`.
         """
         if perf_counter() >= self._stale.due and self._stale.has_moved():
             return None
@@ -219,8 +219,14 @@ class ArrayCalls:
             for other in ready.keys() - {key}:
                 self.runners.pop(other, None)
 
+    def for_mean(self, samples: Any) -> tuple[Any, ReadyCall | None]:
+        """Return the numbers of samples, and code that computes their mean result and its gradient; see `runner`."""
+        if type(samples) is list:
+            return self._of_list("backward", samples)
+        return (arrays := as_tuple(samples)), self.runner("backward", arrays)
+
     def gradient(self, name: str, samples: Any) -> MeanGradient | None:
-        """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `columns_of_list`.
+        """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.
 
         `name` is the method that needs the gradient. Return None if there is no code for such samples (see `runner`),
         if the mean is nan, since the reason may be an error, or if the program is merged from several branches, and
@@ -230,10 +236,7 @@ class ArrayCalls:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
             RuntimeError: it is not merged, and `backward` would give no parameter a gradient.
         """
-        if type(samples) is list:
-            arrays, found = self._of_list("backward", samples)
-        else:
-            found = self.runner("backward", arrays := as_tuple(samples))
+        arrays, found = self.for_mean(samples)
         if not found:
             return None
         runner, program, recording, merged, _ = found

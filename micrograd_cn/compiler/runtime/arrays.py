@@ -1,6 +1,6 @@
 """Call programs with numpy arrays of shapes that were seen before, without reading how the arguments are nested.
 
-Short lists of samples are read as columns, and then treated in the same way.
+Short lists of samples, which may have arrays in them, are treated in the same way.
 
 The numbers of the arrays are copied to memory that is kept from call to call. This is not worthwhile for large arrays:
 to read how the arguments are nested then takes little time compared with the computation.
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
 from itertools import chain
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ..data.columns import MAX_NUMBERS
 from ..data.partition import nan_finder
@@ -28,18 +28,13 @@ from .prepared import PreparedRows, PreparedRunner
 MAX_SHAPES, MAX_KINDS, MAX_DOUBLES = 8, 64, 1_000_000
 # Lists with more numbers are read faster by `bucket_samples`. An array counts as one number for each hundred elements.
 MAX_LISTED = 200
+MAX_READ_SINGLY = 8  # the numbers of more samples than these are copied argument by argument, which is faster then
 LARGEST_INT = 2**1000  # a smaller int is converted to a finite double
 Shape: TypeAlias = "tuple[int, ...]"
 
 
 class _ArrayRows(PreparedRows):
-    """`PreparedRows` whose numbers are written from arrays.
-
-    Attributes:
-        parts: for each argument, the part of the rows' numbers that belongs to the argument, as an array that has the
-            argument's shape.
-        results: an array with the outputs of the rows, or with the mean output if a gradient is computed.
-    """
+    """`PreparedRows` whose numbers are written from arrays, and whose outputs can be read as an array."""
 
     def __init__(
         self,
@@ -49,19 +44,35 @@ class _ArrayRows(PreparedRows):
         of_result: Shape,
         nan_stride: int,
     ) -> None:
+        super().__init__(compiled, executable, shapes[0][0])
+        self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
+
+    @cached_property
+    def parts(self) -> list[Any]:
+        """For each argument, the part of the rows' numbers that belongs to it, as an array of the argument's shape."""
         import numpy as np
 
-        n, widths = shapes[0][0], [prod(shape[1:]) for shape in shapes]
-        super().__init__(compiled, executable, n)
-        numbers, end = np.frombuffer(self.numbers).reshape(n, sum(widths)), 0
-        self.parts = []
-        for shape, width in zip(shapes, widths, strict=True):
-            self.parts.append(numbers[:, end : end + width].reshape(shape))
+        widths, parts, end = [prod(shape[1:]) for shape in self._shapes], [], 0
+        numbers = np.frombuffer(self.numbers).reshape(self._shapes[0][0], sum(widths))
+        for shape, width in zip(self._shapes, widths, strict=True):
+            parts.append(numbers[:, end : end + width].reshape(shape))
             end += width
-        self.results = np.frombuffer(self.out)
-        if executable.kind == "forward":
-            self.results = self.results.reshape(n, *of_result)
-        self._nan_stride = nan_stride
+        return parts
+
+    @cached_property
+    def results(self) -> Any:
+        """An array with the outputs of the rows. Its first axis runs over the rows."""
+        import numpy as np
+
+        return np.frombuffer(self.out).reshape(self._shapes[0][0], *self._of_result)
+
+    def listed_results(self) -> list[Any]:
+        """Return the output of each row in a list; if a row has several outputs, they are in a list, too."""
+        numbers = self.out.tolist()
+        if not self._of_result:
+            return numbers
+        count = prod(self._of_result)
+        return [numbers[k : k + count] for k in range(0, len(numbers), count)]
 
     @cached_property
     def finds_nan(self) -> Callable[[], bool]:
@@ -95,23 +106,30 @@ class ArrayRunner(PreparedRunner):
     def _prepare(self, executable: Executable) -> PreparedRows:
         return _ArrayRows(self._compiled, executable, self._shapes, self._of_result, self._nan_stride)
 
-    def computed(self, arrays: Sequence[Any]) -> Any:
+    def computed(self, arrays: Sequence[Any] | array[float]) -> Any:
         """Copy the numbers of the arrays to `PreparedRows`, compute their outputs, and return these rows.
 
-        The caller reads the outputs from the rows, and then passes the rows to `release`.
+        There is an array for each argument, or one array of doubles with all numbers of all rows. The caller reads the
+        outputs from the rows, and then passes the rows to `release`.
         """
         rows: Any
         try:  # `acquire`, inlined for speed
             rows = self._unused.pop()
         except IndexError:
             rows = self.acquire()
-        for part, x in zip(rows.parts, arrays, strict=True):
-            part[...] = x
+        if type(arrays) is array:
+            rows.numbers[:] = arrays
+        else:
+            for part, x in zip(rows.parts, arrays, strict=True):
+                part[...] = x
         self.run(rows)
         return rows
 
-    def mean_gradient(self, arrays: Sequence[Any]) -> tuple[float, array[float]]:
-        """Return the mean output for the samples in `arrays`, and its gradient. The kind must be "gradient"."""
+    def mean_gradient(self, arrays: Sequence[Any] | array[float]) -> tuple[float, array[float]]:
+        """Return the mean output for the samples in `arrays`, and its gradient. The kind must be "gradient".
+
+        `arrays` is what `computed` takes.
+        """
         rows = self.computed(arrays)
         mean, gradient = float(rows.out[0]), array("d", rows.gradients.tobytes())
         self.release(rows)
@@ -156,57 +174,127 @@ def _number_types() -> frozenset[type]:
     return frozenset([float, bool, np.bool_, np.float64, np.float32, np.float16, *integers])
 
 
-def columns_of_list(samples: list[Any]) -> tuple[tuple[Any, ...], tuple[Shape, ...], tuple[TreeDef, ...]] | None:
-    """Return the columns of samples that are a list of tuples, their shapes, and the treedefs of the arguments.
+class ListedSamples(NamedTuple):
+    """The numbers of samples that are a list of tuples.
 
-    The column of an argument has what the argument is in each sample: numbers, or lists of numbers that are equally
-    long, or numpy arrays of doubles of one shape. Its shape is that of an array with the same numbers. Return None for
-    other samples, for more than `MAX_LISTED` numbers, or if numpy was not imported.
+    Attributes:
+        numbers: all numbers, one sample after the other. If there are numpy arrays in the samples, it is a tuple of
+            columns instead, with what each argument is in all samples.
+        shapes: for each argument, the shape of an array with its numbers in all samples.
+        treedefs: the treedef of each argument.
+    """
 
-    >>> import numpy
-    >>> columns, shapes, treedefs = columns_of_list([([1.0, 2.0], 3), ([4.0, 5.0], 6.0)])
-    >>> columns[0].tolist(), columns[1], shapes, treedefs
-    ([[1.0, 2.0], [4.0, 5.0]], (3, 6.0), ((2, 2), (2,)), ((<class 'list'>, 2), None))
+    numbers: array[float] | tuple[Any, ...]
+    shapes: tuple[Shape, ...]
+    treedefs: tuple[TreeDef, ...]
+
+
+def listed_samples(samples: list[Any]) -> ListedSamples | None:
+    """Return the numbers of samples that are a list of tuples.
+
+    An argument must be a number in all samples, or a list of equally many numbers, or a numpy array of doubles of the
+    same shape. Return None for other samples, and for more than `MAX_LISTED` numbers.
+
+    >>> listed = listed_samples([([1.0, 2.0], 3), ([4.0, 5.0], 6.0)])
+    >>> listed.numbers.tolist(), listed.shapes, listed.treedefs
+    ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], ((2, 2), (2,)), ((<class 'list'>, 2), None))
     """
     numpy = sys.modules.get("numpy")
-    if not numpy or not 0 < len(samples) <= MAX_LISTED or type(samples[0]) not in (tuple, list):
+    array_kind = numpy.ndarray if numpy else None
+    if not 0 < len(samples) <= MAX_LISTED or type(samples[0]) not in (tuple, list):
         return None
     # Look at the first sample before all of them, since other calls shall not become slower
-    sizes = [len(x) if type(x) is list else 1 + x.size // 100 if type(x) is numpy.ndarray else 1 for x in samples[0]]
+    kinds = [*map(type, first := samples[0])]
+    given = zip(kinds, first, strict=True)
+    sizes = [len(x) if kind is list else 1 + x.size // 100 if kind is array_kind else 1 for kind, x in given]
     if len(samples) * sum(sizes) > MAX_LISTED or not {*map(type, samples)} <= {tuple, list}:
         return None
     if len({*map(len, samples)}) != 1:
         return None
+    if array_kind in kinds:
+        return _in_columns(samples, kinds)
+    n = len(samples)
+    if list not in kinds:
+        numbers = [*chain.from_iterable(samples)]
+        inside: tuple[TreeDef, ...] = (None,) * len(kinds)
+        return ListedSamples(array("d", numbers), ((n,),) * len(kinds), inside) if _are_numbers(numbers) else None
+    found = _all_numbers(samples, kinds, sizes)
+    if found is None or not _are_numbers(found):
+        return None
+    shapes = tuple([(n, size) if kind is list else (n,) for kind, size in zip(kinds, sizes, strict=True)])
+    treedefs = tuple([(list, size) if kind is list else None for kind, size in zip(kinds, sizes, strict=True)])
+    return ListedSamples(array("d", found), shapes, treedefs)
+
+
+def _all_numbers(samples: list[Any], kinds: list[type], sizes: list[int]) -> list[Any] | None:
+    """Return all items of samples whose arguments are lists or numbers, one sample after the other.
+
+    `kinds` has the type of each argument, and `sizes` the length of a list, and 1 for a number. Return None if lists
+    have other lengths, or if only some samples have a list as this argument.
+    """
+    found, width, begin = list[Any](), sum(sizes), 0
+    if len(samples) <= MAX_READ_SINGLY:
+        for sample in samples:
+            for kind, size, x in zip(kinds, sizes, sample, strict=True):
+                if kind is not list:
+                    found.append(x)
+                elif type(x) is list and len(x) == size:
+                    found += x
+                else:
+                    return None
+        return found
+    found += [None] * (len(samples) * width)
+    for kind, size, column in zip(kinds, sizes, zip(*samples, strict=True), strict=True):
+        if kind is not list:
+            found[begin::width] = column
+        elif {*map(type, column)} == {list} and {*map(len, column)} == {size}:
+            items = [*chain.from_iterable(column)]
+            for k in range(size):
+                found[begin + k :: width] = items[k::size]
+        else:
+            return None
+        begin += size
+    return found
+
+
+def _in_columns(samples: list[Any], kinds: list[type]) -> ListedSamples | None:
+    """Return what `listed_samples` returns if there are numpy arrays; `kinds` has the types of the first arguments."""
+    numpy = sys.modules["numpy"]
     n, shapes, treedefs, columns = len(samples), list[Shape](), list[TreeDef](), list[Any]()
-    kinds_of_numbers = PYTHON_NUMBERS | {numpy.float64, numpy.int64}
-    for column in zip(*samples, strict=True):
-        first = column[0]
-        numbers: Sequence[Any] = column
-        if type(first) is list:
-            if {*map(type, column)} != {list} or len({*map(len, column)}) != 1:
-                return None
-            numbers = [*chain.from_iterable(column)]
-            shapes.append((n, len(first)))
-            treedefs.append((list, len(first)))
-        elif type(first) is numpy.ndarray:
-            if first.ndim == 0 or any(type(x) is not numpy.ndarray or x.shape != first.shape for x in column):
+    for k, kind in enumerate(kinds):
+        column: Any = [sample[k] for sample in samples]
+        if kind is numpy.ndarray:
+            shape = column[0].shape
+            if not shape or {*map(type, column)} != {kind} or any(x.shape != shape for x in column):
                 return None
             if any(x.dtype.char != "d" for x in column):
                 return None
-            shapes.append((n, *first.shape))
-            treedefs.append(ArrayDef(first.shape, True))
+            shapes.append((n, *shape))
+            treedefs.append(ArrayDef(shape, True))
             columns.append(column)
             continue
-        else:
-            shapes.append((n,))
-            treedefs.append(None)
-        if not (kinds := {*map(type, numbers)}) <= kinds_of_numbers:
+        numbers: Sequence[Any] = column
+        if kind is list:
+            if {*map(type, column)} != {list} or len({*map(len, column)}) != 1:
+                return None
+            numbers = [*chain.from_iterable(column)]
+        if not _are_numbers(numbers):
             return None
-        if int in kinds and not all(-LARGEST_INT < x < LARGEST_INT for x in numbers if type(x) is int):
-            return None
+        shapes.append((n, len(column[0])) if kind is list else (n,))
+        treedefs.append((list, len(column[0])) if kind is list else None)
         # numpy would take several times as long to convert nested lists
-        columns.append(numbers if numbers is column else numpy.array(array("d", numbers)).reshape(shapes[-1]))
-    return tuple(columns), tuple(shapes), tuple(treedefs)
+        columns.append(numpy.array(array("d", numbers)).reshape(shapes[-1]) if kind is list else column)
+    return ListedSamples(tuple(columns), tuple(shapes), tuple(treedefs))
+
+
+def _are_numbers(numbers: Iterable[Any]) -> bool:
+    """Return whether all items are floats, doubles or integers of numpy, or ints that fit in a double."""
+    kinds = {*map(type, numbers)}
+    if not kinds <= PYTHON_NUMBERS:
+        numpy = sys.modules.get("numpy")
+        if not numpy or not kinds <= PYTHON_NUMBERS | {numpy.float64, numpy.int64}:
+            return False
+    return int not in kinds or all(-LARGEST_INT < x < LARGEST_INT for x in numbers if type(x) is int)
 
 
 def treedef_of_shapes(
