@@ -108,6 +108,7 @@ INSIDE = {
             "array_calls",
             "merged_calls",
             "fitting",
+            "short_fits",
             "jit",
             "minimize",
         ),

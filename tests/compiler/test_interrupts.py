@@ -33,10 +33,12 @@ from micrograd_cn.compiler.function.hooks import _inlining, is_inlining
 from micrograd_cn.compiler.llvm import machine as machine_module
 from micrograd_cn.compiler.runtime.executable import forget_tiers
 from micrograd_cn.compiler.threads.forks import ForkSafeLock
+from micrograd_cn.compiler.training import run as training
 from micrograd_cn.derivatives import argument_binding
 from micrograd_cn.graph import context
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam
+from micrograd_cn.optim import optimizer as optimizers
 
 from .common import settings
 from .interrupts import is_interruptible
@@ -158,6 +160,7 @@ def surroundings():
         "inlining": is_inlining(),
         "depth": argument_binding._depth.get(),
         "locks": held_locks(),
+        "trainings": len(training._runs),
     }
 
 
@@ -167,6 +170,7 @@ def restore_surroundings():
     gc.unfreeze()
     context._context.set(context.Context())
     context._entered, context.active = 0, False
+    training._runs.clear()
     _inlining.set(False)
     argument_binding._depth.set(0)
 
@@ -415,6 +419,28 @@ class Fit(Problem):
         return repr([self.state() == self.states()[-1], self.loss.forward(self.rows), self.loss.gradient(self.rows)])
 
 
+class ShortFit(Fit):
+    """Calls of `fit` of few steps, which machine code takes that was made before."""
+
+    def __init__(self):
+        super().__init__()
+        self.model.parameters()[3].requires_grad = True
+        before = self.model.state_dict(), self.optimizer.state_dict()
+        with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 0}):
+            for _ in range(3):
+                self.take_step(0)
+        while not optimizers.machine_code.ready(self.optimizer):
+            time.sleep(0.001)
+        self.model.load_state_dict(before[0])
+        self.optimizer.load_state_dict(before[1])
+
+    def first(self):
+        return [self.loss.fit(self.rows, self.optimizer, 2) for _ in range(self.EPOCHS)]
+
+    def take_step(self, k):
+        self.loss.fit(self.rows, self.optimizer, 1)
+
+
 class FitInThreads(Fit):
     def __init__(self):
         super().__init__()
@@ -544,7 +570,7 @@ class OptimizerState(Problem):
 PROBLEMS = [
     *(Function, Forward, Backward, Gradient, Jacobian, Hessian, Check, Threads, Method, Source),
     *(Graph, Prepared, Derivatives, Native, Kernels, Fit, FitInThreads, FitClipped, EarlyStopping, Saved, Eager),
-    OptimizerState,
+    *(ShortFit, OptimizerState),
 ]
 # The functions whose lines are tried by default, because they change what later calls read
 CHANGING = {
@@ -567,6 +593,7 @@ CHANGING = {
     Prepared: ("append",),
     Native: ("link",),
     Fit: ("_end", "write_back", "at_once"),
+    ShortFit: ("losses", "take", "at_once", "training_alone"),
     EarlyStopping: ("restore", "step"),
     Saved: ("save", "load_state_dict", "assign_data", "at_once"),
     Eager: ("backward", "enter", "differentiation_level"),

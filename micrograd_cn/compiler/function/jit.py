@@ -10,6 +10,7 @@ recorded outcome for the sample.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import reprlib
 import sys
@@ -53,6 +54,7 @@ from .number_calls import difference, results_from
 from .plain_errors import PlainErrors
 from .recording import Recorder, Recording
 from .refusals import check_has_gradient, check_has_parameters, check_pair, check_single
+from .short_fits import ShortFits
 from .stale import StaleCheck
 from .store import RecordingStore
 from .variables import GradientVariables, check_key_order, refuse_clash, variables_of
@@ -285,6 +287,7 @@ class CompiledFunction:
         self._store = RecordingStore(self._arguments, self._recorder, self._branches)
         self._stale = StaleCheck(self._arguments, self._recorder, self._store)
         self._arrays = ArrayCalls(self._arguments, self._store, self._stale)
+        self._short_fits = ShortFits(self._store, self._stale, self._arrays)
         self._merged = MergedCalls(self._store)
         self._store.when_published = weakref.WeakMethod(self._stale.note)
         self._variables: GradientVariables | None = None  # the variables of the last call of `value_and_grad`
@@ -862,6 +865,11 @@ class CompiledFunction:
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
             clip_grad_norm, callback, patience,
         )  # fmt: skip
+        first: list[float] = [] if validation is not None else self._short_fits.losses(options, samples)
+        if first:
+            if len(first) == options.epochs:
+                return History(first)
+            options = dataclasses.replace(options, epochs=options.epochs - len(first))
         found = self._arguments.buckets_of("fit", samples)
         if options.calls_users_code:
             copy_numbers(found)
@@ -871,7 +879,8 @@ class CompiledFunction:
                 others = self._arguments.buckets_of("fit", validation)
             if options.calls_users_code:
                 copy_numbers(others)
-        return FunctionFit(self._store, self._stale, self._plain_errors, self._name, options, found, others).run()
+        fit = FunctionFit(self._store, self._stale, self._plain_errors, self._name, options, found, others)
+        return History([*first, *fit.run()]) if first else fit.run()
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.

@@ -139,6 +139,16 @@ class StaleCheck:
         known = self._known
         return known is None or (known.snapshot.is_outdated() if whole else known.snapshot.has_changed())
 
+    def agrees(self, program: Program, optimizer: Optimizer) -> bool:
+        """Return whether `fit` need not compare the recording of a program, and no recording makes leaves anew.
+
+        `FitCheck` would compare it if something that the function can read has changed.
+        """
+        known = self._known
+        if known is None or self.made_inside or known.snapshot.is_outdated():
+            return False
+        return program in (known.current if self.could_read(optimizer.parameters) else known.compared)
+
     def could_read(self, leaves: Sequence[Value]) -> bool:
         """Return whether the function could read all these leaves when it was recorded, and does not make them."""
         known = self._known

@@ -173,6 +173,14 @@ class TrainingOptions:
                 raise ValueError(f"fit(): clip_grad_norm must be 0 or more, got {norm}")
 
     @property
+    def takes_steps_alone(self) -> bool:
+        """Whether each epoch is one step with all samples, and nothing else is done before or after a step."""
+        others = (
+            self.batch_size, self.shuffle, self.schedule, self.clip_grad_norm, self.callback, self.patience,
+        )  # fmt: skip
+        return self.threads == 1 and self.progress is False and all(x is None for x in others)
+
+    @property
     def calls_users_code(self) -> bool:
         """Whether a function runs between the steps that may be the user's, so it may change the arrays of samples."""
         return bool(self.callback or self.schedule or self.called_between_steps)

@@ -12,15 +12,16 @@ import ctypes
 import os
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from math import isnan, nan
 from threading import get_ident
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ...engine import Value
 from ...graph.context import here
-from ...optim import EarlyStopping
+from ...optim import EarlyStopping, Optimizer
 from ..data.anomalies import detect_anomaly
 from ..data.columns import Numbers, address
 from ..data.nodes import some_frozen
@@ -96,9 +97,32 @@ class SubBatch(NamedTuple):
     rows: array[int]
 
 
+class Training(Protocol):
+    """A call of `fit` that runs."""
+
+    @property
+    def trained(self) -> tuple[Optimizer, frozenset[Value]] | None:
+        """The optimiser, and the set of its parameters; None while the call works on no copy of these."""
+
+
 # Each call of `fit` that runs, with its process and its thread. A child process has none of its parent's threads
-_runs: dict[TrainingRun, tuple[int, int]] = {}
+_runs: dict[Training, tuple[int, int]] = {}
 _lock = ForkSafeLock()
+
+
+@contextmanager
+def training_alone(training: Training) -> Iterator[bool]:
+    """Tell other calls of `fit` about `training` while the `with` block runs, if no other call runs now.
+
+    The context is whether this is so. If another call runs, it is told nothing.
+    """
+    try:
+        with _lock():
+            if alone := not _runs:
+                _runs[training] = os.getpid(), get_ident()
+        yield alone
+    finally:
+        _runs.pop(training, None)  # first, so no signal is handled before it
 
 
 class GradientRunner:
@@ -226,6 +250,24 @@ class GradientRunner:
 def _release_all(executable: Executable, thread_buffers: Sequence[Buffers]) -> None:
     for buffers in thread_buffers:
         executable.release(buffers)
+
+
+def _refuse_other_threads(training: Training) -> None:
+    """Raise ValueError if another thread trains a parameter of `training`, or trains with the same optimiser.
+
+    The other thread works on a copy of the parameters, and will write the copy back, so the result of this thread
+    would be lost. No error is raised while the other thread runs a callback, since it has no copy then.
+    """
+    here_and_now, own = (os.getpid(), get_ident()), training.trained
+    for other, (process, thread) in [*_runs.items()]:
+        theirs = other.trained
+        if not (own and theirs and process == here_and_now[0] and thread != here_and_now[1]):
+            continue
+        if own[0] is theirs[0] or not own[1].isdisjoint(theirs[1]):
+            raise ValueError(
+                "fit(): another thread is training a parameter of this optimizer by fit, so the result of one of "
+                "them would be lost; write one fit after the other, or call the other one in a callback"
+            )
 
 
 class TrainingRun:
@@ -403,7 +445,7 @@ class TrainingRun:
                 state = self._new_state(parameters)
             with _lock():
                 if len(_runs) > (self in _runs):  # other calls of `fit` run, too
-                    self._refuse_other_threads(state)
+                    _refuse_other_threads(state)
                 _runs[self], self._state = (os.getpid(), get_ident()), state
             if state is not paused:
                 if self._only_program and not self._merged:  # later programs may read others
@@ -419,20 +461,11 @@ class TrainingRun:
         layouts = self._dispatcher.layouts
         return TrainingState(self._options, parameters, layouts, self._check_constants, self._asked)
 
-    def _refuse_other_threads(self, state: TrainingState) -> None:
-        """Raise ValueError if another thread trains one of the parameters, or trains with the same optimiser.
-
-        The other thread works on a copy of the parameters, and will write the copy back, so the result of this thread
-        would be lost. No error is raised while the other thread runs a callback, since it has no copy then.
-        """
-        here_and_now = os.getpid(), get_ident()
-        for run, (process, thread) in [*_runs.items()]:
-            other = run._state
-            if other and process == here_and_now[0] and thread != here_and_now[1] and state.shares_parameters(other):
-                raise ValueError(
-                    "fit(): another thread is training a parameter of this optimizer by fit, so the result of one of "
-                    "them would be lost; write one fit after the other, or call the other one in a callback"
-                )
+    @property
+    def trained(self) -> tuple[Optimizer, frozenset[Value]] | None:
+        """The optimiser, and the set of its parameters; None while the results are copied back."""
+        state = self._state  # another thread may ask
+        return state.trained if state else None
 
     def _check_copied(self) -> None:
         """Raise ValueError if a function other than `callback` has changed the optimiser or its parameters."""

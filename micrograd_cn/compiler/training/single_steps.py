@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import inf
 from operator import call, gt
@@ -86,8 +86,12 @@ class SingleStep:
         self._state = StateInBlocks(self._blocks, self._names, self._count) if update.used_state_indices else None
         self.fits = OptionsInUse(optimizer).are_those_of
 
-    def take(self, optimizer: Optimizer) -> bool:
-        """Take a step and return True. If machine code cannot take it, change nothing and return False."""
+    def take(self, optimizer: Optimizer, before: Sequence[Iterator[object]] = ()) -> bool:
+        """Take a step and return True. If machine code cannot take it, change nothing and return False.
+
+        The changes `before`, which are made at once with the step, are iterators as for `at_once`. They may be made,
+        too, if the step is not taken.
+        """
         rate, steps = optimizer.lr, optimizer.steps
         if type(rate) is not float or not 0.0 <= rate < inf or type(steps) is not int or optimizer.skipped:
             return False
@@ -101,7 +105,7 @@ class SingleStep:
             partial(setattr, optimizer, "steps", steps + 1),
             context.note_change,
         )
-        return at_once(map(call, changes))
+        return at_once(map(any, [*before, map(call, changes)]) if before else map(call, changes))
 
     def _have_changed(self, parameters: list[Value]) -> bool:
         """Keep `parameters`, the optimiser's list of parameters, which is another one than before, and return True.
@@ -187,18 +191,26 @@ class SingleSteps:
         if context.active:
             return False
         found = self._ready.get(optimizer)
+        waiting = self._waiting.setdefault(optimizer, _Waiting(PARAMETERS_BEFORE_CODE, FIRST_PAUSE))
         if found is None:
-            waiting = self._waiting.setdefault(optimizer, _Waiting(PARAMETERS_BEFORE_CODE, FIRST_PAUSE))
             waiting.left -= count
             if waiting.left > 0:
                 return False
             found = self._compiled(optimizer)
         if found and found.fits(optimizer) and found.take(optimizer):
             return True
-        pause = self._waiting[optimizer].pause
+        pause = waiting.pause
         self._waiting[optimizer] = _Waiting(pause * count, min(2 * pause, MAX_PAUSE))
         self._ready.pop(optimizer, None)
         return False
+
+    def ready(self, optimizer: Optimizer) -> SingleStep | None:
+        """Return machine code that takes steps of an optimiser, as its options are now; None while there is none."""
+        found = self._ready.get(optimizer) or self._compiled(optimizer)
+        if found and not found.fits(optimizer):
+            self._ready.pop(optimizer, None)
+            found = self._compiled(optimizer)
+        return found
 
     def _compiled(self, optimizer: Optimizer) -> SingleStep | None:
         """Return the `SingleStep` of an optimiser; None if its class is the user's, or while machine code is made."""

@@ -710,10 +710,10 @@ class TrainingState:
                 "where(equal(y, 0.0), a, div(x, y)) with micrograd_cn's functions"
             )
 
-    def shares_parameters(self, other: TrainingState) -> bool:
-        """Return whether this training and `other`, in another thread, share a parameter or the optimiser."""
-        optimized = self._layout.optimized_set
-        return self.optimizer is other.optimizer or not optimized.isdisjoint(other._layout.optimized_set)
+    @property
+    def trained(self) -> tuple[Optimizer, frozenset[Value]]:
+        """The optimiser, and the set of its parameters."""
+        return self.optimizer, self._layout.optimized_set
 
     def _seen_by_others(self) -> tuple[Any, ...]:
         """Return the data of all parameters, the learning rate and the count of steps, as the user's objects have them.
