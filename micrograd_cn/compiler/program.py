@@ -399,12 +399,12 @@ class Program:
         >>> from micrograd_cn.compiler import compile
         >>> x, y = Value(1), Value(1)
         >>> numbers, out = array("d", [2, 3]), array("d", [0])
-        >>> product = compile(x * y, [x, y]).prepare(memoryview(numbers).cast("B").cast("d", (1, 2)), out)
+        >>> product = compile(x * y * y, [x, y]).prepare(memoryview(numbers).cast("B").cast("d", (1, 2)), out)
         >>> product()
-        array('d', [6.0])
+        array('d', [18.0])
         >>> numbers[0] = 5
         >>> product()
-        array('d', [15.0])
+        array('d', [45.0])
         """
         data, n = self._read_rows(rows)
         if isinstance(data, array) or not n:
