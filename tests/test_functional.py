@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import combinations_with_replacement
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -871,8 +872,68 @@ def test_operators_of_an_array_of_another_library_are_refused_where_a_list_has_o
     with pytest.raises(TypeError, match=r"no operators of its elements; write np\.asarray\(x\)") as error:
         grad((lambda v: f(v[0])) if row else f)(given)
     assert error.value.__notes__ == ["grad: argument 0 (Foreign) is a list in f; write np.asarray(x) for an array"]
-    with pytest.raises(TypeError, match="no operators of its elements"):
-        jvp((lambda v: f(v[0])) if row else f, given, given)
+    derived = (lambda v: f(v[0])) if row else f
+    for call in (
+        lambda: jvp(derived, given, given),
+        lambda: hvp(derived, given, given),
+        lambda: hessian(derived)(given),
+        lambda: grad(lambda v: grad(derived)(v)[0][0] if row else grad(derived)(v)[0])(given),
+    ):
+        with pytest.raises(TypeError, match="no operators of its elements"):
+            call()
+
+
+class Polynomial(list):
+    def __mul__(self, k):
+        return Polynomial([x * k for x in self])
+
+
+class Vector(tuple):
+    def __add__(self, other):
+        return Vector(map(sum, zip(self, other, strict=True)))
+
+
+class Scaled(dict):
+    def __getitem__(self, key):
+        return 10.0 * super().__getitem__(key)
+
+
+class Plain(list):
+    def norm(self):
+        return math.hypot(*self)
+
+
+class Corner(NamedTuple):
+    x: float
+    y: float
+
+    def __mul__(self, k):
+        return Corner(self.x * k, self.y * k)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "method", "base"),
+    [
+        (lambda v: (v * 2)[0], Polynomial([2.0, 3.0]), "__mul__", "list"),
+        (lambda v: (v + v)[0], Vector([2.0, 3.0]), "__add__", "tuple"),
+        (lambda v: v["a"] ** 2, Scaled(a=2.0), "__getitem__", "dict"),
+    ],
+)
+def test_a_collection_with_operators_of_its_own_is_refused(f, x, method, base):
+    """A function gets a plain list, tuple or dict in its place, and would be another function of it."""
+    message = (
+        rf" is a {type(x).__name__}, whose {method} a {base} in its place would not have; write {base}\(x\) for it"
+    )
+    for derive, given, path in (
+        (grad, x, ""),
+        (hessian, x, ""),
+        (jacobian, [x], r"\[0\]"),
+        (grad, {"p": [x]}, r"\['p'\]\[0\]"),
+    ):
+        with pytest.raises(TypeError, match=rf"^{derive.__name__}: argument 0{path}{message}$"):
+            derive(f)(given)
+    assert grad(lambda v: v[0] * v[1])(Plain([2.0, 3.0])) == [3.0, 2.0]
+    assert grad(lambda v: (v * 2.0).x)(Corner(2.0, 3.0)) == Corner(2.0, 0.0)
 
 
 def test_a_list_in_the_place_of_an_array_of_another_library_is_a_list_otherwise():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from itertools import chain
 from math import isclose
 from numbers import Real
 from operator import attrgetter
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from ..engine import Value, constant, traverse
@@ -26,7 +28,7 @@ from ..graph.context import here, recording
 from ..graph.nan_to_num import names_nan_to_num, refuse_nan_to_num_of_nan
 from ..graph.plain_numbers import Variables, variables
 from ..ops.number import is_of_numpy, is_table, own_operator
-from ..parameters.tree import arrays_to_lists, flatten, is_array
+from ..parameters.tree import ListOfArray, arrays_to_lists, flatten, is_array
 
 CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *args; `inspect` takes long to import
 
@@ -135,15 +137,20 @@ class BoundCall:
         self._unflatten: list[tuple[int, Callable[..., Any]]] = []  # for each argument, the count of its leaves
         has_integers = False
         for i in argnums:
+            if type(args[i]) is not float and not (
+                type(args[i]) is list and _ONLY_FLOATS.issuperset(map(type, args[i]))
+            ):
+                _refuse_own_collections(name, f"argument {i}", args[i])
             leaves, unflatten = flatten(args[i], f"argument {i}")
-            kinds = {type(x) for _, x in leaves}
+            numbers = [x for _, x in leaves]
+            kinds = {*map(type, numbers)}
             if _ONLY_FLOATS.issuperset(kinds):
-                fresh = shown = [Value(x) for _, x in leaves]
+                fresh = shown = [*map(Value, numbers)]
             else:
                 fresh = shown = [_fresh_variable(name, path, x) for path, x in leaves]
                 has_integers |= not kinds.isdisjoint((int, bool))
                 if not _USUAL.issuperset(kinds):
-                    shown = _with_bools(name, f"argument {i}", args[i], [x for _, x in leaves], fresh)
+                    shown = _with_bools(name, f"argument {i}", args[i], numbers, fresh)
             bound[i] = unflatten(shown, argument_array())
             self.variables += fresh
             self._unflatten.append((len(leaves), unflatten))
@@ -423,6 +430,42 @@ def _call_and_compare(
             "before the call, as in x.astype(float), and leave the question out"
         )
     return output
+
+
+def _refuse_own_collections(name: str, path: str, x: Any) -> None:
+    """Raise TypeError if `x`, or something in it, is a list, tuple or dict of a class with an operator of its own.
+
+    A function to differentiate gets a plain list, tuple or dict in its place, for which `x * 2` or `x[0]` may be
+    something else. A namedtuple stays what it is. `name` is the name of the function that was called, such as "grad".
+    """
+    if not isinstance(x, (list, tuple, dict)):
+        return
+    kind, items = type(x), x.values() if isinstance(x, dict) else x
+    if kind not in _COLLECTIONS and not hasattr(kind, "_fields"):
+        base = next(base for base in (list, tuple, dict) if isinstance(x, base))
+        above = kind.__mro__[: kind.__mro__.index(base)]
+        own = next((n for n in _METHODS if any(isinstance(vars(c).get(n), FunctionType) for c in above)), "")
+        if own:
+            raise TypeError(
+                f"{name}: {path} is a {kind.__name__}, whose {own} a {base.__name__} in its place would not have; "
+                f"write {base.__name__}(x) for it"
+            )
+    if not _ONLY_NUMBERS.issuperset(map(type, items)):
+        for key, item in x.items() if isinstance(x, dict) else enumerate(x):
+            _refuse_own_collections(name, f"{path}[{key!r}]", item)
+
+
+_COLLECTIONS = {list, tuple, dict, OrderedDict, defaultdict, ListOfArray}
+_ONLY_NUMBERS = {float, int, Value}
+# The methods of collections that operators, `for` and the like call, and those that read a dict
+_METHODS = (
+    *(f"__{prefix}{name}__" for name in ("add", "mul", "sub", "truediv", "pow", "matmul") for prefix in ("", "r", "i")),
+    *(
+        f"__{name}__"
+        for name in ("neg", "abs", "getitem", "missing", "iter", "len", "contains", "eq", "ne", "lt", "gt")
+    ),
+    *("get", "values", "items", "keys", "index", "count"),
+)
 
 
 def _are_close(x: float, y: float) -> bool:

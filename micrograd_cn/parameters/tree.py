@@ -57,7 +57,9 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
         if isinstance(tree, dict):
             kind_of_dict = OrderedDict if isinstance(tree, OrderedDict) else dict
             return kind_of_dict(zip(tree, unflattened, strict=True))
-        return tuple_like(tree, unflattened) if isinstance(tree, tuple) else unflattened
+        if isinstance(tree, tuple):
+            return tuple_like(tree, unflattened)
+        return ListOfArray(unflattened) if kind and type(tree) is ListOfArray else unflattened
 
     return [leaf for inside, _ in parts for leaf in inside], unflatten
 
