@@ -688,25 +688,28 @@ class Comparison:
         program = compile(f, branches=branches)
         if before:
             before(lambda: program.fit(rows, SGD(w, lr=0.0), epochs=1))
-        losses = self._attempt("fit", lambda: program.fit(rows, SGD(w, lr=0.01), epochs=3, batch_size=2))
-        if losses is None:
+        trained = SGD(w, lr=0.01)
+        if self._attempt("fit", lambda: program.fit(rows, trained, epochs=3, batch_size=2)) is None:
             return
+        with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 0, "threads.background.IN_BACKGROUND": False}):
+            for _ in range(4):  # the last ones by code that is kept from call to call, if there may be such code
+                if self._attempt("short fit", lambda: program.fit(rows, trained, epochs=1)) is None:
+                    return
         g, u = self.make()
         optimizer = SGD(u, lr=0.01)
-        for _ in range(3):
-            for batch in (self.samples[:2], self.samples[2:]):
-                rows = [[Value._constant(x) for x in numbers] for numbers in batch]
-                ys = self._attempt("plain fit", lambda rows=rows: [call(g, self.signature, x) for x in rows])
-                if ys is None:  # the module refuses a constant in an attribute that held a parameter
-                    return
-                loss = mc.sum(ys) / len(batch)
-                if isinstance(loss, Value) and loss.requires_grad:
-                    loss.backward()
-                with warnings.catch_warnings():  # a batch may take branches that use none of the parameters
-                    warnings.filterwarnings("ignore", r"backward\(\) has reached none of the parameters")
-                    warnings.filterwarnings("ignore", r"all gradients of \w+ are 0, since backward")
-                    optimizer.step()
-                optimizer.zero_grad()
+        for batch in [self.samples[:2], self.samples[2:]] * 3 + [self.samples] * 4:
+            constants = [[Value._constant(x) for x in numbers] for numbers in batch]
+            ys = self._attempt("plain fit", lambda rows=constants: [call(g, self.signature, x) for x in rows])
+            if ys is None:  # the module refuses a constant in an attribute that held a parameter
+                return
+            loss = mc.sum(ys) / len(batch)
+            if isinstance(loss, Value) and loss.requires_grad:
+                loss.backward()
+            with warnings.catch_warnings():  # a batch may take branches that use none of the parameters
+                warnings.filterwarnings("ignore", r"backward\(\) has reached none of the parameters")
+                warnings.filterwarnings("ignore", r"all gradients of \w+ are 0, since backward")
+                optimizer.step()
+            optimizer.zero_grad()
         self._differ("fit", branches, [p.data for p in w], [p.data for p in u])
 
 
