@@ -488,3 +488,48 @@ def test_a_wrong_element_in_half_precision_is_found_beside_larger_ones(factor):
     gradcheck(lambda x: x * weights, x, vjp=lambda x, u: u * weights, exhaustive=True)
     with pytest.raises(GradientMismatch):
         gradcheck(lambda x: x * weights, x, vjp=lambda x, u: u * wrong, exhaustive=True)
+
+
+# What rounding hides is not called right.
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "vjp"),
+    [
+        (lambda x: (x**4).sum(), np.array([0.0, 1e9]), of_size),
+        (lambda x: (x**4).sum(), np.array([0.0, 1e6], "f"), of_size),
+        (lambda x: 1e24 * x[0] + x[1], np.array([1.0, 1.0]), lambda x, u: u * np.array([1e24, -5.0])),
+        (lambda x: np.exp(x).sum(), np.array([80.0, 1.0], "f"), lambda x, u: u * np.exp(x) * np.array([1, -1], "f")),
+    ],
+)
+def test_a_derivative_far_below_the_estimated_error_counts_as_not_compared(f, x, vjp):
+    with pytest.warns(PartlyCompared, match="1 of 2 derivatives not compared"):
+        gradcheck(f, x, vjp=vjp)
+
+
+def test_a_derivative_that_is_rounding_keeps_its_verdict():
+    passes(np.cos, np.array([math.pi, 0.0]), vjp=lambda x, u: -u * np.sin(x))
+    passes(lambda x: (x * x).sum(), np.array([1e-20, 1.0]), vjp=lambda x, u: 2 * u * x)
+    passes(lambda x: (x**4).sum(), np.array([0.0, 1e9]), vjp=lambda x, u: 4 * u * x**3)
+
+
+@pytest.mark.parametrize("factor", [1.0, -5.0])
+def test_where_rounding_hides_the_whole_gradient_a_warning_says_so(factor):
+    x = 1e-65 * np.random.default_rng(0).normal(size=12)
+    with pytest.warns(PartlyCompared, match=r"a mistake of \d+% of the gradient's norm would not show"):
+        gradcheck(lambda x: 1 - np.cos(x), x, vjp=lambda x, u: factor * u * np.sin(x))
+
+
+def test_a_mistake_in_some_of_many_elements_of_float32_is_found_along_several_directions():
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def gradient(x):
+        found = sigmoid(x) * (1 + x * (1 - sigmoid(x)))
+        found[-1000:] = 0
+        return found
+
+    for seed in range(4):
+        x = (4 * np.random.default_rng(0).standard_normal(100_000)).astype("f")
+        with pytest.raises(GradientMismatch, match="wrong for x"):
+            gradcheck(lambda x: (x * sigmoid(x)).sum(), x, gradient=gradient, seed=seed)

@@ -24,15 +24,16 @@ from ..inputs.libraries import is_any_array, is_tensor
 from ..inputs.pytrees import leaves
 from ..inputs.subject import VALUE_AND_GRADIENT, Subject
 from ..numeric.call_budget import OutOfCalls
-from ..numeric.compare import FINE_FEATURE, Comparison
+from ..numeric.compare import FINE_FEATURE, Comparison, noise_note
 from ..numeric.numerical import Estimate
 from ..numeric.thresholds import (
     CALLS_AFTER_WRONG,
     DIRECTIONS,
-    DOUBLE_PRECISION_BITS,
     ELEMENTS,
     EQUAL_RTOL,
     ESTIMATED_ERRORS,
+    FAR_BELOW_ERROR,
+    FEW_LAST_BITS,
     HIDDEN_SHARE,
     KEPT_CALLS,
     MAX_CALLS,
@@ -43,6 +44,7 @@ from ..numeric.thresholds import (
     MAX_OPPOSITE_SPREAD,
     MAX_WRONG_ELEMENTS,
     NEARBY_DISTANCES,
+    NEIGHBOURS,
     RESERVED_CALLS,
     UNEVEN_STEP,
     UNLIMITED_CALLS,
@@ -50,7 +52,7 @@ from ..numeric.thresholds import (
 )
 from .analytic import GradientFunction
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent, without_overflow
-from .directional_comparison import BESIDE_FEATURES, ComparedAlong, can_tell_one_percent, compare_along
+from .directional_comparison import BESIDE_FEATURES, NEGLIGIBLE, ComparedAlong, can_tell_one_percent, compare_along
 from .directional_function import DirectionalFunction
 from .directional_stages import TOO_FEW_CALLS
 from .excuses import NARROW_FEATURES
@@ -219,14 +221,8 @@ def compare_singly(problem: Problem) -> list[Comparison]:
                 typical_slope: float = typical_slope,
                 gradient_norm: float = gradient_norm,
             ) -> ComparedAlong:
-                return compare_along(
-                    problem,
-                    problem.derivative_name(j, i),
-                    u,
-                    problem.element_direction(i),
-                    typical_slope,
-                    gradient_norm=gradient_norm,
-                )
+                title, v = problem.derivative_name(j, i), problem.element_direction(i)
+                return _unless_hidden(*compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm))
 
             jobs.append(compare)
             arguments.append(problem.arguments.leaf_path(i))
@@ -234,6 +230,27 @@ def compare_singly(problem: Problem) -> list[Comparison]:
     return [
         replace(_excuse_infinite_point(*one), argument=argument) for one, argument in zip(found, arguments, strict=True)
     ]
+
+
+def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> ComparedAlong:
+    """Return the comparison, but without a verdict if the derivative agrees only since rounding of f hides it.
+
+    The estimated error is then small beside other derivatives, but thousands of times as large as this one. A
+    derivative that is nothing but rounding, as that of a bias before a batch norm, keeps its verdict: it changes where
+    all elements move by some last bits.
+    """
+    problem, size, e = phi.problem, math.fabs(comparison.analytic), comparison.numeric
+    error = ESTIMATED_ERRORS * e.error
+    if not comparison.agrees or problem.half_precision or not 0.0 < FAR_BELOW_ERROR * size < error < math.inf:
+        return comparison, phi
+    if math.fabs(e.slope) > error or error <= problem.atol or comparison.note not in ("", NEGLIGIBLE):
+        return comparison, phi
+    random, last_bits = np.random.default_rng(0), 2.0**FEW_LAST_BITS * problem.eps * problem.scale
+    for _ in range(NEIGHBOURS):
+        x = problem.x + random.choice([-1.0, 1.0], problem.x.size) * last_bits
+        if not math.fabs(phi.analytic_along(phi.v, problem.arguments.rounded(x)) - comparison.analytic) <= 0.5 * size:
+            return comparison, phi
+    return replace(comparison, agrees=None, note=noise_note(max(phi.rounding, e.noise)), noisy=True), phi
 
 
 def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
@@ -369,6 +386,7 @@ class SampledCheck:
         self._problem, self._first_cotangent, self._exhaustive = problem, u, exhaustive
         self._random = np.random.default_rng(random)
         self._arrays = array_places(problem)
+        self._cancelling_tells = False  # whether a direction tells along which changes uphill and downhill cancel
         self._hidden = math.inf  # the smallest `hidden` (see `Comparison`) of all directions that move all arrays
 
     def compare_directions(self) -> list[Comparison]:
@@ -394,8 +412,7 @@ class SampledCheck:
         if known >= needed:  # each direction moves all elements, so these tell enough, whatever noise hides in others
             comparisons = [comparison for comparison in comparisons if not comparison.noisy]
         verdicts = {comparison.agrees for comparison, _ in found}
-        coarse = problem.bits < DOUBLE_PRECISION_BITS
-        if coarse and MAX_HIDDEN < self._hidden < math.inf and True in verdicts and False not in verdicts:
+        if MAX_HIDDEN < self._hidden < math.inf and True in verdicts and False not in verdicts:
             comparisons.append(_of_whole_gradient(self._hidden))
         hidden = [functools.partial(self._compare_output, *one) for one in self._hidden_outputs()]
         of_outputs = compare_within_budget(problem, hidden, reserved=arrays + ELEMENTS) if hidden else []
@@ -529,12 +546,14 @@ class SampledCheck:
         have a kink. The title of the comparison has the number `k` + 1.
         """
         problem = self._problem
-        even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill would cancel
-        # With all elements uphill, the slope is largest, but a mistake in one of many elements is lost in it.
-        first = 1.0 if k == 0 else 0.0 if even or k == 1 else 0.5
+        even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill may cancel
+        # With all elements uphill, the slope is largest, but a mistake in some of many elements is lost in it.
+        first = 1.0 if k == 0 else 0.0 if even or k == 1 or self._cancelling_tells else 0.5
         close: ComparedAlong | None = None
         for part in (first, UPHILL_SHARES[0 if even else 1], 1.0):
             comparison, phi = self._compare_along(f"direction {k + 1}", part)
+            if k == 1 and part == first:
+                self._cancelling_tells = self._is_telling(comparison)
             array, *others = [path for path, _ in self._arrays]
             comparison = replace(comparison, argument="" if others else array)
             if self._is_telling(comparison) or comparison.note == TOO_FEW_CALLS:

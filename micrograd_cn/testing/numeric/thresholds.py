@@ -294,6 +294,9 @@ EDGE_FACTOR = 2.0**-10
 """Steps. They are made smaller by this factor where the edge of the domain or a pole may be near."""
 ROUNDED_OFF = 4.0
 """Last bits of the other derivatives. A derivative this small may be lost if it is added to these."""
+FAR_BELOW_ERROR = 2.0**12
+"""1: what the estimated error of the numerical derivative allows, over the analytic derivative. If it is more, rounding
+hides the derivative, and nobody knows whether it is right."""
 NEGLIGIBLE_SHARE = 1e-4
 """Relative to the norm of the gradient. A derivative that is smaller may be hidden by rounding."""
 
