@@ -31,7 +31,7 @@ from .inputs.libraries import is_any_array, library_of
 from .inputs.random_state import restored_generators
 from .inputs.subject import make_subject, parameter_names
 from .numeric.thresholds import DEFAULT_ATOL, DEFAULT_RTOL
-from .report import GradientMismatch, raise_or_warn
+from .report import GradientMismatch, NothingCompared, raise_or_warn
 from .report.result_hooks import Compared, notify_failure
 from .value_checks.value_check import compare_values
 
@@ -210,12 +210,12 @@ def gradcheck(
         GradientMismatch: an AssertionError with a table of the derivatives, or with the rule that the backward pass
             breaks.
         NothingCompared: no derivative could be compared, for example since the point is outside the domain, at a jump
-            or at a pole.
+            or at a pole, or since there are no arguments.
         TooNoisy: a subclass of NothingCompared. Rounding hides the derivatives. In half precision, the warning
             PartlyCompared is given instead.
         NotDeterministic: a subclass of NothingCompared. Two calls at the same point gave different results.
-        TypeError: there are no arguments, an argument holds something that is not a number, there is no derivative to
-            check, you gave several derivatives, or an option does not exist.
+        TypeError: an argument holds something that is not a number, there is no derivative to check, you gave several
+            derivatives, or an option does not exist.
         ValueError: `order` is less than 1, or more than 1 where only 1 works; a tolerance is negative; or a function
             that you gave returns another structure than is described above.
         ImportError: numpy is needed and not installed.
@@ -269,7 +269,10 @@ def gradcheck(
         make_subject(f, args, kwargs, static, not derivatives), order=order, derivatives=written, options=options
     )
     if not subject.args and not subject.parameters:
-        raise TypeError("gradcheck: give the arguments of f at which its gradient is checked: gradcheck(f, x)")
+        raise NothingCompared(
+            f"gradcheck of {subject.short_name} compared nothing: give the arguments of f at which its gradient is "
+            "checked: gradcheck(f, x)"
+        )
     derivatives = {name: functools.partial(df, **subject.keywords) for name, df in derivatives.items()}
     leaves = pytrees.leaves(subject.args)
     foreign = derivatives or any(library_of(x) in ("torch", "jax") for x in leaves)

@@ -811,3 +811,18 @@ def test_in_half_precision_too_a_second_backward_pass_gives_the_same(torch):
     for dtype in (torch.bfloat16, torch.float16):
         with pytest.raises(GradientMismatch, match="a second backward pass through the same graph gives another"):
             gradcheck(Exp, torch.linspace(-1, 1, 50).to(dtype))
+
+
+def test_a_view_of_an_upstream_gradient_fails_with_what_to_write_where_the_argument_is_not_contiguous(torch):
+    class Flat(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return 2 * g.view(-1).view(g.shape)
+
+    x = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
+    with pytest.raises(GradientMismatch, match=r"not contiguous \(.contiguous\(\) makes it so\): view size is not"):
+        gradcheck(Flat, x.t())

@@ -408,7 +408,7 @@ def test_a_sparse_jacobian_matrix_of_dense_arrays_is_checked(kind):
 
 
 def test_a_check_without_a_point_is_answered():
-    with pytest.raises(TypeError, match=r"give the arguments of f .*: gradcheck\(f, x\)"):
+    with pytest.raises(NothingCompared, match=r"give the arguments of f .*: gradcheck\(f, x\)"):
         gradcheck(lambda: 0.0)
-    with pytest.raises(TypeError, match=r"give the arguments of f .*: gradcheck\(f, x\)"):
+    with pytest.raises(NothingCompared, match=r"give the arguments of f .*: gradcheck\(f, x\)"):
         gradcheck(lambda x: x * x, kwargs={"x": 2.0})

@@ -29,6 +29,7 @@ from ..numeric.numerical import Estimate
 from ..numeric.thresholds import (
     CALLS_AFTER_WRONG,
     DIRECTIONS,
+    DOUBLE_PRECISION_BITS,
     ELEMENTS,
     EQUAL_RTOL,
     ESTIMATED_ERRORS,
@@ -44,7 +45,9 @@ from ..numeric.thresholds import (
     MAX_OPPOSITE_SPREAD,
     MAX_WRONG_ELEMENTS,
     NEARBY_DISTANCES,
+    NEGLIGIBLE_SHARE,
     NEIGHBOURS,
+    NOISE_SHARE,
     RESERVED_CALLS,
     UNEVEN_STEP,
     UNLIMITED_CALLS,
@@ -222,7 +225,9 @@ def compare_singly(problem: Problem) -> list[Comparison]:
                 gradient_norm: float = gradient_norm,
             ) -> ComparedAlong:
                 title, v = problem.derivative_name(j, i), problem.element_direction(i)
-                return _unless_hidden(*compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm))
+                found = compare_along(problem, title, u, v, typical_slope, gradient_norm=gradient_norm)
+                negligible = math.fabs(found[0].analytic) * problem.scale[i] <= NEGLIGIBLE_SHARE * gradient_norm
+                return _unless_hidden(*found) if negligible else found
 
             jobs.append(compare)
             arguments.append(problem.arguments.leaf_path(i))
@@ -235,15 +240,17 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> ComparedAlong:
     """Return the comparison, but without a verdict if the derivative agrees only since rounding of f hides it.
 
-    The estimated error is then small beside other derivatives, but thousands of times as large as this one. A
-    derivative that is nothing but rounding, as that of a bias before a batch norm, keeps its verdict: it changes where
-    all elements move by some last bits.
+    The estimated error is then small beside other derivatives, but thousands of times as large as this one, which is
+    negligible beside them. A derivative that is nothing but rounding, as that of a bias before a batch norm, keeps its
+    verdict: it changes where all elements move by some last bits.
     """
     problem, size, e = phi.problem, math.fabs(comparison.analytic), comparison.numeric
     error = ESTIMATED_ERRORS * e.error
     if not comparison.agrees or problem.half_precision or not 0.0 < FAR_BELOW_ERROR * size < error < math.inf:
         return comparison, phi
-    if math.fabs(e.slope) > error or error <= problem.atol or comparison.note not in ("", NEGLIGIBLE):
+    if math.fabs(e.slope) > error or error <= problem.atol or e.noise <= NOISE_SHARE * e.error:
+        return comparison, phi
+    if comparison.note not in ("", NEGLIGIBLE):
         return comparison, phi
     random, last_bits = np.random.default_rng(0), 2.0**FEW_LAST_BITS * problem.eps * problem.scale
     for _ in range(NEIGHBOURS):
@@ -412,7 +419,8 @@ class SampledCheck:
         if known >= needed:  # each direction moves all elements, so these tell enough, whatever noise hides in others
             comparisons = [comparison for comparison in comparisons if not comparison.noisy]
         verdicts = {comparison.agrees for comparison, _ in found}
-        if MAX_HIDDEN < self._hidden < math.inf and True in verdicts and False not in verdicts:
+        coarse = problem.bits < DOUBLE_PRECISION_BITS
+        if coarse and MAX_HIDDEN < self._hidden < math.inf and True in verdicts and False not in verdicts:
             comparisons.append(_of_whole_gradient(self._hidden))
         hidden = [functools.partial(self._compare_output, *one) for one in self._hidden_outputs()]
         of_outputs = compare_within_budget(problem, hidden, reserved=arrays + ELEMENTS) if hidden else []

@@ -106,8 +106,18 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
             was = f"it gives {along:.6g}, and {other:.6g} for {UPSTREAM} times the tangents"
             raise _contract_failure(problem, f"jvp= is not linear in the tangents: {was}")
         return None
-    u = without_overflow(problem, u)
-    g = derivative.gradient(problem.x, u)
+    try:
+        u = without_overflow(problem, u)
+        g = derivative.gradient(problem.x, u)
+    except RuntimeError as error:
+        if not str(error).startswith("view size is not compatible"):
+            raise
+        text = " ".join(str(error).split())[:200]
+        raise _contract_failure(
+            problem,
+            "f or its backward pass fails at these arguments, since an array is not contiguous (.contiguous() makes it "
+            f"so): {text}",
+        ) from error
     between = generator_states()
     if derivative.backward_pass is None:
         problem.check_same_gradient(g, derivative.gradient(problem.x, u.copy()))
