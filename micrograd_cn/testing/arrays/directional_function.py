@@ -57,6 +57,7 @@ class DirectionalFunction:
         self._rounding: float | None = None
         self._rounding_floor: float | None = None  # the part of the rounding that all outputs share
         self._memo: dict[float, float] = {0.0: 0.0}
+        self._moving: dict[float, bool] = {}  # what `moves_all` has returned
 
     @functools.cached_property
     def moved_elements(self) -> Indices:
@@ -226,9 +227,14 @@ class DirectionalFunction:
 
         Rounding of x + t v to the arguments' types may keep elements from moving.
         """
-        some, move = self.moved_elements, t * self.v
-        moved = (self.problem.arguments.rounded(self.x + move) - self.x)[some]
-        return bool((np.abs(moved) > 0.5 * np.abs(move[some])).all())
+        if t not in self._moving:
+            move = t * self.v
+            moved = self.problem.arguments.rounded(self.x + move) - self.x
+            np.abs(move, out=move)
+            move *= 0.5
+            far = np.count_nonzero(np.abs(moved, out=moved) > move)
+            self._moving[t] = far == self.moved_elements.size  # no other element moves
+        return self._moving[t]
 
     def _change_in_doubles(self, t: float) -> tuple[float, float]:
         """Return the change of the weighted sum u · f from x to x + t v, and the part that comes from rounding x + t v.

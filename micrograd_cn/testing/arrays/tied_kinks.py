@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +49,9 @@ def has_tied_kink(phi: DirectionalFunction, mismatch: float = math.inf) -> bool:
     if not moved:
         return False
     several = moved > 1
+    along = DirectionalFunction(phi.problem, phi.u, phi.v, phi.x)
     for directions in _halves(phi) if several else _with_other_ties(phi, equal):
-        functions = [DirectionalFunction(phi.problem, phi.u, v, phi.x) for v in directions]
+        functions = [along if v is phi.v else DirectionalFunction(phi.problem, phi.u, v, phi.x) for v in directions]
         if _stays_nonzero(functions, _additivity_terms, mismatch) or (
             several and any(_stays_nonzero([half], _one_sided_terms, mismatch) for half in functions[:2])
         ):
@@ -168,4 +170,5 @@ def _small_steps(functions: Sequence[DirectionalFunction]) -> Sequence[float]:
     first = problem.steps.first_steps
     steps = first if problem.half_precision else [*first, SHORTER_STEP * first[-1]]
     count = 2 if problem.half_precision else 3
-    return [h for h in steps if all(phi.moves_all(h) for phi in functions)][-count:] or steps[-count:]
+    moving = (h for h in reversed(steps) if all(phi.moves_all(h) for phi in functions))
+    return [*islice(moving, count)][::-1] or steps[-count:]
