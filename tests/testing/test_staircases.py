@@ -169,6 +169,53 @@ def test_a_tail_that_ends_in_a_wide_tread_of_a_factor_is_not_called_wrong():
             )
 
 
+TAILS = [[-7.07, 0.0, -7.15, -6.53], [-7.38, -6.88, -7.4, -7.12], [-6.8, -7.54, -6.68, -7.28]]
+
+
+def plateau_of_tanh(x):
+    """Return a tanh as XLA computes it: it stays the same from 17.8 to 20, where the error is up to 7 half last bits.
+
+    Its derivative is computed as (1 - y) * (1 + y). On the plateau, that is up to a hundred times too large.
+    """
+    y = np.where(np.abs(x) > 17.8, np.sign(x) * np.where(np.abs(x) > 20, 1, 1 - 7 * 2.0**-53), np.tanh(x))
+    return y, (1 - y) * (1 + y)
+
+
+def times_plateau(x):
+    y, slope = plateau_of_tanh(x)
+    return x * (1 + y), 1 + y + x * slope
+
+
+def gelu_of_plateau(x):
+    inner, of_inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3), np.sqrt(2 / np.pi) * (1 + 0.134145 * x**2)
+    y, slope = plateau_of_tanh(inner)
+    return 0.5 * x * (1 + y), 0.5 * (1 + y) + 0.5 * x * slope * of_inner
+
+
+@pytest.mark.parametrize(
+    ("both", "points"),
+    [
+        (plateau_of_tanh, ([-18.1], [17.9])),
+        (times_plateau, ([-18.0], [-17.85])),  # the plateau begins nearby, and ends 2 away
+        (gelu_of_plateau, ([-7.07], [-7.08], TAILS)),
+    ],
+)
+def test_a_plateau_of_a_tail_is_rounded_as_intermediate_results_are_however_low_its_next_jump(both, points):
+    for x in map(np.array, points):
+        is_not_called_wrong(lambda x: both(x)[0], x, vjp=lambda x, u: u * both(x)[1])
+    for factor in (1.01, -1.0, 0.0):
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: both(x)[0], np.array([-3.0]), vjp=lambda x, u, k=factor: k * u * both(x)[1])
+
+
+def test_the_gelu_of_jax_is_right_on_the_plateau_of_its_tanh():
+    jax = pytest.importorskip("jax")
+    with jax.experimental.enable_x64() if hasattr(jax.experimental, "enable_x64") else jax.enable_x64(True):
+        f, df = jax.jit(jax.nn.gelu), jax.jit(lambda x, u: jax.vjp(jax.nn.gelu, x)[1](u)[0])
+        for x in (-7.06, -7.08):
+            is_not_called_wrong(lambda x: np.asarray(f(x)), np.array([x]), vjp=lambda x, u: np.asarray(df(x, u)))
+
+
 @pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 5), marks=pytest.mark.thorough)])
 def test_a_tail_that_is_a_number_times_a_staircase_is_rounded(seeds):
     """Far below 0, gelu is computed as x times a number of few digits, which stays the same in small steps."""

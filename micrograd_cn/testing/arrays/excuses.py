@@ -33,6 +33,7 @@ from ..numeric.thresholds import (
     FEW_LAST_BITS,
     FIRST_POINTS,
     HARDLY_CHANGES,
+    JUMPS_OF_ROUNDING,
     LEAST_CHANGE,
     LONG_STEP,
     LOW_STEP_BITS,
@@ -305,15 +306,20 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. A batch norm that computes
     x * a - mean * a, as a function of a, is a smooth function less a staircase.
 
-    Five conditions must hold. First, f has the slope of the numerical derivative as far as the next jump. Second, the
-    jump is too high for rounding of f's outputs. But rounding of a part of f may explain it: the jump is at most as
-    high as such rounding, or so near to the point that f has as many treads as rounding makes. Third, the mismatch
-    times the distance of the jump is at most `MAX_TREADS` times the height of the jump, so treads of this size may
-    cause the mismatch. Fourth, relative to the derivative, the mismatch vanishes in the mean over some wider interval.
-    Fifth, a comparison that takes the height of the jump as the rounding error of f does not call the derivative wrong.
+    The jump shows how far values of f are rounded. Usually, that is its height. But the next jump may be a low one,
+    while f is off by several of them: XLA's tanh is off by 7 half last bits at -20, and jumps by one beside -17.8. If
+    the estimated rounding of intermediate results is a moderate multiple of the jump, f may be off by that much.
+
+    Five conditions must hold. First, f has the slope of the numerical derivative as far as the next jump, except for
+    that rounding. Second, the rounding is too high for rounding of f's outputs alone. But rounding of a part of f may
+    explain the jump: it is at most as high as such errors, or so near to the point that f has as many treads as
+    rounding makes. Third, the mismatch times the distance of the jump is at most `MAX_TREADS` times the rounding, so
+    treads of this size may cause the mismatch. Fourth, relative to the derivative, the mismatch vanishes in the mean
+    over some wider interval. Fifth, a comparison that takes the rounding as that of f does not call the derivative
+    wrong.
     """
     phi, problem, numeric = doubt.phi, doubt.problem, doubt.comparison.numeric.slope
-    rounding = max(phi.rounding_beside_largest, phi.intermediate_rounding())
+    rounding = of_parts = max(phi.rounding_beside_largest, phi.intermediate_rounding())
     largest = central_quotient(phi, 0.0, problem.steps.first_steps[0])
     if not math.fabs(largest - numeric) < OTHER_MEAN * doubt.mismatch:  # most mistakes do not vanish there
         low = 2.0 ** (-LOW_STEP_BITS * problem.bits) * size_of_parts(phi) * norm(phi.u) / math.fabs(phi.divisor)
@@ -324,15 +330,20 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     wide = problem.steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
     if absorbed := wide and reach < narrow and _vanishes_between_ends(phi, doubt, narrow):
         reach = narrow
-    for end, height in first_jumps(phi, reach, numeric, doubt.mismatch):
+    lowest = FEATURE * phi.rounding
+    highest = max(rounding, 2.0 * of_parts)  # a jump is the difference of two rounded values
+    jumps = JUMPS_OF_ROUNDING * phi.moved_elements.size  # elements that move together jump one after another
+    for end, jump in first_jumps(phi, reach, numeric, doubt.mismatch):
+        height = max(jump, of_parts if of_parts <= jumps * jump else 0.0)
         if (
-            FEATURE * phi.rounding < height
-            and (height <= rounding or math.fabs(end) <= narrow)
+            lowest < height
+            and (jump <= highest or math.fabs(end) <= narrow)
             and doubt.mismatch * math.fabs(end) <= MAX_TREADS * height
             and all(math.fabs(phi(part * end) - part * end * numeric) < 0.5 * height for part in ON_TREAD)
             and (absorbed or any(_vanishes_relatively(phi, doubt, h) for h in FACTOR_INTERVALS))
+            and _is_hidden_by(height, doubt)
         ):
-            return noise_note(height) if _is_hidden_by(height, doubt) else ""
+            return noise_note(height)
     return ""
 
 

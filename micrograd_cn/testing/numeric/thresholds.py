@@ -318,6 +318,10 @@ OTHER_MEAN = 0.25
 not vanish over these steps, and treads do not explain it."""
 MAX_TREADS = 4.0
 """Treads of a staircase. A mismatch that changes φ by at most so many, in the width of a tread, may be rounding."""
+JUMPS_OF_ROUNDING = 32.0
+"""1: the estimated rounding of intermediate results, over the height of a jump and the count of moved elements, which
+jump one after another. If it is at most this, the jump confirms the estimate. For x * (1 + tanh(x)), whose sum is
+rounded to its last bit, it is 16, and the weights of the outputs differ."""
 ON_TREAD = (0.25, 0.5, 0.75)
 """1: parts of the distance to the end of a tread. There, a function that is smooth on the tread has no other jump."""
 FACTOR_INTERVALS = (1.0, 0.5, 0.25, 0.125, 0.0625)
