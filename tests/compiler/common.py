@@ -7,15 +7,20 @@ know the private modules.
 
 import math
 import random
+import sys
+import sysconfig
 from collections import Counter
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import cycle, product
 from math import inf
 
+import pytest
+
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data.nodes import slot_offset
 from micrograd_cn.compiler.llvm.machine import machine
 from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.runtime.executable import MAX_SCALAR_ROWS  # so few rows are computed one by one
@@ -42,6 +47,17 @@ FUSED_NATIVE = {"fused native": (0.0, 0.0, 0, -1, 1, 0, 3)}
 
 # There are seven, a number that divides the length of few lists, so each kind meets every item of the last list.
 TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathered")
+
+
+def need_known_layout():
+    """Skip a test if this is a Python whose objects have another layout in memory, so machine code cannot read nodes.
+
+    In all others, machine code must find the slots of a node: without this, tests would be skipped if it did not.
+    """
+    free_threaded, debugging = sysconfig.get_config_var("Py_GIL_DISABLED"), hasattr(sys, "gettotalrefcount")
+    if sys.implementation.name != "cpython" or sys.byteorder != "little" or free_threaded or debugging:
+        pytest.skip("Python's objects have another layout here")
+    assert min(slot_offset("_data"), slot_offset("_grad")) > 0
 
 
 @contextmanager

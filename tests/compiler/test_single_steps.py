@@ -20,6 +20,8 @@ from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, RMSprop, clip_grad_norm
 from micrograd_cn.optim import optimizer as optimizers
 
+from .common import need_known_layout
+
 N = 37  # not a multiple of the lanes of a block
 OPTIMIZERS = {
     "sgd": lambda ps: SGD(ps, lr=0.1),
@@ -35,8 +37,7 @@ OPTIMIZERS = {
 @pytest.fixture(autouse=True)
 def steps(monkeypatch):
     """Let machine code take all steps that it can take, and count those that it takes."""
-    if not machine.slot_offset("_data"):
-        pytest.skip("Python's objects have another layout here")
+    need_known_layout()
     monkeypatch.setattr(machine, "MIN_NODES", 1)
     monkeypatch.setattr(optimizers, "MIN_PARAMETERS", 1)
     monkeypatch.setattr(machine, "NODES_BEFORE_CODE", 0)

@@ -1,6 +1,6 @@
 """Leaves that functions of a model read where no parameters are looked for: an optimiser warns that it lacks them."""
 
-# ruff: noqa: B008, B019
+# ruff: noqa: B008, B019 -- defaults that are leaves, and caches of methods, are what these tests are about
 
 import functools
 import itertools

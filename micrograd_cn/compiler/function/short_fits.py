@@ -62,9 +62,7 @@ class ShortFits:
             ValueError: a `Value` that was a constant when the function was recorded has other data now.
         """
         optimizer, machine_code = options.optimizer, optimizers.machine_code
-        if not (
-            0 < options.epochs <= MAX_EPOCHS and options.takes_steps_alone and isinstance(machine_code, SingleSteps)
-        ):
+        if not (0 < options.epochs <= MAX_EPOCHS and options.takes_steps_alone):
             return []
         numbers, found = self._arrays.for_mean(samples)
         if not found or found.merged:
