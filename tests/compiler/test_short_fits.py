@@ -216,6 +216,18 @@ def test_other_steps_than_one_with_all_samples_are_not_short(taken):
     assert taken[-1] == 1
 
 
+def test_many_numbers_are_read_where_they_are(taken):
+    w = Value(0.5)
+    f, optimizer, x = compile(lambda x: (w * x - 1.0) ** 2), SGD([w], lr=0.01), np.linspace(-1.0, 1.0, 4_000)
+    for _ in range(2):
+        f.fit((x,), optimizer, 1)
+    make_ready(optimizer)
+    taken.clear()
+    for epochs in (5, 6):
+        f.fit((x,), optimizer, epochs)
+    assert taken == [5, 0]
+
+
 def test_what_the_function_reads_is_compared_before_each_short_call(taken, monkeypatch):
     monkeypatch.setattr(stale, "TIMES_AS_LONG", 1e9)  # so other calls look no more
     ws, scale = [Value(0.5)], [2.0]

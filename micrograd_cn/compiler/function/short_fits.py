@@ -24,6 +24,7 @@ from .stale import StaleCheck
 from .store import RecordingStore
 
 MAX_EPOCHS = 8  # the compiled loop of `fit` takes more epochs in less time
+MAX_COPIED = 20_000  # numbers; each step copies those of all samples, and the compiled loop reads them where they are
 
 
 class _Training:
@@ -65,7 +66,7 @@ class ShortFits:
         if not (0 < options.epochs <= MAX_EPOCHS and options.takes_steps_alone):
             return []
         numbers, found = self._arrays.for_mean(samples)
-        if not found or found.merged:
+        if not found or found.merged or found.runner.count * options.epochs > MAX_COPIED:
             return []
         optimizer.match_state()
         parameters = self._store.parameters

@@ -95,6 +95,9 @@ class ArrayRunner(PreparedRunner):
         of_result: the shape of the result of a sample; () for a number.
         nan_stride: k if the method `finds_nan` of the rows looks at every k-th output, beginning with the first one; 0
             if it looks at none.
+
+    Attributes:
+        count: how many numbers the samples have together, which each call copies.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class ArrayRunner(PreparedRunner):
     ) -> None:
         super().__init__(compiled, kind, shapes[0][0])
         self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
+        self.count = sum(map(prod, shapes))
 
     def _prepare(self, executable: Executable) -> PreparedRows:
         return _ArrayRows(self._compiled, executable, self._shapes, self._of_result, self._nan_stride)
