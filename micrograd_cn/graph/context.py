@@ -240,8 +240,9 @@ def leave(owner: object, *error: object) -> None:
         with _lock:
             _entered -= 1
             active = _entered > 0
-    if look_at_models is not None and changes.get("no_grad"):
-        remembered = look_at_models(remembered, sys._getframe(1))
+    look = look_at_models  # once, since it becomes None when Python frees the last such model, at any time
+    if look is not None and changes.get("no_grad"):
+        remembered = look(remembered, sys._getframe(1))
     if remembered is not None:
         remembered.compare(raises=not any(error))
 

@@ -263,29 +263,28 @@ def call_parameters(module: Model) -> list[Value]:
     return list(method())
 
 
-# The models whose parameters were listed, by id, while they exist, and for each the ids of its first and its last
-# parameter then, and the count of its parameters
-_listed: dict[int, weakref.ref[Model]] = {}
-_ends: dict[int, tuple[int, int, int]] = {}
+# The models whose parameters were listed, by id, while they exist: a weak reference to the model, the ids of its first
+# and its last parameter then, and the count of its parameters. Python may drop a model here at any allocation
+_listed: dict[int, tuple[weakref.ref[Model], int, int, int]] = {}
 _by_first: dict[int, int] = {}  # for the id of each such first parameter, the id of the model that was listed last
 
 
 def note_listed(model: Model, first: Value, last: Value, count: int) -> None:
     """Record the first and the last parameter that `model` had when its parameters were listed, and their count."""
-    known = id(model)
-    if known not in _listed:
-        if isinstance(model, tuple):  # Python does not tell when such an object is gone, see `record_of`
-            return
+    known, begin = id(model), id(first)
+    if known in _listed:
+        reference = _listed[known][0]
+    elif isinstance(model, tuple):  # Python does not tell when such an object is gone, see `record_of`
+        return
+    else:
 
         def forget(_: object) -> None:
-            _listed.pop(known, None)
-            first, _, _ = _ends.pop(known, (0, 0, 0))
-            if _by_first.get(first) == known:
-                del _by_first[first]
+            dropped = _listed.pop(known, None)
+            if dropped and _by_first.get(dropped[1]) == known:
+                del _by_first[dropped[1]]
 
-        _listed[known] = weakref.ref(model, forget)
-    begin = id(first)
-    _ends[known] = begin, id(last), count
+        reference = weakref.ref(model, forget)
+    _listed[known] = reference, begin, id(last), count
     _by_first[begin] = known
 
 
@@ -298,13 +297,13 @@ def models_in(parameters: Sequence[Value]) -> list[tuple[weakref.ref[Model], lis
     """
     found, i, others = [], 0, 0
     while i < len(parameters) and others < MAX_OTHERS:
-        known = _by_first.get(id(parameters[i]))
-        first, last, count = _ends.get(known, (0, 0, 0)) if known else (0, 0, 0)
+        listed = _listed.get(_by_first.get(id(parameters[i]), 0))
+        reference, first, last, count = listed or (None, 0, 0, 0)
         part = parameters[i : i + count]
-        ends = (id(part[0]), id(part[-1]), len(part)) if known and part else None
+        ends = (id(part[0]), id(part[-1]), len(part)) if part else None
         # A leaf may have the id of a former one, which the model has given up since
-        if known and ends == (first, last, count) and _has_leaf(_listed[known](), part[0]):
-            found.append((_listed[known], [*part]))
+        if reference and ends == (first, last, count) and _has_leaf(reference(), part[0]):
+            found.append((reference, [*part]))
             i += count
         else:
             i, others = i + 1, others + 1
@@ -325,7 +324,7 @@ def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
     left out.
     """
     wanted = {*map(id, parameters)}
-    for known in [known for known, (first, _, _) in [*_ends.items()] if first in wanted]:
-        model = _listed[known]()
+    for reference in [reference for reference, first, _, _ in [*_listed.values()] if first in wanted]:
+        model = reference()
         if model is not None and not lists_its_parameters(model):
             model.parameters()

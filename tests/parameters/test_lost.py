@@ -1,6 +1,7 @@
 """An item of a collection that was a parameter, and is now something that nothing trains, is noticed."""
 
 import copy
+import gc
 import pickle
 import re
 from collections import deque
@@ -13,7 +14,7 @@ from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.nn import MLP, Module
 from micrograd_cn.optim import SGD, Adam
-from micrograd_cn.parameters import records
+from micrograd_cn.parameters import listing, records
 from micrograd_cn.parameters.stored import stored_by_calls
 
 from .models import Keeper, Many, Sequence, State, data
@@ -256,3 +257,26 @@ class Storing(Module):
 def test_calls_store_in_what_they_assign_to_and_in_what_they_change():
     stored = stored_by_calls((Storing,))
     assert stored.intersection(["assigned", "grown", "held", "item", "read"]) == {"assigned", "grown", "held", "item"}
+
+
+@pytest.mark.parametrize("allocations", range(1, 40))
+def test_models_may_be_freed_while_an_optimiser_looks_for_lost_parameters(allocations):
+    """A model in a reference cycle is freed at any allocation, also while the models are gone through."""
+    before, models = gc.get_threshold(), [Many() for _ in range(20)]
+    gc.disable()
+    try:
+        for model in models:
+            object.__setattr__(model, "itself", model)
+            kept = model.parameters()
+        number = len(listing._listed)
+        pairs = [(i, kept) for i in range(5000)]  # so that Python has no freed ones left, which it takes without a look
+        gc.set_threshold(gc.get_count()[0] + allocations)
+        del models, model
+        gc.enable()
+        listing.refuse_lost_parameters(kept)
+        gc.collect()
+    finally:
+        gc.set_threshold(*before)
+        gc.enable()
+    del kept, pairs
+    assert len(listing._listed) <= number - 20

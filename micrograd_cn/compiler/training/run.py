@@ -259,7 +259,7 @@ def _refuse_other_threads(training: Training) -> None:
     would be lost. No error is raised while the other thread runs a callback, since it has no copy then.
     """
     here_and_now, own = (os.getpid(), get_ident()), training.trained
-    for other, (process, thread) in [*_runs.items()]:
+    for other, (process, thread) in _runs.copy().items():
         theirs = other.trained
         if not (own and theirs and process == here_and_now[0] and thread != here_and_now[1]):
             continue
