@@ -132,6 +132,7 @@ def run(blocks: tuple[str, ...], names: dict[str, object]) -> int:
     return compared
 
 
+@pytest.mark.thorough
 def test_the_code_runs_and_gives_what_its_comments_say_in_both_languages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     compared = 0

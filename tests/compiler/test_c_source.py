@@ -104,6 +104,7 @@ TERMS = {  # the largest term of the value, and of the derivatives, where terms 
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("precision", "unit"), [("double", 2.0**-52), ("float", 2.0**-23)])
 def test_numbers_are_within_the_ulps_that_the_docstring_names(request, tmp_path, precision, unit):
     """In C, the errors of each operation are within the bounds that `source` promises for either precision."""

@@ -106,6 +106,7 @@ def _texts():
     yield compile([y for graph in GRAPHS.values() for y in graph(ws, xs)], xs).source("c")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", range(9))
 def test_no_compiler_warns_and_the_example_runs(tmp_path, number):
     """The C compiler and the C++ compiler accept each file without a warning, and the example in its comment runs."""

@@ -61,6 +61,7 @@ def test_every_row_has_the_numbers_of_the_functions_derivatives(count, code):
         assert program.hessian_structure(lower) == (tuple(expected[0].rows), tuple(expected[0].columns))
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None)
 @given(expressions(max_inputs=3, min_value=-20.0, max_value=20.0))
 def test_random_programs_have_the_numbers_of_functions(f):

@@ -184,6 +184,7 @@ def test_no_function_grows_with_a_formula(count):
     assert long.forward([[0.2]]) == [[pytest.approx(expected, rel=1e-12)]]
 
 
+@pytest.mark.thorough
 def test_no_function_grows_with_the_number_of_outputs():
     """A program with more outputs has more functions, but no longer ones, and needs no other kernels."""
 

@@ -111,6 +111,7 @@ def test_vectors_are_as_wide_as_the_processor_computes():
         assert on.fma == ("fma" in features or "neon" in features)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "has_libmvec"),
     [

@@ -42,6 +42,7 @@ def test_what_is_printed_has_the_engines_numbers(family, number):
     campaign.check(cases(family)[number])
 
 
+@pytest.mark.thorough
 def test_a_difference_is_made_smaller_and_printed_as_code(monkeypatch):
     """If a printer is wrong, here for sums, the campaign finds it, makes the case smaller, and prints code for it."""
     right = campaign.by_python

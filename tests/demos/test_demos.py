@@ -287,6 +287,7 @@ LEARNS = {
 }
 
 
+@pytest.mark.thorough
 def test_check_your_gradient_prints_the_smallest_counterexample(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fewer(hypothesis.settings):
         def __init__(self, *given: Any, max_examples: int, **how: Any) -> None:
@@ -316,6 +317,7 @@ def test_check_your_gradient_speaks_around_its_reports() -> None:
     assert all(CHINESE.search(line) for line in told)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", ["even_odd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("digits", "moons"))]
 )

@@ -68,6 +68,7 @@ def test_what_a_browser_lacks_is_known_from_the_code() -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_each_cell_of_some_sections_shows_what_is_stored_after_the_cells_that_it_needs_alone() -> None:
     notebook = nbformat.read(ROOT / "demos/tutorial.en.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -435,6 +435,7 @@ def test_what_is_raised_by_ones_own_assertion_is_blamed_on_it():
         check_op(Op("own", forward, (lambda y, x: 1.0,)))
 
 
+@pytest.mark.thorough
 def test_a_row_that_chooses_is_called_with_the_numbers_of_operands_that_it_takes_alone():
     called = set()
 

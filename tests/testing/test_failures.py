@@ -153,6 +153,7 @@ def test_a_row_of_the_package_is_imported_in_the_code_and_special_numbers_are_to
     exec(code, {})
 
 
+@pytest.mark.thorough
 def test_the_table_of_a_failure_is_cut_to_what_is_wrong():
     own = Op("own", lambda *xs: mc.sum(xs), lambda y, *xs: tuple([1.0 + (len(xs) > 5)] * len(xs)))
     with pytest.raises(AssertionError) as caught:

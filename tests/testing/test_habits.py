@@ -133,6 +133,7 @@ def test_parameters_of_a_module_are_checked():
     assert len(gradcheck(Line(lambda w: w * w), 0.5, order=2).comparisons) == 3 + 9
 
 
+@pytest.mark.thorough
 def test_of_many_parameters_a_sample_is_checked():
     model = MLP(4, [30, 1], seed=0)
     found = [comparison.title for comparison in gradcheck(model, [0.5, -1.0, 2.0, 0.25]).comparisons]

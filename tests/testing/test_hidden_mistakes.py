@@ -513,6 +513,7 @@ def test_a_derivative_that_is_rounding_keeps_its_verdict():
     passes(lambda x: (x**4).sum(), np.array([0.0, 1e9]), vjp=lambda x, u: 4 * u * x**3)
 
 
+@pytest.mark.thorough
 def test_a_mistake_in_some_of_many_elements_of_float32_is_found_along_several_directions():
     def sigmoid(x):
         return 1 / (1 + np.exp(-x))

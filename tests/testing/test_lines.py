@@ -891,6 +891,7 @@ def test_a_smooth_curve_is_not_taken_for_noise_in_the_mean_over_an_interval():
     assert off < error < 3.0 * off
 
 
+@pytest.mark.thorough
 def test_in_few_digits_a_network_is_checked_by_few_calls():
     """Where all weights move, the derivative is far from constant, and shorter intervals tell more than more calls."""
     normal, calls = np.random.default_rng(0).normal, []

@@ -676,6 +676,7 @@ def test_in_half_precision_treads_of_what_cancels_make_no_derivative_wrong():
             gradcheck(f, x, vjp=lambda x, u, slope=slope: np.float16(1.1) * u * slope(x))
 
 
+@pytest.mark.thorough
 def test_in_half_precision_kinks_at_elements_that_are_0_or_equal_are_compared_beside_them():
     x = np.float16([[0, -0.3, -2.2, 0.6], [-1.1, 0, 0, 0.8], [-0.7, -0.7, 0.4, 0.2]])
 

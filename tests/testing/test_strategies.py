@@ -386,6 +386,7 @@ def test_points_are_numbers_of_the_type_in_the_range_and_apart(dtype, shape, low
             assert min(abs(ordered)) >= apart
 
 
+@pytest.mark.thorough
 def test_points_are_of_every_magnitude_and_those_of_one_array_of_one():
     arrays = drawn_from(points(3, min_value=-math.inf, max_value=math.inf), 1000)
     reaches([x for each in arrays for x in each.tolist()])
