@@ -65,8 +65,8 @@ A multiplication passes through eight files on its way to machine code. They use
                              address into the table.
     8 native                 In `runtime.prepared`, later calls now and then note how long they took. After many calls,
                              `select_tier` (file 4) has a background thread make another `Executable`. Now `NativeCode`
-                             writes a function for this program alone (`write_part`), again with `fmul`, and has it
-                             compiled by `Machine.compile`.
+                             writes a function for this program alone (`NativeFunction.write`), again with `fmul`, and
+                             has it compiled by `Machine.compile`.
 
 The example reads what each of these files has made, and the comments have the numbers of the files. An offset is in
 bytes from the beginning of the program's memory. The first word of the table becomes the address of the kernel.
@@ -231,8 +231,8 @@ training. Each comes with the words that belong to it:
 
 Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
 matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A layer may be one of a
-neural network. A part may be some stages that become a native function (`native.Part`), the samples of a batch that
-have the same recording (`BatchPart`), or rows that one thread computes.
+neural network. A part may be the samples of a batch that have the same recording (`BatchPart`), or rows that one
+thread computes.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `Program.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

@@ -20,7 +20,7 @@ from .llvm.text import Function
 from .loops.places import WORD
 from .loops.plan import Plan
 from .loops.schedule import MAX_STRAIGHT_LINE_COST, split_by_cost
-from .loops.stages import Call, Map, Stage, StraightLine
+from .loops.stages import Call, Loop, Map, Stage, StraightLine
 from .loops.strides import pattern_of
 from .tables.sums import KERNEL_ARGUMENTS, each_block
 from .tables.tables import Tables
@@ -46,22 +46,19 @@ class NativeCode:
 
     def __init__(self, tables: Tables, outputs: Sequence[int] = ()) -> None:
         self._plan, self.places = tables.plan, tables.places
-        self.functions: list[Function] = []
-        parts = parts_of(tables.plan, outputs)
+        computed = functions_and_loops(tables.plan, outputs)
+        functions = [x for x in chain(*computed.values()) if isinstance(x, NativeFunction)]
         in_lanes = tables.plan.lanes > 1
         in_vectors = in_lanes and outputs and not tables.schedule.is_large
-        optimised = set[str]()  # the names of the functions to compile at VECTOR_LEVEL
-        for part in chain(*parts.values()):
-            if not part.has_kernel:
-                name = f"part{len(self.functions)}"
-                self.functions.append(write_part(tables.plan, part, name, tables.machine.fma))
-                if in_vectors or (in_lanes and part.outputs):
-                    optimised.add(name)
-        self.stored = any(part.outputs for part in chain(*parts.values()))
-        addresses = iter(self._compile(tables.machine, optimised))
+        self.functions = [x.write(tables.plan, f"part{k}", tables.machine.fma) for k, x in enumerate(functions)]
+        self.stored = any(x.outputs for x in functions)
+        optimised = {  # the names of the functions to compile at VECTOR_LEVEL
+            f.name for x, f in zip(functions, self.functions, strict=True) if in_vectors or (in_lanes and x.outputs)
+        }
+        addresses = self._compile(tables.machine, optimised)
         self.calls: dict[int, list[Call]] = {
-            phase: [tables.calls[part.stages[0]] if part.has_kernel else (next(addresses), 0) for part in found]
-            for phase, found in parts.items()
+            phase: [(next(addresses), 0) if isinstance(x, NativeFunction) else tables.calls[x] for x in found]
+            for phase, found in computed.items()
         }
 
     def _compile(self, on: Machine, optimised: Container[str]) -> Iterator[int]:
@@ -80,20 +77,17 @@ class NativeCode:
 
 
 @dataclass
-class Part:
-    """Successive stages of one phase of a program, which become one function; or a single stage without a function.
-
-    Such a single stage is computed by a kernel, a function that all programs share.
+class NativeFunction:
+    """A function of native code, which computes successive stages of one phase of a program.
 
     Attributes:
-        stages: the stages, in order.
+        stages: the stages, in order. They are straight-line code and short maps.
         batched: whether the stages compute vectors, with one row in each lane. If not, they compute scalars.
-        stored: the instruction numbers of values that are read outside the part, or by loops. If the part computes such
-            a value, it stores the value in memory. The set is empty if a kernel computes the part.
-        outputs: the instruction numbers of the program's outputs if this part stores them. The outputs of the first
+        stored: the instruction numbers of those values of the function that loops or other functions read. The function
+            stores them in memory.
+        outputs: the instruction numbers of the program's outputs if this function stores them. The outputs of the first
             row are then stored from the address in the function's argument `%a` on, and those of each further row
-            follow. If this part does not store the outputs, the sequence is empty.
-        has_kernel: whether a kernel computes the part's only stage, so no function is written for the part.
+            follow. If this function does not store the outputs, the sequence is empty.
     """
 
     stages: list[Stage]
@@ -101,70 +95,119 @@ class Part:
     stored: set[int] = field(default_factory=set)
     outputs: Sequence[int] = ()
 
-    def __post_init__(self) -> None:
-        first, *others = self.stages
-        self.has_kernel = not (others or isinstance(first, StraightLine))
+    def write(self, plan: Plan, name: str, fma: bool) -> Function:
+        """Write the function in LLVM's language, and return it.
+
+        Args:
+            plan: the stages of the program, and the places of values in memory.
+            name: the function's name.
+            fma: whether the machine has FMA, which multiplies and adds with one rounding.
+
+        >>> from micrograd_cn.compiler.instructions.code import Code
+        >>> from micrograd_cn.compiler.loops.schedule import Schedule
+        >>> code = Code()
+        >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
+        >>> product = code.emit("fmul", x, y)
+        >>> plan = Plan(Schedule(code, [product], [], batched=False), 4, 8, 2, 0)
+        >>> [function] = functions_and_loops(plan, [product])[SAMPLE]
+        >>> for line in function.write(plan, "product", fma=False).lines:
+        ...     if "double" in line:
+        ...         print(line.strip())
+        %v0 = load double, ptr %s, align 8
+        %v2 = load double, ptr %v1, align 8
+        %v3 = fmul double %v0, %v2
+        store double %v3, ptr %a, align 8
+        """
+        f = Function(name, KERNEL_ARGUMENTS, fma=fma)
+        outputs = Doubles(f, "%a")
+        if self.batched:
+            with each_block(f, [outputs]) as (block, [to], after):
+                lanes = StraightLineLanes(f, plan.lanes, WORD * plan.simd)
+                self._write_stages(NativeWriter(plan, lanes, block, self.stored), to)
+                after.append(to + plan.lanes * len(self.outputs))
+        else:
+            self._write_stages(NativeWriter(plan, StraightLineLanes(f, 1), Doubles(f, "%s"), self.stored), outputs)
+        f.do("ret void")
+        return f
+
+    def _write_stages(self, writer: NativeWriter, to: Doubles) -> None:
+        for stage in self.stages:
+            if isinstance(stage, Map):
+                writer.write_map(stage)
+            elif isinstance(stage, StraightLine):
+                if self.outputs and stage is self.stages[-1]:
+                    writer.write_with_outputs(stage.numbers, self.outputs, to)
+                else:
+                    writer.write_all(stage.numbers)
 
 
-def parts_of(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Part]]:
-    """Split each phase of a plan into parts, and determine which values each part must store.
-
-    A part is a list of successive stages that become one function.
+def functions_and_loops(plan: Plan, outputs: Sequence[int]) -> dict[int, list[NativeFunction | Loop]]:
+    """Return what computes each phase of a plan, in order: functions of native code, and loops, which kernels compute.
 
     Args:
         plan: the stages, and the places of values in memory.
-        outputs: the instruction numbers of the outputs. The last part of phase SAMPLE stores them row by row, see
-            `Part.outputs`, if it ends with straight-line code and there are at most MAX_STRAIGHT_LINE_COST outputs. In
-            all other cases, each output is stored in its place in memory.
-
-    Returns:
-        a dict from each phase to the parts of the phase, in order.
+        outputs: the instruction numbers of the outputs. The last function of phase SAMPLE stores them row by row, see
+            `NativeFunction.outputs`, if nothing follows it, it ends with straight-line code, and there are at most
+            MAX_STRAIGHT_LINE_COST outputs. In all other cases, each output is stored in its place in memory.
     """
     schedule = plan.schedule
-    found = {
-        phase: [Part(stages, schedule.phase_in_lanes(phase)) for stages in _group_stages(plan, phase)]
-        for phase in plan.stages
-    }
+    found = {phase: [*_functions_and_loops(plan, phase)] for phase in plan.stages}
     last = found[SAMPLE][-1] if found[SAMPLE] else None
-    if last and isinstance(last.stages[-1], StraightLine) and len(outputs) <= MAX_STRAIGHT_LINE_COST:
-        last.outputs = outputs
-    listed = [*chain(*found.values())]
     in_memory = {*plan.places.broadcasts, *schedule.totals.factors()}
-    if not (last and last.outputs):
+    if (
+        isinstance(last, NativeFunction)
+        and isinstance(last.stages[-1], StraightLine)
+        and 0 < len(outputs) <= MAX_STRAIGHT_LINE_COST
+    ):
+        last.outputs = outputs
+    else:
         in_memory.update(schedule.roots)
-    reader_of: dict[int, int | None] = {}  # the index of the part that reads a value; None for several parts
-    for number, part in enumerate(listed):
-        in_registers, from_memory = _reads_of(plan, part)
+    functions = list[NativeFunction]()
+    for x in chain(*found.values()):
+        if isinstance(x, NativeFunction):
+            functions.append(x)
+        else:
+            in_memory.update(plan.reads(x))
+    reader_of: dict[int, int | None] = {}  # the index of the function that reads a value; None for several functions
+    for number, function in enumerate(functions):
+        in_registers, from_memory = _reads_of(plan, function)
         in_memory |= from_memory
         for i in in_registers:
             if reader_of.setdefault(i, number) != number:
                 reader_of[i] = None
-    for number, part in enumerate(listed):
-        if not part.has_kernel:
-            computed = chain(*[stage.numbers for stage in part.stages])
-            part.stored = {i for i in computed if i in in_memory or reader_of.get(i, number) != number}
+    for number, function in enumerate(functions):
+        computed = chain(*[stage.numbers for stage in function.stages])
+        function.stored = {i for i in computed if i in in_memory or reader_of.get(i, number) != number}
     return found
 
 
-def _reads_of(plan: Plan, part: Part) -> tuple[set[int], set[int]]:
-    """Return two sets of instruction numbers: the values that a part reads in registers, and in memory.
+def _reads_of(plan: Plan, function: NativeFunction) -> tuple[set[int], set[int]]:
+    """Return two sets of instruction numbers: the values that a function reads in registers, and in memory.
 
-    Straight-line code of the part needs values in registers, and so does its store of the outputs. Loops of the part
-    read values from memory.
+    Its straight-line code needs values in registers, and so does its store of the outputs. Its maps read values from
+    memory.
     """
-    in_registers, from_memory = {*part.outputs}, set[int]()
-    for stage in part.stages:
+    in_registers, from_memory = {*function.outputs}, set[int]()
+    for stage in function.stages:
         (in_registers if isinstance(stage, StraightLine) else from_memory).update(plan.reads(stage))
     return in_registers, from_memory
 
 
-def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
-    """Yield the stages of a phase in groups. Each group becomes one `Part`.
+def _functions_and_loops(plan: Plan, phase: int) -> Iterator[NativeFunction | Loop]:
+    """Yield what computes a phase: functions of successive stages, and the loops among the stages.
 
-    The cost of a group is about the count of its machine instructions. It is at most MAX_STRAIGHT_LINE_COST, unless the
-    group is a single stage. A stage that a kernel computes is a group of its own.
+    The cost of a function is about the count of its machine instructions. It is at most MAX_STRAIGHT_LINE_COST, unless
+    the function has a single stage. A short map is part of a function if there is other code that it can be with.
     """
-    part: list[Stage] = []
+    in_lanes = plan.schedule.phase_in_lanes(phase)
+    for stages in _group_stages(plan, phase):
+        first, *others = stages
+        yield first if not (others or isinstance(first, StraightLine)) else NativeFunction(stages, in_lanes)
+
+
+def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
+    """Yield the stages of a phase in groups. A stage that is not unrolled is a group by itself."""
+    group: list[Stage] = []
     cost = 0
     for stage in plan.stages[phase]:
         if isinstance(stage, StraightLine):
@@ -173,13 +216,13 @@ def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
             added = -(-len(stage.numbers) // plan.simd)
         else:
             added = MAX_STRAIGHT_LINE_COST
-        if part and cost + added > MAX_STRAIGHT_LINE_COST:
-            yield part
-            part, cost = [], 0
-        part.append(stage)
+        if group and cost + added > MAX_STRAIGHT_LINE_COST:
+            yield group
+            group, cost = [], 0
+        group.append(stage)
         cost += added
-    if part:
-        yield part
+    if group:
+        yield group
 
 
 def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
@@ -193,65 +236,16 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     return len(stage.numbers) <= MAX_UNROLLED_VECTORS * plan.simd and "g" not in pattern_of(plan.operand_offsets(stage))
 
 
-def write_part(plan: Plan, part: Part, name: str, fma: bool) -> Function:
-    """Write the LLVM function that computes a part of a plan, and return it.
+class NativeWriter(StraightLineWriter):
+    """Write LLVM code that computes the stages of a native function.
+
+    Values that other functions compute are loaded from memory.
 
     Args:
         plan: the stages, and the places of values in memory.
-        part: the part of the plan, whose stages the function computes.
-        name: the function's name.
-        fma: whether the machine has FMA, which multiplies and adds with one rounding.
-
-    >>> from micrograd_cn.compiler.instructions.code import Code
-    >>> from micrograd_cn.compiler.loops.schedule import Schedule
-    >>> code = Code()
-    >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
-    >>> product = code.emit("fmul", x, y)
-    >>> plan = Plan(Schedule(code, [product], [], batched=False), 4, 8, 2, 0)
-    >>> [part] = parts_of(plan, [product])[SAMPLE]
-    >>> lines = write_part(plan, part, "product", fma=False).lines
-    >>> for line in lines:
-    ...     if "double" in line:
-    ...         print(line.strip())
-    %v0 = load double, ptr %s, align 8
-    %v2 = load double, ptr %v1, align 8
-    %v3 = fmul double %v0, %v2
-    store double %v3, ptr %a, align 8
-    """
-    f = Function(name, KERNEL_ARGUMENTS, fma=fma)
-    outputs = Doubles(f, "%a")
-    if part.batched:
-        with each_block(f, [outputs]) as (block, [to], after):
-            lanes = StraightLineLanes(f, plan.lanes, WORD * plan.simd)
-            _write_stages(PartWriter(plan, lanes, block, part.stored), part, to)
-            after.append(to + plan.lanes * len(part.outputs))
-    else:
-        _write_stages(PartWriter(plan, StraightLineLanes(f, 1), Doubles(f, "%s"), part.stored), part, outputs)
-    f.do("ret void")
-    return f
-
-
-def _write_stages(writer: PartWriter, part: Part, to: Doubles) -> None:
-    for stage in part.stages:
-        if isinstance(stage, Map):
-            writer.write_map(stage)
-        elif isinstance(stage, StraightLine):
-            if part.outputs and stage is part.stages[-1]:
-                writer.write_with_outputs(stage.numbers, part.outputs, to)
-            else:
-                writer.write_all(stage.numbers)
-
-
-class PartWriter(StraightLineWriter):
-    """Write LLVM code that computes the stages of a part of a plan.
-
-    Values that other parts compute are loaded from memory.
-
-    Args:
-        plan: the stages, and the places of values in memory.
-        lanes: the writer of vector operations in the part's function.
-        block: the address of a block if the part computes vectors, else that of the scalars.
-        stored: the instruction numbers of the values that are stored in memory if the part computes them.
+        lanes: the writer of vector operations in the function.
+        block: the address of a block if the function computes vectors, else that of the scalars.
+        stored: the instruction numbers of the values that the function stores in memory.
     """
 
     def __init__(self, plan: Plan, lanes: StraightLineLanes, block: Doubles, stored: set[int]) -> None:

@@ -232,15 +232,16 @@ def lost_term(patch):
 
 
 def lost_value(patch):
-    parts_of = native.parts_of
+    functions_and_loops = native.functions_and_loops
 
     def without_one(plan, outputs):
-        found = parts_of(plan, ())  # without outputs, all stored values are operands of later instructions
-        for part in found[SAMPLE]:
-            part.stored.discard(max(part.stored & plan.vector.keys(), default=None))
+        found = functions_and_loops(plan, ())  # without outputs, all stored values are operands of later instructions
+        for x in found[SAMPLE]:
+            if isinstance(x, native.NativeFunction):
+                x.stored.discard(max(x.stored & plan.vector.keys(), default=None))
         return found
 
-    patch.setattr(f"{COMPILER}.native.parts_of", without_one)
+    patch.setattr(f"{COMPILER}.native.functions_and_loops", without_one)
 
 
 def wrong_coefficient(patch):

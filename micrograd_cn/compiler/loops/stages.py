@@ -101,7 +101,8 @@ class OuterProduct:
         return OuterProduct([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 
-Stage: TypeAlias = StraightLine | Map | Sums | Gathers
+Loop: TypeAlias = Map | Sums | Gathers
+Stage: TypeAlias = StraightLine | Loop
 
 
 def dead_after(reads: Iterable[tuple[int, Iterable[int]]]) -> dict[int, list[int]]:
