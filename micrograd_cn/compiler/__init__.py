@@ -187,9 +187,8 @@ training. Each comes with the words that belong to it:
                     An instruction that is taken out of phase SAMPLE is hoisted
     total           a sum over the rows of a batch, from which gradients of parameters are computed; many totals form an
                     `OuterProduct`, or a `Scatter`, in which each row adds a value to one of them by an index
-    layer           instructions of a phase, none of which depends on a long sum or a gather of the same layer, so the
-                    long sums and then the gathers are computed last; a rank has instructions of a layer that do not
-                    depend on each other
+    rank            instructions of a phase that do not depend on each other, so a loop may compute them; the ranks of a
+                    phase are in the order of their computation, with long sums and gathers as late as possible
     stage           a part of a phase: straight-line code (instructions one after the other, without a loop), or a loop.
                     A loop computes long sums (of many products, as a matrix times a vector where they have the same
                     right factors), a map (instructions of one opcode on values that are not in lanes), or gathers (each
@@ -230,9 +229,8 @@ training. Each comes with the words that belong to it:
     origin          in the text of a Python function, whether a value depends on parameters ("w"), inputs ("x") or both
 
 Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
-matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A layer may be one of a
-neural network. A part may be the samples of a batch that have the same recording (`BatchPart`), or rows that one
-thread computes.
+matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A part may be the samples
+of a batch that have the same recording (`BatchPart`), or rows that one thread computes.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `Program.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

@@ -186,15 +186,13 @@ def lost_last_product(patch):
     change_result(patch, Schedule, "_group_sums", without)
 
 
-def no_order_of_layers(patch):
-    layers = Schedule._layers
+def no_order_of_ranks(patch):
+    def one_rank(ranks, *_):
+        found = [*ranks]
+        plain = sorted(i for rank in found if isinstance(rank, list) for i in rank)
+        return [*([plain] if plain else []), *[rank for rank in found if not isinstance(rank, list)]]
 
-    def one_layer(self, phase):
-        found = [*layers(self, phase)]
-        numbers = sorted(i for layer in found for rank in layer.ranks.values() for i in rank)
-        return [found[0]._replace(ranks={0: numbers})] if found else []
-
-    patch.setattr(Schedule, "_layers", one_layer)
+    change_result(patch, Schedule, "_ranks", one_rank)
 
 
 def one_place_for_two(patch):
@@ -396,7 +394,7 @@ FAULTS = {
         "exchanged_operands",
         lost_last_product,
         "lost_start_of_a_loop",
-        no_order_of_layers,
+        no_order_of_ranks,
         "wrong_distance",
         "wrong_copies",
         one_place_for_two,

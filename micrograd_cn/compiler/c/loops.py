@@ -77,8 +77,8 @@ class Loops(Arrays):
             kept: the instruction numbers of the values that are read later. The place of any other value is used again
                 once no instruction of these phases needs the value.
         """
-        layers = [layer for phase in phases for layer in self.schedule.layers[phase]]
-        ranks = [rank for layer in layers for rank in (*layer.ranks.values(), layer.gathers)]
+        found = [rank for phase in phases for rank in self.schedule.ranks[phase]]
+        ranks = [rank if isinstance(rank, list) else rank.numbers for rank in found]
         operands = self.code.operands
         here = {i for rank in ranks for i in rank}
         unused = dead_after((n, operands[i]) for n, rank in enumerate(ranks) for i in rank)

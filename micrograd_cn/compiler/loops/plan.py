@@ -7,7 +7,7 @@ caller reads it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from ..instructions.code import AFTER, BATCH, SAMPLE, SUM_OPCODES
@@ -31,7 +31,7 @@ class Plan:
     """The stages of a schedule, and the places of its values.
 
     Args:
-        schedule: the instructions, in the order of their computation, grouped into layers (`Layer`).
+        schedule: the instructions, grouped into ranks, which are in the order of their computation.
         simd: the count of doubles in a SIMD vector.
         lanes: the count of lanes of a block, see the module `places`. It is ignored if rows are computed one at a time.
         width: the length of a row of numbers, which is the count of inputs.
@@ -89,7 +89,7 @@ class Plan:
         self._place_leaves()
         # Then come the results of loops, in the order in which other loops read them, and other scalars.
         self._vectorizer = Vectorizer(places, self._preferred_order(), gather)
-        self.stages = {phase: list(self._stages(phase)) for phase in schedule.layers}
+        self.stages = {phase: list(self._stages(phase)) for phase in schedule.ranks}
         # Then come other values that code reads from memory. Only now do vectors get the places of dead ones.
         self._place_values_in_memory()
         if schedule.batched:
@@ -154,9 +154,9 @@ class Plan:
         lists = [
             side
             for phase in (BATCH, SAMPLE, AFTER)
-            for layer in ([] if self.schedule.phase_in_lanes(phase) else self.schedule.layers[phase])
-            for group in layer.sums
-            for side in dict.fromkeys(group.rights)
+            for rank in ([] if self.schedule.phase_in_lanes(phase) else self.schedule.ranks[phase])
+            if isinstance(rank, Sums)
+            for side in dict.fromkeys(rank.rights)
         ]
         if not self.schedule.batched:
             lists += [side for group in self.outer_products for side in zip(*group.rights, strict=True)]
@@ -171,29 +171,25 @@ class Plan:
 
         Where possible, scalar instructions of the same opcode are vectorised: they become a stage of the class `Map`.
         """
-        schedule, vectorizer = self.schedule, self._vectorizer
-        for layer in schedule.layers[phase]:
-            for group in layer.sums:
-                self.places.place_contiguously(group.numbers, pad=True)
-            self.places.place_contiguously(sorted(layer.gathers, key=vectorizer.sort_key))
-        waiting: list[int] = []
-        for layer in schedule.layers[phase]:
-            if schedule.phase_in_lanes(phase):
-                yield from schedule.straight_lines_in_lanes(layer)
-            for rank in () if schedule.phase_in_lanes(phase) else layer.ranks.values():
-                found, rest = vectorizer.find(rank)
-                if found:
-                    yield from schedule.straight_lines(waiting)
-                    yield from found
-                    waiting = []
-                waiting += rest
-            if layer.sums or layer.gathers:
-                yield from schedule.straight_lines(waiting)
+        ranks, vectorizer, in_lanes = self.schedule.ranks[phase], self._vectorizer, self.schedule.phase_in_lanes(phase)
+        for rank in ranks:
+            if isinstance(rank, Sums):
+                self.places.place_contiguously(rank.numbers, pad=True)
+            elif isinstance(rank, Gathers):
+                self.places.place_contiguously(sorted(rank.numbers, key=vectorizer.sort_key))
+        waiting: list[Sequence[int]] = []  # the ranks that become straight-line code before the next loop
+        for rank in ranks:
+            loops: Sequence[Stage]
+            if isinstance(rank, list):
+                loops, rest = ([], rank) if in_lanes else vectorizer.find(rank)
+            else:
+                loops, rest = [rank], []
+            if loops:
+                yield from self.schedule.straight_lines(waiting, in_lanes)
+                yield from loops
                 waiting = []
-            yield from layer.sums
-            if layer.gathers:
-                yield Gathers(layer.gathers)
-        yield from schedule.straight_lines(waiting)
+            waiting.append(rest)
+        yield from self.schedule.straight_lines(waiting, in_lanes)
 
     def _place_totals(self) -> None:
         for group in self.outer_products:

@@ -1,14 +1,15 @@
-"""Group a program's live instructions into layers, and the instructions of a layer into ranks.
+"""Group a program's live instructions into ranks. Instructions of one rank do not depend on each other.
 
 An instruction is live if a wanted value depends on it. A long sum is a sum that a loop computes: it has at least
 MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such sum has the same right factors. If the
 sum is in lanes, its right factors must be in lanes, too, and either all or none of its left factors. A gather loads one
 of its operands, by an index that is known at run time.
 
-The layer of an instruction is the largest count of long sums and gathers of the same phase on a path to an operand of
-the instruction. In a layer, the long sums are computed after the straight-line code and the maps, and the gathers come
-last. Long sums with the same right factors are computed as a matrix times a vector. But if all factors are in lanes,
-the sums are computed one by one, as inner products. Instructions of one rank do not depend on each other.
+The ranks of a phase are in the order of their computation. They are sorted by how many long sums and gathers of the
+phase are on a path to an instruction, at most. Of the ranks with the same count, those of long sums are computed after
+those of other instructions, and the gathers come last. Long sums with the same right factors are a rank by themselves,
+and are computed as a matrix times a vector. But if all factors are in lanes, the sums are computed one by one, as inner
+products.
 """
 
 from __future__ import annotations
@@ -16,36 +17,22 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import TypeAlias, TypeVar
 
 from ..instructions.code import AFTER, BATCH, GATHER, MIN_LOOP_PRODUCTS, SAMPLE, SUM_OPCODES, Code, Pair, Scatter, live
 from ..instructions.fusion import fuse
-from .stages import StraightLine, Sums
+from .stages import Gathers, StraightLine, Sums
 from .totals import Totals
 
 T = TypeVar("T")
+# The numbers of instructions that do not depend on each other; or long sums or gathers, which a loop computes
+Rank: TypeAlias = list[int] | Sums | Gathers
+OTHERS, LONG_SUMS, GATHERS = range(3)  # the kinds of ranks, in the order of their computation
 MIN_LONE_LOOP_PRODUCTS = 32  # a sum of at least so many products is a loop even if no other sum has its right factors
 MIN_GROUPED_RANK = 4  # in a rank with fewer instructions, each of these counts as a group by itself
 MAX_UNFUSED_COST = 10_000  # a larger program is fused: it runs as threaded code for long before native code is made
 MAX_NATIVE_COST = 200_000  # at most so many machine instructions become native code, in some seconds and 80 MB
 MAX_STRAIGHT_LINE_COST = 300  # machine instructions in one piece of straight-line code; long ones compile slowly
-
-
-class Layer(NamedTuple):
-    """A layer of instructions, none of which depends on a long sum or a gather of the same layer.
-
-    A long sum is a sum that a loop computes. A gather loads one of its operands, by an index.
-
-    Attributes:
-        ranks: a dict from each rank to the numbers of its instructions, which are neither long sums nor gathers, in
-            order. They do not depend on each other.
-        sums: the long sums of the layer, grouped by how they are computed.
-        gathers: the numbers of the gathers.
-    """
-
-    ranks: dict[int, list[int]]
-    sums: list[Sums]
-    gathers: list[int]
 
 
 def split_by_cost(items: Iterable[T], cost_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
@@ -83,7 +70,7 @@ class Schedule:
         computed: the numbers of the other live instructions.
         long_sums: the numbers of the sums that loops compute: they have many products.
         gathers: the numbers of the live gathers.
-        layers: a dict from each phase to the layers of the phase, in order.
+        ranks: a dict from each phase to the ranks of the phase, in the order of their computation.
         totals: the totals, grouped into scatters, outer products and single totals.
         cost: the cost of all straight-line code, see `Code.cost_of_all`.
         is_large: whether the program is large. To make native code for it then takes long, and until that is done the
@@ -121,7 +108,7 @@ class Schedule:
         computed: dict[int, list[int]] = defaultdict(list)
         for i in self.computed:
             computed[self.code.phase[i]].append(i)
-        self.layers = {phase: self._layers(computed[phase]) for phase in (BATCH, SAMPLE, AFTER)}
+        self.ranks = {phase: [*self._ranks(computed[phase])] for phase in (BATCH, SAMPLE, AFTER)}
 
     def _find_live(self, wanted: Iterable[int]) -> None:
         self.live = live(self.code, wanted)
@@ -136,8 +123,8 @@ class Schedule:
         instructions, each instruction counts as the only one with its opcode.
         """
         steps = groups = 0
-        for layer in chain(*self.layers.values()):
-            for rank in () if self.batched else layer.ranks.values():
+        for rank in () if self.batched else chain(*self.ranks.values()):
+            if isinstance(rank, list):
                 steps += (count := len(rank))
                 opcodes = [self.code.instructions[i][0] for i in rank] if count >= MIN_GROUPED_RANK else ()
                 groups += len({*opcodes}) or count
@@ -163,42 +150,31 @@ class Schedule:
         per_sample = self.code.per_sample
         return len({a in per_sample for a, _ in pairs}) == 1 and all(b in per_sample for _, b in pairs)
 
-    def straight_lines_in_lanes(self, layer: Layer) -> Iterator[StraightLine]:
-        """Yield the straight-line code of a layer whose values are vectors, with one row in each lane.
+    def _ranks(self, numbers: Sequence[int]) -> Iterator[Rank]:
+        """Yield the ranks of a phase, whose instructions have these numbers, in the order of their computation.
 
-        The instructions are in the order that suits native code or, if the program `is_large`, threaded code, which
-        consists of tables that kernels read.
-        """
-        if self.is_large:
-            return self.straight_lines(self._by_opcode(layer.ranks.values()))
-        return self.straight_lines(self._depth_first(sorted(chain(*layer.ranks.values()))))
-
-    def _layers(self, numbers: Sequence[int]) -> list[Layer]:
-        """Return the layers of a phase, whose instructions have these numbers.
-
-        A long sum is a sum that a loop computes. An instruction is in the highest layer of its operands, or in the next
-        layer if the operand in the highest layer is a long sum or a gather. The rank of the instruction is one more
-        than the highest rank of those of its operands that are in the same layer.
+        Long sums and gathers are loops, so they come as late as possible: before the first instruction that has one of
+        their results on a path to it.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
-        layers: dict[int, Layer] = {}
-        sums: dict[int, list[int]] = defaultdict(list)
-        # For each instruction, the lowest layer that its users can be in, and their lowest rank if they are in this one
-        above = [(0, 0)] * len(code.instructions) if numbers else []
+        ranks: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+        # For the users of each instruction: how many loops are before them at least and, if it is the same count for
+        # the instruction itself, how many other ranks after the last of these loops
+        before = [(0, 0)] * len(code.instructions) if numbers else []
         for i in numbers:
-            number, rank = max(map(above.__getitem__, code.operands[i]))
-            above[i] = (number + 1, 0) if i in long or i in gathers else (number, rank + 1)
-            if number not in layers:
-                layers[number] = Layer(defaultdict(list), [], [])
-            if i in gathers:
-                layers[number].gathers.append(i)
-            elif i in long:
-                sums[number].append(i)
+            loops, others = max(map(before.__getitem__, code.operands[i]))
+            if i in gathers or i in long:
+                before[i] = loops + 1, 0
+                ranks[loops, GATHERS if i in gathers else LONG_SUMS, 0].append(i)
             else:
-                layers[number].ranks[rank].append(i)
-        for number, some in sums.items():
-            layers[number].sums.extend(self._group_sums(some))
-        return [*layers.values()]
+                before[i] = loops, others + 1
+                ranks[loops, OTHERS, others].append(i)
+        for key in sorted(ranks):
+            _, kind, _ = key
+            if kind == LONG_SUMS:
+                yield from self._group_sums(ranks[key])
+            else:
+                yield Gathers(ranks[key]) if kind == GATHERS else ranks[key]
 
     def _depth_first(self, numbers: Sequence[int]) -> list[int]:
         """Return instructions in an order that uses a value soon after it is computed, to keep live ranges short.
@@ -229,11 +205,15 @@ class Schedule:
         for rank in ranks:
             yield from sorted(rank, key=lambda i: self.code.instructions[i][0])
 
-    def straight_lines(self, numbers: Iterable[int]) -> Iterator[StraightLine]:
-        """Split instructions into pieces of straight-line code.
+    def straight_lines(self, ranks: Sequence[Sequence[int]], in_lanes: bool) -> Iterator[StraightLine]:
+        """Return the straight-line code of successive ranks, in pieces with a cost of about MAX_STRAIGHT_LINE_COST.
 
-        A piece ends when its cost reaches MAX_STRAIGHT_LINE_COST.
+        If the values are vectors, with one row in each lane, the instructions are in the order that suits native code
+        or, if the program `is_large`, threaded code, which consists of tables that kernels read.
         """
+        numbers: Iterable[int] = chain(*ranks)
+        if in_lanes:
+            numbers = self._by_opcode(ranks) if self.is_large else self._depth_first(sorted(numbers))
         return map(StraightLine, split_by_cost(numbers, self.code.cost_of, MAX_STRAIGHT_LINE_COST))
 
     def _group_sums(self, numbers: Iterable[int]) -> Iterator[Sums]:

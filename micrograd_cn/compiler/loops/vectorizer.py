@@ -80,7 +80,7 @@ class Vectorizer:
     def find(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
         """Return the maps among some instructions, and the numbers of the instructions that are in no map.
 
-        The instructions with the given `numbers` must not depend on each other, as in a rank of a `Layer`. All their
+        The instructions with the given `numbers` must not depend on each other, as in a rank of a `Schedule`. All their
         results get places.
         """
         groups: dict[Any, list[int]] = {}
