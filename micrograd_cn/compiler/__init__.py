@@ -166,7 +166,8 @@ training. Each comes with the words that belong to it:
     tier            threaded code or native code. Both compute straight-line code. Threaded code is a table of entries,
                     each with the address of a kernel and the offsets in bytes of its result and operands; each kernel
                     jumps to the next. Native code is functions for one program alone, which keep values in registers
-                    and also compute short maps. Both use the same kernels for other loops
+                    and also compute short maps. Both use the same kernels for other loops. A program that is so large
+                    that native code takes long to make stays threaded for long; see `Schedule.stays_threaded`
     executable      the code of a program in one tier for one kind of work ("forward", "gradient" or "gated"), for lanes
                     or for single rows; each thread that runs it has its own `Buffers`
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
@@ -174,8 +175,9 @@ training. Each comes with the words that belong to it:
     formula         a computation as a list of simpler steps. Formulas of operations, of their derivatives and of an
                     optimiser's update are found by running their Python code with symbols. If a formula has few steps
                     and operands, it becomes one opcode, else (as the updates of SGD, RMSprop and Adam) the instructions
-                    of its steps. In a large program, an instruction in phase SAMPLE and operands that nothing else
-                    reads form a tree. `MIN_OCCURRENCES` or more trees of one shape get an opcode that is a formula
+                    of its steps. In a program that stays threaded, an instruction in phase SAMPLE and operands that
+                    nothing else reads form a tree. `MIN_OCCURRENCES` or more trees of one shape get an opcode that is a
+                    formula
     gate            if an operation such as `where` does not select a node, the node's gradient is 0, and its product
                     with an infinite partial derivative would be nan. A gate is an instruction, or in the graph of a
                     derivative for each row a node, that has 0 instead where no gradient reaches the node. Gates are
@@ -193,7 +195,6 @@ training. Each comes with the words that belong to it:
                     A loop computes long sums (of many products, as a matrix times a vector where they have the same
                     right factors), a map (instructions of one opcode on values that are not in lanes), or gathers (each
                     loads one of its operands, by an index that is known only at run time)
-    large program   one that takes long to compile, so it runs as threaded code for long, and its trees become formulas
     plan            the stages of a program, and the places of its values in memory, which `Plan` finds for a `Schedule`
     lane            the position of a row in vectors that hold the values of several rows; a block is memory for as many
                     rows, with a vector for each value, and a panel is the blocks that a stage computes before the next

@@ -49,7 +49,7 @@ class NativeCode:
         computed = functions_and_loops(tables.plan, outputs)
         functions = [x for x in chain(*computed.values()) if isinstance(x, NativeFunction)]
         in_lanes = tables.plan.lanes > 1
-        in_vectors = in_lanes and outputs and not tables.schedule.is_large
+        in_vectors = in_lanes and outputs and not tables.schedule.stays_threaded
         self.functions = [x.write(tables.plan, f"part{k}", tables.machine.fma) for k, x in enumerate(functions)]
         self.stored = any(x.outputs for x in functions)
         optimised = {  # the names of the functions to compile at VECTOR_LEVEL

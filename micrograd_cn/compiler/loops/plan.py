@@ -105,7 +105,7 @@ class Plan:
         Such operands are not contiguous in memory.
         """
         schedule = self.schedule
-        return schedule.is_large or (
+        return schedule.stays_threaded or (
             schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_RANK
         )
 

@@ -73,10 +73,9 @@ class Schedule:
         ranks: a dict from each phase to the ranks of the phase, in the order of their computation.
         totals: the totals, grouped into scatters, outer products and single totals.
         cost: the cost of all straight-line code, see `Code.cost_of_all`.
-        is_large: whether the program is large. To make native code for it then takes long, and until that is done the
-            program runs as threaded code, which consists of tables that kernels read. So if `is_large` is true,
-            instructions are fused into formulas, and are in an order in which threaded code is fast. It is always
-            False if `sums` is not set.
+        stays_threaded: whether the program runs as threaded code (tables that kernels read) for long, since it is so
+            large that it takes long to make native code for it. Its instructions are then fused into formulas, and are
+            in an order in which threaded code is fast. It is always False if `sums` is not set.
         may_be_native: whether the program is small enough for native code, which would otherwise take too long to
             compile.
     """
@@ -100,9 +99,9 @@ class Schedule:
         self.long_sums = {i for i in long if len(rights[i]) >= MIN_LONE_LOOP_PRODUCTS or shared[rights[i]] > 1}
         self.gathers = {i for i in self.computed if code.instructions[i][0] == GATHER}
         self.cost = code.cost_of_all(i for i in self.computed if i not in self.long_sums and i not in self.gathers)
-        self.is_large = sums and self.cost > MAX_UNFUSED_COST
+        self.stays_threaded = sums and self.cost > MAX_UNFUSED_COST
         self.may_be_native = self.cost <= MAX_NATIVE_COST
-        if self.is_large:
+        if self.stays_threaded:
             self.code = fuse(code, self.live, kept, sums=batched)
             self._find_live(kept)
         computed: dict[int, list[int]] = defaultdict(list)
@@ -209,11 +208,11 @@ class Schedule:
         """Return the straight-line code of successive ranks, in pieces with a cost of about MAX_STRAIGHT_LINE_COST.
 
         If the values are vectors, with one row in each lane, the instructions are in the order that suits native code
-        or, if the program `is_large`, threaded code, which consists of tables that kernels read.
+        or, if the program `stays_threaded`, threaded code, which consists of tables that kernels read.
         """
         numbers: Iterable[int] = chain(*ranks)
         if in_lanes:
-            numbers = self._by_opcode(ranks) if self.is_large else self._depth_first(sorted(numbers))
+            numbers = self._by_opcode(ranks) if self.stays_threaded else self._depth_first(sorted(numbers))
         return map(StraightLine, split_by_cost(numbers, self.code.cost_of, MAX_STRAIGHT_LINE_COST))
 
     def _group_sums(self, numbers: Iterable[int]) -> Iterator[Sums]:

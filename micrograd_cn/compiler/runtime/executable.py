@@ -480,7 +480,7 @@ class Tiers:
         kind, lanes = self._wanted.kind, self.tables.plan.lanes
         driver(driver_of(kind), lanes)  # first, so no call compiles a driver when it finds the code
         driver_address(prepared_driver_of(kind), lanes, fast=True)
-        if not self.tables.schedule.is_large:
+        if not self.tables.schedule.stays_threaded:
             found = self.get(native=True)
             found.release(found.acquire())  # so the first call finds the buffers
         elif not self.chosen:
@@ -517,7 +517,7 @@ class Tiers:
         tables = self.tables
         writer = drivers.Drivers(tables.machine, tables.plan.lanes)
         tables.kernels |= [writer.named("prepared")]  # so it is compiled together with the kernels
-        found = self.chosen or self.get(native=not tables.schedule.is_large)
+        found = self.chosen or self.get(native=not tables.schedule.stays_threaded)
         self.upgrade_kernels(found, inf)
         return found
 
