@@ -441,6 +441,13 @@ class ShortFit(Fit):
         self.loss.fit(self.rows, self.optimizer, 1)
 
 
+class ShortSteps(ShortFit):
+    """A call of `fit` with a callback, which takes its steps by the same machine code."""
+
+    def first(self):
+        return self.loss.fit(self.rows, self.optimizer, 2 * self.EPOCHS, callback=lambda number, loss: None)
+
+
 class FitInThreads(Fit):
     def __init__(self):
         super().__init__()
@@ -570,7 +577,7 @@ class OptimizerState(Problem):
 PROBLEMS = [
     *(Function, Forward, Backward, Gradient, Jacobian, Hessian, Check, Threads, Method, Source),
     *(Graph, Prepared, Derivatives, Native, Kernels, Fit, FitInThreads, FitClipped, EarlyStopping, Saved, Eager),
-    *(ShortFit, OptimizerState),
+    *(ShortFit, ShortSteps, OptimizerState),
 ]
 # The functions whose lines are tried by default, because they change what later calls read
 CHANGING = {
@@ -593,7 +600,8 @@ CHANGING = {
     Prepared: ("append",),
     Native: ("link",),
     Fit: ("_end", "write_back", "at_once"),
-    ShortFit: ("losses", "take", "at_once", "training_alone"),
+    ShortFit: ("losses", "_take", "take", "at_once", "training_alone"),
+    ShortSteps: ("losses_and_callback", "_take"),
     EarlyStopping: ("restore", "step"),
     Saved: ("save", "load_state_dict", "assign_data", "at_once"),
     Eager: ("backward", "enter", "differentiation_level"),
@@ -708,7 +716,8 @@ def test_a_call_that_is_interrupted_at_any_line_leaves_nothing_half_made(problem
     campaign = Campaign(problem)
     for place in campaign.places():
         campaign.try_line(*place, error)
-    assert campaign.interrupted > 0.9 * len(campaign.places())
+    share = 0.9 if error is KeyboardInterrupt else 0.85  # a comparison that raises an error counts as a change
+    assert campaign.interrupted > share * len(campaign.places())
     assert not campaign.wrong
 
 

@@ -16,7 +16,7 @@ from micrograd_cn.compiler.data import nodes as machine
 from micrograd_cn.compiler.function import short_fits, stale
 from micrograd_cn.compiler.function.short_fits import ShortFits
 from micrograd_cn.compiler.runtime import prepared
-from micrograd_cn.compiler.runtime.arrays import ArrayRunner
+from micrograd_cn.compiler.runtime.arrays import RepeatedGradient
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 from micrograd_cn.optim import optimizer as optimizers
@@ -216,18 +216,6 @@ def test_other_steps_than_one_with_all_samples_are_not_short(taken):
     assert taken[-1] == 1
 
 
-def test_many_numbers_are_read_where_they_are(taken):
-    w = Value(0.5)
-    f, optimizer, x = compile(lambda x: (w * x - 1.0) ** 2), SGD([w], lr=0.01), np.linspace(-1.0, 1.0, 4_000)
-    for _ in range(2):
-        f.fit((x,), optimizer, 1)
-    make_ready(optimizer)
-    taken.clear()
-    for epochs in (5, 6):
-        f.fit((x,), optimizer, epochs)
-    assert taken == [5, 0]
-
-
 def test_what_the_function_reads_is_compared_before_each_short_call(taken, monkeypatch):
     monkeypatch.setattr(stale, "TIMES_AS_LONG", 1e9)  # so other calls look no more
     ws, scale = [Value(0.5)], [2.0]
@@ -420,7 +408,7 @@ def test_two_threads_cannot_train_the_same_parameters(monkeypatch):
     for _ in range(2):
         f.fit([(1.0,)], optimizer, 1)
     make_ready(optimizer)
-    run = ArrayRunner.mean_gradient
+    run = RepeatedGradient.__call__
 
     def other(*args):
         thread = threading.Thread(target=lambda: errors.append(raised(lambda: g.fit([(1.0,)], SGD([w], lr=0.1), 1))))
@@ -428,7 +416,7 @@ def test_two_threads_cannot_train_the_same_parameters(monkeypatch):
         thread.join()
         return run(*args)
 
-    monkeypatch.setattr(ArrayRunner, "mean_gradient", other)
+    monkeypatch.setattr(RepeatedGradient, "__call__", other)
     before = w.data
     f.fit([(1.0,)], optimizer, 1)
     assert ["another thread is training" in error for error in errors] == [True]
@@ -469,3 +457,169 @@ def test_short_calls_keep_neither_the_optimiser_nor_the_function():
         assert held[0]() is None
     finally:
         gc.enable()
+
+
+# One call of `fit` whose callback runs after each step
+
+
+@pytest.fixture
+def by_short_steps(monkeypatch):
+    """Return the counts of the steps that were taken between calls of callbacks."""
+    counts, taken = [], ShortFits.losses_and_callback
+
+    def counted(self, *given):
+        losses, ended = taken(self, *given)
+        counts.append(len(losses))
+        return losses, ended
+
+    monkeypatch.setattr(ShortFits, "losses_and_callback", counted)
+    return counts
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_random_actions_in_callbacks_give_what_they_give_between_other_steps(kind, by_short_steps, monkeypatch):
+    step = ShortFits._step
+    for seed in range(4):
+        found = []
+        for is_short in (True, False):
+            if not is_short:
+                monkeypatch.setattr(ShortFits, "_step", lambda *_: None)
+            side, seen = Side(kind, seed), []
+            make_ready(side.optimizer)
+
+            def callback(number, loss, side=side, seen=seen):
+                seen.append((number, loss, [(p.data, p.grad) for p in side.parameters], side.optimizer.steps))
+                if number % 5 == 4:
+                    side.rng.choice(ACTIONS if number < 30 else [*ACTIONS, *LASTING])(side)
+
+            try:
+                losses = side.f.fit(side.samples(), side.optimizer, 40, callback=callback)
+                assert [loss for _, loss, *_ in seen] == losses
+            except ValueError as error:  # such as for a parameter that is frozen now
+                seen.append((len(seen), str(error)))
+            found.append((seen, everything(side.parameters, side.optimizer)))
+        monkeypatch.setattr(ShortFits, "_step", step)
+        assert found[0] == found[1], (kind, seed)
+        assert [number for number, *_ in found[0][0]] == [*range(len(found[0][0]))]
+    assert sum(by_short_steps) > 100
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_all_steps_but_the_first_are_taken_between_callbacks_and_the_samples_were_read_before(as_list, by_short_steps):
+    w = Value(0.0)
+    f, optimizer, seen = compile(lambda x, y: (w * x - y) ** 2), SGD([w], lr=0.1), []
+    samples = [[1.0, 3.0]] if as_list else (np.array([1.0]), np.array([3.0]))
+    make_ready(optimizer)
+
+    def callback(number, loss):
+        seen.append((number, loss, w.data))
+        samples[0][0] = 100.0
+
+    losses = f.fit(samples, optimizer, 20, callback=callback)
+    assert by_short_steps == [0, 19]
+    assert type(losses).__name__ == "History"
+    assert losses.validation == []
+    assert losses == pytest.approx([9.0 * 0.8 ** (2 * k) for k in range(20)])
+    assert seen == [(k, losses[k], pytest.approx(3.0 - 3.0 * 0.8 ** (k + 1))) for k in range(20)]
+    samples[0][0] = 1.0
+    assert len(f.fit(samples, optimizer, 5, callback=lambda *_: None)) == 5
+    assert by_short_steps == [0, 19, 5]
+
+
+@pytest.mark.parametrize("begins_short", [True, False])
+@pytest.mark.parametrize("stop", [3, 10, None])
+def test_the_compiled_loop_takes_what_is_left_with_the_samples_as_they_were(begins_short, stop, by_short_steps):
+    """After the callback has added a parameter to the optimiser, or in a block for anomalies, no step is short."""
+    w, spare, x, seen = Value(0.0), Value(1.0), np.array([1.0]), []
+    f, optimizer = compile(lambda x: (w * x - 3.0) ** 2), SGD([w], lr=0.1)
+    make_ready(optimizer)
+    if begins_short:
+        f.fit((x,), optimizer, 20, callback=lambda *_: None)
+        w.data = 0.0
+    by_short_steps.clear()
+    block = mc.detect_anomaly()
+
+    def callback(number, loss):
+        seen.append((number, loss))
+        x[0] = 100.0
+        if number == stop:
+            optimizer.parameters.append(spare)
+        elif number == 15 and stop is None:
+            block.__enter__()
+
+    try:
+        losses = f.fit((x,), optimizer, 20, callback=callback)
+    finally:
+        if stop is None:
+            block.__exit__(None, None, None)
+    assert losses == pytest.approx([9.0 * 0.8 ** (2 * k) for k in range(20)])
+    assert seen == [*enumerate(losses)]
+    taken = 16 if stop is None else stop + 1
+    assert by_short_steps == ([taken] if begins_short else [0, taken - 1])
+
+
+@pytest.mark.parametrize("last", [0, 1, 2, 7, 19])
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_callback_ends_training_after_any_step(last, raises):
+    w = Value(0.0)
+    f, optimizer, numbers = compile(lambda x: (w * x - 3.0) ** 2), SGD([w], lr=0.1), []
+    make_ready(optimizer)
+
+    def callback(number, loss):
+        numbers.append(number)
+        if number == last and raises:
+            raise StopIteration
+        return number == last
+
+    for _ in range(2):
+        numbers.clear()
+        steps = optimizer.steps
+        losses = f.fit([(1.0,)], optimizer, 20, callback=callback)
+        assert (numbers, len(losses), optimizer.steps - steps) == ([*range(last + 1)], last + 1, last + 1)
+
+
+def test_what_a_callback_changes_is_compared_before_the_next_step(by_short_steps):
+    w, scale, constant = Value(0.5), [2.0], Value(1.0, requires_grad=False)
+    f, optimizer = compile(lambda x: (w * x * scale[0] - constant) ** 2), SGD([w], lr=0.01)
+    make_ready(optimizer)
+
+    def changed(action):
+        f.fit([(1.0,)], optimizer, 20, callback=lambda number, loss: action() if number == 10 else None)
+
+    changed(lambda: None)
+    assert by_short_steps == [0, 19]
+    for action, back in (
+        (lambda: scale.__setitem__(0, 3.0), lambda: scale.__setitem__(0, 2.0)),
+        (lambda: setattr(constant, "data", 5.0), lambda: setattr(constant, "data", 1.0)),
+    ):
+        steps = optimizer.steps
+        with pytest.raises(ValueError, match=r"constant|is not what it was"):
+            changed(action)
+        assert optimizer.steps == steps + 11
+        back()
+    changed(lambda: setattr(optimizer, "lr", 0.5))
+    assert by_short_steps[-1] == 20
+
+
+def test_a_callback_may_train_and_other_threads_may_train_while_it_runs(by_short_steps):
+    w = Value(0.0)
+    f, optimizer, raised = compile(lambda x: (w * x - 3.0) ** 2), SGD([w], lr=0.1), []
+    make_ready(optimizer)
+
+    def train(number):
+        try:
+            f.fit([(1.0,)], optimizer, 1 + number % 2 * 10)
+        except Exception as error:
+            raised.append(error)
+
+    def callback(number, loss):
+        train(number)
+        other = threading.Thread(target=train, args=(number,))
+        other.start()
+        other.join()
+
+    losses = f.fit([(1.0,)], optimizer, 20, callback=callback)
+    assert not raised
+    assert by_short_steps == [0, 19]
+    assert optimizer.steps == 20 + 2 * (10 * 1 + 10 * 11)
+    assert losses == pytest.approx([9.0 * 0.8 ** (2 * (k + 2 * (k // 2 * 12 + k % 2))) for k in range(20)])

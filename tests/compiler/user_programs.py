@@ -692,8 +692,9 @@ class Comparison:
         if self._attempt("fit", lambda: program.fit(rows, trained, epochs=3, batch_size=2)) is None:
             return
         with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 0, "threads.background.IN_BACKGROUND": False}):
-            for _ in range(4):  # the last ones by code that is kept from call to call, if there may be such code
-                if self._attempt("short fit", lambda: program.fit(rows, trained, epochs=1)) is None:
+            # The last ones by code that is kept from call to call, if there may be such code
+            for options in ({}, {}, {"callback": lambda number, loss: None}, {}):
+                if self._attempt("short fit", lambda has=options: program.fit(rows, trained, 1, **has)) is None:
                     return
         g, u = self.make()
         optimizer = SGD(u, lr=0.01)

@@ -25,7 +25,8 @@ These are the other modules:
     advice          says what to write instead, in an error that the function raises while it is recorded
     differences     says how two recordings differ
     fitting         finds the program for each row while `fit` trains
-    short_fits      takes the steps of a call of `fit` that has few, by code that `array_calls` and optimisers keep
+    short_fits      takes the steps of a call of `fit` that has few, or a callback after each, by code that
+                    `array_calls` and optimisers keep
     stale           checks that the function is still what it was when it was recorded: before `fit` trains, after each
                     of its callbacks, before a derivative with respect to a leaf that no recording uses, and in calls,
                     which spend a hundredth of their time with this

@@ -27,6 +27,7 @@ from ..runtime.arrays import (
     MAX_KINDS,
     MAX_SHAPES,
     ArrayRunner,
+    ListedSamples,
     listed_samples,
     shapes_of,
     treedef_of_shapes,
@@ -187,10 +188,12 @@ class ArrayCalls:
         variables: GradientVariables | None = None,
         wrt: Sequence[Any] = (),
         inside: tuple[TreeDef, ...] | None = None,
+        at_once: bool = False,
     ) -> ReadyCall | None:
         """Return what `runner` returns for arrays of these shapes, or for a list of samples.
 
-        For a list, `inside` has the treedef of each argument; see `listed_samples`.
+        For a list, `inside` has the treedef of each argument; see `listed_samples`. If `at_once` is set, code is
+        prepared even if there were few calls.
         """
         if perf_counter() >= self._stale.due and self._stale.has_moved():
             return None
@@ -201,10 +204,10 @@ class ArrayCalls:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
                 return found
             self.runners.count_anew(key)
-        if not self.runners.is_due(key):
+        if not (at_once or self.runners.is_due(key)):
             return None
         made = self._make(method, shapes, variables, wrt, inside)
-        if made is NOT_READY:
+        if made is NOT_READY or (at_once and not made):  # the function may not be recorded yet
             self.runners.count_anew(key)
             return None
         self.runners.add(key, made)
@@ -224,6 +227,23 @@ class ArrayCalls:
         if type(samples) is list:
             return self._of_list("backward", samples)
         return (arrays := as_tuple(samples)), self.runner("backward", arrays)
+
+    def copied(self, samples: Any) -> ListedSamples | None:
+        """Return a copy of the numbers of samples, for `ready_for_mean`; None if there can be no code for them."""
+        if type(samples) is list:
+            found = listed_samples(samples)
+        else:
+            shapes = shapes_of(arrays := as_tuple(samples))
+            found = None if shapes is None else ListedSamples(arrays, shapes, None)
+        if found and type(found.numbers) is tuple:
+            return found._replace(numbers=tuple(map(sys.modules["numpy"].array, found.numbers)))
+        return found
+
+    def ready_for_mean(self, samples: ListedSamples) -> ReadyCall | None:
+        """Return code that computes the mean result and its gradient, prepared at once; None if there can be none."""
+        if is_inlining() or context.active:
+            return None
+        return self._runner("backward", samples.shapes, inside=samples.treedefs, at_once=True)
 
     def gradient(self, name: str, samples: Any) -> MeanGradient | None:
         """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.

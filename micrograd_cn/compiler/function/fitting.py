@@ -24,6 +24,8 @@ from .refusals import check_has_gradient, check_has_trainable, check_single
 from .stale import FitCheck, StaleCheck
 from .store import RecordingRows, RecordingStore
 
+MANY_EPOCHS = 16  # to prepare other code takes as long as some epochs with a callback
+
 
 class FunctionFit:
     """A call of `fit` of a compiled function, which lets `TrainingRun` train with the program of each row.
@@ -36,6 +38,11 @@ class FunctionFit:
         options: how to train.
         buckets: the samples. Each bucket has samples with the same structure, as rows of numbers.
         validation: the samples for the validation after each epoch; None if there is no validation.
+        is_ready: a function that is asked after some of the callback's calls whether to leave the remaining epochs to
+            other code, if there are many.
+
+    Attributes:
+        left: whether epochs were left to other code.
     """
 
     def __init__(
@@ -47,7 +54,9 @@ class FunctionFit:
         options: TrainingOptions,
         buckets: Sequence[Bucket],
         validation: Sequence[Bucket] | None,
+        is_ready: Callable[[], bool] = bool,
     ) -> None:
+        self._is_ready, self.left = is_ready, False
         self._store, self._plain_errors, self._name = store, plain_errors, name
         self._options, self._buckets, self._validation = options, buckets, validation
         self._check = FitCheck(stale, [*buckets, *(validation or ())], options.optimizer)
@@ -67,7 +76,7 @@ class FunctionFit:
                 compiled.data.check_constants()
         self._check.before_training()
         if options.callback:
-            options = self._check.with_checks_after_callback(options)
+            options = self._check.with_checks_after_callback(options, self._leaves_after)
         if len(self._buckets) == 1:  # every program can be checked before the first step
             self._check_programs(self._buckets[0])
         dispatcher = Dispatcher(
@@ -85,6 +94,15 @@ class FunctionFit:
             # The programs for other structures and branches are known only now
             check_has_trainable("fit", self._name, made)
         return history
+
+    def _leaves_after(self, number: int) -> bool:
+        """Return whether to leave the epochs after the one with this number to other code, and note it.
+
+        The other code is asked for after 1, 2, 4, 8, ... epochs, since it may be made in the background.
+        """
+        if (number + 1).bit_count() == 1 and self._options.epochs - number > MANY_EPOCHS and self._is_ready():
+            self.left = True
+        return self.left
 
     # Before the first step
 

@@ -10,7 +10,6 @@ recorded outcome for the sample.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import reprlib
 import sys
@@ -865,11 +864,13 @@ class CompiledFunction:
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
             clip_grad_norm, callback, patience,
         )  # fmt: skip
+        if validation is None and options.callback and options.takes_steps_alone:
+            return self._fit_with_callback(options, samples)
         first: list[float] = [] if validation is not None else self._short_fits.losses(options, samples)
         if first:
             if len(first) == options.epochs:
                 return History(first)
-            options = dataclasses.replace(options, epochs=options.epochs - len(first))
+            options = options.without_first(len(first))
         found = self._arguments.buckets_of("fit", samples)
         if options.calls_users_code:
             copy_numbers(found)
@@ -881,6 +882,32 @@ class CompiledFunction:
                 copy_numbers(others)
         fit = FunctionFit(self._store, self._stale, self._plain_errors, self._name, options, found, others)
         return History([*first, *fit.run()]) if first else fit.run()
+
+    def _fit_with_callback(self, options: TrainingOptions, samples: Any) -> History:
+        """Train as `fit` does, if each epoch is one step with all samples, after which a callback is called.
+
+        `ShortFits` takes the steps. `FunctionFit` takes them while there is no code for this, or something is to be
+        checked.
+        """
+        found, ended = self._arguments.buckets_of("fit", samples), False
+        copy_numbers(found)
+        copied, short = self._arrays.copied(samples), self._short_fits
+        losses = list[float]()
+        if copied:
+            losses, ended = short.losses_and_callback(options, copied, 0)
+        is_ready = functools.partial(short.is_ready, options, copied) if copied and not losses else bool
+        if ended or len(losses) == options.epochs > 0:
+            return History(losses)
+        rest = options.without_first(len(losses))
+        fit = FunctionFit(self._store, self._stale, self._plain_errors, self._name, rest, found, None, is_ready)
+        losses += fit.run()
+        if fit.left and copied:
+            more, ended = short.losses_and_callback(options, copied, len(losses))
+            losses += more
+            if not ended and len(losses) < options.epochs:
+                rest = options.without_first(len(losses))
+                losses += FunctionFit(self._store, self._stale, self._plain_errors, self._name, rest, found, None).run()
+        return History(losses)
 
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.

@@ -1,6 +1,7 @@
-"""Define `ShortFits`, which takes the steps of short calls of `fit` by code that is kept from one call to the next.
+"""Define `ShortFits`, which takes steps of `fit` one at a time, by code that is kept from one call to the next.
 
 If a loop of the user's own calls `fit` for one step at a time, most of the time would be spent on preparing each call.
+If a callback runs after each step, most of it would be spent on copying parameters there and back.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from math import isnan
 from typing import Any
 
 from ...engine import Value
+from ...graph import context
 from ...optim import Optimizer
 from ...optim import optimizer as optimizers
 from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
 from ..program import Program
-from ..training.epochs import TrainingOptions
+from ..runtime.arrays import ListedSamples, RepeatedGradient
+from ..training.epochs import TrainingOptions, asks_to_stop
 from ..training.run import training_alone
-from ..training.single_steps import SingleSteps
-from .array_calls import ArrayCalls
+from ..training.single_steps import SingleStep, SingleSteps
+from .array_calls import ArrayCalls, ReadyCall
 from .stale import StaleCheck
 from .store import RecordingStore
 
 MAX_EPOCHS = 8  # the compiled loop of `fit` takes more epochs in less time
-MAX_COPIED = 20_000  # numbers; each step copies those of all samples, and the compiled loop reads them where they are
 
 
 class _Training:
@@ -40,8 +42,9 @@ class _Training:
 
 
 class ShortFits:
-    """Take the steps of calls of `fit` that are one or a few epochs, each of one step with all samples.
+    """Take the steps of calls of `fit` whose epochs are one step each, with all samples, if Python code runs often.
 
+    It runs after each epoch if there is a callback, and otherwise after the last one, so these calls have few epochs.
     Such steps are those of a loop of `backward` and `optimizer.step()`, and are taken by the machine code for these. A
     call takes them only if `FunctionFit` would have nothing to check, to compare or to warn of.
 
@@ -57,32 +60,76 @@ class ShortFits:
         self._same: tuple[Program | None, list[Value], list[Value]] = None, [], []
 
     def losses(self, options: TrainingOptions, samples: Any) -> list[float]:
-        """Take the first steps of a call of `fit`, and return their losses. `FunctionFit` takes all other steps.
+        """Take the first steps of a call of `fit` without a callback, and return their losses.
+
+        `FunctionFit` takes all other steps.
 
         Raises:
             ValueError: a `Value` that was a constant when the function was recorded has other data now.
         """
-        optimizer, machine_code = options.optimizer, optimizers.machine_code
         if not (0 < options.epochs <= MAX_EPOCHS and options.takes_steps_alone):
             return []
         numbers, found = self._arrays.for_mean(samples)
-        if not found or found.merged or found.runner.count * options.epochs > MAX_COPIED:
+        if not found:
             return []
-        optimizer.match_state()
+        gradient = RepeatedGradient(found.runner, numbers)
+        losses = self._take(options.optimizer, found, gradient, options.epochs)
+        gradient.release()
+        return losses
+
+    def losses_and_callback(
+        self, options: TrainingOptions, samples: ListedSamples, first: int
+    ) -> tuple[list[float], bool]:
+        """Take steps of a call of `fit`, from the epoch `first` on, and call the callback after each one.
+
+        Return the losses, and whether the callback has asked to end training. `FunctionFit` takes all other steps.
+
+        Raises:
+            ValueError: a `Value` that was a constant when the function was recorded has other data now.
+        """
+        losses, callback, found = list[float](), options.callback, self._arrays.ready_for_mean(samples)
+        if not found:
+            return losses, False
+        gradient, ended = RepeatedGradient(found.runner, samples.numbers), False
+        while not ended and first + len(losses) < options.epochs and not context.active:
+            taken = self._take(options.optimizer, found, gradient, 1)
+            if not taken:
+                break
+            losses += taken
+            ended = bool(callback and asks_to_stop(callback, first + len(losses) - 1, *taken))
+        gradient.release()
+        return losses, ended
+
+    def is_ready(self, options: TrainingOptions, samples: ListedSamples) -> bool:
+        """Return whether `losses_and_callback` takes steps now."""
+        found = self._arrays.ready_for_mean(samples)
+        return bool(found and self._step(options.optimizer, found))
+
+    def _take(self, optimizer: Optimizer, found: ReadyCall, gradient: RepeatedGradient, most: int) -> list[float]:
+        """Take at most so many steps by code that was found for the gradient, and return their losses."""
+        losses, step = list[float](), self._step(optimizer, found)
+        if not step:
+            return losses
         parameters = self._store.parameters
-        if not self._trains_all(optimizer, found.program, parameters) or some_frozen(parameters):
-            return []
-        step = machine_code.ready(optimizer) if isinstance(machine_code, SingleSteps) else None
-        if not step or not self._stale.agrees(found.program, optimizer):
-            return []
-        losses = list[float]()
         with training_alone(_Training(optimizer, parameters)) as alone:
-            while alone and len(losses) < options.epochs:
-                loss, gradient = found.runner.mean_gradient(numbers)
-                if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, gradient)]):
+            while alone and len(losses) < most:
+                loss, numbers = gradient()
+                if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, numbers)]):
                     break
                 losses.append(loss)
         return losses
+
+    def _step(self, optimizer: Optimizer, found: ReadyCall) -> SingleStep | None:
+        """Return code that takes a step of an optimiser; None if there is none, or `FunctionFit` has to take the step.
+
+        `found` is code for the gradient.
+        """
+        machine_code, parameters = optimizers.machine_code, self._store.parameters
+        optimizer.match_state()
+        if found.merged or not self._trains_all(optimizer, found.program, parameters) or some_frozen(parameters):
+            return None
+        step = machine_code.ready(optimizer) if isinstance(machine_code, SingleSteps) else None
+        return step if step and self._stale.agrees(found.program, optimizer) else None
 
     def _trains_all(self, optimizer: Optimizer, program: Program, parameters: list[Value]) -> bool:
         """Return whether an optimiser has all of `parameters` and no others, and a program uses all of them.

@@ -7,7 +7,7 @@ function is recorded again, and the two recordings are compared.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from math import inf
 from time import perf_counter
@@ -428,10 +428,12 @@ class FitCheck:
         self._check()
         return True
 
-    def with_checks_after_callback(self, options: TrainingOptions) -> TrainingOptions:
+    def with_checks_after_callback(
+        self, options: TrainingOptions, ends_early: Callable[[int], bool]
+    ) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
 
-        The check is left out if no epoch follows.
+        The check is left out if no epoch follows. After it, `ends_early(number)` says whether to end training.
         """
 
         def callback(number: int, *losses: float) -> Any:
@@ -439,6 +441,7 @@ class FitCheck:
             answer = options.callback(number, *losses)
             if number + 1 < options.epochs and (answer is None or answer is False):
                 self._check()
+                return ends_early(number)
             return answer
 
         return dataclasses.replace(options, callback=callback)

@@ -95,9 +95,6 @@ class ArrayRunner(PreparedRunner):
         of_result: the shape of the result of a sample; () for a number.
         nan_stride: k if the method `finds_nan` of the rows looks at every k-th output, beginning with the first one; 0
             if it looks at none.
-
-    Attributes:
-        count: how many numbers the samples have together, which each call copies.
     """
 
     def __init__(
@@ -105,7 +102,6 @@ class ArrayRunner(PreparedRunner):
     ) -> None:
         super().__init__(compiled, kind, shapes[0][0])
         self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
-        self.count = sum(map(prod, shapes))
 
     def _prepare(self, executable: Executable) -> PreparedRows:
         return _ArrayRows(self._compiled, executable, self._shapes, self._of_result, self._nan_stride)
@@ -113,8 +109,17 @@ class ArrayRunner(PreparedRunner):
     def computed(self, arrays: Sequence[Any] | array[float]) -> Any:
         """Copy the numbers of the arrays to `PreparedRows`, compute their outputs, and return these rows.
 
-        There is an array for each argument, or one array of doubles with all numbers of all rows. The caller reads the
-        outputs from the rows, and then passes the rows to `release`.
+        `arrays` is what `loaded` takes. The caller reads the outputs from the rows, and then passes the rows to
+        `release`.
+        """
+        rows = self.loaded(arrays)
+        self.run(rows)
+        return rows
+
+    def loaded(self, arrays: Sequence[Any] | array[float]) -> Any:
+        """Return `PreparedRows` to which the numbers of the arrays are copied; in the end, pass them to `release`.
+
+        There is an array for each argument, or one array of doubles with all numbers of all rows.
         """
         rows: Any
         try:  # `acquire`, inlined for speed
@@ -126,18 +131,41 @@ class ArrayRunner(PreparedRunner):
         else:
             for part, x in zip(rows.parts, arrays, strict=True):
                 part[...] = x
-        self.run(rows)
         return rows
 
     def mean_gradient(self, arrays: Sequence[Any] | array[float]) -> tuple[float, array[float]]:
         """Return the mean output for the samples in `arrays`, and its gradient. The kind must be "gradient".
 
-        `arrays` is what `computed` takes.
+        `arrays` is what `loaded` takes.
         """
         rows = self.computed(arrays)
         mean, gradient = float(rows.out[0]), array("d", rows.gradients.tobytes())
         self.release(rows)
         return mean, gradient
+
+
+class RepeatedGradient:
+    """The mean output for the same samples and its gradient, while the parameters change; numbers are copied once.
+
+    Args:
+        runner: computes the gradient.
+        arrays: the samples, as `ArrayRunner.loaded` takes them. They must not change.
+    """
+
+    def __init__(self, runner: ArrayRunner, arrays: Sequence[Any] | array[float]) -> None:
+        self._runner, self._arrays, self._rows = runner, arrays, runner.loaded(arrays)
+
+    def __call__(self) -> tuple[float, array[float]]:
+        """Return the mean output and its gradient with the parameters' present data."""
+        rows, runner = self._rows, self._runner
+        if not runner.uses_code_of(rows):
+            self._rows = rows = runner.loaded(self._arrays)
+        runner.run(rows)
+        return float(rows.out[0]), array("d", rows.gradients.tobytes())
+
+    def release(self) -> None:
+        """Keep the memory for others. This object must not be used any more."""
+        self._runner.release(self._rows)
 
 
 def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
@@ -179,18 +207,18 @@ def _number_types() -> frozenset[type]:
 
 
 class ListedSamples(NamedTuple):
-    """The numbers of samples that are a list of tuples.
+    """The numbers of samples, which are a list of tuples or a tuple of arrays.
 
     Attributes:
         numbers: all numbers, one sample after the other. If there are numpy arrays in the samples, it is a tuple of
             columns instead, with what each argument is in all samples.
         shapes: for each argument, the shape of an array with its numbers in all samples.
-        treedefs: the treedef of each argument.
+        treedefs: the treedef of each argument; None if the samples are a tuple of arrays.
     """
 
     numbers: array[float] | tuple[Any, ...]
     shapes: tuple[Shape, ...]
-    treedefs: tuple[TreeDef, ...]
+    treedefs: tuple[TreeDef, ...] | None
 
 
 def listed_samples(samples: list[Any]) -> ListedSamples | None:

@@ -213,8 +213,12 @@ class PreparedRunner:
 
         They are dropped if the runner uses other code by now than when the rows were made.
         """
-        if rows.executable is self._executable:
+        if self.uses_code_of(rows):
             self._unused.append(rows)
+
+    def uses_code_of(self, rows: PreparedRows) -> bool:
+        """Return whether the runner still uses the code for which `rows` were made."""
+        return rows.executable is self._executable
 
     @property
     def doubles(self) -> int:

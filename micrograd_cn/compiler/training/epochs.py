@@ -12,7 +12,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial, wraps
 from inspect import signature
 from itertools import repeat
@@ -174,11 +174,17 @@ class TrainingOptions:
 
     @property
     def takes_steps_alone(self) -> bool:
-        """Whether each epoch is one step with all samples, and nothing else is done before or after a step."""
-        others = (
-            self.batch_size, self.shuffle, self.schedule, self.clip_grad_norm, self.callback, self.patience,
-        )  # fmt: skip
+        """Whether each epoch is one step with all samples, and nothing but `callback` is called before or after it."""
+        others = (self.batch_size, self.shuffle, self.schedule, self.clip_grad_norm, self.patience)
         return self.threads == 1 and self.progress is False and all(x is None for x in others)
+
+    def without_first(self, epochs: int) -> TrainingOptions:
+        """Return the options of a call that takes the epochs after the first `epochs` ones."""
+        if not epochs:
+            return self
+        callback: Any = self.callback
+        after = None if callback is None else lambda number, *losses: callback(number + epochs, *losses)
+        return replace(self, epochs=self.epochs - epochs, callback=after)
 
     @property
     def calls_users_code(self) -> bool:
