@@ -76,7 +76,7 @@ INSIDE = {
         *("tree", "model", "members", "records", "states", "stored", "unheld", "lost", "hidden", "copied"),
         *("class_attributes", "functions", "assignment", "listing", "construction", "entries", "files"),
     ),
-    "optim": ("optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
+    "optim": ("by_optimizer", "optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),
     "text": ("absent", "words", "public_names", "expression", "formula"),
     "testing": (
         *("numeric", "inputs", "report", "value_checks", "arrays", "gradcheck", "drawing", "strategies"),

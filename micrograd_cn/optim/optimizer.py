@@ -27,6 +27,7 @@ from ..parameters.model import Model
 from ..parameters.states import is_input
 from ..parameters.unheld import users_of
 from ..text.absent import Absent
+from .by_optimizer import ByOptimizer
 
 __all__ = ["Optimizer"]
 
@@ -308,7 +309,7 @@ class Optimizer:
         self._owners = [*self.parameters]  # the parameters to which the items of the state belong
         self._list = self.parameters  # the list that they were in
         models = models_in(self.parameters)
-        if models and type(self).__hash__ is not None:  # a subclass may be a dataclass
+        if models:
             _models[self] = models
 
     if not TYPE_CHECKING:
@@ -746,7 +747,7 @@ def _in_class(kind: type, name: str) -> Any:
 
 
 # For each optimiser, its class and those options that `check_options` has found right, if nothing can change them
-_checked: WeakKeyDictionary[Optimizer, tuple[type[Optimizer], list[Any]]] = WeakKeyDictionary()
+_checked: ByOptimizer[tuple[type[Optimizer], list[Any]]] = ByOptimizer()
 # For each class of optimisers, the options that its objects store; others are properties
 _stored: WeakKeyDictionary[type[Optimizer], list[str]] = WeakKeyDictionary()
 
@@ -868,7 +869,7 @@ ADDED = (
     "constant"
 )
 # For each optimiser, the models whose parameters it got when it was made, each with the list of these parameters
-_models: WeakKeyDictionary[Optimizer, list[tuple[weakref.ref[Model], list[Value]]]] = WeakKeyDictionary()
+_models: ByOptimizer[list[tuple[weakref.ref[Model], list[Value]]]] = ByOptimizer()
 
 
 def warn_of_replaced(optimizer: Optimizer, read: Iterable[Value] = ()) -> None:
@@ -876,7 +877,7 @@ def warn_of_replaced(optimizer: Optimizer, read: Iterable[Value] = ()) -> None:
 
     Also warn if a model has got a further leaf that is in no optimiser, and in `read`, the leaves that `fit` reads.
     """
-    for reference, before in _models.get(optimizer, ()):
+    for reference, before in _models.get(optimizer) or ():
         model = reference()
         now = before if model is None else model.parameters()
         if now == before or model is None:
@@ -906,9 +907,9 @@ def warn_of_added(optimizer: Optimizer) -> None:
     number has not: then nothing trains it. An input does not count if each call of the model keeps it as a new leaf,
     and neither does a parameter that the user's own code trains.
     """
-    if not (models := _models.get(optimizer, ())):
+    if not (models := _models.get(optimizer)):
         return
-    last = _added.pop(optimizer, {})
+    last = _added.pop(optimizer) or {}
     added: Added = {}
     for reference, before in models:
         model = reference()
@@ -932,7 +933,7 @@ def warn_of_added(optimizer: Optimizer) -> None:
 # For each optimiser the parameters that its models had got when it last looked, with their gradients and numbers then;
 # None for those that were there when it warned
 Added: TypeAlias = dict[Value, tuple[float | None, float] | None]
-_added: WeakKeyDictionary[Optimizer, Added] = WeakKeyDictionary()
+_added: ByOptimizer[Added] = ByOptimizer()
 
 
 def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None) -> None:
@@ -943,9 +944,9 @@ def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None
     gradient has changed since then, and its number has not; or, for `fit`, if the leaf was not there at the last look,
     and is in `read`, the leaves that `fit` reads.
     """
-    last = _in_functions.pop(optimizer, {})
+    last = _in_functions.pop(optimizer) or {}
     found: dict[Value, tuple[float | None, float]] = {}
-    for reference, _ in _models.get(optimizer, ()):
+    for reference, _ in _models.get(optimizer) or ():
         model = reference()
         for path, p in leaves_in_functions(model) if model is not None else ():
             found[p] = p._grad, p._data
@@ -965,7 +966,7 @@ def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None
 
 
 # For each optimiser the leaves that functions of its models read, with their gradients and numbers when it last looked
-_in_functions: WeakKeyDictionary[Optimizer, dict[Value, tuple[float | None, float]]] = WeakKeyDictionary()
+_in_functions: ByOptimizer[dict[Value, tuple[float | None, float]]] = ByOptimizer()
 
 
 def _without_optimizer(model: Model) -> list[tuple[str, Value]]:

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 from contextlib import nullcontext
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
 
@@ -16,6 +17,7 @@ from micrograd_cn import Value, compiler, no_grad, quick
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP, Layer
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, RMSprop, clip_grad_norm, step_lr
+from micrograd_cn.optim.by_optimizer import ByOptimizer
 
 
 @pytest.mark.parametrize(
@@ -857,3 +859,66 @@ def test_another_list_of_parameters_takes_over_the_state_and_then_has_it():
     ):
         optimizer.parameters = parameters
         assert [state["momentum_buffer"] for state in optimizer.state] == expected
+
+
+@dataclass
+class Fields(Optimizer):
+    """An optimiser as a dataclass, whose objects have no hash, since they are compared by their fields."""
+
+    parameters: list[Value]
+    lr: float = 0.25
+
+    def __post_init__(self):
+        super().__init__(self.parameters, self.lr)
+
+    def update(self, p, state):
+        p.data -= self.lr * p.grad
+
+
+@dataclass(unsafe_hash=True)
+class Hashed(Fields):
+    """As `Fields`, but its hash would be made of a list, which has none."""
+
+
+class Alike(SGD):
+    """An optimiser that counts as equal to each other one."""
+
+    def __eq__(self, other):
+        return isinstance(other, Alike)
+
+    def __hash__(self):
+        return 1
+
+
+@pytest.mark.parametrize("kind", [Fields, Hashed, Alike])
+@pytest.mark.parametrize("hidden", [2, 12])  # a few parameters, and enough for steps in machine code
+def test_optimizers_are_told_apart_by_identity(kind, hidden):
+    """Optimisers train their own parameters, also if their class calls them equal, or gives them no hash."""
+    models = [MLP(2, [hidden, 1], activation="tanh", seed=seed) for seed in (0, 1)]
+    others = [MLP(2, [hidden, 1], activation="tanh", seed=seed) for seed in (0, 1)]
+    optimizers = [kind(model.parameters(), 0.25) for model in models]
+    expected = [SGD(model.parameters(), 0.25) for model in others]
+    for _ in range(3):
+        for model, optimizer in zip(models + others, optimizers + expected, strict=True):
+            optimizer.zero_grad()
+            ((model([0.5, -1.0]) - 1.0) ** 2).backward()
+            optimizer.step()
+    for model, optimizer in zip(models + others, optimizers + expected, strict=True):
+        compiler.compile(lambda x, model=model: model(x) ** 2).fit([([0.5, 0.25],)], optimizer, epochs=2)
+    assert [optimizer.steps for optimizer in optimizers] == [5, 5]
+    for model, other in zip(models, others, strict=True):
+        assert [p.data for p in model.parameters()] == pytest.approx([p.data for p in other.parameters()], rel=1e-12)
+
+
+def test_what_is_known_of_an_optimizer_goes_with_it():
+    """An entry of a `ByOptimizer` goes when its optimiser does, and a new optimiser at its address has none."""
+    names, value = ByOptimizer[str](), Value(1.0)
+    for _ in range(3):
+        optimizer = Fields([value])
+        assert optimizer not in names
+        names[optimizer] = "first"
+        names[optimizer] = "second"
+        assert (names.get(optimizer), optimizer in names) == ("second", True)
+        del optimizer
+    assert names.pop(Fields([value])) is None
+    assert not names._found

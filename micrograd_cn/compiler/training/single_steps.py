@@ -16,12 +16,12 @@ from operator import call, gt
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ...engine import Value
 from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
+from ...optim.by_optimizer import ByOptimizer
 from ..data.nodes import clear_gradients, finds_leaves, gradients_of, scale_gradients, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver, driver_address
@@ -181,8 +181,8 @@ class SingleSteps:
     """Take the steps of optimisers in machine code; see `optim.optimizer.MachineCode`."""
 
     def __init__(self) -> None:
-        self._waiting: WeakKeyDictionary[Optimizer, _Waiting] = WeakKeyDictionary()
-        self._ready: WeakKeyDictionary[Optimizer, SingleStep] = WeakKeyDictionary()
+        self._waiting: ByOptimizer[_Waiting] = ByOptimizer()
+        self._ready: ByOptimizer[SingleStep] = ByOptimizer()
         self._tasks = BackgroundTasks()
 
     def step(self, optimizer: Optimizer) -> bool:
@@ -191,7 +191,9 @@ class SingleSteps:
         if context.active:
             return False
         found = self._ready.get(optimizer)
-        waiting = self._waiting.setdefault(optimizer, _Waiting(PARAMETERS_BEFORE_CODE, FIRST_PAUSE))
+        waiting = self._waiting.get(optimizer)
+        if waiting is None:
+            waiting = self._waiting[optimizer] = _Waiting(PARAMETERS_BEFORE_CODE, FIRST_PAUSE)
         if found is None:
             waiting.left -= count
             if waiting.left > 0:
@@ -201,14 +203,14 @@ class SingleSteps:
             return True
         pause = waiting.pause
         self._waiting[optimizer] = _Waiting(pause * count, min(2 * pause, MAX_PAUSE))
-        self._ready.pop(optimizer, None)
+        self._ready.pop(optimizer)
         return False
 
     def ready(self, optimizer: Optimizer) -> SingleStep | None:
         """Return machine code that takes steps of an optimiser, as its options are now; None while there is none."""
         found = self._ready.get(optimizer) or self._compiled(optimizer)
         if found and not found.fits(optimizer):
-            self._ready.pop(optimizer, None)
+            self._ready.pop(optimizer)
             found = self._compiled(optimizer)
         return found
 

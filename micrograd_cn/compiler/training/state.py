@@ -14,13 +14,14 @@ from itertools import chain, compress, repeat
 from math import isfinite
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from ...engine import Value
 from ...graph import context
 from ...graph.callers import warn_at_user
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
+from ...optim.by_optimizer import ByOptimizer
 from ...optim.optimizer import States, at_least_0, copy_states, warn_of_functions, warn_of_replaced
 from ..data.captured import check_captured, describe
 from ..data.columns import address
@@ -305,7 +306,7 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
 
 
 # For each optimiser, the layout of its last `fit`
-_layouts: WeakKeyDictionary[Optimizer, ParameterLayout] = WeakKeyDictionary()
+_layouts: ByOptimizer[ParameterLayout] = ByOptimizer()
 
 
 def parameter_layout(read: Sequence[Value], optimizer: Optimizer, known: list[ParameterLayout]) -> ParameterLayout:

@@ -11,10 +11,10 @@ from contextlib import suppress
 from itertools import chain
 from operator import is_
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ... import optim
 from ...optim import Optimizer
+from ...optim.by_optimizer import ByOptimizer
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..instructions.lowering import CodeBuilder
 from ..llvm.machine import Memory, machine
@@ -248,7 +248,7 @@ def _overridden(kind: type[Optimizer], method: str) -> bool:
 
 
 # For each optimiser, the result of the last call of `options_in_use`
-_in_use: WeakKeyDictionary[Optimizer, OptionsInUse] = WeakKeyDictionary()
+_in_use: ByOptimizer[OptionsInUse] = ByOptimizer()
 
 
 def options_in_use(optimizer: Optimizer) -> OptionsInUse | None:
