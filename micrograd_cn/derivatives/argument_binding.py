@@ -156,12 +156,15 @@ class BoundCall:
             self._unflatten.append((len(leaves), unflatten))
             given.append(leaves)
         self.announce_variables()
+        hooks = here().hooks
+        if hooks:
+            hooks.differentiated([x for leaves in given for _, x in leaves])
         # If another derivative is being computed around this call, results must stay differentiable with respect to its
         # variables. Results must stay in the graph, too, while a function is being recorded for the compiler, since
         # they may depend on parameters.
         self.returns_values = depth > 0 or here().is_recorded or contains_values([*args, *kwargs.values()])
         # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.
-        is_outermost, hooks = self.returns_values and not depth, here().hooks
+        is_outermost = self.returns_values and not depth
         self._given = given if is_outermost and not hooks else []
         self._passed: list[Any] = [*[x for i, x in enumerate(args) if i not in named], *kwargs.values()]
         known = variables.get()

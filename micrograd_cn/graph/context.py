@@ -66,6 +66,12 @@ class Hooks:
         """
         return True
 
+    def differentiated(self, xs: Sequence[Any]) -> None:
+        """Called before a function is differentiated with respect to `xs`, which were passed to a derivative.
+
+        Each of them is a `Value` or a number.
+        """
+
     def asked_for_nan(self, a: Any, b: Any) -> None:
         """Called after a comparison of `a` with `b` that does not hold, but might hold if one of them were nan.
 

@@ -12,6 +12,7 @@ import pytest
 
 from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import Mismatch, compile  # noqa: A004 -- the field's name
+from micrograd_cn.functional import grad
 from micrograd_cn.nn import Module
 
 
@@ -222,6 +223,28 @@ def test_a_first_call_does_not_warn_of_bools_that_change_nothing():
     compile(lambda x, flag=None: W * x if flag is None else W * x * flag)(1.0, True)
     compile(lambda x, flag: W * x * (flag if isinstance(flag, (bool, Value)) else float(flag)))(1.0, True)
     compile(lambda xs: sum(W * x * y for x in xs for y in xs if x is not y))([0.0, 2.0])
+
+
+def test_a_first_call_does_not_warn_of_a_derivative_that_bools_in_the_place_of_its_variables_would_not_have():
+    """The function asks `x is not y`, and `grad` takes True for no variable, but 1.0 for one."""
+    f = grad(lambda xs: sum(x * x * y for x in xs for y in xs if x is not y))
+    assert compile(f)([1.0, 0.5, 0.0]) == f([1.0, 0.5, 0.0])
+    g = grad(lambda x, flag: x * x if flag is True else 3.0 * x)
+    with pytest.warns(UserWarning, match=r"computes .*, with True, .*: write where\(flag"):
+        compile(g)(1.0, 0.0)  # the flag is no variable
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: lambda p: f(p)])
+@pytest.mark.parametrize(
+    "p", [{"x": 2.0, "mask": True}, {"x": np.array([1.0, 2.0]), "mask": np.array([True, False])}, [2.0, np.True_]]
+)
+def test_a_first_call_warns_of_bools_among_the_variables_of_a_derivative(wrap, p):
+    """The derivative with respect to a bool is 0, but that with respect to the number in its place is not."""
+    f = grad(lambda p: np.sum(math.prod(p.values() if isinstance(p, dict) else p)))
+    with pytest.warns(UserWarning, match="derivative, which is 0 with respect to a bool: pass bools in another arg"):
+        compile(wrap(f))(p)
+    with pytest.warns(UserWarning, match="with respect to a bool"):
+        compile(wrap(f)).forward([(p,)])
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ class RecordingHooks(RefusingHooks):
             what to write instead; "" if there is no such code.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
             one in the next call; None if no such text was made, except for a log.
+        differentiated_inputs: the indices of the inputs with respect to which a derivative in the function, such as
+            that of `functional.grad`, is computed. If they were bools, there would be no such derivative.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
         unheld: the leaves that require a gradient, and to which only recorded nodes and comparisons refer when the
             function has returned. The function has made them itself.
@@ -107,6 +109,7 @@ class RecordingHooks(RefusingHooks):
         self._conversions: list[Exception] = []
         self.guards: list[Guard] = []
         self.made_elsewhere: set[int] = set()
+        self.differentiated_inputs: set[int] = set()
         self.unheld: list[Value] = []
         self._refusal: TypeError | None = None  # the first refusal, which the function may have caught
         self._comparisons: dict[tuple[str, int, int], tuple[Any, str, Any, bool, str]] = {}
@@ -260,6 +263,11 @@ class RecordingHooks(RefusingHooks):
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
         """Remember an error, so it is raised at the end of the recording even if the function catches it."""
         self._refusal = self._refusal or error
+
+    def differentiated(self, xs: Sequence[Any]) -> None:
+        """Note which of the inputs are among `xs`."""
+        places = {id(x): k for k, x in enumerate(self._inputs)}
+        self.differentiated_inputs |= {places[id(x)] for x in xs if id(x) in places}
 
     def has_made(self, x: Any) -> bool:
         """Return whether `x` stands for a number of an argument, or was computed while the function was recorded."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import reprlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple
@@ -123,6 +123,7 @@ def warn_if_numbers_differ(
     compares_identity: bool = False,
     others: Iterable[tuple[Sequence[float], Sequence[Value]]] = (),
     given: Callable[[], dict[str, Any]] | None = None,
+    differentiated: Container[int] = (),
 ) -> None:
     """Warn if a function computes something else for the numbers of the recorded sample than it did for `Value`s.
 
@@ -150,6 +151,8 @@ def warn_if_numbers_differ(
         compares_identity: whether the function may compare objects by `is`, where True and False may be among them.
         others: pairs of the numbers of another sample, for which the function is compared, too, and its results.
         given: a function that returns the arguments as the user gave them; None if they are not known.
+        differentiated: the indices of numbers with respect to which the function computes a derivative. There are no
+            bools in their places unless the user gave some: a derivative with respect to a bool is 0.
 
     Raises:
         TypeError: the function computes something else for the numbers, and has caught an arithmetic error.
@@ -160,7 +163,8 @@ def warn_if_numbers_differ(
     if needs_integers or (asked and any(type(x) is int for x in integers)):
         tried.append(_Numbers(integers, "this sample, as integers", results))
     if asked and (asks_for_bools or compares_identity):
-        tried += _with_bools(call, treedef, numbers, results, (None, True, False) if asks_for_bools else (None,))
+        flags = (None, True, False) if asks_for_bools else (None,)
+        tried += _with_bools(call, treedef, numbers, results, flags, differentiated)
     tried += [_Numbers(xs, f"another sample, {_shown.repr([*xs])}", found) for xs, found in others]
     if asked and given:
         tried += _as_given(given, numbers, results)
@@ -207,13 +211,22 @@ def _as_given(given: Callable[[], dict[str, Any]], numbers: Sequence[float], res
     """
     try:
         arguments = copy.deepcopy(given())
-        leaves = [x for _, x in flatten(arguments, arrays=False)[0] if type(x) not in (float, int, bool)]
+        leaves = [x for _, x in flatten(arguments, arrays=False)[0] if type(x) not in (float, int)]
     except Exception:  # the user's classes may raise anything
         return []
     others = sorted({f"{getattr(x, 'dtype', type(x).__name__)}" for x in leaves} - {"float64"})
     if not others:
         return []
     return [_Numbers(numbers, f"this sample as they are, {', '.join(others)}", results, arguments)]
+
+
+def has_bools(given: Callable[[], dict[str, Any]]) -> bool:
+    """Return whether there are bools, or arrays of bools, in the arguments that the function `given` returns."""
+    try:
+        leaves = flatten(given(), arrays=False)[0]
+    except Exception:  # the user's classes may raise anything
+        return False
+    return any(isinstance(x, bool) or str(getattr(x, "dtype", "")).endswith("bool") for _, x in leaves)
 
 
 def _arguments_of(treedef: TreeDef, numbers: Sequence[float]) -> dict[str, Any]:
@@ -228,14 +241,16 @@ def _with_bools(
     numbers: Sequence[float],
     results: Sequence[Any],
     flags: Sequence[bool | None],
+    left_out: Container[int],
 ) -> list[_Numbers]:
     """Return the numbers with bools in the places of those that are 0 or 1 and not in an array.
 
-    There is an entry for each of the flags. All bools are equal to the flag; or, if it is None, to the numbers in their
-    places. The other flags are tried since a program is used for samples with other bools, too.
+    Numbers with an index in `left_out` stay as they are. There is an entry for each of the flags. All bools are equal
+    to the flag; or, if it is None, to the numbers in their places. The other flags are tried since a program is used
+    for samples with other bools, too.
     """
     in_array = [x for _, part in treedef for x in in_arrays(part)]
-    places = [k for k, x in enumerate(numbers) if x in (0.0, 1.0) and not in_array[k]]
+    places = [k for k, x in enumerate(numbers) if x in (0.0, 1.0) and not in_array[k] and k not in left_out]
     found = []
     for flag in flags if places else ():
         given, expected = [*numbers], [*results]

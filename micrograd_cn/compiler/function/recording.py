@@ -43,7 +43,7 @@ from .arguments import Arguments
 from .caught import CatchingHooks, in_arrays
 from .differences import RecordedGraph, graph_difference
 from .hooks import RecordingHooks
-from .number_calls import warn_if_numbers_differ
+from .number_calls import has_bools, warn_if_numbers_differ
 from .traced import Traced, TracedInput
 
 ASKS_FOR_KINDS = (
@@ -54,6 +54,11 @@ MAX_OTHER_ROWS = 3  # how many further samples are recorded if a function makes 
 COMPARES_IDENTITY = (
     "It compares objects by `is` or `id`, but where numpy returns an element, as from q.max() or np.where, a compiled "
     "function has a new Value: write k = np.argmax(q), and compare indices"
+)
+
+DIFFERENTIATES_BOOLS = (
+    "It is a derivative, which is 0 with respect to a bool: pass bools in another argument than the one that is "
+    "differentiated, or write 1.0 * x for numbers"
 )
 
 
@@ -145,6 +150,9 @@ class Recorder:
         asked = asked or (COMPARES_IDENTITY if code.compares_identity else "")
         if not code.names.isdisjoint(("isinstance", "is_tensor")) and any(has_tensors(x) for _, x in bucket.treedef):
             asked = asked or ASKS_FOR_KINDS  # an array is in the place of a tensor, and its class calls no hook
+        given = functools.partial(bucket.given, bucket.samples[row]) if bucket.given else None
+        if made.differentiated_inputs and given and not asked and has_bools(given):
+            asked = DIFFERENTIATES_BOOLS
         if asked or made.caught:
             call, numbers = self._call_of(bucket), bucket.row(row)
             with Surroundings(roots).restored(), recording():
@@ -153,7 +161,8 @@ class Recorder:
                     *(made.outputs, made.trainable_leaves(), made.caught, asked),
                     *(made.raised, code.asks_for_bools, code.compares_identity),
                     self._record_others(bucket, row) if made.refused_text else (),
-                    functools.partial(bucket.given, bucket.samples[row]) if bucket.given else None,
+                    given,
+                    made.differentiated_inputs,
                 )
         return made, is_twice
 
@@ -272,6 +281,8 @@ class Recording:
         caught: the error that the function has caught where it needs a plain number, and its place; "" if none.
         asked: the code by which the function may have told a `Value` from a number, and what to write instead; "" if
             there is no such code.
+        differentiated_inputs: the indices of the numbers in the arguments with respect to which the function computes a
+            derivative itself, as `functional.grad(f)` does.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
             one in the next call; None if no such text was made, except for a log.
         outcomes: for each guard, whether its comparison held for the recorded sample, the file and line of the
@@ -328,6 +339,7 @@ class Recording:
         self._outputs, self._guards = hooks.with_captured_leaves(self._recorded, captured)
         self.outcomes = [guard.outcome for guard in self._guards]
         self.caught, self.asked, self.raised = hooks.caught, hooks.asked, hooks.raised
+        self.differentiated_inputs = hooks.differentiated_inputs
         # The leaves that nobody else refers to, and those that a further recording has shown to be made anew each time
         self._unheld, self._made_anew = {*hooks.unheld}, set[Value]()
 
