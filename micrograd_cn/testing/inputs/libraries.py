@@ -32,7 +32,8 @@ def library_of(x: object) -> str:
     ('', '')
     """
     kind: Any = type(x)  # Any, since mypy does not know that a type is hashable
-    if (found := _library_of_type(kind)) and hasattr(x, "dtype") and hasattr(x, "shape"):
+    found, all_are_arrays = _library_of_type(kind)
+    if all_are_arrays or (found and hasattr(x, "dtype") and hasattr(x, "shape")):
         return found
     if isinstance(x, (Value, type)):
         return ""
@@ -40,12 +41,15 @@ def library_of(x: object) -> str:
 
 
 @functools.lru_cache
-def _library_of_type(kind: type) -> str:
-    """Return the library that a type or one of its base classes comes from; "" if it is no known library."""
+def _library_of_type(kind: type) -> tuple[str, bool]:
+    """Return the library that a type or one of its base classes comes from, and whether all its objects are arrays.
+
+    The library is "" if it is no known one. The objects are arrays if the type has the attributes of an array.
+    """
     for base in kind.__mro__:
         if found := LIBRARIES.get(base.__module__.partition(".")[0]):
-            return found
-    return ""
+            return found, hasattr(kind, "dtype") and hasattr(kind, "shape")
+    return "", False
 
 
 def is_any_array(x: object) -> bool:
