@@ -29,7 +29,8 @@ print(json.dumps({"fetched": fetched, "said": said}))
 """
 
 
-@pytest.mark.parametrize("lang", ["en", pytest.param("zh", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_real_matplotlib_takes_the_place_of_its_stand_in(lang: str, tmp_path: Path) -> None:
     matplotlib, graphviz = pytest.importorskip("matplotlib"), pytest.importorskip("graphviz")
     (tmp_path / "graphviz").symlink_to(Path(graphviz.__file__).parent)

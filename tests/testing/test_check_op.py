@@ -193,6 +193,7 @@ def test_a_reference_is_compared_to_the_last_bits_of_the_operands_and_to_what_th
         check_op(stated, lambda x: 2.0 * x * (1 + 5e-9))
 
 
+@pytest.mark.thorough
 def test_the_battery_accepts_ones_own_rows():
     check_op(Op("bump", lambda x: mc.exp(-x * x), (lambda y, x: -2.0 * x * y,)), reference=lambda x: math.exp(-x * x))
     check_op(

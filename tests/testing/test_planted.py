@@ -153,6 +153,7 @@ def test_every_mistake_is_found():
     assert all(FOUND.values())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "op",
     [

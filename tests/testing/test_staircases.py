@@ -258,6 +258,7 @@ def test_tiny_probabilities_beside_a_probability_of_1_are_rounded(row, seeds):
         gradcheck(softmax, x, vjp=lambda x, u: 1.01 * vjp(x, u))
 
 
+@pytest.mark.thorough
 def test_treads_that_are_a_tenth_of_the_argument_wide():
     """In float32, x - tanh(x) is rounded as x is, not as the result is."""
     for seed in range(3):
@@ -525,6 +526,7 @@ def test_a_rounded_line_is_no_step_function_however_short_the_steps(slope):
 # Features beside the point.
 
 
+@pytest.mark.thorough
 def test_kinks_nearer_than_the_finest_steps_are_no_mistakes():
     """In 300 sorted numbers of float32, the next change of order is often nearer than the finest steps."""
 
@@ -668,6 +670,7 @@ def test_in_half_precision_directions_stand_for_the_elements_of_a_loss_that_nois
         gradcheck(loss, x, vjp=lambda x, u: np.float16(0.04 * u * more))
 
 
+@pytest.mark.thorough
 def test_in_half_precision_treads_of_what_cancels_make_no_derivative_wrong():
     x = np.float16([[0, -0.012, -0.00608, 0.0339], [-0.000938, 0.0786, 0, 0], [0, 0, 0.0417, -0.066]])
     for f, slope in ((lambda x: 1 - np.cos(x), np.sin), (lambda x: np.log(1 + x * x), lambda x: 2 * x / (1 + x * x))):
