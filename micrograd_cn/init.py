@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
 __all__ = [
     "constant",
@@ -21,6 +22,15 @@ __all__ = [
     "xavier_uniform",
     "zeros",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        """Raise an error for a name that this module does not have. It says what to write."""
+        from .text.public_names import missing_name
+
+        raise missing_name(name, sys._getframe(1), __name__)
 
 
 class Generator(Protocol):

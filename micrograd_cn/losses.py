@@ -163,7 +163,7 @@ def _refuse_unordered(name: str, what: str, given: Any) -> None:
             numbers_in(given)
         except TypeError as error:
             raise TypeError(f"{name}: {what}: {error}") from None
-    if hasattr(given, "__iter__") and not (isinstance(given, (list, tuple, str)) or hasattr(given, "tolist")):
+    if hasattr(given, "__iter__") and not (isinstance(given, (list, tuple, str, range)) or hasattr(given, "tolist")):
         raise TypeError(f"{name}: {what} must be a list, got a {type(given).__name__}; write list(...)")
 
 
@@ -194,6 +194,8 @@ def _refuse_labels(name: str, option: str, weight: Any) -> None:
 
 
 def _as_lists(tree: Any) -> Any:
+    if type(tree) is range:
+        return [*tree]
     return tree.tolist() if hasattr(tree, "tolist") else tree
 
 
@@ -204,7 +206,7 @@ def _leaves(name: str, tree: Any) -> list[tuple[str, Any]]:
         TypeError: an array in `tree` belongs to another engine and requires a gradient. Its numbers would lose their
             graph. The message begins with `name`, the loss function.
     """
-    leaves = flatten(tree, arrays=False)[0]
+    leaves = flatten([*tree] if type(tree) is range else tree, arrays=False)[0]
     kinds = {type(x): x for _, x in leaves}  # so the loop below is skipped if there are no arrays
     if any(is_array(x) for kind, x in kinds.items() if kind not in (float, Value)):
         for _, x in leaves:
@@ -247,6 +249,8 @@ def _elementwise(
         TypeError: an input, target or weight is not a number.
     """
     _check_reduction(name, reduction)
+    if type(inputs) is range:
+        inputs = [*inputs]
     pairs, terms = _pairs(name, inputs, targets), []
     for path, x, t in pairs:
         if allowed:

@@ -430,19 +430,39 @@ _NO_DEVICES = "all numbers are floats of the CPU; leave the call out"
 # What users of PyTorch look for, and what to do instead.
 _INSTEAD = {
     **dict.fromkeys(("train", "eval"), _NO_MODES),
-    **dict.fromkeys(("to", "cpu", "cuda", "double", "float", "half"), _NO_DEVICES),
+    **dict.fromkeys(("to", "cpu", "cuda", "double", "float", "half", "bfloat16", "type"), _NO_DEVICES),
     **dict.fromkeys(("modules", "children", "named_modules", "named_children"), "read its attributes, or print it"),
     "requires_grad_": "write for p in model.parameters(): p.requires_grad = False",
     "apply": "write for p in model.parameters(): p.data = ..., or call f of each layer",
     "register_parameter": "assign a Value to an attribute, as in self.w = Value(0.5)",
+    "training": "a model has no modes; set it in __init__, as in self.training = True, and change it yourself",
+    **dict.fromkeys(
+        ("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_backward_hook"),
+        "write a subclass whose __call__ looks at super().__call__(x); gradients are in x.grad after backward()",
+    ),
+    **dict.fromkeys(("reset_parameters", "init_weights", "initialize"), "make the model anew, with another seed"),
+    **dict.fromkeys(
+        ("get_parameter", "get_submodule", "get_buffer"), "read its attributes, or dict(named_parameters())"
+    ),
+    **dict.fromkeys(("copy", "clone"), "write copy.deepcopy(model)"),
+    **dict.fromkeys(("count_params", "num_parameters", "num_params", "n_params"), "write len(model.parameters())"),
+    **dict.fromkeys(("coef_", "intercept_", "get_params"), "write model.state_dict()"),
+    "set_params": "write model.load_state_dict(state)",
+    "grad": "write p.grad for each p of model.parameters()",
+    "step": "write optimizer.step(), with optimizer = SGD(model.parameters(), lr=0.1) or another one of optim",
+    **dict.fromkeys(
+        ("in_features", "nin"), "write len(layer.neurons[0].w) for a Layer, and len(neuron.w) for a Neuron"
+    ),
+    **dict.fromkeys(("out_features", "nout"), "write len(layer.neurons) for a Layer"),
     "register_buffer": "assign a number to an attribute, as in self.count = 0",
     "add_module": "assign the module to an attribute",
+    "named_buffers": "read its attributes, because a number in an attribute is no parameter",
     "buffers": "read its attributes, because a number in an attribute is no parameter",
     "predict": "write model(x), or [model(x) for x in xs]",
     "fit": "write loss.fit(samples, optimizer, epochs=10), where loss is a function that you compiled",
     "freeze": "write for p in model.parameters(): p.requires_grad = False",
     "backward": "write y = model(x), and then y.backward()",
-    **dict.fromkeys(("weights", "trainable_variables", "params"), "write model.parameters()"),
+    **dict.fromkeys(("weights", "trainable_variables", "trainable_weights", "params"), "write model.parameters()"),
     "get_weights": "write model.state_dict()",
     "set_weights": "write model.load_state_dict(state)",
     "compile": "write loss = compile(f), with a function f of a sample and with compile of micrograd_cn.compiler",

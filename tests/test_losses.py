@@ -377,13 +377,28 @@ def test_probabilities_of_classes_are_answered_with_code_that_works(loss):
     assert eval(write, names) == pytest.approx(expected, rel=1e-15)
 
 
+def test_a_range_counts_as_the_list_of_its_numbers():
+    """As in `cross_entropy(similarities, range(n))`, where each row belongs to its own column."""
+    rows = [[0.5, 1.0, -1.0], [2.0, 0.25, 1.0]]
+    assert cross_entropy(rows, range(2)) == cross_entropy(rows, [0, 1])
+    assert cross_entropy(rows, range(2), weight=range(1, 4)) == cross_entropy(rows, [0, 1], weight=[1, 2, 3])
+    assert nll_loss(rows, range(2), reduction="none") == nll_loss(rows, [0, 1], reduction="none")
+    assert cross_entropy([range(3), range(1, 4)], range(2)) == cross_entropy([[0, 1, 2], [1, 2, 3]], [0, 1])
+    assert cross_entropy(range(3), 1) == cross_entropy([0, 1, 2], 1)
+    assert mse_loss(rows[0], range(3)) == mse_loss(rows[0], [0, 1, 2])
+    assert l1_loss(range(3), rows[0], reduction="none") == l1_loss([0, 1, 2], rows[0], reduction="none")
+    assert huber_loss(range(3), range(1, 4)) == huber_loss([0, 1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="2 rows of inputs but 3 targets"):
+        cross_entropy(rows, range(3))
+
+
 @pytest.mark.parametrize(
     ("call", "exception", "message"),
     [
         (lambda: cross_entropy(Value(1), 0), TypeError, "input must be a row of class scores.*got Value"),
         (lambda: cross_entropy(1.5, 0), TypeError, "input must be a row of class scores.*got 1.5"),
         (lambda: cross_entropy([1, 2, 3], [1, 2]), TypeError, "one row of class scores, and a batch is a list of rows"),
-        (lambda: cross_entropy(ROWS, range(2)), TypeError, r"target must be a list, got a range; write list\(\.\.\.\)"),
+        (lambda: cross_entropy(ROWS, map(int, "01")), TypeError, r"target must be a list, got a map; write list\("),
         (lambda: cross_entropy([[1], [2]], [0, 1]), IndexError, "1 class; .*use binary_cross_entropy_with_logits"),
         (lambda: cross_entropy([1, 2], 2), IndexError, "target is 2, but there are 2 classes, counted from 0$"),
         (lambda: mse_loss(deque([1]), [1]), TypeError, r"inputs must be a list, got a deque; write list\(\.\.\.\)"),

@@ -130,7 +130,7 @@ INSTEAD = {
     "gradient": "x.grad",
     "derivative": "x.grad",
     "zero_grads": "x.zero_grad()",
-    "draw": "draw_dot(x)",
+    **dict.fromkeys(("draw", "show", "plot", "visualize", "graph"), "draw_dot(x)"),
     "draw_dot": "draw_dot(x)",
 }
 

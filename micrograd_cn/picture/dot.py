@@ -83,8 +83,8 @@ def draw_dot(
 
     Raises:
         TypeError: `root` is neither a `Value` nor a node of a class of your own with these attributes, `parameters` has
-            something that is neither a node nor a module, `fontname` is not a str, `legend` is not a bool, or `step` is
-            not an integer.
+            something that is neither a node nor a module, `format` or `fontname` is not a str, `legend` is not a bool,
+            or `step` is not an integer.
         ValueError: an option has an unknown value, there are more boxes than `max_nodes`, the graph of your class has a
             cycle (a node depends on itself), or `step` is not a step of the backward pass, has no steps because `root`
             is a constant, or would need a local derivative that is not known.
@@ -103,6 +103,8 @@ def draw_dot(
     if not isinstance(root, Value):
         found = words["not_a_value"].format(kind=type(root).__name__)
         raise TypeError(found + instead_of(root, "draw_dot", lang))
+    if not isinstance(format, str):
+        raise TypeError(words["format_type"].format(kind=type(format).__name__))
     if rankdir not in ("LR", "TB"):
         raise ValueError(words["rankdir"].format(given=rankdir))
     if fold not in ("auto", *FOLDS, None):

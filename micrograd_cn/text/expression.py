@@ -54,6 +54,7 @@ MEANT = {
     **{"≤": "less_equal(a, b)", "≥": "less_equal(b, a)", "≠": "1 - equal(a, b)"},
     **{"if": "where(condition, a, b)", "and": "a * b", "or": "maximum(a, b)", "not": "1 - a"},
     "softmax": "exp(a) / (exp(a) + exp(b))",
+    **{"log2": "log(a)/log(2)", "log10": "log(a)/log(10)", "square": "a**2"},
     **{"{": "(", "}": ")", "【": "(", "】": ")", "〔": "(", "〕": ")", "、": ","},
 }
 # The dots that people write for a product: the middle dot, and the Greek one that looks the same. Unicode counts both
@@ -64,7 +65,7 @@ LIBRARIES = ("math", "np", "numpy", "torch", "F", "jnp", "jax", "tf", "micrograd
 # Names from other libraries, and the function that an error message suggests for each.
 ALIASES = {
     **{"max": "maximum", "min": "minimum", "avg": "mean", "lse": "logsumexp"},
-    **{"ln": "log", "log10": "log", "log2": "log", "power": "pow", "square": "pow", "heaviside": "step"},
+    **{"ln": "log", "power": "pow", "heaviside": "step"},
     **{"arctan": "atan", "arcsin": "asin", "arccos": "acos", "logistic": "sigmoid", "swish": "silu"},
 }
 # The playground page uses this pattern as well, so it is written to mean the same in JavaScript.
@@ -403,6 +404,7 @@ class _Reader:
             return
         if token.text in LIBRARIES and token.text not in self.variables:
             if last.text not in self.functions and last.text not in CONSTANTS:
+                self.check_sign(last)
                 self.fail("parse_unknown_function", last, self.suggestion(last.text, self.functions))
             self.fail("parse_dot", token, meant=f"{last.text}(...)" if last.text in self.functions else last.text)
         if last.text in self.functions and at == self.next + 2:

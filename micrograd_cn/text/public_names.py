@@ -9,6 +9,8 @@ from opcode import opmap
 from pathlib import Path
 from types import FrameType
 
+from ..graph.unsupported import INSTEAD as OF_VALUES
+
 __all__ = ["missing_name"]
 
 PACKAGE = Path(__file__).parents[1]
@@ -46,11 +48,100 @@ INSTEAD = {
     "NLLLoss": "losses.nll_loss(xs, ts)",
     "BCELoss": "losses.binary_cross_entropy(xs, ts)",
     "BCEWithLogitsLoss": "losses.binary_cross_entropy_with_logits(xs, ts)",
-}
+    "Variable": "Value(x)",
+    "Dense": "nn.Layer(nin, nout)",
+    "clamp": "clip(x, 0.0, 1.0)",
+    "power": "pow(x, 2.0)",
+    "multiply": "mul(x, 2.0)",
+    "divide": "div(x, 2.0)",
+    "arctan2": "atan2(x, 1.0)",
+    **{name: f"{row}(x)" for row, names in {
+        "abs": ("absolute", "fabs"), "asin": ("arcsin",), "acos": ("arccos",), "atan": ("arctan",),
+        "sigmoid": ("expit",), "silu": ("swish",), "lgamma": ("gammaln", "log_gamma"),
+    }.items() for name in names},
+}  # fmt: skip
 
 _RATE = "optimizer.lr = {} before each optimizer.step()"
 # For PyTorch names that no expression of this package replaces: what to write for them.
+_RECURRENT = "a Module with Layers, whose __call__(self, x, h) returns the next state h"
+_CONVOLUTION = "[dot(w, xs[i : i + len(w)]) for i in range(len(xs) - len(w) + 1)], where w is a list of Values"
+_NORM = "(x - mean(xs)) / (np.var(xs) + 1e-5) ** 0.5 * scale + shift for each x in xs, with Values scale and shift"
+_POOL = "max(xs[i : i + k]) or mean(xs[i : i + k]) for i in range(0, len(xs), k)"
+_SCIPY = "scipy.optimize.minimize(f, x0, jac=True), where f returns what value_and_grad of a compiled function does"
+_RULE = "class {}(Optimizer) with a method update(self, p, state), as in help(optim.Optimizer)"
+_NUMPY = "np.{} of numpy, which takes lists and arrays of Values"
 STATEMENTS = {
+    **dict.fromkeys(("RNN", "RNNCell", "GRU", "GRUCell", "LSTM", "LSTMCell"), _RECURRENT),
+    **dict.fromkeys(("Conv1d", "Conv2d", "conv1d", "conv2d"), _CONVOLUTION),
+    **dict.fromkeys(("LayerNorm", "BatchNorm1d", "layer_norm", "batch_norm"), _NORM),
+    **dict.fromkeys(("MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d", "max_pool1d", "max_pool2d"), _POOL),
+    **dict.fromkeys(
+        ("MultiheadAttention", "scaled_dot_product_attention"), "softmax([dot(q, k) / d**0.5 for k in ks])"
+    ),
+    **{name: _RULE.format(name) for name in ("Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "Lion")},
+    "LBFGS": _SCIPY,
+    "Identity": "lambda x: x",
+    "Flatten": "x.ravel() for an array, or [a for row in rows for a in row] for a list of lists",
+    "PReLU": "leaky_relu(x, negative_slope=a) with a Value a",
+    "linear": "[dot(w, xs) + b for w, b in zip(weight, bias)]",
+    "one_hot": "[1.0 * (i == k) for i in range(n)] for the class k",
+    "normalize": "[x / dot(xs, xs).sqrt() for x in xs]",
+    "cosine_similarity": "dot(xs, ys) / (dot(xs, xs) * dot(ys, ys)).sqrt()",
+    **dict.fromkeys(("kl_div", "KLDivLoss"), "sum([p * (log(p) - log(q)) for p, q in zip(ps, qs)])"),
+    **{
+        name: _NUMPY.format(name)
+        for name in (
+            "stack",
+            "concatenate",
+            "matmul",
+            "einsum",
+            "outer",
+            "inner",
+            "cross",
+            "trace",
+            "tile",
+            "repeat",
+            "median",
+            "sort",
+            "argsort",
+            "cumprod",
+            "diff",
+            "argmax",
+            "argmin",
+            "var",
+            "std",
+            "cumsum",
+            "transpose",
+            "reshape",
+        )
+    },
+    **dict.fromkeys(("cat", "concat"), "xs + ys for lists, or np.concatenate([xs, ys]) for arrays"),
+    "check_grads": "gradcheck(f, x) of micrograd_cn.testing",
+    "array": "np.array([Value(x) for x in xs]) of numpy",
+    **{
+        name: f"np.{name}(n) of numpy for numbers, or [Value(x) for x in np.{name}(n)] for parameters"
+        for name in ("ones", "arange")
+    },
+    **dict.fromkeys(("randn", "rand", "normal"), "[Value(random.gauss(0, 1)) for _ in range(n)]"),
+    **dict.fromkeys(("autograd", "Function"), "Op(name, forward, partials) for an operation, and gradients(y, xs)"),
+    **{
+        f"{name}_": f"MLP(nin, nouts, init={name!r})"
+        for name in (
+            "xavier_uniform",
+            "xavier_normal",
+            "kaiming_uniform",
+            "kaiming_normal",
+            "uniform",
+            "zeros",
+        )
+    },
+    **dict.fromkeys(("constant_", "ones_", "constant_init"), "MLP(nin, nouts, init=init.constant(1.0))"),
+    "normal_": "MLP(nin, nouts, init=lambda rng, nin, nout: rng.gauss(0, 0.02))",
+    "log2": "log(x) / math.log(2)",
+    "log10": "log(x) / math.log(10)",
+    "exp2": "2 ** x",
+    "cbrt": "x ** (1 / 3), for x above 0",
+    **dict.fromkeys(("pi", "e", "inf", "nan"), "math.pi, math.e, math.inf or math.nan"),
     **dict.fromkeys(("tensor", "Tensor"), "Value(x) for a number, or np.array([Value(x) for x in xs]) for a list"),
     "Dropout": "[x * kept / (1 - p) for x, kept in zip(xs, mask)], where mask has a random 0 or 1 for each x",
     "Embedding": "table[i], where table is a list of lists of Values, one for each i",
@@ -110,6 +201,8 @@ def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Ex
         write = f"; write {package}.{INSTEAD[name]}"
     elif not owner and name in STATEMENTS:
         write = f"; write {STATEMENTS[name]}"
+    elif not owner and (instead := OF_VALUES.get(name)) and "x" in instead:
+        write = f"; write {instead}"
     elif not owner and (close := get_close_matches(name, _modules(), n=1, cutoff=0.9)):
         write = f"; write {_modules()[close[0]]}.{close[0]}"
     if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:

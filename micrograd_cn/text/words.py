@@ -39,6 +39,7 @@ WORDS = {
         "opaque_value": "but {shown}",
         "opaque_order": "order of operands unknown",
         "opaque_operands": "an operand is missing",
+        "format_type": 'format must be a str, such as "svg", got a {kind}; write parameters=... for parameters to mark',
         "rankdir": 'rankdir must be "LR" or "TB", got {given!r}',
         "fold": 'fold must be "auto", "neuron", "layer", "scope" or None, got {given!r}',
         "parameters": "parameters must be a model, Values, or a dict or pairs with names of them, got the {kind} "
@@ -163,6 +164,7 @@ functions: {functions}
         "opaque_value": "但是 {shown}",
         "opaque_order": "操作数的顺序不明",
         "opaque_operands": "缺少一个操作数",
+        "format_type": 'format 必须是 str，例如 "svg"，收到的是 {kind}；要标出参数，请写 parameters=...',
         "rankdir": 'rankdir 必须是 "LR" 或 "TB"，收到的是 {given!r}',
         "fold": 'fold 必须是 "auto"、"neuron"、"layer"、"scope" 或 None，收到的是 {given!r}',
         "parameters": "parameters 必须是模型、Value，或者含有它们的字典或（名称，Value）对，收到的是 {kind} {given!r}；"

@@ -422,6 +422,9 @@ def test_a_wrong_name_is_told_the_right_one(typing):
     for typed, meant in [("tahn(x)", "tanh"), ("max(x, 1)", "maximum"), ("ln(x)", "log"), ("Tanh(x)", "tanh")]:
         write(typing, typed)
         assert typing.page.locator("#fault").inner_text().endswith(f"did you mean '{meant}'?"), typed
+    for typed in ("log10(x)", "np.log10(x)"):
+        write(typing, typed)
+        assert typing.page.locator("#fault").inner_text().endswith("write log(a)/log(10)"), typed
 
 
 def test_a_function_is_inserted_where_the_caret_is(typing):

@@ -91,6 +91,8 @@ def test_what_is_no_value_is_answered_with_what_to_write(draw, message):
 def test_refused_arguments():
     with pytest.raises(TypeError, match="takes a Value, got float"):
         draw_dot(1.0)
+    with pytest.raises(TypeError, match=r'format must be a str, such as "svg", got a list; write parameters=\.\.\.'):
+        draw_dot(Value(1), [Value(2)])
     with pytest.raises(ValueError, match=r'rankdir must be "LR" or "TB", got \'up\''):
         draw_dot(Value(1), rankdir="up")
     with pytest.raises(ValueError, match="format"):

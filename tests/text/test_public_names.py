@@ -33,7 +33,7 @@ def test_what_an_error_says_to_write_finds_the_name(name):
     assert not hasattr(mc, name)
 
 
-ASKED = ("functional", "losses", "nn", "optim")
+ASKED = ("functional", "init", "losses", "nn", "optim")
 
 
 @pytest.mark.parametrize("module", ASKED)
@@ -59,6 +59,9 @@ NUMBERS = {
     **{"ReLU": 0.5, "LeakyReLU": 0.5, "ELU": 0.5, "GELU": 0.34573123, "SiLU": 0.31122967, "Tanh": 0.46211716},
     **{"Sigmoid": 0.62245933, "Softplus": 0.97407698, "MSELoss": 0.15625, "L1Loss": 0.375, "HuberLoss": 0.078125},
     **{"SmoothL1Loss": 0.078125, "smooth_l1_loss": 0.078125, "CrossEntropyLoss": 0.31326169, "NLLLoss": -0.5},
+    **{"Variable": 0.5, "clamp": 0.5, "power": 0.25, "multiply": 1.0, "divide": 0.25, "arctan2": 0.46364761},
+    **{"absolute": 0.5, "fabs": 0.5, "arcsin": 0.52359878, "arccos": 1.04719755, "arctan": 0.46364761},
+    **{"expit": 0.62245933, "swish": 0.31122967, "gammaln": 0.57236494, "log_gamma": 0.57236494},
     **{"BCELoss": 0.49041463, "BCEWithLogitsLoss": 0.65000820, "Parameter": 0.5},
 }
 
@@ -77,6 +80,8 @@ def test_what_an_error_says_to_write_for_a_name_of_pytorch_can_be_written(name):
         assert isinstance(result, (float, list, Value, mc.nn.Module, mc.no_grad, mc.optim.cosine_lr)) or callable(
             result
         )
+        if name in NUMBERS:
+            assert getattr(result, "data", result) == pytest.approx(NUMBERS[name], rel=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +90,18 @@ def test_what_an_error_says_to_write_for_a_name_of_pytorch_can_be_written(name):
         ("ModuleList", "write a list: a Module finds the parameters in it$"),
         ("clip_grad_value_", r"write p\.grad = min\(max\(p\.grad, -limit\), limit\) for each parameter p$"),
         ("tensor", r"write Value\(x\) for a number, or np\.array"),
+        ("sign", r"write less\(0, x\) - less\(x, 0\)$"),
+        ("log10", r"write log\(x\) / math\.log\(10\)$"),
+        ("stack", "write np.stack of numpy, which takes lists and arrays of Values$"),
+        ("LSTM", r"a Module with Layers, whose __call__\(self, x, h\) returns the next state h$"),
+        ("xavier_uniform_", r"write MLP\(nin, nouts, init='xavier_uniform'\)$"),
+        ("Adagrad", r"write class Adagrad\(Optimizer\) with a method update"),
     ],
 )
 def test_a_name_of_pytorch_without_a_counterpart_says_what_to_write(name, write):
-    with pytest.raises(AttributeError, match=write):
-        getattr(mc.nn, name)
+    for module in (mc, *(importlib.import_module(f"micrograd_cn.{module}") for module in ASKED)):
+        with pytest.raises(AttributeError, match=write):
+            getattr(module, name)
 
 
 def test_a_name_that_is_spelt_almost_like_another_is_answered_with_that():

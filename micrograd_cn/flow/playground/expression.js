@@ -114,8 +114,7 @@ class Reader {
     const known = Object.hasOwn(functions, name);
     if (following.text === "(") {
       if (!known && this.values.has(name)) this.fail("parse_called_variable", token);
-      if (!known) this.checkSign(token);
-      if (!known) this.fail("parse_unknown_function", token, { near: meantName(name, Object.keys(functions)) });
+      if (!known) this.unknown(token);
       this.open.push(bracketOf(this.take(), token));
       return true;
     }
@@ -235,6 +234,12 @@ class Reader {
     if (kind === "sign") this.fail("parse_sign", token, { operators: Object.keys(infix).join(" ") });
   }
 
+  // Throw an error for the name of a function that does not exist, and suggest what was meant.
+  unknown(token) {
+    this.checkSign(token);
+    this.fail("parse_unknown_function", token, { near: meantName(token.text, Object.keys(page.grammar.functions)) });
+  }
+
   // Throw an error if the name begins a name with dots, as in np.tanh(x) or x.tanh(), and suggest tanh(x).
   checkDots(token) {
     const { functions, constants, libraries } = page.grammar;
@@ -245,7 +250,7 @@ class Reader {
     const isFunction = Object.hasOwn(functions, last.text);
     if (libraries.includes(token.text) && !this.values.has(token.text)) {
       const known = isFunction || Object.hasOwn(constants, last.text);
-      if (!known) this.fail("parse_unknown_function", last, { near: meantName(last.text, Object.keys(functions)) });
+      if (!known) this.unknown(last);
       this.fail("parse_dot", token, { meant: isFunction ? `${last.text}(...)` : last.text });
     }
     if (isFunction && at === this.next + 2) this.fail("parse_dot", token, { meant: `${last.text}(${token.text})` });
