@@ -96,6 +96,8 @@ INSIDE = {
             "advice",
             "differences",
             "recording",
+            "reruns",
+            "recorder",
             "plain_errors",
             "refusals",
         ),

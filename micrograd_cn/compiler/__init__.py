@@ -42,10 +42,11 @@ A multiplication passes through eight files on its way to machine code. They use
                              `compiled` is a `CompiledGraph`, whose method `outputs_of` is called (file 4).
     2 function.store         `RecordingStore.dispatch` finds no recording for the row, and so has one made (file 3).
                              `_publish` has it compiled, and adds it to the recordings that later calls find.
-    3 function.recording     `Recorder.record_repeatable` makes a `Recording`, which calls the lambda with two `Value`s,
-                             and makes a second one to compare if the function may do something else in each call. The
-                             engine makes a node, whose operation is `mul`, and the hooks of `function.hooks` note what
-                             the graph does not show. `Recording.compile` makes a `Program` of it.
+    3 function.recorder      `Recorder.record_repeatable` makes a `Recording` (in `function.recording`), which calls the
+                             lambda with two `Value`s. The engine makes a node, whose operation is `mul`, and the hooks
+                             of `function.hooks` note what the graph does not show. If the function may do something
+                             else in each call, or for numbers, it is called again, and the results are compared. Last,
+                             `Recording.compile` makes a `Program` of the recording.
     4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `Tiers.get` makes an
                              `Executable`, in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver
                              (in `runtime.drivers`), which is machine code that loads the row, goes through a list of
@@ -149,10 +150,10 @@ training. Each comes with the words that belong to it:
     reach           all code that a function may run, and its surroundings: the variables and objects that this code can
                     read besides the arguments, and may change. What the code draws, changes or asks decides how the
                     function is recorded
-    recorded twice  if a function may do something else in each call, it is recorded again and refused if the two graphs
-                    differ. A leaf that it makes anew in each call is then another object, but has the same number. If
-                    the function may tell a `Value` from a number (`asked` says how), it is also called with plain
-                    numbers
+    rerun           a further call of a function that was just recorded, for the same sample. If the function may do
+                    something else in each call, it is recorded again, and refused if the two graphs differ. A leaf that
+                    it makes anew in each call is then another object, but has the same number. If it may tell a `Value`
+                    from a number, it is called with numbers, and a warning says if the results differ
     watched         a constant is watched if somebody may change it: a leaf that required no gradient when the program
                     was made, so its number is part of the program. A call raises an error if it has another number now
     guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and

@@ -17,7 +17,7 @@ from micrograd_cn import Value, less, no_grad, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function import array_calls, jit, stale
 from micrograd_cn.compiler.function.arguments import Arguments
-from micrograd_cn.compiler.function.recording import Recorder
+from micrograd_cn.compiler.function.recorder import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
 from micrograd_cn.compiler.surroundings.snapshot import Snapshot
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings

@@ -36,7 +36,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Op, Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.function.recording import Recorder
+from micrograd_cn.compiler.function.recorder import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
 from micrograd_cn.compiler.surroundings.reach import Reach
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings

@@ -12,9 +12,8 @@ nan. A call passes through these modules in this order, but skips those that it 
     merged_calls    computes all branches at once, if `merged` has made a program that does this
     merged          makes such programs from the recordings of all branches
     store           finds for each row the recording that computes it, and has missing ones made
-    recording       records the function for a row, twice if it may do something else in each call: a `Recording` is the
-                    graph of one call
-    number_calls    calls it with numbers, too, if it may tell a `Value` from a number, and warns of another result
+    recorder        records the function for a row, and calls it again where a program may not do what it does
+    recording       a `Recording` is the graph of one call
     hooks           note the comparisons of the call, and refuse what a program could not repeat
     traced          defines the values that the function computes, whose numbers it cannot read
     batch           divides a batch into parts, each computed by one recording, and puts their results together
@@ -23,7 +22,10 @@ nan. A call passes through these modules in this order, but skips those that it 
 These are the other modules:
 
     advice          says what to write instead, in an error that the function raises while it is recorded
+    reruns          records a function again if it may do something else in each call, and calls it with numbers if it
+                    may tell a `Value` from a number
     differences     says how two recordings differ
+    number_calls    calls a function with numbers, and says where it computes something else for them
     fitting         finds the program for each row while `fit` trains
     short_fits      takes the steps of a call of `fit` that has few, or a callback after each, by code that
                     `array_calls` and optimisers keep

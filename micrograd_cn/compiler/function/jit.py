@@ -51,7 +51,8 @@ from .hooks import is_inlining
 from .merged_calls import MergedCalls
 from .number_calls import difference, results_from
 from .plain_errors import PlainErrors
-from .recording import Recorder, Recording
+from .recorder import Recorder
+from .recording import Recording
 from .refusals import check_has_gradient, check_has_parameters, check_pair, check_single
 from .short_fits import ShortFits
 from .stale import StaleCheck

@@ -1,8 +1,7 @@
 """Record a function: call it with `Value`s, and compile the graph and the comparisons that the call has made.
 
 A `Recording` is for one structure of the arguments, which is how they are nested, for fixed static arguments, and for
-one branch. `store` finds the recording for a sample, or has it made by the function's `Recorder`, which records the
-function twice if it may do something else in each call.
+one branch. `store` finds the recording for a sample, or has it made by the function's `recorder.Recorder`.
 """
 
 from __future__ import annotations
@@ -13,14 +12,11 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from itertools import chain, count
+from itertools import chain
 from operator import is_
 from typing import Any
 
 from ...engine import Value, constant, traverse
-from ...graph.callers import warn_at_user
-from ...graph.context import recording
-from ...graph.nan_to_num import refuse_nan_to_num
 from ...graph.references import operands_once, unheld
 from ...ops.number import is_of_numpy, number
 from ...parameters.tree import flatten
@@ -28,237 +24,17 @@ from ..data.captured import CapturedValue, describe, with_folded, with_leaves
 from ..data.indices import Indices, indices_of
 from ..data.nodes import some_frozen
 from ..data.samples import Bucket
-from ..data.treedef import TreeDef, has_tensors, leaf_paths, objects_in, unflatten
+from ..data.treedef import TreeDef, has_tensors, leaf_paths, unflatten
 from ..guards import CompiledGuards, Guard
 from ..program import Program
 from ..runtime.executable import CompiledGraph
-from ..surroundings.objects import progress_of
-from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
-from ..surroundings.surroundings import Surroundings
 from ..threads.collector import without_collector
 from .advice import add_advice
-from .arguments import Arguments
-from .caught import CatchingHooks, in_arrays
 from .differences import RecordedGraph, graph_difference
 from .hooks import RecordingHooks
-from .number_calls import has_bools, warn_if_numbers_differ
 from .traced import Traced, TracedInput
-
-ASKS_FOR_KINDS = (
-    "It may ask what an argument is, by isinstance, type, hasattr or dtype, by its text, or by an error that it "
-    "catches: write isinstance(x, (int, float, Value)), so it does the same for both"
-)
-MAX_OTHER_ROWS = 3  # how many further samples are recorded if a function makes a text of an argument
-COMPARES_IDENTITY = (
-    "It compares objects by `is` or `id`, but where numpy returns an element, as from q.max() or np.where, a compiled "
-    "function has a new Value: write k = np.argmax(q), and compare indices"
-)
-
-DIFFERENTIATES_BOOLS = (
-    "It is a derivative, which is 0 with respect to a bool: pass bools in another argument than the one that is "
-    "differentiated, or write 1.0 * x for numbers"
-)
-
-
-class Recorder:
-    """Record a function for rows of numbers. All recordings share the leaves that stand for captured values.
-
-    Args:
-        arguments: the function and its arguments.
-
-    Attributes:
-        captured: a dict from values that were computed before the function was called to the leaves that stand for
-            them in recordings.
-    """
-
-    def __init__(self, arguments: Arguments) -> None:
-        self._arguments = arguments
-        self.captured: dict[Value, CapturedValue] = {}
-        # Whether the function may catch an error of an operator, and whether it may have numpy raise one
-        self._catches = self._uses_errstate = False
-        self._makes_cycles = False  # whether it may make leaves, and reference cycles that hold them
-        self._names_nan_to_num = False  # whether it may call `np.nan_to_num`
-        self._before: tuple[Sequence[Any], Snapshot | None] = (), None  # what `_snapshot` has returned last
-
-    def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
-        """Return a new recording for a row of a bucket.
-
-        If `plain` is set, the function gets plain `Value`s, whose numbers it can read and whose type is `Value`. If
-        `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
-        """
-        call, numbers = self._call_of(bucket), bucket.row(row)
-        if self._names_nan_to_num:
-            call = functools.partial(refuse_nan_to_num, call)
-        kind: type[Value] = Value if plain else Traced
-        hooks = RecordingHooks(kind, hides_numbers)
-        if self._catches:
-            inside = [x for _, part in bucket.treedef for x in in_arrays(part)]
-            hooks = CatchingHooks(kind, hides_numbers, inside, self._uses_errstate)
-        hooks.makes_cycles = self._makes_cycles
-        return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, hooks)
-
-    def _call_of(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return a function that takes a dict of arguments, and calls the recorded function with them.
-
-        The static arguments, which the dict does not have, are those of the bucket.
-        """
-        return functools.partial(self._arguments.call, bucket.static)
-
-    def record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
-        """Return a recording for a row, and whether a second recording was compared with it.
-
-        The function is recorded a second time if it may do something else in each call, or has changed something. If it
-        has made texts of parameters, except for a log, it is also recorded with `HIDDEN` in the place of the numbers in
-        these texts; such a recording does not count as the second one. If the function may tell a `Value` from a
-        number, or compares objects, it is also called with numbers. A warning says whether it computes something else
-        for them.
-
-        Raises:
-            TypeError: the recordings differ, or the function raises an error when it is recorded again; or the function
-                computes something else for numbers, and catches an arithmetic error that they raise.
-        """
-        roots = (self._arguments.function, *objects_in(bucket.static, bucket.treedef))
-        code = ReachableCode(roots)
-        names = code.names
-        self._catches |= code.catches
-        self._makes_cycles |= code.makes_cycles
-        self._names_nan_to_num |= "nan_to_num" in names
-        self._uses_errstate |= not names.isdisjoint(("errstate", "seterr"))
-        twice = code.may_change or code.has_iterators or code.asks_for_types
-        snapshot = None if code.writes or twice else self._snapshot(roots, code)
-        around = None if snapshot else Surroundings(roots)
-        before, held = (around.state(), {*around.leaves}) if around else ([], None)
-        made = self.record(bucket, row)
-        changed = around.has_changed(before) if around else bool(snapshot and snapshot.has_changed())
-        if snapshot and changed:  # in a way that the code does not show, as by `y = outside; y += 1`
-            held, snapshot = {*snapshot.leaves}, None
-        code.writes |= changed
-        made.code, made.snapshot = code, None if snapshot and snapshot.leaves_out else snapshot
-        again = functools.partial(self._difference_if_again, made, bucket, row, roots, held)
-        is_twice = twice or changed
-        if is_twice:
-            self._refuse_difference(*again())
-        if made.refused_text:
-            difference, cause = again(hides_numbers=True)
-            if difference:
-                raise made.refused_text from cause
-        if made.counted or made.kept:
-            self._warn_of_changes(made)
-        asked = made.asked or (ASKS_FOR_KINDS if code.asks_for_kinds or made.refused_text else "")
-        asked = asked or (COMPARES_IDENTITY if code.compares_identity else "")
-        if not code.names.isdisjoint(("isinstance", "is_tensor")) and any(has_tensors(x) for _, x in bucket.treedef):
-            asked = asked or ASKS_FOR_KINDS  # an array is in the place of a tensor, and its class calls no hook
-        given = functools.partial(bucket.given, bucket.samples[row]) if bucket.given else None
-        if made.differentiated_inputs and given and not asked and has_bools(given):
-            asked = DIFFERENTIATES_BOOLS
-        if asked or made.caught:
-            call, numbers = self._call_of(bucket), bucket.row(row)
-            with Surroundings(roots).restored(), recording():
-                warn_if_numbers_differ(
-                    *(self._arguments.name, call, bucket.treedef, numbers),
-                    *(made.outputs, made.trainable_leaves(), made.caught, asked),
-                    *(made.raised, code.asks_for_bools, code.compares_identity),
-                    self._record_others(bucket, row) if made.refused_text else (),
-                    given,
-                    made.differentiated_inputs,
-                )
-        return made, is_twice
-
-    def _warn_of_changes(self, made: Recording) -> None:
-        """Warn of what the function changes in each call, and would not change when its program runs."""
-        if made.counted:
-            warn_at_user(
-                f"{self._arguments.name} reads and changes {', '.join(made.counted)} in each call. The compiled "
-                "function does so only when it is recorded, and goes on computing what it has recorded. If its result "
-                "depends on what changes, pass that as an argument, and change it outside of the function"
-            )
-        if made.kept:
-            warn_at_user(
-                f"{self._arguments.name} keeps a Value that it computes in {', '.join(made.kept)}. The compiled "
-                "function does so only when it is recorded, so the Value has the number of one sample ever after. To "
-                "look at it, return it beside the result, as in return loss, h"
-            )
-
-    def _record_others(self, bucket: Bucket, row: int) -> Iterator[tuple[list[float], Sequence[Value]]]:
-        """Record the function for a few other samples. Yield pairs: the numbers of a sample, and the results.
-
-        These are further rows of `bucket`, and the row `row` with the opposite signs. A function that makes a text of
-        an argument may do something else for them, such as for a text with a minus sign. The texts of recorded numbers
-        are all alike.
-        """
-        others = [i for i in range(len(bucket.samples))[: MAX_OTHER_ROWS + 1] if i != row][:MAX_OTHER_ROWS]
-        for numbers in [*map(bucket.row, others), [-x for x in bucket.row(row)]]:
-            sample = Bucket(bucket.treedef, bucket.static, array("d", numbers), bucket.width, [0])
-            try:
-                results = self.record(sample, 0).outputs
-            except Exception:  # the function may raise anything for other numbers; a call with them raises it again
-                continue
-            yield [*numbers], results
-
-    def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot:
-        """Return a snapshot of what the function can read through some objects.
-
-        The last one is returned again if nothing has changed since. `code` is the code that the function may run.
-        """
-        before, known = self._before
-        if not (known and len(before) == len(roots) and all(map(is_, before, roots)) and not known.has_changed()):
-            known = Reach(roots, code).surroundings.snapshot()
-            self._before = roots, known
-        return known
-
-    def _refuse_difference(self, difference: str, cause: Exception | None) -> None:
-        if difference:
-            raise TypeError(
-                f"{self._arguments.name} does not do the same in each call: of two recordings for the same arguments, "
-                f"{difference}. Pass whatever changes from call to call, such as random numbers, a time or a count, as "
-                "an argument; compute a Value anew in each call, without a cache such as functools.cached_property; "
-                "and write isinstance(x, Value) for type(x) is Value"
-            ) from cause
-
-    def _difference_if_again(
-        self,
-        made: Recording,
-        bucket: Bucket,
-        row: int,
-        roots: Iterable[Any],
-        held: Container[Value] | None,
-        hides_numbers: bool = False,
-    ) -> tuple[str, Exception | None]:
-        """Record the function again. Return a text that says how the two recordings differ, and an error.
-
-        The text is "" if they do not differ. The error is the one that the function has raised when it was recorded
-        again; None if it has raised none. What the function changes meanwhile is put back.
-
-        Args:
-            made: the first recording.
-            bucket: the bucket of the row for which the function was recorded.
-            row: the index of the row.
-            roots: the objects through which the function reads all others.
-            held: the leaves that the function could read before the first recording; None if it changes nothing.
-            hides_numbers: whether texts of parameters have no numbers in the second recording.
-        """
-        around = Surroundings(roots)
-        known = {*around.leaves} if held is None else held
-        generators, progress = around.generator_states(), [*map(progress_of, around.iterators)]
-        with around.restored() as before:
-            try:
-                again = self.record(bucket, row, True, hides_numbers)
-            except Exception as error:  # whatever the function raises, since the first recording raised nothing
-                return f"one of them raises {type(error).__name__}: {error}", error
-            difference = made.difference(again, known)
-            moved = [x for x, place in zip(around.iterators, progress, strict=True) if progress_of(x) != place]
-            counts = [x for x in moved if type(x) is count]
-            made.counted = around.numbers_read_and_changed(before, counts)
-            made.kept = around.values_only_kept(before)
-        if not difference and len(moved) > len(counts):
-            return "each takes an item from an iterator or a file, which a program would not do again", None
-        if not difference and around.generator_states() != generators:
-            return "each draws random numbers, which a program would not draw again", None
-        if not difference:
-            made.note_repeated(again)
-        return difference, None
 
 
 class Recording:
@@ -276,6 +52,7 @@ class Recording:
         hooks: the hooks of the recording. If they make plain `Value`s, the inputs are such, too.
 
     Attributes:
+        name: the name of the function.
         raised: a text that names an operator that would have raised an arithmetic error, which the function catches, if
             the function had been called with numbers; "" if there is none.
         caught: the error that the function has caught where it needs a plain number, and its place; "" if none.
@@ -298,8 +75,6 @@ class Recording:
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
         compiled: the compiled graph of the outputs and, if there are guards, that of the guards.
-        counted: the names of numbers and texts that the function reads, and changes in each call.
-        kept: the names of what the function keeps computed `Value`s in, without reading it.
         code: the code that the function may run; None if it is not known.
         snapshot: what the function can read, which the recording has not changed; None if it may have, or if the
             snapshot leaves something out.
@@ -325,9 +100,7 @@ class Recording:
         captured: dict[Value, CapturedValue],
         hooks: RecordingHooks,
     ) -> None:
-        self._name, self._treedef, self._captured = name, treedef, captured
-        self.counted: list[str] = []
-        self.kept: list[str] = []
+        self.name, self._treedef, self._captured = name, treedef, captured
         labels = [label for argument, part in treedef for label in leaf_paths(part, argument)]
         kind = TracedInput if hooks.kind is Traced else Value
         self._inputs = [kind(x, label) for x, label in zip(numbers, labels, strict=True)]
@@ -361,9 +134,9 @@ class Recording:
                 context.run(stand_for_tensors.set, True)
             result = without_collector(functools.partial(context.run, called))
         except (TypeError, ValueError, IndexError, AttributeError, RuntimeError, SystemError) as error:
-            add_advice(self._name, error, of_tensors)
+            add_advice(self.name, error, of_tensors)
             raise
-        _refuse_changed_arguments(self._name, given)
+        _refuse_changed_arguments(self.name, given)
         return result
 
     def _read_result(self, result: Any) -> None:
@@ -374,12 +147,12 @@ class Recording:
         """
         leaves, rebuild = flatten(result)
         if not leaves:
-            raise TypeError(f"{self._name} returned {result!r}, which contains no number")
+            raise TypeError(f"{self.name} returned {result!r}, which contains no number")
         self.integers = {i: x for i, (path, x) in enumerate(leaves) if path and type(x) in (int, bool)}
         self.rebuild = functools.partial(_with_integers, rebuild, self.integers) if self.integers else rebuild
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self.result_paths = [path for path, _ in leaves]
-        self._recorded = [_output(self._name, path, x) for path, x in leaves]
+        self._recorded = [_output(self.name, path, x) for path, x in leaves]
 
     @property
     def outputs(self) -> Sequence[Value]:
@@ -401,7 +174,7 @@ class Recording:
         The parameters of both programs begin with `parameters`, those of all earlier programs of the function, in the
         same order.
         """
-        self.guards = CompiledGuards(self._name, self._with_constants_for_made_leaves(), self._inputs, parameters)
+        self.guards = CompiledGuards(self.name, self._with_constants_for_made_leaves(), self._inputs, parameters)
         of_guards = [self.guards.compiled] if self.guards.compiled else []
         if of_guards:
             parameters = of_guards[0].graph.parameters

@@ -25,7 +25,8 @@ from ..surroundings.snapshot import Snapshot
 from ..surroundings.surroundings import OF_VALUES, Surroundings
 from ..training.epochs import TrainingOptions
 from .arguments import Arguments
-from .recording import Recorder, Recording
+from .recorder import Recorder
+from .recording import Recording
 from .store import RecordingRows, RecordingStore
 
 FIRST_CHECKS = 8  # so many checks are made in the first calls, at most two in a call

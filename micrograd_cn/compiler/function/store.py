@@ -25,7 +25,8 @@ from ..threads.forks import ForkSafeLock
 from ..training.state import ParameterLayout
 from .arguments import Arguments
 from .merged import MergedRecordings
-from .recording import Recorder, Recording
+from .recorder import Recorder
+from .recording import Recording
 
 MAX_STATES = 16  # how many states of a static function, which all have the same programs, are remembered
 RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and the indices of its rows in a bucket

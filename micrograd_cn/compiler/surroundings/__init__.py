@@ -1,7 +1,7 @@
 """Find what a function can read besides its arguments: variables outside of it, and the objects that these hold.
 
 A compiled program does not read them again. So a function that changes them while it is recorded, or that draws random
-numbers or reads a clock, may do something else in each call. A `Recorder` (in `function.recording`) records such a
+numbers or reads a clock, may do something else in each call. A `Recorder` (in `function.recorder`) records such a
 function twice, and compares the recordings.
 
 `facts` says what a code object reads and writes, and `reachable_code` finds all code that a function may run.

@@ -1,0 +1,147 @@
+"""Record a function for rows of numbers, and find out whether a program can do what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import is_
+from typing import Any
+
+from ...engine import Value
+from ...graph.nan_to_num import refuse_nan_to_num
+from ..data.captured import CapturedValue
+from ..data.samples import Bucket
+from ..data.treedef import objects_in
+from ..surroundings.reach import Reach
+from ..surroundings.reachable_code import ReachableCode
+from ..surroundings.snapshot import Snapshot
+from ..surroundings.surroundings import Surroundings
+from .arguments import Arguments
+from .caught import CatchingHooks, in_arrays
+from .hooks import RecordingHooks
+from .recording import Recording
+from .reruns import Reruns
+from .traced import Traced
+
+
+class Recorder:
+    """Record a function for rows of numbers. All recordings share the leaves that stand for captured values.
+
+    Args:
+        arguments: the function and its arguments.
+
+    Attributes:
+        captured: a dict from values that were computed before the function was called to the leaves that stand for
+            them in recordings.
+    """
+
+    def __init__(self, arguments: Arguments) -> None:
+        self._arguments = arguments
+        self.captured: dict[Value, CapturedValue] = {}
+        # Whether the function may catch an error of an operator, and whether it may have numpy raise one
+        self._catches = self._uses_errstate = False
+        self._makes_cycles = False  # whether it may make leaves, and reference cycles that hold them
+        self._names_nan_to_num = False  # whether it may call `np.nan_to_num`
+        self._before: tuple[Sequence[Any], Snapshot | None] = (), None  # what `_snapshot` has returned last
+
+    def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
+        """Return a new recording for a row of a bucket.
+
+        If `plain` is set, the function gets plain `Value`s, whose numbers it can read and whose type is `Value`. If
+        `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
+        """
+        call, numbers = self._call_of(bucket), bucket.row(row)
+        if self._names_nan_to_num:
+            call = partial(refuse_nan_to_num, call)
+        kind: type[Value] = Value if plain else Traced
+        hooks = RecordingHooks(kind, hides_numbers)
+        if self._catches:
+            inside = [x for _, part in bucket.treedef for x in in_arrays(part)]
+            hooks = CatchingHooks(kind, hides_numbers, inside, self._uses_errstate)
+        hooks.makes_cycles = self._makes_cycles
+        return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, hooks)
+
+    def _call_of(self, bucket: Bucket) -> Callable[..., Any]:
+        """Return a function that takes a dict of arguments, and calls the recorded function with them.
+
+        The static arguments, which the dict does not have, are those of the bucket.
+        """
+        return partial(self._arguments.call, bucket.static)
+
+    def record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
+        """Return a recording for a row, and whether a second recording was compared with it.
+
+        The function is recorded a second time if it may do something else in each call, or has changed something. If it
+        has made texts of parameters, except for a log, it is also recorded with `HIDDEN` in the place of the numbers in
+        these texts; such a recording does not count as the second one. If the function may tell a `Value` from a
+        number, or compares objects, it is also called with numbers. A warning says whether it computes something else
+        for them.
+
+        Raises:
+            TypeError: the recordings differ, or the function raises an error when it is recorded again; or the function
+                computes something else for numbers, and catches an arithmetic error that they raise.
+        """
+        roots = (self._arguments.function, *objects_in(bucket.static, bucket.treedef))
+        code = self._code_of(roots)
+        is_twice = code.may_change or code.has_iterators or code.asks_for_types
+        before = _Before(roots, None if code.writes or is_twice else self._snapshot(roots, code))
+        made = self.record(bucket, row)
+        if before.has_changed():
+            is_twice = code.writes = True
+        made.code, made.snapshot = code, before.snapshot
+        reruns = Reruns(made, code, bucket, row, roots, before.leaves, self.record, self._call_of(bucket))
+        if is_twice:
+            reruns.refuse_difference()
+        if made.refused_text:
+            reruns.refuse_text(made.refused_text)
+        reruns.warn_of_changes()
+        reruns.warn_if_numbers_differ()
+        return made, is_twice
+
+    def _code_of(self, roots: Sequence[Any]) -> ReachableCode:
+        """Return the code that the function may run, and note what further recordings have to know of it."""
+        code = ReachableCode(roots)
+        self._catches |= code.catches
+        self._makes_cycles |= code.makes_cycles
+        self._names_nan_to_num |= "nan_to_num" in code.names
+        self._uses_errstate |= not code.names.isdisjoint(("errstate", "seterr"))
+        return code
+
+    def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot:
+        """Return a snapshot of what the function can read through some objects.
+
+        The last one is returned again if nothing has changed since. `code` is the code that the function may run.
+        """
+        before, known = self._before
+        if not (known and len(before) == len(roots) and all(map(is_, before, roots)) and not known.has_changed()):
+            known = Reach(roots, code).surroundings.snapshot()
+            self._before = roots, known
+        return known
+
+
+class _Before:
+    """What a function can read before it is recorded: a snapshot or, if its code may change something, all of it.
+
+    Attributes:
+        snapshot: the snapshot; None if there is none, if something has changed, or if it leaves something out.
+        leaves: the leaves that the function can read; None if nothing has changed, by the snapshot.
+    """
+
+    def __init__(self, roots: Sequence[Any], snapshot: Snapshot | None) -> None:
+        self.snapshot = self._seen = snapshot
+        self.leaves: set[Value] | None = None
+        if snapshot:
+            if snapshot.leaves_out:
+                self.snapshot = None
+        else:
+            self._around = Surroundings(roots)
+            self._state, self.leaves = self._around.state(), {*self._around.leaves}
+
+    def has_changed(self) -> bool:
+        """Return whether the function has changed something. Its code may not show this, as `y = outside; y += 1`."""
+        if not (seen := self._seen):
+            return self._around.has_changed(self._state)
+        if seen.has_changed():
+            self.snapshot, self.leaves = None, {*seen.leaves}
+            return True
+        return False

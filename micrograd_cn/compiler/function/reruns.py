@@ -1,0 +1,334 @@
+"""Call a function again that was just recorded, for the same sample: a program may not be able to do what it does.
+
+A function that draws random numbers, for example, is recorded again, and refused since the two recordings differ. A
+function that asks for the type of an argument is called with plain numbers, and a warning says if it computes something
+else for them. What the function changes meanwhile is put back.
+"""
+
+from __future__ import annotations
+
+import copy
+import reprlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+
+from ...engine import Value
+from ...graph.callers import warn_at_user
+from ...graph.context import recording
+from ...parameters.tree import flatten
+from ..data.samples import Bucket
+from ..data.treedef import TreeDef, has_tensors, plain_argument, unflatten
+from ..surroundings.objects import progress_of
+from ..surroundings.reachable_code import ReachableCode
+from ..surroundings.surroundings import Surroundings
+from .caught import in_arrays
+from .number_calls import Difference, difference, has_bools, results_from
+from .recording import Recording
+
+MAX_OTHER_ROWS = 3  # how many further samples are recorded if a function makes a text of an argument
+ROUNDING = 1e-9, 1e-12  # the relative and the absolute tolerance of results and derivatives
+LOW_PRECISION = 1e-2, 1e-5  # tolerances for numbers such as those of float16, in whose place a program has doubles
+ASKS_FOR_KINDS = (
+    "It may ask what an argument is, by isinstance, type, hasattr or dtype, by its text, or by an error that it "
+    "catches: write isinstance(x, (int, float, Value)), so it does the same for both"
+)
+COMPARES_IDENTITY = (
+    "It compares objects by `is` or `id`, but where numpy returns an element, as from q.max() or np.where, a compiled "
+    "function has a new Value: write k = np.argmax(q), and compare indices"
+)
+DIFFERENTIATES_BOOLS = (
+    "It is a derivative, which is 0 with respect to a bool: pass bools in another argument than the one that is "
+    "differentiated, or write 1.0 * x for numbers"
+)
+INSTEAD_OF_HANDLER = (
+    "Write the operation in the place of the function that raises the error, or let the handler compute the same with "
+    "operations"
+)
+INSTEAD_OF_BOOLS = (
+    "It asks whether an argument is True or False, by `is`, `match`, isinstance or type, which no Value is: write "
+    "where(flag, a, b), or compile(f, static=['flag']) for a program for each of the two"
+)
+INSTEAD_OF_KINDS = (
+    "A compiled function gets Values in the place of numbers of any class, and its arrays have the dtype object: "
+    "convert the numbers before the call, or pass the choice as a static argument"
+)
+INSTEAD_OF_CATCHING = (
+    "write where(equal(y, 0.0), a, div(x, y)) for an a in the place of x / 0, and where(less(abs(x), 1e100), "
+    "pow(x, y), a) for an a in the place of x ** y that overflows, with functions of micrograd_cn"
+)
+_shown = reprlib.Repr()
+
+
+class Reruns:
+    """Further calls of a function that was just recorded, for the same sample. A method raises an error, or warns.
+
+    Args:
+        made: the recording.
+        code: the code that the function may run.
+        bucket, row: the sample: a bucket, and the index of one of its rows.
+        roots: the function, and the objects that its arguments bring; through them it finds what it can read.
+        known: the leaves that the function could read before it was recorded; None if it changes nothing, so it still
+            can.
+        record: `record(bucket, row, plain, hides_numbers)` records the function; see `Recorder.record`.
+        call: a function that takes a dict of arguments, and calls the function with them.
+    """
+
+    def __init__(
+        self,
+        made: Recording,
+        code: ReachableCode,
+        bucket: Bucket,
+        row: int,
+        roots: Sequence[Any],
+        known: set[Value] | None,
+        record: Callable[..., Recording],
+        call: Callable[[dict[str, Any]], Any],
+    ) -> None:
+        self._made, self._code, self._bucket, self._row = made, code, bucket, row
+        self._roots, self._known, self._record, self._call = roots, known, record, call
+
+    # The function is recorded again
+
+    def refuse_difference(self) -> None:
+        """Record the function again with plain `Value`s, and warn of what it changes in each call.
+
+        Raises:
+            TypeError: the recordings differ, or the function raises an error.
+        """
+        text, cause = self._difference()
+        if text:
+            raise TypeError(
+                f"{self._made.name} does not do the same in each call: of two recordings for the same arguments, "
+                f"{text}. Pass whatever changes from call to call, such as random numbers, a time or a count, as "
+                "an argument; compute a Value anew in each call, without a cache such as functools.cached_property; "
+                "and write isinstance(x, Value) for type(x) is Value"
+            ) from cause
+
+    def refuse_text(self, refused: TypeError) -> None:
+        """Record the function again without numbers in the texts of parameters, since it has made such texts.
+
+        Raises:
+            TypeError: the error `refused`: the recordings differ, so the recording depends on a text, whose number may
+                be another one in the next call.
+        """
+        text, cause = self._difference(hides_numbers=True)
+        if text:
+            raise refused from cause
+
+    def _difference(self, hides_numbers: bool = False) -> tuple[str, Exception | None]:
+        """Record the function again. Return a text that says how the two recordings differ, and an error.
+
+        The text is "" if they do not differ. The error is the one that the function has raised when it was recorded
+        again; None if it has raised none. If `hides_numbers` is set, texts of parameters have no numbers.
+        """
+        made, around = self._made, Surroundings(self._roots)
+        known = {*around.leaves} if self._known is None else self._known
+        generators, progress = around.generator_states(), [*map(progress_of, around.iterators)]
+        with around.restored() as before:
+            try:
+                again = self._record(self._bucket, self._row, True, hides_numbers)
+            except Exception as error:  # whatever the function raises, since the first recording raised nothing
+                return f"one of them raises {type(error).__name__}: {error}", error
+            text = made.difference(again, known)
+            moved = [x for x, place in zip(around.iterators, progress, strict=True) if progress_of(x) != place]
+            counts = [x for x in moved if type(x) is count]
+            self._changed = around.numbers_read_and_changed(before, counts), around.values_only_kept(before)
+        if not text and len(moved) > len(counts):
+            text = "each takes an item from an iterator or a file, which a program would not do again"
+        elif not text and around.generator_states() != generators:
+            text = "each draws random numbers, which a program would not draw again"
+        elif not text:
+            made.note_repeated(again)
+        return text, None
+
+    # Names of numbers and texts that the function reads and changes in each call, and of what it keeps `Value`s in
+    _changed: tuple[Sequence[str], Sequence[str]] = (), ()
+
+    def warn_of_changes(self) -> None:
+        """Warn of what the function has changed when it was recorded again, since its program will not change it."""
+        counted, kept = self._changed
+        if counted:
+            warn_at_user(
+                f"{self._made.name} reads and changes {', '.join(counted)} in each call. The compiled "
+                "function does so only when it is recorded, and goes on computing what it has recorded. If its result "
+                "depends on what changes, pass that as an argument, and change it outside of the function"
+            )
+        if kept:
+            warn_at_user(
+                f"{self._made.name} keeps a Value that it computes in {', '.join(kept)}. The compiled "
+                "function does so only when it is recorded, so the Value has the number of one sample ever after. To "
+                "look at it, return it beside the result, as in return loss, h"
+            )
+
+    # The function is called with numbers
+
+    def warn_if_numbers_differ(self) -> None:
+        """Warn if the function may tell a `Value` from a number, and computes something else for numbers.
+
+        There is no warning if it runs other code for numbers that gives the same results and derivatives, as in `try:
+        math.exp(x)`, `except TypeError: x.exp()`. Nor is there one if it raises an error for numbers, since it was then
+        written for `Value`s.
+
+        Raises:
+            TypeError: the function computes something else for numbers, and has caught an arithmetic error.
+        """
+        asked = self._asked()
+        if not (asked or self._made.caught):
+            return
+        with Surroundings(self._roots).restored(), recording():
+            parameters = self._made.trainable_leaves()
+            for numbers in self._numbers_to_try(asked):
+                found = results_from(partial(self._call, numbers.arguments)) if numbers.results else None
+                if found is not None:
+                    tolerances = LOW_PRECISION if numbers.as_given else ROUNDING
+                    if other := difference(found, numbers.results, parameters, *tolerances):
+                        self._warn_of_difference(numbers, other, asked)
+                        return
+
+    def _asked(self) -> str:
+        """Return by which code the function may tell a `Value` from a number, and what to write instead; "" if none."""
+        made, code = self._made, self._code
+        if made.asked:
+            return made.asked
+        if code.asks_for_kinds or made.refused_text:
+            return ASKS_FOR_KINDS
+        if code.compares_identity:
+            return COMPARES_IDENTITY
+        # An array is in the place of a tensor, and its class calls no hook
+        asks = not code.names.isdisjoint(("isinstance", "is_tensor"))
+        if asks and any(has_tensors(x) for _, x in self._bucket.treedef):
+            return ASKS_FOR_KINDS
+        given = self._given if made.differentiated_inputs else None
+        return DIFFERENTIATES_BOOLS if given and has_bools(given) else ""
+
+    @property
+    def _given(self) -> Callable[[], dict[str, Any]] | None:
+        """A function that returns the arguments as the user gave them; None if they are not known."""
+        bucket = self._bucket
+        return partial(bucket.given, bucket.samples[self._row]) if bucket.given else None
+
+    def _numbers_to_try(self, asked: str) -> list[_Numbers]:
+        """Return the numbers for which to call the function. `asked` is the text that `_asked` returns.
+
+        These are the sample's numbers as floats. If some are integers, and the function needs integers or may ask for
+        them, they are also passed as integers. If some of them are 0 or 1, and it may ask for bools or compare objects,
+        True and False are passed in their places. If some of the arguments are of another class or dtype, such as
+        arrays of uint8, copies of them are passed. If it makes a text of an argument, it is called for further samples.
+        """
+        made, code, bucket = self._made, self._code, self._bucket
+        numbers, results = bucket.row(self._row), made.outputs
+        integers = [int(x) if x.is_integer() else x for x in numbers]
+        needs_integers = "as an index" in made.caught
+        found = [] if needs_integers else [self._numbers(numbers, "this sample", results)]
+        if needs_integers or (asked and any(type(x) is int for x in integers)):
+            found.append(self._numbers(integers, "this sample, as integers", results))
+        if asked and (code.asks_for_bools or code.compares_identity):
+            found += self._with_bools(numbers, (None, True, False) if code.asks_for_bools else (None,))
+        if made.refused_text:
+            found += self._of_other_samples()
+        if asked and (given := self._given):
+            found += self._as_given(given)
+        return found
+
+    def _numbers(self, numbers: Sequence[Any], of: str, results: Sequence[Any]) -> _Numbers:
+        values = iter(numbers)
+        arguments = {name: plain_argument(unflatten(part, values)) for name, part in self._bucket.treedef}
+        return _Numbers(arguments, of, results, has_bools=any(type(x) is bool for x in numbers))
+
+    def _with_bools(self, numbers: Sequence[float], flags: Sequence[bool | None]) -> Iterator[_Numbers]:
+        """Yield the numbers with bools in the places of those that are 0 or 1 and not in an array, for each of `flags`.
+
+        All bools are equal to the flag; or, if it is None, to the numbers in their places. The other flags are tried
+        since a program is used for samples with other bools, too. There is none in the place of a number with respect
+        to which the function computes a derivative, unless the user gave it: a derivative with respect to a bool is 0.
+        """
+        treedef: TreeDef = self._bucket.treedef
+        inside = [x for _, part in treedef for x in in_arrays(part)]
+        left_out = self._made.differentiated_inputs
+        places = [k for k, x in enumerate(numbers) if x in (0.0, 1.0) and not inside[k] and k not in left_out]
+        for flag in flags if places else ():
+            given, results = [*numbers], self._made.outputs
+            for k in places:
+                given[k] = bool(numbers[k]) if flag is None else flag
+            if flag is not None:
+                values = iter([Value(x) for x in given])
+                arguments = {name: unflatten(part, values) for name, part in treedef}
+                results = results_from(partial(self._call, arguments)) or []
+            of = "this sample, as bools" if flag is None else f"this sample, with {flag}"
+            yield self._numbers(given, of, results)
+
+    def _of_other_samples(self) -> Iterator[_Numbers]:
+        """Record the function for a few other samples, and yield their numbers.
+
+        These are further rows of the bucket, and the present row with the opposite signs. A function that makes a text
+        of an argument may do something else for them, such as for a text with a minus sign. The texts of recorded
+        numbers are all alike.
+        """
+        bucket, row = self._bucket, self._row
+        others = [i for i in range(len(bucket.samples))[: MAX_OTHER_ROWS + 1] if i != row][:MAX_OTHER_ROWS]
+        for numbers in [*map(bucket.row, others), [-x for x in bucket.row(row)]]:
+            sample = Bucket(bucket.treedef, bucket.static, array("d", numbers), bucket.width, [0])
+            try:
+                results = self._record(sample, 0).outputs
+            except Exception:  # the function may raise anything for other numbers; a call with them raises it again
+                continue
+            yield self._numbers([*numbers], f"another sample, {_shown.repr([*numbers])}", results)
+
+    def _as_given(self, given: Callable[[], dict[str, Any]]) -> list[_Numbers]:
+        """Return a copy of the arguments that the function `given` returns, unless all numbers are floats or ints.
+
+        The list is empty, too, if the arguments cannot be copied, or read once more.
+        """
+        try:
+            arguments = copy.deepcopy(given())
+            leaves = [x for _, x in flatten(arguments, arrays=False)[0] if type(x) not in (float, int)]
+        except Exception:  # the user's classes may raise anything
+            return []
+        others = sorted({f"{getattr(x, 'dtype', type(x).__name__)}" for x in leaves} - {"float64"})
+        of = f"this sample as they are, {', '.join(others)}"
+        return [_Numbers(arguments, of, self._made.outputs, as_given=True)] if others else []
+
+    def _warn_of_difference(self, numbers: _Numbers, other: Difference, asked: str) -> None:
+        """Warn that the function computes something else for some numbers; `asked` is the text that `_asked` returns.
+
+        Raises:
+            TypeError: the function has caught an arithmetic error.
+        """
+        made = self._made
+        if made.raised:
+            raise TypeError(
+                f"{made.name} computes {other.for_numbers} for the numbers of {numbers.of}, instead of "
+                f"{other.for_values}, which the program would give. "
+                f"At {made.raised}, which the code catches, while a Value gives inf or nan; {INSTEAD_OF_CATCHING}"
+            )
+        does = "has caught an error of its recording, and computes" if made.caught else "computes"
+        why = f"{made.caught}. {INSTEAD_OF_HANDLER}" if made.caught else asked
+        if numbers.as_given:
+            why = f"{INSTEAD_OF_KINDS}. {why}"
+        if numbers.has_bools:
+            why = INSTEAD_OF_BOOLS
+        warn_at_user(
+            f"{made.name} {does} {other.for_numbers} for the numbers of {numbers.of}, instead of {other.for_values}, "
+            f"which the program gives. {why}"
+        )
+
+
+class _Numbers(NamedTuple):
+    """Numbers for a call of a function.
+
+    Attributes:
+        arguments: a dict of arguments that have the numbers.
+        of: a text that says which numbers they are.
+        results: the results for `Value`s in their place; empty if they are not known.
+        has_bools: whether there are bools among them.
+        as_given: whether they are copies of what the user has passed, whose class or dtype may be another one.
+    """
+
+    arguments: dict[str, Any]
+    of: str
+    results: Sequence[Any]
+    has_bools: bool = False
+    as_given: bool = False
