@@ -95,6 +95,7 @@ INSIDE = {
             "number_calls",
             "advice",
             "differences",
+            "leaves",
             "recording",
             "reruns",
             "recorder",

@@ -141,8 +141,12 @@ training. Each comes with the words that belong to it:
     identity        the key of a static argument, by which its recordings are found. It differs between values that
                     Python calls equal, such as 1 and 1.0, and it changes if the value's attributes do; see
                     `data.static_values`
-    recording       the graph of one call; its leaves are inputs, parameters and constants, and a `CapturedValue` stands
-                    for a node that was computed before the call
+    recording       the graph of one call
+    leaf            a node that no operation of the recording computes. There are five kinds: an input stands for a
+                    number of the arguments, a `CapturedValue` for a node that was computed before the call, and others
+                    are made anew in each call, or are constants or parameters. `function.leaves` says what a program
+                    does with each. A constant's number is part of the program, so a constant is watched if somebody may
+                    change it: a call raises an error if it has another number now
     traced value    a `Value` in a recording. Code can neither read nor copy its number, which is that of one sample
     hooks           methods that the engine calls while a function is recorded. They note what the graph does not show,
                     such as comparisons and the constants that the function reads, and refuse what a program cannot
@@ -151,11 +155,8 @@ training. Each comes with the words that belong to it:
                     read besides the arguments, and may change. What the code draws, changes or asks decides how the
                     function is recorded
     rerun           a further call of a function that was just recorded, for the same sample. If the function may do
-                    something else in each call, it is recorded again, and refused if the two graphs differ. A leaf that
-                    it makes anew in each call is then another object, but has the same number. If it may tell a `Value`
-                    from a number, it is called with numbers, and a warning says if the results differ
-    watched         a constant is watched if somebody may change it: a leaf that required no gradient when the program
-                    was made, so its number is part of the program. A call raises an error if it has another number now
+                    something else in each call, it is recorded again, and refused if the two graphs differ. If it may
+                    tell a `Value` from a number, it is called with numbers, and a warning says if the results differ
     guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and
                     a merged program computes all branches and selects. The `Program` of one branch, as users get it,
                     has guards: it raises `GuardError` for rows that take another branch

@@ -15,6 +15,7 @@ nan. A call passes through these modules in this order, but skips those that it 
     recorder        records the function for a row, and calls it again where a program may not do what it does
     recording       a `Recording` is the graph of one call
     hooks           note the comparisons of the call, and refuse what a program could not repeat
+    leaves          says what a program does with each leaf of a recording
     traced          defines the values that the function computes, whose numbers it cannot read
     batch           divides a batch into parts, each computed by one recording, and puts their results together
     variables       reads `wrt`, and returns values and gradients of samples, nested as the variables in it are

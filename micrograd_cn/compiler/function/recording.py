@@ -9,15 +9,12 @@ from __future__ import annotations
 import copy
 import functools
 from array import array
-from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from itertools import chain
 from operator import is_
 from typing import Any
 
-from ...engine import Value, constant, traverse
-from ...graph.references import operands_once, unheld
+from ...engine import Value, constant
 from ...ops.number import is_of_numpy, number
 from ...parameters.tree import flatten
 from ..data.captured import CapturedValue, describe, with_folded, with_leaves
@@ -34,6 +31,7 @@ from ..threads.collector import without_collector
 from .advice import add_advice
 from .differences import RecordedGraph, graph_difference
 from .hooks import RecordingHooks
+from .leaves import Leaves
 from .traced import Traced, TracedInput
 
 
@@ -108,13 +106,11 @@ class Recording:
         arguments = {argument: unflatten(part, values) for argument, part in treedef}
         result = self._result_of(call, arguments, hooks)
         self._read_result(result)
-        self._constants, self.refused_text = hooks.noted_constants(), hooks.refused_text
+        self._leaves, self.refused_text = Leaves(self._inputs, hooks), hooks.refused_text
         self._outputs, self._guards = hooks.with_captured_leaves(self._recorded, captured)
         self.outcomes = [guard.outcome for guard in self._guards]
         self.caught, self.asked, self.raised = hooks.caught, hooks.asked, hooks.raised
         self.differentiated_inputs = hooks.differentiated_inputs
-        # The leaves that nobody else refers to, and those that a further recording has shown to be made anew each time
-        self._unheld, self._made_anew = {*hooks.unheld}, set[Value]()
 
     def _result_of(self, call: Callable[..., Any], arguments: dict[str, Any], hooks: RecordingHooks) -> Any:
         """Call the function with `Value`s, and return its result. The hooks note the comparisons that it makes.
@@ -180,35 +176,23 @@ class Recording:
             parameters = of_guards[0].graph.parameters
         self.program = Program(self._outputs[0] if self.single else self._outputs, self._inputs, parameters)
         self.compiled = [self.program.compiled, *of_guards]
-        operands = {x for each in self.compiled for x in each.graph.constants}
-        # Operands are left out, since `watch` counts the references to them
-        noted = self._constants = {x: data for x, data in self._constants.items() if x not in operands}
-        del operands
-        for each in reversed(self.compiled):
-            each.data.watch(each.graph.constants, noted)
-            noted = each.data.watched  # `fit` checks only the last program
-
-    def note_repeated(self, again: Recording) -> None:
-        """Note which leaves the function makes anew in each call. `again` is a further recording that does the same."""
-        self._made_anew |= {x for x in self.leaves() - again.leaves() if x.requires_grad}
+        self._leaves.watch_constants(self.compiled)
 
     def _with_constants_for_made_leaves(self) -> list[Guard]:
         """Put constants in the place of leaves that the function makes anew in each call, since nobody can train them.
 
         They are put into the outputs of the program, and into the guards that are returned.
         """
-        for x in self._unheld:  # nobody else can see this
-            x.requires_grad = False
-        made = self._made_anew - self._unheld
-        if results := {x for x in self._recorded if x.op is None and x.requires_grad}.difference(self._inputs):
-            made |= {*_held_by_graph(results, [self._outputs, self._recorded])}
+        made = self._leaves.constants_for_made(self._recorded, self._outputs)
         if not made:
             return self._guards
-        count = len(self._outputs)
-        nodes = [*self._outputs, *[guard.node for guard in self._guards]]
-        nodes = with_leaves(nodes, {x: constant(x._data) for x in made})
+        count, nodes = len(self._outputs), with_leaves(self._nodes(self._outputs), made)
         self._outputs = nodes[:count]
         return [guard._replace(node=x) for guard, x in zip(self._guards, nodes[count:], strict=True)]
+
+    def note_repeated(self, again: Recording) -> None:
+        """Note which leaves the function makes anew in each call. `again` is a further recording that does the same."""
+        self._leaves.note_made(self.leaves() - again.leaves())
 
     @functools.cached_property
     def loss(self) -> Program:
@@ -254,11 +238,15 @@ class Recording:
 
     def leaves(self) -> set[Value]:
         """Return the leaves of the recorded graph and of its guards, which are comparisons, without the inputs."""
-        return traverse(*self._recorded, *[guard.node for guard in self._guards])[1].difference(self._inputs)
+        return self._leaves.of(self._nodes(self._recorded))
 
     def trainable_leaves(self) -> list[Value]:
         """Return the leaves that require a gradient, without inputs and leaves that the function makes anew."""
-        return [x for x in self.leaves() - self._unheld - self._made_anew if x.requires_grad]
+        return self._leaves.trainable(self._nodes(self._recorded))
+
+    def _nodes(self, results: Sequence[Value]) -> list[Value]:
+        """Return the results of the function, followed by the nodes of its comparisons, which are guards."""
+        return [*results, *[guard.node for guard in self._guards]]
 
     def folded(self) -> Recording:
         """Return this recording as it would have been made now, if some of its parameters have been frozen since.
@@ -268,8 +256,8 @@ class Recording:
         """
         if not some_frozen(self.program.parameters):
             return self
-        roots = [*self._recorded, *[guard.node for guard in self._guards]]
-        nodes = with_folded(roots, self._unheld)
+        roots = self._nodes(self._recorded)
+        nodes = with_folded(roots, self._leaves.unheld)
         if nodes == roots:
             return self
         made, count = copy.copy(self), len(self._recorded)
@@ -281,10 +269,7 @@ class Recording:
 
     def _captured_values(self) -> set[CapturedValue]:
         """Return the leaves that stand for values which were computed before the function was called."""
-        if not self._captured:
-            return set()
-        leaves = traverse(*self._outputs, *[guard.node for guard in self._guards])[1]
-        return {x for x in leaves if isinstance(x, CapturedValue)}
+        return Leaves.captured(self._nodes(self._outputs)) if self._captured else set()
 
     def is_same(self, other: Recording) -> bool:
         """Return whether the program of this recording can be used for `other`, a recording without a program.
@@ -325,21 +310,10 @@ class Recording:
             paths, other_paths = ", ".join(self.result_paths), ", ".join(other.result_paths)
             return f"one of them returns {paths or 'a number'}, the other {other_paths}"
         ours, theirs = [
-            RecordedGraph([*made._recorded, *[guard.node for guard in guards]], made._inputs, made._unheld)
+            RecordedGraph([*made._recorded, *[guard.node for guard in guards]], made._inputs, made._leaves.unheld)
             for made, guards in zip((self, other), ordered, strict=True)
         ]
         return graph_difference(ours, theirs, known)
-
-
-def _held_by_graph(leaves: set[Value], roots: Sequence[Sequence[Value]]) -> list[Value]:
-    """Return those of `leaves` to which only the lists `roots` and the graphs that begin at their items refer.
-
-    The set `leaves` is emptied, since it refers to them, too.
-    """
-    counts = Counter(map(id, [*chain(*roots), *operands_once(traverse(*chain(*roots))[0])]))
-    known = {x: counts[id(x)] for x in leaves}
-    leaves.clear()
-    return unheld(known)
 
 
 def _with_integers(rebuild: Callable[..., Any], integers: Mapping[int, int], numbers: Sequence[float]) -> Any:
