@@ -2653,7 +2653,7 @@ def test_the_order_of_a_dict_is_put_back_without_methods_of_its_class(kind):
     base = OrderedDict if kind is OrderedDict else dict
     base.__delitem__(settings, "a")
     base.__setitem__(settings, "a", 3.0)
-    around.restore(before)
+    before.restore()
     assert [*settings.items()] == [("a", 1.0), ("b", 2.0)]
 
 

@@ -134,13 +134,13 @@ class _Before:
             if snapshot.leaves_out:
                 self.snapshot = None
         else:
-            self._around = Surroundings(roots)
-            self._state, self.leaves = self._around.state(), {*self._around.leaves}
+            around = Surroundings(roots)
+            self._state, self.leaves = around.state(), {*around.leaves}
 
     def has_changed(self) -> bool:
         """Return whether the function has changed something. Its code may not show this, as `y = outside; y += 1`."""
         if not (seen := self._seen):
-            return self._around.has_changed(self._state)
+            return self._state.has_changed()
         if seen.has_changed():
             self.snapshot, self.leaves = None, {*seen.leaves}
             return True

@@ -135,7 +135,7 @@ class Reruns:
             text = made.difference(again, known)
             moved = [x for x, place in zip(around.iterators, progress, strict=True) if progress_of(x) != place]
             counts = [x for x in moved if type(x) is count]
-            self._changed = around.numbers_read_and_changed(before, counts), around.values_only_kept(before)
+            self._changed = before.numbers_read_and_changed(counts), before.values_only_kept()
         if not text and len(moved) > len(counts):
             text = "each takes an item from an iterator or a file, which a program would not do again"
         elif not text and around.generator_states() != generators:

@@ -5,8 +5,9 @@ numbers or reads a clock, may do something else in each call. A `Recorder` (in `
 function twice, and compares the recordings.
 
 `facts` says what a code object reads and writes, and `reachable_code` finds all code that a function may run.
-`surroundings` keeps the objects that a function can read as they are before it is recorded, to see what it has changed
-and to put this back. `snapshot` notes the content of objects, to see in a later call whether it is still the same. Both
-look at the objects with `objects`, which runs no code of the user, and at arrays with `memory`. `reach` has both for a
-function, its code and the surroundings that this code can read.
+`surroundings` finds the places that a function can read, such as variables and collections, which are listed in a
+`readable.Readable`. What they hold before the function is recorded is a `state`, which says what has changed, and can
+be put back. `snapshot` is quicker, and only says in a later call whether they hold the same. All look at objects with
+`objects`, which runs no code of the user, and at arrays with `memory`. `reach` has both for a function, its code and
+the surroundings that this code can read.
 """

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Iterable
 from copy import copy
 from functools import cached_property
 from itertools import chain, compress, repeat
-from operator import attrgetter, is_, itemgetter, not_
+from operator import attrgetter, is_, not_, or_
 from types import CellType, FunctionType
 from typing import Any
 
@@ -15,6 +15,7 @@ from ...engine import Value
 from .facts import is_users_module
 from .memory import bytes_of
 from .objects import COLLECTIONS, MISSING, attributes_of, content_of, contents_of, is_plain, items_of, values_of
+from .readable import Readable
 
 # Collections that may be compared by ==, and copied: their methods are not the user's
 COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
@@ -24,88 +25,29 @@ _cell_contents = attrgetter("cell_contents")
 class Snapshot:
     """Variables, collections and arrays, and a copy of what they hold when this object is made.
 
+    They are sorted by how they are read, since most of them are read by loops that run in C.
+
     Args:
-        variables: pairs of a holder and a name. The holder is a cell of a closure, a dict, a module or a class, and the
-            name is that of a variable in it. Or the holder is an object, and the name is one of its slots, a
-            descriptor.
-        collections: dicts, lists, sets and the like.
-        ordered: those dicts among the collections whose order matters.
-        arrays: arrays of numbers.
-        object_arrays: numpy arrays of objects.
-        code: pairs of a function, a class or another object, and the name of an attribute that decides which code runs.
-        growing: dicts to which a key may be added. Their keys are compared, too.
-        opaque: objects whose contents `contents_of` finds.
-        readers: functions without arguments. Each returns the content of another place, such as a `ContextVar`.
-        own: the ids of the `__dict__`s of objects of this package. The package's code does not ask for the types of
-            numbers and texts there, so a True that is replaced by 1 counts as unchanged.
-        leaves: the leaf `Value`s in these places.
+        readable: the variables, collections and other places.
         complete: whether these are all places that can be read; see `Surroundings`.
         leaves_out: whether the items of large collections are left out, which could be compared.
     """
 
-    def __init__(
-        self,
-        variables: list[tuple[Any, Any]],
-        collections: list[Any],
-        ordered: list[Any],
-        arrays: list[Any],
-        object_arrays: list[Any],
-        code: list[tuple[Any, str]],
-        growing: list[dict[str, Any]],
-        readers: list[Callable[[], Any]],
-        opaque: list[Any],
-        own: set[int],
-        leaves: list[Value],
-        complete: bool,
-        leaves_out: bool,
-    ) -> None:
-        self._leaves, self.complete, self.leaves_out = leaves, complete and not leaves_out, leaves_out
-        of_dicts = [place for place in variables if issubclass(type(place[0]), dict)]
-        self._dicts, self._keys = [holder for holder, _ in of_dicts], [key for _, key in of_dicts]
-        others = [place for place in variables if not issubclass(type(place[0]), dict)]
-        of_cells = [type(x) is CellType and content_of(x, name, MISSING) is not MISSING for x, name in others]
-        self._cells = [x for x, _ in compress(others, of_cells)]
-        self._variables = [*compress(others, map(not_, of_cells))]
-        self._arrays, self._object_arrays, self._readers = arrays, object_arrays, readers
-        of_functions = [type(x) is FunctionType and name not in ("__class__", "__dict__") for x, name in code]
-        self._functions, self._names = [[*compress(map(itemgetter(k), code), of_functions)] for k in (0, 1)]
-        self._code = [*compress(code, map(not_, of_functions))]
-        self._growing, self._opaque = growing, opaque
-        may_equal: dict[type, bool] = {}
-        # For speed, most collections are compared by ==. The items that may be equal to others are compared by
-        # identity, too: those of dicts by their keys, and others in whole lists
-        self._collections, self._exact = list[Any](), list[Any]()
-        self._holders, self._indices = list[Any](), list[Any]()
-        # Collections whose own methods, or those of their items, would run a user's code if they were compared by ==
-        self._users = list[Any]()
-        for x in collections:
-            items = values_of(x)
-            if type(x) not in COMPARABLE:
-                self._users.append(x)
-                continue
-            kinds = {*map(type, items)}
-            for kind in kinds - may_equal.keys():
-                may_equal[kind] = _may_equal_another(kind)
-            equal = {kind for kind in kinds if may_equal[kind]}
-            keys = {*map(type, x)} - {str} if issubclass(type(x), dict) else kinds & equal
-            if any(is_users_module(kind.__module__) for kind in equal | keys):
-                self._users.append(x)
-                continue
-            if issubclass(type(x), dict):
-                if id(x) in own:
-                    equal -= {bool, str}
-                compared = [key for key, item in dict.items(x) if type(item) in equal] if equal else []
-                self._holders += [x] * len(compared)
-                self._indices += compared
-                if keys:
-                    self._exact.append(x)  # its keys
-            (self._exact if issubclass(type(x), set) or (equal and items is x) else self._collections).append(x)
-        self._copies = [dict(x) if issubclass(type(x), dict) else copy(x) for x in self._collections]
-        by_items = {*map(id, self._users)}  # in their order
-        self._ordered = [x for x in ordered if id(x) not in by_items]
-        self._order = [*chain.from_iterable(self._ordered)]
-        self._lengths = [*map(len, self._exact)]
-        self._has_others = bool(self._users or self._variables or self._code or self._readers or self._opaque)
+    def __init__(self, readable: Readable, complete: bool, leaves_out: bool = False) -> None:
+        self._leaves, self.complete, self.leaves_out = readable.leaves, complete, leaves_out
+        variables = readable.variables
+        in_dicts = [issubclass(type(holder), dict) for holder, _ in variables]
+        in_cells = [type(x) is CellType and content_of(x, name, MISSING) is not MISSING for x, name in variables]
+        self._dicts, self._keys = _columns(compress(variables, in_dicts))
+        self._cells, _ = _columns(compress(variables, in_cells))
+        self._variables = [*compress(variables, map(not_, map(or_, in_dicts, in_cells)))]
+        of_functions = [type(x) is FunctionType and name not in ("__class__", "__dict__") for x, name in readable.code]
+        self._functions, self._names = _columns(compress(readable.code, of_functions))
+        self._code = [*compress(readable.code, map(not_, of_functions))]
+        self._growing, self._opaque, self._readers = readable.growing, readable.opaque, readable.readers
+        self._collections = found = _Collections(readable)
+        self._has_others = bool(found.users or self._variables or self._code or self._readers or self._opaque)
+        self._arrays, self._object_arrays = readable.arrays, readable.object_arrays
         self._pointers = [*map(bytes_of, self._object_arrays)]  # of an array of objects: their addresses
         self._items = [[*x.flat] for x in self._object_arrays]  # which keep their addresses while they are held here
         self._held, self._bytes = self._objects(), [*map(bytes_of, self._arrays)]
@@ -120,16 +62,18 @@ class Snapshot:
 
         For speed, most of them are read by loops that run in C.
         """
+        collections = self._collections
         found = [
             *map(dict.get, self._dicts, self._keys, repeat(MISSING)),
-            *chain.from_iterable(self._exact),
-            *map(dict.get, self._holders, self._indices),
+            *chain.from_iterable(collections.exact),
+            *map(dict.get, collections.holders, collections.keys),
             *map(getattr, self._functions, self._names),
             *map(_cell_contents, self._cells),  # raises an error for a cell that has become empty
             *chain.from_iterable(self._growing),
         ]
         if self._has_others:
-            found += [y for x in self._users for y in (*items_of(x), MISSING)]  # says where the next collection begins
+            # MISSING says where the next collection begins
+            found += [y for x in collections.users for y in (*items_of(x), MISSING)]
             found += [content_of(holder, name, MISSING) for holder, name in self._variables]
             found += [_deciding(x, name) for x, name in self._code]
             found += [read() for read in self._readers]
@@ -163,10 +107,11 @@ class Snapshot:
         (False, True)
         """
         try:
-            if self._collections != self._copies or [*chain.from_iterable(self._ordered)] != self._order:
+            found = self._collections
+            if found.equal != found.copies or [*chain.from_iterable(found.ordered)] != found.order:
                 return True
             held = self._objects()
-            if self._exact and [*map(len, self._exact)] != self._lengths:  # an item may have moved from one to the next
+            if found.exact and [*map(len, found.exact)] != found.lengths:  # an item may have moved from one to the next
                 return True
             if self._arrays and [*map(bytes_of, self._arrays)] != self._bytes:
                 return True
@@ -179,6 +124,63 @@ class Snapshot:
         if len(held) != len(self._held):
             return True
         return not all(map(is_, held, self._held)) and not all(map(_is_same, held, self._held))
+
+
+class _Collections:
+    """Collections, and copies of them, sorted by how they are compared with what they held.
+
+    Attributes:
+        equal: collections that are compared by ==, which is fastest.
+        copies: copies of those in `equal`.
+        exact: collections whose items are compared by identity, since they may be equal to others, as 2 is to 2.0. Of a
+            dict, its keys are.
+        lengths: the lengths of those in `exact`.
+        holders, keys: the dict and the key of each item of a dict that is compared by identity, too.
+        users: collections whose own methods, or those of their items, would run a user's code if they were compared by
+            ==. Their items are compared by identity.
+        ordered: dicts whose order matters, apart from those in `users`.
+        order: the keys of those in `ordered`.
+    """
+
+    def __init__(self, readable: Readable) -> None:
+        self.equal, self.exact, self.users = list[Any](), list[Any](), list[Any]()
+        self.holders, self.keys = list[Any](), list[Any]()
+        may_equal: dict[type, bool] = {}
+        for x in readable.collections:
+            if type(x) not in COMPARABLE:
+                self.users.append(x)
+                continue
+            items, is_dict = values_of(x), issubclass(type(x), dict)
+            kinds = {*map(type, items)}
+            for kind in kinds - may_equal.keys():
+                may_equal[kind] = _may_equal_another(kind)
+            like_others = {kind for kind in kinds if may_equal[kind]}
+            of_keys = {*map(type, x)} - {str} if is_dict else like_others
+            if any(is_users_module(kind.__module__) for kind in like_others | of_keys):
+                self.users.append(x)
+            elif is_dict:
+                if id(x) in readable.own:  # no code asks for the types there, so a True may be replaced by 1
+                    like_others -= {bool, str}
+                keys = [key for key, item in dict.items(x) if type(item) in like_others] if like_others else []
+                self.holders += [x] * len(keys)
+                self.keys += keys
+                self.equal.append(x)
+                if of_keys:
+                    self.exact.append(x)
+            else:
+                (self.exact if like_others or issubclass(type(x), set) else self.equal).append(x)
+        self.copies = [dict(x) if issubclass(type(x), dict) else copy(x) for x in self.equal]
+        self.lengths = [*map(len, self.exact)]
+        by_items = {*map(id, self.users)}  # in their order
+        dicts = [x for x in readable.collections if issubclass(type(x), dict)]
+        self.ordered = [x for x in dicts if id(x) not in readable.namespaces and id(x) not in by_items]
+        self.order = [*chain.from_iterable(self.ordered)]
+
+
+def _columns(pairs: Iterable[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    """Return the first items of some pairs, and the second ones."""
+    found = [*pairs]
+    return [x for x, _ in found], [y for _, y in found]
 
 
 def _deciding(x: Any, name: str) -> Any:

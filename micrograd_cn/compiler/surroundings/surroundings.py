@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections import OrderedDict, deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections import deque
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from io import BytesIO, IOBase, StringIO
 from itertools import chain
@@ -18,12 +19,11 @@ from typing import Any
 from ...engine import Value
 from ...module import Module
 from ...ops.operation import Op
-from .facts import PACKAGE_NAME, facts_of, is_users, is_users_module, names_in_compiled, reads
+from .facts import PACKAGE_NAME, facts_of, is_users, is_users_module, names_in_compiled
 from .memory import (
     MAX_COMPARED,
     MAX_LARGE_NUMBERS,
     bytes_if_any,
-    bytes_of,
     content_of_stream,
     hash_of_forms,
     is_array,
@@ -31,7 +31,6 @@ from .memory import (
     is_object_array,
     plain_array,
     reader_of_foreign,
-    refill,
     shown_by,
 )
 from .objects import (
@@ -41,10 +40,8 @@ from .objects import (
     EXACTLY_PLAIN,
     LRU_CACHE,
     METHOD_TYPES,
-    MISSING,
     PLAIN,
     VIEWS,
-    are_same,
     attributes_of,
     content_of,
     contents_of,
@@ -59,7 +56,6 @@ from .objects import (
     is_iterator,
     is_made_ufunc,
     is_opaque,
-    is_plain,
     is_readable,
     is_record,
     is_structured,
@@ -70,9 +66,7 @@ from .objects import (
     reads_by_names,
     referent_of,
     registry_of,
-    remove_content,
     results_of,
-    set_content,
     shared_generators,
     slots_of,
     text_behind,
@@ -81,7 +75,9 @@ from .objects import (
     wrapped_by,
 )
 from .reachable_code import READING_MODULES
+from .readable import Readable
 from .snapshot import Snapshot
+from .state import State
 
 MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a function can read
 MAX_OPAQUE = 1_000  # of these, at most so many are such as the elements of an XML tree
@@ -118,7 +114,7 @@ class Surroundings:
     >>> found = Surroundings([lambda x: weights[count] * x])
     >>> before = found.state()
     >>> count += 1
-    >>> found.leaves == weights, found.has_changed(before)
+    >>> found.leaves == weights, before.has_changed()
     (True, True)
     """
 
@@ -133,32 +129,17 @@ class Surroundings:
         self._code_names = {*names}  # to which those in the code of each visited function are added
         self._naming = [name for name in NAMING if name in names]
         self._of_values = [getattr(Value, name) for name in OF_VALUES if name in names]
-        # Pairs of a holder and a name. The holder is a cell, the globals of a module, a module or a class, and the name
-        # is that of a variable. Or the holder is an object, and the name is one of its slots, a descriptor. Or the
-        # holder is the `__dict__` of an object, and the name is that of an attribute.
-        self._variables: list[tuple[Any, Any]] = []
-        self._collections: list[Any] = []
+        self._readable = Readable(leaves=self.leaves)
         self._large: list[Any] = []  # collections of more than `MAX_COMPARED` items
-        self._namespaces: set[int] = set()  # the ids of those collections that are the `__dict__` of an object
-        self._arrays: list[Any] = []
-        self._generators: list[Any] = []
-        self._object_arrays: list[Any] = []  # numpy arrays of objects, such as `Value`s
-        self._large_arrays: list[Any] = []  # those of more than `MAX_COMPARED` objects
+        self._large_arrays: list[Any] = []  # numpy arrays of more than `MAX_COMPARED` objects
         self._large_numbers: list[Any] = []  # numpy arrays of more than `MAX_NUMBERS` numbers
         self._shaped: list[Any] = []  # all numpy arrays, whose shapes and dtypes may be assigned to
-        # What decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of
-        # a class and the name of a method; and of another object and "__class__" or "__dict__"
-        self._code: list[tuple[Any, str]] = []
-        self._growing: list[dict[str, Any]] = []  # dicts to which an attribute may be added
-        self._readers: list[Callable[[], Any]] = []  # functions that read what else the code can read
         self._streams: list[Any] = []  # files, and texts and bytes that are read and written like files
-        self._opaque: list[Any] = []  # objects whose contents `contents_of` finds, and collections in them
-        self._in_opaque: set[int] = set()  # the ids of these
+        self._in_opaque: set[int] = set()  # the ids of the opaque objects, and of collections in them
         # For each class of an object: its bases that are the user's, their slots, the names of those bases that
         # are closed, and whether its objects are opaque
         self._kinds: dict[type, tuple[list[type], list[Any], frozenset[str], bool]] = {}
         self._other_kinds: set[type] = set()  # classes of objects that have nothing but attributes
-        self._own: set[int] = set()  # the ids of the `__dict__`s of objects of this package
         self.complete = True
         self._seen: dict[int, Any] = {}  # as long as this object exists, no other object has the id of one of these
         self._waiting: deque[Any] = deque(roots)
@@ -177,9 +158,9 @@ class Surroundings:
         if not self._code_names.isdisjoint(READING_STREAMS):  # otherwise they are logs, which are written
             read = [x for x in self._streams if type(x).__module__ == "_io" and is_readable(x)]
             self.iterators += read
-            self._readers += [partial(progress_of, x) for x in read]
+            self._readable.readers += [partial(progress_of, x) for x in read]
             in_memory = [x for x in self._streams if issubclass(type(x), (BytesIO, StringIO))]
-            self._readers += [partial(content_of_stream, x) for x in in_memory]
+            self._readable.readers += [partial(content_of_stream, x) for x in in_memory]
 
     def _visit_waiting(self) -> None:
         while self._waiting and len(self._seen) < MAX_SURROUNDING:
@@ -200,14 +181,14 @@ class Surroundings:
         elif issubclass(kind, COLLECTIONS):
             self._visit_collection(x)
         elif is_array(x) or is_large_array(x):
-            (self._arrays if is_array(x) else self._large_numbers).append(plain_array(x))
+            (self._readable.arrays if is_array(x) else self._large_numbers).append(plain_array(x))
             self._note_form(x)
             if kind.__name__ not in READ:
                 self._visit_object(x, READ)
         elif is_object_array(x):
             plain = plain_array(x)
             is_large = plain.size > MAX_COMPARED
-            (self._large_arrays if is_large else self._object_arrays).append(plain)
+            (self._large_arrays if is_large else self._readable.object_arrays).append(plain)
             self._note_form(x)
             if not is_large:
                 self._add(held_by(x))
@@ -223,12 +204,12 @@ class Surroundings:
         elif issubclass(kind, VIEWS):
             self._add(held_by(x))
         elif is_generator(x):
-            self._generators.append(x)
+            self._readable.generators.append(x)
             if is_users_module(kind.__module__):
                 self._visit_object(x)
         elif issubclass(kind, LRU_CACHE):
             results = results_of(x)
-            self._readers.append(partial(has_results, x, results))
+            self._readable.readers.append(partial(has_results, x, results))
             self._add(results)
             self._visit_object(x)
         elif issubclass(kind, type):
@@ -236,13 +217,13 @@ class Surroundings:
         elif issubclass(kind, Op):
             self._waiting += functions_of(x)
         elif issubclass(kind, ContextVar):
-            self._readers.append(partial(x.get, None))
+            self._readable.readers.append(partial(x.get, None))
             self._add(held_by(x))
         elif issubclass(kind, weakref.ref):
             self.weak.append(x)
             self._visit_behind(x)
         elif issubclass(kind, memoryview):
-            self._readers.append(partial(bytes_if_any, x))
+            self._readable.readers.append(partial(bytes_if_any, x))
             self._add([shown_by(x)])
         elif is_structured(x):
             self._visit_opaque(x)
@@ -264,7 +245,7 @@ class Surroundings:
                 self._streams.append(x)
             elif is_iterator(x):
                 self.iterators.append(x)
-                self._readers.append(partial(progress_of, x))
+                self._readable.readers.append(partial(progress_of, x))
                 if kind is GeneratorType and x.gi_frame:
                     self._add(x.gi_frame.f_locals.values())
                 if kind.__name__ == "flatiter" and kind.__module__ == "numpy":  # a.flat of an array a
@@ -278,7 +259,7 @@ class Surroundings:
         numpy = sys.modules.get("numpy")
         if numpy is not None and issubclass(type(x), numpy.ndarray):
             if not self._shaped:
-                self._readers.append(partial(hash_of_forms, self._shaped))
+                self._readable.readers.append(partial(hash_of_forms, self._shaped))
             self._shaped.append(x)
 
     def _visit_function(self, f: FunctionType) -> None:
@@ -289,7 +270,7 @@ class Surroundings:
             if f is os.getenv:  # under another name, or in a `partial`
                 self._add([os.environ])
         self._visit_attributes(f, f.__dict__)
-        self._code += [(f, name) for name in self._naming]
+        self._readable.code += [(f, name) for name in self._naming]
 
     def _visit_collection(self, x: Any) -> None:
         """Visit the items of a collection. Also visit the keys of a dict that are no numbers and texts.
@@ -318,7 +299,7 @@ class Surroundings:
 
     def _visit_behind(self, x: Any) -> None:
         """Visit the class of the object behind a weak reference, but not the object, since this would keep it alive."""
-        self._readers.append(partial(text_behind, x, self._attributes))
+        self._readable.readers.append(partial(text_behind, x, self._attributes))
         self._add([type(referent_of(x))])
         if issubclass(type(x), weakref.WeakMethod):
             self._add([referent_of(x._func_ref)])
@@ -332,10 +313,10 @@ class Surroundings:
         waiting = [x]
         while waiting:
             x = waiting.pop()
-            if id(x) in self._in_opaque or len(self._opaque) >= MAX_OPAQUE:
+            if id(x) in self._in_opaque or len(self._readable.opaque) >= MAX_OPAQUE:
                 continue
             self._in_opaque.add(id(x))
-            self._opaque.append(x)
+            self._readable.opaque.append(x)
             for y in contents_of(x):
                 if not issubclass(type(y), COLLECTIONS):
                     self._add([y])
@@ -366,25 +347,25 @@ class Surroundings:
         if is_new:
             self._waiting += users
         if users and held is not None:
-            self._code.append((x, "__dict__"))
+            self._readable.code.append((x, "__dict__"))
         if not closed.issubset(read):
             self.complete = False
             if reader := reader_of_foreign(x):
-                self._readers.append(reader)
+                self._readable.readers.append(reader)
         if users:
-            self._code.append((x, "__class__"))
+            self._readable.code.append((x, "__class__"))
         for slot in slots:
             if self._attributes is None or slot.__name__ in self._attributes:
-                self._variables.append((x, slot))
+                self._readable.variables.append((x, slot))
                 self._add([content_of(x, slot)])
 
     def _visit_attributes(self, x: Any, held: dict[str, Any]) -> None:
         """Visit the attributes of an object, which are in its `__dict__`, the dict `held`."""
-        self._namespaces.add(id(held))
+        self._readable.namespaces.add(id(held))
         module = type(x).__module__  # a class may have a descriptor of this name, as those of Cython do
         own = isinstance(module, str) and module.partition(".")[0] == PACKAGE_NAME
         if own:
-            self._own.add(id(held))
+            self._readable.own.add(id(held))
         if own and ("_f" in held or "compiled" in held):  # whose programs are not what the function reads
             self._visit_names(held, names_in_compiled(held))
         elif own and module.startswith(COMPILER) and not issubclass(type(x), COLLECTIONS):
@@ -402,28 +383,28 @@ class Surroundings:
     def _visit_names(self, held: dict[str, Any], names: Iterable[str]) -> None:
         """Visit those attributes of an object whose names are in `names`; `held` is the `__dict__` of the object."""
         for name in names:
-            self._variables.append((held, name))
+            self._readable.variables.append((held, name))
             if name in held:
                 self._add([held[name]])
-        self._growing.append(held)  # `try: y = x.attribute` reads an attribute that is not there yet
+        self._readable.growing.append(held)  # `try: y = x.attribute` reads an attribute that is not there yet
 
     def _visit_names_in_class(self, kind: type) -> None:
         # Also names of the bases, which the class may come to hide
         names = {name for base in kind.__mro__[:-1] for name in vars(base)}
         if self._attributes is not None:
             names = {name for name in names if name in self._attributes or name.startswith("__")}
-        self._code += [(kind, name) for name in [*names, *self._naming]]
+        self._readable.code += [(kind, name) for name in [*names, *self._naming]]
         for base in kind.__mro__[1:-1]:  # numbers such as a counter of a base, which `type(self).n += 1` hides
             if is_users_module(base.__module__):
                 hidden = [name for name, part in vars(base).items() if type(part) in EXACTLY_PLAIN]
-                self._variables += [(kind, name) for name in names.intersection(hidden) - vars(kind).keys()]
+                self._readable.variables += [(kind, name) for name in names.intersection(hidden) - vars(kind).keys()]
         for name, part in vars(kind).items():
             if name not in names:
                 continue
             if issubclass(type(part), METHOD_TYPES):
                 self._waiting.append(getattr(part, "fget", None) or getattr(part, "__func__", part))
             elif not name.startswith("__") and not issubclass(type(part), DESCRIPTORS):
-                self._variables.append((kind, name))
+                self._readable.variables.append((kind, name))
                 self._add([part])
 
     def _add(self, items: Iterable[Any]) -> None:
@@ -437,7 +418,7 @@ class Surroundings:
                 else:
                     self.has_computed = True
                 if self._of_values:
-                    self._variables += [(x, slot) for slot in self._of_values]
+                    self._readable.variables += [(x, slot) for slot in self._of_values]
                 if kind is not Value and is_users_module(kind.__module__):
                     self._waiting.append(x)
             elif not issubclass(kind, PLAIN) or is_users_module(kind.__module__):
@@ -448,7 +429,7 @@ class Surroundings:
             self._large.append(x)
             return
         if not issubclass(type(x), tuple):
-            self._collections.append(x)
+            self._readable.collections.append(x)
         items = values_of(x)
         if type(items) is list and {*map(type, items)} == {Value} and not self._of_values:  # a shortcut, for speed
             leaves = [y for y in items if y.op is None]
@@ -460,10 +441,10 @@ class Surroundings:
     def _visit_variables_of(self, f: FunctionType) -> None:
         names = facts_of(f.__code__).names
         self._code_names |= names
-        self._code += [(f, name) for name in ("__code__", "__defaults__", "__kwdefaults__")]
+        self._readable.code += [(f, name) for name in ("__code__", "__defaults__", "__kwdefaults__")]
         variables: list[tuple[Any, Any]] = [*zip(f.__closure__ or (), f.__code__.co_freevars, strict=True)]
         variables += [(f.__globals__, name) for name in names]  # also those without a value, which may get one
-        self._variables += variables
+        self._readable.variables += variables
         self._add([content_of(*variable) for variable in variables])
         for name in names:
             if name in sys.modules and name not in f.__globals__:  # which the function may import
@@ -484,7 +465,7 @@ class Surroundings:
                 names |= self._code_names.union(others) - {"__builtins__"}
             else:
                 names |= self._attributes
-            self._variables += [(held, name) for name in names]
+            self._readable.variables += [(held, name) for name in names]
             self._add([held[name] for name in names if name in held])
 
     @property
@@ -511,97 +492,24 @@ class Surroundings:
 
     def places(self, assigned: Container[str]) -> set[Any]:
         """Return a set of keys: one for each collection, each array, and each variable whose name is in `assigned`."""
-        found = {(id(holder), str(getattr(name, "__name__", name))) for holder, name in self._variables}
-        return {place for place in found if place[1] in assigned}.union(map(id, [*self._collections, *self._arrays]))
+        known = self._readable
+        found = {(id(holder), str(getattr(name, "__name__", name))) for holder, name in known.variables}
+        return {place for place in found if place[1] in assigned}.union(map(id, [*known.collections, *known.arrays]))
 
-    def state(self) -> list[list[Any]]:
-        """Return the present contents of variables, collections and arrays, gradients, and the states of generators.
-
-        Of each `lru_cache`, the count of its results is returned.
-        """
-        variables = [content_of(holder, name, MISSING) for holder, name in self._variables]
-        gradients = [x.grad for x in self.leaves]
-        generators = [generator_state(x) for x in self._generators]
-        generators += [repr(held) for held in [read() for read in self._readers] if is_plain(held)]
-        arrays = [*map(bytes_of, self._arrays)]
-        return [generators, arrays, variables, gradients, *map(items_of, self._collections)]
+    def state(self) -> State:
+        """Return what variables, collections, arrays, gradients and generators of random numbers hold now."""
+        return State(self._readable, self._seen)
 
     def generator_states(self) -> list[str]:
         """Return the states of the generators of random numbers that the functions can reach.
 
         The generators behind the functions of the modules `random`, `numpy.random` and `torch` are among them.
         """
-        return [*map(generator_state, [*self._generators, *shared_generators()])]
-
-    def numbers_read_and_changed(self, state: list[list[Any]], others: Iterable[Any] = ()) -> list[str]:
-        """Return the names of what holds another number or text than when `state` was returned, and is read.
-
-        These are variables, attributes and keys. A list or an array has the name of what holds it. What the functions
-        only change, such as a count of their calls, is left out, and so is what only a bound method holds. `others` are
-        other objects that have changed.
-        """
-        _, arrays, *_ = state
-        changed = [*others, *[x for x, held in zip(self._arrays, arrays, strict=True) if bytes_of(x) != held]]
-        names = self._changed_names(state, _has_other_number, _have_others, changed)
-        return [name for name, is_read in names if is_read]
-
-    def values_only_kept(self, state: list[list[Any]]) -> list[str]:
-        """Return the names of what holds another computed `Value` than when `state` was returned, and is not read.
-
-        These are variables, attributes and keys. A collection to which such a `Value` was added has the name of what
-        holds it.
-        """
-        names = self._changed_names(state, _has_other_value, _have_other_values, [])
-        return [name for name, is_read in names if not is_read]
-
-    def _changed_names(
-        self,
-        state: list[list[Any]],
-        is_other: Callable[[Any, Any], bool],
-        have_others: Callable[[list[Any], list[Any]], bool],
-        changed: list[Any],
-    ) -> list[tuple[str, bool]]:
-        """Return pairs: the name of what has changed since `state` was returned, and whether users' functions read it.
-
-        Args:
-            state: what the method `state` returned.
-            is_other: takes what a variable, attribute or key held and what it holds now, and returns whether it counts
-                as changed.
-            have_others: takes the items of a collection then and now, and returns whether it counts as changed.
-            changed: other objects that have changed.
-        """
-        _, _, variables, _, *collections = state
-        places = [(holder, name, before) for (holder, name), before in zip(self._variables, variables, strict=True)]
-        changed = [*changed]
-        for x, items in zip(self._collections, collections, strict=True):
-            now = items_of(x)
-            if issubclass(type(x), dict):
-                earlier = dict(zip(map(id, items[::2]), items[1::2], strict=True))
-                places += [(x, key, earlier.get(id(key), MISSING)) for key in now[::2]]
-            elif have_others(items, now):
-                changed.append(x)
-        known = {*map(id, changed)}
-        for x in changed:  # also what holds a list of lists, and what holds that
-            holders = [y for y in self._collections if id(y) not in known and any(x is z for z in values_of(y))]
-            known.update(map(id, holders))
-            changed += holders
-        found = set[str]()
-        for holder, name, before in places:
-            now = content_of(holder, name, MISSING)
-            if is_other(before, now) or any(_shows(x, now) for x in changed):
-                found.add(str(getattr(name, "__name__", name)))
-        functions = [x for x in self._seen.values() if type(x) is FunctionType]
-        codes = [f.__code__ for f in functions if is_users(f.__code__.co_filename)]
-        return [(name, any(reads(code, name) for code in codes)) for name in sorted(found)]
-
-    def has_changed(self, state: list[list[Any]]) -> bool:
-        """Return whether anything has changed since the method `state` returned the list `state`."""
-        now = self.state()
-        return now[:2] != state[:2] or not all(map(are_same, now[2:], state[2:]))
+        return [*map(generator_state, [*self._readable.generators, *shared_generators()])]
 
     @contextmanager
-    def restored(self) -> Iterator[list[list[Any]]]:
-        """Put back, at the end of the `with` block, what code in the block has changed; see `restore`.
+    def restored(self) -> Iterator[State]:
+        """Put back, at the end of the `with` block, what code in the block has changed; see `State.restore`.
 
         The block gets the `state` from before it.
         """
@@ -609,60 +517,7 @@ class Surroundings:
         try:
             yield before
         finally:
-            self.restore(before)
-
-    def restore(self, state: list[list[Any]]) -> None:
-        """Put back the contents that variables, collections, arrays and gradients had when `state` was returned.
-
-        Generators of random numbers and each `lru_cache` keep their present states. Collections are changed by the
-        methods of `dict`, `list`, `set` and `deque`, since a subclass such as `Counter` may have an `update` that does
-        something else.
-        """
-        _, arrays, variables, gradients, *collections = state
-        for x, held in zip(self._arrays, arrays, strict=True):
-            if bytes_of(x) != held:
-                refill(x, held)
-        for x, grad in zip(self.leaves, gradients, strict=True):
-            if x.grad is not grad:
-                x.grad = grad
-        for (holder, name), x in zip(self._variables, variables, strict=True):
-            if content_of(holder, name, MISSING) is not x:
-                if x is MISSING:
-                    remove_content(holder, name)
-                else:
-                    set_content(holder, name, x)
-        for collection, items in zip(self._collections, collections, strict=True):
-            if not are_same(items_of(collection), items):
-                self._refill_collection(collection, items)
-
-    def _refill_collection(self, collection: Any, items: list[Any]) -> None:
-        """Let a collection have these items, as `items_of` returns them: for a dict, keys and values in turn."""
-        if issubclass(type(collection), dict):
-            self._refill_dict(collection, items[::2], items[1::2])
-        elif issubclass(type(collection), set):
-            set.clear(collection)
-            set.update(collection, items)
-        elif issubclass(type(collection), list):
-            list.__setitem__(collection, slice(None), items)
-        else:
-            deque.clear(collection)
-            deque.extend(collection, items)
-
-    def _refill_dict(self, found: Any, keys: list[Any], values: list[Any]) -> None:
-        """Let the dict `found` have these keys and values, in this order.
-
-        The order does not matter if the dict is a namespace, such as the `__dict__` of an object, and is not restored
-        then.
-        """
-        kind = OrderedDict if issubclass(type(found), OrderedDict) else dict  # it keeps the order itself
-        kept = {*map(id, keys)}
-        for key in [key for key, _ in [*dict.items(found)] if id(key) not in kept]:
-            kind.__delitem__(found, key)
-        moved = id(found) not in self._namespaces and not are_same([*kind.__iter__(found)], keys)
-        for key, x in zip(keys, values, strict=True):
-            if moved and dict.__contains__(found, key):  # a key that is set again stays where it is
-                kind.__delitem__(found, key)
-            kind.__setitem__(found, key, x)
+            before.restore()
 
     def snapshot(self, most: int = 0) -> Snapshot:
         """Return a `Snapshot` of the variables, collections and arrays that the functions can read, as they are now.
@@ -673,53 +528,21 @@ class Surroundings:
         is not complete.
         """
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
-        large_arrays, large_numbers = self._large_arrays, self._large_numbers
-        numbers = sum([x.size for x in large_numbers])
-        count = sum(map(length_of, self._large)) + sum([x.size for x in large_arrays]) + numbers
+        numbers = sum([x.size for x in self._large_numbers])
+        count = sum(map(length_of, self._large)) + sum([x.size for x in self._large_arrays]) + numbers
         fit = count <= most and numbers <= MAX_LARGE_NUMBERS and self._kinds_in_large() <= simple
-        collections, readers, leaves = self._collections, self._readers, self.leaves
-        arrays, object_arrays = self._arrays, self._object_arrays
+        known = self._readable
         if fit:
-            leaves = [*leaves, *[x for x in self._items_of_large() if type(x) is Value and x.op is None]]
-            collections = [*collections, *[x for x in self._large if not issubclass(type(x), tuple)]]
-            arrays, object_arrays = [*arrays, *large_numbers], [*object_arrays, *large_arrays]
-        else:
-            readers = [*readers, *[partial(length_of, x) for x in self._large]]
-        ordered = [x for x in collections if issubclass(type(x), dict) and id(x) not in self._namespaces]
-        return Snapshot(
-            self._variables, collections, ordered, arrays, object_arrays, self._code, self._growing,
-            readers, self._opaque, self._own, leaves, self.complete, not fit,
-        )  # fmt: skip
-
-
-def _shows(x: Any, held: Any) -> bool:
-    """Return whether `x` is what a variable holds, or is a view of it, or of the same numpy array as it."""
-    base = getattr(x, "base", None)
-    return x is held or (base is not None and (base is held or base is getattr(held, "base", None)))
-
-
-def _has_other_number(before: Any, now: Any) -> bool:
-    """Return whether a number or text in one place was replaced by another number or text."""
-    both = type(before) in EXACTLY_PLAIN and type(now) in EXACTLY_PLAIN
-    return both and (type(before), repr(before)) != (type(now), repr(now))
-
-
-def _have_others(before: list[Any], now: list[Any]) -> bool:
-    """Return whether a collection with the items `before` has other numbers or texts among its items `now`."""
-    return not are_same(*[[y for y in each if type(y) in EXACTLY_PLAIN] for each in (now, before)])
-
-
-def _has_other_value(before: Any, now: Any) -> bool:
-    """Return whether in one place there is another computed `Value`, or a list or tuple that has one."""
-    if now is before:
-        return False
-    return any(isinstance(x, Value) and x.op is not None for x in (now if type(now) in (list, tuple) else [now]))
-
-
-def _have_other_values(before: list[Any], now: list[Any]) -> bool:
-    """Return whether a collection with the items `before` has another computed `Value` among its items `now`."""
-    known = {*map(id, before)}
-    return any(_has_other_value(None, x) for x in now if id(x) not in known)
+            large = replace(
+                known,
+                leaves=[*known.leaves, *[x for x in self._items_of_large() if type(x) is Value and x.op is None]],
+                collections=[*known.collections, *[x for x in self._large if not issubclass(type(x), tuple)]],
+                arrays=[*known.arrays, *self._large_numbers],
+                object_arrays=[*known.object_arrays, *self._large_arrays],
+            )
+            return Snapshot(large, self.complete)
+        lengths = [partial(length_of, x) for x in self._large]
+        return Snapshot(replace(known, readers=[*known.readers, *lengths]), complete=False, leaves_out=True)
 
 
 def _has_only_plain(key: Any) -> bool:

@@ -215,7 +215,7 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
         _fill_caches(optimizer, lr)
         before = around.state()
         formula = _same_twice(lambda: _trace(optimizer, terms, []), name)
-        if around.has_changed(before) and not around.iterators:  # which the last error of this function names
+        if before.has_changed() and not around.iterators:  # which the last error of this function names
             raise TypeError(
                 f"cannot compile the update of {name}, which changes something beside p.data and state, such as a "
                 f"counter or a list; read the count of steps as self.steps, and keep numbers in state, or {INSTEAD}"
@@ -223,7 +223,7 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
         if not _gives_its_numbers(optimizer, lr, formula):
             raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {INSTEAD}")
     finally:
-        around.restore(first)
+        first.restore()
     if around.iterators or reach.code.may_change:
         raise TypeError(
             f"cannot compile the update of {name}, which may do something else in each step, since it can reach an "
