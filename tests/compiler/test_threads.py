@@ -21,7 +21,7 @@ from micrograd_cn.compiler.threads import forks
 from micrograd_cn.compiler.threads.tasks import run_parallel
 from micrograd_cn.optim import SGD, cosine_lr, warmup
 
-from .common import OPTIMISERS, everything, in_turn, loop, problem
+from .common import OPTIMISERS, everything, in_turn, loop, problem, settings
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
@@ -56,7 +56,8 @@ def test_no_more_threads_have_memory_than_there_are_rows(monkeypatch):
         lambda: f.fit(rows, SGD([w], 0.1), 2, threads=1000),
     ):
         acquired.clear()
-        use()
+        with settings({"runtime.executable.SECONDS_BEFORE_NATIVE": math.inf}):  # native code has memory, too
+            use()
         assert 1 <= len(acquired) <= 3
 
 
