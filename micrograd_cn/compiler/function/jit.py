@@ -700,29 +700,48 @@ class CompiledFunction:
         variables = self._variables
         if variables is None or not variables.is_for(wrt):
             variables = self._variables = GradientVariables(wrt, self._arguments.signature.parameters)
-        of_mean, refuses_captured = not (variables.arguments or each), is_default and self._recorder.captured
-        is_usual = not (has_aux or refuses_captured)  # otherwise each row needs the program of its branch
-        if of_mean and is_usual:
-            if threads == 1 and variables.are_known and (ready := self._arrays.gradient("value_and_grad", samples)):
-                return self._total([ready], variables, None if type(samples) is list else sys.modules["numpy"])
-            found = self._mean_gradients("value_and_grad", samples, threads, variables.values)
-            return self._total(found, variables, numpy_of(samples))
-        if variables.arguments and is_usual and threads == 1:
-            of_arrays = self._arrays.values_and_gradients(variables, samples, each)
-            if of_arrays is not None:
-                return of_arrays
-        buckets = self._current_buckets("value_and_grad", samples, variables.values)
-        parts = self._merged.derivatives(variables, buckets, threads) if is_usual else None
+        refuses_captured = is_default and self._recorder.captured
+        if has_aux or refuses_captured:
+            return self._values_and_gradients(variables, samples, each, threads, has_aux, bool(refuses_captured))
+        if variables.arguments or each:
+            if variables.arguments and threads == 1:
+                ready_for_each = self._arrays.values_and_gradients(variables, samples, each)
+                if ready_for_each is not None:
+                    return ready_for_each
+            return self._values_and_gradients(variables, samples, each, threads)
+        if threads == 1 and variables.are_known and (ready := self._arrays.gradient("value_and_grad", samples)):
+            return self._total([ready], variables, None if type(samples) is list else sys.modules["numpy"])
+        found = self._mean_gradients("value_and_grad", samples, threads, variables.values)
+        return self._total(found, variables, numpy_of(samples))
+
+    def _values_and_gradients(
+        self,
+        variables: GradientVariables,
+        samples: Any,
+        each: bool,
+        threads: int,
+        has_aux: bool = False,
+        refuses_captured: bool = False,
+    ) -> tuple[Any, Any]:
+        """Return what `value_and_grad` returns, if it is not only the gradient of the mean by parameters.
+
+        A merged program may compute the derivatives for each sample. If it cannot, each row is computed by the program
+        of its branch. This is necessary for auxiliary results, and if captured values are refused, which are computed
+        before the call. `variables` are those to differentiate with respect to.
+        """
+        buckets, parts = self._current_buckets("value_and_grad", samples, variables.values), None
+        if not (has_aux or refuses_captured):
+            parts = self._merged.derivatives(variables, buckets, threads)
         if not parts:
             flat = "inputs" if variables.are_inputs else ()  # all other derivatives are nested as the arguments are
             parts = self._parts("value_and_grad", buckets, threads, has_aux, flat)
         for part in parts if refuses_captured else ():
             part.recording.loss.check_no_captured("value_and_grad")
         numpy = numpy_of(samples)
-        if of_mean:
-            value, gradient = self._total([*self._gradients("value_and_grad", parts, threads)], variables, numpy)
-        else:
+        if variables.arguments or each:
             value, gradient = variables.of_samples(parts, self._store.parameters, threads, each, numpy)
+        else:
+            value, gradient = self._total([*self._gradients("value_and_grad", parts, threads)], variables, numpy)
         return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
 
     def _current_buckets(self, name: str, samples: Any, wrt: Any, some: bool = True) -> list[Bucket]:
