@@ -173,6 +173,11 @@ class Surroundings:
                     self._visit(x)
 
     def _visit(self, x: Any) -> None:
+        """Note the places in `x` that code can read, and have what they hold visited.
+
+        The first kind decides if `x` is of several kinds. So a file comes before the other iterators, and objects that
+        are only known to have attributes come last. Otherwise, frequent kinds come first.
+        """
         kind = type(x)
         if kind in self._other_kinds:  # a shortcut, for speed
             self._visit_object(x)
@@ -181,19 +186,9 @@ class Surroundings:
         elif issubclass(kind, COLLECTIONS):
             self._visit_collection(x)
         elif is_array(x) or is_large_array(x):
-            (self._readable.arrays if is_array(x) else self._large_numbers).append(plain_array(x))
-            self._note_form(x)
-            if kind.__name__ not in READ:
-                self._visit_object(x, READ)
+            self._visit_numbers(x)
         elif is_object_array(x):
-            plain = plain_array(x)
-            is_large = plain.size > MAX_COMPARED
-            (self._large_arrays if is_large else self._readable.object_arrays).append(plain)
-            self._note_form(x)
-            if not is_large:
-                self._add(held_by(x))
-            if kind.__name__ != "ndarray":
-                self._visit_object(x, READ)
+            self._visit_object_array(x)
         elif issubclass(kind, MethodType):
             self._add([x.__func__, x.__self__])
         elif issubclass(kind, partial):
@@ -204,14 +199,9 @@ class Surroundings:
         elif issubclass(kind, VIEWS):
             self._add(held_by(x))
         elif is_generator(x):
-            self._readable.generators.append(x)
-            if is_users_module(kind.__module__):
-                self._visit_object(x)
+            self._visit_generator(x)
         elif issubclass(kind, LRU_CACHE):
-            results = results_of(x)
-            self._readable.readers.append(partial(has_results, x, results))
-            self._add(results)
-            self._visit_object(x)
+            self._visit_cache(x)
         elif issubclass(kind, type):
             self._visit_class(x)
         elif issubclass(kind, Op):
@@ -240,19 +230,56 @@ class Surroundings:
             self._visit_behind(x)
         elif issubclass(kind, ModuleType):
             self._visit_module(x)
-        else:
-            if issubclass(kind, IOBase):
-                self._streams.append(x)
-            elif is_iterator(x):
-                self.iterators.append(x)
-                self._readable.readers.append(partial(progress_of, x))
-                if kind is GeneratorType and x.gi_frame:
-                    self._add(x.gi_frame.f_locals.values())
-                if kind.__name__ == "flatiter" and kind.__module__ == "numpy":  # a.flat of an array a
-                    self._add([x.base])
-            else:
-                self._other_kinds.add(kind)
+        elif issubclass(kind, IOBase):
+            self._streams.append(x)
             self._visit_object(x)
+        elif is_iterator(x):
+            self._visit_iterator(x)
+        else:
+            self._other_kinds.add(kind)
+            self._visit_object(x)
+
+    def _visit_numbers(self, x: Any) -> None:
+        """Visit an array of numbers."""
+        (self._readable.arrays if is_array(x) else self._large_numbers).append(plain_array(x))
+        self._note_form(x)
+        if type(x).__name__ not in READ:
+            self._visit_object(x, READ)
+
+    def _visit_object_array(self, x: Any) -> None:
+        """Visit a numpy array of objects, and the objects unless there are many."""
+        plain = plain_array(x)
+        is_large = plain.size > MAX_COMPARED
+        (self._large_arrays if is_large else self._readable.object_arrays).append(plain)
+        self._note_form(x)
+        if not is_large:
+            self._add(held_by(x))
+        if type(x).__name__ != "ndarray":
+            self._visit_object(x, READ)
+
+    def _visit_generator(self, x: Any) -> None:
+        """Visit a generator of random numbers."""
+        self._readable.generators.append(x)
+        if is_users_module(type(x).__module__):
+            self._visit_object(x)
+
+    def _visit_cache(self, x: Any) -> None:
+        """Visit a function with an `lru_cache`, and the results in it."""
+        results = results_of(x)
+        self._readable.readers.append(partial(has_results, x, results))
+        self._add(results)
+        self._visit_object(x)
+
+    def _visit_iterator(self, x: Any) -> None:
+        """Visit an iterator, and what it goes through as far as this is known."""
+        self.iterators.append(x)
+        self._readable.readers.append(partial(progress_of, x))
+        kind = type(x)
+        if kind is GeneratorType and x.gi_frame:
+            self._add(x.gi_frame.f_locals.values())
+        if kind.__name__ == "flatiter" and kind.__module__ == "numpy":  # a.flat of an array a
+            self._add([x.base])
+        self._visit_object(x)
 
     def _note_form(self, x: Any) -> None:
         """Note that the shape and the dtype of an array may change, if it is a numpy array."""
