@@ -329,9 +329,20 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
     """Return the writer of the function that the kernel `outer` calls for a tile with `r` rows of the matrix of totals.
 
     A total is a sum over the rows of a batch, and a tile is a part of the matrix that is computed in vector registers.
-    A pair is the list of left factors and the list of right factors of one outer product. The function for a tile has a
-    loop over pairs and a loop over blocks. If `pairs_innermost` is set, the inner loop is the one over pairs, which is
-    faster if there are more pairs than blocks.
+    A pair is the list of left factors and the list of right factors of one outer product. A tile has as many columns as
+    a SIMD vector has lanes. For each of its totals, one SIMD vector adds up products of the rows in its lanes:
+
+        for each pair:
+            for each block:
+                for each SIMD vector of rows in the block:
+                    for each column:
+                        for each row of the tile:
+                            sums[row, column] += left factors of the row * right factors of the column
+        for each row of the tile:
+            add the lanes of its sums to its totals, which are contiguous
+
+    If `pairs_innermost` is set, the loops over pairs and blocks are exchanged, which is faster if there are more pairs
+    than blocks.
     """
 
     def make(machine: Machine, opcode: str) -> Function:
@@ -352,14 +363,15 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
         def added(
             sums: list[Vector], lefts: Sequence[Doubles], rights: Sequence[Doubles], offset: Integer | int
         ) -> list[Vector]:
+            sums = [*sums]  # those of one row of the tile after the other
             for half in range(0, machine.width, simd):
                 at = offset + WORD * half
                 ys = [lanes.load(left.bytes(at), align) for left in lefts]
-                for k, right in enumerate(rights):  # loaded one by one, since `sums` and `ys` fill the registers
+                for column, right in enumerate(rights):  # loaded one by one, since `sums` and `ys` fill the registers
                     x = lanes.load(right.bytes(at), align)
-                    places = range(k, r * simd, simd)
-                    more = [y.multiply_add(x, sums[i]) for y, i in zip(ys, places, strict=True)]
-                    sums = [more[i // simd] if i % simd == k else accumulator for i, accumulator in enumerate(sums)]
+                    for row, y in enumerate(ys):
+                        k = row * simd + column
+                        sums[k] = y.multiply_add(x, sums[k])
             return sums
 
         zeros = [lanes.splat(0.0)] * (r * simd)
@@ -375,9 +387,9 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
                     loop.next = added(loop.carried, *chosen, loop.index)
                 pair.next = loop.next
             sums = pair.next
-        for k in range(r):
-            place = to + columns * k
-            of_row = horizontal_sums(sums[k * simd : (k + 1) * simd])
+        for row in range(r):
+            place = to + columns * row
+            of_row = horizontal_sums(sums[row * simd : (row + 1) * simd])
             lanes.store(lanes.load(place) + of_row, place)
         f.do("ret void")
         return f
