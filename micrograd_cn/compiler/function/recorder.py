@@ -101,10 +101,11 @@ class Recorder:
     def _code_of(self, roots: Sequence[Any]) -> ReachableCode:
         """Return the code that the function may run, and note what further recordings have to know of it."""
         code = ReachableCode(roots)
+        names = code.names
         self._catches |= code.catches
         self._makes_cycles |= code.makes_cycles
-        self._names_nan_to_num |= "nan_to_num" in code.names
-        self._uses_errstate |= not code.names.isdisjoint(("errstate", "seterr"))
+        self._names_nan_to_num |= "nan_to_num" in names
+        self._uses_errstate |= not names.isdisjoint(("errstate", "seterr"))
         return code
 
     def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot:

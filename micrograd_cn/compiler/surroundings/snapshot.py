@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from copy import copy
 from functools import cached_property
 from itertools import chain, compress, repeat
-from operator import attrgetter, is_, not_, or_
+from operator import attrgetter, is_, itemgetter, not_, or_
 from types import CellType, FunctionType
 from typing import Any
 
@@ -20,6 +20,7 @@ from .readable import Readable
 # Collections that may be compared by ==, and copied: their methods are not the user's
 COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
 _cell_contents = attrgetter("cell_contents")
+_first, _second = itemgetter(0), itemgetter(1)
 
 
 class Snapshot:
@@ -180,7 +181,7 @@ class _Collections:
 def _columns(pairs: Iterable[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
     """Return the first items of some pairs, and the second ones."""
     found = [*pairs]
-    return [x for x, _ in found], [y for _, y in found]
+    return [*map(_first, found)], [*map(_second, found)]
 
 
 def _deciding(x: Any, name: str) -> Any:

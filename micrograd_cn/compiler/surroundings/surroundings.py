@@ -554,6 +554,8 @@ class Surroundings:
         and all of these items are numbers, texts and `Value`s. Otherwise the snapshot has their lengths and shapes, and
         is not complete.
         """
+        if not (self._large or self._large_arrays or self._large_numbers):
+            return Snapshot(self._readable, self.complete)
         simple = EXACTLY_PLAIN if self._of_values else EXACTLY_PLAIN | {Value}
         numbers = sum([x.size for x in self._large_numbers])
         count = sum(map(length_of, self._large)) + sum([x.size for x in self._large_arrays]) + numbers
