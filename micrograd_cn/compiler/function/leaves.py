@@ -71,7 +71,7 @@ class Leaves:
         made = self._held - self.unheld
         if returned := {x for x in results if x.op is None and x.requires_grad}.difference(self.inputs):
             made |= {*_held_by_graph(returned, [outputs, results])}
-        return {x: constant(x._data) for x in made}
+        return {x: constant(x._data) for x in made} if made else {}
 
     def watch_constants(self, compiled: Sequence[CompiledGraph]) -> None:
         """Let compiled graphs watch the constants that somebody may change; see `CachedData.watch`.

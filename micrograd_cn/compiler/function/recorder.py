@@ -50,7 +50,8 @@ class Recorder:
         If `plain` is set, the function gets plain `Value`s, whose numbers it can read and whose type is `Value`. If
         `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
         """
-        call, numbers = self._call_of(bucket), bucket.row(row)
+        call: Callable[..., Any] = partial(self._arguments.call, bucket.static)
+        numbers = bucket.row(row)
         if self._names_nan_to_num:
             call = partial(refuse_nan_to_num, call)
         kind: type[Value] = Value if plain else Traced
@@ -60,13 +61,6 @@ class Recorder:
             hooks = CatchingHooks(kind, hides_numbers, inside, self._uses_errstate)
         hooks.makes_cycles = self._makes_cycles
         return Recording(self._arguments.name, call, bucket.treedef, numbers, self.captured, hooks)
-
-    def _call_of(self, bucket: Bucket) -> Callable[..., Any]:
-        """Return a function that takes a dict of arguments, and calls the recorded function with them.
-
-        The static arguments, which the dict does not have, are those of the bucket.
-        """
-        return partial(self._arguments.call, bucket.static)
 
     def record_repeatable(self, bucket: Bucket, row: int) -> tuple[Recording, bool]:
         """Return a recording for a row, and whether a second recording was compared with it.
@@ -89,12 +83,14 @@ class Recorder:
         if before.has_changed():
             is_twice = code.writes = True
         made.code, made.snapshot = code, before.snapshot
-        reruns = Reruns(made, code, bucket, row, roots, before.leaves, self.record, self._call_of(bucket))
+        call = partial(self._arguments.call, bucket.static)
+        reruns = Reruns(made, code, bucket, row, roots, before.leaves, self.record, call)
         if is_twice:
             reruns.refuse_difference()
         if made.refused_text:
             reruns.refuse_text(made.refused_text)
-        reruns.warn_of_changes()
+        if is_twice or made.refused_text:
+            reruns.warn_of_changes()
         reruns.warn_if_numbers_differ()
         return made, is_twice
 
