@@ -163,6 +163,8 @@ training. Each comes with the words that belong to it:
     stale           a recording is stale if the function would be recorded otherwise now; a snapshot has what the
                     function can read besides its arguments, and if this has changed, the recording is compared with a
                     new one, before `fit` trains and in calls
+    part            the rows of a batch that one program computes, if the samples have several: a `BatchPart` or, while
+                    `fit` trains, a `SubBatch`
     program         a recorded graph, compiled: a `Program` with its `CompiledGraph`; a `CompiledDerivative` has a
                     further program, and its `Structure` the positions of a matrix's entries
     tier            threaded code or native code. Both compute straight-line code. Threaded code is a table of entries,
@@ -232,8 +234,8 @@ training. Each comes with the words that belong to it:
     origin          in the text of a Python function, whether a value depends on parameters ("w"), inputs ("x") or both
 
 Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
-matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A part may be the samples
-of a batch that have the same recording (`BatchPart`), or rows that one thread computes.
+matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A part of the
+rows may also be what one thread computes.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `Program.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

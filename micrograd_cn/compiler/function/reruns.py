@@ -89,6 +89,8 @@ class Reruns:
     ) -> None:
         self._made, self._code, self._bucket, self._row = made, code, bucket, row
         self._roots, self._known, self._record, self._call = roots, known, record, call
+        # Names of numbers and texts that the function reads and changes in each call, and of what it keeps `Value`s in
+        self._changed: tuple[Sequence[str], Sequence[str]] = (), ()
 
     # The function is recorded again
 
@@ -143,9 +145,6 @@ class Reruns:
         elif not text:
             made.note_repeated(again)
         return text, None
-
-    # Names of numbers and texts that the function reads and changes in each call, and of what it keeps `Value`s in
-    _changed: tuple[Sequence[str], Sequence[str]] = (), ()
 
     def warn_of_changes(self) -> None:
         """Warn of what the function has changed when it was recorded again, since its program will not change it."""
