@@ -234,8 +234,8 @@ training. Each comes with the words that belong to it:
     origin          in the text of a Python function, whether a value depends on parameters ("w"), inputs ("x") or both
 
 Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
-matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A part of the
-rows may also be what one thread computes.
+matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A part of the rows may
+also be what one thread computes.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `Program.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

@@ -95,7 +95,7 @@ class Reruns:
     # The function is recorded again
 
     def refuse_difference(self) -> None:
-        """Record the function again with plain `Value`s, and warn of what it changes in each call.
+        """Record the function again with plain `Value`s, as it may do something else in each call.
 
         Raises:
             TypeError: the recordings differ, or the function raises an error.
