@@ -150,8 +150,35 @@ def _write_finds_nan() -> Function:
     return f
 
 
+def _write_shuffle() -> Function:
+    """Write the function that exchanges integers at `%rows`, from that at `%last` on, with random ones before them.
+
+    `%draws` has `%count` random integers of 32 bits. The highest bits of each are an index, as many bits as `%last` + 1
+    has. If the index is not above `%last`, the two integers are exchanged, and the one before is the last from now on.
+    The function returns the last index in the end. There may be no more draws than the first one.
+    """
+    f = Function(f"{KERNEL_PREFIX}shuffle", "ptr %rows, i64 %last, ptr %draws, i64 %count", "i64")
+    rows, last = Words(f, "%rows"), Integer(f, "%last")
+    unused = Integer(f, f.op(f"call i64 @llvm.ctlz.i64(i64 {last + 1}, i1 true)"))
+    # While the last index is at least `least`, it has `shift` bits fewer than 32 after 1 is added
+    least = Integer(f, f.op(f"lshr i64 {Integer(f, str(2**63 - 1))}, {unused}"))
+    with f.repeat("%count", [last, unused - 32, least]) as loop:
+        last, shift, least = loop.carried
+        drawn = f.op(f"load i32, ptr {f.op(f'getelementptr i32, ptr %draws, i64 {loop.index}')}")
+        index = Integer(f, f.op(f"lshr i64 {f.op(f'zext i32 {drawn} to i64')}, {shift}"))
+        is_taken = index < last + 1
+        other = is_taken.select(index, last)
+        rows[last], rows[other] = rows[other], rows[last]
+        last = last - is_taken.to_integer()
+        is_shorter = (last < least).to_integer()
+        loop.next = [last, shift + is_shorter, Integer(f, f.op(f"lshr i64 {least}, {is_shorter}"))]
+    f.do(f"ret i64 {loop.next[0]}")
+    return f
+
+
 _kernels = SharedKernels(
     {
+        "shuffle": _write_shuffle,
         "has_nan": _write_has_nan,
         "finds_nan": _write_finds_nan,
         "split": _write_split,
@@ -175,6 +202,21 @@ def machine_code_is_ready(numbers: int) -> bool:
     if numbers < FEW_NUMBERS or not numbers:
         return False
     return _kernels.are_compiled or _kernels.are_ready(numbers, NUMBERS_BEFORE_CODE)
+
+
+def shuffle_by_machine_code(rows: array[int], getrandbits: Callable[[int], int]) -> None:
+    """Shuffle an array as `random.Random.shuffle` does, whose random bits `getrandbits` returns.
+
+    Python exchanges each item, from the last one on, with a random one that is not behind it (Fisher and Yates). It
+    draws the index of the other one again until it is not too large. Each draw has the highest of 32 random bits. All
+    draws that are needed in any case are made at once here. `machine_code_is_ready` must be true.
+    """
+    last = len(rows) - 1
+    while last > 0:
+        draws = array("I", getrandbits(32 * last).to_bytes(4 * last, sys.byteorder))
+        if sys.byteorder == "big":
+            draws.reverse()  # the first draw has the lowest bits
+        last = _kernels["shuffle"](address(rows), last, address(draws), last)
 
 
 def split_by_outcome(rows: array[int], outcomes: array[float], expected: array[float]) -> tuple[array[int], array[int]]:

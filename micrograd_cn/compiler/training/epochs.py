@@ -6,7 +6,6 @@ progress, and calls a function at the end of an epoch.
 
 from __future__ import annotations
 
-import random
 import sys
 import time
 from array import array
@@ -18,7 +17,6 @@ from inspect import signature
 from itertools import repeat
 from math import inf
 from operator import index, mul
-from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ... import optim
@@ -26,8 +24,9 @@ from ...ops.number import flag, number
 from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ...optim.optimizer import refuse_misspelt_options
-from ..data.rows import checked_order
+from ..data.rows import row_numbers
 from ..threads.tasks import check_threads
+from .shuffling import is_librarys, shuffled
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -35,9 +34,6 @@ R = TypeVar("R")
 OPTIMIZERS = [name for name, x in vars(optim).items() if isinstance(x, type) and issubclass(x, Optimizer)]
 POLL_SECONDS = 0.05  # seconds of training between two returns to Python, which handles Ctrl-C
 FIRST_SECONDS = 1e-3  # how long the second call of the compiled loop lasts, at most, if a step takes less time
-# The classes of generators whose own method `shuffle` runs no code of the user's
-GENERATORS, SHUFFLE = (random.Random, random.SystemRandom), random.Random.shuffle
-GENERATORS_OF_NUMPY = ("numpy.random._generator", "Generator"), ("numpy.random.mtrand", "RandomState")
 Progress = bool | Callable[[Sequence[float]], object]
 Callback = Callable[[int, float], object] | Callable[[int, float, float], object]
 
@@ -197,30 +193,13 @@ class TrainingOptions:
 
         They are "schedule", "shuffle" and "progress". A `callback` runs only between epochs.
         """
-        own_shuffle = self.shuffle is not None and not _is_librarys(self.shuffle)
+        own_shuffle = self.shuffle is not None and not is_librarys(self.shuffle)
         schedule: Any = self.schedule
         while type(schedule) is optim.warmup:
             schedule = schedule.schedule
         own_schedule = schedule is not None and type(schedule).__module__ != optim.warmup.__module__
         given = {"schedule": own_schedule, "shuffle": own_shuffle, "progress": callable(self.progress)}
         return " or ".join([name for name, is_given in given.items() if is_given])
-
-
-def _is_librarys(shuffle: Any) -> bool:
-    """Return whether `shuffle.shuffle` is a method of a generator of Python or numpy, and runs no code of the user's.
-
-    `shuffle` is the generator, or a module, such as `random` or `numpy.random`.
-    """
-    method = getattr(shuffle, "shuffle", None)
-    generator = getattr(method, "__self__", None)
-    if generator is not shuffle and not (type(shuffle) is ModuleType and "shuffle" in vars(shuffle)):
-        return False
-    kind, own = type(generator), None
-    if kind in GENERATORS and vars(generator).keys() <= {"gauss_next"}:  # the user has assigned no method
-        own = SHUFFLE
-    elif (kind.__module__, kind.__qualname__) in GENERATORS_OF_NUMPY:
-        own = vars(kind).get("shuffle")
-    return own is not None and getattr(method, "__func__", None) is own
 
 
 @contextmanager
@@ -306,7 +285,7 @@ def train(
     """
     losses, batch = array("d"), min(options.batch_size or n, n)
     means = array("d")  # the mean losses of finished epochs, if `losses` has only the losses of the unfinished epoch
-    order = list(range(n)) if options.shuffle is not None else []
+    order = row_numbers(n)
     steps_per_epoch = -(-n // batch)
     total, done, pace = options.epochs * steps_per_epoch, 0, _Pace()
     bar = progress_bar(total) if options.progress is True else None
@@ -318,8 +297,8 @@ def train(
                 left = steps_per_epoch - first
                 if options.shuffle is not None and not first:
                     publish("shuffle")
-                    _refuse_new_order(order, options.shuffle.shuffle(order))
-                    set_order(checked_order(order, n))
+                    order = shuffled(order, options.shuffle)
+                    set_order(order)
             start = time.perf_counter()
             step_losses = take_steps(first, min(pace.steps_per_call, left))
             losses.extend(step_losses)
@@ -340,15 +319,6 @@ def train(
         if bar is not None:
             bar.close()
     return History(losses if options.each_step or steps_per_epoch == 1 else means)
-
-
-def _refuse_new_order(order: list[int], returned: Any) -> None:
-    """Raise TypeError if a user's `shuffle` has returned a new order, instead of changing the list `order`."""
-    if returned is not order and isinstance(returned, Iterable):
-        raise TypeError(
-            f"fit(): shuffle.shuffle must reorder the list that it gets, but it returned {type(returned).__name__}, "
-            "which would be ignored; write order[:] = ... in it"
-        )
 
 
 def _refuse_iterator(returned: Any) -> None:
