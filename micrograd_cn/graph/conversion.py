@@ -27,6 +27,13 @@ OTHER_NAMES = {
     "cbrt": "x ** (1 / 3), for x above 0",
     "radians": "x * (math.pi / 180)",
     "degrees": "x * (180 / math.pi)",
+    "gamma": "micrograd_cn.exp(micrograd_cn.lgamma(x)), for x above 0",
+    # Python rounds x / y to the next integer. The operation `remainder` is x % y, which rounds it down
+    "remainder": "x - y * ((z / 2 + 0.25).floor() - (0.25 - z / 2).floor()), with z = x / y",
+    "fmod": "x % y, for x and y above 0",
+    "copysign": "abs(x) if y >= 0 else -abs(x)",
+    "dist": "micrograd_cn.sum([(x - y) ** 2 for x, y in zip(xs, ys)]).sqrt()",
+    "interp": "a + (x - x0) * (b - a) / (x1 - x0) between the points (x0, a) and (x1, b)",
     "gradient": "(x[2:] - x[:-2]) / 2, with x[1] - x[0] and x[-1] - x[-2] at the ends",
 }
 

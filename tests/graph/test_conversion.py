@@ -9,6 +9,7 @@ from math import exp
 import numpy as np
 import pytest
 
+import micrograd_cn
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile as compile_function
 from micrograd_cn.functional import value_and_grad
@@ -91,7 +92,7 @@ def store(array):
             lambda x: np.asarray([x], np.float32),
             "np.asarray() of Values would lose their graph; write np.array(xs, dtype=object)",
         ),
-        (lambda x: np.interp(x, [0, 1], [1, 2]), "of a Value would lose its graph; write x.data for the number"),
+        (lambda x: np.interp(x, [0, 1], [1, 2]), "would lose its graph; write a + (x - x0) * (b - a) / (x1 - x0) betw"),
         (lambda x: setattr(x, "data", x - 0.1), "expected a real number, got Value; write x.data for the number"),
         (lambda x: eval("float(x)", {"x": x}), "float() of a Value would lose its graph; write x.data"),
         (lambda x: x.tanh(3), "Value.tanh() takes 1 positional argument but 2 were given"),
@@ -102,6 +103,27 @@ def test_a_conversion_to_a_plain_number_says_what_to_write(convert, instead):
     with pytest.raises(TypeError, match=re.escape(instead)):
         convert(x)
     assert x.data == 3.0
+
+
+@pytest.mark.parametrize(
+    ("convert", "numbers"),
+    [
+        (lambda x, y: math.gamma(x), [(0.5, 0.0), (3.5, 0.0)]),
+        (lambda x, y: math.remainder(x, y), [(5.0, 3.0), (-5.0, 3.0), (3.0, 2.0), (5.0, 2.0), (7.5, -2.0)]),
+        (lambda x, y: math.fmod(x, y), [(5.0, 3.0), (1.25, 0.5)]),
+        (lambda x, y: math.copysign(x, y), [(2.0, -1.0), (-2.0, 1.0), (-2.0, -1.0)]),
+        (lambda x, y: math.dist([x, y], [y, 1.0]), [(0.5, 2.0)]),
+    ],
+)
+def test_what_an_error_says_to_write_gives_the_number_of_the_function(convert, numbers):
+    """`math.remainder` rounds x / y to the next integer, so it is not the operation of this name, which is x % y."""
+    for x, y in numbers:
+        with pytest.raises(TypeError, match="would lose its graph") as error:
+            convert(Value(x), Value(y))
+        written = str(error.value).partition("; write ")[2].removesuffix(", or x.data for the number alone")
+        written = re.split(", with z|, for x", written)[0]
+        names = {"x": Value(x), "y": Value(y), "z": Value(x) / y, "xs": [Value(x), Value(y)], "ys": [Value(y), 1.0]}
+        assert eval(written, names | {"micrograd_cn": micrograd_cn}).data == pytest.approx(convert(x, y), rel=1e-14)
 
 
 def test_what_needs_no_conversion_works_as_before():
