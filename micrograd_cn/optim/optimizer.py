@@ -149,6 +149,9 @@ INSTEAD = {
     "rho": "write alpha=...",
     "wd": "write weight_decay=...",
     "params": "pass the parameters first, without a name",
+    **dict.fromkeys(("foreach", "fused", "capturable", "differentiable"), "leave it out"),
+    "decoupled_weight_decay": "write AdamW(...) for it",
+    "centered": "leave it out, or write it in the update of a class of your own",
 }
 # Options of other libraries that are no options of an optimiser here, and what to write instead
 ELSEWHERE = dict.fromkeys(("gamma", "lr_decay"), f"write {SET_RATE}")

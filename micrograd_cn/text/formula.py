@@ -153,7 +153,10 @@ class Term(Operators):
         return _noted(super().__rpow__(other, modulus))
 
     def _branch(self, *_: object) -> NoReturn:
-        message = "a formula may not branch on an operand's number; use where(), less() or less_equal()"
+        message = (
+            "a formula may not branch on an operand's number; use where(), less() or less_equal(), and maximum() and "
+            "minimum() for max() and min()"
+        )
         raise remembered(FormulaError(message))
 
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _branch

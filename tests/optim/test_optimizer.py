@@ -472,6 +472,9 @@ class WithoutInit(Optimizer):
         (lambda p: Adam([p], beta1=0.9), TypeError, r"^Adam has no option beta1; write betas=\(beta1, beta2\)$"),
         (lambda p: AdamW([p], epsilon=0.9), TypeError, r"^AdamW has no option epsilon; write eps=\.\.\.$"),
         (lambda p: RMSprop([p], foo=1), TypeError, "^RMSprop has no option foo$"),
+        (lambda p: Adam([p], fused=True), TypeError, "^Adam has no option fused; leave it out$"),
+        (lambda p: RMSprop([p], centered=True), TypeError, "^RMSprop has no option centered; .* class of your own$"),
+        (lambda p: Adam([p], decoupled_weight_decay=True), TypeError, r"; write AdamW\(\.\.\.\) for it$"),
         (lambda p: SGD([p], weigth_decay=1), TypeError, r"^SGD has no option weigth_decay; write weight_decay=\.\.\.$"),
         (lambda p: AdamW([p], beta=(0.9, 0.9)), TypeError, r"^AdamW has no option beta; write betas=\.\.\.$"),
         (

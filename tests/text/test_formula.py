@@ -16,7 +16,9 @@ BRANCHES = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, ope
 @pytest.mark.parametrize("compare", BRANCHES)
 def test_a_comparison_is_refused(compare):
     for a, b in ((X, 1.0), (1.0, X), (X, Term("y"))):
-        with pytest.raises(FormulaError, match="may not branch on an operand's number"):
+        with pytest.raises(
+            FormulaError, match=r"may not branch on .*, and maximum\(\) and minimum\(\) for max\(\) and min"
+        ):
             compare(a, b)
 
 
