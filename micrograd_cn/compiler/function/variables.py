@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -123,42 +123,39 @@ class GradientVariables:
     """
 
     def __init__(self, wrt: Any, names: Mapping[str, Any]) -> None:
-        given = (wrt,) if isinstance(wrt, str) else tuple(wrt) if isinstance(wrt, (tuple, list)) else ()
+        self.arguments: tuple[str, ...] = ()
+        self.values: list[Any] = []
+        self.key: tuple[Any, ...] = ("parameters",)
         self._many = not isinstance(wrt, str)
         self._are_parameters = isinstance(wrt, str) and wrt == "parameters"
+        given = (wrt,) if isinstance(wrt, str) else tuple(wrt) if isinstance(wrt, (tuple, list)) else ()
         are_names = bool(given) and all(isinstance(name, str) for name in given)
         self.are_inputs = are_names and given == ("inputs",) and "inputs" not in names
-        self.arguments: tuple[str, ...] = ()
-        self.key: tuple[Any, ...] = ("parameters",)
-        self.values: list[Any] = []
+        # What `is_for` compares: `wrt` as it was written, and how its `Value`s are nested
         self._written = wrt if type(wrt) is str or (are_names and type(wrt) is tuple) else None
         self._contents = None if are_names else contents(wrt)
         self._positions: tuple[Program, int, array[int]] | None = None  # see `_positions_in`
         if self._are_parameters:
             return
         if are_names:
-            for name in given:
-                if name not in names and not self.are_inputs:
-                    known = ", ".join([repr(name) for name in names])
-                    raise ValueError(
-                        f'value_and_grad(): wrt has no argument {name!r}; write "parameters", some of {known}, or a '
-                        "nesting of Values"
-                    )
+            self._check_names(given, names)
             self.arguments = self.key = given
-            return
-        leaves, self._nested = flatten(wrt)
-        self.values = [x for _, x in leaves]
-        self.key = tuple(self.values)
-        self._is_flat = type(wrt) is list and len(wrt) == len(leaves) and all(isinstance(x, Value) for x in wrt)
-        for path, x in leaves:
-            if isinstance(x, Value):
-                if not x.requires_grad:
-                    raise frozen_variable("value_and_grad", path, x)
-            else:
-                write = "; write model.parameters() for a model" if hasattr(x, "parameters") else ""
-                if number_or_none(x) is not None:
-                    write = "; samples are one argument: write value_and_grad((X, Y))"
-                raise TypeError(f"value_and_grad(): wrt{path} is {type(x).__name__} {x!r}, not a Value{write}")
+        else:
+            leaves, self._nested = flatten(wrt)
+            self.values = [x for _, x in leaves]
+            self.key = tuple(self.values)
+            self._is_flat = type(wrt) is list and len(wrt) == len(leaves) and all(isinstance(x, Value) for x in wrt)
+            _check_variables(leaves)
+
+    def _check_names(self, given: Iterable[str], names: Mapping[str, Any]) -> None:
+        """Raise ValueError if one of the names `given` is not among the names of the arguments."""
+        for name in given:
+            if name not in names and not self.are_inputs:
+                known = ", ".join([repr(name) for name in names])
+                raise ValueError(
+                    f'value_and_grad(): wrt has no argument {name!r}; write "parameters", some of {known}, or a '
+                    "nesting of Values"
+                )
 
     @property
     def are_known(self) -> bool:
@@ -337,6 +334,24 @@ class GradientVariables:
             if name not in recording.arguments:
                 raise ValueError(f"value_and_grad(): wrt has {name!r}, which is a static argument or not passed")
         return [x for name in self.arguments for x in recording.loss.inputs[recording.arguments[name][0]]]
+
+
+def _check_variables(leaves: Iterable[tuple[str, Any]]) -> None:
+    """Check the leaves of `wrt`, each of which comes with its path.
+
+    Raises:
+        TypeError: one of them is no `Value`.
+        ValueError: one of them is frozen.
+    """
+    for path, x in leaves:
+        if isinstance(x, Value):
+            if not x.requires_grad:
+                raise frozen_variable("value_and_grad", path, x)
+        else:
+            write = "; write model.parameters() for a model" if hasattr(x, "parameters") else ""
+            if number_or_none(x) is not None:
+                write = "; samples are one argument: write value_and_grad((X, Y))"
+            raise TypeError(f"value_and_grad(): wrt{path} is {type(x).__name__} {x!r}, not a Value{write}")
 
 
 def contents(wrt: Any) -> tuple[Any, list[Value]] | None:
