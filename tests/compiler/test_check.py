@@ -133,6 +133,8 @@ def test_a_first_call_warns_of_a_text_that_changes_the_result_of_another_sample(
         with pytest.warns(UserWarning, match=r"computes -\d\S* for the numbers of another sample, \[-\d.*by its text"):
             call(compile(f))
     compile(lambda x: (lambda shown: W * x)([f"{x}"]))(3.0)  # the text changes nothing
+    with pytest.warns(UserWarning, match=r"of another sample, \[(-1.0, ){19}-1.0\], instead"):  # the whole sample
+        compile(lambda xs: sum(xs) * (1.0 if "-" in f"{xs[0]}" else W))([1.0] * 20)
 
 
 class Keeping(Module):

@@ -23,8 +23,8 @@ from ..agreement import agree, differing_derivative
 from ..data.captured import describe
 from .hooks import inline_compiled
 
-_shown = reprlib.Repr()
-_shown.maxlist = 50  # the texts of longer lists of results are shortened
+SHOWN = reprlib.Repr()
+SHOWN.maxlist = 50  # the texts of longer lists of numbers are shortened
 
 
 def results_from(call: Callable[[], Any]) -> list[Any] | None:
@@ -71,7 +71,7 @@ def difference(
     """
     a, b = [[x._data if isinstance(x, Value) else number(x) for x in results] for results in (ours, theirs)]
     if not agree(a, b, rtol, atol):
-        first, second = [str(xs[0]) if len(ours) == len(theirs) == 1 else _shown.repr(xs) for xs in (a, b)]
+        first, second = [str(xs[0]) if len(ours) == len(theirs) == 1 else SHOWN.repr(xs) for xs in (a, b)]
         return Difference(first, second, in_derivative=False)
     a, b = [_gradient(results, parameters) for results in (ours, theirs)]
     if (k := differing_derivative(a, b, rtol, atol)) is None:

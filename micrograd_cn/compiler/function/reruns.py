@@ -8,7 +8,6 @@ else for them. What the function changes meanwhile is put back.
 from __future__ import annotations
 
 import copy
-import reprlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -25,7 +24,7 @@ from ..surroundings.objects import progress_of
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.surroundings import Surroundings
 from .caught import in_arrays
-from .number_calls import Difference, difference, has_bools, results_from
+from .number_calls import SHOWN, Difference, difference, has_bools, results_from
 from .recording import Recording
 
 MAX_OTHER_ROWS = 3  # how many further samples are recorded if a function makes a text of an argument
@@ -59,7 +58,6 @@ INSTEAD_OF_CATCHING = (
     "write where(equal(y, 0.0), a, div(x, y)) for an a in the place of x / 0, and where(less(abs(x), 1e100), "
     "pow(x, y), a) for an a in the place of x ** y that overflows, with functions of micrograd_cn"
 )
-_shown = reprlib.Repr()
 
 
 class Reruns:
@@ -274,7 +272,7 @@ class Reruns:
                 results = self._record(sample, 0).outputs
             except Exception:  # the function may raise anything for other numbers; a call with them raises it again
                 continue
-            yield self._numbers([*numbers], f"another sample, {_shown.repr([*numbers])}", results)
+            yield self._numbers([*numbers], f"another sample, {SHOWN.repr([*numbers])}", results)
 
     def _as_given(self, given: Callable[[], dict[str, Any]]) -> list[_Numbers]:
         """Return a copy of the arguments that the function `given` returns, unless all numbers are floats or ints.
