@@ -56,7 +56,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeAlias, TypeVar
 
 from . import ops
 from .derivatives.argument_binding import BoundCall, argument_positions, contains_values, differentiation_level
@@ -96,6 +96,7 @@ if not TYPE_CHECKING:
 
 
 Function: TypeAlias = Callable[..., Any]
+F = TypeVar("F", bound=Callable[..., Any])
 # What to write instead of a jax or PyTorch option
 INSTEAD = {
     "has_aux": "differentiate lambda x: f(x)[0], and call f for the rest",
@@ -235,7 +236,7 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
             found = jacobian_entries(call.outputs()[0], call.variables)
             return found._replace(values=[call.as_result(x) for x in found.values])
 
-    return derived
+    return _derivative(f, derived)
 
 
 def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = False) -> Callable[..., Sparse]:
@@ -263,7 +264,7 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
             found = hessian_entries(call.scalar(), call.variables, lower)
             return found._replace(values=[call.as_result(x) for x in found.values])
 
-    return derived
+    return _derivative(f, derived)
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
@@ -433,7 +434,7 @@ def _value_and_grad(
             call.finish()
             return results
 
-    return derived
+    return _derivative(f, derived)
 
 
 def _warn_of_caught(name: str, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
@@ -477,7 +478,7 @@ def _instead(name: str, f: Any, given: dict[int, Any]) -> str:
 
 def _grad(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
     both = _value_and_grad(name, f, argnums)
-    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+    return _derivative(f, lambda *args, **kwargs: both(*args, **kwargs)[1])
 
 
 def _jacobian(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
@@ -491,6 +492,15 @@ def _jacobian(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
             call.finish()
             return unflatten(rows)
 
+    return _derivative(f, derived)
+
+
+def _derivative(f: Function, derived: F) -> F:
+    """Return `derived`, a derivative of f, which takes the arguments of f; its attribute `differentiated` becomes f.
+
+    So `compile` finds the names of the arguments.
+    """
+    derived.differentiated = f  # type: ignore[attr-defined]  # a function may have any attribute
     return derived
 
 

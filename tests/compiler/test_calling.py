@@ -12,7 +12,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
-from micrograd_cn.functional import grad
+from micrograd_cn.functional import grad, hessian, jacobian, sparse_hessian, sparse_jacobian, value_and_grad
 from micrograd_cn.nn import MLP, Layer
 from micrograd_cn.optim import SGD, Adam
 
@@ -203,6 +203,11 @@ def test_a_namedtuple_whose_fields_are_the_arguments_in_another_order_is_refused
     for samples in ([swapped(1.0, 2.0)], swapped([1.0], [2.0]), swapped(np.ones(2), np.ones(2))):
         with pytest.raises(TypeError, match=r"fields y, x, which is read by position, .* write \(s\.x, s\.y\) for a"):
             c.forward(samples)
+    row = namedtuple("Row", "a b y")  # as `itertuples` of a DataFrame gives
+    with pytest.raises(TypeError, match=r"but y is in another place in .*; write \(\.\.\., s\.y\) for a namedtuple s"):
+        c.forward([row(1.0, 2.0, 3.0)])
+    with pytest.raises(TypeError, match=r"write \(s\.y,\) for a namedtuple s"):
+        compile(lambda y: 2.0 * y).forward([row(1.0, 2.0, 3.0)])
     assert compile(lambda p: p.x - 2.0 * p.y)(swapped(1.0, 2.0)) == 0.0
 
 
@@ -254,3 +259,34 @@ class Point:
 def test_a_result_that_is_no_number_is_refused_and_the_error_says_what_to_return(f, message):
     with pytest.raises(TypeError, match=f"returned something that is not a number.*{message}"):
         compile(f)(1.0)
+
+
+def test_a_derivative_has_the_arguments_of_its_function():
+    """So they have names: for static arguments, for columns of samples, for calls by name, and for `wrt`."""
+
+    def f(w, x, power=2):
+        return (w * x) ** power
+
+    for derivative in (grad(f), value_and_grad(f), jacobian(f), hessian(f)):
+        assert compile(derivative)(w=2.0, x=3.0) == compile(derivative)(2.0, 3.0) == derivative(2.0, 3.0)
+        assert compile(derivative).forward(([1.0, 2.0], 3.0)) == [derivative(1.0, 3.0), derivative(2.0, 3.0)]
+        fixed = compile(derivative, static="power")
+        assert fixed(2.0, 3.0, 3) == fixed(2.0, 3.0, power=3) == derivative(2.0, 3.0, 3)
+    assert compile(grad(grad(f))).gradient([(2.0, 3.0)], wrt="w") == [[0.0]]
+    assert compile(grad(f, 1)).gradient([(2.0, 3.0)], wrt="x") == [[8.0]]
+    rows = np.arange(6.0).reshape(3, 2)
+    for found, row in zip(compile(hessian(lambda v: v[0] ** 2 * v[1])).forward((rows,)), rows, strict=True):
+        assert found.tolist() == [[2.0 * row[1], 2.0 * row[0]], [2.0 * row[0], 0.0]]
+    chosen = compile(grad(lambda x, mode: mc.exp(x) if mode == "exp" else x * x), static="mode")
+    assert (chosen(0.0, "exp"), chosen(3.0, mode="square")) == (1.0, 6.0)
+    assert compile(sparse_hessian(f, lower=True), static="power")(2.0, 3.0, 2).values == [18.0]
+    assert compile(sparse_jacobian(lambda v, n: [v[0] ** n, v[1]]), static="n")([2.0, 3.0], 3).values == [12.0, 1.0]
+
+
+def test_a_derivative_of_a_function_with_unknown_or_other_arguments_takes_any():
+    assert compile(grad(max))(3.0, 2.0) == 1.0  # Python does not tell which arguments max has
+    assert compile(grad(mc.tanh))(0.5) == grad(mc.tanh)(0.5)
+    assert compile(grad(lambda x, *others, scale=1.0: x * x * sum(others) * scale))(3.0, 2.0, scale=0.5) == 6.0
+    assert compile(grad(lambda x, *, power: x**power), static="power")(3.0, power=3) == 27.0
+    with pytest.raises(ValueError, match=r"static='z' is not an argument of <lambda>\(x, y\)"):
+        compile(grad(lambda x, y: x * y), static="z")

@@ -96,7 +96,7 @@ class Arguments:
         """
         if self._known_signature is None:
             try:
-                self._known_signature = inspect.signature(self.function)
+                self._known_signature = _signature_of(self.function, bool(self.static))
             except ValueError:  # Python knows no signature of some functions in C, such as max
                 raise TypeError(
                     f"compile() needs to know the arguments of {self.name}, which Python does not tell; write "
@@ -277,7 +277,8 @@ class Arguments:
         """
         names = list(self.signature.parameters)
         if moved := [field for k, field in enumerate(fields) if field in names and names.index(field) != k]:
-            entries = ", ".join([f"s.{name}" for name in names if name in fields])
+            entries = ", ".join([f"s.{name}" if name in fields else "..." for name in names])
+            entries += "," * (len(names) == 1)
             raise TypeError(
                 f"{where} is a namedtuple with the fields {', '.join(fields)}, which is read by position, but "
                 f"{moved[0]} is in another place in {self.name}{self.signature}; write ({entries}) for a namedtuple s"
@@ -393,6 +394,29 @@ def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
     if code.co_kwonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
         return None
     return code.co_varnames[: code.co_argcount]
+
+
+def _signature_of(f: Callable[..., Any], has_static: bool) -> inspect.Signature:
+    """Return the signature of f. That of a derivative, such as `grad(g)`, is the signature of g.
+
+    If g has arguments that are not positional, and none is static, it is the derivative's own `(*args, **kwargs)`. Then
+    calls with arrays can be prepared, which only such arguments and positional ones allow.
+
+    Raises:
+        ValueError: Python does not tell which arguments f has.
+
+    >>> from micrograd_cn.functional import grad
+    >>> _signature_of(grad(grad(lambda x, mode: x)), False)
+    <Signature (x, mode)>
+    """
+    if type(f) is FunctionType and (inner := vars(f).get("differentiated")) is not None:
+        try:
+            found = _signature_of(inner, has_static)
+        except ValueError:
+            return inspect.signature(f)
+        if has_static or {p.kind for p in found.parameters.values()} <= POSITIONAL_KINDS:
+            return found
+    return inspect.signature(f)
 
 
 def _takes_nothing(parameter: inspect.Parameter) -> bool:
