@@ -233,6 +233,23 @@ def test_what_would_be_the_number_of_one_call_is_refused(f):
         compile(lambda x: f(x, w))(1.0)
 
 
+def test_the_error_names_the_line_that_uses_what_was_frozen():
+    w = Value(2.0)
+
+    def f(x):
+        h = w * x
+        h.requires_grad = False
+        return (
+            h * 3.0  # this line
+            + w
+        )
+
+    with pytest.raises(
+        TypeError, match=rf"test_freezing\.py, line {f.__code__.co_firstlineno + 4}: requires_grad of mul"
+    ):
+        compile(f)(1.0)
+
+
 def test_the_number_of_what_is_frozen_is_not_read():
     """Reading the data of a frozen value is refused, because it depends on the sample all the same."""
 
