@@ -203,7 +203,6 @@ EXCUSES = {  # for each excuse, a comparison that it takes back
     "rounding_absorbs_changes": Along(lambda x: np.array([1e6, 0.0]) + 1e-14 * x, lambda x: 1e-14, [0.3, 0.7]),
     "rounding_of_all_elements": Along(np.sin, lambda x: 1.02 * np.cos(x), np.float32([1e5])),
     "narrow_features": Along(lambda x: x * np.fmod(x, np.float32(3)), growing_teeth, np.float32([1e7])),
-    "staircase": Along(lambda x: 1 + ERF(x), lambda x: np.exp(-x * x) * 2 / math.sqrt(math.pi), [-5.4]),
     "treads": ON_A_STAIRCASE._replace(v=[2.0**-6]),
     "treads_of_a_factor": Along(lambda x: by_tanh(x, True)[0], lambda x: by_tanh(x, True)[1], [-7.3]),
     "tied_kink": Along(np.median, lambda x: np.array([1.0, 0.0, 0.0]), [0.3, 0.3, 0.3], [0.5, 0.0, 0.0]),

@@ -186,6 +186,16 @@ def times_plateau(x):
     return x * (1 + y), 1 + y + x * slope
 
 
+def one_less_square_of_plateau(x):
+    y, slope = plateau_of_tanh(x)
+    return 1 - y * y, -2 * y * slope
+
+
+def tail_of_float32(x):
+    y = np.tanh(x)
+    return 1 - y * y, -2 * y * (1 - y * y)
+
+
 def gelu_of_plateau(x):
     inner, of_inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3), np.sqrt(2 / np.pi) * (1 + 0.134145 * x**2)
     y, slope = plateau_of_tanh(inner)
@@ -198,6 +208,8 @@ def gelu_of_plateau(x):
         (plateau_of_tanh, ([-18.1], [17.9])),
         (times_plateau, ([-18.0], [-17.85])),  # the plateau begins nearby, and ends 2 away
         (gelu_of_plateau, ([-7.07], [-7.08], TAILS)),
+        (one_less_square_of_plateau, ([-18.4], [17.9], [19.4], [-18.1, 19.0, 17.95, -16.2, 33.0])),
+        (tail_of_float32, (np.float32([9.373447, -8.315778, 9.327679, -9.989237, 7.661997]),)),  # on several treads
     ],
 )
 def test_a_plateau_of_a_tail_is_rounded_as_intermediate_results_are_however_low_its_next_jump(both, points):
@@ -206,6 +218,17 @@ def test_a_plateau_of_a_tail_is_rounded_as_intermediate_results_are_however_low_
     for factor in (1.01, -1.0, 0.0):
         with pytest.raises(GradientMismatch):
             gradcheck(lambda x: both(x)[0], np.array([-3.0]), vjp=lambda x, u, k=factor: k * u * both(x)[1])
+
+
+@pytest.mark.parametrize("x", [8.2, -2.95])
+def test_a_tail_that_is_computed_in_float32_is_rounded_on_treads_that_become_wider_and_wider(x):
+    def f(x):
+        return (1 + np.tanh(x.astype("f"))).astype(float)
+
+    is_not_called_wrong(f, np.array([x]), vjp=lambda x, u: u * (1 - np.tanh(x) ** 2))
+    for factor in (1.01, -1.0):
+        with pytest.raises(GradientMismatch):
+            gradcheck(f, np.array([-1.3]), vjp=lambda x, u, k=factor: k * u * (1 - np.tanh(x) ** 2))
 
 
 def test_the_gelu_of_jax_is_right_on_the_plateau_of_its_tanh():

@@ -32,14 +32,16 @@ from ..numeric.thresholds import (
     FEATURE_STEPS,
     FEW_LAST_BITS,
     FIRST_POINTS,
+    FLOAT16_BITS,
+    FLOAT32_BITS,
     HARDLY_CHANGES,
+    INTERVAL_POINTS,
     JUMPS_OF_ROUNDING,
     LEAST_CHANGE,
     LONG_STEP,
     LOW_STEP_BITS,
     MANY_TREADS,
     MAX_TREADS,
-    MIN_SIGNAL_TO_NOISE,
     NEIGHBOURING,
     ON_TREAD,
     OSCILLATION_POINTS,
@@ -52,12 +54,12 @@ from ..numeric.thresholds import (
     SHORT_STEPS,
     SMOOTH_SCATTER,
     SMOOTH_SHARE,
-    STAIRCASE_INTERVALS,
     SURE_MEAN,
     TELLING_SCATTER,
     TERM_NORMS,
     VISIBLE_MISMATCH,
     WIDE_INTERVALS,
+    WIDER_SHARE,
 )
 from ..report import GradientMismatch
 from . import half_precision
@@ -265,25 +267,6 @@ def hidden_feature(doubt: Doubt) -> str:
     return noise_note(phi.rounding) if is_near(phi.analytic, near) else ""
 
 
-def staircase(doubt: Doubt) -> str:
-    """Return a note if rounding makes a staircase of f, as it does of 1 + erf(x) at -8; else "".
-
-    The mismatch must vanish in means over wide intervals. A staircase is looked for only in two cases. In the first,
-    the weighted sum of the outputs does not change in the finest steps, but outputs change far away, as if a part of f
-    computed in float32. In the second, an output is far smaller than others or than intermediate results, and may hide
-    a staircase inside f: for x far below 0, gelu(x) is x times a staircase, and changes in every step.
-    """
-    phi, problem = doubt.phi, doubt.problem
-    tread = problem.steps.finest
-    still = phi(tread) == phi(-tread) == 0.0 and phi.changes_far_away()
-    # Looking is safe in both cases: a mistake would not vanish over larger steps.
-    seen = doubt.mismatch * problem.steps.first_steps[0] / MIN_SIGNAL_TO_NOISE
-    hidden = seen <= phi.rounding_beside_largest or seen <= phi.intermediate_rounding()
-    if (still or hidden) and _is_staircase(phi, doubt.comparison.analytic, doubt.mismatch):
-        return "too noisy to tell: the mismatch vanishes over larger steps"
-    return ""
-
-
 def treads(doubt: Doubt) -> str:
     """Return a note if rounding makes a staircase of f with treads that explain the mismatch; else "".
 
@@ -299,47 +282,53 @@ def treads(doubt: Doubt) -> str:
 
 
 def treads_of_a_factor(doubt: Doubt) -> str:
-    """Return a note if f has a factor that does not change near the point, and then jumps by rounding; else "".
+    """Return a note if f, or a factor of f, does not change near the point, and then jumps by rounding; else "".
 
     XLA's tanh is an example: below -17.8, it is -1 and some last bits, and below -20 it is -1 exactly. A function such
     as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its derivative there lacks the part
     of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. A batch norm that computes
     x * a - mean * a, as a function of a, is a smooth function less a staircase.
 
-    The jump shows how far values of f are rounded. Usually, that is its height. But the next jump may be a low one,
+    The jump shows how far changes of f are rounded. Usually, that is its height. But the next jump may be a low one,
     while f is off by several of them: XLA's tanh is off by 7 half last bits at -20, and jumps by one beside -17.8. If
-    the estimated rounding of intermediate results is a moderate multiple of the jump, f may be off by that much.
+    the estimated rounding of intermediate results is a moderate multiple of the jump, f may be off by that much. If f
+    does not change in the finest steps, a part of f may also compute in a coarser type, as in
+    1 + tanh(x.astype("float32")), so the rounding of that type is a second estimate.
 
-    Five conditions must hold. First, f has the slope of the numerical derivative as far as the next jump, except for
-    that rounding. Second, the rounding is too high for rounding of f's outputs alone. But rounding of a part of f may
-    explain the jump: it is at most as high as such errors, or so near to the point that f has as many treads as
-    rounding makes. Third, the mismatch times the distance of the jump is at most `MAX_TREADS` times the rounding, so
-    treads of this size may cause the mismatch. Fourth, relative to the derivative, the mismatch vanishes in the mean
-    over some wider interval. Fifth, a comparison that takes the rounding as that of f does not call the derivative
-    wrong.
+    Five conditions must hold. First, as far as the next jump, f keeps its value or has the slope of the numerical
+    derivative, except for that rounding. Second, the rounding is too high for rounding of f's outputs alone. But
+    rounding of a part of f may explain the jump: it is at most as high as such errors, or so near to the point that f
+    has as many treads as rounding makes. Third, the mismatch times the distance of the jump is at most `MAX_TREADS`
+    times the rounding, so treads of this size may cause the mismatch. Fourth, relative to the derivative, the mismatch
+    vanishes in the mean over some wider interval. Fifth, a comparison that takes the rounding as that of f does not
+    call the derivative wrong.
     """
-    phi, problem, numeric = doubt.phi, doubt.problem, doubt.comparison.numeric.slope
-    rounding = of_parts = max(phi.rounding_beside_largest, phi.intermediate_rounding())
-    largest = central_quotient(phi, 0.0, problem.steps.first_steps[0])
-    if not math.fabs(largest - numeric) < OTHER_MEAN * doubt.mismatch:  # most mistakes do not vanish there
+    phi, problem, steps = doubt.phi, doubt.problem, doubt.problem.steps
+    changes = not phi(steps.finest) == phi(-steps.finest) == 0.0
+    slope = doubt.comparison.numeric.slope if changes else 0.0  # the slope on the tread
+    of_parts = 2.0 * max(phi.rounding_beside_largest, phi.intermediate_rounding())  # of a difference of two values
+    estimates = [of_parts] if changes else [of_parts, of_parts * 2.0 ** (problem.bits - _bits_of_coarser_type(problem))]
+    rounding, largest = max(estimates), central_quotient(phi, 0.0, steps.first_steps[0])
+    if not math.fabs(largest - slope) < OTHER_MEAN * doubt.mismatch:  # most mistakes do not vanish there
         low = 2.0 ** (-LOW_STEP_BITS * problem.bits) * size_of_parts(phi) * norm(phi.u) / math.fabs(phi.divisor)
         rounding = max(rounding, low)
-    of_factor = numeric != 0.0 and rounding > FEATURE * phi.rounding  # an f that does not change is for `staircase`
-    reach = min(MAX_TREADS * rounding / doubt.mismatch, problem.steps.first_steps[0]) if of_factor else 0.0
-    narrow = min(_narrow_tread(phi), FAR)
-    wide = problem.steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
+    of_factor = rounding > FEATURE * phi.rounding
+    reach = min(MAX_TREADS * rounding / doubt.mismatch, _usual_reach(phi)) if of_factor else 0.0
+    narrow = min(_narrow_tread(phi), FAR) if changes else 0.0  # otherwise f may be a step function
+    wide = steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
     if absorbed := wide and reach < narrow and _vanishes_between_ends(phi, doubt, narrow):
         reach = narrow
     lowest = FEATURE * phi.rounding
-    highest = max(rounding, 2.0 * of_parts)  # a jump is the difference of two rounded values
     jumps = JUMPS_OF_ROUNDING * phi.moved_elements.size  # elements that move together jump one after another
-    for end, jump in first_jumps(phi, reach, numeric, doubt.mismatch):
-        height = max(jump, of_parts if of_parts <= jumps * jump else 0.0)
+    around = None if changes else tread_of(phi)
+    ends = [(around.width, around.height)] if around and around.width <= reach else []
+    for end, jump in first_jumps(phi, reach, slope, doubt.mismatch) if changes else ends:
+        height = max(jump, *(each for each in estimates if each <= jumps * jump), 0.0)
         if (
             lowest < height
-            and (jump <= highest or math.fabs(end) <= narrow)
+            and (jump <= rounding or math.fabs(end) <= narrow)
             and doubt.mismatch * math.fabs(end) <= MAX_TREADS * height
-            and all(math.fabs(phi(part * end) - part * end * numeric) < 0.5 * height for part in ON_TREAD)
+            and all(math.fabs(phi(part * end) - part * end * slope) < 0.5 * height for part in ON_TREAD)
             and (absorbed or any(_vanishes_relatively(phi, doubt, h) for h in FACTOR_INTERVALS))
             and _is_hidden_by(height, doubt)
         ):
@@ -385,7 +374,6 @@ EXCUSES: tuple[Excuse, ...] = (
     rounding_absorbs_changes,
     rounding_of_all_elements,
     narrow_features,
-    staircase,
     treads,
     treads_of_a_factor,
     tied_kink,
@@ -561,29 +549,6 @@ def _roughness(phi: DirectionalFunction, step: float) -> float:
     return rest if rest > ROUGH_SHARE * from_parabola else 0.0
 
 
-def _is_staircase(phi: DirectionalFunction, analytic: float, mismatch: float) -> bool:
-    """Return whether the mismatch vanishes in means over wide intervals, as if rounding made a staircase of f.
-
-    Near the point, f does not change, since small steps stay on one tread of the staircase. Wide intervals have many
-    treads. The derivative at the point must also fit the interval: it must be near to the mean of the derivative there
-    or, if f is curved, between the derivatives at the ends. `phi` is the weighted sum of the outputs of f along a
-    direction, `analytic` is its derivative that is checked, and `mismatch` is the distance of `analytic` from the
-    numerical derivative at the point.
-    """
-
-    def belongs(mean: float, h: float) -> bool:
-        below, above = sorted((phi.analytic_at(-h), phi.analytic_at(h)))
-        return math.fabs(mean - analytic) < 0.5 * mismatch or below < analytic < above
-
-    means = [(h, mean_over_interval(phi, h)) for h in STAIRCASE_INTERVALS]
-    return any(
-        mean is not None
-        and math.fabs(mean.mismatch) + mean.noise + mean.bias < 0.5 * mismatch
-        and belongs(mean.analytic, h)
-        for h, mean in means
-    )
-
-
 def _narrow_tread(phi: DirectionalFunction) -> float:
     """Return the width of a narrow tread, as a step along `phi`.
 
@@ -592,6 +557,18 @@ def _narrow_tread(phi: DirectionalFunction) -> float:
     moved = phi.moved_elements
     longest, largest = (float(np.max(np.abs(each[moved]), initial=0.0)) for each in (phi.v, phi.x))
     return 2.0 ** (-MANY_TREADS * phi.problem.bits) * max(1.0, largest) / longest if longest else 0.0
+
+
+def _bits_of_coarser_type(problem: Problem) -> int:
+    """Return the count of fraction bits of a type coarser than that of the problem, which a part of f may have."""
+    return FLOAT32_BITS if problem.bits > DOUBLE_PRECISION_BITS else FLOAT16_BITS
+
+
+def _usual_reach(phi: DirectionalFunction) -> float:
+    """Return the largest step of numerical derivatives; a longer one if `phi` moves elements by less than usual."""
+    moved = phi.moved_elements
+    usual = float(np.max(phi.problem.scale[moved] / np.abs(phi.v[moved]), initial=1.0))
+    return phi.problem.steps.first_steps[0] * usual
 
 
 def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
@@ -605,12 +582,21 @@ def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> 
 
 
 def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
-    """Return whether the mismatch, relative to the derivative, is less than half as large in the mean over [-h, h]."""
-    mean = mean_over_interval(phi, h)
-    if mean is None:
-        return False
-    off = math.fabs(mean.mismatch) + mean.noise + mean.bias
-    return off * math.fabs(doubt.comparison.analytic) < 0.5 * doubt.mismatch * math.fabs(mean.analytic)
+    """Return whether the mismatch, relative to the derivative, is less than half as large in the mean over [-h, h].
+
+    Simpson's rule gives the mean of the derivative that is checked, since that of a tail changes by its own size. The
+    rule is used twice, with all points and with every other point, and the difference counts as its error.
+    """
+    slopes = np.array([phi.analytic_at(t) for t in np.linspace(-h, h, INTERVAL_POINTS).tolist()])
+    mean, coarser = (_simpson_mean(each) for each in (slopes, slopes[::2]))
+    off = math.fabs(mean - central_quotient(phi, 0.0, h)) + math.fabs(mean - coarser)
+    return off * math.fabs(doubt.comparison.analytic) < WIDER_SHARE * doubt.mismatch * math.fabs(mean)
+
+
+def _simpson_mean(values: Vector) -> float:
+    """Return the mean of a function over an interval from an odd count of equally spaced values, by Simpson's rule."""
+    total = values[0] + 4 * np.sum(values[1::2]) + 2 * np.sum(values[2:-1:2]) + values[-1]
+    return float(total / (3 * (values.size - 1)))
 
 
 def _is_hidden_by(rounding: float, doubt: Doubt) -> bool:

@@ -86,6 +86,10 @@ HALF_PRECISION_BITS = 12
 """Fraction bits. Types with at most so many are half precision: float16 has 10, and bfloat16 has 7."""
 DOUBLE_PRECISION_BITS = 40
 """Fraction bits. With so many or more, rounding is far below the tolerance."""
+FLOAT32_BITS = 23
+"""Fraction bits. A part of a function of doubles may compute in float32."""
+FLOAT16_BITS = 10
+"""Fraction bits. A part of a function of float32 may compute in float16."""
 MIN_EXACT_SQUARE_SUM = 1e-280
 """1: a sum of squares of doubles. A smaller sum has lost digits by underflow."""
 UNDERFLOW = 1e-300
@@ -318,14 +322,17 @@ OTHER_MEAN = 0.25
 not vanish over these steps, and treads do not explain it."""
 MAX_TREADS = 4.0
 """Treads of a staircase. A mismatch that changes φ by at most so many, in the width of a tread, may be rounding."""
-JUMPS_OF_ROUNDING = 32.0
+JUMPS_OF_ROUNDING = 64.0
 """1: the estimated rounding of intermediate results, over the height of a jump and the count of moved elements, which
 jump one after another. If it is at most this, the jump confirms the estimate. For x * (1 + tanh(x)), whose sum is
-rounded to its last bit, it is 16, and the weights of the outputs differ."""
+rounded to its last bit, it is 32, and the weights of the outputs differ."""
 ON_TREAD = (0.25, 0.5, 0.75)
 """1: parts of the distance to the end of a tread. There, a function that is smooth on the tread has no other jump."""
 FACTOR_INTERVALS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Steps: half widths of intervals. Over some of them, the derivative of a tail changes by about its own size."""
+WIDER_SHARE = 0.75
+"""1: the relative mismatch in the mean over such an interval, over that at the point. If it is less, it vanishes over
+wide intervals. A derivative that is off by a factor keeps it, and errors of the mean hardly make it a quarter less."""
 FEATURE = 8.0
 """Rounding. What looks like more noise, between far points only, is a feature of the function."""
 LONG_STEP = 2.0**-7
@@ -396,8 +403,6 @@ within a few of them."""
 SURE_MEAN = 0.1
 """Mismatches. If a mean over some finest steps agrees with an error that is smaller, it contradicts the numerical
 derivative, which comes from longer steps."""
-STAIRCASE_INTERVALS = (0.25, 2.0**-4, 2.0**-6)
-"""Steps: half widths of intervals. They are so wide that they have many treads of a staircase."""
 WIDE_INTERVALS = (1.0, 0.25, 2.0**-4)
 """Steps: half widths of intervals. A mistake shows in the mean over some of them."""
 TRIED_DIRECTIONS = 16
