@@ -540,7 +540,7 @@ def test_a_stair_is_no_mistake_if_larger_steps_climb_as_fast():
         right = compared(f, [x], lambda x, g, df=df: g * df(x), v=[0.5])
         assert right.agrees is None
         assert right.noisy
-        assert right.note == "too noisy to tell: the mismatch vanishes over larger steps"
+        assert right.note.startswith("too noisy to tell: values are rounded by")
         for factor in (2.0, -1.0):
             assert compared(f, [x], lambda x, g, df=df, by=factor: by * g * df(x), v=[0.5]).agrees is False
 

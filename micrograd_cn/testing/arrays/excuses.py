@@ -22,6 +22,7 @@ from ..numeric.numerical import DOMAIN_ERRORS, central_quotient, noise_level
 from ..numeric.thresholds import (
     ABSORBED_SHARE,
     CLOSE_SLOPE,
+    COARSER_BITS,
     DOUBLE_PRECISION_BITS,
     ESTIMATED_ERRORS,
     FACTOR_INTERVALS,
@@ -32,8 +33,6 @@ from ..numeric.thresholds import (
     FEATURE_STEPS,
     FEW_LAST_BITS,
     FIRST_POINTS,
-    FLOAT16_BITS,
-    FLOAT32_BITS,
     HARDLY_CHANGES,
     INTERVAL_POINTS,
     JUMPS_OF_ROUNDING,
@@ -59,6 +58,7 @@ from ..numeric.thresholds import (
     TERM_NORMS,
     VISIBLE_MISMATCH,
     WIDE_INTERVALS,
+    WIDER_MISMATCH,
     WIDER_SHARE,
 )
 from ..report import GradientMismatch
@@ -293,7 +293,7 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     while f is off by several of them: XLA's tanh is off by 7 half last bits at -20, and jumps by one beside -17.8. If
     the estimated rounding of intermediate results is a moderate multiple of the jump, f may be off by that much. If f
     does not change in the finest steps, a part of f may also compute in a coarser type, as in
-    1 + tanh(x.astype("float32")), so the rounding of that type is a second estimate.
+    1 + tanh(x.astype("float32")), so the rounding of such types gives further estimates.
 
     Five conditions must hold. First, as far as the next jump, f keeps its value or has the slope of the numerical
     derivative, except for that rounding. Second, the rounding is too high for rounding of f's outputs alone. But
@@ -307,13 +307,15 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     changes = not phi(steps.finest) == phi(-steps.finest) == 0.0
     slope = doubt.comparison.numeric.slope if changes else 0.0  # the slope on the tread
     of_parts = 2.0 * max(phi.rounding_beside_largest, phi.intermediate_rounding())  # of a difference of two values
-    estimates = [of_parts] if changes else [of_parts, of_parts * 2.0 ** (problem.bits - _bits_of_coarser_type(problem))]
+    coarser = [] if changes else [bits for bits in COARSER_BITS if bits < problem.bits]
+    estimates = [of_parts, *(of_parts * 2.0 ** (problem.bits - bits) for bits in coarser)]
     rounding, largest = max(estimates), central_quotient(phi, 0.0, steps.first_steps[0])
     if not math.fabs(largest - slope) < OTHER_MEAN * doubt.mismatch:  # most mistakes do not vanish there
         low = 2.0 ** (-LOW_STEP_BITS * problem.bits) * size_of_parts(phi) * norm(phi.u) / math.fabs(phi.divisor)
         rounding = max(rounding, low)
     of_factor = rounding > FEATURE * phi.rounding
-    reach = min(MAX_TREADS * rounding / doubt.mismatch, _usual_reach(phi)) if of_factor else 0.0
+    usual = _usual_step(phi)
+    reach = min(MAX_TREADS * rounding / doubt.mismatch, usual * steps.first_steps[0]) if of_factor else 0.0
     narrow = min(_narrow_tread(phi), FAR) if changes else 0.0  # otherwise f may be a step function
     wide = steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
     if absorbed := wide and reach < narrow and _vanishes_between_ends(phi, doubt, narrow):
@@ -329,7 +331,7 @@ def treads_of_a_factor(doubt: Doubt) -> str:
             and (jump <= rounding or math.fabs(end) <= narrow)
             and doubt.mismatch * math.fabs(end) <= MAX_TREADS * height
             and all(math.fabs(phi(part * end) - part * end * slope) < 0.5 * height for part in ON_TREAD)
-            and (absorbed or any(_vanishes_relatively(phi, doubt, h) for h in FACTOR_INTERVALS))
+            and (absorbed or any(_vanishes_relatively(phi, doubt, h * usual) for h in FACTOR_INTERVALS))
             and _is_hidden_by(height, doubt)
         ):
             return noise_note(height)
@@ -559,16 +561,10 @@ def _narrow_tread(phi: DirectionalFunction) -> float:
     return 2.0 ** (-MANY_TREADS * phi.problem.bits) * max(1.0, largest) / longest if longest else 0.0
 
 
-def _bits_of_coarser_type(problem: Problem) -> int:
-    """Return the count of fraction bits of a type coarser than that of the problem, which a part of f may have."""
-    return FLOAT32_BITS if problem.bits > DOUBLE_PRECISION_BITS else FLOAT16_BITS
-
-
-def _usual_reach(phi: DirectionalFunction) -> float:
-    """Return the largest step of numerical derivatives; a longer one if `phi` moves elements by less than usual."""
+def _usual_step(phi: DirectionalFunction) -> float:
+    """Return the step along `phi` in which an element moves by its entry in `Problem.scale`, but at least 1."""
     moved = phi.moved_elements
-    usual = float(np.max(phi.problem.scale[moved] / np.abs(phi.v[moved]), initial=1.0))
-    return phi.problem.steps.first_steps[0] * usual
+    return float(np.max(phi.problem.scale[moved] / np.abs(phi.v[moved]), initial=1.0))
 
 
 def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
@@ -582,15 +578,20 @@ def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> 
 
 
 def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
-    """Return whether the mismatch, relative to the derivative, is less than half as large in the mean over [-h, h].
+    """Return whether the mismatch, relative to the derivative, is smaller in the mean over [-h, h] than at the point.
 
-    Simpson's rule gives the mean of the derivative that is checked, since that of a tail changes by its own size. The
-    rule is used twice, with all points and with every other point, and the difference counts as its error.
+    It must be small there, since it is 1 at any point where f does not change. The derivative at the point must also
+    belong to the interval: it must be near to the mean or between other derivatives there. Simpson's rule gives the
+    mean, since the derivative of a tail changes by its own size. The rule is used twice, with all points and with every
+    other point, and the difference counts as its error.
     """
     slopes = np.array([phi.analytic_at(t) for t in np.linspace(-h, h, INTERVAL_POINTS).tolist()])
     mean, coarser = (_simpson_mean(each) for each in (slopes, slopes[::2]))
     off = math.fabs(mean - central_quotient(phi, 0.0, h)) + math.fabs(mean - coarser)
-    return off * math.fabs(doubt.comparison.analytic) < WIDER_SHARE * doubt.mismatch * math.fabs(mean)
+    at_point = doubt.mismatch / math.fabs(doubt.comparison.analytic) if doubt.comparison.analytic else math.inf
+    others = np.delete(slopes, slopes.size // 2)
+    belongs = math.fabs(mean - phi.analytic) < 0.5 * doubt.mismatch or np.min(others) <= phi.analytic <= np.max(others)
+    return bool(belongs and off < min(WIDER_SHARE * at_point, WIDER_MISMATCH) * math.fabs(mean))
 
 
 def _simpson_mean(values: Vector) -> float:

@@ -86,10 +86,8 @@ HALF_PRECISION_BITS = 12
 """Fraction bits. Types with at most so many are half precision: float16 has 10, and bfloat16 has 7."""
 DOUBLE_PRECISION_BITS = 40
 """Fraction bits. With so many or more, rounding is far below the tolerance."""
-FLOAT32_BITS = 23
-"""Fraction bits. A part of a function of doubles may compute in float32."""
-FLOAT16_BITS = 10
-"""Fraction bits. A part of a function of float32 may compute in float16."""
+COARSER_BITS = (23, 10)
+"""Fraction bits. They are those of float32 and of float16. A part of a function may compute in these types."""
 MIN_EXACT_SQUARE_SUM = 1e-280
 """1: a sum of squares of doubles. A smaller sum has lost digits by underflow."""
 UNDERFLOW = 1e-300
@@ -330,6 +328,9 @@ ON_TREAD = (0.25, 0.5, 0.75)
 """1: parts of the distance to the end of a tread. There, a function that is smooth on the tread has no other jump."""
 FACTOR_INTERVALS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Steps: half widths of intervals. Over some of them, the derivative of a tail changes by about its own size."""
+WIDER_MISMATCH = 0.4
+"""Relative to the mean of the derivative over a wider interval. If the mismatch is more, it does not vanish. It is 0.5
+for a derivative that is twice too large."""
 WIDER_SHARE = 0.75
 """1: the relative mismatch in the mean over such an interval, over that at the point. If it is less, it vanishes over
 wide intervals. A derivative that is off by a factor keeps it, and errors of the mean hardly make it a quarter less."""
