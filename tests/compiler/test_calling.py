@@ -277,6 +277,9 @@ def test_a_derivative_has_the_arguments_of_its_function():
     rows = np.arange(6.0).reshape(3, 2)
     for found, row in zip(compile(hessian(lambda v: v[0] ** 2 * v[1])).forward((rows,)), rows, strict=True):
         assert found.tolist() == [[2.0 * row[1], 2.0 * row[0]], [2.0 * row[0], 0.0]]
+    model = MLP(2, [3, 1], activation="tanh", seed=0)
+    for found, row in zip(compile(grad(model)).forward((rows,)), rows.tolist(), strict=True):
+        assert [*found] == pytest.approx([x.data for x in grad(model)(row)], rel=1e-12)
     chosen = compile(grad(lambda x, mode: mc.exp(x) if mode == "exp" else x * x), static="mode")
     assert (chosen(0.0, "exp"), chosen(3.0, mode="square")) == (1.0, 6.0)
     assert compile(sparse_hessian(f, lower=True), static="power")(2.0, 3.0, 2).values == [18.0]

@@ -414,7 +414,8 @@ def _signature_of(f: Callable[..., Any], has_static: bool) -> inspect.Signature:
             found = _signature_of(inner, has_static)
         except ValueError:
             return inspect.signature(f)
-        if has_static or {p.kind for p in found.parameters.values()} <= POSITIONAL_KINDS:
+        kinds = {p.kind for p in found.parameters.values() if not _takes_nothing(p)}
+        if has_static or kinds <= POSITIONAL_KINDS:
             return found
     return inspect.signature(f)
 
