@@ -978,3 +978,21 @@ def test_a_derivative_of_a_flat_function_that_is_larger_than_last_bits_is_a_mist
 
     with pytest.raises(GradientMismatch):
         gradcheck(_softmax, np.array(point), vjp=vjp)
+
+
+@pytest.mark.parametrize(("kind", "calls"), [("d", 120), ("f", 380)])
+def test_a_wrong_derivative_of_many_numbers_is_found_in_few_calls(kind, calls):
+    counts = {"f": 0, "vjp": 0}
+
+    def f(x):
+        counts["f"] += 1
+        return np.sin(x)
+
+    def vjp(x, u):
+        counts["vjp"] += 1
+        return (1.03 * u * np.cos(x)).astype(kind)
+
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, np.round(np.random.default_rng(0).normal(size=5000), 3).astype(kind), vjp=vjp)
+    assert counts["f"] <= calls
+    assert counts["vjp"] <= 20

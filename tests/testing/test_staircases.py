@@ -333,6 +333,10 @@ def test_a_tread_has_the_width_and_the_height_of_the_first_step():
         (np.round, np.float16([3000.0, -400.0, 60000.0])),
         (lambda x: np.round(16 * x) / 16, np.float32([4e5, -2e6])),
         (lambda x: x // np.float32(3), np.float32([64042264, 4180988.5, -13611067])),
+        *[(np.floor, [size, -0.7 * size]) for size in (1.5e20, 1.7e25, 1.5e300)],
+        (np.round, np.float32([1.5e15, -1e30])),
+        (lambda x: np.round(16 * x) / 16, [-1.3e19]),
+        (lambda x: np.floor(x / np.float32(1e6)) * np.float32(1e6), np.float32([1.5e20])),
     ],
 )
 def test_the_gradient_of_a_step_function_is_0(f, x):
@@ -352,6 +356,9 @@ def test_the_gradient_of_a_step_function_is_0(f, x):
         (lambda x: x + np.floor(x), np.float32([1e8, -3e7, 3.0])),
         (lambda x: x + x // np.float32(3), np.float32([64042264, 4180988.5, -13611067])),
         (lambda x: 1.0 * x, np.float32([1e8, -3e7, 3.0])),
+        *[(lambda x: 1.0 * x, [size]) for size in (1.5e20, 1.7e25, 1.5e300)],
+        (lambda x: x + np.floor(x), np.float32([1.5e15, -1e30])),
+        (np.sqrt, [1.5e20]),
         *[(hardshrink, kind([4e3, -2e3])) for kind in (np.float32, np.float16)],
         *[(hardshrink, np.float32([size])) for size in (3, 2e5, 1e7, 1e8)],
     ],

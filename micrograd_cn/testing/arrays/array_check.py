@@ -57,7 +57,7 @@ from .analytic import GradientFunction
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent, without_overflow
 from .directional_comparison import BESIDE_FEATURES, NEGLIGIBLE, ComparedAlong, can_tell_one_percent, compare_along
 from .directional_function import DirectionalFunction
-from .directional_stages import TOO_FEW_CALLS
+from .directional_stages import TOO_FEW_CALLS, compare_within_limit
 from .excuses import NARROW_FEATURES
 from .half_precision import agrees_closely, has_settled
 from .problem import Problem, norm
@@ -530,7 +530,8 @@ class SampledCheck:
                 of_one = wrong_output(phi)
                 title = problem.derivative_name(int(np.argmax(of_one)), i)
                 direction, slope = problem.element_direction(i), problem.typical_slope(of_one)
-                of_output, _ = compare_along(problem, title, of_one, direction, slope)
+                along = DirectionalFunction(problem, of_one, direction, problem.x, per_element=True)
+                of_output = compare_within_limit(title, along, slope)  # excuses have been looked for above
                 comparison = of_output if of_output.agrees is False else comparison
             comparison = replace(comparison, cause=cause)
         return replace(_excuse_infinite_point(comparison, phi), argument=problem.arguments.leaf_path(i)), phi

@@ -324,7 +324,8 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     jumps = JUMPS_OF_ROUNDING * phi.moved_elements.size  # elements that move together jump one after another
     around = None if changes else tread_of(phi)
     ends = [(around.width, around.height)] if around and around.width <= reach else []
-    for end, jump in first_jumps(phi, reach, slope, doubt.mismatch) if changes else ends:
+    least = max(2.0 * phi.rounding, min(lowest, of_parts / jumps))  # a lower jump is noise, or confirms no estimate
+    for end, jump in first_jumps(phi, reach, slope, doubt.mismatch, least, of_parts) if changes else ends:
         height = max(jump, *(each for each in estimates if each <= jumps * jump), 0.0)
         if (
             lowest < height

@@ -52,8 +52,9 @@ def wrong_output(phi: DirectionalFunction) -> Vector:
     """Return a vector of weights: 1.0 for an output whose derivative is far off, and 0.0 for all other outputs.
 
     `phi` is the weighted sum of the outputs along a direction, and its derivative is wrong. First the output is tried
-    that contributes most to the numerical derivative of `phi`. It is chosen if its own derivative is clearly wrong, or
-    if the derivative of `phi` that is checked is infinite or nan. Otherwise, bisection finds an output.
+    that contributes most to the numerical derivative of `phi`. It is chosen if its own derivative is clearly wrong, if
+    it makes up at least half of the mismatch, or if the derivative of `phi` that is checked is infinite or nan.
+    Otherwise, bisection finds an output.
     """
     problem = phi.problem
     h = problem.steps.first_steps[2]
@@ -67,9 +68,12 @@ def wrong_output(phi: DirectionalFunction) -> Vector:
     def mismatch(u: Vector) -> float:
         return dot(numeric, u) - problem.derivative.slope(problem.x, u, phi.v)
 
-    if math.fabs(mismatch(of_one)) > CLEAR_OUTPUT_MISMATCH * math.fabs(numeric[steepest]):
+    of_steepest, total = mismatch(of_one), mismatch(phi.u)
+    if math.fabs(of_steepest) > CLEAR_OUTPUT_MISMATCH * math.fabs(numeric[steepest]):
         return of_one
-    found = _bisect(np.flatnonzero(phi.u), mismatch(phi.u), lambda part: mismatch(_masked(phi.u, part)))
+    if math.fabs(phi.u[steepest] * of_steepest) >= 0.5 * math.fabs(total):  # it makes up most of the mismatch
+        return of_one
+    found = _bisect(np.flatnonzero(phi.u), total, lambda part: mismatch(_masked(phi.u, part)))
     return problem.unit_cotangent(found)
 
 

@@ -108,7 +108,9 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
     return Tread(changed, height, highest > TREADS_SEEN * treads * height, is_mask)
 
 
-def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float) -> Iterator[tuple[float, float]]:
+def first_jumps(
+    phi: DirectionalFunction, reach: float, slope: float, off: float, lowest: float = 0.0, rounding: float = math.inf
+) -> Iterator[tuple[float, float]]:
     """Yield, for each side of the point, the step in which f jumps off a straight line, and the jump's height.
 
     The function f of one number is `phi`.
@@ -116,13 +118,17 @@ def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float
     f has left the line if its distance from the line exceeds rounding, and exceeds a small part of the distance that
     the slope `off` would give in this step. A side of the point is left out if the function has left the line already
     in the finest step, or if it has not left the line in the step `reach`. Otherwise bisection finds the jump. If the
-    function is continuous there, the height is nearly 0.
+    function is continuous there, the height is nearly 0. Jumps up to the height `lowest`, and those that are too low to
+    explain `off`, are left out. This ends most bisections of continuous functions early.
 
     Args:
         phi: the function of one number, which is 0 at the point.
         reach: the largest step.
         slope: the slope of the line. On the treads of a staircase, the function has this slope.
         off: by how much the slope of the function over many treads differs from `slope`.
+        lowest: the height that jumps must exceed.
+        rounding: how far the function may be off although the jump is low. If that explains `off` in the width of a
+            tread, the jump need not.
     """
 
     def away(t: float) -> float:
@@ -141,7 +147,11 @@ def first_jumps(phi: DirectionalFunction, reach: float, slope: float, off: float
                 left = middle
             else:
                 on_line = middle
-        yield left, math.fabs(away(left) - away(on_line))
+            height, needed = math.fabs(away(left) - away(on_line)), off * math.fabs(on_line) / MAX_TREADS
+            if not height > max(lowest, needed if needed > rounding else 0.0):
+                break
+        else:
+            yield left, height
 
 
 def _total_change(phi: DirectionalFunction, t: float) -> float:
@@ -246,24 +256,40 @@ def step_heights(phi: DirectionalFunction) -> Vector | None:
     """Return how far each output jumps if f is a step function along the direction of `phi`; else None.
 
     Far from 0, even the smallest steps may be longer than the treads of a step function: in float32, floor(x) is x for
-    each x above 8388608. Therefore f is also computed near points that are nearer to 0. If f is a step function at one
-    of them, the heights of its jumps there are known. At the points that are farther from 0, at least half of the
-    outputs must not change, or must jump by about the same heights, except for their last bits. Five calls of f suffice
-    to return None for a smooth function, except in half precision.
+    each x above 8388608. Therefore f is also computed near points that are nearer to 0, also near one at which the
+    distance of neighbouring numbers is about 1. If f is a step function at one of them, the heights of its jumps there
+    are known. At the points that are farther from 0, at least half of the outputs must not change, or must jump by
+    about the same heights, except for their last bits. Five calls of f suffice to return None for a smooth function,
+    except in half precision and at points at which neighbouring numbers are farther apart than 1.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     heights = _heights_of_steps(line, 0.0 if phi.problem.half_precision else LEAST_SUBNORMALS)
     if heights is not None:
         return heights
+    largest = float(np.max(np.abs(phi.x[phi.moved_elements]), initial=0.0))
+    too_large = 2.0 ** (math.frexp(largest)[1] - round(phi.problem.bits))
+    starts = [line, line.nearer(too_large)] if too_large > 1.0 else [line]
+    for number, start in enumerate(starts, 1):
+        heights = _heights_nearer_to_0(start, starts[:number])
+        if heights is not None:
+            return heights
+    return None
+
+
+def _heights_nearer_to_0(line: _Line, farther: list[_Line]) -> Vector | None:
+    """Return how far each output jumps if f is a step function at a point that is nearer to 0 than `line`; else None.
+
+    At all points that are farther from 0, the outputs must not change, or must jump by about the same heights. These
+    are the points of the lines in `farther` and those that have been tried before.
+    """
     if _changes_at_once(line.nearer(MUCH_SMALLER**NEARER_POINTS)):
         return None
-    farther = [line]
     for k in range(1, NEARER_POINTS + 1):
         nearer = line.nearer(MUCH_SMALLER**k)
         heights = _heights_of_steps(nearer, LEAST_SUBNORMALS)
         if heights is not None:
             return heights if all(_may_jump(other, heights) for other in farther) else None
-        farther.append(nearer)
+        farther = [*farther, nearer]
     return None
 
 

@@ -17,11 +17,13 @@ from ..numeric.thresholds import (
     EXPLAINING_KINK,
     KINK_NOISE,
     KINK_SHARE,
+    MANY_TIES,
     SAME_SUMS,
     SHORT_DIGITS,
     SHORT_SHARE,
     SHORTER_STEP,
     SHORTEST_MOVED_PART,
+    TRIED_AMONG_MANY,
     TRIED_DIRECTIONS,
     UNEVEN_DIRECTIONS,
 )
@@ -49,8 +51,9 @@ def has_tied_kink(phi: DirectionalFunction, mismatch: float = math.inf) -> bool:
     if not moved:
         return False
     several = moved > 1
+    count = TRIED_DIRECTIONS if moved <= MANY_TIES else TRIED_AMONG_MANY  # kinks of many elements hardly all cancel
     along = DirectionalFunction(phi.problem, phi.u, phi.v, phi.x)
-    for directions in _halves(phi) if several else _with_other_ties(phi, equal):
+    for directions in _halves(phi, count) if several else _with_other_ties(phi, equal):
         functions = [along if v is phi.v else DirectionalFunction(phi.problem, phi.u, v, phi.x) for v in directions]
         if _stays_nonzero(functions, _additivity_terms, mismatch) or (
             several and any(_stays_nonzero([half], _one_sided_terms, mismatch) for half in functions[:2])
@@ -86,14 +89,14 @@ def _are_short(x: Vector, eps: float) -> NDArray[np.bool_]:
     return found
 
 
-def _halves(phi: DirectionalFunction) -> Iterator[tuple[Vector, Vector, Vector]]:
-    """Yield triples: two random parts of the direction of `phi` that add up to it, and the direction itself.
+def _halves(phi: DirectionalFunction, count: int) -> Iterator[tuple[Vector, Vector, Vector]]:
+    """Yield `count` triples: two random parts of the direction of `phi` that add up to it, and the direction itself.
 
     The parts in the first triple are not random: one has the positive entries of the direction, and the other has the
     negative entries.
     """
     random, v = np.random.default_rng(0), phi.v
-    for k in range(TRIED_DIRECTIONS):
+    for k in range(count):
         first = np.where(random.random(v.size) < 0.5 if k else v > 0.0, v, 0.0)
         yield first, v - first, v
 

@@ -409,6 +409,11 @@ WIDE_INTERVALS = (1.0, 0.25, 2.0**-4)
 TRIED_DIRECTIONS = 16
 """Directions. So many are tried in search of a kink at equal elements; at three equal numbers, half of all directions
 show it."""
+MANY_TIES = 64
+"""Elements. If more of them are equal to others, their kinks hardly cancel along a random direction. Among many numbers
+of float32, chance alone makes some equal."""
+TRIED_AMONG_MANY = 3
+"""Directions. So many are tried then."""
 SHORTEST_MOVED_PART = 0.25
 """Entries of a direction. Along an uneven one, each element moves by at least this part of its entry."""
 UNEVEN_DIRECTIONS = 2
