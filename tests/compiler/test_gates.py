@@ -194,3 +194,15 @@ def test_no_step_is_taken_after_a_norm_that_is_not_finite_though_a_later_step_is
     with pytest.raises(ValueError, match="norm"):
         compile(f).fit(samples, optimizer, 1, 1, clip_grad_norm=1.0)
     assert optimizer.steps == 4
+
+
+@pytest.mark.parametrize("xs", [[-1.0], [2.0], [-1.0, 2.0]])
+@pytest.mark.parametrize("factors", [lambda x: [inf, x], lambda x: [x, nan], lambda x: [-inf, nan]])
+def test_a_constant_factor_of_a_sum_that_is_infinite_or_nan_counts_where_the_sum_is_selected_alone(xs, factors):
+    parameters = v, w = Value(3.0), Value(5.0)
+    f = lambda x: where(mc.less(0.0, x), mc.dot([v, w], factors(x)), 0.0)  # noqa: E731
+    expected = _by_the_engine(f, parameters, [Value._constant(x) for x in xs])
+    for p in parameters:
+        p.zero_grad()
+    loss = compile(f).backward([(x,) for x in xs])
+    assert repr([loss, *[p.grad for p in parameters]]) == repr(expected)
