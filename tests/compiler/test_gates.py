@@ -200,7 +200,10 @@ def test_no_step_is_taken_after_a_norm_that_is_not_finite_though_a_later_step_is
 @pytest.mark.parametrize("factors", [lambda x: [inf, x], lambda x: [x, nan], lambda x: [-inf, nan]])
 def test_a_constant_factor_of_a_sum_that_is_infinite_or_nan_counts_where_the_sum_is_selected_alone(xs, factors):
     parameters = v, w = Value(3.0), Value(5.0)
-    f = lambda x: where(mc.less(0.0, x), mc.dot([v, w], factors(x)), 0.0)  # noqa: E731
+
+    def f(x):
+        return where(mc.less(0.0, x), mc.dot([v, w], factors(x)), 0.0)
+
     expected = _by_the_engine(f, parameters, [Value._constant(x) for x in xs])
     for p in parameters:
         p.zero_grad()

@@ -558,6 +558,17 @@ def test_the_compiled_loop_takes_what_is_left_with_the_samples_as_they_were(begi
     assert by_short_steps == ([taken] if begins_short else [0, taken - 1])
 
 
+@pytest.mark.parametrize(("most", "taken"), [(4_000, [0, 19]), (3_999, [0])])
+def test_many_numbers_are_read_where_they_are(most, taken, by_short_steps, monkeypatch):
+    monkeypatch.setattr(short_fits, "MAX_NUMBERS", most)
+    w = Value(0.5)
+    f, optimizer = compile(lambda x, y: (w * x - y) ** 2), SGD([w], lr=0.01)
+    make_ready(optimizer)
+    f.fit((np.ones(2_000), np.zeros(2_000)), optimizer, 20, callback=lambda *_: None)
+    assert by_short_steps == taken
+    assert w.data == pytest.approx(0.5 * 0.98**20)
+
+
 @pytest.mark.parametrize("last", [0, 1, 2, 7, 19])
 @pytest.mark.parametrize("raises", [True, False])
 def test_a_callback_ends_training_after_any_step(last, raises):

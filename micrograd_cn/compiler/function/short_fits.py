@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from itertools import repeat
-from math import isnan
+from math import isnan, prod
 from typing import Any
 
 from ...engine import Value
@@ -27,6 +27,8 @@ from .stale import StaleCheck
 from .store import RecordingStore
 
 MAX_EPOCHS = 8  # the compiled loop of `fit` takes more epochs in less time
+# With a callback, the compiled loop takes no longer for more numbers, since it reads those of arrays column by column
+MAX_NUMBERS = 20_000
 
 
 class _Training:
@@ -87,7 +89,7 @@ class ShortFits:
         Raises:
             ValueError: a `Value` that was a constant when the function was recorded has other data now.
         """
-        losses, callback, found = list[float](), options.callback, self._arrays.ready_for_mean(samples)
+        losses, callback, found = list[float](), options.callback, self._code_for(samples)
         if not found:
             return losses, False
         gradient, ended = RepeatedGradient(found.runner, samples.numbers), False
@@ -102,8 +104,14 @@ class ShortFits:
 
     def is_ready(self, options: TrainingOptions, samples: ListedSamples) -> bool:
         """Return whether `losses_and_callback` takes steps now."""
-        found = self._arrays.ready_for_mean(samples)
+        found = self._code_for(samples)
         return bool(found and self._step(options.optimizer, found))
+
+    def _code_for(self, samples: ListedSamples) -> ReadyCall | None:
+        """Return code for the gradient of the mean result; None if there is none, or there are many numbers."""
+        if sum(map(prod, samples.shapes)) > MAX_NUMBERS:
+            return None
+        return self._arrays.ready_for_mean(samples)
 
     def _take(self, optimizer: Optimizer, found: ReadyCall, gradient: RepeatedGradient, most: int) -> list[float]:
         """Take at most so many steps by code that was found for the gradient, and return their losses."""
