@@ -33,7 +33,7 @@ from .members import (
     walk,
 )
 from .model import NAMES_OF_CALLS, Model, beginning, names_its_parameters, running_models
-from .records import places_in, record_of, records, renew_arrays
+from .records import arrays_in, places_in, record_of, records, renew_arrays
 from .states import is_kept, note_added, note_kept
 from .unheld import with_unheld_leaves
 
@@ -113,6 +113,7 @@ def _before_replacing(model: Model, name: str, old: Any, x: Any) -> None:
     If there is no error, record where `x` has parameters.
     """
     if type(old) is not list and not may_hold_leaves(old):  # asked first, since the other questions take longer
+        _note_arrays(model, name, x)
         return
     record: Any = records.get(id(model))
     known = record is not None and name in record.places
@@ -122,6 +123,7 @@ def _before_replacing(model: Model, name: str, old: Any, x: Any) -> None:
             if known:
                 record.places.pop(name)
                 record.arrays.pop(name, None)
+            _note_arrays(model, name, x)
             return
     places = places_in(x) if type(x) is list or known else None
     if places is None or places.numbers or not places.ids or not all(places.ids):
@@ -320,6 +322,20 @@ def _note_new(model: Model, name: str, x: Any) -> None:
     if members is None or members is of_leaf or isinstance(x, Model) or names_its_parameters(type(model)):
         return
     _refuse_hidden(model, name, x)
+    _note_places(model, name, x)
+
+
+def _note_arrays(model: Model, name: str, x: Any) -> None:
+    """Record where `x`, which replaces an attribute without parameters, has parameters in arrays.
+
+    In `__init__`, nothing is recorded, since the model is looked at afterwards.
+    """
+    if type(x) is not Value and id(model) not in beginning and arrays_in(name, x):
+        _note_places(model, name, x)
+
+
+def _note_places(model: Model, name: str, x: Any) -> None:
+    """Record where `x`, which becomes the attribute `name` of `model`, has parameters, if it has any."""
     if any((places := places_in(x)).ids):
         record = record_of(model)
         record.places[name] = places

@@ -516,6 +516,25 @@ def test_an_array_of_a_model_is_filled_with_no_numbers(function, decorated):
     assert model.parameters() == before
 
 
+class Bare(Module):
+    def __init__(self):
+        self.b, self.later, self.rows = Value(1.0), 0.0, [0.0]
+
+    def reset(self, name):
+        held = getattr(self, name)
+        (held[0] if isinstance(held, list) else held)[:] = 0.0
+
+
+@pytest.mark.parametrize("new", [leaves, lambda: [leaves()]])
+@pytest.mark.parametrize("name", ["later", "rows", "new"])
+def test_the_first_arrays_of_a_model_are_looked_at_before_its_parameters_are_listed(name, new):
+    """Whether an attribute is new or had no parameters before."""
+    model = Bare()
+    setattr(model, name, new())
+    with pytest.raises(TypeError, match=rf"in the array model\.{name}"), no_grad():
+        model.reset(name)
+
+
 def test_the_arrays_of_a_model_are_looked_at_when_another_model_is_gone():
     model, other = Model(), Model()
     assert len(model.parameters()) == len(other.parameters())
