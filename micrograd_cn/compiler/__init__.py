@@ -242,22 +242,21 @@ It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `
 writes an opcode, a `StraightLineWriter` writes formulas and the update as `c` does.
 
 A compiled sum is added up term by term, so it may overflow on the way to a finite result; `Program.check` finds this.
-The factors in a sum of products, such as `dot`, have no gates, except constants that are infinite or nan. So if an
-operation such as `where` did not select the sum, an infinite factor that is no constant makes a gradient nan even in
-code that has all gates, as in the matrix products of PyTorch and jax, while `backward` of the engine gives 0.
+In C, the factors in a sum of products, such as `dot`, have no gates, except constants that are infinite or nan. So if
+an operation such as `where` did not select the sum, an infinite factor that is no constant makes a gradient nan, as in
+the matrix products of PyTorch and jax, while the engine gives 0.
 
 The first code that is made may give nan where slower code gives a number. There are three such shortcuts, each with a
 test for nan of its own. Where it finds nan, the slower code computes the result anew. It has all gates, and computes
 one branch, not all of them.
 
-    mean            the gradient of a mean; multiplications for each row have no gates for their factors, but all other
-                    gates are there. If a total is not finite, the driver `finish` leaves nan in a number that
+    mean            the gradient of a mean; multiplications and sums of products have no gates for their factors, but
+                    all other gates are there. If a total is not finite, the driver `finish` leaves nan in a number that
                     `Executable.mend` reads, and in training the driver `fit`; see `instructions.gradient.differentiate`
     each row        a derivative for each row without gates, whose entries are searched for nan (in calls with arrays,
                     by `finds_nan`, as are the results of merged programs); see `Program.derivative_for_calls`
     merged          a program that computes all branches that were recorded; its first output is nan for a row of
-                    another branch, and a gradient of a mean is nan if a branch that was not selected has an infinite
-                    factor. Then the rows are sorted by their branches; see `function.merged` and
+                    another branch. Then the rows are sorted by their branches; see `function.merged` and
                     `function.merged_calls`
 """
 

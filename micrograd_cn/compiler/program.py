@@ -808,12 +808,13 @@ class Program:
         "c" is a C99 file, which is C++ too. It has a function for the outputs of one row and, if there is one output, a
         function for the mean over some rows and the gradient of this mean. It needs `math.h` alone, allocates no memory
         and keeps no state. The comment at its top shows how to call it. For special operands, such as 0, inf and nan,
-        the results are those of the operations in `micrograd_cn.ops`. At ordinary points, the value and the partial
-        derivatives of an operation are within 4 ulps (units in the last place) of the engine's. With the precision
-        "float" they are within 8 ulps of a float. For `erf`, `erfc`, `erfinv` and `gelu` the bound is 32 ulps, since a
-        factor of their derivatives is the exponential of a rounded square. Where terms cancel, as in `sum`, `dot`,
-        `logsumexp`, `logaddexp`, `lgamma` and `digamma` of negative numbers, and the derivatives of `silu` and `gelu`,
-        the bounds are in ulps of the largest term.
+        the results are those of the operations in `micrograd_cn.ops`. If an operation such as `where` did not select a
+        sum of products (`dot`), and a factor in the sum is infinite, a gradient may be nan, while the engine gives 0.
+        At ordinary points, the value and the partial derivatives of an operation are within 4 ulps (units in the last
+        place) of the engine's. With the precision "float" they are within 8 ulps of a float. For `erf`, `erfc`,
+        `erfinv` and `gelu` the bound is 32 ulps, since a factor of their derivatives is the exponential of a rounded
+        square. Where terms cancel, as in `sum`, `dot`, `logsumexp`, `logaddexp`, `lgamma` and `digamma` of negative
+        numbers, and the derivatives of `silu` and `gelu`, the bounds are in ulps of the largest term.
 
         If the program computes one branch of a compiled function, a comment says which comparisons the text assumes. In
         C and Python, the text checks them: the outputs and their derivatives are nan for numbers for which the function
@@ -1414,7 +1415,7 @@ class Program:
             what = f"input {arguments.index(x)}" if x in arguments else f"the parameter {x!r}"
             raise Mismatch(
                 f"{title}: the derivative of the function with respect to {what} is {found[k]}, that of the graph "
-                f"{ours[x]}; does the function read something that was recorded once, or is a factor infinite?"
+                f"{ours[x]}; does the function read something that was recorded once?"
             )
 
     def all_parameters(self, kind: str, parameters: Sequence[Value]) -> Variables:

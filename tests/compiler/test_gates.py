@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, log, relu, where
+from micrograd_cn import Value, log, maximum, relu, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.instructions.gradient import differentiate
 from micrograd_cn.compiler.instructions.graph import Graph
@@ -24,8 +24,15 @@ def _parameters():
     return Value(2.0, "a"), Value(inf, "b"), Value(3.0, "c")
 
 
-def _function(a, b, c):
+def _product(a, b, c):
     return lambda x: relu(x * b * a) + c * x * x  # x is negative, so relu does not select the infinite product
+
+
+def _sum_of_products(a, b, c):
+    return lambda x: relu(mc.dot([a, a, c], [x * b, x, x])) + c * x * x
+
+
+FUNCTIONS = pytest.mark.parametrize("function", [_product, _sum_of_products])
 
 
 def _by_the_engine(f, parameters, xs):
@@ -62,10 +69,11 @@ def test_the_partial_derivative_of_a_logarithm_has_a_gate_since_it_is_often_infi
     assert "gated" not in program.compiled._lowerings  # nothing was computed anew
 
 
+@FUNCTIONS
 @pytest.mark.parametrize("n", ROWS)
-def test_backward_gives_what_the_engine_gives(n, code):
+def test_backward_gives_what_the_engine_gives(function, n, code):
     parameters = _parameters()
-    f, xs = _function(*parameters), _samples(n)
+    f, xs = function(*parameters), _samples(n)
     compiled = compile(f)
     for threads in (1, 2):
         expected = _by_the_engine(f, parameters, xs)
@@ -76,10 +84,11 @@ def test_backward_gives_what_the_engine_gives(n, code):
         assert [p.grad for p in parameters[:2]] == [0.0, 0.0]
 
 
+@FUNCTIONS
 @pytest.mark.parametrize("n", ROWS)
-def test_prepared_calls_give_what_the_engine_gives(n, code):
+def test_prepared_calls_give_what_the_engine_gives(function, n, code):
     parameters = _parameters()
-    f, xs = _function(*parameters), _samples(n)
+    f, xs = function(*parameters), _samples(n)
     compiled, expected = compile(f), _by_the_engine(f, parameters, xs)
     for _ in range(120):
         loss, found = compiled.value_and_grad((np.array(xs),))
@@ -109,9 +118,13 @@ def _train_by_hand(f, parameters, xs, batch, epochs, rates, norm):
     return losses
 
 
+TRAINED = [lambda x, a, b: relu(x * b * a), lambda x, a, b: relu(mc.dot([a, a], [x * b, x]))]
+
+
+@pytest.mark.parametrize("selected", TRAINED, ids=["product", "sum of products"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(("scheduled", "norm"), [(False, None), (True, None), (False, 0.5), (True, 0.5)])
-def test_fit_computes_a_step_anew_where_a_row_spoils_it(scheduled, norm, threads, code):
+def test_fit_computes_a_step_anew_where_a_row_spoils_it(scheduled, norm, threads, selected, code):
     xs = [*_samples(9), -inf, *_samples(10)]  # the infinite row is in the fourth batch
 
     def rates(step):
@@ -119,7 +132,7 @@ def test_fit_computes_a_step_anew_where_a_row_spoils_it(scheduled, norm, threads
 
     def made():
         a, b, c = Value(0.3), Value(0.5), Value(0.2)
-        return [a, b, c], lambda x: relu(x * b * a) * 3.0 + relu(c + 1.0)
+        return [a, b, c], lambda x: selected(x, a, b) * 3.0 + relu(c + 1.0)
 
     (expected, f), (found, g) = made(), made()
     losses = _train_by_hand(f, expected, xs, 3, 2, rates, norm)
@@ -163,7 +176,7 @@ def test_the_c_source_has_gates_whatever_was_computed_before():
 def test_code_with_gates_is_freed_with_its_program():
     parameters = _parameters()
     x = Value(-1.0)
-    program = compile(_function(*parameters)(x), [x])
+    program = compile(_product(*parameters)(x), [x])
     program.backward([[-1.0]])
     held = weakref.ref(program.compiled.select_tier("gated", 1))
     assert held()
@@ -174,7 +187,7 @@ def test_code_with_gates_is_freed_with_its_program():
 
 def test_factors_that_do_not_depend_on_the_row_have_gates():
     a, b, c = Value(2.0), Value(inf), Value(3.0)
-    compiled = compile(lambda x: where(x < 0, a * b * c, a * x))
+    compiled = compile(lambda x: where(mc.less(x, 0.0), a * b * c, a * x))
     for n in ROWS:
         for p in (a, b, c):
             p.zero_grad()
@@ -209,3 +222,39 @@ def test_a_constant_factor_of_a_sum_that_is_infinite_or_nan_counts_where_the_sum
         p.zero_grad()
     loss = compile(f).backward([(x,) for x in xs])
     assert repr([loss, *[p.grad for p in parameters]]) == repr(expected)
+
+
+ALONE = [lambda a, b: a * b, lambda a, b: mc.dot([a, a], [b, 2.0]), lambda a, b: mc.sum([a * b, b])]
+
+
+@pytest.mark.parametrize("product", ALONE)
+@pytest.mark.parametrize("others", [lambda a, c: c * c, lambda a, c: maximum(a, c * c)])
+def test_gates_of_a_program_without_inputs(product, others):
+    """Totals do not tell that a factor was infinite if nothing depends on a row, but the gradients do."""
+    a, b, c = Value(2.0), Value(-inf), Value(3.0)
+    program = compile(relu(product(a, b)) + others(a, c), [])
+    for _ in range(3):
+        for p in (a, b, c):
+            p.zero_grad()
+        program.backward([[]])
+        assert [a.grad, b.grad, c.grad] == [0.0, 0.0, 6.0]
+
+
+def test_factors_of_sums_have_gates_though_other_nodes_alone_depend_on_the_row():
+    a, b, c = Value(2.0), Value(inf), Value(3.0)
+    compiled = compile(lambda x: where(mc.less(x, 0.0), mc.dot([a, c], [b, 2.0]), a * x))
+    for n in ROWS:
+        for p in (a, b, c):
+            p.zero_grad()
+        compiled.backward([(1.0,)] * n)
+        assert [a.grad, b.grad, c.grad] == pytest.approx([1.0, 0.0, 0.0])
+
+
+def test_a_branch_that_is_not_taken_may_have_an_infinite_factor():
+    """The rows of the first calls are sorted by branches. Later calls use one program, which computes all branches."""
+    a, b = Value(0.5), Value(2.0)
+    f = compile(lambda x: mc.dot([a, b], [1.0 / x, x]) if x > 0.0 else a * x, branches=True)
+    for _ in range(120):
+        a.zero_grad(), b.zero_grad()
+        f.backward((np.array([2.0, 0.0, -1.0, 4.0]),))
+        assert [a.grad, b.grad] == [(0.5 + 0.0 - 1.0 + 0.25) / 4, 1.5]

@@ -166,7 +166,7 @@ class File:
         """Return the text of the C function that computes the mean output of some rows and this mean's gradient."""
         lowering = self.lowering
         if not lowering.gradients:
-            differentiate(lowering)
+            differentiate(lowering, gated_sums=False)
         loops = self.make_loops([*lowering.outputs, *lowering.gradients], lowering.totals)
         schedule, code = loops.schedule, loops.code
         sums, phase = schedule.totals, code.phase

@@ -2,10 +2,8 @@
 
 The merged program computes all branches for each row, and selects the results of the branch that the row takes. For
 small branches this takes less time than to sort the rows by their branches. Derivatives of each row are selected in the
-same way. In the gradient of a mean, the factors in a branch that is not selected are multiplied by 0, which gives nan
-if a factor is infinite. The first result is nan for a row for which there is no recording. A caller that gets a nan
-sorts the rows by their branches, and computes each row with the program of its branch, as
-`micrograd_cn.compiler` explains.
+same way. The first result is nan for a row for which there is no recording. A caller that gets a nan sorts the rows by
+their branches, and computes each row with the program of its branch, as `micrograd_cn.compiler` explains.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from ...graph.context import recording
 from ...ops.operation import Op
 from ..data.captured import with_kept_constants, with_leaves
 from ..data.parameters import visited_nodes
-from ..data.partition import compile_kernels, has_nan
+from ..data.partition import compile_kernels
 from ..derivatives import Kind
 from ..instructions.graph import evaluation_order
 from ..llvm.lanes import ARITHMETIC
@@ -120,10 +118,8 @@ class MergedRecordings:
         """Return the mean result of some rows and its gradient, as a `batch.MeanGradient`.
 
         Return None if the program must not be used, or cannot give the right result: a constant requires a gradient
-        now, so the gradient may have to be refused; the mean is nan; or the gradient has a nan that a branch which was
-        not selected may have caused. If a factor is infinite in a sum of products in such a branch, it is multiplied by
-        0, which gives nan. Return None for `backward`, too, if the branches that the rows take decide which parameters
-        get a gradient.
+        now, so the gradient may have to be refused, or the mean is nan. Return None for `backward`, too, if the
+        branches that the rows take decide which parameters get a gradient.
 
         Args:
             name: the method that needs the gradient.
@@ -133,7 +129,7 @@ class MergedRecordings:
         if program.unfrozen_constant() or (name == "backward" and self._leaves_gradients_out()):
             return None
         mean, gradient = compute()
-        if isnan(mean) or (len(self.recordings) > 1 and has_nan(gradient)):
+        if isnan(mean):
             return None
         return self.recordings[0], program, 1.0, mean, gradient
 

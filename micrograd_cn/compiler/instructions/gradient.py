@@ -20,7 +20,7 @@ from .lowering import Lowering
 MAX_SELECTED_GRADIENTS = 4
 
 
-def differentiate(lowering: Lowering, gated: bool = True) -> None:
+def differentiate(lowering: Lowering, gated: bool = True, gated_sums: bool = True) -> None:
     """Append instructions for the gradient of the only output's mean over the rows of a batch.
 
     The gradient is with respect to every parameter. The chain rule is applied as in `Value.backward`. If a node
@@ -30,12 +30,15 @@ def differentiate(lowering: Lowering, gated: bool = True) -> None:
 
     If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
     derivative would be nan. A gate prevents this: it replaces the partial derivative by 0 where no gradient
-    reaches the node. A layer of a network would have a gate for each weight, although factors are rarely
-    infinite. So if `gated` is not set, gates are omitted for the factors of multiplications that are computed for
-    each row. If a factor is infinite after all, a total may be nan. If all totals are finite, all gradients are
-    equal to those that code with all gates computes; see `micrograd_cn.compiler`.
+    reaches the node. A layer of a network has a gate for each weight, although factors are rarely infinite. So if
+    `gated` is not set, gates are omitted for the factors of multiplications and of sums of products. If a factor is
+    infinite after all, a gradient may be nan. If all gradients are finite, they are equal to those that code with all
+    gates computes; see `micrograd_cn.compiler`.
+
+    If `gated_sums` is not set, the factors in sums of products have no gates, except constants that are infinite or
+    nan.
     """
-    _ReverseMode(lowering, gated).run()
+    _ReverseMode(lowering, gated, gated_sums).run()
 
 
 class _Contributions(NamedTuple):
@@ -54,8 +57,9 @@ class _Contributions(NamedTuple):
 class _ReverseMode:
     """One pass of reverse mode through a lowered graph, see `differentiate`."""
 
-    def __init__(self, lowering: Lowering, gated: bool) -> None:
-        self._lowering, self._gated, self._graph = lowering, gated, lowering.graph
+    def __init__(self, lowering: Lowering, gated: bool, gated_sums: bool) -> None:
+        self._lowering, self._graph = lowering, lowering.graph
+        self._gated, self._gated_sums = gated, gated_sums
         self.code, self.number_of, self._numbers = lowering.code, lowering.number_of, lowering.numbers
         lowering.totals, lowering.omits_gates = [], False  # an earlier call may have been interrupted
         self.totals = lowering.totals
@@ -135,7 +139,8 @@ class _ReverseMode:
             if code.constant_value(partials[slot]) == 1.0:
                 terms[parent].append(upstream)
             else:
-                pairs[parent].append((upstream, self._gated_if_needed(node, partials[slot], xs)))
+                partial = partials[slot]
+                pairs[parent].append((upstream, self._gated_if_needed(node, partial, partial in xs)))
 
     def _slots_of(self, op: Op, count: int) -> tuple[list[bool], list[bool]]:
         """Return two lists, which have a boolean for each operand of an operation.
@@ -148,27 +153,34 @@ class _ReverseMode:
             known = self._slots[op, count] = flows, [op.may_leave_out(slot) for slot in range(count)]
         return known
 
-    def _gated_if_needed(self, node: Value, partial: int, operands: Sequence[int]) -> int:
+    def _gated_if_needed(self, node: Value, partial: int, is_factor: bool) -> int:
         """Return the instruction number of a partial derivative of a node, or of a gate for it, which is appended.
 
         There is no gate if a gradient reaches the node in any case, or if the partial derivative is a finite constant.
-        Nor is there one, unless `gated` is set, if the partial derivative is a factor of a multiplication that is
-        computed for each row.
+        Gates of factors that are no constants may be omitted, see `_may_omit_gates`.
 
         Args:
             node: the node whose gradient is multiplied by the partial derivative.
             partial: the instruction number of the partial derivative.
-            operands: the instruction numbers of the node's operands.
+            is_factor: whether the partial derivative is one of the node's operands, so the node multiplies by it.
         """
         if node in self._certain:
             return partial
         value = self.code.constant_value(partial)
         if value is not None and math.isfinite(value):
             return partial
-        if not self._gated and value is None and partial in operands and node in self.per_sample:
+        if value is None and is_factor and self._may_omit_gates(node):
             self._lowering.omits_gates = True
             return partial
         return self._gate(node, partial)
+
+    def _may_omit_gates(self, node: Value) -> bool:
+        """Return whether gates for the factors of a node may be omitted, since a nan that they prevent is noticed.
+
+        The driver `finish` looks for it in the totals, and if rows have no numbers, in the gradients. So gates may not
+        be omitted if the node does not depend on the row, but other nodes do.
+        """
+        return not self._gated and (node in self.per_sample or not self.per_sample)
 
     def _gate(self, node: Value, partial: int) -> int:
         """Append a gate, and return its instruction number: it is `partial`, or 0 if no gradient reaches the node.
@@ -238,14 +250,17 @@ class _ReverseMode:
         reached = [x for x in chain(chain.from_iterable(products), added) if x in pairs]
         self._spread(node, reached, None)
         one, number_of = self.code.constant(1.0), self.number_of
-        infinite = None if node in self._certain else self._lowering.infinite
+        certain = node in self._certain
+        omits = not certain and self._may_omit_gates(node)
+        self._lowering.omits_gates |= omits
+        infinite, each_gated = None if certain else self._lowering.infinite, not (certain or omits) and self._gated_sums
         for sides in (products, [(b, a) for a, b in products]):
             for a, b in sides:
                 if a in pairs:
                     if (factor := number_of[b]) == one:
                         terms[a].append(upstream)
-                    elif infinite and factor in infinite:
-                        pairs[a].append((upstream, self._gate(node, factor)))
+                    elif each_gated or (infinite and factor in infinite):
+                        pairs[a].append((upstream, self._gated_if_needed(node, factor, True)))
                     else:
                         pairs[a].append((upstream, factor))
         for x in added:

@@ -57,7 +57,7 @@ class Lowering:
             one of the totals of a `Scatter`. `differentiate` fills this list.
         gradients: the instruction number of each parameter's gradient, in the order of `parameters`. `differentiate`
             fills this list.
-        omits_gates: whether `differentiate` has omitted gates, so totals may be nan that should not be.
+        omits_gates: whether `differentiate` has omitted gates, so gradients may be nan that should not be.
 
     >>> x, y = Value(2), Value(3)
     >>> lowering = Lowering(Graph([x * y], [x, y]))

@@ -72,7 +72,7 @@ class Header(NamedTuple):
     gradients: int  # how many contiguous spans the gradients form among the scalars
     gradient_table: int  # the address of a table: of each span its offset, its first gradient's index, its length
     gradients_at: int  # where the spans are copied to, one after the other
-    spoiled_at: int  # where the driver `finish` leaves nan if a total is not finite; 0 if nobody wants to know
+    spoiled_at: int  # where the driver `finish` leaves nan to be mended, see `finish`; 0 if nobody wants to know
     update_table: int  # that of an update's outputs: whether one is in lanes, its offset, and that of its column
 
 
@@ -120,7 +120,7 @@ class GradientCallWords(NamedTuple):
     gradient: int  # the address at which the driver leaves the gradient
     parameters: int  # the count of the program's parameters
     spoiled: int  # the address of a number that is nan if the gradient has to be computed anew
-    merged: int  # 1 if it has to be computed anew also where the loss or a derivative is nan, else 0
+    merged: int  # 1 if it has to be computed anew also where the loss is nan, else 0
 
 
 @cache
@@ -506,6 +506,9 @@ class Drivers:
         nan, so such a lane can spoil a total. If a total is not finite and the last block has such lanes, the totals
         are computed again, one row at a time: the row is then in all lanes, and each lane has an equal share of the
         seed.
+
+        If the header's field `spoiled_at` is not 0, the driver stores a double at this offset among the scalars. It is
+        nan if a total is not finite or, where rows have no numbers, if a gradient is not finite. Otherwise it is 0.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         rows, scalars = Integer(f, "%n"), Doubles(f, "%s")
@@ -525,6 +528,10 @@ class Drivers:
         with f.repeat(_field(f, "gradients")) as part:
             found, first, count = (table[part.index * 3 + k] for k in range(3))
             f.copy(to + first, scalars.bytes(found), count)
+        spoiled_at = _field(f, "spoiled_at")
+        with f.when((spoiled_at != 0) & (_field(f, "width") == 0)):
+            places = _field(f, "gradients_at") // 8  # the gradients have as many as the parameters, which come first
+            scalars.bytes(spoiled_at)[0] = self._nan_unless_finite(f, to, places)
         f.do("ret void")
         return f
 
@@ -533,8 +540,7 @@ class Drivers:
 
         `scale` is 1 / (count of rows), so the products are means.
 
-        Return a double that is nan if a mean is not finite, and 0 otherwise. If the header's field `spoiled_at` is not
-        0, the double is stored at this offset among the scalars, too.
+        Return a double that is nan if a mean is not finite, and 0 otherwise. It is stored, too; see `finish`.
         """
         lanes = Lanes(f, self.machine.simd)
         scalars, totals = Doubles(f, "%s"), Doubles(f, "%a")
@@ -551,6 +557,19 @@ class Drivers:
         with f.when(spoiled_at != 0):
             scalars.bytes(spoiled_at)[0] = bad
         return bad
+
+    def _nan_unless_finite(self, f: Function, numbers: Doubles, count: Integer) -> Vector:
+        """Write code that returns nan if one of `count` numbers is not finite, and 0 otherwise.
+
+        The count must be a multiple of the count of lanes.
+        """
+        lanes = Lanes(f, self.machine.simd)
+        with f.repeat(count // lanes.count, [lanes.splat(0.0)]) as loop:
+            [total] = loop.carried
+            loop.next = [total + lanes.load(numbers + loop.index * lanes.count) * 0.0]
+        [total] = loop.next
+        found: Vector = total.horizontal_sum()
+        return found
 
     def gradient(self) -> Function:
         """Write the driver that computes, in one thread, the mean output of a batch and the gradient of this mean."""
@@ -822,16 +841,10 @@ class Drivers:
         """Write a call of the driver `gradient` of a program for `count` rows, whose indices are at address `index`.
 
         Return the loss, and a number that is nan if the gradient has to be computed anew: since a total is not finite
-        or, for a merged program, since the loss or a derivative is nan.
+        or, for a merged program, since the loss is nan.
         """
         names = ("driver", "header", "rows", "scalars", "panel", "totals")
         driver, header, rows, scalars, panel, totals = (call.pointer(name) for name in names)
-        own = call["parameters"]
-        f.copy(scalars, "%s", own)
+        f.copy(scalars, "%s", call["parameters"])
         loss = Vector(f, driver.call(header, rows, index, count, scalars, panel, totals, returns="double"))
-        checked = (call["merged"] != 0).select(own, 0)
-        start = (checked != 0).select(loss, 0.0)
-        found, spoiled = call.doubles("gradient"), call.doubles("spoiled")[0]
-        with f.repeat(checked, [spoiled + start]) as derivative:
-            derivative.next = [derivative.carried[0] + found[derivative.index]]
-        return loss, derivative.next[0]
+        return loss, call.doubles("spoiled")[0] + (call["merged"] != 0).select(loss, 0.0)

@@ -309,11 +309,12 @@ class Executable:
     def mend(
         self, buffers: Buffers, data: int, index: int, n: int, select_tier: Callable[[str, int], Executable]
     ) -> None:
-        """Compute the gradient in `buffers` anew by code with gates, if this code has none and a total is not finite.
+        """Compute the gradient in `buffers` anew by code with all gates, if this code omits some and it matters.
 
-        A total is a sum over the rows of a batch. A gate is an instruction that keeps a gradient from being nan; see
-        `instructions.gradient.differentiate`. `select_tier` is the method of the `CompiledGraph`, which has the code
-        with gates. The other arguments are those with which the gradient was computed.
+        A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`. The
+        driver `finish` has left a number that tells whether it matters. `select_tier` is the method of the
+        `CompiledGraph`, which has the code with gates. The other arguments are those with which the gradient was
+        computed.
         """
         if not self._checks or not isnan(buffers.scalars.view[2 * self._gradients_at]):
             return

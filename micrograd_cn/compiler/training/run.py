@@ -63,7 +63,7 @@ class Dispatcher(NamedTuple):
         layouts: a list that the programs keep for the layout of these parameters; see `state.parameter_layout`.
         merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
             worthwhile for about `steps` steps with `rows` rows each. A merged program computes all branches.
-            Where it cannot give the right result, the loss or a derivative is nan. See `function.merged`.
+            Where it cannot give the right result, the loss is nan. See `function.merged`.
         may_merge: `may_merge()` returns whether the merged programs may still be used. They may not if a callback has
             changed something, and one of their branches could not be compared with the function since.
         check: `check(whole)` is called after functions of the user's have run between steps. It raises an error if they
