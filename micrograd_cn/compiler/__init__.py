@@ -4,8 +4,8 @@ A function is recorded for one sample, and the machine code of the recorded grap
 call reaches these folders and modules in this order, apart from a few helpers, and ends in `runtime`, which runs the
 code:
 
-    function       records the function as a graph of `Value`s, and records it again for another structure of the
-                   arguments, for other static arguments, and for another branch; its docstring lists its modules
+    function       records the function as a graph of `Value`s, and records it again for arguments that are nested
+                   in another way, for other static arguments, and for another branch; its docstring lists its modules
     data           reads samples and parameters into flat arrays of doubles, and returns results
     surroundings   finds what the function can read besides its arguments, and sees whether this has changed
     guards         checks for rows whether the comparisons of a function have their recorded outcome
@@ -136,8 +136,8 @@ training. Each comes with the words that belong to it:
     sample          the arguments of one call; its numbers, one after the other, are a row, and a batch has several
                     rows. Their numbers may be in columns, which are arrays such as one for each argument. Machine code
                     then gets the address of a table of these arrays, and the bit `TABLE_BIT` of the address says so
-    structure       how arguments are nested in lists, tuples, dicts and arrays; a treedef describes it, and a `Bucket`
-                    has the rows of samples with the same structure and the same static arguments
+    treedef         how an argument is nested in lists, tuples, dicts and arrays; a `Bucket` has the rows of samples
+                    with the same treedefs and the same static arguments
     identity        the key of a static argument, by which its recordings are found. It differs between values that
                     Python calls equal, such as 1 and 1.0, and it changes if the value's attributes do; see
                     `data.static_values`
@@ -163,8 +163,8 @@ training. Each comes with the words that belong to it:
     stale           a recording is stale if the function would be recorded otherwise now; a snapshot has what the
                     function can read besides its arguments, and if this has changed, the recording is compared with a
                     new one, before `fit` trains and in calls
-    part            the rows of a batch that one program computes, if the samples have several: a `BatchPart` or, while
-                    `fit` trains, a `SubBatch`
+    sub-batch       the rows of a batch that one program computes, if the samples have several: a `RecordedSubBatch` or,
+                    while `fit` trains, a `SubBatch`
     program         a recorded graph, compiled: a `Program` with its `CompiledGraph`; a `CompiledDerivative` has a
                     further program, and its `Structure` the positions of a matrix's entries
     tier            threaded code or native code. Both compute straight-line code. Threaded code is a table of entries,
@@ -232,10 +232,6 @@ training. Each comes with the words that belong to it:
     turn            `in_turn` lets one thread after the other do work that may call the user's code. No thread waits for
                     longer than half a second, since the user's code may itself wait for it
     origin          in the text of a Python function, whether a value depends on parameters ("w"), inputs ("x") or both
-
-Some of these words have a second meaning elsewhere. The class `Structure` is about a matrix. A row may be one of a
-matrix, or of the table of operations (`micrograd_cn.ops`), which machine code does not read. A part of the rows may
-also be what one thread computes.
 
 To print programs in another language, write a function like `c.file.source`, and call it in `Program.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

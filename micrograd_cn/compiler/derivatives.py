@@ -21,8 +21,7 @@ Kind = Literal["gradient", "jacobian", "hessian", "value_and_grad"]
 class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
     """The positions of a sparse matrix's entries: a tuple of row indices, and a tuple of column indices.
 
-    IPOPT's callbacks and scipy.sparse take such a pair. In other parts of this package, "structure" means how arguments
-    are nested; this class has nothing to do with that.
+    IPOPT's callbacks and scipy.sparse take such a pair.
 
     Attributes:
         shape: the count of rows of the matrix, and the count of its columns.

@@ -336,8 +336,8 @@ class Program:
             flat = to.view[width * first : width * (first + count)].tolist()
             return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
-        parts = self.compiled.write_outputs(data, row_numbers(n), threads, to.address, collect=collect)
-        outputs, *others = parts or [[]]
+        chunks = self.compiled.write_outputs(data, row_numbers(n), threads, to.address, collect=collect)
+        outputs, *others = chunks or [[]]
         for more in others:
             outputs += more
         return outputs

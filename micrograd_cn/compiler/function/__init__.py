@@ -17,7 +17,7 @@ nan. A call passes through these modules in this order, but skips those that it 
     hooks           note the comparisons of the call, and refuse what a program could not repeat
     leaves          says what a program does with each leaf of a recording
     traced          defines the values that the function computes, whose numbers it cannot read
-    batch           divides a batch into parts, each computed by one recording, and puts their results together
+    batch           divides a batch into sub-batches, each computed by one recording, and joins their results
     variables       reads `wrt`, and returns values and gradients of samples, nested as the variables in it are
 
 These are the other modules:

@@ -1,7 +1,7 @@
 """Define `Arguments`, which reads the arguments of a function as rows of numbers, and calls the function with a row.
 
-The arguments of one call are a sample. A `Bucket` has samples with the same static arguments and the same structure,
-which is how they are nested in lists, tuples, dicts and arrays.
+The arguments of one call are a sample. A `Bucket` has samples with the same static arguments and the same treedefs,
+which say how the arguments are nested in lists, tuples, dicts and arrays.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class Arguments:
         return static, bound
 
     def buckets_of(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
-        """Return samples as `Bucket`s, one for each structure and each combination of static arguments.
+        """Return samples as `Bucket`s, one for each combination of treedefs and of static arguments.
 
         Args:
             name: the name of the method to which the samples were passed, for messages.
@@ -360,7 +360,7 @@ class Arguments:
     def flat_function(self, bucket: Bucket) -> Callable[..., Any]:
         """Return a function that takes a `Value` for each number of a row, and calls the plain function with them.
 
-        The static arguments, and the structure of the others, are those of the bucket. The function returns one result,
+        The static arguments, and the treedefs of the others, are those of the bucket. The function returns one result,
         or a list of all results.
         """
 

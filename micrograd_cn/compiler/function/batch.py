@@ -1,4 +1,4 @@
-"""Define `BatchPart`, the samples of a batch that one recording computes, and put the results of all parts together."""
+"""Define `RecordedSubBatch`, the samples of a batch that one recording computes, and join the results of several."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .store import RecordingStore
 MeanGradient: TypeAlias = "tuple[Recording, Program, float, float, array[float]]"
 
 
-class BatchPart(NamedTuple):
+class RecordedSubBatch(NamedTuple):
     """The samples of a batch that one recording computes.
 
     Attributes:
         recording: the recording that computes the samples.
-        bucket: the bucket of these samples. A bucket has samples with the same structure, as rows of numbers.
+        bucket: the bucket of these samples. A bucket has samples with the same treedefs, as rows of numbers.
         rows: the indices of the rows of the bucket that the recording computes.
         computed: the value and the gradient of each row, one row after the other, if a merged program has computed
             them already; otherwise None.
@@ -52,11 +52,11 @@ class BatchPart(NamedTuple):
         return at_indices(self.bucket.samples, self.rows)
 
 
-def parts_of(store: RecordingStore, buckets: Iterable[Bucket], threads: int) -> Iterator[BatchPart]:
-    """Yield parts of the samples, each computed by one recording. Recordings that are missing are made."""
+def sub_batches_of(store: RecordingStore, buckets: Iterable[Bucket], threads: int) -> Iterator[RecordedSubBatch]:
+    """Yield sub-batches of the samples, each computed by one recording. Recordings that are missing are made."""
     for bucket in buckets:
         for recording, rows in store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
-            yield BatchPart(recording, bucket, rows)
+            yield RecordedSubBatch(recording, bucket, rows)
 
 
 def numpy_of(samples: Any) -> Any:
@@ -126,12 +126,13 @@ def scattered(parts: Sequence[tuple[array[int], Any]], n: int, out: Any, numpy: 
     return result
 
 
-def auxiliary(parts: Sequence[BatchPart], threads: int) -> list[Any]:
+def auxiliary(sub_batches: Sequence[RecordedSubBatch], threads: int) -> list[Any]:
     """Return the auxiliary results of all samples: the second items of the pairs that the function returns."""
-    found: list[Any] = [None] * sum(len(part.rows) for part in parts)
-    for part in parts:
-        recording = part.recording
-        for position, numbers in zip(part.positions, recording.program.forward(part.numbers, threads), strict=True):
+    found: list[Any] = [None] * sum(len(sub_batch.rows) for sub_batch in sub_batches)
+    for sub_batch in sub_batches:
+        recording = sub_batch.recording
+        outputs = recording.program.forward(sub_batch.numbers, threads)
+        for position, numbers in zip(sub_batch.positions, outputs, strict=True):
             found[position] = recording.rebuild(numbers)[1]
     return found
 

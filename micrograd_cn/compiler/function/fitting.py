@@ -36,7 +36,7 @@ class FunctionFit:
         plain_errors: calls the plain function for a sample whose loss is nan, since its error may say why.
         name: the name of the function, for messages.
         options: how to train.
-        buckets: the samples. Each bucket has samples with the same structure, as rows of numbers.
+        buckets: the samples. Each bucket has samples with the same treedefs, as rows of numbers.
         validation: the samples for the validation after each epoch; None if there is no validation.
         is_ready: a function that is asked after some of the callback's calls whether to leave the remaining epochs to
             other code, if there are many.
@@ -91,7 +91,7 @@ class FunctionFit:
         explain_nan = partial(self._explain_nan, self._buckets, "sample")
         history = TrainingRun(self._buckets, dispatcher, options, validate, explain_nan).fit()
         if options.epochs and (made := [x.program for bucket in self._buckets for x in store.known(bucket)]):
-            # The programs for other structures and branches are known only now
+            # The programs for other treedefs and branches are known only now
             check_has_trainable("fit", self._name, made)
         return history
 

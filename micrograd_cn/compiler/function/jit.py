@@ -1,9 +1,9 @@
 """Define `compile`: a function is recorded when it is first called, and its program runs in later calls.
 
-A `Recording` is the graph of one call, with a guard for each comparison of values that the call made. The structure of
-arguments is how they are nested in lists, tuples, dicts and arrays. A function has a recording for each structure of
-its arguments, for each combination of static arguments, and for each branch. A sample, the arguments of one call, is
-computed by the recording that was made for its structure and its static arguments, and whose comparisons all have the
+A `Recording` is the graph of one call, with a guard for each comparison of values that the call made. The treedef of
+an argument says how it is nested in lists, tuples, dicts and arrays. A function has a recording for each combination of
+treedefs, for each combination of static arguments, and for each branch. A sample, the arguments of one call, is
+computed by the recording that was made for its treedefs and its static arguments, and whose comparisons all have the
 recorded outcome for the sample.
 """
 
@@ -45,7 +45,7 @@ from ..training.epochs import (
 from ..variables import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables
 from .arguments import Arguments, bucket_of_row, describe_argument
 from .array_calls import ArrayCalls
-from .batch import BatchPart, MeanGradient, auxiliary, joined, mean_matrix, numpy_of, parts_of
+from .batch import MeanGradient, RecordedSubBatch, auxiliary, joined, mean_matrix, numpy_of, sub_batches_of
 from .fitting import FunctionFit
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
@@ -87,11 +87,11 @@ def compile(  # noqa: A001 -- the field's name
 ) -> Any:
     """Compile a function or, if `inputs` is passed, a recorded graph; this is also a decorator for functions.
 
-    A function is recorded when it is called with arguments of a new structure, such as a list of another length. The
-    arguments may be any nesting of lists, tuples, namedtuples, dicts and arrays; other subclasses of list, tuple and
-    dict are refused, except `OrderedDict` and `defaultdict`. While the function is recorded, `Value`s are in the place
-    of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library. Other
-    `Value`s that the function uses are parameters, and a program reads their data at each call. Leaves that the
+    A function is recorded when it is called with arguments that are nested in a new way, such as a list of another
+    length. The arguments may be any nesting of lists, tuples, namedtuples, dicts and arrays; other subclasses of list,
+    tuple and dict are refused, except `OrderedDict` and `defaultdict`. While the function is recorded, `Value`s are in
+    the place of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library.
+    Other `Value`s that the function uses are parameters, and a program reads their data at each call. Leaves that the
     function makes anew in each call, such as the `Value(0)` with which a sum begins, are constants. `Value`s that
     require no gradient while the function is recorded are constants: the program keeps the data that they have at that
     time, and a later call raises an error if they have other data by then. So does `backward` if they require a
@@ -300,9 +300,10 @@ class CompiledFunction:
     def parameters(self) -> list[Value]:
         """The leaves that require a gradient in the programs that exist, apart from the arguments.
 
-        Their data are read at each call. Further programs, for arguments of another structure or for another branch,
-        may bring further parameters. Leaves that the function makes anew in each call are left out, since nobody can
-        train them. A value that was computed before the call is represented by a leaf, which optimisers refuse.
+        Their data are read at each call. Further programs, for arguments that are nested in another way or for another
+        branch, may bring further parameters. Leaves that the function makes anew in each call are left out, since
+        nobody can train them. A value that was computed before the call is represented by a leaf, which optimisers
+        refuse.
 
         Raises:
             AttributeError: no program exists, since the function has not been called with any arguments yet.
@@ -599,11 +600,11 @@ class CompiledFunction:
                 if ready is not None:
                     return ready
             found, buckets = [], self._current_buckets("hessian", samples, wrt)
-            for part in self._parts("hessian", buckets, threads, wrt=wrt):
-                numbers = numpy_like(samples, part.numbers)
-                variables = self._store.wrt_of("hessian", wrt, part.recording)
-                matrix = part.recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
-                found.append((len(part.rows), matrix))
+            for sub_batch in self._sub_batches("hessian", buckets, threads, wrt=wrt):
+                numbers = numpy_like(samples, sub_batch.numbers)
+                variables = self._store.wrt_of("hessian", wrt, sub_batch.recording)
+                matrix = sub_batch.recording.program.hessian(numbers, lower, variables, dense, threads, out, mean=True)
+                found.append((len(sub_batch.rows), matrix))
             return found[0][1] if len(found) == 1 else mean_matrix(found, dense, out)
         if not lower and threads == 1 and wrt == "inputs":
             ready = self._arrays.results("hessian" if dense else "sparse_hessian", samples, out)
@@ -729,20 +730,20 @@ class CompiledFunction:
         of its branch. This is necessary for auxiliary results, and if captured values are refused, which are computed
         before the call. `variables` are those to differentiate with respect to.
         """
-        buckets, parts = self._current_buckets("value_and_grad", samples, variables.values), None
+        buckets, sub_batches = self._current_buckets("value_and_grad", samples, variables.values), None
         if not (has_aux or refuses_captured):
-            parts = self._merged.derivatives(variables, buckets, threads)
-        if not parts:
+            sub_batches = self._merged.derivatives(variables, buckets, threads)
+        if not sub_batches:
             flat = "inputs" if variables.are_inputs else ()  # all other derivatives are nested as the arguments are
-            parts = self._parts("value_and_grad", buckets, threads, has_aux, flat)
-        for part in parts if refuses_captured else ():
-            part.recording.loss.check_no_captured("value_and_grad")
+            sub_batches = self._sub_batches("value_and_grad", buckets, threads, has_aux, flat)
+        for sub_batch in sub_batches if refuses_captured else ():
+            sub_batch.recording.loss.check_no_captured("value_and_grad")
         numpy = numpy_of(samples)
         if variables.arguments or each:
-            value, gradient = variables.of_samples(parts, self._store.parameters, threads, each, numpy)
+            value, gradient = variables.of_samples(sub_batches, self._store.parameters, threads, each, numpy)
         else:
-            value, gradient = self._total([*self._gradients("value_and_grad", parts, threads)], variables, numpy)
-        return ((value, auxiliary(parts, threads)) if has_aux else value), gradient
+            value, gradient = self._total([*self._gradients("value_and_grad", sub_batches, threads)], variables, numpy)
+        return ((value, auxiliary(sub_batches, threads)) if has_aux else value), gradient
 
     def _current_buckets(self, name: str, samples: Any, wrt: Any, some: bool = True) -> list[Bucket]:
         """Return samples as buckets, after a check that the recordings for them are not stale.
@@ -764,7 +765,7 @@ class CompiledFunction:
         buckets = self._current_buckets(name, samples, wrt)
         if ready := self._merged.gradient(name, buckets, threads):
             return [ready]
-        return [*self._gradients(name, self._parts(name, buckets, threads), threads)]
+        return [*self._gradients(name, self._sub_batches(name, buckets, threads), threads)]
 
     def _total(self, found: Sequence[MeanGradient], variables: GradientVariables, numpy: Any) -> tuple[float, Any]:
         """Return the mean result over all samples, and its gradient, nested as the variables in `wrt` are."""
@@ -780,9 +781,9 @@ class CompiledFunction:
                     gradient[i] += weight * x
         return value, variables.of_mean(gradient, recording.loss, parameters, numpy)
 
-    def _parts(
+    def _sub_batches(
         self, name: str, buckets: Sequence[Bucket], threads: int, has_aux: bool = False, wrt: Any = ()
-    ) -> list[BatchPart]:
+    ) -> list[RecordedSubBatch]:
         """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
 
         If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
@@ -792,27 +793,27 @@ class CompiledFunction:
         found = []
         if len(buckets) > 1:
             check_key_order(name, self._name, wrt, buckets)
-        for part in parts_of(self._store, buckets, threads):
+        for sub_batch in sub_batches_of(self._store, buckets, threads):
             if has_aux:
-                check_pair(self._name, part.recording)
+                check_pair(self._name, sub_batch.recording)
             else:
-                check_single(name, self._name, part.recording)
-            if name != "backward" and part.recording.indices.columns:
-                self._plain_errors.refuse_missing_classes(name, part.recording, part.bucket, part.rows)
-            found.append(part)
-        programs = [part.recording.loss for part in found]
+                check_single(name, self._name, sub_batch.recording)
+            if name != "backward" and sub_batch.recording.indices.columns:
+                self._plain_errors.refuse_missing_classes(name, sub_batch.recording, sub_batch.bucket, sub_batch.rows)
+            found.append(sub_batch)
+        programs = [sub_batch.recording.loss for sub_batch in found]
         check_has_gradient(name, self._name, programs)
         if name == "backward":
             check_has_parameters(name, self._name, self._store.parameters, programs)
         return found
 
-    def _gradients(self, name: str, parts: Sequence[BatchPart], threads: int) -> Iterator[MeanGradient]:
-        """Yield, for each part of a batch, its mean result and the gradient.
+    def _gradients(self, name: str, sub_batches: Sequence[RecordedSubBatch], threads: int) -> Iterator[MeanGradient]:
+        """Yield, for each sub-batch, its mean result and the gradient.
 
         `name` is the method that needs the gradients, for messages.
         """
-        n = sum(len(part.rows) for part in parts)
-        for recording, bucket, rows, _ in parts:  # a program whose output is a constant has gradient 0
+        n = sum(len(sub_batch.rows) for sub_batch in sub_batches)
+        for recording, bucket, rows, _ in sub_batches:  # a program whose output is a constant has gradient 0
             recording.loss.check_frozen(name)
             mean, gradient = recording.loss.compiled.gradient_of(bucket.numbers, rows, threads)
             if isnan(mean):
@@ -1085,17 +1086,19 @@ class CompiledFunction:
             check_key_order(name, self._name, wrt, buckets)
         if (ready := self._merged.results(name, wrt, buckets, samples, threads, out)) is not None:
             return ready
-        parts = [*parts_of(self._store, buckets, threads)]
+        sub_batches = [*sub_batches_of(self._store, buckets, threads)]
         if name != "forward":  # the results of `forward` are nan for a class that is out of range
-            for part in parts:
-                if part.recording.indices.columns:
-                    self._plain_errors.refuse_missing_classes(name, part.recording, part.bucket, part.rows)
-        if len(parts) == 1:
-            [part] = parts
-            return compute(part.recording, numpy_like(samples, part.numbers), out)
+            for sub_batch in sub_batches:
+                if sub_batch.recording.indices.columns:
+                    self._plain_errors.refuse_missing_classes(
+                        name, sub_batch.recording, sub_batch.bucket, sub_batch.rows
+                    )
+        if len(sub_batches) == 1:
+            [sub_batch] = sub_batches
+            return compute(sub_batch.recording, numpy_like(samples, sub_batch.numbers), out)
         numpy = numpy_of(samples) or (sys.modules.get("numpy") if out is not None else None)
         found = []
-        for part in parts:
-            numbers = numpy.asarray(part.numbers) if numpy else part.numbers
-            found.append((part.positions, compute(part.recording, numbers, None)))
+        for sub_batch in sub_batches:
+            numbers = numpy.asarray(sub_batch.numbers) if numpy else sub_batch.numbers
+            found.append((sub_batch.positions, compute(sub_batch.recording, numbers, None)))
         return joined(name, self._name, found, samples, out, numpy)

@@ -48,7 +48,7 @@ def _of_results(recorded: Recording) -> Outputs:
 
 
 class MergedRecordings:
-    """The recordings of a function for samples with the same structure, merged into programs that are made when needed.
+    """The recordings of a function for samples with the same treedefs, merged into programs that are made when needed.
 
     A method such as `forward` returns None until it was called often enough. After some calls, a background thread
     begins to make a merged program. After twice as many calls, the method returns this program, even if it has to wait
@@ -281,10 +281,10 @@ class _Merger:
             self._outputs.append(nodes[len(guards) :])
         if len({*map(len, self._outputs)}) > 1:
             raise ValueError("the recordings have different numbers of results")
-        self._keys, self._sizes = self._structure()
+        self._keys, self._sizes = self._keys_and_sizes()
         self._tree = self._make_tree()
 
-    def _structure(self) -> tuple[dict[Value, int], list[int]]:
+    def _keys_and_sizes(self) -> tuple[dict[Value, int], list[int]]:
         """Return a dict from nodes to integers, and a list of costs.
 
         Nodes that compute the same number have the same integer. The list has, for each integer, the cost of such a

@@ -20,7 +20,7 @@ from ..data.samples import Bucket
 from ..data.treedef import numpy_like
 from ..program import Program
 from ..variables import unfrozen
-from .batch import BatchPart, MeanGradient
+from .batch import MeanGradient, RecordedSubBatch
 from .merged import MergedRecordings
 from .store import RecordingStore
 from .variables import GradientVariables
@@ -53,8 +53,8 @@ class MergedCalls:
 
     def derivatives(
         self, variables: GradientVariables, buckets: Sequence[Bucket], threads: int
-    ) -> list[BatchPart] | None:
-        """Let a merged program compute the value and the gradient of every sample. Return them in one `BatchPart`.
+    ) -> list[RecordedSubBatch] | None:
+        """Let a merged program compute the value and the gradient of every sample, in one `RecordedSubBatch`.
 
         A merged program computes all branches. Return None if there is no such program, if a value is nan, or if a
         constant requires a gradient now, so the gradient may have to be refused.
@@ -68,7 +68,7 @@ class MergedCalls:
         program = merged.derivative("value_and_grad", wrt, variables.key_for(self._store.parameters), len(rows))
         if not program or (numbers := _numbers(program, bucket, threads)) is None:
             return None
-        return [BatchPart(first, bucket, rows, numbers)]
+        return [RecordedSubBatch(first, bucket, rows, numbers)]
 
     def results(self, name: str, wrt: Any, buckets: Sequence[Bucket], samples: Any, threads: int, out: Any) -> Any:
         """Return the results of `forward` or `gradient` that a merged program computes for all samples.
@@ -107,7 +107,7 @@ class MergedCalls:
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
         """Return the merged recordings that may compute all samples. Return None if there are none.
 
-        There are none if the samples have several structures, inside `no_grad()`, or inside `detect_anomaly()`.
+        There are none if the samples have several treedefs, inside `no_grad()`, or inside `detect_anomaly()`.
         """
         if len(buckets) != 1 or context.active:
             return None
@@ -118,7 +118,7 @@ class MergedCalls:
 def _numbers(program: Program, bucket: Bucket, threads: int) -> FlatNumbers | None:
     """Return the outputs of a merged program for all rows of a bucket, or None if the first output of a row is nan.
 
-    A merged program computes all branches of a function, and a bucket has samples with the same structure.
+    A merged program computes all branches of a function, and a bucket has samples with the same treedefs.
     """
     numbers = program.flat(bucket.numbers, len(bucket.samples), threads)
     return None if has_nan(numbers, len(program.outputs)) else numbers

@@ -1,7 +1,7 @@
 """Record a function: call it with `Value`s, and compile the graph and the comparisons that the call has made.
 
-A `Recording` is for one structure of the arguments, which is how they are nested, for fixed static arguments, and for
-one branch. `store` finds the recording for a sample, or has it made by the function's `recorder.Recorder`.
+A `Recording` is for arguments with certain treedefs (nested in one way), for fixed static arguments, and for one
+branch. `store` finds the recording for a sample, or has it made by the function's `recorder.Recorder`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Recording:
     Args:
         name: the name of the function, for messages.
         call: `call(arguments)` calls the function with a dict of its arguments, and returns the result.
-        treedef: for each argument, a pair: its name and its treedef, which describes its structure without the numbers.
+        treedef: for each argument, a pair: its name and its treedef, which says how it is nested.
         numbers: the numbers of the sample that is recorded.
         captured: a dict from captured values, which were computed before the function was called, to the leaves that
             stand for them. Leaves for further captured values are added to it.

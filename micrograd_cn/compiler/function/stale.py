@@ -305,7 +305,7 @@ class StaleCheck:
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str) -> bool:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
 
-        A bucket has samples with the same structure, as rows of numbers. Return whether everything was compared. A
+        A bucket has samples with the same treedefs, as rows of numbers. Return whether everything was compared. A
         value that is computed from frozen parameters alone is not compared, since the new recording has only its
         number. `name` is the name of the method, for messages; "" for a call.
 
@@ -339,7 +339,7 @@ class StaleCheck:
         """Record the function for a row of a bucket, and put back what it changes. Return the recording, and leaves.
 
         Args:
-            bucket: the bucket, which has samples with the same structure, as rows of numbers.
+            bucket: the bucket, which has samples with the same treedefs, as rows of numbers.
             row: the index of the row.
             name: the name of the method, for messages.
             find_held: whether to find the leaves that the function can reach both before and after the recording. The
@@ -377,7 +377,7 @@ class FitCheck:
         optimizer: the optimiser that trains, whose parameters the function must not make itself.
 
     Attributes:
-        uncompared: the programs that were made for the same structure as the samples have, but for branches that no
+        uncompared: the programs that were made for the same treedefs as the samples have, but for branches that no
             sample takes now. They have to be compared before a sample uses them; see `compare_reached`.
     """
 

@@ -1,7 +1,7 @@
 """Define `RecordingStore`, which finds for each row the recording that computes it, and makes those that are missing.
 
-A function has a recording for each structure of its arguments, for each combination of static arguments, and for each
-branch. A row is computed by the recording that was made for its structure and its static arguments, and whose
+A function has a recording for each combination of treedefs, for each combination of static arguments, and for each
+branch. A row is computed by the recording that was made for its treedefs and its static arguments, and whose
 comparisons all have the recorded outcome for the row.
 """
 
@@ -33,7 +33,7 @@ RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and th
 
 
 class Recordings(list[Recording]):
-    """The recordings for samples with the same structure.
+    """The recordings for samples with the same treedefs.
 
     Attributes:
         merged: these recordings as `MergedRecordings`; None until they are first needed.
@@ -82,7 +82,7 @@ class RecordingStore:
     def __init__(self, arguments: Arguments, recorder: Recorder, branches: bool) -> None:
         self._arguments, self._recorder, self.branches = arguments, recorder, branches
         self.recordings: dict[Any, Recordings] = {}
-        # By the same keys, what arguments bring into the function, found once: there may be many structures
+        # By the same keys, what arguments bring into the function, found once: there may be many
         self._brought: dict[Any, list[Any]] = {}
         self.programs = Programs()
         self.parameters: list[Value] = []
@@ -91,11 +91,11 @@ class RecordingStore:
         self._turn = ForkSafeLock()  # held while the function is recorded, see `record_missing`
 
     def known(self, bucket: Bucket) -> Recordings | tuple[()]:
-        """Return the recordings for samples with the structure and the static arguments of a bucket."""
+        """Return the recordings for samples with the treedefs and the static arguments of a bucket."""
         return self.recordings.get((bucket.static, bucket.treedef), ())
 
     def dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
-        """Return the recordings for some rows of a bucket (samples with the same structure), each with its rows.
+        """Return the recordings for some rows of a bucket (samples with the same treedefs), each with its rows.
 
         Recordings that are missing are made.
         """
@@ -180,7 +180,7 @@ class RecordingStore:
         return rows[:1] + holding, broken[1:]
 
     def _publish(self, made: Recording, known: list[Recording], count: int) -> bool:
-        """Compile a recording, and add it to `known`, the list of recordings for the same structure of arguments.
+        """Compile a recording, and add it to `known`, the list of those for the same treedefs and static arguments.
 
         Return whether this was done. It is not done if the list has more than `count` recordings, since then another
         thread has added some, which have to be tried first.
@@ -273,7 +273,7 @@ class RecordingStore:
     def merged_of(self, known: Recordings | tuple[()]) -> MergedRecordings | None:
         """Return `known` as `MergedRecordings`; None if it is empty, or if its recordings have no guards.
 
-        `known` has recordings for samples with the same structure.
+        `known` has recordings for samples with the same treedefs.
         """
         if not known or not known[0].guards.compiled:  # without guards there is no other recording
             return None

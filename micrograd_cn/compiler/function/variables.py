@@ -19,7 +19,7 @@ from ..derivatives import as_list, split
 from ..program import Program
 from ..variables import Default, frozen_variable, listed, unfrozen, zero_frozen
 from .arguments import Arguments
-from .batch import BatchPart, scattered
+from .batch import RecordedSubBatch, scattered
 from .recording import Recording
 
 
@@ -218,25 +218,25 @@ class GradientVariables:
             return is_text and bool(wrt == self._written)
         if self._contents is None:
             return False
-        (structure, values), found = self._contents, list[Any]()
-        return _has_structure(wrt, structure, found) and are_same(found, values) and not some_frozen(values)
+        (nesting, values), found = self._contents, list[Any]()
+        return _is_nested_as(wrt, nesting, found) and are_same(found, values) and not some_frozen(values)
 
     def of_samples(
-        self, parts: Sequence[BatchPart], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
+        self, sub_batches: Sequence[RecordedSubBatch], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
     ) -> tuple[Any, Any]:
         """Return the results of all samples, and their gradients.
 
         If `each` is not set, return the mean of the results, and its derivatives with respect to each sample's
         arguments.
 
-        `parts` has the samples, and `parameters` all parameters of the function. `numpy` is the module numpy if the
-        results are to be numpy arrays, otherwise None.
+        `sub_batches` has the samples, and `parameters` all parameters of the function. `numpy` is the module numpy if
+        the results are to be numpy arrays, otherwise None.
         """
-        n = sum(len(part.rows) for part in parts)
+        n = sum(len(sub_batch.rows) for sub_batch in sub_batches)
         if numpy:
-            values, flat = self._arrays_of(parts, parameters, threads, numpy)
+            values, flat = self._arrays_of(sub_batches, parameters, threads, numpy)
             if self.arguments:
-                arguments = parts[0].recording.arguments
+                arguments = sub_batches[0].recording.arguments
                 treedefs = {name: arguments[name][1] for name in self.arguments if not self.are_inputs}
                 shapes = {name: t.shape if isinstance(t, ArrayDef) else () for name, t in treedefs.items()}
                 return self.of_arrays(values, flat, shapes, each)
@@ -244,10 +244,10 @@ class GradientVariables:
                 values, flat = float(sum(values)) / n, flat / n
             return values, flat if self._are_parameters or self._is_flat else [*map(self._nested, flat)]
         values, flat, recordings = [0.0] * n, list[Any]([()] * n), list[Any]([None] * n)
-        for part in parts:
-            found = self._of_part(part, parameters, threads, None)
-            for position, value, gradient in zip(part.positions, *found, strict=True):
-                values[position], flat[position], recordings[position] = value, gradient, part.recording
+        for sub_batch in sub_batches:
+            found = self._of_sub_batch(sub_batch, parameters, threads, None)
+            for position, value, gradient in zip(sub_batch.positions, *found, strict=True):
+                values[position], flat[position], recordings[position] = value, gradient, sub_batch.recording
         if not each:
             values, flat = float(sum(values)) / n, [[x / n for x in row] for row in flat]
         if self.are_inputs or (not self.arguments and (self._are_parameters or self._is_flat)):
@@ -255,29 +255,33 @@ class GradientVariables:
         return values, self._nested_by_argument(flat, recordings) if self.arguments else [*map(self._nested, flat)]
 
     def _arrays_of(
-        self, parts: Sequence[BatchPart], parameters: Sequence[Value], threads: int, numpy: Any
+        self, sub_batches: Sequence[RecordedSubBatch], parameters: Sequence[Value], threads: int, numpy: Any
     ) -> tuple[Any, Any]:
         """Return the result of each sample as an array, and the derivatives as a matrix with a row for each sample."""
-        n = sum(len(part.rows) for part in parts)
-        found = [[*map(numpy.ascontiguousarray, self._of_part(x, parameters, threads, numpy))] for x in parts]
-        if len(parts) == 1:
+        n = sum(len(sub_batch.rows) for sub_batch in sub_batches)
+        found = [
+            [*map(numpy.ascontiguousarray, self._of_sub_batch(x, parameters, threads, numpy))] for x in sub_batches
+        ]
+        if len(sub_batches) == 1:
             [(values, flat)] = found
             return values, flat
-        positions = [part.positions for part in parts]
+        positions = [sub_batch.positions for sub_batch in sub_batches]
         values, flat = (
             scattered([*zip(positions, each, strict=True)], n, None, numpy) for each in zip(*found, strict=True)
         )
         return values, flat
 
-    def _of_part(self, part: BatchPart, parameters: Sequence[Value], threads: int, numpy: Any) -> tuple[Any, Any]:
-        """Return the results of a part's samples, and a list or matrix with the derivatives of each result."""
-        wrt = self.in_program(part.recording, parameters)
-        if part.computed is not None:
-            n = len(part.rows)
-            matrix = memoryview(part.computed).cast("B").cast("d", (n, len(part.computed) // n))
+    def _of_sub_batch(
+        self, sub_batch: RecordedSubBatch, parameters: Sequence[Value], threads: int, numpy: Any
+    ) -> tuple[Any, Any]:
+        """Return the results of a sub-batch's samples, and a list or matrix with the derivatives of each result."""
+        wrt = self.in_program(sub_batch.recording, parameters)
+        if sub_batch.computed is not None:
+            n = len(sub_batch.rows)
+            matrix = memoryview(sub_batch.computed).cast("B").cast("d", (n, len(sub_batch.computed) // n))
             return split(numpy.asarray(matrix) if numpy else matrix.tolist(), numpy)
-        numbers = numpy.asarray(part.numbers).reshape(len(part.rows), -1) if numpy else part.numbers
-        found: tuple[Any, Any] = part.recording.loss.value_and_grad(numbers, wrt, each=True, threads=threads)
+        numbers = numpy.asarray(sub_batch.numbers).reshape(len(sub_batch.rows), -1) if numpy else sub_batch.numbers
+        found: tuple[Any, Any] = sub_batch.recording.loss.value_and_grad(numbers, wrt, each=True, threads=threads)
         return found
 
     def _nested_by_argument(self, flat: Sequence[Sequence[float]], recordings: Sequence[Recording]) -> Any:
@@ -369,7 +373,7 @@ def contents(wrt: Any) -> tuple[Any, list[Value]] | None:
     def is_value(kind: type) -> bool:
         return issubclass(kind, Value)
 
-    def structure_of(x: Any) -> Any:
+    def nesting_of(x: Any) -> Any:
         kind: Any = type(x)
         if is_of_numpy(x) and x.ndim:
             x, extra = x.ravel().tolist(), x.shape
@@ -383,24 +387,24 @@ def contents(wrt: Any) -> tuple[Any, list[Value]] | None:
         if all(map(is_value, {*map(type, x)})):
             found.extend(x)
             return kind, extra
-        return kind, extra, [*map(structure_of, x)]
+        return kind, extra, [*map(nesting_of, x)]
 
-    structure = structure_of(wrt)
-    return (structure, found) if all(map(is_value, {*map(type, found)})) else None
+    nesting = nesting_of(wrt)
+    return (nesting, found) if all(map(is_value, {*map(type, found)})) else None
 
 
-def _has_structure(x: Any, structure: Any, found: list[Any]) -> bool:
-    """Return whether `x` is nested as `structure`, which `contents` has returned, and append its leaves to `found`.
+def _is_nested_as(x: Any, nesting: Any, found: list[Any]) -> bool:
+    """Return whether `x` is nested as `nesting`, which `contents` has returned, and append its leaves to `found`.
 
     Only containers are looked at: a leaf may be anything.
     """
     kind: Any = type(x)
     items: Any
     extra: Any
-    if isinstance(structure, type):
+    if isinstance(nesting, type):
         found.append(x)
-        return kind is structure
-    if kind is not structure[0]:
+        return kind is nesting
+    if kind is not nesting[0]:
         return False
     if kind is dict:
         items, extra = [*x.values()], (*x,)
@@ -408,12 +412,12 @@ def _has_structure(x: Any, structure: Any, found: list[Any]) -> bool:
         items, extra = x, len(x)
     else:
         items, extra = x.ravel().tolist(), x.shape
-    if extra != structure[1]:
+    if extra != nesting[1]:
         return False
-    if len(structure) == 2:  # all items are leaves
+    if len(nesting) == 2:  # all items are leaves
         found.extend(items)
         return True
-    return all(_has_structure(item, part, found) for item, part in zip(items, structure[2], strict=True))
+    return all(_is_nested_as(item, part, found) for item, part in zip(items, nesting[2], strict=True))
 
 
 def _with_doubles(x: Any) -> Any:

@@ -59,8 +59,8 @@ class Formulas:
             _check_opcode(op, count)
             self.op_names[op.lowerings.machine] = op.name
         else:
-            for row, used in self.of(op, "formula", [None] * count).steps:
-                self.check(row, len(used))
+            for step, used in self.of(op, "formula", [None] * count).steps:
+                self.check(step, len(used))
         self._checked.add((op, count))
 
     def of(self, op: Op, kind: str, known: Sequence[float | None]) -> FormulaSteps:

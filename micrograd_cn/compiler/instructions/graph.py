@@ -126,8 +126,8 @@ class Graph:
             if not is_known(op):
                 for kind in ("partials", "contributions") if op.selects else ("partials",):
                     try:
-                        for row, used in formulas.of(op, kind, [None] * (count + 1)).steps:
-                            formulas.check(row, len(used))
+                        for step, used in formulas.of(op, kind, [None] * (count + 1)).steps:
+                            formulas.check(step, len(used))
                     except OtherForFloats as error:
                         self._partials_error = error
                     except TypeError:  # no formula can stand for some partials

@@ -62,8 +62,8 @@ T = TypeVar("T")
 GIL_RELEASE_SIZE = 20_000
 MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time, and more in the lanes of vectors
 PARAMETER_ALIGNMENT = 16  # parameters are copied in vectors as wide as the widest machine has
-PARTS_PER_THREAD = 8  # several parts for each thread, in one queue, so no thread waits long for the others
-MIN_ROWS_PER_PART = 1024
+CHUNKS_PER_THREAD = 8  # several chunks of rows for each thread, in one queue, so no thread waits long for the others
+MIN_ROWS_PER_CHUNK = 1024
 
 
 def no_collector(first: int, count: int) -> None:
@@ -208,8 +208,8 @@ class Executable:
     ) -> list[Any]:
         """Compute the outputs of n rows, with a thread for each of `thread_buffers`.
 
-        If there are several threads and many rows, the rows are split into more parts than there are threads. A thread
-        that is done with a part calls `collect`, while other threads still compute, and then takes the next part.
+        If there are several threads and many rows, the rows are split into more chunks than there are threads. A thread
+        that is done with a chunk calls `collect`, while other threads still compute, and then takes the next chunk.
 
         Args:
             thread_buffers: for each thread, buffers with the parameters in them.
@@ -217,11 +217,11 @@ class Executable:
             index: the address of the indices of the rows to compute.
             n: how many rows to compute.
             out: the address where the outputs are stored, row after row.
-            collect: a function that is called for each part that is done, with the position of the part's first row in
-                `index` and the count of its rows.
+            collect: a function that is called for each chunk that is done, with the position of the chunk's first row
+                in `index` and the count of its rows.
 
         Returns:
-            what `collect` has returned for each part, in the order of the rows.
+            what `collect` has returned for each chunk, in the order of the rows.
         """
         call, width, threads = self._driver("forward"), self.outputs, len(thread_buffers)
         if threads == 1:  # for speed
@@ -230,9 +230,9 @@ class Executable:
             found_alone = [collect(0, n)]
             self.seconds += time.perf_counter() - start
             return found_alone
-        parts_each = max(1, min(PARTS_PER_THREAD, n // (threads * MIN_ROWS_PER_PART)))
-        parts = divide_rows(n, self.lanes, threads * parts_each)
-        waiting, found = deque(enumerate(parts)), dict[int, Any]()
+        chunks_each = max(1, min(CHUNKS_PER_THREAD, n // (threads * MIN_ROWS_PER_CHUNK)))
+        chunks = divide_rows(n, self.lanes, threads * chunks_each)
+        waiting, found = deque(enumerate(chunks)), dict[int, Any]()
 
         def work(buffers: Buffers) -> None:
             while True:
@@ -245,9 +245,9 @@ class Executable:
                 found[k] = collect(first, count)
 
         start = time.perf_counter()
-        run_parallel([partial(work, buffers) for buffers in thread_buffers[: len(parts)]])
+        run_parallel([partial(work, buffers) for buffers in thread_buffers[: len(chunks)]])
         self.seconds += time.perf_counter() - start
-        return [found[k] for k in range(len(parts))]
+        return [found[k] for k in range(len(chunks))]
 
     def prepared(self, buffers: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of n rows and returns `result[0]`.
@@ -284,13 +284,15 @@ class Executable:
         else:
             begin, panels = self._driver("begin"), self._driver("panels")
 
-            def part(at: int, count: int, buffers: Buffers) -> float:
+            def chunk_loss(at: int, count: int, buffers: Buffers) -> float:
                 begin(self.header, *buffers.addresses)
                 rows = index + WORD * at
                 return float(panels(self.header, data, rows, count, 1.0, 0.0, *buffers.addresses))
 
             divided = divide_rows(n, self.lanes, len(thread_buffers))
-            tasks = [partial(part, *rows, buffers) for rows, buffers in zip(divided, thread_buffers, strict=False)]
+            tasks = [
+                partial(chunk_loss, *rows, buffers) for rows, buffers in zip(divided, thread_buffers, strict=False)
+            ]
             losses = run_parallel(tasks)
             for buffers in thread_buffers[1 : len(divided)]:
                 self._driver("add")(self.header, first.totals.address, buffers.totals.address)
@@ -635,12 +637,12 @@ class CompiledGraph:
     ) -> list[Any]:
         """Write the outputs of some rows, one row after the other, from the address `to` on.
 
-        The first four arguments, and `parameters`, are those of `outputs_of`. As soon as the outputs of a part of the
-        rows are written, `collect(first, count)` is called with the index of the part's first row in `index`, and its
-        count of rows.
+        The first four arguments, and `parameters`, are those of `outputs_of`. As soon as the outputs of a chunk of rows
+        are written, `collect(first, count)` is called with the index of the chunk's first row in `index`, and its count
+        of rows.
 
         Returns:
-            the results of `collect` for all parts, in the order of the rows.
+            the results of `collect` for all chunks, in the order of the rows.
         """
         if not index:
             return []

@@ -1,6 +1,6 @@
 """One call of `fit`, in which one or several programs compute the samples.
 
-A function has several programs if its arguments are nested in several ways (have several structures), if a static
+A function has several programs if its arguments have several treedefs (are nested in several ways), if a static
 argument has several values, or if it branches. Each batch is then split into sub-batches, one for each program. A
 compiled loop takes the steps while the program for each sample is known. With several threads, Python code takes each
 step, and machine code only computes the gradients and the update.
@@ -47,7 +47,7 @@ Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs
 class Dispatcher(NamedTuple):
     """Functions that find the program for each row of a bucket.
 
-    A bucket has samples with the same structure. A row of the bucket has the numbers of one sample.
+    A bucket has samples with the same treedefs. A row of the bucket has the numbers of one sample.
 
     Attributes:
         known: `known(bucket, rows, address)` takes the indices of some rows. It returns the existing programs for them,
@@ -84,7 +84,7 @@ class Dispatcher(NamedTuple):
 
 
 class SubBatch(NamedTuple):
-    """The rows of a batch that one program computes. They belong to one bucket (samples with the same structure).
+    """The rows of a batch that one program computes. They belong to one bucket (samples with the same treedefs).
 
     Attributes:
         program: the program that computes the rows.
@@ -129,7 +129,7 @@ class GradientRunner:
     """The code, the buffers and the operands that compute the gradient of one program, step after step.
 
     The operands are those with which the compiled loop calls the driver `gradient` for rows of one bucket. A bucket has
-    samples with the same structure. The driver computes the mean output and its gradient. The operands are kept with
+    samples with the same treedefs. The driver computes the mean output and its gradient. The operands are kept with
     the buffers after training, so the next training need not make them anew.
 
     Args:
@@ -274,7 +274,7 @@ class TrainingRun:
     """The training steps of one call of `fit`.
 
     Args:
-        buckets: the samples. Each bucket has samples with the same structure, as rows of numbers.
+        buckets: the samples. Each bucket has samples with the same treedefs, as rows of numbers.
         dispatcher: functions that find the program for each row.
         options: how to train.
         validate: a function that returns the mean loss of the validation data with the parameters' current data; None
@@ -611,7 +611,7 @@ class TrainingRun:
     def _merge(self, bucket: int) -> CompiledGraph | None:
         """Return a merged program, which computes all branches, for all samples of a bucket.
 
-        A bucket has samples with the same structure. Return None if there is no merged program that can be used.
+        A bucket has samples with the same treedefs. Return None if there is no merged program that can be used.
         """
         if self._options.threads > 1 or here().detect_anomaly:
             return None
@@ -681,7 +681,7 @@ class TrainingRun:
     def _sub_batches(self, samples: array[int]) -> list[SubBatch]:
         """Split samples into sub-batches, one for each program and bucket. Make programs for samples that have none.
 
-        A bucket has samples with the same structure.
+        A bucket has samples with the same treedefs.
         """
         if self._only_program:
             return [SubBatch(self._only_program, 0, samples)]
@@ -705,7 +705,7 @@ class TrainingRun:
 
     @cached_property
     def _row_of(self) -> Sequence[int]:
-        """Return, for each sample, the index of its row in its bucket (the samples with the same structure)."""
+        """Return, for each sample, the index of its row in its bucket (the samples with the same treedefs)."""
         if len(self._buckets) == 1:
             return range(self._n)
         found = array("q", bytes(WORD * self._n))
@@ -716,7 +716,7 @@ class TrainingRun:
 
     @cached_property
     def _bucket_of(self) -> array[float]:
-        """Return, for each sample, the index of its bucket. A bucket has samples with the same structure."""
+        """Return, for each sample, the index of its bucket. A bucket has samples with the same treedefs."""
         found = array("d", bytes(WORD * self._n))
         for k, bucket in enumerate(self._buckets):
             for sample in bucket.samples:
@@ -724,7 +724,7 @@ class TrainingRun:
         return found
 
     def _by_bucket(self, samples: array[int]) -> list[array[int]]:
-        """Return, for each bucket (samples with the same structure), those of `samples` that belong to it."""
+        """Return, for each bucket (samples with the same treedefs), those of `samples` that belong to it."""
         if len(self._buckets) == 1:
             return [samples]
         return rows_by_label(samples, gather_rows(self._bucket_of, samples, 1), len(self._buckets))
@@ -732,7 +732,7 @@ class TrainingRun:
     def _dispatch(self, bucket: int, rows: array[int]) -> Dispatched:
         """Return the programs for rows of a bucket, each with its rows; make programs that are missing.
 
-        A bucket has samples with the same structure. Which program a row has may depend on the current data of the
+        A bucket has samples with the same treedefs. Which program a row has may depend on the current data of the
         parameters.
         """
 
@@ -748,7 +748,7 @@ class TrainingRun:
     def _remember_parameter_free(self, bucket: int) -> None:
         """Assign a program to each sample of a bucket if the choice of the program does not depend on parameters.
 
-        A bucket has samples with the same structure. If there is a merged program, which computes all branches, it is
+        A bucket has samples with the same treedefs. If there is a merged program, which computes all branches, it is
         assigned to all samples.
         """
         samples = self._buckets[bucket].samples
