@@ -82,7 +82,7 @@ class NativeFunction:
 
     Attributes:
         stages: the stages, in order. They are straight-line code and short maps.
-        batched: whether the stages compute vectors, with one row in each lane. If not, they compute scalars.
+        in_lanes: whether the stages compute vectors, with one row in each lane. If not, they compute scalars.
         stored: the instruction numbers of those values of the function that loops or other functions read. The function
             stores them in memory.
         outputs: the instruction numbers of the program's outputs if this function stores them. The outputs of the first
@@ -91,7 +91,7 @@ class NativeFunction:
     """
 
     stages: list[Stage]
-    batched: bool
+    in_lanes: bool
     stored: set[int] = field(default_factory=set)
     outputs: Sequence[int] = ()
 
@@ -108,7 +108,7 @@ class NativeFunction:
         >>> code = Code()
         >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
         >>> product = code.emit("fmul", x, y)
-        >>> plan = Plan(Schedule(code, [product], [], batched=False), 4, 8, 2, 0)
+        >>> plan = Plan(Schedule(code, [product], [], rows_in_lanes=False), 4, 8, 2, 0)
         >>> [function] = functions_and_loops(plan, [product])[SAMPLE]
         >>> for line in function.write(plan, "product", fma=False).lines:
         ...     if "double" in line:
@@ -120,7 +120,7 @@ class NativeFunction:
         """
         f = Function(name, KERNEL_ARGUMENTS, fma=fma)
         outputs = Doubles(f, "%a")
-        if self.batched:
+        if self.in_lanes:
             with each_block(f, [outputs]) as (block, [to], after):
                 lanes = StraightLineLanes(f, plan.lanes, WORD * plan.simd)
                 self._write_stages(NativeWriter(plan, lanes, block, self.stored), to)

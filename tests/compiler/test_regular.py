@@ -100,7 +100,7 @@ def test_a_loop_adds_the_products_of_a_sum_to_its_term_wherever_this_is(where):
             for n in (1, lanes() + 3):
                 found = program.forward([[x.data for x in xs]] * n)
                 assert found == [[y.data for y in outputs]] * n
-            kernels = program.compiled.tiers("forward", batched=False).tables.kernels
+            kernels = program.compiled.tiers("forward", rows_in_lanes=False).tables.kernels
             assert {f"row_sums_{where}", f"column_sums_{where}"} <= {name.partition(".")[2] for name in kernels}
 
 
@@ -110,5 +110,5 @@ def test_a_recurrence_of_few_cells_has_no_maps():
     with code_of("gathered"), settings({"loops.vectorizer.MIN_MAPPED_RANK": 8}):
         for count, has_maps in ((3, False), (8, True)):
             program = compile(recurrence(xs[:count]), xs[:count])
-            stages = program.compiled.tiers("forward", batched=False).tables.plan.stages[SAMPLE]
+            stages = program.compiled.tiers("forward", rows_in_lanes=False).tables.plan.stages[SAMPLE]
             assert any(type(stage) is Map for stage in stages) is has_maps

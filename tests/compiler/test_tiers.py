@@ -423,7 +423,7 @@ def test_functions_that_store_outputs_as_vectors_are_optimised(monkeypatch, larg
     outputs = [mc.sin(x * k) + w for k in range(1, 10)]
     with kept({"loops.schedule.MAX_UNFUSED_COST": -1 if large else 10**9}):
         program = compile(outputs, [x])
-        program.compiled.get("forward", batched=True, native=True)
+        program.compiled.get("forward", rows_in_lanes=True, native=True)
     assert levels
     assert all(level == VECTOR_LEVEL for level, stores in levels if stores)
     rows = [[0.1 * k] for k in range(20)]

@@ -81,7 +81,7 @@ class Places:
         """Take `count` contiguous free places among the scalars, and return the first of them.
 
         >>> from micrograd_cn.compiler.instructions.code import Code
-        >>> places = Places(Schedule(Code(), [], [], batched=False), simd=1, lanes=1, scalars=0)
+        >>> places = Places(Schedule(Code(), [], [], rows_in_lanes=False), simd=1, lanes=1, scalars=0)
         >>> places.allocate(5), places.free([2, 1, 4]), places.allocate(2), places.allocate(2), places.scalar_count
         (0, None, 1, 4, 6)
         """
@@ -162,7 +162,7 @@ class Places:
         fresh = [i for i in dict.fromkeys(numbers) if i not in scalar and i not in vector]
         if not fresh:
             return
-        if self.schedule.batched:
+        if self.schedule.rows_in_lanes:
             self.ensure(fresh)
         else:
             first = self.allocate(len(fresh))
@@ -200,7 +200,7 @@ class Places:
         If rows are in lanes, a scalar gets a vector in a block, to whose lanes the program copies it; see the attribute
         `broadcasts`.
         """
-        if not self.schedule.batched:
+        if not self.schedule.rows_in_lanes:
             self.ensure(numbers)
             return
         vector, broadcasts = self.vector, self.broadcasts
@@ -220,7 +220,7 @@ class Places:
         Raises:
             KeyError: the value has no such place.
         """
-        if not self.schedule.batched:
+        if not self.schedule.rows_in_lanes:
             return self.offset(i)
         vector = self.broadcasts[i] if i in self.broadcasts else self.vector[i]
         return WORD * self.lanes * vector

@@ -57,7 +57,7 @@ class Plan:
     >>> code = Code()
     >>> x, y = (code.append(("input", k), SAMPLE) for k in range(2))
     >>> product = code.emit("fmul", x, y)
-    >>> plan = Plan(Schedule(code, [product], [], batched=False), simd=4, lanes=8, width=2, scalars=0)
+    >>> plan = Plan(Schedule(code, [product], [], rows_in_lanes=False), simd=4, lanes=8, width=2, scalars=0)
     >>> plan.stages[SAMPLE], [plan.scalar[i] for i in (x, y, product)]
     ([StraightLine(numbers=[2])], [0, 1, 2])
     """
@@ -72,11 +72,11 @@ class Plan:
         outputs: Iterable[int] = (),
     ) -> None:
         self.schedule, self.simd = schedule, simd
-        self.places = places = Places(schedule, simd, lanes if schedule.batched else 1, scalars)
+        self.places = places = Places(schedule, simd, lanes if schedule.rows_in_lanes else 1, scalars)
         self.code, self.lanes = schedule.code, places.lanes
         self.scalar, self.vector, self.offset = places.scalar, places.vector, places.offset
         # A value keeps the first place that it is given, so the order of these steps matters. Leaves come first.
-        self.row_at = places.allocate_vectors(width) if schedule.batched else places.allocate(width)
+        self.row_at = places.allocate_vectors(width) if schedule.rows_in_lanes else places.allocate(width)
         self.total_place: dict[int, int] = {}
         self.total_count = 0
         self.outer_products = [self._best_orientation(group) for group in schedule.totals.outer_products]
@@ -84,7 +84,7 @@ class Plan:
         self.totals_at = self.places.allocate(self.total_count)
         self.copied_inputs: list[tuple[int, int]] = []
         gather = self._gathers_operands()
-        if gather and not schedule.batched:
+        if gather and not schedule.rows_in_lanes:
             self._copy_strided_inputs()
         self._place_leaves()
         # Then come the results of loops, in the order in which other loops read them, and other scalars.
@@ -92,7 +92,7 @@ class Plan:
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.ranks}
         # Then come other values that code reads from memory. Only now do vectors get the places of dead ones.
         self._place_values_in_memory()
-        if schedule.batched:
+        if schedule.rows_in_lanes:
             self.places.reuse_vectors(
                 width, *self._live_ranges({*schedule.roots, *outputs, *schedule.totals.factors()})
             )
@@ -118,7 +118,7 @@ class Plan:
                 scalars[i] = instruction[1]
             elif opcode == "mean":
                 scalars[i] = self.totals_at + self.total_place[instruction[1]]
-            elif opcode == "input" and self.schedule.batched:
+            elif opcode == "input" and self.schedule.rows_in_lanes:
                 vectors[i] = self.row_at + instruction[1]
             elif opcode == "input" and i not in self.scalar:
                 scalars[i] = self.row_at + instruction[1]
@@ -139,10 +139,10 @@ class Plan:
         """Return `group`, a matrix of totals, or its transpose if that takes less memory.
 
         A total is a sum over the rows of a batch. In memory, each row of the matrix is padded to whole SIMD vectors. If
-        the schedule is not `batched`, the matrix is never transposed.
+        rows are computed one at a time, the matrix is never transposed.
         """
         rows, columns = len(group.lefts), len(group.rights)
-        turn = self.schedule.batched and self.places.padded(rows) * columns < rows * self.places.padded(columns)
+        turn = self.schedule.rows_in_lanes and self.places.padded(rows) * columns < rows * self.places.padded(columns)
         return group.transpose() if turn else group
 
     def _preferred_order(self) -> dict[int, tuple[int, int]]:
@@ -158,7 +158,7 @@ class Plan:
             if isinstance(rank, Sums)
             for side in dict.fromkeys(rank.rights)
         ]
-        if not self.schedule.batched:
+        if not self.schedule.rows_in_lanes:
             lists += [side for group in self.outer_products for side in zip(*group.rights, strict=True)]
         preferred: dict[int, tuple[int, int]] = {}
         for number, side in enumerate(lists):
@@ -286,7 +286,7 @@ class Plan:
         panel. All other programs do not gain from many blocks, so their panels have as many as fit into L1_BYTES. If
         none fits, a panel has one block.
         """
-        if not self.schedule.batched:
+        if not self.schedule.rows_in_lanes:
             return 1
         size = WORD * self.lanes * max(self.places.vector_count, 1)
         if not self.total_count and all(isinstance(stage, StraightLine) for stage in self.stages[SAMPLE]):

@@ -60,8 +60,8 @@ class Schedule:
         code: the instructions, to which a few may be added.
         roots: the numbers of the instructions whose values are wanted.
         totals: the wanted totals, which are sums over the rows of a batch; see `Lowering.totals`.
-        batched: whether row values, the values that depend on the row, are vectors with one row in each lane. If not,
-            rows are computed one at a time, and row values are scalars.
+        rows_in_lanes: whether row values, the values that depend on the row, are vectors with one row in each lane. If
+            not, rows are computed one at a time, and row values are scalars.
         sums: whether long sums are separate loops. If not, no sum counts as a long sum.
 
     Attributes:
@@ -85,10 +85,10 @@ class Schedule:
         code: Code,
         roots: Sequence[int],
         totals: Sequence[tuple[Pair, ...] | Scatter],
-        batched: bool,
+        rows_in_lanes: bool,
         sums: bool = True,
     ) -> None:
-        self.code, self.batched = code, batched
+        self.code, self.rows_in_lanes = code, rows_in_lanes
         self.roots = roots
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
@@ -102,7 +102,7 @@ class Schedule:
         self.stays_threaded = sums and self.cost > MAX_UNFUSED_COST
         self.may_be_native = self.cost <= MAX_NATIVE_COST
         if self.stays_threaded:
-            self.code = fuse(code, self.live, kept, sums=batched)
+            self.code = fuse(code, self.live, kept, sums=rows_in_lanes)
             self._find_live(kept)
         computed: dict[int, list[int]] = defaultdict(list)
         for i in self.computed:
@@ -116,13 +116,13 @@ class Schedule:
         self.computed = [i for i in self.live if operands[i]]
 
     def mean_group_size(self) -> float:
-        """Return the mean count of instructions with the same opcode in a rank; 0 if the schedule is `batched`.
+        """Return the mean count of instructions with the same opcode in a rank; 0 if rows are in lanes.
 
         Instructions of one rank do not depend on each other. In a rank with fewer than MIN_GROUPED_RANK
         instructions, each instruction counts as the only one with its opcode.
         """
         steps = groups = 0
-        for rank in () if self.batched else chain(*self.ranks.values()):
+        for rank in () if self.rows_in_lanes else chain(*self.ranks.values()):
             if isinstance(rank, list):
                 steps += (count := len(rank))
                 opcodes = [self.code.instructions[i][0] for i in rank] if count >= MIN_GROUPED_RANK else ()
@@ -131,11 +131,11 @@ class Schedule:
 
     def phase_in_lanes(self, phase: int) -> bool:
         """Return whether the values that are computed in a phase are vectors, with one row in each lane."""
-        return self.batched and phase == SAMPLE
+        return self.rows_in_lanes and phase == SAMPLE
 
     def in_lanes(self, i: int) -> bool:
         """Return whether the value of instruction `i` is a vector, with one row in each lane."""
-        return self.batched and self.code.phase[i] == SAMPLE
+        return self.rows_in_lanes and self.code.phase[i] == SAMPLE
 
     def _can_be_loop(self, i: int) -> bool:
         """Return whether a loop can compute the sum with instruction number `i`.

@@ -150,7 +150,7 @@ class Executable:
             self.code = Threaded(tables)
         places, stored = self.code.places, self.code.stored
         self._lists = tables.call_lists(self.code.calls, places)
-        block = (places.vector_count | 1) * WORD * self.lanes if schedule.batched else 0
+        block = (places.vector_count | 1) * WORD * self.lanes if schedule.rows_in_lanes else 0
         outputs = [*map(places.block_offset, wanted.outputs)]
         self.header = tables.table(
             drivers.EMPTY_HEADER._replace(
@@ -173,7 +173,7 @@ class Executable:
         )
         self.outputs = len(outputs)
         # The last block may have lanes without a row; their outputs are stored after the panel.
-        unused = self.lanes * self.outputs if stored and schedule.batched else 0
+        unused = self.lanes * self.outputs if stored and schedule.rows_in_lanes else 0
         self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
         self.bytes = WORD * (sum(self.sizes) + sum(map(len, tables.all)))
         self._unused: list[Buffers] = []
@@ -385,7 +385,7 @@ class Wanted(NamedTuple):
     Attributes:
         kind: "forward" if the code computes outputs, "gradient" if it computes the mean output and its gradient, or
             "gated" if it does this with all gates, which are instructions that keep a gradient from being nan.
-        batched: whether it computes several rows at once, one in each lane of a vector.
+        rows_in_lanes: whether it computes several rows at once, one in each lane of a vector.
         outputs: the instruction numbers of the outputs.
         gradients: the instruction number of each parameter's gradient, if the code computes the gradient.
         width: the count of inputs, which is the length of a row.
@@ -394,7 +394,7 @@ class Wanted(NamedTuple):
     """
 
     kind: str
-    batched: bool
+    rows_in_lanes: bool
     outputs: tuple[int, ...]
     gradients: tuple[int, ...]
     width: int
@@ -433,7 +433,7 @@ class Tiers:
         if wanted.kind != "forward":
             roots = wanted.outputs[0], *wanted.gradients
             code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
-        schedule = Schedule(code, roots, totals, wanted.batched)
+        schedule = Schedule(code, roots, totals, wanted.rows_in_lanes)
         taken = 2 * wanted.padded_count + PARAMETER_ALIGNMENT * wanted.omits_gates
         self.tables = Tables(Plan(schedule, on.simd, on.width, wanted.width, taken, wanted.outputs), on)
         self.bytes = BYTES_PER_INSTRUCTION * len(code.instructions) + BYTES_PER_OPERAND * sum(map(len, code.operands))
@@ -604,7 +604,7 @@ class CompiledGraph:
         self.machine: Machine = machine()
         self.base: CompiledGraph | None = None
         self._lowerings: dict[str, Lowering] = {}  # by kind
-        self._tiers: dict[tuple[str, bool], Tiers] = {}  # by kind and `batched`
+        self._tiers: dict[tuple[str, bool], Tiers] = {}  # by kind and `rows_in_lanes`
         self._lock = ForkSafeLock()
         self._lowering_lock = ForkSafeLock()
         self.graph = without_collector(partial(Graph, outputs, inputs, parameters))
@@ -730,28 +730,28 @@ class CompiledGraph:
         few = sum(map(needed.__contains__, nodes)) < MIN_SHARED * len(nodes)
         return None if few else self.base.lowering
 
-    def tiers(self, kind: str, batched: bool) -> Tiers:
+    def tiers(self, kind: str, rows_in_lanes: bool) -> Tiers:
         """Return the code that computes the outputs, or the gradient, in both tiers. It is made when first needed.
 
         Args:
             kind: "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. "gated" is
                 like "gradient", but the code has all gates. It is used where the gradient is nan without them; see
                 `instructions.gradient.differentiate`.
-            batched: whether the code computes several rows at once, one in each lane of a vector. If not, it computes
-                rows one at a time.
+            rows_in_lanes: whether the code computes several rows at once, one in each lane of a vector. If not, it
+                computes rows one at a time.
         """
-        key = kind, batched
+        key = kind, rows_in_lanes
         if key not in self._tiers:
             lowering = self._lowering_of(kind)  # before the lock is held, since this may run the user's code
             with self._lock():
                 if key not in self._tiers:
-                    self._tiers[key] = without_collector(partial(self._tiers_of, lowering, kind, batched))
+                    self._tiers[key] = without_collector(partial(self._tiers_of, lowering, kind, rows_in_lanes))
         return self._tiers[key]
 
-    def _tiers_of(self, lowering: Lowering, kind: str, batched: bool) -> Tiers:
+    def _tiers_of(self, lowering: Lowering, kind: str, rows_in_lanes: bool) -> Tiers:
         wanted = Wanted(
             kind,
-            batched,
+            rows_in_lanes,
             (*lowering.outputs,),
             (*(lowering.gradients if kind != "forward" else ()),),
             lowering.width,
@@ -763,17 +763,17 @@ class CompiledGraph:
             return Tiers(lowering.code, totals, wanted, self.machine)
         return shared_tiers(lowering.code, totals, wanted, self.machine)
 
-    def get(self, kind: str, batched: bool, native: bool) -> Executable:
+    def get(self, kind: str, rows_in_lanes: bool, native: bool) -> Executable:
         """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read).
 
         The other arguments are those of `tiers`.
         """
-        return self.tiers(kind, batched).get(native)
+        return self.tiers(kind, rows_in_lanes).get(native)
 
     def select_tier(self, kind: str, rows: int, left: float = 0.0) -> Executable:
         """Return the executable for this many rows; see `Tiers.select`. The kinds are those of `tiers`."""
-        batched = rows > MAX_SCALAR_ROWS
-        tiers = self._tiers.get((kind, batched)) or self.tiers(kind, batched)
+        rows_in_lanes = rows > MAX_SCALAR_ROWS
+        tiers = self._tiers.get((kind, rows_in_lanes)) or self.tiers(kind, rows_in_lanes)
         return tiers.chosen or tiers.select(left, self._recorded_numbers)
 
     def fastest_tier(self, kind: str, rows: int) -> Executable:
@@ -800,7 +800,7 @@ class CompiledGraph:
 
         The text does not depend on what the program has computed before.
         """
-        found = self.get(kind, batched=True, native=True)
+        found = self.get(kind, rows_in_lanes=True, native=True)
         driver(kind, self.machine.width, fast=True)
         shared = [drivers.driver_names(self.machine.width)[kind], *found.kernel_names()]
         return self.machine.text(self.machine.with_kernels(found.code.functions, shared))

@@ -285,7 +285,7 @@ class Tables:
         lefts = [self.places.block_offset(left[pair]) for pair in range(pairs) for left in group.lefts]
         rights = [[self.places.block_offset(right[pair]) for right in group.rights] for pair in range(pairs)]
         words: list[str | int]
-        if self.schedule.batched:
+        if self.schedule.rows_in_lanes:
             size, inside = sums.rows_per_tile(self.machine), pairs > self.plan.blocks
             whole, rest = (sums.totals_tile(r, inside) for r in (min(size, rows), rows % size or size))
             words = [pairs, rows, self.places.padded(columns), place]
@@ -317,7 +317,7 @@ class Tables:
         single = self.schedule.totals.single
         if not single:
             return []
-        if not self.schedule.batched:
+        if not self.schedule.rows_in_lanes:
             return [self._list_totals([(k, [pair]) for k, pair in single])]
         factors = [self.places.block_offset(i) for _, pair in single for i in pair]
         count = self.places.padded(len(single))
@@ -336,7 +336,7 @@ class Tables:
         words: list[str | int] = [len(groups)]
         for (index, count), items in groups.items():
             words += [self.places.block_offset(index), count, len(items) // 2, *items]
-        return [self._call(gathers.scatter if self.schedule.batched else gathers.scatter_scalars, words)]
+        return [self._call(gathers.scatter if self.schedule.rows_in_lanes else gathers.scatter_scalars, words)]
 
     def _input_copies(self) -> list[Call]:
         """Return a list with the call that copies the inputs in `Plan.copied_inputs` to contiguous places.

@@ -60,21 +60,21 @@ class Threaded:
         in_lanes, stages = self.tables.schedule.phase_in_lanes(phase), self.tables.plan.stages[phase]
         return [self._call(s, in_lanes) if isinstance(s, StraightLine) else self.tables.calls[s] for s in stages]
 
-    def _call(self, stage: StraightLine, batched: bool) -> Call:
+    def _call(self, stage: StraightLine, in_lanes: bool) -> Call:
         """Add the table of a piece of straight-line code, and return the call that computes it.
 
         Args:
             stage: the piece of straight-line code.
-            batched: whether its values are vectors with one row in each lane.
+            in_lanes: whether its values are vectors with one row in each lane.
 
         Returns:
-            a `Call` with the name of the kernel that runs the table, and with the table's address. If `batched` is set,
-            the kernel runs the table once for each block of rows.
-            `Tables.link` later replaces the names of kernels in the table by their addresses.
+            a `Call` with the name of the kernel that runs the table, and with the table's address. If `in_lanes` is
+            set, the kernel runs the table once for each block of rows. `Tables.link` later replaces the names of
+            kernels in the table by their addresses.
         """
         table: list[str | int] = []
-        places, count = self.places, self.places.lanes if batched else 1
-        place, offset = (places.broadcast, places.block_offset) if batched else (places.ensure, places.offset)
+        places, count = self.places, self.places.lanes if in_lanes else 1
+        place, offset = (places.broadcast, places.block_offset) if in_lanes else (places.ensure, places.offset)
         kernel = cache(partial(self._entry_kernel, count))
         rows = [(i, *self._operands(i)) for i in stage.numbers]
         place(chain.from_iterable(rows))

@@ -105,7 +105,7 @@ class CompiledUpdate:
         self.counts_errors = len(outputs) > 1 + len(names)
         self.used_state_indices = [k for k in used_state_indices(code, outputs) if k < len(names)]
         self.columns = 2 + len(names) + self.counts_errors + counts_skipped + some_fixed
-        on, schedule = machine(), Schedule(code, outputs, [], batched=True)
+        on, schedule = machine(), Schedule(code, outputs, [], rows_in_lanes=True)
         plan = Plan(schedule, on.simd, on.width, width=self.columns, scalars=2)
         self._tables = tables = Tables(plan, on)  # kept, since the memory of the tables is freed with this object
         self._code, self._places = NativeCode(tables), plan.places
