@@ -248,7 +248,7 @@ class PythonWriter:
         """
         known = [name if isinstance(name, float) else None for name in names]
         formula = self._formulas.of(printed, "formula", known)
-        [result] = formula.run(names, lambda step, operands: self.apply(step, operands, op in SMOOTH), float)
+        [result] = formula.traced.run(names, lambda step, operands: self.apply(step, operands, op in SMOOTH), float)
         return result
 
     def _define_by_formula(self, op: Op, count: int) -> None:

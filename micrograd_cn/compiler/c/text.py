@@ -146,7 +146,7 @@ class Text(OpcodeWriter):
     def formula(self, opcode: str) -> str:
         """Return the name of the C function that computes the formula with this opcode; define it at the first call."""
         if opcode not in self.functions:
-            code, result = FORMULAS[opcode]
+            code, result, _ = FORMULAS[opcode]
             operands = [i for i, instruction in enumerate(code.instructions) if instruction[0] == "input"]
             names = {i: f"x{k}" for k, i in enumerate(operands)}
             writer = VariableWriter(self, code, names)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain, compress
 from math import frexp, inf
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from ...ops import ieee
 from ..threads.forks import ForkSafeLock
@@ -71,9 +71,22 @@ class Scatter:
     sources: list[Pair]
 
 
-# Maps the opcode of each formula to a pair: a code whose first instructions are the formula's inputs, and the number of
-# the result in this code. All programs of the process share the dict, and the kernels of these opcodes.
-FORMULAS: dict[str, tuple[Code, int]] = {}
+class FormulaCode(NamedTuple):
+    """The instructions for which the opcode of a formula stands.
+
+    Attributes:
+        code: the instructions. The first ones are the formula's inputs.
+        result: the number of the instruction that computes the result.
+        cost: the cost of all instructions, see `Code.cost_of_all`.
+    """
+
+    code: Code
+    result: int
+    cost: int
+
+
+# Maps each opcode that is a formula to its code. All programs of the process share the dict, and the opcodes' kernels.
+FORMULAS: dict[str, FormulaCode] = {}
 _names: dict[str, str] = {}
 _inlined: dict[str, set[str]] = {}  # see `may_inline`
 _naming = ForkSafeLock()
@@ -91,8 +104,6 @@ class Code:
         constants: a dict from the number of each constant to its value.
         constant_value: a function from an instruction number to the value of the constant, or to None if the
             instruction is no constant.
-        formula_cost: the cost of all instructions, see `cost_of_all`. This attribute is set only in the code of a
-            formula.
 
     >>> code = Code()
     >>> x = code.append(("input", 0), SAMPLE)
@@ -112,7 +123,6 @@ class Code:
         self.constants: dict[int, float] = {}
         self._number_of_constant: dict[float | str, int] = {}
         self.constant_value = self.constants.get
-        self.formula_cost: int
 
     def copy(self) -> Self:
         """Return a copy. Changes of the copy do not change this code."""
@@ -223,7 +233,7 @@ class Code:
             return 1
         if opcode in SUM_OPCODES:
             return min(10, len(instruction[1]) + len(instruction[2]))
-        return FORMULAS[opcode][0].formula_cost if opcode in FORMULAS else 4
+        return FORMULAS[opcode].cost if opcode in FORMULAS else 4
 
     def constant(self, x: float) -> int:
         """Append the constant `x` if the list does not have it, and return its instruction number.
@@ -365,10 +375,10 @@ def register_formula(code: Code, result: int) -> str:
         code: the formula's instructions. The first ones are the formula's inputs.
         result: the number of the instruction that computes the formula's result.
     """
-    code.formula_cost = code.cost_of_all(range(len(code.instructions)))
+    formula = FormulaCode(code, result, code.cost_of_all(range(len(code.instructions))))
     with _naming():
         opcode = _names.setdefault(repr((code.instructions, result)), f"formula{len(_names)}")
-        FORMULAS.setdefault(opcode, (code, result))
+        FORMULAS.setdefault(opcode, formula)
     return opcode
 
 
@@ -416,11 +426,11 @@ def inline_formula(code: Code, opcode: str, xs: Sequence[int]) -> int:
         opcode: the formula's opcode.
         xs: the numbers in `code` of the formula's operands.
     """
-    formula, result = FORMULAS[opcode]
-    number = dict(enumerate(xs))
-    for i in range(len(xs), len(formula.instructions)):
-        number[i] = code.add_copy(formula.instructions[i], number)
-    return number[result]
+    formula = FORMULAS[opcode]
+    number, instructions = dict(enumerate(xs)), formula.code.instructions
+    for i in range(len(xs), len(instructions)):
+        number[i] = code.add_copy(instructions[i], number)
+    return number[formula.result]
 
 
 def separate(xs: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from ...ops import OPS
@@ -20,8 +21,25 @@ from .code import ARITY, FCMP_CONDITIONS, GATHER, LEAF_OPCODES, SUM_OPCODES, bit
 FUNCTION_OR_COMPARISON = re.compile(r"fcmp.*|(?!formula)[A-Za-z_][\w.]*")  # an opcode that an operation may have
 MAX_SPECIALIZATIONS = 4  # how often a formula is traced anew for other constant inputs, at most
 MAX_FORMULA_OPERANDS = 4  # a formula with more operands is neither specialised for constants nor made one opcode
-INLINE_CONSTANTS = {"0.0", "-0.0", "1.0", "-1.0"}  # always part of a formula's opcode; other constants may be operands
+# These are always part of the opcode of a formula, while other constants may be operands
+INLINE_CONSTANTS = frozenset(["0.0", "-0.0", "1.0", "-1.0"])
 MAX_TRACED = 1000  # at most so many formulas of the operations in `OPS` are kept for all programs of the process
+
+
+@dataclass(eq=False)
+class Formula:
+    """A formula that was traced, and what decides how code computes it.
+
+    Attributes:
+        traced: the steps and the results of the formula.
+        inline_constants: the constants, as text, that are part of the formula's opcode. Other constants may be
+            operands, so formulas that differ only in these have the same opcode.
+        is_of_user: whether the formula is that of a user's operation.
+    """
+
+    traced: FormulaSteps
+    inline_constants: Set[str] = INLINE_CONSTANTS
+    is_of_user: bool = False
 
 
 class Formulas:
@@ -40,12 +58,10 @@ class Formulas:
     def __init__(self, of_users: dict[Any, FormulaSteps] | None = None) -> None:
         self.of_users = {} if of_users is None else of_users
         self.op_names: dict[str, str] = {}
-        self._traced: dict[Any, FormulaSteps] = {}  # with keys like those of `of_users`
+        self._known: dict[Any, Formula] = {}  # with keys like those of `of_users`
         # For each operation and kind of formula, how many formulas with constant inputs have been requested that were
         # not traced yet. Once there are MAX_SPECIALIZATIONS, later requests get the formula without constants.
         self._specializations: defaultdict[tuple[Op, str], int] = defaultdict(int)
-        self._inline_constants: dict[int, set[str]] = {}
-        self._ids_of_users: set[int] = set()
         self._checked: set[tuple[Op, int]] = set()
 
     def check(self, op: Op, count: int) -> None:
@@ -59,11 +75,11 @@ class Formulas:
             _check_opcode(op, count)
             self.op_names[op.lowerings.machine] = op.name
         else:
-            for step, used in self.of(op, "formula", [None] * count).steps:
+            for step, used in self.of(op, "formula", [None] * count).traced.steps:
                 self.check(step, len(used))
         self._checked.add((op, count))
 
-    def of(self, op: Op, kind: str, known: Sequence[float | None]) -> FormulaSteps:
+    def of(self, op: Op, kind: str, known: Sequence[float | None]) -> Formula:
         """Return a formula of an operation. The formula is traced when it is first needed.
 
         Args:
@@ -80,8 +96,8 @@ class Formulas:
         if len(known) > MAX_FORMULA_OPERANDS:
             known = general
         key = op, kind, tuple([x if x is None else bits(x) for x in known])
-        if key in self._traced:
-            return self._traced[key]
+        if key in self._known:
+            return self._known[key]
         is_special = known.count(None) < len(known)
         if is_special:
             self._specializations[op, kind] += 1
@@ -94,19 +110,18 @@ class Formulas:
                 found = self.of_users[key]
             else:
                 # One trace serves for all constants, since the functions may read something that has changed since
-                found = _specialized(self.of(op, kind, general), known) if is_special else _traced(key, known)
+                found = _specialized(self.of(op, kind, general).traced, known) if is_special else _traced(key, known)
                 self.of_users[key] = found
-            self._traced[key] = found
-            steps = self.of(op, kind, general).steps if is_special else found.steps
+            formula = self._known[key] = Formula(found)
+            steps = self.of(op, kind, general).traced.steps if is_special else found.steps
         except FormulaError:
             raise
         except Exception as error:  # from the code of a user-defined operation
             what = f"{type(error).__name__} in its {kind}: {error}"
             raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
-        self._inline_constants[id(found)] = self._constants_in(steps) | INLINE_CONSTANTS
-        if not is_of_the_table(op):
-            self._ids_of_users.add(id(found))
-        return found
+        formula.inline_constants = self._constants_in(steps) | INLINE_CONSTANTS
+        formula.is_of_user = not is_of_the_table(op)
+        return formula
 
     def _constants_in(self, steps: Sequence[tuple[Op, list[int | float]]]) -> set[str]:
         """Return, as text, the constants that occur in the steps of a formula.
@@ -116,18 +131,12 @@ class Formulas:
         """
         found = set()
         for op, xs in steps:
-            found |= {repr(x) for x in xs if isinstance(x, float)}
+            for x in xs:
+                if isinstance(x, float):
+                    found.add(repr(x))
             if not op.lowerings.machine and type(op.partials) is tuple and not any(op.partials):
-                found |= self._constants_in(self.of(op, "formula", [None] * len(xs)).steps)
+                found |= self._constants_in(self.of(op, "formula", [None] * len(xs)).traced.steps)
         return found
-
-    def inline_constants(self, formula: FormulaSteps) -> set[str]:
-        """Return, as text, the constants that are part of the opcode of a formula. Other constants may be operands."""
-        return self._inline_constants.get(id(formula), INLINE_CONSTANTS)
-
-    def is_of_user(self, formula: FormulaSteps) -> bool:
-        """Return whether a formula is that of a user's operation."""
-        return id(formula) in self._ids_of_users
 
 
 def _check_opcode(op: Op, count: int) -> None:

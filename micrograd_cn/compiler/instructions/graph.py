@@ -126,7 +126,7 @@ class Graph:
             if not is_known(op):
                 for kind in ("partials", "contributions") if op.selects else ("partials",):
                     try:
-                        for step, used in formulas.of(op, kind, [None] * (count + 1)).steps:
+                        for step, used in formulas.of(op, kind, [None] * (count + 1)).traced.steps:
                             formulas.check(step, len(used))
                     except OtherForFloats as error:
                         self._partials_error = error

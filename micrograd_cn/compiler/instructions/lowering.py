@@ -9,7 +9,7 @@ expanded into the instructions of its steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import nan
 from typing import Any, NamedTuple, Self
 
@@ -30,7 +30,7 @@ from .code import (
     may_inline,
     register_formula,
 )
-from .formulas import INLINE_CONSTANTS, MAX_FORMULA_OPERANDS, Formulas
+from .formulas import INLINE_CONSTANTS, MAX_FORMULA_OPERANDS, Formula, Formulas
 from .graph import Graph
 
 MAX_FORMULA_STEPS = 50  # a formula with more steps is expanded instead of being one instruction
@@ -187,7 +187,7 @@ class CodeBuilder(Code):
         super().__init__()
         self.formulas = formulas or Formulas()
         self.op_names = self.formulas.op_names
-        self._calls: dict[tuple[int, int, tuple[bool, ...]], FormulaCall | None] = {}
+        self._calls: dict[tuple[Formula, int, tuple[bool, ...]], FormulaCall | None] = {}
 
     def copy(self) -> Self:
         """Return a copy. Changes of the copy do not change this code."""
@@ -200,7 +200,7 @@ class CodeBuilder(Code):
         """Return a copy that has other formulas, `formulas`, for the operations that are appended to it."""
         found = super().copy()
         found.formulas, found.op_names = formulas, formulas.op_names
-        found._calls = {}  # its keys contain the ids of the old formulas
+        found._calls = {}  # its keys contain the old formulas
         return found
 
     def apply(self, op: Op, xs: Sequence[int], expand: bool = False) -> int:
@@ -231,7 +231,7 @@ class CodeBuilder(Code):
             self.formulas.check(op, len(xs))
             return self.emit(lowerings.machine, *xs, known=known, expand=expand)
         formula = self.formulas.of(op, "formula", known)
-        [result] = self._expand_steps(formula, xs) if expand else self.instantiate(formula, xs)
+        [result] = self._expand_steps(formula.traced, xs) if expand else self.instantiate(formula, xs)
         return result
 
     def partials(self, op: Op, y: int, xs: Sequence[int]) -> list[int]:
@@ -261,7 +261,7 @@ class CodeBuilder(Code):
             return [upstream if slot and known[0] == slot - 1 else self.constant(0.0) for slot in range(len(xs))]
         return self.instantiate(self.formulas.of(op, "contributions", [None, *known]), [upstream, *xs])
 
-    def instantiate(self, formula: FormulaSteps, xs: Sequence[int]) -> list[int]:
+    def instantiate(self, formula: Formula, xs: Sequence[int]) -> list[int]:
         """Append the instructions that compute a formula, and return the instruction numbers of its results.
 
         If the formula is short and has few inputs, each result is one instruction where possible. Otherwise, the
@@ -271,35 +271,34 @@ class CodeBuilder(Code):
             formula: the formula that the instructions compute.
             xs: the instruction numbers of its inputs.
         """
-        steps, results = formula
+        steps, results = formula.traced
         if 2 <= len(steps) <= MAX_FORMULA_STEPS and len(xs) <= MAX_FORMULA_OPERANDS:
             per_row = tuple([i in self.per_sample for i in xs])
             return [self._result(formula, k, xs, per_row) for k in range(len(results))]
-        return self._expand_steps(formula, xs, expand=False)
+        return self._expand_steps(formula.traced, xs, expand=False)
 
-    def _result(self, formula: FormulaSteps, k: int, xs: Sequence[int], per_row: tuple[bool, ...]) -> int:
+    def _result(self, formula: Formula, k: int, xs: Sequence[int], per_row: tuple[bool, ...]) -> int:
         """Append one result of a short formula, as one instruction where possible. Return its instruction number.
 
         Args:
             formula: the formula whose result is computed.
-            k: the index of the result in `formula.results`.
+            k: the index of the result in `formula.traced.results`.
             xs: the instruction numbers of the formula's inputs.
             per_row: for each input, whether it depends on the row, the numbers of one sample.
         """
-        result = formula.results[k]
+        result = formula.traced.results[k]
         if isinstance(result, float):
             return self.constant(result)
         if result < len(xs):
             return xs[result]
-        if (key := (id(formula), k, per_row)) not in self._calls:
-            inline, is_of_user = self.formulas.inline_constants(formula), self.formulas.is_of_user(formula)
-            self._calls[key] = self._formula_call(formula.steps, result, per_row, inline, is_of_user)
+        if (key := (formula, k, per_row)) not in self._calls:
+            self._calls[key] = self._formula_call(formula, result, per_row)
         if call := self._calls[key]:
             number = xs if call.direct else self._hoist(call, xs)
             used = [number[i] for i in call.operands] if number else []
             if None in map(self.constant_value, used):  # otherwise the result is folded to a constant below
                 return self.add((call.opcode, *used))
-        return self._expand_steps(FormulaSteps(formula.steps, [result]), xs)[0]
+        return self._expand_steps(FormulaSteps(formula.traced.steps, [result]), xs)[0]
 
     def _hoist(self, call: FormulaCall, xs: Sequence[int]) -> dict[int, int] | None:
         """Append those instructions of a formula that do not depend on the row, the numbers of one sample.
@@ -324,33 +323,25 @@ class CodeBuilder(Code):
             number[i] = self.add_copy(source.instructions[i], number)
         return number
 
-    def _formula_call(
-        self,
-        steps: list[tuple[Op, list[int | float]]],
-        result: int,
-        per_row: tuple[bool, ...],
-        inline: set[str],
-        is_of_user: bool,
-    ) -> FormulaCall | None:
+    def _formula_call(self, formula: Formula, result: int, per_row: tuple[bool, ...]) -> FormulaCall | None:
         """Return the `FormulaCall` for a formula's result, or None if the formula shall be expanded instead.
 
         It shall be expanded if at most one of its instructions depends on the row, or if it has a long sum or a gather.
 
+        Opcodes are never freed, and a user may define an operation again and again, each time with other numbers. So if
+        there are several opcodes already that differ in nothing but constants, more constants are operands than
+        `formula.inline_constants` says; see `may_inline`.
+
         Args:
-            steps: the formula's steps, see `text.formula.FormulaSteps`.
+            formula: the formula.
             result: the result's index among the inputs and steps, which are counted one after the other.
             per_row: for each input, whether it depends on the row, the numbers of one sample.
-            inline: the constants, as text, that are part of the opcode. Other constants are operands, so formulas that
-                differ only in such operands have the same opcode.
-            is_of_user: whether the formula is that of a user's operation. Opcodes are never freed, and a user may
-                define an operation again and again, each time with other numbers. So if there are several opcodes
-                already that differ in nothing but constants, more constants are operands, see `may_inline`.
         """
         source = CodeBuilder(self.formulas)
         inputs = [
             source.append(("input", i), SAMPLE if s or not any(per_row) else BATCH) for i, s in enumerate(per_row)
         ]
-        [number] = source._expand_steps(FormulaSteps(steps, [result]), inputs)
+        [number] = source._expand_steps(FormulaSteps(formula.traced.steps, [result]), inputs)
         needed = live(source, [number])
         hoisted = [i for i in needed if i not in source.per_sample]
         body = [i for i in needed if i in source.per_sample and source.operands[i]]
@@ -360,8 +351,8 @@ class CodeBuilder(Code):
         )
         if len(body) < 2 or loops or any(source.instructions[i][0] == GATHER for i in needed):
             return None
-        code, end, used = _as_formula(source, body, inline)
-        if is_of_user and inline > INLINE_CONSTANTS:
+        code, end, used = _as_formula(source, body, formula.inline_constants)
+        if formula.is_of_user and formula.inline_constants > INLINE_CONSTANTS:
             shared = _as_formula(source, body, INLINE_CONSTANTS)
             if not may_inline((code, end), shared[:2]):
                 code, end, used = shared
@@ -383,7 +374,7 @@ class CodeBuilder(Code):
         return formula.run(xs, lambda op, used: self.apply(op, used, expand), self.constant)
 
 
-def _as_formula(source: Code, body: Sequence[int], inline: set[str]) -> tuple[Code, int, list[int]]:
+def _as_formula(source: Code, body: Sequence[int], inline: Set[str]) -> tuple[Code, int, list[int]]:
     """Make a formula of some of the instructions in `source`, by `Code.extract`.
 
     Return its code, the number of the result in the code, and its operands, as instruction numbers in `source`.

@@ -127,7 +127,7 @@ class StraightLineLanes(Lanes, OpcodeWriter):
         return self.f.op(f"{instruction} {self.type} {xs[0]}, {xs[1]}")
 
     def _formula(self, opcode: str, xs: Sequence[str]) -> str:
-        code, result = FORMULAS[opcode]
+        code, result, _ = FORMULAS[opcode]
         writer = StraightLineWriter(self, code)
         writer.names.update(enumerate(xs))
         writer.write_all(range(len(xs), len(code.instructions)))

@@ -16,6 +16,7 @@ from ... import optim
 from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
 from ..instructions.code import BATCH, SAMPLE, Code
+from ..instructions.formulas import Formula
 from ..instructions.lowering import CodeBuilder
 from ..llvm.machine import Memory, machine
 from ..loops.places import WORD
@@ -191,7 +192,7 @@ def lower_update(
         numbers[3] = code.emit("fneg", numbers[3])
     if may_raise and not counts_errors:
         formula = formula._replace(results=formula.results[:-1])
-    results = code.instantiate(formula, numbers)
+    results = code.instantiate(Formula(formula), numbers)
     if may_raise and counts_errors:
         results[-1] = code.emit("fadd", old_numbers[-1], results[-1])
     if some_fixed:
