@@ -336,11 +336,11 @@ def _refuse_positional_derivative(f: Callable[..., Any], args: tuple[Any, ...], 
     A derivative must be given by keyword, as in `gradient=df`. An argument that `static` lists, by its name or index,
     is not refused.
     """
-    names = parameter_names(f, len(args))
     for k in dict.fromkeys((len(args) - 1, 0) if args else ()):
         x = args[k]
-        is_constant = bool({k, k - len(args), names[k]} & {*static})
-        if is_constant or not isinstance(x, (types.FunctionType, types.BuiltinFunctionType, functools.partial)):
+        if not isinstance(x, (types.FunctionType, types.BuiltinFunctionType, functools.partial)):
+            continue
+        if {k, k - len(args), parameter_names(f, len(args))[k]} & {*static}:
             continue
         if _takes(f, args) and (any(map(is_any_array, pytrees.leaves(args))) or not _takes(f, args[:-1])):
             continue  # f takes a function, which is a constant

@@ -448,16 +448,16 @@ def test_outputs_are_weighted_by_one_over_the_size_of_their_array():
     assert ((weighted >= 0.5) & (weighted <= 1.0)).all()
 
 
-def test_a_gradient_is_remembered_for_two_weights_that_take_turns():
+def test_gradients_of_three_weights_are_remembered():
     calls = []
     reverse = ReverseMode(lambda x, u: (calls.append(u), u * x)[1])
-    x, all_of_them, one = np.ones(2), np.array([2.0, 3.0]), np.array([0.0, 1.0])
-    for u in (all_of_them, one, all_of_them, one, all_of_them):
+    x, weights = np.ones(2), [np.array([2.0, 3.0]), np.array([0.0, 1.0]), np.array([1.0, 1.0])]
+    for u in (*weights, *weights, weights[0]):
         assert reverse.gradient(x, u).tolist() == u.tolist()
-    assert len(calls) == 2
-    reverse.gradient(x.copy(), one)
-    assert len(calls) == 3, "at another point"
-    reverse.gradient(x, one.copy())
-    assert len(calls) == 4, "of other weights"
-    reverse.gradient(x, all_of_them)
-    assert len(calls) == 5, "no third is kept"
+    assert len(calls) == 3
+    reverse.gradient(x.copy(), weights[0])
+    assert len(calls) == 4, "at another point"
+    reverse.gradient(x, weights[0].copy())
+    assert len(calls) == 5, "of other weights"
+    reverse.gradient(x, weights[1])
+    assert len(calls) == 6, "no fourth is kept"

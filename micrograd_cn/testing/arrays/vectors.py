@@ -82,6 +82,7 @@ class Packed:
         self.has_array_parts = has_array_parts(tree)
         self.names: Sequence[str] = () if isinstance(name, str) else name
         self.template, self._is_leaf = tree, parts(tree) is None
+        self._is_tuple_of_leaves = type(tree) is tuple and all(parts(x) is None for x in tree)
         self._parts: list[
             tuple[int, str, tuple[int, ...], slice]
         ] = []  # index, path, shape and place of a variable leaf
@@ -199,7 +200,7 @@ class Packed:
 
         `tree` is a structure with the same leaves as the one that was packed, but with other numbers.
         """
-        found = [tree] if self._is_leaf else leaves(tree)
+        found = [tree] if self._is_leaf else tree if self._is_tuple_of_leaves else leaves(tree)
         return [found[i] for i in self._variable_indices]
 
     def rounded(self, vector: Vector) -> Vector:
@@ -407,7 +408,16 @@ def _machine_epsilon(x: Any) -> float:
     """Return the distance from 1.0 to the next number in the type of an array or number."""
     if not is_any_array(x) and not isinstance(x, (np.generic, np.ndarray)):
         return DOUBLE_EPS
+    kind = type(x), getattr(x, "dtype", None)
+    if kind in _epsilons:
+        return _epsilons[kind]
     # Take a single element: the maker for a whole array copies its strides, which do not fit another shape.
     element = x.reshape(-1)[:1] if is_any_array(x) and hasattr(x, "reshape") else x
     above = to_doubles(array_maker(element)(1.0 + 2.0 ** -np.arange(1.0, 53.0)))
-    return 2.0 ** -int(np.count_nonzero(above > 1.0))
+    found = 2.0 ** -int(np.count_nonzero(above > 1.0))
+    if kind[1] is not None:
+        _epsilons[kind] = found
+    return found
+
+
+_epsilons: dict[Any, float] = {}  # what `_machine_epsilon` has returned, by the type of an array and its dtype
