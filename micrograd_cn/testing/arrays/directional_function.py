@@ -62,7 +62,8 @@ class DirectionalFunction:
     @functools.cached_property
     def moved_elements(self) -> Indices:
         """The indices of the elements of the point that the direction moves."""
-        return (self.v != 0.0).nonzero()[0]  # quicker for booleans than for doubles
+        moved: Indices = (self.v != 0.0).nonzero()[0]  # quicker for booleans than for doubles
+        return moved
 
     def known(self, t: float) -> float:
         """Return φ(t), the value of this function at t, if it has been computed before; otherwise nan."""
