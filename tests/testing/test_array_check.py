@@ -760,6 +760,27 @@ def test_the_worst_element_of_a_direction_is_found_by_halving(element, factor):
     )
 
 
+@pytest.mark.parametrize("element", [0, 1, 777, 50_000, 99_998, 99_999])
+def test_a_wrong_element_of_many_is_found_at_the_centre_of_the_mismatch_in_few_calls(element):
+    problem = problem_of(
+        lambda x: np.sum(x * x), np.ones(100_000), lambda x, g: 2.0 * x * wrong_at(element, n=x.size)(x, g)
+    )
+    v = random_direction(problem, np.random.default_rng(0), None, 0.0)
+    before = problem.budget.calls
+    assert worst_element(DirectionalFunction(problem, np.ones(1), v, problem.x)) == element
+    assert problem.budget.calls - before <= 24, "halving alone takes 38"
+
+
+def test_of_many_elements_that_are_wrong_one_is_found_if_none_is_at_the_centre():
+    problem = problem_of(
+        lambda x: np.sum(x * x), np.ones(1000), lambda x, g: 2.0 * x * wrong_at(0, 1, 990, n=1000)(x, g)
+    )
+    assert worst_element(DirectionalFunction(problem, np.ones(1), np.ones(1000), problem.x)) in (0, 1, 990)
+    cancelling = problem_of(lambda x: np.sum(x * x), np.ones(1000), lambda x, g: wrong_at(3, factor=3.0, n=1000)(x, g))
+    v = np.where(np.arange(1000) == 3, -1.0, 1.0) * np.where(np.isin(np.arange(1000), (3, 40)), 1.0, 1e-6)
+    assert worst_element(DirectionalFunction(cancelling, np.ones(1), v, cancelling.x)) in (3, 40)
+
+
 def test_of_two_wrong_elements_the_worse_is_found():
     problem = problem_of(lambda x: x.sum(), np.ones(60), lambda x, g: g * np.where(np.arange(60) == 7, 9.0, 2.0))
     phi = DirectionalFunction(problem, np.ones(1), np.ones(60), problem.x)

@@ -516,3 +516,20 @@ def test_noise_in_short_steps_is_no_excuse_for_what_longer_steps_have_shown():
     found = derivative(lambda x: x * x, 1.0, 0, 1e-8, steps, accept)
     assert accepted
     assert abs(found.slope - 2.0) <= found.error < 1e-6
+
+
+def test_noise_that_does_not_matter_takes_three_calls_for_each_spacing():
+    noisy, calls = rough(0, 1e-9), []
+
+    def g(x):
+        calls.append(x)
+        return noisy(x)
+
+    level = noise_level(g, 1.0)
+    several = len(calls)
+    calls.clear()
+    assert noise_level(g, 1.0, least=1e-10) == level
+    assert len(calls) == several, "no value is computed twice"
+    calls.clear()
+    assert noise_level(g, 1.0, least=1e-3) == 0.0
+    assert len(calls) == 12

@@ -55,6 +55,7 @@ class DirectionalFunction:
         self.changed_outputs = np.zeros(self._y.size, bool)
         self._all_changed = False
         self._rounding: float | None = None
+        self._rounding_beside: float | None = None  # what `rounding_beside_largest` has returned
         self._rounding_floor: float | None = None  # the part of the rounding that all outputs share
         self._memo: dict[float, float] = {0.0: 0.0}
         self._moving: dict[float, bool] = {}  # what `moves_all` has returned
@@ -136,12 +137,20 @@ class DirectionalFunction:
         `COARSE_BITS` says how many. An output that is much smaller than the largest, such as gelu(x) for x far below 0,
         may have few correct digits.
         """
-        weights = np.where(self.changed_outputs, self.u, 0.0) if self.changed_outputs.any() else self.u
-        beside = [
-            norm(weights[place]) * float(np.max(np.abs(self._y[place]), initial=0.0))
-            for place in self.problem.outputs.slices()
-        ]
-        return COARSE_BITS * self.problem.outputs.eps * math.hypot(*beside) / math.fabs(self.divisor)
+        if self._rounding_beside is None:
+            weights = np.where(self.changed_outputs, self.u, 0.0) if self.changed_outputs.any() else self.u
+            beside = [
+                norm(weights[place]) * largest
+                for place, largest in zip(self.problem.outputs.slices(), self._largest_outputs, strict=True)
+            ]
+            coarse_bits = COARSE_BITS * self.problem.outputs.eps
+            self._rounding_beside = coarse_bits * math.hypot(*beside) / math.fabs(self.divisor)
+        return self._rounding_beside
+
+    @functools.cached_property
+    def _largest_outputs(self) -> list[float]:
+        """The largest absolute value of an output at the point, for each array of the result."""
+        return [float(np.max(np.abs(self._y[place]), initial=0.0)) for place in self.problem.outputs.slices()]
 
     @property
     def largest_change(self) -> float:
@@ -152,24 +161,30 @@ class DirectionalFunction:
         """
         return max(filter(math.isfinite, map(math.fabs, self._memo.values()))) or math.inf
 
-    def absorbed_part(self) -> tuple[float, float]:
-        """Return how much of `analytic` comes from unchanged outputs, and the rounding error of φ due to them.
+    def absorbed_part(self) -> float:
+        """Return how much of `analytic` comes from unchanged outputs.
 
-        An output such as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The first
-        number is `analytic` less the derivative of the changed outputs alone. So it also includes an error of
-        `analytic`, which may have lost derivatives of changed outputs to rounding. A saturated softmax is an example:
-        the derivatives of tiny probabilities are lost when they are added to that of the probability 1, which does not
+        An output such as 1000 + 1e-20 * x does not change in steps of x, since rounding absorbs the change. The result
+        is `analytic` less the derivative of the changed outputs alone. So it also includes an error of `analytic`,
+        which may have lost derivatives of changed outputs to rounding. A saturated softmax is an example: the
+        derivatives of tiny probabilities are lost when they are added to that of the probability 1, which does not
         change.
         """
         unchanged = (self.u != 0.0) & ~self.changed_outputs
         if not unchanged.any():
-            return 0.0, 0.0
+            return 0.0
         rest = self.problem.derivative.slope(self.x, np.where(unchanged, 0.0, self.u), self.v)
-        rounding = 0.5 * self.problem.outputs.eps * norm(self.u[unchanged], self._y[unchanged])
-        return self.analytic - rest / self.divisor, rounding / math.fabs(self.divisor)
+        return self.analytic - rest / self.divisor
 
+    def absorbed_rounding(self) -> float:
+        """Return the rounding error of this function φ due to outputs that have not changed in any step so far."""
+        unchanged = (self.u != 0.0) & ~self.changed_outputs
+        rounding = 0.5 * self.problem.outputs.eps * norm(self.u[unchanged], self._y[unchanged])
+        return rounding / math.fabs(self.divisor)
+
+    @functools.cached_property
     def intermediate_rounding(self) -> float:
-        """Return how far this function may be off because f has intermediate results that are larger than its outputs.
+        """How far this function may be off because f has intermediate results that are larger than its outputs.
 
         The function log(1 + exp(-x)) may have such intermediate results. Their size is estimated from the outputs at
         two other points: the elements that the direction moves are 0 at one of them, and have the opposite sign at the
@@ -311,9 +326,12 @@ class DirectionalFunction:
         They are processed in chunks, which saves memory.
         """
         outputs = self.problem.outputs
-        total, moved = 0.0, None if self._all_changed else self.changed_outputs.copy()
+        few = self._moves_few
+        total, moved = 0.0, None if self._all_changed or few else self.changed_outputs.copy()
         for place, flat, before in zip(outputs.slices(), flats, self.problem.output_leaves, strict=True):
-            changed = [np.flatnonzero(flat != before)] if self._moves_few else None
+            changed = [np.flatnonzero(flat != before)] if few else None
+            if changed and not self.changed_outputs[place][changed[0]].all():
+                moved = self.changed_outputs.copy() if moved is None else moved
             for some in changed or chunks(slice(0, flat.size)):
                 changes = flat[some] - self._y[place][some]
                 total += float(changes.dot(self.u[place][some]))
@@ -335,8 +353,9 @@ class DirectionalFunction:
         return dot(changes, self.u) / self.divisor
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
-        """Set `changed_outputs` to the mask `moved`, and clear the cached `rounding`, which depends on the mask."""
-        self.changed_outputs, self._all_changed, self._rounding = moved, bool(moved.all()), None
+        """Set `changed_outputs` to the mask `moved`, and clear the cached roundings, which depend on the mask."""
+        self.changed_outputs, self._all_changed = moved, bool(moved.all())
+        self._rounding = self._rounding_beside = None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:
         """Return the checked derivative of u · f at the point `x` along the direction `d`, divided by `divisor`."""

@@ -223,7 +223,7 @@ class Case:
             coarse = math.nan if half else min(phi.rounding_beside_largest, most)
             if not mismatch <= coarse:
                 problem.budget.lift_limit(sure=not math.isfinite(phi.analytic))
-                coarse = math.nan if half else min(phi.intermediate_rounding(), most)
+                coarse = math.nan if half else min(phi.intermediate_rounding, most)
             if mismatch <= coarse:
                 return Comparison(title, phi.analytic, claim.central, None, noise_note(coarse), noisy=True)
             claim = replace(claim)
@@ -274,7 +274,9 @@ class Case:
             noisiest = replace(tolerance, analytic_error=max(rounded, most))
             if self.compare_at_point(rounding, noisiest) == comparison:
                 return comparison, tolerance
-        rounded = max(rounded, min(noise_level(phi.analytic_at, 0.0, problem.noise_exponents), most))
+        needed = 0.0 if half else comparison.mismatch - tolerance.allowed_error(phi.analytic, comparison.numeric)
+        needed = needed if 0.0 < needed < math.inf else 0.0  # less noise does not explain the mismatch
+        rounded = max(rounded, min(noise_level(phi.analytic_at, 0.0, problem.noise_exponents, needed), most))
         tolerance = replace(tolerance, analytic_error=rounded)
         again = self.compare_at_point(rounding, tolerance)
         beyond = comparison.mismatch > BEYOND_NOISE * (rounded + ESTIMATED_ERRORS * comparison.numeric.error)
@@ -462,7 +464,7 @@ def _compare_quickly(phi: DirectionalFunction, title: str, tolerance: ArrayToler
         return None
     phi.problem.budget.lift_limit(sure=telling)
     if not telling and (
-        _may_be_noise(phi, e.slope, mismatch * small[0]) or mismatch <= min(phi.intermediate_rounding(), most)
+        _may_be_noise(phi, e.slope, mismatch * small[0]) or mismatch <= min(phi.intermediate_rounding, most)
     ):
         return None
     return Comparison(title, phi.analytic, e, False, remainder_order=_remainder_order(phi, *small))

@@ -34,6 +34,7 @@ from ..numeric.thresholds import (
     FEW_LAST_BITS,
     FIRST_POINTS,
     HARDLY_CHANGES,
+    HARDLY_NOISE,
     INTERVAL_POINTS,
     JUMPS_OF_ROUNDING,
     LEAST_CHANGE,
@@ -132,7 +133,11 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
     steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90.
     """
     phi, numeric, first = doubt.phi, doubt.comparison.numeric, doubt.problem.steps.first_steps[0]
-    part, rounding = phi.absorbed_part()
+    other = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * math.fabs(numeric.slope))
+    least = (doubt.mismatch - max(other, ABSORBED_SHARE * doubt.mismatch)) / (1.0 + phi.problem.rtol)
+    rounding = phi.absorbed_rounding()
+    # A smaller part would not explain the mismatch, and rounding would not hide a larger one.
+    part = phi.absorbed_part() if max(least, 0.0) * first <= VISIBLE_MISMATCH * rounding else 0.0
     known = max(float(np.max(np.abs(each))) for each in (phi.outputs, phi.x[phi.moved_elements]))
     tiny = math.fabs(phi.analytic * phi.divisor) * first <= math.sqrt(phi.problem.eps) * norm(phi.u) * known
     if tiny and numeric.slope == phi(first) == phi(-first) == 0.0:  # parts that cancel in the outputs may absorb all
@@ -306,7 +311,7 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     phi, problem, steps = doubt.phi, doubt.problem, doubt.problem.steps
     changes = not phi(steps.finest) == phi(-steps.finest) == 0.0
     slope = doubt.comparison.numeric.slope if changes else 0.0  # the slope on the tread
-    of_parts = 2.0 * max(phi.rounding_beside_largest, phi.intermediate_rounding())  # of a difference of two values
+    of_parts = 2.0 * max(phi.rounding_beside_largest, phi.intermediate_rounding)  # of a difference of two values
     coarser = [] if changes else [bits for bits in COARSER_BITS if bits < problem.bits]
     estimates = [of_parts, *(of_parts * 2.0 ** (problem.bits - bits) for bits in coarser)]
     rounding, largest = max(estimates), central_quotient(phi, 0.0, steps.first_steps[0])
@@ -409,7 +414,8 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
     least = problem.steps.first_steps[0] * mismatch / VISIBLE_MISMATCH
     rounding = math.inf
     for exponent in problem.noise_exponents[:2]:
-        rounding = min(rounding, noise_level(along, 0.0, [exponent]) / math.fabs(phi.divisor))
+        level = noise_level(along, 0.0, [exponent], least * math.fabs(phi.divisor))
+        rounding = min(rounding, level / math.fabs(phi.divisor))
         if not rounding >= least:
             return 0.0
     return rounding
@@ -434,7 +440,7 @@ def _derivative_rounding(phi: DirectionalFunction, mismatch: float) -> float:
             return math.nan
 
     ts = UNEVEN_POINTS * 2.0 ** (FEW_LAST_BITS - problem.bits)
-    if not any(math.fabs(slope(t) - phi.analytic) > 0.5 * least for t in ts[:6].tolist()):
+    if not any(math.fabs(slope(t) - phi.analytic) >= HARDLY_NOISE * least for t in ts[:3].tolist()):
         return 0.0  # most mistakes are not, and need no further calls
     rounding = _scatter(np.array([slope(t) for t in ts.tolist()]), 2)
     return rounding if rounding >= least else 0.0
@@ -531,7 +537,7 @@ def _is_unresolved(phi: DirectionalFunction, numeric: float) -> bool:
         return False
     far = [phi(t) - numeric * t for h in problem.steps.first_steps for t in (h, -h)]
     height = max(near) - min(near)
-    return height > FEATURE * phi.intermediate_rounding() and max(map(math.fabs, far)) <= SAME_HEIGHT * height
+    return height > FEATURE * phi.intermediate_rounding and max(map(math.fabs, far)) <= SAME_HEIGHT * height
 
 
 def _roughness(phi: DirectionalFunction, step: float) -> float:

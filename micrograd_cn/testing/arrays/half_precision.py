@@ -102,7 +102,7 @@ def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> boo
     """
     mismatch = comparison.mismatch
     one_way = ONE_WAY * phi.problem.eps * float(np.abs(phi.u).dot(np.abs(phi.outputs) * phi.changed_outputs))
-    most = max(one_way / math.fabs(phi.divisor), phi.rounding_beside_largest, phi.intermediate_rounding())
+    most = max(one_way / math.fabs(phi.divisor), phi.rounding_beside_largest, phi.intermediate_rounding)
     return math.isfinite(mismatch) and mismatch * phi.problem.steps.first_steps[0] > most
 
 

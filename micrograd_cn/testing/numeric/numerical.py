@@ -25,6 +25,7 @@ from .thresholds import (
     FAR_NOISE,
     FINEST_JUMP,
     GUESS,
+    HARDLY_NOISE,
     JUMPING,
     LEVELS,
     LOST_DIGITS_ERROR,
@@ -256,7 +257,9 @@ def jump_near(values: Mapping[float, float], slope: float, rounding: float) -> f
     return next((t for size, y, t in finite if size <= near and y > least + JUMPING * steepest * size), None)
 
 
-def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16)) -> float:
+def noise_level(
+    g: Callable[[float], float], x: float, steps: Iterable[int] = (40, 28, 22, 16), least: float = 0.0
+) -> float:
     """Return the absolute rounding error of the values of `g` near `x`; 0.0 if no noise can be seen.
 
     The noise is measured at equally spaced points beside `x`, with several spacings. The largest noise is returned.
@@ -268,6 +271,8 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
             that are too close may all give the same value, as when a part of `g` computes in float32, and between
             points that are too far apart, `g` may oscillate. Such an oscillation is no rounding, and is left out, if
             closer points have shown that `g` is steep and smooth.
+        least: the smallest noise that matters to the caller. With a spacing in which three of the points show hardly
+            any noise beside it, no further values are computed.
 
     >>> 1e-17 < noise_level(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True
@@ -281,9 +286,16 @@ def noise_level(g: Callable[[float], float], x: float, steps: Iterable[int] = (4
                 continue
             # All points are on one side of x: a kink at x would look like noise, and an odd function would show none.
             for h in (step, -step):
-                values = [g(x + (i + NOISE_OFFSET) * h) for i in range(9)]
+                points = [x + (i + NOISE_OFFSET) * h for i in range(9)]
+                three = points[::4]
+                few = [g(point) for point in three]
+                is_quiet = max(few) - min(few) < HARDLY_NOISE * least
+                known = dict(zip(three, few, strict=True))
+                values = few if is_quiet else [known[point] if point in known else g(point) for point in points]
                 if all(map(math.isfinite, values)):
                     break
+            if is_quiet:
+                continue
             level = _noise_in_differences(values)
             steep = slope != 0.0 and level > ALIASED_SHARE * (max(values) - min(values))
             steep = steep and math.fabs(slope * h) >= ALIASED_STEP * level

@@ -61,6 +61,11 @@ UPHILL_SHARES = (0.5, 0.75)
 two needs: a steep slope tells more, and a mistake in one of many elements is lost in it."""
 MAX_WRONG_ELEMENTS = 3
 """Elements. So many wrong elements are enough to show a mistake."""
+MANY_TO_HALVE = 128
+"""Elements. Among more, a wrong one is first looked for around the centre of the mismatch, in four calls. Halving takes
+two calls for each bit of the count."""
+AROUND_CENTRE = 2.0**-9
+"""Relative to the count of elements. A single wrong element lies at most so far from the computed centre."""
 MAX_SINGLE_OUTPUTS = 3
 """Outputs. So many are tried as the only output whose upstream gradient is not None."""
 NEARBY_DISTANCES = (2.0**-4, 2.0**-3, 2.0**-2)
@@ -309,6 +314,9 @@ ABSORBED_SHARE = 1e-6
 HARDLY_CHANGES = 0.1
 """Mismatches. If the numerical derivative is smaller, f hardly changes, and the analytic one may be nothing but
 rounding."""
+HARDLY_NOISE = 2.0**-4
+"""The noise that would explain the mismatch. If values at three points are all off by less, there is no such noise:
+noise of this size is as small there by chance in one of ten thousand cases."""
 FEW_LAST_BITS = 3.0
 """1: the exponent k of 2**k last bits, the steps of the point and of the weights of the outputs in which the rounding
 of a derivative is measured. In longer steps, the derivative itself may change, as beside a pole."""
