@@ -223,9 +223,9 @@ def test_no_network_is_accused_in_its_inputs(network):
 @pytest.mark.parametrize(
     ("drawn", "count", "order"),
     [
-        (expressions(), 60, 1),
+        (expressions(), 40, 1),
         pytest.param(expressions(), 400, 1, marks=pytest.mark.slow),
-        (expressions(SMOOTH, max_inputs=2, max_steps=4), 40, 2),
+        (expressions(SMOOTH, max_inputs=2, max_steps=4), 15, 2),
         pytest.param(expressions(SMOOTH, max_inputs=2, max_steps=4), 100, 2, marks=pytest.mark.slow),
     ],
 )

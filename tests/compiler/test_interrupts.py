@@ -695,7 +695,7 @@ def like_a_user(tmp_path, monkeypatch):
     machine_module._machine = None
 
 
-@pytest.mark.parametrize("share", [0.15, pytest.param(1.0, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("share", [0.08, pytest.param(1.0, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(("problem", "functions"), CHANGING.items())
 def test_an_interrupted_call_leaves_nothing_half_made(problem, functions, share):
     campaign = Campaign(problem)

@@ -29,8 +29,9 @@ def cases(family):
 
 
 COUNT = 3
+SLOW = {"attention", "recurrent"}
 CASES = [
-    pytest.param(family.__name__, k, marks=[pytest.mark.thorough] * (k > 0))
+    pytest.param(family.__name__, k, marks=[pytest.mark.thorough] * (k > 0 or family.__name__ in SLOW))
     for family in dict.fromkeys(FAMILIES)
     for k in range(COUNT)
 ]

@@ -45,7 +45,7 @@ def run(output, inputs, rows, kind, parameters):
 
 @given(expressions(), st.integers(0, 3))
 @settings(
-    max_examples=max(15, settings().max_examples // 3), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=max(8, settings().max_examples // 3), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_kinds_of_code_give_the_same_bits_and_the_engines_numbers(f, count):
     """Threaded and native code of a random expression give the same bits, and differ from the engine by rounding only.

@@ -585,7 +585,7 @@ def test_every_row_and_its_partials_come_down_to_rows_with_a_machine_form(op):
     assert op.lowerings.formula or op.lowerings.summands or op.lowerings.javascript
 
 
-@pytest.mark.parametrize("examples", [4, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [1, pytest.param(50, marks=pytest.mark.slow)])
 def test_the_operation_of_cross_entropy_is_right(examples):
     """`log_sum_above(x, *xs)` is logsumexp(xs) - x, with right derivatives, and inf or nan where these are."""
     for xs in ([0.5, -1.0, 0.25], [2.0, 2.0], [30.0, 0.0, -30.0, 1.0]):

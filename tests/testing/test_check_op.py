@@ -19,8 +19,13 @@ from .planted import NOISY, PLANTED
 # Every row of the table.
 
 
+SLOW = {"floor", "logsumexp", "remainder", "sum"}  # those that have many kinks or operands take a second or two
+
+
 @pytest.mark.parametrize("examples", [2, pytest.param(50, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("op", OPS.values(), ids=list(OPS))
+@pytest.mark.parametrize(
+    "op", [pytest.param(op, id=name, marks=[pytest.mark.thorough] * (name in SLOW)) for name, op in OPS.items()]
+)
 def test_every_operation_of_the_table_passes_the_battery(op, examples):
     value = REFERENCES[op.name][0]
     with mp.workdps(50):

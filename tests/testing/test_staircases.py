@@ -262,7 +262,7 @@ def test_a_tail_that_is_a_number_times_a_staircase_is_rounded(seeds):
         gradcheck(lambda x: x * tail(x), np.array([-2.0, 1.0, 0.5, -0.3, -4.0]), vjp=lambda x, u: u * tail(x))
 
 
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 10), marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 10), marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("row", [[16.0, -2460.0, -121.0, -78.5], [410.0, -0.0, 0.0, -0.0], [25.0, 10.0, 0.0, 958.0]])
 def test_tiny_probabilities_beside_a_probability_of_1_are_rounded(row, seeds):
     def softmax(x):
@@ -352,7 +352,7 @@ def test_the_gradient_of_a_step_function_is_0(f, x):
         (np.tanh, SEED(0).normal(size=300).astype("e")),
         (lambda x: x * np.float16(1.5), SEED(0).normal(size=5).astype("e")),
         (lambda x: np.exp(x - x.max()) / np.exp(x - x.max()).sum(), SEED(0).normal(size=4).astype("e")),
-        (lambda x: x + np.floor(x), SEED(0).normal(size=5)),
+        pytest.param(lambda x: x + np.floor(x), SEED(0).normal(size=5), marks=pytest.mark.thorough),
         (lambda x: x + np.floor(x), np.float32([1e8, -3e7, 3.0])),
         (lambda x: x + x // np.float32(3), np.float32([64042264, 4180988.5, -13611067])),
         (lambda x: 1.0 * x, np.float32([1e8, -3e7, 3.0])),
@@ -650,7 +650,7 @@ def of_pade(x, n, d, u):
     return of_x, np.float32([(u * x**k / bottom).sum() for k in range(6)]), np.float32(of_d)
 
 
-@pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 12), marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 12), marks=pytest.mark.thorough)])
 def test_steps_that_cross_a_kink_at_0_of_a_tiny_element_are_no_mistakes(seeds):
     for seed in seeds:
         x = (SEED(seed).random(256) * 2 - 0.7).astype("f")
