@@ -162,9 +162,10 @@ def test_the_seed_decides_the_result(demo: tuple[str, str], tmp_path: Path) -> N
 
 
 LONG = {"digits", "even_odd", "gradient_flow", "microgpt", "moons", "newton", "optimal_control", "taylor", "yinyang"}
+HOW_LONG = {x: [pytest.mark.slow if x in LONG else pytest.mark.thorough] for x in PICTURES}
 
 
-@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.slow] * (x in LONG)) for x in PICTURES])
+@pytest.mark.parametrize("name", [pytest.param(x, marks=HOW_LONG[x]) for x in PICTURES])
 def test_a_demo_speaks_the_readers_language(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     english, chinese = (run_here(name, tmp_path, 3, 0, "--lang", lang) for lang in ("en", "zh"))
     assert not CHINESE.search(english)
@@ -183,7 +184,10 @@ def help_in_a_process(name: str, *arguments: str, locale: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["even_odd", "benchmark", "check_your_gradient", "many_devices", "site"])
+HELPED = ["even_odd", "benchmark", "check_your_gradient", "many_devices", "site"]
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.thorough] * (x != "benchmark")) for x in HELPED])
 def test_help_is_in_the_readers_language(name: str) -> None:
     if name == "many_devices":
         pytest.importorskip("jax")
@@ -360,7 +364,10 @@ def invented(output: str) -> list[str]:
     return re.split(r"\d+ new names?:\n", output)[1].partition("\nwrote")[0].split("\n")
 
 
-@pytest.mark.parametrize("stage", [*(pytest.param(stage, marks=pytest.mark.slow) for stage in (1, 2)), 3])
+@pytest.mark.parametrize(
+    "stage",
+    [*(pytest.param(stage, marks=pytest.mark.slow) for stage in (1, 2)), pytest.param(3, marks=pytest.mark.thorough)],
+)
 def test_a_stage_of_microgpt_takes_the_steps_of_the_original(stage: int, tmp_path: Path) -> None:
     output, weights = microgpt(tmp_path, 20, stage)
     # The original's after 20 steps, seed 42: its loss at the last step, some weights and the first names.

@@ -138,7 +138,9 @@ LUCKY = {  # finders that may draw such a number: Hypothesis also draws constant
 
 
 @pytest.mark.parametrize("asked", ["who finds it", pytest.param("all", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] * ("sixth" in name)) for name in MISTAKES]
+)
 def test_a_planted_mistake_is_found_by_whom_the_table_says(name, asked):
     if "JavaScript" in name and javascript.javascript_engine() is None:
         pytest.skip("needs an engine for JavaScript: Node.js or quickjs")
