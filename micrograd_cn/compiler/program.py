@@ -56,7 +56,7 @@ from .training.epochs import (
     naming_validation,
     refuse_split_samples,
 )
-from .training.run import Dispatcher, TrainingRun
+from .training.run import Dispatched, Dispatcher, TrainingRun
 from .training.state import ParameterLayout, parameter_layout
 from .variables import (
     NO_ARGNUMS,
@@ -203,6 +203,25 @@ class CompiledDerivative:
             return array("d", map(found.__getitem__, places))
 
         return self.program.with_outputs(output, weights), entries
+
+
+class _OneProgram(Dispatcher):
+    """The only program that computes the rows of a bucket while `fit` trains."""
+
+    def __init__(self, program: Program, bucket: Bucket, layouts: list[ParameterLayout]) -> None:
+        self._program, self._bucket, self.layouts = program, bucket, layouts
+
+    def parameters(self) -> Sequence[Value]:
+        """Return the program's parameters."""
+        return self._program.parameters
+
+    def parameter_free(self, bucket: Bucket) -> Dispatched:
+        """Return the program with all rows."""
+        return [(self._program.compiled, row_numbers(len(bucket.samples)))]
+
+    def explain_nan(self) -> None:
+        """Raise an error if a row has an index, or a target of a loss, that is out of range."""
+        self._program.explain_nan("row", self._bucket, self._bucket.samples)
 
 
 class Programs(list["Program"]):
@@ -613,13 +632,6 @@ class Program:
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is an input of the program; leave it out"
             )
         bucket = self._bucket_of(rows, options)
-
-        def parameter_free(_: Bucket) -> Any:
-            return [(self.compiled, row_numbers(len(bucket.samples)))]
-
-        dispatcher = Dispatcher(
-            lambda *_: ((), array("q")), lambda *_: (), parameter_free, lambda: self.parameters, self._layouts
-        )
         validate = None
         if validation is not None:
             with naming_validation():
@@ -627,8 +639,7 @@ class Program:
                 validate = self._mean_loss(other.numbers, len(other.samples), threads)
             if (self.compiled.graph.has_gathers or self.compiled.graph.has_checks) and isnan(validate()):
                 self.explain_nan("validation row", other, other.samples)
-        explain_nan = partial(self.explain_nan, "row", bucket, bucket.samples)
-        return TrainingRun([bucket], dispatcher, options, validate, explain_nan).fit()
+        return TrainingRun([bucket], _OneProgram(self, bucket, self._layouts), options, validate).fit()
 
     def _bucket_of(self, rows: Any, options: TrainingOptions) -> Bucket:
         """Return rows for `fit` as a `Bucket`: their numbers, one row after the other, and the indices of the rows.

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from math import isnan
 
+from ...engine import Value
 from ...graph import context
 from ..data.rows import row_numbers
 from ..data.samples import Bucket
@@ -27,7 +28,7 @@ from .store import RecordingRows, RecordingStore
 MANY_EPOCHS = 16  # to prepare other code takes as long as some epochs with a callback
 
 
-class FunctionFit:
+class FunctionFit(Dispatcher):
     """A call of `fit` of a compiled function, which lets `TrainingRun` train with the program of each row.
 
     Args:
@@ -58,6 +59,7 @@ class FunctionFit:
     ) -> None:
         self._is_ready, self.left = is_ready, False
         self._store, self._plain_errors, self._name = store, plain_errors, name
+        self.layouts = store.layouts
         self._options, self._buckets, self._validation = options, buckets, validation
         self._check = FitCheck(stale, [*buckets, *(validation or ())], options.optimizer)
         self._uncompared = self._check.uncompared
@@ -79,17 +81,11 @@ class FunctionFit:
             options = self._check.with_checks_after_callback(options, self._leaves_after)
         if len(self._buckets) == 1:  # every program can be checked before the first step
             self._check_programs(self._buckets[0])
-        dispatcher = Dispatcher(
-            self._known, self._recorded, self._parameter_free_rows, lambda: store.parameters,
-            store.layouts, self._merged, lambda: self._uncompared.isdisjoint(self._merged_programs),
-            self._check.between_steps,
-        )  # fmt: skip
         validate = None
         if self._validation is not None:
             validate = self._mean_loss
             self._check_validation(self._validation)
-        explain_nan = partial(self._explain_nan, self._buckets, "sample")
-        history = TrainingRun(self._buckets, dispatcher, options, validate, explain_nan).fit()
+        history = TrainingRun(self._buckets, self, options, validate).fit()
         if options.epochs and (made := [x.program for bucket in self._buckets for x in store.known(bucket)]):
             # The programs for other treedefs and branches are known only now
             check_has_trainable("fit", self._name, made)
@@ -132,12 +128,16 @@ class FunctionFit:
         with naming_validation():
             loss = self._mean_loss()
         if isnan(loss):
-            self._explain_nan(buckets, "validation sample")
+            self._explain_nan_of(buckets, "validation sample")
 
     # While it trains
 
-    def _known(self, bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
-        """Return the existing programs for rows, each with its rows, and the rows that `_recorded` has to handle.
+    def parameters(self) -> Sequence[Value]:
+        """Return the parameters of all existing programs."""
+        return self._store.parameters
+
+    def known(self, bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
+        """Return the existing programs for rows, each with its rows, and the rows that `record` has to handle.
 
         These are the rows that have no program yet, or one that must be compared with the function before it is used.
         `parameters` returns the address of the parameters' current values.
@@ -148,8 +148,8 @@ class FunctionFit:
             left = array("q", chain(left, *[reached for _, reached in first]))
         return self._graphs(assigned), left
 
-    def _recorded(self, bucket: Bucket, rows: array[int]) -> Dispatched:
-        """Return the programs for those rows that `_known` has left over, each with its rows.
+    def record(self, bucket: Bucket, rows: array[int]) -> Dispatched:
+        """Return the programs for those rows that `known` has left over, each with its rows.
 
         A row is left over in two cases. If no existing program computes the row, the function is recorded for it. If
         there is a recording for the row, but the recording may be stale, it is compared with the function.
@@ -160,7 +160,7 @@ class FunctionFit:
             self._check.compare_reached(bucket, reached)
         return self._graphs(self._store.record_missing(bucket, rows, threads))
 
-    def _merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
+    def merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
         """Return a merged program, which computes all branches; None if there is none, or if it is not worthwhile.
 
         It is for all samples of a bucket, and is going to take `steps` steps with `rows` rows each.
@@ -178,7 +178,15 @@ class FunctionFit:
         program = merged.loss(rows, steps) if merged else None
         return program.compiled if program else None
 
-    def _parameter_free_rows(self, bucket: Bucket) -> Dispatched:
+    def may_merge(self) -> bool:
+        """Return whether all programs that were merged have been compared with the function, if this is necessary."""
+        return self._uncompared.isdisjoint(self._merged_programs)
+
+    def check(self, whole: bool) -> bool:
+        """Check the function if something that it can read has changed; see `FitCheck.between_steps`."""
+        return self._check.between_steps(whole)
+
+    def parameter_free(self, bucket: Bucket) -> Dispatched:
         """Return compiled graphs, each with its rows, for rows whose recording never changes.
 
         The recording of such a row does not depend on the values of the parameters, since no comparison does.
@@ -215,7 +223,11 @@ class FunctionFit:
                 losses.extend(recording.program.compiled.outputs_of(bucket.numbers, rows, threads))
         return sum(losses) / len(losses)
 
-    def _explain_nan(self, buckets: Sequence[Bucket], kind: str) -> None:
+    def explain_nan(self) -> None:
+        """Raise an error that says why the loss of a sample is nan, if there is one."""
+        self._explain_nan_of(self._buckets, "sample")
+
+    def _explain_nan_of(self, buckets: Sequence[Bucket], kind: str) -> None:
         """Raise an error that says why a loss is nan: an index that is out of range, or an error of the plain function.
 
         If there is no such error, nothing is raised. A message calls a row a `kind`, such as "sample".

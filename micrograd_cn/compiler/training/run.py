@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,43 +45,77 @@ MAX_KEPT_WORDS = 10_000  # a description of batches in more words than these is 
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
 
 
-class Dispatcher(NamedTuple):
-    """Functions that find the program for each row of a bucket.
+class Dispatcher(ABC):
+    """The choice of the program that computes each row, in one call of `fit`.
 
-    A bucket has samples with the same treedefs. A row of the bucket has the numbers of one sample.
+    A bucket has samples with the same treedefs. A row of the bucket has the numbers of one sample. What is defined here
+    is enough for rows whose program never changes, and exists before the first step.
 
     Attributes:
-        known: `known(bucket, rows, address)` takes the indices of some rows. It returns the existing programs for them,
-            each with its rows, and the rows that have no program yet, or a program that has to be compared with the
-            function first. `address()` returns the address of the parameters' current values, or 0 if these are the
-            data of the `Value`s.
-        record: `record(bucket, rows)` takes rows that `known` has left over. It makes their programs, or compares them
-            with the function, and returns these programs, each with its rows. The caller must copy the current values
-            back to the parameters before.
-        parameter_free: `parameter_free(bucket)` returns the existing programs, each with its rows, for the rows for
-            which the choice of the program does not depend on the values of the parameters.
-        parameters: `parameters()` returns the parameters of all existing programs.
-        layouts: a list that the programs keep for the layout of these parameters; see `state.parameter_layout`.
-        merged: `merged(bucket, rows, steps)` returns a merged program for all rows of the bucket, or None if it is not
-            worthwhile for about `steps` steps with `rows` rows each. A merged program computes all branches.
-            Where it cannot give the right result, the loss is nan. See `function.merged`.
-        may_merge: `may_merge()` returns whether the merged programs may still be used. They may not if a callback has
-            changed something, and one of their branches could not be compared with the function since.
-        check: `check(whole)` is called after functions of the user's have run between steps. It raises an error if they
-            have changed something, so the programs would be others now. If something has changed, but this makes no
-            difference for the programs of the present rows, it returns True, and the programs have to be chosen anew.
-            `whole` says whether to compare the programs with the function, too, if not all can be compared that the
-            function can read.
+        layouts: a list that the programs keep for the layout of their parameters; see `state.parameter_layout`.
     """
 
-    known: Callable[[Bucket, array[int], Callable[[], int]], tuple[Dispatched, array[int]]]
-    record: Callable[[Bucket, array[int]], Dispatched]
-    parameter_free: Callable[[Bucket], Dispatched]
-    parameters: Callable[[], Sequence[Value]]
     layouts: list[ParameterLayout]
-    merged: Callable[[Bucket, int, int], CompiledGraph | None] = lambda *_: None
-    may_merge: Callable[[], bool] = lambda: True
-    check: Callable[[bool], bool] = lambda _: False
+
+    @abstractmethod
+    def parameters(self) -> Sequence[Value]:
+        """Return the parameters of all existing programs."""
+
+    @abstractmethod
+    def parameter_free(self, bucket: Bucket) -> Dispatched:
+        """Return existing programs, each with its rows, for rows whose program does not depend on the parameters."""
+
+    def known(self, bucket: Bucket, rows: array[int], parameters: Callable[[], int]) -> tuple[Dispatched, array[int]]:
+        """Return the existing programs for some rows, each with its rows, and the rows that `record` has to handle.
+
+        These are the rows that have no program yet, or a program that has to be compared with the function first.
+        `parameters()` returns the address of the parameters' current values, or 0 if these are the data of the
+        `Value`s.
+        """
+        return (), array("q")
+
+    def record(self, bucket: Bucket, rows: array[int]) -> Dispatched:
+        """Return the programs for rows that `known` has left over, each with its rows.
+
+        The programs are made, or compared with the function. The caller must copy the current values back to the
+        parameters before.
+        """
+        return ()
+
+    def merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
+        """Return a program that computes all branches, for all rows of a bucket.
+
+        Where it cannot give the right result, the loss is nan; see `function.merged`. Return None if there is no such
+        program, or if it is not worthwhile for about `steps` steps with `rows` rows each.
+        """
+        return None
+
+    def may_merge(self) -> bool:
+        """Return whether the merged programs may still be used.
+
+        They may not if a callback has changed something, and one of their branches could not be compared with the
+        function since.
+        """
+        return True
+
+    def check(self, whole: bool) -> bool:
+        """Return whether the programs have to be chosen anew. Functions of the user's have run between two steps.
+
+        They may have changed something that makes no difference for the programs of the present rows. If `whole` is
+        set, the programs are compared with the function, too, if not all can be compared that the function can read.
+
+        Raises:
+            ValueError: something has changed, so the programs would be others now.
+        """
+        return False
+
+    @abstractmethod
+    def explain_nan(self) -> None:
+        """Raise an error if a sample has an index, or a target of a loss, that is out of range. A loss is nan.
+
+        Raises:
+            IndexError, TypeError, ValueError: there is such a sample.
+        """
 
 
 class SubBatch(NamedTuple):
@@ -275,12 +310,10 @@ class TrainingRun:
 
     Args:
         buckets: the samples. Each bucket has samples with the same treedefs, as rows of numbers.
-        dispatcher: functions that find the program for each row.
+        dispatcher: finds the program for each row.
         options: how to train.
         validate: a function that returns the mean loss of the validation data with the parameters' current data; None
             if there is no such data.
-        explain_nan: a function that is called once a loss is nan, while the parameters still have their old data. It
-            raises an error if a sample has an index, or a target of a loss, that is out of range.
 
     Raises:
         ValueError: the options have a patience, but there is no validation data.
@@ -292,9 +325,8 @@ class TrainingRun:
         dispatcher: Dispatcher,
         options: TrainingOptions,
         validate: Callable[[], float] | None = None,
-        explain_nan: Callable[[], None] | None = None,
     ) -> None:
-        self._explain_nan = explain_nan
+        self._explains_nan = True
         self._buckets, self._dispatcher, self._options, self._validate = buckets, dispatcher, options, validate
         self._validation_losses: list[float] = []
         self._stopping: EarlyStopping | None = None
@@ -527,14 +559,13 @@ class TrainingRun:
         optimiser.
         """
         losses = self._take_steps(step, steps)
-        explain = self._explain_nan
-        if explain and isnan(sum(losses)) and any(map(isnan, losses)):  # the sum first, for speed
+        if self._explains_nan and isnan(sum(losses)) and any(map(isnan, losses)):  # the sum first, for speed
             graphs = [program.graph for program, *_ in self._runners]
             if not any(graph.has_gathers or graph.has_checks for graph in graphs):
                 return losses
-            self._explain_nan = None
+            self._explains_nan = False
             try:
-                explain()
+                self._dispatcher.explain_nan()
             except (IndexError, TypeError, ValueError):
                 self._state = None  # nothing is copied back
                 raise
