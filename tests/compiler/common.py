@@ -35,7 +35,7 @@ SETTINGS = (
     "loops.schedule.MAX_UNFUSED_COST",
     "instructions.fusion.MIN_OCCURRENCES",
     "runtime.executable.TRIALS",
-    "loops.vectorizer.MIN_MAPPED_RANK",
+    "loops.plan.MIN_MAPPED_RANK",
 )
 KINDS = {  # for each kind of code, the values of SETTINGS that choose it
     "threaded": (inf, inf, 0, inf, 1, 0, 8),

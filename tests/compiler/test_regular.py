@@ -107,7 +107,7 @@ def test_a_loop_adds_the_products_of_a_sum_to_its_term_wherever_this_is(where):
 def test_a_recurrence_of_few_cells_has_no_maps():
     """To gather the operands of few instructions into vectors would take longer than to compute them one by one."""
     xs = [Value(0.1 * k) for k in range(8)]
-    with code_of("gathered"), settings({"loops.vectorizer.MIN_MAPPED_RANK": 8}):
+    with code_of("gathered"), settings({"loops.plan.MIN_MAPPED_RANK": 8}):
         for count, has_maps in ((3, False), (8, True)):
             program = compile(recurrence(xs[:count]), xs[:count])
             stages = program.compiled.tiers("forward", rows_in_lanes=False).tables.plan.stages[SAMPLE]

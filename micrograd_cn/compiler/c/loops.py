@@ -12,6 +12,7 @@ from ..instructions.code import COMMUTATIVE, GATHER, SUM_OPCODES, Code, Pair, Sc
 from ..loops.places import Places
 from ..loops.schedule import Schedule
 from ..loops.stages import OuterProduct, dead_after
+from ..loops.strides import MIN_LOOP_LENGTH
 from ..loops.vectorizer import Vectorizer
 from .arrays import (
     MIN_STRIDED_LOOP,
@@ -57,6 +58,7 @@ class Loops(Arrays):
             self.places,
             {},
             gather=True,
+            min_rank=MIN_LOOP_LENGTH,
             min_length=MIN_STRIDED_LOOP,
             split_by=lambda i: self.arrays_of(schedule.code.operands[i]),
         )

@@ -14,7 +14,8 @@ from ..instructions.code import AFTER, BATCH, SAMPLE, SUM_OPCODES
 from .places import WORD, Places
 from .schedule import Schedule
 from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_after
-from .vectorizer import MIN_MAP_VECTORS, Vectorizer, strided_inputs
+from .strides import MIN_LOOP_LENGTH
+from .vectorizer import Vectorizer, strided_inputs
 
 # A panel consists of the blocks that are computed together.
 L2_BYTES = 1 << 20  # a panel that loops read several times has at most so many bytes, to stay in the L2 cache
@@ -25,6 +26,8 @@ MAX_BLOCKS = 16  # blocks in a panel, at most
 # instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
 # keep values in registers. In programs that are so large that they are fused, operands are always gathered.
 MIN_ALIKE_PER_RANK, MIN_GATHERED_SIZE = 8.0, 200
+MIN_MAPPED_RANK = 8  # in a smaller rank, to gather operands into vectors takes longer than without a map
+MIN_MAP_VECTORS = 2  # at least so many SIMD vectors in a map, if shorter maps can be joined by gathering operands
 
 
 class Plan:
@@ -88,7 +91,8 @@ class Plan:
             self._copy_strided_inputs()
         self._place_leaves()
         # Then come the results of loops, in the order in which other loops read them, and other scalars.
-        self._vectorizer = Vectorizer(places, self._preferred_order(), gather)
+        min_rank = MIN_MAPPED_RANK if gather else MIN_LOOP_LENGTH
+        self._vectorizer = Vectorizer(places, self._preferred_order(), gather, min_rank, MIN_MAP_VECTORS * simd)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.ranks}
         # Then come other values that code reads from memory. Only now do vectors get the places of dead ones.
         self._place_values_in_memory()

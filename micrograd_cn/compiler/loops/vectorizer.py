@@ -16,8 +16,6 @@ from .places import Places
 from .stages import Map, Stage
 from .strides import MIN_LOOP_LENGTH, contiguous_runs, interleaved_runs, strided_groups
 
-MIN_MAP_VECTORS = 2  # at least so many SIMD vectors in a map, if shorter maps can be joined by gathering operands
-MIN_MAPPED_RANK = 8  # in a smaller rank, to gather operands into vectors takes longer than without a map
 UNPLACED_STRIDE = 1 << 32  # the distance at which values without places are assumed, farther than any two places
 
 OperandPlaces: TypeAlias = tuple[int, ...]
@@ -33,10 +31,10 @@ class Vectorizer:
         preferred: a dict from the instruction number of each value that a loop reads to the key by which the value is
             sorted, see `Plan._preferred_order`.
         gather: whether a map may have operands that are not contiguous in memory, and are loaded one by one.
+        min_rank: a rank with fewer instructions has no maps.
         min_length: the length from which a run is a map of its own, if `gather` is set. In a run, the operands lie at
             constant strides from instruction to instruction. The instructions of an opcode that are in no such run
-            share one map, unless they are fewer than MIN_LOOP_LENGTH. 0 stands for the length of MIN_MAP_VECTORS SIMD
-            vectors, and then a rank with fewer than MIN_MAPPED_RANK instructions has no maps if `gather` is set.
+            share one map, unless they are fewer than MIN_LOOP_LENGTH.
         split_by: a function from an instruction number to a key. All instructions of a map have the same key. By
             default instructions have no keys.
     """
@@ -46,13 +44,13 @@ class Vectorizer:
         places: Places,
         preferred: dict[int, tuple[int, int]],
         gather: bool,
-        min_length: int = 0,
+        min_rank: int,
+        min_length: int,
         split_by: Callable[[int], Any] | None = None,
     ) -> None:
         self._places, self._code = places, places.code
         self._preferred, self._gather, self._split_by = preferred, gather, split_by
-        self._min_length = min_length or MIN_MAP_VECTORS * places.simd
-        self._min_rank = MIN_MAPPED_RANK if gather and not min_length else MIN_LOOP_LENGTH
+        self._min_rank, self._min_length = min_rank, min_length
 
     def sort_key(self, i: int) -> tuple[Any, ...]:
         """Return the key by which instruction `i` is sorted.
