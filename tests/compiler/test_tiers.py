@@ -247,7 +247,7 @@ def test_what_has_run_for_long_gets_native_code_with_the_same_bits():
         assert is_native(program)
         assert [program.forward(rows), program.forward(rows[:2]), program.backward(rows)] == expected
     large = compile(mc.tanh(model.parameters()[0]) * 2.0, [])
-    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0, "loops.schedule.MAX_NATIVE_COST": 0}):
+    with kept({"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0, "runtime.executable.MAX_NATIVE_COST": 0}):
         large.forward([[]])
         assert not is_native(large), "the graph is too large for native code"
 

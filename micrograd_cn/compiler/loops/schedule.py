@@ -31,7 +31,6 @@ OTHERS, LONG_SUMS, GATHERS = range(3)  # the kinds of ranks, in the order of the
 MIN_LONE_LOOP_PRODUCTS = 32  # a sum of at least so many products is a loop even if no other sum has its right factors
 MIN_GROUPED_RANK = 4  # in a rank with fewer instructions, each of these counts as a group by itself
 MAX_UNFUSED_COST = 10_000  # a larger program is fused: it runs as threaded code for long before native code is made
-MAX_NATIVE_COST = 200_000  # at most so many machine instructions become native code, in some seconds and 80 MB
 MAX_STRAIGHT_LINE_COST = 300  # machine instructions in one piece of straight-line code; long ones compile slowly
 
 
@@ -76,8 +75,6 @@ class Schedule:
         stays_threaded: whether the program runs as threaded code (tables that kernels read) for long, since it is so
             large that it takes long to make native code for it. Its instructions are then fused into formulas, and are
             in an order in which threaded code is fast. It is always False if `sums` is not set.
-        may_be_native: whether the program is small enough for native code, which would otherwise take too long to
-            compile.
     """
 
     def __init__(
@@ -100,7 +97,6 @@ class Schedule:
         self.gathers = {i for i in self.computed if code.instructions[i][0] == GATHER}
         self.cost = code.cost_of_all(i for i in self.computed if i not in self.long_sums and i not in self.gathers)
         self.stays_threaded = sums and self.cost > MAX_UNFUSED_COST
-        self.may_be_native = self.cost <= MAX_NATIVE_COST
         if self.stays_threaded:
             self.code = fuse(code, self.live, kept, sums=rows_in_lanes)
             self._find_live(kept)

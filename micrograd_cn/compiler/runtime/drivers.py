@@ -37,7 +37,9 @@ from ..loops.places import WORD
 from ..loops.stages import END_OF_CALLS
 
 LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
-LANE_SPECIFIC = ("load", "forward", "prepared", "prepared_gradient", "begin", "panels", "add", "finish", "gradient")
+LANE_SPECIFIC = (
+    *("load", "forward", "prepared_forward", "prepared_gradient", "begin", "panels", "add", "finish", "gradient"),
+)
 BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while they are updated
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
 FIT_PARAMETERS = (
@@ -366,7 +368,7 @@ class Drivers:
         f.do("ret void")
         return f
 
-    def prepared(self) -> Function:
+    def prepared_forward(self) -> Function:
         """Write the code of a built-in function of Python, which calls the driver `forward`; see `llvm.builtin`.
 
         `%self` is a tuple. Its first item is a `bytes` with `PreparedWords`, and its second item is the object that the
@@ -376,12 +378,12 @@ class Drivers:
         def forward(f: Function, operands: Mapping[str, Operand]) -> None:
             self._call(f, "void", "forward", *operands.values())
 
-        return self._builtin("prepared", forward)
+        return self._builtin("prepared_forward", forward)
 
     def prepared_gradient(self) -> Function:
         """Write the code of a built-in function of Python, which calls the driver `gradient`; see `llvm.builtin`.
 
-        `%self` is as for the driver `prepared`.
+        `%self` is as for the driver `prepared_forward`.
         """
 
         def gradient(f: Function, operands: Mapping[str, Operand]) -> None:

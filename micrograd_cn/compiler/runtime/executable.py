@@ -47,6 +47,7 @@ TRIALS = 5  # native code of a large program is compared with threaded code by t
 PADDING = 16  # a vector load may read this many doubles after the last scalar, which are not used
 # Threaded code runs for this many seconds per instruction before native code is made, which takes about as long.
 SECONDS_BEFORE_NATIVE = 5e-5
+MAX_NATIVE_COST = 200_000  # at most so many machine instructions become native code, in some seconds and 80 MB
 OVERHEAD_OF_NATIVE = 50  # LLVM takes as long as for so many instructions, even if there are none
 # A program runs for this many seconds per kernel before its kernels are optimised, which takes half as long.
 SECONDS_BEFORE_FAST_KERNELS = 1e-2
@@ -94,17 +95,13 @@ def driver_of(kind: str) -> str:
     return "forward" if kind == "forward" else "gradient"
 
 
-def prepared_driver_of(kind: str) -> str:
-    """Return the name of the driver that prepared calls of an executable of this `kind` run."""
-    return "prepared" if kind == "forward" else "prepared_gradient"
-
-
 def driver_address(name: str, lanes: int, fast: bool) -> int:
     """Return the address of a driver for `lanes` lanes, of its optimised version if `fast` is set.
 
     The driver is compiled if no program has needed it yet.
     """
-    return machine().address(*drivers.Drivers(machine(), lanes).named(name), fast)
+    on = machine()
+    return on.address(*drivers.Drivers(on, lanes).named(name), fast)
 
 
 def padded_count(parameters: int) -> int:
@@ -260,8 +257,8 @@ class Executable:
         schedule = self.plan.schedule
         size = schedule.cost + sum([len(schedule.code.instructions[i][1]) for i in schedule.long_sums])
         long = n * size > GIL_RELEASE_SIZE * self.lanes
-        writer = drivers.Drivers(self.tables.machine, self.lanes)
-        code = self.tables.machine.address(*writer.named(prepared_driver_of(self.kind)), self.tables.fast)
+        on, name = self.tables.machine, f"prepared_{driver_of(self.kind)}"
+        code = on.address(*drivers.Drivers(on, self.lanes).named(name), self.tables.fast)
         words = drivers.PreparedWords(self.header, data, index, n, out, *buffers.addresses, long)
         return builtin_function(code, words, *result, buffers)
 
@@ -466,8 +463,8 @@ class Tiers:
             return self.chosen
         found, schedule = self.get(native=False), self.tables.schedule
         seconds = max(found.seconds, left)
-        self.upgrade_kernels(found, seconds)
-        if schedule.may_be_native and seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE:
+        self._upgrade_kernels(found, seconds)
+        if schedule.cost <= MAX_NATIVE_COST and seconds >= (schedule.cost + OVERHEAD_OF_NATIVE) * SECONDS_BEFORE_NATIVE:
             self.background.do("native", partial(self._make_native, numbers))
             return self.chosen or found
         return found
@@ -480,9 +477,9 @@ class Tiers:
         while the native code of a large program is made, which takes some seconds, because no lock is held. `numbers`
         is that of `select`.
         """
-        kind, lanes = self._wanted.kind, self.tables.plan.lanes
-        driver(driver_of(kind), lanes)  # first, so no call compiles a driver when it finds the code
-        driver_address(prepared_driver_of(kind), lanes, fast=True)
+        name, lanes = driver_of(self._wanted.kind), self.tables.plan.lanes
+        driver(name, lanes)  # first, so no call compiles a driver when it finds the code
+        driver_address(f"prepared_{name}", lanes, fast=True)
         if not self.tables.schedule.stays_threaded:
             found = self.get(native=True)
             found.release(found.acquire())  # so the first call finds the buffers
@@ -519,27 +516,30 @@ class Tiers:
         """
         tables = self.tables
         writer = drivers.Drivers(tables.machine, tables.plan.lanes)
-        tables.kernels |= [writer.named("prepared")]  # so it is compiled together with the kernels
+        tables.kernels |= [writer.named("prepared_forward")]  # so it is compiled together with the kernels
         found = self.chosen or self.get(native=not tables.schedule.stays_threaded)
-        self.upgrade_kernels(found, inf)
+        if not tables.fast:
+            with self._lock():
+                tables.link(fast=True)
         return found
 
-    def upgrade_kernels(self, executable: Executable, seconds: float) -> None:
+    def _upgrade_kernels(self, executable: Executable, seconds: float) -> None:
         """Switch an executable to optimised kernels if it runs for so many `seconds` that they are worth compiling.
 
-        They are compiled in the background, unless `seconds` is infinite.
+        They are compiled in the background.
         """
         tables = self.tables
         if tables.fast:
             return
         slow = tables.machine.count_slow(tables.kernels)
-        if seconds > SECONDS_BEFORE_FAST_KERNELS * slow:
-            if slow and seconds < inf:
-                self.background.do("kernels", executable.compile_fast_kernels)
-                slow = tables.machine.count_slow(tables.kernels)
-            if not slow or seconds == inf:
-                with self._lock():
-                    tables.link(fast=True)
+        if seconds <= SECONDS_BEFORE_FAST_KERNELS * slow:
+            return
+        if slow:
+            self.background.do("kernels", executable.compile_fast_kernels)
+            slow = tables.machine.count_slow(tables.kernels)
+        if not slow:
+            with self._lock():
+                tables.link(fast=True)
 
 
 _kept: dict[Any, Tiers] = {}  # those of the latest programs, in the order of their last use
