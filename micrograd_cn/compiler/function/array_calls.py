@@ -53,8 +53,8 @@ MATRICES: dict[str, tuple[Kind, bool]] = {
 }
 
 
-class ReadyCall(NamedTuple):
-    """Code that is ready to compute a method, such as `forward`, for samples in arrays of known shapes.
+class ArrayCall(NamedTuple):
+    """A prepared call of a method, such as `forward`, for samples in arrays of known shapes.
 
     Attributes:
         runner: the code and its memory.
@@ -72,7 +72,7 @@ class ReadyCall(NamedTuple):
     derivative: CompiledDerivative | None = None
 
 
-NOT_READY = cast("ReadyCall", object())  # there is no code yet, while None says that there can be none
+NOT_YET = cast("ArrayCall", object())  # there is no code yet, while None says that there can be none
 
 
 class ArrayCalls:
@@ -90,7 +90,7 @@ class ArrayCalls:
 
     def __init__(self, arguments: Arguments, store: RecordingStore, stale: StaleCheck) -> None:
         self._arguments, self._store, self._stale = arguments, store, stale
-        self.runners = FrequentCalls[Any, ReadyCall | None](MAX_KINDS)
+        self.runners = FrequentCalls[Any, ArrayCall | None](MAX_KINDS)
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
         """Return the results of a method for samples in numpy arrays; of `forward` and `gradient`, also in a list.
@@ -158,7 +158,7 @@ class ArrayCalls:
         arrays: Sequence[Any],
         variables: GradientVariables | None = None,
         wrt: Sequence[Any] = (),
-    ) -> ReadyCall | None:
+    ) -> ArrayCall | None:
         """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
 
         Return None if the samples are not in such arrays, if the method was called only a few times with arrays of
@@ -174,7 +174,7 @@ class ArrayCalls:
             return None
         return self._runner(method, shapes, variables, wrt)
 
-    def _of_list(self, method: str, samples: list[Any]) -> tuple[Any, ReadyCall | None]:
+    def _of_list(self, method: str, samples: list[Any]) -> tuple[Any, ArrayCall | None]:
         """Return the numbers of samples in a list, and code that computes a method for them, or None; see `runner`."""
         if is_inlining() or context.active or not (listed := listed_samples(samples)):
             return (), None
@@ -188,26 +188,26 @@ class ArrayCalls:
         variables: GradientVariables | None = None,
         wrt: Sequence[Any] = (),
         inside: tuple[TreeDef, ...] | None = None,
-        at_once: bool = False,
-    ) -> ReadyCall | None:
+        now: bool = False,
+    ) -> ArrayCall | None:
         """Return what `runner` returns for arrays of these shapes, or for a list of samples.
 
-        For a list, `inside` has the treedef of each argument; see `listed_samples`. If `at_once` is set, code is
+        For a list, `inside` has the treedef of each argument; see `listed_samples`. If `now` is set, code is
         prepared even if there were few calls.
         """
         if perf_counter() >= self._stale.due and self._stale.has_moved():
             return None
         of = method if variables is None else variables.key
         key = (of, *map(id, wrt)) if wrt else of, shapes if inside is None else (shapes, inside)
-        found = self.runners.get(key, NOT_READY)
-        if found is not NOT_READY:
+        found = self.runners.get(key, NOT_YET)
+        if found is not NOT_YET:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
                 return found
             self.runners.count_anew(key)
-        if not (at_once or self.runners.is_due(key)):
+        if not (now or self.runners.is_due(key)):
             return None
         made = self._make(method, shapes, variables, wrt, inside)
-        if made is NOT_READY or (at_once and not made):  # the function may not be recorded yet
+        if made is NOT_YET or (now and not made):  # the function may not be recorded yet
             self.runners.count_anew(key)
             return None
         self.runners.add(key, made)
@@ -222,14 +222,14 @@ class ArrayCalls:
             for other in ready.keys() - {key}:
                 self.runners.pop(other, None)
 
-    def for_mean(self, samples: Any) -> tuple[Any, ReadyCall | None]:
+    def for_mean(self, samples: Any) -> tuple[Any, ArrayCall | None]:
         """Return the numbers of samples, and code that computes their mean result and its gradient; see `runner`."""
         if type(samples) is list:
             return self._of_list("backward", samples)
         return (arrays := as_tuple(samples)), self.runner("backward", arrays)
 
     def copied(self, samples: Any) -> ListedSamples | None:
-        """Return a copy of the numbers of samples, for `ready_for_mean`; None if there can be no code for them."""
+        """Return a copy of the numbers of samples, for `prepared_for_mean`; None if there can be no code for them."""
         if type(samples) is list:
             found = listed_samples(samples)
         else:
@@ -239,11 +239,11 @@ class ArrayCalls:
             return found._replace(numbers=tuple(map(sys.modules["numpy"].array, found.numbers)))
         return found
 
-    def ready_for_mean(self, samples: ListedSamples) -> ReadyCall | None:
+    def prepared_for_mean(self, samples: ListedSamples) -> ArrayCall | None:
         """Return code that computes the mean result and its gradient, prepared at once; None if there can be none."""
         if is_inlining() or context.active:
             return None
-        return self._runner("backward", samples.shapes, inside=samples.treedefs, at_once=True)
+        return self._runner("backward", samples.shapes, inside=samples.treedefs, now=True)
 
     def gradient(self, name: str, samples: Any) -> MeanGradient | None:
         """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.
@@ -275,11 +275,11 @@ class ArrayCalls:
         variables: GradientVariables | None,
         wrt: Sequence[Any],
         inside: tuple[TreeDef, ...] | None,
-    ) -> ReadyCall | None:
+    ) -> ArrayCall | None:
         """Return code that computes a method for samples in arrays of some shapes; see `_runner`.
 
         Return None if the method cannot be computed in this way, or if there is no recording for such arrays. Return
-        NOT_READY if a merged program, which computes all branches, is needed and is not ready yet. The caller then
+        NOT_YET if a merged program, which computes all branches, is needed and is not ready yet. The caller then
         counts calls from 0 again before the next attempt.
         """
         if method == "call":
@@ -291,15 +291,15 @@ class ArrayCalls:
             return None
         first, merged = recordings[0], self._store.merged_of(recordings)
         if matrix := MATRICES.get(method):
-            return None if merged or first.indices.columns else _ready_matrix(*matrix, first, shapes)
+            return None if merged or first.indices.columns else _matrix_call(*matrix, first, shapes)
         if not (first.single or method in ("call", "forward")):
             return None
         if method == "mean_hessian":
-            return None if merged else _ready_mean(first, wrt, shapes)
+            return None if merged else _mean_call(first, wrt, shapes)
         if merged:
             program = self._merged_program(merged, method, variables, shapes[0][0])
             if program is None:
-                return NOT_READY
+                return NOT_YET
             nan_stride = len(program.outputs)  # the first output of a row is nan if there is no program for its branch
         else:
             program, nan_stride = self._program(first, method, variables)
@@ -308,7 +308,7 @@ class ArrayCalls:
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
         runner = ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride)
-        return ReadyCall(runner, program, first, merged)
+        return ArrayCall(runner, program, first, merged)
 
     def _merged_program(
         self, merged: MergedRecordings, method: str, variables: GradientVariables | None, n: int
@@ -341,8 +341,8 @@ class ArrayCalls:
         return functools.partial(variables.in_program, parameters=self._store.parameters)
 
 
-def _ready_matrix(kind: Kind, dense: bool, recording: Recording, shapes: Sequence[Any]) -> ReadyCall | None:
-    """Return code that is ready to compute Jacobians or Hessians for samples in arrays of some shapes.
+def _matrix_call(kind: Kind, dense: bool, recording: Recording, shapes: Sequence[Any]) -> ArrayCall | None:
+    """Return a prepared call that computes Jacobians or Hessians for samples in arrays of some shapes.
 
     `kind` is "jacobian" or "hessian". If `dense` is set, the matrices are whole, and otherwise they have only the
     entries that can be nonzero. Return None if all entries are constants, if these matrices have many entries, or
@@ -354,11 +354,11 @@ def _ready_matrix(kind: Kind, dense: bool, recording: Recording, shapes: Sequenc
         return None
     of_result, nan_stride = structure.shape if dense else (structure.entries,), int(not derivative.gated)
     runner = ArrayRunner(made.compiled, "forward", shapes, of_result, nan_stride)
-    return ReadyCall(runner, made, recording, None)
+    return ArrayCall(runner, made, recording, None)
 
 
-def _ready_mean(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) -> ReadyCall | None:
-    """Return code that is ready to compute the Hessian of the mean result for samples in arrays of some shapes.
+def _mean_call(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) -> ArrayCall | None:
+    """Return a prepared call that computes the Hessian of the mean result for samples in arrays of some shapes.
 
     `wrt` has variables. Return None if one of them is no parameter of the recording's program, if all entries are
     constants, or if what is wrong has to be said at each call.
@@ -373,7 +373,7 @@ def _ready_mean(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any])
         return None
     made, _ = derivative.mean_program
     runner = ArrayRunner(made.compiled, "gradient", shapes, ())
-    return ReadyCall(runner, made, recording, None, derivative)
+    return ArrayCall(runner, made, recording, None, derivative)
 
 
 def as_tuple(samples: Any) -> tuple[Any, ...]:

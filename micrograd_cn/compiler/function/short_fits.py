@@ -22,7 +22,7 @@ from ..runtime.arrays import ListedSamples, RepeatedGradient
 from ..training.epochs import TrainingOptions, asks_to_stop
 from ..training.run import training_alone
 from ..training.single_steps import SingleStep, SingleSteps
-from .array_calls import ArrayCalls, ReadyCall
+from .array_calls import ArrayCall, ArrayCalls
 from .stale import StaleCheck
 from .store import RecordingStore
 
@@ -107,13 +107,13 @@ class ShortFits:
         found = self._code_for(samples)
         return bool(found and self._step(options.optimizer, found))
 
-    def _code_for(self, samples: ListedSamples) -> ReadyCall | None:
+    def _code_for(self, samples: ListedSamples) -> ArrayCall | None:
         """Return code for the gradient of the mean result; None if there is none, or there are many numbers."""
         if sum(map(prod, samples.shapes)) > MAX_NUMBERS:
             return None
-        return self._arrays.ready_for_mean(samples)
+        return self._arrays.prepared_for_mean(samples)
 
-    def _take(self, optimizer: Optimizer, found: ReadyCall, gradient: RepeatedGradient, most: int) -> list[float]:
+    def _take(self, optimizer: Optimizer, found: ArrayCall, gradient: RepeatedGradient, most: int) -> list[float]:
         """Take at most so many steps by code that was found for the gradient, and return their losses."""
         losses, step = list[float](), self._step(optimizer, found)
         if not step:
@@ -127,7 +127,7 @@ class ShortFits:
                 losses.append(loss)
         return losses
 
-    def _step(self, optimizer: Optimizer, found: ReadyCall) -> SingleStep | None:
+    def _step(self, optimizer: Optimizer, found: ArrayCall) -> SingleStep | None:
         """Return code that takes a step of an optimiser; None if there is none, or `FunctionFit` has to take the step.
 
         `found` is code for the gradient.

@@ -17,7 +17,7 @@ SWITCH_INTERVAL = 5e-5
 IN_BACKGROUND = True  # whether tasks are done in threads of their own
 
 
-class _ShortTurns:
+class _ShortInterval:
     """A context manager that makes Python's switch interval short, so threads hand over the GIL more often.
 
     The interval stays short as long as any thread is inside a `with` block of this context manager.
@@ -68,9 +68,9 @@ class _ShortTurns:
         self.lengthen()
 
 
-_short_turns = _ShortTurns()
+_short_interval = _ShortInterval()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_short_turns.end)
+    os.register_at_fork(after_in_child=_short_interval.end)
 
 
 _this_thread = threading.local()
@@ -105,17 +105,17 @@ class BackgroundWork:
     def __init__(self, work: Callable[[], object]) -> None:
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(work,), name="micrograd_cn background", daemon=False)
-        _short_turns.shorten()
+        _short_interval.shorten()
         try:
             self._thread.start()
         except BaseException:  # no new thread is allowed, or Ctrl-C came; if the thread runs, the interval stays short
-            _short_turns.lengthen()
+            _short_interval.lengthen()
             raise
 
     def _run(self, work: Callable[[], object]) -> None:
         _this_thread.in_background = True
         try:
-            with _short_turns:
+            with _short_interval:
                 work()
         except Exception as error:  # whatever it is, a later call raises it, where the user sees it
             self.error = error
@@ -133,7 +133,7 @@ class BackgroundWork:
 class BackgroundTasks:
     """Tasks that are done in threads of their own. No task is begun a second time while it is running.
 
-    If IN_BACKGROUND is not set, or no thread can be started, a task is done at once, in the thread that begins it.
+    If IN_BACKGROUND is not set, or no thread can be started, a task is done in the thread that begins it.
 
     Attributes:
         begun: a dict from the keys of tasks that were begun in threads to their `BackgroundWork`.
@@ -147,7 +147,7 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self.begun: dict[Any, BackgroundWork] = {}
-        self._at_once: set[Any] = set()  # the keys of tasks that are being done, but not in the background
+        self._in_callers: set[Any] = set()  # the keys of tasks that are being done by the threads that began them
 
     def do(self, key: Any, work: Callable[[], object]) -> None:
         """Begin the task `work` in a thread, unless the task with this key is running.
@@ -156,7 +156,7 @@ class BackgroundTasks:
         error, raises this error. The next call begins the task again. In a child process after `os.fork`, a task that
         was running has ended, since the child does not have the thread.
         """
-        if key in self._at_once:  # another thread does this
+        if key in self._in_callers:  # another thread does this
             return
         begun = self.begun.get(key)
         if begun is None:
@@ -167,10 +167,10 @@ class BackgroundTasks:
             except RuntimeError:  # the system, or the end of the process, allows no new thread
                 pass
             try:
-                self._at_once.add(key)
+                self._in_callers.add(key)
                 work()
             finally:
-                self._at_once.discard(key)
+                self._in_callers.discard(key)
         elif begun.done:
             self.begun.pop(key, None)
             if begun.error:

@@ -409,17 +409,17 @@ class ParameterBlocks:
 
     Args:
         update: the compiled update.
-        count: how many lanes are needed at least. A caller may leave some lanes without a parameter: in a
+        lanes: how many lanes are needed at least. A caller may leave some lanes without a parameter: in a
             `ParameterLayout`, there may be such lanes between the parameters that the programs read and the others.
 
     Attributes:
-        count: how many blocks there are. This is not the argument `count`, which is a count of lanes.
+        count: how many blocks there are.
         memory: the memory of the blocks, followed by memory for the new values that the update computes for one block.
     """
 
-    def __init__(self, update: CompiledUpdate, count: int) -> None:
+    def __init__(self, update: CompiledUpdate, lanes: int) -> None:
         self._update = update
-        self.count: int = -(-count // update.lanes)
+        self.count: int = -(-lanes // update.lanes)
         self.memory = Memory(self.count * update.block + update.outputs * update.lanes)
 
     @property
@@ -543,7 +543,7 @@ def _no_state() -> None:
 class TrainingState:
     """The data, gradients and optimiser state that the compiled loop works on.
 
-    The panel is the memory of `ParameterBlocks`. Their columns are: the data, the gradient, the numbers of the state,
+    The columns of its `ParameterBlocks` are: the data, the gradient, the numbers of the state,
     the count of errors (if the update counts them, see `CompiledUpdate`), the count of steps that skipped the parameter
     (if any parameter was skipped), and 0 for each parameter that must not change, and 1 for all others (if not all
     parameters are trained).
@@ -563,9 +563,6 @@ class TrainingState:
         gradients: memory in which the gradients of several programs are added up.
         update: the `CompiledUpdate` of the optimiser.
         scalars: the scalars of the compiled update, which begin with the learning rate and the count of steps taken.
-        panel: the memory of the blocks.
-        read_blocks: how many blocks hold the parameters that the programs read.
-        blocks: how many blocks there are, including the blocks of parameters that only the optimiser has.
         driver_name: the short name of the driver that takes steps: "fit_clipped" if gradients are clipped, otherwise
             "fit".
     """
@@ -599,29 +596,16 @@ class TrainingState:
         self._begun_with = data, unread, *_ = self._seen_by_others()
         self.parameter_data, self.scalars, self.gradients = memory.parameter_data, memory.scalars, memory.gradients
         self.scalars.view[0], self.scalars.view[1] = rate, float(optimizer.steps)
-        self.read_blocks = -(-len(parameters) // update.lanes)
         self._blocks = blocks = memory.blocks
-        self.blocks, self.panel = blocks.count, blocks.memory
-        numbers = array("d", bytes(WORD * blocks.places))
+        read_blocks = -(-len(parameters) // update.lanes)  # those with the parameters that the programs read
+        # The operands of the driver `Drivers.update` that are the same in all steps
+        self._update_operands = (
+            update.header, self.scalars.address, blocks.memory.address, read_blocks, blocks.count,
+        )  # fmt: skip
         if memory.version != self._version:
             self._copy_data(data, unread)
         memory.version = -1  # steps change the numbers in the blocks
-        # The operands of the driver `Drivers.update` that are the same in all steps
-        self._update_operands = update.header, self.scalars.address, self.panel.address, self.read_blocks, self.blocks
-        names = {optimizer.state_names[k]: k for k in update.used_state_indices}
-        packed = packed_state(optimizer, layout, [*names]) if names else None
-        if packed and packed is not memory.packed():
-            for name, k in names.items():
-                layout.scatter(packed.arrays[name], numbers)
-                blocks.write_column(2 + k, numbers)
-        memory.packed = _no_state  # steps change the numbers in the blocks
-        if counts_skipped:
-            layout.scatter(array("d", skipped), numbers)
-            blocks.write_column(2 + len(optimizer.state_names) + update.counts_errors, numbers)
-        if some_fixed:
-            numbers = array("d", bytes(WORD * len(numbers)))  # 0 for a parameter that must not change
-            layout.scatter(array("d", trainable), numbers)
-            blocks.write_column(update.columns - 1, numbers)
+        packed = self._fill_columns(skipped if counts_skipped else [], some_fixed)
         self._options = options
         self._copied = None
         if options.called_between_steps:
@@ -636,6 +620,34 @@ class TrainingState:
             self._norms.view[0] = options.clip_grad_norm
             trained, count = compress(layout.places, trainable), len(parameters)
             self._clipped.extend([place for place in trained if place < count])
+
+    def _fill_columns(self, skipped: Sequence[int], some_fixed: bool) -> PackedState | None:
+        """Copy the optimiser's state, and what else the update reads beside data and gradients, to the blocks.
+
+        Args:
+            skipped: for each parameter of the layout, how many steps have skipped it; empty if the update does not ask.
+            some_fixed: whether some of the parameters must not change.
+
+        Returns:
+            the state; None if the update uses none.
+        """
+        optimizer, layout, update, blocks = self.optimizer, self._layout, self.update, self._blocks
+        numbers = array("d", bytes(WORD * blocks.places))
+        names = {optimizer.state_names[k]: k for k in update.used_state_indices}
+        packed = packed_state(optimizer, layout, [*names]) if names else None
+        if packed and packed is not self._memory.packed():
+            for name, k in names.items():
+                layout.scatter(packed.arrays[name], numbers)
+                blocks.write_column(2 + k, numbers)
+        self._memory.packed = _no_state  # steps change the numbers in the blocks
+        if skipped:
+            layout.scatter(array("d", skipped), numbers)
+            blocks.write_column(2 + len(optimizer.state_names) + update.counts_errors, numbers)
+        if some_fixed:
+            numbers = array("d", bytes(WORD * len(numbers)))  # 0 for a parameter that must not change
+            layout.scatter(array("d", self._trainable), numbers)
+            blocks.write_column(update.columns - 1, numbers)
+        return packed
 
     def can_resume(self, parameters: Sequence[Value]) -> bool:
         """Return whether training can go on with this memory after `write_back`, for programs that read `parameters`.
@@ -869,7 +881,7 @@ class TrainingState:
         """
         if self._trains_all and self._begun_with[3] == self.scalars.view[1]:
             self._memory.version = self._version
-        if not self._layout.unused and len(self.panel.view) <= MAX_KEPT:
+        if not self._layout.unused and len(self._blocks.memory.view) <= MAX_KEPT:
             self._layout.unused.append(self._memory)
 
     def write_back(self) -> None:
