@@ -58,7 +58,7 @@ class FunctionFit(Dispatcher):
         is_ready: Callable[[], bool] = bool,
     ) -> None:
         self._is_ready, self.left = is_ready, False
-        self._store, self._plain_errors, self._name = store, plain_errors, name
+        self._store, self._stale, self._plain_errors, self._name = store, stale, plain_errors, name
         self.layouts = store.layouts
         self._options, self._buckets, self._validation = options, buckets, validation
         self._check = FitCheck(stale, [*buckets, *(validation or ())], options.optimizer)
@@ -183,8 +183,17 @@ class FunctionFit(Dispatcher):
         return self._uncompared.isdisjoint(self._merged_programs)
 
     def check(self, whole: bool) -> bool:
-        """Check the function if something that it can read has changed; see `FitCheck.between_steps`."""
-        return self._check.between_steps(whole)
+        """Check the function if something that it can read has changed. Return whether this was necessary.
+
+        If `whole` is set, it is also checked if it can read something that cannot be compared.
+
+        Raises:
+            ValueError: the function is not what it was when its program was made.
+        """
+        if not self._stale.is_outdated(whole):
+            return False
+        self._check.now()
+        return True
 
     def parameter_free(self, bucket: Bucket) -> Dispatched:
         """Return compiled graphs, each with its rows, for rows whose recording never changes.

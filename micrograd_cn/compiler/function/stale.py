@@ -392,9 +392,9 @@ class FitCheck:
             ValueError: the function uses other parameters now, or makes the optimiser's parameters itself.
         """
         if self._stale.store.programs:
-            self._check()
+            self.now()
 
-    def _check(self) -> None:
+    def now(self) -> None:
         """Raise ValueError if the function uses other parameters now, or makes the optimiser's parameters itself.
 
         The recordings for the samples are compared with new recordings. The variables, collections and arrays that the
@@ -416,19 +416,6 @@ class FitCheck:
                     "training would not change it; make it outside of the function"
                 )
 
-    def between_steps(self, whole: bool) -> bool:
-        """Check the function if something that it can read has changed. Return whether the check was necessary.
-
-        If `whole` is set, it is also checked if it can read something that cannot be compared.
-
-        Raises:
-            ValueError: the function is not what it was when its program was made.
-        """
-        if not self._stale.is_outdated(whole):
-            return False
-        self._check()
-        return True
-
     def with_checks_after_callback(
         self, options: TrainingOptions, ends_early: Callable[[int], bool]
     ) -> TrainingOptions:
@@ -441,7 +428,7 @@ class FitCheck:
             assert options.callback
             answer = options.callback(number, *losses)
             if number + 1 < options.epochs and (answer is None or answer is False):
-                self._check()
+                self.now()
                 return ends_early(number)
             return answer
 
