@@ -801,6 +801,7 @@ class CompiledGraph:
         The text does not depend on what the program has computed before.
         """
         found = self.get(kind, rows_in_lanes=True, native=True)
+        assert isinstance(found.code, NativeCode)
         driver(kind, self.machine.width, fast=True)
         shared = [drivers.driver_names(self.machine.width)[kind], *found.kernel_names()]
         return self.machine.text(self.machine.with_kernels(found.code.functions, shared))

@@ -20,12 +20,12 @@ from ..loops.places import WORD
 from .sums import Kernel, each_block_of
 
 
-def gather(machine: Machine, opcode: str) -> Function:
+def gather(machine: Machine) -> Function:
     """Write the kernel of gathers whose index is a vector. Each lane has the index for one row of a batch."""
     return _gather(machine, "gather", machine.width)
 
 
-def gather_scalars(machine: Machine, opcode: str) -> Function:
+def gather_scalars(machine: Machine) -> Function:
     """Write the kernel of gathers whose index and operands are scalars."""
     return _gather(machine, "gather_scalars", 1)
 
@@ -58,12 +58,12 @@ def _gather(machine: Machine, name: str, count: int) -> Function:
     return f
 
 
-def scatter(machine: Machine, opcode: str) -> Function:
+def scatter(machine: Machine) -> Function:
     """Write the kernel of scatters whose index is a vector. Each lane has the index for one row of a batch."""
     return _scatter(machine, "scatter", machine.width)
 
 
-def scatter_scalars(machine: Machine, opcode: str) -> Function:
+def scatter_scalars(machine: Machine) -> Function:
     """Write the kernel of scatters whose index and value are scalars."""
     return _scatter(machine, "scatter_scalars", 1)
 

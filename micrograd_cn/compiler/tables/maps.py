@@ -7,20 +7,19 @@ the arguments of kernels and of the functions that write them, and the words of 
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 
 from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes, StraightLineLanes
 from ..llvm.machine import Machine
 from ..llvm.text import KERNEL_PREFIX, Function, word
-from .sums import Kernel, KernelWriter, fuses, gather, kernel_name, operand_loads, sum_of_pairs
+from .sums import Kernel, fuses, gather, kernel_name, operand_loads, sum_of_pairs
 
 MAX_UNROLLED_FACTORS = 24  # a sum with more factors is computed by a loop instead of being written out
 
 
-@cache
-def map_kernel(opcode: str, pattern: str) -> KernelWriter:
-    """Return the function that writes the kernel for maps with this opcode and this pattern of operands.
+def map_kernel(machine: Machine, opcode: str, pattern: str) -> Function:
+    """Write the kernel for maps with this opcode and this pattern of operands.
 
     The pattern has a letter for each operand slot, which says where the operands are; see `operand_loads`. If the
     opcode is "sum" or "dot", the kernel has no loop over the products of a sum. The pattern and the table then have a
@@ -29,24 +28,20 @@ def map_kernel(opcode: str, pattern: str) -> KernelWriter:
     The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of vectors of results,
     the offset of the first result, and a word for each operand slot.
     """
-
-    def make(machine: Machine, _: str) -> Function:
-        f = Kernel(f"{KERNEL_PREFIX}mapped_{word(opcode)}_{pattern}", machine.fma)
-        lanes = StraightLineLanes(f, machine.simd)
-        result = f.scalars.bytes(f.table[1])
-        loads = [operand_loads(lanes, f.table + k, letter) for k, letter in enumerate(pattern, 2)]
-        with f.loop(f.table[0]) as loop:
-            first = loop.index * machine.simd
-            xs = [load(first).name for load in loads]
-            if opcode in SUM_OPCODES:
-                found = lanes.sum(opcode, zip(xs[::2], xs[1::2], strict=True), ())
-            else:
-                found = lanes.apply(opcode, xs)
-            lanes.store(lanes.named(found), result + first)
-        f.do("ret void")
-        return f
-
-    return make
+    f = Kernel(f"{KERNEL_PREFIX}mapped_{word(opcode)}_{pattern}", machine.fma)
+    lanes = StraightLineLanes(f, machine.simd)
+    result = f.scalars.bytes(f.table[1])
+    loads = [operand_loads(lanes, f.table + k, letter) for k, letter in enumerate(pattern, 2)]
+    with f.loop(f.table[0]) as loop:
+        first = loop.index * machine.simd
+        xs = [load(first).name for load in loads]
+        if opcode in SUM_OPCODES:
+            found = lanes.sum(opcode, zip(xs[::2], xs[1::2], strict=True), ())
+        else:
+            found = lanes.apply(opcode, xs)
+        lanes.store(lanes.named(found), result + first)
+    f.do("ret void")
+    return f
 
 
 def gathered_sums(machine: Machine, opcode: str) -> Function:

@@ -21,15 +21,15 @@ A table consists of 64-bit words: counts, offsets in memory, and addresses of fu
 in bytes, from `%s` for a scalar, from the beginning of a block for a row value, and from `%a` for a total. A long sum
 starts from its term, to which the products are added. If the sum has no term, it starts from the constant -0.0.
 
-A function that writes a kernel takes the machine and an opcode, and returns the LLVM function. The opcode is "dot" if
-the products of sums may be computed by FMA, and "sum" if they are rounded. Kernels without sums ignore the opcode.
+A function that writes a kernel takes the machine, and that in which kernels of its kind differ, such as the opcode of
+sums. It returns the LLVM function; see `Tables.kernel`. The opcode is "dot" if the products of sums may be computed by
+FMA, and "sum" if they are rounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
 from typing import Any
 
 from ..llvm.lanes import Lanes
@@ -44,8 +44,6 @@ COLUMNS_PER_PASS = 32  # columns of totals that are computed at a time, so facto
 VECTORS_IN_REGISTERS = 4  # vectors of scalar sums that are accumulated at once
 ACCUMULATORS = 4  # partial sums of one scalar sum; an addition then need not wait for the addition before it
 KERNEL_ARGUMENTS = "ptr %t, ptr %s, ptr %w, ptr %a, i64 %blocks, i64 %stride"
-
-KernelWriter = Callable[[Machine, str], Function]
 
 
 class Kernel(Function):
@@ -179,54 +177,51 @@ def matrix(machine: Machine, opcode: str) -> Function:
     return f
 
 
-@cache
-def tile(m: int, starts_in_lanes: bool) -> KernelWriter:
-    """Return the writer of the function that the kernel `matrix` calls for a tile of `m` sums.
+def tile(machine: Machine, m: int, starts_in_lanes: bool, opcode: str) -> Function:
+    """Write the function that the kernel `matrix` calls for a tile of `m` sums.
 
     The sums of a tile are computed together, in vector registers. One call adds some products to each sum, for all
     blocks of a panel. In the first call for a tile, `%first` is 1. In later calls it is 0, and the sums go on from the
     results of the call before.
 
     Args:
+        machine: the machine that the function is for.
         m: the count of sums.
         starts_in_lanes: whether the values from which the sums start are row values. If not, they are scalars.
+        opcode: the opcode of the sums.
     """
-
-    def make(machine: Machine, opcode: str) -> Function:
-        f = Function(
-            kernel_name(f"tile{m}{'_from_row_values' if starts_in_lanes else ''}", opcode),
-            "ptr %sums, i64 %first, ptr %values, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
-            fma=fuses(machine, opcode),
-        )
-        lanes = Lanes(f, machine.width, WORD * machine.simd)
-        sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
-        products, step, is_first = Integer(f, "%products"), Integer(f, "%step"), Integer(f, "%first") != 0
-        results, lefts, starts = ([sums[k] for k in range(word, 3 * m, 3)] for word in range(3))
-        first_scalars = [scalars.bytes(left) for left in lefts]
+    f = Function(
+        kernel_name(f"tile{m}{'_from_row_values' if starts_in_lanes else ''}", opcode),
+        "ptr %sums, i64 %first, ptr %values, i64 %products, i64 %step, ptr %s, ptr %w, i64 %blocks, i64 %stride",
+        fma=fuses(machine, opcode),
+    )
+    lanes = Lanes(f, machine.width, WORD * machine.simd)
+    sums, row_values, scalars = Words(f, "%sums"), Words(f, "%values"), Doubles(f, "%s")
+    products, step, is_first = Integer(f, "%products"), Integer(f, "%step"), Integer(f, "%first") != 0
+    results, lefts, starts = ([sums[k] for k in range(word, 3 * m, 3)] for word in range(3))
+    first_scalars = [scalars.bytes(left) for left in lefts]
+    if starts_in_lanes:
+        begins = [is_first.select(start, result) for start, result in zip(starts, results, strict=True)]
+    else:
+        start_scalars = [scalars.bytes(start) for start in starts]
+    with each_block(f) as (block, _, _):
+        places = [block.bytes(result) for result in results]
         if starts_in_lanes:
-            begins = [is_first.select(start, result) for start, result in zip(starts, results, strict=True)]
+            begun = [lanes.load(block.bytes(begin)) for begin in begins]
         else:
-            start_scalars = [scalars.bytes(start) for start in starts]
-        with each_block(f) as (block, _, _):
-            places = [block.bytes(result) for result in results]
-            if starts_in_lanes:
-                begun = [lanes.load(block.bytes(begin)) for begin in begins]
-            else:
-                pairs = zip(start_scalars, places, strict=True)
-                begun = [is_first.select(lanes.splat(x[0]), lanes.load(place)) for x, place in pairs]
-            with f.loop(products, [*begun, Integer(f, "0")]) as loop:
-                x = lanes.load(block.bytes(row_values[loop.index]))
-                *accumulators, offset = loop.carried
-                for left, accumulator in zip(first_scalars, accumulators, strict=True):
-                    c = lanes.splat(left.bytes(offset)[0])
-                    loop.next.append(c.multiply_add(x, accumulator))
-                loop.next.append(offset + step)
-            for accumulator, place in zip(loop.next, places, strict=False):
-                lanes.store(accumulator, place)
-        f.do("ret void")
-        return f
-
-    return make
+            pairs = zip(start_scalars, places, strict=True)
+            begun = [is_first.select(lanes.splat(x[0]), lanes.load(place)) for x, place in pairs]
+        with f.loop(products, [*begun, Integer(f, "0")]) as loop:
+            x = lanes.load(block.bytes(row_values[loop.index]))
+            *accumulators, offset = loop.carried
+            for left, accumulator in zip(first_scalars, accumulators, strict=True):
+                c = lanes.splat(left.bytes(offset)[0])
+                loop.next.append(c.multiply_add(x, accumulator))
+            loop.next.append(offset + step)
+        for accumulator, place in zip(loop.next, places, strict=False):
+            lanes.store(accumulator, place)
+    f.do("ret void")
+    return f
 
 
 def sum_of_pairs(
@@ -292,7 +287,7 @@ def rows_per_tile(machine: Machine) -> int:
     return 3 * machine.registers // 16 if machine.simd <= 4 else 3
 
 
-def outer(machine: Machine, opcode: str) -> Function:
+def outer(machine: Machine) -> Function:
     """Write the kernel that adds outer products of row values to a matrix of totals, for all rows of a panel.
 
     A row value depends on the row of the batch, and a total is a sum over these rows. Each outer product multiplies a
@@ -324,9 +319,8 @@ def outer(machine: Machine, opcode: str) -> Function:
     return f
 
 
-@cache
-def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
-    """Return the writer of the function that the kernel `outer` calls for a tile with `r` rows of the matrix of totals.
+def totals_tile(machine: Machine, r: int, pairs_innermost: bool) -> Function:
+    """Write the function that the kernel `outer` calls for a tile with `r` rows of the matrix of totals.
 
     A total is a sum over the rows of a batch, and a tile is a part of the matrix that is computed in vector registers.
     A pair is the list of left factors and the list of right factors of one outer product. A tile has as many columns as
@@ -344,60 +338,56 @@ def totals_tile(r: int, pairs_innermost: bool = False) -> KernelWriter:
     If `pairs_innermost` is set, the loops over pairs and blocks are exchanged, which is faster if there are more pairs
     than blocks.
     """
+    f = Function(
+        KERNEL_PREFIX + f"totals{r}{'_by_pair' if pairs_innermost else ''}",
+        "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
+        fma=machine.fma,
+    )
+    simd = machine.simd
+    lanes, align = Lanes(f, simd), WORD * simd
+    all_lefts, rows, all_rights = Words(f, "%lefts"), Integer(f, "%rows"), Words(f, "%rights")
+    columns, pairs, to = Integer(f, "%columns"), Integer(f, "%pairs"), Doubles(f, "%to")
 
-    def make(machine: Machine, opcode: str) -> Function:
-        f = Function(
-            KERNEL_PREFIX + f"totals{r}{'_by_pair' if pairs_innermost else ''}",
-            "ptr %lefts, i64 %rows, ptr %rights, i64 %columns, i64 %pairs, ptr %to, ptr %w, i64 %blocks, i64 %stride",
-            fma=machine.fma,
-        )
-        simd = machine.simd
-        lanes, align = Lanes(f, simd), WORD * simd
-        all_lefts, rows, all_rights = Words(f, "%lefts"), Integer(f, "%rows"), Words(f, "%rights")
-        columns, pairs, to = Integer(f, "%columns"), Integer(f, "%pairs"), Doubles(f, "%to")
+    def factors(pair: Integer, block: Doubles) -> tuple[list[Doubles], list[Doubles]]:
+        left, right = all_lefts + pair * rows, all_rights + pair * columns
+        return [block.bytes(left[k]) for k in range(r)], [block.bytes(right[k]) for k in range(simd)]
 
-        def factors(pair: Integer, block: Doubles) -> tuple[list[Doubles], list[Doubles]]:
-            left, right = all_lefts + pair * rows, all_rights + pair * columns
-            return [block.bytes(left[k]) for k in range(r)], [block.bytes(right[k]) for k in range(simd)]
+    def added(
+        sums: list[Vector], lefts: Sequence[Doubles], rights: Sequence[Doubles], offset: Integer | int
+    ) -> list[Vector]:
+        sums = [*sums]  # those of one row of the tile after the other
+        for half in range(0, machine.width, simd):
+            at = offset + WORD * half
+            ys = [lanes.load(left.bytes(at), align) for left in lefts]
+            for column, right in enumerate(rights):  # loaded one by one, since `sums` and `ys` fill the registers
+                x = lanes.load(right.bytes(at), align)
+                for row, y in enumerate(ys):
+                    k = row * simd + column
+                    sums[k] = y.multiply_add(x, sums[k])
+        return sums
 
-        def added(
-            sums: list[Vector], lefts: Sequence[Doubles], rights: Sequence[Doubles], offset: Integer | int
-        ) -> list[Vector]:
-            sums = [*sums]  # those of one row of the tile after the other
-            for half in range(0, machine.width, simd):
-                at = offset + WORD * half
-                ys = [lanes.load(left.bytes(at), align) for left in lefts]
-                for column, right in enumerate(rights):  # loaded one by one, since `sums` and `ys` fill the registers
-                    x = lanes.load(right.bytes(at), align)
-                    for row, y in enumerate(ys):
-                        k = row * simd + column
-                        sums[k] = y.multiply_add(x, sums[k])
-            return sums
-
-        zeros = [lanes.splat(0.0)] * (r * simd)
-        if pairs_innermost:
-            with each_block(f, zeros) as (block, begun, sums):
-                with f.loop(pairs, begun) as pair:
-                    pair.next = added(pair.carried, *factors(pair.index, block), 0)
-                sums += pair.next
-        else:
-            with f.loop(pairs, zeros) as pair:
-                chosen = factors(pair.index, Doubles(f, "%w"))
-                with block_loop(f, pair.carried) as loop:
-                    loop.next = added(loop.carried, *chosen, loop.index)
-                pair.next = loop.next
-            sums = pair.next
-        for row in range(r):
-            place = to + columns * row
-            of_row = horizontal_sums(sums[row * simd : (row + 1) * simd])
-            lanes.store(lanes.load(place) + of_row, place)
-        f.do("ret void")
-        return f
-
-    return make
+    zeros = [lanes.splat(0.0)] * (r * simd)
+    if pairs_innermost:
+        with each_block(f, zeros) as (block, begun, sums):
+            with f.loop(pairs, begun) as pair:
+                pair.next = added(pair.carried, *factors(pair.index, block), 0)
+            sums += pair.next
+    else:
+        with f.loop(pairs, zeros) as pair:
+            chosen = factors(pair.index, Doubles(f, "%w"))
+            with block_loop(f, pair.carried) as loop:
+                loop.next = added(loop.carried, *chosen, loop.index)
+            pair.next = loop.next
+        sums = pair.next
+    for row in range(r):
+        place = to + columns * row
+        of_row = horizontal_sums(sums[row * simd : (row + 1) * simd])
+        lanes.store(lanes.load(place) + of_row, place)
+    f.do("ret void")
+    return f
 
 
-def single_totals(machine: Machine, opcode: str) -> Function:
+def single_totals(machine: Machine) -> Function:
     """Write the kernel that adds one product of two row values to each of several contiguous totals.
 
     A row value depends on the row, and a total is a sum over the rows of a batch.
@@ -425,7 +415,7 @@ def single_totals(machine: Machine, opcode: str) -> Function:
     return f
 
 
-def broadcast(machine: Machine, opcode: str) -> Function:
+def broadcast(machine: Machine) -> Function:
     """Write the kernel that copies scalars, each to all lanes of a vector in each block of a panel.
 
     The kernel's table has these words, with offsets in bytes: the count of scalars. Then, for each scalar: the offset
@@ -446,9 +436,8 @@ def broadcast(machine: Machine, opcode: str) -> Function:
 # Scalars. If rows are computed one at a time, row values are scalars, too.
 
 
-@cache
-def row_sums(letter: str) -> KernelWriter:
-    """Return the writer of the kernel that multiplies a matrix of scalars, in row-major order, by a list of scalars.
+def row_sums(machine: Machine, letter: str, opcode: str) -> Function:
+    """Write the kernel that multiplies a matrix of scalars, in row-major order, by a list of scalars.
 
     The left factors of each sum are a row of the matrix, so they are contiguous. The right factors of all sums are the
     list, which is contiguous, too. The lanes of a vector hold several products of one sum.
@@ -458,59 +447,50 @@ def row_sums(letter: str) -> KernelWriter:
     the values from which the sums start. `letter` says what this word is; see `operand_loads`. Then the offsets of the
     first left factor of each sum.
     """
-
-    def make(machine: Machine, opcode: str) -> Function:
-        f = Kernel(kernel_name(f"row_sums_{letter}", opcode), fuses(machine, opcode))
-        simd = machine.simd
-        lanes = Lanes(f, simd)
-        count, products = f.table[0], f.table[1]
-        right, results, lefts = f.scalars.bytes(f.table[2]), f.scalars.bytes(f.table[3]), f.table + 5
-        starts = operand_loads(lanes, f.table + 4, letter)
-        vectors = products // simd
-        whole = vectors * simd
-        with f.loop(count, step=simd) as sums:
-            chosen = [f.scalars.bytes((lefts + sums.index)[k]) for k in range(simd)]
-            with f.repeat(vectors, [lanes.splat(0.0)] * simd) as loop:
-                k = loop.index * simd
-                x = lanes.load(right + k)
-                for left, accumulator in zip(chosen, loop.carried, strict=True):
-                    loop.next.append(lanes.load(left + k).multiply_add(x, accumulator))
-            place = results + sums.index
-            start = starts(sums.index) + horizontal_sums(loop.next)
-            with f.repeat(products - whole, [start]) as rest:
-                k = whole + rest.index
-                x = lanes.splat(right[k])
-                column = lanes.of(left[k] for left in chosen)
-                [accumulator] = rest.carried
-                rest.next = [column.multiply_add(x, accumulator)]
-            [accumulator] = rest.next
-            lanes.store(accumulator, place)
-        f.do("ret void")
-        return f
-
-    return make
+    f = Kernel(kernel_name(f"row_sums_{letter}", opcode), fuses(machine, opcode))
+    simd = machine.simd
+    lanes = Lanes(f, simd)
+    count, products = f.table[0], f.table[1]
+    right, results, lefts = f.scalars.bytes(f.table[2]), f.scalars.bytes(f.table[3]), f.table + 5
+    starts = operand_loads(lanes, f.table + 4, letter)
+    vectors = products // simd
+    whole = vectors * simd
+    with f.loop(count, step=simd) as sums:
+        chosen = [f.scalars.bytes((lefts + sums.index)[k]) for k in range(simd)]
+        with f.repeat(vectors, [lanes.splat(0.0)] * simd) as loop:
+            k = loop.index * simd
+            x = lanes.load(right + k)
+            for left, accumulator in zip(chosen, loop.carried, strict=True):
+                loop.next.append(lanes.load(left + k).multiply_add(x, accumulator))
+        place = results + sums.index
+        start = starts(sums.index) + horizontal_sums(loop.next)
+        with f.repeat(products - whole, [start]) as rest:
+            k = whole + rest.index
+            x = lanes.splat(right[k])
+            column = lanes.of(left[k] for left in chosen)
+            [accumulator] = rest.carried
+            rest.next = [column.multiply_add(x, accumulator)]
+        [accumulator] = rest.next
+        lanes.store(accumulator, place)
+    f.do("ret void")
+    return f
 
 
-@cache
-def column_sums(letter: str) -> KernelWriter:
-    """Return the writer of the kernel that multiplies column-major matrices of scalars by lists of scalars.
+def column_sums(machine: Machine, letter: str, opcode: str) -> Function:
+    """Write the kernel that multiplies column-major matrices of scalars by lists of scalars.
 
     `_columns` describes the kernel's table, and what `letter` says about the values from which the sums start.
     """
-
-    def make(machine: Machine, opcode: str) -> Function:
-        f = Kernel(kernel_name(f"column_sums_{letter}", opcode), fuses(machine, opcode))
-        return _columns(machine, f, f.scalars, letter)
-
-    return make
+    f = Kernel(kernel_name(f"column_sums_{letter}", opcode), fuses(machine, opcode))
+    return _columns(machine, f, f.scalars, letter)
 
 
-def column_totals(machine: Machine, opcode: str) -> Function:
+def column_totals(machine: Machine) -> Function:
     """Write the kernel that multiplies column-major matrices by lists of scalars, and adds the results to totals.
 
     A total is a sum over the rows of a batch. `_columns` describes the kernel's table.
     """
-    f = Kernel(kernel_name("column_totals", opcode), fuses(machine, opcode))
+    f = Kernel(KERNEL_PREFIX + "column_totals", machine.fma)
     return _columns(machine, f, f.totals)
 
 
@@ -569,12 +549,12 @@ def list_sums(machine: Machine, opcode: str) -> Function:
     return _one_by_one(f, f.scalars)
 
 
-def list_totals(machine: Machine, opcode: str) -> Function:
+def list_totals(machine: Machine) -> Function:
     """Write the kernel that computes scalar sums one by one, and adds them to totals, see `_one_by_one`.
 
     A total is a sum over the rows of a batch.
     """
-    f = Kernel(kernel_name("list_totals", opcode), fuses(machine, opcode))
+    f = Kernel(KERNEL_PREFIX + "list_totals", machine.fma)
     return _one_by_one(f, f.totals)
 
 
@@ -615,7 +595,7 @@ def _one_by_one(f: Kernel, base: Doubles) -> Function:
     return f
 
 
-def copy(machine: Machine, opcode: str) -> Function:
+def copy(machine: Machine) -> Function:
     """Write the kernel that copies scalars to contiguous places in memory.
 
     The kernel's table has these words, with offsets in bytes: the count of scalars, the offset of the first of these

@@ -92,14 +92,14 @@ class Tables:
             table[k] = addresses[name]
         self.fast = fast  # last, since Ctrl-C may come between two lines
 
-    def kernel(self, make: sums.KernelWriter, opcode: str = "dot") -> str:
+    def kernel(self, make: Callable[..., Function], *arguments: str | int) -> str:
         """Add a kernel to `kernels`, and return the kernel's name.
 
         Args:
             make: the function that writes the kernel.
-            opcode: the opcode of the sums that the kernel computes, which is passed to `make`.
+            arguments: what `make` takes besides the machine, such as the opcode of sums.
         """
-        f = written(self.machine, make, opcode)
+        f = written(self.machine, make, *arguments)
         self.kernels[f.name] = lambda: f
         return f.name
 
@@ -130,15 +130,13 @@ class Tables:
         named = [[name for t, _, name in self._links if t.buffer_info()[0] in found] for found in (lists, tables)]
         return [*dict.fromkeys(chain(*named))]
 
-    def _call(self, make: sums.KernelWriter, words: Sequence[str | int], opcode: str = "dot") -> Call:
-        return self.kernel(make, opcode), self.table(words)
-
     def _sums(self, group: Sums) -> Call:
-        tables = {"scalars": self._scalar_sums, "inner": self._inner, "matrix": self._matrix}
-        return self._call(*tables[group.form](group), group.opcode)
+        calls = {"scalars": self._scalar_sums, "inner": self._inner, "matrix": self._matrix}
+        return calls[group.form](group)
 
-    def _inner(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
-        return sums.inner, self._listed(group, [*map(self._start, group.starts)])
+    def _inner(self, group: Sums) -> Call:
+        words = self._listed(group, [*map(self._start, group.starts)])
+        return self.kernel(sums.inner, group.opcode), self.table(words)
 
     def _listed(self, group: Sums, starts: Sequence[Sequence[int]]) -> list[str | int]:
         return _list_products([*map(self.offset, group.numbers)], starts, group.pairs(), self.offset)
@@ -147,16 +145,16 @@ class Tables:
         """Return the two words for a value from which a sum starts: its offset, and whether it is a row value."""
         return self.offset(i), self.schedule.in_lanes(i)
 
-    def _matrix(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
+    def _matrix(self, group: Sums) -> Call:
         right, *_ = group.rights  # the same for all sums
         firsts, step = self._strided(group.lefts)
         tiles = [*self._tiles(group)]
         words: list[str | int] = [len(right), step, len(tiles), *map(self.offset, right)]
         for starts_in_lanes, chosen in tiles:
-            words += [self.kernel(sums.tile(len(chosen), starts_in_lanes), group.opcode), len(chosen)]
+            words += [self.kernel(sums.tile, len(chosen), starts_in_lanes, group.opcode), len(chosen)]
             for k in chosen:
                 words += [self.offset(group.numbers[k]), firsts[k], self.offset(group.starts[k])]
-        return sums.matrix, words
+        return self.kernel(sums.matrix, group.opcode), self.table(words)
 
     def _tiles(self, group: Sums) -> Iterator[tuple[bool, list[int]]]:
         """Yield each tile of a matrix: whether the values from which its sums start are in lanes, and the sums.
@@ -191,11 +189,11 @@ class Tables:
         """
         if places not in self._packs:
             to = self._packs[places] = WORD * self.places.allocate(len(places))
-            self.pack_calls.append(self._call(sums.copy, [len(places), to, *places]))
+            self.pack_calls.append((self.kernel(sums.copy), self.table([len(places), to, *places])))
         return self._packs[places]
 
-    def _scalar_sums(self, group: Sums) -> tuple[sums.KernelWriter, list[str | int]]:
-        """Return the function that writes the kernel of some scalar sums, and the words of their table.
+    def _scalar_sums(self, group: Sums) -> Call:
+        """Return the call that computes some scalar sums.
 
         The kernel computes the sums by SIMD instructions if there are enough of them, and if the places of factors and
         results allow this: the results must be contiguous, for example.
@@ -210,11 +208,14 @@ class Tables:
             word = self._operand_word(letter, starts)
             if _contiguous(right) and all(map(_contiguous, lefts)):
                 firsts = self._padded([left[0] for left in lefts])
-                return sums.row_sums(letter), [count, len(right), right[0], results[0], word, *firsts]
+                words = [count, len(right), right[0], results[0], word, *firsts]
+                return self.kernel(sums.row_sums, letter, group.opcode), self.table(words)
             if all(map(_contiguous, zip(*lefts, strict=True))):
                 factors = [x for pair in zip(lefts[0], right, strict=True) for x in pair]
-                return sums.column_sums(letter), [1, count, len(right), results[0], word, *factors]
-        return sums.list_sums, self._listed(group, [[start] for start in starts])
+                words = [1, count, len(right), results[0], word, *factors]
+                return self.kernel(sums.column_sums, letter, group.opcode), self.table(words)
+        listed = self._listed(group, [[start] for start in starts])
+        return self.kernel(sums.list_sums, group.opcode), self.table(listed)
 
     def _map(self, stage: Map) -> Call:
         simd = self.machine.simd
@@ -228,9 +229,9 @@ class Tables:
             words.append(len(operands) // 2)
             for first in range(0, len(padded[0]), simd):
                 words += chain(*(places[first : first + simd] for places in padded))
-            return self._call(maps.gathered_sums, words, stage.opcode)
+            return self.kernel(maps.gathered_sums, stage.opcode), self.table(words)
         words += map(self._operand_word, pattern, operands)
-        return self._call(maps.map_kernel(stage.opcode, pattern), words)
+        return self.kernel(maps.map_kernel, stage.opcode, pattern), self.table(words)
 
     def _operand_word(self, letter: str, places: Sequence[int]) -> int:
         """Return the word that says where some scalars are; `sums.operand_loads` describes it, and the letter.
@@ -258,7 +259,7 @@ class Tables:
                 operands = self.code.operands[i][1:]
                 vectors = any(map(self.schedule.in_lanes, operands))
                 words += [self.offset(i), WORD * vectors, self._operand_table(operands, vectors)]
-        return self._call(gathers.gather if in_lanes else gathers.gather_scalars, words)
+        return self.kernel(gathers.gather if in_lanes else gathers.gather_scalars), self.table(words)
 
     def _operand_table(self, xs: tuple[int, ...], vectors: bool) -> int:
         """Return the address of a table with the offsets of a gather's operands and of a nan.
@@ -287,19 +288,19 @@ class Tables:
         words: list[str | int]
         if self.schedule.rows_in_lanes:
             size, inside = sums.rows_per_tile(self.machine), pairs > self.plan.blocks
-            whole, rest = (sums.totals_tile(r, inside) for r in (min(size, rows), rows % size or size))
+            tiles = [self.kernel(sums.totals_tile, r, inside) for r in (min(size, rows), rows % size or size)]
             words = [pairs, rows, self.places.padded(columns), place]
-            words += [self.kernel(whole), self.kernel(rest), *lefts]
+            words += [*tiles, *lefts]
             for row in rights:
                 words += [*row, *row[-1:] * (self.places.padded(columns) - columns)]
-            return self._call(sums.outer, words)
+            return self.kernel(sums.outer), self.table(words)
         if all(map(_contiguous, rights)):
             width = self.places.padded(columns)
             words = [rows]
             for k in range(rows):
                 words += [width, pairs, place + WORD * width * k]
                 words += chain(*((right[0], lefts[pair * rows + k]) for pair, right in enumerate(rights)))
-            return self._call(sums.column_totals, words)
+            return self.kernel(sums.column_totals), self.table(words)
         found = [
             (k, [(a, right[pair]) for pair, a in enumerate(left)])
             for row, left in zip(group.totals, group.lefts, strict=True)
@@ -311,7 +312,7 @@ class Tables:
         places = [WORD * self.plan.total_place[k] for k, _ in found]
         starts = [[place] for place in places]  # the products are added to what the totals are already
         words = _list_products(places, starts, [pairs for _, pairs in found], self.places.block_offset)
-        return self._call(sums.list_totals, words)
+        return self.kernel(sums.list_totals), self.table(words)
 
     def _single_totals(self) -> list[Call]:
         single = self.schedule.totals.single
@@ -322,7 +323,7 @@ class Tables:
         factors = [self.places.block_offset(i) for _, pair in single for i in pair]
         count = self.places.padded(len(single))
         words = [count, WORD * self.plan.total_place[single[0][0]], *factors, *factors[-2:] * (count - len(single))]
-        return [self._call(sums.single_totals, words)]
+        return [(self.kernel(sums.single_totals), self.table(words))]
 
     def _scatters(self) -> list[Call]:
         groups: dict[tuple[int, int], list[int]] = {}
@@ -336,7 +337,8 @@ class Tables:
         words: list[str | int] = [len(groups)]
         for (index, count), items in groups.items():
             words += [self.places.block_offset(index), count, len(items) // 2, *items]
-        return [self._call(gathers.scatter if self.schedule.rows_in_lanes else gathers.scatter_scalars, words)]
+        make = gathers.scatter if self.schedule.rows_in_lanes else gathers.scatter_scalars
+        return [(self.kernel(make), self.table(words))]
 
     def _input_copies(self) -> list[Call]:
         """Return a list with the call that copies the inputs in `Plan.copied_inputs` to contiguous places.
@@ -347,7 +349,8 @@ class Tables:
         if not copied:
             return []
         (_, first), *_ = copied
-        return [self._call(sums.copy, [len(copied), WORD * first, *(WORD * place for place, _ in copied)])]
+        words = [len(copied), WORD * first, *(WORD * place for place, _ in copied)]
+        return [(self.kernel(sums.copy), self.table(words))]
 
     def _broadcast_calls(self, places: Places) -> list[Call]:
         """Return a list with the call that copies each scalar in `places.broadcasts` to all lanes of a vector.
@@ -359,13 +362,13 @@ class Tables:
         words = [len(places.broadcasts)]
         for i in places.broadcasts:
             words += [places.block_offset(i), places.offset(i)]
-        return [self._call(sums.broadcast, words)]
+        return [(self.kernel(sums.broadcast), self.table(words))]
 
 
 @cache
-def written(machine: Machine, make: sums.KernelWriter, opcode: str) -> Function:
+def written(machine: Machine, make: Callable[..., Function], *arguments: str | int) -> Function:
     """Write a kernel, and return its LLVM function. It is cached, since a kernel must be written to know its name."""
-    return make(machine, opcode)
+    return make(machine, *arguments)
 
 
 def _list_products(

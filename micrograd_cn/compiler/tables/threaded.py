@@ -44,11 +44,9 @@ class Threaded:
         calls: for each phase, the calls of kernels that compute its stages.
         places: a copy of the plan's places in memory, to which a place for every value of the straight-line code is
             added.
-        functions: an empty tuple, since threaded code has no LLVM functions for one program alone.
         stored: False, since the driver `forward` copies the outputs, see `native.NativeCode`.
     """
 
-    functions: Sequence[Function] = ()
     stored = False
 
     def __init__(self, tables: Tables) -> None:
