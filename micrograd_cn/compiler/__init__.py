@@ -231,7 +231,6 @@ training. Each comes with the words that belong to it:
     at once         changes that are made in one call into C, so Ctrl-C cannot leave them half done (`at_once`)
     turn            `in_turn` lets one thread after the other do work that may call the user's code. No thread waits for
                     longer than half a second, since the user's code may itself wait for it
-    origin          in the text of a Python function, whether a value depends on parameters ("w"), inputs ("x") or both
 
 To print programs in another language, write a function like `c.file.source`, and call it in `Program.source`.
 It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `OpcodeWriter` says how the language

@@ -128,11 +128,11 @@ class PythonComparison:
 
     Attributes:
         text: the comparison as Python text.
-        origins: what the operands of the comparison depend on: "w" for parameters, "x" for inputs.
+        depends_on: which leaves its operands depend on: "parameters", "inputs" or both.
     """
 
     text: str
-    origins: frozenset[str]
+    depends_on: frozenset[str]
 
 
 Name: TypeAlias = str | float | PythonComparison  # the name of a variable, a constant, or a comparison
@@ -144,28 +144,28 @@ class PythonWriter:
 
     Equal expressions get the same name, so they are computed once.
 
-    A value has an origin for each kind of leaf that it depends on: "w" for parameters, "x" for inputs. In a call of the
-    function, parameters may be plain numbers while inputs are arrays, or the other way round. A value with both origins
-    is then an array in any case, but a value with one origin may be a plain number. torch functions accept no plain
-    numbers. If a library function is applied to values with one origin, all leaves of this origin are converted to
-    arrays at the beginning of the Python function.
+    In a call of the function, parameters may be plain numbers while inputs are arrays, or the other way round. A value
+    that depends on both is then an array in any case, but a value that depends on parameters alone, or on inputs alone,
+    may be a plain number. torch functions accept no plain numbers. If a library function is applied to such values, all
+    parameters, or all inputs, are converted to arrays at the beginning of the Python function.
 
     Args:
-        leaves: the names of the leaves, which begin with their origin, such as "w0" and "x1".
+        parameters: the names of the parameters.
+        inputs: the names of the inputs.
         formulas: the formulas of operations, so an operation is written as simpler operations.
 
     Attributes:
-        origins: a dict from the name of each variable to the origins of its value.
-        all_origins: the origins of all leaves.
-        converted: the origins whose leaves are converted to arrays.
+        depends_on: for the name of each variable, which leaves its value depends on: "parameters", "inputs" or both.
+        converted: which leaves are converted to arrays: "parameters", "inputs" or both.
         lines: the assignments.
         helpers: a dict from the names of functions that the assignments need to the definitions of these functions.
         name_of: a dict from each expression to the name of the variable that has its value.
     """
 
-    def __init__(self, leaves: Iterable[str], formulas: Formulas) -> None:
-        self.origins = {name: frozenset(name[0]) for name in leaves}
-        self.all_origins = frozenset[str]().union(*self.origins.values())
+    def __init__(self, parameters: Iterable[str], inputs: Iterable[str], formulas: Formulas) -> None:
+        self.depends_on = dict.fromkeys(parameters, frozenset(["parameters"]))
+        self.depends_on |= dict.fromkeys(inputs, frozenset(["inputs"]))
+        self._all_leaves = frozenset[str]().union(*self.depends_on.values())
         self.converted: set[str] = set()
         self.lines: list[str] = []
         self.helpers: dict[str, str] = {}
@@ -181,7 +181,7 @@ class PythonWriter:
         """
         if expression not in self.name_of:
             name = self.name_of[expression] = f"v{len(self.name_of)}"
-            self.origins[name] = self.origins_of(names)
+            self.depends_on[name] = self.leaves_of(names)
             text = f"{name} = {expression}"
             if len(text) > 100:
                 inside = textwrap.fill(expression, 92, initial_indent="    ", subsequent_indent="    ")
@@ -223,7 +223,7 @@ class PythonWriter:
             return self.choice(condition, a, b)
         texts = [self.text(name) for name in names]
         if op.lowerings.array in COMPARISON_SIGNS:
-            return PythonComparison(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.origins_of(names))
+            return PythonComparison(f"{texts[0]} {op.lowerings.array} {texts[1]}", self.leaves_of(names))
         if op.lowerings.machine == "pow" and names[1] == 1.0:
             return names[0]
         if op.lowerings.machine == "pow" and all(name == 0.0 for name in numbers):  # the power may be 0 to the power 0
@@ -260,7 +260,7 @@ class PythonWriter:
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:
             return
-        inside = PythonWriter(operands, self._formulas)
+        inside = PythonWriter([], operands, self._formulas)
         result = inside.text(inside._formula(op, op, operands))
         self.helpers |= inside.helpers
         lines = textwrap.indent("\n".join([*inside.lines, f"return {result}"]), 8 * " ")
@@ -299,15 +299,15 @@ class PythonWriter:
 
     def require_array(self, *names: Name) -> None:
         """Make sure that at least one of the values is an array. If necessary, leaves are converted to arrays."""
-        origins = self.origins_of(names)
-        if origins != self.all_origins:
-            self.converted |= origins
+        leaves = self.leaves_of(names)
+        if leaves != self._all_leaves:
+            self.converted |= leaves
             self.helpers["array"] = DEFINE_ARRAY
 
-    def origins_of(self, names: Iterable[Name]) -> frozenset[str]:
-        """Return the origins of the leaves that some values depend on: "w" for parameters, "x" for inputs."""
+    def leaves_of(self, names: Iterable[Name]) -> frozenset[str]:
+        """Return which leaves some values depend on: "parameters", "inputs" or both."""
         used = [name for name in names if not isinstance(name, float)]
-        known = [name.origins if isinstance(name, PythonComparison) else self.origins[name] for name in used]
+        known = [name.depends_on if isinstance(name, PythonComparison) else self.depends_on[name] for name in used]
         return frozenset[str]().union(*known)
 
     def function(self, name: str) -> str:
@@ -374,7 +374,7 @@ def source(
     if entries is not None:
         parameters = in_order_of_names(entries, parameters, outputs)
     ws, xs = [f"w{i}" for i in range(len(parameters))], [f"x{i}" for i in range(len(inputs))]
-    writer = PythonWriter([*ws, *xs], Formulas(users_formulas))
+    writer = PythonWriter(ws, xs, Formulas(users_formulas))
     leaves = dict(zip([*parameters, *inputs], [*ws, *xs], strict=True))
     names: dict[Value, Name] = {**constants, **leaves}
     for node in evaluation_order(outputs):
@@ -386,11 +386,11 @@ def source(
     body = [helpers.pop("array")] if converted else []
     every_w, every_x = _list_pattern(", ".join(ws)), _list_pattern(", ".join(xs))
     if entries is None:
-        body.append(f"{every_w} = {'map(array, parameters)' if 'w' in converted else 'parameters'}")
+        body.append(f"{every_w} = {'map(array, parameters)' if 'parameters' in converted else 'parameters'}")
     else:
         body += _unpacking(entries, "parameters", {leaf: leaves[leaf] for leaf in parameters})
-        body += [f"{every_w} = map(array, {every_w})"] if "w" in converted else []
-    body.append(f"{every_x} = {'map(array, inputs)' if 'x' in converted else 'inputs'}")
+        body += [f"{every_w} = map(array, {every_w})"] if "parameters" in converted else []
+    body.append(f"{every_x} = {'map(array, inputs)' if 'inputs' in converted else 'inputs'}")
     body += [*helpers.values(), *writer.lines]
     body.append(f"return {results}" if single else f"return [{results}]")
     return "def f(xp, parameters, inputs):\n" + textwrap.indent("\n".join(body), "    ") + "\n"
