@@ -196,6 +196,7 @@ def compiling() -> None:
     assert_type(f.backward([(1,), (10,)]), float)
     history: list[float] = f.fit([(1,)], optim.SGD([w], lr=0.1), epochs=1)
     stopping = optim.EarlyStopping([w], patience=2)
+    assert_type(stopping.improves(history[-1]), bool)
     assert_type(stopping.step(history[-1]), bool)
     x = Value(2, "x")
     program = compiler.compile(w * x * x, inputs=[x])

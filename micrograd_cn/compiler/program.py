@@ -637,7 +637,7 @@ class Program:
             with naming_validation():
                 other = self._bucket_of(validation, options)
                 validate = self._mean_loss(other.numbers, len(other.samples), threads)
-            if (self.compiled.graph.has_gathers or self.compiled.graph.has_checks) and isnan(validate()):
+            if (self.compiled.graph.has_gathers or self.compiled.graph.has_checks) and isnan(validate() or 0.0):
                 self.explain_nan("validation row", other, other.samples)
         return TrainingRun([bucket], _OneProgram(self, bucket, self._layouts), options, validate).fit()
 
@@ -706,9 +706,21 @@ class Program:
             if isnan(output) and (text := out_of_range(self.compiled.graph, numbers)):
                 raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
 
-    def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[[], float]:
-        """Return a function that computes the mean output of the n rows whose numbers are in `data`."""
-        return lambda: sum(self.computed(data, n, threads, None, array("d", bytes(8 * n)))) / n
+    def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[..., float | None]:
+        """Return a function that computes the mean output of the n rows whose numbers are in `data`.
+
+        The function takes one that returns the address of the parameters' current data, or 0 if these are those of the
+        `Value`s. If these are needed, since the engine is to compute, but the address is not 0, it returns None.
+        """
+
+        def mean_loss(parameters: Callable[[], int] = lambda: 0) -> float | None:
+            if not (address := parameters()):
+                return float(sum(self.computed(data, n, threads, None, array("d", bytes(8 * n)))) / n)
+            if context.active:
+                return None
+            return sum(self.compiled.outputs_of(data, row_numbers(n), threads, address)) / n
+
+        return mean_loss
 
     def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the outputs and their derivatives with those of the Python function that was recorded.

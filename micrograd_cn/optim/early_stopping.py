@@ -72,7 +72,7 @@ class EarlyStopping:
             TypeError: `loss` is not a number.
         """
         loss = number(loss)
-        if loss > self.best if self.maximize else loss < self.best:
+        if self.improves(loss):
             data = [p.data for p in self.parameters]  # before the rest, which has no calls, so Ctrl-C leaves it whole
             self.best, self.best_epoch = loss, self._epochs
             self._data, self._waited = data, 0
@@ -80,6 +80,10 @@ class EarlyStopping:
             self._waited += 1
         self._epochs += 1
         return self._waited >= self.patience
+
+    def improves(self, loss: float) -> bool:
+        """Return whether `loss` is better than all losses that `step` has been called with."""
+        return loss > self.best if self.maximize else loss < self.best
 
     def restore(self) -> None:
         """Give the parameters the data that they had after the best epoch. If no loss was recorded, change nothing."""

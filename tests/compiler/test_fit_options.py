@@ -949,3 +949,77 @@ def test_a_shuffle_and_a_progress_function_see_what_the_steps_before_have_left(b
     f.fit([(1.0,), (1.0,)], optimizer, 2, 1, shuffle, threads=threads, progress=lambda _: shown.append(w.data))
     assert shuffle.seen == [(0, 0.0), (2, pytest.approx(0.36))]
     assert shown[-1] == w.data
+
+
+def _branching(w, v):
+    return lambda x, y: (w * x - y) ** 2 if w * x > y else v * (w * x - y) ** 2 + 0.1 * v * v
+
+
+def _captured(w, v):
+    shared = v * 2.0  # computed before the function is called
+    return lambda x, y: (w * x * shared - y) ** 2
+
+
+def _of_lists(w, v):
+    return lambda x, y: (mc.sum([w * each for each in x]) * v - y) ** 2 if isinstance(x, list) else (w * x - y * v) ** 2
+
+
+UNEVEN = [([0.5, 1.0], 1.0), (0.3, 0.2), ([2.0], 0.7), (-1.0, 0.4), ([0.1, 0.2], 0.3)]
+VALIDATED = {
+    "one program": (lambda w, v: lambda x, y: (w * x + v - y) ** 2, UNEVEN[1:4:2]),
+    "branches that depend on parameters": (_branching, UNEVEN[1:4:2]),
+    "captured values": (_captured, UNEVEN[1:4:2]),
+    "samples of several structures": (_of_lists, UNEVEN),
+}
+
+
+@pytest.mark.parametrize("patience", [None, 2])
+@pytest.mark.parametrize("batch", [None, 1])
+@pytest.mark.parametrize("name", VALIDATED)
+def test_validation_gives_the_same_whether_the_parameters_are_copied_back_before_it(name, batch, patience):
+    """They are copied back after each epoch if there is a callback."""
+    make, samples = VALIDATED[name]
+    found = []
+    for callback in (None, lambda *_: None):
+        w, v = Value(-0.75), Value(0.5)
+        loss = compile(make(w, v), branches=True)
+        history = loss.fit(
+            samples, Adam([w] if name == "captured values" else [w, v], lr=0.3), 12, batch,
+            validation=[(x, 0.5 * y) for x, y in samples], patience=patience, callback=callback,
+        )  # fmt: skip
+        found.append([list(history), history.validation, history.best_epoch, w.data, v.data, w.grad, loss(*samples[0])])
+    assert repr(found[0]) == repr(found[1])
+    assert len(set(found[0][1])) > 2  # the validation loss follows the parameters
+
+
+def _of_another_branch_later(known, callback):
+    w, numbers = Value(-0.25), [0.5]
+
+    def branching(x, y):
+        return (w * x - y) ** 2 if w * x > y else numbers[0] * (w * x - y) ** 2
+
+    loss = compile(branching, branches=True)
+    if known:
+        loss.forward([(1.0, 0.5), (1.0, -0.5)])
+        numbers.append(7.0)  # which no branch reads, but `fit` does not know this
+    history = loss.fit([(0.3, 5.0)], SGD([w], lr=0.1), 12, validation=[(1.0, 0.5)], callback=callback)
+    return list(history), history.validation, w.data
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_validation_may_take_another_branch_once_training_has_moved_the_parameters(known):
+    """If the branch was recorded before `fit`, it is compared with the function when the validation first takes it."""
+    *found, w = _of_another_branch_later(known, None)
+    assert [*found, w] == [*_of_another_branch_later(known, lambda *_: None)]
+    assert w > 0.5
+
+
+def test_validation_of_a_program_reads_the_parameters_while_they_are_trained():
+    found = []
+    for callback in (None, lambda *_: None):
+        w, x = Value(0.5), Value(1.0)
+        program = compile((w * x - 1.0) ** 2, [x])
+        history = program.fit([[1.0], [2.0]], SGD([w], lr=0.05), 6, 1, validation=[[3.0], [0.5]], callback=callback)
+        found.append((list(history), history.validation, w.data))
+    assert found[0] == found[1]
+    assert len(set(found[0][1])) == 6

@@ -127,7 +127,7 @@ class FunctionFit(Dispatcher):
         """
         with naming_validation():
             loss = self._mean_loss()
-        if isnan(loss):
+        if loss is not None and isnan(loss):
             self._explain_nan_of(buckets, "validation sample")
 
     # While it trains
@@ -220,16 +220,25 @@ class FunctionFit(Dispatcher):
             check_single("fit", self._name, recording)
         return [(recording.program.compiled, rows) for recording, rows in found]
 
-    def _mean_loss(self) -> float:
-        """Return the mean result for the samples of the validation, with the parameters' current data."""
+    def _mean_loss(self, parameters: Callable[[], int] = lambda: 0) -> float | None:
+        """Return the mean result for the samples of the validation, with the parameters' current data.
+
+        `parameters` returns the address of these data, or 0 if they are those of the `Value`s. If these are needed,
+        since the function is to be recorded or the engine is to compute, but the address is not 0, None is returned.
+        """
         losses, threads = array("d"), self._options.threads
         for bucket in self._validation or ():
-            groups = self._store.dispatch(bucket, row_numbers(len(bucket.samples)), threads)
+            groups, left = self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), threads, parameters)
+            address = parameters()
+            if address and (left or self._uncompared or context.active):
+                return None
+            if left:
+                groups += self._store.record_missing(bucket, left, threads)
             if self._uncompared:
                 self._check.compare_reached(bucket, groups)
             for recording, rows in groups:
                 check_single("fit", self._name, recording)
-                losses.extend(recording.program.compiled.outputs_of(bucket.numbers, rows, threads))
+                losses.extend(recording.program.compiled.outputs_of(bucket.numbers, rows, threads, address))
         return sum(losses) / len(losses)
 
     def explain_nan(self) -> None:

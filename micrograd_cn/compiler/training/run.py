@@ -312,8 +312,9 @@ class TrainingRun:
         buckets: the samples. Each bucket has samples with the same treedefs, as rows of numbers.
         dispatcher: finds the program for each row.
         options: how to train.
-        validate: a function that returns the mean loss of the validation data with the parameters' current data; None
-            if there is no such data.
+        validate: a function that returns the mean loss of the validation data; None if there is no such data. It is
+            called with a function that returns the address of the parameters' current values while they are trained, or
+            0 if these are the data of the `Value`s. It returns None if it can compute only with the latter.
 
     Raises:
         ValueError: the options have a patience, but there is no validation data.
@@ -324,7 +325,7 @@ class TrainingRun:
         buckets: Sequence[Bucket],
         dispatcher: Dispatcher,
         options: TrainingOptions,
-        validate: Callable[[], float] | None = None,
+        validate: Callable[[Callable[[], int]], float | None] | None = None,
     ) -> None:
         self._explains_nan = True
         self._buckets, self._dispatcher, self._options, self._validate = buckets, dispatcher, options, validate
@@ -405,18 +406,30 @@ class TrainingRun:
             self._runners.popitem()[1].release()
 
     def _end_epoch(self, number: int, loss: float) -> bool:
-        """Compute the validation loss and call the callback, with the parameters' new data; return whether to stop."""
+        """Compute the validation loss and call the callback, with the parameters' new data; return whether to stop.
+
+        The new data are copied back to the parameters first if a function of the user's may read them, or if early
+        stopping is to keep them.
+        """
         self._check_copied()
         self._check_errors()
-        self._write_back()
+        callback = self._options.callback
+        if callback or self._reports:
+            self._write_back()
         if self._validate and self._reports:
             self._check_function()
         found: tuple[float, ...] = ()
         if self._validate:
-            found = (self._validate(),)
-            self._validation_losses.append(*found)
+            validated = self._validate(self._address_of_parameters)
+            if validated is None:
+                self._write_back()
+                validated = self._validate(self._address_of_parameters)
+                assert validated is not None
+            elif self._stopping and self._stopping.improves(validated):
+                self._write_back()
+            found = (validated,)
+            self._validation_losses.append(validated)
         stops = bool(self._stopping and self._stops(self._stopping, *found))
-        callback = self._options.callback
         stops |= bool(callback and asks_to_stop(callback, number, loss, *found))
         self._drop_merged_if_stale()
         return stops
@@ -766,15 +779,15 @@ class TrainingRun:
         A bucket has samples with the same treedefs. Which program a row has may depend on the current data of the
         parameters.
         """
-
-        def parameters() -> int:
-            return self._current_state().parameter_data.address if self._state else 0
-
-        found, left = self._dispatcher.known(self._buckets[bucket], rows, parameters)
+        found, left = self._dispatcher.known(self._buckets[bucket], rows, self._address_of_parameters)
         if not left:
             return found
         self._write_back()
         return [*found, *self._dispatcher.record(self._buckets[bucket], left)]
+
+    def _address_of_parameters(self) -> int:
+        """Return the address of the parameters' current values; 0 if these are the data of the `Value`s."""
+        return self._current_state().parameter_data.address if self._state else 0
 
     def _remember_parameter_free(self, bucket: int) -> None:
         """Assign a program to each sample of a bucket if the choice of the program does not depend on parameters.
