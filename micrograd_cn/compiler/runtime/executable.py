@@ -12,7 +12,7 @@ import ctypes
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from math import inf, isnan
 from typing import Any, NamedTuple, TypeVar
@@ -135,7 +135,7 @@ class Executable:
     def __init__(self, tables: Tables, wanted: Wanted, native: bool) -> None:
         self.tables, self.kind, self.native = tables, wanted.kind, native
         # The scalars begin with the parameters and their gradients. A number follows that is nan if a total is spoiled.
-        self._gradients_at, self._checks = wanted.padded_count, wanted.omits_gates
+        self._gradients_at, self._omits_gates = wanted.padded_count, wanted.omits_gates
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule = plan.schedule
@@ -165,7 +165,7 @@ class Executable:
                 gradients=len(copied) // 3,
                 gradient_table=tables.table(copied),
                 gradients_at=WORD * wanted.padded_count,
-                spoiled_at=2 * WORD * wanted.padded_count if self._checks else 0,
+                spoiled_at=2 * WORD * wanted.padded_count if self._omits_gates else 0,
             )
         )
         self.outputs = len(outputs)
@@ -303,7 +303,7 @@ class Executable:
 
         A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`.
         """
-        return buffers.scalars.address + 2 * WORD * self._gradients_at if self._checks else NEVER_SPOILED.address
+        return buffers.scalars.address + 2 * WORD * self._gradients_at if self._omits_gates else NEVER_SPOILED.address
 
     def mend(
         self, buffers: Buffers, data: int, index: int, n: int, select_tier: Callable[[str, int], Executable]
@@ -315,7 +315,7 @@ class Executable:
         `CompiledGraph`, which has the code with gates. The other arguments are those with which the gradient was
         computed.
         """
-        if not self._checks or not isnan(buffers.scalars.view[2 * self._gradients_at]):
+        if not self._omits_gates or not isnan(buffers.scalars.view[2 * self._gradients_at]):
             return
         gated = select_tier("gated", n)
         own, size = gated.acquire(), WORD * self._gradients_at
@@ -335,24 +335,20 @@ class Executable:
         """Copy `parameters`, the data of the parameters, into the scalars of `buffers`."""
         ctypes.memmove(buffers.scalars.address, parameters.buffer_info()[0], WORD * len(parameters))
 
-    def lend(self, parameters: array[float], count: int) -> list[Buffers]:
-        """Return `count` buffers, one for each thread, with the parameters' data in them; `take_back` takes them back.
+    def acquire_all(self, parameters: array[float], count: int) -> list[Buffers]:
+        """Return `count` buffers, one for each thread, with the parameters' data in them.
 
-        A context manager would take as long as a short computation. Buffers that an error leaves lent are freed.
+        Pass them to `release` in the end. A context manager would take as long as a short computation. Buffers that are
+        not released, because of an error, are freed.
         """
-        lent = [self.acquire() for _ in range(count)]
-        for buffers in lent:
+        thread_buffers = [self.acquire() for _ in range(count)]
+        for buffers in thread_buffers:
             self.write(buffers, parameters)
-        return lent
+        return thread_buffers
 
-    def take_back(self, lent: Iterable[Buffers]) -> None:
-        """Take back the buffers that `lend` has returned, for the next thread."""
-        for buffers in lent:
-            self.release(buffers)
-
-    def release(self, buffers: Buffers) -> None:
-        """Take buffers back, for the next thread that calls `acquire`."""
-        self._unused.append(buffers)
+    def release(self, *thread_buffers: Buffers) -> None:
+        """Take buffers back, for the next threads that call `acquire`."""
+        self._unused.extend(thread_buffers)
 
 
 class Buffers:
@@ -498,7 +494,7 @@ class Tiers:
         n = 2 * executable.lanes if executable.lanes > 1 else 1
         data = row * n
         out, best = Memory(n * executable.outputs), inf
-        buffers = executable.lend(parameters, 1)
+        buffers = executable.acquire_all(parameters, 1)
         for _ in range(TRIALS):
             start = time.perf_counter()
             if executable.kind == "forward":
@@ -506,7 +502,7 @@ class Tiers:
             else:
                 executable.gradient(buffers, address(data), address(row_numbers(n)), n)
             best = min(best, time.perf_counter() - start)
-        executable.take_back(buffers)
+        executable.release(*buffers)
         return best
 
     def fastest(self) -> Executable:
@@ -649,11 +645,11 @@ class CompiledGraph:
         self.detect_anomaly(data, index, backward=False)
         executable = self.select_tier("forward", len(index))
         now = array("d") if parameters else self.data()
-        buffers = executable.lend(now, min(threads, len(index)))
+        buffers = executable.acquire_all(now, min(threads, len(index)))
         for each in buffers if parameters else ():
             ctypes.memmove(each.scalars.address, parameters, WORD * len(self.graph.parameters))
         found = executable.forward(buffers, address(data), address(index), len(index), to, collect)
-        executable.take_back(buffers)
+        executable.release(*buffers)
         return found
 
     def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
@@ -664,12 +660,12 @@ class CompiledGraph:
         self.detect_anomaly(data, index, backward=True)
         executable = self.select_tier("gradient", len(index))
         first = self.padded_parameters
-        buffers = executable.lend(self.data(), min(threads, len(index)))
+        buffers = executable.acquire_all(self.data(), min(threads, len(index)))
         rows = address(data), address(index), len(index)
         loss = executable.gradient(buffers, *rows)
         executable.mend(buffers[0], *rows, self.select_tier)
         gradients = array("d", buffers[0].scalars.view[first : first + len(self.graph.parameters)].tobytes())
-        executable.take_back(buffers)
+        executable.release(*buffers)
         return float(loss), gradients
 
     def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:

@@ -32,7 +32,7 @@ from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.drivers import BatchWords, GradientCallWords, SubBatchWords
-from ..runtime.executable import MAX_SCALAR_ROWS, Buffers, CompiledGraph, Executable, driver, driver_address
+from ..runtime.executable import MAX_SCALAR_ROWS, CompiledGraph, Executable, driver, driver_address
 from ..threads.forks import ForkSafeLock
 from .epochs import History, TrainingOptions, asks_to_stop, train
 from .observers import observers_of
@@ -268,7 +268,7 @@ class GradientRunner:
         if executable is not before:
             self.executable, self.thread_buffers = executable, [executable.acquire() for _ in thread_buffers]
             self.panel, self._filled = self._panel(), ()
-            _release_all(before, thread_buffers)  # last, since Ctrl-C may come between two lines
+            before.release(*thread_buffers)  # last, since Ctrl-C may come between two lines
 
     def _panel(self) -> tuple[int, int]:
         panel = self.thread_buffers[0].panel
@@ -279,12 +279,7 @@ class GradientRunner:
         uniform = self._uniform
         keeps = uniform and len(uniform[2]) <= MAX_KEPT_WORDS
         self.thread_buffers[0].kept = self.words, self._filled, uniform if keeps else None
-        _release_all(self.executable, self.thread_buffers)
-
-
-def _release_all(executable: Executable, thread_buffers: Sequence[Buffers]) -> None:
-    for buffers in thread_buffers:
-        executable.release(buffers)
+        self.executable.release(*self.thread_buffers)
 
 
 def _refuse_other_threads(training: Training) -> None:
