@@ -153,7 +153,7 @@ training. Each comes with the words that belong to it:
                     repeat
     reach           all code that a function may run, and its surroundings: the variables and objects that this code can
                     read besides the arguments, and may change. What the code draws, changes or asks decides how the
-                    function is recorded. A `State` has what they hold, and puts back what a rerun changes
+                    function is recorded. `Contents` have what they hold, and put back what a rerun changes
     rerun           a further call of a function that was just recorded, for the same sample. If the function may do
                     something else in each call, it is recorded again, and refused if the two graphs differ. If it may
                     tell a `Value` from a number, it is called with numbers, and a warning says if the results differ

@@ -2649,7 +2649,7 @@ def test_looking_around_calls_no_method_of_the_users_objects(base):
 def test_the_order_of_a_dict_is_put_back_without_methods_of_its_class(kind):
     settings = kind(a=1.0, b=2.0)
     around = Surroundings([lambda x: settings["a"] * x])
-    before = around.state()
+    before = around.contents()
     base = OrderedDict if kind is OrderedDict else dict
     base.__delitem__(settings, "a")
     base.__setitem__(settings, "a", 3.0)

@@ -132,12 +132,12 @@ class _Before:
                 self.snapshot = None
         else:
             around = Surroundings(roots)
-            self._state, self.leaves = around.state(), {*around.leaves}
+            self._contents, self.leaves = around.contents(), {*around.leaves}
 
     def has_changed(self) -> bool:
         """Return whether the function has changed something. Its code may not show this, as `y = outside; y += 1`."""
         if not (seen := self._seen):
-            return self._state.has_changed()
+            return self._contents.has_changed()
         if seen.has_changed():
             self.snapshot, self.leaves = None, {*seen.leaves}
             return True

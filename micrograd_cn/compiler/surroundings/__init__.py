@@ -6,8 +6,8 @@ function twice, and compares the recordings.
 
 `facts` says what a code object reads and writes, and `reachable_code` finds all code that a function may run.
 `surroundings` finds the places that a function can read, such as variables and collections, which are listed in a
-`readable.Readable`. What they hold before the function is recorded is a `state`, which says what has changed, and can
-be put back. `snapshot` is quicker, and only says in a later call whether they hold the same. All look at objects with
+`readable.Readable`. Their `contents` before the function is recorded say what has changed since, and can be put back. A
+`snapshot` is quicker, and only says in a later call whether the places hold the same. All look at objects with
 `objects`, which runs no code of the user, and at arrays with `memory`. `reach` has both for a function, its code and
 the surroundings that this code can read.
 """

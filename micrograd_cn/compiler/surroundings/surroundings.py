@@ -19,6 +19,7 @@ from typing import Any
 from ...engine import Value
 from ...module import Module
 from ...ops.operation import Op
+from .contents import Contents
 from .facts import PACKAGE_NAME, facts_of, is_users, is_users_module, names_in_compiled
 from .memory import (
     MAX_COMPARED,
@@ -77,7 +78,6 @@ from .objects import (
 from .reachable_code import READING_MODULES
 from .readable import Readable
 from .snapshot import Snapshot
-from .state import State
 
 MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a function can read
 MAX_OPAQUE = 1_000  # of these, at most so many are such as the elements of an XML tree
@@ -112,7 +112,7 @@ class Surroundings:
 
     >>> weights, count = [Value(1.0)], 0
     >>> found = Surroundings([lambda x: weights[count] * x])
-    >>> before = found.state()
+    >>> before = found.contents()
     >>> count += 1
     >>> found.leaves == weights, before.has_changed()
     (True, True)
@@ -523,9 +523,9 @@ class Surroundings:
         found = {(id(holder), str(getattr(name, "__name__", name))) for holder, name in known.variables}
         return {place for place in found if place[1] in assigned}.union(map(id, [*known.collections, *known.arrays]))
 
-    def state(self) -> State:
+    def contents(self) -> Contents:
         """Return what variables, collections, arrays, gradients and generators of random numbers hold now."""
-        return State(self._readable, self._seen)
+        return Contents(self._readable, self._seen)
 
     def generator_states(self) -> list[str]:
         """Return the states of the generators of random numbers that the functions can reach.
@@ -535,12 +535,12 @@ class Surroundings:
         return [*map(generator_state, [*self._readable.generators, *shared_generators()])]
 
     @contextmanager
-    def restored(self) -> Iterator[State]:
-        """Put back, at the end of the `with` block, what code in the block has changed; see `State.restore`.
+    def restored(self) -> Iterator[Contents]:
+        """Put back, at the end of the `with` block, what code in the block has changed; see `Contents.restore`.
 
-        The block gets the `state` from before it.
+        The block gets the `contents` from before it.
         """
-        before = self.state()
+        before = self.contents()
         try:
             yield before
         finally:

@@ -210,10 +210,10 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
         )
     kinds = [kind for kind in type(optimizer).__mro__[:-1] if is_users_module(kind.__module__)]
     around = Reach([*reach.roots, optimizer, *kinds], reach.code).surroundings
-    first = around.state()
+    first = around.contents()
     try:
         _fill_caches(optimizer, lr)
-        before = around.state()
+        before = around.contents()
         formula = _same_twice(lambda: _trace(optimizer, terms, []), name)
         if before.has_changed() and not around.iterators:  # which the last error of this function names
             raise TypeError(

@@ -1,4 +1,4 @@
-"""`State`: what the places that code can read hold at one time, to say what has changed since, and to put it back."""
+"""`Contents`: what the places that code can read hold at one time. They say what has changed, and can be put back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .objects import (
 from .readable import Readable
 
 
-class State:
+class Contents:
     """What variables, collections, arrays, gradients and generators of random numbers hold when this object is made.
 
     Unlike a `Snapshot`, it can be put back, and says what has changed. To make it takes longer.
@@ -47,7 +47,7 @@ class State:
 
     def has_changed(self) -> bool:
         """Return whether something else is held now."""
-        now = State(self._readable, self._objects)
+        now = Contents(self._readable, self._objects)
         if now._texts != self._texts or now._arrays != self._arrays:
             return True
         lists, before = [[x._variables, x._gradients, *x._collections] for x in (now, self)]
