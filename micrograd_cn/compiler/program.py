@@ -690,8 +690,8 @@ class Program:
         The arguments are those of `explain_nan`. If a `where` does not choose the result of such a `take`, the output
         is not nan, and no error is raised.
         """
-        columns, computed, _ = indices_of(self.compiled.graph)
-        found = rows_out_of_range(columns, bucket.numbers, len(self.inputs), rows)
+        counts, computed, _ = indices_of(self.compiled.graph)
+        found = rows_out_of_range(counts, bucket.numbers, len(self.inputs), rows)
         if computed and len(rows):
             kept = with_kept_constants([*computed], self.compiled.graph.constants)
             nodes = Program(kept, self.inputs, self.parameters)

@@ -22,14 +22,14 @@ class Indices(NamedTuple):
     """The indices by which operations of a graph select one of several operands, as `take` and `cross_entropy` do.
 
     Attributes:
-        columns: for inputs that are indices, a dict from the position of the input in a row to the count of operands.
+        counts: for inputs that are indices, a dict from the position of the input in a row to the count of operands.
             The index must be less than this count. If several operations use the index, it is the smallest count.
         computed: for indices that operations of the graph compute, a dict from the index, a node, to this count.
         ignored: for inputs that are indices unless they are a certain number, a dict from the position of the input in
             a row to this number. An example is the target of a `cross_entropy` with an `ignore_index`.
     """
 
-    columns: dict[int, int]
+    counts: dict[int, int]
     computed: dict[Value, int]
     ignored: dict[int, float]
 
@@ -43,13 +43,13 @@ def indices_of(graph: Graph) -> Indices:
     >>> from micrograd_cn import equal, take, where
     >>> i, x = Value(0), Value(5)
     >>> found = indices_of(Graph([take([x, 1, 2], i) + take([x, 1], i) + take([x, 1], 1 - i)], [x, i]))
-    >>> found.columns, list(found.computed.values())
+    >>> found.counts, list(found.computed.values())
     ({1: 2}, [2])
     >>> indices_of(Graph([take([x, 1], where(equal(i, -100), 0, i))], [x, i])).ignored
     {1: -100.0}
     """
     places = {x: k for k, x in enumerate(graph.inputs)}
-    columns: dict[int, int] = {}
+    counts: dict[int, int] = {}
     computed: dict[Value, int] = {}
     ignored: dict[int, float] = {}
     for node, op in graph.operations:
@@ -58,12 +58,12 @@ def indices_of(graph: Graph) -> Indices:
             other, number = _input_unless_ignored(index)
             if other in places and number is not None:
                 ignored[places[other]] = number
-                columns[places[other]] = min(count, columns.get(places[other], count))
+                counts[places[other]] = min(count, counts.get(places[other], count))
             if index in places:
-                columns[places[index]] = min(count, columns.get(places[index], count))
+                counts[places[index]] = min(count, counts.get(places[index], count))
             elif isinstance(index, Value) and index.op:
                 computed[index] = min(count, computed.get(index, count))
-    return Indices(columns, computed, ignored)
+    return Indices(counts, computed, ignored)
 
 
 def _input_unless_ignored(index: Any) -> tuple[Any, float | None]:
@@ -80,11 +80,11 @@ def _input_unless_ignored(index: Any) -> tuple[Any, float | None]:
     return index, None
 
 
-def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, rows: Sequence[int]) -> set[int]:
+def rows_out_of_range(counts: dict[int, int], numbers: Numbers, width: int, rows: Sequence[int]) -> set[int]:
     """Return the indices of those rows in which an index of `take` is out of range, or is no integer.
 
     Args:
-        columns: a dict from positions in a row to counts. The number at such a position must be an integer from 0 to
+        counts: a dict from positions in a row to counts. The number at such a position must be an integer from 0 to
             the count minus 1.
         numbers: the numbers of all rows, one row after the other.
         width: how many numbers a row has.
@@ -95,7 +95,7 @@ def rows_out_of_range(columns: dict[int, int], numbers: Numbers, width: int, row
     True
     """
     found: set[int] = set()
-    for place, count in columns.items():
+    for place, count in counts.items():
         column = numbers[place::width]
         every = len(rows) == len(column)
         if every and _are_indices(column, count):

@@ -291,7 +291,7 @@ class ArrayCalls:
             return None
         first, merged = recordings[0], self._store.merged_of(recordings)
         if matrix := MATRICES.get(method):
-            return None if merged or first.indices.columns else _matrix_call(*matrix, first, shapes)
+            return None if merged or first.indices.counts else _matrix_call(*matrix, first, shapes)
         if not (first.single or method in ("call", "forward")):
             return None
         if method == "mean_hessian":
@@ -329,7 +329,7 @@ class ArrayCalls:
         """
         if not (kind := GRADIENTS.get(method)):
             return recording.program, 0
-        if recording.indices.columns or not recording.program.has_gradient:
+        if recording.indices.counts or not recording.program.has_gradient:
             return None, 0
         derivative = recording.program.derivative_for_calls(kind, self._wrt_of(variables)(recording))
         return derivative.program, int(not derivative.gated)
@@ -366,7 +366,7 @@ def _mean_call(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) 
     program = recording.program
     if not {*map(id, program.parameters)}.issuperset(map(id, wrt)):  # by identity, since anything may be in `wrt`
         return None
-    if recording.indices.columns or program.compiled.captured or not program.has_gradient or some_frozen(wrt):
+    if recording.indices.counts or program.compiled.captured or not program.has_gradient or some_frozen(wrt):
         return None
     derivative = program.derivative_for_calls("hessian", wrt)
     if not derivative.program:

@@ -798,7 +798,7 @@ class CompiledFunction:
                 check_pair(self._name, sub_batch.recording)
             else:
                 check_single(name, self._name, sub_batch.recording)
-            if name != "backward" and sub_batch.recording.indices.columns:
+            if name != "backward" and sub_batch.recording.indices.counts:
                 self._plain_errors.refuse_missing_classes(name, sub_batch.recording, sub_batch.bucket, sub_batch.rows)
             found.append(sub_batch)
         programs = [sub_batch.recording.loss for sub_batch in found]
@@ -1089,7 +1089,7 @@ class CompiledFunction:
         sub_batches = [*sub_batches_of(self._store, buckets, threads)]
         if name != "forward":  # the results of `forward` are nan for a class that is out of range
             for sub_batch in sub_batches:
-                if sub_batch.recording.indices.columns:
+                if sub_batch.recording.indices.counts:
                     self._plain_errors.refuse_missing_classes(
                         name, sub_batch.recording, sub_batch.bucket, sub_batch.rows
                     )

@@ -173,7 +173,7 @@ class MergedRecordings:
             found = recorded.program.derivative(kind, wrt(recorded))
             return found.program or recorded.program, found.outputs
 
-        if any(recorded.indices.columns for recorded in self.recordings):  # the classes of each row are checked
+        if any(recorded.indices.counts for recorded in self.recordings):  # the classes of each row are checked
             return None
         return self._program((kind, key), rows, outputs)
 

@@ -51,8 +51,8 @@ class PlainErrors:
             IndexError, TypeError, ValueError: the plain function raises such an error. The message begins with `name`,
                 and names the sample.
         """
-        columns, _, ignored = recording.indices
-        for place, count in columns.items():
+        counts, _, ignored = recording.indices
+        for place, count in counts.items():
             first = bucket.numbers[rows[0] * bucket.width + place]
             if len(rows) == 1 and 0.0 <= first < count and first.is_integer():  # a shortcut, for speed
                 continue
