@@ -276,7 +276,7 @@ def test_fit_goes_on_with_all_that_a_callback_changes(what, is_program):
                 callback()
         return seen, everything(ws, optimizer)
 
-    with settings({"training.state.MAX_KEPT": -1, "training.run.MAX_KEPT_WORDS": -1}):  # no memory is kept
+    with settings({"training.state.MAX_KEPT_NUMBERS": -1, "training.run.MAX_KEPT_WORDS": -1}):  # no memory is kept
         expected = trained(False)
     assert trained(False) == expected
     assert trained(True) == expected
@@ -351,7 +351,7 @@ def test_memory_that_is_kept_changes_nothing(options, by_machine_code, monkeypat
         return seen
 
     found = trained()
-    with settings({"training.state.MAX_KEPT": -1, "training.run.MAX_KEPT_WORDS": -1}):
+    with settings({"training.state.MAX_KEPT_NUMBERS": -1, "training.run.MAX_KEPT_WORDS": -1}):
         assert found == trained()
 
 
@@ -574,10 +574,10 @@ def test_every_shuffle_of_a_users_sees_what_the_steps_before_have_left(kind):
 )
 def test_generators_of_python_and_numpy_run_no_code_of_the_users(shuffle, monkeypatch):
     options = TrainingOptions(SGD([Value(1.0)]), 1, shuffle=shuffle)
-    assert options.called_between_steps == ""
+    assert options.called_between_steps == ()
     if shuffle is random:
         monkeypatch.setattr(random, "shuffle", lambda order: None)
-        assert TrainingOptions(SGD([Value(1.0)]), 1, shuffle=shuffle).called_between_steps == "shuffle"
+        assert TrainingOptions(SGD([Value(1.0)]), 1, shuffle=shuffle).called_between_steps == ("shuffle",)
 
 
 def test_a_progress_function_may_read_everything_and_may_change_what_is_not_trained():

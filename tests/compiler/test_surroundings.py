@@ -1185,7 +1185,7 @@ def test_fit_records_a_function_again_only_where_that_is_needed(monkeypatch):
 @pytest.mark.parametrize("most", [0, 10**6])
 def test_a_large_array_of_numbers_is_compared_if_that_takes_less_time_than_recording(kind, most, monkeypatch):
     """Unless such arrays have more than `most` numbers: the function is recorded again then. Changes are noticed."""
-    monkeypatch.setattr("micrograd_cn.compiler.surroundings.memory.MAX_NUMBERS", 1000)
+    monkeypatch.setattr("micrograd_cn.compiler.surroundings.memory.MAX_COMPARED_NUMBERS", 1000)
     monkeypatch.setattr("micrograd_cn.compiler.surroundings.surroundings.MAX_LARGE_NUMBERS", most)
     recorded, record = [], Recorder.record
     monkeypatch.setattr(Recorder, "record", lambda *given, **how: (recorded.append(1), record(*given, **how))[1])

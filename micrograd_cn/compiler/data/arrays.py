@@ -14,7 +14,7 @@ from ...parameters.tree import flatten
 FlatNumbers: TypeAlias = "array[float] | memoryview[Any]"
 DOUBLE_FORMATS = ("d", "@d", "=d", "<d")  # the texts with which buffers describe the format of doubles
 # What to write instead of an array whose numpy dtype is of this kind.
-INSTEAD = {
+DTYPE_INSTEAD = {
     "c": "its real part is x.real, and its imaginary part x.imag",
     **DATES,
     "S": "for text that spells numbers, write x.astype(float)",
@@ -57,7 +57,7 @@ def flat_doubles(x: Any) -> FlatNumbers:
     # Dtypes of other libraries, such as jax's bfloat16, are of the kind "V" too. They convert themselves to doubles.
     foreign = kind == "V" and found.dtype.type is not np.void
     if not foreign and (kind not in "fiub" or found.dtype.itemsize > 8):
-        raise TypeError(f"expected real numbers, doubles at most, got an array of {found.dtype}; {INSTEAD[kind]}")
+        raise TypeError(f"expected real numbers, doubles at most, got an array of {found.dtype}; {DTYPE_INSTEAD[kind]}")
     return flat_doubles(np.array(found, dtype=np.float64, order="C"))
 
 

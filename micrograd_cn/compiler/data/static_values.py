@@ -27,8 +27,8 @@ READ_IN_CLOSURES = (float, complex, tuple, list, dict, set, frozenset, deque, Fu
 FIXED = (*DESCRIPTORS, ModuleType, Enum)  # attributes of classes that do not change
 # For a class, its bases, those of them that are the user's, their attributes and the key for these
 _class_identities: dict[type, tuple[tuple[type, ...], list[type], list[Any], Any]] = {}
-COLLECTIONS = (tuple, list, dict, set, frozenset, deque)
-BUILT_IN = {*COLLECTIONS}  # classes of collections without attributes of the user's
+STATIC_COLLECTIONS = (tuple, list, dict, set, frozenset, deque)
+EXACT_COLLECTIONS = {*STATIC_COLLECTIONS}  # classes of collections without attributes of the user's
 NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # two values of one of these types are the same if they are equal
 
 
@@ -165,7 +165,7 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     if around and isinstance(x, (set, dict, list, deque, array)) and len(x) > MAX_STATIC_ITEMS:
         return kind, id(x), len(x)
     around = (*around, x)
-    if isinstance(x, COLLECTIONS):
+    if isinstance(x, STATIC_COLLECTIONS):
         parts: Any
         if isinstance(x, dict):
             parts = tuple(
@@ -174,7 +174,7 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
         else:
             parts = [_part_identity(item, around, visited) for item in x]
             parts = frozenset(parts) if isinstance(x, (frozenset, set)) else tuple(parts)
-        return (kind, parts) if kind in BUILT_IN else (kind, parts, *_own_identity(x, around, visited))
+        return (kind, parts) if kind in EXACT_COLLECTIONS else (kind, parts, *_own_identity(x, around, visited))
     if isinstance(x, Value):
         return kind, x
     if isinstance(x, FunctionType):

@@ -63,7 +63,7 @@ NO_ARRAYS = frozenset([float, list, dict, tuple])
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-INSTEAD = {
+COMPILE_INSTEAD = {
     "static_argnums": "write static=['name'], with the names of arguments",
     "static_argnames": "write static=['name'], with the names of arguments",
     "donate_argnums": "leave it out",
@@ -240,7 +240,7 @@ def compile(  # noqa: A001 -- the field's name
     >>> program.forward([[1], [10]])
     [3.0, 30.0]
     """
-    refuse_options("compile()", wrong, INSTEAD, ("inputs", "static", "branches"))
+    refuse_options("compile()", wrong, COMPILE_INSTEAD, ("inputs", "static", "branches"))
     if inputs is not None:
         return Program(f, inputs)
     if f is None:

@@ -14,7 +14,7 @@ from math import inf, nan
 from ..instructions.code import bits
 from .operands import Condition, Vector
 
-ROUNDING = 1.5 * 2.0**52  # adding a small number to this rounds it to an integer, which is in the last bits
+TO_INTEGER = 1.5 * 2.0**52  # adding a small number to this rounds it to an integer, which is in the last bits
 BIAS = 1023.0  # the exponent bits of a double are its exponent plus this
 SMALLEST_NORMAL, LARGEST_NORMAL = sys.float_info.min, sys.float_info.max
 SQRT_HALF = bits(math.sqrt(0.5))
@@ -44,8 +44,8 @@ def exp(x: Vector) -> Vector:
     p = r.multiply_add(r.multiply_add(_polynomial(r, EXP), 1.0), 1.0)
 
     def halves() -> list[Vector]:
-        half = k.multiply_add(0.5, ROUNDING + BIAS)
-        rest = k - (half - (ROUNDING + BIAS)) + (ROUNDING + BIAS)
+        half = k.multiply_add(0.5, TO_INTEGER + BIAS)
+        rest = k - (half - (TO_INTEGER + BIAS)) + (TO_INTEGER + BIAS)
         return [p * half.on_bits("shl", 52) * rest.on_bits("shl", 52)]
 
     return x.f.rarely(far, [p * power], halves)[0]
@@ -105,8 +105,8 @@ def log1p(x: Vector) -> Vector:
 
 def _power(x: Vector, bias: float) -> tuple[Vector, Vector]:
     """Return 2**(k + bias - BIAS) and k, where k is x / log(2) rounded to an integer, and BIAS is 1023."""
-    rounded = x.multiply_add(1.0 / math.log(2.0), ROUNDING + bias)
-    return rounded.on_bits("shl", 52), rounded - (ROUNDING + bias)
+    rounded = x.multiply_add(1.0 / math.log(2.0), TO_INTEGER + bias)
+    return rounded.on_bits("shl", 52), rounded - (TO_INTEGER + bias)
 
 
 def _expm1(x: Vector, bias: float) -> Vector:

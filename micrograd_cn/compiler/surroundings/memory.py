@@ -13,8 +13,8 @@ from typing import Any
 MAX_COMPARED = 10_000  # a collection of more items is neither compared with what it was, nor looked into
 # An array of more numbers is compared with what it was only if this takes less time than to record the function, and if
 # all such arrays together have at most MAX_LARGE_NUMBERS: they are copied
-MAX_NUMBERS, MAX_LARGE_NUMBERS = 100_000, 4_000_000
-CTYPES: Any = _SimpleCData.__base__  # the base of all ctypes classes
+MAX_COMPARED_NUMBERS, MAX_LARGE_NUMBERS = 100_000, 4_000_000
+CTYPES_BASE: Any = _SimpleCData.__base__  # the base of all ctypes classes
 
 
 def bytes_of(x: Any) -> bytes:
@@ -23,12 +23,12 @@ def bytes_of(x: Any) -> bytes:
         return bytes(bytearray.copy(x))
     if issubclass(type(x), array):
         return array.tobytes(x)
-    return string_at(addressof(x), sizeof(x)) if issubclass(type(x), CTYPES) else x.tobytes()
+    return string_at(addressof(x), sizeof(x)) if issubclass(type(x), CTYPES_BASE) else x.tobytes()
 
 
 def plain_array(x: Any) -> Any:
     """Return an array without the methods of its class, and without a mask. It has the same memory."""
-    if not issubclass(type(x), (bytearray, array, CTYPES)):
+    if not issubclass(type(x), (bytearray, array, CTYPES_BASE)):
         ndarray = sys.modules["numpy"].ndarray
         return ndarray.view(x, ndarray)
     return x
@@ -70,16 +70,16 @@ def is_array(x: Any) -> bool:
 
     A read-only numpy array counts, too, since it may share the memory of an array that can be written to.
     """
-    if issubclass(type(x), CTYPES):
-        return sizeof(x) <= 8 * MAX_NUMBERS
+    if issubclass(type(x), CTYPES_BASE):
+        return sizeof(x) <= 8 * MAX_COMPARED_NUMBERS
     if issubclass(type(x), (bytearray, array)):
         length: int = (bytearray if issubclass(type(x), bytearray) else array).__len__(x)
-        return length <= MAX_NUMBERS
+        return length <= MAX_COMPARED_NUMBERS
     numpy = sys.modules.get("numpy")
     if numpy is None or not issubclass(type(x), numpy.ndarray):
         return False
     plain = plain_array(x)
-    return not plain.dtype.hasobject and plain.size <= MAX_NUMBERS
+    return not plain.dtype.hasobject and plain.size <= MAX_COMPARED_NUMBERS
 
 
 def is_large_array(x: Any) -> bool:
@@ -88,7 +88,7 @@ def is_large_array(x: Any) -> bool:
     if numpy is None or not issubclass(type(x), numpy.ndarray):
         return False
     plain = plain_array(x)
-    return plain.dtype.kind in "biufc" and bool(plain.size > MAX_NUMBERS)
+    return plain.dtype.kind in "biufc" and bool(plain.size > MAX_COMPARED_NUMBERS)
 
 
 def is_object_array(x: Any) -> bool:
@@ -101,7 +101,7 @@ def refill(x: Any, content: bytes) -> None:
     """Write the bytes `content`, which were read from the array `x` before, to this array."""
     if issubclass(type(x), bytearray):
         bytearray.__setitem__(x, slice(None), content)
-    elif issubclass(type(x), CTYPES):
+    elif issubclass(type(x), CTYPES_BASE):
         memmove(addressof(x), content, len(content))
     elif issubclass(type(x), array):
         held = array(x.typecode)
@@ -127,7 +127,7 @@ def reader_of_foreign(x: Any) -> Callable[[], object] | None:
 
 def _content_of_tensor(x: Any) -> object:
     try:
-        if x.numel() <= MAX_NUMBERS:
+        if x.numel() <= MAX_COMPARED_NUMBERS:
             return hash(x.detach().numpy().tobytes())
     except (TypeError, RuntimeError):  # numpy has no such type, or the tensor is on another device
         pass
@@ -146,7 +146,7 @@ def _content_of_frame(x: Any, axes: list[Any]) -> str:
     for block in x._mgr.blocks:
         values = block.values
         if hasattr(values, "tobytes"):
-            found.append(hash(values.tobytes()) if values.size <= MAX_NUMBERS else id(values))
+            found.append(hash(values.tobytes()) if values.size <= MAX_COMPARED_NUMBERS else id(values))
         else:  # an array of pandas' own, such as that of categories
             found.append(hash(repr(values.tolist())) if len(values) <= MAX_COMPARED else id(values))
     return str(found)

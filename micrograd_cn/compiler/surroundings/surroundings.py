@@ -93,7 +93,7 @@ class Surroundings:
     """The variables outside of some functions that these functions can read, and the objects that the variables hold.
 
     Functions of other packages are not looked into. Nor are collections, and arrays of objects, of more than
-    `MAX_COMPARED` items, and numpy arrays of more than `MAX_NUMBERS` numbers.
+    `MAX_COMPARED` items, and numpy arrays of more than `MAX_COMPARED_NUMBERS` numbers.
 
     Args:
         roots: the functions, and other objects that they can reach.
@@ -106,9 +106,9 @@ class Surroundings:
         iterators: the iterators that they can reach, such as generators, and files that they read.
         has_computed: whether they can reach a `Value` that an operation has computed.
         complete: whether everything was looked at, apart from collections and arrays of objects of more than
-            `MAX_COMPARED` items, and numpy arrays of more than `MAX_NUMBERS` numbers. It is False if there are more
-            than `MAX_SURROUNDING` objects, or if an object holds something that Python code cannot find, as PyTorch
-            tensors do.
+            `MAX_COMPARED` items, and numpy arrays of more than `MAX_COMPARED_NUMBERS` numbers. It is False if there are
+            more than `MAX_SURROUNDING` objects, or if an object holds something that Python code cannot find, as
+            PyTorch tensors do.
 
     >>> weights, count = [Value(1.0)], 0
     >>> found = Surroundings([lambda x: weights[count] * x])
@@ -132,7 +132,7 @@ class Surroundings:
         self._readable = Readable(leaves=self.leaves)
         self._large: list[Any] = []  # collections of more than `MAX_COMPARED` items
         self._large_arrays: list[Any] = []  # numpy arrays of more than `MAX_COMPARED` objects
-        self._large_numbers: list[Any] = []  # numpy arrays of more than `MAX_NUMBERS` numbers
+        self._large_numbers: list[Any] = []  # numpy arrays of more than `MAX_COMPARED_NUMBERS` numbers
         self._shaped: list[Any] = []  # all numpy arrays, whose shapes and dtypes may be assigned to
         self._streams: list[Any] = []  # files, and texts and bytes that are read and written like files
         self._in_opaque: set[int] = set()  # the ids of the opaque objects, and of collections in them
@@ -550,9 +550,9 @@ class Surroundings:
         """Return a `Snapshot` of the variables, collections and arrays that the functions can read, as they are now.
 
         Collections and arrays of objects of more than `MAX_COMPARED` items were not looked into, nor arrays of more
-        than `MAX_NUMBERS` numbers. If there are any, they are compared only if they have at most `most` items together,
-        and all of these items are numbers, texts and `Value`s. Otherwise the snapshot has their lengths and shapes, and
-        is not complete.
+        than `MAX_COMPARED_NUMBERS` numbers. If there are any, they are compared only if they have at most `most` items
+        together, and all of these items are numbers, texts and `Value`s. Otherwise the snapshot has their lengths and
+        shapes, and is not complete.
         """
         if not (self._large or self._large_arrays or self._large_numbers):
             return Snapshot(self._readable, self.complete)

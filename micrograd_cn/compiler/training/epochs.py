@@ -38,7 +38,7 @@ Progress = bool | Callable[[Sequence[float]], object]
 Callback = Callable[[int, float], object] | Callable[[int, float, float], object]
 
 
-INSTEAD = {
+FIT_INSTEAD = {
     "lr": "write fit(samples, SGD(model.parameters(), lr=...), epochs)",
     "learning_rate": "write fit(samples, SGD(model.parameters(), lr=...), epochs)",
     "verbose": "write progress=True",
@@ -63,7 +63,7 @@ def refuse_split_samples(fit: Callable[Concatenate[S, P], R]) -> Callable[Concat
 
     @wraps(fit)
     def checked(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        refuse_options("fit()", [option for option in kwargs if option not in known], INSTEAD, known)
+        refuse_options("fit()", [option for option in kwargs if option not in known], FIT_INSTEAD, known)
         if len(args) > 2 and "epochs" in kwargs:
             raise TypeError("fit() takes samples as one argument; write fit((X, y), optimizer, epochs=...)")
         optimizer: Any = kwargs.get("optimizer", args[1] if len(args) > 1 else None)
@@ -188,8 +188,8 @@ class TrainingOptions:
         return bool(self.callback or self.schedule or self.called_between_steps)
 
     @cached_property
-    def called_between_steps(self) -> str:
-        """The names of the arguments that are functions of the user's and run between steps, joined by " or ".
+    def called_between_steps(self) -> tuple[str, ...]:
+        """The names of the arguments that are functions of the user's and run between steps.
 
         They are "schedule", "shuffle" and "progress". A `callback` runs only between epochs.
         """
@@ -199,7 +199,7 @@ class TrainingOptions:
             schedule = schedule.schedule
         own_schedule = schedule is not None and type(schedule).__module__ != optim.warmup.__module__
         given = {"schedule": own_schedule, "shuffle": own_shuffle, "progress": callable(self.progress)}
-        return " or ".join([name for name, is_given in given.items() if is_given])
+        return tuple([name for name, is_given in given.items() if is_given])
 
 
 @contextmanager

@@ -23,19 +23,19 @@ from ..surroundings.reach import Reach
 from .epochs import TrainingOptions
 
 # Code with one of these names may reach any object
-OPAQUE = {
+OPAQUE_NAMES = {
     *("eval", "exec", "globals", "locals", "_getframe", "currentframe", "get_objects", "get_referrers"),
     *("modules", "import_module", "__import__"),
 }
 STORING = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR"}
-GRADIENTS = {"grad", "clip_grad_norm"}  # names by which code reads gradients
+GRADIENT_NAMES = {"grad", "clip_grad_norm"}  # names by which code reads gradients
 
 
 def _reaches(reach: Reach, optimizer: Optimizer) -> bool:
     """Return whether a function may reach an optimiser or one of its parameters."""
     around = reach.surroundings
     return (
-        not (around.complete and around.large_are_plain and OPAQUE.isdisjoint(reach.names))
+        not (around.complete and around.large_are_plain and OPAQUE_NAMES.isdisjoint(reach.names))
         or around.has_computed
         or any(x is optimizer for x in around.objects)
         or not {*around.leaves}.isdisjoint(optimizer.parameters)
@@ -59,7 +59,7 @@ def _sees_numbers_alone(f: Any) -> bool:
     if type(f) is not FunctionType or f.__dict__ or f.__kwdefaults__:
         return False
     names = facts_of(f.__code__).names
-    if not OPAQUE.isdisjoint(names) or any(is_users_module(name) for name in names & sys.modules.keys()):
+    if not OPAQUE_NAMES.isdisjoint(names) or any(is_users_module(name) for name in names & sys.modules.keys()):
         return False
     known = f.__globals__
     try:
@@ -110,13 +110,9 @@ def observers_of(options: TrainingOptions) -> Observers:
         schedule = schedule.schedule
     shuffle = getattr(options.shuffle, "shuffle", None)
     functions = {"schedule": schedule, "shuffle": shuffle, "progress": options.progress}
-    reached = {
-        name: Reach([functions[name]]).followed()
-        for name in names.split(" or ")
-        if not _sees_numbers_alone(functions[name])
-    }
+    reached = {name: Reach([functions[name]]).followed() for name in names if not _sees_numbers_alone(functions[name])}
     found = {name for name, reach in reached.items() if _reaches(reach, options.optimizer)}
-    if "schedule" in found and not GRADIENTS.isdisjoint(reached["schedule"].names):
+    if "schedule" in found and not GRADIENT_NAMES.isdisjoint(reached["schedule"].names):
         raise ValueError(
             "fit(): the schedule may read gradients, and is called before those of its step are computed; write a loop "
             "of optimizer.zero_grad(), f.backward(batch), optimizer.lr = schedule(optimizer.steps) and optimizer.step()"
@@ -124,6 +120,6 @@ def observers_of(options: TrainingOptions) -> Observers:
     if "schedule" in reached and "progress" in reached and _may_tell(reached["progress"], reached["schedule"]):
         found.add("schedule")
     if "schedule" in reached:
-        may_write = reached["schedule"].code.writes or not OPAQUE.isdisjoint(reached["schedule"].names)
+        may_write = reached["schedule"].code.writes or not OPAQUE_NAMES.isdisjoint(reached["schedule"].names)
         return Observers(frozenset(found), may_write)
     return Observers(frozenset(found), "schedule" in names and facts_of(schedule.__code__).writes)

@@ -354,7 +354,7 @@ class TrainingRun:
             self._asked.check_all = self._check_function
             if self._observers.schedule_writes:
                 self._asked.check_each = self._check_function
-        names = options.called_between_steps.split(" or ")
+        names = options.called_between_steps
         self._reports, self._shuffles = "progress" in names, "shuffle" in names  # whether the user's functions do
         self._set_order(row_numbers(self._n))
 
@@ -513,7 +513,7 @@ class TrainingRun:
             return
         options = self._options
         # `TrainingState.run` has checked already if the only function is a schedule
-        if options.threads > 1 or options.called_between_steps != "schedule":
+        if options.threads > 1 or options.called_between_steps != ("schedule",):
             self._state.check_copied()
 
     def _check_unfrozen(self) -> None:

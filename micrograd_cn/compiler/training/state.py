@@ -43,7 +43,7 @@ from .update import (
 
 T = TypeVar("T")
 _requires_grad = attrgetter("requires_grad")
-MAX_KEPT = 1_000_000  # memory for more numbers than these is not kept: to make it takes little of the time of a step
+MAX_KEPT_NUMBERS = 1_000_000  # memory for more numbers is not kept: to make it takes little of the time of a step
 
 
 class Batches(NamedTuple):
@@ -372,9 +372,10 @@ class Copied:
     def check(self) -> None:
         """Raise ValueError if something has changed since it was copied."""
         if changed := self._changed():
+            names = " or ".join(self._options.called_between_steps)
             raise ValueError(
-                f"fit(): {self._options.called_between_steps} has changed {changed}, which fit does not read again "
-                "between steps; change it in a function that you pass as callback="
+                f"fit(): {names} has changed {changed}, which fit does not read again between steps; change it in a "
+                "function that you pass as callback="
             )
 
     def _changed(self) -> str:
@@ -881,7 +882,7 @@ class TrainingState:
         """
         if self._trains_all and self._begun_with[3] == self.scalars.view[1]:
             self._memory.version = self._version
-        if not self._layout.unused and len(self._blocks.memory.view) <= MAX_KEPT:
+        if not self._layout.unused and len(self._blocks.memory.view) <= MAX_KEPT_NUMBERS:
             self._layout.unused.append(self._memory)
 
     def write_back(self) -> None:

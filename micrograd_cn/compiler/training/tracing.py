@@ -32,7 +32,7 @@ from ..surroundings.facts import is_users_module
 from ..surroundings.reach import Reach
 
 HELD_PARAMETERS = ("parameters", "lazy_state", "skipped", "_owners", "_list")  # attributes that an update must not read
-INSTEAD = "use backward(rows) and its step()"
+LOOP_INSTEAD = "use backward(rows) and its step()"
 # What to write for a list of parameters, or their state, in an update
 PARAMETERS_INSTEAD = {
     "parameters": "for their number, write self.count = len(self.parameters) in __init__",
@@ -163,7 +163,7 @@ def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
         if attribute not in HELD_PARAMETERS and any(isinstance(x, Value) for x in _members(held)):
             raise TypeError(
                 f"cannot compile the update of {name}, whose {attribute} holds parameters: it may ask which one it is "
-                f"given; {INSTEAD}"
+                f"given; {LOOP_INSTEAD}"
             )
     terms = [Term(each) for each in ("lr", "steps", "data", "grad", *optimizer.state_names)]
     _check_attributes(optimizer, terms)
@@ -206,7 +206,7 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
     if reach.code.asks_for_identity or reach.followed().surroundings.has_values:  # by id(p), or by `is`
         raise TypeError(
             f"cannot compile the update of {name}, which may ask which parameter it is given, or read other "
-            f"parameters; {INSTEAD}"
+            f"parameters; {LOOP_INSTEAD}"
         )
     kinds = [kind for kind in type(optimizer).__mro__[:-1] if is_users_module(kind.__module__)]
     around = Reach([*reach.roots, optimizer, *kinds], reach.code).surroundings
@@ -218,16 +218,17 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
         if before.has_changed() and not around.iterators:  # which the last error of this function names
             raise TypeError(
                 f"cannot compile the update of {name}, which changes something beside p.data and state, such as a "
-                f"counter or a list; read the count of steps as self.steps, and keep numbers in state, or {INSTEAD}"
+                "counter or a list; read the count of steps as self.steps, and keep numbers in state, or "
+                f"{LOOP_INSTEAD}"
             )
         if not _gives_its_numbers(optimizer, lr, formula):
-            raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {INSTEAD}")
+            raise TypeError(f"cannot compile the update of {name}, which is not the same for numbers; {LOOP_INSTEAD}")
     finally:
         first.restore()
     if around.iterators or reach.code.may_change:
         raise TypeError(
             f"cannot compile the update of {name}, which may do something else in each step, since it can reach an "
-            f"iterator, a clock or a generator of random numbers; {INSTEAD}"
+            f"iterator, a clock or a generator of random numbers; {LOOP_INSTEAD}"
         )
     return formula
 
@@ -243,7 +244,7 @@ def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
         if vars(traced).get(attribute) is not term:  # a property, or a __setattr__ of the class
             raise TypeError(
                 f"cannot compile the update of {type(optimizer).__name__}, whose {attribute} is computed when it is "
-                f"read; write fit(..., schedule=f) with a function f(step) for the learning rate, or {INSTEAD}"
+                f"read; write fit(..., schedule=f) with a function f(step) for the learning rate, or {LOOP_INSTEAD}"
             )
 
 
@@ -282,7 +283,7 @@ def _same_twice(trace: Callable[[], FormulaSteps], name: str) -> FormulaSteps:
     """
     formula, again = trace(), trace()
     if repr(formula) != repr(again):
-        raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {INSTEAD}")
+        raise TypeError(f"cannot compile the update of {name}, which is not the same each time; {LOOP_INSTEAD}")
     return formula
 
 
@@ -304,7 +305,7 @@ def _trace(optimizer: Optimizer, terms: Sequence[Term], raising: list[Term] | No
         write = f"write {FUNCTIONS_INSTEAD}, or " if "Term" in str(error) else ""
         raise TypeError(
             f"cannot compile the update of {name}, which is not written in the table's operations on p.data, "
-            f"p.grad and the state: {error}; {write}{INSTEAD}"
+            f"p.grad and the state: {error}; {write}{LOOP_INSTEAD}"
         ) from error
     after = {option: _text(x) for option, x in vars(optimizer).items()}
     changed = [f"self.{option}" for option in {**before, **after} if before.get(option) != after.get(option)]
@@ -314,7 +315,7 @@ def _trace(optimizer: Optimizer, terms: Sequence[Term], raising: list[Term] | No
     changed += [f"state[{name!r}], which is not among its state_names" for name in state if name not in state_names]
     changed += [f"state[{name!r}], which is no longer there" for name in state_names if name not in state]
     if changed:
-        raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {INSTEAD}")
+        raise TypeError(f"cannot compile the update of {name}, which changes {changed[0]}; {LOOP_INSTEAD}")
     errors = [sum(map(_raises, raising), 0.0)] if raising else []
     return formula_steps(terms, [p.data, *(state[each] for each in state_names), *errors])
 

@@ -28,7 +28,7 @@ from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
 from ..tables.tables import Tables
-from .tracing import INSTEAD, trace_update
+from .tracing import LOOP_INSTEAD, trace_update
 
 # The attributes in which optimisers with the same update may differ
 UNCOMPILED_ATTRIBUTES = frozenset(["parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list"])
@@ -173,7 +173,7 @@ def lower_update(
     key = update_key(optimizer, some_fixed, counts_skipped)  # None for a class of the user's
     own = [name for name in ("step", "zero_grad") if name in vars(optimizer) or _overridden(type(optimizer), name)]
     if own:
-        raise TypeError(f"only the update() of {name} can be compiled, and it has its own {own[0]}(); {INSTEAD}")
+        raise TypeError(f"only the update() of {name} can be compiled, and it has its own {own[0]}(); {LOOP_INSTEAD}")
     formula = trace_update(optimizer, is_users=key is None)
     code = CodeBuilder()
     numbers = [code.append(("parameter", i), BATCH) for i in range(2)]
