@@ -39,7 +39,7 @@ def values(min_value: float = -math.inf, max_value: float = math.inf) -> SearchS
 
 
 def networks(max_width: int = 3, activations: Iterable[str] = ("tanh", "sigmoid", "softplus", "gelu")) -> Any:
-    """Return a Hypothesis strategy for pairs of a small `MLP` and a list of inputs for it.
+    """Return a Hypothesis strategy for pairs of an `MLP` of one to three layers and a list of inputs for it.
 
     Args:
         max_width: the largest number of neurons in a layer.

@@ -2,8 +2,11 @@
 
 import array
 import contextlib
+import importlib
+import inspect
 import itertools
 import math
+import pkgutil
 import re
 import traceback
 import warnings
@@ -621,6 +624,15 @@ def test_pytest_is_told_to_leave_out_every_frame_between_the_test_and_the_functi
             assert all(names["__tracebackhide__"] is True for names in ours)
             found |= {names["__name__"].rpartition(".")[2] for names in ours}
     assert {"gradcheck", "problem", "analytic", "compare", "numerical", "stages", "excuses", "tied_kinks"} <= found
+
+
+@pytest.mark.parametrize("folder", ["arrays", "inputs", "numeric", "report", "value_checks"])
+def test_pytest_is_told_to_leave_out_the_frames_of_every_file_that_a_check_may_run_through(folder):
+    package = importlib.import_module(f"micrograd_cn.testing.{folder}")
+    for file in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        module = importlib.import_module(file.name)
+        calls = [x for x in vars(module).values() if inspect.isfunction(x) and x.__module__ == file.name]
+        assert not calls or module.__tracebackhide__ is True, file.name
 
 
 def test_the_title_shows_arrays_by_type_and_shape():

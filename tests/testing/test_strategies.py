@@ -339,11 +339,19 @@ def test_values_are_finite(v):
     assert math.isfinite(v.data)
 
 
-@given(networks(max_width=2))
-def test_networks_come_with_as_many_inputs_as_they_take(network):
-    model, x = network
-    y = model(x)
-    assert isinstance(y, Value) or len(y) == 2
+def test_networks_have_one_to_three_layers_and_come_with_as_many_inputs_as_they_take():
+    counts = set()
+
+    @settings(derandomize=True, database=None)
+    @given(networks(max_width=2))
+    def look(network):
+        model, x = network
+        y = model(x)
+        assert isinstance(y, Value) or len(y) == 2
+        counts.add(len(model.layers))
+
+    look()
+    assert counts == {1, 2, 3}
 
 
 plugins = pytest.mark.skipif("HYPOTHESIS_NO_PLUGINS" in os.environ, reason="Hypothesis loads no plugins")
