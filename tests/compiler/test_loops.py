@@ -6,12 +6,15 @@ memory, because code that is right may still be too large or slow.
 
 import math
 import re
+from itertools import pairwise
+from random import Random
 
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Op, Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.loops.strides import contiguous_runs, interleaved_runs, stride, strided_groups
 from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.runtime.executable import Buffers
 from micrograd_cn.optim import SGD
@@ -222,6 +225,28 @@ def test_no_function_is_compiled_for_a_larger_graph_of_the_same_forms():
     with code_of("fused"):
         run(200)
         assert run(300) == set()
+
+
+def test_the_items_of_a_run_have_operands_at_constant_strides():
+    """Each item is in one run. No contiguous run of several items ends before it must."""
+    random = Random(0)
+    for _ in range(200):
+        width, count = random.randint(1, 2), random.randrange(1, 14)
+        drawn = {tuple(random.randrange(7) for _ in range(width)) for _ in range(count)}
+        places = dict(enumerate(sorted(drawn)))
+
+        def strides(items, places=places):
+            return {stride(slot) for slot in zip(*(places[i] for i in items), strict=True)}
+
+        runs = [*contiguous_runs(places)]
+        assert sum(runs, []) == [*places]
+        assert all(strides(run) <= {0, 1} for run in runs)
+        assert all(not strides([*a, b[0]]) <= {0, 1} for a, b in pairwise(runs) if len(a) > 1)
+        for found in (interleaved_runs(places, 3), strided_groups(places, 3)):
+            runs = [*found]
+            assert sorted(sum(runs, [])) == [*places]
+        for run in interleaved_runs(places, 3):
+            assert len(run) == 1 or (len(run) >= 3 and None not in strides(run))
 
 
 @pytest.mark.parametrize("nodes", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
