@@ -423,6 +423,7 @@ def test_what_is_changed_between_steps_takes_effect_or_is_refused(change, option
         return
     with pytest.raises(ValueError, match=rf"fit\(\): {option} has changed {change}.*that you pass as callback="):
         program.fit([[1.0]], optimizer, 6, threads=threads, **{option: given})
+    assert len(calls) == 2, "the error comes with the next step, and not when all have been taken"
 
 
 FACTORS = {"all": 1.0}
