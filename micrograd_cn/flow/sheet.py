@@ -30,17 +30,20 @@ SECONDS = {"first": FIRST, "leaves": LEAVES, "forward": FORWARD, "backward": BAC
 NARRATED = ("narrate_edge", "narrate_unselected", "narrate_unreached")
 PASS = ("pass_title", "pass_moves")
 SHARED_WORDS = ("data", "grad", "node_count", "grad_norm", "norm", "nothing", "unselected", *NARRATED, *PASS)
+IN_THE_HTML = ("noscript", "description")  # no script reads these
 
 
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Return a dict from each language to the texts of a page: those of `pages`, and some texts of pictures.
+    """Return a dict from each language to the texts that a page's script reads.
 
-    If several of `pages` have a text of the same name, that of the last one counts.
+    These are the texts of `pages`, except those that are in the HTML alone, and some texts of pictures. If several of
+    `pages` have a text of the same name, that of the last one counts.
     """
-    return {
-        lang: {key: WORDS[lang][key] for key in SHARED_WORDS} | {k: v for page in pages for k, v in page[lang].items()}
-        for lang in WORDS
-    }
+    found: dict[str, dict[str, str]] = {}
+    for lang in WORDS:
+        own = {k: v for page in pages for k, v in page[lang].items() if k not in IN_THE_HTML}
+        found[lang] = {key: WORDS[lang][key] for key in SHARED_WORDS} | own
+    return found
 
 
 def fragment(name: str) -> str:
