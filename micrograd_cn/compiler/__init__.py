@@ -78,7 +78,7 @@ bytes from the beginning of the program's memory. The first word of the table be
     >>> compiled = f.recording_of(2.0, 3.0).program.compiled
     >>> [op.name for node, op in compiled.graph.operations]  # 3: the recorded graph
     ['mul']
-    >>> executable = compiled.get("forward", rows_in_lanes=False, native=False)  # 4
+    >>> executable = compiled.tiers("forward", rows_in_lanes=False).get(native=False)  # 4
     >>> plan, tables = executable.plan, executable.tables
     >>> plan.code.instructions[:3]  # 5
     [('input', 0), ('input', 1), ('fmul', 0, 1)]

@@ -112,13 +112,13 @@ def lanes():
 
 def memory_of(program, kind="gradient", in_lanes=True):
     """Return how many numbers threaded code stores for a batch, and how many for its rows."""
-    scalars, rows, _ = program.compiled.get(kind, in_lanes, native=False).sizes
+    scalars, rows, _ = program.compiled.tiers(kind, in_lanes).get(native=False).sizes
     return scalars, rows
 
 
 def tables_of(program, kind="gradient", in_lanes=True):
     """Return how many words the tables of a program's threaded code have."""
-    return sum(map(len, program.compiled.get(kind, in_lanes, native=False).tables.all))
+    return sum(map(len, program.compiled.tiers(kind, in_lanes).get(native=False).tables.all))
 
 
 def compiled_for_all():

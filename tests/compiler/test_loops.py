@@ -292,7 +292,7 @@ def test_memory_for_rows_is_used_again_in_the_next_call(kind):
     run = program.forward if kind == "forward" else program.backward
     with code_of("threaded"):
         run(rows)
-        executable = program.compiled.get(kind, True, native=False)
+        executable = program.compiled.tiers(kind, True).get(native=False)
         executable.release(buffers := executable.acquire())
         run(rows)
         assert executable.acquire() is buffers

@@ -153,7 +153,7 @@ def test_code_for_other_processors_is_such_as_llvm_takes(monkeypatch, name, has_
     loss = mc.logsumexp(MLP(40, [12, 12, 3])(x)) + mc.sum(every)
     compiled = CompiledGraph([loss], x)
     for kind, in_lanes, code in itertools.product(("forward", "gradient"), (False, True), (False, True)):
-        compiled.get(kind, in_lanes, native=code)
+        compiled.tiers(kind, in_lanes).get(native=code)
         driver(kind, on.width if in_lanes else 1, fast=code)
     compiled.llvm_text("gradient")
     driver("fit")

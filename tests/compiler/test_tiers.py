@@ -274,7 +274,7 @@ def test_a_large_program_gets_the_faster_of_native_and_threaded_code(threaded_is
     assert is_native(program) != threaded_is_faster
     every = [(kind, lanes) for kind, lanes in (("forward", True), ("forward", False), ("gradient", True))]
     assert sorted(measured) == sorted([(*key, native, True) for key in every for native in (False, True)])
-    modules = program.compiled.get("gradient", True, True).code
+    modules = program.compiled.tiers("gradient", True).get(native=True).code
     assert threaded_is_faster or len(modules._compiled) > 1
 
 
@@ -423,7 +423,7 @@ def test_functions_that_store_outputs_as_vectors_are_optimised(monkeypatch, larg
     outputs = [mc.sin(x * k) + w for k in range(1, 10)]
     with kept({"loops.schedule.MAX_UNFUSED_COST": -1 if large else 10**9}):
         program = compile(outputs, [x])
-        program.compiled.get("forward", rows_in_lanes=True, native=True)
+        program.compiled.tiers("forward", rows_in_lanes=True).get(native=True)
     assert levels
     assert all(level == VECTOR_LEVEL for level, stores in levels if stores)
     rows = [[0.1 * k] for k in range(20)]

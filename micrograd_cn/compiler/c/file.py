@@ -149,7 +149,7 @@ class File:
         of = self.lowering.number_of
         leaves: dict[int, Element] = {of[p]: ("weights", i) for i, p in enumerate(self.parameters) if p in of}
         leaves |= {of[x]: ("inputs", i) for i, x in enumerate(self.inputs) if x in of}
-        schedule = Schedule(self.lowering.code.copy(), roots, totals, rows_in_lanes=False, sums=False)
+        schedule = Schedule(self.lowering.code.copy(), roots, totals, rows_in_lanes=False, for_c=True)
         return Loops(self.text, schedule, leaves)
 
     def forward(self) -> str:

@@ -273,26 +273,26 @@ class CodeBuilder(Code):
         """
         steps, results = formula.traced
         if 2 <= len(steps) <= MAX_FORMULA_STEPS and len(xs) <= MAX_FORMULA_OPERANDS:
-            per_row = tuple([i in self.per_sample for i in xs])
-            return [self._result(formula, k, xs, per_row) for k in range(len(results))]
+            per_sample = tuple([i in self.per_sample for i in xs])
+            return [self._result(formula, k, xs, per_sample) for k in range(len(results))]
         return self._expand_steps(formula.traced, xs, expand=False)
 
-    def _result(self, formula: Formula, k: int, xs: Sequence[int], per_row: tuple[bool, ...]) -> int:
+    def _result(self, formula: Formula, k: int, xs: Sequence[int], per_sample: tuple[bool, ...]) -> int:
         """Append one result of a short formula, as one instruction where possible. Return its instruction number.
 
         Args:
             formula: the formula whose result is computed.
             k: the index of the result in `formula.traced.results`.
             xs: the instruction numbers of the formula's inputs.
-            per_row: for each input, whether it depends on the row, the numbers of one sample.
+            per_sample: for each input, whether it depends on the row, the numbers of one sample.
         """
         result = formula.traced.results[k]
         if isinstance(result, float):
             return self.constant(result)
         if result < len(xs):
             return xs[result]
-        if (key := (formula, k, per_row)) not in self._calls:
-            self._calls[key] = self._formula_call(formula, result, per_row)
+        if (key := (formula, k, per_sample)) not in self._calls:
+            self._calls[key] = self._formula_call(formula, result, per_sample)
         if call := self._calls[key]:
             number = xs if call.direct else self._hoist(call, xs)
             used = [number[i] for i in call.operands] if number else []
@@ -323,7 +323,7 @@ class CodeBuilder(Code):
             number[i] = self.add_copy(source.instructions[i], number)
         return number
 
-    def _formula_call(self, formula: Formula, result: int, per_row: tuple[bool, ...]) -> FormulaCall | None:
+    def _formula_call(self, formula: Formula, result: int, per_sample: tuple[bool, ...]) -> FormulaCall | None:
         """Return the `FormulaCall` for a formula's result, or None if the formula shall be expanded instead.
 
         It shall be expanded if at most one of its instructions depends on the row, or if it has a long sum or a gather.
@@ -335,11 +335,11 @@ class CodeBuilder(Code):
         Args:
             formula: the formula.
             result: the result's index among the inputs and steps, which are counted one after the other.
-            per_row: for each input, whether it depends on the row, the numbers of one sample.
+            per_sample: for each input, whether it depends on the row, the numbers of one sample.
         """
         source = CodeBuilder(self.formulas)
         inputs = [
-            source.append(("input", i), SAMPLE if s or not any(per_row) else BATCH) for i, s in enumerate(per_row)
+            source.append(("input", i), SAMPLE if s or not any(per_sample) else BATCH) for i, s in enumerate(per_sample)
         ]
         [number] = source._expand_steps(FormulaSteps(formula.traced.steps, [result]), inputs)
         needed = live(source, [number])

@@ -61,7 +61,8 @@ class Schedule:
         totals: the wanted totals, which are sums over the rows of a batch; see `Lowering.totals`.
         rows_in_lanes: whether row values, the values that depend on the row, are vectors with one row in each lane. If
             not, rows are computed one at a time, and row values are scalars.
-        sums: whether long sums are separate loops. If not, no sum counts as a long sum.
+        for_c: whether the schedule is for the text of C. No sum then counts as a long sum, which would be a separate
+            loop, and no instructions are fused.
 
     Attributes:
         live: the numbers of the live instructions, in order.
@@ -74,7 +75,7 @@ class Schedule:
         cost: the cost of all straight-line code, see `Code.cost_of_all`.
         stays_threaded: whether the program runs as threaded code (tables that kernels read) for long, since it is so
             large that it takes long to make native code for it. Its instructions are then fused into formulas, and are
-            in an order in which threaded code is fast. It is always False if `sums` is not set.
+            in an order in which threaded code is fast.
     """
 
     def __init__(
@@ -83,20 +84,21 @@ class Schedule:
         roots: Sequence[int],
         totals: Sequence[tuple[Pair, ...] | Scatter],
         rows_in_lanes: bool,
-        sums: bool = True,
+        for_c: bool = False,
     ) -> None:
         self.code, self.rows_in_lanes = code, rows_in_lanes
         self.roots = roots
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
         self._find_live(kept)
-        long = [i for i in self.computed if sums and code.instructions[i][0] in SUM_OPCODES and self._can_be_loop(i)]
+        sums = [i for i in self.computed if code.instructions[i][0] in SUM_OPCODES]
+        long = [] if for_c else [*filter(self._can_be_loop, sums)]
         rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
         shared = Counter(rights.values()) if long else {}
         self.long_sums = {i for i in long if len(rights[i]) >= MIN_LONE_LOOP_PRODUCTS or shared[rights[i]] > 1}
         self.gathers = {i for i in self.computed if code.instructions[i][0] == GATHER}
         self.cost = code.cost_of_all(i for i in self.computed if i not in self.long_sums and i not in self.gathers)
-        self.stays_threaded = sums and self.cost > MAX_UNFUSED_COST
+        self.stays_threaded = self.cost > MAX_UNFUSED_COST and not for_c
         if self.stays_threaded:
             self.code = fuse(code, self.live, kept, sums=rows_in_lanes)
             self._find_live(kept)

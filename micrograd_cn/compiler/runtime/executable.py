@@ -759,13 +759,6 @@ class CompiledGraph:
             return Tiers(lowering.code, totals, wanted, self.machine)
         return shared_tiers(lowering.code, totals, wanted, self.machine)
 
-    def get(self, kind: str, rows_in_lanes: bool, native: bool) -> Executable:
-        """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read).
-
-        The other arguments are those of `tiers`.
-        """
-        return self.tiers(kind, rows_in_lanes).get(native)
-
     def select_tier(self, kind: str, rows: int, left: float = 0.0) -> Executable:
         """Return the executable for this many rows; see `Tiers.select`. The kinds are those of `tiers`."""
         rows_in_lanes = rows > MAX_SCALAR_ROWS
@@ -796,7 +789,7 @@ class CompiledGraph:
 
         The text does not depend on what the program has computed before.
         """
-        found = self.get(kind, rows_in_lanes=True, native=True)
+        found = self.tiers(kind, rows_in_lanes=True).get(native=True)
         assert isinstance(found.code, NativeCode)
         driver(kind, self.machine.width, fast=True)
         shared = [drivers.driver_names(self.machine.width)[kind], *found.kernel_names()]
