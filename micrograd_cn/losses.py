@@ -435,10 +435,10 @@ def huber_loss(
         if delta == math.inf:
             return 0.5 * d * d
         size = ops.abs(d)
-        near = ops.less_equal(size, delta)
+        far = ops.less(delta, size)  # and not whether it is near, which nan is not: its slope is nan, as in PyTorch
         # `inner` is 0 where the parabola is not chosen: d * d might overflow there, and `detect_anomaly` would raise.
-        inner = ops.where(near, d, 0.0)
-        return ops.where(near, 0.5 * inner * inner, delta * (size - 0.5 * delta))
+        inner = ops.where(far, 0.0, d)
+        return ops.where(far, delta * (size - 0.5 * delta), 0.5 * inner * inner)
 
     return _elementwise("huber_loss", term, input, target, reduction)
 

@@ -212,6 +212,15 @@ def test_huber_has_a_slope_at_infinity(x, delta, expected, slope):
     assert v.grad == slope
 
 
+@pytest.mark.parametrize("loss", [mse_loss, huber_loss, binary_cross_entropy_with_logits])
+def test_an_input_that_is_nan_has_the_slope_nan(loss):
+    """Training must not go on with gradients of 0 where the loss is nan."""
+    v = Value(math.nan)
+    y = loss(v, 1.0)
+    assert math.isnan(y.data)
+    assert math.isnan(gradients(y, [v])[0])
+
+
 # Refusals
 
 
