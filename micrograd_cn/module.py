@@ -303,7 +303,7 @@ class Module(Model):
             for kind, names in (("missing", missing), ("unexpected", unexpected)):
                 if names:
                     verb = "is" if len(names) == 1 else "are"
-                    why = why_no_entry(self, entries, sorted(names))
+                    why = why_no_entry(self, entries, sorted(names)) or _names_in_order(entries, state)
                     raise ValueError(f"load_state_dict: {', '.join(map(repr, sorted(names)))} {verb} {kind}{why}")
         elif state and entries.keys().isdisjoint(state.keys()):
             warn_at_user(
@@ -421,6 +421,17 @@ class Module(Model):
             if name in _INSTEAD:
                 raise AttributeError(f"{type(self).__name__} has no {name}; {_INSTEAD[name]}", name=name, obj=self)
             return object.__getattribute__(self, name)  # raises the usual error, or that of a property
+
+
+def _names_in_order(entries: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """Return what to write if only the names in `state` differ from those of `entries`, and otherwise "".
+
+    So it is for a state of PyTorch's `Sequential`, whose names have other indices. Shapes are compared in their order.
+    """
+    shapes = [[shape_in_words(as_lists(x)) for x in found.values()] for found in (entries, state)]
+    if not entries or shapes[0] != shapes[1]:
+        return ""
+    return "; if only the names differ, write model.load_state_dict(dict(zip(model.state_dict(), state.values())))"
 
 
 _NO_MODES = "a model has no modes and computes the same in training and afterwards; leave the call out"

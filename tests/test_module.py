@@ -105,6 +105,19 @@ def test_a_wrong_entry_is_named_and_changes_no_parameter(change, exception, mess
     assert data(model) == before
 
 
+def test_a_state_with_the_names_of_another_library_is_told_how_to_load_it():
+    model, other = MLP(2, [3, 1], seed=0), MLP(2, [3, 1], seed=1)
+    names = ["0.weight", "0.bias", "2.weight", "2.bias"]  # those of a Sequential of PyTorch
+    state = dict(zip(names, map(np.array, other.state_dict().values()), strict=True))
+    write = "model.load_state_dict(dict(zip(model.state_dict(), state.values())))"
+    with pytest.raises(ValueError, match=rf"are missing; if only the names differ, write {re.escape(write)}$"):
+        model.load_state_dict(state)
+    exec(write, {"model": model, "state": state})
+    assert data(model) == data(other)
+    with pytest.raises(ValueError, match=r"are missing$"):
+        MLP(3, [3, 1]).load_state_dict(state)
+
+
 def test_an_infinite_weight_and_the_largest_float_are_loaded(tmp_path):
     model, path = Neuron(2), tmp_path / "model.json"
     path.write_text('{"weight": [Infinity, -Infinity], "bias": 1.7976931348623157e308}')

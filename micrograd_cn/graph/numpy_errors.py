@@ -8,8 +8,12 @@ from ..ops.registry import OPS
 from .conversion import operand_names
 from .numpy_methods import INSTEAD
 
-__all__ = ["numpy_advice"]
+__all__ = ["NO_LABELS", "numpy_advice"]
 
+NO_LABELS = (
+    "write x[0] for the first number of an array x, or give the rows of a table df as dicts, "
+    "[(row,) for row in df.to_dict('records')]"
+)
 NO_SHAPE = r"'(float|int)' object has no attribute 'shape'"  # the user's own code may raise such an error, too
 # Errors of numpy, PyTorch and jax about arrays of objects and about `Value`s, and what to write instead
 NUMPY_ERRORS = {

@@ -40,6 +40,7 @@ from . import context
 from .array_updates import refuse_results_in
 from .callers import is_numpys_code
 from .node import Node
+from .numpy_errors import NO_LABELS
 from .plain_numbers import variables
 
 __all__ = ["ArgumentArray", "ValueArray"]
@@ -717,10 +718,13 @@ def _index(key: Any) -> Any:
     """Return `key`, an index of an array, with bools in the place of nodes that are conditions.
 
     Raises:
+        IndexError: the index is a text, as if the array were a table.
         TypeError: the index has other nodes. numpy would ask whether they are true, or convert them to integers.
     """
     if type(key) is tuple:
         return tuple(map(_index, key))
+    if isinstance(key, str) or (type(key) is list and any(isinstance(x, str) for x in key)):
+        raise IndexError(f"an array has no labels, got {key!r}; {NO_LABELS}")
     if not isinstance(key, (Node, np.ndarray, list)) or (isinstance(key, np.ndarray) and key.dtype != object):
         return key
     elements = np.asarray(_boxed(key), dtype=object)

@@ -1033,4 +1033,5 @@ def _check_keys(name: str, what: str, given: Any, expected: set[str], optional: 
     ):
         if keys:
             verb = "is" if len(keys) == 1 else "are"
-            raise ValueError(f"{name}: {', '.join(map(repr, sorted(keys)))} {verb} {kind} in {what}")
+            another = "; make an optimizer of the class that the state is from" * (what == "options")
+            raise ValueError(f"{name}: {', '.join(map(repr, sorted(keys)))} {verb} {kind} in {what}{another}")

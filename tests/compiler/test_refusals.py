@@ -5,6 +5,7 @@ The program would repeat the number of one sample in all calls.
 
 import asyncio
 import contextlib
+import dataclasses
 import io
 import math
 import pprint
@@ -16,6 +17,7 @@ from array import array
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -687,3 +689,57 @@ def test_parameters_are_in_the_order_in_which_the_program_reads_them():
     assert g(0.0) == 7.0
     assert (f.parameters, g.parameters) == ([c, b, w], [b, w, c])
     assert compile(lambda x: w * x + b * x).value_and_grad([(3.0,)], [w, b])[1] == [3.0, 3.0]
+
+
+# What users look for in a compiled function
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("save", r"has no save; write model\.save\(...\) for the model that the function calls"),
+        ("predict", r"has no predict; write f\(x\) for one sample, or f\.forward\(samples\) for many"),
+        ("grad", r"has no grad; write f\.gradient\(samples\)"),
+        ("foo", "no attribute 'foo'"),
+    ],
+)
+def test_an_attribute_that_a_compiled_function_does_not_have_is_answered_with_what_to_write(name, message):
+    net = compile(Neuron(2))
+    assert not hasattr(net, name)
+    with pytest.raises(AttributeError, match=message):
+        getattr(net, name)
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda row: row["a"] * w, "an array has no labels, got 'a'; write x\\[0\\] for the first number"),
+        (lambda row: row[["a", "b"]].sum(), r"an array has no labels, got \['a', 'b'\]; write x\[0\] for the first"),
+        (lambda row: row.a * w, "a row of a table is an array, which has no labels: write x\\[0\\]"),
+    ],
+)
+def test_a_row_of_a_table_that_is_read_by_labels_is_answered_with_what_to_write(f, message):
+    table = np.array([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises((IndexError, AttributeError)) as caught:
+        compile(f).forward((table,))
+    assert re.search(message, "; ".join([str(caught.value), *getattr(caught.value, "__notes__", [])]))
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+
+
+@pytest.mark.parametrize(
+    ("given", "write"),
+    [(Point(1.0), r"dataclasses\.asdict\(x\)"), (SimpleNamespace(x=1.0), r"vars\(x\)")],
+)
+def test_an_object_of_numbers_is_answered_with_a_dict_of_them(given, write):
+    with pytest.raises(TypeError, match=f"; write {write}, a dict of its numbers"):
+        compile(lambda p: p.x * w)(given)
+
+
+def test_two_optimizers_are_answered_with_a_loop():
+    optimizers = [SGD([w]), SGD([Value(1.0)])]
+    with pytest.raises(TypeError, match=r"for several, write a loop that calls loss\.backward\(samples\)"):
+        compile(lambda x: x * w).fit([(1.0,)], optimizers, 1)

@@ -5,6 +5,7 @@ import operator
 import re
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,6 +135,14 @@ def test_an_operator_of_a_value_and_a_list_says_what_to_write(symbol, other):
         message = f"there is no operation for {symbol} of a Value and a {kind}; write [x {symbol} a for a in xs]"
         with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
             eval(text, {"value": Value(1.0), "other": other})
+
+
+@pytest.mark.parametrize("symbol", ["+", "-", "*", "/", "**"])
+def test_an_operator_of_a_value_and_a_tensor_says_what_to_write(symbol):
+    tensor = SimpleNamespace(shape=(2,), device="cpu")
+    for text in (f"value {symbol} other", f"other {symbol} value"):
+        with pytest.raises(TypeError, match=r"an array of another library; write np\.asarray\(t\)"):
+            eval(text, {"value": Value(1.0), "other": tensor})
 
 
 def test_a_list_of_ones_own_may_know_values():

@@ -76,6 +76,11 @@ def test_a_state_of_hundreds_of_parameters_is_loaded():
     assert len(optimizer.state) == 300
 
 
+def test_the_state_of_another_kind_of_optimizer_is_told_apart():
+    with pytest.raises(ValueError, match=r"in options; make an optimizer of the class that the state is from$"):
+        SGD([Value(1)]).load_state_dict(Adam([Value(1)]).state_dict())
+
+
 def test_loaded_whole_numbers_are_floats():
     optimizer = Adam([Value(1)])
     optimizer.load_state_dict({**optimizer.state_dict(), "state": [{"exp_avg": 1, "exp_avg_sq": 2}]})

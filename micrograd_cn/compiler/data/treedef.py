@@ -8,7 +8,7 @@ from array import array
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from types import NoneType
+from types import NoneType, SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
 from ...engine import Value
@@ -317,6 +317,10 @@ def first_invalid(arguments: dict[str, Any]) -> str:
                 treedef_of(part, array("d"))
             except TypeError as error:
                 message = f"{path}: {error}"
+                if hasattr(part, "__dataclass_fields__"):
+                    message += "; write dataclasses.asdict(x), a dict of its numbers"
+                elif isinstance(part, SimpleNamespace):
+                    message += "; write vars(x), a dict of its numbers"
                 if path == name and _may_be_option(part):
                     message += f"; for an option, write compile(f, static={name!r})"
                 inside = flatten(part, path)[0] if getattr(getattr(part, "dtype", None), "kind", "") == "O" else []

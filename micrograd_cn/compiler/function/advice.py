@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...graph.numpy_errors import numpy_advice
+from ...graph.numpy_errors import NO_LABELS, numpy_advice
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
 PLAIN_NUMBER_ERRORS = (
@@ -63,6 +63,8 @@ def add_advice(name: str, error: Exception, of_tensors: bool) -> None:
         advice = "; ".join([WRITE_INSTEAD, *[also for found, also in FURTHER_ADVICE.items() if re.search(found, text)]])
     if of_tensors and not advice and re.search(TENSOR_ERRORS, text):
         advice = TENSOR_INSTEAD
+    if not advice and re.search("'ValueArray' object has no attribute", text):
+        advice = f"a row of a table is an array, which has no labels: {NO_LABELS}"
     if re.search(TEXT_ERRORS, text):
         advice = TEXT_INSTEAD
     if advice:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from time import perf_counter
 from types import FunctionType
-from typing import Any, Never, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Never, TypeVar, overload
 
 from ...engine import Value
 from ...graph import context
@@ -69,6 +69,17 @@ COMPILE_INSTEAD = {
     "donate_argnums": "leave it out",
     "wrt": "write f.gradient(samples, wrt=...) of the compiled function f",
     "argnums": "write f.gradient(samples, wrt=['name']) of the compiled function f",
+}
+
+# What users look for in a compiled model or loss, and what to write instead.
+ABSENT = {
+    **{
+        name: f"write model.{name}(...) for the model that the function calls"
+        for name in ("save", "load", "state_dict", "load_state_dict", "named_parameters", "zero_grad", "train", "eval")
+    },
+    "predict": "write f(x) for one sample, or f.forward(samples) for many",
+    "evaluate": "write f.forward(samples) for the results of all samples",
+    "grad": "write f.gradient(samples), f.value_and_grad(samples), or compile(grad(g)) of the plain function g",
 }
 
 
@@ -320,6 +331,13 @@ class CompiledFunction:
                 "after the first call, or write model.parameters() for those of a model"
             )
         return self._store.parameters
+
+    if not TYPE_CHECKING:  # a type checker shall go on saying that there are no such attributes
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ABSENT:
+                raise AttributeError(f"a compiled function has no {name}; {ABSENT[name]}", name=name, obj=self)
+            return object.__getattribute__(self, name)  # raises the usual error, or that of a property
 
     # Attributes of classes, copies and pickles
 

@@ -80,7 +80,9 @@ def _is_array(given: Any) -> bool:
 
 def no_optimizer(given: Any) -> TypeError:
     """Return the error for a second argument of `fit` that is no optimizer. The error says what to write instead."""
-    if _is_array(given):
+    if isinstance(given, (list, tuple)) and any(isinstance(x, Optimizer) for x in given):
+        write = "; for several, write a loop that calls loss.backward(samples), and each optimizer's zero_grad and step"
+    elif _is_array(given):
         write = "; samples are one argument, fit((X, y), optimizer, ...)"
     elif isinstance(given, (str, type)):
         name = given if isinstance(given, str) else given.__name__
