@@ -125,12 +125,12 @@ class CompiledGuards:
         return self.compiled is None or self._outcomes_of(numbers) == self.expected
 
     def split(
-        self, data: Any, index: array[int], threads: int = 1, parameters: int = 0
+        self, numbers: Any, index: array[int], threads: int = 1, parameters: int = 0
     ) -> tuple[array[int], array[int]]:
         """Return the rows for which all guards have their recorded outcome, and the other rows.
 
         Args:
-            data: the numbers of all rows, one row after the other.
+            numbers: the numbers of all rows, one row after the other.
             index: the indices of the rows to check.
             threads: how many threads compute.
             parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
@@ -138,27 +138,27 @@ class CompiledGuards:
         """
         if self.compiled is None or not index:
             return index, array("q")
-        if self._held_for and self._key(data, index) == self._held_for:
+        if self._held_for and self._key(numbers, index) == self._held_for:
             return index, array("q")
         compiled, expected = self.compiled, self.expected
         if len(self.guards) > 1 and len(index) >= MANY_ROWS:
             compiled, expected = self._holds, _one
-        outcomes = compiled.outputs_of(data, index, threads, parameters)
+        outcomes = compiled.outputs_of(numbers, index, threads, parameters)
         holding, others = split_by_outcome(index, outcomes, expected)
-        if not others and (key := self._key(data, index)):
+        if not others and (key := self._key(numbers, index)):
             self._held_for = key
         return holding, others
 
-    def _key(self, data: Any, index: array[int]) -> bytes:
+    def _key(self, numbers: Any, index: array[int]) -> bytes:
         """Return the numbers of all rows as a key, by which `split` notes that all guards hold for these rows.
 
         Return b"" if `split` shall not note this: if `index` does not have all rows, if there are many numbers, or if
         the outcomes of the guards may change. Several calls of `fit` may get the same rows.
         """
-        if context.active or not self.parameter_free or not 0 < len(data) <= MAX_NUMBERS or not self.compiled:
+        if context.active or not self.parameter_free or not 0 < len(numbers) <= MAX_NUMBERS or not self.compiled:
             return b""
-        is_whole = len(index) * len(self.compiled.graph.inputs) == len(data) and index is row_numbers(len(index))
-        return bytes(flat(data)) if is_whole else b""
+        is_whole = len(index) * len(self.compiled.graph.inputs) == len(numbers) and index is row_numbers(len(index))
+        return bytes(flat(numbers)) if is_whole else b""
 
     @cached_property
     def _holds(self) -> CompiledGraph:
@@ -187,16 +187,16 @@ class CompiledGuards:
 
     # What a program does that has these guards
 
-    def check(self, data: Numbers, n: int) -> None:
+    def check(self, numbers: Numbers, n: int) -> None:
         """Raise `GuardError` if a guard is broken in one of `n` rows, so the function takes another branch.
 
-        `data` has the numbers of the rows, one row after the other.
+        `numbers` has the numbers of the rows, one row after the other.
         """
-        _, broken = self.split(data, row_numbers(n))
+        _, broken = self.split(numbers, row_numbers(n))
         if broken:
             assert self.compiled
             row, width = broken[0], len(self.compiled.graph.inputs)
-            guard = self.first_broken(array("d", data[row * width : (row + 1) * width]))
+            guard = self.first_broken(array("d", numbers[row * width : (row + 1) * width]))
             raise_guard_error(self.name, f"row {row}", guard)
 
     def checked_row(self, run: Callable[[Numbers], array[float]], numbers: Numbers) -> array[float]:
@@ -205,19 +205,19 @@ class CompiledGuards:
             self.check(numbers, 1)
         return run(numbers)
 
-    def checked_call(self, run: Callable[[], Any], data: Numbers, n: int) -> Callable[[], Any]:
-        """Return a function that calls `run`, unless a guard is broken in one of the `n` rows that are in `data` then.
+    def checked_call(self, run: Callable[[], Any], numbers: Numbers, n: int) -> Callable[[], Any]:
+        """Return a function that calls `run`, unless a guard is broken in one of the `n` rows in `numbers` then.
 
         It raises `GuardError` if one is broken.
         """
         assert self.compiled
         found, expected = array("d", bytes(8 * n * len(self.guards))), self.expected * n
-        compare = prepare_outputs(self.compiled, data, n, address(found), found)
+        compare = prepare_outputs(self.compiled, numbers, n, address(found), found)
 
         def checked() -> Any:
             compare()
             if found != expected:
-                self.check(data, n)
+                self.check(numbers, n)
             return run()
 
         return checked

@@ -120,11 +120,11 @@ class CompiledDerivative:
         self._constants = array("d") if program else array("d", values)
         self.outputs = program.outputs if program else [*map(constant, values)]
 
-    def flat(self, data: Numbers, n: int, threads: int, dense: bool = False, out: Any = None) -> FlatNumbers:
+    def flat(self, numbers: Numbers, n: int, threads: int, dense: bool = False, out: Any = None) -> FlatNumbers:
         """Return the entries for n rows in one buffer, in which the entries of each row follow those of the row before.
 
         Args:
-            data: the numbers of the rows, one row after the other.
+            numbers: the numbers of the rows, one row after the other.
             n: how many rows there are.
             threads: how many threads compute.
             dense: whether to return the whole matrices, including zeros. If `whole` is None, the buffer has only the
@@ -135,8 +135,8 @@ class CompiledDerivative:
         if not self.program or not n:
             return self._constants * n
         if dense:
-            return self.whole.flat(data, n, threads, out) if self.whole else self.program.flat(data, n, threads)
-        return self.program.flat(data, n, threads, out)
+            return self.whole.flat(numbers, n, threads, out) if self.whole else self.program.flat(numbers, n, threads)
+        return self.program.flat(numbers, n, threads, out)
 
     def shaped(self, flat: FlatNumbers, n: int, numpy: Any, out: Any, dense: bool) -> Any:
         """Return the entries for n rows or, if `dense` is set, the whole matrices, including zeros.
@@ -173,12 +173,12 @@ class CompiledDerivative:
         whole = self.structure.scattered(flat, 1, numpy, out)
         return whole[0] if out is None else whole
 
-    def mean(self, data: Numbers, n: int, threads: int) -> array[float]:
-        """Return each entry of the derivative, averaged over the n rows whose numbers are in `data`."""
+    def mean(self, numbers: Numbers, n: int, threads: int) -> array[float]:
+        """Return each entry of the derivative, averaged over the n rows whose numbers are in `numbers`."""
         if not self.program:
             return self._constants * 1
         program, entries = self.mean_program
-        return entries(program.compiled.gradient_of(data, row_numbers(n), threads)[1])
+        return entries(program.compiled.gradient_of(numbers, row_numbers(n), threads)[1])
 
     @cached_property
     def mean_program(self) -> tuple[Program, Callable[[Any], array[float]]]:
@@ -337,50 +337,50 @@ class Program:
         array('d', [4.0, -2.0, 9.0, -3.0])
         """
         check_threads("forward", threads)
-        data, n = self._read_rows(rows)
-        return self.computed(data, n, threads, numpy_if_array(rows) if out is None else None, out)
+        numbers, n = self._read_rows(rows)
+        return self.computed(numbers, n, threads, numpy_if_array(rows) if out is None else None, out)
 
-    def computed(self, data: Numbers, n: int, threads: int, numpy: Any, out: Any) -> Any:
+    def computed(self, numbers: Numbers, n: int, threads: int, numpy: Any, out: Any) -> Any:
         """Return the outputs of n rows as `forward` does.
 
-        `data` has the numbers of all rows, one row after the other. `threads` and `out` are as for `forward`. `numpy`
-        is the module numpy if the result is to be a numpy array, otherwise None.
+        `numbers` has the numbers of all rows, one row after the other. `threads` and `out` are as for `forward`.
+        `numpy` is the module numpy if the result is to be a numpy array, otherwise None.
         """
         width = len(self.outputs)
         if threads == 1 or numpy or out is not None:
-            return as_result(self.flat(data, n, threads, out), (n,) if self._single else (n, width), numpy, out)
+            return as_result(self.flat(numbers, n, threads, out), (n,) if self._single else (n, width), numpy, out)
         to = Memory(n * width)  # while threads compute further rows, others make lists
 
         def collect(first: int, count: int) -> list[Any]:
             flat = to.view[width * first : width * (first + count)].tolist()
             return flat if self._single else [flat[i : i + width] for i in range(0, len(flat), width)]
 
-        chunks = self.compiled.write_outputs(data, row_numbers(n), threads, to.address, collect=collect)
+        chunks = self.compiled.write_outputs(numbers, row_numbers(n), threads, to.address, collect=collect)
         outputs, *others = chunks or [[]]
         for more in others:
             outputs += more
         return outputs
 
-    def flat(self, data: Numbers, n: int, threads: int, out: Any = None) -> FlatNumbers:
+    def flat(self, numbers: Numbers, n: int, threads: int, out: Any = None) -> FlatNumbers:
         """Return the outputs of n rows in one buffer, one row after the other.
 
-        `data` has the numbers of all rows, one row after the other. `threads` is as for `forward`. If `out` is a buffer
-        of doubles, the outputs are written to it, and a memoryview of it is returned. But if `out` is None or shares
-        memory with the rows, or if a prepared call computes the rows, another buffer is returned, and `out` is not
-        changed.
+        `numbers` has the numbers of all rows, one row after the other. `threads` is as for `forward`. If `out` is a
+        buffer of doubles, the outputs are written to it, and a memoryview of it is returned. But if `out` is None or
+        shares memory with the rows, or if a prepared call computes the rows, another buffer is returned, and `out` is
+        not changed.
         """
         if threads == 1 and (run := self.row if n == 1 else self._runner(n)):
             if context.active:  # for speed, before `row_numbers`
-                self.compiled.detect_anomaly(data, row_numbers(n), backward=False)
-            return run(data)
+                self.compiled.detect_anomaly(numbers, row_numbers(n), backward=False)
+            return run(numbers)
         numpy, count = sys.modules.get("numpy"), n * len(self.outputs)
         found: FlatNumbers
-        if out is not None and (to := writable_address(out, count)) and not overlaps(data, out):
+        if out is not None and (to := writable_address(out, count)) and not overlaps(numbers, out):
             found = memoryview(out).cast("B").cast("d")
         else:
             found = memoryview(numpy.empty(count)) if numpy and count else array("d", bytes(8 * count))  # without zeros
             to = address(found)
-        self.compiled.write_outputs(data, row_numbers(n), threads, to)
+        self.compiled.write_outputs(numbers, row_numbers(n), threads, to)
         return found
 
     def _runner(self, n: int) -> PreparedRunner | None:
@@ -425,8 +425,8 @@ class Program:
         >>> product()
         array('d', [45.0])
         """
-        data, n = self._read_rows(rows)
-        if isinstance(data, array) or not n:
+        numbers, n = self._read_rows(rows)
+        if isinstance(numbers, array) or not n:
             if not n:
                 raise ValueError("prepare() was given no rows")
             raise TypeError(
@@ -434,12 +434,12 @@ class Program:
                 "place"
             )
         to = writable_address(out, n * len(self.outputs))
-        if overlaps(data, out):
+        if overlaps(numbers, out):
             raise ValueError(
                 "prepare(): out overlaps the rows, which would change while they are read; give another buffer"
             )
-        run = prepare_outputs(self.compiled, data, n, to, out, memoryview(out), self)
-        return self._guards.checked_call(run, data, n) if self._guards else run
+        run = prepare_outputs(self.compiled, numbers, n, to, out, memoryview(out), self)
+        return self._guards.checked_call(run, numbers, n) if self._guards else run
 
     def backward(self, rows: Any, threads: int = 1) -> float:
         """Return the mean output over the rows, and add the gradient of this mean to every parameter's `grad`.
@@ -458,9 +458,9 @@ class Program:
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite.
         """
         check_threads("backward", threads)
-        data, n = self._read_batch("backward", rows)
+        numbers, n = self._read_batch("backward", rows)
         self.check_frozen("backward")
-        loss, gradients = self.compiled.gradient_of(data, row_numbers(n), threads)
+        loss, gradients = self.compiled.gradient_of(numbers, row_numbers(n), threads)
         add_gradients([self.as_gradients(gradients)])
         return loss
 
@@ -706,8 +706,8 @@ class Program:
             if isnan(output) and (text := out_of_range(self.compiled.graph, numbers)):
                 raise IndexError(f"fit(): {name} {bucket.samples[row]}: {text}")
 
-    def _mean_loss(self, data: Numbers, n: int, threads: int) -> Callable[..., float | None]:
-        """Return a function that computes the mean output of the n rows whose numbers are in `data`.
+    def _mean_loss(self, numbers: Numbers, n: int, threads: int) -> Callable[..., float | None]:
+        """Return a function that computes the mean output of the n rows whose numbers are in `numbers`.
 
         The function takes one that returns the address of the parameters' current data, or 0 if these are those of the
         `Value`s. If these are needed, since the engine is to compute, but the address is not 0, it returns None.
@@ -715,10 +715,10 @@ class Program:
 
         def mean_loss(parameters: Callable[[], int] = lambda: 0) -> float | None:
             if not (address := parameters()):
-                return float(sum(self.computed(data, n, threads, None, array("d", bytes(8 * n)))) / n)
+                return float(sum(self.computed(numbers, n, threads, None, array("d", bytes(8 * n)))) / n)
             if context.active:
                 return None
-            return sum(self.compiled.outputs_of(data, row_numbers(n), threads, address)) / n
+            return sum(self.compiled.outputs_of(numbers, row_numbers(n), threads, address)) / n
 
         return mean_loss
 
@@ -751,12 +751,12 @@ class Program:
         Traceback (most recent call last):
         micrograd_cn.compiler.program.Mismatch: row 1, [-2.0]: the function gives 2.0, the graph 4.0; ...
         """
-        data, n = self._read_rows(rows)
+        numbers, n = self._read_rows(rows)
         if not n:
             raise ValueError("check() was given no rows, so it would compare nothing")
         width = len(self.inputs)
-        # The numbers are taken from `data`, since `rows` may be an iterator, which is exhausted now.
-        taken = [list(data[i * width : (i + 1) * width]) for i in range(n)]
+        # The numbers are taken from `numbers`, since `rows` may be an iterator, which is exhausted now.
+        taken = [list(numbers[i * width : (i + 1) * width]) for i in range(n)]
         self.check_named("row", dict(enumerate(taken)), f, rtol, atol)
 
     def check_named(
@@ -989,10 +989,10 @@ class Program:
         """
         if context.active and (hooks := context.here().hooks):
             hooks.read(self.outputs[0], "the result of a program")
-        data, n = read_rows(rows, len(self.inputs))
+        numbers, n = read_rows(rows, len(self.inputs))
         if self._guards:
-            self._guards.check(data, n)
-        return data, n
+            self._guards.check(numbers, n)
+        return numbers, n
 
     @property
     def has_gradient(self) -> bool:
@@ -1045,10 +1045,10 @@ class Program:
             RuntimeError: the output has no gradient.
         """
         self._check_gradient(name)
-        data, n = self._read_rows(rows)
+        numbers, n = self._read_rows(rows)
         if not n:
             raise ValueError(f"{name}() was given no rows")
-        return data, n
+        return numbers, n
 
     # Derivatives for each row
 
@@ -1152,14 +1152,14 @@ class Program:
         numpy, wrt = numpy_if_array(rows), reusable(wrt)
         if each:
             return split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
-        data, n = self._read_batch("value_and_grad", rows)
+        numbers, n = self._read_batch("value_and_grad", rows)
         if self.are_inputs("value_and_grad", wrt):
-            matrix = memoryview(flat(data)).cast("B").cast("d", (n, len(self.inputs))) if self.inputs else rows
+            matrix = memoryview(flat(numbers)).cast("B").cast("d", (n, len(self.inputs))) if self.inputs else rows
             values, found = split(self._evaluate("value_and_grad", matrix, wrt, threads, None), None)
             slopes = [[x / n for x in row] for row in found]
             return sum(values) / n, numpy.array(slopes) if numpy else slopes
         self.check_frozen("value_and_grad")
-        loss, gradients = self.compiled.gradient_of(data, row_numbers(n), threads)
+        loss, gradients = self.compiled.gradient_of(numbers, row_numbers(n), threads)
         return loss, as_list(self.in_order("value_and_grad", zero_frozen(gradients, self.parameters), wrt), numpy)
 
     def are_inputs(self, kind: str, wrt: Variables) -> bool:
@@ -1348,12 +1348,12 @@ class Program:
         return any(op.selects for _, op in self.compiled.graph.operations)
 
     def _derivative(
-        self, kind: Kind, wrt: Variables, lower: bool, gated: bool, data: Numbers | None = None
+        self, kind: Kind, wrt: Variables, lower: bool, gated: bool, numbers: Numbers | None = None
     ) -> CompiledDerivative:
         """Return a derivative, as `derivative` does if `gated` is set, and otherwise as `derivative_for_calls` does.
 
-        `data` has the numbers of the rows for which the derivative is going to be computed. If the derivative does not
-        exist yet, and its entries are probably nan for these rows, it is made as if `gated` were set. Otherwise a
+        `numbers` has the numbers of the rows for which the derivative is going to be computed. If the derivative does
+        not exist yet, and its entries are probably nan for these rows, it is made as if `gated` were set. Otherwise a
         second one would probably be needed at once.
         """
         if wrt == "parameters":
@@ -1373,7 +1373,7 @@ class Program:
             self._check_gradient(kind)
         self.compiled.graph.check_partials()
         wanted = variables
-        gated = gated or not self._selects or (data is not None and self._gives_nan(data))
+        gated = gated or not self._selects or (numbers is not None and self._gives_nan(numbers))
         key = kind, of, lower, gated
 
         def derived() -> CompiledDerivative:
@@ -1578,16 +1578,16 @@ class Program:
         """
         check_threads(kind, threads)
         wrt = reusable(wrt)
-        data, n = self._read_rows(rows)
+        numbers, n = self._read_rows(rows)
         if mean and not n:
             raise ValueError(f"{kind}(): there are no rows, so they have no mean")
-        derivative = self._derivative(kind, wrt, lower, gated=False, data=data)
+        derivative = self._derivative(kind, wrt, lower, gated=False, numbers=numbers)
         self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
         if context.active:  # for speed, before `row_numbers`
-            self.compiled.detect_anomaly(data, row_numbers(n), backward=kind != "jacobian")
+            self.compiled.detect_anomaly(numbers, row_numbers(n), backward=kind != "jacobian")
         numpy = numpy_if_array(rows) if out is None else None
         while True:
-            found = derivative.mean(data, n, threads) if mean else derivative.flat(data, n, threads, dense, out)
+            found = derivative.mean(numbers, n, threads) if mean else derivative.flat(numbers, n, threads, dense, out)
             if derivative.gated or not has_nan(found):
                 return (derivative.shaped_mean if mean else derivative.shaped)(found, n, numpy, out, dense)
             derivative = self._derivative(kind, wrt, lower, gated=True)

@@ -14,14 +14,14 @@ from .columns import Numbers
 from .replay import copied_leaves, replay
 
 
-def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: bool) -> None:
+def detect_anomaly(graph: Graph, numbers: Numbers, index: Iterable[int], backward: bool) -> None:
     """Inside `with detect_anomaly()`, raise FloatingPointError if a value or gradient is not finite for some row.
 
     A row has the numbers of one sample. Outside `with detect_anomaly()`, this is a no-op.
 
     Args:
         graph: the program's graph.
-        data: the numbers of all rows, one row after the other.
+        numbers: the numbers of all rows, one row after the other.
         index: the indices of the rows to check.
         backward: whether to check the gradient of the first output too, if the output requires a gradient.
 
@@ -38,9 +38,9 @@ def detect_anomaly(graph: Graph, data: Numbers, index: Iterable[int], backward: 
     width = len(graph.inputs)
     with recording():
         for row in index:
-            numbers = data[row * width : (row + 1) * width]
+            own = numbers[row * width : (row + 1) * width]
             copies = {p: Value(p.data, p.label) for p in graph.parameters}
-            copies |= copied_leaves(graph, numbers)
+            copies |= copied_leaves(graph, own)
             try:
                 for _ in replay(graph, copies):
                     pass  # the engine checks each node that is recorded

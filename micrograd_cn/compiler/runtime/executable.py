@@ -135,7 +135,7 @@ class Executable:
     def __init__(self, tables: Tables, wanted: Wanted, native: bool) -> None:
         self.tables, self.kind, self.native = tables, wanted.kind, native
         # The scalars begin with the parameters and their gradients. A number follows that is nan if a total is spoiled.
-        self._gradients_at, self._omits_gates = wanted.padded_count, wanted.omits_gates
+        self._padded_parameters, self._omits_gates = wanted.padded_parameters, wanted.omits_gates
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule = plan.schedule
@@ -164,8 +164,8 @@ class Executable:
                 totals_at=WORD * plan.totals_at,
                 gradients=len(copied) // 3,
                 gradient_table=tables.table(copied),
-                gradients_at=WORD * wanted.padded_count,
-                spoiled_at=2 * WORD * wanted.padded_count if self._omits_gates else 0,
+                gradients_at=WORD * wanted.padded_parameters,
+                spoiled_at=2 * WORD * wanted.padded_parameters if self._omits_gates else 0,
             )
         )
         self.outputs = len(outputs)
@@ -197,7 +197,7 @@ class Executable:
     def forward(
         self,
         thread_buffers: Sequence[Buffers],
-        data: int,
+        numbers: int,
         index: int,
         n: int,
         out: int,
@@ -210,7 +210,7 @@ class Executable:
 
         Args:
             thread_buffers: for each thread, buffers with the parameters in them.
-            data: the address of the numbers of all rows.
+            numbers: the address of the numbers of all rows.
             index: the address of the indices of the rows to compute.
             n: how many rows to compute.
             out: the address where the outputs are stored, row after row.
@@ -223,7 +223,7 @@ class Executable:
         call, width, threads = self._driver("forward"), self.outputs, len(thread_buffers)
         if threads == 1:  # for speed
             start = time.perf_counter()
-            call(self.header, data, index, n, out, *thread_buffers[0].addresses)
+            call(self.header, numbers, index, n, out, *thread_buffers[0].addresses)
             found_alone = [collect(0, n)]
             self.seconds += time.perf_counter() - start
             return found_alone
@@ -238,7 +238,7 @@ class Executable:
                 except IndexError:
                     return
                 rows, to = index + WORD * first, out + WORD * width * first
-                call(self.header, data, rows, count, to, *buffers.addresses)
+                call(self.header, numbers, rows, count, to, *buffers.addresses)
                 found[k] = collect(first, count)
 
         start = time.perf_counter()
@@ -246,10 +246,10 @@ class Executable:
         self.seconds += time.perf_counter() - start
         return [found[k] for k in range(len(chunks))]
 
-    def prepared(self, buffers: Buffers, data: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
+    def prepared(self, buffers: Buffers, numbers: int, index: int, n: int, out: int, *result: Any) -> Callable[[], Any]:
         """Return a function without arguments that computes the outputs of n rows and returns `result[0]`.
 
-        The function is written in machine code. It keeps `buffers` and all objects in `result` alive. `data` is the
+        The function is written in machine code. It keeps `buffers` and all objects in `result` alive. `numbers` is the
         address of the numbers of all rows, and `index` that of the indices of the rows to compute. The outputs are
         stored at the address `out`, row after row. If the executable computes a gradient, the function writes the mean
         output to `out`, and leaves the gradient in the buffers, as `gradient` does.
@@ -259,17 +259,17 @@ class Executable:
         long = n * size > GIL_RELEASE_SIZE * self.lanes
         on, name = self.tables.machine, f"prepared_{driver_of(self.kind)}"
         code = on.address(*drivers.Drivers(on, self.lanes).named(name), self.tables.fast)
-        words = drivers.PreparedWords(self.header, data, index, n, out, *buffers.addresses, long)
+        words = drivers.PreparedWords(self.header, numbers, index, n, out, *buffers.addresses, long)
         return builtin_function(code, words, *result, buffers)
 
-    def gradient(self, thread_buffers: Sequence[Buffers], data: int, index: int, n: int) -> float:
+    def gradient(self, thread_buffers: Sequence[Buffers], numbers: int, index: int, n: int) -> float:
         """Return the mean output of n rows, and leave the gradient of this mean in the buffers of the first thread.
 
         The gradient is among the scalars of these buffers, after the places of the parameters.
 
         Args:
             thread_buffers: for each thread, buffers with the parameters in them.
-            data: the address of the numbers of all rows.
+            numbers: the address of the numbers of all rows.
             index: the address of the indices of the rows to compute.
             n: how many rows to compute.
         """
@@ -277,14 +277,14 @@ class Executable:
         start = time.perf_counter()
         first = thread_buffers[0]
         if len(thread_buffers) == 1:
-            loss = float(gradient(self.header, data, index, n, *first.addresses))
+            loss = float(gradient(self.header, numbers, index, n, *first.addresses))
         else:
             begin, panels = self._driver("begin"), self._driver("panels")
 
             def chunk_loss(at: int, count: int, buffers: Buffers) -> float:
                 begin(self.header, *buffers.addresses)
                 rows = index + WORD * at
-                return float(panels(self.header, data, rows, count, 1.0, 0.0, *buffers.addresses))
+                return float(panels(self.header, numbers, rows, count, 1.0, 0.0, *buffers.addresses))
 
             divided = divide_rows(n, self.lanes, len(thread_buffers))
             tasks = [
@@ -293,7 +293,7 @@ class Executable:
             losses = run_parallel(tasks)
             for buffers in thread_buffers[1 : len(divided)]:
                 self._driver("add")(self.header, first.totals.address, buffers.totals.address)
-            self._driver("finish")(self.header, data, index, n, *first.addresses)
+            self._driver("finish")(self.header, numbers, index, n, *first.addresses)
             loss = sum(losses) / n
         self.seconds += time.perf_counter() - start
         return loss
@@ -303,10 +303,12 @@ class Executable:
 
         A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`.
         """
-        return buffers.scalars.address + 2 * WORD * self._gradients_at if self._omits_gates else NEVER_SPOILED.address
+        return (
+            buffers.scalars.address + 2 * WORD * self._padded_parameters if self._omits_gates else NEVER_SPOILED.address
+        )
 
     def mend(
-        self, buffers: Buffers, data: int, index: int, n: int, select_tier: Callable[[str, int], Executable]
+        self, buffers: Buffers, numbers: int, index: int, n: int, select_tier: Callable[[str, int], Executable]
     ) -> None:
         """Compute the gradient in `buffers` anew by code with all gates, if this code omits some and it matters.
 
@@ -315,12 +317,12 @@ class Executable:
         `CompiledGraph`, which has the code with gates. The other arguments are those with which the gradient was
         computed.
         """
-        if not self._omits_gates or not isnan(buffers.scalars.view[2 * self._gradients_at]):
+        if not self._omits_gates or not isnan(buffers.scalars.view[2 * self._padded_parameters]):
             return
         gated = select_tier("gated", n)
-        own, size = gated.acquire(), WORD * self._gradients_at
+        own, size = gated.acquire(), WORD * self._padded_parameters
         ctypes.memmove(own.scalars.address, buffers.scalars.address, size)
-        gated.gradient([own], data, index, n)
+        gated.gradient([own], numbers, index, n)
         ctypes.memmove(buffers.scalars.address + size, own.scalars.address + size, size)
         gated.release(own)
 
@@ -382,7 +384,7 @@ class Wanted(NamedTuple):
         outputs: the instruction numbers of the outputs.
         gradients: the instruction number of each parameter's gradient, if the code computes the gradient.
         width: the count of inputs, which is the length of a row.
-        padded_count: how many places the parameters have among the scalars.
+        padded_parameters: how many places the parameters have among the scalars.
         omits_gates: whether the code may give a gradient that is nan where it should not be.
     """
 
@@ -391,7 +393,7 @@ class Wanted(NamedTuple):
     outputs: tuple[int, ...]
     gradients: tuple[int, ...]
     width: int
-    padded_count: int
+    padded_parameters: int
     omits_gates: bool
 
 
@@ -427,7 +429,7 @@ class Tiers:
             roots = wanted.outputs[0], *wanted.gradients
             code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
         schedule = Schedule(code, roots, totals, wanted.rows_in_lanes)
-        taken = 2 * wanted.padded_count + PARAMETER_ALIGNMENT * wanted.omits_gates
+        taken = 2 * wanted.padded_parameters + PARAMETER_ALIGNMENT * wanted.omits_gates
         self.tables = Tables(Plan(schedule, on.simd, on.width, wanted.width, taken, wanted.outputs), on)
         self.bytes = BYTES_PER_INSTRUCTION * len(code.instructions) + BYTES_PER_OPERAND * sum(map(len, code.operands))
 
@@ -492,15 +494,15 @@ class Tiers:
     def _seconds(self, executable: Executable, row: array[float], parameters: array[float]) -> float:
         """Return how many seconds an executable takes for copies of a row, in the fastest of TRIALS runs."""
         n = 2 * executable.lanes if executable.lanes > 1 else 1
-        data = row * n
+        numbers = row * n
         out, best = Memory(n * executable.outputs), inf
         buffers = executable.acquire_all(parameters, 1)
         for _ in range(TRIALS):
             start = time.perf_counter()
             if executable.kind == "forward":
-                executable.forward(buffers, address(data), address(row_numbers(n)), n, out.address)
+                executable.forward(buffers, address(numbers), address(row_numbers(n)), n, out.address)
             else:
-                executable.gradient(buffers, address(data), address(row_numbers(n)), n)
+                executable.gradient(buffers, address(numbers), address(row_numbers(n)), n)
             best = min(best, time.perf_counter() - start)
         executable.release(*buffers)
         return best
@@ -608,23 +610,23 @@ class CompiledGraph:
         self.captured = [p for p in self.graph.parameters if isinstance(p, CapturedValue)]
         self.padded_parameters = padded_count(len(self.graph.parameters))
 
-    def outputs_of(self, data: Numbers, index: array[int], threads: int = 1, parameters: int = 0) -> array[float]:
+    def outputs_of(self, numbers: Numbers, index: array[int], threads: int = 1, parameters: int = 0) -> array[float]:
         """Return the outputs of some rows, one row after the other.
 
         Args:
-            data: the numbers of all rows, one row after the other.
+            numbers: the numbers of all rows, one row after the other.
             index: the indices of the rows to compute.
             threads: how many threads compute.
             parameters: the address of the parameters' current values while `fit` trains them; 0 if these are the data
                 of the `Value`s.
         """
         out = array("d", bytes(WORD * len(self.graph.outputs) * len(index)))
-        self.write_outputs(data, index, threads, address(out), parameters)
+        self.write_outputs(numbers, index, threads, address(out), parameters)
         return out
 
     def write_outputs(
         self,
-        data: Numbers,
+        numbers: Numbers,
         index: array[int],
         threads: int,
         to: int,
@@ -642,43 +644,43 @@ class CompiledGraph:
         """
         if not index:
             return []
-        self.detect_anomaly(data, index, backward=False)
+        self.detect_anomaly(numbers, index, backward=False)
         executable = self.select_tier("forward", len(index))
         now = array("d") if parameters else self.data()
         buffers = executable.acquire_all(now, min(threads, len(index)))
         for each in buffers if parameters else ():
             ctypes.memmove(each.scalars.address, parameters, WORD * len(self.graph.parameters))
-        found = executable.forward(buffers, address(data), address(index), len(index), to, collect)
+        found = executable.forward(buffers, address(numbers), address(index), len(index), to, collect)
         executable.release(*buffers)
         return found
 
-    def gradient_of(self, data: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
+    def gradient_of(self, numbers: Numbers, index: array[int], threads: int) -> tuple[float, array[float]]:
         """Return the mean output over some rows, and the derivatives of this mean with respect to the parameters.
 
-        `data` has the numbers of all rows, one row after the other. `index` has the indices of the rows to compute.
+        `numbers` has the numbers of all rows, one row after the other. `index` has the indices of the rows to compute.
         """
-        self.detect_anomaly(data, index, backward=True)
+        self.detect_anomaly(numbers, index, backward=True)
         executable = self.select_tier("gradient", len(index))
         first = self.padded_parameters
         buffers = executable.acquire_all(self.data(), min(threads, len(index)))
-        rows = address(data), address(index), len(index)
+        rows = address(numbers), address(index), len(index)
         loss = executable.gradient(buffers, *rows)
         executable.mend(buffers[0], *rows, self.select_tier)
         gradients = array("d", buffers[0].scalars.view[first : first + len(self.graph.parameters)].tobytes())
         executable.release(*buffers)
         return float(loss), gradients
 
-    def detect_anomaly(self, data: Numbers, index: array[int], backward: bool) -> None:
+    def detect_anomaly(self, numbers: Numbers, index: array[int], backward: bool) -> None:
         """Inside `micrograd_cn.detect_anomaly()`, let the engine compute some rows and check the value of every node.
 
-        `data` has the numbers of all rows, and `index` the indices of the rows to check. `backward` says whether the
+        `numbers` has the numbers of all rows, and `index` the indices of the rows to check. `backward` says whether the
         gradient is checked, too.
 
         Raises:
             FloatingPointError: a value or a gradient is not finite.
         """
         if context.active:
-            detect_anomaly(self.graph, data, index, backward)
+            detect_anomaly(self.graph, numbers, index, backward)
 
     def check_operations(self, name: str = "") -> None:
         """Raise ValueError if a user's operation computes something else now than when the program was made.

@@ -74,7 +74,7 @@ class PreparedCall:
     Args:
         compiled: the compiled graph that computes the rows.
         executable: the code to run.
-        data: a buffer with the numbers of the rows.
+        numbers: a buffer with the numbers of the rows.
         n: how many rows there are.
         out: the address where the outputs are stored.
         kept_alive: objects that must live as long as `run`. The first of them is what `run` returns.
@@ -86,14 +86,14 @@ class PreparedCall:
     """
 
     def __init__(
-        self, compiled: CompiledGraph, executable: Executable, data: Any, n: int, out: int, *kept_alive: Any
+        self, compiled: CompiledGraph, executable: Executable, numbers: Any, n: int, out: int, *kept_alive: Any
     ) -> None:
         self.executable, self._buffers, index = executable, executable.acquire(), row_numbers(n)
         self.run = executable.prepared(
-            self._buffers, address(data), address(index), n, out, *kept_alive, index, data, compiled
+            self._buffers, address(numbers), address(index), n, out, *kept_alive, index, numbers, compiled
         )
         self._data, self._parameters = compiled.data, array("d")
-        self._operands = address(data), address(index), n, compiled.select_tier
+        self._operands = address(numbers), address(index), n, compiled.select_tier
 
     def mend(self) -> None:
         """Compute the gradient anew if it may be nan where it should not be; see `Executable.mend`."""
@@ -106,13 +106,13 @@ class PreparedCall:
             self._parameters = data
 
 
-def prepare_outputs(compiled: CompiledGraph, data: Any, n: int, out: int, *kept_alive: Any) -> Callable[[], Any]:
+def prepare_outputs(compiled: CompiledGraph, numbers: Any, n: int, out: int, *kept_alive: Any) -> Callable[[], Any]:
     """Return a function without arguments that computes the outputs of n rows by the fastest code, made at once.
 
-    Each call reads the numbers that are in `data` at that time, and the parameters' data. The arguments are those of
+    Each call reads the numbers that are in `numbers` at that time, and the parameters' data. The arguments are those of
     `PreparedCall`.
     """
-    call = PreparedCall(compiled, compiled.fastest_tier("forward", n), data, n, out, *kept_alive)
+    call = PreparedCall(compiled, compiled.fastest_tier("forward", n), numbers, n, out, *kept_alive)
     if not (compiled.graph.parameters or compiled.data.watched):
         return call.run
 
