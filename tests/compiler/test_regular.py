@@ -11,7 +11,7 @@ from micrograd_cn.compiler.instructions.code import SAMPLE
 from micrograd_cn.compiler.loops.stages import Map
 
 from .campaign import bits
-from .common import code_of, lanes, settings
+from .common import assert_like_eager, code_of, lanes, settings
 from .graphs import STEPS
 
 
@@ -112,3 +112,21 @@ def test_a_recurrence_of_few_cells_has_no_maps():
             program = compile(recurrence(xs[:count]), xs[:count])
             stages = program.compiled.tiers("forward", rows_in_lanes=False).tables.plan.stages[SAMPLE]
             assert any(type(stage) is Map for stage in stages) is has_maps
+
+
+def test_the_gradient_of_a_matrix_has_its_many_uses_in_a_sample():
+    """If there are more uses than blocks of rows, the loop over the uses is inside the loop over the blocks."""
+    rng = random.Random(0)
+    weights = [[Value(rng.gauss(0.0, 0.5)) for _ in range(4)] for _ in range(4)]
+
+    def f(*hs):
+        for _ in range(24):
+            hs = [dot(row, hs).tanh() for row in weights]
+        return sum_of(hs)
+
+    rows = [[rng.gauss(0.0, 1.0) for _ in range(4)] for _ in range(20)]
+    program = assert_like_eager(f, [Value(1.0) for _ in range(4)], [w for row in weights for w in row], rows)
+    kernels = {
+        name for tiers in program.compiled._tiers.values() for x in tiers.made.values() for name in x.tables.kernels
+    }
+    assert any(name.endswith("_by_pair") for name in kernels)
