@@ -50,6 +50,10 @@ def store(array):
             lambda x: list(map(math.exp, [x])),
             "math.exp() of a Value would lose its graph; write micrograd_cn.exp(x), or",
         ),
+        (
+            lambda x: list(map(int, [x * math.sqrt(4.0)])),
+            "list() of a Value would lose its graph; write x.data for the number",
+        ),
         (lambda x: sorted([x, x], key=math.exp), "math.exp() of a Value would lose its graph; write micrograd_cn.exp"),
         (lambda x: math.exp(x), "math.exp() of a Value would lose its graph; write micrograd_cn.exp(x), or x.data for"),
         (
