@@ -6,10 +6,11 @@ import re
 import pytest
 
 from micrograd_cn import Op, Value, draw_dot, scope
+from micrograd_cn.engine import topological_order
 from micrograd_cn.graph.scopes import Group
 from micrograd_cn.nn import MLP, Neuron
 from micrograd_cn.ops.traits import Lowerings
-from micrograd_cn.picture.boxes import readable_flow
+from micrograd_cn.picture.boxes import groups_of, readable_flow
 from micrograd_cn.picture.cells import legend_label, title
 
 from .svg import boxes, elements, parsed, points, shapes, texts
@@ -83,6 +84,18 @@ def test_a_folded_neuron_shows_its_output_and_stands_in_its_order():
     for i, count in enumerate((3, 2)):
         neurons = [tops[f"layers.{i}.neurons.{k}"] for k in range(count)]
         assert neurons == sorted(neurons)
+
+
+def test_parameters_are_drawn_in_the_scope_that_alone_uses_them_and_else_in_their_network():
+    model, x = MLP(2, [1], seed=0), [Value(1.0), Value(2.0)]
+    with scope("first"):
+        y = model(x)
+    groups = groups_of(topological_order(y))
+    assert all(groups[p] is groups[y] for p in model.parameters())
+    with scope("second"):
+        z = y * model(x)
+    groups = groups_of(topological_order(z))
+    assert all(groups[p] is p.group is not groups[y] for p in model.parameters())
 
 
 def test_a_folded_neuron_shows_its_output_although_a_penalty_uses_its_weights():
