@@ -595,3 +595,13 @@ def test_the_operation_of_cross_entropy_is_right(examples):
     check_op(log_sum_above, examples=examples)
     assert math.isnan(log_sum_above(1.0, 1.0, math.nan))
     assert log_sum_above(0.0, 0.0, math.inf) == log_sum_above(-math.inf, 0.0, -math.inf) == math.inf
+
+
+@pytest.mark.parametrize("op", [op for op in OPS.values() if op.lowerings.differentiable], ids=lambda op: op.name)
+def test_the_formula_for_libraries_that_differentiate_is_the_operation(op):
+    for xs in ((-2.0, 0.75, 1.5), (3.0, 0.25, -1.0)):
+        ours, theirs = ([Value(x) for x in xs[: op.arity or 3]] for _ in range(2))
+        y, z = record(op, ours), op.lowerings.differentiable(*theirs)
+        y.backward()
+        z.backward()
+        assert [z.data, *(x.grad for x in theirs)] == pytest.approx([y.data, *(x.grad for x in ours)], rel=1e-14)
