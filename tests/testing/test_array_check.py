@@ -691,6 +691,19 @@ def test_one_per_cent_in_one_of_many_numbers_is_found(seed):
         gradcheck(lambda x: np.sin(x).sum(), x, gradient=lambda x: of_sin * np.cos(x))
 
 
+@pytest.mark.parametrize("agrees", [False, True, None])
+def test_of_an_array_that_the_rest_of_the_calls_tells_to_be_wrong_elements_are_compared(agrees):
+    sampled, functions = SampledCheck(several(40), 0), []
+    sampled._compare_elements = lambda wrong, *_: functions.extend(wrong) or []
+    unknown, told = (
+        Comparison("it", 1.0, Estimate(0.0, 0.0), *found) for found in ((None, TOO_FEW_CALLS), (agrees, ""))
+    )
+    of_arrays = [(unknown, "old"), (replace(unknown, note=""), "other")]
+    sampled._compare_again([lambda: (told, "new"), None], of_arrays, None, None, 1.0)
+    assert functions == (["new"] if agrees is False else [])
+    assert of_arrays == [(told, "new"), (replace(unknown, note=""), "other")]
+
+
 def test_a_direction_without_calls_is_not_drawn_again():
     sampled, drawn = SampledCheck(several(40), 0), []
     comparison = Comparison("it", 1.0, Estimate(math.nan, math.inf), None, TOO_FEW_CALLS, noisy=True)
