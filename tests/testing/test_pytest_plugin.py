@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -249,6 +249,24 @@ def test_functions_with_gradients_of_their_own_are_found(tmp_path, monkeypatch):
         found = find_functions("package_of_functions")
     assert list(found) == ["package_of_functions.inside.deep.Own"]
     assert issubclass(found["package_of_functions.inside.deep.Own"], torch.autograd.Function)
+
+
+def test_attributes_of_a_class_or_a_module_that_have_their_own_derivatives_are_found(monkeypatch):
+    class Rule:
+        """What jax's `custom_vjp` returns."""
+
+    class Holder:
+        attribute, method, number = Rule(), staticmethod(Rule()), 3.0
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(custom_vjp=Rule))
+    found = find_functions(Holder)
+    assert [name.rpartition(".Holder.")[2] for name in found] == ["attribute", "method"]
+    assert [*found.values()] == [Holder.attribute, Holder.method]
+    module = ModuleType("with_rules")
+    module.own, module.number = Rule(), 3.0
+    module.own.__module__ = "with_rules"
+    assert find_functions(module) == {"with_rules.own": module.own}
 
 
 def test_custom_derivatives_of_jax_are_found():

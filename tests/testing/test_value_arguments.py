@@ -417,3 +417,12 @@ def test_wrong_derivatives_static_arguments_and_keywords_of_compiled_functions()
         gradcheck(compile(lambda x: x * x), 2.0, 3.0)
     with pytest.raises(ValueError, match=r"order= .*; give the function without compile"):
         gradcheck(compile(lambda x: x * x), 2.0, order=2)
+
+
+def test_a_value_and_its_gradient_are_refused_as_results_and_a_number_beside_them_is_not():
+    x = np.array([1.0, 2.0])
+    for pack in (lambda g: g, lambda g: [g], lambda g: (g,)):
+        with pytest.raises(TypeError, match=r"^gradcheck: f returns a number and an array .* gradient=f\)"):
+            gradcheck(lambda x, pack=pack: ((x * x).sum(), pack(2 * x)), x)
+    for other in (3.0, [], [3.0]):
+        assert gradcheck(lambda x, other=other: ((x * x).sum(), other), x)
