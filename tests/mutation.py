@@ -61,7 +61,8 @@ TESTS = {  # files and folders of tests/ that the layout does not give to a modu
     **dict.fromkeys(("ops", "graph", "engine", "quick", "gradients", "sequences"), CORE),
     "__init__": "test_package.py",
     "__main__": "test_cli.py",
-    "derivatives": "test_functional.py test_saved_files.py compiler/test_compiled_habits.py graph/test_value_arrays.py",
+    "derivatives": "test_functional.py test_saved_files.py compiler/test_compiled_habits.py "
+    "graph/test_plain_numbers.py graph/test_value_arrays.py",
     "flow/flow": "picture/test_animation.py",
     "losses": "test_loss_options.py",
     **dict.fromkeys(("moved", "nn"), "test_saved_files.py"),
