@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal, Self
 
+from ..derivatives.selected import Gates
 from ..derivatives.sparse import Sparse, sparse_gradient, sparse_hessian, sparse_jacobian
 from ..engine import Value, traverse
 from ..gradients import gradients
@@ -122,18 +123,18 @@ def with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, floa
     return found
 
 
-def entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool, gated: bool) -> Sparse:
+def entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool, gates: Gates) -> Sparse:
     """Return those entries of a derivative of `outputs` that can be nonzero, and their positions.
 
-    The arguments are those of `Program.derivative`. If `gated` is not set, an entry may be nan where it should be a
+    The arguments are those of `Program.derivative`. Without all `gates`, an entry may be nan where it should be a
     number.
     """
     if kind == "jacobian":
-        return sparse_jacobian(outputs, variables, gated)
+        return sparse_jacobian(outputs, variables, gates)
     [output] = outputs
     if kind == "hessian":
-        return sparse_hessian(output, variables, lower, gated)
-    values, n = sparse_gradient(output, variables, gated), len(variables)
+        return sparse_hessian(output, variables, lower, gates)
+    values, n = sparse_gradient(output, variables, gates), len(variables)
     if kind == "value_and_grad":  # the output comes first
         values, n = [output, *values], n + 1
     return Sparse(values, [0] * n, list(range(n)), (1, n))

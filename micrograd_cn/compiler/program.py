@@ -17,6 +17,7 @@ from itertools import chain
 from math import isnan
 from typing import Any, Never
 
+from ..derivatives.selected import Gates
 from ..derivatives.sparse import Sparse
 from ..engine import Value, constant, topological_order, traverse
 from ..gradients import gradients
@@ -98,7 +99,7 @@ class CompiledDerivative:
             `Value` or, if it is a constant, a float.
         program: a program that computes all entries, including constants, from rows of the program that was
             differentiated. It is None if all entries are constants, or if there are no entries.
-        gated: whether the program has gates. If not, an entry may be nan where it should be a number, because 0 is
+        gated: whether the program has all gates. If not, an entry may be nan where it should be a number, because 0 is
             multiplied by an infinite factor; see `Program.derivative_for_calls`.
 
     Attributes:
@@ -1300,6 +1301,9 @@ class Program:
     def derivative(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
         """Return a derivative: the positions of its entries, and the program that computes them, which can be printed.
 
+        If an operation such as `relu` did not select a sum of products, such as `dot`, and a factor of the sum is
+        infinite, an entry may be nan where `gradient`, `jacobian` and `hessian` give a number.
+
         Args:
             kind: "gradient", "jacobian" or "hessian"; or "value_and_grad" for the output, followed by the gradient.
             wrt: the variables to differentiate with respect to, as for `gradient`.
@@ -1322,7 +1326,7 @@ class Program:
             return [v2]
         <BLANKLINE>
         """
-        found = self._derivative(kind, wrt, flag("derivative(): lower", lower), gated=True)
+        found = self._derivative(kind, wrt, flag("derivative(): lower", lower), Gates.NOT_FOR_SUMS)
         if not self._guards:
             return found
         if found not in self._guarded:
@@ -1334,36 +1338,47 @@ class Program:
         """Return a derivative as `derivative` does, but one whose entries may be nan where they should not be.
 
         Operations such as `relu` and `maximum` pass no gradient to an operand that they did not select. The gradient of
-        the operand must be 0 even if a later factor is infinite or nan, so `derivative` chooses between each product
-        and 0. It takes up to half as long again to make such a derivative, and infinite factors are rare. So this
-        method returns one that always multiplies, in which 0 times an infinite factor is nan. A caller that
-        finds a nan takes the result of `derivative` instead. From then on, this method returns that, too.
+        the operand must be 0 even if a later factor is infinite or nan, so a gate chooses between each product and 0.
+        It takes up to half as long again to make a derivative with gates, and twice as long if factors of sums have
+        them, too, while infinite factors are rare. So this method returns a derivative that always multiplies, in which
+        0 times an infinite factor is nan. A caller that finds a nan calls `derivative_with_gates` instead. From then
+        on, this method returns the same.
 
         The arguments and the errors are those of `derivative`.
         """
-        return self._derivative(kind, wrt, lower, gated=False)
+        return self._derivative(kind, wrt, lower, Gates.NONE)
+
+    def derivative_with_gates(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
+        """Return a derivative with all gates; see `derivative_for_calls`."""
+        return self._derivative(kind, wrt, lower, Gates.ALL)
 
     @cached_property
     def _selects(self) -> bool:
         return any(op.selects for _, op in self.compiled.graph.operations)
 
+    @cached_property
+    def _needs_gates_for_sums(self) -> bool:
+        return self._selects and any(op.lowerings.summands for _, op in self.compiled.graph.operations)
+
     def _derivative(
-        self, kind: Kind, wrt: Variables, lower: bool, gated: bool, numbers: Numbers | None = None
+        self, kind: Kind, wrt: Variables, lower: bool, gates: Gates, numbers: Numbers | None = None
     ) -> CompiledDerivative:
-        """Return a derivative, as `derivative` does if `gated` is set, and otherwise as `derivative_for_calls` does.
+        """Return a derivative with these gates. Without any, it may also be one with all gates, if there is one.
 
         `numbers` has the numbers of the rows for which the derivative is going to be computed. If the derivative does
-        not exist yet, and its entries are probably nan for these rows, it is made as if `gated` were set. Otherwise a
-        second one would probably be needed at once.
+        not exist yet, and its entries are probably nan for these rows, it gets all gates. Otherwise a second one would
+        probably be needed at once.
         """
+        if gates is Gates.NOT_FOR_SUMS and not self._needs_gates_for_sums:
+            gates = Gates.ALL  # which are the same then
         if wrt == "parameters":
             wrt = self.all_parameters(kind, self.parameters)
         variables = None if isinstance(wrt, str) else self._variables(kind, wrt)
         of = wrt if variables is None else tuple(variables)
         known = self._derivatives
-        found = known.get((kind, of, lower, True))
-        if found is None and not gated:
-            found = known.get((kind, of, lower, False))
+        found = known.get((kind, of, lower, gates))
+        if gates is Gates.NONE:
+            found = known.get((kind, of, lower, Gates.ALL)) or found
         if found is not None:
             return found
         variables = variables or self._variables(kind, wrt)
@@ -1373,13 +1388,14 @@ class Program:
             self._check_gradient(kind)
         self.compiled.graph.check_partials()
         wanted = variables
-        gated = gated or not self._selects or (numbers is not None and self._gives_nan(numbers))
-        key = kind, of, lower, gated
+        if not (gates or self._selects) or (not gates and numbers is not None and self._gives_nan(numbers)):
+            gates = Gates.ALL
+        key = kind, of, lower, gates
 
         def derived() -> CompiledDerivative:
             found = known.get(key)
             if found is None:  # in an empty context: the first caller may be inside `no_grad()`
-                made = Context().run(_derive, self, kind, wanted, lower, gated)
+                made = Context().run(_derive, self, kind, wanted, lower, gates)
                 found = known.setdefault(key, made)
             return found
 
@@ -1581,7 +1597,7 @@ class Program:
         numbers, n = self._read_rows(rows)
         if mean and not n:
             raise ValueError(f"{kind}(): there are no rows, so they have no mean")
-        derivative = self._derivative(kind, wrt, lower, gated=False, numbers=numbers)
+        derivative = self._derivative(kind, wrt, lower, Gates.NONE, numbers)
         self.compiled.data()  # refuses constants that have other data, even if no derivative is computed
         if context.active:  # for speed, before `row_numbers`
             self.compiled.detect_anomaly(numbers, row_numbers(n), backward=kind != "jacobian")
@@ -1590,7 +1606,7 @@ class Program:
             found = derivative.mean(numbers, n, threads) if mean else derivative.flat(numbers, n, threads, dense, out)
             if derivative.gated or not has_nan(found):
                 return (derivative.shaped_mean if mean else derivative.shaped)(found, n, numpy, out, dense)
-            derivative = self._derivative(kind, wrt, lower, gated=True)
+            derivative = self.derivative_with_gates(kind, wrt, lower)
 
 
 def _check_graph(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
@@ -1637,10 +1653,10 @@ def _wrong_variable(kind: str, i: int, x: Any) -> Exception:
     )
 
 
-def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, gated: bool) -> CompiledDerivative:
+def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, gates: Gates) -> CompiledDerivative:
     """Return a derivative of a program. The derivative reads the parameters at each call, like the program.
 
-    If `gated` is not set, an entry may be nan where it should be a number; see `Program.derivative_for_calls`.
+    Without all gates, an entry may be nan where it should be a number; see `Program.derivative_for_calls`.
 
     A parameter that the user has frozen since the program was recorded must not become a constant of the derivative.
     While the graph is differentiated, a new leaf that requires a gradient therefore takes the place of each frozen
@@ -1654,7 +1670,7 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, g
     inner = [instead.get(x, x) for x in variables]
 
     def derive() -> CompiledDerivative:
-        found = entries(kept, kind, inner, lower, gated)
+        found = entries(kept, kind, inner, lower, gates)
         nodes = [x for x in found.values if isinstance(x, Value)]
         replaced = iter(with_leaves(nodes, {other: x for x, other in instead.items()}))
         values = [next(replaced) if isinstance(x, Value) else x for x in found.values]
@@ -1662,12 +1678,12 @@ def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, g
         # A gradient may need most of the nodes of the program. A Hessian needs less.
         extends = kind in ("gradient", "value_and_grad")
         made = program._with_outputs(outputs, (), extends) if nodes else None
-        return CompiledDerivative(found._replace(values=values), made, gated)
+        return CompiledDerivative(found._replace(values=values), made, gates is Gates.ALL)
 
     derivative = without_collector(derive)
     if all(x.requires_grad or x in instead for x in leaves):
         return derivative
-    return _derive(program, kind, variables, lower, gated)  # another thread has frozen a parameter in the meantime
+    return _derive(program, kind, variables, lower, gates)  # another thread has frozen a parameter in the meantime
 
 
 def _check_partials_are_repeatable(program: Program) -> None:

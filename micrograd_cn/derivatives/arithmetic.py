@@ -24,7 +24,7 @@ from ..ops.operation import Op
 from ..ops.registry import is_known
 from .finite_field import MULTIPLY, NEGATE, POWER, PRIME, RATIONAL, FieldElement, FieldEvaluator, field_element
 from .finite_field import folded_operands as operands_of
-from .selected import Gated, Selected, ungated_product
+from .selected import Gated, Gates, Selected, ungated_product
 
 if TYPE_CHECKING:
     from fractions import Fraction  # functions import it when they need it: importing it takes milliseconds
@@ -51,8 +51,8 @@ class SumFactor(tuple[Any, ...]):
 
     The class of this factor decides what its product with a derivative of 0 is, if the factor is infinite. If a later
     operation, such as `relu`, did not select the sum, the derivative with respect to the sum is 0. Its product with the
-    factor is nan, as in matrix products of PyTorch and jax, because to choose 0 would take as long as the product. If
-    the operand is the result of an operation that did not select its own operand, the derivative of this operation is
+    factor is nan, as `Gates.NOT_FOR_SUMS` says; with `Gates.ALL`, there are no factors of this class. If the operand is
+    the result of an operation that did not select its own operand, the derivative of this operation is
     0. Its product with the factor is 0.
     """
 
@@ -66,9 +66,9 @@ class DerivativeArithmetic:
         variables: nodes to treat as leaves, even if they were computed.
         graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. All
             other nodes were made for derivatives, and their constant factors become part of the coefficient.
-        gated: whether a derivative is 0 where an operation did not select an operand, even if a later factor is
-            infinite or nan. If not, such a derivative is nan, and all others are the same apart from the sign of 0.
-            This takes fewer nodes.
+        gates: which derivatives are 0 where an operation did not select an operand, even if a later factor is infinite
+            or nan. All others are then nan. Without gates, there are fewer nodes, and derivatives where no factor is
+            infinite are the same apart from the sign of 0.
 
     Attributes:
         field: the `FieldEvaluator` that gives the value of each node in the finite field.
@@ -83,8 +83,8 @@ class DerivativeArithmetic:
     5.0
     """
 
-    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = (), gated: bool = True) -> None:
-        self._gated = gated
+    def __init__(self, variables: Sequence[Value], graph: Iterable[Value] = (), gates: Gates = Gates.ALL) -> None:
+        self._gates = gates
         self.field = FieldEvaluator(variables)
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by the operation, and what each operand is
@@ -279,7 +279,7 @@ class DerivativeArithmetic:
         if uniform and len({*xs}) == len(xs) and key not in self._factors:  # in x * x, a partial could be either x
             self._factors[key] = _factors(operands, partials, needed)
         edges = self._nonzero(partials, needed)
-        if not (node.op.selects and self._gated):
+        if not (node.op.selects and self._gates):
             return [(xs[slot], derivative) for slot, derivative in edges]
         for slot, (_, partial, _) in edges:
             if isinstance(partial, Value) and node.op.may_leave_out(slot) and partial not in self._selected:

@@ -8,6 +8,7 @@ whether all operands on the way were selected. A node that says so is made only 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from functools import reduce
 from typing import Any
 
@@ -15,7 +16,19 @@ from .. import ops
 from ..engine import Value
 from .finite_field import SELECT
 
-__all__ = ["Gated", "Selected", "ungated_product"]
+__all__ = ["Gated", "Gates", "Selected", "ungated_product"]
+
+
+class Gates(IntEnum):
+    """Which derivatives are 0, and not nan, where an operation such as `relu` did not select an operand.
+
+    They would be nan if a later factor is infinite or nan. To choose 0 for a factor of a sum of products, such as
+    `dot`, takes as long as the product, so `NOT_FOR_SUMS` leaves nan there, as matrix products of PyTorch and jax do.
+    """
+
+    NONE = 0
+    NOT_FOR_SUMS = 1
+    ALL = 2
 
 
 class Selected:

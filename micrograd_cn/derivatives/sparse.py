@@ -21,6 +21,7 @@ from ..graph import context
 from .arithmetic import ONE, Derivative, DerivativeArithmetic, SumFactor
 from .elimination import Edges, add_nonlinear_edge, eliminate
 from .finite_field import field_element, folded_operands
+from .selected import Gates
 
 __all__ = ["LinearisedGraph", "Sparse", "sparse_gradient", "sparse_hessian", "sparse_jacobian"]
 
@@ -59,7 +60,7 @@ class LinearisedGraph:
     Args:
         outputs: the nodes to differentiate.
         variables: the nodes to differentiate with respect to.
-        gated: whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
+        gates: which derivatives are 0 where an operation such as `relu` did not select an operand, even if a later
             factor is infinite.
 
     Attributes:
@@ -71,12 +72,12 @@ class LinearisedGraph:
             depend on one, each with the local derivative. An operand may be there twice.
     """
 
-    def __init__(self, outputs: Sequence[Value], variables: Sequence[Value], gated: bool = True) -> None:
+    def __init__(self, outputs: Sequence[Value], variables: Sequence[Value], gates: Gates = Gates.NOT_FOR_SUMS) -> None:
         order = topological_order(*outputs)
         if context.active and (hooks := context.here().hooks):
             # The numbers of constants decide which derivatives are zero, so also what this class leaves out
             hooks.made_constant([x for v in order for x in v.operands if isinstance(x, Value) and not x.requires_grad])
-        self.arithmetic = DerivativeArithmetic(variables, order, gated)
+        self.arithmetic = DerivativeArithmetic(variables, order, gates)
         self.index = {x: i for i, x in enumerate(variables)}
         self.incoming: list[Edges] = [{} for _ in variables]
         self.local: list[list[tuple[Value, Derivative]]] = [[] for _ in variables]
@@ -88,7 +89,7 @@ class LinearisedGraph:
             edges: Edges = {index[x]: [derivative] for x, derivative in found}
             if len(edges) < len(found):
                 edges = _summed(self.arithmetic, _grouped([(index[x], derivative) for x, derivative in found]))
-            if node.op is not None and node.op.lowerings.summands is not None:
+            if gates < Gates.ALL and node.op is not None and node.op.lowerings.summands is not None:
                 edges = {j: [SumFactor(d) if d[1] is not None else d for d in terms] for j, terms in edges.items()}
             if edges:
                 index[node] = len(self.incoming)
@@ -182,19 +183,19 @@ def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[
     return gradients[partial]
 
 
-def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], gated: bool = True) -> Sparse:
+def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], gates: Gates = Gates.NOT_FOR_SUMS) -> Sparse:
     """Return the matrix of the derivatives of `outputs` (its rows) with respect to `variables` (its columns).
 
     An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
-    left out. `gated` says whether a derivative is 0 where an operation such as `relu` did not select an operand, even
-    if a later factor is infinite.
+    left out. `gates` says which derivatives are 0 where an operation such as `relu` did not select an operand, even if
+    a later factor is infinite.
 
     >>> x, y = Value(2), Value(3)
     >>> found = sparse_jacobian([x * y, 5 * y], [x, y])
     >>> found.rows, found.columns, [getattr(v, "data", v) for v in found.values]
     ([0, 0, 1], [0, 1, 1], [3.0, 2.0, 5.0])
     """
-    graph = LinearisedGraph(outputs, variables, gated)
+    graph = LinearisedGraph(outputs, variables, gates)
     nodes = len(graph.incoming)
     copies: list[Edges] = [{graph.index[y]: [ONE]} if y in graph.index else {} for y in outputs]
     incoming = [*graph.incoming, *copies]  # an output may be an interior node, or a variable, or there twice
@@ -203,7 +204,9 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], gated:
     return _as_sparse(graph.arithmetic, found, (len(outputs), len(variables)))
 
 
-def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = False, gated: bool = True) -> Sparse:
+def sparse_hessian(
+    output: Value, variables: Sequence[Value], lower: bool = False, gates: Gates = Gates.NOT_FOR_SUMS
+) -> Sparse:
     """Return the matrix of the second derivatives of `output` with respect to `variables`.
 
     An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
@@ -213,7 +216,7 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
         output: the node to differentiate.
         variables: the nodes to differentiate with respect to.
         lower: whether to return only the lower triangle, which includes the diagonal.
-        gated: whether a derivative is 0 where an operation such as `relu` did not select an operand, even if a later
+        gates: which derivatives are 0 where an operation such as `relu` did not select an operand, even if a later
             factor is infinite.
 
     >>> x, y = Value(2), Value(3)
@@ -221,7 +224,7 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
     >>> found.rows, found.columns, [getattr(v, "data", v) for v in found.values]
     ([0, 0, 1], [0, 1, 0], [6.0, 4.0, 4.0])
     """
-    graph = LinearisedGraph([output], variables, gated)
+    graph = LinearisedGraph([output], variables, gates)
     n = len(variables)
     adjoints = graph.adjoints(output, first=n)
     nonlinear: list[Edges] = [{} for _ in graph.incoming]
@@ -235,17 +238,19 @@ def sparse_hessian(output: Value, variables: Sequence[Value], lower: bool = Fals
     return entries if lower else _symmetric(entries)
 
 
-def sparse_gradient(output: Value, variables: Sequence[Value], gated: bool = True) -> list[Value | float]:
+def sparse_gradient(
+    output: Value, variables: Sequence[Value], gates: Gates = Gates.NOT_FOR_SUMS
+) -> list[Value | float]:
     """Return a list of the derivatives of `output` with respect to each of `variables`.
 
-    A derivative is a `Value`, or a float if it is constant. `gated` says whether it is 0 where an operation such as
+    A derivative is a `Value`, or a float if it is constant. `gates` says which ones are 0 where an operation such as
     `relu` did not select an operand, even if a later factor is infinite.
 
     >>> x, y, z = Value(2), Value(3), Value(4)
     >>> [getattr(v, "data", v) for v in sparse_gradient(x * y + 5 * x, [x, y, z])]
     [8.0, 2.0, 0.0]
     """
-    graph = LinearisedGraph([output], variables, gated)
+    graph = LinearisedGraph([output], variables, gates)
     found = graph.adjoints(output)[: len(variables)]
     values = [graph.arithmetic.sum_as_value([x]) if x else None for x in found]
     return [0.0 if value is None else value for value in values]

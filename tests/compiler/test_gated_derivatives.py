@@ -11,6 +11,7 @@ from math import inf, isnan, nan
 import numpy as np
 import pytest
 
+import micrograd_cn as mc
 from micrograd_cn import Value, functional, maximum, relu, sqrt
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler import program as programs
@@ -114,9 +115,9 @@ def made_derivatives(monkeypatch, compute):
     """Return what `compute` returns, and whether each derivative that it has made has gates."""
     found, derive = [], programs._derive
 
-    def counted(program, kind, variables, lower, gated):
-        found.append(gated)
-        return derive(program, kind, variables, lower, gated)
+    def counted(program, kind, variables, lower, gates):
+        found.append(bool(gates))
+        return derive(program, kind, variables, lower, gates)
 
     monkeypatch.setattr(programs, "_derive", counted)
     return compute(), found
@@ -199,3 +200,26 @@ def test_a_nan_that_is_right_stays():
 def test_a_function_without_selections_has_one_derivative():
     program = compile(Value(2.0) * (x := Value(3.0)) ** 2, [x])
     assert program.derivative_for_calls("hessian") is program.derivative("hessian")
+
+
+def of_a_sum(x):
+    return relu(mc.dot([x[0], x[1]], [1.0 / x[1], -x[1]]) + x[0]) + x[0] * x[0] + 3.0 * x[1]
+
+
+UNSELECTED = {"gradient": [-4.0, 3.0], "jacobian": [[-4.0, 3.0]], "hessian": [[2.0, 0.0], [0.0, 0.0]]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_of_a_sum_that_was_not_selected_give_0_even_if_they_are_infinite(kind):
+    rows = [[-2.0, 0.0], [3.0, 2.0], [-2.0, inf], [1.0, 0.5]]
+    derive = {"gradient": functional.grad, "jacobian": functional.jacobian, "hessian": functional.hessian}[kind]
+    first, second = map(derive(of_a_sum), rows[1::2])
+    one_output = [[first], [second]] if kind == "jacobian" else [first, second]
+    true = np.array([UNSELECTED[kind], one_output[0], UNSELECTED[kind], one_output[1]])
+    compute, f = KINDS[kind], compile(of_a_sum)
+    for some in (slice(1, None, 2), slice(None)):
+        for _ in range(60):
+            assert np.array_equal(compute(f, (np.array(rows[some]),)), true[some])
+    program = f.program(rows[1])
+    assert program.derivative(kind) is not program.derivative_with_gates(kind)
+    assert program.derivative_with_gates(kind) is program.derivative_for_calls(kind)

@@ -497,6 +497,7 @@ def _any_made_since(marker: object, addresses: Container[int]) -> bool:
     This is known as long as the garbage collector has not run since. Its youngest generation has the objects in the
     order in which they were made.
 
+    >>> _ = gc.collect()  # so the collector does not run soon
     >>> x, marker, y = Value(1), [], Value(2)
     >>> _any_made_since(marker, {id(x)}), _any_made_since(marker, {id(x), id(y)})
     (False, True)

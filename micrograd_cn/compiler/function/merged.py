@@ -170,7 +170,7 @@ class MergedRecordings:
         """
 
         def outputs(recorded: Recording) -> Outputs:
-            found = recorded.program.derivative(kind, wrt(recorded))
+            found = recorded.program.derivative_with_gates(kind, wrt(recorded))
             return found.program or recorded.program, found.outputs
 
         if any(recorded.indices.counts for recorded in self.recordings):  # the classes of each row are checked
