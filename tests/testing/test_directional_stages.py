@@ -205,6 +205,9 @@ EXCUSES = {  # for each excuse, a comparison that it takes back
     "narrow_features": Along(lambda x: x * np.fmod(x, np.float32(3)), growing_teeth, np.float32([1e7])),
     "treads": ON_A_STAIRCASE._replace(v=[2.0**-6]),
     "treads_of_a_factor": Along(lambda x: by_tanh(x, True)[0], lambda x: by_tanh(x, True)[1], [-7.3]),
+    "rounding_of_parts": Along(
+        lambda x: ERF(x) - np.tanh(x), lambda x: np.exp(-x * x) - 1 / np.cosh(x) ** 2, [19.67671230868108]
+    ),
     "tied_kink": Along(np.median, lambda x: np.array([1.0, 0.0, 0.0]), [0.3, 0.3, 0.3], [0.5, 0.0, 0.0]),
     "cancelling_kinks": Along(lambda x: np.clip(x, -1.0, 1.0).sum(), lambda x: 0.0 * x, [-1.0, 1.0], [0.5, 0.5]),
     "features_wider_than_finest_steps": Along(bend_beside_kink, its_bend, np.zeros(1, "f")),

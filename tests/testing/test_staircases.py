@@ -220,6 +220,44 @@ def test_a_plateau_of_a_tail_is_rounded_as_intermediate_results_are_however_low_
             gradcheck(lambda x: both(x)[0], np.array([-3.0]), vjp=lambda x, u, k=factor: k * u * both(x)[1])
 
 
+def noisy_plateau_of_tanh(x):
+    """Return the tanh of `plateau_of_tanh` with errors of up to three half last bits beside the plateau."""
+    y, _ = plateau_of_tanh(x)
+    y = np.where(np.abs(x) > 17.8, y, y + 2.0**-53 * np.round(3 * np.sin(25 * x)))
+    return y, (1 - y) * (1 + y)
+
+
+NOISY_TAILS = [[-18.0332, -20.8714, -16.3077, 16.9903, -20.879], [-20.1744, -21.2658, -17.64993, 18.88133, -18.28385]]
+
+
+def one_less_square_of_noisy_plateau(x):
+    y, slope = noisy_plateau_of_tanh(x)
+    return 1 - y * y, -2 * y * slope
+
+
+def erf_less_tanh(x):
+    erf = np.vectorize(math.erf)
+    return erf(x) - np.tanh(x), 2 / np.sqrt(np.pi) * np.exp(-x * x) - 1 / np.cosh(x) ** 2
+
+
+@pytest.mark.parametrize(
+    ("both", "points"),
+    [
+        (one_less_square_of_noisy_plateau, NOISY_TAILS),
+        (
+            erf_less_tanh,
+            ([19.67671230868108], [25.6834, -16.76926, -19.90547, -41.0, 35.2]),
+        ),
+    ],
+)
+def test_means_over_intervals_of_a_tail_are_off_by_errors_that_do_not_scatter(both, points):
+    for x in map(np.array, points):
+        is_not_called_wrong(lambda x: both(x)[0], x, vjp=lambda x, u: u * both(x)[1])
+    for at, factor in ((-15.0, 1.1), (-16.0, 2.0), (-9.0, 0.0), (-17.0, -1.0)):
+        with pytest.raises(GradientMismatch):
+            gradcheck(lambda x: both(x)[0], np.array([at]), vjp=lambda x, u, k=factor: k * u * both(x)[1])
+
+
 @pytest.mark.parametrize("x", [8.2, -2.95])
 def test_a_tail_that_is_computed_in_float32_is_rounded_on_treads_that_become_wider_and_wider(x):
     def f(x):
@@ -366,6 +404,18 @@ def test_the_gradient_of_a_step_function_is_0(f, x):
 def test_a_missing_gradient_is_found_where_rounding_makes_steps(f, x):
     with pytest.raises(GradientMismatch):
         gradcheck(f, np.array(x), vjp=none)
+
+
+@pytest.mark.parametrize("x", [[0.3], [-2.5], [5.0], [-7.0], [-2.0, -1.2, 0.4, 2.0]])
+def test_a_missing_gradient_is_not_called_right_where_rounding_in_float32_makes_steps_beside_a_constant(x):
+    for f in (
+        lambda x: (1 + np.tanh(x.astype("f"))).astype(float),
+        lambda x: 3.7 * (1 + np.tanh(x.astype("f")).astype(float)),
+        lambda x: np.log(1 + np.exp(x.astype("f"))).astype(float) + 0.3,
+    ):
+        with pytest.raises((GradientMismatch, NothingCompared, PartlyCompared)):
+            passes(f, np.array(x), vjp=none)
+    passes(lambda x: np.round(x, 7), np.array(x), vjp=none)
 
 
 def sawtooth(x):

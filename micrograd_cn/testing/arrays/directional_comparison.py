@@ -35,7 +35,7 @@ from ..numeric.thresholds import (
 )
 from . import half_precision
 from .directional_function import DirectionalFunction
-from .directional_stages import TOO_FEW_CALLS, Attempt, compare_within_limit
+from .directional_stages import LOW_STEPS, TOO_FEW_CALLS, Attempt, compare_within_limit
 from .excuses import Doubt, excuse
 from .interval_means import CLOSE
 from .problem import Problem, floor_power_of_2, norm
@@ -50,7 +50,6 @@ ComparedAlong: TypeAlias = tuple[Comparison, DirectionalFunction]  # the result,
 
 JUMP_OR_POLE = "a jump or a pole", "no numerical derivative: a jump"  # how notes begin
 BESIDE_FEATURES = "too noisy to tell: features are narrower than the steps, as teeth of a sawtooth"  # a note
-LOW_STEPS = "no numerical derivative: steps that a quantiser or rounding makes"  # a note
 NEGLIGIBLE = "negligible beside the other derivatives"  # a note
 
 

@@ -5,8 +5,10 @@ The point is x, the direction v says how far each element of x moves, and u has 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -94,11 +96,20 @@ class DirectionalFunction:
             self._rounding = math.hypot(0.5 * outputs.eps * of_outputs, self._rounding_floor) / math.fabs(self.divisor)
         return self._rounding
 
-    def raise_rounding(self, least: float) -> None:
-        """Raise the attribute `rounding` to at least `least`, a rounding error of φ that the caller has found."""
+    @contextlib.contextmanager
+    def raised_rounding(self, least: float) -> Iterator[None]:
+        """Raise the attribute `rounding` to at least `least` within a `with` statement.
+
+        `least` is a rounding error of φ that may explain a mistake. Afterwards, other explanations are looked for.
+        """
         _ = self.rounding
         assert self._rounding_floor is not None
-        self._rounding_floor, self._rounding = max(self._rounding_floor, least * math.fabs(self.divisor)), None
+        floor = self._rounding_floor
+        self._rounding_floor, self._rounding = max(floor, least * math.fabs(self.divisor)), None
+        try:
+            yield
+        finally:
+            self._rounding_floor, self._rounding = floor, None
 
     @property
     def _argument_rounding(self) -> float:

@@ -46,11 +46,12 @@ from . import half_precision
 from .directional_function import DirectionalFunction
 from .interval_means import compare_interval_means
 from .problem import norm
-from .staircases import is_step_function, tread_of
+from .staircases import may_be_rounding_steps, step_heights, tread_of
 from .tolerance import ArrayTolerance
 
 __tracebackhide__ = True
 
+LOW_STEPS = "no numerical derivative: steps that a quantiser or rounding makes"  # a note
 TOO_FEW_CALLS = "too noisy to tell within the limit of calls"
 
 
@@ -359,10 +360,15 @@ def agrees_at_first_look(case: Case) -> Comparison | None:
 def is_step(case: Case) -> Comparison | None:
     """Return a comparison that calls a derivative of 0 right if f is a step function along the direction; else None.
 
-    An example of a step function is floor.
+    An example of a step function is floor. The comparison has no verdict if rounding in a coarser type may have made
+    the steps.
     """
-    right = case.phi.analytic == 0.0 and is_step_function(case.phi)
-    return Comparison(case.title, 0.0, Estimate(0.0, 0.0), True) if right else None
+    heights = step_heights(case.phi) if case.phi.analytic == 0.0 else None
+    if heights is None:
+        return None
+    if not case.half_precision and may_be_rounding_steps(case.phi, heights):
+        return Comparison(case.title, 0.0, _rough_estimate(case.phi), None, LOW_STEPS)
+    return Comparison(case.title, 0.0, Estimate(0.0, 0.0), True)
 
 
 def first_look_decides(case: Case) -> Comparison | None:

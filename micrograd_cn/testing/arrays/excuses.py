@@ -13,7 +13,7 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..numeric.numerical import DOMAIN_ERRORS, central_quotient, noise_level
 from ..numeric.thresholds import (
     ABSORBED_SHARE,
     CLOSE_SLOPE,
+    COARSE_BITS,
     COARSER_BITS,
     DOUBLE_PRECISION_BITS,
     ESTIMATED_ERRORS,
@@ -43,18 +44,24 @@ from ..numeric.thresholds import (
     MANY_TREADS,
     MAX_TREADS,
     NEIGHBOURING,
+    NOISY_SHARE,
     ON_TREAD,
     OSCILLATION_POINTS,
     OSCILLATION_REACH,
     OSCILLATIONS,
     OTHER_MEAN,
     OUTSIDE,
+    PARTS_OF_WAY,
     ROUGH_SHARE,
+    ROUNDED_PARTS,
     SAME_HEIGHT,
+    SHORT_PARTS,
     SHORT_STEPS,
     SMOOTH_SCATTER,
     SMOOTH_SHARE,
     SURE_MEAN,
+    SURE_SHARE,
+    TAIL_DEGREE,
     TELLING_SCATTER,
     TERM_NORMS,
     VISIBLE_MISMATCH,
@@ -64,6 +71,7 @@ from ..numeric.thresholds import (
 )
 from ..report import GradientMismatch
 from . import half_precision
+from .analytic import dot
 from .directional_function import DirectionalFunction
 from .directional_stages import Attempt, compare_in_stages, compare_within_limit
 from .interval_means import mean_over_interval
@@ -282,7 +290,8 @@ def treads(doubt: Doubt) -> str:
     phi, around = doubt.phi, tread_of(doubt.phi)
     if not (around and around.is_rounding and doubt.mismatch * around.width <= MAX_TREADS * around.height):
         return ""
-    excused = _is_hidden_by(around.height, doubt) and not _is_off_over_intervals(phi, doubt.mismatch)
+    with phi.raised_rounding(around.height):
+        excused = _is_hidden_by(around.height, doubt) and not _is_off_over_intervals(phi, doubt.mismatch)
     return noise_note(around.height) if excused else ""
 
 
@@ -344,6 +353,52 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     return ""
 
 
+def rounding_of_parts(doubt: Doubt) -> str:
+    """Return a note if rounding of large parts of f and of its derivative explains the mismatch; else "".
+
+    Rounding errors of neighbouring values need not be independent. XLA's tanh is off by up to four last bits of 1 below
+    -17, and keeps this error over a whole interval. A mean over an interval then has nearly the same error, although
+    its values hardly scatter. But the error of a difference quotient shrinks with its step, and in a tail, the
+    derivative grows with it. So a mistake shows in the mean over some wider interval.
+
+    Three conditions must hold. First, values of f near the point scatter around a polynomial, by a visible part of what
+    the mismatch explains. The rounding of the parts of f is estimated, and is at most a moderate multiple of this
+    scatter. Instead, a difference quotient with a longer step may confirm the derivative that is checked, and not that
+    of shorter steps, in which f stays on a tread. Second, over no interval do the means of the two derivatives differ
+    by more than this rounding and that of the parts of the derivative allow. Third, the derivative at the point belongs
+    to the interval around it: it is near to the mean or between other derivatives there.
+    """
+    phi, problem = doubt.phi, doubt.problem
+    usual, longest = _usual_step(phi), float(np.max(np.abs(phi.v[phi.moved_elements])))
+    halves = (FACTOR_INTERVALS[-1] * 2.0**-k * usual for k in range(1, 64))
+    intervals = [part * usual for part in FACTOR_INTERVALS]
+    intervals += itertools.takewhile(lambda h: h * longest >= 1.0, halves)
+    nearest, bits = intervals[-1], ROUNDED_PARTS * COARSE_BITS * problem.eps
+    usual_size = max(1.0, *(float(np.max(np.abs(each))) for each in (phi.outputs, phi.x[phi.moved_elements])))
+    if not doubt.mismatch * nearest * math.fabs(phi.divisor) <= MAX_TREADS * bits * usual_size * norm(phi.u):
+        return ""  # most mistakes are larger
+    parts = [_on_way(phi, part) for part in PARTS_OF_WAY]
+    changes = (dot(np.abs(problem.value(x) - phi.outputs), np.abs(phi.u)) / math.fabs(phi.divisor) for x in parts)
+    rounding = max(ROUNDED_PARTS * phi.rounding_beside_largest, bits * max(filter(math.isfinite, changes), default=0.0))
+    if not any(_is_confirmed(phi, doubt.mismatch, part * nearest) for part in SHORT_PARTS):
+        noise = max(_scatter_over(phi, h, doubt.mismatch) for h in (nearest, 2.0 * nearest))
+        rounding = min(rounding, VISIBLE_MISMATCH * phi.moved_elements.size * noise)  # some elements alone may be noisy
+    if not rounding > 0.0:
+        return ""
+    of_slope = bits * max(_size_of_terms(phi, x) for x in parts)
+    belongs = False
+    for h in intervals:
+        mean = _mean_of_slopes(phi, h)
+        off = math.fabs(mean.value - central_quotient(phi, 0.0, h))
+        size = math.fabs(mean.value)
+        if ESTIMATED_ERRORS * mean.error > SURE_SHARE * size:  # it changes too much between the points of the rule
+            continue
+        if off > mean.error + 0.5 * rounding / h + of_slope + problem.rtol * size:
+            return ""
+        belongs = belongs or mean.belongs(phi.analytic, 0.5 * doubt.mismatch, of_slope)
+    return noise_note(rounding) if belongs else ""
+
+
 def rounding_of_terms(doubt: Doubt) -> str:
     """Return a note if the mismatch is small beside the terms of the derivative, which cancel; else "".
 
@@ -384,6 +439,7 @@ EXCUSES: tuple[Excuse, ...] = (
     narrow_features,
     treads,
     treads_of_a_factor,
+    rounding_of_parts,
     tied_kink,
     cancelling_kinks,
     features_wider_than_finest_steps,
@@ -589,16 +645,47 @@ def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bo
 
     It must be small there, since it is 1 at any point where f does not change. The derivative at the point must also
     belong to the interval: it must be near to the mean or between other derivatives there. Simpson's rule gives the
-    mean, since the derivative of a tail changes by its own size. The rule is used twice, with all points and with every
-    other point, and the difference counts as its error.
+    mean, since the derivative of a tail changes by its own size.
+    """
+    mean = _mean_of_slopes(phi, h)
+    off = math.fabs(mean.value - central_quotient(phi, 0.0, h)) + mean.error
+    at_point = doubt.mismatch / math.fabs(doubt.comparison.analytic) if doubt.comparison.analytic else math.inf
+    belongs = mean.belongs(phi.analytic, 0.5 * doubt.mismatch)
+    return belongs and off < min(WIDER_SHARE * at_point, WIDER_MISMATCH) * math.fabs(mean.value)
+
+
+class _MeanOfSlopes(NamedTuple):
+    """The mean of the derivative that is checked over an interval around the point.
+
+    Attributes:
+        value: the mean.
+        error: an estimate of its error, which comes from the rule by which it is computed.
+        least: the smallest derivative at points of the interval other than the point itself.
+        largest: the largest derivative at these points.
+    """
+
+    value: float
+    error: float
+    least: float
+    largest: float
+
+    def belongs(self, slope: float, near: float, rounding: float = 0.0) -> bool:
+        """Return whether a derivative is between others in the interval, or nearer to their mean than `near`.
+
+        `rounding` is how far the derivatives may be rounded.
+        """
+        return math.fabs(self.value - slope) < near or self.least - rounding <= slope <= self.largest + rounding
+
+
+def _mean_of_slopes(phi: DirectionalFunction, h: float) -> _MeanOfSlopes:
+    """Return the mean over [-h, h] of the derivative of `phi` that is checked, by Simpson's rule.
+
+    The rule is used twice, with all points and with every other point, and the difference counts as its error.
     """
     slopes = np.array([phi.analytic_at(t) for t in np.linspace(-h, h, INTERVAL_POINTS).tolist()])
     mean, coarser = (_simpson_mean(each) for each in (slopes, slopes[::2]))
-    off = math.fabs(mean - central_quotient(phi, 0.0, h)) + math.fabs(mean - coarser)
-    at_point = doubt.mismatch / math.fabs(doubt.comparison.analytic) if doubt.comparison.analytic else math.inf
     others = np.delete(slopes, slopes.size // 2)
-    belongs = math.fabs(mean - phi.analytic) < 0.5 * doubt.mismatch or np.min(others) <= phi.analytic <= np.max(others)
-    return bool(belongs and off < min(WIDER_SHARE * at_point, WIDER_MISMATCH) * math.fabs(mean))
+    return _MeanOfSlopes(mean, math.fabs(mean - coarser), float(np.min(others)), float(np.max(others)))
 
 
 def _simpson_mean(values: Vector) -> float:
@@ -607,11 +694,49 @@ def _simpson_mean(values: Vector) -> float:
     return float(total / (3 * (values.size - 1)))
 
 
+def _is_confirmed(phi: DirectionalFunction, mismatch: float, h: float) -> bool:
+    """Return whether a difference quotient with the step `h` confirms the derivative, so shorter steps mislead."""
+    mean = _mean_of_slopes(phi, h)
+    off = math.fabs(mean.value - central_quotient(phi, 0.0, h)) + mean.error
+    return off < SURE_MEAN * mismatch and math.fabs(mean.value - phi.analytic) < 0.5 * mismatch
+
+
+def _scatter_over(phi: DirectionalFunction, h: float, mismatch: float) -> float:
+    """Return how far values of `phi` over [-h, h] scatter around a polynomial; 0.0 if that is little beside `mismatch`.
+
+    The polynomial has so high a degree that a smooth tail hardly differs from it.
+    """
+    points = UNEVEN_POINTS * (h / np.max(np.abs(UNEVEN_POINTS)))
+    values = np.array([phi(t) for t in points.tolist()])
+    scatter = _scatter(values, TAIL_DEGREE) if np.isfinite(values).all() else 0.0
+    return scatter if scatter * phi.moved_elements.size >= NOISY_SHARE * mismatch * h else 0.0
+
+
+def _on_way(phi: DirectionalFunction, part: float) -> Vector:
+    """Return the point after this part of the way of the moved elements to 0."""
+    x = phi.x - part * np.where(phi.v != 0.0, phi.x, 0.0)
+    return phi.problem.arguments.rounded(x)
+
+
+def _size_of_terms(phi: DirectionalFunction, x: Vector) -> float:
+    """Return the sum of the absolute terms of the derivative along the direction of `phi`, at the point `x`.
+
+    A term is an entry of the gradient times the move of its element. If the gradient is not known, the derivative
+    counts as its only term. The result is 0.0 if it is not finite.
+    """
+    g = phi.problem.derivative.gradient(x, phi.u)
+    if g is None:
+        size = math.fabs(phi.analytic_along(phi.v, x))
+    else:
+        size = float(np.sum(np.abs(g[phi.moved_elements] * phi.v[phi.moved_elements]))) / math.fabs(phi.divisor)
+    return size if math.isfinite(size) else 0.0
+
+
 def _is_hidden_by(rounding: float, doubt: Doubt) -> bool:
     """Return whether a comparison no longer calls the derivative wrong if it takes `rounding` as that of f's values."""
     phi = doubt.phi
-    phi.raise_rounding(rounding)
-    again = compare_in_stages(doubt.comparison.title, phi, doubt.typical_slope / math.fabs(phi.divisor))
+    with phi.raised_rounding(rounding):
+        again = compare_in_stages(doubt.comparison.title, phi, doubt.typical_slope / math.fabs(phi.divisor))
     return again.agrees is not False
 
 

@@ -266,14 +266,19 @@ def step_heights(phi: DirectionalFunction) -> Vector | None:
     heights = _heights_of_steps(line, 0.0 if phi.problem.half_precision else LEAST_SUBNORMALS)
     if heights is not None:
         return heights
-    largest = float(np.max(np.abs(phi.x[phi.moved_elements]), initial=0.0))
-    too_large = 2.0 ** (math.frexp(largest)[1] - round(phi.problem.bits))
+    too_large = _too_large(phi)
     starts = [line, line.nearer(too_large)] if too_large > 1.0 else [line]
     for number, start in enumerate(starts, 1):
         heights = _heights_nearer_to_0(start, starts[:number])
         if heights is not None:
             return heights
     return None
+
+
+def _too_large(phi: DirectionalFunction) -> float:
+    """Return the power of 2 by which the largest moved element must be divided, so its last bit is about 1."""
+    largest = float(np.max(np.abs(phi.x[phi.moved_elements]), initial=0.0))
+    return float(2.0 ** (math.frexp(largest)[1] - round(phi.problem.bits)))
 
 
 def _heights_nearer_to_0(line: _Line, farther: list[_Line]) -> Vector | None:
@@ -291,6 +296,36 @@ def _heights_nearer_to_0(line: _Line, farther: list[_Line]) -> Vector | None:
             return heights if all(_may_jump(other, heights) for other in farther) else None
         farther = [*farther, nearer]
     return None
+
+
+def may_be_rounding_steps(phi: DirectionalFunction, heights: Vector) -> bool:
+    """Return whether steps of these heights may be those of rounding in a coarser type, beside a part that is constant.
+
+    An example is 1 + tanh(x) in float32, as a function of doubles: its steps are as high at points nearer to 0, where x
+    is rounded less, since the constant 1 is not. This constant shows in the outputs at 0. A quantiser has high steps,
+    relative to its outputs, at some point that is nearer to 0, and it jumps by the same heights there.
+    """
+    line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
+    seen = (heights > 0.0) & line.weighted
+    at_0 = phi.problem.value(np.where(phi.v != 0.0, 0.0, phi.x))
+    least = 2.0 ** (-STEP_BITS * phi.problem.bits)
+
+    def are_high(outputs: Vector) -> bool:
+        return are_many(heights >= least * np.fmax(np.abs(outputs), np.abs(at_0)))
+
+    def are_many(mask: NDArray[np.bool_]) -> bool:
+        return bool(2 * np.count_nonzero(mask & seen) >= np.count_nonzero(seen))
+
+    if are_high(line.outputs):
+        return False
+    too_large = max(_too_large(phi), 1.0)
+    for far in dict.fromkeys((1.0, too_large)):
+        for k in range(1, 2 * NEARER_POINTS + 1):  # a quantiser may have steps that are far lower than 1
+            nearer = line.nearer(far * MUCH_SMALLER**k)
+            if are_high(nearer.outputs):
+                jumps, _ = _first_jumps(nearer._replace(v=line.v))
+                return not are_many(jumps >= 0.5 * heights)
+    return True
 
 
 def may_be_ramp(phi: DirectionalFunction) -> bool:

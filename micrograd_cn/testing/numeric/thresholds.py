@@ -332,6 +332,19 @@ JUMPS_OF_ROUNDING = 64.0
 """1: the estimated rounding of intermediate results, over the height of a jump and the count of moved elements, which
 jump one after another. If it is at most this, the jump confirms the estimate. For x * (1 + tanh(x)), whose sum is
 rounded to its last bit, it is 32, and the weights of the outputs differ."""
+TAIL_DEGREE = 10
+"""1: the degree of a polynomial. Over steps of 2, exp(2 * x) differs from it by a millionth, and noise by far more."""
+SHORT_PARTS = (1.0, 0.5, 0.25)
+"""The shortest interval of a tail. In parts so long, f may change by many treads, and its derivative by little."""
+NOISY_SHARE = 2.0**-5
+"""The change of φ that the mismatch explains over half an interval, over the count of moved elements. If values scatter
+by less, f is no noisy tail."""
+ROUNDED_PARTS = 4.0
+"""The rounding of one part of f. The difference of two values may be off by so much, if the part is squared, as in
+1 - tanh(x)**2."""
+PARTS_OF_WAY = (2.0, 1.0, 1.0 - 2.0**-2, 1.0 - 2.0**-4, 1.0 - 2.0**-6)
+"""1: how far towards 0 all moved elements go, over their distance from it. There, parts of the derivative show: the
+derivative of tanh is small in its tails, and computed as the difference of numbers as large as the derivative at 0."""
 ON_TREAD = (0.25, 0.5, 0.75)
 """1: parts of the distance to the end of a tread. There, a function that is smooth on the tread has no other jump."""
 FACTOR_INTERVALS = (1.0, 0.5, 0.25, 0.125, 0.0625)
