@@ -772,6 +772,9 @@ def _instead_of_target(name: str, given: Any, targets: Sequence[Any], classes: i
             return SINGLE_LOGITS
         of_row = "-dot(target, row)" if name == "nll_loss" else "dot(target, [logsumexp(row) - x for x in row])"
         return f"; for probabilities of the classes, write {of_row} for each row"
+    if all(isinstance(t, str) for t in targets):
+        write = "[names.index(t) for t in targets]" if batch else "names.index(target)"
+        return f"; with a list of the classes' names, write {write}"
     if all(number_or_none(t) is not None and number(t).is_integer() for t in targets):
         return f"; write {'[int(t) for t in targets]' if batch else 'int(target)'}"
     return ""

@@ -377,6 +377,16 @@ def test_targets_that_are_no_indices_are_answered_with_code_that_works(loss, row
 
 
 @pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
+@pytest.mark.parametrize(("rows", "wrong", "right"), [(ROWS, ["cat", "dog"], [0, 1]), (ROWS[0], "dog", 1)])
+def test_names_of_classes_are_answered_with_code_that_works(loss, rows, wrong, right):
+    with pytest.raises(TypeError, match="; with a list of the classes' names, write ") as caught:
+        loss(rows, wrong)
+    write = str(caught.value).rpartition("write ")[2]
+    names = ["cat", "dog", "owl"]
+    assert loss(rows, eval(write, {"targets": wrong, "target": wrong, "names": names})) == loss(rows, right)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
 def test_probabilities_of_classes_are_answered_with_code_that_works(loss):
     with pytest.raises(TypeError, match=r"for probabilities of the classes, write .* for each row$") as caught:
         loss(ROWS, [[0.5, 0.25, 0.25], [1, 0, 0]])

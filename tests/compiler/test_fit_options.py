@@ -612,6 +612,10 @@ def test_callbacks_that_cannot_be_meant_are_refused():
     program, optimizer = compile(w * x, [x]), SGD([w])
     with pytest.raises(TypeError, match="callback must be a function of an epoch's number and loss, got 3"):
         program.fit([[1.0]], optimizer, 1, callback=3)
+    with pytest.raises(TypeError, match=r"; write validation=\.\.\., patience=\.\.\.$"):
+        program.fit([[1.0]], optimizer, 1, callback=EarlyStopping([w], patience=2))
+    with pytest.raises(TypeError, match=r"no option early_stopping; write validation=\.\.\., patience=\.\.\.$"):
+        program.fit([[1.0]], optimizer, 1, early_stopping=True)
     with pytest.raises(TypeError, match=r"callback must return True to stop, or False or None to go on, got 1\.0"):
         program.fit([[1.0]], optimizer, 1, callback=lambda epoch, loss: loss)
 

@@ -743,3 +743,11 @@ def test_two_optimizers_are_answered_with_a_loop():
     optimizers = [SGD([w]), SGD([Value(1.0)])]
     with pytest.raises(TypeError, match=r"for several, write a loop that calls loss\.backward\(samples\)"):
         compile(lambda x: x * w).fit([(1.0,)], optimizers, 1)
+
+
+def test_the_name_of_a_class_is_answered_with_its_index():
+    f = compile(lambda x, label: mse_loss([w * x], [label]))
+    with pytest.raises(TypeError, match="got the str 'cat'; for the name of a class, pass its index"):
+        f.fit(([1.0], ["cat"]), SGD([w]), 1)
+    with pytest.raises(TypeError, match=r"got the str '1\.5'; convert it with float\(\) first"):
+        f(1.0, "1.5")

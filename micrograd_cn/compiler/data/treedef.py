@@ -317,7 +317,12 @@ def first_invalid(arguments: dict[str, Any]) -> str:
                 treedef_of(part, array("d"))
             except TypeError as error:
                 message = f"{path}: {error}"
-                if hasattr(part, "__dataclass_fields__"):
+                if isinstance(part, str) and not _is_number(part):
+                    message = (
+                        f"{path}: expected a real number, got the str {part!r}; for the name of a class, pass its "
+                    )
+                    message += "index"
+                elif hasattr(part, "__dataclass_fields__"):
                     message += "; write dataclasses.asdict(x), a dict of its numbers"
                 elif isinstance(part, SimpleNamespace):
                     message += "; write vars(x), a dict of its numbers"
@@ -326,6 +331,14 @@ def first_invalid(arguments: dict[str, Any]) -> str:
                 inside = flatten(part, path)[0] if getattr(getattr(part, "dtype", None), "kind", "") == "O" else []
                 return next((f"{place}: {said}" for place, x in inside if (said := _refusal(x))), message)
     return "unknown"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_too_deep(x: Any) -> bool:

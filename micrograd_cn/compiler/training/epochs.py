@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from ... import optim
 from ...ops.number import flag, number
 from ...ops.options import refuse_options
-from ...optim import Optimizer
+from ...optim import EarlyStopping, Optimizer
 from ...optim.optimizer import refuse_misspelt_options
 from ..data.rows import row_numbers
 from ..threads.tasks import check_threads
@@ -45,6 +45,8 @@ FIT_INSTEAD = {
     "validation_data": "write validation=...",
     "validation_split": "write validation=... with other samples",
     "callbacks": "write callback=f, with one function f",
+    "early_stopping": "write validation=..., patience=...",
+    "clip_grad_value": "write clip_grad_norm=..., or compute value_and_grad in a loop of your own",
     "x": "samples are one argument, fit((X, y), optimizer, ...)",
     "y": "samples are one argument, fit((X, y), optimizer, ...)",
     "max_norm": "write clip_grad_norm=...",
@@ -157,7 +159,10 @@ class TrainingOptions:
             raise TypeError(f"fit(): progress must be a bool or a function of some steps' losses, got {progress!r}")
         flag("fit(): each_step", self.each_step)
         if self.callback is not None and not callable(self.callback):
-            raise TypeError(f"fit(): callback must be a function of an epoch's number and loss, got {self.callback!r}")
+            write = "; write validation=..., patience=..." if isinstance(self.callback, EarlyStopping) else ""
+            raise TypeError(
+                f"fit(): callback must be a function of an epoch's number and loss, got {self.callback!r}{write}"
+            )
         if (norm := self.clip_grad_norm) is not None:
             try:
                 if isinstance(norm, bool):
