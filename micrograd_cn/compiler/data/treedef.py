@@ -317,7 +317,7 @@ def first_invalid(arguments: dict[str, Any]) -> str:
                 treedef_of(part, array("d"))
             except TypeError as error:
                 message = f"{path}: {error}"
-                if isinstance(part, str) and not _is_number(part):
+                if isinstance(part, str) and path == name and not _is_number(part):
                     message = (
                         f"{path}: expected a real number, got the str {part!r}; for the name of a class, pass its "
                     )
