@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any, Literal, Self
 
 from ..derivatives.selected import Gates
@@ -15,6 +14,7 @@ from ..gradients import gradients
 from .data.arrays import FlatNumbers
 from .data.captured import CapturedValue
 from .data.rows import writable_address
+from .threads.forks import cached_property
 
 Kind = Literal["gradient", "jacobian", "hessian", "value_and_grad"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from math import nan
 from typing import Any, NamedTuple, NoReturn
 
@@ -24,6 +23,7 @@ from .data.partition import split_by_outcome
 from .data.rows import row_numbers
 from .runtime.executable import CompiledGraph
 from .runtime.prepared import PreparedRunner, prepare_outputs
+from .threads.forks import cached_property
 
 MANY_ROWS = 128  # for this many rows or more, a program that computes one number for all guards is worthwhile
 _one = array("d", [1.0])

@@ -12,7 +12,7 @@ import sys
 from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextvars import Context
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from math import isnan
 from typing import Any, Never
@@ -47,6 +47,7 @@ from .python import ParameterNames, source
 from .runtime.executable import CompiledGraph
 from .runtime.prepared import FrequentCalls, PreparedRunner, prepare_outputs
 from .threads.collector import without_collector
+from .threads.forks import cached_property
 from .threads.tasks import check_threads
 from .training.epochs import (
     Callback,

@@ -423,6 +423,43 @@ def test_a_child_that_was_forked_while_another_thread_compiled_can_compile():
     assert found.stdout.split() == ["ended"] * 5, found.stderr
 
 
+COMPUTED = """
+import os, signal, threading, warnings
+from micrograd_cn.compiler.threads.forks import cached_property
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork while there are threads
+begun, go_on = threading.Event(), threading.Event()
+
+class Slow:
+    @cached_property
+    def number(self):
+        if not begun.is_set():
+            begun.set()
+            go_on.wait()
+        return object()
+
+first = Slow()
+threading.Thread(target=lambda: first.number).start()
+begun.wait()
+if not (child := os.fork()):
+    signal.alarm(20)
+    os._exit(Slow().number is first.number)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+seen = first.number
+go_on.set()
+for thread in threading.enumerate():
+    thread is threading.main_thread() or thread.join()
+print(first.number is seen)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_property_that_another_thread_computes_at_a_fork_can_be_computed_in_the_child():
+    """In Python 3.11, `functools.cached_property` holds a lock while it computes, one for all objects."""
+    found = subprocess.run([sys.executable, "-c", COMPUTED], capture_output=True, text=True, check=False, timeout=60)
+    assert found.stdout.split() == ["0", "True"], found.stderr
+
+
 HELD = """
 import os, signal, threading, warnings
 from micrograd_cn import Value

@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from array import array
 from collections.abc import Callable, Hashable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from math import isnan, nan
 from typing import Any, TypeAlias
 
@@ -30,6 +30,7 @@ from ..program import Program
 from ..runtime.executable import MAX_SCALAR_ROWS
 from ..runtime.prepared import is_worth_preparing
 from ..threads.background import BackgroundTasks
+from ..threads.forks import cached_property
 from .recording import Recording
 
 # Recordings with more operands are not merged, since to compile them takes a tenth of a second or more. A single

@@ -28,6 +28,7 @@ from ..runtime.executable import CompiledGraph
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
 from ..threads.collector import without_collector
+from ..threads.forks import cached_property
 from .advice import add_advice
 from .differences import RecordedGraph, graph_difference
 from .hooks import RecordingHooks
@@ -194,14 +195,14 @@ class Recording:
         """Note which leaves the function makes anew in each call. `again` is a further recording that does the same."""
         self._leaves.note_made(self.leaves() - again.leaves())
 
-    @functools.cached_property
+    @cached_property
     def loss(self) -> Program:
         """A program that computes only the first number that the function returned, the one to differentiate."""
         if self.single:
             return self.program
         return self.program.with_outputs(self._outputs[0])
 
-    @functools.cached_property
+    @cached_property
     def arguments(self) -> dict[str, tuple[slice, TreeDef]]:
         """A dict from the name of each argument to a pair: the slice of a row that has its numbers, and its treedef.
 
@@ -214,7 +215,7 @@ class Recording:
             end += count
         return found
 
-    @functools.cached_property
+    @cached_property
     def branch(self) -> Program:
         """A program that computes the outputs and, if there are guards, checks them for all rows.
 
@@ -222,7 +223,7 @@ class Recording:
         """
         return self.program.with_guards(self.guards) if self.guards.compiled else self.program
 
-    @functools.cached_property
+    @cached_property
     def indices(self) -> Indices:
         """The indices by which operations of the program select one of several operands, as `cross_entropy` does."""
         graph = self.program.compiled.graph

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, cached_property
+from functools import cache
 from itertools import chain
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
@@ -20,6 +20,7 @@ from ..data.columns import MAX_NUMBERS
 from ..data.partition import nan_finder
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
 from ..loops.places import WORD
+from ..threads.forks import cached_property
 from .executable import CompiledGraph, Executable
 from .prepared import PreparedRows, PreparedRunner
 

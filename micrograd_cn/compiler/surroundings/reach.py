@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
-from functools import cached_property
 from types import FunctionType
 from typing import Any
 
+from ..threads.forks import cached_property
 from .facts import facts_of, is_users_module
 from .reachable_code import READING_ALL, SETUP, ReachableCode
 from .surroundings import Surroundings

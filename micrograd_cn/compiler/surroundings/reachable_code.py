@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sys
 from collections.abc import Iterable, Set
-from functools import cached_property, partial
+from functools import partial
 from itertools import islice
 from threading import Thread
 from types import FunctionType, MethodType, ModuleType
@@ -57,7 +58,7 @@ CHANGING: dict[str, set[str] | None] = {
 }
 COMPARING = {"id", "is_", "is_not"}  # functions that compare objects, or from whose results code may compare them
 DRAWING = {f"{PACKAGE_NAME}.nn", f"{PACKAGE_NAME}.init"}  # our own modules that draw random numbers
-CACHING = (cached_property, LRU_CACHE)  # decorators that keep results, by code that is not the user's
+CACHING = (functools.cached_property, LRU_CACHE)  # decorators that keep results, by code that is not the user's
 QUEUES = ("queue", "_queue", "multiprocessing.queues")
 # The names of functions and methods that may read attributes whose names are not in the code that calls them
 READING_ALL = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 from copy import copy
-from functools import cached_property
 from itertools import chain, compress, repeat
 from operator import attrgetter, is_, itemgetter, not_, or_
 from types import CellType, FunctionType
 from typing import Any
 
 from ...engine import Value
+from ..threads.forks import cached_property
 from .facts import is_users_module
 from .memory import bytes_of
 from .objects import COLLECTIONS, MISSING, attributes_of, content_of, contents_of, is_plain, items_of, values_of

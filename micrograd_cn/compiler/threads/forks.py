@@ -1,4 +1,4 @@
-"""A lock that still works in a child process after `os.fork`.
+"""A lock, and a `cached_property`, that still work in a child process after `os.fork`.
 
 The child has only the thread that called `os.fork`. If another thread held an ordinary lock at the fork, the lock stays
 locked in the child for ever, since the child does not have the thread that would release the lock.
@@ -6,12 +6,13 @@ locked in the child for ever, since the child does not have the thread that woul
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import threading
 from collections.abc import Callable
 from itertools import compress
-from typing import TypeVar
+from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 MAX_SECONDS_OF_WAITING = 0.5  # so long a thread waits for another thread that may run code of the user's
@@ -61,6 +62,34 @@ class ForkSafeLock:
             if self._process is not _process:  # no other thread has done it
                 self._lock = threading.RLock()
                 self._process = _process  # last, since other threads then use the lock
+
+
+class cached_property(functools.cached_property[T]):  # noqa: N801 -- the name of what it takes the place of
+    """A `functools.cached_property` without the lock that this has before Python 3.12.
+
+    The lock is one for all objects. A child process would wait for it for ever if another thread computed the property
+    of some object at the fork. If several threads compute the property of one object, all get the first result.
+
+    >>> class Circle:
+    ...     @cached_property
+    ...     def area(self):
+    ...         return 3.0
+    >>> circle = Circle()
+    >>> circle.area, vars(circle)
+    (3.0, {'area': 3.0})
+    """
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        """Return the property of an object, or of a class this object itself."""
+        if instance is None:
+            return self
+        return vars(instance).setdefault(self.attrname, self.func(instance))
 
 
 def _in_child() -> None:

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial, wraps
+from functools import partial, wraps
 from inspect import signature
 from itertools import repeat
 from math import inf
@@ -25,6 +25,7 @@ from ...ops.options import refuse_options
 from ...optim import EarlyStopping, Optimizer
 from ...optim.optimizer import refuse_misspelt_options
 from ..data.rows import row_numbers
+from ..threads.forks import cached_property
 from ..threads.tasks import check_threads
 from .shuffling import is_librarys, shuffled
 

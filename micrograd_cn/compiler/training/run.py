@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from math import isnan, nan
 from threading import get_ident
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -33,7 +32,7 @@ from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.drivers import BatchWords, GradientCallWords, SubBatchWords
 from ..runtime.executable import MAX_SCALAR_ROWS, CompiledGraph, Executable, driver, driver_address
-from ..threads.forks import ForkSafeLock
+from ..threads.forks import ForkSafeLock, cached_property
 from .epochs import History, TrainingOptions, asks_to_stop, train
 from .observers import observers_of
 from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
