@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from .. import ops
-from ..ops.number import is_of_numpy, mixed_engines, number_or_none
+from ..ops.number import mixed_engines, number_or_none
 from ..ops.operation import Op
 
 __all__ = ["Operators", "method", "result_of_own_class"]
@@ -66,7 +66,8 @@ def _left_to_python(op: Op, other: Any) -> Any:
         )
     if type(other) in (list, tuple) and sign != "*":
         raise TypeError(f"there is no operation for {sign} of a Value and a {kind}; write [x {sign} a for a in xs]")
-    if getattr(other, "shape", None) and hasattr(other, "device") and not is_of_numpy(other):
+    is_of_numpy = any(base.__module__ == "numpy" for base in type(other).__mro__)  # or of a subclass of its arrays
+    if getattr(other, "shape", None) and hasattr(other, "device") and not is_of_numpy:
         raise TypeError(
             f"there is no operation for {sign} of a Value and a {kind}, an array of another library; write "
             "np.asarray(t) for an array t, which gives an array of Values"
