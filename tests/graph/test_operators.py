@@ -253,7 +253,6 @@ def test_the_class_of_the_other_number_is_asked_as_python_asks_it_for_floats():
 
 def test_a_subclass_of_numpys_arrays_with_an_operator_of_its_own_is_asked():
     """Since numpy 2, its arrays have a `device`, as those of PyTorch and jax have."""
-    np = pytest.importorskip("numpy")
 
     class Measured(np.ndarray):
         def __rsub__(self, other):
