@@ -14,7 +14,8 @@ from .user_programs import Different, compare, crashed, main
     ("seed", "programs"),
     [
         (0, 10),
-        *(pytest.param(seed, 10, marks=pytest.mark.thorough) for seed in range(10, 80, 10)),
+        *(pytest.param(seed, 10, marks=pytest.mark.thorough) for seed in (10, 20, 30)),
+        *(pytest.param(seed, 20, marks=pytest.mark.thorough) for seed in (40, 60)),  # of 70 to 79, most are refused
     ],
 )
 def test_random_programs_give_the_same_numbers_or_are_refused(seed, programs):
