@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 from .checks import check_operand_count, check_partial, check_partials, check_result, check_row
@@ -92,6 +92,10 @@ class Op(Row):
         smoothness: where the operation is smooth, and which derivative is chosen where it is not.
         lowerings: how other languages compute the operation.
 
+    Attributes:
+        selects: whether the operation selects some of its operands, as `maximum` does, and passes no gradient to the
+            others.
+
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
             operands as arguments.
@@ -129,6 +133,7 @@ class Op(Row):
         self.notation = notation if notation.symbol else notation._replace(symbol=name)
         self.smoothness = smoothness if smoothness.domain else smoothness._replace(domain=(REAL,) * (self.arity or 1))
         self.lowerings = lowerings
+        self.selects = Selection in map(type, partials if isinstance(partials, tuple) else (partials,))
         convention = f"\n\nBy convention: {smoothness.convention}." if smoothness.convention else ""
         self.__doc__ = doc + convention if doc else type(self).__doc__
         check_row(self)
@@ -263,17 +268,6 @@ class Op(Row):
         if isinstance(self.partials, tuple):
             return self.partials[slot] is not None
         return slot > 0 or not self.lowerings.is_gather
-
-    @cached_property
-    def selects(self) -> bool:
-        """Whether the operation selects some of its operands, as `max` does, and passes no gradient to the others.
-
-        >>> from micrograd_cn import maximum, mul
-        >>> maximum.selects, mul.selects
-        (True, False)
-        """
-        functions = self.partials if isinstance(self.partials, tuple) else (self.partials,)
-        return Selection in map(type, functions)
 
     @property
     def is_step(self) -> bool:
