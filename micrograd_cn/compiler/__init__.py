@@ -237,9 +237,9 @@ It may print the loops of a schedule in the same way as `c.loops.Loops`. If an `
 writes an opcode, a `StraightLineWriter` writes formulas and the update as `c` does.
 
 A compiled sum is added up term by term, so it may overflow on the way to a finite result; `Program.check` finds this.
-In C, the factors in a sum of products, such as `dot`, have no gates, except constants that are infinite or nan. So if
-an operation such as `where` did not select the sum, an infinite factor that is no constant makes a gradient nan, as in
-the matrix products of PyTorch and jax, while the engine gives 0.
+In C, and in a derivative that `Program.derivative` returns, the factors in a sum of products, such as `dot`, have no
+gates, except constants in C that are infinite or nan. So if an operation such as `where` did not select the sum, an
+infinite factor makes a gradient nan, as in the matrix products of PyTorch and jax, while the engine gives 0.
 
 The first code that is made may give nan where slower code gives a number. There are three such shortcuts, each with a
 test for nan of its own. Where it finds nan, the slower code computes the result anew. It has all gates, and computes

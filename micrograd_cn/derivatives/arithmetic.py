@@ -52,8 +52,8 @@ class SumFactor(tuple[Any, ...]):
     The class of this factor decides what its product with a derivative of 0 is, if the factor is infinite. If a later
     operation, such as `relu`, did not select the sum, the derivative with respect to the sum is 0. Its product with the
     factor is nan, as `Gates.NOT_FOR_SUMS` says; with `Gates.ALL`, there are no factors of this class. If the operand is
-    the result of an operation that did not select its own operand, the derivative of this operation is
-    0. Its product with the factor is 0.
+    the result of an operation that did not select its own operand, the derivative of this operation is 0. Its product
+    with the factor is 0.
     """
 
     __slots__ = ()
@@ -67,8 +67,8 @@ class DerivativeArithmetic:
         graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. All
             other nodes were made for derivatives, and their constant factors become part of the coefficient.
         gates: which derivatives are 0 where an operation did not select an operand, even if a later factor is infinite
-            or nan. All others are then nan. Without gates, there are fewer nodes, and derivatives where no factor is
-            infinite are the same apart from the sign of 0.
+            or nan. Without gates, there are fewer nodes. Where all factors are finite, the derivatives are the same,
+            apart from the sign of 0.
 
     Attributes:
         field: the `FieldEvaluator` that gives the value of each node in the finite field.

@@ -22,8 +22,9 @@ __all__ = ["Gated", "Gates", "Selected", "ungated_product"]
 class Gates(IntEnum):
     """Which derivatives are 0, and not nan, where an operation such as `relu` did not select an operand.
 
-    They would be nan if a later factor is infinite or nan. To choose 0 for a factor of a sum of products, such as
-    `dot`, takes as long as the product, so `NOT_FOR_SUMS` leaves nan there, as matrix products of PyTorch and jax do.
+    Without gates, they are nan if a later factor is infinite or nan. To choose 0 for a factor of a sum of products,
+    such as `dot`, takes as long as the product. So with `NOT_FOR_SUMS`, derivatives with respect to operands of sums
+    may be nan, as in matrix products of PyTorch and jax.
     """
 
     NONE = 0

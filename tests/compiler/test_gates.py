@@ -15,6 +15,7 @@ from micrograd_cn.compiler.instructions.gradient import differentiate
 from micrograd_cn.compiler.instructions.graph import Graph
 from micrograd_cn.compiler.instructions.lowering import Lowering
 from micrograd_cn.compiler.runtime.executable import forget_tiers
+from micrograd_cn.derivatives.selected import Gates
 from micrograd_cn.optim import SGD
 
 ROWS = [1, 2, 5, 40]  # rows one at a time, an unfinished block, and several blocks
@@ -50,7 +51,7 @@ def _samples(n):
 def _selects(y, inputs, gated):
     """Return how many selections the code has that computes the gradient of a graph."""
     lowering = Lowering(Graph([y], inputs))
-    differentiate(lowering, gated)
+    differentiate(lowering, Gates.ALL if gated else Gates.NONE)
     return sum(opcode == "select" for opcode, *_ in lowering.code.instructions)
 
 

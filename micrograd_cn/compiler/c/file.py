@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from ...derivatives.selected import Gates
 from ...engine import Value
 from ...graph.callers import warn_at_user
 from ...optim import Optimizer
@@ -166,7 +167,7 @@ class File:
         """Return the text of the C function that computes the mean output of some rows and this mean's gradient."""
         lowering = self.lowering
         if not lowering.gradients:
-            differentiate(lowering, gated_sums=False)
+            differentiate(lowering, Gates.NOT_FOR_SUMS)
         loops = self.make_loops([*lowering.outputs, *lowering.gradients], lowering.totals)
         schedule, code = loops.schedule, loops.code
         sums, phase = schedule.totals, code.phase

@@ -9,6 +9,7 @@ from itertools import chain, groupby
 from typing import NamedTuple
 
 from ... import ops
+from ...derivatives.selected import Gates
 from ...engine import Value
 from ...ops.operation import Op
 from .code import AFTER, SAMPLE, Pair, Scatter
@@ -20,7 +21,7 @@ from .lowering import Lowering
 MAX_SELECTED_GRADIENTS = 4
 
 
-def differentiate(lowering: Lowering, gated: bool = True, gated_sums: bool = True) -> None:
+def differentiate(lowering: Lowering, gates: Gates = Gates.ALL) -> None:
     """Append instructions for the gradient of the only output's mean over the rows of a batch.
 
     The gradient is with respect to every parameter. The chain rule is applied as in `Value.backward`. If a node
@@ -30,15 +31,13 @@ def differentiate(lowering: Lowering, gated: bool = True, gated_sums: bool = Tru
 
     If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
     derivative would be nan. A gate prevents this: it replaces the partial derivative by 0 where no gradient
-    reaches the node. A layer of a network has a gate for each weight, although factors are rarely infinite. So if
-    `gated` is not set, gates are omitted for the factors of multiplications and of sums of products. If a factor is
-    infinite after all, a gradient may be nan. If all gradients are finite, they are equal to those that code with all
-    gates computes; see `micrograd_cn.compiler`.
-
-    If `gated_sums` is not set, the factors in sums of products have no gates, except constants that are infinite or
-    nan.
+    reaches the node. A layer of a network has a gate for each weight, although factors are rarely infinite. So with
+    `Gates.NONE`, gates are omitted for the factors of multiplications and of sums of products. If a factor is infinite
+    after all, a gradient may be nan. If all gradients are finite, they are equal to those that code with all gates
+    computes; see `micrograd_cn.compiler`. With `Gates.NOT_FOR_SUMS`, the factors in sums of products have no gates.
+    Constants that are infinite or nan have gates in any case.
     """
-    _ReverseMode(lowering, gated, gated_sums).run()
+    _ReverseMode(lowering, gates).run()
 
 
 class _Contributions(NamedTuple):
@@ -57,9 +56,8 @@ class _Contributions(NamedTuple):
 class _ReverseMode:
     """One pass of reverse mode through a lowered graph, see `differentiate`."""
 
-    def __init__(self, lowering: Lowering, gated: bool, gated_sums: bool) -> None:
-        self._lowering, self._graph = lowering, lowering.graph
-        self._gated, self._gated_sums = gated, gated_sums
+    def __init__(self, lowering: Lowering, gates: Gates) -> None:
+        self._lowering, self._gates, self._graph = lowering, gates, lowering.graph
         self.code, self.number_of, self._numbers = lowering.code, lowering.number_of, lowering.numbers
         lowering.totals, lowering.omits_gates = [], False  # an earlier call may have been interrupted
         self.totals = lowering.totals
@@ -180,7 +178,7 @@ class _ReverseMode:
         The driver `finish` looks for it in the totals, and if rows have no numbers, in the gradients. So gates may not
         be omitted if the node does not depend on the row, but other nodes do.
         """
-        return not self._gated and (node in self.per_sample or not self.per_sample)
+        return self._gates is Gates.NONE and (node in self.per_sample or not self.per_sample)
 
     def _gate(self, node: Value, partial: int) -> int:
         """Append a gate, and return its instruction number: it is `partial`, or 0 if no gradient reaches the node.
@@ -253,7 +251,8 @@ class _ReverseMode:
         certain = node in self._certain
         omits = not certain and self._may_omit_gates(node)
         self._lowering.omits_gates |= omits
-        infinite, each_gated = None if certain else self._lowering.infinite, not (certain or omits) and self._gated_sums
+        each_gated = not (certain or omits or self._gates is Gates.NOT_FOR_SUMS)
+        infinite = None if certain else self._lowering.infinite
         for sides in (products, [(b, a) for a, b in products]):
             for a, b in sides:
                 if a in pairs:

@@ -17,6 +17,7 @@ from functools import cache, partial
 from math import inf, isnan
 from typing import Any, NamedTuple, TypeVar
 
+from ...derivatives.selected import Gates
 from ...engine import Value
 from ...graph import context
 from ..data.anomalies import detect_anomaly
@@ -716,7 +717,7 @@ class CompiledGraph:
             return Lowering(self.graph, self._lowered_base())
         known = self._lowerings.get("forward")
         lowering = known.copy() if known else self._lower("forward")  # an interrupt may leave it half done
-        differentiate(lowering, gated=kind == "gated")
+        differentiate(lowering, Gates.ALL if kind == "gated" else Gates.NONE)
         return lowering
 
     def _lowered_base(self) -> Lowering | None:
