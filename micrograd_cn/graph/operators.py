@@ -66,8 +66,8 @@ def _left_to_python(op: Op, other: Any) -> Any:
         )
     if type(other) in (list, tuple) and sign != "*":
         raise TypeError(f"there is no operation for {sign} of a Value and a {kind}; write [x {sign} a for a in xs]")
-    is_of_numpy = any(base.__module__ == "numpy" for base in type(other).__mro__)  # or of a subclass of its arrays
-    if getattr(other, "shape", None) and hasattr(other, "device") and not is_of_numpy:
+    numpys = any(base.__module__ == "numpy" for base in type(other).__mro__)  # also a subclass, as of masked arrays
+    if getattr(other, "shape", None) and hasattr(other, "device") and not numpys:
         raise TypeError(
             f"there is no operation for {sign} of a Value and a {kind}, an array of another library; write "
             "np.asarray(t) for an array t, which gives an array of Values"

@@ -318,10 +318,8 @@ def first_invalid(arguments: dict[str, Any]) -> str:
             except TypeError as error:
                 message = f"{path}: {error}"
                 if isinstance(part, str) and path == name and not _is_number(part):
-                    message = (
-                        f"{path}: expected a real number, got the str {part!r}; for the name of a class, pass its "
-                    )
-                    message += "index"
+                    what = f"expected a real number, got the str {part!r}"
+                    message = f"{path}: {what}; for the name of a class, pass its index"
                 elif hasattr(part, "__dataclass_fields__"):
                     message += "; write dataclasses.asdict(x), a dict of its numbers"
                 elif isinstance(part, SimpleNamespace):

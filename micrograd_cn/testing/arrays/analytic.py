@@ -80,7 +80,7 @@ class ReverseMode:
         twice: BackwardTwice | None = None,
     ) -> None:
         self._pullback, self.backward_pass, self.differentiable_outputs, self.changed = (
-            cached_by_identity(pullback, 3),
+            cached_by_identity(pullback, 3),  # of two weights in turn, and of those by which `contract` checked it
             run,
             graph,
             changed,
