@@ -83,6 +83,21 @@ def test_fit_takes_the_steps_that_it_takes_with_rows_in_one_array(batch_size, th
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
 
 
+@pytest.mark.parametrize("epochs", [1, 3, 4, 5])  # from 4 on, shuffled rows are copied side by side
+@pytest.mark.parametrize("widths", [(7, 1, 3), (0, 7), (8, 0)])
+def test_rows_of_narrow_columns_are_shuffled_as_rows_in_one_array(widths, epochs):
+    columns, found = data(*widths, n=10_000), []
+    count = sum(max(width, 1) for width in widths)
+    names = ", ".join([f"x{k}" for k in range(len(widths))])
+    for samples, arguments in ((columns, names), ((flat(columns),), "x0")):
+        weights = np.array([Value(0.0) for _ in range(count)])
+        row = {"np": np, "mc": mc, "weights": weights}
+        f = compile(eval(f"lambda {arguments}: (mc.dot(weights, np.hstack([{arguments}])) - 1) ** 2", row))
+        losses = f.fit(samples, SGD(list(weights), lr=0.001), epochs, batch_size=100, shuffle=random.Random(3))
+        found.append((losses, [w.data for w in weights]))
+    assert found[0] == found[1]
+
+
 def test_arrays_are_neither_copied_side_by_side_nor_their_rows_listed():
     """A pass over large arrays takes less memory than a tenth of theirs, or than two integers for each row."""
     x, y = data(40, 0, n=20_000)
@@ -213,16 +228,45 @@ def test_one_sample_of_many_numbers():
         assert f.forward((x, t)).tolist() == [59_998.0]
 
 
-def test_small_and_narrow_columns_are_side_by_side_and_wide_ones_stay():
+def test_small_columns_are_copied_side_by_side_and_large_ones_stay():
     small = together([np.zeros(10).data, np.ones(10).data], 10)
     assert not isinstance(small, Columns)
-    n = MAX_NUMBERS
-    wide, narrow = array("d", [1.0]) * (8 * n), array("d", [2.0]) * n
-    found = together([narrow, narrow, wide, narrow], n)
+    wide, narrow = array("d", [1.0]) * (8 * MAX_NUMBERS), array("d", [2.0]) * MAX_NUMBERS
+    found = together([narrow, wide], MAX_NUMBERS)
     assert isinstance(found, Columns)
-    assert [len(part) // n for part in found.parts] == [2, 8, 1]
+    assert found.parts[0] is narrow
     assert found.parts[1] is wide
-    assert not isinstance(together([narrow, narrow, narrow], n), Columns)
+
+
+@pytest.mark.parametrize("calls", [1, 60])  # 60 are enough for a prepared call, see `is_worth_preparing`
+@pytest.mark.parametrize("n", [2, 7, 8, 9, 31, 32, 33, 500, 4000])
+def test_arguments_of_every_width_are_read(n, calls):
+    """Rows are transposed as whole vectors, as parts of vectors, or singly, and the last block is not full."""
+    rng = np.random.default_rng(n)
+    widths = [*range(1, 19)] if n < 50 else [1, 3, 7, 1, 9]
+    arrays = tuple(rng.normal(size=(n, k)) for k in widths)
+    weights = [np.array([Value(x) for x in rng.normal(size=k)]) for k in widths]
+    values = [np.array([w.data for w in each]) for each in weights]
+    names = ", ".join([f"x{k}" for k in range(len(widths))])
+    total = eval(f"lambda {names}: sum([x @ w for x, w in zip([{names}], weights)])", {"weights": weights})
+    f = compile(total)
+    expected = sum(x @ w for x, w in zip(arrays, values, strict=True))
+    parameters = [w for each in weights for w in each]
+    for _ in range(calls):
+        out, (mean, gradient) = f.forward(arrays), f.value_and_grad(arrays, parameters)
+    assert out == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert mean == pytest.approx(expected.mean(), rel=1e-12, abs=1e-12)
+    assert gradient == pytest.approx(np.concatenate([x.mean(axis=0) for x in arrays]), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 40, 10_000])
+def test_arguments_without_numbers_are_read(n):
+    w, (x, y) = Value(3.0), (np.arange(2.0 * n).reshape(n, 2), np.ones(n))
+    f = compile(lambda a, x, b, y: w * x[1] + y)
+    for _ in range(60):
+        mean, [gradient] = f.value_and_grad((np.zeros((n, 0)), x, np.zeros((n, 0, 3)), y))
+    assert gradient == x[:, 1].mean() == n
+    assert mean == 3.0 * n + 1.0
 
 
 def test_columns_are_a_sequence_of_the_rows_numbers():

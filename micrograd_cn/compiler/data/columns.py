@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from .arrays import FlatNumbers
 
 MAX_NUMBERS = 20_000  # rows with more numbers are not copied: their computation takes longer than to prepare a call
-MIN_WIDTH = 8  # narrower columns are copied side by side, since machine code reads each column of numbers one by one
+MIN_WIDTH = 8  # rows that are read in random order are copied side by side if none of their columns is as wide
 # If this bit of an address is set, which no address of memory has, the rest is the address of a table: the count of
 # columns and, for each of them, the address of its numbers and how many numbers each row has there.
 TABLE_BIT = 1 << 62
@@ -58,6 +58,11 @@ class Columns(Sequence[float]):
     def giving_numpy(self) -> Columns:
         """Return a copy of these `Columns` in which `gives_numpy` is set. It shares the arrays of numbers."""
         return Columns(self.parts, self.row_count, gives_numpy=True)
+
+    @property
+    def are_narrow(self) -> bool:
+        """Whether no array has many numbers of a row, so several places of memory are read for a few numbers."""
+        return max(self._widths) < MIN_WIDTH
 
     def flat(self) -> FlatNumbers:
         """Return the numbers as one array or buffer, one row after the other."""
@@ -116,16 +121,7 @@ def together(columns: Sequence[FlatNumbers], count: int) -> Numbers:
         return columns[0]
     if count == 1 or sum(map(len, columns)) <= MAX_NUMBERS:
         return side_by_side(columns, count)
-    parts: list[FlatNumbers] = []
-    narrow: list[FlatNumbers] = []
-    for x in columns:
-        if len(x) < MIN_WIDTH * count:
-            narrow.append(x)
-            continue
-        parts += [side_by_side(narrow, count), x] if narrow else [x]
-        narrow = []
-    parts += [side_by_side(narrow, count)] if narrow else []
-    return Columns(parts, count) if len(parts) > 1 else parts[0]
+    return Columns(columns, count)
 
 
 def side_by_side(columns: Sequence[FlatNumbers], count: int) -> FlatNumbers:

@@ -74,6 +74,13 @@ def copy_numbers(buckets: Iterable[Bucket]) -> None:
         bucket.numbers = array("d", memoryview(flat(bucket.numbers)).tobytes())
 
 
+def copy_narrow_columns(buckets: Iterable[Bucket]) -> None:
+    """Copy the numbers of each row side by side if they are in narrow columns: to read rows in any order is faster."""
+    for bucket in buckets:
+        if isinstance(bucket.numbers, Columns) and bucket.numbers.are_narrow:
+            bucket.numbers = bucket.numbers.flat()
+
+
 def columns_of(samples: Any) -> tuple[Any, ...] | None:
     """Return the values of each argument if `samples` has them in columns, and otherwise None.
 

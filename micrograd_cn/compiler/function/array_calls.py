@@ -307,7 +307,7 @@ class ArrayCalls:
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
-        runner = ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride)
+        runner = ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride, is_listed=inside is not None)
         return ArrayCall(runner, program, first, merged)
 
     def _merged_program(

@@ -28,7 +28,7 @@ from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.parameters import Gradients, add_gradients
 from ..data.rows import row_numbers
-from ..data.samples import Bucket, columns_of, copy_numbers
+from ..data.samples import Bucket, columns_of, copy_narrow_columns, copy_numbers
 from ..data.treedef import numpy_like, plain_argument
 from ..program import Mismatch, Program
 from ..python import ParameterNames
@@ -60,6 +60,7 @@ from .store import RecordingStore
 from .variables import GradientVariables, check_key_order, refuse_clash, variables_of
 
 NO_ARRAYS = frozenset([float, list, dict, tuple])
+SHUFFLED_EPOCHS = 4  # if samples are read in random order so many times, it is worthwhile to copy narrow columns
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -913,6 +914,8 @@ class CompiledFunction:
         found = self._arguments.buckets_of("fit", samples)
         if options.calls_users_code:
             copy_numbers(found)
+        elif options.shuffle and options.epochs >= SHUFFLED_EPOCHS:
+            copy_narrow_columns(found)
         others: list[Bucket] | None = None
         if validation is not None:
             with naming_validation():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..instructions.code import FORMULAS
 from ..instructions.straight_line import OpcodeWriter, StraightLineWriter
-from .operands import Pointer, Vector, constant_text, intrinsic_name
+from .operands import Condition, Integer, Pointer, Vector, constant_text, intrinsic_name
 from .text import KERNEL_PREFIX, Function
 
 ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
@@ -44,6 +44,19 @@ class Lanes:
     def load(self, pointer: Pointer, align: int | None = None) -> Vector:
         """Write a load of a vector, and return it. `align` is the alignment of the address in bytes."""
         return self.named(self.f.op(f"load {self.type}, ptr {pointer}, align {align or self.align}"))
+
+    def load_first(self, pointer: Pointer, valid: Integer) -> Vector:
+        """Write a load of the first `valid` doubles into the first lanes. No other memory is read.
+
+        The other lanes have any values.
+        """
+        words = f"<{self.count} x i64>"
+        text = f"insertelement {words} poison, i64 {valid}, i32 0"
+        text = f"shufflevector {words} {self.f.op(text)}, {words} poison, <{self.count} x i32> zeroinitializer"
+        lanes = ", ".join([f"i64 {lane}" for lane in range(self.count)])
+        mask = Condition(self.f, self.f.op(f"icmp ult {words} <{lanes}>, {self.f.op(text)}"), self.count)
+        load = intrinsic_name("llvm.masked.load", self.count) + ".p0"
+        return self.named(self.f.call(self.type, load, f"ptr {pointer}", "i32 8", mask, self.poison))
 
     def store(self, x: Vector, pointer: Pointer, align: int | None = None) -> None:
         """Write a store of the vector `x`. `align` is the alignment of the address in bytes."""

@@ -12,11 +12,11 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
-from ..data.columns import MAX_NUMBERS
+from ..data.columns import MAX_NUMBERS, Columns, Numbers
 from ..data.partition import nan_finder
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
 from ..loops.places import WORD
@@ -44,15 +44,25 @@ class _ArrayRows(PreparedRows):
         shapes: Sequence[Shape],
         of_result: Shape,
         nan_stride: int,
+        interleaved: bool,
     ) -> None:
-        super().__init__(compiled, executable, shapes[0][0])
         self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
+        self._interleaved = interleaved
+        super().__init__(compiled, executable, shapes[0][0])
+
+    def _memory(self, whole: memoryview) -> Numbers:
+        if self._interleaved:
+            return whole
+        ends = [*accumulate(map(prod, self._shapes), initial=0)]
+        return Columns([whole[first:end] for first, end in pairwise(ends)], self._shapes[0][0])
 
     @cached_property
     def parts(self) -> list[Any]:
         """For each argument, the part of the rows' numbers that belongs to it, as an array of the argument's shape."""
         import numpy as np
 
+        if type(self.numbers) is Columns:
+            return [np.asarray(x).reshape(shape) for x, shape in zip(self.numbers.parts, self._shapes, strict=True)]
         widths, parts, end = [prod(shape[1:]) for shape in self._shapes], [], 0
         numbers = np.frombuffer(self.numbers).reshape(self._shapes[0][0], sum(widths))
         for shape, width in zip(self._shapes, widths, strict=True):
@@ -96,16 +106,27 @@ class ArrayRunner(PreparedRunner):
         of_result: the shape of the result of a sample; () for a number.
         nan_stride: k if the method `finds_nan` of the rows looks at every k-th output, beginning with the first one; 0
             if it looks at none.
+        is_listed: whether samples are in a list. The numbers of a sample are then written one after the other. If they
+            are not, each argument has memory of its own, to which a whole array is copied fastest.
     """
 
     def __init__(
-        self, compiled: CompiledGraph, kind: str, shapes: Sequence[Shape], of_result: Shape, nan_stride: int = 0
+        self,
+        compiled: CompiledGraph,
+        kind: str,
+        shapes: Sequence[Shape],
+        of_result: Shape,
+        nan_stride: int = 0,
+        is_listed: bool = False,
     ) -> None:
         super().__init__(compiled, kind, shapes[0][0])
         self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
+        # One row, or one array, is the same memory in both forms.
+        self._interleaved = is_listed or shapes[0][0] == 1 or len(shapes) == 1
 
     def _prepare(self, executable: Executable) -> PreparedRows:
-        return _ArrayRows(self._compiled, executable, self._shapes, self._of_result, self._nan_stride)
+        rows = self._shapes, self._of_result, self._nan_stride, self._interleaved
+        return _ArrayRows(self._compiled, executable, *rows)
 
     def computed(self, arrays: Sequence[Any] | array[float]) -> Any:
         """Copy the numbers of the arrays to `PreparedRows`, compute their outputs, and return these rows.
@@ -120,7 +141,8 @@ class ArrayRunner(PreparedRunner):
     def loaded(self, arrays: Sequence[Any] | array[float]) -> Any:
         """Return `PreparedRows` to which the numbers of the arrays are copied; in the end, pass them to `release`.
 
-        There is an array for each argument, or one array of doubles with all numbers of all rows.
+        There is an array for each argument, or, for samples in a list, one array of doubles with the numbers of all
+        samples.
         """
         rows: Any
         try:  # `acquire`, inlined for speed

@@ -38,7 +38,8 @@ from ..loops.stages import END_OF_CALLS
 
 LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
 LANE_SPECIFIC = (
-    *("load", "forward", "prepared_forward", "prepared_gradient", "begin", "panels", "add", "finish", "gradient"),
+    *("load", "load_narrow", "forward", "prepared_forward", "prepared_gradient"),
+    *("begin", "panels", "add", "finish", "gradient"),
 )
 BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while they are updated
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
@@ -213,33 +214,53 @@ class Drivers:
             self.name["load"],
             "ptr %rows, i64 %width, ptr %index, i64 %valid, double %each, double %other, ptr %to, ptr %seed",
         )
-        lanes = Lanes(f, self.lanes)
-        all_rows, width, index = Doubles(f, "%rows"), Integer(f, "%width"), Words(f, "%index")
-        valid, to, seed = Integer(f, "%valid"), Doubles(f, "%to"), Doubles(f, "%seed")
-        last = valid - 1
-        rows = []
-        for lane in range(self.lanes):
-            number = index[Integer(f, str(lane)).minimum(last)]
-            rows.append(all_rows + number * width)
+        lanes, simd = Lanes(f, self.lanes), Lanes(f, self.machine.simd)
+        width, valid, to, seed = Integer(f, "%width"), Integer(f, "%valid"), Doubles(f, "%to"), Doubles(f, "%seed")
         with f.when(f.op("icmp ne ptr %seed, null")):
             each, other = Vector(f, "%each"), Vector(f, "%other")
             lanes.store(lanes.of((valid > lane).select(each, other) for lane in range(self.lanes)), seed)
         if self.lanes == 1:
-            f.copy(to, rows[0], width)
+            f.copy(to, self._rows(f)[0], width)
             f.do("ret void")
             return f
-        simd = Lanes(f, self.machine.simd)
         self._end_if_contiguous(f, lanes)
+        rows = self._rows(f)
         with self._simd_steps(f, width) as (first, rest):
             for half in range(0, self.lanes, simd.count):
                 chosen = [simd.load(row + first) for row in rows[half : half + simd.count]]
                 for k, x in enumerate(transpose(chosen)):
                     simd.store(x, to + ((first + k) * self.lanes + half))
-        with f.repeat(rest) as one:
-            x = lanes.of(row[one.index] for row in rows)
-            lanes.store(x, to + one.index * self.lanes)
+        with f.when(rest != 0):
+            self._call(f, "void", "load_narrow", "ptr %rows", rest, "ptr %index", valid, to)
         f.do("ret void")
         return f
+
+    def load_narrow(self) -> Function:
+        """Write the driver that copies rows of fewer numbers than a SIMD vector has; the driver `load` says how.
+
+        It is a driver of its own, since a function that also copied wide rows would copy them more slowly.
+        """
+        f = Function(self.name["load_narrow"], "ptr %rows, i64 %width, ptr %index, i64 %valid, ptr %to")
+        lanes, simd = Lanes(f, self.lanes), Lanes(f, self.machine.simd)
+        width, to, rows = Integer(f, "%width"), Doubles(f, "%to"), self._rows(f)
+        with f.when(width == 1):
+            lanes.store(lanes.of(row[0] for row in rows), to)
+        if simd.count > 2:  # otherwise rows have no more than one number here
+            with f.when(width > 1):
+                for half in range(0, self.lanes, simd.count):
+                    chosen = [simd.load_first(row, width) for row in rows[half : half + simd.count]]
+                    for k, x in enumerate(transpose(chosen)[:-1]):
+                        with f.when(width > k):
+                            simd.store(x, to + (k * self.lanes + half))
+        f.do("ret void")
+        return f
+
+    def _rows(self, f: Function) -> list[Doubles]:
+        """Return the addresses of the rows that the driver `load` copies, one for each lane."""
+        all_rows, width, index = Doubles(f, "%rows"), Integer(f, "%width"), Words(f, "%index")
+        last = Integer(f, "%valid") - 1
+        numbers = [index[Integer(f, str(lane)).minimum(last)] for lane in range(self.lanes)]
+        return [all_rows + number * width for number in numbers]
 
     def _end_if_contiguous(self, f: Function, lanes: Lanes) -> None:
         """Write code that copies the rows as one vector, and ends the driver `load`, if they are contiguous numbers.

@@ -127,17 +127,22 @@ class PreparedRows(PreparedCall):
     """A `PreparedCall` for some rows, with memory of its own for the rows' numbers and for the results.
 
     Attributes:
-        numbers: the array to which the numbers of the rows are written before `run`, one row after the other.
+        numbers: the memory to which the numbers of the rows are written before `run`, one row after the other, unless
+            a subclass makes other memory.
         out: the array that has the outputs after `run`, or the mean output if the executable computes a gradient.
         gradients: the gradient after `run`, if the executable computes one.
     """
 
     def __init__(self, compiled: CompiledGraph, executable: Executable, n: int) -> None:
-        self.numbers = memoryview(array("d", bytes(8 * n * compiled.lowering.width)))
+        self.numbers = self._memory(memoryview(array("d", bytes(8 * n * compiled.lowering.width))))
         self.out = array("d", bytes(8 * (n * executable.outputs if executable.kind == "forward" else 1)))
         super().__init__(compiled, executable, self.numbers, n, address(self.out), None)
         first = compiled.padded_parameters
         self.gradients = self._buffers.scalars.view[first : first + len(compiled.graph.parameters)]
+
+    def _memory(self, whole: memoryview) -> Any:
+        """Return `whole`, the memory of all numbers, in the form in which `numbers` has it."""
+        return whole
 
 
 class PreparedRunner:
