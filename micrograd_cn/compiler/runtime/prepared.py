@@ -179,7 +179,7 @@ class PreparedRunner:
             row = self._unused.pop()
         except IndexError:
             row = self.acquire()
-        row.numbers[:] = numbers  # type: ignore[assignment]  # no `Columns`: they have more rows and numbers
+        row.numbers[:] = numbers
         row.renew()
         self._calls += 1
         if self._calls < self._next_check:
