@@ -3,6 +3,7 @@
 import random
 import tracemalloc
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -257,6 +258,65 @@ def test_arguments_of_every_width_are_read(n, calls):
     assert out == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert mean == pytest.approx(expected.mean(), rel=1e-12, abs=1e-12)
     assert gradient == pytest.approx(np.concatenate([x.mean(axis=0) for x in arrays]), rel=1e-12, abs=1e-12)
+
+
+def read_only(x):
+    x.flags.writeable = False
+    return x
+
+
+def unaligned(x):
+    found = np.frombuffer(bytearray(x.nbytes + 1), dtype=np.uint8)[1:].view(float).reshape(x.shape)
+    found[...] = x
+    return found
+
+
+FORMS = {
+    "as they are": lambda x: x,
+    "read-only": read_only,
+    "float32": lambda x: x.astype(np.float32),
+    "integers": lambda x: (8 * x).astype(int),
+    "other bytes first": lambda x: x.astype(">f8"),
+    "columns": np.asfortranarray,
+    "every other": lambda x: np.repeat(x, 2, axis=0)[::2],
+    "reversed": lambda x: x[::-1],
+    "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
+    "not aligned": unaligned,
+}
+
+
+@pytest.mark.parametrize("of", FORMS)
+@pytest.mark.parametrize("shapes", [((3000, 2), (3000,)), ((500, 8), (500,)), ((9000,), (9000, 1)), ((1, 5000), (1,))])
+def test_large_arrays_of_prepared_calls_are_read_in_any_form(shapes, of):
+    w, rng = Value(2.0), np.random.default_rng(0)
+    f = compile(lambda x, y: (w * np.ravel(x)[-1] - np.ravel(y)[0]) ** 2)
+    given = [[FORMS[of](np.round(rng.normal(size=shape), 2)) for shape in shapes] for _ in range(3)]
+    for x, y in given[:1] * 51:  # later calls are prepared
+        f.forward((x, y)), f.value_and_grad((x, y))
+    for x, y in given:
+        first, last = x.reshape(len(x), -1)[:, -1].astype(float), y.reshape(len(y), -1)[:, 0].astype(float)
+        out, (mean, [gradient]) = f.forward((x, y)), f.value_and_grad((x, y))
+        assert out == pytest.approx((2.0 * first - last) ** 2, rel=1e-12)
+        assert mean == pytest.approx(out.mean(), rel=1e-12)
+        assert gradient == pytest.approx((2.0 * (2.0 * first - last) * first).mean(), rel=1e-12, abs=1e-12)
+
+
+def test_prepared_calls_of_large_arrays_in_several_threads():
+    w, n = Value(2.0), 5000
+    f = compile(lambda x, y: w * x + y)
+    given = [(np.full(n, float(k)), np.full(n, 0.5)) for k in range(8)]
+    for x in given * 8:
+        f.forward(x)
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(f.forward, given * 40)]
+    assert all((x == 2.0 * (k % 8) + 0.5).all() for k, x in enumerate(found))
+
+
+def test_a_call_with_one_large_array():
+    w = Value(2.0)
+    f = compile(lambda x: w * x[0] + x[-1])
+    for k in range(60):
+        assert f(np.arange(30_000.0) + k) == 2.0 * k + 29_999 + k
 
 
 @pytest.mark.parametrize("n", [2, 40, 10_000])

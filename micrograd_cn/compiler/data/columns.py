@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from .arrays import FlatNumbers
@@ -21,6 +21,26 @@ MIN_WIDTH = 8  # rows that are read in random order are copied side by side if n
 # columns and, for each of them, the address of its numbers and how many numbers each row has there.
 TABLE_BIT = 1 << 62
 Numbers: TypeAlias = "FlatNumbers | Columns"
+
+
+class ColumnTable:
+    """A table that says where machine code finds the numbers of rows, which are in several arrays; see `TABLE_BIT`.
+
+    Args:
+        widths: how many numbers each row has in each array.
+
+    Attributes:
+        address: the address that is passed to machine code as that of the rows.
+    """
+
+    def __init__(self, widths: Iterable[int]) -> None:
+        words = [word for width in widths for word in (0, width)]
+        self._words = array("q", [len(words) // 2, *words])
+        self.address = address(self._words) | TABLE_BIT
+
+    def __setitem__(self, k: int, address: int) -> None:
+        """Say that the numbers of array `k` begin at an address."""
+        self._words[1 + 2 * k] = address
 
 
 class Columns(Sequence[float]):
@@ -49,11 +69,10 @@ class Columns(Sequence[float]):
         self._widths = [len(part) // row_count for part in parts]
         self.width = sum(self._widths)
         self.shape = row_count, self.width
-        words = [len(parts)]
-        for part, width in zip(parts, self._widths, strict=True):
-            words += [address(part), width]
-        self._table = array("q", words)
-        self.address = address(self._table) | TABLE_BIT
+        self._table = ColumnTable(self._widths)
+        for k, part in enumerate(parts):
+            self._table[k] = address(part)
+        self.address = self._table.address
 
     def giving_numpy(self) -> Columns:
         """Return a copy of these `Columns` in which `gives_numpy` is set. It shares the arrays of numbers."""
@@ -154,12 +173,12 @@ def flat(numbers: Numbers) -> FlatNumbers:
 def address(data: Any) -> int:
     """Return the address of the first number of an array or a buffer; return 0 for an empty buffer.
 
-    For `Columns`, return the address that is passed to machine code as that of the rows. If the buffer is read-only,
-    numpy must have been imported.
+    For `Columns` and a `ColumnTable`, return the address that is passed to machine code as that of the rows. If the
+    buffer is read-only, numpy must have been imported.
     """
     if isinstance(data, array):
         return data.buffer_info()[0]
-    if type(data) is Columns:
+    if isinstance(data, (Columns, ColumnTable)):
         return data.address
     if type(data) is memoryview and data.readonly:
         return int(sys.modules["numpy"].frombuffer(data).__array_interface__["data"][0]) if len(data) else 0

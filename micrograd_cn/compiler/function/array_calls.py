@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from math import isnan
+from math import isnan, prod
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
@@ -25,9 +25,11 @@ from ..program import CompiledDerivative, Program
 from ..runtime.arrays import (
     MAX_DOUBLES,
     MAX_KINDS,
+    MAX_RESULTS,
     MAX_SHAPES,
     ArrayRunner,
     ListedSamples,
+    Shape,
     listed_samples,
     shapes_of,
     treedef_of_shapes,
@@ -307,6 +309,8 @@ class ArrayCalls:
             return None
         kind = "gradient" if method == "backward" else "forward"
         of_result = () if program.has_one_output else (len(program.outputs),)
+        if kind == "forward" and _has_many_results(shapes, of_result):
+            return None
         runner = ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride, is_listed=inside is not None)
         return ArrayCall(runner, program, first, merged)
 
@@ -353,8 +357,15 @@ def _matrix_call(kind: Kind, dense: bool, recording: Recording, shapes: Sequence
     if not made or not (dense or len(made.outputs) * shapes[0][0] <= MAX_NUMBERS):
         return None
     of_result, nan_stride = structure.shape if dense else (structure.entries,), int(not derivative.gated)
+    if _has_many_results(shapes, of_result):
+        return None
     runner = ArrayRunner(made.compiled, "forward", shapes, of_result, nan_stride)
     return ArrayCall(runner, made, recording, None)
+
+
+def _has_many_results(shapes: Sequence[Shape], of_result: Sequence[int]) -> bool:
+    """Return whether there are so many numbers in the results that no call is prepared, since they would be copied."""
+    return shapes[0][0] * prod(of_result) > MAX_RESULTS
 
 
 def _mean_call(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) -> ArrayCall | None:

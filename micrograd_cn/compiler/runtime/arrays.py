@@ -2,21 +2,22 @@
 
 Short lists of samples, which may have arrays in them, are treated in the same way.
 
-The numbers of the arrays are copied to memory that is kept from call to call. This is not worthwhile for large arrays:
-to read how the arguments are nested then takes little time compared with the computation.
+The numbers of small arrays are copied to memory that is kept from call to call, and large arrays are read where they
+are. Nothing is prepared for very large ones: to read how the arguments are nested then takes little of the time.
 """
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import accumulate, chain, pairwise
+from itertools import chain
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
-from ..data.columns import MAX_NUMBERS, Columns, Numbers
+from ..data.columns import ColumnTable
 from ..data.partition import nan_finder
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
 from ..loops.places import WORD
@@ -27,6 +28,9 @@ from .prepared import PreparedRows, PreparedRunner
 # A function is ready for this many combinations of shapes, and for more, up to MAX_KINDS, if their memory together has
 # at most MAX_DOUBLES numbers
 MAX_SHAPES, MAX_KINDS, MAX_DOUBLES = 8, 64, 1_000_000
+# With more numbers, reading how arguments are nested takes little of the time; copying more results takes as long.
+MAX_PREPARED, MAX_RESULTS = 1_000_000, 100_000
+MIN_REFERENCED = 4000  # an array with so many numbers is read where it is, which is faster than to copy it
 # Lists with more numbers are read faster by `bucket_samples`. An array counts as one number for each hundred elements.
 MAX_LISTED = 200
 MAX_READ_SINGLY = 8  # the numbers of more samples than these are copied argument by argument, which is faster then
@@ -50,25 +54,33 @@ class _ArrayRows(PreparedRows):
         self._interleaved = interleaved
         super().__init__(compiled, executable, shapes[0][0])
 
-    def _memory(self, whole: memoryview) -> Numbers:
+    def _memory(self, n: int, width: int) -> tuple[Any, int]:
         if self._interleaved:
-            return whole
-        ends = [*accumulate(map(prod, self._shapes), initial=0)]
-        return Columns([whole[first:end] for first, end in pairwise(ends)], self._shapes[0][0])
+            return super()._memory(n, width)
+        table = ColumnTable([prod(shape[1:]) for shape in self._shapes])
+        return table, sum([size for size in map(prod, self._shapes) if size < MIN_REFERENCED])
 
     @cached_property
     def parts(self) -> list[Any]:
-        """For each argument, the part of the rows' numbers that belongs to it, as an array of the argument's shape."""
+        """For each argument, a `part` to which its array is copied by `part[...] = x`, or which refers to it."""
         import numpy as np
 
-        if type(self.numbers) is Columns:
-            return [np.asarray(x).reshape(shape) for x, shape in zip(self.numbers.parts, self._shapes, strict=True)]
+        if not self._interleaved:
+            return [self._place(k, shape, np) for k, shape in enumerate(self._shapes)]
         widths, parts, end = [prod(shape[1:]) for shape in self._shapes], [], 0
         numbers = np.frombuffer(self.numbers).reshape(self._shapes[0][0], sum(widths))
         for shape, width in zip(self._shapes, widths, strict=True):
             parts.append(numbers[:, end : end + width].reshape(shape))
             end += width
         return parts
+
+    def _place(self, k: int, shape: Shape, numpy: Any) -> Any:
+        """Return the part of argument `k`: an array to which it is copied, or a `_Reference` if it is large."""
+        if prod(shape) >= MIN_REFERENCED:
+            return _Reference(self.numbers, k)
+        part = numpy.empty(shape)
+        self.numbers[k] = part.ctypes.data
+        return part
 
     @cached_property
     def results(self) -> Any:
@@ -94,6 +106,25 @@ class _ArrayRows(PreparedRows):
         return nan_finder(self.out, self._nan_stride) if self._nan_stride else bool
 
 
+class _Reference:
+    """An argument in a `ColumnTable` that is read where it is. `reference[...] = x` says that it is the array `x` now.
+
+    Whoever assigns an array keeps it alive until the rows are computed. A copy that is made, since `x` has numbers of
+    another type or order, is kept alive until the next array is assigned.
+    """
+
+    def __init__(self, table: ColumnTable, k: int) -> None:
+        self._table, self._k, self._doubles, self._copy = table, k, sys.modules["numpy"].dtype(float), None
+
+    def __setitem__(self, every: Any, x: Any) -> None:
+        if x.dtype is self._doubles and x.flags.carray:  # they can be written, so their address is found fastest
+            self._table[self._k] = ctypes.addressof(ctypes.c_char.from_buffer(x))
+            return
+        if x.dtype != self._doubles or not (x.flags.c_contiguous and x.flags.aligned):
+            x = self._copy = x.astype(float, order="C")
+        self._table[self._k] = x.ctypes.data
+
+
 class ArrayRunner(PreparedRunner):
     """Compute a graph for samples that are passed in numpy arrays, which have the same shapes at each call.
 
@@ -107,7 +138,7 @@ class ArrayRunner(PreparedRunner):
         nan_stride: k if the method `finds_nan` of the rows looks at every k-th output, beginning with the first one; 0
             if it looks at none.
         is_listed: whether samples are in a list. The numbers of a sample are then written one after the other. If they
-            are not, each argument has memory of its own, to which a whole array is copied fastest.
+            are not, each argument has memory of its own, or is read where it is, which is faster.
     """
 
     def __init__(
@@ -121,15 +152,15 @@ class ArrayRunner(PreparedRunner):
     ) -> None:
         super().__init__(compiled, kind, shapes[0][0])
         self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
-        # One row, or one array, is the same memory in both forms.
-        self._interleaved = is_listed or shapes[0][0] == 1 or len(shapes) == 1
+        is_small_row = shapes[0][0] == 1 and sum(map(prod, shapes)) < MIN_REFERENCED
+        self._interleaved = is_listed or is_small_row
 
     def _prepare(self, executable: Executable) -> PreparedRows:
         rows = self._shapes, self._of_result, self._nan_stride, self._interleaved
         return _ArrayRows(self._compiled, executable, *rows)
 
     def computed(self, arrays: Sequence[Any] | array[float]) -> Any:
-        """Copy the numbers of the arrays to `PreparedRows`, compute their outputs, and return these rows.
+        """Copy the numbers of the arrays to `PreparedRows`, or refer to them, compute the outputs, and return the rows.
 
         `arrays` is what `loaded` takes. The caller reads the outputs from the rows, and then passes the rows to
         `release`.
@@ -139,8 +170,9 @@ class ArrayRunner(PreparedRunner):
         return rows
 
     def loaded(self, arrays: Sequence[Any] | array[float]) -> Any:
-        """Return `PreparedRows` to which the numbers of the arrays are copied; in the end, pass them to `release`.
+        """Return `PreparedRows` that have the numbers of the arrays; in the end, pass them to `release`.
 
+        Small arrays are copied. The others must be kept alive until the rows are computed.
         There is an array for each argument, or, for samples in a list, one array of doubles with the numbers of all
         samples.
         """
@@ -361,12 +393,12 @@ def treedef_of_shapes(
     runs over the samples. If one argument collects all others in a tuple, as `*args` does, its name is `collecting`.
     If the samples are in a list instead, `inside` has the treedef of each argument.
 
-    Return None if the arrays shall not be copied: because an argument is missing or is a number, or because the arrays
-    have different counts of samples, no samples, or more than MAX_NUMBERS numbers in all.
+    Return None if there shall be no prepared call: because an argument is missing or is a number, or because the arrays
+    have different counts of samples, no samples, or more than MAX_PREPARED numbers in all.
     """
     if not all(shapes) or len({shape[0] for shape in shapes}) != 1:
         return None
-    if not 0 < sum(map(prod, shapes)) <= MAX_NUMBERS:
+    if not 0 < sum(map(prod, shapes)) <= MAX_PREPARED:
         return None
     if inside is None:
         inside = tuple([ArrayDef(shape[1:], True) if shape[1:] else None for shape in shapes])

@@ -127,22 +127,23 @@ class PreparedRows(PreparedCall):
     """A `PreparedCall` for some rows, with memory of its own for the rows' numbers and for the results.
 
     Attributes:
-        numbers: the memory to which the numbers of the rows are written before `run`, one row after the other, unless
-            a subclass makes other memory.
+        numbers: the memory to which the numbers of the rows are written before `run`, one row after the other. A
+            subclass may have a `ColumnTable` instead, which says where the numbers are.
+        size: how many numbers the memory has.
         out: the array that has the outputs after `run`, or the mean output if the executable computes a gradient.
         gradients: the gradient after `run`, if the executable computes one.
     """
 
     def __init__(self, compiled: CompiledGraph, executable: Executable, n: int) -> None:
-        self.numbers = self._memory(memoryview(array("d", bytes(8 * n * compiled.lowering.width))))
+        self.numbers, self.size = self._memory(n, compiled.lowering.width)
         self.out = array("d", bytes(8 * (n * executable.outputs if executable.kind == "forward" else 1)))
         super().__init__(compiled, executable, self.numbers, n, address(self.out), None)
         first = compiled.padded_parameters
         self.gradients = self._buffers.scalars.view[first : first + len(compiled.graph.parameters)]
 
-    def _memory(self, whole: memoryview) -> Any:
-        """Return `whole`, the memory of all numbers, in the form in which `numbers` has it."""
-        return whole
+    def _memory(self, n: int, width: int) -> tuple[Any, int]:
+        """Return `numbers` and `size` for n rows, each of which has `width` numbers."""
+        return memoryview(array("d", bytes(8 * n * width))), n * width
 
 
 class PreparedRunner:
@@ -228,7 +229,7 @@ class PreparedRunner:
     @property
     def doubles(self) -> int:
         """How many numbers the memory has that no thread uses now."""
-        return sum([len(rows.numbers) + len(rows.out) + sum(rows.executable.sizes) for rows in self._unused])
+        return sum([rows.size + len(rows.out) + sum(rows.executable.sizes) for rows in self._unused])
 
     def _run_and_check_tier(self, rows: PreparedRows) -> None:
         """Compute the outputs, or the gradient, of `rows`. Then switch to native code if that is worthwhile by now."""
