@@ -15,7 +15,7 @@ from .places import WORD, Places
 from .schedule import Schedule
 from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_after
 from .strides import MIN_LOOP_LENGTH
-from .vectorizer import Vectorizer, strided_inputs
+from .vectorizer import Vectorizer
 
 # A panel consists of the blocks that are computed together.
 L2_BYTES = 1 << 20  # a panel that loops read several times has at most so many bytes, to stay in the L2 cache
@@ -53,8 +53,6 @@ class Plan:
             totals follow it.
         total_place: a dict from the index of each total in `Lowering.totals` to its index in the array of totals.
         outer_products: the matrices of totals. Each of them is a sum of outer products, see `OuterProduct`.
-        copied_inputs: for each input that is copied, the input's own place among the scalars, and the place of the
-            copy. The copies are contiguous, so a map can load them as SIMD vectors.
 
     >>> from micrograd_cn.compiler.instructions.code import Code
     >>> code = Code()
@@ -85,12 +83,9 @@ class Plan:
         self.outer_products = [self._best_orientation(group) for group in schedule.totals.outer_products]
         self._place_totals()
         self.totals_at = self.places.allocate(self.total_count)
-        self.copied_inputs: list[tuple[int, int]] = []
-        gather = self._gathers_operands()
-        if gather and not schedule.rows_in_lanes:
-            self._copy_strided_inputs()
         self._place_leaves()
         # Then come the results of loops, in the order in which other loops read them, and other scalars.
+        gather = self._gathers_operands()
         min_rank = MIN_MAPPED_RANK if gather else MIN_LOOP_LENGTH
         self._vectorizer = Vectorizer(places, self._preferred_order(), gather, min_rank, MIN_MAP_VECTORS * simd)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.ranks}
@@ -124,20 +119,10 @@ class Plan:
                 scalars[i] = self.totals_at + self.total_place[instruction[1]]
             elif opcode == "input" and self.schedule.rows_in_lanes:
                 vectors[i] = self.row_at + instruction[1]
-            elif opcode == "input" and i not in self.scalar:
+            elif opcode == "input":
                 scalars[i] = self.row_at + instruction[1]
         self.places.assign(scalars)
         self.places.assign_vectors(vectors)
-
-    def _copy_strided_inputs(self) -> None:
-        """Give contiguous places to copies of inputs that instructions of one opcode read at a constant stride.
-
-        The attribute `copied_inputs` says which inputs the program copies.
-        """
-        for inputs in strided_inputs(self.code, self.schedule.live, MIN_MAP_VECTORS * self.simd):
-            fresh = [i for i in inputs if i not in self.scalar]
-            self.places.place_contiguously(fresh)
-            self.copied_inputs += [(self.row_at + self.code.instructions[i][1], self.scalar[i]) for i in fresh]
 
     def _best_orientation(self, group: OuterProduct) -> OuterProduct:
         """Return `group`, a matrix of totals, or its transpose if that takes less memory.

@@ -7,14 +7,13 @@ lets the map load its own operands as SIMD vectors where possible.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from ..instructions.code import SUM_OPCODES, Code
+from ..instructions.code import SUM_OPCODES
 from .places import Places
 from .stages import Map, Stage
-from .strides import MIN_LOOP_LENGTH, contiguous_runs, interleaved_runs, strided_groups
+from .strides import MIN_LOOP_LENGTH, contiguous_runs, strided_groups
 
 UNPLACED_STRIDE = 1 << 32  # the distance at which values without places are assumed, farther than any two places
 
@@ -143,40 +142,3 @@ class Vectorizer:
         for constants in differing.values():
             if len(constants) >= MIN_LOOP_LENGTH:
                 self._places.place_contiguously(constants)
-
-
-def strided_inputs(code: Code, numbers: Iterable[int], min_length: int) -> Iterator[list[int]]:
-    """Yield lists of inputs that instructions of one opcode read, and that lie at equal distances in a row of inputs.
-
-    The distance from each input to the next is more than 1, so the inputs are not contiguous. If they are copied to
-    contiguous places, a map can load them as SIMD vectors.
-
-    Args:
-        code: the instructions.
-        numbers: the numbers of the instructions to look at.
-        min_length: the least length of a list that is yielded.
-
-    >>> code, phase = Code(), 2
-    >>> x = [code.append(("input", k), phase) for k in range(6)]
-    >>> sines = [code.emit("sin", i) for i in x[::2]]
-    >>> list(strided_inputs(code, range(9), 3))
-    [[0, 2, 4]]
-    """
-    opcodes = [instruction[0] for instruction in code.instructions]
-    column = {i: code.instructions[i][1] for i in numbers if opcodes[i] == "input"}
-    if len(column) < min_length:
-        return
-    read: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for i in numbers:
-        if opcodes[i] not in SUM_OPCODES and (inputs := [j for j in code.operands[i] if j in column]):
-            read[opcodes[i], *[opcodes[j] for j in code.operands[i]]] += inputs
-    groups: dict[tuple[str, ...], set[int]] = defaultdict(set)
-    for (opcode, *others), some in read.items():
-        groups[opcode, *sorted(others)].update(some)
-    for found in groups.values():
-        in_order = sorted(found, key=column.__getitem__)
-        if column[in_order[-1]] - column[in_order[0]] == len(in_order) - 1:  # contiguous already
-            continue
-        for run in interleaved_runs({i: (column[i],) for i in in_order}, min_length):
-            if len(run) >= min_length and column[run[1]] - column[run[0]] > 1:
-                yield run

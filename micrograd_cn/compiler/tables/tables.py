@@ -115,7 +115,7 @@ class Tables:
         lists = {
             "batch": [*calls[BATCH], *self.pack_calls],
             "broadcast": self._broadcast_calls(places),
-            "sample": [*self._input_copies(), *calls[SAMPLE]],
+            "sample": calls[SAMPLE],
             "totals": self.totals,
             "after": calls[AFTER],
         }
@@ -339,18 +339,6 @@ class Tables:
             words += [self.places.block_offset(index), count, len(items) // 2, *items]
         make = gathers.scatter if self.schedule.rows_in_lanes else gathers.scatter_scalars
         return [(self.kernel(make), self.table(words))]
-
-    def _input_copies(self) -> list[Call]:
-        """Return a list with the call that copies the inputs in `Plan.copied_inputs` to contiguous places.
-
-        The list is empty if there are no such inputs.
-        """
-        copied = self.plan.copied_inputs
-        if not copied:
-            return []
-        (_, first), *_ = copied
-        words = [len(copied), WORD * first, *(WORD * place for place, _ in copied)]
-        return [(self.kernel(sums.copy), self.table(words))]
 
     def _broadcast_calls(self, places: Places) -> list[Call]:
         """Return a list with the call that copies each scalar in `places.broadcasts` to all lanes of a vector.
