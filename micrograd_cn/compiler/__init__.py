@@ -124,10 +124,11 @@ this when it loads the scalar. For each panel of rows, the drivers load the numb
 for a gradient, "totals". For a gradient, "after" comes last. If rows are computed one at a time, a panel is one row.
 
 Many products are computed by loops instead. If `x * y` is a term of `sum`, or one of the products of `dot`, it becomes
-one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products. If values are not in
-lanes, `loops.vectorizer.Vectorizer` collects other instructions of one opcode into maps, which are fastest if their
-operands are one after the other in memory, or all the same. `tables.sums` and `tables.maps` write the kernels that
-compute sums and maps. They use the operators of `llvm.operands`, so a kernel reads as arithmetic in Python: `x * y` or
+one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products, and `loops.chains` finds
+chains of additions that are such sums, as Python's `sum` and numpy's `@` record them. If values are not in lanes,
+`loops.vectorizer.Vectorizer` collects other instructions of one opcode into maps, which are fastest if their operands
+are one after the other in memory, or all the same. `tables.sums` and `tables.maps` write the kernels that compute sums
+and maps. They use the operators of `llvm.operands`, so a kernel reads as arithmetic in Python: `x * y` or
 `x.multiply_add(y, total)` of vectors and doubles, and `block[first + k]` of addresses and integers.
 
 These are the ideas of this package, in the order in which a first call meets them, and then those of later calls and of

@@ -200,10 +200,11 @@ def test_an_own_row_may_have_any_intrinsic(code):
 def test_own_operations_that_differ_in_numbers_share_machine_code(monkeypatch):
     """After a few operations that differ in numbers alone, further ones need no new opcode and no new kernel.
 
-    The opcodes and kernels of a process are kept as long as it runs. Optimised kernels, which are compiled once a
-    program has run for long on a busy machine, would be counted, too.
+    The opcodes and kernels of a process are kept as long as it runs. Optimised kernels and native code, which are
+    compiled once a program has run for long on a busy machine, would be counted, too.
     """
     monkeypatch.setattr(executable, "SECONDS_BEFORE_FAST_KERNELS", math.inf)
+    monkeypatch.setattr(executable, "SECONDS_BEFORE_NATIVE", math.inf)
     w, kept = Value(2.0), []
     for k in range(MAX_INLINED + 4):
         c = 3.25 + k

@@ -15,12 +15,13 @@ products.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import chain
 from typing import TypeAlias, TypeVar
 
 from ..instructions.code import AFTER, BATCH, GATHER, MIN_LOOP_PRODUCTS, SAMPLE, SUM_OPCODES, Code, Pair, Scatter, live
 from ..instructions.fusion import fuse
+from .chains import chains_of_products, with_sums
 from .stages import Gathers, StraightLine, Sums
 from .totals import Totals
 
@@ -91,11 +92,8 @@ class Schedule:
         self.totals = Totals(code, totals)
         kept = {*roots, *self.totals.factors()}
         self._find_live(kept)
-        sums = [i for i in self.computed if code.instructions[i][0] in SUM_OPCODES]
-        long = [] if for_c else [*filter(self._can_be_loop, sums)]
-        rights = {i: tuple([b for _, b in code.instructions[i][1]]) for i in long}
-        shared = Counter(rights.values()) if long else {}
-        self.long_sums = {i for i in long if len(rights[i]) >= MIN_LONE_LOOP_PRODUCTS or shared[rights[i]] > 1}
+        self.long_sums = set() if for_c else self._find_long_sums(kept)
+        code = self.code
         self.gathers = {i for i in self.computed if code.instructions[i][0] == GATHER}
         self.cost = code.cost_of_all(i for i in self.computed if i not in self.long_sums and i not in self.gathers)
         self.stays_threaded = self.cost > MAX_UNFUSED_COST and not for_c
@@ -106,6 +104,23 @@ class Schedule:
         for i in self.computed:
             computed[self.code.phase[i]].append(i)
         self.ranks = {phase: [*self._ranks(computed[phase])] for phase in (BATCH, SAMPLE, AFTER)}
+
+    def _find_long_sums(self, kept: Set[int]) -> set[int]:
+        """Return the numbers of the sums that loops compute. Those that are chains of additions become sums.
+
+        `kept` has the numbers of the instructions whose values are read not only by instructions.
+        """
+        instructions = self.code.instructions
+        pairs = {i: instructions[i][1] for i in self.computed if instructions[i][0] in SUM_OPCODES}
+        chains = chains_of_products(self.code, self.computed, kept)
+        pairs |= {i: x.pairs for i, x in chains.items()}
+        rights = {i: tuple([b for _, b in x]) for i, x in pairs.items() if self._can_be_loop(i, x)}
+        shared = Counter(rights.values())
+        found = {i for i, x in rights.items() if len(x) >= MIN_LONE_LOOP_PRODUCTS or shared[x] > 1}
+        if not found.isdisjoint(chains):
+            self.code = with_sums(self.code, [(i, x) for i, x in chains.items() if i in found])
+            self._find_live(kept)
+        return found
 
     def _find_live(self, wanted: Iterable[int]) -> None:
         self.live = live(self.code, wanted)
@@ -135,13 +150,12 @@ class Schedule:
         """Return whether the value of instruction `i` is a vector, with one row in each lane."""
         return self.rows_in_lanes and self.code.phase[i] == SAMPLE
 
-    def _can_be_loop(self, i: int) -> bool:
-        """Return whether a loop can compute the sum with instruction number `i`.
+    def _can_be_loop(self, i: int, pairs: Sequence[Pair]) -> bool:
+        """Return whether a loop can compute the sum with instruction number `i`, of the products of `pairs`.
 
         The sum must have at least MIN_LOOP_PRODUCTS products. If the sum is a vector with one row in each lane, all
         right factors must depend on the row, and either all left factors or none of them must.
         """
-        pairs = self.code.instructions[i][1]
         if len(pairs) < MIN_LOOP_PRODUCTS or not self.in_lanes(i):
             return len(pairs) >= MIN_LOOP_PRODUCTS
         per_sample = self.code.per_sample
