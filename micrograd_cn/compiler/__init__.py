@@ -117,11 +117,12 @@ go on for as long. A program that would take too long to compile keeps threaded 
 native code is slower. Native code is made at once by `Program.prepare` if the program is not large (by
 `Tiers.fastest`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
-An `Executable` has five lists of calls (of kernels or native code), which the drivers `forward` and `gradient` run; see
-`runtime.drivers`. They begin with "batch", for what depends on parameters alone, and "broadcast", which copies to all
-lanes of a vector each scalar, such as a parameter, that threaded code or a loop reads as a vector. Native code does
-this when it loads the scalar. For each panel of rows, the drivers load the numbers of the rows, and run "sample" and,
-for a gradient, "totals". For a gradient, "after" comes last. If rows are computed one at a time, a panel is one row.
+An `Executable` has four lists of calls (of kernels or native code), which the drivers `forward` and `gradient` run; see
+`runtime.drivers`. The drivers begin with "batch", for what depends on parameters alone, and "broadcast", which copies to
+all lanes of a vector each scalar, such as a parameter, that threaded code or a loop reads as a vector. Native code does
+this when it loads the scalar. For each panel of rows, the drivers load the numbers of the rows, and run "sample", which
+also adds to the totals of a gradient. For a gradient, "after" comes last. If rows are computed one at a time, a panel
+is one row.
 
 Many products are computed by loops instead. If `x * y` is a term of `sum`, or one of the products of `dot`, it becomes
 one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products, and `loops.chains` finds

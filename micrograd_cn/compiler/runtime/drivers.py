@@ -60,7 +60,6 @@ class Header(NamedTuple):
     batch: int  # the addresses of the lists of calls
     broadcast: int
     sample: int
-    totals: int
     after: int
     width: int  # how many numbers a row has
     row_at: int  # where these are in a block
@@ -494,7 +493,6 @@ class Drivers:
             blocks = (count - panel.index).minimum(size)
             start = panel.index * self.lanes
             self._run_panel(f, start, n, (Vector(f, "%each"), Vector(f, "%other")), blocks)
-            self._run(f, "totals", blocks, stride)
             rows = (n - start).minimum(blocks * self.lanes)
             [total] = panel.carried
             with f.loop(rows, [total]) as row:
@@ -544,7 +542,6 @@ class Drivers:
                 each = one.constant(1.0 / self.lanes)
                 with f.loop(rows) as row:
                     self._run_panel(f, row.index, row.index + 1, (each, each), 1)
-                    self._run(f, "totals", 1, _field(f, "block"))
                 self._scale_totals(f, one / n)
         self._run(f, "after", 1, _field(f, "block"))
         table, to = _table(f, "gradient_table"), scalars.bytes(_field(f, "gradients_at"))

@@ -38,7 +38,7 @@ class Tables:
         fast: whether the tables have the addresses of the optimised versions of the kernels.
         pack_calls: the calls that copy scalars to contiguous places. The program makes these calls after the stages of
             phase BATCH, which are computed once for a batch, and before the rows.
-        totals: the calls that add the products of a panel's rows to the totals.
+        totals: the calls that add the products of a panel's rows to the totals. They follow those of phase SAMPLE.
     """
 
     def __init__(self, plan: Plan, machine: Machine) -> None:
@@ -115,8 +115,7 @@ class Tables:
         lists = {
             "batch": [*calls[BATCH], *self.pack_calls],
             "broadcast": self._broadcast_calls(places),
-            "sample": calls[SAMPLE],
-            "totals": self.totals,
+            "sample": [*calls[SAMPLE], *self.totals],
             "after": calls[AFTER],
         }
         return {name: self.table([*chain(*found, END_OF_CALLS)]) for name, found in lists.items()}
