@@ -189,10 +189,10 @@ training. Each comes with the words that belong to it:
                     derivative for each row a node, that has 0 instead where no gradient reaches the node. Gates are
                     rarely needed and cost time, so they are left out at first. If a result is nan, code that has all
                     gates computes it anew
-    phase           when an instruction is computed: when the program is compiled (CONSTANT), before the rows (BATCH),
-                    for each row (SAMPLE), or after all rows (AFTER). The value of an instruction in phase SAMPLE is a
-                    row value, and all others are scalars; if rows are computed one at a time, all values are scalars.
-                    An instruction that is taken out of phase SAMPLE is hoisted
+    phase           when an instruction is computed: before the rows (BATCH), for each row (SAMPLE), or after all rows
+                    (AFTER). The value of an instruction in phase SAMPLE is a row value, and all others are scalars; if
+                    rows are computed one at a time, all values are scalars. An instruction that is taken out of phase
+                    SAMPLE is hoisted
     total           a sum over the rows of a batch, from which gradients of parameters are computed; many totals form an
                     `OuterProduct`, or a `Scatter`, in which each row adds a value to one of them by an index
     rank            instructions of a phase that do not depend on each other, so a loop may compute them; the ranks of a

@@ -13,10 +13,10 @@ operands are given by the numbers of earlier instructions:
     ("sum", pairs, terms)           the terms plus the products of the pairs, with each product rounded
 
 A row has the numbers of one sample, and a batch has several rows. Each instruction belongs to the phase in which it is
-computed. CONSTANT instructions are known at compile time. BATCH instructions depend on parameters alone and are
-computed once for a batch. SAMPLE instructions depend on the row and are computed once for each row. AFTER instructions
-depend on totals, and are computed once all rows of a batch are done. The value of a SAMPLE instruction is called a row
-value, and any other value a scalar.
+computed. BATCH instructions do not depend on the row, and are computed once for a batch; constants are among them.
+SAMPLE instructions depend on the row, and are computed once for each row. AFTER instructions depend on totals, and are
+computed once all rows of a batch are done. The value of a SAMPLE instruction is called a row value, and any other value
+a scalar.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _pack_double = struct.Struct("<d").pack
 Pair: TypeAlias = tuple[int, int]
 T = TypeVar("T")
 
-CONSTANT, BATCH, SAMPLE, AFTER = range(4)
+BATCH, SAMPLE, AFTER = range(3)  # the phases
 LEAF_OPCODES = ("constant", "parameter", "input", "seed", "mean")
 SUM_OPCODES = ("sum", "dot")  # a "sum" rounds its products; a "dot" may compute them by FMA
 IRREGULAR_OPCODES = frozenset([*LEAF_OPCODES, *SUM_OPCODES])  # their operands are not simply instruction[1:]
@@ -243,7 +243,7 @@ class Code:
         key = x or str(x)  # 0.0 and -0.0 are equal
         if (known := self._number_of_constant.get(key)) is not None:
             return known
-        number = self.add(("constant", x), CONSTANT, ("constant", bits(x)))
+        number = self.add(("constant", x), BATCH, ("constant", bits(x)))
         self.constants[number] = x
         self._number_of_constant[key] = number
         return number
