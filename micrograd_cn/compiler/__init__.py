@@ -118,8 +118,8 @@ native code is slower. Native code is made at once by `Program.prepare` if the p
 `Tiers.fastest`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
 An `Executable` has four lists of calls (of kernels or native code), which the drivers `forward` and `gradient` run; see
-`runtime.drivers`. The drivers begin with "batch", for what depends on parameters alone, and "broadcast", which copies to
-all lanes of a vector each scalar, such as a parameter, that threaded code or a loop reads as a vector. Native code does
+`runtime.drivers`. They begin with "batch", for what depends on parameters alone, and "broadcast", which copies to all
+lanes of a vector each scalar, such as a parameter, that threaded code or a loop reads as a vector. Native code does
 this when it loads the scalar. For each panel of rows, the drivers load the numbers of the rows, and run "sample", which
 also adds to the totals of a gradient. For a gradient, "after" comes last. If rows are computed one at a time, a panel
 is one row.

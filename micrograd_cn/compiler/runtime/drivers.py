@@ -36,7 +36,7 @@ from ..llvm.text import KERNEL_PREFIX, Function
 from ..loops.places import WORD
 from ..loops.stages import END_OF_CALLS
 
-LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "fit_clipped")
+LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit")
 LANE_SPECIFIC = (
     *("load", "load_narrow", "forward", "prepared_forward", "prepared_gradient"),
     *("begin", "panels", "add", "finish", "gradient"),
@@ -45,7 +45,8 @@ BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
 FIT_PARAMETERS = (
     "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, ptr %s, "
-    "ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all"
+    "ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all, ptr %clip, ptr %places, "
+    "i64 %n, ptr %norms"
 )
 MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
@@ -787,45 +788,31 @@ class Drivers:
         the rate does not change. `%update`, `%us` and `%uw` are the addresses of the header, the scalars and the `%all`
         blocks of the compiled update. The program's parameters are in the first `%own` of these blocks.
 
+        `%clip` is the address of the driver `clip` if gradients are clipped before each step, and otherwise null. Its
+        other operands are `%places`, which has the indices of the `%n` gradients to clip, and `%norms`, which is an
+        address in any case. If a norm is not finite, no further step is taken, but the losses of the remaining batches
+        are still computed.
+
         The driver returns how many steps it has taken: `%steps`, or less if a gradient has to be computed anew.
         """
-        return self._fit("fit", FIT_PARAMETERS)
-
-    def fit_clipped(self) -> Function:
-        """Write a driver that does what `fit` does, and also clips the gradients before each step by the driver `clip`.
-
-        Its last three operands are passed to `clip`: `%places` has the indices of the `%n` gradients to clip, and
-        `%norms` the largest norm and the norm before clipping. If a norm is not finite, no further step is taken, but
-        the losses of the remaining batches are still computed.
-        """
-        return self._fit("fit_clipped", f"{FIT_PARAMETERS}, ptr %places, i64 %n, ptr %norms", clips=True)
-
-    def _fit(self, name: str, parameters: str, clips: bool = False) -> Function:
-        f = Function(self.name[name], parameters, "i64")
+        f = Function(self.name["fit"], FIT_PARAMETERS, "i64")
         losses, rates, norms = Doubles(f, "%losses"), Doubles(f, "%rates"), Doubles(f, "%norms")
         stays = Condition(f, f.op("icmp eq ptr %rates, null"))
-
-        def is_finite() -> Condition:
-            return norms[1] < inf
-
+        clips = Condition(f, f.op("icmp ne ptr %clip, null"))
         # The norm before the first step is 0, or that of the steps which an earlier call has taken
-        with f.loop("%steps", [is_finite()] if clips else []) as step:
+        with f.loop("%steps", [norms[1] < inf]) as step:
+            [going] = step.carried
             loss, nan_if_spoiled, gradient = self._loss_of_batch(f, step.index)
             f.end_unless(nan_if_spoiled.compare("ord", 0.0), f"i64 {step.index}")
             losses[step.index] = loss
+            with f.when(clips & going):  # once a norm has ended training, this norm is kept
+                Pointer(f, "%clip").call(gradient, "ptr %places", "i64 %n", norms)
+            finite = norms[1] < inf
             rate = stays.select(Doubles(f, "%us"), rates + step.index)
-            work = (rate, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
-            update = ("void", "update", "ptr %update", "ptr %s", gradient, *work)
-            if clips:
-                [going] = step.carried
-                with f.when(going):  # once a norm has ended training, this norm is kept
-                    self._call(f, "void", "clip", gradient, "ptr %places", "i64 %n", norms)
-                finite = is_finite()
-                with f.when(finite):
-                    self._call(f, *update)
-                step.next = [finite]
-            else:
-                self._call(f, *update)
+            with f.when(finite):
+                work = (rate, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
+                self._call(f, "void", "update", "ptr %update", "ptr %s", gradient, *work)
+            step.next = [finite]
         f.do("ret i64 %steps")
         return f
 

@@ -489,7 +489,7 @@ class TrainingRun:
             if state is not paused:
                 if self._only_program and not self._merged:  # later programs may read others
                     state.check_parameters()
-                self._driver(state)  # compiled now, since steps are timed
+                self._drivers(state)  # compiled now, since steps are timed
         return self._state
 
     def _new_state(self, parameters: Sequence[Value]) -> TrainingState:
@@ -606,19 +606,23 @@ class TrainingRun:
             self._append_batch(batches, self._sub_batches(self._batch_samples(step)))
         state, losses = self._current_state(), Memory(ready_steps)
         self._renew_calls()
-        fit = self._driver(state)
+        drivers = self._drivers(state)
         taken = self._timed(
-            lambda: state.run(batches, first, ready_steps, losses, state.gradients, fit, self._recover_from_nan)
+            lambda: state.run(batches, first, ready_steps, losses, state.gradients, drivers, self._recover_from_nan)
         )
         if not taken:
             return self._take_steps(step, steps)
         computed: list[float] = losses.view[:taken].tolist()
         return computed
 
-    def _driver(self, state: TrainingState) -> Any:
-        """Return the driver that takes steps: its optimised version if a program has optimised kernels."""
+    def _drivers(self, state: TrainingState) -> tuple[Any, int]:
+        """Return the driver `fit`, and the address of the driver `clip`, or 0 if gradients are not clipped.
+
+        These are the optimised versions of the drivers if a program has optimised kernels.
+        """
         fast = [runner.executable.tables.fast for runner in self._runners.values()]
-        return driver(state.driver_name, fast=any(fast))
+        clip = driver_address("clip", 1, any(fast)) if state.clips else 0
+        return driver("fit", fast=any(fast)), clip
 
     def _renew_calls(self) -> None:
         """Fill in the operands of all programs for the present code and buffers."""

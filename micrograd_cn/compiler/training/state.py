@@ -43,6 +43,8 @@ from .update import (
 
 T = TypeVar("T")
 _requires_grad = attrgetter("requires_grad")
+# The memory for norms if no gradients are clipped. It is never written to: the norm of the last step stays 0
+NO_NORMS = Memory(2)
 MAX_KEPT_NUMBERS = 1_000_000  # memory for more numbers is not kept: to make it takes little of the time of a step
 
 
@@ -564,8 +566,7 @@ class TrainingState:
         gradients: memory in which the gradients of several programs are added up.
         update: the `CompiledUpdate` of the optimiser.
         scalars: the scalars of the compiled update, which begin with the learning rate and the count of steps taken.
-        driver_name: the short name of the driver that takes steps: "fit_clipped" if gradients are clipped, otherwise
-            "fit".
+        clips: whether gradients are clipped.
     """
 
     def __init__(
@@ -614,13 +615,14 @@ class TrainingState:
         self._options_in_use = None  # what the memory depends on, if `can_resume` can compare all of it
         if not (self._copied or some_fixed or optimizer.skipped):
             self._options_in_use = options_in_use(optimizer)
-        self.driver_name, self._clipped = "fit", array("q")
-        self._norms: Memory | None = None  # the largest norm that is allowed, and the norm of the last step
+        # The operands of the driver `Drivers.clip` beside the gradients: indices of gradients, their count, and norms
+        self.clips, self._norms, self._clip_operands = False, NO_NORMS, (0, 0, NO_NORMS.address)
         if options.clip_grad_norm is not None:
-            self.driver_name, self._norms = "fit_clipped", Memory(2)
+            self.clips, self._norms = True, Memory(2)
             self._norms.view[0] = options.clip_grad_norm
             trained, count = compress(layout.places, trainable), len(parameters)
-            self._clipped.extend([place for place in trained if place < count])
+            self._clipped = array("q", [place for place in trained if place < count])
+            self._clip_operands = address(self._clipped), len(self._clipped), self._norms.address
 
     def _fill_columns(self, skipped: Sequence[int], some_fixed: bool) -> PackedState | None:
         """Copy the optimiser's state, and what else the update reads beside data and gradients, to the blocks.
@@ -771,7 +773,7 @@ class TrainingState:
         steps: int,
         losses: Memory,
         gradients: Memory,
-        fit: Any,
+        drivers: tuple[Any, int],
         goes_on: Callable[[], bool],
     ) -> int:
         """Take training steps in the compiled loop.
@@ -782,7 +784,7 @@ class TrainingState:
             steps: how many steps to take.
             losses: memory for the loss of each batch, computed before the batch's step.
             gradients: memory in which the gradients are added up if several programs compute a batch.
-            fit: the driver `driver_name`.
+            drivers: the driver `fit`, and the address of the driver `clip`, or 0 if gradients are not clipped.
             goes_on: a function that is called when the compiled loop has stopped before a step, because its code gave
                 nan in the step's loss or gradient where other code may give a number. The function may put that other
                 code in the gradient calls that `batches` refers to. It then returns True, and the loop takes the
@@ -799,9 +801,9 @@ class TrainingState:
             TypeError: the schedule does not return a number. All steps before the failing step have been taken.
             BaseException: whatever the schedule raises itself. All steps before the failing step have been taken.
         """
-        order, words, starts = batches
+        (order, words, starts), (fit, clip) = batches, drivers
         described = address(order), address(words), address(starts), len(starts)
-        memory = gradients.address, len(self.parameters), *self._update_operands, *self._clip_operands
+        memory = gradients.address, len(self.parameters), *self._update_operands, clip, *self._clip_operands
 
         def take(steps: int, rates: array[float] | None) -> int:
             step: int = 0
@@ -812,7 +814,7 @@ class TrainingState:
                 )  # fmt: skip
                 if step == steps or not goes_on():
                     break
-            if self._norms:
+            if self.clips:
                 self._check_norm()
             return step
 
@@ -830,14 +832,9 @@ class TrainingState:
             raise asked.failure
         return taken
 
-    @property
-    def _clip_operands(self) -> tuple[int, ...]:
-        """Return the operands of the driver `Drivers.clip` except the gradients; () if gradients are not clipped."""
-        return (address(self._clipped), len(self._clipped), self._norms.address) if self._norms else ()
-
     def _check_norm(self) -> None:
-        """Raise ValueError if gradients are clipped, and their norm in the last step was not finite."""
-        if self._norms and not isfinite(norm := self._norms.view[1]):
+        """Raise ValueError if the norm of the gradients in the last step was not finite. Gradients are clipped."""
+        if not isfinite(norm := self._norms.view[1]):
             step = int(self.scalars.view[1])
             raise ValueError(f"fit(): the norm of the gradients is {norm} in step {step}, which no factor corrects")
 
@@ -857,8 +854,8 @@ class TrainingState:
                 self._check_constants()
             self._asked.check_all()
         header, *rest = self._update_operands
-        if clips := self._clip_operands:
-            driver("clip")(gradients, *clips)
+        if self.clips:
+            driver("clip")(gradients, *self._clip_operands)
             self._check_norm()
         driver("update")(header, self.parameter_data.address, gradients, address(rate), *rest)
 
