@@ -35,7 +35,7 @@ from .data.columns import MAX_NUMBERS, Columns, Numbers, address, flat
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
 from .data.nodes import first_unfrozen, some_frozen
 from .data.parameters import Gradients, add_gradients, reached_nodes, visited_nodes
-from .data.partition import has_nan
+from .data.partition import gather_rows, has_nan
 from .data.rows import as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket, copy_numbers
 from .derivatives import Kind, Structure, as_list, entries, split, with_leaves_of_captured
@@ -198,11 +198,10 @@ class CompiledDerivative:
         output = Context().run(lambda: dot(weights, [DETACH(x) for x in nodes]))
         constants = [x for x in outputs if x not in place]
         place |= {x: k for k, x in enumerate(constants, len(nodes))}
-        numbers, places = array("d", [x._data for x in constants]), [*map(place.__getitem__, outputs)]
+        numbers, places = array("d", [x._data for x in constants]), array("q", map(place.__getitem__, outputs))
 
         def entries(means: Any) -> array[float]:
-            found = array("d", memoryview(means)[: len(nodes)].tobytes()) + numbers
-            return array("d", map(found.__getitem__, places))
+            return gather_rows(array("d", memoryview(means)[: len(nodes)].tobytes()) + numbers, places, 1)
 
         return self.program.with_outputs(output, weights), entries
 
