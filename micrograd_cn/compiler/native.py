@@ -152,32 +152,26 @@ def functions_and_loops(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Na
     """
     schedule = plan.schedule
     found = {phase: [*_functions_and_loops(plan, phase)] for phase in plan.stages}
+    in_memory = {*plan.places.broadcasts, *schedule.totals.factors()}  # the values that are read from memory
     last = found[SAMPLE][-1] if found[SAMPLE] else None
-    in_memory = {*plan.places.broadcasts, *schedule.totals.factors()}
-    if (
-        isinstance(last, NativeFunction)
-        and isinstance(last.stages[-1], StraightLine)
-        and 0 < len(outputs) <= MAX_STRAIGHT_LINE_COST
-    ):
+    ends = isinstance(last, NativeFunction) and isinstance(last.stages[-1], StraightLine)
+    if isinstance(last, NativeFunction) and ends and 0 < len(outputs) <= MAX_STRAIGHT_LINE_COST:
         last.outputs = outputs
     else:
         in_memory.update(schedule.roots)
     functions = list[NativeFunction]()
+    first_reader: dict[int, int] = {}  # for each value that functions read in registers, the index of the first of them
     for x in chain(*found.values()):
         if isinstance(x, NativeFunction):
+            in_registers, from_memory = _reads_of(plan, x)
+            in_memory |= from_memory
+            in_memory.update([i for i in in_registers if first_reader.setdefault(i, len(functions)) != len(functions)])
             functions.append(x)
         else:
             in_memory.update(plan.reads(x))
-    reader_of: dict[int, int | None] = {}  # the index of the function that reads a value; None for several functions
-    for number, function in enumerate(functions):
-        in_registers, from_memory = _reads_of(plan, function)
-        in_memory |= from_memory
-        for i in in_registers:
-            if reader_of.setdefault(i, number) != number:
-                reader_of[i] = None
     for number, function in enumerate(functions):
         computed = chain(*[stage.numbers for stage in function.stages])
-        function.stored = {i for i in computed if i in in_memory or reader_of.get(i, number) != number}
+        function.stored = {i for i in computed if i in in_memory or first_reader.get(i, number) != number}
     return found
 
 
@@ -233,7 +227,7 @@ def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     """
     if not isinstance(stage, Map) or stage.opcode in SUM_OPCODES:
         return False
-    return len(stage.numbers) <= MAX_UNROLLED_VECTORS * plan.simd and "g" not in pattern_of(plan.operand_offsets(stage))
+    return len(stage.numbers) <= MAX_UNROLLED_VECTORS * plan.simd and "l" not in pattern_of(plan.operand_offsets(stage))
 
 
 class NativeWriter(StraightLineWriter):
@@ -273,24 +267,31 @@ class NativeWriter(StraightLineWriter):
             to: the address at which the first output of the first row is stored. The outputs of each further row
                 follow those of the row before.
         """
-        left = {*numbers}
-        width = self.plan.simd
-        if len(outputs) % width:  # rows are not aligned, so a store of 64 bytes would often cross two cache lines
+        left, n, width = {*numbers}, len(outputs), self.plan.simd
+        if n % width:  # rows are not aligned, so a store of 64 bytes would often cross two cache lines
             width = min(width, HALF_CACHE_LINE)
         simd = Lanes(self.f, min(width, self.lanes.count))
-        for k in range(0, len(outputs), simd.count):
-            k = max(0, min(k, len(outputs) - simd.count))  # the last group overlaps the one before, not to be short
-            chosen = outputs[k : k + simd.count]
-            waiting = [*chosen]
-            while waiting:
-                if waiting[-1] not in left:
-                    waiting.pop()
-                elif needed := [i for i in self.code.operands[waiting[-1]] if i in left]:
-                    waiting += needed
-                else:
-                    left.remove(waiting[-1])
-                    self.write_all(waiting[-1:])
-            self._store_rows(simd, [self.lanes.named(self.name_of(i)) for i in chosen], to + k, len(outputs))
+        last = max(0, n - simd.count)  # the last group begins here, and overlaps the one before, not to be short
+        for first in [min(k, last) for k in range(0, n, simd.count)]:
+            chosen = outputs[first : first + simd.count]
+            self._write_needed(chosen, left)
+            self._store_rows(simd, [self.lanes.named(self.name_of(i)) for i in chosen], to + first, n)
+
+    def _write_needed(self, wanted: Sequence[int], left: set[int]) -> None:
+        """Write those instructions in `left` on which the instructions `wanted` depend, and take them out of `left`.
+
+        Each instruction is written after its operands.
+        """
+        waiting = [*wanted]
+        while waiting:
+            i = waiting[-1]
+            if i not in left:
+                waiting.pop()
+            elif needed := [j for j in self.code.operands[i] if j in left]:
+                waiting += needed
+            else:
+                left.remove(i)
+                self.write_all([i])
 
     def _store_rows(self, simd: Lanes, xs: Sequence[Vector], to: Doubles, width: int) -> None:
         """Write LLVM code that stores a few neighbouring outputs of each row.

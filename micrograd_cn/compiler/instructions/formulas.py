@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...ops import OPS
 from ...ops.operation import Op
@@ -24,6 +24,11 @@ MAX_FORMULA_OPERANDS = 4  # a formula with more operands is neither specialised 
 # These are always part of the opcode of a formula, while other constants may be operands
 INLINE_CONSTANTS = frozenset(["0.0", "-0.0", "1.0", "-1.0"])
 MAX_TRACED = 1000  # at most so many formulas of the operations in `OPS` are kept for all programs of the process
+
+
+# An operation, the kind of formula ("formula", "partials" or "contributions", see `_trace_formula`), and for each input
+# of the formula its bits if it is a constant, else None
+FormulaKey: TypeAlias = "tuple[Op, str, tuple[int | None, ...]]"
 
 
 @dataclass(eq=False)
@@ -50,15 +55,14 @@ class Formulas:
             in all of it, even if the operation's functions read something that changes.
 
     Attributes:
-        of_users: the formulas of users' operations. A key has the operation, the kind of formula ("formula", "partials"
-            or "contributions", see `_trace_formula`), and the bits of the inputs that are constants.
+        of_users: the formulas of users' operations, by `FormulaKey`.
         op_names: for each opcode that a checked operation is lowered to, the operation's name, for error messages.
     """
 
-    def __init__(self, of_users: dict[Any, FormulaSteps] | None = None) -> None:
+    def __init__(self, of_users: dict[FormulaKey, FormulaSteps] | None = None) -> None:
         self.of_users = {} if of_users is None else of_users
         self.op_names: dict[str, str] = {}
-        self._known: dict[Any, Formula] = {}  # with keys like those of `of_users`
+        self._known: dict[FormulaKey, Formula] = {}
         # For each operation and kind of formula, how many formulas with constant inputs have been requested that were
         # not traced yet. Once there are MAX_SPECIALIZATIONS, later requests get the formula without constants.
         self._specializations: defaultdict[tuple[Op, str], int] = defaultdict(int)
@@ -104,24 +108,31 @@ class Formulas:
             if self._specializations[op, kind] > MAX_SPECIALIZATIONS:
                 return self.of(op, kind, general)
         try:
-            if is_known(op):
-                found = _traced(key, known)
-            elif key in self.of_users:
-                found = self.of_users[key]
-            else:
-                # One trace serves for all constants, since the functions may read something that has changed since
-                found = _specialized(self.of(op, kind, general).traced, known) if is_special else _traced(key, known)
-                self.of_users[key] = found
-            formula = self._known[key] = Formula(found)
-            steps = self.of(op, kind, general).traced.steps if is_special else found.steps
+            traced = _of_this_package(key, known) if is_known(op) else self._of_user(key, known)
+            without_constants = self.of(op, kind, general).traced if is_special else traced
         except FormulaError:
             raise
         except Exception as error:  # from the code of a user-defined operation
             what = f"{type(error).__name__} in its {kind}: {error}"
             raise TypeError(f"the operation {op.name!r} cannot be compiled: {what}") from error
-        formula.inline_constants = self._constants_in(steps) | INLINE_CONSTANTS
-        formula.is_of_user = not is_of_the_table(op)
+        inline = self._constants_in(without_constants.steps) | INLINE_CONSTANTS
+        formula = self._known[key] = Formula(traced, inline, not is_of_the_table(op))
         return formula
+
+    def _of_user(self, key: FormulaKey, known: Sequence[float | None]) -> FormulaSteps:
+        """Return the formula of a user's operation that has this key; trace it if this graph has not yet.
+
+        It is traced only once, without constants, and constants are put into its steps. The functions of the operation
+        may read something that has changed when they are called again. `known` is as for `of`.
+        """
+        op, kind, _ = key
+        if key not in self.of_users:
+            general: list[float | None] = [None] * len(known)
+            if general == [*known]:
+                self.of_users[key] = _trace_formula(kind, known, op)
+            else:
+                self.of_users[key] = _specialized(self.of(op, kind, general).traced, known)
+        return self.of_users[key]
 
     def _constants_in(self, steps: Sequence[tuple[Op, list[int | float]]]) -> set[str]:
         """Return, as text, the constants that occur in the steps of a formula.
@@ -163,16 +174,13 @@ def is_of_the_table(op: Op) -> bool:
 _of_the_table: dict[Any, FormulaSteps] = {}
 
 
-def _traced(key: tuple[Op, str, tuple[Any, ...]], known: Sequence[float | None]) -> FormulaSteps:
-    """Return the formula of an operation that has this `key`, a key of `Formulas.of_users`; trace it if necessary.
+def _of_this_package(key: FormulaKey, known: Sequence[float | None]) -> FormulaSteps:
+    """Return the formula of an operation of this package that has this key; trace it if necessary.
 
-    `known` has, for each input of the formula, its value if it is a constant, else None. The formulas of operations in
-    `micrograd_cn.ops` are kept for the whole process, at most MAX_TRACED of them. A formula of a user's operation is
-    traced for each graph, since the functions of this operation may depend on variables that change.
+    `known` has, for each input of the formula, its value if it is a constant, else None. At most MAX_TRACED formulas
+    are kept for the whole process.
     """
     op, kind, _ = key
-    if not is_known(op):
-        return _trace_formula(kind, known, op)
     key_of_functions = key, op.partials, op.lowerings
     if (found := _of_the_table.get(key_of_functions)) is None:
         if len(_of_the_table) >= MAX_TRACED:
