@@ -47,7 +47,7 @@ A multiplication passes through eight files on its way to machine code. They use
                              of `function.hooks` note what the graph does not show. If the function may do something
                              else in each call, or for numbers, it is called again, and the results are compared. Last,
                              `Recording.compile` makes a `Program` of the recording.
-    4 runtime.executable     In `CompiledGraph.outputs_of`, `select_tier` finds no code, so `Tiers.get` makes an
+    4 runtime.executable     In `CompiledGraph.outputs_of`, `select_executable` finds no code, so `Tiers.get` makes an
                              `Executable`, in steps 5 to 7. Only then does `Executable.forward` run: it calls a driver
                              (in `runtime.drivers`), which is machine code that loads the row, goes through a list of
                              tables (`Drivers.run`), calls for each of them the kernel that reads it, and returns the
@@ -65,9 +65,9 @@ A multiplication passes through eight files on its way to machine code. They use
                              before, this has LLVM compile it (`Machine.compile_kernels`). Then it puts the kernel's
                              address into the table.
     8 native                 In `runtime.prepared`, later calls now and then note how long they took. After many calls,
-                             `select_tier` (file 4) has a background thread make another `Executable`. Now `NativeCode`
-                             writes a function for this program alone (`NativeFunction.write`), again with `fmul`, and
-                             has it compiled by `Machine.compile`.
+                             `select_executable` (file 4) has a background thread make another `Executable`. Now
+                             `NativeCode` writes a function for this program alone (`NativeFunction.write`), again with
+                             `fmul`, and has it compiled by `Machine.compile`.
 
 The example reads what each of these files has made, and the comments have the numbers of the files. An offset is in
 bytes from the beginning of the program's memory. The first word of the table becomes the address of the kernel.
@@ -94,7 +94,8 @@ bytes from the beginning of the program's memory. The first word of the table be
 A second call finds the recording, checks its guards, and calls `program.row`, a `PreparedRunner` (`runtime.prepared`).
 The runner takes a prepared call that no other thread uses, or makes one: an object that has memory of its own, and that
 calls a driver. The first such call of a process compiles this driver, which all programs share. The runner copies the
-numbers of the arguments into the memory, and calls the object. It also measures some calls, and asks `select_tier`.
+numbers of the arguments into the memory, and calls the object. It also measures some calls, and then has
+`select_executable` choose the code of later calls.
 
 A batch, as in `f.forward([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)])`, goes the same way. But `CompiledFunction._map_samples`
 takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples, and `RecordingStore.dispatch` finds the

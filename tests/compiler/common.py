@@ -31,7 +31,7 @@ from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 SETTINGS = (
     "runtime.executable.SECONDS_BEFORE_NATIVE",
     "loops.plan.MIN_ALIKE_PER_RANK",
-    "loops.plan.MIN_GATHERED_SIZE",
+    "loops.plan.MIN_SINGLY_LOADED_SIZE",
     "loops.schedule.MAX_UNFUSED_COST",
     "instructions.fusion.MIN_OCCURRENCES",
     "runtime.executable.TRIALS",

@@ -130,6 +130,6 @@ def test_layers_are_loops_however_they_are_written(layer):
     g, rows = compile(f), np.random.default_rng(0).normal(size=(20, 40))
     assert g.forward((rows,)) == pytest.approx([f([*map(float, row)]).data for row in rows], rel=1e-11, abs=1e-12)
     [recording] = [x for found in g._store.recordings.values() for x in found]
-    schedule = recording.program.compiled.select_tier("forward", 20).plan.schedule
+    schedule = recording.program.compiled.select_executable("forward", 20).plan.schedule
     assert len(schedule.long_sums) == 80
     assert schedule.cost < 1000

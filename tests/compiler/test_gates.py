@@ -179,7 +179,7 @@ def test_code_with_gates_is_freed_with_its_program():
     x = Value(-1.0)
     program = compile(_product(*parameters)(x), [x])
     program.backward([[-1.0]])
-    held = weakref.ref(program.compiled.select_tier("gated", 1))
+    held = weakref.ref(program.compiled.select_executable("gated", 1))
     assert held()
     del program
     forget_tiers()

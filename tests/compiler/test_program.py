@@ -272,7 +272,7 @@ def test_the_size_is_that_of_the_memory_of_a_run_and_of_the_tables(code, rows, m
     x, ws = Value(0.5), [Value(0.5) for _ in range(800)]
     program = compile(mc.sum([w * x for w in ws]) + mc.tanh(mc.sum([mc.tanh(w) for w in ws[:400]])) * x, [x])
     program.forward([[1.0]] * rows)
-    run = program.compiled.select_tier("forward", rows)
+    run = program.compiled.select_executable("forward", rows)
     tables = [len(table.tobytes()) for table in run.tables.all]
     assert (len(allocated), len(tables) > 1) == (3, True)
     assert min(sum(allocated), sum(tables)) > 3_000, "each of them must be large enough to change the number of kB"

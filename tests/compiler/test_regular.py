@@ -77,12 +77,12 @@ def test_vectors_of_cells_have_the_bits_of_scalars(f):
 
 def starts_of(where, xs, biases):
     """Return twelve terms of sums: in places of their own, one after the other, or one for all sums."""
-    if where == "g":
+    if where == "l":
         return [biases[0], 2.0, xs[1] * xs[2], 0.0, biases[3], biases[1] * biases[2]] * 2
     return biases if where == "v" else biases[:1] * 12
 
 
-@pytest.mark.parametrize("where", ["g", "v", "s"], ids=["gathered", "vectors", "splat"])
+@pytest.mark.parametrize("where", ["l", "v", "s"], ids=["list", "vectors", "splat"])
 def test_a_loop_adds_the_products_of_a_sum_to_its_term_wherever_this_is(where):
     rng, number = random.Random(1), lambda: Value(float(rng.randrange(-9, 10)))  # so sums are exact in any order
     xs, biases = [number() for _ in range(260)], [number() for _ in range(12)]

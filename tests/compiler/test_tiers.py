@@ -133,7 +133,7 @@ def test_code_is_freed_with_the_program_and_shared_functions_stay(code):
     assert is_native(program) == (code == "native")
     freed = [
         weakref.ref(program),
-        weakref.ref(program.compiled.select_tier("gradient", 3)),
+        weakref.ref(program.compiled.select_executable("gradient", 3)),
         weakref.ref(program.compiled),
     ]
     shared = compiled_for_all()
@@ -169,7 +169,7 @@ def test_equal_instructions_share_their_code(numbers):
     executable.forget_tiers()
     first, second = model_of((0.5, 0.25, 3.0)), model_of(numbers)
     assert [results(*first), results(*second), results(*first)] == [*expected, expected[0]]
-    [one, other] = [program.compiled.select_tier("gradient", 3) for program, _ in (first, second)]
+    [one, other] = [program.compiled.select_executable("gradient", 3) for program, _ in (first, second)]
     assert one is other
 
 
@@ -224,7 +224,7 @@ def test_little_code_of_earlier_programs_is_kept(monkeypatch):
     monkeypatch.setattr(executable, "MAX_KEPT", 3)
     x = Value(1.0)
     chains = [compile(mc.sum([x] * k), [x]) for k in range(2, 7)]
-    codes = [weakref.ref(one.compiled.select_tier("forward", 1)) for one in chains[:3]]
+    codes = [weakref.ref(one.compiled.select_executable("forward", 1)) for one in chains[:3]]
     compile(mc.sum([x] * 2), [x]).forward([[1.0]])
     assert [one.forward([[1.0]]) for one in chains[3:]] == [[5.0], [6.0]]
     del chains
@@ -291,8 +291,8 @@ def test_native_code_is_made_after_a_time_by_itself():
     while not is_native(program) and time.monotonic() < end:
         assert program.forward(rows) == expected
     assert is_native(program)
-    assert not program.compiled.select_tier("gradient", 3).native
-    assert program.compiled.select_tier("gradient", 3, left=60.0).native, "it will run for long enough"
+    assert not program.compiled.select_executable("gradient", 3).native
+    assert program.compiled.select_executable("gradient", 3, left=60.0).native, "it will run for long enough"
 
 
 @pytest.mark.parametrize("rows", [1, 37])

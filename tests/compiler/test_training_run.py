@@ -181,7 +181,7 @@ def test_kernels_are_upgraded_only_while_training_goes_on(left):
     asked = []
     runner = GradientRunner.__new__(GradientRunner)
     runner.executable, runner.thread_buffers, runner._rows = SimpleNamespace(seconds=1.0, kind="gradient"), [], 4
-    runner.compiled = SimpleNamespace(select_tier=lambda *given: asked.append(given) or runner.executable)
+    runner.compiled = SimpleNamespace(select_executable=lambda *given: asked.append(given) or runner.executable)
     runner.upgrade(0.5, left)
     assert runner.executable.seconds == 1.5
     assert asked == [("gradient", 4, left)] * bool(left)

@@ -57,7 +57,7 @@ class Loops(Arrays):
         self._vectorizer = Vectorizer(
             self.places,
             {},
-            gather=True,
+            loads_singly=True,
             min_rank=MIN_LOOP_LENGTH,
             min_length=MIN_STRIDED_LOOP,
             split_by=lambda i: self.arrays_of(schedule.code.operands[i]),

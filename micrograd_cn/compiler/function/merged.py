@@ -227,7 +227,7 @@ class MergedRecordings:
             merged = _Merger([(recorded, *outputs(recorded)) for recorded in self.recordings], self.parameters)
             if merged.is_worthwhile(work * rows, key == "call"):
                 made = merged.program(isinstance(key, str) and self.recordings[0].single)
-                made.compiled.select_tier(kind, rows)
+                made.compiled.select_executable(kind, rows)
                 compile_kernels()  # for the kernels that look for nan in the results
         except (TypeError, ValueError, RuntimeError):  # if a user should see it, the code that sorts the rows raises it
             made = None

@@ -22,12 +22,12 @@ L2_BYTES = 1 << 20  # a panel that loops read several times has at most so many 
 L1_BYTES = 1 << 13  # a panel that is read once has at most so many bytes, to stay in the L1 cache
 MAX_BLOCKS = 16  # blocks in a panel, at most
 
-# In code for single rows, operands are gathered into vectors if a rank has on average at least MIN_ALIKE_PER_RANK
-# instructions of each of its opcodes, and the schedule's cost is at least MIN_GATHERED_SIZE. Otherwise it is faster to
-# keep values in registers. In programs that are so large that they are fused, operands are always gathered.
-MIN_ALIKE_PER_RANK, MIN_GATHERED_SIZE = 8.0, 200
-MIN_MAPPED_RANK = 8  # in a smaller rank, to gather operands into vectors takes longer than without a map
-MIN_MAP_VECTORS = 2  # at least so many SIMD vectors in a map, if shorter maps can be joined by gathering operands
+# In code for single rows, a map may load each of its operands from anywhere in memory if a rank has on average at least
+# MIN_ALIKE_PER_RANK instructions of each of its opcodes, and the schedule's cost is at least MIN_SINGLY_LOADED_SIZE.
+# Otherwise it is faster to keep values in registers. In programs that are so large that they are fused, every map may.
+MIN_ALIKE_PER_RANK, MIN_SINGLY_LOADED_SIZE = 8.0, 200
+MIN_MAPPED_RANK = 8  # in a smaller rank, to load the operands of a map one by one takes longer than without a map
+MIN_MAP_VECTORS = 2  # at least so many SIMD vectors in a map, if operands of shorter maps can be loaded one by one
 
 
 class Plan:
@@ -85,9 +85,9 @@ class Plan:
         self.totals_at = self.places.allocate(self.total_count)
         self._place_leaves()
         # Then come the results of loops, in the order in which other loops read them, and other scalars.
-        gather = self._gathers_operands()
-        min_rank = MIN_MAPPED_RANK if gather else MIN_LOOP_LENGTH
-        self._vectorizer = Vectorizer(places, self._preferred_order(), gather, min_rank, MIN_MAP_VECTORS * simd)
+        loads_singly = self._loads_singly()
+        min_rank = MIN_MAPPED_RANK if loads_singly else MIN_LOOP_LENGTH
+        self._vectorizer = Vectorizer(places, self._preferred_order(), loads_singly, min_rank, MIN_MAP_VECTORS * simd)
         self.stages = {phase: list(self._stages(phase)) for phase in schedule.ranks}
         # Then come other values that code reads from memory. Only now do vectors get the places of dead ones.
         self._place_values_in_memory()
@@ -98,14 +98,14 @@ class Plan:
         self.places.broadcast(outputs)
         self.blocks = self._blocks_per_panel()
 
-    def _gathers_operands(self) -> bool:
+    def _loads_singly(self) -> bool:
         """Return whether scalar instructions are vectorised even if their operands must be loaded one by one.
 
         Such operands are not contiguous in memory.
         """
         schedule = self.schedule
         return schedule.stays_threaded or (
-            schedule.cost >= MIN_GATHERED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_RANK
+            schedule.cost >= MIN_SINGLY_LOADED_SIZE and schedule.mean_group_size() >= MIN_ALIKE_PER_RANK
         )
 
     def _place_leaves(self) -> None:

@@ -34,13 +34,13 @@ def pattern_of(slots: Iterable[Sequence[int]]) -> str:
     """Return a letter for each operand slot of a map, which says how the operands in the slot are loaded.
 
     `slots` has, for each slot, the offsets in bytes of the operands of the map's instructions. The letter is "s" if all
-    of them have the same place, "v" if their places are contiguous, and "g" otherwise; see `tables.sums.operand_loads`.
+    of them have the same place, "v" if their places are contiguous, and "l" otherwise; see `tables.sums.operand_loads`.
 
     >>> pattern_of([[8, 8, 8], [16, 24, 32], [0, 40, 8]])
-    'svg'
+    'svl'
     """
     steps = map(stride, slots)
-    return "".join(["s" if step == 0 else "v" if step == WORD else "g" for step in steps])
+    return "".join(["s" if step == 0 else "v" if step == WORD else "l" for step in steps])
 
 
 def contiguous_runs(places: Mapping[int, Sequence[int]]) -> Iterator[list[int]]:

@@ -29,11 +29,11 @@ class Vectorizer:
         places: the places of values, to which the places of the maps' results are added.
         preferred: a dict from the instruction number of each value that a loop reads to the key by which the value is
             sorted, see `Plan._preferred_order`.
-        gather: whether a map may have operands that are not contiguous in memory, and are loaded one by one.
+        loads_singly: whether a map may have operands that are not contiguous in memory, and are loaded one by one.
         min_rank: a rank with fewer instructions has no maps.
-        min_length: the length from which a run is a map of its own, if `gather` is set. In a run, the operands lie at
-            constant strides from instruction to instruction. The instructions of an opcode that are in no such run
-            share one map, unless they are fewer than MIN_LOOP_LENGTH.
+        min_length: the length from which a run is a map of its own, if `loads_singly` is set. In a run, the operands
+            lie at constant strides from instruction to instruction. The instructions of an opcode that are in no such
+            run share one map, unless they are fewer than MIN_LOOP_LENGTH.
         split_by: a function from an instruction number to a key. All instructions of a map have the same key. By
             default instructions have no keys.
     """
@@ -42,13 +42,13 @@ class Vectorizer:
         self,
         places: Places,
         preferred: dict[int, tuple[int, int]],
-        gather: bool,
+        loads_singly: bool,
         min_rank: int,
         min_length: int,
         split_by: Callable[[int], Any] | None = None,
     ) -> None:
         self._places, self._code = places, places.code
-        self._preferred, self._gather, self._split_by = preferred, gather, split_by
+        self._preferred, self._loads_singly, self._split_by = preferred, loads_singly, split_by
         self._min_rank, self._min_length = min_rank, min_length
 
     def sort_key(self, i: int) -> tuple[Any, ...]:
@@ -63,7 +63,7 @@ class Vectorizer:
         if i in self._preferred:
             return (False, *self._preferred[i])
         sum_ = self._code.instructions[i][0] in SUM_OPCODES
-        return (True, True, i) if sum_ and not self._gather else (True, sum_, *places)
+        return (True, True, i) if sum_ and not self._loads_singly else (True, sum_, *places)
 
     def _sorted(self, numbers: Iterable[int]) -> dict[int, OperandPlaces]:
         """Return a dict from instruction numbers, sorted by `sort_key`, to the places of the instructions' operands."""
@@ -104,7 +104,7 @@ class Vectorizer:
         its products and terms follow. If there is a `split_by`, the key that it returns follows.
         """
         opcode, *rest = self._code.instructions[i]
-        if opcode in SUM_OPCODES and not self._gather:
+        if opcode in SUM_OPCODES and not self._loads_singly:
             return None
         if self._split_by or opcode in SUM_OPCODES:
             return opcode, tuple(map(len, rest)) if opcode in SUM_OPCODES else (), self._split_by and self._split_by(i)
@@ -115,7 +115,7 @@ class Vectorizer:
         opcode = signature[0] if isinstance(signature, tuple) else signature
         self._place_constants_contiguously(numbers)
         places = self._sorted(numbers)
-        if self._gather:
+        if self._loads_singly:
             found = strided_groups(places, self._min_length, fixed=self._preferred)
         else:
             found = contiguous_runs(places)

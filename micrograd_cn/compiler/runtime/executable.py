@@ -309,18 +309,18 @@ class Executable:
         )
 
     def mend(
-        self, buffers: Buffers, numbers: int, index: int, n: int, select_tier: Callable[[str, int], Executable]
+        self, buffers: Buffers, numbers: int, index: int, n: int, select_executable: Callable[[str, int], Executable]
     ) -> None:
         """Compute the gradient in `buffers` anew by code with all gates, if this code omits some and it matters.
 
         A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`. The
-        driver `finish` has left a number that tells whether it matters. `select_tier` is the method of the
+        driver `finish` has left a number that tells whether it matters. `select_executable` is the method of the
         `CompiledGraph`, which has the code with gates. The other arguments are those with which the gradient was
         computed.
         """
         if not self._omits_gates or not isnan(buffers.scalars.view[2 * self._padded_parameters]):
             return
-        gated = select_tier("gated", n)
+        gated = select_executable("gated", n)
         own, size = gated.acquire(), WORD * self._padded_parameters
         ctypes.memmove(own.scalars.address, buffers.scalars.address, size)
         gated.gradient([own], numbers, index, n)
@@ -580,7 +580,7 @@ class CompiledGraph:
 
     The methods `outputs_of` and `gradient_of` run them. There are two tiers of executables: threaded code, which
     consists of tables that kernels read, and native code. An executable is made when it is first needed. The methods
-    `select_tier` and `fastest_tier` choose one.
+    `select_executable` and `fastest_executable` choose one.
 
     Args:
         outputs: the nodes to compute.
@@ -646,7 +646,7 @@ class CompiledGraph:
         if not index:
             return []
         self.detect_anomaly(numbers, index, backward=False)
-        executable = self.select_tier("forward", len(index))
+        executable = self.select_executable("forward", len(index))
         now = array("d") if parameters else self.data()
         buffers = executable.acquire_all(now, min(threads, len(index)))
         for each in buffers if parameters else ():
@@ -661,12 +661,12 @@ class CompiledGraph:
         `numbers` has the numbers of all rows, one row after the other. `index` has the indices of the rows to compute.
         """
         self.detect_anomaly(numbers, index, backward=True)
-        executable = self.select_tier("gradient", len(index))
+        executable = self.select_executable("gradient", len(index))
         first = self.padded_parameters
         buffers = executable.acquire_all(self.data(), min(threads, len(index)))
         rows = address(numbers), address(index), len(index)
         loss = executable.gradient(buffers, *rows)
-        executable.mend(buffers[0], *rows, self.select_tier)
+        executable.mend(buffers[0], *rows, self.select_executable)
         gradients = array("d", buffers[0].scalars.view[first : first + len(self.graph.parameters)].tobytes())
         executable.release(*buffers)
         return float(loss), gradients
@@ -762,13 +762,13 @@ class CompiledGraph:
             return Tiers(lowering.code, totals, wanted, self.machine)
         return shared_tiers(lowering.code, totals, wanted, self.machine)
 
-    def select_tier(self, kind: str, rows: int, left: float = 0.0) -> Executable:
+    def select_executable(self, kind: str, rows: int, left: float = 0.0) -> Executable:
         """Return the executable for this many rows; see `Tiers.select`. The kinds are those of `tiers`."""
         rows_in_lanes = rows > MAX_SCALAR_ROWS
         tiers = self._tiers.get((kind, rows_in_lanes)) or self.tiers(kind, rows_in_lanes)
         return tiers.chosen or tiers.select(left, self._recorded_numbers)
 
-    def fastest_tier(self, kind: str, rows: int) -> Executable:
+    def fastest_executable(self, kind: str, rows: int) -> Executable:
         """Compile and return the fastest code for this many rows; see `Tiers.fastest`."""
         return self.tiers(kind, rows > MAX_SCALAR_ROWS).fastest()
 

@@ -93,7 +93,7 @@ class PreparedCall:
             self._buffers, address(numbers), address(index), n, out, *kept_alive, index, numbers, compiled
         )
         self._data, self._parameters = compiled.data, array("d")
-        self._operands = address(numbers), address(index), n, compiled.select_tier
+        self._operands = address(numbers), address(index), n, compiled.select_executable
 
     def mend(self) -> None:
         """Compute the gradient anew if it may be nan where it should not be; see `Executable.mend`."""
@@ -112,7 +112,7 @@ def prepare_outputs(compiled: CompiledGraph, numbers: Any, n: int, out: int, *ke
     Each call reads the numbers that are in `numbers` at that time, and the parameters' data. The arguments are those of
     `PreparedCall`.
     """
-    call = PreparedCall(compiled, compiled.fastest_tier("forward", n), numbers, n, out, *kept_alive)
+    call = PreparedCall(compiled, compiled.fastest_executable("forward", n), numbers, n, out, *kept_alive)
     if not (compiled.graph.parameters or compiled.data.watched):
         return call.run
 
@@ -197,7 +197,7 @@ class PreparedRunner:
         try:
             return self._unused.pop()
         except IndexError:
-            self._executable = self._compiled.select_tier(self._kind, self._n)
+            self._executable = self._compiled.select_executable(self._kind, self._n)
             return self._prepare(self._executable)
 
     def _prepare(self, executable: Executable) -> PreparedRows:
@@ -237,7 +237,7 @@ class PreparedRunner:
         rows.run()
         rows.executable.seconds += self._calls * (time.perf_counter() - begun)
         self._calls, self._next_check = 0, min(2 * self._next_check, CALLS_BETWEEN_CHECKS)
-        best = self._compiled.select_tier(self._kind, self._n)
+        best = self._compiled.select_executable(self._kind, self._n)
         if best is not self._executable:
             self._executable = best
             self._unused.clear()

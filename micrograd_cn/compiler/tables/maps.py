@@ -1,7 +1,7 @@
 """Write the kernels of maps. A map is a list of instructions of one opcode on scalars, computed as SIMD vectors.
 
 A kernel is a function that all programs share; it reads in a table where its operands are. Operands that are contiguous
-in memory are loaded as vectors, and others are gathered one by one. Results are contiguous. The module `sums` explains
+in memory are loaded as vectors, and others one by one. Results are contiguous. The module `sums` explains
 the arguments of kernels and of the functions that write them, and the words of tables.
 """
 
@@ -13,7 +13,7 @@ from ..instructions.code import SUM_OPCODES
 from ..llvm.lanes import Lanes, StraightLineLanes
 from ..llvm.machine import Machine
 from ..llvm.text import KERNEL_PREFIX, Function, word
-from .sums import Kernel, fuses, gather, kernel_name, operand_loads, sum_of_pairs
+from .sums import Kernel, fuses, kernel_name, load_singly, operand_loads, sum_of_pairs
 
 MAX_UNROLLED_FACTORS = 24  # a sum with more factors is computed by a loop instead of being written out
 
@@ -44,7 +44,7 @@ def map_kernel(machine: Machine, opcode: str, pattern: str) -> Function:
     return f
 
 
-def gathered_sums(machine: Machine, opcode: str) -> Function:
+def listed_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel for maps whose instructions are sums of factors anywhere in memory, loaded one by one.
 
     A map is a list of instructions of one opcode, computed as vectors. All sums of a map have the same count of
@@ -55,12 +55,12 @@ def gathered_sums(machine: Machine, opcode: str) -> Function:
     each product: the offsets of the left factors, one for each lane, and then those of the right factors.
     """
     simd = machine.simd
-    f = Kernel(kernel_name("gathered_sums", opcode), fuses(machine, opcode))
+    f = Kernel(kernel_name("listed_sums", opcode), fuses(machine, opcode))
     lanes = Lanes(f, simd)
     result, products = f.scalars.bytes(f.table[1]), f.table[2]
     with f.loop(f.table[0], [f.table + 3]) as item:
         start, [pairs] = lanes.splat(-0.0), item.carried
-        total, after = sum_of_pairs(f, start, products, pairs, partial(gather, lanes), simd)
+        total, after = sum_of_pairs(f, start, products, pairs, partial(load_singly, lanes), simd)
         lanes.store(total, result + item.index * simd)
         item.next = [after]
     f.do("ret void")

@@ -109,7 +109,7 @@ def each_block_of(f: Kernel, count: int) -> Iterator[Doubles]:
         yield block
 
 
-def gather(lanes: Lanes, words: Words, first: Integer | int) -> Vector:
+def load_singly(lanes: Lanes, words: Words, first: Integer | int) -> Vector:
     """Write loads of scalars into the lanes of a vector, and return the vector.
 
     The offsets of the scalars in memory are in `words`, one after the other, from the index `first` on.
@@ -126,7 +126,7 @@ def operand_loads(lanes: Lanes, word: Words, letter: str) -> Callable[[Integer],
 
         s (splat)   all scalars are the same one; the word is its offset
         v (vector)  the scalars are contiguous; the word is the offset of the first one
-        g (gather)  the scalars are anywhere; the word is the address of a table with their offsets, in which the last
+        l (list)    the scalars are anywhere; the word is the address of a table with their offsets, in which the last
                     offset is repeated up to whole vectors
 
     Args:
@@ -134,9 +134,9 @@ def operand_loads(lanes: Lanes, word: Words, letter: str) -> Callable[[Integer],
         word: the address of the word.
         letter: the letter.
     """
-    if letter == "g":
+    if letter == "l":
         places = word.words(0)
-        return lambda first: gather(lanes, places, first)
+        return lambda first: load_singly(lanes, places, first)
     scalars = Doubles(lanes.f, "%s").bytes(word[0])
     if letter == "v":
         return lambda first: lanes.load(scalars + first)

@@ -223,12 +223,12 @@ class Tables:
         operands = [[*map(self.offset, column)] for column in numbers]
         words: list[str | int] = [self.places.padded(len(stage.numbers)) // simd, self.offset(stage.numbers[0])]
         pattern = pattern_of(operands)
-        if stage.opcode in SUM_OPCODES and ("g" in pattern or len(operands) > maps.MAX_UNROLLED_FACTORS):
+        if stage.opcode in SUM_OPCODES and ("l" in pattern or len(operands) > maps.MAX_UNROLLED_FACTORS):
             padded = [*map(self._padded, operands)]
             words.append(len(operands) // 2)
             for first in range(0, len(padded[0]), simd):
                 words += chain(*(places[first : first + simd] for places in padded))
-            return self.kernel(maps.gathered_sums, stage.opcode), self.table(words)
+            return self.kernel(maps.listed_sums, stage.opcode), self.table(words)
         words += map(self._operand_word, pattern, operands)
         return self.kernel(maps.map_kernel, stage.opcode, pattern), self.table(words)
 
@@ -237,7 +237,7 @@ class Tables:
 
         `places` has the offsets of the scalars in bytes.
         """
-        return self.table(self._padded(places)) if letter == "g" else places[0]
+        return self.table(self._padded(places)) if letter == "l" else places[0]
 
     def _padded(self, places: Sequence[int]) -> list[int]:
         """Return `places`, with the last place repeated until the length is a multiple of that of a SIMD vector."""

@@ -184,7 +184,7 @@ class GradientRunner:
 
     def __init__(self, compiled: CompiledGraph, numbers: Numbers, rows: int, threads: int) -> None:
         self.compiled, self._numbers, self._rows = compiled, numbers, rows  # the numbers live as long as their address
-        self.executable = compiled.select_tier("gradient", rows)
+        self.executable = compiled.select_executable("gradient", rows)
         self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
         self.panel = self._panel()
         kept, self.thread_buffers[0].kept = self.thread_buffers[0].kept, None
@@ -198,12 +198,12 @@ class GradientRunner:
     def upgrade(self, taken: float, left: float) -> None:
         """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.
 
-        `left` is how many seconds training still takes, see `CompiledGraph.select_tier`. If it is 0, the code stays the
-        same.
+        `left` is how many seconds training still takes, see `CompiledGraph.select_executable`. If it is 0, the code
+        stays the same.
         """
         self.executable.seconds += taken
         if left:
-            self._use(self.compiled.select_tier(self.executable.kind, self._rows, left))
+            self._use(self.compiled.select_executable(self.executable.kind, self._rows, left))
 
     def use_gates(self) -> None:
         """Switch to code whose gradients have gates; see `instructions.gradient.differentiate`.
@@ -211,7 +211,7 @@ class GradientRunner:
         Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite.
         """
         if self.executable.kind != "gated":
-            self._use(self.compiled.select_tier("gated", self._rows))
+            self._use(self.compiled.select_executable("gated", self._rows))
 
     def renew(self, panel: int, merged: bool) -> None:
         """Fill in the operands for the present code and buffers.
@@ -830,7 +830,7 @@ class TrainingRun:
             batch = address(self._buckets[bucket].numbers), address(rows), len(rows)
             weight, executable = len(rows) / size, runner.executable
             mean += weight * executable.gradient(thread_buffers, *batch)
-            executable.mend(thread_buffers[0], *batch, program.select_tier)
+            executable.mend(thread_buffers[0], *batch, program.select_executable)
             found = thread_buffers[0].scalars.address + WORD * program.padded_parameters
             if len(sub_batches) == 1 and own == len(state.parameters):
                 state.step(found)
