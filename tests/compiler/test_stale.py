@@ -527,6 +527,40 @@ def test_a_threshold_that_has_changed_is_noticed_by_a_sample_that_had_no_recordi
         use(f, 3.0)
 
 
+@pytest.mark.parametrize("more", [[], [Value(3.0)]], ids=["a number has changed", "a parameter is not the function's"])
+def test_a_branch_is_not_compared_if_parameters_have_changed_so_that_its_sample_takes_another_one(more):
+    scale, slope = 1, Value(1.0)
+    f = compile(lambda x: (slope * x) ** 2 if slope * x * scale > 0.0 else -slope * x, branches=True)
+    assert f(1.0) == 1.0
+    slope.data = -1.0
+    if not more:
+        scale = 1.0  # another object, which makes no difference
+    assert f.fit([(1.0,), (3.0,)], SGD([slope, *more], lr=0.25), epochs=1) == [2.0]
+    assert (slope.data, f(1.0)) == (-0.5, 0.5)
+
+
+def test_a_branch_that_was_not_compared_is_compared_before_a_sample_takes_it():
+    scale, slope = 1.0, Value(1.0)
+    f = compile(lambda x: scale * x * slope if slope * x > 0.0 else -slope * x, branches=True)
+    f(1.0)
+    slope.data, scale = -1.0, 2.0
+    assert f.fit([(1.0,)], SGD([slope], lr=0.25), epochs=1) == [1.0]
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f.fit([(1.0,), (-1.0,)], SGD([slope], lr=0.25), epochs=1)
+
+
+def test_the_text_of_a_branch_is_refused_if_it_cannot_be_compared():
+    scale, slope = 1.0, Value(1.0)
+    f = compile(lambda x: scale * x * slope if slope * x > 0.0 else -slope * x)
+    f(1.0)
+    text = f.source("c")
+    slope.data = -1.0
+    assert f.source("c") == text  # nothing else has changed
+    scale = 2.0
+    with pytest.raises(ValueError, match="the recorded sample takes another branch .* compile it anew"):
+        f.source("c")
+
+
 def test_a_change_is_noticed_after_ctrl_c_came_before_a_recording_was_noted(monkeypatch):
     """The recording was published already, so calls use it, and they have to look at what the function reads."""
     scale, note, noted = 2.0, StaleCheck.note, []

@@ -278,7 +278,8 @@ class StaleCheck:
         """Return the recordings for some samples, each with a bucket and the index of a row for which to record again.
 
         Recordings whose programs are in `agreeing` are left out. If a row breaks the guards of all recordings for its
-        bucket, all of these are returned, since a guard may have other numbers now.
+        bucket, all of these are returned, since a guard may have other numbers now. But a recording is left out if its
+        own sample breaks its guards, since parameters have changed: this sample takes another branch now.
         """
         found: list[tuple[Bucket, Recording, int]] = []
         for bucket in buckets:
@@ -287,7 +288,8 @@ class StaleCheck:
             if left:
                 done = agreeing.union([made.program for made, _ in reached])
                 others = [made for made in self.store.known(bucket) if made.program not in done]
-                found += [(made.bucket(bucket.static), made, 0) for made in others]
+                samples = [(made.bucket(bucket.static), made) for made in others]
+                found += [(sample, made, 0) for sample, made in samples if made.guards.hold(sample.numbers)]
         return found
 
     def _compared(self, name: str, found: Sequence[tuple[Bucket, Recording, int]]) -> list[Program]:
