@@ -557,7 +557,7 @@ def test_the_text_of_a_branch_is_refused_if_it_cannot_be_compared():
     slope.data = -1.0
     assert f.source("c") == text  # nothing else has changed
     scale = 2.0
-    with pytest.raises(ValueError, match="the recorded sample takes another branch .* compile it anew"):
+    with pytest.raises(ValueError, match=r"the recorded sample takes another branch .* compile it anew"):
         f.source("c")
 
 
