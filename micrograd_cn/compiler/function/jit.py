@@ -1045,8 +1045,8 @@ class CompiledFunction:
         agreeing = self._stale.compare_moved("source", [recording.bucket(static)], trusts_partial=True)
         if recording.program not in agreeing:
             raise ValueError(
-                f"source(): {self._name} may not be what it was when its program was made, and cannot be compared, since "
-                "the recorded sample takes another branch with the parameters as they are now; compile it anew"
+                f"source(): {self._name} may not be what it was when its program was made, and cannot be compared, "
+                "since the recorded sample takes another branch with the parameters as they are now; compile it anew"
             )
         return recording.branch.source(
             language, parameters, name=name, precision=precision, weights=weights, optimizer=optimizer
