@@ -199,7 +199,8 @@ def compile(  # noqa: A001 -- the field's name
       other branch.
     - Up to 2 rows are computed one at a time, with vectors along the operands of sums, while more rows are computed
       side by side, in the lanes of vectors. Between these two ways, a sum of n products may differ if n is at least 8,
-      by at most n units in the last place of the sum of the products' absolute values.
+      by at most n units in the last place of the sum of the products' absolute values. The sum may be written with
+      `dot`, Python's `sum`, numpy's `@`, or as additions one after the other.
 
     A program starts as threaded code: tables that are read by kernels, which are functions that all programs share. To
     make the tables takes at most about 85 microseconds for each node on a core of 2022. The first program of a process

@@ -172,9 +172,8 @@ class ArrayRunner(PreparedRunner):
     def loaded(self, arrays: Sequence[Any] | array[float]) -> Any:
         """Return `PreparedRows` that have the numbers of the arrays; in the end, pass them to `release`.
 
-        Small arrays are copied. The others must be kept alive until the rows are computed.
-        There is an array for each argument, or, for samples in a list, one array of doubles with the numbers of all
-        samples.
+        There is an array for each argument or, for samples in a list, one array of doubles with the numbers of all
+        samples. Small arrays are copied. The others must be kept alive until the rows are computed.
         """
         rows: Any
         try:  # `acquire`, inlined for speed
