@@ -471,6 +471,8 @@ def _instead(name: str, f: Any, given: dict[int, Any]) -> str:
         kind = type(x).__name__
         if hasattr(x, "__dataclass_fields__") and not hasattr(x, "__float__"):
             return f"argument {i} is a {kind}, a dataclass; write a dict of numbers, dataclasses.asdict(x)"
+        if kind == "SimpleNamespace":
+            return f"argument {i} is a {kind}; write a dict of its numbers, vars(x)"
         if kind == "matrix":
             return f"argument {i} is a numpy.matrix; write an array, numpy.asarray(x)"
     return ""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn
 from . import ops
 from .engine import Value
 from .graph.context import here
-from .ops.number import is_table, mixed_engines, number, number_or_none, numbers_in
+from .ops.number import is_table, mixed_engines, number, number_or_none, numbers_in, refuse_masked
 from .ops.options import refuse_options
 from .ops.table import log_sum_above
 from .parameters.entries import shape_in_words
@@ -152,15 +152,15 @@ def _without_level(what: str, letter: str, given: Any, method: str = "ravel()") 
 
 
 def _refuse_unordered(name: str, what: str, given: Any) -> None:
-    """Raise TypeError if `given` is a collection other than a list, tuple or array.
+    """Raise TypeError if `given` is a collection other than a list, tuple or array, or an array with missing numbers.
 
     The message begins with `name`, the loss function, and calls `given` by the name `what`.
     """
     if type(given) is list:
         return
-    if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)) or is_table(given):
+    if isinstance(given, (Mapping, bytes, bytearray, set, frozenset)) or is_table(given) or hasattr(given, "filled"):
         try:
-            numbers_in(given)
+            (refuse_masked if hasattr(given, "filled") else numbers_in)(given)
         except TypeError as error:
             raise TypeError(f"{name}: {what}: {error}") from None
     if hasattr(given, "__iter__") and not (isinstance(given, (list, tuple, str, range)) or hasattr(given, "tolist")):
@@ -628,6 +628,7 @@ def _class_options(
     weights = None
     if weight is not None:
         _refuse_other_engine(name, weight)
+        _refuse_unordered(name, "weight", weight)
         _refuse_labels(name, "weight", weight)
         for i, w in enumerate(weights := [*_as_lists(weight)]):
             if isinstance(w, Value):
@@ -663,9 +664,9 @@ def _classes(
     for given in (inputs, targets):
         if type(given) is not list:
             _refuse_other_engine(name, given)
-    column, rows, targets = targets, _as_lists(inputs), _as_lists(targets)
-    _refuse_unordered(name, "input", rows)
+    _refuse_unordered(name, "input", inputs)
     _refuse_unordered(name, "target", targets)
+    column, rows, targets = targets, _as_lists(inputs), _as_lists(targets)
     if rows and isinstance(rows, (list, tuple)):
         _refuse_unordered(name, "input[0]", rows[0])
     if not isinstance(rows, (list, tuple)):

@@ -5,6 +5,7 @@ import math
 import pickle
 import random
 import re
+import types
 from array import array
 from collections import deque
 from dataclasses import dataclass
@@ -1061,3 +1062,8 @@ def test_a_function_that_catches_an_arithmetic_error_gives_a_warning_where_numbe
         value_and_grad(sinc)(0.0)
     assert value_and_grad(sinc)(0.5)[0] == sinc(0.5)
     assert grad(lambda x: 1 / x)(0.0) == -math.inf
+
+
+def test_a_namespace_is_answered_with_a_dict():
+    with pytest.raises(TypeError, match=r"argument 0 is a SimpleNamespace; write a dict of its numbers, vars\(x\)"):
+        grad(lambda p: p.x * p.x)(types.SimpleNamespace(x=1.0))

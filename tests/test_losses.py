@@ -9,6 +9,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn import Value, dot, gradients, logsumexp
+from micrograd_cn.functional import grad
 from micrograd_cn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -575,3 +576,33 @@ def test_targets_that_are_arrays_in_a_list_are_answered_with_what_to_write(loss)
     with pytest.raises(TypeError, match=r"for one-hot targets, write \[t\.argmax\(\) for t in targets\]$"):
         loss(rows, targets)
     assert loss(rows, [t.argmax() for t in targets]) == loss(rows, [1, 0])
+
+
+MASKED = np.ma.array([1.0, 0.0, 1.0], mask=[0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda: mse_loss([Value(1.0)] * 3, MASKED), "mse_loss: targets: "),
+        (lambda: l1_loss(MASKED, [Value(1.0)] * 3), "l1_loss: inputs: "),
+        (lambda: mse_loss([MASKED], [[Value(1.0)] * 3]), ""),
+        (lambda: cross_entropy([[Value(1.0), Value(2.0)]] * 3, MASKED.astype(int)), "cross_entropy: target: "),
+        (lambda: cross_entropy([MASKED], [1]), "cross_entropy: input.0.: "),
+        (lambda: cross_entropy([Value(1.0)] * 3, 1, weight=MASKED), "cross_entropy: weight: "),
+        (lambda: mc.sum(MASKED), ""),
+        (lambda: mc.dot(MASKED, [Value(1.0)] * 3), ""),
+        (lambda: MLP(3, [1])(MASKED), ""),
+        (lambda: grad(lambda xs: xs[0] * xs[1])(MASKED), ""),
+    ],
+)
+def test_missing_numbers_of_masked_arrays_are_refused(call, what):
+    with pytest.raises(TypeError, match=f"^{what}.*a masked array in which some numbers are missing; write x.filled"):
+        call()
+
+
+def test_masked_arrays_without_missing_numbers_are_arrays():
+    full, plain = np.ma.array([1.0, 0.0, 1.0]), [1.0, 0.0, 1.0]
+    assert mse_loss([0.5, 0.5, 2.0], full) == mse_loss([0.5, 0.5, 2.0], plain)
+    assert cross_entropy(full, 1, weight=full + 1.0) == cross_entropy(plain, 1, weight=[2.0, 1.0, 2.0])
+    assert mc.sum(full) == 2.0

@@ -18,6 +18,7 @@ __all__ = [
     "number_or_none",
     "numbers_in",
     "own_operator",
+    "refuse_masked",
 ]
 
 # What to write instead of a numpy date ("M"), or a difference of dates ("m"); the keys are kinds of dtypes. Python's
@@ -113,6 +114,10 @@ def number(x: object) -> float:
         dtype = getattr(x, "dtype", None)
         if (kind := getattr(dtype, "kind", "")) in DATES:
             raise TypeError(f"expected a real number, got the {dtype} {x}; {DATES[kind]}")
+        if not real and getattr(dtype, "names", None):
+            raise TypeError(f"expected a number, got the row {x} of a structured array; write list(x) for its numbers")
+        if not real:
+            refuse_masked(x)
         if not real and hasattr(x, "_record"):
             raise TypeError(f"expected a real number, got {type(x).__name__}; write x.data for the number of a Value x")
         if not real and (message := mixed_engines(x)):
@@ -162,6 +167,12 @@ def is_table(x: object) -> bool:
     return hasattr(x, "columns") and hasattr(x, "to_numpy")
 
 
+def refuse_masked(x: Any) -> None:
+    """Raise TypeError if `x` is a masked array of numpy in which some numbers are missing."""
+    if hasattr(x, "mask") and hasattr(x, "filled") and x.mask.any():
+        raise TypeError("a masked array in which some numbers are missing; write x.filled(...) or x.compressed()")
+
+
 def is_of_numpy(x: object) -> bool:
     """Return whether the class of `x` is one of numpy itself (not of `numpy.ma`), or of `graph.value_arrays`.
 
@@ -201,7 +212,7 @@ def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
     Raises:
         TypeError: `xs` is not iterable; or it is a dict or bytes, whose items are not the numbers that the user means;
             or it is a table such as a DataFrame, whose items are labels; or it is a set, whose items have no order,
-            and `ordered` is true.
+            and `ordered` is true; or it is a masked array in which some numbers are missing.
 
     >>> numbers_in([1, 2]), numbers_in({1}, ordered=False)
     ((1, 2), (1,))
@@ -224,6 +235,7 @@ def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
             )
         if ordered and isinstance(xs, (set, frozenset)):
             raise TypeError(f"expected a list of numbers, got a {kind}, which has no order; write a list")
+        refuse_masked(xs)
         if not hasattr(xs, "__iter__"):
             write = "; write [x] for one number" if hasattr(xs, "__float__") else ""
             raise TypeError(f"expected a list of numbers, got {kind} {xs!r}{write}")

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from ..ops.number import is_of_numpy
+from ..ops.number import is_of_numpy, refuse_masked
 
 __all__ = ["ListOfArray", "arrays_to_lists", "flatten", "flatten_like", "is_array", "tuple_like"]
 
@@ -109,6 +109,7 @@ def arrays_to_lists(tree: Any) -> Any:
 
 def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     if not is_of_numpy(tree):
+        refuse_masked(tree)
         found, nested = flatten(tree.tolist(), path)
         if not hasattr(tree, "shape"):  # an array of the module `array`, whose operators are those of a list
             return found, nested

@@ -27,7 +27,7 @@ from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.losses import mse_loss
-from micrograd_cn.nn import Neuron
+from micrograd_cn.nn import Module, Neuron
 from micrograd_cn.optim import SGD, Optimizer
 
 w = Value(2.0, "w")
@@ -751,3 +751,30 @@ def test_the_name_of_a_class_is_answered_with_its_index():
         f.fit(([1.0], ["cat"]), SGD([w]), 1)
     with pytest.raises(TypeError, match=r"got the str '1\.5'; convert it with float\(\) first"):
         f(1.0, "1.5")
+
+
+ROWS = np.array([(1.0, 2.0), (3.0, 4.0)], dtype=[("a", float), ("b", float)])
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS.view(np.recarray)], ids=["structured", "record"])
+def test_structured_arrays_are_refused_with_what_to_write(rows):
+    f = compile(lambda r: r["a"])
+    with pytest.raises(TypeError, match=r"the row \(1\.0, 2\.0\) of a structured array; write list\(x\)"):
+        f(ROWS[0])
+    with pytest.raises(TypeError, match="; write its fields as the columns of an array"):
+        f(rows)
+    with pytest.raises(TypeError, match="of a structured array; write list"):
+        Value(1.0) * rows[0]
+
+
+def test_a_class_of_models_is_no_function_to_compile():
+    class Scale(Module):
+        def __init__(self):
+            self.w = Value(2.0)
+
+        def __call__(self, x):
+            return self.w * x
+
+    with pytest.raises(TypeError, match=r"got the class Scale; write @compile before its method, such as __call__"):
+        compile(Scale)
+    assert compile(Scale())(3.0) == 6.0

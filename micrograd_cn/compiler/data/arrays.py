@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from ...ops.number import DATES, number
+from ...ops.number import DATES, number, refuse_masked
 from ...parameters.tree import flatten
 
 FlatNumbers: TypeAlias = "array[float] | memoryview[Any]"
@@ -55,7 +55,7 @@ def flat_doubles(x: Any) -> FlatNumbers:
     if kind == "O":
         return _numbers_one_by_one(found)
     # Dtypes of other libraries, such as jax's bfloat16, are of the kind "V" too. They convert themselves to doubles.
-    foreign = kind == "V" and found.dtype.type is not np.void
+    foreign = kind == "V" and not issubclass(found.dtype.type, np.void)
     if not foreign and (kind not in "fiub" or found.dtype.itemsize > 8):
         raise TypeError(f"expected real numbers, doubles at most, got an array of {found.dtype}; {DTYPE_INSTEAD[kind]}")
     return flat_doubles(np.array(found, dtype=np.float64, order="C"))
@@ -120,9 +120,10 @@ def number_without_axes(x: Any) -> float:
         TypeError: `x` is not a real number, its number is masked, or it requires a gradient.
     """
     _refuse_special(x)
-    is_date = getattr(getattr(x, "dtype", None), "kind", "") in DATES  # tolist() gives integers for some dates
+    # For some dates, tolist() gives integers, and for a row of a structured array a tuple
+    as_it_is = getattr(getattr(x, "dtype", None), "kind", "") in (*DATES, "V")
     try:
-        return number(x.tolist() if hasattr(x, "tolist") and not is_date else x)
+        return number(x.tolist() if hasattr(x, "tolist") and not as_it_is else x)
     except RuntimeError as error:
         raise TypeError(f"{type(x).__name__}: {error}") from error
 
@@ -166,8 +167,7 @@ def iterable_data(data: Any, expected: str) -> Iterable[Any]:
 
 def _refuse_special(x: Any) -> None:
     """Raise TypeError if `x` has missing entries, is sparse, or requires a gradient, which no program computes."""
-    if hasattr(x, "mask") and hasattr(x, "filled") and x.mask.any():
-        raise TypeError("a masked array in which some numbers are missing; write x.filled(...) or x.compressed()")
+    refuse_masked(x)
     if _has_missing(x):
         raise TypeError(f"a {type(x).__name__} in which some numbers are missing; write x.fillna(...) or x.dropna()")
     for method in ("toarray", "todense"):

@@ -258,6 +258,11 @@ def compile(  # noqa: A001 -- the field's name
         return Program(f, inputs)
     if f is None:
         return functools.partial(CompiledFunction, static=static, branches=branches)
+    if isinstance(f, type) and hasattr(f, "parameters"):
+        raise TypeError(
+            f"compile() takes a function, got the class {f.__name__}; write @compile before its method, such as "
+            f"__call__, or model = {f.__name__}(...) and compile(model)"
+        )
     if isinstance(f, Value) or not callable(f):
         what = (
             "a recorded graph, and not its inputs"
