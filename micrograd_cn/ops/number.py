@@ -212,7 +212,7 @@ def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
     Raises:
         TypeError: `xs` is not iterable; or it is a dict or bytes, whose items are not the numbers that the user means;
             or it is a table such as a DataFrame, whose items are labels; or it is a set, whose items have no order,
-            and `ordered` is true; or it is a masked array in which some numbers are missing.
+            and `ordered` is true.
 
     >>> numbers_in([1, 2]), numbers_in({1}, ordered=False)
     ((1, 2), (1,))
@@ -235,7 +235,6 @@ def numbers_in(xs: Iterable[Any], ordered: bool = True) -> tuple[Any, ...]:
             )
         if ordered and isinstance(xs, (set, frozenset)):
             raise TypeError(f"expected a list of numbers, got a {kind}, which has no order; write a list")
-        refuse_masked(xs)
         if not hasattr(xs, "__iter__"):
             write = "; write [x] for one number" if hasattr(xs, "__float__") else ""
             raise TypeError(f"expected a list of numbers, got {kind} {xs!r}{write}")
