@@ -7,6 +7,7 @@ import inspect
 import itertools
 import math
 import pkgutil
+import random
 import re
 import traceback
 import warnings
@@ -794,3 +795,40 @@ def test_a_pole_at_every_negative_whole_number_explains_a_gradient_of_nan():
             np.array([-2.0, 1.5]),
             vjp=lambda x, u: u * np.where(pole(x), np.nan, 2 * x),
         )
+
+
+def drawing(x):
+    random.random()
+    return x * x
+
+
+@pytest.mark.parametrize(
+    ("f", "vjp", "x", "calls"),
+    [
+        (lambda x: x * x, lambda x, u: 2.0 * x * u, [1.0, 2.0], (1, 2, 3, 8, 18)),
+        (drawing, lambda x, u: 2.0 * x * u, [1.0, 2.0], (1, 2, 3, 8, 32)),
+        (lambda x: np.where(x > 700.0, np.exp(x), np.sign(x) + x), lambda x, u: u, [0.0, 2.0, 800.0], (2, 8, 80)),
+        (lambda x: np.exp(x * x.sum()), lambda x, u: math.nan * u, [30.0, 1.0], (2, 8, 80, 162, 163, 164)),
+    ],
+    ids=["smooth", "drawing", "jumping", "infinite"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_at_whatever_call_a_check_inside_f_fails_it_is_raised_and_a_domain_error_only_at_the_point(f, vjp, x, calls):
+    for call, error in itertools.product(calls, (GradientMismatch("inside"), ZeroDivisionError("outside"))):
+        points = []
+
+        def failing(x, call=call, error=error, points=points):
+            points.append(x.copy())
+            if len(points) == call:
+                raise error
+            return f(x)
+
+        try:
+            gradcheck(failing, np.array(x), vjp=vjp)
+        except (GradientMismatch, ZeroDivisionError, NothingCompared) as raised:
+            found = raised
+        else:
+            found = None
+        assert len(points) >= call
+        raises = isinstance(error, GradientMismatch) or np.array_equal(points[call - 1], x)
+        assert (found is error) == raises, (call, error, found)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from micrograd_cn import Op
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.testing import GradientMismatch, gradcheck
 from micrograd_cn.testing.inputs.forward_backward import pair_of_compiled, pair_of_layer
@@ -173,6 +174,25 @@ def test_values_after_one_that_is_left_out_reach_the_gradient_of_a_compiled_func
     for other in (g, lambda x, **options: x * x * options.get("b", 1.0)):
         with pytest.raises(TypeError, match=r"b is keyword-only, .* let f take b as a positional argument"):
             gradcheck(compile(other), 2.0, kwargs={"b": 3.0})
+
+
+def test_a_compiled_function_takes_any_number_of_arguments_and_constants_among_them():
+    def wrong_square(x):
+        return Op("bad", lambda x: x * x, (lambda y, x: 2.02 * x,))(x)
+
+    for square in (lambda x: x * x, wrong_square):
+        sums = compile(lambda *xs, square=square: sum([square(x) * (k + 1.0) for k, x in enumerate(xs)]))
+        powers = compile(lambda x, n, square=square: square(x) * n, static=["n"])
+        for f, args, how, count in ((sums, (0.5, 3.0, 2.0), {}, 3), (powers, (0.5, 3), {"static": ["n"]}, 1)):
+            if square is wrong_square:
+                with pytest.raises(GradientMismatch):
+                    gradcheck(f, *args, **how)
+            else:
+                assert len(gradcheck(f, *args, **how).comparisons) == count
+    with pytest.raises(
+        ValueError, match=r"^gradcheck: order= is not for compiled functions; give the function without"
+    ):
+        gradcheck(sums, 0.5, order=2)
 
 
 def test_a_class_that_needs_arguments_is_answered():

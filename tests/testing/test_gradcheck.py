@@ -606,3 +606,30 @@ def test_what_f_asserts_is_the_edge_of_its_domain_but_a_mismatch_inside_f_is_rai
 def test_a_static_name_of_another_argument_does_not_hide_a_derivative_among_the_arguments():
     with pytest.raises(TypeError, match="to check it as the gradient of f"):
         gradcheck(lambda x, a: x * a, 2.0, 3.0, lambda x, a: a, static=["a"])
+
+
+def test_a_function_among_the_arguments_that_f_calls_is_a_constant():
+    def wrong(x):
+        return SQUARE_OFF(x)
+
+    assert repr(gradcheck(lambda x, g: g(x), 0.5, lambda x: x * x)) == "<1 derivative agrees>"
+    with pytest.raises(GradientMismatch, match="1 of 1 derivatives wrong"):
+        gradcheck(lambda x, g: g(x), 0.5, wrong)
+    with pytest.raises(TypeError, match=r"to check it as the gradient of f, write .*gradient=wrong"):
+        gradcheck(lambda x: x * x, 0.5, wrong)
+
+
+@pytest.mark.parametrize(("option", "x"), [("rtol", 1e-5), ("atol", 1e-5), ("seed", 3), ("exhaustive", True)])
+def test_the_code_that_shows_a_mistake_repeats_each_option_and_no_others(option, x):
+    np = pytest.importorskip("numpy")
+
+    def vjp(x, u):
+        return 3.0 * x * u
+
+    def code(**how):
+        with pytest.raises(GradientMismatch) as caught:
+            gradcheck(lambda x: x * x, np.ones(2), vjp=vjp, **how)
+        return str(caught.value).splitlines()[-1]
+
+    assert code() == "gradcheck(f, x, vjp=vjp)"
+    assert code(**{option: x}) == f"gradcheck(f, x, vjp=vjp, {option}={x!r})"
