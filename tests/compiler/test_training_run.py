@@ -272,6 +272,36 @@ def test_two_threads_do_not_train_one_parameter_at_once():
     assert in_other_thread(lambda: len(fit(w))) == 2
 
 
+def test_another_thread_is_noticed_inside_a_training_of_ones_own():
+    """A thread that trains v may train w in a callback, but not while another thread trains w."""
+    w, v, errors = Value(0.0), Value(0.0), []
+    begun, done = threading.Event(), threading.Event()
+
+    def fit(p, **options):
+        return compile(lambda x: (p * x - 1.0) ** 2).fit([(1.0,)], SGD([p], lr=0.1), 2, **options)
+
+    def wait(_):
+        begun.set()
+        assert done.wait(60)
+
+    def meanwhile(_):
+        if errors:
+            return
+        other = threading.Thread(target=fit, args=[w], kwargs={"progress": wait})
+        other.start()
+        assert begun.wait(60)
+        try:
+            fit(w)
+        except ValueError as error:
+            errors.append(str(error))
+        finally:
+            done.set()
+            other.join()
+
+    fit(v, progress=meanwhile)
+    assert ["another thread is training a parameter" in error for error in errors] == [True]
+
+
 @pytest.mark.parametrize("changed", ["the data of a parameter", "lr of the optimizer", "steps of the optimizer"])
 def test_a_change_in_another_thread_is_not_lost_without_a_word(changed):
     w = Value(0.0)
