@@ -111,6 +111,19 @@ def test_slopes_of_both_sides_within_ten_tolerances_are_one(sign):
     assert near.agrees
 
 
+@SIDES
+def test_what_lies_between_the_sides_of_a_small_kink_is_not_wrong(sign):
+    """It would be right at a larger kink. Here the two sides may be one slope that is known less well than it seems."""
+
+    def g(x):
+        return sign * x * (1.0 if x < 0.0 else 1.009)
+
+    for slope, agrees in ((1.0045, True), (1.002, None), (1.007, None), (0.99, False), (1.019, False)):
+        comparison = judged(g, sign * slope, rtol=1e-3, atol=0.0)
+        assert comparison.agrees is agrees
+        assert comparison.note.startswith("kink") is (agrees is None)
+
+
 def test_what_only_one_side_allows_is_not_right_by_chance():
     for slope in (0.9985, 1.0045):
         comparison = judged(lambda x: x * (1.0 if x < 0.0 else 1.003), slope, rtol=1e-3, atol=0.0)

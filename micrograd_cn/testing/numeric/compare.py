@@ -256,8 +256,9 @@ def agrees_on_both_sides(claim: Claim) -> Comparison | None:
 def has_one_slope(claim: Claim) -> Comparison | None:
     """Compare the derivative with the left and the right numerical one if these two are nearly equal; else return None.
 
-    None is also returned if either is not exact enough. If the derivative agrees with one side alone, and the two sides
-    differ by more than their errors allow, there is a small kink, so the comparison has no verdict.
+    None is also returned if either is not exact enough. If the two sides differ by more than their errors allow, there
+    is a small kink. The comparison then has no verdict if the derivative agrees with one side alone, or lies between
+    the two.
     """
     left, right = claim.left, claim.right
     if not claim.knows(left, right):
@@ -266,7 +267,8 @@ def has_one_slope(claim: Claim) -> Comparison | None:
     if not apart <= SAME_SLOPE * claim.allowed_error(left, right):
         return None
     near = claim.is_near(left), claim.is_near(right)
-    if any(near) and apart > claim.allowed_error(left) + claim.allowed_error(right):
+    between = min(left.slope, right.slope) <= claim.analytic <= max(left.slope, right.slope)
+    if (any(near) or between) and apart > claim.allowed_error(left) + claim.allowed_error(right):
         return claim.verdict(claim.central, None, _kink_note(claim))
     agrees = all(near)
     return claim.verdict(claim.central if claim.knows(claim.central) and not agrees else right, agrees)
