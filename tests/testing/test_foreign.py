@@ -812,7 +812,7 @@ def drawing(x):
     ],
     ids=["smooth", "drawing", "jumping", "infinite"],
 )
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # of overflow, and that little could be compared
 def test_at_whatever_call_a_check_inside_f_fails_it_is_raised_and_a_domain_error_only_at_the_point(f, vjp, x, calls):
     for call, error in itertools.product(calls, (GradientMismatch("inside"), ZeroDivisionError("outside"))):
         points = []

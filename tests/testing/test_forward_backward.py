@@ -183,7 +183,9 @@ def test_a_compiled_function_takes_any_number_of_arguments_and_constants_among_t
     for square in (lambda x: x * x, wrong_square):
         sums = compile(lambda *xs, square=square: sum([square(x) * (k + 1.0) for k, x in enumerate(xs)]))
         powers = compile(lambda x, n, square=square: square(x) * n, static=["n"])
-        for f, args, how, count in ((sums, (0.5, 3.0, 2.0), {}, 3), (powers, (0.5, 3), {"static": ["n"]}, 1)):
+        named = compile(lambda *xs, n=2, square=square: sum(map(square, xs)) * n, static=["n"])
+        cases = (sums, (0.5, 3.0, 2.0), {}, 3), (powers, (0.5, 3), {"static": ["n"]}, 1), (named, (0.5, 3.0), {}, 2)
+        for f, args, how, count in cases:
             if square is wrong_square:
                 with pytest.raises(GradientMismatch):
                     gradcheck(f, *args, **how)
