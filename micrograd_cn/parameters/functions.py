@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterable
 from functools import cached_property, lru_cache, partial, partialmethod
-from types import CodeType, FunctionType, MethodType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 from weakref import ProxyTypes
 
@@ -13,7 +14,7 @@ from ..engine import Value
 from ..graph.callers import is_of_this_package
 from .class_attributes import attributes_of
 from .hidden import called_by, content_of_cell, leaves_of_bound
-from .members import items_if_values, members_of_known, of_hiding, values_in
+from .members import COLLECTIONS, is_array, items_if_values, may_hold_leaves, members_of_known, of_hiding, walk
 from .model import Model, names_its_parameters, of_this_package
 
 
@@ -23,8 +24,8 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
     Each leaf is in a pair with the path of the function that reads it, such as "layers.0.neurons.0.activation". For a
     method, this is the name of the class and that of the method. The leaves are those in variables of the function, in
     its defaults, in arguments of a `functools.partial`, in models in these places, in the object of a method, and in
-    what an iterator or a `functools.cache` keeps. Of variables that are collections, nothing is returned, since they
-    may have data.
+    what an iterator or a `functools.cache` keeps. A collection in a global variable may have data, and so may one in a
+    variable of a function that still runs; nothing is returned of these.
     """
     found: dict[Value, str] = {}
     looked: set[int] = set()  # the ids of functions that were looked at
@@ -89,9 +90,10 @@ def _leaves_read_by(f: Any, model: Model, looked: set[int]) -> list[Value]:
         looked.add(id(x))
         held: Iterable[Any] = ()
         if isinstance(x, FunctionType) and not is_of_this_package(x):
+            held = _collections_of_closures(x)  # it counts references, so there are no others to the variables yet
             variables = [content_of_cell(cell) for cell in x.__closure__ or ()]
             variables += [x.__globals__[name] for name in _global_names(x.__code__, x.__globals__)]
-            held = [y for y in variables if isinstance(y, (Value, Model))]
+            held += [y for y in variables if isinstance(y, (Value, Model))]
             held += [*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values(), *vars(x).values()]
             # Functions of other modules do not read the variables of the user's module
             waiting += [y for y in variables if getattr(y, "__globals__", None) is x.__globals__]
@@ -104,11 +106,57 @@ def _leaves_read_by(f: Any, model: Model, looked: set[int]) -> list[Value]:
         elif members_of_known(type(x)) is not of_hiding:  # the object of a method
             found += leaves_of_bound(x, model)
         for y in held:
-            if isinstance(y, Model):
-                found += leaves_of_bound(y, model)
-            elif isinstance(y, (Value, list, tuple, dict)):
-                found += [p for p in values_in(y) if p.op is None and p.requires_grad]
+            if isinstance(y, (Value, Model)) or _is_collection(y):
+                found += _leaves_held(y, model)
     return found
+
+
+def _leaves_held(x: Any, model: Model) -> list[Value]:
+    """Return the leaves to train in `x`, also in other models inside it, but not those in modules that have `model`."""
+    found: list[Value] = []
+    for _, y in walk(x, lambda y: not isinstance(y, Model) and may_hold_leaves(y)):
+        if isinstance(y, Model):
+            found += leaves_of_bound(y, model)
+        elif isinstance(y, Value) and y.op is None and y.requires_grad:
+            found.append(y)
+    return found
+
+
+def _collections_of_closures(f: FunctionType) -> list[Any]:
+    """Return the collections in those variables of `f` that belong to another function, which has ended."""
+    cells = tuple(filter(_has_collection, f.__closure__ or ()))
+    if not cells or not hasattr(sys, "getrefcount"):
+        return []
+    ended = _closure_of([0.0])
+    cells += ended.__closure__ or ()
+    # While a function runs, its frame has a reference to each variable, which is counted, but which gc does not find.
+    # How many references the code here has is seen at the variable of a function that has ended
+    *counts, fewest = [sys.getrefcount(x) for x in cells]
+    found: list[Any] = []
+    for i, count in enumerate(counts):
+        if count == fewest or count - fewest == _references(cells[i]) - _references(cells[-1]):
+            found.append(cells[i].cell_contents)
+    return found
+
+
+def _references(cell: CellType) -> int:
+    """Return how many references to `cell` gc finds, in any object. This takes long."""
+    return sum([sum([y is cell for y in gc.get_referents(x)]) for x in gc.get_referrers(cell)])
+
+
+def _has_collection(cell: CellType) -> bool:
+    """Return whether a variable of a function has a collection that may have `Value`s."""
+    x = content_of_cell(cell)
+    return _is_collection(x) and may_hold_leaves(x)
+
+
+def _is_collection(x: object) -> bool:
+    return isinstance(x, COLLECTIONS) or is_array(x)
+
+
+def _closure_of(x: object) -> FunctionType:
+    f: Any = lambda: x  # noqa: E731 -- a function, but to a type checker any callable
+    return f  # type: ignore[no-any-return]
 
 
 def _global_names(code: CodeType, variables: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ import itertools
 import warnings
 import weakref
 
+import numpy as np
 import pytest
 
 from micrograd_cn import Value, compiler, less, where
@@ -15,6 +16,7 @@ from micrograd_cn.optim import SGD
 
 OUTSIDE = Value(0.5)
 SLOPE = 0.5
+ITEMS = [Value(0.5)]  # data, perhaps
 
 
 class Scaled(Module):
@@ -104,9 +106,29 @@ def one_layer(activation):
     return Layer(1, 1, activation=activation, init=lambda *_: -1.0)
 
 
+def sharing(xs):
+    """Return a function that reads `xs`, as another function does which it calls."""
+
+    def times(x):
+        return xs[0] * x
+
+    return lambda x: times(x) + 0.0 * xs[0]
+
+
+def table_of(slope):
+    slopes = {"leaky": [slope]}
+    return lambda x: slopes["leaky"][0] * x
+
+
 READING = {
     "a closure": lambda: Scaled((lambda slope: lambda x: slope * x)(Value(SLOPE))),
     "a closure of a function in a closure": lambda: Scaled((lambda f: lambda x: f(x))(lambda x, s=Value(SLOPE): s * x)),
+    "a list in a closure": lambda: Scaled((lambda slopes: lambda x: slopes[0] * x)([Value(SLOPE)])),
+    "a list in two closures": lambda: Scaled(sharing([Value(SLOPE)])),
+    "a list in a dict in a closure": lambda: Scaled(table_of(Value(SLOPE))),
+    "an array in a closure": lambda: Scaled((lambda a: lambda x: (a * x).sum())(np.array([Value(SLOPE)]))),
+    "a model in a list in a closure": lambda: Scaled((lambda nets: lambda x: nets[0](x))([Scaled(lambda x: x)])),
+    "a model in a tuple in a default": lambda: Scaled(lambda x, nets=(Scaled(lambda x: x),): nets[0](x)),
     "a default": lambda: Scaled(lambda x, slope=Value(SLOPE): slope * x),
     "a default that is passed by name": lambda: Scaled(lambda x, *, slope=Value(SLOPE): slope * x),
     "a list in a default": lambda: Scaled(lambda x, slopes=(Value(SLOPE),): slopes[0] * x),
@@ -214,6 +236,7 @@ def test_there_is_no_warning_if_something_trains_the_leaf_or_nothing_should():
         train(model := Own(), SGD(model.parameters(), lr=0.01))
         train(model := Named(None), SGD(model.parameters(), lr=0.01))
         train(model := Scaled(lambda x: x * data[0]), SGD(model.parameters(), lr=0.01))
+        train(model := Scaled(lambda x: x * ITEMS[0]), SGD(model.parameters(), lr=0.01))
         train(model := Scaled(lambda x: x), SGD(model.parameters(), lr=0.01))
 
 
