@@ -465,6 +465,27 @@ def test_linearity_is_asked_to_the_tolerance():
             gradcheck(lambda x: 1.0 * x, x, vjp=lambda x, g, lost=lost: vjp(x, g, lost), rtol=rtol)
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_terms_that_a_library_rounds_to_0_break_no_linearity(kind):
+    """XLA rounds numbers below the smallest normal one to 0, as in the density of a normal distribution at -13."""
+    least, factor = np.finfo(kind).tiny, np.dtype(kind).type(0.3989423)
+    x = np.array([-13.176 if kind == "float32" else -37.63], kind)
+
+    def flushed(z):
+        return np.where(np.abs(z) < least, 0, z).astype(kind)
+
+    def density(x):
+        return flushed(factor * np.exp(-0.5 * x * x))
+
+    def vjp(x, g):
+        return -x * flushed(factor * g * np.exp(-0.5 * x * x))
+
+    with contextlib.suppress(NothingCompared):
+        gradcheck(density, x, vjp=vjp)
+    with pytest.raises(GradientMismatch, match="not linear in the upstream gradient where that is large"):
+        gradcheck(density, 0.9 * x, vjp=lambda x, g: vjp(x, np.clip(g, -1, 1)))
+
+
 def test_what_is_not_finite_differs_from_nothing_and_hides_no_other_element():
     def wrong(*places, by=1.0):
         def change(*gradients):

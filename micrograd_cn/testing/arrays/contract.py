@@ -163,8 +163,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         found = derivative.gradient(problem.x, factor * u)
         if (
             np.isfinite(found).all()
-            and (at := _first_difference(problem, found, factor * g))
-            and _first_difference(problem, found, factor * g, factor * _without_cancelling(problem, u))
+            and (at := _first_difference(problem, found, factor * g, factor=factor))
+            and _first_difference(problem, found, factor * g, factor * _without_cancelling(problem, u), factor=factor)
         ):
             raise _contract_failure(
                 problem,
@@ -367,7 +367,12 @@ def _non_contiguous(w: Any) -> Any:
 
 
 def _first_difference(
-    problem: Problem, found: Vector, expected: Vector, usual: Vector | None = None, bits: float = EQUAL_BITS
+    problem: Problem,
+    found: Vector,
+    expected: Vector,
+    usual: Vector | None = None,
+    bits: float = EQUAL_BITS,
+    factor: float = 1.0,
 ) -> tuple[str, int] | None:
     """Return the first element in which two gradients differ by more than the tolerance; None if there is none.
 
@@ -381,7 +386,11 @@ def _first_difference(
         usual: numbers about as large as the terms of the sum that gives `expected`; by default `expected` itself. If
             these terms cancel, rounding is larger than `expected` tells.
         bits: how many last bits of the largest entry the gradients may differ by.
+        factor: how many times as large `expected` is as the gradient that it was computed from. Libraries such as XLA
+            round numbers below the smallest normal one to 0, also inside of a backward pass, which may then multiply
+            them. What is lost in that gradient is this many times as large in `expected`.
     """
+    lost = problem.smallest_normal * (1.0 if problem.half_precision else UNDERFLOW_FACTOR * factor)
     usual = expected if usual is None else usual
     for path, place in problem.arguments.leaf_slices():
         a, b = found[place], expected[place]
@@ -394,7 +403,7 @@ def _first_difference(
             both = [b] if usual is expected else [b, usual[place]]
             size = max(_max_magnitude(x if finite.all() else x[finite]) for x in both)
             share = max(bits * problem.eps, problem.rtol)
-            allowed = share * (size if math.isfinite(size) else 0.0) + problem.smallest_normal
+            allowed = share * (size if math.isfinite(size) else 0.0) + lost
             other = finite & ~(np.abs(a - b) <= allowed)
         if other.any():
             return path, place.start + int(np.argmax(other))

@@ -567,7 +567,8 @@ LARGE_UPSTREAM = 2.0**10
 would overflow."""
 UNDERFLOW_FACTOR = 2.0**8
 """1: the factor by which the upstream gradient is scaled in half precision, where small terms of the gradient may be
-rounded to 0."""
+rounded to 0. In other types, gradients may differ by so many times the smallest normal number: a backward pass may have
+multiplied a term that was rounded to 0."""
 OVERFLOW_FACTOR = 2.0**8
 """1: the factor by which the upstream gradient is divided if the gradient overflows in half precision. It makes up for
 the largest weight of an output."""
