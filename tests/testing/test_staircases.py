@@ -418,6 +418,16 @@ def test_a_missing_gradient_is_not_called_right_where_rounding_in_float32_makes_
     passes(lambda x: np.round(x, 7), np.array(x), vjp=none)
 
 
+@pytest.mark.parametrize(
+    "f", [lambda x: 1 - np.tanh(x) ** 2, lambda x: 1 + np.tanh(x), lambda x: np.tanh(2 * x) - np.tanh(x)]
+)
+def test_a_missing_gradient_is_not_called_right_where_rounding_alone_keeps_a_tail_flat(f):
+    with pytest.raises(NothingCompared):
+        gradcheck(f, np.float32([-8.3]), vjp=none)
+    for flat in (np.floor, lambda x: np.maximum(x, 0), lambda x: np.clip(x, -1, 1), lambda x: np.round(x, 1), f):
+        gradcheck(flat, np.float32([-20.0]), vjp=none)
+
+
 def sawtooth(x):
     """Return a sawtooth whose slope is 1 between its jumps."""
     return np.fmod(x, x.dtype.type(3))

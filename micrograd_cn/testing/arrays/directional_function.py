@@ -73,6 +73,11 @@ class DirectionalFunction:
         return self._memo.get(t, math.nan)
 
     @property
+    def known_changes(self) -> list[float]:
+        """The absolute values of this function that have been computed before, as far as they are finite."""
+        return [*filter(math.isfinite, map(math.fabs, self._memo.values()))]
+
+    @property
     def outputs(self) -> Vector:
         """The outputs of the user's function at the point."""
         return self._y
@@ -170,7 +175,7 @@ class DirectionalFunction:
         The function can hardly have a larger rounding error than that. The result is inf if no finite value but 0 has
         been computed.
         """
-        return max(filter(math.isfinite, map(math.fabs, self._memo.values()))) or math.inf
+        return max(self.known_changes) or math.inf
 
     def absorbed_part(self) -> float:
         """Return how much of `analytic` comes from unchanged outputs.

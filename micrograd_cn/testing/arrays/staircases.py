@@ -24,10 +24,12 @@ from ..numeric.thresholds import (
     FAR,
     FAR_STEP,
     FEATURE,
+    FEW_TREADS,
     GROWTH,
     HALF_PRECISION_JUMP,
     LAST_BITS,
     LEAST_SUBNORMALS,
+    LEAST_TREADS,
     LOW_STEP_BITS,
     MANY_TREADS,
     MAX_CONTINUOUS_START,
@@ -39,6 +41,7 @@ from ..numeric.thresholds import (
     STEP_BITS,
     TREAD_SHARE,
     TREADS_SEEN,
+    WHOLE_COUNT,
     WIDER_THAN_FINEST,
 )
 from .directional_function import DirectionalFunction
@@ -361,6 +364,35 @@ def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
     move = FAR_STEP * (phi.problem.scale if far else np.sign(phi.v))
     size = float(np.max(np.abs(phi.outputs) + np.max([line.changes(to) for to in (move, -move, -phi.x)], axis=0)))
     return max(size, float(np.max(np.abs(phi.x[phi.moved_elements])))) if far else size
+
+
+def is_low(phi: DirectionalFunction, height: float) -> bool:
+    """Return whether a jump of `phi` by `height` is at most some last bits of a part of f.
+
+    `COARSE_BITS` says how many. Parts are taken to be at least as large as 1, like those of erf(x) - tanh(x), which
+    cancel at all points that are far from 0.
+    """
+    last_bits = COARSE_BITS * phi.problem.eps * max(1.0, size_of_parts(phi))
+    return height <= last_bits * norm(phi.u) / math.fabs(phi.divisor)
+
+
+def climbs_by_rounding(phi: DirectionalFunction) -> bool:
+    """Return whether f keeps its value in the finest steps only since it is rounded, and climbs in longer steps.
+
+    An example is 1 - tanh(x)**2 in float32 at -7: it keeps its value until tanh(x) changes by its last bit. All changes
+    of f are then multiples of one jump, which is only some last bits of a part of f. In long steps, f climbs by more
+    jumps than noise makes. A function that is 0 beside a kink, like relu, has other changes. Only steps that have been
+    taken before count, so this costs hardly any calls.
+    """
+    changes = [size for size in phi.known_changes if size > 0.0]
+    if len(set(changes)) < LEAST_TREADS or phi(phi.problem.steps.finest) or phi(-phi.problem.steps.finest):
+        return False
+    jump = min(changes)
+    if not FEATURE * phi.rounding < jump:  # the numerical derivative allows for rounding of the outputs
+        return False
+    counts = [size / jump for size in changes if size <= FEW_TREADS * jump]
+    whole = all(math.fabs(count - round(count)) <= WHOLE_COUNT for count in counts)
+    return whole and len(set(counts)) >= LEAST_TREADS and max(changes) > FEATURE * jump and is_low(phi, jump)
 
 
 def has_high_steps(phi: DirectionalFunction, heights: Vector) -> bool:

@@ -480,6 +480,13 @@ treads."""
 TREADS_SEEN = 0.25
 """1: how high a staircase climbs, over its count of treads times the height of the first. If it is more, the treads
 have about the same height."""
+LEAST_TREADS = 4
+"""Different changes of φ. If all are multiples of the smallest one, φ is a staircase: so many changes of a smooth
+function are multiples by chance in one of a thousand cases."""
+FEW_TREADS = 32.0
+"""The smallest change of φ. Larger changes may not be multiples of it, since treads differ a little in height."""
+WHOLE_COUNT = 0.05
+"""Treads. If a change is that near to a whole count of treads, it is a multiple."""
 TREAD_SHARE = 0.1
 """Relative to the change that the derivative predicts. A function that is off by more in its finest steps may have
 treads there."""
