@@ -110,6 +110,7 @@ INSIDE = {
             "stale",
             "array_calls",
             "merged_calls",
+            "sub_batches",
             "fitting",
             "short_fits",
             "jit",

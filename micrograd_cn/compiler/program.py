@@ -474,6 +474,11 @@ class Program:
         return Gradients(self.parameters, numbers, weight, self._unreached, captured)
 
     @cached_property
+    def reaches_all(self) -> bool:
+        """Whether the first output has a gradient, and the program uses all its parameters, and not only detached."""
+        return self.has_gradient and not self._unreached
+
+    @cached_property
     def _unreached(self) -> Sequence[int]:
         """The indices of the parameters that this program does not use, or uses only detached."""
         graph = self.compiled.graph
@@ -492,7 +497,7 @@ class Program:
 
         `name` is the method that needs the gradient.
         """
-        if x := self.unfrozen_constant():
+        if self._held_constants and (x := self.unfrozen_constant()):  # the first condition is for speed
             raise ValueError(
                 f"{name}(): {x.label or 'a Value'} requires a gradient now, but is a constant of the program, "
                 "since it required none when the program was made; compile anew"

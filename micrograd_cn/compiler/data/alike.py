@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate, chain, pairwise
 from operator import attrgetter, methodcaller
 from struct import iter_unpack
@@ -17,7 +19,7 @@ from typing import Any
 
 from ...ops.number import number
 from .nodes import floats_of
-from .treedef import PYTHON_NUMBERS
+from .treedef import PYTHON_NUMBERS, TreeDef
 
 DOUBLE_SIZE = 8  # bytes
 SAMPLES_PER_CHUNK = 64
@@ -62,6 +64,62 @@ def group_alike(arguments: Sequence[Sequence[Any]]) -> list[tuple[list[int], arr
         numbers.frombytes(b"".join(chain.from_iterable(zip(*chosen, strict=True))))
         found.append((rows, numbers))
     return found
+
+
+def group_flat(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int], TreeDef, array[float]]] | None:
+    """Group samples whose arguments are numbers, or lists or tuples of numbers, which may be of any length.
+
+    It does what `group_alike` does, in about half of the time.
+
+    Args:
+        arguments: for each name of an argument, its values in all samples.
+
+    Returns:
+        for each group, the indices of its samples, their treedef, and their numbers, one sample after the other; or
+            None if there are other arguments.
+
+    >>> found = group_flat({"x": [[1], [2, 3], [4]], "y": [5.0, 6.0, 7.0]})
+    >>> [(rows, numbers.tolist()) for rows, _, numbers in found]
+    [([0, 2], [1.0, 5.0, 4.0, 7.0]), ([1], [2.0, 3.0, 6.0])]
+    >>> found[0][1]
+    (('x', (<class 'list'>, 1)), ('y', None))
+    >>> group_flat({"x": [[[1.0]], [[2.0], [3.0]]]})
+    """
+    kinds: list[type | None] = []  # the type of each argument, or None for numbers
+    columns: list[Sequence[Any]] = []  # its numbers in each sample
+    for values in arguments.values():
+        found = {*map(type, values)}
+        if found <= PYTHON_NUMBERS:
+            kinds.append(None)
+            columns.append([*zip(values, strict=True)])
+        elif len(found) == 1 and is_sequence(kind := found.pop()):
+            kinds.append(kind)
+            columns.append(values)
+        else:
+            return None
+    rows_of: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)  # by the lengths of the arguments
+    for i, key in enumerate(zip(*[map(len, column) for column in columns], strict=True)):
+        rows_of[key].append(i)
+    order, numbers = [*chain.from_iterable(rows_of.values())], array("d")
+    for start in range(0, len(order), SAMPLES_PER_CHUNK):
+        chunk = order[start : start + SAMPLES_PER_CHUNK]
+        parts = [map(column.__getitem__, chunk) for column in columns]
+        samples = parts[0] if len(parts) == 1 else chain.from_iterable(zip(*parts, strict=True))
+        if (some := doubles_of([*chain.from_iterable(samples)])) is None:
+            return None
+        numbers += some
+    names, types, groups, end = (*arguments,), (*kinds,), [], 0
+    for lengths, rows in rows_of.items():
+        start, end = end, end + len(rows) * sum(lengths)
+        groups.append((rows, _flat_treedef(names, types, lengths), numbers[start:end]))
+    return groups
+
+
+@lru_cache(1024)
+def _flat_treedef(names: tuple[str, ...], kinds: tuple[type | None, ...], lengths: tuple[int, ...]) -> TreeDef:
+    """Return the treedef of arguments that are numbers, whose kind is None, or lists or tuples of these lengths."""
+    inside = [None if kind is None else (kind, length) for kind, length in zip(kinds, lengths, strict=True)]
+    return tuple(zip(names, inside, strict=True))
 
 
 def _read(values: Sequence[Any]) -> Column | None:

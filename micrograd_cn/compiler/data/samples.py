@@ -14,7 +14,7 @@ from typing import Any
 
 from ...engine import Value
 from ...ops.number import number, number_or_none
-from .alike import doubles_of, group_alike, is_sequence, keys_of_all
+from .alike import doubles_of, group_alike, group_flat, is_sequence, keys_of_all
 from .arrays import FlatNumbers, flat_doubles, is_column, is_matrix, is_tensor, iterable_data, shape_of
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, side_by_side, together
 from .partition import gather_rows
@@ -291,6 +291,8 @@ def _buckets_of_alike(
         n, treedefs = len(samples), tuple(zip(arguments, [treedef for treedef, _ in columns], strict=True))
         beside = together([numbers for _, numbers in columns], n)
         return [Bucket(treedefs, (), beside, len(beside) // n, range(n))]
+    if (flat_groups := group_flat(dict(zip(arguments, values, strict=True)))) is not None:
+        return [Bucket(treedef, (), numbers, len(numbers) // len(rows), rows) for rows, treedef, numbers in flat_groups]
     groups = group_alike(values)
     buckets = []
     for rows, numbers in groups or ():

@@ -18,6 +18,7 @@ nan. A call passes through these modules in this order, but skips those that it 
     leaves          says what a program does with each leaf of a recording
     traced          defines the values that the function computes, whose numbers it cannot read
     batch           divides a batch into sub-batches, each computed by one recording, and joins their results
+    sub_batches     computes the gradient of a mean over several sub-batches at once, after some calls of this kind
     variables       reads `wrt`, and returns values and gradients of samples, nested as the variables in it are
 
 These are the other modules:

@@ -57,6 +57,7 @@ from .refusals import check_has_gradient, check_has_parameters, check_pair, chec
 from .short_fits import ShortFits
 from .stale import StaleCheck
 from .store import RecordingStore
+from .sub_batches import SubBatchCalls
 from .variables import GradientVariables, check_key_order, refuse_clash, variables_of
 
 NO_ARRAYS = frozenset([float, list, dict, tuple])
@@ -305,6 +306,7 @@ class CompiledFunction:
         self._store = RecordingStore(self._arguments, self._recorder, self._branches)
         self._stale = StaleCheck(self._arguments, self._recorder, self._store)
         self._arrays = ArrayCalls(self._arguments, self._store, self._stale)
+        self._sub_batch_calls = SubBatchCalls(self._store)
         self._short_fits = ShortFits(self._store, self._stale, self._arrays)
         self._merged = MergedCalls(self._store)
         self._store.when_published = weakref.WeakMethod(self._stale.note)
@@ -789,6 +791,8 @@ class CompiledFunction:
         """
         buckets = self._current_buckets(name, samples, wrt)
         if ready := self._merged.gradient(name, buckets, threads):
+            return [ready]
+        if threads == 1 and (ready := self._sub_batch_calls.gradient(name, buckets)):
             return [ready]
         return [*self._gradients(name, self._sub_batches(name, buckets, threads), threads)]
 

@@ -36,7 +36,7 @@ from ..llvm.text import KERNEL_PREFIX, Function
 from ..loops.places import WORD
 from ..loops.stages import END_OF_CALLS
 
-LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit")
+LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "mean_gradient")
 LANE_SPECIFIC = (
     *("load", "load_narrow", "forward", "prepared_forward", "prepared_gradient"),
     *("begin", "panels", "add", "finish", "gradient"),
@@ -802,7 +802,9 @@ class Drivers:
         # The norm before the first step is 0, or that of the steps which an earlier call has taken
         with f.loop("%steps", [norms[1] < inf]) as step:
             [going] = step.carried
-            loss, nan_if_spoiled, gradient = self._loss_of_batch(f, step.index)
+            number = (Integer(f, "%first") + step.index) % Integer(f, "%batches")
+            batch = Words(f, "%words") + Words(f, "%starts")[number]
+            loss, nan_if_spoiled, gradient = self._loss_of_batch(f, batch)
             f.end_unless(nan_if_spoiled.compare("ord", 0.0), f"i64 {step.index}")
             losses[step.index] = loss
             with f.when(clips & going):  # once a norm has ended training, this norm is kept
@@ -816,14 +818,33 @@ class Drivers:
         f.do("ret i64 %steps")
         return f
 
-    def _loss_of_batch(self, f: Function, step: Integer) -> tuple[Vector, Vector, Doubles]:
-        """Write code that computes the mean loss of the batch of a step, and its gradient, for the driver `fit`.
+    def mean_gradient(self) -> Function:
+        """Write the driver that computes the mean output of a batch and its gradient, for several sub-batches.
 
-        Return the loss, a number that is nan if the gradient has to be computed anew, and the address of the gradient.
+        A sub-batch has the rows that one program computes. `%words` is the address of the batch's description:
+        `BatchWords`, and `SubBatchWords` for each sub-batch, with positions in `%index`, which has the indices of rows.
+        `%s` is the address of the parameters, and `%parameters` is their count. The gradient is written to the address
+        `%gradients`, and to the address `%spoiled` a number that is nan if the gradient has to be computed anew. The
+        driver returns the mean output.
+        """
+        f = Function(
+            self.name["mean_gradient"],
+            "ptr %index, ptr %words, ptr %s, ptr %gradients, i64 %parameters, ptr %spoiled",
+            "double",
+        )
+        loss, nan_if_spoiled, _ = self._loss_of_batch(f, Words(f, "%words"))
+        Doubles(f, "%spoiled")[0] = nan_if_spoiled
+        f.do(f"ret double {loss}")
+        return f
+
+    def _loss_of_batch(self, f: Function, words: Words) -> tuple[Vector, Vector, Doubles]:
+        """Write code that computes the mean loss of a batch, and its gradient, for `fit` and `mean_gradient`.
+
+        `words` is the address of the description of the batch. Return the loss, a number that is nan if the gradient
+        has to be computed anew, and the address of the gradient. This is `%gradients` if there are several sub-batches.
         """
         gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
-        number = (Integer(f, "%first") + step) % Integer(f, "%batches")
-        batch = Record(Words(f, "%words") + Words(f, "%starts")[number], BatchWords)
+        batch = Record(words, BatchWords)
         rows, sub_batches = batch["rows"].to_double(), batch["sub_batches"]
         first = Record(Record(batch.after(), SubBatchWords).words("call"), GradientCallWords)
         # If there is one sub-batch with all parameters, there are no gradients to add up.
@@ -832,8 +853,8 @@ class Drivers:
         with f.when(several):
             f.clear(gradients, parameter_count)
         with f.loop(sub_batches, [batch.after(), Vector(f, "0.0"), Vector(f, "0.0")]) as loop:
-            [words, mean, spoiled] = loop.carried
-            sub_batch = Record(words, SubBatchWords)
+            [one, mean, spoiled] = loop.carried
+            sub_batch = Record(one, SubBatchWords)
             call, count = Record(sub_batch.words("call"), GradientCallWords), sub_batch["row_count"]
             loss, nan_if_spoiled = self._call_gradient(f, call, Words(f, "%index") + sub_batch["first"], count)
             share = count.to_double() / rows

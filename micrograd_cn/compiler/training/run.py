@@ -30,16 +30,15 @@ from ..data.rows import row_numbers
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..runtime.drivers import BatchWords, GradientCallWords, SubBatchWords
-from ..runtime.executable import MAX_SCALAR_ROWS, CompiledGraph, Executable, driver, driver_address
+from ..runtime.drivers import BatchWords, SubBatchWords
+from ..runtime.executable import MAX_SCALAR_ROWS, CompiledGraph, driver, driver_address
+from ..runtime.gradient_call import GradientCall
 from ..threads.forks import ForkSafeLock, cached_property
 from .epochs import History, TrainingOptions, asks_to_stop, train
 from .observers import observers_of
 from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
 
 T = TypeVar("T")
-_NO_WORDS = array("q", bytes(WORD * len(GradientCallWords._fields)))
-ROWS_WORD = GradientCallWords._fields.index("rows")
 MAX_KEPT_WORDS = 10_000  # a description of batches in more words than these is not kept for the next training
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
 
@@ -159,85 +158,27 @@ def training_alone(training: Training) -> Iterator[bool]:
         _runs.pop(training, None)  # first, so no signal is handled before it
 
 
-class GradientRunner:
+class GradientRunner(GradientCall):
     """The code, the buffers and the operands that compute the gradient of one program, step after step.
 
     The operands are those with which the compiled loop calls the driver `gradient` for rows of one bucket. A bucket has
-    samples with the same treedefs. The driver computes the mean output and its gradient. The operands are kept with
-    the buffers after training, so the next training need not make them anew.
+    samples with the same treedefs. The operands are kept with the buffers after training, so the next training need not
+    make them anew.
 
     Args:
         compiled: the program whose gradient is computed.
         numbers: the numbers of all rows of the bucket.
         rows: how many rows a step computes.
         threads: how many threads compute.
-
-    Attributes:
-        executable: the code that is used now: threaded code (tables that shared kernels read) or native code.
-        thread_buffers: the buffers of each thread.
-        panel: the size and the address of the first thread's panel, which is memory for the rows that are computed at
-            a time.
-        words: the operands, as `GradientCallWords`. The method `renew` fills them in.
-        work: about how many instructions the driver executes in the batches of the epoch that are described so far; 1
-            if there is no other program. The measured seconds are divided among the programs in this proportion.
     """
 
     def __init__(self, compiled: CompiledGraph, numbers: Numbers, rows: int, threads: int) -> None:
-        self.compiled, self._numbers, self._rows = compiled, numbers, rows  # the numbers live as long as their address
-        self.executable = compiled.select_executable("gradient", rows)
-        self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
-        self.panel = self._panel()
+        super().__init__(compiled, rows, threads)
         kept, self.thread_buffers[0].kept = self.thread_buffers[0].kept, None
-        self.words: array[int]
-        self._filled: tuple[object, ...]  # what the operands were last filled for
-        self._uniform: tuple[int, int, array[int], array[int]] | None  # what `batches_of` has made last
-        self.words, self._filled, self._uniform = kept or (_NO_WORDS[:], (), None)
-        self.words[ROWS_WORD] = address(numbers)
-        self.work = 0
-
-    def upgrade(self, taken: float, left: float) -> None:
-        """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.
-
-        `left` is how many seconds training still takes, see `CompiledGraph.select_executable`. If it is 0, the code
-        stays the same.
-        """
-        self.executable.seconds += taken
-        if left:
-            self._use(self.compiled.select_executable(self.executable.kind, self._rows, left))
-
-    def use_gates(self) -> None:
-        """Switch to code whose gradients have gates; see `instructions.gradient.differentiate`.
-
-        Where no gradient reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite.
-        """
-        if self.executable.kind != "gated":
-            self._use(self.compiled.select_executable("gated", self._rows))
-
-    def renew(self, panel: int, merged: bool) -> None:
-        """Fill in the operands for the present code and buffers.
-
-        Args:
-            panel: the address of the panel, memory for the rows that are computed at a time, which all programs share.
-            merged: whether the program is a merged one, which computes all branches.
-        """
-        executable = self.executable
-        if self._filled == (filled := (executable.tables.fast, panel, merged)):
-            return
-        scalars, samples, totals = self.thread_buffers[0].addresses
-        words = GradientCallWords(
-            driver=driver_address("gradient", executable.lanes, executable.tables.fast),
-            header=executable.header,
-            rows=self.words[ROWS_WORD],
-            scalars=scalars,
-            panel=panel if executable.lanes > 1 else samples,
-            totals=totals,
-            gradient=scalars + WORD * self.compiled.padded_parameters,
-            parameters=len(self.compiled.graph.parameters),
-            spoiled=executable.spoiled_address(self.thread_buffers[0]),
-            merged=merged,
-        )
-        self.words[:] = array("q", words)
-        self._filled = filled
+        self._uniform: tuple[int, int, array[int], array[int]] | None = None  # what `batches_of` has made last
+        if kept:
+            self.words, self._filled, self._uniform = kept
+        self.read(numbers)
 
     def batches_of(self, order: array[int], batch: int) -> Batches:
         """Return the batches of an epoch in which this program computes all samples; `order` has the samples' indices.
@@ -261,17 +202,6 @@ class GradientRunner:
         starts = array("q", range(0, len(words), len(one)))
         self._uniform = n, batch, words, starts
         return Batches(order, words, starts)
-
-    def _use(self, executable: Executable) -> None:
-        before, thread_buffers = self.executable, self.thread_buffers
-        if executable is not before:
-            self.executable, self.thread_buffers = executable, [executable.acquire() for _ in thread_buffers]
-            self.panel, self._filled = self._panel(), ()
-            before.release(*thread_buffers)  # last, since Ctrl-C may come between two lines
-
-    def _panel(self) -> tuple[int, int]:
-        panel = self.thread_buffers[0].panel
-        return len(panel.view), panel.address
 
     def release(self) -> None:
         """Give the buffers back to the executable, and keep the operands with them."""
@@ -711,7 +641,7 @@ class TrainingRun:
         words.extend(BatchWords(sum([len(part.rows) for part in sub_batches]), len(sub_batches)))
         for program, bucket, rows in sub_batches:
             runner = self._runner(program, bucket, len(rows))
-            runner.work += (runner.executable.plan.schedule.cost + 1) * len(rows)
+            runner.work += runner.cost * len(rows)
             words.extend(SubBatchWords(address(runner.words), len(order), len(rows)))
             order.extend(rows)
         return start
