@@ -204,7 +204,7 @@ EXCUSES = {  # for each excuse, a comparison that it takes back
     "rounding_of_all_elements": Along(np.sin, lambda x: 1.02 * np.cos(x), np.float32([1e5])),
     "narrow_features": Along(lambda x: x * np.fmod(x, np.float32(3)), growing_teeth, np.float32([1e7])),
     "treads": ON_A_STAIRCASE._replace(v=[2.0**-6]),
-    "treads_of_a_factor": Along(lambda x: by_tanh(x, True)[0], lambda x: by_tanh(x, True)[1], [-7.3]),
+    "treads_of_a_factor": Along(lambda x: by_tanh(x)[0], lambda x: by_tanh(x)[1], [-6.5]),
     "rounding_of_parts": Along(
         lambda x: ERF(x) - np.tanh(x), lambda x: np.exp(-x * x) - 1 / np.cosh(x) ** 2, [19.67671230868108]
     ),

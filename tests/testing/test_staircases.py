@@ -77,6 +77,20 @@ def test_outputs_that_absorb_their_changes_make_no_derivative_of_other_outputs_w
             gradcheck(linear, 1e17 * X, W, np.array([-908.0, -0.0]), vjp=vjp)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e-33])
+def test_an_array_whose_changes_are_absorbed_alone_makes_no_derivative_of_other_arrays_wrong(size):
+    def f(x, a):
+        return -0.5 * (x * x).sum(-1) - np.log(1 + a @ a)
+
+    def vjp(x, a, g, of_x=1.0):
+        return -of_x * g[:, None] * x, -2 * g.sum() * a / (1 + a @ a)
+
+    x, a = size * SEED(2).normal(size=(2, 3)), size * SEED(3).normal(size=3)
+    is_not_called_wrong(f, x, a, vjp=vjp)
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, x, a, vjp=lambda x, a, g: vjp(x, a, g, of_x=1.01))
+
+
 def test_an_output_that_absorbs_its_change_is_told_from_one_that_does_not_depend_on_the_argument():
     def f(x):
         return np.concatenate([x * 1e-20 + 1000.0, x])
@@ -317,6 +331,40 @@ def test_tiny_probabilities_beside_a_probability_of_1_are_rounded(row, seeds):
         is_not_called_wrong(softmax, np.stack([x[0], x[1], x[1]]), vjp=vjp, seed=seed)
     with pytest.raises(GradientMismatch):
         gradcheck(softmax, x, vjp=lambda x, u: 1.01 * vjp(x, u))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param([-42.417979170140555, -15.448937239641856, 29.001279144841458], marks=pytest.mark.thorough),
+        pytest.param([36.68270244964318, -60.75416115037897, -5.513828920042211], marks=pytest.mark.thorough),
+        [-20.386907238632077, 10.358166403178336, -28.071588233895994],
+        np.float32([-6.476353645324707, 15.771071434020996, -35.33788299560547]),
+        pytest.param(
+            np.float32([-2.214326858520508, 14.42633056640625, -8.85414981842041]), marks=pytest.mark.thorough
+        ),
+    ],
+)
+def test_what_the_largest_probability_absorbs_is_missing_in_the_entropy_without_noise(row):
+    """The part 1 of a derivative -14.8 p is lost, since 1 - p is rounded to 1."""
+
+    def softmax(x):
+        e = np.exp(x - x.max())
+        return e / e.sum()
+
+    def entropy(x):
+        return np.sum(softmax(x) * np.log(softmax(x) + x.dtype.type(1e-6)))
+
+    def vjp(x, g, least=0.0, factor=1.0):
+        p = softmax(x.astype(float))
+        slope = np.log(p + 1e-6) + p / (p + 1e-6)
+        return (factor * g * np.where(p < least, 0.0, p * (slope - p @ slope))).astype(x.dtype)
+
+    x = np.array(row)
+    is_not_called_wrong(entropy, x, vjp=vjp)
+    for wrong in ({"factor": 0.0}, {"factor": 1.5}, {"least": 1e-3}):
+        with pytest.raises((GradientMismatch, PartlyCompared)):
+            gradcheck(entropy, x, vjp=lambda x, g, wrong=wrong: vjp(x, g, **wrong))
 
 
 @pytest.mark.thorough

@@ -68,6 +68,11 @@ class DirectionalFunction:
         moved: Indices = (self.v != 0.0).nonzero()[0]  # quicker for booleans than for doubles
         return moved
 
+    @property
+    def moved_arrays(self) -> list[slice]:
+        """For each array of the arguments that has elements which the direction moves, its place in the vector."""
+        return [place for place in self.problem.arguments.slices() if self.v[place].any()]
+
     def known(self, t: float) -> float:
         """Return φ(t), the value of this function at t, if it has been computed before; otherwise nan."""
         return self._memo.get(t, math.nan)

@@ -41,6 +41,7 @@ from ..numeric.thresholds import (
     LEAST_CHANGE,
     LONG_STEP,
     LOW_STEP_BITS,
+    MANY_INTERVAL_POINTS,
     MANY_TREADS,
     MAX_TREADS,
     NEIGHBOURING,
@@ -138,7 +139,8 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
 
     Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains the mismatch
     if the analytic derivative of the other outputs agrees with the numerical one. If no output changes in the largest
-    steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90.
+    steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90. So it is if an array changes no output when
+    it moves alone, as a does in log(1 + a**2) + x**2 if all numbers are tiny. Each array is also compared alone.
     """
     phi, numeric, first = doubt.phi, doubt.comparison.numeric, doubt.problem.steps.first_steps[0]
     other = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * math.fabs(numeric.slope))
@@ -148,9 +150,11 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
     part = phi.absorbed_part() if max(least, 0.0) * first <= VISIBLE_MISMATCH * rounding else 0.0
     known = max(float(np.max(np.abs(each))) for each in (phi.outputs, phi.x[phi.moved_elements]))
     tiny = math.fabs(phi.analytic * phi.divisor) * first <= math.sqrt(phi.problem.eps) * norm(phi.u) * known
+    last_bits = 0.5 * phi.problem.outputs.eps * norm(phi.u) / math.fabs(phi.divisor)
     if tiny and numeric.slope == phi(first) == phi(-first) == 0.0:  # parts that cancel in the outputs may absorb all
-        of_parts = 0.5 * phi.problem.outputs.eps * norm(phi.u) * size_of_parts(phi, far=True) / math.fabs(phi.divisor)
-        part, rounding = phi.analytic, max(rounding, of_parts)
+        part, rounding = phi.analytic, max(rounding, last_bits * size_of_parts(phi, far=True))
+    elif tiny and not part and (part := _part_of_still_arrays(phi, first)):  # so may a part such as 1
+        rounding = max(rounding, last_bits * max(1.0, size_of_parts(phi)))
     hidden = math.fabs(part) * first <= VISIBLE_MISMATCH * rounding
     rest = math.fabs(phi.analytic - part - numeric.slope)
     allowed = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * max(math.fabs(numeric.slope), math.fabs(part)))
@@ -361,12 +365,14 @@ def rounding_of_parts(doubt: Doubt) -> str:
     its values hardly scatter. But the error of a difference quotient shrinks with its step, and in a tail, the
     derivative grows with it. So a mistake shows in the mean over some wider interval.
 
-    Three conditions must hold. First, values of f near the point scatter around a polynomial, by a visible part of what
-    the mismatch explains. The rounding of the parts of f is estimated, and is at most a moderate multiple of this
-    scatter. Instead, a difference quotient with a longer step may confirm the derivative that is checked, and not that
-    of shorter steps, in which f stays on a tread. Second, over no interval do the means of the two derivatives differ
-    by more than this rounding and that of the parts of the derivative allow. Third, the derivative at the point belongs
-    to the interval around it: it is near to the mean or between other derivatives there.
+    Three conditions must hold. First, rounding shows in one of three ways. Values of f near the point scatter around a
+    polynomial, by a visible part of what the mismatch explains; the rounding is then at most a moderate multiple of
+    this scatter. Or a difference quotient with a longer step confirms the derivative that is checked, and not that of
+    shorter steps, in which f stays on a tread. Or the mismatch vanishes where f changes far more than rounding explains
+    (see `_vanishes_beyond_rounding`). In the last two cases, a part of f is taken to be at least as large as 1. Second,
+    over no interval do the means of the two derivatives differ by more than this rounding and that of the parts of the
+    derivative allow. Third, the derivative at the point belongs to the interval around it: it is near to the mean or
+    between other derivatives there.
     """
     phi, problem = doubt.phi, doubt.problem
     usual, longest = _usual_step(phi), float(np.max(np.abs(phi.v[phi.moved_elements])))
@@ -380,15 +386,20 @@ def rounding_of_parts(doubt: Doubt) -> str:
     parts = [_on_way(phi, part) for part in PARTS_OF_WAY]
     changes = (dot(np.abs(problem.value(x) - phi.outputs), np.abs(phi.u)) / math.fabs(phi.divisor) for x in parts)
     rounding = max(ROUNDED_PARTS * phi.rounding_beside_largest, bits * max(filter(math.isfinite, changes), default=0.0))
-    if not any(_is_confirmed(phi, doubt.mismatch, part * nearest) for part in SHORT_PARTS):
+    of_usual_part, points = max(rounding, bits * norm(phi.u) / math.fabs(phi.divisor)), INTERVAL_POINTS
+    if any(_is_confirmed(phi, doubt.mismatch, part * nearest) for part in SHORT_PARTS):
+        rounding = of_usual_part
+    elif _vanishes_beyond_rounding(doubt, [*intervals, 2.0 * usual], of_usual_part):
+        rounding, points = of_usual_part, MANY_INTERVAL_POINTS
+    else:  # some elements alone may be noisy
         noise = max(_scatter_over(phi, h, doubt.mismatch) for h in (nearest, 2.0 * nearest))
-        rounding = min(rounding, VISIBLE_MISMATCH * phi.moved_elements.size * noise)  # some elements alone may be noisy
+        rounding = min(rounding, VISIBLE_MISMATCH * phi.moved_elements.size * noise)
     if not rounding > 0.0:
         return ""
     of_slope = bits * max(_size_of_terms(phi, x) for x in parts)
     belongs = False
     for h in intervals:
-        mean = _mean_of_slopes(phi, h)
+        mean = _mean_of_slopes(phi, h, points)
         off = math.fabs(mean.value - central_quotient(phi, 0.0, h))
         size = math.fabs(mean.value)
         if ESTIMATED_ERRORS * mean.error > SURE_SHARE * size:  # it changes too much between the points of the rule
@@ -475,6 +486,24 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
         if not rounding >= least:
             return 0.0
     return rounding
+
+
+def _part_of_still_arrays(phi: DirectionalFunction, step: float) -> float:
+    """Return how much of `phi.analytic` comes from arrays that change no output in this step when they move alone.
+
+    It is 0.0 if only one array moves, or if the gradient is not known.
+    """
+    gradient, arrays = phi.problem.derivative.gradient(phi.x, phi.u), phi.moved_arrays
+    if gradient is None or len(arrays) < 2:
+        return 0.0
+    total = 0.0
+    for place in arrays:
+        move = np.zeros(phi.v.size)
+        move[place] = step * phi.v[place]
+        points = (phi.problem.arguments.rounded(phi.x + sign * move) for sign in (1.0, -1.0))
+        if all(np.array_equal(phi.problem.value(x), phi.outputs) for x in points):
+            total += dot(gradient[place], phi.v[place])
+    return total / phi.divisor
 
 
 def _derivative_rounding(phi: DirectionalFunction, mismatch: float) -> float:
@@ -677,12 +706,30 @@ class _MeanOfSlopes(NamedTuple):
         return math.fabs(self.value - slope) < near or self.least - rounding <= slope <= self.largest + rounding
 
 
-def _mean_of_slopes(phi: DirectionalFunction, h: float) -> _MeanOfSlopes:
-    """Return the mean over [-h, h] of the derivative of `phi` that is checked, by Simpson's rule.
+def _vanishes_beyond_rounding(doubt: Doubt, intervals: list[float], rounding: float) -> bool:
+    """Return whether the mismatch, relative to the derivative, vanishes where f changes far more than by `rounding`.
+
+    In the entropy of a saturated softmax, the largest probability absorbs changes of tiny ones, so a part of the change
+    of f is missing. The values of f do not scatter then. The shortest of `intervals` is taken over which a mismatch
+    that is relatively as large as at the point changes f by more than rounding does. If the means over it are at most
+    half as far apart, rounding has made the mismatch at the point.
+    """
+    phi, numeric = doubt.phi, doubt.comparison.numeric.slope
+    at_point = doubt.mismatch / max(math.fabs(phi.analytic), math.fabs(numeric))
+    for h in sorted(intervals):
+        quotient = central_quotient(phi, 0.0, h)
+        if rounding < 0.5 * at_point * math.fabs(quotient) * h:
+            mean = _mean_of_slopes(phi, h, MANY_INTERVAL_POINTS)
+            return math.fabs(mean.value - quotient) + mean.error < 0.5 * at_point * math.fabs(mean.value)
+    return False
+
+
+def _mean_of_slopes(phi: DirectionalFunction, h: float, points: int = INTERVAL_POINTS) -> _MeanOfSlopes:
+    """Return the mean over [-h, h] of the derivative of `phi` that is checked, by Simpson's rule with so many points.
 
     The rule is used twice, with all points and with every other point, and the difference counts as its error.
     """
-    slopes = np.array([phi.analytic_at(t) for t in np.linspace(-h, h, INTERVAL_POINTS).tolist()])
+    slopes = np.array([phi.analytic_at(t) for t in np.linspace(-h, h, points).tolist()])
     mean, coarser = (_simpson_mean(each) for each in (slopes, slopes[::2]))
     others = np.delete(slopes, slopes.size // 2)
     return _MeanOfSlopes(mean, math.fabs(mean - coarser), float(np.min(others)), float(np.max(others)))

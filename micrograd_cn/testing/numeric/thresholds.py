@@ -521,6 +521,8 @@ HALF_PRECISION_JUMP = 1.5
 
 INTERVAL_POINTS = 17
 """Points. At so many, the outputs are computed over an interval."""
+MANY_INTERVAL_POINTS = 65
+"""Points. With so many, Simpson's rule gives the integral of exp(x) over an interval of length 32 to a thousandth."""
 LEAST_SCATTER = 0.6
 """Rounding. Values scatter at least so much around a straight line: independent errors of up to half a last bit have a
 standard deviation of 0.58 of that half."""
