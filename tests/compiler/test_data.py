@@ -590,3 +590,41 @@ def test_numbers_alone_are_no_columns():
         with pytest.raises(TypeError, match="a tuple has one entry for each argument, a list or an array"):
             f.forward(samples)
     assert f.forward(([], 2.0)) == []
+
+
+RESULTS = {  # functions of an array of two numbers, and the shape of a result if the results are one array
+    "list": (lambda w, x: [w * x[0], x[1], w], (3,)),
+    "one": (lambda w, x: [w * x[0]], (1,)),
+    "array": (lambda w, x: w * x, (2,)),
+    "matrix": (lambda w, x: np.array([[w * x[0], x[1]], [w, x[0]]]), (2, 2)),
+    "branch": (lambda w, x: [w * x[0], x[1]] if x[0] > 3 else [x[1], w * x[1]], (2,)),
+    "tuple": (lambda w, x: (w * x[0], x[1]), None),
+    "nested": (lambda w, x: [[w * x[0]], [x[1], w]], None),
+    "integers": (lambda w, x: [w * x[0], 1], None),
+    "dict": (lambda w, x: {"product": w * x[0]}, None),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_lists_and_arrays_that_a_function_returns_are_one_array_for_samples_in_arrays(name, monkeypatch):
+    """Each item of the array is what a call returns; for samples in lists, and other results, there is a list."""
+    monkeypatch.setattr("micrograd_cn.compiler.runtime.prepared.CALLS_BEFORE_PREPARED", 1)
+    (function, shape), w = RESULTS[name], Value(2.0)
+    compiled = compile(lambda x: function(w, x), branches=name == "branch")
+    rows = np.array([[1.0, 2.0], [4.0, 5.0], [3.5, 7.0]])
+    called = [compiled(row) for row in rows]
+    for _ in range(5):
+        found = compiled.forward(rows)
+        if shape is None:
+            assert found == called
+            assert {type(x) for x in found} == {type(called[0])}
+        else:
+            assert found.shape == (3, *shape)
+            assert found.tolist() == [np.asarray(x).tolist() for x in called]
+        listed = compiled.forward([(row,) for row in rows])
+        assert type(listed) is list
+        assert {type(x) for x in listed} == {type(called[0])}
+        assert repr(listed) == repr(called)  # also the types of integers
+        kept = repr(found)
+        compiled.forward(rows + 1)
+        assert repr(found) == kept  # the results are the caller's own

@@ -115,10 +115,10 @@ class ArrayCalls:
         if not rows.finds_nan():
             if out is not None:
                 results = as_result(rows.out, (), None, out)
-            elif method == "forward" and not found.recording.single:
-                results = [*map(found.recording.rebuild, rows.listed_results())]
             else:
                 results = rows.listed_results() if type(samples) is list else rows.results.copy()
+                if method == "forward" and not found.recording.single:
+                    results = found.recording.nested_results(results)
         elif not found.merged:
             self.runners.clear()  # the next ones are made with gated derivatives
         found.runner.release(rows)

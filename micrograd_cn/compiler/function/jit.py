@@ -484,8 +484,8 @@ class CompiledFunction:
     def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
         """Return the result for every sample, in a fraction of the time that one call for each sample would take.
 
-        The results are in a list. If all samples are in numpy arrays, and each result is a number, the results are a
-        numpy array.
+        The results are in a list. If all samples are in numpy arrays, and each result is a number, a list of numbers or
+        a numpy array, the results are one numpy array, whose first axis runs over the samples.
 
         Args:
             samples: the samples; `compile` has a table of the forms that they may have.
@@ -512,7 +512,7 @@ class CompiledFunction:
             found = recording.program.forward(rows, threads, to)
             if to is not None or recording.single:
                 return found
-            return [recording.rebuild(numbers) for numbers in (found if isinstance(found, list) else found.tolist())]
+            return recording.nested_results(found)
 
         return self._map_samples("forward", samples, threads, out, results)
 

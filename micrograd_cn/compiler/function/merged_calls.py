@@ -98,11 +98,11 @@ class MergedCalls:
         width, first = len(program.outputs), merged.recordings[0]
         if out is not None:
             return as_result(numbers, (), None, out)
-        if name == "forward" and not first.single:
-            return [first.rebuild(numbers[i : i + width].tolist()) for i in range(0, len(numbers), width)]
         rows = memoryview(numbers).cast("B").cast("d", (n,) if program.has_one_output else (n, width))
         found = numpy_like(samples, rows)
-        return rows.tolist() if found is rows else found
+        if found is rows:
+            found = rows.tolist()
+        return first.nested_results(found) if name == "forward" and not first.single else found
 
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
         """Return the merged recordings that may compute all samples. Return None if there are none.

@@ -15,7 +15,7 @@ from operator import is_
 from typing import Any
 
 from ...engine import Value, constant
-from ...ops.number import is_of_numpy, number
+from ...ops.number import is_array, is_of_numpy, number
 from ...parameters.tree import flatten
 from ..data.captured import CapturedValue, describe, with_folded, with_leaves
 from ..data.indices import Indices, indices_of
@@ -71,6 +71,7 @@ class Recording:
             the arguments.
         rebuild: a function that takes a list of numbers, and returns them nested as in the result of the recorded
             function.
+        shape: the shape of the result if it is a list of numbers or a numpy array, and otherwise None.
         program: the program that computes the outputs; `compile` makes it.
         guards: the compiled guards; `compile` makes them, too.
         compiled: the compiled graph of the outputs and, if there are guards, that of the guards.
@@ -149,6 +150,10 @@ class Recording:
         self.rebuild = functools.partial(_with_integers, rebuild, self.integers) if self.integers else rebuild
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self.result_paths = [path for path, _ in leaves]
+        self._is_list = type(result) is list and self.result_paths == [f"[{i}]" for i in range(len(result))]
+        self.shape: tuple[int, ...] | None = None
+        if not self.integers and (self._is_list or is_array(result)):
+            self.shape = (len(result),) if self._is_list else result.shape
         self._recorded = [_output(self.name, path, x) for path, x in leaves]
 
     @property
@@ -160,6 +165,17 @@ class Recording:
     def results(self) -> list[float]:
         """The numbers that the function returned."""
         return [x._data for x in self._recorded]
+
+    def nested_results(self, rows: Any) -> Any:
+        """Return the results of several samples, of which `rows` has the numbers, nested as the function returned them.
+
+        `rows` are in a list of lists, or in a numpy array with two axes. If they are in an array, and the result of
+        each sample is a list of numbers or a numpy array, these are one array, whose first axis runs over the samples.
+        All other results are in a list.
+        """
+        if isinstance(rows, list):
+            return rows if self._is_list and not self.integers else [*map(self.rebuild, rows)]
+        return [*map(self.rebuild, rows.tolist())] if self.shape is None else rows.reshape(len(rows), *self.shape)
 
     def bucket(self, static: tuple[Any, ...]) -> Bucket:
         """Return the recorded sample as a bucket with one row. `static` has the static arguments of the sample."""
