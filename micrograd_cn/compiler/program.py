@@ -510,6 +510,11 @@ class Program:
         """
         return first_unfrozen(self._held_constants)
 
+    @property
+    def has_held_constants(self) -> bool:
+        """Whether code outside of this program may unfreeze a constant, so that `check_frozen` raises an error."""
+        return bool(self._held_constants)
+
     @cached_property
     def _held_constants(self) -> Sequence[Value]:
         """The constants that code outside of this program may change.

@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, gradients, relu, sqrt, take, tanh
+from micrograd_cn import Value, dot, gradients, relu, sqrt, take, tanh
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.function.array_calls import ArrayCalls
 from micrograd_cn.compiler.function.variables import GradientVariables
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.compiler.runtime.arrays import ArrayRunner
@@ -862,3 +863,81 @@ def test_a_list_of_arrays_is_checked_as_before(wrong):
         assert f.value_and_grad([(NUMBERS,), (2 * NUMBERS,)]) == (-3.75, [-1.875])
         with pytest.raises(TypeError, match="sample 1: "):
             f.value_and_grad([(NUMBERS,), (wrong,)])
+
+
+def test_gradients_of_each_sample_by_parameters_are_those_of_calls_with_one_sample(monkeypatch):
+    """Code for arrays of one shape gives a row for each sample: in the order of a list, or that of `.parameters`."""
+    model, f = made()
+    prepared_calls = []
+    method = ArrayCalls.values_and_gradients
+
+    def noted(self, *arguments):
+        found = method(self, *arguments)
+        prepared_calls.append(found is not None)
+        return found
+
+    monkeypatch.setattr(ArrayCalls, "values_and_gradients", noted)
+    some = model.parameters()[5:1:-1]
+    for k in range(4):
+        model.parameters()[2].data += 0.25
+        for wrt, is_prepared in ((some, True), ("parameters", True), ({"w": some}, False), (("x", "y"), True)):
+            values, gradients = f.value_and_grad((X, Y), wrt, each=True)
+            assert k < 3 or prepared_calls[-1] is is_prepared  # earlier ones prepare
+            assert type(values) is np.ndarray
+            for i in range(len(X)):
+                value, gradient = f.value_and_grad((X[i : i + 1], Y[i : i + 1]), wrt, each=wrt == ("x", "y"))
+                assert values[i] == pytest.approx(value, rel=1e-12)
+                expected = np.concatenate([np.ravel(g) for _, g in flatten(gradient)[0]])
+                rows = [g[i] for g in gradients] if wrt == ("x", "y") else [gradients[i]]
+                found = np.concatenate([np.ravel(g) for row in rows for _, g in flatten(row)[0]])
+                assert found == pytest.approx(expected, rel=1e-12)
+            if type(wrt) is not dict:
+                values[:], gradients[0][:] = 0.0, 0.0  # the results are the caller's own
+
+
+def test_frozen_parameters_have_columns_of_zeros_in_prepared_calls():
+    """By default, a parameter that is frozen by now has derivative 0, and a list with it is refused."""
+    w, b = Value(2.0), Value(1.0)
+    f = compile(lambda x: w * x + b)
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    for _ in range(3):
+        assert f.value_and_grad(x, each=True)[1].tolist() == [[1.0, k] for k in x] or f.parameters[0] is w
+        assert f.value_and_grad(x, [w, b], each=True)[1].tolist() == [[k, 1.0] for k in x]
+    w.requires_grad = False
+    column = [*f.parameters].index(w)
+    assert f.value_and_grad(x, each=True)[1][:, column].tolist() == [0.0] * 4
+    with pytest.raises(ValueError, match="requires no gradient"):
+        f.value_and_grad(x, [w, b], each=True)
+
+
+def test_prepared_gradients_of_each_sample_refuse_what_others_refuse():
+    """A constant that requires a gradient now, a variable that is there twice, and one that the function never uses."""
+    w, c, other = Value(2.0), Value(3.0, "c", requires_grad=False), Value(1.0)
+    f = compile(lambda x: w * x + c)
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    for _ in range(3):
+        assert f.value_and_grad(x, each=True)[1].tolist() == [[k] for k in x]
+        assert f.value_and_grad(x, [w, other], each=True)[1].tolist() == [[k, 0.0] for k in x]
+        with pytest.raises(ValueError, match="twice"):
+            f.value_and_grad(x, [w, w], each=True)
+    c.requires_grad = True
+    with pytest.raises(ValueError, match="c requires a gradient now"):
+        f.value_and_grad(x, each=True)
+    square = w * w
+    g = compile(lambda x: w * x + square)
+    for _ in range(3):
+        assert g.value_and_grad(x, "parameters", each=True)[1].sum() == 14.0
+        with pytest.raises(ValueError, match="before"):
+            g.value_and_grad(x, [w], each=True)
+
+
+def test_what_is_not_selected_has_gradient_zero_for_each_sample():
+    """A gradient that would be 0 * inf = nan is computed by code with gates, by parameters too."""
+    w, v = Value(1.0), Value(0.5)
+    f = compile(lambda x, y: relu(dot([w, v], [x, y])) + w)
+    x, y = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, -np.inf, 1.0, 1.0])
+    for _ in range(4):
+        assert f.value_and_grad((x, x), [w, v], each=True)[1].tolist() == [[k + 1.0, k] for k in x]
+    for _ in range(4):
+        found = f.value_and_grad((x, y), [w, v], each=True)[1].tolist()
+        assert found == [[2.0, 1.0], [1.0, 0.0], [4.0, 1.0], [5.0, 1.0]]

@@ -127,11 +127,16 @@ class ArrayCalls:
     def values_and_gradients(self, variables: GradientVariables, samples: Any, each: bool) -> tuple[Any, Any] | None:
         """Return the values and the gradients for `value_and_grad`, for samples in numpy arrays.
 
-        The variables must be arguments of the function. Return None if the method `results` returns None.
+        The variables are arguments of the function, parameters in a list, or all parameters; `each` is set unless they
+        are arguments. Return None if the method `results` returns None, or if the variables are others.
         """
+        if not (variables.arguments or variables.may_be_columns(self._store.parameters)):
+            return None
         found = self.results("value_and_grad", samples, None, variables)
         if found is None:
             return None
+        if not variables.arguments:
+            return found[:, 0].copy(), found[:, 1:].copy()
         given = as_tuple(samples)
         arrays = zip(self._arguments.names_of(len(given)), given, strict=True)
         return variables.of_arrays(found[:, 0].copy(), found[:, 1:], {name: x.shape[1:] for name, x in arrays}, each)
@@ -169,7 +174,7 @@ class ArrayCalls:
 
         `method` is "call", "forward", "gradient", "backward", "value_and_grad", "mean_hessian" or a key of MATRICES. In
         a "call", the arrays are the arguments of one sample, and numbers may be among them. For "value_and_grad",
-        `variables` must be arguments of the function. For "mean_hessian", `wrt` has the variables. All other
+        `variables` are those that `values_and_gradients` takes. For "mean_hessian", `wrt` has the variables. All other
         derivatives for each sample are with respect to all arguments.
         """
         if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
@@ -199,7 +204,9 @@ class ArrayCalls:
         """
         if perf_counter() >= self._stale.due and self._stale.has_moved():
             return None
-        of = method if variables is None else variables.key
+        of: Any = method
+        if variables is not None:
+            of = variables.key if variables.arguments else (variables.key, len(self._store.parameters))
         key = (of, *map(id, wrt)) if wrt else of, shapes if inside is None else (shapes, inside)
         found = self.runners.get(key, NOT_YET)
         if found is not NOT_YET:
@@ -298,6 +305,8 @@ class ArrayCalls:
             return None
         if method == "mean_hessian":
             return None if merged else _mean_call(first, wrt, shapes)
+        if variables and not variables.arguments and (merged or not _have_columns(variables, first.program)):
+            return None
         if merged:
             program = self._merged_program(merged, method, variables, shapes[0][0])
             if program is None:
@@ -343,6 +352,17 @@ class ArrayCalls:
         if variables is None:
             return lambda recording: "inputs"
         return functools.partial(variables.in_program, parameters=self._store.parameters)
+
+
+def _have_columns(variables: GradientVariables, program: Program) -> bool:
+    """Return whether the derivatives with respect to parameters are columns of the results of a prepared call.
+
+    They are not if a variable is no parameter of the program, or if a constant may require a gradient by now. What is
+    wrong then has to be said at each call.
+    """
+    if not variables.values:
+        return not program.has_held_constants
+    return {*map(id, program.parameters)}.issuperset(map(id, variables.values))
 
 
 def _matrix_call(kind: Kind, dense: bool, recording: Recording, shapes: Sequence[Any]) -> ArrayCall | None:

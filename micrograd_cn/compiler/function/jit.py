@@ -732,7 +732,7 @@ class CompiledFunction:
         if has_aux or refuses_captured:
             return self._values_and_gradients(variables, samples, each, threads, has_aux, bool(refuses_captured))
         if variables.arguments or each:
-            if variables.arguments and threads == 1:
+            if threads == 1:
                 ready_for_each = self._arrays.values_and_gradients(variables, samples, each)
                 if ready_for_each is not None:
                     return ready_for_each

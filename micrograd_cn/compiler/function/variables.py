@@ -127,6 +127,7 @@ class GradientVariables:
         self.values: list[Any] = []
         self.key: tuple[Any, ...] = ("parameters",)
         self._many = not isinstance(wrt, str)
+        self._is_flat = False
         self._are_parameters = isinstance(wrt, str) and wrt == "parameters"
         given = (wrt,) if isinstance(wrt, str) else tuple(wrt) if isinstance(wrt, (tuple, list)) else ()
         are_names = bool(given) and all(isinstance(name, str) for name in given)
@@ -164,6 +165,13 @@ class GradientVariables:
         A `Value` that is no parameter of it may have replaced one since the function was recorded.
         """
         return not self.values or self._positions is not None
+
+    def may_be_columns(self, parameters: Sequence[Value]) -> bool:
+        """Return whether the gradient of a sample is a row with a number for each variable.
+
+        It is if the variables are in a list, or are all `parameters`, of which none is frozen.
+        """
+        return self._is_flat or (self._are_parameters and not some_frozen(parameters))
 
     def key_for(self, parameters: Sequence[Value]) -> tuple[Any, ...]:
         """Return a key for the variables.
