@@ -296,9 +296,9 @@ def _buckets_of_alike(
     groups = group_alike(values)
     buckets = []
     for rows, numbers in groups or ():
-        own = array("d")
-        treedef = tuple([(name, treedef_of(x, own)) for name, x in zip(arguments, samples[rows[0]], strict=True)])
-        buckets.append(Bucket(treedef, (), numbers, len(own), rows))
+        first = zip(arguments, samples[rows[0]], strict=True)
+        treedef = tuple([(name, _treedef_of_valid(x)) for name, x in first])
+        buckets.append(Bucket(treedef, (), numbers, len(numbers) // len(rows), rows))
     return buckets or None
 
 
@@ -319,3 +319,11 @@ def _iterable(samples: Any) -> Iterable[Any]:
     if isinstance(samples, (set, frozenset)):
         raise TypeError(f"expected samples, each a tuple of arguments, got a {kind}, which has no order; write a list")
     return iterable_data(samples, "samples, each a tuple of arguments")
+
+
+def _treedef_of_valid(x: Any) -> TreeDef:
+    """Return the treedef of an argument whose numbers were read already. Those of an array are not read again."""
+    if type(x) is float:
+        return None
+    shape = getattr(x, "shape", ())
+    return array_def(x, shape) if shape else treedef_of(x, array("d"))
