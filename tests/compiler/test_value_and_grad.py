@@ -941,3 +941,26 @@ def test_what_is_not_selected_has_gradient_zero_for_each_sample():
     for _ in range(4):
         found = f.value_and_grad((x, y), [w, v], each=True)[1].tolist()
         assert found == [[2.0, 1.0], [1.0, 0.0], [4.0, 1.0], [5.0, 1.0]]
+
+
+def test_a_number_for_all_samples_beside_arrays_leaves_the_results_arrays():
+    """A number in the tuple stands for a column, as in `forward` and `gradient`, and not for a list."""
+    model, f = made()
+    expected = f.value_and_grad((X, np.full(7, 0.5)), "x", each=True)
+    for _ in range(3):
+        values, gradients = f.value_and_grad((X, 0.5), "x", each=True)
+        assert type(values) is type(gradients) is np.ndarray
+        assert np.array_equal(values, expected[0])
+        assert np.array_equal(gradients, expected[1])
+        assert type(f.value_and_grad((X, 0.5))[1]) is np.ndarray
+        assert type(f.value_and_grad((X.tolist(), 0.5))[1]) is list
+
+
+def test_derivatives_of_lists_are_nested_as_each_sample_is():
+    """Samples of a batch may be nested in different ways, and their derivatives are lists, tuples, arrays and dicts."""
+    f = compile(lambda x, y: sum([2.0 * v for v in (x.values() if isinstance(x, dict) else x)]) * y)
+    samples = [([1.0, 2.0], 3.0), ((1.0,), 4.0), (np.array([1.0, 2.0]), 5.0), ({"a": 1.0, "b": 2.0}, 6.0)]
+    _, (xs, ys) = f.value_and_grad(samples, ("x", "y"), each=True)
+    assert ys == [6.0, 2.0, 6.0, 6.0]
+    assert [type(x) for x in xs] == [list, tuple, np.ndarray, dict]
+    assert [[*x.values()] if isinstance(x, dict) else [*x] for x in xs] == [[6.0, 6.0], [8.0], [10.0, 10.0], [12.0] * 2]

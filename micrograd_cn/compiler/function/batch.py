@@ -9,6 +9,8 @@ from itertools import chain
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
+from ...engine import Value
+from ...ops.number import number_or_none
 from ...parameters.tree import flatten
 from ..data.arrays import FlatNumbers
 from ..data.partition import at_indices, scatter_rows
@@ -60,14 +62,19 @@ def sub_batches_of(store: RecordingStore, buckets: Iterable[Bucket], threads: in
 
 
 def numpy_of(samples: Any) -> Any:
-    """Return the module numpy if all samples are in numpy arrays, one for each argument, and otherwise None."""
+    """Return the module numpy if all samples are in numpy arrays, one for each argument, and otherwise None.
+
+    In a tuple with at least one array, there may be numbers, which are the same for all samples.
+    """
     if not (numpy := sys.modules.get("numpy")):
         return None
-    arrays, kind = samples if isinstance(samples, tuple) else (samples,), numpy.ndarray
-    for x in arrays:  # no generator, for speed
-        if not isinstance(x, kind):
+    entries, kind, found = samples if isinstance(samples, tuple) else (samples,), numpy.ndarray, None
+    for x in entries:  # no generator, for speed
+        if isinstance(x, kind):
+            found = numpy
+        elif isinstance(x, (list, tuple, Value)) or number_or_none(x) is None:
             return None
-    return numpy if arrays else None
+    return found
 
 
 def joined(method: str, name: str, parts: Sequence[tuple[array[int], Any]], samples: Any, out: Any, numpy: Any) -> Any:

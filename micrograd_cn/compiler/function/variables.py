@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -14,7 +14,7 @@ from ...ops.number import is_of_numpy, number_or_none
 from ...parameters.tree import flatten, is_array
 from ..data.nodes import are_same, some_frozen
 from ..data.samples import Bucket
-from ..data.treedef import ArrayDef, unflatten
+from ..data.treedef import ArrayDef, TreeDef, unflatten
 from ..derivatives import as_list, split
 from ..program import Program
 from ..variables import Default, frozen_variable, listed, unfrozen, zero_frozen
@@ -300,11 +300,13 @@ class GradientVariables:
         """
         nested, end = [], [0] * len(flat)
         for name in self.arguments:
-            of_name = []
+            of_name, known = [], dict[Recording, tuple[int, Callable[[list[float]], Any]]]()
             for i, (row, recording) in enumerate(zip(flat, recordings, strict=True)):
-                where, treedef = recording.arguments[name]
-                width = where.stop - where.start
-                of_name.append(_with_doubles(unflatten(treedef, iter(row[end[i] : end[i] + width]))))
+                if recording not in known:
+                    where, treedef = recording.arguments[name]
+                    known[recording] = where.stop - where.start, _nesting_as(treedef)
+                width, nest = known[recording]
+                of_name.append(nest(list(row[end[i] : end[i] + width])))
                 end[i] += width
             nested.append(of_name)
         return tuple(nested) if self._many else nested[0]
@@ -426,6 +428,22 @@ def _is_nested_as(x: Any, nesting: Any, found: list[Any]) -> bool:
         found.extend(items)
         return True
     return all(_is_nested_as(item, part, found) for item, part in zip(items, nesting[2], strict=True))
+
+
+def _nesting_as(treedef: TreeDef) -> Callable[[list[float]], Any]:
+    """Return a function from a list of derivatives to the same derivatives, nested as an argument with this treedef.
+
+    >>> _nesting_as((tuple, 2))([1.0, 2.0]), _nesting_as(None)([1.0]), _nesting_as((dict, ("x",), (None,)))([1.0])
+    ((1.0, 2.0), 1.0, {'x': 1.0})
+    """
+    if treedef is None:
+        return operator.itemgetter(0)
+    if treedef[0] is list and isinstance(treedef[1], int):
+        return list
+    if isinstance(treedef, ArrayDef) and treedef.is_numpy:
+        array_of, shape = sys.modules["numpy"].array, treedef.shape
+        return lambda numbers: array_of(numbers).reshape(shape)
+    return lambda numbers: _with_doubles(unflatten(treedef, iter(numbers)))
 
 
 def _with_doubles(x: Any) -> Any:
