@@ -945,7 +945,7 @@ def test_what_is_not_selected_has_gradient_zero_for_each_sample():
 
 def test_a_number_for_all_samples_beside_arrays_leaves_the_results_arrays():
     """A number in the tuple stands for a column, as in `forward` and `gradient`, and not for a list."""
-    model, f = made()
+    _, f = made()
     expected = f.value_and_grad((X, np.full(7, 0.5)), "x", each=True)
     for _ in range(3):
         values, gradients = f.value_and_grad((X, 0.5), "x", each=True)
