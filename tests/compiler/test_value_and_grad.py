@@ -964,3 +964,23 @@ def test_derivatives_of_lists_are_nested_as_each_sample_is():
     assert ys == [6.0, 2.0, 6.0, 6.0]
     assert [type(x) for x in xs] == [list, tuple, np.ndarray, dict]
     assert [[*x.values()] if isinstance(x, dict) else [*x] for x in xs] == [[6.0, 6.0], [8.0], [10.0, 10.0], [12.0] * 2]
+
+
+def test_auxiliary_results_are_nested_as_the_function_returns_them():
+    """Plain integers stay integers, at the place where the function has them."""
+    w = Value(2.0)
+    f = compile(lambda x: (w * x, {"n": 3, "products": [w * x, w + x], "last": (x,)}))
+    for samples in ([(1.0,), (5.0,)], np.array([1.0, 5.0])):
+        (mean, aux), _ = f.value_and_grad(samples, has_aux=True)
+        assert mean == 6.0
+        assert repr(aux) == repr([{"n": 3, "products": [2.0 * x, 2.0 + x], "last": (x,)} for x in (1.0, 5.0)])
+
+
+def test_arrays_that_calls_return_are_the_callers_own():
+    """A later call, also a prepared one, changes no array that an earlier call has returned."""
+    w = Value(2.0)
+    functions = [compile(lambda x: w * x), compile(lambda x: {"a": np.array([x, x]) * w, "b": [x[0], w]})]
+    for f in functions:
+        found = [f(np.array([1.0 * k, 3.0])) for k in range(6)]
+        assert [repr(x) for x in found] == [repr(f(np.array([1.0 * k, 3.0]))) for k in range(6)]
+        assert len({*map(repr, found)}) == 6

@@ -139,8 +139,9 @@ def auxiliary(sub_batches: Sequence[RecordedSubBatch], threads: int) -> list[Any
     for sub_batch in sub_batches:
         recording = sub_batch.recording
         outputs = recording.program.forward(sub_batch.numbers, threads)
-        for position, numbers in zip(sub_batch.positions, outputs, strict=True):
-            found[position] = recording.rebuild(numbers)[1]
+        rows = outputs if isinstance(outputs, list) else outputs.tolist()
+        for position, result in zip(sub_batch.positions, recording.auxiliary(rows), strict=True):
+            found[position] = result
     return found
 
 

@@ -452,7 +452,7 @@ class CompiledFunction:
         if may_have_arrays and (found := self._arrays.runner("call", args)):
             rows = found.runner.computed(args)
             first = rows.out[0]
-            result = first if found.recording.single else found.recording.rebuild(rows.out.tolist())
+            result = first if found.recording.single else found.recording.rebuild(rows.out)
             found.runner.release(rows)
             if not (found.merged and isnan(first)):
                 return result
@@ -471,15 +471,15 @@ class CompiledFunction:
                 numbers = program.row(row)
                 if not isnan(numbers[0]):
                     first = merged.recordings[0]
-                    return numbers[0] if first.single else first.rebuild(numbers.tolist())
+                    return numbers[0] if first.single else first.rebuild(numbers)
             for recording in known:
                 if recording.guards.hold(row):
                     numbers = recording.program.row(row)
-                    return numbers[0] if recording.single else recording.rebuild(numbers.tolist())
+                    return numbers[0] if recording.single else recording.rebuild(numbers)
         bucket = self._arguments.bucket_of_call(key, row, args, kwargs)
         [(recording, rows)] = self._store.dispatch(bucket, row_numbers(1))
         out = recording.program.compiled.outputs_of(bucket.numbers, rows)
-        return out[0] if recording.single else recording.rebuild(out.tolist())
+        return out[0] if recording.single else recording.rebuild(out)
 
     def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
         """Return the result for every sample, in a fraction of the time that one call for each sample would take.

@@ -148,6 +148,8 @@ class Recording:
             raise TypeError(f"{self.name} returned {result!r}, which contains no number")
         self.integers = {i: x for i, (path, x) in enumerate(leaves) if path and type(x) in (int, bool)}
         self.rebuild = functools.partial(_with_integers, rebuild, self.integers) if self.integers else rebuild
+        is_pair = isinstance(result, (tuple, list)) and len(result) == 2
+        self._rebuild_second = flatten(result[1])[1] if is_pair else None
         self.single, self.output_count = not leaves[0][0], len(leaves)
         self.result_paths = [path for path, _ in leaves]
         self._is_list = type(result) is list and self.result_paths == [f"[{i}]" for i in range(len(result))]
@@ -165,6 +167,18 @@ class Recording:
     def results(self) -> list[float]:
         """The numbers that the function returned."""
         return [x._data for x in self._recorded]
+
+    def auxiliary(self, rows: Iterable[list[float]]) -> list[Any]:
+        """Return the second items of the pairs that the function returns for several samples, whose numbers are `rows`.
+
+        The first item of a pair is a number.
+        """
+        assert self._rebuild_second is not None  # `check_pair` has raised an error otherwise
+        rebuild = self._rebuild_second
+        if self.integers:
+            after = {i - 1: x for i, x in self.integers.items() if i}
+            rebuild = functools.partial(_with_integers, rebuild, after)
+        return [rebuild(numbers[1:]) for numbers in rows]
 
     def nested_results(self, rows: Any) -> Any:
         """Return the results of several samples, of which `rows` has the numbers, nested as the function returned them.
