@@ -48,12 +48,15 @@ def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tup
     if type(tree) is list and all(map(_is_leaf, {*map(type, tree)})):  # quicker, for long lists
         return [(f"{path}[{i}]", x) for i, x in enumerate(tree)], lambda leaves, kind=None: list(leaves)
     parts = [flatten(item, f"{path}[{key!r}]", arrays) for key, item in items]
+    holds_leaves = all(len(part) == 1 and part[0][1] is item for (part, _), (_, item) in zip(parts, items, strict=True))
 
     def unflatten(leaves: list[Any], kind: type | None = None) -> Any:
-        unflattened, start = [], 0
-        for inside, unflatten_part in parts:
+        unflattened, start = [*leaves] if holds_leaves else [], 0
+        for inside, unflatten_part in () if holds_leaves else parts:
             unflattened.append(unflatten_part(leaves[start : start + len(inside)], kind))
             start += len(inside)
+        if type(tree) is tuple:
+            return tuple(unflattened)
         if isinstance(tree, dict):
             kind_of_dict = OrderedDict if isinstance(tree, OrderedDict) else dict
             return kind_of_dict(zip(tree, unflattened, strict=True))
