@@ -118,12 +118,12 @@ go on for as long. A program that would take too long to compile keeps threaded 
 native code is slower. Native code is made at once by `Program.prepare` if the program is not large (by
 `Tiers.fastest`), by `source("llvm")`, and for the update of an optimiser, which is always native code.
 
-An `Executable` has four lists of calls (of kernels or native code), which the drivers `forward` and `gradient` run; see
-`runtime.drivers`. They begin with "batch", for what depends on parameters alone, and "broadcast", which copies to all
-lanes of a vector each scalar, such as a parameter, that threaded code or a loop reads as a vector. Native code does
-this when it loads the scalar. For each panel of rows, the drivers load the numbers of the rows, and run "sample", which
-also adds to the totals of a gradient. For a gradient, "after" comes last. If rows are computed one at a time, a panel
-is one row.
+An `Executable` has four lists of calls (of kernels or native code), which the drivers `forward`, `gradient` and
+`update` run; see `runtime.drivers`. They begin with "batch", for what depends on parameters alone, and "broadcast",
+which copies to all lanes of a vector each scalar, such as a parameter, that threaded code or a loop reads as a vector.
+Native code does this when it loads the scalar. For each panel of rows, the drivers load the numbers of the rows, and
+run "sample", which also adds to the totals of a gradient. For a gradient, "after" comes last. If rows are computed one
+at a time, a panel is one row.
 
 Many products are computed by loops instead. If `x * y` is a term of `sum`, or one of the products of `dot`, it becomes
 one of the pairs of `Code.dot`. `loops.schedule.Schedule` collects the sums of many products, and `loops.chains` finds
@@ -175,8 +175,8 @@ training. Each comes with the words that belong to it:
                     jumps to the next. Native code is functions for one program alone, which keep values in registers
                     and also compute short maps. Both use the same kernels for other loops. A program that is so large
                     that native code takes long to make stays threaded for long; see `Schedule.stays_threaded`
-    executable      the code of a program in one tier for one kind of work ("forward", "gradient" or "gated"), for lanes
-                    or for single rows; each thread that runs it has its own `Buffers`
+    executable      code in one tier for one kind of work ("forward", "gradient" or "gated" of a program, or "update" of
+                    an optimiser), for lanes or for single rows; each thread that runs it has its own `Buffers`
     instruction     an opcode with the numbers of earlier instructions, its operands; `Code` has each instruction only
                     once, and an instruction is live if a wanted value depends on it
     formula         a computation as a list of simpler steps. Formulas of operations, of their derivatives and of an

@@ -20,6 +20,7 @@ from tqdm import tqdm
 import micrograd_cn as mc
 from micrograd_cn import Value, optim
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.llvm.machine import Machine
 from micrograd_cn.compiler.training import update
 from micrograd_cn.compiler.training.epochs import TrainingOptions, train
 from micrograd_cn.compiler.training.update import update_key
@@ -229,8 +230,8 @@ def test_an_own_optimiser_compiles_if_it_is_written_in_rows():
             program.fit(rows, refused(ours, lr=0.1), 1)
 
 
-def test_an_optimiser_of_another_class_is_compiled_anew_for_each_fit():
-    """The update of a user-defined optimiser is compiled for each `fit`, because numbers that it reads may change."""
+def test_the_update_of_another_class_is_traced_anew_for_each_fit():
+    """The update of a user-defined optimiser is traced for each `fit`, because numbers that it reads may change."""
     factor = [1.0]
 
     def kind_of(base):
@@ -253,6 +254,26 @@ def test_an_optimiser_of_another_class_is_compiled_anew_for_each_fit():
         factor[0] = 100.0
         program.fit([[1.0]], optimizer, 1)
         assert w.data == -1011.0
+
+
+def test_the_update_of_a_users_class_is_native_code_only_once_while_it_is_the_same(monkeypatch):
+    """It is traced for each `fit`, and equal instructions have the same executable, as those of programs do."""
+
+    class Halving(Optimizer):
+        state_names = ("rate", "mark")
+
+        def update(self, p, state):
+            p.data -= 0.5 * self.lr * p.grad
+            state["rate"], state["mark"] = self.lr, 2.0
+
+    w = Value(1.0)
+    program = compile(w * w, [])
+    for rate in (0.25, 0.5):
+        program.fit([[]] * 2, Halving([w], lr=rate), 1)
+    monkeypatch.setattr(Machine, "compile", None)
+    optimizer = Halving([w], lr=0.5)
+    program.fit([[]] * 2, optimizer, 1)
+    assert (w.data, optimizer.state) == (0.1875, [{"rate": 0.5, "mark": 2.0}])
 
 
 @pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)

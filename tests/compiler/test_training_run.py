@@ -32,7 +32,7 @@ from .common import OPTIMISERS, branching, code_of, everything, is_native, mixed
 def test_columns_of_the_memory_of_a_training_are_written_and_read_alone(few, count):
     """Machine code copies them, or Python code if there are fewer numbers than `few`."""
     update = compiled_update(Adam([Value(1.0)]), False, False)
-    blocks = ParameterBlocks(update, count)
+    blocks = ParameterBlocks(update.executable, count)
     with settings({"data.partition.FEW_NUMBERS": few, "data.partition.NUMBERS_BEFORE_CODE": 0}):
         columns = [array("d", [100.0 * i + k for i in range(blocks.places)]) for k in range(4)]
         for k in (2, 0, 3, 1):

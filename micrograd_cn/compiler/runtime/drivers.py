@@ -76,7 +76,6 @@ class Header(NamedTuple):
     gradient_table: int  # the address of a table: of each span its offset, its first gradient's index, its length
     gradients_at: int  # where the spans are copied to, one after the other
     spoiled_at: int  # where the driver `finish` leaves nan to be mended, see `finish`; 0 if nobody wants to know
-    update_table: int  # that of an update's outputs: whether one is in lanes, its offset, and that of its column
 
 
 EMPTY_HEADER = Header(*[0] * len(Header._fields))
@@ -628,18 +627,20 @@ class Drivers:
         """Write the driver that takes an optimiser's step for every parameter.
 
         The update of an optimiser is compiled to an executable, too. Its rows are the parameters that are trained, see
-        `CompiledUpdate`. `%p` is the address of its header. `%us` is the address of its scalars, which begin
-        with the learning rate and the count of steps. `%uw` is the address of its `%all` blocks, with a parameter in
-        each lane. The trained program reads only the parameters of the first `%own` blocks: the gradients of these
-        parameters are at the address `%gradients`, and their new data are copied to `%s`, the address of the trained
-        program's parameters. `%rate` is the address of this step's learning rate, or `%us` if the rate does not change.
+        `CompiledUpdate`. `%p` is the address of its header. `%us` is the address of its scalars, which begin with the
+        learning rate and the count of steps. `%uw` is the address of its `%all` blocks, with a parameter in each lane.
+        A block begins with the inputs: the data, the gradients and the state. The outputs take the places of the data
+        and the state, and wait until then in memory that follows the blocks. The trained program reads only the
+        parameters of the first `%own` blocks: the gradients of these parameters are at the address `%gradients`, and
+        their new data are copied to `%s`, the address of the trained program's parameters. `%rate` is the address of
+        this step's learning rate, or `%us` if the rate does not change.
         """
         f = Function(
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
         )
         width = self.machine.width
         lanes = Lanes(f, width, WORD * self.machine.simd)
-        stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "update_table")
+        stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "output_table")
         own_blocks, all_blocks = Integer(f, "%own"), Integer(f, "%all")
         trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")
         scalars, panel = Doubles(f, "%us"), Doubles(f, "%uw")
@@ -664,30 +665,18 @@ class Drivers:
             run("sample", w, count)
             with f.loop(count) as block:
                 to = w.bytes(block.index * stride)
+                # An output may be in the place of an old value, so all of them are copied first
                 with f.loop(outputs) as output:
-                    self._collect_output(lanes, table + output.index * 3, to, end + output.index * width)
-                with f.loop(outputs) as output:
-                    lanes.store(lanes.load(end + output.index * width), to.bytes(table[output.index * 3 + 2]))
+                    lanes.store(lanes.load(to.bytes(table[output.index])), end + output.index * width)
+                with f.loop(outputs) as output:  # column 1, the gradient, does not change
+                    column = output.index + (output.index > 0).to_integer()
+                    lanes.store(lanes.load(end + output.index * width), to + column * width)
             with f.repeat(own) as block:
                 from_ = w.bytes(block.index * stride)
                 place = (first + block.index) * width
                 lanes.store(lanes.load(from_), trained + place, 8)
         f.do("ret void")
         return f
-
-    def _collect_output(self, lanes: Lanes, entry: Words, block: Doubles, to: Doubles) -> None:
-        """Write code that copies an output of an update in a block, a vector or a scalar, to the lanes at address `to`.
-
-        There, the new values wait until those of all outputs are copied, since an output may be in the place of an old
-        value. `entry` is the address of the output's words in the table of the header's field `update_table`.
-        """
-        in_lanes = entry[0] != 0
-        source = in_lanes.select(block, Doubles(lanes.f, "%us")).bytes(entry[1])
-        one = lanes.splat(source[0])
-        with lanes.f.when(in_lanes):
-            lanes.store(lanes.load(source), to)
-        with lanes.f.when(~in_lanes):
-            lanes.store(one, to)
 
     def step(self) -> Function:
         """Write the driver that takes an optimiser's step for parameters that are nodes; see `data.nodes`.

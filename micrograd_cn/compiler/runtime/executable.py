@@ -92,8 +92,8 @@ def _driver(on: Machine, name: str, lanes: int, fast: bool, holds_gil: bool) -> 
 
 
 def driver_of(kind: str) -> str:
-    """Return the name of the driver that runs an executable of this `kind`; see `CompiledGraph.tables` for kinds."""
-    return "forward" if kind == "forward" else "gradient"
+    """Return the name of the driver that runs an executable of this `kind`; see `Wanted` for kinds."""
+    return "gradient" if kind == "gated" else kind
 
 
 def driver_address(name: str, lanes: int, fast: bool) -> int:
@@ -122,9 +122,10 @@ class Executable:
 
     Attributes:
         plan: the plan that is computed.
-        kind: "forward", "gradient" or "gated"; see `Wanted`.
+        kind: "forward", "gradient", "gated" or "update"; see `Wanted`.
         native: whether the code is native code.
         lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
+        block: how many doubles a block has; 0 in code for single rows.
         seconds: for about how many seconds the code has run until now.
         code: the code of the stages, in the tier.
         header: the address of the executable's header; see `drivers`.
@@ -148,7 +149,10 @@ class Executable:
             self.code = Threaded(tables)
         places, stored = self.code.places, self.code.stored
         self._lists = tables.call_lists(self.code.calls, places)
-        block = (places.vector_count | 1) * WORD * self.lanes if schedule.rows_in_lanes else 0
+        # Blocks of an odd count of vectors use all sets of the cache. An update has blocks for all parameters, so it is
+        # faster if they are small.
+        vectors = places.vector_count | (wanted.kind != "update")
+        self.block = vectors * self.lanes if schedule.rows_in_lanes else 0
         outputs = [*map(places.block_offset, wanted.outputs)]
         self.header = tables.table(
             drivers.EMPTY_HEADER._replace(
@@ -156,7 +160,7 @@ class Executable:
                 width=wanted.width,
                 row_at=WORD * self.lanes * plan.row_at,
                 seed_at=next((plan.offset(i) for i in schedule.leaves if plan.code.instructions[i] == ("seed",)), -1),
-                block=block,
+                block=WORD * self.block,
                 panel=plan.blocks,
                 outputs=len(outputs),
                 output_table=tables.table(outputs),
@@ -172,13 +176,20 @@ class Executable:
         self.outputs = len(outputs)
         # The last block may have lanes without a row; their outputs are stored after the panel.
         unused = self.lanes * self.outputs if stored and schedule.rows_in_lanes else 0
-        self.sizes = places.scalar_count + PADDING, plan.blocks * block // WORD + unused, plan.total_count + PADDING
+        self.sizes = places.scalar_count + PADDING, plan.blocks * self.block + unused, plan.total_count + PADDING
         self.bytes = WORD * (sum(self.sizes) + sum(map(len, tables.all)))
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
-        name, write = drivers.Drivers(tables.machine, self.lanes).named(driver_of(wanted.kind))
-        tables.kernels[name] = write  # so it is compiled together with the kernels
+        if wanted.kind != "update":  # the driver `fit` is compiled together with `update`
+            name, write = drivers.Drivers(tables.machine, self.lanes).named(driver_of(wanted.kind))
+            tables.kernels[name] = write  # so it is compiled together with the kernels
         tables.link(fast=native)  # compiles missing kernels, and writes the addresses of kernels into the tables
+
+    def new_scalars(self) -> Memory:
+        """Return memory for the scalars, with the constants in it."""
+        found = Memory(self.sizes[0])
+        self.code.places.fill(found.view)
+        return found
 
     def kernel_names(self) -> list[str]:
         """Return the names of the kernels that this code needs."""
@@ -367,9 +378,8 @@ class Buffers:
     """
 
     def __init__(self, executable: Executable) -> None:
-        scalars, panel, totals = executable.sizes
-        self.scalars, self.panel, self.totals = Memory(scalars), Memory(max(panel, 1)), Memory(totals)
-        executable.code.places.fill(self.scalars.view)
+        _, panel, totals = executable.sizes
+        self.scalars, self.panel, self.totals = executable.new_scalars(), Memory(max(panel, 1)), Memory(totals)
         panel_at = self.panel.address if executable.lanes > 1 else self.scalars.address
         self.addresses = (self.scalars.address, panel_at, self.totals.address)
         self.kept: Any = None
@@ -379,10 +389,11 @@ class Wanted(NamedTuple):
     """What code computes from the instructions of a graph.
 
     Attributes:
-        kind: "forward" if the code computes outputs, "gradient" if it computes the mean output and its gradient, or
-            "gated" if it does this with all gates, which are instructions that keep a gradient from being nan.
+        kind: "forward" if the code computes outputs, "gradient" if it computes the mean output and its gradient,
+            "gated" if it does this with all gates, which are instructions that keep a gradient from being nan, or
+            "update" if it takes an optimiser's step, see `training.update`.
         rows_in_lanes: whether it computes several rows at once, one in each lane of a vector.
-        outputs: the instruction numbers of the outputs.
+        outputs: the instruction numbers of the outputs; of the first one only, if the code computes the gradient.
         gradients: the instruction number of each parameter's gradient, if the code computes the gradient.
         width: the count of inputs, which is the length of a row.
         padded_parameters: how many places the parameters have among the scalars.
@@ -425,11 +436,9 @@ class Tiers:
         self.made: dict[bool, Executable] = {}
         self.background = BackgroundTasks()
         self._lock = ForkSafeLock()
-        roots = wanted.outputs
-        if wanted.kind != "forward":
-            roots = wanted.outputs[0], *wanted.gradients
+        if totals:
             code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
-        schedule = Schedule(code, roots, totals, wanted.rows_in_lanes)
+        schedule = Schedule(code, [*wanted.outputs, *wanted.gradients], totals, wanted.rows_in_lanes)
         taken = 2 * wanted.padded_parameters + PARAMETER_ALIGNMENT * wanted.omits_gates
         self.tables = Tables(Plan(schedule, on.simd, on.width, wanted.width, taken, wanted.outputs), on)
         self.bytes = BYTES_PER_INSTRUCTION * len(code.instructions) + BYTES_PER_OPERAND * sum(map(len, code.operands))
@@ -751,7 +760,7 @@ class CompiledGraph:
         wanted = Wanted(
             kind,
             rows_in_lanes,
-            (*lowering.outputs,),
+            (*(lowering.outputs if kind == "forward" else lowering.outputs[:1]),),
             (*(lowering.gradients if kind != "forward" else ()),),
             lowering.width,
             self.padded_parameters,

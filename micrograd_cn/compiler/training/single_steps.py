@@ -71,15 +71,15 @@ class SingleStep:
     def __init__(self, optimizer: Optimizer, update: CompiledUpdate) -> None:
         self._count, self._names = len(optimizer.parameters), optimizer.state_names
         self._names_set = {*self._names}
-        self._blocks = ParameterBlocks(update, self._count)
-        self._scalars = update.new_scalars()
+        self._blocks = ParameterBlocks(update.executable, self._count)
+        self._scalars = update.executable.new_scalars()
         self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
         self._rate = array("d", [0.0])
         # The machine is kept, since the machine code is freed with it
         self._run, self._machine = driver("step", holds_gil=True), machine()
         self._parameters: list[Value] = []
         self._operands = (
-            self._count, update.header, self._rate.buffer_info()[0], self._scalars.address,
+            self._count, update.executable.header, self._rate.buffer_info()[0], self._scalars.address,
             self._blocks.memory.address, self._blocks.count, self._gradients.address, self._data.address,
         )  # fmt: skip
         self._update = update

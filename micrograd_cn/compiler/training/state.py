@@ -30,7 +30,7 @@ from ..data.parameters import CachedData, data_version, new_version
 from ..data.partition import gather_rows, machine_code_is_ready, scatter_rows
 from ..llvm.machine import Memory
 from ..loops.places import WORD
-from ..runtime.executable import CompiledGraph, driver, padded_count
+from ..runtime.executable import CompiledGraph, Executable, driver, padded_count
 from .epochs import TrainingOptions
 from .update import (
     OPTIMIZER_METHODS,
@@ -411,7 +411,7 @@ class ParameterBlocks:
     each parameter in the block, such as its gradient.
 
     Args:
-        update: the compiled update.
+        update: the executable of a `CompiledUpdate`.
         lanes: how many lanes are needed at least. A caller may leave some lanes without a parameter: in a
             `ParameterLayout`, there may be such lanes between the parameters that the programs read and the others.
 
@@ -420,7 +420,7 @@ class ParameterBlocks:
         memory: the memory of the blocks, followed by memory for the new values that the update computes for one block.
     """
 
-    def __init__(self, update: CompiledUpdate, lanes: int) -> None:
+    def __init__(self, update: Executable, lanes: int) -> None:
         self._update = update
         self.count: int = -(-lanes // update.lanes)
         self.memory = Memory(self.count * update.block + update.outputs * update.lanes)
@@ -534,7 +534,8 @@ class TrainingMemory:
     def __init__(self, layout: ParameterLayout, update: CompiledUpdate) -> None:
         self.update = update
         self.parameter_data, self.gradients = Memory(layout.unread_begin), Memory(layout.unread_begin)
-        self.scalars, self.blocks = update.new_scalars(), ParameterBlocks(update, layout.unread_end)
+        self.scalars = update.executable.new_scalars()
+        self.blocks = ParameterBlocks(update.executable, layout.unread_end)
         self.packed: Callable[[], PackedState | None] = _no_state
         self.version = -1
 
@@ -599,10 +600,10 @@ class TrainingState:
         self.parameter_data, self.scalars, self.gradients = memory.parameter_data, memory.scalars, memory.gradients
         self.scalars.view[0], self.scalars.view[1] = rate, float(optimizer.steps)
         self._blocks = blocks = memory.blocks
-        read_blocks = -(-len(parameters) // update.lanes)  # those with the parameters that the programs read
+        read_blocks = -(-len(parameters) // update.executable.lanes)  # those with the parameters that the programs read
         # The operands of the driver `Drivers.update` that are the same in all steps
         self._update_operands = (
-            update.header, self.scalars.address, blocks.memory.address, read_blocks, blocks.count,
+            update.executable.header, self.scalars.address, blocks.memory.address, read_blocks, blocks.count,
         )  # fmt: skip
         if memory.version != self._version:
             self._copy_data(data, unread)

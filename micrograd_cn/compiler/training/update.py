@@ -18,16 +18,11 @@ from ...optim.by_optimizer import ByOptimizer
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..instructions.formulas import Formula
 from ..instructions.lowering import CodeBuilder
-from ..llvm.machine import Memory, machine
-from ..loops.places import WORD
-from ..loops.plan import Plan
-from ..loops.schedule import Schedule
-from ..native import NativeCode
-from ..runtime import drivers
+from ..llvm.machine import machine
+from ..runtime.executable import Wanted, padded_count, shared_tiers
 from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
-from ..tables.tables import Tables
 from .tracing import LOOP_INSTEAD, trace_update
 
 # The attributes in which optimisers with the same update may differ
@@ -74,30 +69,27 @@ class OptionsInUse:
 class CompiledUpdate:
     """The compiled method `update` of an optimiser, for any count of parameters.
 
-    This is a program whose samples are the parameters of the optimiser. The inputs of a sample are the parameter's
-    data, its gradient and the numbers of its state, and the outputs are the parameter's new data and state. The
-    program's own parameters are two scalars: the learning rate and the count of steps.
+    This is an executable whose rows are the parameters of the optimiser. The inputs of a row are the parameter's data,
+    its gradient and the numbers of its state, and the outputs are the parameter's new data and state. The executable's
+    own parameters are two scalars: the learning rate and the count of steps.
 
     Args:
         optimizer: the optimiser whose method `update` is compiled.
-        some_fixed: whether some of the parameters must not be changed. Each sample then has a further input, which says
+        some_fixed: whether some of the parameters must not be changed. Each row then has a further input, which says
             whether its parameter is changed.
-        counts_skipped: whether some earlier steps have skipped a parameter, because it was frozen. Each sample then has
+        counts_skipped: whether some earlier steps have skipped a parameter, because it was frozen. Each row then has
             a further input: the count of the steps that skipped its parameter.
 
-    If the update of a user's class divides or takes a power, each sample has a further input, and a further output,
+    If the update of a user's class divides or takes a power, each row has a further input, and a further output,
     after the numbers of the state: a count of the steps in which Python's operators would have raised an error, as
     for a division by 0. (In a step, it may increase by more than 1.)
 
     Attributes:
-        header: the address of the header, a table that drivers read; see `runtime.drivers`.
+        executable: the native code, which the driver `update` runs on blocks of all parameters.
         counts_errors: whether there is such a count of errors.
         used_state_indices: the indices in the optimiser's `state_names` of the names whose numbers the update reads or
             changes.
-        columns: how many inputs a sample has.
-        lanes: how many samples a block has, one in each lane.
-        block: how many doubles a block has.
-        outputs: how many outputs the program has.
+        columns: how many inputs a row has.
     """
 
     def __init__(self, optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> None:
@@ -106,30 +98,8 @@ class CompiledUpdate:
         self.counts_errors = len(outputs) > 1 + len(names)
         self.used_state_indices = [k for k in used_state_indices(code, outputs) if k < len(names)]
         self.columns = 2 + len(names) + self.counts_errors + counts_skipped + some_fixed
-        on, schedule = machine(), Schedule(code, outputs, [], rows_in_lanes=True)
-        plan = Plan(schedule, on.simd, on.width, width=self.columns, scalars=2)
-        self._tables = tables = Tables(plan, on)  # kept, since the memory of the tables is freed with this object
-        self._code, self._places = NativeCode(tables), plan.places
-        self.lanes, self.block = plan.lanes, plan.places.vector_count * plan.lanes
-        self.outputs = len(outputs)
-        table = []
-        for column, i in zip(
-            [0, *range(2, len(outputs) + 1)], outputs, strict=True
-        ):  # column 1, the gradient, does not change
-            table += [int(plan.schedule.in_lanes(i)), plan.offset(i), WORD * self.lanes * column]
-        fields = {"block": WORD * self.block, "outputs": len(outputs), "update_table": tables.table(table)}
-        lists = tables.call_lists(self._code.calls, plan.places)
-        self.header = tables.table(drivers.EMPTY_HEADER._replace(**lists, **fields))
-        tables.link(fast=True)
-
-    def new_scalars(self) -> Memory:
-        """Return memory for the program's scalars, with its constants in it.
-
-        Its first two numbers, which are not set yet, are for the learning rate and the count of steps.
-        """
-        found = Memory(self._places.scalar_count)
-        self._places.fill(found.view)
-        return found
+        wanted = Wanted("update", True, (*outputs,), (), self.columns, padded_count(2), omits_gates=False)
+        self.executable = shared_tiers(code, [], wanted, machine()).get(native=True)
 
 
 def compiled_update(optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> CompiledUpdate:
